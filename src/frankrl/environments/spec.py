@@ -1,0 +1,181 @@
+"""What an environment is, and how one is made."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from frankrl.errors import EnvironmentUnusableError, MissingExtraError, nearest
+from frankrl.records import ACTION_DTYPE
+
+MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
+
+_COMPONENTS = {
+    "LunarLander": ("x", "y", "x speed", "y speed", "angle", "spin", "left leg", "right leg"),
+    "CartPole": ("position", "speed", "angle", "spin"),
+    "Acrobot": ("cos θ1", "sin θ1", "cos θ2", "sin θ2", "θ1 speed", "θ2 speed"),
+    "MountainCar": ("position", "speed"),
+}
+_ACTIONS = {
+    "LunarLander": ("do nothing", "fire left", "fire main", "fire right"),
+    "CartPole": ("push left", "push right"),
+    "Acrobot": ("torque -1", "no torque", "torque +1"),
+    "MountainCar": ("accelerate left", "do nothing", "accelerate right"),
+}
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """Everything the rest of Frank knows of an environment."""
+
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    observation_shape: tuple[int, ...]
+    observation_dtype: np.dtype
+    """How an observation is stored: bytes stay bytes, every other number is float32."""
+    observation_scale: float
+    """Factor that brings a stored observation to the network's range."""
+    num_actions: int
+    first_action: int
+    """What the environment calls action index 0."""
+    reward_threshold: float | None
+    """Mean return at which the environment counts as solved, where it names one."""
+    encode: Callable[[Any], np.ndarray] = field(repr=False, compare=False)
+    """From the environment's own observation to the stored one."""
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Names of the observation's components, where known; else their numbers."""
+        count = int(np.prod(self.observation_shape))
+        return _known(_COMPONENTS, self.env_id, count, "s")
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the actions, where known; else their numbers."""
+        return _known(_ACTIONS, self.env_id, self.num_actions, "action ")
+
+
+def _known(table: dict[str, tuple[str, ...]], env_id: str, count: int, word: str):
+    names = table.get(env_id.rsplit(":")[-1].rsplit("/")[-1].split("-")[0], ())
+    return names if len(names) == count else tuple(f"{word}{i}" for i in range(count))
+
+
+def make_environment(
+    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None = None
+) -> gymnasium.Env:
+    """One Gymnasium environment.
+
+    Args:
+        env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
+        env_kwargs: passed on to `gymnasium.make`.
+        render_mode: only for filming: rendering may add to an environment's world.
+
+    Raises:
+        EnvironmentUnusableError: it does not exist or cannot be made.
+        MissingExtraError: it needs a package that is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return gymnasium.make(
+                env_id, render_mode=render_mode, disable_env_checker=True, **env_kwargs
+            )
+    except gymnasium.error.DependencyNotInstalled as error:
+        if "box2d" in str(error).lower() or "swig" in str(error).lower():
+            raise EnvironmentUnusableError(
+                f"{env_id} needs Box2D, which is not installed; "
+                "install it with: pip install 'gymnasium[box2d]'"
+            ) from error
+        raise EnvironmentUnusableError(f"{env_id} cannot be made: {_one_line(error)}") from error
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error) as error:
+        known = list(gymnasium.registry)
+        raise EnvironmentUnusableError(
+            f"unknown environment {env_id!r}{nearest(env_id, known)} ({_one_line(error)}; "
+            "third-party ones are named module:EnvId)"
+        ) from error
+    except ModuleNotFoundError as error:
+        module = env_id.partition(":")[0]
+        if ":" in env_id and error.name == module:
+            raise EnvironmentUnusableError(
+                f"environment {env_id!r}: there is no module {module!r} to import"
+            ) from error
+        raise MissingExtraError(f"{env_id}", str(error.name), "all") from error
+    except Exception as error:
+        raise EnvironmentUnusableError(
+            f"{env_id} cannot be made with {dict(env_kwargs)}: "
+            f"{type(error).__name__}: {_one_line(error)}"
+        ) from error
+
+
+def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
+    """Make an environment once and write down what it is.
+
+    Raises:
+        EnvironmentUnusableError: it cannot be made, or DQN cannot act in it.
+    """
+    env = make_environment(env_id, env_kwargs)
+    try:
+        return _spec_of(env, env_id, env_kwargs)
+    finally:
+        env.close()
+
+
+def _spec_of(
+    env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]
+) -> EnvironmentSpec:
+    actions, observations = env.action_space, env.observation_space
+    if not isinstance(actions, spaces.Discrete):
+        raise EnvironmentUnusableError(
+            f"{env_id} has the action space {actions}; DQN chooses among numbered actions, "
+            "so it needs a Discrete one (continuous and multi-discrete ones are not supported)"
+        )
+    if actions.n > MAX_ACTIONS:
+        raise EnvironmentUnusableError(
+            f"{env_id} has {actions.n:,} actions; at most {MAX_ACTIONS:,} are supported"
+        )
+    shape, dtype, scale, encode = _observation(observations, env_id)
+    return EnvironmentSpec(
+        env_id=env_id,
+        env_kwargs=dict(env_kwargs),
+        observation_shape=shape,
+        observation_dtype=dtype,
+        observation_scale=scale,
+        num_actions=int(actions.n),
+        first_action=int(actions.start),
+        reward_threshold=env.spec.reward_threshold if env.spec else None,
+        encode=encode,
+    )
+
+
+def _observation(
+    space: spaces.Space, env_id: str
+) -> tuple[tuple[int, ...], np.dtype, float, Callable[[Any], np.ndarray]]:
+    """Shape, stored dtype, scale and encoder of an observation space."""
+    float32, byte = np.dtype(np.float32), np.dtype(np.uint8)
+    if isinstance(space, spaces.Box):
+        if space.dtype == byte:
+            full = bool(np.all(space.high == 255) and np.all(space.low == 0))
+            return space.shape, byte, 1 / 255 if full else 1.0, np.asarray
+        return space.shape, float32, 1.0, np.asarray
+    zero_one = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    try:
+        flat = spaces.flatten_space(space)
+    except NotImplementedError as error:
+        raise EnvironmentUnusableError(
+            f"{env_id} has the observation space {space}, which Gymnasium cannot flatten"
+        ) from error
+    if not isinstance(flat, spaces.Box):
+        raise EnvironmentUnusableError(
+            f"{env_id} has the observation space {space}, which does not flatten to numbers "
+            "of a fixed shape"
+        )
+    dtype = byte if isinstance(space, zero_one) else float32
+    return flat.shape, dtype, 1.0, lambda observation: spaces.flatten(space, observation)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

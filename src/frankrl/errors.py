@@ -1,0 +1,50 @@
+"""What can go wrong, as one small hierarchy.
+
+Every message says what was given, what is allowed and what to do. The command
+line prints it on one line and exits with status 2; a traceback is never shown
+for any of these.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FrankError(Exception):
+    """Base of every error that Frank raises on purpose."""
+
+
+class SettingError(FrankError):
+    """A setting has an unknown name, a wrong type or a value out of range."""
+
+
+class EnvironmentUnusableError(FrankError):
+    """The environment does not exist, cannot be made or has unsupported spaces."""
+
+
+class EnvironmentFailedError(FrankError):
+    """An environment raised or returned something impossible while it was stepped."""
+
+
+class DivergedError(FrankError):
+    """A loss, gradient or weight stopped being a finite number."""
+
+
+class RunFolderError(FrankError):
+    """A run folder is missing, already there, damaged or of another environment."""
+
+
+class MissingExtraError(FrankError):
+    """A feature needs an optional package that is not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'frankrl[{extra}]'"
+        )
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """A hint naming the allowed word most like the given one, or an empty string."""
+    folded = {word.lower(): word for word in allowed}
+    found = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[found[0]]!r}?" if found else ""

@@ -1,0 +1,30 @@
+"""How bad a TD error is."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from frankrl.config import LearningSettings
+
+
+def squared(td_error: Float[Array, " batch"]) -> Float[Array, " batch"]:
+    """δ², the notes' loss (no factor ½)."""
+    return jnp.square(td_error)
+
+
+def huber(td_error: Float[Array, " batch"], delta: float) -> Float[Array, " batch"]:
+    """½δ² up to |δ| = `delta`, then linear with slope `delta`.
+
+    Source: Huber (1964). https://doi.org/10.1214/aoms/1177703732
+    """
+    size = jnp.abs(td_error)
+    quadratic = jnp.minimum(size, delta)
+    return 0.5 * jnp.square(quadratic) + delta * (size - quadratic)
+
+
+def elementwise_loss(
+    settings: LearningSettings, td_error: Float[Array, " batch"]
+) -> Float[Array, " batch"]:
+    """The loss of each quadruple, by the settings' choice; the batch's loss is its mean."""
+    if settings.loss == "mse":
+        return squared(td_error)
+    return huber(td_error, settings.huber_delta)

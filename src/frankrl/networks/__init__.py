@@ -1,0 +1,6 @@
+"""Q-networks: an observation in, one Q-value per action out."""
+
+from frankrl.networks.mlp import MLPQNetwork, make_q_network
+from frankrl.networks.q_network import QNetwork
+
+__all__ = ["MLPQNetwork", "QNetwork", "make_q_network"]

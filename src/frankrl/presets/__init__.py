@@ -1,0 +1,37 @@
+"""Named sets of settings that ship with the package, one TOML file each.
+
+A preset named like an environment is that environment's own default; `default`
+serves every other one.
+"""
+
+import importlib.resources
+import tomllib
+
+from frankrl.config import Settings
+from frankrl.errors import SettingError, nearest
+
+
+def preset_names() -> tuple[str, ...]:
+    """All presets, sorted."""
+    files = importlib.resources.files(__name__).iterdir()
+    return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".toml")))
+
+
+def default_preset(env_id: str) -> str:
+    """The preset that `frank train ENV_ID` uses when none is named."""
+    return env_id if env_id in preset_names() else "default"
+
+
+def load_preset(name: str) -> Settings:
+    """The settings of a preset.
+
+    Raises:
+        SettingError: there is no such preset; the message names the nearest one.
+    """
+    names = preset_names()
+    if name not in names:
+        raise SettingError(
+            f"unknown preset {name!r}{nearest(name, names)} (presets: {', '.join(names)})"
+        )
+    text = importlib.resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
+    return Settings.from_tables(tomllib.loads(text))

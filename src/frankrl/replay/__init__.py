@@ -1,0 +1,23 @@
+"""The experience replay buffer and what goes into it."""
+
+from frankrl.replay.n_step import NStepWindow, init_window, n_step_quadruples
+from frankrl.replay.uniform import (
+    ReplayState,
+    add,
+    bytes_per_transition,
+    gather,
+    init_replay,
+    sample_indices,
+)
+
+__all__ = [
+    "NStepWindow",
+    "ReplayState",
+    "add",
+    "bytes_per_transition",
+    "gather",
+    "init_replay",
+    "init_window",
+    "n_step_quadruples",
+    "sample_indices",
+]

@@ -1,0 +1,105 @@
+"""A ring of quadruples, sampled uniformly with replacement."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, UInt32
+
+from frankrl.records import ACTION_DTYPE, QuadrupleBatch
+
+
+class ReplayState(eqx.Module):
+    """The buffer: `num_added` alone gives both how full it is and where the next row goes."""
+
+    quadruples: QuadrupleBatch
+    """Fields of shape (capacity, …)."""
+    num_added: UInt32[Array, ""]
+    """Quadruples ever added."""
+
+
+def _fields(observation_shape: tuple[int, ...], dtype: np.dtype) -> dict:
+    return {
+        "observation": (observation_shape, dtype),
+        "action": ((), ACTION_DTYPE),
+        "reward": ((), np.dtype(np.float32)),
+        "next_observation": (observation_shape, dtype),
+        "terminated": ((), np.dtype(np.bool_)),
+        "num_steps": ((), np.dtype(np.uint8)),
+    }
+
+
+def bytes_per_transition(observation_shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Memory that one quadruple takes in the buffer. [bytes]"""
+    return sum(
+        math.prod(shape) * kind.itemsize for shape, kind in _fields(observation_shape, dtype).values()
+    )
+
+
+def init_replay(
+    capacity: int, observation_shape: tuple[int, ...], dtype: np.dtype
+) -> ReplayState:
+    """An empty buffer for `capacity` quadruples."""
+    quadruples = QuadrupleBatch(
+        **{
+            name: jnp.zeros((capacity, *shape), kind)
+            for name, (shape, kind) in _fields(observation_shape, dtype).items()
+        }
+    )
+    return ReplayState(quadruples=quadruples, num_added=jnp.zeros((), jnp.uint32))
+
+
+def add(state: ReplayState, rows: QuadrupleBatch, count: Int[Array, ""]) -> ReplayState:
+    """The buffer with the first `count` of the rows written over its oldest ones.
+
+    Args:
+        state: donate it to the compiled call, or the whole buffer is copied.
+        rows: fields of shape (rows, …), at most as many as the capacity; of fixed
+            size, so that one compilation serves any count.
+        count: how many of the rows are real.
+    """
+    capacity = state.quadruples.reward.shape[0]
+    row = jnp.arange(rows.reward.shape[0], dtype=jnp.uint32)
+    count = count.astype(jnp.uint32)
+    slot = (state.num_added + row) % jnp.uint32(capacity)
+    slot = jnp.where(row < count, slot, jnp.uint32(capacity))
+    quadruples = jax.tree.map(
+        lambda stored, new: stored.at[slot].set(new, mode="drop", unique_indices=True),
+        state.quadruples,
+        rows,
+    )
+    return ReplayState(quadruples=quadruples, num_added=state.num_added + count)
+
+
+def sample_indices(
+    state: ReplayState, key: Array, first_update: Int[Array, ""], num_updates: int, batch_size: int
+) -> UInt32[Array, "update batch"]:
+    """Which rows each of the next updates trains on.
+
+    The indices of an update are a function of the key, its number and the buffer's
+    fill alone: any past update's batch can be found again.
+
+    Args:
+        state: the buffer; it must not be empty.
+        key: the run's key for replay.
+        first_update: number of the first update, from 0.
+        num_updates: how many updates to draw for.
+        batch_size: rows per update.
+    """
+    capacity = state.quadruples.reward.shape[0]
+    fill = jnp.minimum(state.num_added, jnp.uint32(capacity))
+
+    def draw(number: Array) -> Array:
+        words = jax.random.bits(jax.random.fold_in(key, number), (batch_size,), jnp.uint32)
+        return words % fill
+
+    return jax.vmap(draw)(first_update + jnp.arange(num_updates))
+
+
+def gather(state: ReplayState, indices: UInt32[Array, "*batch"]) -> QuadrupleBatch:
+    """The quadruples at the given rows."""
+    return jax.tree.map(
+        lambda stored: stored.at[indices].get(mode="promise_in_bounds"), state.quadruples
+    )

@@ -1,0 +1,24 @@
+"""A run is a folder: its settings, metrics, checkpoints and results."""
+
+from frankrl.runs.checkpoint import (
+    list_checkpoints,
+    load_tensors,
+    newest_checkpoint,
+    save_checkpoint,
+)
+from frankrl.runs.folder import RunDescription, RunFolder
+from frankrl.runs.machine import machine_facts, versions
+from frankrl.runs.metrics import MetricsReader, MetricsWriter
+
+__all__ = [
+    "MetricsReader",
+    "MetricsWriter",
+    "RunDescription",
+    "RunFolder",
+    "list_checkpoints",
+    "load_tensors",
+    "machine_facts",
+    "newest_checkpoint",
+    "save_checkpoint",
+    "versions",
+]

@@ -1,0 +1,203 @@
+"""The run folder: where everything about one run lies, and nothing else."""
+
+import contextlib
+import json
+import os
+import shutil
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frankrl.config import NONE, Settings
+from frankrl.errors import FrankError, RunFolderError, SettingError
+
+CONFIG, METRICS, CHECKPOINTS, VIDEOS, REPORT = (
+    "config.toml",
+    "metrics.sqlite",
+    "checkpoints",
+    "videos",
+    "report.json",
+)
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run is: everything that decides its outcome, and where it was made."""
+
+    env_id: str
+    preset: str
+    seed: int
+    settings: Settings
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+
+    def to_toml(self) -> str:
+        """The text of `config.toml`."""
+        run = {"env_id": self.env_id, "preset": self.preset, "seed": self.seed}
+        tables = {
+            "run": run,
+            **self.settings.to_tables(),
+            "versions": self.versions,
+            "machine": self.machine,
+        }
+        return "\n".join(_toml_table(name, values) for name, values in tables.items())
+
+    @classmethod
+    def from_toml(cls, text: str) -> "RunDescription":
+        """The description in the text of a `config.toml`.
+
+        Raises:
+            SettingError: it is not valid.
+        """
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise SettingError(f"not valid TOML: {error}") from error
+        run = tables.pop("run", {})
+        if (
+            not isinstance(run, dict)
+            or not isinstance(run.get("env_id"), str)
+            or type(run.get("seed")) is not int
+        ):
+            raise SettingError("table [run] must hold env_id (text) and seed (a whole number)")
+        versions, machine = tables.pop("versions", {}), tables.pop("machine", {})
+        return cls(
+            env_id=run["env_id"],
+            preset=str(run.get("preset", "default")),
+            seed=run["seed"],
+            settings=Settings.from_tables(tables),
+            versions=versions,
+            machine=machine,
+        )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder and the places in it."""
+
+    path: Path
+    description: RunDescription
+
+    @classmethod
+    def create(
+        cls, path: Path, description: RunDescription, *, overwrite: bool = False
+    ) -> "RunFolder":
+        """Make a new run folder; it appears whole or not at all.
+
+        Raises:
+            RunFolderError: there is something already, or the place is not writable.
+        """
+        refuse_existing(path, overwrite=overwrite)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
+            temporary.mkdir()
+            (temporary / CHECKPOINTS).mkdir()
+            (temporary / CONFIG).write_text(description.to_toml(), "utf-8")
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.rename(path)
+        except OSError as error:
+            raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
+        return cls(path, description)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "RunFolder":
+        """An existing run folder.
+
+        Raises:
+            RunFolderError: there is none, or it is not a run.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise RunFolderError(f"there is no run folder {folder}{_nearby(folder)}")
+        try:
+            text = (folder / CONFIG).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunFolderError(
+                f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
+            ) from error
+        try:
+            return cls(folder, RunDescription.from_toml(text))
+        except FrankError as error:
+            raise RunFolderError(f"{folder / CONFIG} is damaged: {error}") from error
+
+    @property
+    def metrics(self) -> Path:
+        """The SQLite file of metrics."""
+        return self.path / METRICS
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def videos(self) -> Path:
+        """The folder of films."""
+        return self.path / VIDEOS
+
+    def write_report(self, report: dict[str, Any]) -> None:
+        """Save the run's outcome."""
+        temporary = self.path / f".{REPORT}.new"
+        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", "utf-8")
+        temporary.replace(self.path / REPORT)
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise unless a run may be made at this place.
+
+    Raises:
+        RunFolderError: something is there that is not to be, or must not be, replaced.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if not (path / CONFIG).is_file():
+        if path.is_dir() and not any(path.iterdir()):
+            return
+        raise RunFolderError(
+            f"{path} exists and is not a run; it is left alone: choose another --out"
+        )
+    if not overwrite:
+        raise RunFolderError(
+            f"the run {path} exists already; continue it with --resume {path}, "
+            "replace it with --overwrite, or choose another --out"
+        )
+
+
+def _nearby(folder: Path) -> str:
+    """A hint at runs close to a path that is not one."""
+    with contextlib.suppress(OSError):
+        for root in (folder, folder.parent, Path("runs")):
+            found = sorted(root.glob(f"*/{CONFIG}")) or sorted(root.glob(f"*/*/{CONFIG}"))
+            if found:
+                newest = max(found, key=lambda file: file.stat().st_mtime).parent
+                return f"; the newest run near there is {newest}"
+    return "; `frank train ENV` makes one below runs/"
+
+
+def _toml_table(name: str, values: dict[str, Any]) -> str:
+    lines = [f"[{name}]"]
+    lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if value is None:
+        return f'"{NONE}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {_toml_value(item)}" for key, item in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
+    raise SettingError(
+        f"{value!r} cannot be written to config.toml: settings are made of numbers, text, "
+        "true/false, lists and tables"
+    )

@@ -1,0 +1,132 @@
+"""A run's metrics: one SQLite file, written by the trainer, read by anyone.
+
+Every table but `timing` holds what the seed and the settings decide, so the same
+command writes the same rows; `timing` holds what the clock said.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frankrl.errors import RunFolderError
+from frankrl.records import FinishedEpisode
+
+_TABLES = {
+    "episodes": (
+        "env_steps INTEGER PRIMARY KEY",
+        "env_index INTEGER NOT NULL",
+        "episode INTEGER NOT NULL",
+        "episode_return REAL NOT NULL",
+        "length INTEGER NOT NULL",
+    ),
+    "training": (
+        "env_steps INTEGER PRIMARY KEY",
+        "updates INTEGER NOT NULL",
+        "episodes INTEGER NOT NULL",
+        "epsilon REAL NOT NULL",
+        "learning_rate REAL NOT NULL",
+        "loss REAL",
+        "mean_q REAL",
+        "mean_max_q REAL",
+        "mean_target REAL",
+        "mean_abs_td_error REAL",
+        "gradient_norm REAL",
+        "mean_return_100 REAL",
+        "mean_length_100 REAL",
+    ),
+    "evaluations": (
+        "env_steps INTEGER NOT NULL",
+        "updates INTEGER NOT NULL",
+        "purpose TEXT NOT NULL",
+        "episodes INTEGER NOT NULL",
+        "mean_return REAL NOT NULL",
+        "std_return REAL NOT NULL",
+        "mean_length REAL NOT NULL",
+        "PRIMARY KEY (env_steps, purpose)",
+    ),
+    "timing": (
+        "env_steps INTEGER PRIMARY KEY",
+        "seconds REAL NOT NULL",
+        "env_steps_per_second REAL NOT NULL",
+    ),
+}
+
+
+class MetricsWriter:
+    """The run's only writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        for table, columns in _TABLES.items():
+            self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}) STRICT"
+            )
+
+    def truncate(self, env_steps: int) -> None:
+        """Remove what lies beyond a point that the run has gone back to."""
+        for table in _TABLES:
+            self._connection.execute(f"DELETE FROM {table} WHERE env_steps > ?", (env_steps,))
+
+    def write(
+        self, rows: dict[str, Sequence[Any]], episodes: Iterable[FinishedEpisode] = ()
+    ) -> None:
+        """Add rows to several tables at once, all or none; a row that is there is replaced.
+
+        Args:
+            rows: a table's name and its values in the order of its columns.
+            episodes: rows for `episodes`.
+        """
+        with self._connection:
+            self._connection.execute("BEGIN")
+            self._insert("episodes", episodes)
+            for table, row in rows.items():
+                self._insert(table, [row])
+
+    def _insert(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        columns = [c for c in _TABLES[table] if not c.startswith("PRIMARY")]
+        marks = ", ".join("?" * len(columns))
+        self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+class MetricsReader:
+    """Reads a run's metrics without ever writing to its folder's data."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise RunFolderError(f"{path.parent} holds no metrics: there is no {path.name}")
+        self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+    def columns(self, table: str, where: str = "1") -> dict[str, np.ndarray]:
+        """A table's columns as arrays, in the order of env steps."""
+        try:
+            cursor = self._connection.execute(
+                f"SELECT * FROM {table} WHERE {where} ORDER BY env_steps"
+            )
+            names = [column[0] for column in cursor.description]
+            rows = cursor.fetchall()
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(f"the metrics cannot be read: {error}") from error
+        return {
+            name: np.array([row[i] for row in rows]) if rows else np.array([])
+            for i, name in enumerate(names)
+        }
+
+    def last_episodes(self, count: int) -> list[tuple[float, int]]:
+        """Return and length of the newest episodes, the oldest of them first."""
+        cursor = self._connection.execute(
+            "SELECT episode_return, length FROM episodes ORDER BY env_steps DESC LIMIT ?", (count,)
+        )
+        return cursor.fetchall()[::-1]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

@@ -1,0 +1,27 @@
+"""Acting and learning joined: the state, the round and the loop."""
+
+from frankrl.training.loop import (
+    Checkpointed,
+    Event,
+    Evaluated,
+    Finished,
+    Progress,
+    Solved,
+    Training,
+)
+from frankrl.training.round import Round, rounds
+from frankrl.training.state import TrainState, init_train_state
+
+__all__ = [
+    "Checkpointed",
+    "Evaluated",
+    "Event",
+    "Finished",
+    "Progress",
+    "Round",
+    "Solved",
+    "TrainState",
+    "Training",
+    "init_train_state",
+    "rounds",
+]

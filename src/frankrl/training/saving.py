@@ -1,0 +1,125 @@
+"""From a training state to a checkpoint's arrays, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from frankrl.environments import EnvironmentLog
+from frankrl.errors import RunFolderError
+from frankrl.learning import LearnerState
+from frankrl.records import ACTION_DTYPE
+from frankrl.runs.checkpoint import Tensors
+from frankrl.training.state import TrainState, pack
+
+FILES = ("q_network", "target_network", "optimiser", "replay", "collection")
+
+
+def to_tensors(
+    state: TrainState, logs: list[EnvironmentLog], interval: np.ndarray
+) -> dict[str, Tensors]:
+    """All arrays of a run between two rounds, by file and name.
+
+    Args:
+        state: the training state.
+        logs: where each environment stands.
+        interval: statistics of the updates since the last row of metrics.
+    """
+    learner = state.learner
+    return {
+        "q_network": named(learner.online),
+        "target_network": named(learner.target),
+        "optimiser": named((learner.opt_state, learner.num_updates)),
+        "replay": named(state.replay),
+        "collection": {
+            **{f"window{name}": array for name, array in named(state.window).items()},
+            "acting": np.asarray(state.acting),
+            "interval": interval,
+            "env_episode": np.array([log.episode for log in logs], np.int64),
+            "env_num_actions": np.array([len(log.actions) for log in logs], np.int64),
+            "env_actions": np.concatenate([log.actions for log in logs]),
+            "env_digest": np.frombuffer(b"".join(log.digest for log in logs), np.uint8),
+        },
+    }
+
+
+def from_tensors(
+    tensors: Mapping[str, Tensors], like: TrainState, env_steps: int, updates: int
+) -> tuple[TrainState, list[EnvironmentLog], np.ndarray]:
+    """The reverse of `to_tensors`.
+
+    Args:
+        tensors: the arrays of every file in `FILES`.
+        like: a state of the same settings, for the structure.
+        env_steps: transitions collected so far.
+        updates: updates done so far.
+
+    Raises:
+        RunFolderError: the arrays do not fit the settings.
+    """
+    collection = tensors["collection"]
+    learner = like.learner
+    online = filled(learner.online, tensors["q_network"])
+    opt_state, num_updates = filled(
+        (learner.opt_state, learner.num_updates), tensors["optimiser"]
+    )
+    state = TrainState(
+        learner=LearnerState(
+            online=online,
+            target=filled(learner.target, tensors["target_network"]),
+            opt_state=opt_state,
+            num_updates=num_updates,
+        ),
+        replay=filled(like.replay, tensors["replay"]),
+        window=jax.tree.map(
+            np.asarray,
+            filled(
+                like.window,
+                {n[6:]: array for n, array in collection.items() if n.startswith("window")},
+            ),
+        ),
+        acting=jnp.array(collection["acting"]),
+        newest=pack(online),
+        env_steps=env_steps,
+        updates=updates,
+    )
+    ends = np.cumsum(collection["env_num_actions"])
+    actions = np.split(collection["env_actions"].astype(ACTION_DTYPE), ends[:-1])
+    digests = collection["env_digest"].reshape(len(ends), -1)
+    logs = [
+        EnvironmentLog(int(episode), taken, digest.tobytes())
+        for episode, taken, digest in zip(
+            collection["env_episode"], actions, digests, strict=True
+        )
+    ]
+    return state, logs, collection["interval"]
+
+
+def named(tree: PyTree) -> dict[str, np.ndarray]:
+    """The leaves of a record by their path in it."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def filled(like: Any, arrays: Tensors) -> Any:
+    """A record of the same structure with leaves taken by name.
+
+    Raises:
+        RunFolderError: a leaf is missing or of another shape or type.
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    leaves = []
+    for path, leaf in paths:
+        name = jax.tree_util.keystr(path)
+        found = arrays.get(name)
+        if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
+            what = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
+            raise RunFolderError(
+                f"the checkpoint does not fit the run's settings: {name} should be "
+                f"{leaf.dtype}{list(leaf.shape)}, found {what}"
+            )
+        leaves.append(jnp.array(found))
+    return jax.tree.unflatten(structure, leaves)

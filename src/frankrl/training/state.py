@@ -1,0 +1,79 @@
+"""Everything that training changes, as one record."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from frankrl.config import Settings
+from frankrl.environments import EnvironmentSpec
+from frankrl.learning import LearnerState, init_learner
+from frankrl.networks import QNetwork, make_q_network
+from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window
+
+
+class TrainState(eqx.Module):
+    """The state between two rounds; together with the environments' logs it is the whole run."""
+
+    learner: LearnerState
+    replay: ReplayState
+    window: NStepWindow
+    acting: Float[Array, " weight"]
+    """Weights that the next round acts with; with `overlap` one round older than the newest."""
+    newest: Float[Array, " weight"]
+    """Weights of `learner.online` in a buffer of their own, which no later call reuses."""
+    env_steps: int = eqx.field(static=True)
+    updates: int = eqx.field(static=True)
+
+
+def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> TrainState:
+    """The state of a run that has not begun."""
+    network = initial_network(settings, spec, seed)
+    weights = jax.device_put(np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(network)]))
+    return TrainState(
+        learner=init_learner(settings.learning, network),
+        replay=init_replay(
+            settings.replay.replay_capacity, spec.observation_shape, spec.observation_dtype
+        ),
+        window=init_window(
+            settings.replay.n_step,
+            settings.environment.num_envs,
+            spec.observation_shape,
+            spec.observation_dtype,
+        ),
+        acting=weights,
+        newest=weights,
+        env_steps=0,
+        updates=0,
+    )
+
+
+def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
+    """The randomly initialised Q-network of a run, with NumPy leaves."""
+    return make_q_network(
+        settings.network, spec.observation_shape, spec.observation_scale, spec.num_actions, seed
+    )
+
+
+def pack(network: PyTree[Array]) -> Float[Array, " weight"]:
+    """All weights in one new vector, in the order of the network's leaves."""
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(network)])
+
+
+class Unpack:
+    """Turns packed weights into a network with NumPy leaves that are views of them."""
+
+    def __init__(self, like: QNetwork) -> None:
+        leaves, self._structure = jax.tree.flatten(like)
+        ends = np.cumsum([leaf.size for leaf in leaves])
+        self._parts = [
+            (int(end - leaf.size), int(end), leaf.shape)
+            for end, leaf in zip(ends, leaves, strict=True)
+        ]
+
+    def __call__(self, weights: Float[Array, " weight"]) -> QNetwork:
+        """The network; waits for the computation that makes its weights."""
+        flat = np.asarray(weights)
+        leaves = [flat[start:end].reshape(shape) for start, end, shape in self._parts]
+        return jax.tree.unflatten(self._structure, leaves)
