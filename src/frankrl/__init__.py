@@ -1,0 +1,50 @@
+"""Frank trains Deep Q-Networks.
+
+`frankrl.train(env_id)` trains and returns the result; `frankrl.load(run)` gives the
+trained agent. Everything is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frankrl.agent import Agent
+    from frankrl.api import TrainingResult, evaluate, load, resume, train
+    from frankrl.config import Settings
+    from frankrl.errors import FrankError
+    from frankrl.evaluation import Evaluation
+
+_HOME = {
+    "Agent": "frankrl.agent",
+    "Evaluation": "frankrl.evaluation",
+    "FrankError": "frankrl.errors",
+    "Settings": "frankrl.config",
+    "TrainingResult": "frankrl.api",
+    "evaluate": "frankrl.api",
+    "load": "frankrl.api",
+    "resume": "frankrl.api",
+    "train": "frankrl.api",
+}
+
+__all__ = [
+    "Agent",
+    "Evaluation",
+    "FrankError",
+    "Settings",
+    "TrainingResult",
+    "evaluate",
+    "load",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'frankrl' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

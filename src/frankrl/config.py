@@ -200,6 +200,15 @@ class Settings:
             )
         return found
 
+    def resolved(self) -> "Settings":
+        """The same settings with every duration that follows from another written out.
+
+        A run is made of these, so that a later, larger budget bends no schedule.
+        """
+        if self.learning.learning_rate_decay_env_steps is not None:
+            return self
+        return self.with_changes(learning_rate_decay_env_steps=self.training.total_env_steps)
+
     def with_changes(self, **changes: Any) -> "Settings":
         """The same settings with some replaced, each by its short name.
 

@@ -28,6 +28,7 @@ class Use(enum.IntEnum):
     EVALUATION_RESET = 5
     SOLVED_RESET = 6
     FILM_RESET = 7
+    PREDICTION = 8
 
 
 def sequence(seed: int, use: Use, *counters: int) -> np.random.SeedSequence:

@@ -44,8 +44,15 @@ class EnvironmentSpec:
     """What the environment calls action index 0."""
     reward_threshold: float | None
     """Mean return at which the environment counts as solved, where it names one."""
+    observation_space: spaces.Space
+    """The environment's own."""
     encode: Callable[[Any], np.ndarray] = field(repr=False, compare=False)
-    """From the environment's own observation to the stored one."""
+    """From the environment's own observation to an array of `observation_shape`."""
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the environment gives arrays itself, so that nothing has to be flattened."""
+        return isinstance(self.observation_space, spaces.Box)
 
     @property
     def component_names(self) -> tuple[str, ...]:
@@ -147,6 +154,7 @@ def _spec_of(
         num_actions=int(actions.n),
         first_action=int(actions.start),
         reward_threshold=env.spec.reward_threshold if env.spec else None,
+        observation_space=observations,
         encode=encode,
     )
 

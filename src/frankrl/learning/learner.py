@@ -67,14 +67,13 @@ def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerStat
     return jax.jit(begin)(q_network)
 
 
-def learning_rate_at(
-    settings: LearningSettings, total_env_steps: int, env_steps: int
-) -> float:
+def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
     """Adam's step size at an absolute number of env steps."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
-    decay = settings.learning_rate_decay_env_steps or total_env_steps
-    done = min(env_steps / decay, 1.0)
+    if settings.learning_rate_decay_env_steps is None:
+        raise ValueError("the learning rate's decay has no duration: call Settings.resolved first")
+    done = min(env_steps / settings.learning_rate_decay_env_steps, 1.0)
     return settings.learning_rate + done * (settings.learning_rate_end - settings.learning_rate)
 
 

@@ -1,0 +1,1 @@
+"""Showing runs: on the terminal, as a film, as a plot."""

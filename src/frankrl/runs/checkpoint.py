@@ -43,7 +43,7 @@ def save_checkpoint(
     temporary.mkdir(parents=True)
     files = {
         f"{name}.safetensors": save_safetensors(
-            {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+            {key: np.asarray(array, order="C") for key, array in arrays.items()}
         )
         for name, arrays in tensors.items()
     }

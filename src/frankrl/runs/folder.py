@@ -89,12 +89,13 @@ class RunFolder:
             RunFolderError: there is something already, or the place is not writable.
         """
         refuse_existing(path, overwrite=overwrite)
+        text = description.to_toml()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
             temporary.mkdir()
             (temporary / CHECKPOINTS).mkdir()
-            (temporary / CONFIG).write_text(description.to_toml(), "utf-8")
+            (temporary / CONFIG).write_text(text, "utf-8")
             if path.exists():
                 shutil.rmtree(path)
             temporary.rename(path)
@@ -138,11 +139,14 @@ class RunFolder:
         """The folder of films."""
         return self.path / VIDEOS
 
+    def with_description(self, description: RunDescription) -> "RunFolder":
+        """The same folder with its `config.toml` replaced."""
+        _replace_text(self.path / CONFIG, description.to_toml())
+        return RunFolder(self.path, description)
+
     def write_report(self, report: dict[str, Any]) -> None:
         """Save the run's outcome."""
-        temporary = self.path / f".{REPORT}.new"
-        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", "utf-8")
-        temporary.replace(self.path / REPORT)
+        _replace_text(self.path / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -164,6 +168,12 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
             f"the run {path} exists already; continue it with --resume {path}, "
             "replace it with --overwrite, or choose another --out"
         )
+
+
+def _replace_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)
 
 
 def _nearby(folder: Path) -> str:

@@ -68,7 +68,8 @@ class MetricsWriter:
             )
 
     def truncate(self, env_steps: int) -> None:
-        """Remove what lies beyond a point that the run has gone back to."""
+        """Remove what lies beyond a point that the run has gone back to, and its ending."""
+        self._connection.execute("DELETE FROM evaluations WHERE purpose = 'final'")
         for table in _TABLES:
             self._connection.execute(f"DELETE FROM {table} WHERE env_steps > ?", (env_steps,))
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array
 
 from frankrl.environments import EnvironmentSpec, EnvironmentVector
 from frankrl.errors import DivergedError
@@ -18,9 +19,11 @@ from frankrl.evaluation import Evaluation, Evaluator
 from frankrl.exploration import linear_epsilon
 from frankrl.learning import UpdateStatistics, learning_rate_at
 from frankrl.randomness import Use
+from frankrl.records import FinishedEpisode
 from frankrl.runs import (
     MetricsReader,
     MetricsWriter,
+    RunDescription,
     RunFolder,
     load_tensors,
     newest_checkpoint,
@@ -92,38 +95,62 @@ Event = Progress | Evaluated | Solved | Checkpointed | Finished
 class Training:
     """One run in progress: begin or resume it, then iterate over its events."""
 
-    def __init__(self, folder: RunFolder, spec: EnvironmentSpec, started: float | None) -> None:
-        """Prepare a run at its beginning.
+    def __init__(
+        self, description: RunDescription, spec: EnvironmentSpec, started: float | None
+    ) -> None:
+        """Make everything that a run needs, before anything is written.
 
         Args:
-            folder: where it is written.
+            description: what the run is.
             spec: its environment.
             started: `time.perf_counter()` of when the run's clock began; none: now.
         """
-        self.folder = folder
         self.spec = spec
-        self.settings = folder.description.settings
-        self.seed = folder.description.seed
+        self.settings = description.settings
+        self.seed = description.seed
+        self.folder: RunFolder
+        self.state: TrainState = init_train_state(self.settings, spec, self.seed)
+        self.not_exact: list[int] = []
+        """Environments that a resume could not bring back to the same bits."""
         self._started = time.perf_counter() if started is None else started
         self._envs = EnvironmentVector(spec, self.settings.environment.num_envs, self.seed)
         self._evaluator = Evaluator(spec)
         self._unpack = Unpack(initial_network(self.settings, spec, self.seed))
-        self.state: TrainState = init_train_state(self.settings, spec, self.seed)
-        self._metrics = MetricsWriter(folder.metrics)
-        self._unwritten: list = []
-        self._recent: collections.deque = collections.deque(maxlen=RECENT_EPISODES)
+        self._metrics: MetricsWriter
+        self._unwritten: list[FinishedEpisode] = []
+        self._recent: collections.deque[tuple[float, int]] = collections.deque(
+            maxlen=RECENT_EPISODES
+        )
         self._episodes = 0
         self._interval: list[np.ndarray] = []
-        self._unchecked: collections.deque = collections.deque()
+        self._unchecked: collections.deque[tuple[int, Array]] = collections.deque()
         self._solved: Solved | None = None
         self._solving: Evaluation | None = None
         self._last_log = (0, time.perf_counter())
-        self.not_exact: list[int] = []
-        """Environments that a resume could not bring back to the same bits."""
+
+    @classmethod
+    def begin(
+        cls,
+        path: Path,
+        description: RunDescription,
+        spec: EnvironmentSpec,
+        *,
+        overwrite: bool = False,
+        started: float | None = None,
+    ) -> "Training":
+        """Begin a run; its folder appears only once everything else has been made.
+
+        Raises:
+            RunFolderError: the folder cannot be made.
+            EnvironmentFailedError: an environment does not even begin.
+        """
+        training = cls(description, spec, started)
+        training._open(RunFolder.create(path, description, overwrite=overwrite))
+        return training
 
     @classmethod
     def resume(
-        cls, folder: RunFolder, spec: EnvironmentSpec, started: float | None = None
+        cls, folder: RunFolder, spec: EnvironmentSpec, *, started: float | None = None
     ) -> "Training":
         """Take up a run at its newest checkpoint.
 
@@ -131,15 +158,16 @@ class Training:
             RunFolderError: there is no usable checkpoint.
         """
         tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), FILES)
-        training = cls(folder, spec, started)
+        training = cls(folder.description, spec, started)
+        training._open(folder)
         training.state, logs, interval = from_tensors(
             tensors, training.state, info["env_steps"], info["updates"]
         )
         training.not_exact = training._envs.restore(logs)
-        for index in training.not_exact:
-            window = training.state.window
-            filled = np.array(window.filled)
-            filled[:, index] = False
+        if training.not_exact:
+            # What such an environment had not yet stored cannot be completed.
+            filled = np.array(training.state.window.filled)
+            filled[:, training.not_exact] = False
             training.state = eqx.tree_at(lambda s: s.window.filled, training.state, filled)
         training._interval = [interval]
         training._episodes = info["episodes"]
@@ -151,6 +179,10 @@ class Training:
         training._recent.extend(reader.last_episodes(RECENT_EPISODES))
         reader.close()
         return training
+
+    def _open(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._metrics = MetricsWriter(folder.metrics)
 
     def events(self, stop_requested: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train to the end of the budget, or until solved or asked to stop.
@@ -200,7 +232,8 @@ class Training:
         """Close environments and files."""
         self._envs.close()
         self._evaluator.close()
-        self._metrics.close()
+        if hasattr(self, "_metrics"):
+            self._metrics.close()
 
     def _done(self) -> bool:
         return self.settings.evaluation.until_solved and self._solved is not None
@@ -255,9 +288,7 @@ class Training:
         mean_return = float(np.mean([r for r, _ in self._recent])) if self._recent else None
         mean_length = float(np.mean([n for _, n in self._recent])) if self._recent else None
         epsilon = float(linear_epsilon(settings.exploration, state.env_steps))
-        rate = learning_rate_at(
-            settings.learning, settings.training.total_env_steps, state.env_steps
-        )
+        rate = learning_rate_at(settings.learning, state.env_steps)
         last_steps, last_time = self._last_log
         now = time.perf_counter()
         speed = (state.env_steps - last_steps) / max(now - last_time, 1e-9)

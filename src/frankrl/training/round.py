@@ -54,7 +54,7 @@ def rounds(
         )
         env_steps += settings.round_env_steps
         num_updates = updates_due(settings, env_steps) - state.updates
-        rate = learning_rate_at(settings.learning, settings.training.total_env_steps, env_steps)
+        rate = learning_rate_at(settings.learning, env_steps)
         learner, replay, newest, statistics = learn(
             state.learner,
             state.replay,

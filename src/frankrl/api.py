@@ -1,0 +1,295 @@
+"""Frank from Python: train, resume, load, evaluate."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from frankrl.agent import Agent
+from frankrl.config import Settings
+from frankrl.environments import EnvironmentSpec, describe
+from frankrl.errors import RunFolderError, SettingError
+from frankrl.evaluation import Evaluation, Evaluator
+from frankrl.networks import QNetwork
+from frankrl.presets import default_preset, load_preset
+from frankrl.randomness import Use
+from frankrl.replay import bytes_per_transition
+from frankrl.runs import (
+    RunDescription,
+    RunFolder,
+    load_tensors,
+    machine_facts,
+    newest_checkpoint,
+    versions,
+)
+from frankrl.runs.folder import refuse_existing
+from frankrl.runs.machine import available_memory
+from frankrl.training import Event, Finished, Training
+from frankrl.training.saving import filled
+from frankrl.training.state import initial_network
+
+MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run came out."""
+
+    run: Path
+    """The run folder."""
+    env_steps: int
+    updates: int
+    seconds: float
+    """Since the run's clock began; on the command line since the process started."""
+    solved: dict[str, Any] | None
+    """`env_steps` and `seconds` of the first policy that reached the reward threshold."""
+    evaluation: dict[str, Any] | None
+    """Greedy episodes of the final policy; none if the run was stopped before its end."""
+    stopped: bool = False
+    """Whether it was asked to stop before its end."""
+
+    def report(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return {
+            "run": str(self.run),
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "seconds": round(self.seconds, 3),
+            "solved": self.solved,
+            "evaluation": self.evaluation,
+        }
+
+
+def train(
+    env_id: str,
+    *,
+    preset: str | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    on_event: Callable[[Event], None] = lambda event: None,
+    **settings: Any,
+) -> TrainingResult:
+    """Train a Deep Q-Network.
+
+    Args:
+        env_id: a Gymnasium environment with a `Discrete` action space.
+        preset: named settings; none: the environment's own, or `default`.
+        seed: the same seed and settings give the same bits.
+        out: the run folder; none: `runs/<env>/<preset>-s<seed>-<time>`.
+        overwrite: replace a run that is already there.
+        on_event: called with every event of the training.
+        **settings: any setting by its name (`frank train --help` lists them).
+
+    Raises:
+        FrankError: something given is not allowed, or training cannot go on.
+    """
+    preset = preset or default_preset(env_id)
+    chosen = load_preset(preset).with_changes(**settings)
+    training = prepare(env_id, preset, chosen, seed, out, overwrite=overwrite)
+    return run_to_end(training, on_event)
+
+
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    **settings: Any,
+) -> TrainingResult:
+    """Continue a run from its newest checkpoint.
+
+    Args:
+        run: the run folder.
+        on_event: called with every event of the training.
+        **settings: settings to change, a larger `total_env_steps` for example.
+
+    Raises:
+        FrankError: the run cannot be continued so.
+    """
+    folder = RunFolder.open(run)
+    chosen = folder.description.settings.with_changes(**settings)
+    return run_to_end(prepare_resume(folder, chosen), on_event)
+
+
+def load(run: str | os.PathLike[str]) -> Agent:
+    """The agent of a run, from its newest checkpoint.
+
+    Raises:
+        RunFolderError: there is no run, or it holds no usable checkpoint.
+    """
+    return open_agent(RunFolder.open(run))[0]
+
+
+def open_agent(folder: RunFolder) -> tuple[Agent, dict[str, Any]]:
+    """The agent of a run, and what its checkpoint says of itself."""
+    description = folder.description
+    spec = describe(description.env_id, description.settings.environment.env_kwargs)
+    tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), ("q_network",))
+    check_same_environment(folder, info)
+    like = initial_network(description.settings, spec, description.seed)
+    network: QNetwork = jax.tree.map(jax.device_get, filled(like, tensors["q_network"]))
+    return Agent(spec, network, description.settings.exploration.epsilon_end), info
+
+
+def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
+    """Greedy episodes in fresh environments, on seeds never used in training."""
+    if episodes < 1:
+        raise SettingError(f"episodes must be at least 1, got {episodes}")
+    check_seed(seed)
+    evaluator = Evaluator(agent.spec)
+    try:
+        return evaluator.evaluate(agent.network, episodes, Use.EVALUATION_RESET, seed)
+    finally:
+        evaluator.close()
+
+
+def prepare(
+    env_id: str,
+    preset: str,
+    settings: Settings,
+    seed: int,
+    out: str | os.PathLike[str] | None,
+    *,
+    overwrite: bool = False,
+    started: float | None = None,
+) -> Training:
+    """Check everything that can be checked, then begin a run.
+
+    Raises:
+        FrankError: something is not allowed; then nothing has been written.
+    """
+    check_seed(seed)
+    settings = settings.resolved()
+    path = Path(out) if out is not None else _default_folder(env_id, preset, seed)
+    refuse_existing(path, overwrite=overwrite)
+    spec = describe(env_id, settings.environment.env_kwargs)
+    check_memory(settings, spec)
+    description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
+    return Training.begin(path, description, spec, overwrite=overwrite, started=started)
+
+
+def prepare_resume(
+    folder: RunFolder, settings: Settings, *, started: float | None = None
+) -> Training:
+    """Take up a run with the given settings.
+
+    Raises:
+        FrankError: a setting cannot change within a run, or the run is damaged.
+    """
+    before = folder.description.settings
+    kept_budget = replace(
+        settings,
+        training=replace(settings.training, total_env_steps=before.training.total_env_steps),
+        evaluation=before.evaluation,
+        saving=before.saving,
+    )
+    if kept_budget != before:
+        raise SettingError(
+            "a run that continues keeps its settings: only total_env_steps and those of "
+            "[evaluation] and [saving] may change; for others begin a new run"
+        )
+    description = replace(folder.description, settings=settings)
+    spec = describe(description.env_id, settings.environment.env_kwargs)
+    check_memory(settings, spec)
+    _, info = load_tensors(newest_checkpoint(folder.checkpoints), ())
+    check_same_environment(folder, info)
+    return Training.resume(folder.with_description(description), spec, started=started)
+
+
+def run_to_end(
+    training: Training,
+    on_event: Callable[[Event], None],
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> TrainingResult:
+    """Drive a run to its end and write its report."""
+    try:
+        finished = None
+        for event in training.events(stop_requested):
+            on_event(event)
+            finished = event
+        assert isinstance(finished, Finished)
+        solved = finished.solved
+        result = TrainingResult(
+            run=training.folder.path,
+            env_steps=finished.env_steps,
+            updates=finished.updates,
+            seconds=finished.seconds,
+            solved=solved
+            and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
+            evaluation=finished.evaluation and finished.evaluation.summary(),
+            stopped=finished.evaluation is None,
+        )
+        training.folder.write_report(result.report())
+        return result
+    finally:
+        training.close()
+
+
+def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
+    """What the replay buffer takes, in words."""
+    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    capacity = settings.replay.replay_capacity
+    return (
+        f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
+    )
+
+
+def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
+    """Refuse a replay buffer that does not fit.
+
+    Raises:
+        SettingError: it needs more memory than there is.
+    """
+    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    needed, there = each * settings.replay.replay_capacity, available_memory()
+    if there is not None and needed > there:
+        raise SettingError(
+            f"the {memory_line(settings, spec)} does not fit into memory ({_size(there)} are "
+            f"available); replay_capacity can be {there * 8 // 10 // each:,} at most"
+        )
+
+
+def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another environment.
+
+    Raises:
+        RunFolderError: it is one.
+    """
+    if info.get("env_id") != folder.description.env_id:
+        raise RunFolderError(
+            f"the checkpoint in {folder.path} was made for {info.get('env_id')!r}, but the run's "
+            f"config.toml says {folder.description.env_id!r}"
+        )
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        SettingError: it is not a whole number in range.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise SettingError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")
+
+
+def _default_folder(env_id: str, preset: str, seed: int) -> Path:
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)
+    path = Path("runs") / name / f"{preset}-s{seed}-{moment}"
+    while path.exists():
+        time.sleep(0.1)
+        path = path.with_name(f"{preset}-s{seed}-{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}")
+    return path
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"

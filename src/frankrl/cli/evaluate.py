@@ -1,0 +1,46 @@
+"""`frank evaluate`: how good is the agent of a run?"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from frankrl.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Everything that `frank evaluate` can be told."""
+
+    run: tyro.conf.Positional[str]
+    """Run folder."""
+    episodes: int = 100
+    """Greedy episodes to play. [episodes]"""
+    seed: int = 0
+    """Decides the episodes; none of them is ever used in training."""
+    json: bool = False
+    """Print one JSON object on standard output instead of a table."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    description = "Play greedy episodes in fresh environments and report their returns."
+    options = parse(EvaluateOptions, arguments, "evaluate", description)
+
+    from frankrl.api import evaluate, open_agent
+    from frankrl.runs import RunFolder
+
+    agent, info = open_agent(RunFolder.open(options.run))
+    summary = evaluate(agent, episodes=options.episodes, seed=options.seed).summary()
+    if options.json:
+        head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
+        print(json.dumps(head | summary, allow_nan=False))
+        return 0
+
+    from frankrl.report.display import evaluation_lines
+
+    print(f"{options.run}: {agent.spec.env_id}, trained for {info['env_steps']:,} env steps")
+    for line in evaluation_lines(summary, agent.spec.reward_threshold):
+        print(f"  {line}")
+    return 0

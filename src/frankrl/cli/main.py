@@ -1,0 +1,63 @@
+"""The command `frank`: find the subcommand, run it, turn errors into one line."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from frankrl.errors import FrankError, nearest
+
+_COMMANDS = {
+    "train": "train a Deep Q-Network, or continue a run",
+    "evaluate": "play greedy episodes with a trained agent and report its returns",
+    "film": "write a film of an episode, with the Q-value of every action beside it",
+    "plot": "draw the learning curves of one or several runs",
+}
+_USER_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `frank`; returns the exit status: 0 done, 2 a mistake of the user, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"frank {version('frankrl')}")
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    try:
+        if command not in _COMMANDS:
+            raise FrankError(
+                f"there is no command {command!r}{nearest(command, _COMMANDS)} "
+                f"(commands: {', '.join(_COMMANDS)})"
+            )
+        return importlib.import_module(f"frankrl.cli.{command}").run(rest)
+    except FrankError as error:
+        print(f"frank: {error}", file=sys.stderr)
+        return _USER_ERROR
+    except KeyboardInterrupt:
+        print("frank: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _help() -> str:
+    width = max(map(len, _COMMANDS))
+    lines = [
+        "Frank trains Deep Q-Networks.",
+        "",
+        "usage: frank COMMAND [OPTIONS]",
+        "",
+        *(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items()),
+        "",
+        "`frank COMMAND --help` shows every option. To begin:  frank train LunarLander-v3",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

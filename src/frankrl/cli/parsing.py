@@ -1,0 +1,106 @@
+"""Command lines from dataclasses, with mistakes told on one line."""
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar, get_origin
+
+import tyro
+
+from frankrl.errors import FrankError
+
+Options = TypeVar("Options")
+_BOX = "╭╮╰╯─│"
+
+
+def parse(
+    kind: type[Options],
+    arguments: Sequence[str],
+    command: str,
+    description: str,
+    default: Options | None = None,
+) -> Options:
+    """The options of a command.
+
+    Args:
+        kind: a dataclass; its fields become flags, nested ones without their group's name.
+        arguments: what was typed after the command.
+        command: its name.
+        description: what it does, for `--help`.
+        default: a record that holds the defaults.
+
+    Raises:
+        FrankError: what was typed is not allowed.
+        SystemExit: help was asked for and has been printed.
+    """
+    errors = io.StringIO()
+    defaults = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=f"frank {command}",
+                description=description,
+                config=(tyro.conf.OmitArgPrefixes,),
+                registry=_registry(),
+                **defaults,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise FrankError(f"{_one_line(errors.getvalue())} (see `frank {command} --help`)") from None
+
+
+def _one_line(box: str) -> str:
+    """The message inside the box that tyro draws, and its first suggestion."""
+    lines = [line.strip(_BOX + " ") for line in box.splitlines()]
+    sections: list[list[str]] = [[]]
+    for line in lines[1:]:
+        if line:
+            sections[-1].append(line)
+        else:
+            sections.append([])
+    sections = [section for section in sections if section]
+    message = " ".join(sections[0]) if sections else " ".join(box.split())
+    for section in sections[1:]:
+        if section[0].startswith("Perhaps you meant"):
+            flag = next((line for line in section[1:] if line.startswith("--")), None)
+            if flag:
+                return f"{message}; did you mean {flag}?"
+    return message
+
+
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def json_object(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
+        if get_origin(info.type) is not dict:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="JSON",
+            instance_from_str=lambda words: _object(words[0]),
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [json.dumps(value)],
+        )
+
+    return registry
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not a JSON object: {text!r} ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"not a JSON object: {text!r}")
+    return value
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; standard output stays for results."""
+    print(text, file=sys.stderr, flush=True)

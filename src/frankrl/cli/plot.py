@@ -1,0 +1,37 @@
+"""`frank plot`: the learning curves of runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from frankrl.cli.parsing import parse
+from frankrl.errors import FrankError
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """Everything that `frank plot` can be told."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders; several runs of one preset become one curve with its spread."""
+    out: str = ""
+    """Where to write the PNG; empty: `plot.png` in the first run's folder."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    description = "Draw return, episode length, ε, loss and mean Q against env steps, as a PNG."
+    options = parse(PlotOptions, arguments, "plot", description)
+    if not options.runs:
+        raise FrankError("name at least one run folder, for example: frank plot runs/*/*")
+
+    from frankrl.report.plot import plot
+    from frankrl.runs import RunFolder
+
+    folders = [RunFolder.open(path) for path in options.runs]
+    path = Path(options.out) if options.out else folders[0].path / "plot.png"
+    plot(folders, path)
+    print(path)
+    return 0

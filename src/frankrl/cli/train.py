@@ -1,0 +1,162 @@
+"""`frank train`: train, or continue, with a live display."""
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import tyro
+
+from frankrl.cli.clock import process_started
+from frankrl.cli.parsing import parse
+from frankrl.config import (
+    EnvironmentSettings,
+    EvaluationSettings,
+    ExplorationSettings,
+    LearningSettings,
+    NetworkSettings,
+    ReplaySettings,
+    SavingSettings,
+    Settings,
+    TrainingSettings,
+)
+from frankrl.errors import FrankError
+from frankrl.presets import default_preset, load_preset
+
+_INTERRUPTED = 130
+_DESCRIPTION = (
+    "Train a Deep Q-Network on a Gymnasium environment. The defaults below are those of the "
+    "preset that would be used."
+)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything that `frank train` can be told."""
+
+    env: tyro.conf.Positional[str] = ""
+    """Environment, by its Gymnasium name; `module:EnvId` for third-party ones."""
+    preset: str = ""
+    """Named settings; empty: the environment's own, or `default`."""
+    seed: int = 0
+    """The same seed and settings give the same bits."""
+    out: str = ""
+    """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`."""
+    resume: str = ""
+    """Continue this run folder from its newest checkpoint."""
+    overwrite: bool = False
+    """Replace a run that is already in the run folder."""
+    json: bool = False
+    """End with one JSON line on standard output."""
+    environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
+    learning: LearningSettings = field(default_factory=LearningSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    saving: SavingSettings = field(default_factory=SavingSettings)
+
+    def settings(self) -> Settings:
+        """The settings among the options."""
+        groups = [spec.name for spec in dataclasses.fields(Settings)]
+        return Settings(**{name: getattr(self, name) for name in groups})
+
+    @classmethod
+    def with_defaults(cls, settings: Settings) -> "TrainOptions":
+        """Options whose defaults are these settings."""
+        groups = [spec.name for spec in dataclasses.fields(Settings)]
+        return cls(**{name: getattr(settings, name) for name in groups})
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    started = process_started()
+    wanted = [word for word in arguments if word not in ("-h", "--help")]
+    helping = len(wanted) < len(arguments)
+    # Which preset gives the defaults is itself on the command line, so it is read twice.
+    first = parse(TrainOptions, wanted, "train", _DESCRIPTION)
+    if not first.resume and not first.env and not helping:
+        raise FrankError(
+            "name an environment, for example: frank train LunarLander-v3 "
+            "(or continue a run with --resume RUN)"
+        )
+    if first.resume:
+        return _resume(first, arguments, started)
+    preset = first.preset or default_preset(first.env)
+    defaults = TrainOptions.with_defaults(load_preset(preset))
+    options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
+    settings = options.settings()
+
+    from frankrl.api import prepare
+    from frankrl.report.display import make_display
+
+    with _interrupts() as interrupted:
+        training = prepare(
+            options.env,
+            preset,
+            settings,
+            options.seed,
+            options.out or None,
+            overwrite=options.overwrite,
+            started=started,
+        )
+        return _drive(training, make_display(sys.stderr), options.json, interrupted)
+
+
+def _resume(first: TrainOptions, arguments: Sequence[str], started: float) -> int:
+    for given, flag in ((first.out, "--out"), (first.preset, "--preset"), (first.seed, "--seed")):
+        if given:
+            raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")
+    if first.overwrite:
+        raise FrankError("--resume continues a run and --overwrite replaces one: give one of them")
+
+    from frankrl.runs.folder import RunFolder
+
+    folder = RunFolder.open(first.resume)
+    if first.env not in ("", folder.description.env_id):
+        raise FrankError(
+            f"the run {folder.path} is of {folder.description.env_id!r}, not of {first.env!r}"
+        )
+    defaults = TrainOptions.with_defaults(folder.description.settings)
+    options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
+
+    from frankrl.api import prepare_resume
+    from frankrl.report.display import make_display
+
+    with _interrupts() as interrupted:
+        training = prepare_resume(folder, options.settings(), started=started)
+        return _drive(training, make_display(sys.stderr), options.json, interrupted)
+
+
+def _drive(training, display, as_json: bool, interrupted: list[bool]) -> int:  # noqa: ANN001
+    from frankrl.api import run_to_end
+
+    with display:
+        display.begin(training)
+        result = run_to_end(training, display.show, lambda: bool(interrupted))
+        display.end(result)
+    if as_json:
+        print(json.dumps(result.report(), allow_nan=False), flush=True)
+    return _INTERRUPTED if result.stopped else 0
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second one ends at once."""
+    requests: list[bool] = []
+
+    def note(number: int, frame: object) -> None:
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(True)
+
+    before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield requests
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
