@@ -219,8 +219,7 @@ def run_to_end(
             env_steps=finished.env_steps,
             updates=finished.updates,
             seconds=finished.seconds,
-            solved=solved
-            and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
+            solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
             evaluation=finished.evaluation and finished.evaluation.summary(),
             stopped=finished.evaluation is None,
         )
@@ -234,9 +233,7 @@ def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
     """What the replay buffer takes, in words."""
     each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
     capacity = settings.replay.replay_capacity
-    return (
-        f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
-    )
+    return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
 
 
 def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:

@@ -11,10 +11,9 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from frankrl.errors import SettingError, nearest
-
 
 NONE = "none"
 """How a TOML file says that an optional setting is off."""
@@ -196,7 +195,7 @@ class Settings:
         if self.replay.replay_capacity < starts:
             found.append(
                 f"replay_capacity ({self.replay.replay_capacity:,}) is below "
-                f"learning_starts_env_steps ({starts:,}): the first quadruples are overwritten unused"
+                f"learning_starts_env_steps ({starts:,}): its oldest quadruples are never used"
             )
         return found
 
@@ -295,7 +294,7 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
         )
     if typing.get_origin(kind) is tuple:
         if isinstance(value, (list, tuple)) and all(_is_whole(item) for item in value):
-            return tuple(int(item) for item in value)
+            return tuple(map(int, value))
         raise SettingError(f"{spec.name} must be a list of whole numbers, got {value!r}")
     if typing.get_origin(kind) is dict:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
@@ -311,7 +310,7 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
     raise SettingError(f"{spec.name} must be {names[kind]}, got {value!r}")
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int | float]:
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())

@@ -116,5 +116,3 @@ class Evaluator:
             with contextlib.suppress(Exception):
                 env.close()
         self._envs = []
-
-

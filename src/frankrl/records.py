@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped, UInt8, UInt16
 
@@ -13,7 +12,7 @@ Array = Any
 """A NumPy or a JAX array: records are the same on both sides."""
 
 
-class QuadrupleBatch(eqx.Module):
+class QuadrupleBatch(NamedTuple):
     """Quadruples (s, a, r, s′), each with what its target needs to know about the end.
 
     With n-step returns r is the discounted sum of the rewards of `num_steps` steps

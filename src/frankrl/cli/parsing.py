@@ -36,7 +36,7 @@ def parse(
         SystemExit: help was asked for and has been printed.
     """
     errors = io.StringIO()
-    defaults = {} if default is None else {"default": default}
+    missing = tyro.MISSING_NONPROP
     try:
         with contextlib.redirect_stderr(errors):
             return tyro.cli(
@@ -46,7 +46,7 @@ def parse(
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
                 registry=_registry(),
-                **defaults,
+                default=missing if default is None else default,
             )
     except SystemExit as stop:
         if not stop.code:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -25,6 +26,10 @@ from frankrl.config import (
 )
 from frankrl.errors import FrankError
 from frankrl.presets import default_preset, load_preset
+
+if TYPE_CHECKING:
+    from frankrl.report.display import Display
+    from frankrl.training import Training
 
 _INTERRUPTED = 130
 _DESCRIPTION = (
@@ -132,7 +137,7 @@ def _resume(first: TrainOptions, arguments: Sequence[str], started: float) -> in
         return _drive(training, make_display(sys.stderr), options.json, interrupted)
 
 
-def _drive(training, display, as_json: bool, interrupted: list[bool]) -> int:  # noqa: ANN001
+def _drive(training: "Training", display: "Display", as_json: bool, interrupted: list[bool]) -> int:
     from frankrl.api import run_to_end
 
     with display:

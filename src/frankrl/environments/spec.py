@@ -131,9 +131,7 @@ def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
         env.close()
 
 
-def _spec_of(
-    env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]
-) -> EnvironmentSpec:
+def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
     actions, observations = env.action_space, env.observation_space
     if not isinstance(actions, spaces.Discrete):
         raise EnvironmentUnusableError(
@@ -182,7 +180,7 @@ def _observation(
             "of a fixed shape"
         )
     dtype = byte if isinstance(space, zero_one) else float32
-    return flat.shape, dtype, 1.0, lambda observation: spaces.flatten(space, observation)
+    return flat.shape, dtype, 1.0, lambda given: np.asarray(spaces.flatten(space, given))
 
 
 def _one_line(error: Exception) -> str:

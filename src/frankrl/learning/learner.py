@@ -91,18 +91,14 @@ def update(
         state.target(batch.next_observation),
         state.online(batch.next_observation) if settings.double else None,
     )
-    target = td_target(
-        batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma
-    )
+    target = td_target(batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma)
 
     def loss_of(online: QNetwork) -> tuple[Array, tuple[Array, Array]]:
         q_values = online(batch.observation)
         td_error = target - q_of_actions(q_values, batch.action)
         return jnp.mean(elementwise_loss(settings, td_error)), (q_values, td_error)
 
-    (loss, (q_values, td_error)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-        state.online
-    )
+    (loss, (q_values, td_error)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.online)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
     online = jax.tree.map(lambda weight, s: weight - learning_rate * s, state.online, step)
     num_updates = state.num_updates + 1

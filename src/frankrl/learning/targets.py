@@ -22,9 +22,7 @@ def bootstrap_values(
     return q_of_actions(target_q_values, jnp.argmax(online_q_values, axis=-1))
 
 
-def q_of_actions(
-    q_values: Float[Array, "batch action"], action: Array
-) -> Float[Array, " batch"]:
+def q_of_actions(q_values: Float[Array, "batch action"], action: Array) -> Float[Array, " batch"]:
     """Q(s, a) of one action per row.
 
     A masked sum rather than a gather: its gradient is a product instead of a scatter.

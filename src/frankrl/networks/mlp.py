@@ -1,5 +1,6 @@
 """A Q-network of fully connected layers."""
 
+import itertools
 import math
 from typing import Any
 
@@ -93,7 +94,7 @@ def make_q_network(
 
     widths = (math.prod(observation_shape), *settings.hidden_widths, num_actions)
     layers = []
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(widths):
         bound = 1 / math.sqrt(max(inputs, 1))
         layers.append(Linear(uniform(bound, inputs, outputs), uniform(bound, outputs)))
     norms = [

@@ -1,13 +1,14 @@
 """From single steps to quadruples over n steps, for all environments at once."""
 
-import equinox as eqx
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from frankrl.records import ACTION_DTYPE, QuadrupleBatch, VectorStep
 
 
-class NStepWindow(eqx.Module):
+class NStepWindow(NamedTuple):
     """The last n - 1 steps of every environment: some of their quadruples are not complete yet."""
 
     observation: Shaped[np.ndarray, "step env *obs"]

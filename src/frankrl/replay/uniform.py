@@ -34,13 +34,12 @@ def _fields(observation_shape: tuple[int, ...], dtype: np.dtype) -> dict:
 def bytes_per_transition(observation_shape: tuple[int, ...], dtype: np.dtype) -> int:
     """Memory that one quadruple takes in the buffer. [bytes]"""
     return sum(
-        math.prod(shape) * kind.itemsize for shape, kind in _fields(observation_shape, dtype).values()
+        math.prod(shape) * kind.itemsize
+        for shape, kind in _fields(observation_shape, dtype).values()
     )
 
 
-def init_replay(
-    capacity: int, observation_shape: tuple[int, ...], dtype: np.dtype
-) -> ReplayState:
+def init_replay(capacity: int, observation_shape: tuple[int, ...], dtype: np.dtype) -> ReplayState:
     """An empty buffer for `capacity` quadruples."""
     quadruples = QuadrupleBatch(
         **{

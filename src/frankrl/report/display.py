@@ -8,7 +8,8 @@ from typing import IO, Any, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from frankrl.api import TrainingResult, memory_line
@@ -26,14 +27,14 @@ class Display(abc.ABC):
             f"{description.seed}, for {settings.training.total_env_steps:,} env steps"
         )
         self.say(f"  {memory_line(settings, training.spec)}")
-        if training.state.env_steps:
-            self.say(f"  continuing at env step {training.state.env_steps:,}")
+        if training.env_steps:
+            self.say(f"  continuing at env step {training.env_steps:,}")
         for warning in settings.warnings():
             self.say(f"  warning: {warning}")
         if training.not_exact:
             which = ", ".join(map(str, training.not_exact))
             self.say(
-                f"  warning: not bit-exact from env step {training.state.env_steps:,}, because "
+                f"  warning: not bit-exact from env step {training.env_steps:,}, because "
                 f"environment {which} did not replay to the same bits; its episode was ended"
             )
 
@@ -114,7 +115,7 @@ class LiveDisplay(Display):
         self._bar.update(
             self._task,
             total=training.settings.training.total_env_steps,
-            completed=training.state.env_steps,
+            completed=training.env_steps,
         )
         self._live.update(self._bar)
 

@@ -119,9 +119,7 @@ def _scenes(
             return
 
 
-def _picture(
-    env: FilmingEnvironment, spec: EnvironmentSpec
-) -> UInt8[np.ndarray, "height width 3"]:
+def _picture(env: FilmingEnvironment, spec: EnvironmentSpec) -> UInt8[np.ndarray, "height width 3"]:
     """What the environment looks like now.
 
     Raises:

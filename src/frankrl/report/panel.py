@@ -154,7 +154,8 @@ class Panel:
         for value in (scale.low, scale.high):
             apart = abs(self._bar_x(value) - zero)
             if value and apart > self._px(30):
-                self._write(target, f"{value:g}", 15, _QUIET, self._bar_x(value), y, "centre")
+                text = f"{value:g}".replace("-", "−")
+                self._write(target, text, 15, _QUIET, self._bar_x(value), y, "centre")
         self._write(target, "0", 15, _QUIET, zero, y, "centre")
 
     def _draw_foot(self, target: Any, content: PanelContent, top: int) -> None:
@@ -170,9 +171,7 @@ class Panel:
             box = self._pygame.Rect(left, top + px(60), right - left, px(34))
             self._pygame.draw.rect(target, _TEXT, box, 0, px(5))
             steps = "step" if content.step == 1 else "steps"
-            text = (
-                f"ended: return {signed(content.episode_return)} in {content.step:,} {steps}"
-            )
+            text = f"ended: return {signed(content.episode_return)} in {content.step:,} {steps}"
             text = self._fitted(text, 19, box.width - px(12))
             self._write(target, text, 19, BACKGROUND, box.centerx, box.centery, "centre")
 
@@ -184,7 +183,7 @@ class Panel:
         """The actions that get a row: all in order, or the best where there are too many."""
         if len(q_values) <= MOST_ROWS:
             return list(range(len(q_values)))
-        ranked = np.argsort(-np.nan_to_num(q_values, nan=-np.inf), kind="stable")
+        ranked = np.argsort(-np.nan_to_num(q_values, nan=np.inf), kind="stable")
         return [int(action) for action in ranked[:MOST_ROWS]]
 
     def _bar_x(self, value: float) -> int:

@@ -9,7 +9,7 @@ from frankrl.report.panel import BACKGROUND, Panel, PanelContent, load_pygame
 
 _SMALL_PICTURE, _LEAST_HEIGHT = 300, 400
 _MOST_WIDTH, _MOST_HEIGHT = 1280, 960
-_GIF_ZOOM, _GIF_WIDTH, _GIF_HEIGHT = 0.7, 300, 300
+_GIF_ZOOM, _GIF_WIDTH, _GIF_HEIGHT = 0.7, 360, 300
 
 
 def picture_size(height: int, width: int, *, small: bool) -> tuple[int, int]:
@@ -26,9 +26,7 @@ def picture_size(height: int, width: int, *, small: bool) -> tuple[int, int]:
     Returns:
         Height and width. [px]
     """
-    most_height, most_width = (
-        (_GIF_HEIGHT, _GIF_WIDTH) if small else (_MOST_HEIGHT, _MOST_WIDTH)
-    )
+    most_height, most_width = (_GIF_HEIGHT, _GIF_WIDTH) if small else (_MOST_HEIGHT, _MOST_WIDTH)
     if height > most_height or width > most_width:
         factor = min(most_height / height, most_width / width)
         return max(round(height * factor), 1), max(round(width * factor), 1)

@@ -54,7 +54,7 @@ class VideoWriter:
         self._frames_per_second = max(frames_per_second, 1)
         self._is_gif = path.suffix.lower() == ".gif"
         self._encoder: subprocess.Popen[bytes] | None = None
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._recorded = self._hidden(".mkv" if self._is_gif else ".mp4")
         self._palette = self._hidden(".png")
         self._converted = self._hidden(".gif")

@@ -114,9 +114,7 @@ def _verified(checkpoint: Path, name: str, manifest: dict[str, str]) -> bytes:
     try:
         content = (checkpoint / name).read_bytes()
     except OSError as error:
-        raise RunFolderError(
-            f"{checkpoint / name} cannot be read: {error.strerror}"
-        ) from error
+        raise RunFolderError(f"{checkpoint / name} cannot be read: {error.strerror}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != manifest.get(name):
         raise RunFolderError(

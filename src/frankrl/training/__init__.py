@@ -1,14 +1,14 @@
 """Acting and learning joined: the state, the round and the loop."""
 
-from frankrl.training.loop import (
+from frankrl.training.events import (
     Checkpointed,
-    Event,
     Evaluated,
+    Event,
     Finished,
     Progress,
     Solved,
-    Training,
 )
+from frankrl.training.loop import Training
 from frankrl.training.round import Round, rounds
 from frankrl.training.state import TrainState, init_train_state
 

@@ -2,13 +2,13 @@
 
 import fractions
 import functools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, UInt32
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentVector
@@ -18,16 +18,24 @@ from frankrl.networks import QNetwork
 from frankrl.randomness import Use, sequence
 from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
 from frankrl.replay import ReplayState, add, gather, n_step_quadruples, sample_indices
-from frankrl.training.state import TrainState, Unpack, initial_network, pack
+from frankrl.training.state import HostNetwork, TrainState, initial_network, pack
 
 
 class Round(NamedTuple):
     """What one round did."""
 
-    state: TrainState
+    env_steps: int
+    """Transitions collected in the whole run."""
+    updates: int
+    """Updates done, or under way, in the whole run."""
     finished: list[FinishedEpisode]
     statistics: Float[Array, "update statistic"]
     """One row per update, columns as in `UpdateStatistics`; computed in the background."""
+    newest: Float[Array, " weight"]
+    """The Q-network's weights after those updates; computed in the background."""
+    state: Callable[[], TrainState]
+    """The whole state after the round. To be read before the next round: its buffers are
+    then given up to the next compiled call."""
 
 
 def rounds(
@@ -40,42 +48,39 @@ def rounds(
     in the background. With `overlap` the next round acts with the weights from before
     that call and so does not wait for it; without, it waits.
 
-    The states yielded hold arrays that may still be being computed; reading one waits.
-    The generator gives up its own state's buffers at the next round, so read a yielded
-    state before asking for more.
+    Args:
+        settings: the run's, resolved.
+        seed: the run's.
+        envs: standing where the state says.
+        state: given up to the rounds.
     """
-    unpack = Unpack(initial_network(settings, envs.spec, seed))
+    network = HostNetwork(initial_network(settings, envs.spec, seed))
     key = replay_key(seed)
+    window, acting, newest = state.window, state.acting, state.newest
+    env_steps, updates = state.env_steps, state.updates
+    # Flattening the state's records at each call would cost more than a small update.
+    leaves, structure = jax.tree.flatten((state.learner, state.replay))
+    learn = compiled_learn(structure, settings.learning, settings.replay.batch_size)
     while True:
-        env_steps = state.env_steps
-        steps, finished = act(settings, seed, envs, unpack(state.acting), env_steps)
+        steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
         window, rows, count = n_step_quadruples(
-            state.window, steps, settings.replay.n_step, settings.learning.gamma
+            window, steps, settings.replay.n_step, settings.learning.gamma
         )
         env_steps += settings.round_env_steps
-        num_updates = updates_due(settings, env_steps) - state.updates
-        rate = learning_rate_at(settings.learning, env_steps)
-        learner, replay, newest, statistics = learn(
-            state.learner,
-            state.replay,
-            rows,
-            np.uint32(count),
-            np.float32(rate),
-            key,
-            settings.learning,
-            settings.replay.batch_size,
-            num_updates,
-        )
-        state = TrainState(
-            learner=learner,
-            replay=replay,
-            window=window,
-            acting=state.newest if settings.training.overlap else newest,
-            newest=newest,
-            env_steps=env_steps,
-            updates=state.updates + num_updates,
-        )
-        yield Round(state, finished, statistics)
+        num_updates = updates_due(settings, env_steps) - updates
+        updates += num_updates
+        rate = np.float32(learning_rate_at(settings.learning, env_steps))
+        acting = newest
+        leaves, newest, statistics = learn(leaves, rows, np.uint32(count), rate, key, num_updates)
+        if not settings.training.overlap:
+            acting = newest
+        progress = (window, acting, newest, env_steps, updates)
+
+        def whole(leaves: list[Array] = leaves, progress: tuple = progress) -> TrainState:
+            learner, replay = jax.tree.unflatten(structure, leaves)
+            return TrainState(learner, replay, *progress)
+
+        yield Round(env_steps, updates, finished, statistics, newest, whole)
 
 
 def act(
@@ -101,59 +106,69 @@ def act(
     return VectorStep(*(np.stack(field) for field in zip(*steps, strict=True))), finished
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("settings", "batch_size", "num_updates"),
-    donate_argnums=(0, 1),
-)
+@functools.lru_cache(maxsize=8)
+def compiled_learn(structure: Any, settings: LearningSettings, batch_size: int):
+    """`learn` over flat leaves of the learner and the buffer, which it takes over, compiled."""
+
+    @functools.partial(jax.jit, static_argnums=(5,), donate_argnums=(0,))
+    def compiled(
+        leaves: list[Array],
+        rows: QuadrupleBatch,
+        count: UInt32[Array, ""],
+        learning_rate: Float[Array, ""],
+        key: Array,
+        num_updates: int,
+    ) -> tuple[list[Array], Array, Array]:
+        learner, replay = jax.tree.unflatten(structure, leaves)
+        replay = add(replay, rows, count)
+        learner, statistics = learn(
+            settings, learner, replay, learning_rate, key, batch_size, num_updates
+        )
+        return jax.tree.leaves((learner, replay)), pack(learner.online), statistics
+
+    return compiled
+
+
 def learn(
+    settings: LearningSettings,
     learner: LearnerState,
     replay: ReplayState,
-    rows: QuadrupleBatch,
-    count: Int[Array, ""],
     learning_rate: Float[Array, ""],
     key: Array,
-    settings: LearningSettings,
     batch_size: int,
     num_updates: int,
-) -> tuple[LearnerState, ReplayState, Float[Array, " weight"], Float[Array, "update statistic"]]:
-    """Store a round's quadruples and do the updates that are due, in one compiled call.
+) -> tuple[LearnerState, Float[Array, "update statistic"]]:
+    """Several updates, each on a batch of its own from the buffer.
 
     Args:
-        learner: given up to the call.
-        replay: given up to the call.
-        rows: quadruples to store, of fixed size.
-        count: how many of the rows are real.
+        settings: what an update is.
+        learner: where learning stands.
+        replay: not empty, unless there are no updates to do.
         learning_rate: Adam's step size for these updates.
         key: the run's key for replay.
-        settings: what an update is.
         batch_size: quadruples per update.
         num_updates: how many updates.
 
     Returns:
-        The learner, the buffer, the Q-network's weights in a buffer of their own, and
-        the updates' statistics.
+        The learner, and the statistics of each update.
     """
-    replay = add(replay, rows, count)
     if num_updates == 0:
-        nothing = jnp.zeros((0, len(UpdateStatistics._fields)), jnp.float32)
-        return learner, replay, pack(learner.online), nothing
+        return learner, jnp.zeros((0, len(UpdateStatistics._fields)), jnp.float32)
     indices = sample_indices(replay, key, learner.num_updates, num_updates, batch_size)
-    # One gather for all updates: a gather inside the scan pays its overhead each time.
+    # One gather for all updates: inside the scan it would pay its overhead each time.
     batches = gather(replay, indices)
 
     def one(state: LearnerState, batch: QuadrupleBatch) -> tuple[LearnerState, Array]:
         state, statistics = update(settings, state, batch, learning_rate)
         return state, jnp.stack(statistics)
 
-    learner, statistics = jax.lax.scan(one, learner, batches)
-    return learner, replay, pack(learner.online), statistics
+    return jax.lax.scan(one, learner, batches)
 
 
 def replay_key(seed: int) -> Array:
     """The run's key for the replay buffer's draws."""
     words = sequence(seed, Use.REPLAY).generate_state(2)
-    return jax.random.wrap_key_data(np.asarray(words, np.uint32), impl="threefry2x32")
+    return jax.random.wrap_key_data(jnp.asarray(words, jnp.uint32), impl="threefry2x32")
 
 
 def updates_due(settings: Settings, env_steps: int) -> int:

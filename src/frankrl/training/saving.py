@@ -63,9 +63,7 @@ def from_tensors(
     collection = tensors["collection"]
     learner = like.learner
     online = filled(learner.online, tensors["q_network"])
-    opt_state, num_updates = filled(
-        (learner.opt_state, learner.num_updates), tensors["optimiser"]
-    )
+    opt_state, num_updates = filled((learner.opt_state, learner.num_updates), tensors["optimiser"])
     state = TrainState(
         learner=LearnerState(
             online=online,
@@ -91,9 +89,7 @@ def from_tensors(
     digests = collection["env_digest"].reshape(len(ends), -1)
     logs = [
         EnvironmentLog(int(episode), taken, digest.tobytes())
-        for episode, taken, digest in zip(
-            collection["env_episode"], actions, digests, strict=True
-        )
+        for episode, taken, digest in zip(collection["env_episode"], actions, digests, strict=True)
     ]
     return state, logs, collection["interval"]
 

@@ -1,6 +1,7 @@
 """Everything that training changes, as one record."""
 
-import equinox as eqx
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from frankrl.networks import QNetwork, make_q_network
 from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window
 
 
-class TrainState(eqx.Module):
+class TrainState(NamedTuple):
     """The state between two rounds; together with the environments' logs it is the whole run."""
 
     learner: LearnerState
@@ -23,8 +24,8 @@ class TrainState(eqx.Module):
     """Weights that the next round acts with; with `overlap` one round older than the newest."""
     newest: Float[Array, " weight"]
     """Weights of `learner.online` in a buffer of their own, which no later call reuses."""
-    env_steps: int = eqx.field(static=True)
-    updates: int = eqx.field(static=True)
+    env_steps: int
+    updates: int
 
 
 def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> TrainState:
@@ -61,19 +62,23 @@ def pack(network: PyTree[Array]) -> Float[Array, " weight"]:
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(network)])
 
 
-class Unpack:
-    """Turns packed weights into a network with NumPy leaves that are views of them."""
+class HostNetwork:
+    """A Q-network in NumPy whose weights are set from packed ones.
+
+    Its leaves are views of one buffer, made once: setting the weights is one copy.
+    """
 
     def __init__(self, like: QNetwork) -> None:
-        leaves, self._structure = jax.tree.flatten(like)
+        leaves, structure = jax.tree.flatten(like)
+        self._buffer = np.concatenate([np.asarray(leaf).ravel() for leaf in leaves])
         ends = np.cumsum([leaf.size for leaf in leaves])
-        self._parts = [
-            (int(end - leaf.size), int(end), leaf.shape)
+        views = [
+            self._buffer[end - leaf.size : end].reshape(leaf.shape)
             for end, leaf in zip(ends, leaves, strict=True)
         ]
+        self._network: QNetwork = jax.tree.unflatten(structure, views)
 
-    def __call__(self, weights: Float[Array, " weight"]) -> QNetwork:
-        """The network; waits for the computation that makes its weights."""
-        flat = np.asarray(weights)
-        leaves = [flat[start:end].reshape(shape) for start, end, shape in self._parts]
-        return jax.tree.unflatten(self._structure, leaves)
+    def set(self, weights: Float[Array, " weight"]) -> QNetwork:
+        """The network with these weights, until the next call; waits for their computation."""
+        np.copyto(self._buffer, np.asarray(weights))
+        return self._network

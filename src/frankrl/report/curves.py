@@ -1,0 +1,142 @@
+"""From the metrics of runs to the curves that a plot draws."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.errors import RunFolderError
+from frankrl.runs import MetricsReader, RunFolder
+
+QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
+FEWEST_FOR_QUARTILES = 5
+
+
+class Curve(NamedTuple):
+    """A quantity over the course of training; both arrays hold finite numbers only."""
+
+    env_steps: Float[np.ndarray, " point"]
+    values: Float[np.ndarray, " point"]
+
+
+class RunCurves(NamedTuple):
+    """What one run's metrics show."""
+
+    curves: Mapping[str, Curve]
+    """For each of `QUANTITIES`; return and length have a point per training episode."""
+    evaluations: Curve
+    """Mean return of the greedy evaluations while training."""
+
+
+class Band(NamedTuple):
+    """Several runs as one curve; NaN where too few runs have data."""
+
+    median: Float[np.ndarray, " point"]
+    low: Float[np.ndarray, " point"]
+    high: Float[np.ndarray, " point"]
+
+
+def read_curves(run: RunFolder) -> RunCurves:
+    """The curves of a run.
+
+    Raises:
+        RunFolderError: nothing has been measured yet, or the metrics cannot be read.
+    """
+    reader = MetricsReader(run.metrics)
+    try:
+        episodes, training = reader.columns("episodes"), reader.columns("training")
+        evaluations = reader.columns("evaluations", "purpose = 'progress'")
+    finally:
+        reader.close()
+    curves = {
+        "return": _curve(episodes, "episode_return"),
+        "length": _curve(episodes, "length"),
+        "epsilon": _curve(training, "epsilon"),
+        "loss": _curve(training, "loss"),
+        "mean_q": _curve(training, "mean_q"),
+    }
+    if not any(len(curve.values) for curve in curves.values()):
+        raise RunFolderError(
+            f"{run.path} has nothing to plot yet: its metrics hold no row; "
+            "plot it once its training has gone on for a while"
+        )
+    return RunCurves(curves, _curve(evaluations, "mean_return"))
+
+
+def _curve(columns: Mapping[str, np.ndarray], name: str) -> Curve:
+    """A column over env steps, without what was not measured."""
+    env_steps = columns["env_steps"].astype(np.float64)
+    values = columns[name].astype(np.float64)
+    finite = np.isfinite(values)
+    return Curve(env_steps[finite], values[finite])
+
+
+def smoothing_window(num_points: int) -> int:
+    """An odd number of points to average over: a fifteenth of all, at least 5, at most 101."""
+    return min(max(num_points // 15, 5), 101) | 1
+
+
+def smoothed(values: Float[np.ndarray, " point"], window: int) -> Float[np.ndarray, " point"]:
+    """The mean of the `window` points around each; of those there are, near the ends."""
+    half = window // 2
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    index = np.arange(len(values))
+    first = np.maximum(index - half, 0)
+    last = np.minimum(index + half + 1, len(values))
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def smoothed_curve(curve: Curve) -> Curve:
+    """A curve of single episodes, smoothed with the window that suits its length."""
+    window = smoothing_window(len(curve.values))
+    return Curve(curve.env_steps, smoothed(curve.values, window))
+
+
+def common_grid(curves: Sequence[Curve], num_points: int = 200) -> Float[np.ndarray, " point"]:
+    """Evenly spaced env steps from the first to the last point of any curve."""
+    measured = [curve.env_steps for curve in curves if len(curve.env_steps)]
+    if not measured:
+        return np.zeros(0)
+    first = min(float(steps[0]) for steps in measured)
+    last = max(float(steps[-1]) for steps in measured)
+    return np.linspace(first, last, num_points)
+
+
+def on_grid(curve: Curve, grid: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
+    """A curve at other env steps, linearly between its points; NaN beyond its ends."""
+    if not len(curve.values):
+        return np.full(len(grid), np.nan)
+    return np.interp(grid, curve.env_steps, curve.values, left=np.nan, right=np.nan)
+
+
+def band_of(values: Float[np.ndarray, "run point"]) -> Band:
+    """The median over runs with its spread.
+
+    The spread is from the lowest to the highest run, with five runs or more between
+    the quartiles. A point counts where at least half of the runs have data.
+    """
+    num_runs = values.shape[0]
+    low, high = (0, 100) if num_runs < FEWEST_FOR_QUARTILES else (25, 75)
+    enough = np.isfinite(values).sum(axis=0) * 2 >= num_runs
+    band = np.full((3, values.shape[1]), np.nan)
+    if enough.any():
+        band[:, enough] = np.nanpercentile(values[:, enough], [50, low, high], axis=0)
+    return Band(*band)
+
+
+def median_by_step(curves: Sequence[Curve]) -> Curve:
+    """The median over runs at each of the env steps that a run was evaluated at."""
+    env_steps = np.concatenate([curve.env_steps for curve in curves])
+    values = np.concatenate([curve.values for curve in curves])
+    steps = np.unique(env_steps)
+    return Curve(steps, np.array([np.median(values[env_steps == step]) for step in steps]))
+
+
+def grouped(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[RunFolder]]:
+    """Runs by environment and preset, in order of their first appearance."""
+    groups: dict[tuple[str, str], list[RunFolder]] = {}
+    for run in runs:
+        key = (run.description.env_id, run.description.preset)
+        groups.setdefault(key, []).append(run)
+    return groups

@@ -1,0 +1,63 @@
+"""What a training tells whoever watches it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from frankrl.evaluation import Evaluation
+
+
+class Progress(NamedTuple):
+    """Where the run stands; loss, Q and speed are means since the last such event."""
+
+    env_steps: int
+    total_env_steps: int
+    updates: int
+    updates_since_refresh: int
+    """Updates since the target network was last refreshed."""
+    episodes: int
+    mean_return: float | None
+    """Mean return of the last 100 training episodes."""
+    mean_length: float | None
+    epsilon: float
+    loss: float | None
+    mean_q: float | None
+    env_steps_per_second: float
+    seconds: float
+
+
+class Evaluated(NamedTuple):
+    """Greedy episodes played while training."""
+
+    env_steps: int
+    evaluation: Evaluation
+    purpose: str
+    """`progress`: a short look; `solved`: the long one that may prove the run solved."""
+
+
+class Solved(NamedTuple):
+    """The first policy whose mean return reached the environment's threshold."""
+
+    env_steps: int
+    seconds: float
+    mean_return: float
+
+
+class Checkpointed(NamedTuple):
+    """A checkpoint was written."""
+
+    env_steps: int
+    path: Path
+
+
+class Finished(NamedTuple):
+    """The run is over, or was asked to stop."""
+
+    env_steps: int
+    updates: int
+    seconds: float
+    solved: Solved | None
+    evaluation: Evaluation | None
+    """Of the final policy; none when the run was asked to stop."""
+
+
+Event = Progress | Evaluated | Solved | Checkpointed | Finished

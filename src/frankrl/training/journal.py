@@ -1,0 +1,170 @@
+"""The run's memory of itself: episodes, statistics of updates, rows of metrics."""
+
+import collections
+import time
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.config import Settings
+from frankrl.errors import DivergedError
+from frankrl.evaluation import Evaluation
+from frankrl.exploration import linear_epsilon
+from frankrl.learning import UpdateStatistics, learning_rate_at
+from frankrl.records import FinishedEpisode
+from frankrl.runs import MetricsReader, MetricsWriter, RunFolder
+from frankrl.training.events import Progress
+from frankrl.training.round import Round
+
+RECENT_EPISODES = 100
+_WIDTH = len(UpdateStatistics._fields)
+
+
+class Journal:
+    """Collects what rounds report, checks it, and writes it to the run's metrics."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.episodes = 0
+        self._settings = settings
+        self._metrics: MetricsWriter | None = None
+        self._unwritten: list[FinishedEpisode] = []
+        self._recent: collections.deque[tuple[float, int]] = collections.deque(
+            maxlen=RECENT_EPISODES
+        )
+        self._interval: list[np.ndarray] = []
+        self._unchecked: collections.deque[tuple[Round, int]] = collections.deque()
+        self._last_row = (0, time.perf_counter())
+
+    def open(self, folder: RunFolder) -> None:
+        """Begin to write into a run's folder."""
+        self._metrics = MetricsWriter(folder.metrics)
+
+    def go_back(
+        self,
+        folder: RunFolder,
+        env_steps: int,
+        episodes: int,
+        interval: Float[np.ndarray, "update statistic"],
+    ) -> None:
+        """Take up a run's metrics as they were at an earlier point, and forget the rest."""
+        self.open(folder)
+        self._writer.truncate(env_steps)
+        self.episodes = episodes
+        self._interval = [interval]
+        self._last_row = (env_steps, time.perf_counter())
+        reader = MetricsReader(folder.metrics)
+        self._recent.extend(reader.last_episodes(RECENT_EPISODES))
+        reader.close()
+
+    def take(self, result: Round, updates_before: int) -> None:
+        """Note what a round did, and check the figures that have come in by now."""
+        self._unwritten += result.finished
+        self._recent.extend((e.episode_return, e.length) for e in result.finished)
+        self.episodes += len(result.finished)
+        self._unchecked.append((result, updates_before))
+        self.check(leave=1 if self._settings.training.overlap else 0)
+
+    def check(self, leave: int = 0) -> None:
+        """Look at the figures of every update, but for the last `leave` rounds still under way.
+
+        Raises:
+            DivergedError: a figure is not finite; the message names the first such update.
+        """
+        while len(self._unchecked) > leave:
+            result, updates_before = self._unchecked.popleft()
+            values = np.asarray(result.statistics)
+            if not np.isfinite(values).all():
+                raise _diverged(values, updates_before, result.env_steps)
+            self._interval.append(values)
+
+    def interval(self) -> Float[np.ndarray, "update statistic"]:
+        """Statistics of the updates since the last row of metrics."""
+        self.check()
+        return np.concatenate([np.zeros((0, _WIDTH), np.float32), *self._interval])
+
+    def flush(self) -> None:
+        """Write the episodes that have ended since the last write."""
+        self._writer.write({}, self._unwritten)
+        self._unwritten = []
+
+    def log(self, env_steps: int, updates: int, seconds: float) -> Progress:
+        """Write a row of metrics, and return it."""
+        settings = self._settings
+        values = self.interval()
+        self._interval = []
+        means: list[float | None] = [None] * _WIDTH
+        if len(values):
+            means = [float(mean) for mean in values.mean(axis=0, dtype=np.float64)]
+        mean_return, mean_length = (
+            (float(np.mean(column)) for column in zip(*self._recent, strict=True))
+            if self._recent
+            else (None, None)
+        )
+        epsilon = float(linear_epsilon(settings.exploration, env_steps))
+        rate = learning_rate_at(settings.learning, env_steps)
+        counts = (env_steps, updates, self.episodes)
+        last_steps, last_time = self._last_row
+        now = time.perf_counter()
+        speed = (env_steps - last_steps) / max(now - last_time, 1e-9)
+        self._last_row = (env_steps, now)
+        self._writer.write(
+            {
+                "training": (*counts, epsilon, rate, *means, mean_return, mean_length),
+                "timing": (env_steps, seconds, speed),
+            },
+            self._unwritten,
+        )
+        self._unwritten = []
+        loss, mean_q = means[:2]
+        return Progress(
+            env_steps=env_steps,
+            total_env_steps=settings.training.total_env_steps,
+            updates=updates,
+            updates_since_refresh=updates % settings.learning.target_period_updates,
+            episodes=self.episodes,
+            mean_return=mean_return,
+            mean_length=mean_length,
+            epsilon=epsilon,
+            loss=loss,
+            mean_q=mean_q,
+            env_steps_per_second=speed,
+            seconds=seconds,
+        )
+
+    def log_evaluation(
+        self, env_steps: int, updates: int, purpose: str, evaluation: Evaluation
+    ) -> None:
+        """Write a row about an evaluation."""
+        row = (
+            env_steps,
+            updates,
+            purpose,
+            len(evaluation.returns),
+            evaluation.mean_return,
+            float(np.std(evaluation.returns)),
+            float(np.mean(evaluation.lengths)),
+        )
+        self._writer.write({"evaluations": row})
+
+    def close(self) -> None:
+        """Close the metrics."""
+        if self._metrics is not None:
+            self._metrics.close()
+
+    @property
+    def _writer(self) -> MetricsWriter:
+        if self._metrics is None:
+            raise RuntimeError("the journal is not open")
+        return self._metrics
+
+
+def _diverged(
+    values: Float[np.ndarray, "update statistic"], updates_before: int, env_steps: int
+) -> DivergedError:
+    row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+    figures = zip(UpdateStatistics._fields, values[row], strict=True)
+    wrong = [f"{name} is {value}" for name, value in figures if not np.isfinite(value)]
+    return DivergedError(
+        f"training diverged at update {updates_before + row + 1:,} (env step {env_steps:,}): "
+        f"{', '.join(wrong)}; try a lower learning_rate, a max_gradient_norm or smaller rewards"
+    )
