@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+_LEAST_POWER = -300
 
 
 def round_up(value: float) -> float:
     """The smallest round number at least as large as a positive one: 1, 1.5, 2, 3 … × 10ⁿ."""
-    power = 10.0 ** math.floor(math.log10(value))
+    power = 10.0 ** max(math.floor(math.log10(value)), _LEAST_POWER)
     for step in _STEPS:
         if step * power >= value * (1 - 1e-9):
             return step * power

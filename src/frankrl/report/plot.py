@@ -82,6 +82,7 @@ def draw(runs: Sequence[RunFolder]) -> Any:
     curves = {key: [read_curves(run) for run in members] for key, members in groups.items()}
     figure = figures.Figure(figsize=(9, 11), layout="constrained")
     canvas.FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(h_pad=0.07)
     heights = [2.2, 1.2, 1, 1.2, 1.2]
     panels = figure.subplots(len(QUANTITIES), sharex=True, height_ratios=heights)
     axes: dict[str, Any] = dict(zip(QUANTITIES, panels, strict=True))
@@ -90,6 +91,8 @@ def draw(runs: Sequence[RunFolder]) -> Any:
     else:
         for number, (key, members) in enumerate(curves.items()):
             _draw_group(axes, members, _label(key, groups), number)
+        if any(len(run.evaluations.values) for members in curves.values() for run in members):
+            axes["return"].plot([], label="greedy evaluations (median)", **_points(_INK))
     _dress(axes)
     figure.suptitle(_title(groups), fontsize=13, fontweight="bold", color=_INK, parse_math=False)
     return figure
@@ -117,7 +120,9 @@ def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
         )
 
 
-def _draw_group(axes: Mapping[str, Any], runs: Sequence[RunCurves], label: str, number: int):
+def _draw_group(
+    axes: Mapping[str, Any], runs: Sequence[RunCurves], label: str, number: int
+) -> None:
     """Several runs as one curve: their median, and around it their spread."""
     colour = _COLOURS[number % len(_COLOURS)]
     style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
@@ -165,7 +170,9 @@ def _dress(axes: Mapping[str, Any]) -> None:
     last.set_xlabel("env steps", color=_INK)
     last.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
     last.set_xlim(left=0)
-    axes["return"].legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    legend = axes["return"].legend(loc="best", framealpha=0.9, edgecolor="none", fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _spans_decades(axis: Any) -> bool:
@@ -192,7 +199,7 @@ def _title(groups: _Groups) -> str:
         return f"{env_ids[0]} · preset {description.preset} · seed {description.seed}"
     if len(env_ids) == 1:
         return f"{env_ids[0]} · median and {_spread(groups)} over runs"
-    return f"{', '.join(env_ids)} · different environments: returns do not compare"
+    return f"{len(env_ids)} different environments: their returns do not compare"
 
 
 def _spread(groups: _Groups) -> str:

@@ -87,7 +87,7 @@ class VideoWriter:
         # A palette needs the whole film at once, so a .gif is recorded without loss first.
         codec = ["-c:v", "ffv1", "-pix_fmt", "bgr0"] if self._is_gif else _H264
         return subprocess.Popen(
-            [*_ffmpeg(), *raw, *rate, "-i", "-", "-an", *codec, str(self._recorded)],
+            [*_ffmpeg(), *raw, *rate, "-i", "-", "-an", *codec, _plain(self._recorded)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._complaints,
@@ -120,10 +120,20 @@ class VideoWriter:
         colours = "palettegen=stats_mode=full"
         # Without dithering flat areas stay flat, which keeps text sharp and the file small.
         use = f"[0:v]{rate}[film];[film][1:v]paletteuse=dither=none:diff_mode=rectangle"
-        command = [*_ffmpeg(), "-i", str(self._recorded)]
+        command = [*_ffmpeg(), "-i", _plain(self._recorded)]
         for options in (
-            ["-vf", f"{rate},{colours}", "-update", "1", str(self._palette)],
-            ["-i", str(self._palette), "-lavfi", use, "-loop", "0", str(self._converted)],
+            ["-vf", f"{rate},{colours}", "-update", "1", _plain(self._palette)],
+            [
+                "-f",
+                "png_pipe",
+                "-i",
+                _plain(self._palette),
+                "-lavfi",
+                use,
+                "-loop",
+                "0",
+                _plain(self._converted),
+            ],
         ):
             done = subprocess.run(
                 [*command, *options], stdin=subprocess.DEVNULL, stderr=self._complaints
@@ -169,3 +179,8 @@ def _ffmpeg() -> list[str]:
     import imageio_ffmpeg
 
     return [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error"]
+
+
+def _plain(path: Path) -> str:
+    """A path that ffmpeg takes as a file's, whatever characters it has."""
+    return f"file:{path}"
