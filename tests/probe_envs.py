@@ -19,7 +19,7 @@ OBSERVATION_SPACES = {
     "tuple": spaces.Tuple((spaces.Discrete(2), spaces.Box(-1, 1, (2,), np.float32))),
     "dict": spaces.Dict({"a": spaces.Box(-1, 1, (2,), np.float64), "b": spaces.Discrete(3)}),
     "sequence": spaces.Sequence(spaces.Discrete(2)),
-    "text": spaces.Text(5),
+    "graph": spaces.Graph(spaces.Discrete(2), None),
 }
 ACTION_SPACES = {
     "two": spaces.Discrete(2),
@@ -31,7 +31,7 @@ ACTION_SPACES = {
 
 
 class SpaceProbe(gymnasium.Env):
-    """Gives samples of an observation space; `info` holds the sample and the action received."""
+    """Gives samples of an observation space; its reward is the action that it received."""
 
     def __init__(self, observation: str = "float64", action: str = "two", render_mode=None) -> None:
         self.observation_space = OBSERVATION_SPACES[observation]
@@ -80,9 +80,9 @@ class CountingProbe(gymnasium.Env):
 class FaultyProbe(CountingProbe):
     """Does something impossible at step `step` of an episode; 0 is the reset."""
 
-    def __init__(self, fault: str, step: int = 2, closes: bool = True, render_mode=None) -> None:
+    def __init__(self, fault: str, step: int = 2, render_mode=None) -> None:
         super().__init__(limit=100)
-        self._fault, self._at, self._closes = fault, step, closes
+        self._fault, self._at = fault, step
 
     def _spoiled(self, observation: np.ndarray) -> Any:
         if self._steps != self._at:
@@ -109,7 +109,7 @@ class FaultyProbe(CountingProbe):
         return self._spoiled(observation), reward, *rest
 
     def close(self) -> None:
-        if not self._closes:
+        if self._fault == "close":
             raise RuntimeError("will not close")
 
 
@@ -127,7 +127,15 @@ def episode_length(seed: int) -> int:
     return 1 + seed % 5
 
 
+class PlainProbe(SpaceProbe):
+    """Takes no arguments at all, `render_mode` neither."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 gymnasium.register("FrankSpace-v0", SpaceProbe)
+gymnasium.register("FrankPlain-v0", PlainProbe)
 gymnasium.register("FrankCounting-v0", CountingProbe, reward_threshold=9.0)
 gymnasium.register("FrankFaulty-v0", FaultyProbe)
 gymnasium.register("FrankSeed-v0", SeedProbe)

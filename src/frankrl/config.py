@@ -6,6 +6,7 @@ a setting has the same short name everywhere.
 """
 
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -37,8 +38,13 @@ class _Group:
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
-            value = _coerced(spec, getattr(self, spec.name), type(self))
-            _check_range(spec, value)
+            try:
+                value = _coerced(spec, getattr(self, spec.name), type(self))
+                _check_range(spec, value)
+            except OverflowError as error:
+                raise SettingError(
+                    f"{spec.name} must be finite, and that number is beyond all floats"
+                ) from error
             object.__setattr__(self, spec.name, value)
 
 
@@ -49,7 +55,7 @@ class EnvironmentSettings(_Group):
     num_envs: int = _number(1, at_least=1)
     """Environments stepped side by side. Changes no other setting's meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments for `gymnasium.make`; on the command line a JSON object."""
+    """Keyword arguments for `gymnasium.make`, as a JSON object where text is wanted."""
 
 
 @dataclass(frozen=True)
@@ -297,9 +303,7 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
             return tuple(map(int, value))
         raise SettingError(f"{spec.name} must be a list of whole numbers, got {value!r}")
     if typing.get_origin(kind) is dict:
-        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-            return dict(value)
-        raise SettingError(f"{spec.name} must be a table with text keys, got {value!r}")
+        return _json_object(spec.name, value)
     if kind is bool and isinstance(value, bool):
         return value
     if kind is int and _is_whole(value):
@@ -308,6 +312,20 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
         return float(value)
     names = {bool: "true or false", int: "a whole number", float: "a number"}
     raise SettingError(f"{spec.name} must be {names[kind]}, got {value!r}")
+
+
+def _json_object(name: str, value: Any) -> dict[str, Any]:
+    """A table of plain values, also given as the text of a JSON object."""
+    try:
+        table = json.loads(value) if isinstance(value, str) else value
+        if isinstance(table, dict) and json.loads(json.dumps(table, allow_nan=False)) == table:
+            return dict(table)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise SettingError(
+        f"{name} must be a table or JSON object of numbers, text, true, false, null, lists and "
+        f"such tables, got {value!r}"
+    )
 
 
 def _is_whole(value: Any) -> TypeGuard[int | float]:

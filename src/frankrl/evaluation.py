@@ -1,6 +1,5 @@
 """Greedy episodes on fresh environments: how good is a policy?"""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,8 +7,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float, Int, Num
 
-from frankrl.environments import EnvironmentSpec, make_environment
-from frankrl.errors import EnvironmentFailedError
+from frankrl.environments import EnvironmentSpec, Seat
 from frankrl.randomness import Use, reset_seed
 
 MOST_AT_ONCE = 25
@@ -61,9 +59,11 @@ class Evaluator:
 
     def __init__(self, spec: EnvironmentSpec) -> None:
         self._spec = spec
-        self._envs: list = []
+        self._seats: list[Seat] = []
 
-    def evaluate(self, q_values: QValues, episodes: int, use: Use, seed: int, number: int = 0):
+    def evaluate(
+        self, q_values: QValues, episodes: int, use: Use, seed: int, number: int = 0
+    ) -> Evaluation:
         """Play episodes with the action of highest Q-value in every state.
 
         Args:
@@ -73,46 +73,42 @@ class Evaluator:
             seed: the evaluation's seed.
             number: tells apart several evaluations of one use and seed.
 
+        Raises:
+            EnvironmentFailedError: an environment raised, or gave something impossible.
+
         Returns:
             The evaluation. It depends on nothing but the arguments.
         """
         spec, at_once = self._spec, min(episodes, MOST_AT_ONCE)
-        while len(self._envs) < at_once:
-            self._envs.append(make_environment(spec.env_id, spec.env_kwargs))
+        while len(self._seats) < at_once:
+            self._seats.append(Seat(spec, len(self._seats)))
         returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
         observations = np.zeros((at_once, *spec.observation_shape), spec.observation_dtype)
         playing = list(range(at_once))
         for slot in playing:
-            observations[slot] = self._begin(slot, reset_seed(seed, use, number, slot))
+            reset = reset_seed(seed, use, number, slot)
+            observations[slot] = self._seats[slot].reset(reset, slot)
         begun = at_once
         while any(episode >= 0 for episode in playing):
-            actions = np.argmax(q_values(observations), axis=1)
+            actions = np.argmax(q_values(observations), axis=1).tolist()
             for slot, episode in enumerate(playing):
                 if episode < 0:
                     continue
-                action = int(actions[slot]) + spec.first_action
-                state, reward, terminated, truncated, _ = self._envs[slot].step(action)
-                returns[episode] += float(reward)
+                state, reward, terminated, truncated = self._seats[slot].step(actions[slot])
+                returns[episode] += reward
                 lengths[episode] += 1
-                observations[slot] = spec.encode(state)
                 if terminated or truncated:
                     playing[slot] = -1
                     if begun < episodes:
                         playing[slot] = begun
                         reset = reset_seed(seed, use, number, begun)
-                        observations[slot] = self._begin(slot, reset)
+                        state = self._seats[slot].reset(reset, begun)
                         begun += 1
-        if not np.all(np.isfinite(returns)):
-            raise EnvironmentFailedError(f"{spec.env_id} gave a reward that is not finite")
+                observations[slot] = state
         return Evaluation(returns, lengths)
-
-    def _begin(self, slot: int, seed: int) -> np.ndarray:
-        observation, _ = self._envs[slot].reset(seed=seed)
-        return self._spec.encode(observation)
 
     def close(self) -> None:
         """Close the environments."""
-        for env in self._envs:
-            with contextlib.suppress(Exception):
-                env.close()
-        self._envs = []
+        for seat in self._seats:
+            seat.close()
+        self._seats = []

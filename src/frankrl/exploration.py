@@ -17,7 +17,8 @@ def linear_epsilon(
     if settings.epsilon_decay_env_steps == 0:
         return np.full(np.shape(env_steps), settings.epsilon_end)
     done = np.minimum(np.asarray(env_steps) / settings.epsilon_decay_env_steps, 1.0)
-    return settings.epsilon_start + done * (settings.epsilon_end - settings.epsilon_start)
+    span = settings.epsilon_end - settings.epsilon_start
+    return np.asarray(settings.epsilon_start + done * span)
 
 
 def epsilon_greedy(

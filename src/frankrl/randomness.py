@@ -43,7 +43,9 @@ def generator(seed: int, use: Use, *counters: int) -> np.random.Generator:
 
 @functools.lru_cache(maxsize=4)
 def _uniform_block(seed: int, use: Use, block: int, width: int) -> np.ndarray:
-    return generator(seed, use, block).random((_BLOCK, width))
+    table = generator(seed, use, block).random((_BLOCK, width))
+    table.setflags(write=False)
+    return table
 
 
 def uniforms(

@@ -17,7 +17,8 @@ def random_batch(seed):
     reward = random.normal(size=BATCH).astype(np.float32)
     terminated = random.random(BATCH) < 0.3
     num_steps = random.integers(1, 6, BATCH).astype(np.uint8)
-    return q_values, target_next, online_next, action, reward, terminated, num_steps
+    batch = q_values, target_next, online_next, action, reward, terminated, num_steps
+    return tuple(map(jnp.asarray, batch))
 
 
 def one_target(reward, next_values, *, terminated=False, num_steps=1, gamma=0.99):
@@ -64,10 +65,12 @@ def test_the_future_is_discounted_by_gamma_to_the_number_of_steps(gamma, num_ste
 @pytest.mark.parametrize("seed", range(5))
 def test_td_error_agrees_with_rlax_q_learning(seed):
     q_values, target_next, _, action, reward, terminated, num_steps = random_batch(seed)
-    discount = np.where(terminated, 0, 0.97**num_steps).astype(np.float32)
-    expected = jax.vmap(rlax.q_learning)(q_values, action.astype(np.int32), reward, discount, target_next)
+    discount = jnp.where(terminated, 0.0, 0.97**num_steps)
+    expected = jax.vmap(rlax.q_learning)(
+        q_values, action.astype(np.int32), reward, discount, target_next
+    )
 
-    y = td_target(reward, terminated, num_steps, bootstrap_values(jnp.array(target_next)), 0.97)
+    y = td_target(reward, terminated, num_steps, bootstrap_values(target_next), 0.97)
 
     np.testing.assert_allclose(y - q_of_actions(q_values, action), expected, rtol=2e-5, atol=1e-6)
 
@@ -75,12 +78,12 @@ def test_td_error_agrees_with_rlax_q_learning(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_td_error_agrees_with_rlax_double_q_learning(seed):
     q_values, target_next, online_next, action, reward, terminated, num_steps = random_batch(seed)
-    discount = np.where(terminated, 0, 0.97**num_steps).astype(np.float32)
+    discount = jnp.where(terminated, 0.0, 0.97**num_steps)
     expected = jax.vmap(rlax.double_q_learning)(
         q_values, action.astype(np.int32), reward, discount, target_next, online_next
     )
 
-    values = bootstrap_values(jnp.array(target_next), jnp.array(online_next))
+    values = bootstrap_values(target_next, online_next)
     y = td_target(reward, terminated, num_steps, values, 0.97)
 
     np.testing.assert_allclose(y - q_of_actions(q_values, action), expected, rtol=2e-5, atol=1e-6)

@@ -1,13 +1,14 @@
 """Environments: made, checked, stepped side by side, restored."""
 
+from frankrl.environments.seat import Seat
 from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
-from frankrl.environments.vector import EnvironmentLog, EnvironmentVector, FilmingEnvironment
+from frankrl.environments.vector import EnvironmentLog, EnvironmentVector
 
 __all__ = [
     "EnvironmentLog",
     "EnvironmentSpec",
     "EnvironmentVector",
-    "FilmingEnvironment",
+    "Seat",
     "describe",
     "make_environment",
 ]

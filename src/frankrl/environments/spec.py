@@ -1,5 +1,6 @@
 """What an environment is, and how one is made."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from frankrl.errors import EnvironmentUnusableError, MissingExtraError, nearest
+from frankrl.errors import EnvironmentUnusableError, nearest
 from frankrl.records import ACTION_DTYPE
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
@@ -82,15 +83,14 @@ def make_environment(
         render_mode: only for filming: rendering may add to an environment's world.
 
     Raises:
-        EnvironmentUnusableError: it does not exist or cannot be made.
-        MissingExtraError: it needs a package that is not installed.
+        EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
     """
+    # An environment need not know of `render_mode`, so it is named only when wanted.
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return gymnasium.make(
-                env_id, render_mode=render_mode, disable_env_checker=True, **env_kwargs
-            )
+            return gymnasium.make(env_id, disable_env_checker=True, **rendering, **env_kwargs)
     except gymnasium.error.DependencyNotInstalled as error:
         if "box2d" in str(error).lower() or "swig" in str(error).lower():
             raise EnvironmentUnusableError(
@@ -110,7 +110,9 @@ def make_environment(
             raise EnvironmentUnusableError(
                 f"environment {env_id!r}: there is no module {module!r} to import"
             ) from error
-        raise MissingExtraError(f"{env_id}", str(error.name), "all") from error
+        raise EnvironmentUnusableError(
+            f"{env_id} needs the Python module {error.name!r}, which is not installed"
+        ) from error
     except Exception as error:
         raise EnvironmentUnusableError(
             f"{env_id} cannot be made with {dict(env_kwargs)}: "
@@ -128,7 +130,8 @@ def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
     try:
         return _spec_of(env, env_id, env_kwargs)
     finally:
-        env.close()
+        with contextlib.suppress(Exception):
+            env.close()
 
 
 def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:

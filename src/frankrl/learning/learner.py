@@ -114,7 +114,7 @@ def update(
         mean_max_q=jnp.mean(jnp.max(q_values, axis=-1)),
         mean_target=jnp.mean(target),
         mean_abs_td_error=jnp.mean(jnp.abs(td_error)),
-        gradient_norm=optax.global_norm(gradient),
+        gradient_norm=optax.tree.norm(gradient),
     )
 
 

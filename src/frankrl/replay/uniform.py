@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Int, Integer, UInt32
 
 from frankrl.records import ACTION_DTYPE, QuadrupleBatch
 
@@ -50,7 +50,7 @@ def init_replay(capacity: int, observation_shape: tuple[int, ...], dtype: np.dty
     return ReplayState(quadruples=quadruples, num_added=jnp.zeros((), jnp.uint32))
 
 
-def add(state: ReplayState, rows: QuadrupleBatch, count: Int[Array, ""]) -> ReplayState:
+def add(state: ReplayState, rows: QuadrupleBatch, count: Integer[Array, ""]) -> ReplayState:
     """The buffer with the first `count` of the rows written over its oldest ones.
 
     Args:
@@ -65,7 +65,7 @@ def add(state: ReplayState, rows: QuadrupleBatch, count: Int[Array, ""]) -> Repl
     slot = (state.num_added + row) % jnp.uint32(capacity)
     slot = jnp.where(row < count, slot, jnp.uint32(capacity))
     quadruples = jax.tree.map(
-        lambda stored, new: stored.at[slot].set(new, mode="drop", unique_indices=True),
+        lambda stored, new: stored.at[slot].set(new, mode="drop"),
         state.quadruples,
         rows,
     )

@@ -3,7 +3,7 @@
 import abc
 import sys
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -51,7 +51,7 @@ class Display(abc.ABC):
     def say(self, text: str) -> None:
         """Print a line that stays."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         return self
 
     def __exit__(
@@ -97,7 +97,7 @@ class LiveDisplay(Display):
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self._best: float | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         self._live.start()
         return self
 

@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 from jaxtyping import UInt8
@@ -141,7 +140,7 @@ class VideoWriter:
             if done.returncode:
                 raise self._not_writable(self._complaint())
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VideoWriter":
         return self
 
     def __exit__(

@@ -157,7 +157,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """
     if not path.exists() and not path.is_symlink():
         return
-    if not (path / CONFIG).is_file():
+    if not _is_run(path):
         if path.is_dir() and not any(path.iterdir()):
             return
         raise RunFolderError(
@@ -168,6 +168,15 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
             f"the run {path} exists already; continue it with --resume {path}, "
             "replace it with --overwrite, or choose another --out"
         )
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder's `config.toml` is one of Frank's."""
+    try:
+        run = tomllib.loads((path / CONFIG).read_text("utf-8")).get("run")
+    except (OSError, ValueError):
+        return False
+    return isinstance(run, dict) and "env_id" in run and "seed" in run
 
 
 def _replace_text(path: Path, text: str) -> None:
@@ -204,10 +213,5 @@ def _toml_value(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_toml_value, value))}]"
-    if isinstance(value, dict):
-        pairs = (f"{json.dumps(key)} = {_toml_value(item)}" for key, item in value.items())
-        return f"{{ {', '.join(pairs)} }}" if value else "{}"
-    raise SettingError(
-        f"{value!r} cannot be written to config.toml: settings are made of numbers, text, "
-        "true/false, lists and tables"
-    )
+    # TOML knows no null, JSON does.
+    return _toml_value(json.dumps(value))

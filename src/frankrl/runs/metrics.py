@@ -108,14 +108,7 @@ class MetricsReader:
 
     def columns(self, table: str, where: str = "1") -> dict[str, np.ndarray]:
         """A table's columns as arrays, in the order of env steps."""
-        try:
-            cursor = self._connection.execute(
-                f"SELECT * FROM {table} WHERE {where} ORDER BY env_steps"
-            )
-            names = [column[0] for column in cursor.description]
-            rows = cursor.fetchall()
-        except sqlite3.DatabaseError as error:
-            raise RunFolderError(f"the metrics cannot be read: {error}") from error
+        names, rows = self._rows(f"SELECT * FROM {table} WHERE {where} ORDER BY env_steps")
         return {
             name: np.array([row[i] for row in rows]) if rows else np.array([])
             for i, name in enumerate(names)
@@ -123,10 +116,17 @@ class MetricsReader:
 
     def last_episodes(self, count: int) -> list[tuple[float, int]]:
         """Return and length of the newest episodes, the oldest of them first."""
-        cursor = self._connection.execute(
-            "SELECT episode_return, length FROM episodes ORDER BY env_steps DESC LIMIT ?", (count,)
+        _, rows = self._rows(
+            "SELECT episode_return, length FROM episodes ORDER BY env_steps DESC LIMIT ?", count
         )
-        return cursor.fetchall()[::-1]
+        return rows[::-1]
+
+    def _rows(self, query: str, *values: int) -> tuple[list[str], list[tuple]]:
+        try:
+            cursor = self._connection.execute(query, values)
+            return [column[0] for column in cursor.description], cursor.fetchall()
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(f"the metrics cannot be read: {error}") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+from probe_envs import ACTION_SPACES, OBSERVATION_SPACES, SpaceProbe
+
+from frankrl.environments import EnvironmentVector, describe, make_environment
+from frankrl.errors import EnvironmentUnusableError, FrankError
+
+# Stored shape, type and scale of each observation space.
+STORED = {
+    "float64": ((3,), np.float32, 1.0),
+    "int64": ((2,), np.float32, 1.0),
+    "bytes": ((2, 3), np.uint8, 1 / 255),
+    "small_bytes": ((4,), np.uint8, 1.0),
+    "matrix": ((2, 3), np.float32, 1.0),
+    "scalar": ((), np.float32, 1.0),
+    "discrete": ((4,), np.uint8, 1.0),
+    "multi_discrete": ((5,), np.uint8, 1.0),
+    "multi_binary": ((3,), np.uint8, 1.0),
+    "tuple": ((4,), np.float32, 1.0),
+    "dict": ((5,), np.float32, 1.0),
+}
+
+
+def probe(observation="float64", action="two"):
+    return describe("FrankSpace-v0", {"observation": observation, "action": action})
+
+
+def by_hand(name, sample):
+    """The stored form of an observation, written out for each space."""
+    if name == "discrete":
+        return np.eye(4)[sample + 1]
+    if name == "multi_discrete":
+        return np.concatenate([np.eye(2)[sample[0]], np.eye(3)[sample[1]]])
+    if name == "tuple":
+        return np.concatenate([np.eye(2)[sample[0]], sample[1]])
+    if name == "dict":
+        return np.concatenate([sample["a"], np.eye(3)[sample["b"]]])
+    return np.asarray(sample)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_every_observation_space_has_a_shape_type_and_scale(name):
+    spec = probe(name)
+    found = (spec.observation_shape, spec.observation_dtype, spec.observation_scale)
+    assert found == STORED[name]
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_observations_are_stored_as_written_out_by_hand(name):
+    spec = probe(name)
+    samples = [OBSERVATION_SPACES[name].sample() for _ in range(20)]
+    for sample in samples:
+        expected = by_hand(name, sample).astype(spec.observation_dtype)
+        np.testing.assert_array_equal(
+            np.asarray(spec.encode(sample)).astype(spec.observation_dtype), expected
+        )
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_vector_of_environments_gives_stored_observations(name):
+    spec = probe(name)
+    vector = EnvironmentVector(spec, 2, seed=0)
+    step, _ = vector.step(np.array([0, 1]), 0)
+    for observation in (step.observation, step.next_observation, vector.observation):
+        assert observation.shape == (2, *STORED[name][0])
+        assert observation.dtype == STORED[name][1]
+    vector.close()
+
+
+@pytest.mark.parametrize("name", ["sequence", "graph"])
+def test_an_observation_space_without_a_fixed_shape_is_refused(name):
+    with pytest.raises(EnvironmentUnusableError, match="FrankSpace-v0 has the observation space"):
+        probe(name)
+
+
+@pytest.mark.parametrize("name", ["continuous", "multi_discrete"])
+def test_only_numbered_actions_are_accepted(name):
+    with pytest.raises(EnvironmentUnusableError, match="needs a Discrete one"):
+        probe(action=name)
+
+
+def test_more_actions_than_can_be_stored_are_refused():
+    with pytest.raises(EnvironmentUnusableError, match=r"70,000 actions; at most 65,535"):
+        probe(action="too_many")
+
+
+def test_pendulum_is_refused_with_its_action_space():
+    with pytest.raises(EnvironmentUnusableError, match=r"Pendulum-v1 has the action space Box"):
+        describe("Pendulum-v1", {})
+
+
+def test_actions_are_counted_from_zero_whatever_the_environment_calls_them():
+    spec = probe(action="from_five")
+    assert (spec.num_actions, spec.first_action) == (3, 5)
+    vector = EnvironmentVector(spec, 3, seed=0)
+    # The probe's reward is the action that it received.
+    step, _ = vector.step(np.array([0, 1, 2]), 0)
+    np.testing.assert_array_equal(step.action, [0, 1, 2])
+    np.testing.assert_array_equal(step.reward, [5, 6, 7])
+    assert all(ACTION_SPACES["from_five"].contains(int(a)) for a in step.reward)
+    vector.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("LunarLandr-v3", "LunarLander-v3"),
+        ("cartpole-v1", "CartPole-v1"),
+        ("FrankSpac-v0", "FrankSpace-v0"),
+    ],
+)
+def test_a_missing_environment_names_the_nearest_one(given, meant):
+    with pytest.raises(EnvironmentUnusableError, match=f"'{given}'; did you mean '{meant}"):
+        describe(given, {})
+
+
+def test_a_module_that_registers_the_environment_is_imported():
+    assert describe("probe_envs:FrankCounting-v0", {}).num_actions == 2
+
+
+@pytest.mark.parametrize("env_id", ["no_such_module:World-v0", "no_such.module:World-v0"])
+def test_a_module_that_is_not_there_is_named(env_id):
+    with pytest.raises(FrankError, match=r"no_such"):
+        describe(env_id, {})
+
+
+def test_keyword_arguments_reach_the_environment_and_wrong_ones_are_refused():
+    env = make_environment("FrankCounting-v0", {"limit": 2})
+    env.reset(seed=0)
+    assert env.step(0)[3] is False
+    assert env.step(0)[3] is True
+    with pytest.raises(EnvironmentUnusableError, match=r"FrankCounting-v0 cannot be made.*limits"):
+        make_environment("FrankCounting-v0", {"limits": 2})
+
+
+def test_an_environment_that_knows_no_render_mode_can_be_made():
+    assert describe("FrankPlain-v0", {}).num_actions == 2
+
+
+def test_the_threshold_is_the_environments_own():
+    assert describe("FrankCounting-v0", {}).reward_threshold == 9.0
+    assert describe("FrankSpace-v0", {}).reward_threshold is None
+    assert describe("LunarLander-v3", {}).reward_threshold == 200
+
+
+def test_lunar_lander_is_what_the_notes_say():
+    spec = describe("LunarLander-v3", {})
+    assert spec.observation_shape == (8,)
+    assert spec.action_names == ("do nothing", "fire left", "fire main", "fire right")
+    assert len(spec.component_names) == 8
+
+
+def test_components_and_actions_without_known_names_are_numbered():
+    spec = probe("matrix")
+    assert spec.component_names == ("s0", "s1", "s2", "s3", "s4", "s5")
+    assert spec.action_names == ("action 0", "action 1")
+
+
+def test_describing_leaves_no_environment_open(monkeypatch):
+    closed = []
+    monkeypatch.setattr(SpaceProbe, "close", lambda self: closed.append(self))
+    probe()
+    with pytest.raises(EnvironmentUnusableError):
+        probe(action="continuous")
+    assert len(closed) == 2
+
+
+def test_an_environment_that_cannot_be_closed_can_still_be_described():
+    assert describe("FrankFaulty-v0", {"fault": "close"}).num_actions == 2

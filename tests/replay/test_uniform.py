@@ -1,0 +1,151 @@
+import collections
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis_profile import examples
+
+from frankrl.records import QuadrupleBatch
+from frankrl.replay import add, bytes_per_transition, gather, init_replay, sample_indices
+
+SHAPE, DTYPE = (2,), np.dtype(np.float32)
+KEY = jax.random.key(3)
+ADD = jax.jit(add)
+SAMPLE = jax.jit(sample_indices, static_argnums=(3, 4))
+
+
+def rows_of(ids):
+    """Quadruples that carry their id in every field."""
+    ids = np.asarray(ids, np.int64)
+    return QuadrupleBatch(
+        observation=np.stack([ids, -ids], axis=1).astype(np.float32),
+        action=ids.astype(np.uint16),
+        reward=(ids / 2).astype(np.float32),
+        next_observation=np.stack([ids + 0.25, ids], axis=1).astype(np.float32),
+        terminated=ids % 2 == 1,
+        num_steps=(ids % 256).astype(np.uint8),
+    )
+
+
+def assert_holds(batch, ids):
+    for found, expected in zip(jax.tree.leaves(batch), jax.tree.leaves(rows_of(ids)), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def filled(capacity, count):
+    state = init_replay(capacity, SHAPE, DTYPE)
+    for first in range(0, count, capacity):
+        ids = np.arange(first, min(first + capacity, count))
+        state = ADD(state, rows_of(ids), np.uint32(len(ids)))
+    return state
+
+
+@examples(60)
+@given(
+    capacity=st.sampled_from([4, 5, 12]),
+    counts=st.lists(st.integers(0, 4), max_size=15),
+)
+def test_the_ring_holds_what_a_bounded_deque_holds(capacity, counts):
+    state, next_id = init_replay(capacity, SHAPE, DTYPE), 1
+    naive = collections.deque(maxlen=capacity)
+    for count in counts:
+        ids = list(range(next_id, next_id + 4))
+        state = ADD(state, rows_of(ids), np.uint32(count))
+        naive.extend(ids[:count])
+        next_id += count
+    assert int(state.num_added) == sum(counts)
+    slots = [(sum(counts) - len(naive) + i) % capacity for i in range(len(naive))]
+    stored = jax.tree.map(np.asarray, state.quadruples)
+    assert_holds(jax.tree.map(lambda field: field[slots], stored), list(naive))
+    untouched = [slot for slot in range(capacity) if slot not in slots]
+    assert not any(field[untouched].any() for field in jax.tree.leaves(stored))
+
+
+def test_a_batch_as_large_as_the_buffer_replaces_all_of_it():
+    state = ADD(filled(5, 7), rows_of(np.arange(20, 25)), np.uint32(5))
+    assert sorted(np.asarray(state.quadruples.action)) == [20, 21, 22, 23, 24]
+
+
+def test_adding_the_state_donated_gives_the_same():
+    donated = jax.jit(add, donate_argnums=0)
+    state = init_replay(5, SHAPE, DTYPE)
+    for first in (0, 3, 6):
+        state = donated(state, rows_of(np.arange(first, first + 3)), np.uint32(3))
+    assert_holds(state.quadruples, [5, 6, 7, 8, 4])
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((), np.float32), ((2, 3), np.uint8)])
+def test_observations_of_any_shape_and_type_are_stored(shape, dtype):
+    random = np.random.default_rng(0)
+    observation = random.integers(0, 255, (3, *shape)).astype(dtype)
+    rows = rows_of(np.arange(3))
+    rows = QuadrupleBatch(
+        observation, rows.action, rows.reward, observation + 1, rows.terminated, rows.num_steps
+    )
+    state = add(init_replay(4, shape, np.dtype(dtype)), rows, jnp.uint32(3))
+    np.testing.assert_array_equal(state.quadruples.observation[:3], observation)
+    np.testing.assert_array_equal(state.quadruples.next_observation[:3], observation + 1)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((8,), np.float32), ((4, 9), np.uint8)])
+def test_bytes_per_transition_is_what_the_arrays_take(shape, dtype):
+    state = init_replay(10, shape, np.dtype(dtype))
+    taken = sum(leaf.nbytes for leaf in jax.tree.leaves(state.quadruples))
+    assert 10 * bytes_per_transition(shape, np.dtype(dtype)) == taken
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 20])
+def test_only_filled_rows_are_sampled_and_all_of_them(count):
+    indices = np.asarray(SAMPLE(filled(8, count), KEY, 0, 4, 100))
+    assert set(indices.ravel()) == set(range(min(count, 8)))
+
+
+@pytest.mark.parametrize("count", [7, 50, 130])
+def test_sampling_is_uniform_over_the_filled_rows(count):
+    fill = min(count, 50)
+    indices = np.asarray(SAMPLE(filled(50, count), KEY, 0, 200, 250)).ravel()
+    observed = np.bincount(indices, minlength=fill)
+    assert scipy.stats.chisquare(observed).pvalue > 1e-3
+
+
+def test_the_rows_of_one_batch_are_independent_of_each_other():
+    indices = np.asarray(SAMPLE(filled(5, 5), KEY, 0, 5_000, 2))
+    pairs = np.bincount(indices[:, 0] * 5 + indices[:, 1], minlength=25)
+    assert scipy.stats.chisquare(pairs).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("first", [0, 17, 1_000_000])
+def test_drawing_for_several_updates_at_once_equals_drawing_one_by_one(first):
+    state = filled(50, 30)
+    together = SAMPLE(state, KEY, first, 6, 16)
+    alone = [SAMPLE(state, KEY, first + i, 1, 16)[0] for i in range(6)]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_indices_depend_on_key_update_and_fill_and_on_nothing_else():
+    base = SAMPLE(filled(50, 30), KEY, 5, 2, 16)
+    refilled = ADD(init_replay(50, SHAPE, DTYPE), rows_of(np.arange(100, 130)), np.uint32(30))
+    np.testing.assert_array_equal(base, SAMPLE(refilled, KEY, 5, 2, 16))
+    np.testing.assert_array_equal(
+        SAMPLE(filled(50, 50), KEY, 5, 2, 16), SAMPLE(filled(50, 77), KEY, 5, 2, 16)
+    )
+    for other in (
+        SAMPLE(filled(50, 31), KEY, 5, 2, 16),
+        SAMPLE(filled(50, 30), jax.random.key(4), 5, 2, 16),
+        SAMPLE(filled(50, 30), KEY, 6, 2, 16),
+    ):
+        assert not np.array_equal(base, other)
+
+
+def test_gathering_packed_indices_gives_a_batch_per_update():
+    state = filled(8, 8)
+    indices = jnp.array([[1, 7], [3, 3], [0, 2]], jnp.uint32)
+    batches = gather(state, indices)
+    assert batches.observation.shape == (3, 2, 2)
+    for number in range(3):
+        assert_holds(jax.tree.map(lambda x, n=number: x[n], batches), np.asarray(indices[number]))

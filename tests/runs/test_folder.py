@@ -1,0 +1,142 @@
+import json
+
+import pytest
+
+from frankrl.config import Settings
+from frankrl.errors import RunFolderError, SettingError
+from frankrl.runs import RunDescription, RunFolder
+
+
+def description(seed=0, **changes):
+    return RunDescription("CartPole-v1", "default", seed, Settings().with_changes(**changes))
+
+
+def test_a_created_run_opens_with_its_description(tmp_path):
+    path = tmp_path / "deep" / "run"
+    created = RunFolder.create(path, description(seed=3, num_envs=4))
+    assert RunFolder.open(path) == created
+    assert RunFolder.open(str(path)).description == description(seed=3, num_envs=4)
+    assert created.checkpoints.is_dir()
+    assert [p.name for p in path.parent.iterdir()] == ["run"]
+
+
+def test_an_existing_run_is_left_alone(tmp_path):
+    path = tmp_path / "run"
+    RunFolder.create(path, description(seed=1))
+    with pytest.raises(RunFolderError, match=r"exists already.*--resume.*--overwrite"):
+        RunFolder.create(path, description(seed=2))
+    assert RunFolder.open(path).description.seed == 1
+
+
+def test_an_existing_run_is_replaced_whole_when_told_to(tmp_path):
+    path = tmp_path / "run"
+    RunFolder.create(path, description(seed=1))
+    (path / "checkpoints" / "old").write_text("old")
+    RunFolder.create(path, description(seed=2), overwrite=True)
+    assert RunFolder.open(path).description.seed == 2
+    assert list((path / "checkpoints").iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    RunFolder.create(tmp_path / "run", description())
+    assert RunFolder.open(tmp_path / "run").description == description()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("thesis.txt", "years of work"),
+        ("config.toml", 'baseURL = "https://example.org/"\n'),
+        ("config.toml", "not even TOML"),
+        ("checkpoints/model.pt", "of another program"),
+    ],
+)
+def test_a_folder_that_is_not_a_run_is_never_deleted(tmp_path, file, text, overwrite):
+    path = tmp_path / "precious"
+    (path / file).parent.mkdir(parents=True)
+    (path / file).write_text(text)
+    (path / "more.txt").write_text("more")
+    with pytest.raises(RunFolderError):
+        RunFolder.create(path, description(), overwrite=overwrite)
+    assert (path / file).read_text() == text
+    assert (path / "more.txt").read_text() == "more"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_or_a_dangling_link_in_the_way_is_left_alone(tmp_path, overwrite):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(RunFolderError, match="is not a run"):
+            RunFolder.create(tmp_path / name, description(), overwrite=overwrite)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_place_that_cannot_hold_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunFolderError, match="cannot make the run folder"):
+        RunFolder.create(tmp_path / "file" / "run", description())
+
+
+def test_a_description_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    with pytest.raises(SettingError, match="env_kwargs must be a table or JSON object"):
+        RunFolder.create(tmp_path / "run", description(env_kwargs={"a": object()}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_overwrite_keeps_the_old_run(tmp_path):
+    RunFolder.create(tmp_path / "run", description(seed=1))
+    with pytest.raises(SettingError):
+        RunFolder.create(tmp_path / "run", description(env_kwargs={"a": object()}), overwrite=True)
+    assert RunFolder.open(tmp_path / "run").description.seed == 1
+
+
+def test_what_is_not_a_run_cannot_be_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunFolderError, match="there is no run folder"):
+        RunFolder.open(tmp_path / "none")
+    with pytest.raises(RunFolderError, match="is not a run"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_wrong_path_names_the_run_next_to_it(tmp_path):
+    RunFolder.create(tmp_path / "right", description())
+    with pytest.raises(RunFolderError, match=r"newest run near there is .*right"):
+        RunFolder.open(tmp_path / "wrong")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[run",
+        b"",
+        b'[run]\nenv_id = "A"\nseed = 0\n[learning]\ngamma = 2\n',
+        b'[run]\nenv_id = "A"\nseed = 0\n[learning]\ngama = 0.9\n',
+        b"\xff\xfe",
+    ],
+)
+def test_a_damaged_config_is_a_run_folder_error(tmp_path, text):
+    RunFolder.create(tmp_path / "run", description())
+    (tmp_path / "run" / "config.toml").write_bytes(text)
+    with pytest.raises(RunFolderError, match=r"config\.toml"):
+        RunFolder.open(tmp_path / "run")
+
+
+def test_a_report_is_written_whole_and_replaces_the_one_before(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", description())
+    folder.write_report({"mean_return": 1.5})
+    with pytest.raises(ValueError, match="JSON"):
+        folder.write_report({"mean_return": float("nan")})
+    assert json.loads((folder.path / "report.json").read_text()) == {"mean_return": 1.5}
+    folder.write_report({"solved": None})
+    assert json.loads((folder.path / "report.json").read_text()) == {"solved": None}
+
+
+def test_a_run_can_be_given_another_description(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", description())
+    changed = folder.with_description(description(total_env_steps=7_000))
+    assert RunFolder.open(tmp_path / "run") == changed

@@ -1,0 +1,75 @@
+"""The whole loop learns the right Q-values where they are known in closed form."""
+
+import itertools
+
+import numpy as np
+import pytest
+from training import probe_mdps
+
+from frankrl.config import Settings
+from frankrl.environments import EnvironmentVector, describe
+from frankrl.training import init_train_state, rounds
+from frankrl.training.state import HostNetwork, initial_network
+
+GAMMA = 0.5
+FOREVER = 1 / (1 - GAMMA)
+PROBES = {
+    "reward_only": ({}, [[1, 1]]),
+    "discount_only": ({"length": 2, "pay": "last"}, [[GAMMA, GAMMA], [1, 1]]),
+    "two_actions": ({"pay": "action"}, [[-1, 1]]),
+    "termination_has_no_future": (
+        {"length": 3},
+        [[1 + GAMMA + GAMMA**2] * 2, [1 + GAMMA] * 2, [1, 1]],
+    ),
+    "truncation_keeps_its_future": (
+        {"length": 3, "end": "truncated"},
+        [[FOREVER] * 2, [FOREVER] * 2, [FOREVER] * 2],
+    ),
+    "one_step_truncation": ({"end": "truncated"}, [[FOREVER] * 2]),
+}
+SHAPES = {"one_env": (1, 4), "four_envs": (4, 1)}
+
+
+def learned_q_values(env_kwargs: dict, num_states: int, **changes) -> np.ndarray:
+    num_envs, vector_steps = SHAPES[changes.pop("shape")]
+    settings = Settings().with_changes(
+        env_kwargs=env_kwargs,
+        num_envs=num_envs,
+        vector_steps_per_round=vector_steps,
+        hidden_widths=(32,),
+        gamma=GAMMA,
+        learning_rate=1e-2,
+        target_period_updates=20,
+        epsilon_end=1.0,
+        replay_capacity=500,
+        batch_size=32,
+        learning_starts_env_steps=40,
+        **changes,
+    )
+    spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", env_kwargs)
+    envs = EnvironmentVector(spec, num_envs, seed=3)
+    state = init_train_state(settings, spec, seed=3)
+    *_, last = itertools.islice(rounds(settings, 3, envs, state), 250)
+    network = HostNetwork(initial_network(settings, spec, 3)).set(last.newest)
+    return network(np.arange(num_states, dtype=np.float32)[:, None])
+
+
+@pytest.mark.parametrize("overlap", [True, False], ids=["overlap", "textbook_order"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("probe", PROBES)
+def test_q_values_of_a_probe_are_its_closed_form(probe, n_step, shape, overlap):
+    env_kwargs, expected = PROBES[probe]
+    found = learned_q_values(env_kwargs, len(expected), n_step=n_step, shape=shape, overlap=overlap)
+    if n_step > 1 and probe == "two_actions":
+        assert np.argmax(found, axis=1).tolist() == [1]
+    np.testing.assert_allclose(found, expected, atol=0.08)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_double_dqn_and_huber_learn_the_same_values(probe):
+    env_kwargs, expected = PROBES[probe]
+    found = learned_q_values(
+        env_kwargs, len(expected), shape="four_envs", double=True, loss="huber", n_step=2
+    )
+    np.testing.assert_allclose(found, expected, atol=0.08)
