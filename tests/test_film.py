@@ -244,7 +244,10 @@ def test_an_environment_that_knows_no_render_mode_is_refused(tmp_path, scripted)
 
 def test_an_environment_that_breaks_is_named(tmp_path, scripted):
     spec = scripted(picture="breaks in step")
-    with pytest.raises(EnvironmentFailedError, match=r"Scripted-v0.*, step 1 raised RuntimeError: the motor is on fire"):
+    with pytest.raises(
+        EnvironmentFailedError,
+        match=r"Scripted-v0.*, step 1 raised RuntimeError: the motor is on fire",
+    ):
         film(spec, always(0, 18), tmp_path / "film.mp4", episodes=1, seed=0)
 
 

@@ -49,7 +49,7 @@ def learned_q_values(env_kwargs: dict, num_states: int, **changes) -> np.ndarray
     spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", env_kwargs)
     envs = EnvironmentVector(spec, num_envs, seed=3)
     state = init_train_state(settings, spec, seed=3)
-    *_, last = itertools.islice(rounds(settings, 3, envs, state), 250)
+    *_, last = itertools.islice(rounds(settings, 3, envs, state), 160)
     network = HostNetwork(initial_network(settings, spec, 3)).set(last.newest)
     return network(np.arange(num_states, dtype=np.float32)[:, None])
 

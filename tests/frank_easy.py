@@ -1,0 +1,53 @@
+"""Third-party environments as a user would bring them: found by `module:EnvId`."""
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Easy(gymnasium.Env):
+    """Every action ends the episode with reward 1."""
+
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2, start=3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert action in (3, 4)
+        return np.ones(2, np.float32), 1.0, True, False, {}
+
+
+class Faulty(gymnasium.Env):
+    """Fails in the way, and at the step of its first episode, that it is told to."""
+
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, fault: str, at: int = 30) -> None:
+        self.fault, self.at, self.steps = fault, at, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if self.at == 0:
+            raise RuntimeError("no world")
+        self.steps = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        observation, reward = np.full(2, 0.5, np.float32), 0.0
+        if self.steps == self.at:
+            if self.fault == "raise":
+                raise RuntimeError("the motor is on fire")
+            if self.fault == "nan_reward":
+                reward = float("nan")
+            if self.fault == "nan_observation":
+                observation[1] = np.nan
+        return observation, reward, False, False, {}
+
+
+gymnasium.register("Easy-v0", Easy, reward_threshold=1.0)
+gymnasium.register("Faulty-v0", Faulty)

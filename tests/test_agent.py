@@ -1,0 +1,146 @@
+"""The trained agent, asked from Python."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import frankrl
+from frankrl.config import NetworkSettings
+from frankrl.environments import describe
+from frankrl.errors import FrankError, SettingError
+from frankrl.networks import make_q_network
+
+QUICK = {"total_env_steps": 600, "num_envs": 4, "final_evaluation_episodes": 2}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("agent") / "run"
+    frankrl.train("CartPole-v1", preset="default", out=path, **QUICK)
+    return path
+
+
+def agent_for(env_id: str, **env_kwargs) -> frankrl.Agent:
+    spec = describe(env_id, env_kwargs)
+    network = make_q_network(
+        NetworkSettings(), spec.observation_shape, spec.observation_scale, spec.num_actions, 0
+    )
+    return frankrl.Agent(spec, network, epsilon=0.5)
+
+
+def test_a_loaded_agent_acts_by_the_largest_of_its_q_values(run):
+    agent = frankrl.load(run)
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    q_values = agent.q_values(observations)
+    assert q_values.shape == (50, 2)
+    np.testing.assert_array_equal(agent.act(observations), q_values.argmax(axis=1))
+
+
+def test_one_observation_gives_one_answer_and_a_batch_gives_a_batch(run):
+    agent = frankrl.load(run)
+    observations = np.random.default_rng(0).normal(size=(5, 4))
+    single = [agent.q_values(one) for one in observations]
+    np.testing.assert_allclose(agent.q_values(observations), single, rtol=1e-5)
+    assert np.shape(agent.act(observations[0])) == ()
+    action, state = agent.predict(observations[0])
+    assert (np.shape(action), state) == ((), None)
+    assert agent.predict(observations, state="kept")[1] == "kept"
+
+
+def test_an_observation_of_another_shape_is_refused_with_the_right_one(run):
+    with pytest.raises(SettingError, match=r"shape \(4,\) .*got \(3,\)"):
+        frankrl.load(run).act(np.zeros(3))
+
+
+def test_acting_deterministically_repeats_and_otherwise_explores_with_epsilon():
+    agent = agent_for("CartPole-v1")
+    observations = np.zeros((4_000, 4), np.float32)
+    greedy = agent.predict(observations)[0]
+    assert len(set(greedy.tolist())) == 1
+    other = agent.predict(observations, deterministic=False)[0] != greedy
+    # ε = ½ and two actions: every fourth action differs; 5 standard deviations.
+    assert abs(other.mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 4_000)
+
+
+def test_actions_are_numbered_as_the_environment_numbers_them():
+    agent = agent_for("frank_easy:Easy-v0")
+    assert set(agent.act(np.random.default_rng(0).random((40, 2))).tolist()) <= {3, 4}
+    explored = agent.predict(np.zeros((200, 2)), deterministic=False)[0]
+    assert set(explored.tolist()) == {3, 4}
+
+
+class Dictionary(gymnasium.Env):
+    observation_space = spaces.Dict(
+        {"place": spaces.Discrete(5), "speed": spaces.Box(-1, 1, (2,), np.float32)}
+    )
+    action_space = spaces.Discrete(2)
+
+
+gymnasium.register("Dictionary-v0", Dictionary)
+
+
+def test_observations_that_are_no_arrays_are_encoded_singly_and_in_batches():
+    agent = agent_for("Dictionary-v0")
+    singles = [
+        {"place": place, "speed": np.array([0.1 * place, -0.5], np.float32)} for place in range(5)
+    ]
+    batch = {
+        "place": np.array([one["place"] for one in singles]),
+        "speed": np.array([one["speed"] for one in singles]),
+    }
+    np.testing.assert_allclose(
+        agent.q_values(batch), [agent.q_values(one) for one in singles], rtol=1e-5
+    )
+    taxi = agent_for("Taxi-v4")
+    assert taxi.q_values(7).shape == (6,)
+    assert taxi.q_values(np.array([7, 8])).shape == (2, 6)
+    with pytest.raises(SettingError, match="must lie in"):
+        taxi.q_values("seven")
+
+
+def test_evaluation_from_python_repeats_and_has_another_seed_for_other_episodes(run):
+    agent = frankrl.load(run)
+    first = frankrl.evaluate(agent, episodes=4, seed=1)
+    again = frankrl.evaluate(agent, episodes=4, seed=1)
+    np.testing.assert_array_equal(first.returns, again.returns)
+    assert not np.array_equal(first.returns, frankrl.evaluate(agent, episodes=4, seed=2).returns)
+
+
+def test_what_is_exported_is_what_there_is():
+    assert sorted(frankrl.__all__) == frankrl.__all__
+    for name in frankrl.__all__:
+        assert getattr(frankrl, name).__module__.startswith("frankrl")
+    with pytest.raises(AttributeError, match="no attribute 'tarin'"):
+        _ = frankrl.tarin
+
+
+def test_a_mistake_in_python_is_one_kind_of_error(tmp_path):
+    for mistake in (
+        {"env_id": "CartPol-v1"},
+        {"env_id": "CartPole-v1", "preset": "best"},
+        {"env_id": "CartPole-v1", "gama": 0.9},
+        {"env_id": "CartPole-v1", "gamma": 1.5},
+        {"env_id": "CartPole-v1", "seed": -1},
+        {"env_id": "CartPole-v1", "replay_capacity": 10**12},
+        {"env_id": "Pendulum-v1"},
+    ):
+        with pytest.raises(FrankError):
+            frankrl.train(out=tmp_path / "run", **mistake)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stable_baselines3_evaluates_an_agent_unchanged(run):
+    evaluation = pytest.importorskip(
+        "stable_baselines3.common.evaluation",
+        reason="Stable-Baselines3 is not installed: pip install -e '.[test-sb3]'",
+    )
+    from stable_baselines3.common.env_util import make_vec_env
+
+    agent = frankrl.load(run)
+    envs = make_vec_env("CartPole-v1", n_envs=3, seed=0)
+    returns, lengths = evaluation.evaluate_policy(
+        agent, envs, n_eval_episodes=6, return_episode_rewards=True
+    )
+    assert len(returns) == 6
+    assert returns == [float(length) for length in lengths]

@@ -1,0 +1,111 @@
+"""The round: in which order things happen, and that nothing else decides what comes out."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from frankrl.config import Settings
+from frankrl.environments import EnvironmentVector, describe
+from frankrl.training import init_train_state, rounds
+from frankrl.training.round import updates_due
+
+SMALL = {
+    "hidden_widths": (8,),
+    "learning_starts_env_steps": 16,
+    "batch_size": 8,
+    "replay_capacity": 64,
+    "epsilon_decay_env_steps": 60,
+    "target_period_updates": 7,
+}
+
+
+def some_rounds(count: int, seed: int = 0, **changes):
+    settings = Settings().with_changes(**(SMALL | changes))
+    spec = describe("CartPole-v1", {})
+    envs = EnvironmentVector(spec, settings.environment.num_envs, seed)
+    state = init_train_state(settings, spec, seed)
+    for result in itertools.islice(rounds(settings, seed, envs, state), count):
+        yield result, result.state()
+
+
+def weights(state) -> np.ndarray:
+    return np.array(state.newest)
+
+
+def test_with_overlap_a_round_acts_with_the_weights_of_two_rounds_before():
+    newest = [
+        (weights(state), np.array(state.acting))
+        for _, state in some_rounds(20, num_envs=4, overlap=True)
+    ]
+    for (before, _), (_, acting) in itertools.pairwise(newest):
+        np.testing.assert_array_equal(acting, before)
+    assert not np.array_equal(newest[-1][0], newest[-1][1])
+
+
+def test_without_overlap_a_round_acts_with_the_newest_weights():
+    for _, state in some_rounds(10, num_envs=4, overlap=False):
+        np.testing.assert_array_equal(np.array(state.acting), weights(state))
+
+
+def test_before_learning_starts_the_weights_stay_as_they_began():
+    found = [weights(state) for _, state in some_rounds(3, num_envs=4)]
+    for one in found[1:]:
+        np.testing.assert_array_equal(one, found[0])
+
+
+def test_same_seed_same_bits_and_another_seed_other_bits():
+    *_, (_, first) = some_rounds(12, seed=5, num_envs=4)
+    first_weights = weights(first)
+    *_, (_, second) = some_rounds(12, seed=5, num_envs=4)
+    np.testing.assert_array_equal(weights(second), first_weights)
+    *_, (_, other) = some_rounds(12, seed=6, num_envs=4)
+    assert not np.array_equal(weights(other), first_weights)
+
+
+def test_the_buffer_holds_what_the_environments_gave_in_their_order():
+    settings = Settings().with_changes(**SMALL, num_envs=3, epsilon_end=1.0)
+    spec = describe("CartPole-v1", {})
+    envs = EnvironmentVector(spec, 3, seed=1)
+    twin = EnvironmentVector(spec, 3, seed=1)
+    *_, last = itertools.islice(rounds(settings, 1, envs, init_train_state(settings, spec, 1)), 15)
+    stored = last.state().replay.quadruples
+    for step in range(15):
+        rows = slice(3 * step, 3 * step + 3)
+        given, _ = twin.step(np.asarray(stored.action)[rows].astype(np.int64), 3 * step)
+        np.testing.assert_array_equal(np.asarray(stored.observation)[rows], given.observation)
+        np.testing.assert_array_equal(
+            np.asarray(stored.next_observation)[rows], given.next_observation
+        )
+        np.testing.assert_array_equal(np.asarray(stored.reward)[rows], given.reward)
+        np.testing.assert_array_equal(np.asarray(stored.terminated)[rows], given.terminated)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.3, 0.5, 1, 2.5])
+@pytest.mark.parametrize(("num_envs", "vector_steps"), [(1, 1), (1, 4), (8, 1), (5, 3)])
+def test_updates_keep_the_replay_ratio_whatever_the_number_of_environments(
+    ratio, num_envs, vector_steps
+):
+    settings = Settings().with_changes(
+        replay_ratio=ratio,
+        num_envs=num_envs,
+        vector_steps_per_round=vector_steps,
+        learning_starts_env_steps=1_000,
+    )
+    size = num_envs * vector_steps
+    due = [updates_due(settings, size * number) for number in range(1, 20_000 // size + 1)]
+    last = size * len(due)
+    assert due[-1] == pytest.approx(ratio * (last - 1_000), abs=ratio * size + 1)
+    for number, count in enumerate(due, start=1):
+        if size * number < 1_000:
+            assert count == 0
+    steps = np.diff([0, *due])[1_000 // size + 1 :]
+    assert set(steps) <= {int(np.floor(ratio * size)), int(np.ceil(ratio * size))}
+
+
+def test_the_round_that_fills_the_buffer_to_the_mark_is_the_first_that_learns():
+    done = [
+        (result.env_steps, result.updates)
+        for result, _ in some_rounds(6, num_envs=4, replay_ratio=0.5)
+    ]
+    assert done == [(4, 0), (8, 0), (12, 0), (16, 2), (20, 4), (24, 6)]
