@@ -12,7 +12,7 @@ import tyro
 from frankrl.errors import FrankError
 
 Options = TypeVar("Options")
-_BOX = "╭╮╰╯─│"
+_RULES = "╭╮╰╯─-+"
 
 
 def parse(
@@ -56,20 +56,19 @@ def parse(
 
 def _one_line(box: str) -> str:
     """The message inside the box that tyro draws, and its first suggestion."""
-    lines = [line.strip(_BOX + " ") for line in box.splitlines()]
     sections: list[list[str]] = [[]]
-    for line in lines[1:]:
-        if line:
-            sections[-1].append(line)
-        else:
+    for line in box.splitlines():
+        text = line.strip("│| ")
+        if set(text) <= set(_RULES) or text.startswith("╭"):
             sections.append([])
+        else:
+            sections[-1].append(text)
     sections = [section for section in sections if section]
     message = " ".join(sections[0]) if sections else " ".join(box.split())
     for section in sections[1:]:
-        if section[0].startswith("Perhaps you meant"):
-            flag = next((line for line in section[1:] if line.startswith("--")), None)
-            if flag:
-                return f"{message}; did you mean {flag}?"
+        flags = [line for line in section[1:] if line.startswith("--")]
+        if section[0].startswith("Perhaps you meant") and flags:
+            return f"{message}; did you mean {flags[0]}?"
     return message
 
 

@@ -105,19 +105,23 @@ def make_environment(
             "third-party ones are named module:EnvId)"
         ) from error
     except ModuleNotFoundError as error:
-        module = env_id.partition(":")[0]
-        if ":" in env_id and error.name == module:
-            raise EnvironmentUnusableError(
-                f"environment {env_id!r}: there is no module {module!r} to import"
-            ) from error
-        raise EnvironmentUnusableError(
-            f"{env_id} needs the Python module {error.name!r}, which is not installed"
-        ) from error
+        raise EnvironmentUnusableError(_missing_module(env_id, error)) from error
     except Exception as error:
         raise EnvironmentUnusableError(
             f"{env_id} cannot be made with {dict(env_kwargs)}: "
             f"{type(error).__name__}: {_one_line(error)}"
         ) from error
+
+
+def _missing_module(env_id: str, error: ModuleNotFoundError) -> str:
+    module = env_id.rpartition(":")[0]
+    missing = error.name or getattr(error.__cause__ or error.__context__, "name", None)
+    if module and missing in (None, module):
+        return (
+            f"environment {env_id!r}: there is no module {module!r} to import; "
+            "install it, or run from the folder that holds it with PYTHONPATH=."
+        )
+    return f"{env_id} needs the Python module {missing!r}, which is not installed"
 
 
 def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:

@@ -1,0 +1,218 @@
+"""The command line as a person meets it."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from frankrl.cli.main import main
+from frankrl.config import setting_names
+from frankrl.presets import load_preset
+from frankrl.runs import RunFolder, list_checkpoints
+
+SMALL = [
+    "--preset=default",
+    "--hidden-widths",
+    "8",
+    "--num-envs=4",
+    "--total-env-steps=400",
+    "--learning-starts-env-steps=100",
+    "--final-evaluation-episodes=2",
+]
+
+
+def frank(*words: str) -> int:
+    """Run `frank` in this process; tyro's help leaves through SystemExit."""
+    try:
+        return main([str(word) for word in words])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    assert frank("train", "CartPole-v1", *SMALL, "--out", path) == 0
+    return path
+
+
+MISTAKES = {
+    "no_command": (["tran"], "no command 'tran'.*did you mean 'train'"),
+    "no_environment": (["train"], "name an environment"),
+    "unknown_environment": (["train", "CartPol-v1"], "did you mean 'CartPole-v1'"),
+    "unknown_module": (["train", "no_such_module:Env-v0"], "no module 'no_such_module'"),
+    "unknown_preset": (["train", "CartPole-v1", "--preset", "clasic"], "did you mean 'classic'"),
+    "unknown_setting": (["train", "CartPole-v1", "--gama", "0.9"], "--gama.*did you mean --gamma"),
+    "wrong_type": (["train", "CartPole-v1", "--gamma", "high"], "--gamma.*'high'"),
+    "wrong_choice": (["train", "CartPole-v1", "--loss", "mae"], "--loss"),
+    "no_json": (["train", "CartPole-v1", "--env-kwargs", "{gravity"], "JSON object"),
+    "wrong_kwargs": (["train", "CartPole-v1", "--env-kwargs", '{"mass": 1}'], "mass"),
+    "gamma": (["train", "CartPole-v1", "--gamma", "1.1"], "gamma must be at most 1, got 1.1"),
+    "epsilon": (["train", "CartPole-v1", "--epsilon-end", "-1"], "epsilon_end must be at least 0"),
+    "batch": (
+        ["train", "CartPole-v1", "--batch-size", "99", "--replay-capacity", "50"],
+        "batch_size .99. is larger than the buffer can ever hold",
+    ),
+    "memory": (
+        ["train", "CartPole-v1", "--replay-capacity", "1000000000000"],
+        r"does not fit into memory .*replay_capacity can be [\d,]+ at most",
+    ),
+    "seed": (["train", "CartPole-v1", "--seed=-3"], "seed must be a whole number"),
+    "continuous": (["train", "Pendulum-v1"], "action space Box"),
+    "no_run": (["evaluate", "nowhere"], "no run folder nowhere"),
+    "resume_nothing": (["train", "--resume", "nowhere"], "no run folder nowhere"),
+    "resume_and_overwrite": (["train", "--resume", "x", "--overwrite"], "give one of them"),
+    "film_ending": (["film", "RUN", "--out", "film.avi"], "mp4"),
+    "film_nothing": (["film", "RUN", "--episodes", "0"], "at least 1"),
+    "evaluate_nothing": (["evaluate", "RUN", "--episodes", "0"], "at least 1"),
+    "plot_nothing": (["plot"], "at least one run"),
+    "other_environment": (["train", "Acrobot-v1", "--resume", "RUN"], "is of 'CartPole-v1'"),
+    "other_settings": (["train", "--resume", "RUN", "--gamma", "0.5"], "keeps its settings"),
+    "run_exists": (
+        ["train", "CartPole-v1", "--out", "RUN"],
+        "exists already.*--resume.*--overwrite",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line_exit_status_2_and_no_folder(
+    mistake, run, tmp_path, monkeypatch, capsys
+):
+    words, expected = MISTAKES[mistake]
+    monkeypatch.chdir(tmp_path)
+    assert frank(*(run if word == "RUN" else word for word in words)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("frank: ")
+    assert re.search(expected, line), line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert frank("train", "CartPole-v1", *SMALL, "--out", tmp_path, "--overwrite") == 2
+    assert "is not a run; it is left alone" in capsys.readouterr().err
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_train_tells_the_memory_then_progress_then_what_to_do_next(tmp_path, capsys):
+    words = ["train", "CartPole-v1", *SMALL, "--log-every-env-steps=100", "--out", tmp_path / "r"]
+    assert frank(*words) == 0
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert lines[0].startswith("Training CartPole-v1 with preset default, seed 0")
+    # 2 × 4 float32 of state, action, reward, end, number of steps: 32 + 2 + 4 + 1 + 1.
+    assert lines[1].strip() == "replay buffer: 100,000 transitions × 40 bytes = 3.81 MiB"
+    assert sum(line.startswith("env steps ") for line in lines) == 4
+    assert any("mean return" in line and "95 %" in line for line in lines)
+    assert f"  frank film {tmp_path / 'r'}" in lines
+
+
+def test_a_schedule_that_ends_before_learning_starts_is_warned_of(tmp_path, capsys):
+    words = ["--epsilon-decay-env-steps", "50", "--out", tmp_path / "r"]
+    assert frank("train", "CartPole-v1", *SMALL, *words) == 0
+    assert "warning: epsilon_decay_env_steps (50) ends before learning" in capsys.readouterr().err
+
+
+def test_train_with_json_ends_with_one_line_on_standard_output(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert frank("train", "CartPole-v1", *SMALL, "--json", "--out", out) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert set(told) == {"run", "env_steps", "updates", "seconds", "solved", "evaluation"}
+    assert (told["run"], told["env_steps"], told["solved"]) == (str(out), 400, None)
+    assert told["seconds"] > 0
+    assert len(told["evaluation"]["returns"]) == 2
+
+
+def test_evaluate_with_json_prints_one_object_with_every_episode(run, capsys):
+    assert frank("evaluate", run, "--episodes", "5", "--seed", "3", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"mean_return", "std_return", "returns", "lengths", "env_id", "env_steps"} <= set(told)
+    assert (told["env_id"], told["env_steps"]) == ("CartPole-v1", 400)
+    assert told["returns"] == [float(length) for length in told["lengths"]]
+    assert told["mean_return"] == pytest.approx(sum(told["returns"]) / 5)
+
+
+def test_evaluate_in_words_says_whether_it_is_solved(run, capsys):
+    assert frank("evaluate", run, "--episodes", "2") == 0
+    assert "solved at 475" in capsys.readouterr().out
+
+
+def test_film_and_plot_write_into_the_run_and_print_where(run, capsys):
+    assert frank("film", run) == 0
+    film = capsys.readouterr().out.strip()
+    assert film == str(run / "videos" / "000000000400-s0.mp4")
+    assert (run / "videos" / "000000000400-s0.mp4").stat().st_size > 1_000
+    assert frank("plot", run, run) == 0
+    assert capsys.readouterr().out.strip() == str(run / "plot.png")
+    assert (run / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_resume_continues_to_a_larger_budget(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    assert frank("train", "--resume", tmp_path / "run", "--total-env-steps", "600", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["env_steps"] == 600
+    assert "continuing at env step 400" in captured.err
+
+
+def test_without_out_a_run_lies_below_runs_by_environment_and_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert frank("train", "CartPole-v1", *SMALL, "--seed", "7") == 0
+    (path,) = (tmp_path / "runs" / "CartPole-v1").iterdir()
+    assert path.name.startswith("default-s7-2")
+    assert RunFolder.open(path).description.seed == 7
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(words, capsys):
+    assert frank(*words) == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("train", "evaluate", "film", "plot"))
+
+
+def test_help_of_train_shows_every_setting_with_its_unit_and_the_presets_default(capsys):
+    assert frank("train", "LunarLander-v3", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name in setting_names():
+        assert f"--{name.replace('_', '-')}" in shown
+    capacity = load_preset("LunarLander-v3").replay.replay_capacity
+    assert f"[transitions] (default: {capacity})" in shown
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from frankrl.cli.main import main; main(['--help']);"
+        "sys.exit(any(m in sys.modules for m in ('jax', 'numpy', 'gymnasium', 'tyro', 'rich')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_ctrl_c_saves_and_exits_130_and_the_run_can_be_continued(tmp_path):
+    out = tmp_path / "run"
+    words = [*SMALL, "--total-env-steps=100000000", "--log-every-env-steps=100", "--out", str(out)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "frankrl.cli.main", "train", "CartPole-v1", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("env steps "):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert f"frank train --resume {out}" in rest
+    assert "Traceback" not in rest
+    (checkpoint,) = list_checkpoints(out / "checkpoints")
+    total = int(checkpoint.name) + 200
+    assert frank("train", "--resume", out, "--total-env-steps", total) == 0
