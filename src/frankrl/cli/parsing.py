@@ -59,7 +59,7 @@ def _one_line(box: str) -> str:
     sections: list[list[str]] = [[]]
     for line in box.splitlines():
         text = line.strip("│| ")
-        if set(text) <= set(_RULES) or text.startswith("╭"):
+        if set(text) <= set(_RULES) or text[0] in "╭+":
             sections.append([])
         else:
             sections[-1].append(text)
