@@ -57,9 +57,9 @@ def parse(
 def _one_line(box: str) -> str:
     """The message inside the box that tyro draws, and its first suggestion."""
     sections: list[list[str]] = [[]]
-    for line in box.splitlines():
+    for line in box.splitlines()[1:]:  # the first is the box's title
         text = line.strip("│| ")
-        if set(text) <= set(_RULES) or text[0] in "╭+":
+        if set(text) <= set(_RULES):
             sections.append([])
         else:
             sections[-1].append(text)
