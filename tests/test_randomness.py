@@ -54,8 +54,8 @@ def test_the_numbers_of_the_uses_never_change():
     }.items()
 
 
-@pytest.mark.parametrize("start", [0, 1, 4000, 4095, 4096, 4097, 1_000_003])
-@pytest.mark.parametrize("count", [1, 2, 96, 97, 10_000])
+@pytest.mark.parametrize("start", [0, 1, 32_700, 32_767, 32_768, 32_769, 1_000_003])
+@pytest.mark.parametrize("count", [1, 2, 68, 69, 70_000])
 def test_rows_of_the_table_are_the_same_singly_and_together(start, count):
     table = uniforms(1, Use.EXPLORATION, start, count, 2)
     assert table.shape == (count, 2)
@@ -100,3 +100,8 @@ def test_episodes_hardly_share_reset_seeds():
 def test_a_reset_seed_is_the_top_of_the_sequences_first_word():
     word = int(sequence(4, Use.FILM_RESET, 1, 2).generate_state(1)[0])
     assert reset_seed(4, Use.FILM_RESET, 1, 2) == 2**31 + word // 2
+
+
+@pytest.mark.parametrize("start", [0, 32_768])
+def test_no_rows_are_an_empty_table(start):
+    assert uniforms(1, Use.EXPLORATION, start, 0, 2).shape == (0, 2)

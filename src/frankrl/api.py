@@ -29,6 +29,7 @@ from frankrl.runs import (
 )
 from frankrl.runs.folder import refuse_existing
 from frankrl.runs.machine import available_memory
+from frankrl.threads import start_backend
 from frankrl.training import Event, Finished, Training
 from frankrl.training.saving import filled
 from frankrl.training.state import initial_network
@@ -164,6 +165,7 @@ def prepare(
         FrankError: something is not allowed; then nothing has been written.
     """
     check_seed(seed)
+    start_backend()
     settings = settings.resolved()
     path = Path(out) if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
@@ -193,6 +195,7 @@ def prepare_resume(
             "a run that continues keeps its settings: only total_env_steps and those of "
             "[evaluation] and [saving] may change; for others begin a new run"
         )
+    start_backend()
     description = replace(folder.description, settings=settings)
     spec = describe(description.env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)

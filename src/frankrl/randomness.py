@@ -14,7 +14,7 @@ import functools
 import numpy as np
 from jaxtyping import Float
 
-_BLOCK = 4096
+_BLOCK_NUMBERS = 65_536
 _SEED_BITS = 31
 
 
@@ -43,9 +43,14 @@ def generator(seed: int, use: Use, *counters: int) -> np.random.Generator:
 
 @functools.lru_cache(maxsize=4)
 def _uniform_block(seed: int, use: Use, block: int, width: int) -> np.ndarray:
-    table = generator(seed, use, block).random((_BLOCK, width))
+    table = generator(seed, use, block).random((_block_rows(width), width))
     table.setflags(write=False)
     return table
+
+
+def _block_rows(width: int) -> int:
+    """Rows drawn at once: many enough that making a generator costs nothing per row."""
+    return max(1, _BLOCK_NUMBERS // width)
 
 
 def uniforms(
@@ -60,8 +65,9 @@ def uniforms(
         count: how many rows.
         width: numbers per row; fixed for a use.
     """
-    first, last = start // _BLOCK, (start + count - 1) // _BLOCK
-    offset = start - first * _BLOCK
+    rows = _block_rows(width)
+    first, last = start // rows, (start + max(count, 1) - 1) // rows
+    offset = start - first * rows
     if first == last:
         return _uniform_block(seed, use, first, width)[offset : offset + count]
     blocks = [_uniform_block(seed, use, block, width) for block in range(first, last + 1)]

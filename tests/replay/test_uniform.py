@@ -13,9 +13,8 @@ from frankrl.records import QuadrupleBatch
 from frankrl.replay import add, bytes_per_transition, gather, init_replay, sample_indices
 
 SHAPE, DTYPE = (2,), np.dtype(np.float32)
-KEY = jax.random.key(3)
+SEED = 3
 ADD = jax.jit(add)
-SAMPLE = jax.jit(sample_indices, static_argnums=(3, 4))
 
 
 def rows_of(ids):
@@ -99,45 +98,37 @@ def test_bytes_per_transition_is_what_the_arrays_take(shape, dtype):
     assert 10 * bytes_per_transition(shape, np.dtype(dtype)) == taken
 
 
-@pytest.mark.parametrize("count", [1, 3, 8, 20])
-def test_only_filled_rows_are_sampled_and_all_of_them(count):
-    indices = np.asarray(SAMPLE(filled(8, count), KEY, 0, 4, 100))
-    assert set(indices.ravel()) == set(range(min(count, 8)))
+@pytest.mark.parametrize("fill", [1, 3, 8])
+def test_only_filled_rows_are_sampled_and_all_of_them(fill):
+    assert set(sample_indices(SEED, 0, 4, 100, fill).ravel()) == set(range(fill))
 
 
-@pytest.mark.parametrize("count", [7, 50, 130])
-def test_sampling_is_uniform_over_the_filled_rows(count):
-    fill = min(count, 50)
-    indices = np.asarray(SAMPLE(filled(50, count), KEY, 0, 200, 250)).ravel()
-    observed = np.bincount(indices, minlength=fill)
+@pytest.mark.parametrize("fill", [7, 50])
+def test_sampling_is_uniform_over_the_filled_rows(fill):
+    observed = np.bincount(sample_indices(SEED, 0, 200, 250, fill).ravel(), minlength=fill)
     assert scipy.stats.chisquare(observed).pvalue > 1e-3
 
 
 def test_the_rows_of_one_batch_are_independent_of_each_other():
-    indices = np.asarray(SAMPLE(filled(5, 5), KEY, 0, 5_000, 2))
+    indices = sample_indices(SEED, 0, 5_000, 2, 5)
     pairs = np.bincount(indices[:, 0] * 5 + indices[:, 1], minlength=25)
     assert scipy.stats.chisquare(pairs).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("first", [0, 17, 1_000_000])
-def test_drawing_for_several_updates_at_once_equals_drawing_one_by_one(first):
-    state = filled(50, 30)
-    together = SAMPLE(state, KEY, first, 6, 16)
-    alone = [SAMPLE(state, KEY, first + i, 1, 16)[0] for i in range(6)]
+@pytest.mark.parametrize("batch_size", [1, 16, 100_000])
+def test_drawing_for_several_updates_at_once_equals_drawing_one_by_one(first, batch_size):
+    together = sample_indices(SEED, first, 6, batch_size, 30)
+    alone = [sample_indices(SEED, first + i, 1, batch_size, 30)[0] for i in range(6)]
     np.testing.assert_array_equal(together, alone)
 
 
-def test_indices_depend_on_key_update_and_fill_and_on_nothing_else():
-    base = SAMPLE(filled(50, 30), KEY, 5, 2, 16)
-    refilled = ADD(init_replay(50, SHAPE, DTYPE), rows_of(np.arange(100, 130)), np.uint32(30))
-    np.testing.assert_array_equal(base, SAMPLE(refilled, KEY, 5, 2, 16))
-    np.testing.assert_array_equal(
-        SAMPLE(filled(50, 50), KEY, 5, 2, 16), SAMPLE(filled(50, 77), KEY, 5, 2, 16)
-    )
+def test_another_seed_update_or_fill_gives_other_indices():
+    base = sample_indices(SEED, 5, 2, 16, 30)
     for other in (
-        SAMPLE(filled(50, 31), KEY, 5, 2, 16),
-        SAMPLE(filled(50, 30), jax.random.key(4), 5, 2, 16),
-        SAMPLE(filled(50, 30), KEY, 6, 2, 16),
+        sample_indices(SEED, 5, 2, 16, 31),
+        sample_indices(SEED + 1, 5, 2, 16, 30),
+        sample_indices(SEED, 6, 2, 16, 30),
     ):
         assert not np.array_equal(base, other)
 

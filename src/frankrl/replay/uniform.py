@@ -6,8 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Integer, UInt32
+from jaxtyping import Array, Integer, UInt32
 
+from frankrl.randomness import Use, uniforms
 from frankrl.records import ACTION_DTYPE, QuadrupleBatch
 
 
@@ -69,32 +70,28 @@ def add(state: ReplayState, rows: QuadrupleBatch, count: Integer[Array, ""]) -> 
         state.quadruples,
         rows,
     )
+    # Without the barrier XLA may write into a copy of the whole buffer to read from it again.
+    quadruples = jax.lax.optimization_barrier(quadruples)
     return ReplayState(quadruples=quadruples, num_added=state.num_added + count)
 
 
 def sample_indices(
-    state: ReplayState, key: Array, first_update: Int[Array, ""], num_updates: int, batch_size: int
-) -> UInt32[Array, "update batch"]:
-    """Which rows each of the next updates trains on.
+    seed: int, first_update: int, num_updates: int, batch_size: int, fill: int
+) -> UInt32[np.ndarray, "update batch"]:
+    """Which rows each of the next updates trains on, uniformly with replacement.
 
-    The indices of an update are a function of the key, its number and the buffer's
-    fill alone: any past update's batch can be found again.
+    An update's rows are a function of the seed, its number and the buffer's fill alone:
+    any past update's batch can be found again.
 
     Args:
-        state: the buffer; it must not be empty.
-        key: the run's key for replay.
+        seed: the run's.
         first_update: number of the first update, from 0.
         num_updates: how many updates to draw for.
         batch_size: rows per update.
+        fill: how many rows of the buffer hold a quadruple.
     """
-    capacity = state.quadruples.reward.shape[0]
-    fill = jnp.minimum(state.num_added, jnp.uint32(capacity))
-
-    def draw(number: Array) -> Array:
-        words = jax.random.bits(jax.random.fold_in(key, number), (batch_size,), jnp.uint32)
-        return words % fill
-
-    return jax.vmap(draw)(first_update + jnp.arange(num_updates))
+    draws = uniforms(seed, Use.REPLAY, first_update, num_updates, width=batch_size)
+    return (draws * fill).astype(np.uint32)
 
 
 def gather(state: ReplayState, indices: UInt32[Array, "*batch"]) -> QuadrupleBatch:

@@ -15,7 +15,6 @@ from frankrl.environments import EnvironmentVector
 from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.learning import LearnerState, UpdateStatistics, learning_rate_at, update
 from frankrl.networks import QNetwork
-from frankrl.randomness import Use, sequence
 from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
 from frankrl.replay import ReplayState, add, gather, n_step_quadruples, sample_indices
 from frankrl.training.state import HostNetwork, TrainState, initial_network, pack
@@ -55,12 +54,13 @@ def rounds(
         state: given up to the rounds.
     """
     network = HostNetwork(initial_network(settings, envs.spec, seed))
-    key = replay_key(seed)
     window, acting, newest = state.window, state.acting, state.newest
     env_steps, updates = state.env_steps, state.updates
+    capacity, batch_size = settings.replay.replay_capacity, settings.replay.batch_size
+    num_added = int(state.replay.num_added)
     # Flattening the state's records at each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
-    learn = compiled_learn(structure, settings.learning, settings.replay.batch_size)
+    learn = compiled_learn(structure, settings.learning)
     while True:
         steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
         window, rows, count = n_step_quadruples(
@@ -68,10 +68,12 @@ def rounds(
         )
         env_steps += settings.round_env_steps
         num_updates = updates_due(settings, env_steps) - updates
+        num_added += count
+        indices = sample_indices(seed, updates, num_updates, batch_size, min(num_added, capacity))
         updates += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
-        leaves, newest, statistics = learn(leaves, rows, np.uint32(count), rate, key, num_updates)
+        leaves, newest, statistics = learn(leaves, rows, np.uint32(count), indices, rate)
         if not settings.training.overlap:
             acting = newest
         progress = (window, acting, newest, env_steps, updates)
@@ -107,23 +109,23 @@ def act(
 
 
 @functools.lru_cache(maxsize=8)
-def compiled_learn(structure: Any, settings: LearningSettings, batch_size: int):
-    """`learn` over flat leaves of the learner and the buffer, which it takes over, compiled."""
+def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
+    """`add`, then `learn`, over flat leaves of the learner and the buffer, compiled.
 
-    @functools.partial(jax.jit, static_argnums=(5,), donate_argnums=(0,))
+    The leaves are given up to the call: otherwise each would copy the whole buffer.
+    """
+
+    @functools.partial(jax.jit, donate_argnums=(0,))
     def compiled(
         leaves: list[Array],
         rows: QuadrupleBatch,
         count: UInt32[Array, ""],
+        indices: UInt32[Array, "update batch"],
         learning_rate: Float[Array, ""],
-        key: Array,
-        num_updates: int,
     ) -> tuple[list[Array], Array, Array]:
         learner, replay = jax.tree.unflatten(structure, leaves)
         replay = add(replay, rows, count)
-        learner, statistics = learn(
-            settings, learner, replay, learning_rate, key, batch_size, num_updates
-        )
+        learner, statistics = learn(settings, learner, replay, indices, learning_rate)
         return jax.tree.leaves((learner, replay)), pack(learner.online), statistics
 
     return compiled
@@ -133,28 +135,23 @@ def learn(
     settings: LearningSettings,
     learner: LearnerState,
     replay: ReplayState,
+    indices: UInt32[Array, "update batch"],
     learning_rate: Float[Array, ""],
-    key: Array,
-    batch_size: int,
-    num_updates: int,
 ) -> tuple[LearnerState, Float[Array, "update statistic"]]:
     """Several updates, each on a batch of its own from the buffer.
 
     Args:
         settings: what an update is.
         learner: where learning stands.
-        replay: not empty, unless there are no updates to do.
+        replay: the buffer.
+        indices: which of its rows each update trains on; there may be no updates.
         learning_rate: Adam's step size for these updates.
-        key: the run's key for replay.
-        batch_size: quadruples per update.
-        num_updates: how many updates.
 
     Returns:
         The learner, and the statistics of each update.
     """
-    if num_updates == 0:
+    if indices.shape[0] == 0:
         return learner, jnp.zeros((0, len(UpdateStatistics._fields)), jnp.float32)
-    indices = sample_indices(replay, key, learner.num_updates, num_updates, batch_size)
     # One gather for all updates: inside the scan it would pay its overhead each time.
     batches = gather(replay, indices)
 
@@ -163,12 +160,6 @@ def learn(
         return state, jnp.stack(statistics)
 
     return jax.lax.scan(one, learner, batches)
-
-
-def replay_key(seed: int) -> Array:
-    """The run's key for the replay buffer's draws."""
-    words = sequence(seed, Use.REPLAY).generate_state(2)
-    return jax.random.wrap_key_data(jnp.asarray(words, jnp.uint32), impl="threefry2x32")
 
 
 def updates_due(settings: Settings, env_steps: int) -> int:

@@ -1,0 +1,1 @@
+"""Studies that take long; their results stand in `docs/benchmarks.md`."""

@@ -1,0 +1,133 @@
+"""How good the presets' agents are: many seeds, each a fresh process.
+
+`python -m benchmarks.quality` trains every study below and prints a table; with
+`--studies lunar-lander classic …` only some. Each run is what `frank train` does, so a
+row can be repeated by hand. Results are kept in a JSON-lines file and a run that is in
+it is not done again, so the study can be interrupted.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from frankrl.runs.machine import machine_facts, versions
+
+
+@dataclass(frozen=True)
+class Study:
+    """One preset on one environment over seeds that were never used in tuning."""
+
+    env_id: str
+    preset: str
+    seeds: range
+    goal: str
+    """What the issue tracker asks for."""
+
+
+STUDIES = {
+    "lunar-lander": Study(
+        "LunarLander-v3", "LunarLander-v3", range(10), "≥ 200 in 9 of 10, mean ≥ 230"
+    ),
+    "classic": Study("LunarLander-v3", "classic", range(5), "≥ 200 in 4 of 5"),
+    "cart-pole": Study("CartPole-v1", "CartPole-v1", range(5), "mean ≥ 490"),
+    "acrobot": Study("Acrobot-v1", "Acrobot-v1", range(5), "mean ≥ -85"),
+    "mountain-car": Study("MountainCar-v0", "MountainCar-v0", range(5), "mean ≥ -115"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run."""
+
+    studies: tuple[str, ...] = tuple(STUDIES)
+    """Names of the studies."""
+    results: Path = Path("benchmarks/results/quality.jsonl")
+    """Where results are kept, one JSON object a run."""
+    at_once: int = 1
+    """Runs side by side; more than one makes the seconds incomparable."""
+
+
+def main(options: Options) -> None:
+    """Do what is not done yet, then print the table."""
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    known = {(r["study"], r["seed"]): r for r in _read(options.results)}
+    wanted = [(name, seed) for name in options.studies for seed in STUDIES[name].seeds]
+    missing = [job for job in wanted if job not in known]
+    with ThreadPoolExecutor(options.at_once) as pool:
+        for result in pool.map(lambda job: _run(*job), missing):
+            known[result["study"], result["seed"]] = result
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
+            print(f"{result['study']} seed {result['seed']}: {result['mean_return']:.1f}")
+    print(table([known[job] for job in wanted]))
+
+
+def _run(name: str, seed: int) -> dict:
+    """One `frank train` in a process of its own."""
+    study = STUDIES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "frankrl.cli.main", "train", study.env_id]
+        words = ["--preset", study.preset, "--seed", str(seed), "--json", "--out", f"{folder}/run"]
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    machine = machine_facts()
+    return {
+        "study": name,
+        "seed": seed,
+        "mean_return": told["evaluation"]["mean_return"],
+        "std_return": told["evaluation"]["std_return"],
+        "min_return": told["evaluation"]["min_return"],
+        "mean_length": told["evaluation"]["mean_length"],
+        "env_steps": told["env_steps"],
+        "seconds": told["seconds"],
+        "solved": told["solved"],
+        "versions": versions(),
+        "machine": f"{machine['cpu']}, {machine['visible_cpus']} CPUs, {platform.system()}",
+    }
+
+
+def _read(path: Path) -> list[dict]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def table(results: list[dict]) -> str:
+    """The results as Markdown: one row a study."""
+    lines = [
+        "| study | env steps | each seed's mean over 100 greedy episodes | median | mean | "
+        "≥ threshold | seconds (median) | asked |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(result["study"] for result in results):
+        rows = [result for result in results if result["study"] == name]
+        means = np.array([row["mean_return"] for row in rows])
+        threshold = _threshold(STUDIES[name].env_id)
+        lines.append(
+            f"| {name} | {rows[0]['env_steps']:,} | "
+            f"{', '.join(f'{mean:.0f}' for mean in means)} | {np.median(means):.1f} | "
+            f"{means.mean():.1f} ± {means.std():.1f} | "
+            f"{(means >= threshold).sum()} of {len(means)} | "
+            f"{np.median([row['seconds'] for row in rows]):.0f} | {STUDIES[name].goal} |"
+        )
+    return "\n".join(lines)
+
+
+def _threshold(env_id: str) -> float:
+    import gymnasium
+
+    threshold = gymnasium.spec(env_id).reward_threshold
+    assert threshold is not None
+    return threshold
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

@@ -1,0 +1,164 @@
+"""Writes into the pages what the code alone knows, each time the documentation is built.
+
+- `<!-- frank: settings -->` becomes a table for each group of settings;
+- `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
+- `{{ PRESET.SETTING }}` becomes that preset's value.
+
+It also checks that the page on metrics names every table and column there is.
+"""
+
+import ast
+import dataclasses
+import importlib.resources
+import inspect
+import itertools
+import json
+import logging
+import re
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+_SOURCE = Path(__file__).parents[2] / "src"
+sys.path.insert(0, str(_SOURCE))
+
+from frankrl import config  # noqa: E402
+from frankrl.presets import load_preset, preset_names  # noqa: E402
+
+_log = logging.getLogger("mkdocs.hooks.generated")
+_VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
+_UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Called by MkDocs with the text of each page."""
+    if page.file.src_uri == "metrics.md":
+        _check_metrics(markdown)
+    markdown = markdown.replace("<!-- frank: settings -->", _settings())
+    markdown = markdown.replace("<!-- frank: presets -->", _presets())
+    return _VALUE.sub(lambda m: _shown(_value(m["preset"], m["setting"])), markdown)
+
+
+def _settings() -> str:
+    """A heading, a sentence and a table for each group."""
+    sections = []
+    for group in dataclasses.fields(config.Settings):
+        kind = typing.get_type_hints(config.Settings)[group.name]
+        meanings = _attribute_docstrings(kind)
+        rows = []
+        for spec in dataclasses.fields(kind):
+            text, unit = _split(meanings[spec.name])
+            default = _shown(getattr(kind(), spec.name))
+            allowed = _allowed(kind, spec)
+            rows.append((f"`{spec.name}`", f"`{default}`", allowed, unit, text))
+        head = ("name", "default", "allowed", "unit", "meaning")
+        sections.append(f"### `[{group.name}]`\n\n{kind.__doc__}\n\n{_table(head, rows)}")
+    return "\n\n".join(sections)
+
+
+def _presets() -> str:
+    """What each preset says of itself, then one row for each setting that some preset changes."""
+    names = preset_names()
+    lines = [f"- **`{name}`**: {note}" for name in names if (note := _leading_comment(name))]
+    rows = []
+    for setting in config.setting_names():
+        usual = _default(setting)
+        values = [_value(name, setting) for name in names]
+        if any(value != usual for value in values):
+            cells = ["" if value == usual else f"`{_shown(value)}`" for value in values]
+            rows.append((f"`{setting}`", f"`{_shown(usual)}`", *cells))
+    table = _table(("name", "default", *(f"`{name}`" for name in names)), rows)
+    return "\n".join([*lines, "", table])
+
+
+def _attribute_docstrings(kind: type) -> dict[str, str]:
+    """The text under each field of a class."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body
+    return {
+        field.target.id: " ".join(inspect.cleandoc(text.value.value).split())
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Meaning and unit."""
+    unit = _UNIT.search(text)
+    return (text[: unit.start()], unit["unit"]) if unit else (text, "")
+
+
+def _allowed(kind: type, spec: dataclasses.Field) -> str:
+    hint = typing.get_type_hints(kind)[spec.name]
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(f"`{word}`" for word in typing.get_args(hint))
+    if hint is bool:
+        return "`true`, `false`"
+    signs = {"at_least": "≥", "above": ">", "at_most": "≤"}
+    found = [
+        f"{sign} {spec.metadata[name]}"
+        for name, sign in signs.items()
+        if spec.metadata.get(name) is not None
+    ]
+    if type(None) in typing.get_args(hint):
+        found.append("or `none`")
+    return ", ".join(found)
+
+
+def _default(setting: str) -> Any:
+    return getattr(getattr(config.Settings(), config.group_of(setting)), setting)
+
+
+def _value(preset: str, setting: str) -> Any:
+    return getattr(getattr(load_preset(preset), config.group_of(setting)), setting)
+
+
+def _leading_comment(preset: str) -> str:
+    """The comment at the head of a preset's file."""
+    file = importlib.resources.files("frankrl.presets").joinpath(f"{preset}.toml")
+    comment = []
+    for line in file.read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line.lstrip("# "))
+    return " ".join(comment)
+
+
+def _shown(value: Any) -> str:
+    """A value as it is written in a TOML file."""
+    if value is None:
+        return config.NONE
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:_}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    def line(cells: tuple[str, ...]) -> str:
+        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+    return "\n".join([line(head), line(("---",) * len(head)), *map(line, rows)])
+
+
+def _check_metrics(markdown: str) -> None:
+    """Warn, which fails a strict build, of every table and column that the page leaves out."""
+    tree = ast.parse((_SOURCE / "frankrl/runs/metrics.py").read_text("utf-8"))
+    tables = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_TABLES"
+    )
+    for table, columns in tables.items():
+        section = markdown.partition(f"## `{table}`")[2].partition("\n## ")[0]
+        if not section:
+            _log.warning("metrics.md has no section about the table %s", table)
+        for column in columns:
+            name = column.split()[0]
+            if name != "PRIMARY" and f"| `{name}` |" not in section:
+                _log.warning("metrics.md does not explain %s.%s", table, name)
