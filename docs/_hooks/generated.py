@@ -37,7 +37,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
-    return _VALUE.sub(lambda m: _shown(_value(m["preset"], m["setting"])), markdown)
+    return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
 
 
 def _settings() -> str:
@@ -68,7 +68,7 @@ def _presets() -> str:
         if any(value != usual for value in values):
             cells = ["" if value == usual else f"`{_shown(value)}`" for value in values]
             rows.append((f"`{setting}`", f"`{_shown(usual)}`", *cells))
-    table = _table(("name", "default", *(f"`{name}`" for name in names)), rows)
+    table = _table(("name", "in the code", *(f"`{name}`" for name in names)), rows)
     return "\n".join([*lines, "", table])
 
 
@@ -137,6 +137,17 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return json.dumps(value)
     return str(value)
+
+
+def _in_words(value: Any) -> str:
+    """A value as it is written in a sentence."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return _shown(value)
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
