@@ -48,3 +48,24 @@ def test_an_unknown_preset_names_the_nearest_and_all():
 
 def test_a_preset_changes_only_what_it_names():
     assert load_preset("classic").saving.keep_checkpoints == Settings().saving.keep_checkpoints
+
+
+def test_a_file_of_ones_own_is_a_preset(tmp_path):
+    (tmp_path / "mine.toml").write_text("[learning]\ngamma = 0.9\n")
+    assert load_preset(str(tmp_path / "mine.toml")) == Settings().with_changes(gamma=0.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "mine.toml cannot be read: No such file"),
+        ("gamma = ", "mine.toml is not valid TOML"),
+        ("[learning]\ngama = 1", "mine.toml: unknown setting 'gama'; did you mean 'gamma'"),
+    ],
+)
+def test_a_file_that_is_no_preset_is_refused_by_name(tmp_path, text, expected):
+    path = tmp_path / "mine.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SettingError, match=expected):
+        load_preset(str(path))

@@ -13,12 +13,13 @@ import importlib.resources
 import inspect
 import itertools
 import json
-import logging
 import re
 import sys
 import typing
 from pathlib import Path
 from typing import Any
+
+from mkdocs.exceptions import PluginError
 
 _SOURCE = Path(__file__).parents[2] / "src"
 sys.path.insert(0, str(_SOURCE))
@@ -26,7 +27,6 @@ sys.path.insert(0, str(_SOURCE))
 from frankrl import config  # noqa: E402
 from frankrl.presets import load_preset, preset_names  # noqa: E402
 
-_log = logging.getLogger("mkdocs.hooks.generated")
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
 
@@ -158,18 +158,17 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _check_metrics(markdown: str) -> None:
-    """Warn, which fails a strict build, of every table and column that the page leaves out."""
+    """Refuse to build while the page leaves out a table or column."""
     tree = ast.parse((_SOURCE / "frankrl/runs/metrics.py").read_text("utf-8"))
     tables = next(
         ast.literal_eval(node.value)
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_TABLES"
     )
+    missing = []
     for table, columns in tables.items():
         section = markdown.partition(f"## `{table}`")[2].partition("\n## ")[0]
-        if not section:
-            _log.warning("metrics.md has no section about the table %s", table)
-        for column in columns:
-            name = column.split()[0]
-            if name != "PRIMARY" and f"| `{name}` |" not in section:
-                _log.warning("metrics.md does not explain %s.%s", table, name)
+        names = [column.split()[0] for column in columns if not column.startswith("PRIMARY")]
+        missing += [f"{table}.{name}" for name in names if f"| `{name}` |" not in section]
+    if missing:
+        raise PluginError(f"metrics.md does not explain {', '.join(missing)}")

@@ -171,6 +171,11 @@ def prepare(
     refuse_existing(path, overwrite=overwrite)
     spec = describe(env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
+    if settings.evaluation.until_solved and spec.reward_threshold is None:
+        raise SettingError(
+            f"{env_id} names no reward threshold, so until_solved would never stop it; "
+            "give it a budget with total_env_steps instead"
+        )
     description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
     return Training.begin(path, description, spec, overwrite=overwrite, started=started)
 
@@ -280,6 +285,7 @@ def check_seed(seed: Any) -> None:
 def _default_folder(env_id: str, preset: str, seed: int) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)
+    preset = Path(preset).stem if preset.endswith(".toml") else preset
     path = Path("runs") / name / f"{preset}-s{seed}-{moment}"
     while path.exists():
         time.sleep(0.1)

@@ -269,6 +269,16 @@ def setting_names() -> tuple[str, ...]:
     return tuple(_GROUP_OF)
 
 
+def optional_setting_names() -> tuple[str, ...]:
+    """Short names of the settings that can be off."""
+    return tuple(
+        spec.name
+        for kind in _GROUPS.values()
+        for spec in dataclasses.fields(kind)
+        if type(None) in typing.get_args(typing.get_type_hints(kind)[spec.name])
+    )
+
+
 def group_of(name: str) -> str:
     """The group that a setting belongs to.
 

@@ -11,6 +11,8 @@ from frankrl.environments import EnvironmentSpec, Seat
 from frankrl.randomness import Use, reset_seed
 
 MOST_AT_ONCE = 25
+MOST_STEPS = 100_000
+"""An episode that its environment does not end is counted as it stands after so many steps."""
 
 QValues = Callable[[Num[np.ndarray, "batch *obs"]], Float[np.ndarray, "batch action"]]
 
@@ -97,7 +99,7 @@ class Evaluator:
                 state, reward, terminated, truncated = self._seats[slot].step(actions[slot])
                 returns[episode] += reward
                 lengths[episode] += 1
-                if terminated or truncated:
+                if terminated or truncated or lengths[episode] >= MOST_STEPS:
                     playing[slot] = -1
                     if begun < episodes:
                         playing[slot] = begun

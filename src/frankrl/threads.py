@@ -14,7 +14,7 @@ _VARIABLE = "NPROC"
 
 
 def start_backend() -> None:
-    """Start JAX's backend with one CPU thread, unless it runs already or the user chose a number."""
+    """Start JAX's backend with one CPU thread, unless it runs or the user chose a number."""
     import jax
 
     if _VARIABLE in os.environ:

@@ -62,6 +62,10 @@ MISTAKES = {
         r"does not fit into memory .*replay_capacity can be [\d,]+ at most",
     ),
     "seed": (["train", "CartPole-v1", "--seed=-3"], "seed must be a whole number"),
+    "no_threshold": (
+        ["train", "frank_easy:Faulty-v0", "--env-kwargs", '{"fault": ""}', "--until-solved"],
+        "names no reward threshold",
+    ),
     "continuous": (["train", "Pendulum-v1"], "action space Box"),
     "no_run": (["evaluate", "nowhere"], "no run folder nowhere"),
     "resume_nothing": (["train", "--resume", "nowhere"], "no run folder nowhere"),
@@ -154,6 +158,20 @@ def test_film_and_plot_write_into_the_run_and_print_where(run, capsys):
     assert frank("plot", run, run) == 0
     assert capsys.readouterr().out.strip() == str(run / "plot.png")
     assert (run / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("words", [["--max-gradient-norm", "none"], ["--max-gradient-norm=none"]])
+def test_none_turns_an_optional_setting_off(words, tmp_path):
+    assert frank("train", "CartPole-v1", *SMALL, *words, "--out", tmp_path / "run") == 0
+    description = RunFolder.open(tmp_path / "run").description
+    assert description.settings.learning.max_gradient_norm is None
+
+
+def test_a_run_in_a_folder_that_cannot_be_written_can_be_plotted(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    before = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert frank("plot", tmp_path / "run", "--out", tmp_path / "curve.png") == 0
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before
 
 
 def test_resume_continues_to_a_larger_budget(run, tmp_path, capsys):

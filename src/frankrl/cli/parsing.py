@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_origin
 
 import tyro
 
+from frankrl.config import NONE, optional_setting_names
 from frankrl.errors import FrankError
 
 Options = TypeVar("Options")
@@ -41,7 +42,7 @@ def parse(
         with contextlib.redirect_stderr(errors):
             return tyro.cli(
                 kind,
-                args=list(arguments),
+                args=_none_as_tyro_spells_it(arguments),
                 prog=f"frank {command}",
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
@@ -52,6 +53,20 @@ def parse(
         if not stop.code:
             raise
         raise FrankError(f"{_one_line(errors.getvalue())} (see `frank {command} --help`)") from None
+
+
+def _none_as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:
+    """The words typed, with an optional setting's `none` as tyro wants it."""
+    flags = {f"--{name.replace('_', '-')}" for name in optional_setting_names()}
+    words = []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        flag, equals, value = word.partition("=")
+        if before in flags and word == NONE:
+            word = "None"
+        elif equals and flag in flags and value == NONE:
+            word = f"{flag}=None"
+        words.append(word)
+    return words
 
 
 def _one_line(box: str) -> str:

@@ -45,7 +45,7 @@ class TrainOptions:
     env: tyro.conf.Positional[str] = ""
     """Environment, by its Gymnasium name; `module:EnvId` for third-party ones."""
     preset: str = ""
-    """Named settings; empty: the environment's own, or `default`."""
+    """Named settings, or a TOML file of your own; empty: the environment's, or `default`."""
     seed: int = 0
     """The same seed and settings give the same bits."""
     out: str = ""

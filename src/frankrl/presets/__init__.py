@@ -6,6 +6,7 @@ serves every other one.
 
 import importlib.resources
 import tomllib
+from pathlib import Path
 
 from frankrl.config import Settings
 from frankrl.errors import SettingError, nearest
@@ -25,9 +26,14 @@ def default_preset(env_id: str) -> str:
 def load_preset(name: str) -> Settings:
     """The settings of a preset.
 
+    Args:
+        name: one that ships with the package, or the path of a TOML file of your own.
+
     Raises:
-        SettingError: there is no such preset; the message names the nearest one.
+        SettingError: there is no such preset, or it is not valid.
     """
+    if name.endswith(".toml"):
+        return _load_file(Path(name))
     names = preset_names()
     if name not in names:
         raise SettingError(
@@ -35,3 +41,14 @@ def load_preset(name: str) -> Settings:
         )
     text = importlib.resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
     return Settings.from_tables(tomllib.loads(text))
+
+
+def _load_file(path: Path) -> Settings:
+    try:
+        return Settings.from_tables(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise SettingError(f"the preset {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingError(f"the preset {path} is not valid TOML: {error}") from error
+    except SettingError as error:
+        raise SettingError(f"the preset {path}: {error}") from error

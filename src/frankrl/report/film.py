@@ -17,6 +17,8 @@ from frankrl.report.stage import Stage
 from frankrl.report.video import VideoWriter, check_ending
 
 _HOLD_SECONDS = 1
+MOST_STEPS = 10_000
+"""An episode that its environment does not end is filmed for so many steps."""
 
 
 class FilmedEpisode(NamedTuple):
@@ -102,7 +104,7 @@ def _scenes(
         values = np.asarray(q_values(observation[np.newaxis]))[0]
         action = int(np.argmax(values))
         observation, reward, terminated, truncated = env.step(action)
-        ended = terminated or truncated
+        ended = terminated or truncated or step + 1 >= MOST_STEPS
         step, episode_return = step + 1, episode_return + reward
         content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)
         yield _Scene(picture, content)

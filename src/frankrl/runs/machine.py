@@ -29,6 +29,7 @@ def machine_facts() -> dict[str, str | int]:
         "visible_cpus": visible_cpus(),
         "accelerator": jax.devices()[0].device_kind,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "nproc": os.environ.get("NPROC", ""),
     }
 
 

@@ -104,7 +104,11 @@ class MetricsReader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise RunFolderError(f"{path.parent} holds no metrics: there is no {path.name}")
-        self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        # Reading a database whose log has been folded in needs no side files, so it also works
+        # where none can be written.
+        at_rest = not path.with_name(f"{path.name}-wal").exists()
+        options = "mode=ro&immutable=1" if at_rest else "mode=ro"
+        self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
 
     def columns(self, table: str, where: str = "1") -> dict[str, np.ndarray]:
         """A table's columns as arrays, in the order of env steps."""
