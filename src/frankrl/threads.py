@@ -14,13 +14,18 @@ _VARIABLE = "NPROC"
 
 
 def start_backend() -> None:
-    """Start JAX's backend with one CPU thread, unless it runs or the user chose a number."""
+    """Start JAX's backend with the threads asked for; one that runs already stays as it is."""
     import jax
 
-    if _VARIABLE in os.environ:
-        return
-    os.environ[_VARIABLE] = "1"
+    before = os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = threads_asked_for()
     try:
         jax.devices()
     finally:
-        del os.environ[_VARIABLE]
+        if before is None:
+            del os.environ[_VARIABLE]
+
+
+def threads_asked_for() -> str:
+    """The number of threads: the user's, in the environment variable NPROC, or one."""
+    return os.environ.get(_VARIABLE, "1")

@@ -5,6 +5,8 @@ import os
 import platform
 from pathlib import Path
 
+from frankrl.threads import threads_asked_for
+
 _PACKAGES = ("frankrl", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "box2d")
 
 
@@ -29,7 +31,7 @@ def machine_facts() -> dict[str, str | int]:
         "visible_cpus": visible_cpus(),
         "accelerator": jax.devices()[0].device_kind,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "nproc": os.environ.get("NPROC", ""),
+        "xla_threads": threads_asked_for(),
     }
 
 

@@ -170,5 +170,11 @@ def updates_due(settings: Settings, env_steps: int) -> int:
     """
     size = settings.round_env_steps
     before_first = (settings.training.learning_starts_env_steps - 1) // size * size
-    ratio = fractions.Fraction(settings.training.replay_ratio).limit_denominator(10**9)
+    ratio = _exact(settings.training.replay_ratio)
     return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
+
+
+@functools.cache
+def _exact(ratio: float) -> fractions.Fraction:
+    """The fraction that a ratio was meant as: 0.1 is one tenth, not its nearest float."""
+    return fractions.Fraction(ratio).limit_denominator(10**9)
