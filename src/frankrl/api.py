@@ -1,6 +1,7 @@
 """Frank from Python: train, resume, load, evaluate."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,13 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from frankrl.agent import Agent
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec, describe
 from frankrl.errors import RunFolderError, SettingError
 from frankrl.evaluation import Evaluation, Evaluator
+from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
 from frankrl.presets import default_preset, load_preset
 from frankrl.randomness import Use
@@ -35,6 +35,8 @@ from frankrl.training.saving import filled
 from frankrl.training.state import initial_network
 
 MAX_SEED = 2**64 - 1
+_LARGEST_SHARE = 0.3
+"""Part of the available memory that the buffer may take: writing it out takes two copies more."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +135,15 @@ def open_agent(folder: RunFolder) -> tuple[Agent, dict[str, Any]]:
     tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), ("q_network",))
     check_same_environment(folder, info)
     like = initial_network(description.settings, spec, description.seed)
-    network: QNetwork = jax.tree.map(jax.device_get, filled(like, tensors["q_network"]))
-    return Agent(spec, network, description.settings.exploration.epsilon_end), info
+    network: QNetwork = filled(like, tensors["q_network"])
+    epsilon = float(linear_epsilon(description.settings.exploration, info["env_steps"]))
+    return Agent(spec, network, epsilon), info
 
 
 def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
     """Greedy episodes in fresh environments, on seeds never used in training."""
-    if episodes < 1:
-        raise SettingError(f"episodes must be at least 1, got {episodes}")
+    if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
+        raise SettingError(f"episodes must be a whole number from 1, got {episodes!r}")
     check_seed(seed)
     evaluator = Evaluator(agent.spec)
     try:
@@ -206,7 +209,9 @@ def prepare_resume(
     check_memory(settings, spec)
     _, info = load_tensors(newest_checkpoint(folder.checkpoints), ())
     check_same_environment(folder, info)
-    return Training.resume(folder.with_description(description), spec, started=started)
+    training = Training.resume(replace(folder, description=description), spec, started=started)
+    training.folder = folder.with_description(description)
+    return training
 
 
 def run_to_end(
@@ -214,7 +219,12 @@ def run_to_end(
     on_event: Callable[[Event], None],
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> TrainingResult:
-    """Drive a run to its end and write its report."""
+    """Drive a run to its end and write its report.
+
+    Raises:
+        FrankError: training cannot go on, or its folder cannot be written; the last
+            checkpoint stays.
+    """
     try:
         finished = None
         for event in training.events(stop_requested):
@@ -233,6 +243,11 @@ def run_to_end(
         )
         training.folder.write_report(result.report())
         return result
+    except (OSError, sqlite3.Error) as error:
+        raise RunFolderError(
+            f"the run folder {training.folder.path} cannot be written: {error}; "
+            "its last checkpoint stays"
+        ) from error
     finally:
         training.close()
 
@@ -251,11 +266,15 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
         SettingError: it needs more memory than there is.
     """
     each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
-    needed, there = each * settings.replay.replay_capacity, available_memory()
-    if there is not None and needed > there:
+    there = available_memory()
+    if there is None:
+        return
+    most = int(there * _LARGEST_SHARE / each)
+    if settings.replay.replay_capacity > most:
         raise SettingError(
-            f"the {memory_line(settings, spec)} does not fit into memory ({_size(there)} are "
-            f"available); replay_capacity can be {there * 8 // 10 // each:,} at most"
+            f"the {memory_line(settings, spec)} does not fit into memory: {_size(there)} are "
+            "available, and a checkpoint takes twice the buffer again while it is written; "
+            f"replay_capacity can be {most:,} at most"
         )
 
 

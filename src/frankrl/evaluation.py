@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float, Int, Num
 
 from frankrl.environments import EnvironmentSpec, Seat
@@ -50,10 +49,17 @@ def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]
     """95 % bootstrap interval of the mean (percentile method, 2,000 resamples, fixed seed)."""
     if len(values) < 2 or np.all(values == values[0]):
         return float(np.mean(values)), float(np.mean(values))
+    # Half of the time that the command line takes to start, if it were imported above.
+    import scipy.stats
+
     result = scipy.stats.bootstrap(
         (values,), np.mean, n_resamples=2_000, method="percentile", rng=np.random.default_rng(0)
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+class EvaluationStopped(Exception):  # noqa: N818 - not an error
+    """An evaluation was asked to stop before its end."""
 
 
 class Evaluator:
@@ -64,7 +70,13 @@ class Evaluator:
         self._seats: list[Seat] = []
 
     def evaluate(
-        self, q_values: QValues, episodes: int, use: Use, seed: int, number: int = 0
+        self,
+        q_values: QValues,
+        episodes: int,
+        use: Use,
+        seed: int,
+        number: int = 0,
+        stop_requested: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Play episodes with the action of highest Q-value in every state.
 
@@ -74,9 +86,11 @@ class Evaluator:
             use: what for; decides the seeds together with the two below.
             seed: the evaluation's seed.
             number: tells apart several evaluations of one use and seed.
+            stop_requested: asked after every step; when true the evaluation is given up.
 
         Raises:
             EnvironmentFailedError: an environment raised, or gave something impossible.
+            EvaluationStopped: it was asked to stop.
 
         Returns:
             The evaluation. It depends on nothing but the arguments.
@@ -85,13 +99,16 @@ class Evaluator:
         while len(self._seats) < at_once:
             self._seats.append(Seat(spec, len(self._seats)))
         returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-        observations = np.zeros((at_once, *spec.observation_shape), spec.observation_dtype)
+        # A product's last bits depend on its number of rows, so that is always the same.
+        observations = np.zeros((MOST_AT_ONCE, *spec.observation_shape), spec.observation_dtype)
         playing = list(range(at_once))
         for slot in playing:
             reset = reset_seed(seed, use, number, slot)
             observations[slot] = self._seats[slot].reset(reset, slot)
         begun = at_once
         while any(episode >= 0 for episode in playing):
+            if stop_requested():
+                raise EvaluationStopped
             actions = np.argmax(q_values(observations), axis=1).tolist()
             for slot, episode in enumerate(playing):
                 if episode < 0:

@@ -12,20 +12,30 @@ import os
 _VARIABLE = "NPROC"
 """XLA reads the size of its CPU thread pool from here, once, when the backend starts."""
 
+_found = "unknown: JAX was in use before Frank"
 
-def start_backend() -> None:
-    """Start JAX's backend with the threads asked for; one that runs already stays as it is."""
+
+def start_backend() -> str:
+    """Start JAX's backend with the threads asked for; one that runs already stays as it is.
+
+    Returns:
+        How many threads it has: a number, or that this is not known.
+    """
     import jax
 
+    global _found
+    devices = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        # A change is refused once the backend runs: the one public way to ask whether it does.
+        jax.config.update("jax_num_cpu_devices", 3 if devices == 2 else 2)
+    except RuntimeError:
+        return _found
+    jax.config.update("jax_num_cpu_devices", devices)
     before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = threads_asked_for()
+    _found = os.environ[_VARIABLE] = before or "1"
     try:
         jax.devices()
     finally:
         if before is None:
             del os.environ[_VARIABLE]
-
-
-def threads_asked_for() -> str:
-    """The number of threads: the user's, in the environment variable NPROC, or one."""
-    return os.environ.get(_VARIABLE, "1")
+    return _found

@@ -59,7 +59,7 @@ MISTAKES = {
     ),
     "memory": (
         ["train", "CartPole-v1", "--replay-capacity", "1000000000000"],
-        r"does not fit into memory .*replay_capacity can be [\d,]+ at most",
+        r"does not fit into memory: .*replay_capacity can be [\d,]+ at most",
     ),
     "seed": (["train", "CartPole-v1", "--seed=-3"], "seed must be a whole number"),
     "no_threshold": (

@@ -1,6 +1,7 @@
 """The command `frank`: find the subcommand, run it, turn errors into one line."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,11 +14,29 @@ _COMMANDS = {
     "plot": "draw the learning curves of one or several runs",
 }
 _USER_ERROR = 2
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `frank`; returns the exit status: 0 done, 2 a mistake of the user, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
+    except FrankError as error:
+        print(f"frank: {error}", file=sys.stderr)
+        return _USER_ERROR
+    except KeyboardInterrupt:
+        print("frank: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; what is left of it must not raise at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -27,22 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"frank {version('frankrl')}")
         return 0
     command, rest = arguments[0], arguments[1:]
-    try:
-        if command not in _COMMANDS:
-            raise FrankError(
-                f"there is no command {command!r}{nearest(command, _COMMANDS)} "
-                f"(commands: {', '.join(_COMMANDS)})"
-            )
-        return importlib.import_module(f"frankrl.cli.{command}").run(rest)
-    except FrankError as error:
-        print(f"frank: {error}", file=sys.stderr)
-        return _USER_ERROR
-    except KeyboardInterrupt:
-        print("frank: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+    if command not in _COMMANDS:
+        raise FrankError(
+            f"there is no command {command!r}{nearest(command, _COMMANDS)} "
+            f"(commands: {', '.join(_COMMANDS)})"
+        )
+    return importlib.import_module(f"frankrl.cli.{command}").run(rest)
 
 
 def _help() -> str:

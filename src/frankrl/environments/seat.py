@@ -96,7 +96,7 @@ class Seat:
     @property
     def frames_per_second(self) -> int:
         """The environment's own speed."""
-        return int(self._env.metadata.get("render_fps", 30))
+        return max(1, int(self._env.metadata.get("render_fps") or 30))
 
     def place(self) -> str:
         """Where this environment is, in words."""
@@ -120,8 +120,10 @@ class Seat:
             )
         if stored.dtype != spec.observation_dtype:
             # A number too large for single precision becomes infinite, and is told below.
-            with np.errstate(over="ignore"):
-                stored = stored.astype(spec.observation_dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                given, stored = stored, stored.astype(spec.observation_dtype)
+            if stored.dtype == np.uint8 and not np.array_equal(stored, given):
+                raise EnvironmentFailedError(f"{self.place()} gave an observation that is no bytes")
         if stored.dtype == np.float32 and not np.isfinite(stored).all():
             wrong = np.flatnonzero(~np.isfinite(stored))
             raise EnvironmentFailedError(

@@ -187,7 +187,13 @@ def _observation(
             "of a fixed shape"
         )
     dtype = byte if isinstance(space, zero_one) else float32
-    return flat.shape, dtype, 1.0, lambda given: np.asarray(spaces.flatten(space, given))
+
+    def encode(given: Any) -> np.ndarray:
+        if not space.contains(given):
+            raise ValueError(f"{given!r} does not lie in {space}")
+        return np.asarray(spaces.flatten(space, given))
+
+    return flat.shape, dtype, 1.0, encode
 
 
 def _one_line(error: Exception) -> str:

@@ -1,6 +1,6 @@
 """One update: sample in, better Q-network out."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -60,7 +60,7 @@ def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerStat
         return LearnerState(
             online=jax.tree.map(jnp.copy, network),
             target=jax.tree.map(jnp.copy, network),
-            opt_state=optimiser(settings).init(eqx.filter(network, eqx.is_array)),
+            opt_state=optimiser(settings).init(cast(Any, network)),
             num_updates=jnp.zeros((), jnp.int32),
         )
 
@@ -85,6 +85,15 @@ def update(
 ) -> tuple[LearnerState, UpdateStatistics]:
     """One gradient step of the Q-network on a batch, and the target's copy when it is due.
 
+    Args:
+        settings: target, loss and optimiser.
+        state: where learning stands.
+        batch: fields of shape (batch, …).
+        learning_rate: Adam's step size.
+
+    Returns:
+        The new state, and what the update reports of itself.
+
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     next_values = bootstrap_values(
@@ -95,10 +104,10 @@ def update(
 
     def loss_of(online: QNetwork) -> tuple[Array, tuple[Array, Array]]:
         q_values = online(batch.observation)
-        td_error = target - q_of_actions(q_values, batch.action)
-        return jnp.mean(elementwise_loss(settings, td_error)), (q_values, td_error)
+        chosen = q_of_actions(q_values, batch.action)
+        return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
 
-    (loss, (q_values, td_error)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.online)
+    (loss, (q_values, chosen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.online)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
     online = jax.tree.map(lambda weight, s: weight - learning_rate * s, state.online, step)
     num_updates = state.num_updates + 1
@@ -110,10 +119,10 @@ def update(
     )
     return new_state, UpdateStatistics(
         loss=loss,
-        mean_q=jnp.mean(target - td_error),
+        mean_q=jnp.mean(chosen),
         mean_max_q=jnp.mean(jnp.max(q_values, axis=-1)),
         mean_target=jnp.mean(target),
-        mean_abs_td_error=jnp.mean(jnp.abs(td_error)),
+        mean_abs_td_error=jnp.mean(jnp.abs(target - chosen)),
         gradient_norm=optax.tree.norm(gradient),
     )
 

@@ -90,17 +90,21 @@ class RunFolder:
         """
         refuse_existing(path, overwrite=overwrite)
         text = description.to_toml()
+        path = path.resolve()
+        temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
+        replaced = path.with_name(f".{path.name}.old-{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
-            temporary.mkdir()
-            (temporary / CHECKPOINTS).mkdir()
+            (temporary / CHECKPOINTS).mkdir(parents=True)
             (temporary / CONFIG).write_text(text, "utf-8")
             if path.exists():
-                shutil.rmtree(path)
+                path.rename(replaced)
             temporary.rename(path)
         except OSError as error:
-            raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
+            raise RunFolderError(f"cannot make the run folder {path}: {error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(replaced, ignore_errors=True)
         return cls(path, description)
 
     @classmethod

@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-from frankrl.threads import threads_asked_for
+from frankrl.threads import start_backend
 
 _PACKAGES = ("frankrl", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "box2d")
 
@@ -31,7 +31,7 @@ def machine_facts() -> dict[str, str | int]:
         "visible_cpus": visible_cpus(),
         "accelerator": jax.devices()[0].device_kind,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "xla_threads": threads_asked_for(),
+        "xla_threads": start_backend(),
     }
 
 
@@ -47,13 +47,23 @@ def available_memory() -> int | None:
     try:
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+                return min(int(line.split()[1]) * 1024, _container_memory())
     except OSError:
         pass
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return None
+
+
+def _container_memory() -> int:
+    """What the container that this process runs in leaves it; a very large number outside one."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text("ascii"))
+        return limit - int((folder / "memory.current").read_text("ascii"))
+    except (OSError, ValueError):
+        return 2**63
 
 
 def _cpu_model() -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.environments import EnvironmentSpec, EnvironmentVector
-from frankrl.evaluation import Evaluation, Evaluator
+from frankrl.errors import DivergedError
+from frankrl.evaluation import Evaluation, EvaluationStopped, Evaluator
 from frankrl.randomness import Use
 from frankrl.runs import (
     RunDescription,
@@ -55,6 +56,9 @@ class Training:
         self._journal = Journal(self.settings)
         self._solved: Solved | None = None
         self._solving: Evaluation | None = None
+        self._evaluation_due = False
+        """Whether the evaluation that belongs to this env step is still to be played."""
+        self._stop_requested: Callable[[], bool] = lambda: False
         self._stand_at(init_train_state(self.settings, spec, self.seed))
 
     @classmethod
@@ -101,6 +105,7 @@ class Training:
             state = state._replace(window=state.window._replace(filled=filled))
         training._stand_at(state)
         training._solved = Solved(**info["solved"]) if info["solved"] else None
+        training._evaluation_due = info["evaluation_due"]
         training._started -= info["seconds"]
         training._journal.go_back(folder, state.env_steps, info["episodes"], interval)
         return training
@@ -120,24 +125,25 @@ class Training:
             EnvironmentFailedError: an environment failed. In both cases the last
                 checkpoint stays.
         """
-        settings = self.settings
+        saving, evaluation = self.settings.saving, self.settings.evaluation
+        self._stop_requested = stop_requested
         checkpointed = self.env_steps or None
-        stopped = stop_requested()
-        steps = rounds(settings, self.seed, self._envs, self.state())
-        while not stopped and not self._is_over():
+        if self._evaluation_due:
+            yield from self._evaluate()
+        results = rounds(self.settings, self.seed, self._envs, self.state())
+        while not stop_requested() and not self._is_over():
             before = self.env_steps
-            self._take(next(steps))
-            if self._crossed(before, settings.saving.log_every_env_steps):
+            self._take(next(results))
+            if self._crossed(before, saving.log_every_env_steps):
                 yield self._journal.log(self.env_steps, self.updates, self._seconds())
-            if self._crossed(before, settings.evaluation.evaluate_every_env_steps):
+            if self._crossed(before, evaluation.evaluate_every_env_steps):
                 yield from self._evaluate()
-            if self._crossed(before, settings.saving.checkpoint_every_env_steps):
+            if self._crossed(before, saving.checkpoint_every_env_steps):
                 yield self._checkpoint()
                 checkpointed = self.env_steps
-            stopped = stop_requested()
         if checkpointed != self.env_steps:
             yield self._checkpoint()
-        yield self._finish(stopped and not self._is_over())
+        yield self._finish()
 
     def close(self) -> None:
         """Close environments and files."""
@@ -169,27 +175,53 @@ class Training:
     def _evaluate(self) -> Iterator[Event]:
         """A short evaluation; where it is promising, the long one that proves it solved."""
         settings, threshold = self.settings.evaluation, self.spec.reward_threshold
+        self._evaluation_due = True
         look = self._play(settings.evaluation_episodes, Use.EVALUATION_RESET, self.env_steps)
-        yield self._evaluated(look, "progress")
-        if self._solved or threshold is None or look.mean_return < threshold:
+        if look is None:
             return
-        proof = self._play(settings.final_evaluation_episodes, Use.SOLVED_RESET, self.env_steps)
-        yield self._evaluated(proof, "solved")
-        if proof.mean_return >= threshold:
-            self._solved = Solved(self.env_steps, self._seconds(), proof.mean_return)
-            self._solving = proof if settings.until_solved else None
-            yield self._solved
+        yield self._evaluated(look, "progress")
+        if self._solved is None and threshold is not None and look.mean_return >= threshold:
+            proof = self._proof(self.env_steps)
+            if proof is None:
+                return
+            yield self._evaluated(proof, "solved")
+            if proof.mean_return >= threshold:
+                self._solved = Solved(self.env_steps, self._seconds(), proof.mean_return)
+                self._solving = proof
+                yield self._solved
+        self._evaluation_due = False
+
+    def _proof(self, env_steps: int) -> Evaluation | None:
+        """The long evaluation that may prove the policy of an env step solved."""
+        episodes = self.settings.evaluation.final_evaluation_episodes
+        return self._play(episodes, Use.SOLVED_RESET, env_steps)
 
     def _evaluated(self, evaluation: Evaluation, purpose: str) -> Evaluated:
         self._journal.log_evaluation(self.env_steps, self.updates, purpose, evaluation)
         return Evaluated(self.env_steps, evaluation, purpose)
 
-    def _play(self, episodes: int, use: Use, number: int) -> Evaluation:
-        self._journal.check()
+    def _play(self, episodes: int, use: Use, number: int) -> Evaluation | None:
+        """Greedy episodes with the newest weights; none if asked to stop meanwhile."""
+        self._check_finite()
         network = self._network.set(self._newest)
-        return self._evaluator.evaluate(network, episodes, use, self.seed, number)
+        try:
+            return self._evaluator.evaluate(
+                network, episodes, use, self.seed, number, self._stop_requested
+            )
+        except EvaluationStopped:
+            return None
+
+    def _check_finite(self) -> None:
+        """Raise where an update's figures, or the weights after it, are not finite."""
+        self._journal.check()
+        if not np.isfinite(np.asarray(self._newest)).all():
+            raise DivergedError(
+                f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "
+                "a weight is not finite; try a lower learning_rate"
+            )
 
     def _checkpoint(self) -> Checkpointed:
+        self._check_finite()
         interval = self._journal.interval()
         self._journal.flush()
         path = save_checkpoint(
@@ -201,6 +233,7 @@ class Training:
                 "env_steps": self.env_steps,
                 "updates": self.updates,
                 "episodes": self._journal.episodes,
+                "evaluation_due": self._evaluation_due,
                 "seconds": self._seconds(),
                 "solved": self._solved._asdict() if self._solved else None,
             },
@@ -208,12 +241,17 @@ class Training:
         )
         return Checkpointed(self.env_steps, path)
 
-    def _finish(self, stopped: bool) -> Finished:
-        """Play the final evaluation, unless the policy has just passed one or the run stopped."""
+    def _finish(self) -> Finished:
+        """Play the final evaluation, if the run is over and nobody asks it to stop."""
         evaluation = None
-        if not stopped:
-            episodes = self.settings.evaluation.final_evaluation_episodes
-            evaluation = self._solving or self._play(episodes, Use.EVALUATION_RESET, 0)
+        if self._is_over() and not self._evaluation_due:
+            if self.settings.evaluation.until_solved and self._solved is not None:
+                # This policy has passed a long evaluation already; a resumed run repeats it.
+                evaluation = self._solving or self._proof(self._solved.env_steps)
+            else:
+                episodes = self.settings.evaluation.final_evaluation_episodes
+                evaluation = self._play(episodes, Use.EVALUATION_RESET, 0)
+        if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
         self._journal.flush()
         return Finished(self.env_steps, self.updates, self._seconds(), self._solved, evaluation)

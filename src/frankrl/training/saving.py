@@ -62,22 +62,20 @@ def from_tensors(
     """
     collection = tensors["collection"]
     learner = like.learner
-    online = filled(learner.online, tensors["q_network"])
-    opt_state, num_updates = filled((learner.opt_state, learner.num_updates), tensors["optimiser"])
+    online = on_device(filled(learner.online, tensors["q_network"]))
+    opt_state, num_updates = on_device(
+        filled((learner.opt_state, learner.num_updates), tensors["optimiser"])
+    )
     state = TrainState(
         learner=LearnerState(
             online=online,
-            target=filled(learner.target, tensors["target_network"]),
+            target=on_device(filled(learner.target, tensors["target_network"])),
             opt_state=opt_state,
             num_updates=num_updates,
         ),
-        replay=filled(like.replay, tensors["replay"]),
-        window=jax.tree.map(
-            np.asarray,
-            filled(
-                like.window,
-                {n[6:]: array for n, array in collection.items() if n.startswith("window")},
-            ),
+        replay=on_device(filled(like.replay, tensors["replay"])),
+        window=filled(
+            like.window, {n[6:]: array for n, array in collection.items() if n.startswith("window")}
         ),
         acting=jnp.array(collection["acting"]),
         newest=pack(online),
@@ -94,6 +92,11 @@ def from_tensors(
     return state, logs, collection["interval"]
 
 
+def on_device(tree: Any) -> Any:
+    """The record with its leaves copied to the device that learns."""
+    return jax.tree.map(jnp.array, tree)
+
+
 def named(tree: PyTree) -> dict[str, np.ndarray]:
     """The leaves of a record by their path in it."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
@@ -101,7 +104,7 @@ def named(tree: PyTree) -> dict[str, np.ndarray]:
 
 
 def filled(like: Any, arrays: Tensors) -> Any:
-    """A record of the same structure with leaves taken by name.
+    """A record of the same structure with NumPy leaves taken by name.
 
     Raises:
         RunFolderError: a leaf is missing or of another shape or type.
@@ -117,5 +120,5 @@ def filled(like: Any, arrays: Tensors) -> Any:
                 f"the checkpoint does not fit the run's settings: {name} should be "
                 f"{leaf.dtype}{list(leaf.shape)}, found {what}"
             )
-        leaves.append(jnp.array(found))
+        leaves.append(found)
     return jax.tree.unflatten(structure, leaves)
