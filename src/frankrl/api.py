@@ -1,5 +1,6 @@
 """Frank from Python: train, resume, load, evaluate."""
 
+import numbers
 import os
 import sqlite3
 import time
@@ -29,6 +30,7 @@ from frankrl.runs import (
 )
 from frankrl.runs.folder import refuse_existing
 from frankrl.runs.machine import available_memory
+from frankrl.stopping import stop_signals
 from frankrl.threads import start_backend
 from frankrl.training import Event, Finished, Training
 from frankrl.training.saving import filled
@@ -65,6 +67,7 @@ class TrainingResult:
             "seconds": round(self.seconds, 3),
             "solved": self.solved,
             "evaluation": self.evaluation,
+            "stopped": self.stopped,
         }
 
 
@@ -95,7 +98,7 @@ def train(
     preset = preset or default_preset(env_id)
     chosen = load_preset(preset).with_changes(**settings)
     training = prepare(env_id, preset, chosen, seed, out, overwrite=overwrite)
-    return run_to_end(training, on_event)
+    return _run_or_raise(training, on_event)
 
 
 def resume(
@@ -116,7 +119,16 @@ def resume(
     """
     folder = RunFolder.open(run)
     chosen = folder.description.settings.with_changes(**settings)
-    return run_to_end(prepare_resume(folder, chosen), on_event)
+    return _run_or_raise(prepare_resume(folder, chosen), on_event)
+
+
+def _run_or_raise(training: Training, on_event: Callable[[Event], None]) -> TrainingResult:
+    """Drive a run to its end; an interruption is raised once the run is saved."""
+    with stop_signals() as stop_requested:
+        result = run_to_end(training, on_event, stop_requested)
+    if result.stopped:
+        raise KeyboardInterrupt(f"the run is saved; frankrl.resume({str(result.run)!r}) continues")
+    return result
 
 
 def load(run: str | os.PathLike[str]) -> Agent:
@@ -169,8 +181,8 @@ def prepare(
     """
     check_seed(seed)
     start_backend()
-    settings = settings.resolved()
-    path = Path(out) if out is not None else _default_folder(env_id, preset, seed)
+    seed, settings = int(seed), settings.resolved()
+    path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
     spec = describe(env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
@@ -198,6 +210,13 @@ def prepare_resume(
         evaluation=before.evaluation,
         saving=before.saving,
     )
+    _, info = load_tensors(newest_checkpoint(folder.checkpoints), ())
+    check_same_environment(folder, info)
+    if settings.training.total_env_steps < info["env_steps"]:
+        raise SettingError(
+            f"the run has already done {info['env_steps']:,} env steps: total_env_steps cannot "
+            f"be {settings.training.total_env_steps:,}"
+        )
     if kept_budget != before:
         raise SettingError(
             "a run that continues keeps its settings: only total_env_steps and those of "
@@ -207,8 +226,6 @@ def prepare_resume(
     description = replace(folder.description, settings=settings)
     spec = describe(description.env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
-    _, info = load_tensors(newest_checkpoint(folder.checkpoints), ())
-    check_same_environment(folder, info)
     training = Training.resume(replace(folder, description=description), spec, started=started)
     training.folder = folder.with_description(description)
     return training
@@ -297,7 +314,8 @@ def check_seed(seed: Any) -> None:
     Raises:
         SettingError: it is not a whole number in range.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not whole or not 0 <= int(seed) <= MAX_SEED:
         raise SettingError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")
 
 

@@ -8,6 +8,7 @@ a setting has the same short name everywhere.
 import dataclasses
 import json
 import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -318,7 +319,7 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
         return value
     if kind is int and _is_whole(value):
         return int(value)
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
     names = {bool: "true or false", int: "a whole number", float: "a number"}
     raise SettingError(f"{spec.name} must be {names[kind]}, got {value!r}")
@@ -341,7 +342,9 @@ def _json_object(name: str, value: Any) -> dict[str, Any]:
 def _is_whole(value: Any) -> TypeGuard[int | float]:
     if isinstance(value, bool):
         return False
-    return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return isinstance(value, numbers.Integral) or (
+        isinstance(value, numbers.Real) and float(value).is_integer()
+    )
 
 
 def _check_range(spec: dataclasses.Field, value: Any) -> None:

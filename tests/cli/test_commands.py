@@ -72,7 +72,7 @@ MISTAKES = {
     "resume_and_overwrite": (["train", "--resume", "x", "--overwrite"], "give one of them"),
     "film_ending": (["film", "RUN", "--out", "film.avi"], "mp4"),
     "film_nothing": (["film", "RUN", "--episodes", "0"], "at least 1"),
-    "evaluate_nothing": (["evaluate", "RUN", "--episodes", "0"], "at least 1"),
+    "evaluate_nothing": (["evaluate", "RUN", "--episodes", "0"], "whole number from 1, got 0"),
     "plot_nothing": (["plot"], "at least one run"),
     "other_environment": (["train", "Acrobot-v1", "--resume", "RUN"], "is of 'CartPole-v1'"),
     "other_settings": (["train", "--resume", "RUN", "--gamma", "0.5"], "keeps its settings"),
@@ -130,7 +130,8 @@ def test_train_with_json_ends_with_one_line_on_standard_output(tmp_path, capsys)
     assert frank("train", "CartPole-v1", *SMALL, "--json", "--out", out) == 0
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)
-    assert set(told) == {"run", "env_steps", "updates", "seconds", "solved", "evaluation"}
+    names = {"run", "env_steps", "updates", "seconds", "solved", "evaluation", "stopped"}
+    assert set(told) == names
     assert (told["run"], told["env_steps"], told["solved"]) == (str(out), 400, None)
     assert told["seconds"] > 0
     assert len(told["evaluation"]["returns"]) == 2

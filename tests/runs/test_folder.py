@@ -1,10 +1,11 @@
 import json
+import os
 
 import pytest
 
 from frankrl.config import Settings
 from frankrl.errors import RunFolderError, SettingError
-from frankrl.runs import RunDescription, RunFolder
+from frankrl.runs import RunDescription, RunFolder, RunLock
 
 
 def description(seed=0, **changes):
@@ -70,7 +71,7 @@ def test_a_file_or_a_dangling_link_in_the_way_is_left_alone(tmp_path, overwrite)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("file", "link"):
-        with pytest.raises(RunFolderError, match="is not a run"):
+        with pytest.raises(RunFolderError, match=r"is not a run|is a symbolic link"):
             RunFolder.create(tmp_path / name, description(), overwrite=overwrite)
     assert (tmp_path / "file").read_text() == "mine"
     assert (tmp_path / "link").is_symlink()
@@ -140,3 +141,16 @@ def test_a_run_can_be_given_another_description(tmp_path):
     folder = RunFolder.create(tmp_path / "run", description())
     changed = folder.with_description(description(total_env_steps=7_000))
     assert RunFolder.open(tmp_path / "run") == changed
+
+
+def test_a_run_that_another_process_writes_is_neither_replaced_nor_locked_again(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", description(seed=1))
+    lock = RunLock(folder.path, folder.path)
+    with pytest.raises(RunFolderError, match=rf"being written by process {os.getpid()}"):
+        RunFolder.create(tmp_path / "run", description(seed=2), overwrite=True)
+    with pytest.raises(RunFolderError, match="being written"):
+        RunLock(folder.path, folder.path)
+    lock.release()
+    RunFolder.create(tmp_path / "run", description(seed=2), overwrite=True)
+    assert RunFolder.open(tmp_path / "run").description.seed == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]

@@ -155,6 +155,59 @@ def test_until_solved_stops_at_the_first_policy_that_is(tmp_path):
     assert result.evaluation["episodes"] == 3
 
 
+def test_a_solved_run_that_is_resumed_repeats_its_evaluation(tmp_path):
+    settings = QUICK | {"until_solved": True, "total_env_steps": 10_000}
+    first = frankrl.train("frank_easy:Chance-v0", out=tmp_path / "run", **settings)
+    again = frankrl.resume(tmp_path / "run")
+    assert len(set(first.evaluation["returns"])) > 1
+    assert again.evaluation["returns"] == first.evaluation["returns"]
+    assert again.env_steps == first.env_steps
+
+
+def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_path):
+    settings = {k: v for k, v in QUICK.items() if k != "preset"}
+    chosen = frankrl.api.load_preset("default").with_changes(**settings)
+    frankrl.train("CartPole-v1", out=tmp_path / "whole", **QUICK)
+    training = frankrl.api.prepare("CartPole-v1", "default", chosen, 0, tmp_path / "halves")
+    asked_in_evaluation = []
+
+    def stop_requested() -> bool:
+        if training.env_steps == 400:
+            asked_in_evaluation.append(True)
+        return len(asked_in_evaluation) > 5
+
+    stopped = frankrl.api.run_to_end(training, lambda event: None, stop_requested)
+    assert stopped.stopped
+    assert stopped.env_steps == 400
+    frankrl.resume(tmp_path / "halves")
+    assert contents(tmp_path / "halves") == contents(tmp_path / "whole")
+
+
+def test_a_weight_that_is_not_finite_reaches_no_checkpoint(tmp_path):
+    with pytest.raises(DivergedError, match=r"not finite|diverged"):
+        frankrl.train(
+            "CartPole-v1",
+            out=tmp_path / "run",
+            **(QUICK | {"learning_rate": 1e38, "learning_starts_env_steps": 996}),
+        )
+    assert not list_checkpoints(tmp_path / "run" / "checkpoints")
+
+
+def test_two_trainings_cannot_write_one_run(run, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    settings = folder.description.settings.with_changes(total_env_steps=1_300)
+    first = frankrl.api.prepare_resume(folder, settings)
+    with pytest.raises(RunFolderError, match="being written by process"):
+        frankrl.resume(tmp_path / "run", total_env_steps=1_400)
+    first.close()
+
+
+def test_a_budget_below_what_is_done_is_refused(run):
+    with pytest.raises(SettingError, match="already done 1,000 env steps"):
+        frankrl.resume(run[0], total_env_steps=500)
+
+
 def test_a_run_that_diverges_names_the_update_and_keeps_its_last_checkpoint(tmp_path):
     with pytest.raises(DivergedError, match=r"diverged at update [\d,]+ .*learning_rate"):
         frankrl.train(

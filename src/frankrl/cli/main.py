@@ -1,6 +1,8 @@
 """The command `frank`: find the subcommand, run it, turn errors into one line."""
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,9 +22,13 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `frank`; returns the exit status: 0 done, 2 a mistake of the user, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except FrankError as error:
         print(f"frank: {error}", file=sys.stderr)
@@ -30,8 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("frank: interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has gone; what is left of it must not raise at exit.
+    except OSError as error:
+        # Whoever read the output has gone, or it has no room; the rest must not raise at exit.
+        if error.errno not in (errno.EPIPE, errno.ENOSPC) or sys.stdout is None:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

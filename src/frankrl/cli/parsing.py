@@ -102,7 +102,29 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
             str_from_instance=lambda value: [json.dumps(value)],
         )
 
+    @registry.primitive_rule
+    def whole_number(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
+        if info.type is not int:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="INT",
+            instance_from_str=lambda words: _whole(words[0]),
+            is_instance=lambda value: isinstance(value, int),
+            str_from_instance=lambda value: [str(value)],
+        )
+
     return registry
+
+
+def _whole(text: str) -> int:
+    """A whole number, also as people type large ones: 1e5, 100_000."""
+    try:
+        return int(text)
+    except ValueError:
+        if (value := float(text)).is_integer():
+            return int(value)
+        raise ValueError(f"not a whole number: {text!r}") from None
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,6 +24,7 @@ from frankrl.config import (
 )
 from frankrl.errors import FrankError
 from frankrl.presets import default_preset, load_preset
+from frankrl.stopping import stop_signals
 
 if TYPE_CHECKING:
     from frankrl.report.display import Display
@@ -99,17 +98,16 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.api import prepare
     from frankrl.report.display import make_display
 
-    with _interrupts() as interrupted:
-        training = prepare(
-            options.env,
-            preset,
-            settings,
-            options.seed,
-            options.out or None,
-            overwrite=options.overwrite,
-            started=started,
-        )
-        return _drive(training, make_display(sys.stderr), options.json, interrupted)
+    training = prepare(
+        options.env,
+        preset,
+        settings,
+        options.seed,
+        options.out or None,
+        overwrite=options.overwrite,
+        started=started,
+    )
+    return _drive(training, make_display(sys.stderr), options.json)
 
 
 def _resume(first: TrainOptions, arguments: Sequence[str], started: float) -> int:
@@ -132,36 +130,20 @@ def _resume(first: TrainOptions, arguments: Sequence[str], started: float) -> in
     from frankrl.api import prepare_resume
     from frankrl.report.display import make_display
 
-    with _interrupts() as interrupted:
-        training = prepare_resume(folder, options.settings(), started=started)
-        return _drive(training, make_display(sys.stderr), options.json, interrupted)
+    training = prepare_resume(folder, options.settings(), started=started)
+    return _drive(training, make_display(sys.stderr), options.json)
 
 
-def _drive(training: "Training", display: "Display", as_json: bool, interrupted: list[bool]) -> int:
+def _drive(training: "Training", display: "Display", as_json: bool) -> int:
     from frankrl.api import run_to_end
 
-    with display:
+    def told() -> None:
+        display.say("stopping after this round, then saving (again: end at once)")
+
+    with display, stop_signals(told) as stop_requested:
         display.begin(training)
-        result = run_to_end(training, display.show, lambda: bool(interrupted))
+        result = run_to_end(training, display.show, stop_requested)
         display.end(result)
     if as_json:
         print(json.dumps(result.report(), allow_nan=False), flush=True)
     return _INTERRUPTED if result.stopped else 0
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[bool]]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second one ends at once."""
-    requests: list[bool] = []
-
-    def note(number: int, frame: object) -> None:
-        if requests:
-            raise KeyboardInterrupt
-        requests.append(True)
-
-    before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield requests
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

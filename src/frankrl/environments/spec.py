@@ -85,6 +85,11 @@ def make_environment(
     Raises:
         EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
     """
+    reserved = sorted({"id", "render_mode", "disable_env_checker"} & set(env_kwargs))
+    if reserved:
+        raise EnvironmentUnusableError(
+            f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
+        )
     # An environment need not know of `render_mode`, so it is named only when wanted.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:

@@ -45,7 +45,11 @@ def load_preset(name: str) -> Settings:
 
 def _load_file(path: Path) -> Settings:
     try:
-        return Settings.from_tables(tomllib.loads(path.read_text("utf-8")))
+        tables = tomllib.loads(path.read_text("utf-8"))
+        # A run's config.toml is a preset, too: what it says of itself is left out.
+        for name in ("run", "versions", "machine"):
+            tables.pop(name, None)
+        return Settings.from_tables(tables)
     except OSError as error:
         raise SettingError(f"the preset {path} cannot be read: {error.strerror}") from error
     except ValueError as error:

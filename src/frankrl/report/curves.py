@@ -1,7 +1,7 @@
 """From the metrics of runs to the curves that a plot draws."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -134,9 +134,34 @@ def median_by_step(curves: Sequence[Curve]) -> Curve:
 
 
 def grouped(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[RunFolder]]:
-    """Runs by environment and preset, in order of their first appearance."""
+    """Runs by environment and name, in order of their first appearance.
+
+    The name is the preset and, where runs of one preset differ in what decides the
+    learning, those settings: only runs that differ in nothing but their seed are one curve.
+    """
+    unique = list({run.path.resolve(): run for run in runs}.values())
     groups: dict[tuple[str, str], list[RunFolder]] = {}
-    for run in runs:
-        key = (run.description.env_id, run.description.preset)
-        groups.setdefault(key, []).append(run)
+    for run in unique:
+        own = _deciding(run)
+        alike = [
+            _deciding(other)
+            for other in unique
+            if (other.description.env_id, other.description.preset)
+            == (run.description.env_id, run.description.preset)
+        ]
+        differing = [name for name in own if any(other[name] != own[name] for other in alike)]
+        name = ", ".join([run.description.preset, *(f"{n}={own[n]}" for n in differing)])
+        groups.setdefault((run.description.env_id, name), []).append(run)
     return groups
+
+
+def _deciding(run: RunFolder) -> dict[str, Any]:
+    """The settings that decide how a run learns, by short name; its length does not."""
+    tables = run.description.settings.to_tables()
+    return {
+        name: value
+        for group, values in tables.items()
+        if group not in ("evaluation", "saving")
+        for name, value in values.items()
+        if name not in ("total_env_steps", "learning_rate_decay_env_steps")
+    }

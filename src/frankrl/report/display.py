@@ -1,7 +1,7 @@
 """What a training looks like on the terminal."""
 
 import abc
-import sys
+import shlex
 from types import TracebackType
 from typing import IO, Any
 
@@ -66,7 +66,7 @@ class Display(abc.ABC):
 class PlainDisplay(Display):
     """One line per interval: for logs and pipes."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str] | None) -> None:
         self._stream = stream
 
     def show(self, event: Event) -> None:
@@ -76,15 +76,20 @@ class PlainDisplay(Display):
             self.say(line)
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        print(text, file=self._stream, flush=True)
+        """Print a line; once nobody can read it, training goes on in silence."""
+        if self._stream is None:
+            return
+        try:
+            print(text, file=self._stream, flush=True)
+        except (OSError, ValueError):
+            self._stream = None
 
 
 class LiveDisplay(Display):
     """A progress bar and the newest figures, drawn in place."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._console = Console(file=stream, highlight=False)
+        self._console = Console(file=stream, highlight=False, emoji=False)
         self._bar = Bar(
             TextColumn("{task.completed:,.0f} / {task.total:,.0f} env steps"),
             BarColumn(bar_width=None),
@@ -137,9 +142,11 @@ class LiveDisplay(Display):
         self._console.print(text, markup=False, soft_wrap=True)
 
 
-def make_display(stream: IO[str] = sys.stderr) -> Display:
-    """A live display on a terminal, plain lines elsewhere."""
-    return LiveDisplay(stream) if stream.isatty() else PlainDisplay(stream)
+def make_display(stream: IO[str] | None) -> Display:
+    """A live display on a terminal that can redraw itself, plain lines elsewhere."""
+    if stream is None or not stream.isatty() or Console(file=stream).is_dumb_terminal:
+        return PlainDisplay(stream)
+    return LiveDisplay(stream)
 
 
 def event_line(event: Event) -> str:
@@ -185,10 +192,11 @@ def ending_lines(result: TrainingResult) -> list[str]:
         )
     if result.evaluation:
         lines += evaluation_lines(result.evaluation, None)
-    lines += [f"Run folder: {result.run}", "", "Next:"]
+    run = shlex.quote(str(result.run))
+    lines += [f"Run folder: {run}", "", "Next:"]
     if result.stopped:
-        lines.append(f"  frank train --resume {result.run}")
-    lines += [f"  frank {verb} {result.run}" for verb in ("film", "plot", "evaluate")]
+        lines.append(f"  frank train --resume {run}")
+    lines += [f"  frank {verb} {run}" for verb in ("film", "plot", "evaluate")]
     return lines
 
 

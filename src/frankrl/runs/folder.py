@@ -11,6 +11,7 @@ from typing import Any
 
 from frankrl.config import NONE, Settings
 from frankrl.errors import FrankError, RunFolderError, SettingError
+from frankrl.runs.lock import locked
 
 CONFIG, METRICS, CHECKPOINTS, VIDEOS, REPORT = (
     "config.toml",
@@ -62,6 +63,8 @@ class RunDescription:
         ):
             raise SettingError("table [run] must hold env_id (text) and seed (a whole number)")
         versions, machine = tables.pop("versions", {}), tables.pop("machine", {})
+        if not isinstance(versions, dict) or not isinstance(machine, dict):
+            raise SettingError("[versions] and [machine] must be tables")
         return cls(
             env_id=run["env_id"],
             preset=str(run.get("preset", "default")),
@@ -98,11 +101,14 @@ class RunFolder:
             (temporary / CHECKPOINTS).mkdir(parents=True)
             (temporary / CONFIG).write_text(text, "utf-8")
             if path.exists():
-                path.rename(replaced)
+                with locked(path, path):
+                    path.rename(replaced)
             temporary.rename(path)
         except OSError as error:
             raise RunFolderError(f"cannot make the run folder {path}: {error}") from error
         finally:
+            if replaced.exists() and not path.exists():
+                replaced.rename(path)
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(replaced, ignore_errors=True)
         return cls(path, description)
@@ -114,8 +120,12 @@ class RunFolder:
         Raises:
             RunFolderError: there is none, or it is not a run.
         """
-        folder = Path(path)
-        if not folder.is_dir():
+        folder = Path(path).expanduser()
+        try:
+            there = folder.is_dir()
+        except (OSError, ValueError):
+            there = False
+        if not there:
             raise RunFolderError(f"there is no run folder {folder}{_nearby(folder)}")
         try:
             text = (folder / CONFIG).read_text("utf-8")
@@ -159,8 +169,13 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     Raises:
         RunFolderError: something is there that is not to be, or must not be, replaced.
     """
-    if not path.exists() and not path.is_symlink():
-        return
+    try:
+        if not path.exists() and not path.is_symlink():
+            return
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be a run folder: {error}") from error
+    if path.is_symlink():
+        raise RunFolderError(f"{path} is a symbolic link; name the folder that it leads to")
     if not _is_run(path):
         if path.is_dir() and not any(path.iterdir()):
             return

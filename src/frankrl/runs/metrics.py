@@ -59,17 +59,24 @@ class MetricsWriter:
     """The run's only writer."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        for table, columns in _TABLES.items():
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}) STRICT"
-            )
+        """Open the file, or make it.
+
+        Raises:
+            RunFolderError: it is damaged or cannot be written.
+        """
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            for table, columns in _TABLES.items():
+                self._connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}) STRICT"
+                )
+        except sqlite3.Error as error:
+            raise RunFolderError(f"the metrics {path} cannot be opened: {error}") from error
 
     def truncate(self, env_steps: int) -> None:
-        """Remove what lies beyond a point that the run has gone back to, and its ending."""
-        self._connection.execute("DELETE FROM evaluations WHERE purpose = 'final'")
+        """Remove what lies beyond a point that the run has gone back to."""
         for table in _TABLES:
             self._connection.execute(f"DELETE FROM {table} WHERE env_steps > ?", (env_steps,))
 
@@ -87,6 +94,10 @@ class MetricsWriter:
             self._insert("episodes", episodes)
             for table, row in rows.items():
                 self._insert(table, [row])
+
+    def forget_final(self) -> None:
+        """Remove the evaluation of an end that is none any more."""
+        self._connection.execute("DELETE FROM evaluations WHERE purpose = 'final'")
 
     def _insert(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         columns = [c for c in _TABLES[table] if not c.startswith("PRIMARY")]

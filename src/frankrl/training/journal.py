@@ -144,6 +144,8 @@ class Journal:
             float(np.std(evaluation.returns)),
             float(np.mean(evaluation.lengths)),
         )
+        if purpose == "final":
+            self._writer.forget_final()
         self._writer.write({"evaluations": row})
 
     def close(self) -> None:

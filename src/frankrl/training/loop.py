@@ -4,7 +4,7 @@ It is a generator of events, so whoever shows or drives a run stays outside.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from frankrl.randomness import Use
 from frankrl.runs import (
     RunDescription,
     RunFolder,
+    RunLock,
+    Tensors,
     load_tensors,
     newest_checkpoint,
     save_checkpoint,
@@ -54,6 +56,7 @@ class Training:
         self._evaluator = Evaluator(spec)
         self._network = HostNetwork(initial_network(self.settings, spec, self.seed))
         self._journal = Journal(self.settings)
+        self._lock: RunLock | None = None
         self._solved: Solved | None = None
         self._solving: Evaluation | None = None
         self._evaluation_due = False
@@ -78,8 +81,13 @@ class Training:
             EnvironmentFailedError: an environment does not even begin.
         """
         training = cls(description, spec, started)
-        training.folder = RunFolder.create(path, description, overwrite=overwrite)
-        training._journal.open(training.folder)
+        try:
+            training.folder = RunFolder.create(path, description, overwrite=overwrite)
+            training._lock = RunLock(training.folder.path, path)
+            training._journal.open(training.folder)
+        except BaseException:
+            training.close()
+            raise
         return training
 
     @classmethod
@@ -93,22 +101,30 @@ class Training:
         """
         tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), FILES)
         training = cls(folder.description, spec, started)
-        training.folder = folder
+        try:
+            training._lock = RunLock(folder.path, folder.path)
+            training._go_back(folder, tensors, info)
+        except BaseException:
+            training.close()
+            raise
+        return training
+
+    def _go_back(self, folder: RunFolder, tensors: Mapping[str, Tensors], info: dict) -> None:
+        self.folder = folder
         state, logs, interval = from_tensors(
-            tensors, training.state(), info["env_steps"], info["updates"]
+            tensors, self.state(), info["env_steps"], info["updates"]
         )
-        training.not_exact = training._envs.restore(logs)
-        if training.not_exact:
+        self.not_exact = self._envs.restore(logs)
+        if self.not_exact:
             # What such an environment had not yet stored cannot be completed.
             filled = np.array(state.window.filled)
-            filled[:, training.not_exact] = False
+            filled[:, self.not_exact] = False
             state = state._replace(window=state.window._replace(filled=filled))
-        training._stand_at(state)
-        training._solved = Solved(**info["solved"]) if info["solved"] else None
-        training._evaluation_due = info["evaluation_due"]
-        training._started -= info["seconds"]
-        training._journal.go_back(folder, state.env_steps, info["episodes"], interval)
-        return training
+        self._stand_at(state)
+        self._solved = Solved(**info["solved"]) if info["solved"] else None
+        self._evaluation_due = info["evaluation_due"]
+        self._started -= info["seconds"]
+        self._journal.go_back(folder, state.env_steps, info["episodes"], interval)
 
     def state(self) -> TrainState:
         """Everything that training has changed; read it before the next event."""
@@ -150,6 +166,8 @@ class Training:
         self._envs.close()
         self._evaluator.close()
         self._journal.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def _is_over(self) -> bool:
         solved = self.settings.evaluation.until_solved and self._solved is not None

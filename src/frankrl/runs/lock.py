@@ -1,0 +1,61 @@
+"""One writer per run folder."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from frankrl.errors import RunFolderError
+
+_NAME = ".lock"
+
+
+class RunLock:
+    """Held while a process writes a run; it goes with the process, however that ends."""
+
+    def __init__(self, folder: Path, shown: Path) -> None:
+        """Take the lock of a folder.
+
+        Args:
+            folder: where the lock lies.
+            shown: the run, as the message calls it.
+
+        Raises:
+            RunFolderError: another process writes the run, or the folder is not writable.
+        """
+        try:
+            self._file = (folder / _NAME).open("a+", encoding="ascii")
+        except OSError as error:
+            raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.seek(0)
+            writer = self._file.read().strip()
+            self._file.close()
+            raise RunFolderError(
+                f"the run {shown} is being written by process {writer}; wait for it, stop it, "
+                "or choose another --out"
+            ) from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let others write the run."""
+        self._file.close()
+
+
+@contextlib.contextmanager
+def locked(folder: Path, shown: Path) -> Iterator[None]:
+    """Hold the lock of a folder for a while.
+
+    Raises:
+        RunFolderError: another process holds it.
+    """
+    lock = RunLock(folder, shown)
+    try:
+        yield
+    finally:
+        lock.release()
