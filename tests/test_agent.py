@@ -24,7 +24,11 @@ def run(tmp_path_factory):
 def agent_for(env_id: str, **env_kwargs) -> frankrl.Agent:
     spec = describe(env_id, env_kwargs)
     network = make_q_network(
-        NetworkSettings(), spec.observation_shape, spec.observation_scale, spec.num_actions, 0
+        NetworkSettings(),
+        spec.observation_shape,
+        spec.scaling(to_bounds=False),
+        spec.num_actions,
+        0,
     )
     return frankrl.Agent(spec, network, epsilon=0.5)
 

@@ -67,6 +67,8 @@ class NetworkSettings(_Group):
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = "relu"
     """Non-linearity after each hidden layer."""
+    scale_observation: bool = False
+    """Bring every component whose bounds the environment names to -1 … 1 first."""
     layer_norm: bool = False
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
 

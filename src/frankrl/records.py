@@ -29,6 +29,16 @@ class QuadrupleBatch(NamedTuple):
     """Env steps from s to s′; the target's discount is γ to this power."""
 
 
+class Scaling(NamedTuple):
+    """What the network does to an observation first: (x - offset) · factor.
+
+    Plain numbers, one for each component or a single one for all; nothing learns them.
+    """
+
+    offset: tuple[float, ...] = (0.0,)
+    factor: tuple[float, ...] = (1.0,)
+
+
 class VectorStep(NamedTuple):
     """What one step of all environments gave."""
 

@@ -167,3 +167,12 @@ def test_describing_leaves_no_environment_open(monkeypatch):
 
 def test_an_environment_that_cannot_be_closed_can_still_be_described():
     assert describe("FrankFaulty-v0", {"fault": "close"}).num_actions == 2
+
+
+def test_scaling_to_bounds_brings_every_bounded_component_to_one():
+    scaling = describe("MountainCar-v0", {}).scaling(to_bounds=True)
+    np.testing.assert_allclose(scaling.offset, [-0.3, 0.0], atol=1e-7)
+    np.testing.assert_allclose(scaling.factor, [2 / 1.8, 2 / 0.14], rtol=1e-6)
+    cart_pole = describe("CartPole-v1", {}).scaling(to_bounds=True)
+    np.testing.assert_allclose(cart_pole.factor, [1 / 4.8, 1, 1 / 0.41887903, 1], rtol=1e-6)
+    assert describe("MountainCar-v0", {}).scaling(to_bounds=False).factor == (1.0,)

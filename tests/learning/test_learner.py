@@ -12,7 +12,7 @@ from quiet_rlax import rlax
 from frankrl.config import LearningSettings, NetworkSettings
 from frankrl.learning import init_learner, learning_rate_at, update
 from frankrl.networks import make_q_network
-from frankrl.records import QuadrupleBatch
+from frankrl.records import QuadrupleBatch, Scaling
 
 RATE, BATCH, INPUTS, ACTIONS = 1e-2, 8, 3, 4
 BETA1, BETA2 = 0.9, 0.999
@@ -20,7 +20,7 @@ BETA1, BETA2 = 0.9, 0.999
 
 def network(seed=0, widths=(5, 6)):
     settings = NetworkSettings(hidden_widths=widths, activation="tanh")
-    return make_q_network(settings, (INPUTS,), 1.0, ACTIONS, seed)
+    return make_q_network(settings, (INPUTS,), Scaling(), ACTIONS, seed)
 
 
 def random_batch(seed):

@@ -8,6 +8,7 @@ import pytest
 
 from frankrl.config import NetworkSettings
 from frankrl.networks import make_q_network
+from frankrl.records import Scaling
 
 ACTIVATIONS = {
     "relu": jax.nn.relu,
@@ -19,7 +20,7 @@ ACTIVATIONS = {
 
 def made(widths=(7, 5), shape=(4,), scale=1.0, actions=3, seed=0, **settings):
     settings = NetworkSettings(hidden_widths=widths, **settings)
-    network = make_q_network(settings, shape, scale, actions, seed)
+    network = make_q_network(settings, shape, Scaling(factor=(scale,)), actions, seed)
     random = np.random.default_rng(1)
     norms = [
         eqx.tree_at(
@@ -35,7 +36,7 @@ def made(widths=(7, 5), shape=(4,), scale=1.0, actions=3, seed=0, **settings):
 def equinox_forward(network, observation, activation):
     """The same weights in Equinox's own layers."""
     hidden = jnp.asarray(observation, jnp.float32).reshape(len(observation), -1)
-    hidden = hidden * network.observation_scale
+    hidden = hidden * network.scaling.factor[0]
     for index, layer in enumerate(network.layers):
         linear = eqx.nn.Linear(*layer.weight.shape, key=jax.random.key(0))
         linear = eqx.tree_at(lambda m: (m.weight, m.bias), linear, (layer.weight.T, layer.bias))
@@ -117,7 +118,7 @@ def test_weights_start_uniform_within_one_over_the_root_of_the_inputs():
 
 def test_layer_norms_start_as_the_identity_after_normalising():
     settings = NetworkSettings(hidden_widths=(6, 5), layer_norm=True)
-    norms = make_q_network(settings, (4,), 1.0, 2, 0).norms
+    norms = make_q_network(settings, (4,), Scaling(), 2, 0).norms
     assert [norm.gain.tolist() for norm in norms] == [[1] * 6, [1] * 5]
     assert [norm.shift.tolist() for norm in norms] == [[0] * 6, [0] * 5]
 
@@ -133,3 +134,17 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
 
 def test_the_seed_alone_decides_the_weights_whatever_the_activation():
     assert leaves(activation="relu") == leaves(activation="tanh")
+
+
+def test_an_observation_is_shifted_and_scaled_before_the_first_layer():
+    plain, shape = NetworkSettings(hidden_widths=(5,)), (2,)
+    scaling = Scaling(offset=(-0.3, 0.0), factor=(1 / 0.9, 1 / 0.07))
+    scaled = make_q_network(plain, shape, scaling, 3, 0)
+    same = make_q_network(plain, shape, Scaling(), 3, 0)
+    observation = np.array([[-1.2, 0.07], [0.6, -0.07], [-0.3, 0.0]], np.float32)
+    corners = np.array([[-1, 1], [1, -1], [0, 0]], np.float32)
+    np.testing.assert_allclose(scaled(observation), same(corners), rtol=1e-5, atol=1e-6)
+    as_jax = jax.tree.map(jnp.asarray, scaled)
+    np.testing.assert_allclose(
+        as_jax(jnp.asarray(observation)), same(corners), rtol=1e-5, atol=1e-6
+    )

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from frankrl.errors import EnvironmentUnusableError, nearest
-from frankrl.records import ACTION_DTYPE
+from frankrl.records import ACTION_DTYPE, Scaling
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
 
@@ -49,6 +49,22 @@ class EnvironmentSpec:
     """The environment's own."""
     encode: Callable[[Any], np.ndarray] = field(repr=False, compare=False)
     """From the environment's own observation to an array of `observation_shape`."""
+
+    def scaling(self, *, to_bounds: bool) -> Scaling:
+        """How the network scales a stored observation.
+
+        Args:
+            to_bounds: bring every component with finite bounds to -1 … 1.
+        """
+        space = self.observation_space
+        if not to_bounds or not isinstance(space, spaces.Box):
+            return Scaling(factor=(self.observation_scale,))
+        low, high = (part.astype(np.float64).ravel() for part in (space.low, space.high))
+        bounded = np.isfinite(low) & np.isfinite(high) & (high > low)
+        span = np.where(bounded, high - low, 1.0)
+        offset = np.where(bounded, low + span / 2, 0.0)
+        factor = np.where(bounded, 2 / span, self.observation_scale)
+        return Scaling(tuple(offset.tolist()), tuple(factor.tolist()))
 
     @property
     def is_array(self) -> bool:

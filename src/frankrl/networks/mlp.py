@@ -11,6 +11,7 @@ from jaxtyping import Float, Shaped
 from frankrl.config import NetworkSettings
 from frankrl.networks.q_network import QNetwork
 from frankrl.randomness import Use, generator
+from frankrl.records import Scaling
 
 _LAYER_NORM_EPSILON = 1e-5
 
@@ -48,13 +49,13 @@ class MLPQNetwork(QNetwork):
     norms: tuple[LayerNorm, ...]
     """One for each hidden layer, or none at all."""
     activation: str = eqx.field(static=True)
-    observation_scale: float = eqx.field(static=True)
-    """Factor on the observation, 1/255 for bytes that span their whole range."""
+    scaling: Scaling = eqx.field(static=True)
 
     def __call__(self, observation: Shaped[Any, "batch *obs"]) -> Float[Any, "batch action"]:
         hidden = observation.reshape(observation.shape[0], -1).astype(np.float32)
-        if self.observation_scale != 1.0:
-            hidden = hidden * np.float32(self.observation_scale)
+        if self.scaling != Scaling():
+            offset, factor = (np.asarray(part, np.float32) for part in self.scaling)
+            hidden = (hidden - offset) * factor
         for index, layer in enumerate(self.layers[:-1]):
             hidden = layer(hidden)
             if self.norms:
@@ -79,7 +80,7 @@ def _activate(name: str, x: Float[Any, "batch feature"]) -> Float[Any, "batch fe
 def make_q_network(
     settings: NetworkSettings,
     observation_shape: tuple[int, ...],
-    observation_scale: float,
+    scaling: Scaling,
     num_actions: int,
     seed: int,
 ) -> MLPQNetwork:
@@ -106,5 +107,5 @@ def make_q_network(
         layers=tuple(layers),
         norms=tuple(norms),
         activation=settings.activation,
-        observation_scale=observation_scale,
+        scaling=scaling,
     )

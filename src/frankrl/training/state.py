@@ -53,7 +53,11 @@ def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> Tr
 def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
     """The randomly initialised Q-network of a run, with NumPy leaves."""
     return make_q_network(
-        settings.network, spec.observation_shape, spec.observation_scale, spec.num_actions, seed
+        settings.network,
+        spec.observation_shape,
+        spec.scaling(to_bounds=settings.network.scale_observation),
+        spec.num_actions,
+        seed,
     )
 
 
