@@ -15,12 +15,6 @@ from frankrl.records import ACTION_DTYPE, Scaling
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
 
-_COMPONENTS = {
-    "LunarLander": ("x", "y", "x speed", "y speed", "angle", "spin", "left leg", "right leg"),
-    "CartPole": ("position", "speed", "angle", "spin"),
-    "Acrobot": ("cos θ1", "sin θ1", "cos θ2", "sin θ2", "θ1 speed", "θ2 speed"),
-    "MountainCar": ("position", "speed"),
-}
 _ACTIONS = {
     "LunarLander": ("do nothing", "fire left", "fire main", "fire right"),
     "CartPole": ("push left", "push right"),
@@ -72,20 +66,13 @@ class EnvironmentSpec:
         return isinstance(self.observation_space, spaces.Box)
 
     @property
-    def component_names(self) -> tuple[str, ...]:
-        """Names of the observation's components, where known; else their numbers."""
-        count = int(np.prod(self.observation_shape))
-        return _known(_COMPONENTS, self.env_id, count, "s")
-
-    @property
     def action_names(self) -> tuple[str, ...]:
         """Names of the actions, where known; else their numbers."""
-        return _known(_ACTIONS, self.env_id, self.num_actions, "action ")
-
-
-def _known(table: dict[str, tuple[str, ...]], env_id: str, count: int, word: str):
-    names = table.get(env_id.rsplit(":")[-1].rsplit("/")[-1].split("-")[0], ())
-    return names if len(names) == count else tuple(f"{word}{i}" for i in range(count))
+        family = self.env_id.rsplit(":")[-1].rsplit("/")[-1].split("-")[0]
+        names = _ACTIONS.get(family, ())
+        if len(names) == self.num_actions:
+            return names
+        return tuple(f"action {number}" for number in range(self.num_actions))
 
 
 def make_environment(

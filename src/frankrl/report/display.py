@@ -51,7 +51,14 @@ class Display(abc.ABC):
     def say(self, text: str) -> None:
         """Print a line that stays."""
 
+    def open(self) -> None:  # noqa: B027 - most displays have nothing to do
+        """Get ready to show events."""
+
+    def close(self) -> None:  # noqa: B027
+        """Show nothing more."""
+
     def __enter__(self) -> "Display":
+        self.open()
         return self
 
     def __exit__(
@@ -60,7 +67,7 @@ class Display(abc.ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        return None
+        self.close()
 
 
 class PlainDisplay(Display):
@@ -100,18 +107,13 @@ class LiveDisplay(Display):
         )
         self._task = self._bar.add_task("", total=None)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
-        self._best: float | None = None
 
-    def __enter__(self) -> "Display":
+    def open(self) -> None:
+        """Begin to draw."""
         self._live.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         self._live.stop()
 
     def begin(self, training: Training) -> None:
@@ -134,7 +136,7 @@ class LiveDisplay(Display):
 
     def end(self, result: TrainingResult) -> None:
         """Remove the bar and say what was reached."""
-        self._live.stop()
+        self.close()
         super().end(result)
 
     def say(self, text: str) -> None:
