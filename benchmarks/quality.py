@@ -2,8 +2,9 @@
 
 `python -m benchmarks.quality` trains every study below and prints a table; with
 `--studies lunar-lander classic …` only some. Each run is what `frank train` does, so a
-row can be repeated by hand. Results are kept in a JSON-lines file and a run that is in
-it is not done again, so the study can be interrupted.
+row can be repeated by hand. Results are kept in a JSON-lines file, each with its
+settings; a run that is in it with the settings of today is not done again, so the study
+can be interrupted, and a changed preset is measured anew.
 """
 
 import json
@@ -12,12 +13,15 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
 
+from frankrl.config import Settings
+from frankrl.presets import load_preset
 from frankrl.runs.machine import machine_facts, versions
 
 
@@ -30,8 +34,12 @@ class Study:
     seeds: range
     goal: str
     """What was set as the mark to reach."""
-    words: tuple[str, ...] = ()
-    """Further words for `frank train`."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Settings that differ from the preset's."""
+
+    def settings(self) -> Settings:
+        """The settings of today."""
+        return load_preset(self.preset).with_changes(**self.changes)
 
 
 STUDIES = {
@@ -41,7 +49,7 @@ STUDIES = {
     "classic": Study("LunarLander-v3", "classic", range(5), "≥ 200 in 4 of 5"),
     "cart-pole": Study("CartPole-v1", "CartPole-v1", range(5), "mean ≥ 490"),
     "cart-pole-one-env": Study(
-        "CartPole-v1", "CartPole-v1", range(5), "as with 8", ("--num-envs", "1")
+        "CartPole-v1", "CartPole-v1", range(5), "as with 8", {"num_envs": 1}
     ),
     "acrobot": Study("Acrobot-v1", "Acrobot-v1", range(5), "mean ≥ -85"),
     "mountain-car": Study("MountainCar-v0", "MountainCar-v0", range(5), "mean ≥ -115"),
@@ -63,7 +71,11 @@ class Options:
 def main(options: Options) -> None:
     """Do what is not done yet, then print the table."""
     options.results.parent.mkdir(parents=True, exist_ok=True)
-    known = {(r["study"], r["seed"]): r for r in _read(options.results)}
+    known = {
+        (row["study"], row["seed"]): row
+        for row in _read(options.results)
+        if row["settings"] == _plain(STUDIES[row["study"]].settings())
+    }
     wanted = [(name, seed) for name in options.studies for seed in STUDIES[name].seeds]
     missing = [job for job in wanted if job not in known]
     with ThreadPoolExecutor(options.at_once) as pool:
@@ -75,14 +87,20 @@ def main(options: Options) -> None:
     print(table([known[job] for job in wanted]))
 
 
+def _plain(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON gives them back."""
+    return json.loads(json.dumps(settings.to_tables()))
+
+
 def _run(name: str, seed: int) -> dict:
     """One `frank train` in a process of its own."""
     study = STUDIES[name]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "frankrl.cli.main", "train", study.env_id]
         words = ["--preset", study.preset, "--seed", str(seed), "--json", "--out", f"{folder}/run"]
-        words += study.words
-        done = subprocess.run([*command, *words], capture_output=True, text=True, check=True)
+        for setting, value in study.changes.items():
+            words += [f"--{setting.replace('_', '-')}", str(value)]
+        done = subprocess.run([*command, *words], stdout=subprocess.PIPE, text=True, check=True)
     told = json.loads(done.stdout)
     machine = machine_facts()
     return {
@@ -96,6 +114,7 @@ def _run(name: str, seed: int) -> dict:
         "seconds": told["seconds"],
         "solved": told["solved"],
         "versions": versions(),
+        "settings": _plain(study.settings()),
         "machine": f"{machine['cpu']}, {machine['visible_cpus']} CPUs, {platform.system()}",
     }
 

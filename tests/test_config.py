@@ -245,6 +245,7 @@ SETTINGS = st.fixed_dictionaries(
         "hidden_widths": st.lists(st.integers(1, 10**6), max_size=4),
         "activation": st.sampled_from(["relu", "tanh", "elu", "silu"]),
         "layer_norm": st.booleans(),
+        "dueling": st.booleans(),
         "epsilon_start": st.floats(0, 1),
         "epsilon_end": st.floats(0, 1),
         "epsilon_decay_env_steps": st.integers(0, 10**12),

@@ -1,6 +1,5 @@
 """Frank from Python: train, resume, load, evaluate."""
 
-import numbers
 import os
 import sqlite3
 import time
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.agent import Agent
+from frankrl.backend import start_backend
 from frankrl.config import Settings
-from frankrl.environments import EnvironmentSpec, describe
+from frankrl.environments import describe
 from frankrl.errors import RunFolderError, SettingError
 from frankrl.evaluation import Evaluation, Evaluator
 from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
+from frankrl.preflight import check_memory, check_same_environment, check_seed
 from frankrl.presets import default_preset, load_preset
 from frankrl.randomness import Use
-from frankrl.replay import bytes_per_transition
 from frankrl.runs import (
     RunDescription,
     RunFolder,
@@ -29,16 +29,10 @@ from frankrl.runs import (
     versions,
 )
 from frankrl.runs.folder import refuse_existing
-from frankrl.runs.machine import available_memory
 from frankrl.stopping import stop_signals
-from frankrl.threads import start_backend
 from frankrl.training import Event, Finished, Training
 from frankrl.training.saving import filled
 from frankrl.training.state import initial_network
-
-MAX_SEED = 2**64 - 1
-_LARGEST_SHARE = 0.3
-"""Part of the available memory that the buffer may take: writing it out takes two copies more."""
 
 
 @dataclass(frozen=True)
@@ -269,56 +263,6 @@ def run_to_end(
         training.close()
 
 
-def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
-    """What the replay buffer takes, in words."""
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
-    capacity = settings.replay.replay_capacity
-    return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
-
-
-def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
-    """Refuse a replay buffer that does not fit.
-
-    Raises:
-        SettingError: it needs more memory than there is.
-    """
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
-    there = available_memory()
-    if there is None:
-        return
-    most = int(there * _LARGEST_SHARE / each)
-    if settings.replay.replay_capacity > most:
-        raise SettingError(
-            f"the {memory_line(settings, spec)} does not fit into memory: {_size(there)} are "
-            "available, and a checkpoint takes twice the buffer again while it is written; "
-            f"replay_capacity can be {most:,} at most"
-        )
-
-
-def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another environment.
-
-    Raises:
-        RunFolderError: it is one.
-    """
-    if info.get("env_id") != folder.description.env_id:
-        raise RunFolderError(
-            f"the checkpoint in {folder.path} was made for {info.get('env_id')!r}, but the run's "
-            f"config.toml says {folder.description.env_id!r}"
-        )
-
-
-def check_seed(seed: Any) -> None:
-    """Refuse what is no seed.
-
-    Raises:
-        SettingError: it is not a whole number in range.
-    """
-    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if not whole or not 0 <= int(seed) <= MAX_SEED:
-        raise SettingError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")
-
-
 def _default_folder(env_id: str, preset: str, seed: int) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)
@@ -328,11 +272,3 @@ def _default_folder(env_id: str, preset: str, seed: int) -> Path:
         time.sleep(0.1)
         path = path.with_name(f"{preset}-s{seed}-{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}")
     return path
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:,.1f} GiB"

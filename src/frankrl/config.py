@@ -6,61 +6,27 @@ a setting has the same short name everywhere.
 """
 
 import dataclasses
-import json
-import math
-import numbers
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
+from frankrl.checked import Checked, number
 from frankrl.errors import SettingError, nearest
 
-NONE = "none"
-"""How a TOML file says that an optional setting is off."""
-
-
-def _number(
-    default: Any,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-) -> Any:
-    """A numeric field with the range its value must lie in."""
-    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(default=default, metadata=bounds)
-
 
 @dataclass(frozen=True)
-class _Group:
-    """Checks type and range of every field when a settings record is made."""
-
-    def __post_init__(self) -> None:
-        for spec in dataclasses.fields(self):
-            try:
-                value = _coerced(spec, getattr(self, spec.name), type(self))
-                _check_range(spec, value)
-            except OverflowError as error:
-                raise SettingError(
-                    f"{spec.name} must be finite, and that number is beyond all floats"
-                ) from error
-            object.__setattr__(self, spec.name, value)
-
-
-@dataclass(frozen=True)
-class EnvironmentSettings(_Group):
+class EnvironmentSettings(Checked):
     """How many environments there are and how each is made."""
 
-    num_envs: int = _number(1, at_least=1)
+    num_envs: int = number(1, at_least=1)
     """Environments stepped side by side. Changes no other setting's meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `gymnasium.make`, as a JSON object where text is wanted."""
 
 
 @dataclass(frozen=True)
-class NetworkSettings(_Group):
+class NetworkSettings(Checked):
     """The Q-network: observation → one Q-value per action."""
 
     hidden_widths: tuple[int, ...] = field(default=(64, 64), metadata={"at_least": 1})
@@ -71,97 +37,99 @@ class NetworkSettings(_Group):
     """Bring every component whose bounds the environment names to -1 … 1 first."""
     layer_norm: bool = False
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
+    dueling: bool = False
+    """Estimate the state's value and each action's advantage apart (Wang et al. 2016)."""
 
 
 @dataclass(frozen=True)
-class ExplorationSettings(_Group):
+class ExplorationSettings(Checked):
     """ε-greedy: with probability ε a random action, otherwise the best one."""
 
-    epsilon_start: float = _number(1.0, at_least=0, at_most=1)
+    epsilon_start: float = number(1.0, at_least=0, at_most=1)
     """ε before the first env step. [probability]"""
-    epsilon_end: float = _number(0.05, at_least=0, at_most=1)
+    epsilon_end: float = number(0.05, at_least=0, at_most=1)
     """ε once the decay is over. [probability]"""
-    epsilon_decay_env_steps: int = _number(10_000, at_least=0)
+    epsilon_decay_env_steps: int = number(10_000, at_least=0)
     """Duration of the linear decay from start to end, from the run's beginning. [env steps]"""
 
 
 @dataclass(frozen=True)
-class ReplaySettings(_Group):
+class ReplaySettings(Checked):
     """The experience replay buffer."""
 
-    replay_capacity: int = _number(100_000, at_least=1)
+    replay_capacity: int = number(100_000, at_least=1)
     """Quadruples the buffer holds; the oldest is overwritten. [transitions]"""
-    batch_size: int = _number(64, at_least=1)
+    batch_size: int = number(64, at_least=1)
     """Quadruples per update, sampled uniformly with replacement. [transitions]"""
-    n_step: int = _number(1, at_least=1, at_most=255)
+    n_step: int = number(1, at_least=1, at_most=255)
     """Rewards summed before the target network takes over; 1 is the notes' target. [env steps]"""
 
 
 @dataclass(frozen=True)
-class LearningSettings(_Group):
+class LearningSettings(Checked):
     """Target, loss and optimiser of one update."""
 
-    gamma: float = _number(0.99, at_least=0, at_most=1)
+    gamma: float = number(0.99, at_least=0, at_most=1)
     """Discount γ of the future per env step. [ratio]"""
     double: bool = False
     """Double DQN: the Q-network picks the next action, the target network values it."""
     loss: Literal["mse", "huber"] = "mse"
     """Squared TD error, or Huber: squared up to `huber_delta`, then linear."""
-    huber_delta: float = _number(1.0, above=0)
+    huber_delta: float = number(1.0, above=0)
     """|TD error| at which Huber turns linear. [reward]"""
-    target_period_updates: int = _number(10_000, at_least=1)
+    target_period_updates: int = number(10_000, at_least=1)
     """The target network is overwritten with the Q-network every so often. [updates]"""
-    learning_rate: float = _number(1e-3, above=0)
+    learning_rate: float = number(1e-3, above=0)
     """Adam's step size at the beginning. [per update]"""
-    learning_rate_end: float | None = _number(None, above=0)
+    learning_rate_end: float | None = number(None, above=0)
     """Adam's step size once its linear decay is over; none: it stays as it begins. [per update]"""
-    learning_rate_decay_env_steps: int | None = _number(None, at_least=1)
+    learning_rate_decay_env_steps: int | None = number(None, at_least=1)
     """Duration of the learning rate's linear decay; none: `total_env_steps`. [env steps]"""
-    adam_epsilon: float = _number(1e-8, above=0)
+    adam_epsilon: float = number(1e-8, above=0)
     """Adam's ε, added to the root of the second moment. [gradient]"""
-    max_gradient_norm: float | None = _number(10.0, above=0)
+    max_gradient_norm: float | None = number(10.0, above=0)
     """Global L2 norm to which a larger gradient is scaled down; none: never. [gradient]"""
 
 
 @dataclass(frozen=True)
-class TrainingSettings(_Group):
+class TrainingSettings(Checked):
     """How long, how often, in which order."""
 
-    total_env_steps: int = _number(100_000, at_least=1)
+    total_env_steps: int = number(100_000, at_least=1)
     """Budget: transitions collected, summed over environments. [env steps]"""
-    learning_starts_env_steps: int = _number(1_000, at_least=1)
+    learning_starts_env_steps: int = number(1_000, at_least=1)
     """Transitions collected before the first update. [env steps]"""
-    replay_ratio: float = _number(1.0, above=0)
+    replay_ratio: float = number(1.0, above=0)
     """Updates per env step. [updates per env step]"""
-    vector_steps_per_round: int = _number(1, at_least=1)
+    vector_steps_per_round: int = number(1, at_least=1)
     """Steps of all environments between two calls of the learner. [vector steps]"""
     overlap: bool = True
     """Act with weights one round older, so that acting and learning run at the same time."""
 
 
 @dataclass(frozen=True)
-class EvaluationSettings(_Group):
+class EvaluationSettings(Checked):
     """Greedy episodes on environments and seeds of their own."""
 
-    evaluate_every_env_steps: int = _number(10_000, at_least=1)
+    evaluate_every_env_steps: int = number(10_000, at_least=1)
     """Interval between evaluations while training. [env steps]"""
-    evaluation_episodes: int = _number(10, at_least=1)
+    evaluation_episodes: int = number(10, at_least=1)
     """Episodes of each evaluation while training. [episodes]"""
-    final_evaluation_episodes: int = _number(100, at_least=1)
+    final_evaluation_episodes: int = number(100, at_least=1)
     """Episodes of the evaluation at the end, and of the proof that it is solved. [episodes]"""
     until_solved: bool = False
     """Stop once the mean return reaches the environment's reward threshold."""
 
 
 @dataclass(frozen=True)
-class SavingSettings(_Group):
+class SavingSettings(Checked):
     """What is written to the run folder, and when."""
 
-    checkpoint_every_env_steps: int = _number(50_000, at_least=1)
+    checkpoint_every_env_steps: int = number(50_000, at_least=1)
     """Interval between checkpoints. [env steps]"""
-    keep_checkpoints: int = _number(3, at_least=1)
+    keep_checkpoints: int = number(3, at_least=1)
     """Newest checkpoints kept. [checkpoints]"""
-    log_every_env_steps: int = _number(1_000, at_least=1)
+    log_every_env_steps: int = number(1_000, at_least=1)
     """Interval between rows of metrics; each is a mean over it. [env steps]"""
 
 
@@ -259,7 +227,7 @@ class Settings:
         return (base or cls()).with_changes(**changes)
 
 
-_GROUPS: dict[str, type[_Group]] = {
+_GROUPS: dict[str, type[Checked]] = {
     spec.name: typing.get_type_hints(Settings)[spec.name] for spec in dataclasses.fields(Settings)
 }
 _GROUP_OF: dict[str, str] = {
@@ -294,77 +262,6 @@ def group_of(name: str) -> str:
             f"(`frank train --help` lists all settings)"
         )
     return _GROUP_OF[name]
-
-
-def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
-    """The value in the field's own type; whole numbers may stand for floats and vice versa."""
-    wanted = typing.get_type_hints(owner)[spec.name]
-    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    if (value is None or value == NONE) and type(None) in options:
-        return None
-    kind = next(option for option in options if option is not type(None))
-    if typing.get_origin(kind) is Literal:
-        allowed = typing.get_args(kind)
-        if value in allowed:
-            return value
-        raise SettingError(
-            f"{spec.name} must be one of {', '.join(allowed)}, got {value!r}"
-            f"{nearest(str(value), allowed)}"
-        )
-    if typing.get_origin(kind) is tuple:
-        if isinstance(value, (list, tuple)) and all(_is_whole(item) for item in value):
-            return tuple(map(int, value))
-        raise SettingError(f"{spec.name} must be a list of whole numbers, got {value!r}")
-    if typing.get_origin(kind) is dict:
-        return _json_object(spec.name, value)
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is int and _is_whole(value):
-        return int(value)
-    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return float(value)
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
-    raise SettingError(f"{spec.name} must be {names[kind]}, got {value!r}")
-
-
-def _json_object(name: str, value: Any) -> dict[str, Any]:
-    """A table of plain values, also given as the text of a JSON object."""
-    try:
-        table = json.loads(value) if isinstance(value, str) else value
-        if isinstance(table, dict) and json.loads(json.dumps(table, allow_nan=False)) == table:
-            return dict(table)
-    except (ValueError, TypeError, RecursionError):
-        pass
-    raise SettingError(
-        f"{name} must be a table or JSON object of numbers, text, true, false, null, lists and "
-        f"such tables, got {value!r}"
-    )
-
-
-def _is_whole(value: Any) -> TypeGuard[int | float]:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, numbers.Integral) or (
-        isinstance(value, numbers.Real) and float(value).is_integer()
-    )
-
-
-def _check_range(spec: dataclasses.Field, value: Any) -> None:
-    for item in value if isinstance(value, tuple) else (value,):
-        if isinstance(item, (str, bool, dict)) or item is None:
-            continue
-        at_least, above, at_most = (spec.metadata.get(k) for k in ("at_least", "above", "at_most"))
-        wanted = []
-        if not math.isfinite(item):
-            wanted.append("finite")
-        if at_least is not None and item < at_least:
-            wanted.append(f"at least {at_least}")
-        if above is not None and item <= above:
-            wanted.append(f"greater than {above}")
-        if at_most is not None and item > at_most:
-            wanted.append(f"at most {at_most}")
-        if wanted:
-            raise SettingError(f"{spec.name} must be {' and '.join(wanted)}, got {item}")
 
 
 def _check_together(settings: Settings) -> None:

@@ -70,6 +70,22 @@ def test_numpy_jax_and_equinox_agree(activation, layer_norm):
     np.testing.assert_allclose(in_numpy, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_dueling_q_values_split_into_the_state_s_value_and_advantages_of_mean_zero():
+    network = made(dueling=True, layer_norm=True, actions=5)
+    observation = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    last = equinox_forward(network, observation, jax.nn.relu)
+    value, advantage = np.asarray(last[:, 0]), np.asarray(last[:, 1:])
+
+    q_values = network(observation)
+    in_jax = jax.jit(lambda n, x: n(x))(jax.tree.map(jnp.asarray, network), observation)
+
+    assert q_values.shape == (6, 5)
+    np.testing.assert_allclose(q_values.mean(axis=1), value, rtol=1e-4, atol=1e-5)
+    relative = advantage - advantage.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(q_values - value[:, None], relative, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(q_values, in_jax, rtol=1e-4, atol=1e-5)
+
+
 def test_bytes_are_scaled_and_images_flattened_row_by_row():
     network = made(shape=(2, 3), scale=1 / 255)
     observation = np.random.default_rng(0).integers(0, 256, (5, 2, 3)).astype(np.uint8)

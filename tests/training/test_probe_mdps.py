@@ -67,6 +67,13 @@ def test_q_values_of_a_probe_are_its_closed_form(probe, n_step, shape, overlap):
 
 
 @pytest.mark.parametrize("probe", PROBES)
+def test_a_dueling_network_learns_the_same_values(probe):
+    env_kwargs, expected = PROBES[probe]
+    found = learned_q_values(env_kwargs, len(expected), shape="four_envs", dueling=True)
+    np.testing.assert_allclose(found, expected, atol=0.08)
+
+
+@pytest.mark.parametrize("probe", PROBES)
 def test_double_dqn_and_huber_learn_the_same_values(probe):
     env_kwargs, expected = PROBES[probe]
     found = learned_q_values(

@@ -31,7 +31,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.episodes < 1:
         raise SettingError(f"episodes must be at least 1, got {options.episodes}")
 
-    from frankrl.api import check_seed, open_agent
+    from frankrl.api import open_agent
+    from frankrl.preflight import check_seed
     from frankrl.report.film import film
     from frankrl.runs import RunFolder
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar, get_origin
 
 import tyro
 
-from frankrl.config import NONE, optional_setting_names
+from frankrl.checked import NONE
+from frankrl.config import optional_setting_names
 from frankrl.errors import FrankError
 
 Options = TypeVar("Options")

@@ -49,6 +49,8 @@ class MLPQNetwork(QNetwork):
     norms: tuple[LayerNorm, ...]
     """One for each hidden layer, or none at all."""
     activation: str = eqx.field(static=True)
+    dueling: bool = eqx.field(static=True)
+    """Whether the last layer gives a value and advantages, rather than Q-values."""
     scaling: Scaling = eqx.field(static=True)
 
     def __call__(self, observation: Shaped[Any, "batch *obs"]) -> Float[Any, "batch action"]:
@@ -61,7 +63,18 @@ class MLPQNetwork(QNetwork):
             if self.norms:
                 hidden = self.norms[index](hidden)
             hidden = _activate(self.activation, hidden)
-        return self.layers[-1](hidden)
+        output = self.layers[-1](hidden)
+        return dueling_q_values(output) if self.dueling else output
+
+
+def dueling_q_values(output: Float[Any, "batch output"]) -> Float[Any, "batch output-1"]:
+    """Q = V + A - mean of A, from V in the first column and A in the others.
+
+    Source: Wang et al. (2016), eq. 9. https://arxiv.org/abs/1511.06581. Both are linear
+    in the last hidden layer, which they share.
+    """
+    value, advantage = output[:, :1], output[:, 1:]
+    return value + (advantage - advantage.mean(axis=-1, keepdims=True))
 
 
 def _activate(name: str, x: Float[Any, "batch feature"]) -> Float[Any, "batch feature"]:
@@ -93,7 +106,7 @@ def make_q_network(
     def uniform(bound: float, *shape: int) -> np.ndarray:
         return random.uniform(-bound, bound, shape).astype(np.float32)
 
-    widths = (math.prod(observation_shape), *settings.hidden_widths, num_actions)
+    widths = (math.prod(observation_shape), *settings.hidden_widths, num_actions + settings.dueling)
     layers = []
     for inputs, outputs in itertools.pairwise(widths):
         bound = 1 / math.sqrt(max(inputs, 1))
@@ -107,5 +120,6 @@ def make_q_network(
         layers=tuple(layers),
         norms=tuple(norms),
         activation=settings.activation,
+        dueling=settings.dueling,
         scaling=scaling,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frankrl.config import NONE, Settings
+from frankrl.checked import NONE
+from frankrl.config import Settings
 from frankrl.errors import FrankError, RunFolderError, SettingError
 from frankrl.runs.lock import locked
 

@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-from frankrl.threads import start_backend
+from frankrl.backend import start_backend, visible_cpus
 
 _PACKAGES = ("frankrl", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "box2d")
 
@@ -33,13 +33,6 @@ def machine_facts() -> dict[str, str | int]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "xla_threads": start_backend(),
     }
-
-
-def visible_cpus() -> int:
-    """How many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def available_memory() -> int | None:

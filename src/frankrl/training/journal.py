@@ -72,7 +72,7 @@ class Journal:
         """
         while len(self._unchecked) > leave:
             result, updates_before = self._unchecked.popleft()
-            values = np.asarray(result.statistics)
+            values = np.asarray(result.statistics)[: result.updates - updates_before]
             if not np.isfinite(values).all():
                 raise _diverged(values, updates_before, result.env_steps)
             self._interval.append(values)

@@ -2,13 +2,14 @@
 
 import fractions
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentVector
@@ -29,7 +30,8 @@ class Round(NamedTuple):
     """Updates done, or under way, in the whole run."""
     finished: list[FinishedEpisode]
     statistics: Float[Array, "update statistic"]
-    """One row per update, columns as in `UpdateStatistics`; computed in the background."""
+    """A row for each of the round's updates and some to spare, columns as in
+    `UpdateStatistics`; computed in the background."""
     newest: Float[Array, " weight"]
     """The Q-network's weights after those updates; computed in the background."""
     state: Callable[[], TrainState]
@@ -57,6 +59,7 @@ def rounds(
     window, acting, newest = state.window, state.acting, state.newest
     env_steps, updates = state.env_steps, state.updates
     capacity, batch_size = settings.replay.replay_capacity, settings.replay.batch_size
+    most = most_updates(settings)
     num_added = int(state.replay.num_added)
     # Flattening the state's records at each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
@@ -69,11 +72,13 @@ def rounds(
         env_steps += settings.round_env_steps
         num_updates = updates_due(settings, env_steps) - updates
         num_added += count
-        indices = sample_indices(seed, updates, num_updates, batch_size, min(num_added, capacity))
+        indices = sample_indices(seed, updates, most, batch_size, min(num_added, capacity))
         updates += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
-        leaves, newest, statistics = learn(leaves, rows, np.uint32(count), indices, rate)
+        leaves, newest, statistics = learn(
+            leaves, rows, np.uint32(count), indices, np.uint32(num_updates), rate
+        )
         if not settings.training.overlap:
             acting = newest
         progress = (window, acting, newest, env_steps, updates)
@@ -121,11 +126,12 @@ def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
         rows: QuadrupleBatch,
         count: UInt32[Array, ""],
         indices: UInt32[Array, "update batch"],
+        num_updates: UInt32[Array, ""],
         learning_rate: Float[Array, ""],
     ) -> tuple[list[Array], Array, Array]:
         learner, replay = jax.tree.unflatten(structure, leaves)
         replay = add(replay, rows, count)
-        learner, statistics = learn(settings, learner, replay, indices, learning_rate)
+        learner, statistics = learn(settings, learner, replay, indices, num_updates, learning_rate)
         return jax.tree.leaves((learner, replay)), pack(learner.online), statistics
 
     return compiled
@@ -136,6 +142,7 @@ def learn(
     learner: LearnerState,
     replay: ReplayState,
     indices: UInt32[Array, "update batch"],
+    num_updates: UInt32[Array, ""],
     learning_rate: Float[Array, ""],
 ) -> tuple[LearnerState, Float[Array, "update statistic"]]:
     """Several updates, each on a batch of its own from the buffer.
@@ -144,22 +151,25 @@ def learn(
         settings: what an update is.
         learner: where learning stands.
         replay: the buffer.
-        indices: which of its rows each update trains on; there may be no updates.
+        indices: which of its rows each update trains on.
+        num_updates: how many of these updates to do, from none to all: one compilation
+            serves any number.
         learning_rate: Adam's step size for these updates.
 
     Returns:
-        The learner, and the statistics of each update.
+        The learner, and the statistics of each update; zero for those not done.
     """
-    if indices.shape[0] == 0:
-        return learner, jnp.zeros((0, len(UpdateStatistics._fields)), jnp.float32)
-    # One gather for all updates: inside the scan it would pay its overhead each time.
+    # One gather for all updates: inside the loop it would pay its overhead each time.
     batches = gather(replay, indices)
 
-    def one(state: LearnerState, batch: QuadrupleBatch) -> tuple[LearnerState, Array]:
+    def one(number: Int[Array, ""], done: tuple[LearnerState, Array]) -> tuple[LearnerState, Array]:
+        state, table = done
+        batch = jax.tree.map(lambda rows: rows[number], batches)
         state, statistics = update(settings, state, batch, learning_rate)
-        return state, jnp.stack(statistics)
+        return state, table.at[number].set(jnp.stack(statistics))
 
-    return jax.lax.scan(one, learner, batches)
+    table = jnp.zeros((indices.shape[0], len(UpdateStatistics._fields)), jnp.float32)
+    return jax.lax.fori_loop(0, num_updates.astype(jnp.int32), one, (learner, table))
 
 
 def updates_due(settings: Settings, env_steps: int) -> int:
@@ -172,6 +182,11 @@ def updates_due(settings: Settings, env_steps: int) -> int:
     before_first = (settings.training.learning_starts_env_steps - 1) // size * size
     ratio = _exact(settings.training.replay_ratio)
     return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
+
+
+def most_updates(settings: Settings) -> int:
+    """The most updates that can be due after one round."""
+    return math.ceil(settings.round_env_steps * _exact(settings.training.replay_ratio))
 
 
 @functools.cache

@@ -1,0 +1,146 @@
+"""Do acting and learning run at the same time? Wall time beside that of each half alone.
+
+`python -m benchmarks.overlap` trains LunarLander-v3 for some rounds, then does the same
+number of rounds of the environments' half alone (acting, stepping, storing away, drawing
+the batches' rows) and of the learner's half alone (the compiled call), in turns. With a
+perfect overlap the whole takes as long as the longer half.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import tyro
+
+from frankrl.backend import start_backend
+from frankrl.config import Settings
+from frankrl.environments import EnvironmentVector, describe
+from frankrl.presets import load_preset
+from frankrl.replay import n_step_quadruples, sample_indices
+from frankrl.training.round import act, compiled_learn, most_updates, rounds
+from frankrl.training.state import HostNetwork, init_train_state, initial_network
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    env: str = "LunarLander-v3"
+    """Environment."""
+    rounds: int = 400
+    """Rounds in each measurement."""
+    turns: int = 5
+    """Turns; in each, the whole and its halves are timed once."""
+    cases: tuple[str, ...] = (
+        "64x64:64:0.25",
+        "64x64:64:0.5",
+        "64x64:128:0.5",
+        "128x128:128:0.5",
+        "256x256:128:1",
+    )
+    """WIDTHS:BATCH:REPLAY_RATIO, on top of the environment's preset."""
+
+
+def settings_of(case: str, env: str) -> Settings:
+    """The settings of a case, with updates from the first round on."""
+    widths, batch, ratio = case.split(":")
+    return (
+        load_preset(env)
+        .with_changes(
+            hidden_widths=[int(width) for width in widths.split("x")],
+            batch_size=int(batch),
+            replay_ratio=float(ratio),
+            learning_starts_env_steps=1_000,
+            epsilon_decay_env_steps=2_000,
+            total_env_steps=1_000_000,
+        )
+        .resolved()
+    )
+
+
+def halves(
+    settings: Settings, env: str, num_rounds: int
+) -> tuple[Callable[[], None], Callable[[], None], Callable[[], None]]:
+    """The whole, the environments' half and the learner's half: each does so many rounds."""
+    spec = describe(env, settings.environment.env_kwargs)
+    replay = settings.replay
+    running = rounds(
+        settings,
+        _SEED,
+        EnvironmentVector(spec, settings.environment.num_envs, _SEED),
+        init_train_state(settings, spec, _SEED),
+    )
+    for result in running:
+        if result.updates:
+            break
+
+    def whole() -> None:
+        for _ in range(num_rounds - 1):
+            next(running)
+        next(running).newest.block_until_ready()
+
+    envs = EnvironmentVector(spec, settings.environment.num_envs, _SEED)
+    state = init_train_state(settings, spec, _SEED)
+    network = HostNetwork(initial_network(settings, spec, _SEED))
+    weights = state.newest
+    window, env_steps, updates = state.window, 0, 0
+    most = most_updates(settings)
+
+    def environments() -> None:
+        nonlocal window, env_steps, updates
+        for _ in range(num_rounds):
+            steps, _ = act(settings, _SEED, envs, network.set(weights), env_steps)
+            window, _, _ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
+            sample_indices(_SEED, updates, most, replay.batch_size, 1_000)
+            env_steps += settings.round_env_steps
+            updates += most
+
+    steps, _ = act(settings, _SEED, envs, network.set(weights), 0)
+    _, rows, _ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
+    indices = sample_indices(_SEED, 0, most, replay.batch_size, 1_000)
+    leaves, structure = jax.tree.flatten((state.learner, state.replay))
+    learn = compiled_learn(structure, settings.learning)
+    count, num_updates, rate = np.uint32(rows.reward.size), np.uint32(most), np.float32(1e-4)
+
+    def learner() -> None:
+        nonlocal leaves
+        for _ in range(num_rounds):
+            leaves, _, _ = learn(leaves, rows, count, indices, num_updates, rate)
+        jax.block_until_ready(leaves)
+
+    return whole, environments, learner
+
+
+def main(options: Options) -> None:
+    """Measure and print a table."""
+    print(f"{options.env}, XLA's threads: {start_backend()}\n")
+    print(
+        "| network : batch : replay ratio | whole, µs per env step | environments alone | "
+        "learner alone | whole ÷ longer half (quartiles) |"
+    )
+    print("|---|---|---|---|---|")
+    for case in options.cases:
+        settings = settings_of(case, options.env)
+        functions = halves(settings, options.env, options.rounds)
+        seconds = np.empty((options.turns, len(functions)))
+        for function in functions:
+            function()
+        for turn in range(options.turns):
+            for column, function in enumerate(functions):
+                start = time.perf_counter()
+                function()
+                seconds[turn, column] = time.perf_counter() - start
+        each = np.median(seconds, axis=0) / (options.rounds * settings.round_env_steps) * 1e6
+        ratio = np.percentile(seconds[:, 0] / seconds[:, 1:].max(axis=1), [25, 50, 75])
+        print(
+            f"| {case.replace(':', ' : ')} | {each[0]:.0f} | {each[1]:.0f} | {each[2]:.0f} | "
+            f"{ratio[1]:.2f} ({ratio[0]:.2f}–{ratio[2]:.2f}) |"
+        )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

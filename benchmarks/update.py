@@ -1,0 +1,162 @@
+"""What an update costs, as a multiple of its arithmetic at this machine's matrix rate.
+
+`python -m benchmarks.update` times the very call that training makes, on a full buffer
+of random quadruples shaped like LunarLander's, and beside it, in turns, a large matrix
+product on the same one thread. Of an update only the matrix products are counted as
+arithmetic; everything else (activations, target, loss, Adam, gathering the batch) is
+what the multiple pays for.
+"""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from frankrl.backend import start_backend
+from frankrl.config import Settings
+from frankrl.learning import init_learner
+from frankrl.networks import make_q_network
+from frankrl.records import QuadrupleBatch, Scaling
+from frankrl.replay import ReplayState, sample_indices
+from frankrl.training.round import compiled_learn
+
+OBSERVATION, ACTIONS = 8, 4
+_MATRIX = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    updates_per_call: int = 16
+    """Updates in one compiled call."""
+    turns: int = 30
+    """Turns; in each, every case and the matrix product are timed once."""
+    cases: tuple[str, ...] = (
+        "64x64:64",
+        "64x64:128",
+        "128x128:128",
+        "256x256:128",
+        "64x64:64:layer_norm",
+        "64x64:64:double",
+        "64x64:128:layer_norm:double:huber",
+        "128x128:128:layer_norm:double",
+    )
+    """WIDTHS:BATCH, then any of the switches double, huber, layer_norm."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One size of network and batch, with the switches that are on."""
+
+    name: str
+    settings: Settings
+
+    @classmethod
+    def parse(cls, text: str) -> "Case":
+        """A case from its text."""
+        widths, batch, *switches = text.split(":")
+        changes = {"loss": "huber"} if "huber" in switches else {}
+        settings = Settings().with_changes(
+            hidden_widths=[int(width) for width in widths.split("x")],
+            batch_size=int(batch),
+            **{name: name in switches for name in ("double", "layer_norm")},
+            **changes,
+        )
+        return cls(text, settings)
+
+    def operations(self) -> int:
+        """Floating-point operations of the matrix products of one update.
+
+        Forward with s, forward with s′ (twice for Double), the weights' gradients, and
+        the inputs' gradients, which the first layer does not need.
+        """
+        widths = (OBSERVATION, *self.settings.network.hidden_widths, ACTIONS)
+        products = [rows * columns for rows, columns in itertools.pairwise(widths)]
+        passes = 4 + self.settings.learning.double
+        per_row = passes * sum(products) - products[0]
+        return 2 * per_row * self.settings.replay.batch_size
+
+    def call(self, num_updates: int) -> Callable[[], None]:
+        """A function that does so many updates and waits for them."""
+        settings, random = self.settings, np.random.default_rng(0)
+        capacity, batch = settings.replay.replay_capacity, settings.replay.batch_size
+        network = make_q_network(settings.network, (OBSERVATION,), Scaling(), ACTIONS, 0)
+
+        def rows(count: int) -> QuadrupleBatch:
+            return QuadrupleBatch(
+                observation=random.normal(size=(count, OBSERVATION)).astype(np.float32),
+                action=random.integers(0, ACTIONS, count).astype(np.uint16),
+                reward=random.normal(size=count).astype(np.float32),
+                next_observation=random.normal(size=(count, OBSERVATION)).astype(np.float32),
+                terminated=random.random(count) < 0.01,
+                num_steps=np.ones(count, np.uint8),
+            )
+
+        full = ReplayState(jax.tree.map(jnp.array, rows(capacity)), jnp.uint32(capacity))
+        leaves, structure = jax.tree.flatten((init_learner(settings.learning, network), full))
+        learn = compiled_learn(structure, settings.learning)
+        new, count = rows(16), np.uint32(16)
+        indices = sample_indices(0, 0, num_updates, batch, capacity)
+
+        def once() -> None:
+            nonlocal leaves
+            leaves, newest, _ = learn(
+                leaves, new, count, indices, np.uint32(num_updates), np.float32(1e-4)
+            )
+            newest.block_until_ready()
+
+        return once
+
+
+def matrix_product() -> Callable[[], None]:
+    """A function that multiplies two large matrices and waits for the product."""
+    left, right = (
+        jax.device_put(np.random.default_rng(seed).normal(size=(_MATRIX, _MATRIX)).astype("f4"))
+        for seed in (0, 1)
+    )
+    multiply = jax.jit(jnp.matmul)
+    return lambda: multiply(left, right).block_until_ready() and None
+
+
+def timed(functions: list[Callable[[], None]], turns: int) -> np.ndarray:
+    """Seconds of each function in each turn, taken one after the other; shape (function, turn)."""
+    for function in functions:
+        function()
+        function()
+    seconds = np.empty((len(functions), turns))
+    for turn, row in itertools.product(range(turns), range(len(functions))):
+        start = time.perf_counter()
+        functions[row]()
+        seconds[row, turn] = time.perf_counter() - start
+    return seconds
+
+
+def main(options: Options) -> None:
+    """Measure and print a table."""
+    print(f"XLA's threads: {start_backend()}, updates in a call: {options.updates_per_call}")
+    cases = [Case.parse(text) for text in options.cases]
+    calls = [case.call(options.updates_per_call) for case in cases]
+    *seconds, matrix = timed([*calls, matrix_product()], options.turns)
+    rate = 2 * _MATRIX**3 / np.median(matrix)
+    print(f"matrix rate: {rate / 1e9:.0f} GFLOP/s ({_MATRIX} cubed)\n")
+    columns = "network · batch · switches", "µs an update", "quartiles", "MFLOP"
+    print(f"| {' | '.join(columns)} | µs of arithmetic | multiple |")
+    print("|---|---|---|---|---|---|")
+    for case, row in zip(cases, seconds, strict=True):
+        low, median, high = np.percentile(row, [25, 50, 75]) / options.updates_per_call * 1e6
+        least = case.operations() / rate * 1e6
+        name = case.name.replace(":", " · ")
+        print(
+            f"| {name} | {median:.0f} | {low:.0f}–{high:.0f} | "
+            f"{case.operations() / 1e6:.2f} | {least:.0f} | {median / least:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

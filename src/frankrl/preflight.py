@@ -1,0 +1,73 @@
+"""What is checked before a run begins or goes on."""
+
+import numbers
+from typing import Any
+
+from frankrl.config import Settings
+from frankrl.environments import EnvironmentSpec
+from frankrl.errors import RunFolderError, SettingError
+from frankrl.replay import bytes_per_transition
+from frankrl.runs import RunFolder
+from frankrl.runs.machine import available_memory
+
+MAX_SEED = 2**64 - 1
+_LARGEST_SHARE = 0.3
+"""Part of the available memory that the buffer may take: writing it out takes two copies more."""
+
+
+def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
+    """What the replay buffer takes, in words."""
+    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    capacity = settings.replay.replay_capacity
+    return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
+
+
+def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
+    """Refuse a replay buffer that does not fit.
+
+    Raises:
+        SettingError: it needs more memory than there is.
+    """
+    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    there = available_memory()
+    if there is None:
+        return
+    most = int(there * _LARGEST_SHARE / each)
+    if settings.replay.replay_capacity > most:
+        raise SettingError(
+            f"the {memory_line(settings, spec)} does not fit into memory: {_size(there)} are "
+            "available, and a checkpoint takes twice the buffer again while it is written; "
+            f"replay_capacity can be {most:,} at most"
+        )
+
+
+def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another environment.
+
+    Raises:
+        RunFolderError: it is one.
+    """
+    if info.get("env_id") != folder.description.env_id:
+        raise RunFolderError(
+            f"the checkpoint in {folder.path} was made for {info.get('env_id')!r}, but the run's "
+            f"config.toml says {folder.description.env_id!r}"
+        )
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        SettingError: it is not a whole number in range.
+    """
+    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not whole or not 0 <= int(seed) <= MAX_SEED:
+        raise SettingError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"
