@@ -16,7 +16,7 @@ import tyro
 
 from frankrl.backend import start_backend
 from frankrl.config import Settings
-from frankrl.environments import EnvironmentVector, describe
+from frankrl.environments import describe, make_vector
 from frankrl.presets import load_preset
 from frankrl.replay import n_step_quadruples, sample_indices
 from frankrl.training.round import act, compiled_learn, most_updates, rounds
@@ -71,7 +71,7 @@ def halves(
     running = rounds(
         settings,
         _SEED,
-        EnvironmentVector(spec, settings.environment.num_envs, _SEED),
+        make_vector(settings.environment, spec, _SEED),
         init_train_state(settings, spec, _SEED),
     )
     for result in running:
@@ -83,7 +83,7 @@ def halves(
             next(running)
         next(running).newest.block_until_ready()
 
-    envs = EnvironmentVector(spec, settings.environment.num_envs, _SEED)
+    envs = make_vector(settings.environment, spec, _SEED)
     state = init_train_state(settings, spec, _SEED)
     network = HostNetwork(initial_network(settings, spec, _SEED))
     weights = state.newest

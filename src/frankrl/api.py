@@ -45,6 +45,8 @@ class TrainingResult:
     updates: int
     seconds: float
     """Since the run's clock began; on the command line since the process started."""
+    startup_seconds: float
+    """Part of it until the first round was done: imports, environments, compilation."""
     solved: dict[str, Any] | None
     """`env_steps` and `seconds` of the first policy that reached the reward threshold."""
     evaluation: dict[str, Any] | None
@@ -59,6 +61,7 @@ class TrainingResult:
             "env_steps": self.env_steps,
             "updates": self.updates,
             "seconds": round(self.seconds, 3),
+            "startup_seconds": round(self.startup_seconds, 3),
             "solved": self.solved,
             "evaluation": self.evaluation,
             "stopped": self.stopped,
@@ -248,6 +251,7 @@ def run_to_end(
             env_steps=finished.env_steps,
             updates=finished.updates,
             seconds=finished.seconds,
+            startup_seconds=finished.startup_seconds,
             solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
             evaluation=finished.evaluation and finished.evaluation.summary(),
             stopped=finished.evaluation is None,

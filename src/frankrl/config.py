@@ -23,6 +23,9 @@ class EnvironmentSettings(Checked):
     """Environments stepped side by side. Changes no other setting's meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `gymnasium.make`, as a JSON object where text is wanted."""
+    backend: Literal["gymnasium", "envpool"] = "gymnasium"
+    """Whose environments are trained on; EnvPool's are quicker, few, and an extra. Evaluations
+    are played on Gymnasium's either way."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from probe_envs import CountingProbe, SpaceProbe
 
-from frankrl.environments import EnvironmentLog, EnvironmentVector, describe
+from frankrl.environments import EnvironmentLog, GymnasiumVector, describe
 from frankrl.environments.seat import Seat
 from frankrl.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.randomness import Use, reset_seed
@@ -11,11 +11,11 @@ NOTHING, END = 0, 1
 
 
 def counting(num_envs=2, seed=0, **kwargs):
-    return EnvironmentVector(describe("FrankCounting-v0", kwargs), num_envs, seed)
+    return GymnasiumVector(describe("FrankCounting-v0", kwargs), num_envs, seed)
 
 
 def faulty(fault, num_envs=1, **kwargs):
-    return EnvironmentVector(describe("FrankFaulty-v0", {"fault": fault, **kwargs}), num_envs, 0)
+    return GymnasiumVector(describe("FrankFaulty-v0", {"fault": fault, **kwargs}), num_envs, 0)
 
 
 def step_of(vector, *actions, env_steps=0):
@@ -132,7 +132,7 @@ def test_a_reward_that_single_precision_cannot_hold_is_refused():
 
 
 def test_a_number_outside_the_observation_space_is_an_environments_failure(monkeypatch):
-    vector = EnvironmentVector(describe("FrankSpace-v0", {"observation": "discrete"}), 1, 0)
+    vector = GymnasiumVector(describe("FrankSpace-v0", {"observation": "discrete"}), 1, 0)
     wrong = (99, 0.0, False, False, {})
     monkeypatch.setattr(SpaceProbe, "step", lambda self, action: wrong)
     with pytest.raises(EnvironmentFailedError, match="environment 0"):
@@ -185,12 +185,12 @@ def assert_same_bits(found, expected):
 @pytest.mark.parametrize("before", [0, 7, 45])
 def test_restored_environments_go_on_to_the_same_bits(env_id, before):
     spec = describe(env_id, {})
-    vector = EnvironmentVector(spec, 3, seed=1)
+    vector = GymnasiumVector(spec, 3, seed=1)
     run(vector, before)
     logs, observation = vector.logs(), vector.observation.copy()
     expected = run(vector, 50, seed=2)
 
-    restored = EnvironmentVector(spec, 3, seed=1)
+    restored = GymnasiumVector(spec, 3, seed=1)
     run(restored, 5, seed=3)
     assert restored.restore(logs) == []
     np.testing.assert_array_equal(restored.observation, observation)
@@ -201,7 +201,7 @@ def test_restored_environments_go_on_to_the_same_bits(env_id, before):
 
 def test_an_altered_log_is_detected_and_the_next_episode_begun():
     spec = describe("CartPole-v1", {})
-    vector = EnvironmentVector(spec, 3, seed=1)
+    vector = GymnasiumVector(spec, 3, seed=1)
     run(vector, 6)
     logs = vector.logs()
     flipped = logs[1].actions.copy()
@@ -209,7 +209,7 @@ def test_an_altered_log_is_detected_and_the_next_episode_begun():
     logs[1] = logs[1]._replace(actions=flipped)
     logs[2] = logs[2]._replace(digest=bytes(16))
 
-    restored = EnvironmentVector(spec, 3, seed=1)
+    restored = GymnasiumVector(spec, 3, seed=1)
     assert restored.restore(logs) == [1, 2]
     assert [log.episode for log in restored.logs()] == [0, 1, 1]
     assert [len(log.actions) for log in restored.logs()] == [6, 0, 0]
@@ -250,7 +250,7 @@ def test_a_log_given_out_does_not_change_with_later_steps():
 
 def test_a_filming_environment_gives_the_same_episode_and_pictures():
     spec = describe("CartPole-v1", {})
-    film, vector = Seat(spec, render_mode="rgb_array"), EnvironmentVector(spec, 1, seed=4)
+    film, vector = Seat(spec, render_mode="rgb_array"), GymnasiumVector(spec, 1, seed=4)
     seed = reset_seed(4, Use.TRAINING_RESET, 0, 0)
     np.testing.assert_array_equal(film.reset(seed, 0), vector.observation[0])
     for action in (0, 1, 1):

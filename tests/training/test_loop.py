@@ -100,9 +100,19 @@ def test_the_same_command_gives_the_same_bits(run, tmp_path):
 
 
 @pytest.mark.parametrize("overlap", [True, False])
-@pytest.mark.parametrize(("env_id", "n_step"), [("CartPole-v1", 1), ("LunarLander-v3", 3)])
-def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env_id, n_step, overlap):
+@pytest.mark.parametrize(
+    ("env_id", "n_step", "backend"),
+    [
+        ("CartPole-v1", 1, "gymnasium"),
+        ("LunarLander-v3", 3, "gymnasium"),
+        ("LunarLander-v3", 2, "envpool"),
+    ],
+)
+def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env_id, n_step, backend, overlap):
+    if backend == "envpool":
+        pytest.importorskip("envpool", reason="EnvPool has no package for this machine")
     changes = QUICK | {"overlap": overlap, "n_step": n_step, "learning_rate_end": 1e-4}
+    changes |= {"backend": backend}
     frankrl.train(env_id, out=tmp_path / "whole", **changes)
     rounds_left = iter(range(130))
     stopped = frankrl.api.run_to_end(

@@ -7,7 +7,7 @@ import pytest
 from training import probe_mdps
 
 from frankrl.config import Settings
-from frankrl.environments import EnvironmentVector, describe
+from frankrl.environments import GymnasiumVector, describe
 from frankrl.training import init_train_state, rounds
 from frankrl.training.state import HostNetwork, initial_network
 
@@ -47,7 +47,7 @@ def learned_q_values(env_kwargs: dict, num_states: int, **changes) -> np.ndarray
         **changes,
     )
     spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", env_kwargs)
-    envs = EnvironmentVector(spec, num_envs, seed=3)
+    envs = GymnasiumVector(spec, num_envs, seed=3)
     state = init_train_state(settings, spec, seed=3)
     *_, last = itertools.islice(rounds(settings, 3, envs, state), 160)
     network = HostNetwork(initial_network(settings, spec, 3)).set(last.newest)

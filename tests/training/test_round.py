@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frankrl.config import Settings
-from frankrl.environments import EnvironmentVector, describe
+from frankrl.environments import GymnasiumVector, describe
 from frankrl.training import init_train_state, rounds
 from frankrl.training.round import updates_due
 
@@ -23,7 +23,7 @@ SMALL = {
 def some_rounds(count: int, seed: int = 0, **changes):
     settings = Settings().with_changes(**(SMALL | changes))
     spec = describe("CartPole-v1", {})
-    envs = EnvironmentVector(spec, settings.environment.num_envs, seed)
+    envs = GymnasiumVector(spec, settings.environment.num_envs, seed)
     state = init_train_state(settings, spec, seed)
     for result in itertools.islice(rounds(settings, seed, envs, state), count):
         yield result, result.state()
@@ -66,8 +66,8 @@ def test_same_seed_same_bits_and_another_seed_other_bits():
 def test_the_buffer_holds_what_the_environments_gave_in_their_order():
     settings = Settings().with_changes(**SMALL, num_envs=3, epsilon_end=1.0)
     spec = describe("CartPole-v1", {})
-    envs = EnvironmentVector(spec, 3, seed=1)
-    twin = EnvironmentVector(spec, 3, seed=1)
+    envs = GymnasiumVector(spec, 3, seed=1)
+    twin = GymnasiumVector(spec, 3, seed=1)
     *_, last = itertools.islice(rounds(settings, 1, envs, init_train_state(settings, spec, 1)), 15)
     stored = last.state().replay.quadruples
     for step in range(15):

@@ -1,15 +1,11 @@
-"""Several environments stepped side by side, and brought back to where they were.
+"""Several environments stepped side by side, and brought back to where they were."""
 
-A plain loop: for environments that cost a few microseconds a step it is quicker
-than Gymnasium's vector classes, lets every episode start from a seed of its own, and
-knows which environment failed.
-"""
-
+import abc
 import hashlib
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt16
+from jaxtyping import Int, Num, UInt16
 
 from frankrl.environments.seat import Seat
 from frankrl.environments.spec import EnvironmentSpec
@@ -18,7 +14,7 @@ from frankrl.records import ACTION_DTYPE, FinishedEpisode, VectorStep
 
 
 class EnvironmentLog(NamedTuple):
-    """Where one environment stands: the episode it is in and the actions since its reset.
+    """Where one environment stands: the episode it is in and the actions that led there.
 
     An environment's state is restored by doing the same again; `digest`, a hash of
     everything the environment returned, proves that it came out the same.
@@ -26,7 +22,51 @@ class EnvironmentLog(NamedTuple):
 
     episode: int
     actions: UInt16[np.ndarray, " step"]
+    """Since the last seeded reset."""
     digest: bytes
+
+
+class EnvironmentVector(abc.ABC):
+    """`num_envs` environments; an episode that ends is followed at once by the next.
+
+    `step` returns each transition's true last state, and `observation` is where each
+    environment stands now: past an episode's end, the first state of the next one.
+    """
+
+    spec: EnvironmentSpec
+    num_envs: int
+    observation: Num[np.ndarray, "env *obs"]
+
+    @abc.abstractmethod
+    def step(
+        self, actions: Int[np.ndarray, " env"], env_steps: int
+    ) -> tuple[VectorStep, list[FinishedEpisode]]:
+        """Step every environment once.
+
+        Args:
+            actions: action indices from 0.
+            env_steps: transitions of the whole run before this step.
+
+        Raises:
+            EnvironmentFailedError: an environment raised, or gave something impossible.
+        """
+
+    @abc.abstractmethod
+    def logs(self) -> list[EnvironmentLog]:
+        """Where each environment stands, enough to restore it."""
+
+    @abc.abstractmethod
+    def restore(self, logs: list[EnvironmentLog]) -> list[int]:
+        """Bring every environment to where its log says.
+
+        Returns:
+            Indices of the environments that did not come out the same; each of those
+            has begun its next episode instead.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close every environment; one that fails to close does not stop the others."""
 
 
 class _Player:
@@ -71,11 +111,12 @@ class _Player:
         )
 
 
-class EnvironmentVector:
-    """`num_envs` environments; an episode that ends is followed at once by the next.
+class GymnasiumVector(EnvironmentVector):
+    """Gymnasium's environments in a plain loop.
 
-    `step` returns each transition's true last state, and `observation` is where each
-    environment stands now: past an episode's end, the first state of the next one.
+    For environments that cost a few microseconds a step it is quicker than Gymnasium's
+    own vector classes, lets every episode start from a seed of its own, and knows which
+    environment failed.
     """
 
     def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
@@ -98,15 +139,6 @@ class EnvironmentVector:
     def step(
         self, actions: Int[np.ndarray, " env"], env_steps: int
     ) -> tuple[VectorStep, list[FinishedEpisode]]:
-        """Step every environment once.
-
-        Args:
-            actions: action indices from 0.
-            env_steps: transitions of the whole run before this step.
-
-        Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
-        """
         observation = self.observation
         following = np.empty_like(observation)
         arrived = np.empty_like(observation)
@@ -125,16 +157,9 @@ class EnvironmentVector:
         return VectorStep(observation, actions, reward, arrived, terminated, truncated), finished
 
     def logs(self) -> list[EnvironmentLog]:
-        """Where each environment stands, enough to restore it."""
         return [player.log() for player in self._players]
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
-        """Bring every environment to where its log says.
-
-        Returns:
-            Indices of the environments that did not come out the same; each of those
-            has begun its next episode instead.
-        """
         different = []
         for i, (player, log) in enumerate(zip(self._players, logs, strict=True)):
             state = player.begin(log.episode)
@@ -151,6 +176,5 @@ class EnvironmentVector:
         return different
 
     def close(self) -> None:
-        """Close every environment; one that fails to close does not stop the others."""
         for player in self._players:
             player.seat.close()

@@ -55,6 +55,9 @@ class Finished(NamedTuple):
     env_steps: int
     updates: int
     seconds: float
+    startup_seconds: float
+    """From the clock's beginning to the end of the first round: imports, environments,
+    compilation, and on a resume the way back to where the run stood."""
     solved: Solved | None
     evaluation: Evaluation | None
     """Of the final policy; none when the run was asked to stop."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.environments import EnvironmentSpec, EnvironmentVector
+from frankrl.environments import EnvironmentSpec, make_vector
 from frankrl.errors import DivergedError
 from frankrl.evaluation import Evaluation, EvaluationStopped, Evaluator
 from frankrl.randomness import Use
@@ -52,7 +52,9 @@ class Training:
         self.not_exact: list[int] = []
         """Environments that a resume could not bring back to the same bits."""
         self._started = time.perf_counter() if started is None else started
-        self._envs = EnvironmentVector(spec, self.settings.environment.num_envs, self.seed)
+        self._clock_began = self._started
+        self._startup_seconds: float | None = None
+        self._envs = make_vector(self.settings.environment, spec, self.seed)
         self._evaluator = Evaluator(spec)
         self._network = HostNetwork(initial_network(self.settings, spec, self.seed))
         self._journal = Journal(self.settings)
@@ -185,6 +187,8 @@ class Training:
         self._state: Callable[[], TrainState] = lambda: state
 
     def _take(self, result: Round) -> None:
+        if self._startup_seconds is None:
+            self._startup_seconds = time.perf_counter() - self._clock_began
         updates_before = self.updates
         self.env_steps, self.updates = result.env_steps, result.updates
         self._newest, self._state = result.newest, result.state
@@ -272,4 +276,11 @@ class Training:
         if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
         self._journal.flush()
-        return Finished(self.env_steps, self.updates, self._seconds(), self._solved, evaluation)
+        return Finished(
+            self.env_steps,
+            self.updates,
+            self._seconds(),
+            self._startup_seconds or 0.0,
+            self._solved,
+            evaluation,
+        )

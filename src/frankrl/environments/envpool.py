@@ -1,0 +1,178 @@
+"""EnvPool's environments: Gymnasium's classics written again in C++, stepped in one call.
+
+Source: Weng et al. (2022). https://arxiv.org/abs/2206.10558
+"""
+
+import hashlib
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import Int, Num
+
+from frankrl.backend import visible_cpus
+from frankrl.environments.spec import EnvironmentSpec
+from frankrl.environments.vector import EnvironmentLog, EnvironmentVector
+from frankrl.errors import (
+    EnvironmentFailedError,
+    EnvironmentUnusableError,
+    MissingExtraError,
+    nearest,
+)
+from frankrl.randomness import Use, reset_seed
+from frankrl.records import ACTION_DTYPE, FinishedEpisode, VectorStep
+
+
+class EnvPoolVector(EnvironmentVector):
+    """EnvPool's environments behind the interface of Gymnasium's.
+
+    Each environment has one seed for the whole run, and its episodes follow from it: a
+    log therefore holds all actions since the run began, and restoring does them again.
+    Left to itself, EnvPool spends a step on every reset and returns a transition that
+    is none; here an episode that has ended is reset in the same step.
+    """
+
+    def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
+        """Make the environments and reset each to its first episode.
+
+        Raises:
+            EnvironmentUnusableError: EnvPool has no such environment, or another one of
+                the same name.
+            MissingExtraError: EnvPool is not installed.
+        """
+        self.spec = spec
+        self.num_envs = num_envs
+        self._seed = seed
+        self._pool: Any = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.close()
+        self._pool = _make_pool(self.spec, self.num_envs, self._seed)
+        self._episodes = np.zeros(self.num_envs, np.int64)
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+        self._actions: list[np.ndarray] = []
+        self._hash = hashlib.blake2b(digest_size=16)
+        observation, _ = self._pool.reset()
+        self.observation = self._checked(observation)
+        self._hash.update(self.observation.tobytes())
+
+    def step(
+        self, actions: Int[np.ndarray, " env"], env_steps: int
+    ) -> tuple[VectorStep, list[FinishedEpisode]]:
+        self._lengths += 1
+        self._actions.append(actions.astype(ACTION_DTYPE))
+        observation = self.observation
+        arrived, reward, terminated, truncated, _ = self._pool.step(
+            (actions + self.spec.first_action).astype(np.int32)
+        )
+        arrived = self._checked(arrived)
+        if not np.isfinite(reward).all():
+            index = int(np.flatnonzero(~np.isfinite(reward))[0])
+            raise EnvironmentFailedError(f"{self._place(index)} gave the reward {reward[index]}")
+        self._returns += reward
+        # At the limit of an episode's length EnvPool may call the same end both.
+        truncated = truncated & ~terminated
+        finished, following = [], arrived
+        ended = np.flatnonzero(terminated | truncated)
+        if len(ended):
+            finished = [self._finished(int(index), env_steps) for index in ended]
+            first, _ = self._pool.reset(ended.astype(np.int32))
+            following = arrived.copy()
+            following[ended] = self._checked(first)
+            self._episodes[ended] += 1
+            self._returns[ended] = 0
+            self._lengths[ended] = 0
+        self.observation = following
+        for array in (arrived, reward, terminated, following):
+            self._hash.update(array.tobytes())
+        reward = reward.astype(np.float32)
+        return VectorStep(observation, actions, reward, arrived, terminated, truncated), finished
+
+    def logs(self) -> list[EnvironmentLog]:
+        taken = np.stack(self._actions) if self._actions else np.zeros((0, self.num_envs))
+        return [
+            EnvironmentLog(int(episode), column.astype(ACTION_DTYPE), self._hash.digest())
+            for episode, column in zip(self._episodes, taken.T, strict=True)
+        ]
+
+    def restore(self, logs: list[EnvironmentLog]) -> list[int]:
+        self._begin()
+        for actions in np.stack([log.actions for log in logs]).T:
+            self.step(actions.astype(np.int64), 0)
+        if self._hash.digest() == logs[0].digest:
+            return []
+        everyone = np.arange(self.num_envs, dtype=np.int32)
+        observation, _ = self._pool.reset(everyone)
+        self.observation = self._checked(observation)
+        self._episodes = np.array([log.episode + 1 for log in logs])
+        self._returns[:], self._lengths[:] = 0, 0
+        return everyone.tolist()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+
+    def _finished(self, index: int, env_steps: int) -> FinishedEpisode:
+        return FinishedEpisode(
+            env_steps=env_steps + index + 1,
+            env_index=index,
+            episode=int(self._episodes[index]),
+            episode_return=float(self._returns[index]),
+            length=int(self._lengths[index]),
+        )
+
+    def _checked(self, observation: Num[np.ndarray, "env *obs"]) -> Num[np.ndarray, "env *obs"]:
+        """The observation as it is stored; EnvPool may write into its own again."""
+        stored = np.array(observation, self.spec.observation_dtype)
+        if stored.dtype == np.float32 and not np.isfinite(stored).all():
+            wrong = ~np.isfinite(stored).reshape(len(stored), -1).all(axis=1)
+            place = self._place(int(np.flatnonzero(wrong)[0]))
+            raise EnvironmentFailedError(f"{place} gave an observation that is not finite")
+        return stored
+
+    def _place(self, index: int) -> str:
+        return (
+            f"environment {index} ({self.spec.env_id} of EnvPool), episode "
+            f"{self._episodes[index]}, step {self._lengths[index]}"
+        )
+
+
+def _make_pool(spec: EnvironmentSpec, num_envs: int, seed: int) -> Any:
+    """EnvPool's environments, if they are what the specification says."""
+    try:
+        import envpool
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("backend envpool", "envpool", "envpool") from error
+    if spec.env_kwargs:
+        raise EnvironmentUnusableError(
+            f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "
+            "use backend gymnasium for them"
+        )
+    known = envpool.list_all_envs()
+    if spec.env_id not in known:
+        raise EnvironmentUnusableError(
+            f"EnvPool has no environment {spec.env_id!r}{nearest(spec.env_id, known)}; "
+            "use backend gymnasium"
+        )
+    original = gymnasium.spec(spec.env_id)
+    limit = original.max_episode_steps
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pool = envpool.make(
+            spec.env_id,
+            env_type="gymnasium",
+            num_envs=num_envs,
+            num_threads=max(1, min(num_envs, visible_cpus() - 1)),
+            seed=[reset_seed(seed, Use.TRAINING_RESET, index, 0) for index in range(num_envs)],
+            **({} if limit is None else {"max_episode_steps": limit}),
+        )
+        actions, shape = pool.action_space.n, pool.observation_space.shape
+    if (actions, shape) != (spec.num_actions, spec.observation_shape):
+        raise EnvironmentUnusableError(
+            f"EnvPool's {spec.env_id} has {actions} actions and observations of shape {shape}, "
+            f"Gymnasium's {spec.num_actions} and {spec.observation_shape}; use backend gymnasium"
+        )
+    return pool
