@@ -46,6 +46,13 @@ STUDIES = {
     "lunar-lander": Study(
         "LunarLander-v3", "LunarLander-v3", range(10), "≥ 200 in 9 of 10, mean ≥ 230"
     ),
+    "lunar-lander-until-solved": Study(
+        "LunarLander-v3",
+        "LunarLander-v3",
+        range(10),
+        "median ≤ 20 s, all ≤ 60 s",
+        {"until_solved": True},
+    ),
     "classic": Study("LunarLander-v3", "classic", range(5), "≥ 200 in 4 of 5"),
     "cart-pole": Study("CartPole-v1", "CartPole-v1", range(5), "mean ≥ 490"),
     "cart-pole-one-env": Study(
@@ -99,7 +106,8 @@ def _run(name: str, seed: int) -> dict:
         command = [sys.executable, "-m", "frankrl.cli.main", "train", study.env_id]
         words = ["--preset", study.preset, "--seed", str(seed), "--json", "--out", f"{folder}/run"]
         for setting, value in study.changes.items():
-            words += [f"--{setting.replace('_', '-')}", str(value)]
+            flag = f"--{setting.replace('_', '-')}"
+            words += [flag] if value is True else [flag, str(value)]
         done = subprocess.run([*command, *words], stdout=subprocess.PIPE, text=True, check=True)
     told = json.loads(done.stdout)
     machine = machine_facts()
@@ -126,7 +134,42 @@ def _read(path: Path) -> list[dict]:
 
 
 def table(results: list[dict]) -> str:
-    """The results as Markdown: one row a study."""
+    """The results as Markdown: one row a study, in a table for those that run until solved."""
+    solving, others = [], []
+    for result in results:
+        until_solved = STUDIES[result["study"]].settings().evaluation.until_solved
+        (solving if until_solved else others).append(result)
+    return "\n\n".join(
+        [
+            *([returns_table(others)] if others else []),
+            *([solved_table(solving)] if solving else []),
+        ]
+    )
+
+
+def solved_table(results: list[dict]) -> str:
+    """When each run was proved solved, from the start of its process."""
+    lines = [
+        "| study | seconds until solved, each seed | median | env steps until solved, each seed | "
+        "median | solved | mark |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(result["study"] for result in results):
+        rows = [result for result in results if result["study"] == name]
+        solved = [row["solved"] for row in rows if row["solved"]]
+        cells = [name]
+        for unit, form in (("seconds", "{:.1f}"), ("env_steps", "{:,}")):
+            told = [form.format(row["solved"][unit]) if row["solved"] else "–" for row in rows]
+            # Who was not solved took longer than anyone.
+            values = [row["solved"][unit] if row["solved"] else np.inf for row in rows]
+            cells += [", ".join(told), form.format(np.median(values))]
+        cells += [f"{len(solved)} of {len(rows)}", STUDIES[name].goal]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def returns_table(results: list[dict]) -> str:
+    """How good each final policy was."""
     lines = [
         "| study | env steps | each seed's mean over 100 greedy episodes | median | mean | "
         "≥ threshold | seconds (median) | mark |",

@@ -85,6 +85,19 @@ def test_more_episodes_begin_with_the_same_ones():
     )
 
 
+@pytest.mark.parametrize(("above", "played"), [(-0.01, 100), (0.01, 25)])
+def test_a_hopeless_evaluation_ends_after_the_first_25_episodes(above, played):
+    whole = np.array(known_lengths(100))
+    evaluator = Evaluator(describe("FrankSeed-v0", {}))
+    least = whole[:25].mean() + above
+    found = evaluator.evaluate(always(0), 100, USE, 3, hopeless_below=least)
+    after = evaluator.evaluate(always(0), 100, USE, 3)
+    evaluator.close()
+    np.testing.assert_array_equal(found.returns, whole[:played])
+    np.testing.assert_array_equal(found.lengths, whole[:played])
+    np.testing.assert_array_equal(after.returns, whole)
+
+
 @pytest.mark.parametrize("fault", ["raise", "nan", "shape", "nan_reward", "no_reward", "ragged"])
 def test_an_environment_that_fails_is_an_environment_failed_error(fault):
     with pytest.raises(EnvironmentFailedError, match="FrankFaulty-v0"):

@@ -1,5 +1,6 @@
 """Greedy episodes on fresh environments: how good is a policy?"""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -77,6 +78,7 @@ class Evaluator:
         seed: int,
         number: int = 0,
         stop_requested: Callable[[], bool] = lambda: False,
+        hopeless_below: float = -math.inf,
     ) -> Evaluation:
         """Play episodes with the action of highest Q-value in every state.
 
@@ -87,6 +89,8 @@ class Evaluator:
             seed: the evaluation's seed.
             number: tells apart several evaluations of one use and seed.
             stop_requested: asked after every step; when true the evaluation is given up.
+            hopeless_below: if the first 25 episodes have a lower mean return than this,
+                the evaluation ends there, with these alone.
 
         Raises:
             EnvironmentFailedError: an environment raised, or gave something impossible.
@@ -105,10 +109,14 @@ class Evaluator:
         for slot in playing:
             reset = reset_seed(seed, use, number, slot)
             observations[slot] = self._seats[slot].reset(reset, slot)
-        begun = at_once
+        begun, undecided = at_once, True
         while any(episode >= 0 for episode in playing):
             if stop_requested():
                 raise EvaluationStopped
+            if undecided and not any(0 <= episode < at_once for episode in playing):
+                undecided = False
+                if np.mean(returns[:at_once]) < hopeless_below:
+                    return Evaluation(returns[:at_once], lengths[:at_once])
             actions = np.argmax(q_values(observations), axis=1).tolist()
             for slot, episode in enumerate(playing):
                 if episode < 0:

@@ -3,6 +3,7 @@
 It is a generator of events, so whoever shows or drives a run stays outside.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -216,19 +217,29 @@ class Training:
     def _proof(self, env_steps: int) -> Evaluation | None:
         """The long evaluation that may prove the policy of an env step solved."""
         episodes = self.settings.evaluation.final_evaluation_episodes
-        return self._play(episodes, Use.SOLVED_RESET, env_steps)
+        threshold = self.spec.reward_threshold
+        assert threshold is not None
+        return self._play(episodes, Use.SOLVED_RESET, env_steps, threshold)
 
     def _evaluated(self, evaluation: Evaluation, purpose: str) -> Evaluated:
         self._journal.log_evaluation(self.env_steps, self.updates, purpose, evaluation)
         return Evaluated(self.env_steps, evaluation, purpose)
 
-    def _play(self, episodes: int, use: Use, number: int) -> Evaluation | None:
+    def _play(
+        self, episodes: int, use: Use, number: int, hopeless_below: float = -math.inf
+    ) -> Evaluation | None:
         """Greedy episodes with the newest weights; none if asked to stop meanwhile."""
         self._check_finite()
         network = self._network.set(self._newest)
         try:
             return self._evaluator.evaluate(
-                network, episodes, use, self.seed, number, self._stop_requested
+                network,
+                episodes,
+                use,
+                self.seed,
+                number,
+                self._stop_requested,
+                hopeless_below,
             )
         except EvaluationStopped:
             return None
