@@ -38,7 +38,9 @@ def test_classic_is_the_notes_algorithm_to_the_letter():
 
 def test_an_environment_has_its_own_preset_or_the_default_one():
     assert default_preset("LunarLander-v3") == "LunarLander-v3"
+    assert default_preset("LunarLander") == "LunarLander-v3"
     assert default_preset("NoSuchWorld-v0") == "default"
+    assert default_preset("Lunar") == "default"
 
 
 def test_an_unknown_preset_names_the_nearest_and_all():

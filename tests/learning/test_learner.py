@@ -10,8 +10,14 @@ import pytest
 from quiet_rlax import rlax
 
 from frankrl.config import LearningSettings, NetworkSettings
-from frankrl.learning import init_learner, learning_rate_at, update
-from frankrl.networks import make_q_network
+from frankrl.learning import (
+    UpdateStatistics,
+    init_learner,
+    learning_rate_at,
+    update,
+    updates,
+)
+from frankrl.networks import PackedNetwork, make_q_network, pack
 from frankrl.records import QuadrupleBatch, Scaling
 
 RATE, BATCH, INPUTS, ACTIONS = 1e-2, 8, 3, 4
@@ -36,7 +42,14 @@ def random_batch(seed):
     )
 
 
-STEP = jax.jit(update, static_argnums=0)
+def one_update(settings, state, batch, rate):
+    """The update, and the target network's copy when it is due."""
+    batches = jax.tree.map(lambda rows: rows[None], batch)
+    state, table = updates(settings, state, batches, jnp.uint32(1), rate)
+    return state, UpdateStatistics(*table[0])
+
+
+STEP = jax.jit(one_update, static_argnums=0)
 
 
 @functools.cache
@@ -52,6 +65,8 @@ def learn(settings, num_updates, rate=RATE):
 
 def weights(network):
     """Float64 arrays W₁, b₁, W₂, b₂, …"""
+    if isinstance(network, PackedNetwork):
+        network = network.network()
     return [np.array(a, np.float64) for layer in network.layers for a in (layer.weight, layer.bias)]
 
 
@@ -183,18 +198,18 @@ def test_one_update_agrees_with_rlax_and_optax(double):
     expected = optax.apply_updates(online, step)
 
     state = init_learner(settings, network(0))
-    state = type(state)(state.online, frozen, state.opt_state, state.num_updates)
+    state = type(state)(state.online, pack(frozen), state.opt_state, state.num_updates)
     found, _ = STEP(settings, state, batch, RATE)
 
-    for a, b in zip(leaves(found.online), leaves(expected), strict=True):
+    for a, b in zip(weights(found.online), weights(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_the_target_network_starts_as_a_copy():
     given = network()
     state = init_learner(LearningSettings(), given)
-    assert same(state.online, given)
-    assert same(state.target, given)
+    assert same(state.online.network(), given)
+    assert same(state.target.network(), given)
     assert state.num_updates == 0
 
 
@@ -214,7 +229,8 @@ def test_no_gradient_reaches_the_target_network(double):
 
     def loss(target):
         moved = type(state)(state.online, target, state.opt_state, state.num_updates)
-        return STEP(settings, moved, random_batch(0), RATE)[1].loss
+        batch = jax.tree.map(jnp.asarray, random_batch(0))
+        return update(settings, moved, batch, RATE)[1].loss
 
     assert not any(leaf.any() for leaf in leaves(jax.jit(jax.grad(loss))(state.target)))
 
@@ -236,7 +252,7 @@ def test_no_two_leaves_of_the_state_share_a_buffer(period):
 
 def test_a_donated_state_can_be_updated():
     settings = LearningSettings(target_period_updates=2)
-    step = jax.jit(functools.partial(update, settings), donate_argnums=0)
+    step = jax.jit(functools.partial(one_update, settings), donate_argnums=0)
     state = init_learner(settings, network())
     expected, _ = learn(settings, 4)
     for number in range(4):
@@ -253,6 +269,20 @@ def test_the_double_switch_changes_the_update_only_once_the_networks_differ():
         rtol=1e-5,
     )
     assert not same(plain[2].online, double[2].online)
+
+
+@pytest.mark.parametrize("used", [0, 1, 4, 7])
+def test_several_updates_at_once_are_the_same_as_one_after_another(used):
+    settings = LearningSettings(target_period_updates=3)
+    expected, figures = learn(settings, 7)
+    batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(7)))
+    several = jax.jit(updates, static_argnums=0)
+    state, table = several(settings, init_learner(settings, network()), batches, used, RATE)
+    assert int(state.num_updates) == used
+    for found, wanted in zip(leaves(state), leaves(expected[used]), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    rows = [list(map(float, row)) for row in figures[:used]] + [[0.0] * 6] * (7 - used)
+    np.testing.assert_allclose(table, rows, rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradient_norm_is_reported_before_clipping():

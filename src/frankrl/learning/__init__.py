@@ -6,6 +6,7 @@ from frankrl.learning.learner import (
     init_learner,
     learning_rate_at,
     update,
+    updates,
 )
 from frankrl.learning.losses import elementwise_loss
 from frankrl.learning.targets import bootstrap_values, td_target
@@ -19,4 +20,5 @@ __all__ = [
     "learning_rate_at",
     "td_target",
     "update",
+    "updates",
 ]

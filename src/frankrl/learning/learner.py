@@ -1,29 +1,33 @@
-"""One update: sample in, better Q-network out."""
+"""Updates: batches in, a better Q-network out."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, Integer, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.learning.losses import elementwise_loss
 from frankrl.learning.targets import bootstrap_values, q_of_actions, td_target
-from frankrl.networks import QNetwork
+from frankrl.networks import PackedNetwork, QNetwork, concatenated, pack
 from frankrl.records import QuadrupleBatch
 
 
 class LearnerState(eqx.Module):
     """Everything that learning changes."""
 
-    online: QNetwork
+    online: PackedNetwork
     """The Q-network, θ."""
-    target: QNetwork
+    target: PackedNetwork
     """The target network, θ⁻: a frozen copy of an earlier θ."""
     opt_state: PyTree[Array]
     num_updates: Int[Array, ""]
+
+
+_Progress = tuple[Int[Array, ""], LearnerState, Float[Array, "update statistic"]]
+"""The next update's number, and state and statistics so far."""
 
 
 class UpdateStatistics(NamedTuple):
@@ -57,14 +61,15 @@ def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerStat
     """
 
     def begin(network: QNetwork) -> LearnerState:
+        online = pack(network)
         return LearnerState(
-            online=jax.tree.map(jnp.copy, network),
-            target=jax.tree.map(jnp.copy, network),
-            opt_state=optimiser(settings).init(cast(Any, network)),
+            online=online,
+            target=online.with_weights(jnp.copy(online.weights)),
+            opt_state=optimiser(settings).init(online.weights),
             num_updates=jnp.zeros((), jnp.int32),
         )
 
-    return jax.jit(begin)(q_network)
+    return jax.jit(begin)(jax.tree.map(jnp.asarray, q_network))
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
@@ -77,13 +82,65 @@ def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
     return settings.learning_rate + done * (settings.learning_rate_end - settings.learning_rate)
 
 
+def updates(
+    settings: LearningSettings,
+    state: LearnerState,
+    batches: QuadrupleBatch,
+    num_updates: Integer[Array, ""],
+    learning_rate: Float[Array, ""] | float,
+) -> tuple[LearnerState, Float[Array, "update statistic"]]:
+    """Several updates, one batch each, and the target network's copy whenever it is due.
+
+    Args:
+        settings: target, loss and optimiser.
+        state: where learning stands.
+        batches: fields of shape (update, batch, …).
+        num_updates: how many of the batches to learn from, from none to all: one
+            compilation serves any number.
+        learning_rate: Adam's step size for all of them.
+
+    Returns:
+        The new state, and a row of `UpdateStatistics` for each batch, zero for those
+        that were not used.
+
+    Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
+    """
+    num_updates = num_updates.astype(jnp.int32)
+    table = jnp.zeros((batches.reward.shape[0], len(UpdateStatistics._fields)), jnp.float32)
+
+    # Between two copies the target network is the same: it is no part of the inner loop.
+    def until_copied(progress: _Progress) -> _Progress:
+        number, state, table = progress
+        left = settings.target_period_updates - state.num_updates % settings.target_period_updates
+        stop = jnp.minimum(number + left, num_updates)
+        target = state.target
+
+        def one(number: Array, moving: tuple) -> tuple:
+            online, opt_state, done, table = moving
+            batch = jax.tree.map(lambda rows: rows[number], batches)
+            state = LearnerState(online, target, opt_state, done)
+            state, statistics = update(settings, state, batch, learning_rate)
+            table = table.at[number].set(jnp.stack(statistics))
+            return state.online, state.opt_state, state.num_updates, table
+
+        moving = (state.online, state.opt_state, state.num_updates, table)
+        online, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
+        due = done % settings.target_period_updates == 0
+        copied = target.with_weights(jnp.where(due, online.weights, target.weights))
+        return stop, LearnerState(online, copied, opt_state, done), table
+
+    begin = (jnp.zeros((), jnp.int32), state, table)
+    _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, until_copied, begin)
+    return state, table
+
+
 def update(
     settings: LearningSettings,
     state: LearnerState,
     batch: QuadrupleBatch,
     learning_rate: Float[Array, ""] | float,
 ) -> tuple[LearnerState, UpdateStatistics]:
-    """One gradient step of the Q-network on a batch, and the target's copy when it is due.
+    """One gradient step of the Q-network on a batch; the target network stays as it is.
 
     Args:
         settings: target, loss and optimiser.
@@ -93,29 +150,28 @@ def update(
 
     Returns:
         The new state, and what the update reports of itself.
-
-    Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
+    q_network = state.online.network()
     next_values = bootstrap_values(
         state.target(batch.next_observation),
-        state.online(batch.next_observation) if settings.double else None,
+        q_network(batch.next_observation) if settings.double else None,
     )
     target = td_target(batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma)
 
-    def loss_of(online: QNetwork) -> tuple[Array, tuple[Array, Array]]:
-        q_values = online(batch.observation)
+    def loss_of(q_network: QNetwork) -> tuple[Array, tuple[Array, Array]]:
+        q_values = q_network(batch.observation)
         chosen = q_of_actions(q_values, batch.action)
         return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
 
-    (loss, (q_values, chosen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.online)
+    (loss, (q_values, chosen)), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
+    gradient = concatenated(gradients)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
-    online = jax.tree.map(lambda weight, s: weight - learning_rate * s, state.online, step)
-    num_updates = state.num_updates + 1
+    weights = state.online.weights - learning_rate * cast(Array, step)
     new_state = LearnerState(
-        online=online,
-        target=_refreshed(settings, num_updates, state.target, online),
+        online=state.online.with_weights(weights),
+        target=state.target,
         opt_state=opt_state,
-        num_updates=num_updates,
+        num_updates=state.num_updates + 1,
     )
     return new_state, UpdateStatistics(
         loss=loss,
@@ -125,11 +181,3 @@ def update(
         mean_abs_td_error=jnp.mean(jnp.abs(target - chosen)),
         gradient_norm=optax.tree.norm(gradient),
     )
-
-
-def _refreshed(
-    settings: LearningSettings, num_updates: Int[Array, ""], target: QNetwork, online: QNetwork
-) -> QNetwork:
-    """θ⁻ ← θ after every `target_period_updates` updates, else θ⁻ as it was."""
-    due = num_updates % settings.target_period_updates == 0
-    return jax.tree.map(lambda frozen, fresh: jnp.where(due, fresh, frozen), target, online)

@@ -5,6 +5,7 @@ serves every other one.
 """
 
 import importlib.resources
+import re
 import tomllib
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def preset_names() -> tuple[str, ...]:
 
 def default_preset(env_id: str) -> str:
     """The preset that `frank train ENV_ID` uses when none is named."""
-    return env_id if env_id in preset_names() else "default"
+    # Gymnasium takes a name without a version for the newest one.
+    wanted = re.compile(re.escape(env_id) + r"(-v\d+)?")
+    return next((name for name in reversed(preset_names()) if wanted.fullmatch(name)), "default")
 
 
 def load_preset(name: str) -> Settings:

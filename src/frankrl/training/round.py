@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, UInt32
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentVector
 from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilon
-from frankrl.learning import LearnerState, UpdateStatistics, learning_rate_at, update
+from frankrl.learning import learning_rate_at, updates
 from frankrl.networks import QNetwork
 from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
-from frankrl.replay import ReplayState, add, gather, n_step_quadruples, sample_indices
-from frankrl.training.state import HostNetwork, TrainState, initial_network, pack
+from frankrl.replay import add, gather, n_step_quadruples, sample_indices
+from frankrl.training.state import HostNetwork, TrainState, initial_network
 
 
 class Round(NamedTuple):
@@ -57,7 +57,7 @@ def rounds(
     """
     network = HostNetwork(initial_network(settings, envs.spec, seed))
     window, acting, newest = state.window, state.acting, state.newest
-    env_steps, updates = state.env_steps, state.updates
+    env_steps, done = state.env_steps, state.updates
     capacity, batch_size = settings.replay.replay_capacity, settings.replay.batch_size
     most = most_updates(settings)
     num_added = int(state.replay.num_added)
@@ -70,10 +70,10 @@ def rounds(
             window, steps, settings.replay.n_step, settings.learning.gamma
         )
         env_steps += settings.round_env_steps
-        num_updates = updates_due(settings, env_steps) - updates
+        num_updates = updates_due(settings, env_steps) - done
         num_added += count
-        indices = sample_indices(seed, updates, most, batch_size, min(num_added, capacity))
-        updates += num_updates
+        indices = sample_indices(seed, done, most, batch_size, min(num_added, capacity))
+        done += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
         leaves, newest, statistics = learn(
@@ -81,13 +81,13 @@ def rounds(
         )
         if not settings.training.overlap:
             acting = newest
-        progress = (window, acting, newest, env_steps, updates)
+        progress = (window, acting, newest, env_steps, done)
 
         def whole(leaves: list[Array] = leaves, progress: tuple = progress) -> TrainState:
             learner, replay = jax.tree.unflatten(structure, leaves)
             return TrainState(learner, replay, *progress)
 
-        yield Round(env_steps, updates, finished, statistics, newest, whole)
+        yield Round(env_steps, done, finished, statistics, newest, whole)
 
 
 def act(
@@ -115,7 +115,7 @@ def act(
 
 @functools.lru_cache(maxsize=8)
 def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
-    """`add`, then `learn`, over flat leaves of the learner and the buffer, compiled.
+    """Add to the buffer, then learn from it, over flat leaves of both, compiled.
 
     The leaves are given up to the call: otherwise each would copy the whole buffer.
     """
@@ -131,45 +131,13 @@ def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
     ) -> tuple[list[Array], Array, Array]:
         learner, replay = jax.tree.unflatten(structure, leaves)
         replay = add(replay, rows, count)
-        learner, statistics = learn(settings, learner, replay, indices, num_updates, learning_rate)
-        return jax.tree.leaves((learner, replay)), pack(learner.online), statistics
+        # One gather for all updates: one for each would pay its overhead each time.
+        batches = gather(replay, indices)
+        learner, statistics = updates(settings, learner, batches, num_updates, learning_rate)
+        newest = jnp.copy(learner.online.weights)
+        return jax.tree.leaves((learner, replay)), newest, statistics
 
     return compiled
-
-
-def learn(
-    settings: LearningSettings,
-    learner: LearnerState,
-    replay: ReplayState,
-    indices: UInt32[Array, "update batch"],
-    num_updates: UInt32[Array, ""],
-    learning_rate: Float[Array, ""],
-) -> tuple[LearnerState, Float[Array, "update statistic"]]:
-    """Several updates, each on a batch of its own from the buffer.
-
-    Args:
-        settings: what an update is.
-        learner: where learning stands.
-        replay: the buffer.
-        indices: which of its rows each update trains on.
-        num_updates: how many of these updates to do, from none to all: one compilation
-            serves any number.
-        learning_rate: Adam's step size for these updates.
-
-    Returns:
-        The learner, and the statistics of each update; zero for those not done.
-    """
-    # One gather for all updates: inside the loop it would pay its overhead each time.
-    batches = gather(replay, indices)
-
-    def one(number: Int[Array, ""], done: tuple[LearnerState, Array]) -> tuple[LearnerState, Array]:
-        state, table = done
-        batch = jax.tree.map(lambda rows: rows[number], batches)
-        state, statistics = update(settings, state, batch, learning_rate)
-        return state, table.at[number].set(jnp.stack(statistics))
-
-    table = jnp.zeros((indices.shape[0], len(UpdateStatistics._fields)), jnp.float32)
-    return jax.lax.fori_loop(0, num_updates.astype(jnp.int32), one, (learner, table))
 
 
 def updates_due(settings: Settings, env_steps: int) -> int:

@@ -11,9 +11,10 @@ from jaxtyping import PyTree
 from frankrl.environments import EnvironmentLog
 from frankrl.errors import RunFolderError
 from frankrl.learning import LearnerState
+from frankrl.networks import pack
 from frankrl.records import ACTION_DTYPE
 from frankrl.runs.checkpoint import Tensors
-from frankrl.training.state import TrainState, pack
+from frankrl.training.state import TrainState
 
 FILES = ("q_network", "target_network", "optimiser", "replay", "collection")
 
@@ -30,8 +31,8 @@ def to_tensors(
     """
     learner = state.learner
     return {
-        "q_network": named(learner.online),
-        "target_network": named(learner.target),
+        "q_network": named(learner.online.network()),
+        "target_network": named(learner.target.network()),
         "optimiser": named((learner.opt_state, learner.num_updates)),
         "replay": named(state.replay),
         "collection": {
@@ -62,14 +63,17 @@ def from_tensors(
     """
     collection = tensors["collection"]
     learner = like.learner
-    online = on_device(filled(learner.online, tensors["q_network"]))
+    online, target = (
+        pack(on_device(filled(network.network(), tensors[file])))
+        for network, file in ((learner.online, "q_network"), (learner.target, "target_network"))
+    )
     opt_state, num_updates = on_device(
         filled((learner.opt_state, learner.num_updates), tensors["optimiser"])
     )
     state = TrainState(
         learner=LearnerState(
             online=online,
-            target=on_device(filled(learner.target, tensors["target_network"])),
+            target=target,
             opt_state=opt_state,
             num_updates=num_updates,
         ),
@@ -78,7 +82,7 @@ def from_tensors(
             like.window, {n[6:]: array for n, array in collection.items() if n.startswith("window")}
         ),
         acting=jnp.array(collection["acting"]),
-        newest=pack(online),
+        newest=jnp.copy(online.weights),
         env_steps=env_steps,
         updates=updates,
     )

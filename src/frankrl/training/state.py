@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import LearnerState, init_learner
-from frankrl.networks import QNetwork, make_q_network
+from frankrl.networks import QNetwork, make_q_network, pack
 from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window
 
 
@@ -31,7 +31,7 @@ class TrainState(NamedTuple):
 def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> TrainState:
     """The state of a run that has not begun."""
     network = initial_network(settings, spec, seed)
-    weights = jax.device_put(np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(network)]))
+    weights = jnp.array(pack(network).weights)
     return TrainState(
         learner=init_learner(settings.learning, network),
         replay=init_replay(
@@ -61,26 +61,16 @@ def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNe
     )
 
 
-def pack(network: PyTree[Array]) -> Float[Array, " weight"]:
-    """All weights in one new vector, in the order of the network's leaves."""
-    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(network)])
-
-
 class HostNetwork:
     """A Q-network in NumPy whose weights are set from packed ones.
 
-    Its leaves are views of one buffer, made once: setting the weights is one copy.
+    Its arrays are views of one buffer, made once: setting the weights is one copy.
     """
 
     def __init__(self, like: QNetwork) -> None:
-        leaves, structure = jax.tree.flatten(like)
-        self._buffer = np.concatenate([np.asarray(leaf).ravel() for leaf in leaves])
-        ends = np.cumsum([leaf.size for leaf in leaves])
-        views = [
-            self._buffer[end - leaf.size : end].reshape(leaf.shape)
-            for end, leaf in zip(ends, leaves, strict=True)
-        ]
-        self._network: QNetwork = jax.tree.unflatten(structure, views)
+        packed = pack(jax.tree.map(np.asarray, like))
+        self._buffer = packed.weights
+        self._network = packed.network()
 
     def set(self, weights: Float[Array, " weight"]) -> QNetwork:
         """The network with these weights, until the next call; waits for their computation."""
