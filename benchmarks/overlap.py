@@ -81,7 +81,7 @@ def halves(
     def whole() -> None:
         for _ in range(num_rounds - 1):
             next(running)
-        next(running).newest.block_until_ready()
+        next(running).playing.block_until_ready()
 
     envs = make_vector(settings.environment, spec, _SEED)
     state = init_train_state(settings, spec, _SEED)
@@ -109,7 +109,7 @@ def halves(
     def learner() -> None:
         nonlocal leaves
         for _ in range(num_rounds):
-            leaves, _, _ = learn(leaves, rows, count, indices, num_updates, rate)
+            leaves, _, _, _ = learn(leaves, rows, count, indices, num_updates, rate)
         jax.block_until_ready(leaves)
 
     return whole, environments, learner

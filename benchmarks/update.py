@@ -106,7 +106,7 @@ class Case:
 
         def once() -> None:
             nonlocal leaves
-            leaves, newest, _ = learn(
+            leaves, newest, _, _ = learn(
                 leaves, new, count, indices, np.uint32(num_updates), np.float32(1e-4)
             )
             newest.block_until_ready()

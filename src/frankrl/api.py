@@ -31,7 +31,7 @@ from frankrl.runs import (
 from frankrl.runs.folder import refuse_existing
 from frankrl.stopping import stop_signals
 from frankrl.training import Event, Finished, Training
-from frankrl.training.saving import filled
+from frankrl.training.saving import filled, playing_file
 from frankrl.training.state import initial_network
 
 
@@ -141,10 +141,11 @@ def open_agent(folder: RunFolder) -> tuple[Agent, dict[str, Any]]:
     """The agent of a run, and what its checkpoint says of itself."""
     description = folder.description
     spec = describe(description.env_id, description.settings.environment.env_kwargs)
-    tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), ("q_network",))
+    file = playing_file(description.settings.learning)
+    tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), (file,))
     check_same_environment(folder, info)
     like = initial_network(description.settings, spec, description.seed)
-    network: QNetwork = filled(like, tensors["q_network"])
+    network: QNetwork = filled(like, tensors[file])
     epsilon = float(linear_epsilon(description.settings.exploration, info["env_steps"]))
     return Agent(spec, network, epsilon), info
 

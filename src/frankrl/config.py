@@ -88,6 +88,9 @@ class LearningSettings(Checked):
     """Adam's step size once its linear decay is over; none: it stays as it begins. [per update]"""
     learning_rate_decay_env_steps: int | None = number(None, at_least=1)
     """Duration of the learning rate's linear decay; none: `total_env_steps`. [env steps]"""
+    average_updates: int | None = number(None, at_least=1)
+    """Weights are averaged over about so many updates, and the average plays wherever the agent
+    acts greedily (evaluations, films, the saved agent); none: the newest weights do. [updates]"""
     adam_epsilon: float = number(1e-8, above=0)
     """Adam's ε, added to the root of the second moment. [gradient]"""
     max_gradient_norm: float | None = number(10.0, above=0)
@@ -122,6 +125,9 @@ class EvaluationSettings(Checked):
     """Episodes of the evaluation at the end, and of the proof that it is solved. [episodes]"""
     until_solved: bool = False
     """Stop once the mean return reaches the environment's reward threshold."""
+    promising_share: float = number(0.0, at_least=0, at_most=1)
+    """With `until_solved`, evaluate only once this share of the last 20 training episodes has
+    reached the reward threshold: evaluations take time. [ratio]"""
 
 
 @dataclass(frozen=True)

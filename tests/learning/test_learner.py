@@ -2,6 +2,7 @@ import copy
 import functools
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -198,7 +199,7 @@ def test_one_update_agrees_with_rlax_and_optax(double):
     expected = optax.apply_updates(online, step)
 
     state = init_learner(settings, network(0))
-    state = type(state)(state.online, pack(frozen), state.opt_state, state.num_updates)
+    state = eqx.tree_at(lambda s: s.target, state, pack(frozen))
     found, _ = STEP(settings, state, batch, RATE)
 
     for a, b in zip(weights(found.online), weights(expected), strict=True):
@@ -228,7 +229,7 @@ def test_no_gradient_reaches_the_target_network(double):
     state = init_learner(settings, network())
 
     def loss(target):
-        moved = type(state)(state.online, target, state.opt_state, state.num_updates)
+        moved = eqx.tree_at(lambda s: s.target, state, target)
         batch = jax.tree.map(jnp.asarray, random_batch(0))
         return update(settings, moved, batch, RATE)[1].loss
 
@@ -283,6 +284,24 @@ def test_several_updates_at_once_are_the_same_as_one_after_another(used):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     rows = [list(map(float, row)) for row in figures[:used]] + [[0.0] * 6] * (7 - used)
     np.testing.assert_allclose(table, rows, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("span", [1, 3, 100])
+def test_the_weights_that_play_are_averaged_over_the_updates(span):
+    states, _ = learn(LearningSettings(average_updates=span), 8)
+    plain, _ = learn(LearningSettings(), 8)
+    expected = np.zeros(0)
+    for number, state in enumerate(states[1:], start=1):
+        weights = np.array(state.online.weights, np.float64)
+        share = 1 / min(number, span)
+        expected = weights if number == 1 else (1 - share) * expected + share * weights
+        np.testing.assert_allclose(state.playing, expected, rtol=1e-5, atol=1e-6)
+    everything = [state.online.weights for state in states[1:]]
+    if span == 100:
+        np.testing.assert_allclose(states[-1].playing, np.mean(everything, axis=0), atol=1e-6)
+    assert same(states[-1].online, plain[-1].online)
+    assert plain[-1].average is None
+    np.testing.assert_array_equal(plain[-1].playing, plain[-1].online.weights)
 
 
 def test_the_gradient_norm_is_reported_before_clipping():

@@ -112,7 +112,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env_id, n_step,
     if backend == "envpool":
         pytest.importorskip("envpool", reason="EnvPool has no package for this machine")
     changes = QUICK | {"overlap": overlap, "n_step": n_step, "learning_rate_end": 1e-4}
-    changes |= {"backend": backend}
+    changes |= {"backend": backend, "average_updates": 50 if n_step == 3 else "none"}
     frankrl.train(env_id, out=tmp_path / "whole", **changes)
     rounds_left = iter(range(130))
     stopped = frankrl.api.run_to_end(
@@ -133,6 +133,20 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env_id, n_step,
     result = frankrl.resume(tmp_path / "halves")
     assert not result.stopped
     assert contents(tmp_path / "halves") == contents(tmp_path / "whole")
+
+
+def test_the_saved_agent_is_the_one_with_averaged_weights(tmp_path):
+    changes = QUICK | {"average_updates": 300, "total_env_steps": 800}
+    result = frankrl.train("CartPole-v1", out=tmp_path / "run", **changes)
+    agent = frankrl.load(tmp_path / "run")
+    again = frankrl.evaluate(agent, episodes=3, seed=0)
+    assert again.returns.tolist() == result.evaluation["returns"]
+    newest = list_checkpoints(RunFolder.open(tmp_path / "run").checkpoints)[-1]
+    assert (newest / "average_network.safetensors").is_file()
+    average, q_network = (
+        (newest / f"{name}.safetensors").read_bytes() for name in ("average_network", "q_network")
+    )
+    assert average != q_network
 
 
 def test_a_larger_budget_continues_as_if_it_had_been_given_at_once(run, tmp_path):

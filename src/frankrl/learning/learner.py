@@ -22,8 +22,15 @@ class LearnerState(eqx.Module):
     """The Q-network, θ."""
     target: PackedNetwork
     """The target network, θ⁻: a frozen copy of an earlier θ."""
+    average: Float[Array, " weight"] | None
+    """Running mean of θ; none where the settings want none."""
     opt_state: PyTree[Array]
     num_updates: Int[Array, ""]
+
+    @property
+    def playing(self) -> Float[Array, " weight"]:
+        """The weights that play greedily: the averaged ones, or else the newest."""
+        return self.online.weights if self.average is None else self.average
 
 
 _Progress = tuple[Int[Array, ""], LearnerState, Float[Array, "update statistic"]]
@@ -65,6 +72,7 @@ def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerStat
         return LearnerState(
             online=online,
             target=online.with_weights(jnp.copy(online.weights)),
+            average=None if settings.average_updates is None else jnp.copy(online.weights),
             opt_state=optimiser(settings).init(online.weights),
             num_updates=jnp.zeros((), jnp.int32),
         )
@@ -116,18 +124,18 @@ def updates(
         target = state.target
 
         def one(number: Array, moving: tuple) -> tuple:
-            online, opt_state, done, table = moving
+            online, average, opt_state, done, table = moving
             batch = jax.tree.map(lambda rows: rows[number], batches)
-            state = LearnerState(online, target, opt_state, done)
+            state = LearnerState(online, target, average, opt_state, done)
             state, statistics = update(settings, state, batch, learning_rate)
             table = table.at[number].set(jnp.stack(statistics))
-            return state.online, state.opt_state, state.num_updates, table
+            return state.online, state.average, state.opt_state, state.num_updates, table
 
-        moving = (state.online, state.opt_state, state.num_updates, table)
-        online, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
+        moving = (state.online, state.average, state.opt_state, state.num_updates, table)
+        online, average, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
         due = done % settings.target_period_updates == 0
         copied = target.with_weights(jnp.where(due, online.weights, target.weights))
-        return stop, LearnerState(online, copied, opt_state, done), table
+        return stop, LearnerState(online, copied, average, opt_state, done), table
 
     begin = (jnp.zeros((), jnp.int32), state, table)
     _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, until_copied, begin)
@@ -170,6 +178,7 @@ def update(
     new_state = LearnerState(
         online=state.online.with_weights(weights),
         target=state.target,
+        average=_averaged(settings, state, weights),
         opt_state=opt_state,
         num_updates=state.num_updates + 1,
     )
@@ -181,3 +190,17 @@ def update(
         mean_abs_td_error=jnp.mean(jnp.abs(target - chosen)),
         gradient_norm=optax.tree.norm(gradient),
     )
+
+
+def _averaged(
+    settings: LearningSettings, state: LearnerState, weights: Float[Array, " weight"]
+) -> Float[Array, " weight"] | None:
+    """The mean of the weights so far; from `average_updates` on, one that forgets.
+
+    Source: Polyak & Juditsky (1992), https://doi.org/10.1137/0330046, in the exponential
+    form that is usual for moving targets.
+    """
+    if settings.average_updates is None or state.average is None:
+        return None
+    share = 1 / jnp.minimum(state.num_updates + 1, settings.average_updates).astype(jnp.float32)
+    return state.average + share * (weights - state.average)

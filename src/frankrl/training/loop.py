@@ -27,7 +27,7 @@ from frankrl.runs import (
 from frankrl.training.events import Checkpointed, Evaluated, Event, Finished, Solved
 from frankrl.training.journal import Journal
 from frankrl.training.round import Round, rounds
-from frankrl.training.saving import FILES, from_tensors, to_tensors
+from frankrl.training.saving import files_of, from_tensors, to_tensors
 from frankrl.training.state import HostNetwork, TrainState, init_train_state, initial_network
 
 
@@ -102,7 +102,9 @@ class Training:
         Raises:
             RunFolderError: there is no usable checkpoint.
         """
-        tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), FILES)
+        tensors, info = load_tensors(
+            newest_checkpoint(folder.checkpoints), files_of(folder.description.settings.learning)
+        )
         training = cls(folder.description, spec, started)
         try:
             training._lock = RunLock(folder.path, folder.path)
@@ -184,7 +186,7 @@ class Training:
 
     def _stand_at(self, state: TrainState) -> None:
         self.env_steps, self.updates = state.env_steps, state.updates
-        self._newest: Float[Array, " weight"] = state.newest
+        self._playing: Float[Array, " weight"] = state.playing
         self._state: Callable[[], TrainState] = lambda: state
 
     def _take(self, result: Round) -> None:
@@ -192,12 +194,14 @@ class Training:
             self._startup_seconds = time.perf_counter() - self._clock_began
         updates_before = self.updates
         self.env_steps, self.updates = result.env_steps, result.updates
-        self._newest, self._state = result.newest, result.state
+        self._playing, self._state = result.playing, result.state
         self._journal.take(result, updates_before)
 
     def _evaluate(self) -> Iterator[Event]:
         """A short evaluation; where it is promising, the long one that proves it solved."""
         settings, threshold = self.settings.evaluation, self.spec.reward_threshold
+        if settings.until_solved and not self._journal.promising(threshold):
+            return
         self._evaluation_due = True
         look = self._play(settings.evaluation_episodes, Use.EVALUATION_RESET, self.env_steps)
         if look is None:
@@ -228,9 +232,9 @@ class Training:
     def _play(
         self, episodes: int, use: Use, number: int, hopeless_below: float = -math.inf
     ) -> Evaluation | None:
-        """Greedy episodes with the newest weights; none if asked to stop meanwhile."""
+        """Greedy episodes with the weights that play; none if asked to stop meanwhile."""
         self._check_finite()
-        network = self._network.set(self._newest)
+        network = self._network.set(self._playing)
         try:
             return self._evaluator.evaluate(
                 network,
@@ -247,7 +251,7 @@ class Training:
     def _check_finite(self) -> None:
         """Raise where an update's figures, or the weights after it, are not finite."""
         self._journal.check()
-        if not np.isfinite(np.asarray(self._newest)).all():
+        if not np.isfinite(np.asarray(self._playing)).all():
             raise DivergedError(
                 f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "
                 "a weight is not finite; try a lower learning_rate"

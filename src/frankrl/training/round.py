@@ -32,8 +32,8 @@ class Round(NamedTuple):
     statistics: Float[Array, "update statistic"]
     """A row for each of the round's updates and some to spare, columns as in
     `UpdateStatistics`; computed in the background."""
-    newest: Float[Array, " weight"]
-    """The Q-network's weights after those updates; computed in the background."""
+    playing: Float[Array, " weight"]
+    """The weights that play greedily after those updates; computed in the background."""
     state: Callable[[], TrainState]
     """The whole state after the round. To be read before the next round: its buffers are
     then given up to the next compiled call."""
@@ -76,18 +76,18 @@ def rounds(
         done += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
-        leaves, newest, statistics = learn(
+        leaves, newest, playing, statistics = learn(
             leaves, rows, np.uint32(count), indices, np.uint32(num_updates), rate
         )
         if not settings.training.overlap:
             acting = newest
-        progress = (window, acting, newest, env_steps, done)
+        progress = (window, acting, newest, playing, env_steps, done)
 
         def whole(leaves: list[Array] = leaves, progress: tuple = progress) -> TrainState:
             learner, replay = jax.tree.unflatten(structure, leaves)
             return TrainState(learner, replay, *progress)
 
-        yield Round(env_steps, done, finished, statistics, newest, whole)
+        yield Round(env_steps, done, finished, statistics, playing, whole)
 
 
 def act(
@@ -128,14 +128,15 @@ def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
         indices: UInt32[Array, "update batch"],
         num_updates: UInt32[Array, ""],
         learning_rate: Float[Array, ""],
-    ) -> tuple[list[Array], Array, Array]:
+    ) -> tuple[list[Array], Array, Array, Array]:
         learner, replay = jax.tree.unflatten(structure, leaves)
         replay = add(replay, rows, count)
         # One gather for all updates: one for each would pay its overhead each time.
         batches = gather(replay, indices)
         learner, statistics = updates(settings, learner, batches, num_updates, learning_rate)
-        newest = jnp.copy(learner.online.weights)
-        return jax.tree.leaves((learner, replay)), newest, statistics
+        # Copies, because the leaves are given up to the next call.
+        newest, playing = jnp.copy(learner.online.weights), jnp.copy(learner.playing)
+        return jax.tree.leaves((learner, replay)), newest, playing, statistics
 
     return compiled
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from frankrl.config import LearningSettings
 from frankrl.environments import EnvironmentLog
 from frankrl.errors import RunFolderError
 from frankrl.learning import LearnerState
@@ -16,7 +17,19 @@ from frankrl.records import ACTION_DTYPE
 from frankrl.runs.checkpoint import Tensors
 from frankrl.training.state import TrainState
 
-FILES = ("q_network", "target_network", "optimiser", "replay", "collection")
+
+def files_of(settings: LearningSettings) -> tuple[str, ...]:
+    """The files of a checkpoint."""
+    files = ("q_network", "target_network", "optimiser", "replay", "collection")
+    return files if settings.average_updates is None else (*files, _AVERAGE)
+
+
+def playing_file(settings: LearningSettings) -> str:
+    """The file of the network that plays greedily."""
+    return "q_network" if settings.average_updates is None else _AVERAGE
+
+
+_AVERAGE = "average_network"
 
 
 def to_tensors(
@@ -30,8 +43,12 @@ def to_tensors(
         interval: statistics of the updates since the last row of metrics.
     """
     learner = state.learner
-    return {
-        "q_network": named(learner.online.network()),
+    online = learner.online
+    average = {}
+    if learner.average is not None:
+        average[_AVERAGE] = named(online.with_weights(learner.average).network())
+    return average | {
+        "q_network": named(online.network()),
         "target_network": named(learner.target.network()),
         "optimiser": named((learner.opt_state, learner.num_updates)),
         "replay": named(state.replay),
@@ -53,7 +70,7 @@ def from_tensors(
     """The reverse of `to_tensors`.
 
     Args:
-        tensors: the arrays of every file in `FILES`.
+        tensors: the arrays of every file of a checkpoint.
         like: a state of the same settings, for the structure.
         env_steps: transitions collected so far.
         updates: updates done so far.
@@ -67,22 +84,28 @@ def from_tensors(
         pack(on_device(filled(network.network(), tensors[file])))
         for network, file in ((learner.online, "q_network"), (learner.target, "target_network"))
     )
+    average = None
+    if learner.average is not None:
+        average = pack(on_device(filled(learner.online.network(), tensors[_AVERAGE]))).weights
     opt_state, num_updates = on_device(
         filled((learner.opt_state, learner.num_updates), tensors["optimiser"])
     )
+    restored = LearnerState(
+        online=online,
+        target=target,
+        average=average,
+        opt_state=opt_state,
+        num_updates=num_updates,
+    )
     state = TrainState(
-        learner=LearnerState(
-            online=online,
-            target=target,
-            opt_state=opt_state,
-            num_updates=num_updates,
-        ),
+        learner=restored,
         replay=on_device(filled(like.replay, tensors["replay"])),
         window=filled(
             like.window, {n[6:]: array for n, array in collection.items() if n.startswith("window")}
         ),
         acting=jnp.array(collection["acting"]),
         newest=jnp.copy(online.weights),
+        playing=jnp.copy(restored.playing),
         env_steps=env_steps,
         updates=updates,
     )

@@ -24,6 +24,8 @@ class TrainState(NamedTuple):
     """Weights that the next round acts with; with `overlap` one round older than the newest."""
     newest: Float[Array, " weight"]
     """Weights of `learner.online` in a buffer of their own, which no later call reuses."""
+    playing: Float[Array, " weight"]
+    """Weights that play greedily, likewise."""
     env_steps: int
     updates: int
 
@@ -45,6 +47,7 @@ def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> Tr
         ),
         acting=weights,
         newest=weights,
+        playing=weights,
         env_steps=0,
         updates=0,
     )
