@@ -21,6 +21,7 @@ import numpy as np
 import tyro
 
 from frankrl.config import Settings
+from frankrl.errors import SettingError
 from frankrl.presets import load_preset
 from frankrl.runs.machine import machine_facts, versions
 
@@ -81,7 +82,7 @@ def main(options: Options) -> None:
     known = {
         (row["study"], row["seed"]): row
         for row in _read(options.results)
-        if row["settings"] == _plain(STUDIES[row["study"]].settings())
+        if _made_with(row["settings"], STUDIES[row["study"]].settings())
     }
     wanted = [(name, seed) for name in options.studies for seed in STUDIES[name].seeds]
     missing = [job for job in wanted if job not in known]
@@ -92,6 +93,14 @@ def main(options: Options) -> None:
                 file.write(json.dumps(result) + "\n")
             print(f"{result['study']} seed {result['seed']}: {result['mean_return']:.1f}")
     print(table([known[job] for job in wanted]))
+
+
+def _made_with(tables: dict[str, Any], settings: Settings) -> bool:
+    """Whether a row's settings mean the same today; those that are newer had their defaults."""
+    try:
+        return Settings.from_tables(tables) == settings
+    except SettingError:
+        return False
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from frankrl.randomness import Use
 from frankrl.runs import (
     RunDescription,
     RunFolder,
+    list_checkpoints,
     load_tensors,
     machine_facts,
     newest_checkpoint,
@@ -49,6 +50,8 @@ class TrainingResult:
     """Part of it until the first round was done: imports, environments, compilation."""
     solved: dict[str, Any] | None
     """`env_steps` and `seconds` of the first policy that reached the reward threshold."""
+    best: dict[str, Any] | None
+    """`env_steps` and `mean_return` of the best look while training: `load(run, best=True)`."""
     evaluation: dict[str, Any] | None
     """Greedy episodes of the final policy; none if the run was stopped before its end."""
     stopped: bool = False
@@ -63,6 +66,7 @@ class TrainingResult:
             "seconds": round(self.seconds, 3),
             "startup_seconds": round(self.startup_seconds, 3),
             "solved": self.solved,
+            "best": self.best,
             "evaluation": self.evaluation,
             "stopped": self.stopped,
         }
@@ -128,21 +132,31 @@ def _run_or_raise(training: Training, on_event: Callable[[Event], None]) -> Trai
     return result
 
 
-def load(run: str | os.PathLike[str]) -> Agent:
-    """The agent of a run, from its newest checkpoint.
+def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
+    """The agent of a run.
+
+    Args:
+        run: the run folder.
+        best: not the agent of the newest checkpoint, but the one whose look while
+            training was the best. A look is short, so evaluate it again on other seeds.
 
     Raises:
         RunFolderError: there is no run, or it holds no usable checkpoint.
     """
-    return open_agent(RunFolder.open(run))[0]
+    return open_agent(RunFolder.open(run), best=best)[0]
 
 
-def open_agent(folder: RunFolder) -> tuple[Agent, dict[str, Any]]:
+def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
     """The agent of a run, and what its checkpoint says of itself."""
+    if best and not list_checkpoints(folder.best):
+        raise RunFolderError(
+            f"{folder.path} holds no best agent: no evaluation was played while it trained"
+        )
     description = folder.description
     spec = describe(description.env_id, description.settings.environment.env_kwargs)
     file = playing_file(description.settings.learning)
-    tensors, info = load_tensors(newest_checkpoint(folder.checkpoints), (file,))
+    checkpoint = newest_checkpoint(folder.best if best else folder.checkpoints)
+    tensors, info = load_tensors(checkpoint, (file,))
     check_same_environment(folder, info)
     like = initial_network(description.settings, spec, description.seed)
     network: QNetwork = filled(like, tensors[file])
@@ -254,6 +268,7 @@ def run_to_end(
             seconds=finished.seconds,
             startup_seconds=finished.startup_seconds,
             solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
+            best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
             stopped=finished.evaluation is None,
         )

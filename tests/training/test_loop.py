@@ -29,6 +29,8 @@ def contents(run) -> dict:
     folder = RunFolder.open(run)
     newest = list_checkpoints(folder.checkpoints)[-1]
     found = {file.name: file.read_bytes() for file in newest.glob("*.safetensors")}
+    for file in folder.best.glob("*/*.safetensors"):
+        found[str(file.relative_to(folder.path))] = file.read_bytes()
     reader = MetricsReader(folder.metrics)
     for table in ("episodes", "training", "evaluations"):
         columns = reader.columns(table)
@@ -147,6 +149,26 @@ def test_the_saved_agent_is_the_one_with_averaged_weights(tmp_path):
         (newest / f"{name}.safetensors").read_bytes() for name in ("average_network", "q_network")
     )
     assert average != q_network
+
+
+def test_the_agent_of_the_best_look_is_kept(run, tmp_path):
+    path, result, events = run
+    looks = {e.env_steps: e.evaluation for e in events if isinstance(e, Evaluated)}
+    steps = max(looks, key=lambda step: looks[step].mean_return)
+    assert result.best == {"env_steps": steps, "mean_return": looks[steps].mean_return}
+    shorter = QUICK | {"total_env_steps": steps, "final_evaluation_episodes": 7}
+    frankrl.train("CartPole-v1", out=tmp_path / "shorter", seed=4, **shorter)
+    best, last = frankrl.load(path, best=True), frankrl.load(tmp_path / "shorter")
+    found, expected = (frankrl.evaluate(agent, episodes=7, seed=1) for agent in (best, last))
+    np.testing.assert_array_equal(found.returns, expected.returns)
+
+
+def test_a_run_without_a_look_has_no_best_agent(tmp_path):
+    changes = QUICK | {"evaluate_every_env_steps": 5_000, "total_env_steps": 120}
+    result = frankrl.train("CartPole-v1", out=tmp_path / "run", **changes)
+    assert result.best is None
+    with pytest.raises(RunFolderError, match="no best agent"):
+        frankrl.load(tmp_path / "run", best=True)
 
 
 def test_a_larger_budget_continues_as_if_it_had_been_given_at_once(run, tmp_path):

@@ -19,6 +19,8 @@ class EvaluateOptions:
     """Greedy episodes to play. [episodes]"""
     seed: int = 0
     """Decides the episodes; none of them is ever used in training."""
+    best: bool = False
+    """The agent whose evaluation while training was the best, instead of the newest."""
     json: bool = False
     """Print one JSON object on standard output instead of a table."""
 
@@ -31,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.api import evaluate, open_agent
     from frankrl.runs import RunFolder
 
-    agent, info = open_agent(RunFolder.open(options.run))
+    agent, info = open_agent(RunFolder.open(options.run), best=options.best)
     summary = evaluate(agent, episodes=options.episodes, seed=options.seed).summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}

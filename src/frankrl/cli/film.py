@@ -20,6 +20,8 @@ class FilmOptions:
     """Episodes to film, one after the other. [episodes]"""
     seed: int = 0
     """Decides the episodes; none of them is ever used in training."""
+    best: bool = False
+    """The agent whose evaluation while training was the best, instead of the newest."""
     out: str = ""
     """Where to write, .mp4 or .gif; empty: into the run's folder of videos."""
 
@@ -38,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
 
     check_seed(options.seed)
     folder = RunFolder.open(options.run)
-    agent, info = open_agent(folder)
+    agent, info = open_agent(folder, best=options.best)
     steps = info["env_steps"]
     path = Path(options.out or folder.videos / f"{steps:012d}-s{options.seed}.mp4")
     filmed = film(

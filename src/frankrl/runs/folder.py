@@ -14,10 +14,11 @@ from frankrl.config import Settings
 from frankrl.errors import FrankError, RunFolderError, SettingError
 from frankrl.runs.lock import locked
 
-CONFIG, METRICS, CHECKPOINTS, VIDEOS, REPORT = (
+CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
     "config.toml",
     "metrics.sqlite",
     "checkpoints",
+    "best",
     "videos",
     "report.json",
 )
@@ -148,6 +149,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.path / CHECKPOINTS
+
+    @property
+    def best(self) -> Path:
+        """The folder of the agent whose look was the best, kept like a checkpoint."""
+        return self.path / BEST
 
     @property
     def videos(self) -> Path:

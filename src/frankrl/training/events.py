@@ -42,6 +42,13 @@ class Solved(NamedTuple):
     mean_return: float
 
 
+class Best(NamedTuple):
+    """The look that was better than all before it."""
+
+    env_steps: int
+    mean_return: float
+
+
 class Checkpointed(NamedTuple):
     """A checkpoint was written."""
 
@@ -59,6 +66,8 @@ class Finished(NamedTuple):
     """From the clock's beginning to the end of the first round: imports, environments,
     compilation, and on a resume the way back to where the run stood."""
     solved: Solved | None
+    best: Best | None
+    """None where there was no look."""
     evaluation: Evaluation | None
     """Of the final policy; none when the run was asked to stop."""
 

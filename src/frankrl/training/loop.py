@@ -24,10 +24,10 @@ from frankrl.runs import (
     newest_checkpoint,
     save_checkpoint,
 )
-from frankrl.training.events import Checkpointed, Evaluated, Event, Finished, Solved
+from frankrl.training.events import Best, Checkpointed, Evaluated, Event, Finished, Solved
 from frankrl.training.journal import Journal
 from frankrl.training.round import Round, rounds
-from frankrl.training.saving import files_of, from_tensors, to_tensors
+from frankrl.training.saving import files_of, from_tensors, named, playing_file, to_tensors
 from frankrl.training.state import HostNetwork, TrainState, init_train_state, initial_network
 
 
@@ -62,6 +62,7 @@ class Training:
         self._lock: RunLock | None = None
         self._solved: Solved | None = None
         self._solving: Evaluation | None = None
+        self._best: Best | None = None
         self._evaluation_due = False
         """Whether the evaluation that belongs to this env step is still to be played."""
         self._stop_requested: Callable[[], bool] = lambda: False
@@ -127,6 +128,7 @@ class Training:
             state = state._replace(window=state.window._replace(filled=filled))
         self._stand_at(state)
         self._solved = Solved(**info["solved"]) if info["solved"] else None
+        self._best = Best(**info["best"]) if info["best"] else None
         self._evaluation_due = info["evaluation_due"]
         self._started -= info["seconds"]
         self._journal.go_back(folder, state.env_steps, info["episodes"], interval)
@@ -207,6 +209,8 @@ class Training:
         if look is None:
             return
         yield self._evaluated(look, "progress")
+        if self._best is None or look.mean_return > self._best.mean_return:
+            self._keep_best(look)
         if self._solved is None and threshold is not None and look.mean_return >= threshold:
             proof = self._proof(self.env_steps)
             if proof is None:
@@ -217,6 +221,18 @@ class Training:
                 self._solving = proof
                 yield self._solved
         self._evaluation_due = False
+
+    def _keep_best(self, look: Evaluation) -> None:
+        """Save the agent of the look that was the best so far, for whoever wants it."""
+        self._best = Best(self.env_steps, look.mean_return)
+        name = playing_file(self.settings.learning)
+        save_checkpoint(
+            self.folder.best,
+            self.env_steps,
+            {name: named(self._network.set(self._playing))},
+            {"env_id": self.spec.env_id, "episodes": len(look.returns), **self._best._asdict()},
+            keep=1,
+        )
 
     def _proof(self, env_steps: int) -> Evaluation | None:
         """The long evaluation that may prove the policy of an env step solved."""
@@ -273,6 +289,7 @@ class Training:
                 "evaluation_due": self._evaluation_due,
                 "seconds": self._seconds(),
                 "solved": self._solved._asdict() if self._solved else None,
+                "best": self._best._asdict() if self._best else None,
             },
             self.settings.saving.keep_checkpoints,
         )
@@ -297,5 +314,6 @@ class Training:
             self._seconds(),
             self._startup_seconds or 0.0,
             self._solved,
+            self._best,
             evaluation,
         )
