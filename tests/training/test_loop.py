@@ -163,6 +163,20 @@ def test_the_agent_of_the_best_look_is_kept(run, tmp_path):
     np.testing.assert_array_equal(found.returns, expected.returns)
 
 
+@pytest.mark.parametrize(("share", "until_solved"), [(0.05, True), (0.05, False), (0.0, True)])
+def test_until_solved_waits_for_promising_episodes_before_it_looks(tmp_path, share, until_solved):
+    changes = QUICK | {"promising_share": share, "until_solved": until_solved}
+    looks = []
+    frankrl.train(
+        "CartPole-v1",
+        out=tmp_path / "run",
+        on_event=lambda event: looks.append(event.env_steps) if isinstance(event, Evaluated) else 0,
+        **changes,
+    )
+    # None of these short episodes reaches the threshold of 475.
+    assert looks == ([] if until_solved and share else [400, 800])
+
+
 def test_a_run_without_a_look_has_no_best_agent(tmp_path):
     changes = QUICK | {"evaluate_every_env_steps": 5_000, "total_env_steps": 120}
     result = frankrl.train("CartPole-v1", out=tmp_path / "run", **changes)
