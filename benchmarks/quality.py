@@ -167,7 +167,7 @@ def solved_table(results: list[dict]) -> str:
         rows = [result for result in results if result["study"] == name]
         solved = [row["solved"] for row in rows if row["solved"]]
         cells = [name]
-        for unit, form in (("seconds", "{:.1f}"), ("env_steps", "{:,}")):
+        for unit, form in (("seconds", "{:.1f}"), ("env_steps", "{:,.0f}")):
             told = [form.format(row["solved"][unit]) if row["solved"] else "–" for row in rows]
             # Who was not solved took longer than anyone.
             values = [row["solved"][unit] if row["solved"] else np.inf for row in rows]

@@ -1,10 +1,17 @@
 """The code that handles arrays runs with its shapes and types checked while it is tested."""
 
+import atexit
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from jaxtyping import install_import_hook
 
+# Nobody's own cache of compiled code is read or filled by tests.
+os.environ["XDG_CACHE_HOME"] = cache = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, cache, ignore_errors=True)
 sys.path.insert(0, str(Path(__file__).parent))
 CHECKED = ("records", "exploration", "networks", "replay", "learning", "training")
 install_import_hook([f"frankrl.{name}" for name in CHECKED], "typechecking.check").__enter__()

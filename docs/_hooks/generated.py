@@ -24,7 +24,7 @@ from mkdocs.exceptions import PluginError
 _SOURCE = Path(__file__).parents[2] / "src"
 sys.path.insert(0, str(_SOURCE))
 
-from frankrl import config  # noqa: E402
+from frankrl import checked, config  # noqa: E402
 from frankrl.presets import load_preset, preset_names  # noqa: E402
 
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
@@ -127,7 +127,7 @@ def _leading_comment(preset: str) -> str:
 def _shown(value: Any) -> str:
     """A value as it is written in a TOML file."""
     if value is None:
-        return config.NONE
+        return checked.NONE
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):

@@ -17,7 +17,7 @@ from frankrl.errors import RunFolderError, SettingError
 from frankrl.evaluation import Evaluation, Evaluator
 from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
-from frankrl.preflight import check_memory, check_same_environment, check_seed
+from frankrl.preflight import check_memory, check_same_environment, check_seed, check_threshold
 from frankrl.presets import default_preset, load_preset
 from frankrl.randomness import Use
 from frankrl.runs import (
@@ -198,11 +198,7 @@ def prepare(
     refuse_existing(path, overwrite=overwrite)
     spec = describe(env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
-    if settings.evaluation.until_solved and spec.reward_threshold is None:
-        raise SettingError(
-            f"{env_id} names no reward threshold, so until_solved would never stop it; "
-            "give it a budget with total_env_steps instead"
-        )
+    check_threshold(settings, spec)
     description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
     return Training.begin(path, description, spec, overwrite=overwrite, started=started)
 
@@ -238,6 +234,7 @@ def prepare_resume(
     description = replace(folder.description, settings=settings)
     spec = describe(description.env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
+    check_threshold(settings, spec)
     training = Training.resume(replace(folder, description=description), spec, started=started)
     training.folder = folder.with_description(description)
     return training

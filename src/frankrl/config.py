@@ -14,6 +14,9 @@ from typing import Any, Literal
 from frankrl.checked import Checked, number
 from frankrl.errors import SettingError, nearest
 
+_INT32 = 2**31 - 1
+"""What the learner counts updates with."""
+
 
 @dataclass(frozen=True)
 class EnvironmentSettings(Checked):
@@ -80,7 +83,7 @@ class LearningSettings(Checked):
     """Squared TD error, or Huber: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0)
     """|TD error| at which Huber turns linear. [reward]"""
-    target_period_updates: int = number(10_000, at_least=1)
+    target_period_updates: int = number(10_000, at_least=1, at_most=_INT32)
     """The target network is overwritten with the Q-network every so often. [updates]"""
     learning_rate: float = number(1e-3, above=0)
     """Adam's step size at the beginning. [per update]"""
@@ -88,7 +91,7 @@ class LearningSettings(Checked):
     """Adam's step size once its linear decay is over; none: it stays as it begins. [per update]"""
     learning_rate_decay_env_steps: int | None = number(None, at_least=1)
     """Duration of the learning rate's linear decay; none: `total_env_steps`. [env steps]"""
-    average_updates: int | None = number(None, at_least=1)
+    average_updates: int | None = number(None, at_least=1, at_most=_INT32)
     """Weights are averaged over about so many updates, and the average plays wherever the agent
     acts greedily (evaluations, films, the saved agent); none: the newest weights do. [updates]"""
     adam_epsilon: float = number(1e-8, above=0)
@@ -125,9 +128,6 @@ class EvaluationSettings(Checked):
     """Episodes of the evaluation at the end, and of the proof that it is solved. [episodes]"""
     until_solved: bool = False
     """Stop once the mean return reaches the environment's reward threshold."""
-    promising_share: float = number(0.0, at_least=0, at_most=1)
-    """With `until_solved`, evaluate only once this share of the last 20 training episodes has
-    reached the reward threshold: evaluations take time. [ratio]"""
 
 
 @dataclass(frozen=True)

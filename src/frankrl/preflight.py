@@ -41,6 +41,19 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
+def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
+    """Refuse to wait for an environment to be solved that does not say when it is.
+
+    Raises:
+        SettingError: it names no reward threshold.
+    """
+    if settings.evaluation.until_solved and spec.reward_threshold is None:
+        raise SettingError(
+            f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
+            "give it a budget with total_env_steps instead"
+        )
+
+
 def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
     """Refuse a checkpoint of another environment.
 

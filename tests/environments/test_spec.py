@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from probe_envs import ACTION_SPACES, OBSERVATION_SPACES, SpaceProbe
 
-from frankrl.environments import EnvironmentVector, describe, make_environment
+from frankrl.environments import GymnasiumVector, describe, make_environment
 from frankrl.errors import EnvironmentUnusableError, FrankError
 
 # Stored shape, type and scale of each observation space.
@@ -59,7 +59,7 @@ def test_observations_are_stored_as_written_out_by_hand(name):
 @pytest.mark.parametrize("name", STORED)
 def test_a_vector_of_environments_gives_stored_observations(name):
     spec = probe(name)
-    vector = EnvironmentVector(spec, 2, seed=0)
+    vector = GymnasiumVector(spec, 2, seed=0)
     step, _ = vector.step(np.array([0, 1]), 0)
     for observation in (step.observation, step.next_observation, vector.observation):
         assert observation.shape == (2, *STORED[name][0])
@@ -92,7 +92,7 @@ def test_pendulum_is_refused_with_its_action_space():
 def test_actions_are_counted_from_zero_whatever_the_environment_calls_them():
     spec = probe(action="from_five")
     assert (spec.num_actions, spec.first_action) == (3, 5)
-    vector = EnvironmentVector(spec, 3, seed=0)
+    vector = GymnasiumVector(spec, 3, seed=0)
     # The probe's reward is the action that it received.
     step, _ = vector.step(np.array([0, 1, 2]), 0)
     np.testing.assert_array_equal(step.action, [0, 1, 2])

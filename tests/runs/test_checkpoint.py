@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from frankrl.errors import RunFolderError
-from frankrl.runs import list_checkpoints, load_tensors, newest_checkpoint, save_checkpoint
+from frankrl.runs import (
+    checkpoint,
+    list_checkpoints,
+    load_tensors,
+    newest_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+)
+from frankrl.runs.checkpoint import FORMAT
 
 INFO = {"env_steps": 10, "solved": None, "name": "ε", "seconds": 0.1}
 
@@ -26,13 +34,13 @@ def arrays():
     }
 
 
-def save(folder, env_steps=10, keep=3, tensors=None):
-    return save_checkpoint(folder, env_steps, tensors or arrays(), INFO, keep)
+def save(folder, env_steps=10, tensors=None):
+    return save_checkpoint(folder, env_steps, tensors or arrays(), INFO)
 
 
 def test_every_array_comes_back_to_the_bit(tmp_path):
     tensors, info = load_tensors(save(tmp_path), ("weights", "buffer"))
-    assert info == INFO
+    assert info == {"format": FORMAT, **INFO}
     for name, expected in arrays().items():
         assert tensors[name].keys() == expected.keys()
         for key, array in expected.items():
@@ -94,14 +102,24 @@ def test_a_manifest_of_another_kind_is_detected(tmp_path, manifest):
         load_tensors(path, ("weights",))
 
 
-def test_the_newest_are_kept_and_listed_oldest_first(tmp_path):
+def test_checkpoints_are_listed_oldest_first_and_removed_but_for_those_excepted(tmp_path):
     for env_steps in (5, 100, 20, 3_000, 1_000_000):
-        save(tmp_path, env_steps, keep=3)
-    names = [int(path.name) for path in list_checkpoints(tmp_path)]
-    assert names == [100, 3_000, 1_000_000] or names == [20, 3_000, 1_000_000]
-    assert names == sorted(names)
-    assert int(newest_checkpoint(tmp_path).name) == 1_000_000
-    assert len(list(tmp_path.iterdir())) == 3
+        save(tmp_path, env_steps)
+    found = list_checkpoints(tmp_path)
+    assert [int(path.name) for path in found] == [5, 20, 100, 3_000, 1_000_000]
+    assert newest_checkpoint(tmp_path) == found[-1]
+    remove_checkpoints(tmp_path, but=found[1:3])
+    assert sorted(tmp_path.iterdir()) == found[1:3]
+    remove_checkpoints(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_format_is_refused_by_its_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", 1)
+    path = save(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(RunFolderError, match=rf"format 1, .*reads {FORMAT}: use the version"):
+        load_tensors(path, ("weights",))
 
 
 def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path):
@@ -128,7 +146,7 @@ def test_half_written_folders_are_neither_listed_nor_in_the_way(tmp_path):
 def test_a_save_that_fails_leaves_the_checkpoints_before_it(tmp_path):
     save(tmp_path, 10)
     with pytest.raises(ValueError, match="JSON"):
-        save_checkpoint(tmp_path, 20, arrays(), {"loss": float("nan")}, 1)
+        save_checkpoint(tmp_path, 20, arrays(), {"loss": float("nan")})
     assert [int(p.name) for p in list_checkpoints(tmp_path)] == [10]
 
 

@@ -4,6 +4,7 @@ Source: Weng et al. (2022). https://arxiv.org/abs/2206.10558
 """
 
 import hashlib
+import platform
 import warnings
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Int, Num
 
 from frankrl.backend import visible_cpus
-from frankrl.environments.spec import EnvironmentSpec
+from frankrl.environments.spec import MAX_ACTIONS, EnvironmentSpec
 from frankrl.environments.vector import EnvironmentLog, EnvironmentVector
 from frankrl.errors import (
     EnvironmentFailedError,
@@ -23,6 +24,9 @@ from frankrl.errors import (
 from frankrl.randomness import Use, reset_seed
 from frankrl.records import ACTION_DTYPE, FinishedEpisode, VectorStep
 
+_ALL_RESET = MAX_ACTIONS
+"""In a log, where an action would be: all environments were reset."""
+
 
 class EnvPoolVector(EnvironmentVector):
     """EnvPool's environments behind the interface of Gymnasium's.
@@ -30,7 +34,8 @@ class EnvPoolVector(EnvironmentVector):
     Each environment has one seed for the whole run, and its episodes follow from it: a
     log therefore holds all actions since the run began, and restoring does them again.
     Left to itself, EnvPool spends a step on every reset and returns a transition that
-    is none; here an episode that has ended is reset in the same step.
+    is none; here an episode that has ended is reset in the same step. An end on the very
+    step of the time limit is a truncation for EnvPool, whatever its cause.
     """
 
     def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
@@ -73,8 +78,6 @@ class EnvPoolVector(EnvironmentVector):
             index = int(np.flatnonzero(~np.isfinite(reward))[0])
             raise EnvironmentFailedError(f"{self._place(index)} gave the reward {reward[index]}")
         self._returns += reward
-        # At the limit of an episode's length EnvPool may call the same end both.
-        truncated = truncated & ~terminated
         finished, following = [], arrived
         ended = np.flatnonzero(terminated | truncated)
         if len(ended):
@@ -101,15 +104,23 @@ class EnvPoolVector(EnvironmentVector):
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
         self._begin()
         for actions in np.stack([log.actions for log in logs]).T:
-            self.step(actions.astype(np.int64), 0)
+            if actions[0] == _ALL_RESET:
+                self._reset_all()
+            else:
+                self.step(actions.astype(np.int64), 0)
         if self._hash.digest() == logs[0].digest:
             return []
-        everyone = np.arange(self.num_envs, dtype=np.int32)
-        observation, _ = self._pool.reset(everyone)
+        self._reset_all()
+        return list(range(self.num_envs))
+
+    def _reset_all(self) -> None:
+        """Let every environment begin its next episode, and note that in the log."""
+        self._actions.append(np.full(self.num_envs, _ALL_RESET, ACTION_DTYPE))
+        observation, _ = self._pool.reset(np.arange(self.num_envs, dtype=np.int32))
         self.observation = self._checked(observation)
-        self._episodes = np.array([log.episode + 1 for log in logs])
+        self._hash.update(self.observation.tobytes())
+        self._episodes += 1
         self._returns[:], self._lengths[:] = 0, 0
-        return everyone.tolist()
 
     def close(self) -> None:
         if self._pool is not None:
@@ -142,10 +153,18 @@ class EnvPoolVector(EnvironmentVector):
 
 def _make_pool(spec: EnvironmentSpec, num_envs: int, seed: int) -> Any:
     """EnvPool's environments, if they are what the specification says."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise EnvironmentUnusableError(
+            "EnvPool is made for Linux on x86-64 only; use backend gymnasium"
+        )
     try:
         import envpool
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("backend envpool", "envpool", "envpool") from error
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "envpool":
+            raise MissingExtraError("backend envpool", "envpool", "envpool") from error
+        raise EnvironmentUnusableError(
+            f"EnvPool cannot be imported: {error}; use backend gymnasium"
+        ) from error
     if spec.env_kwargs:
         raise EnvironmentUnusableError(
             f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "

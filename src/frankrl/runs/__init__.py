@@ -5,6 +5,7 @@ from frankrl.runs.checkpoint import (
     list_checkpoints,
     load_tensors,
     newest_checkpoint,
+    remove_checkpoints,
     save_checkpoint,
 )
 from frankrl.runs.folder import RunDescription, RunFolder
@@ -23,6 +24,7 @@ __all__ = [
     "load_tensors",
     "machine_facts",
     "newest_checkpoint",
+    "remove_checkpoints",
     "save_checkpoint",
     "versions",
 ]

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,23 @@ from safetensors.numpy import save as save_safetensors
 from frankrl.errors import RunFolderError
 
 MANIFEST, INFO = "manifest.json", "state.json"
+FORMAT = 2
+"""Raised whenever what a checkpoint holds changes its name, shape or meaning."""
 _DIGITS = 12
 
 Tensors = Mapping[str, np.ndarray]
 
 
 def save_checkpoint(
-    folder: Path, env_steps: int, tensors: Mapping[str, Tensors], info: dict[str, Any], keep: int
+    folder: Path, env_steps: int, tensors: Mapping[str, Tensors], info: dict[str, Any]
 ) -> Path:
-    """Write a checkpoint and remove the oldest beyond `keep`.
+    """Write a checkpoint; one of the same name is replaced.
 
     Args:
         folder: the run's folder of checkpoints.
         env_steps: the checkpoint's name.
         tensors: for each file its named arrays.
         info: everything that is not an array.
-        keep: how many checkpoints stay.
     """
     final = folder / f"{env_steps:0{_DIGITS}d}"
     temporary = folder / f".{final.name}.new"
@@ -47,7 +48,8 @@ def save_checkpoint(
         )
         for name, arrays in tensors.items()
     }
-    files[INFO] = json.dumps(info, indent=2, allow_nan=False).encode()
+    text = json.dumps({"format": FORMAT, **info}, indent=2, allow_nan=False)
+    files[INFO] = text.encode()
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[MANIFEST] = json.dumps({"sha256": hashes}, indent=2).encode()
     for name, content in files.items():
@@ -57,9 +59,14 @@ def save_checkpoint(
         shutil.rmtree(final)
     temporary.rename(final)
     _flush_folder(folder)
-    for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
     return final
+
+
+def remove_checkpoints(folder: Path, but: Collection[Path] = ()) -> None:
+    """Remove a folder's checkpoints, some excepted."""
+    for checkpoint in list_checkpoints(folder):
+        if checkpoint not in but:
+            shutil.rmtree(checkpoint)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -91,10 +98,16 @@ def load_tensors(checkpoint: Path, names: tuple[str, ...]) -> tuple[dict[str, Te
         For each name its arrays; and what was given to `save_checkpoint` as `info`.
 
     Raises:
-        RunFolderError: a file is missing or is not what the manifest says.
+        RunFolderError: a file is missing or is not what the manifest says, or another
+            version of Frank has written it.
     """
     manifest = _manifest(checkpoint)
     info = json.loads(_verified(checkpoint, INFO, manifest))
+    if info.get("format") != FORMAT:
+        raise RunFolderError(
+            f"{checkpoint} has the format {info.get('format')!r}, this version of Frank reads "
+            f"{FORMAT}: use the version that config.toml names, or train anew"
+        )
     tensors = {}
     for name in names:
         content = _verified(checkpoint, f"{name}.safetensors", manifest)

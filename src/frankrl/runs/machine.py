@@ -7,7 +7,17 @@ from pathlib import Path
 
 from frankrl.backend import start_backend, visible_cpus
 
-_PACKAGES = ("frankrl", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "box2d")
+_PACKAGES = (
+    "frankrl",
+    "jax",
+    "jaxlib",
+    "equinox",
+    "optax",
+    "numpy",
+    "gymnasium",
+    "box2d",
+    "envpool",
+)
 
 
 def versions() -> dict[str, str]:

@@ -47,6 +47,7 @@ class Best(NamedTuple):
 
     env_steps: int
     mean_return: float
+    episodes: int
 
 
 class Checkpointed(NamedTuple):

@@ -17,7 +17,6 @@ from frankrl.training.events import Progress
 from frankrl.training.round import Round
 
 RECENT_EPISODES = 100
-_LOOK_BACK = 20
 _WIDTH = len(UpdateStatistics._fields)
 
 
@@ -77,14 +76,6 @@ class Journal:
             if not np.isfinite(values).all():
                 raise _diverged(values, updates_before, result.env_steps)
             self._interval.append(values)
-
-    def promising(self, threshold: float | None) -> bool:
-        """Whether enough of the last training episodes reached a return to try for it."""
-        returns = [episode_return for episode_return, _ in self._recent][-_LOOK_BACK:]
-        if threshold is None or not returns:
-            return True
-        reached = sum(value >= threshold for value in returns)
-        return reached >= self._settings.evaluation.promising_share * len(returns)
 
     def interval(self) -> Float[np.ndarray, "update statistic"]:
         """Statistics of the updates since the last row of metrics."""

@@ -14,20 +14,31 @@ from jaxtyping import Array, Float
 from frankrl.environments import EnvironmentSpec, make_vector
 from frankrl.errors import DivergedError
 from frankrl.evaluation import Evaluation, EvaluationStopped, Evaluator
+from frankrl.networks import pack
 from frankrl.randomness import Use
 from frankrl.runs import (
     RunDescription,
     RunFolder,
     RunLock,
     Tensors,
+    list_checkpoints,
     load_tensors,
     newest_checkpoint,
+    remove_checkpoints,
     save_checkpoint,
 )
 from frankrl.training.events import Best, Checkpointed, Evaluated, Event, Finished, Solved
 from frankrl.training.journal import Journal
 from frankrl.training.round import Round, rounds
-from frankrl.training.saving import files_of, from_tensors, named, playing_file, to_tensors
+from frankrl.training.saving import (
+    BEST_FILE,
+    files_of,
+    filled,
+    from_tensors,
+    named,
+    playing_file,
+    to_tensors,
+)
 from frankrl.training.state import HostNetwork, TrainState, init_train_state, initial_network
 
 
@@ -63,6 +74,7 @@ class Training:
         self._solved: Solved | None = None
         self._solving: Evaluation | None = None
         self._best: Best | None = None
+        self._best_weights: np.ndarray | None = None
         self._evaluation_due = False
         """Whether the evaluation that belongs to this env step is still to be played."""
         self._stop_requested: Callable[[], bool] = lambda: False
@@ -128,7 +140,7 @@ class Training:
             state = state._replace(window=state.window._replace(filled=filled))
         self._stand_at(state)
         self._solved = Solved(**info["solved"]) if info["solved"] else None
-        self._best = Best(**info["best"]) if info["best"] else None
+        self._take_up_best(info)
         self._evaluation_due = info["evaluation_due"]
         self._started -= info["seconds"]
         self._journal.go_back(folder, state.env_steps, info["episodes"], interval)
@@ -202,8 +214,6 @@ class Training:
     def _evaluate(self) -> Iterator[Event]:
         """A short evaluation; where it is promising, the long one that proves it solved."""
         settings, threshold = self.settings.evaluation, self.spec.reward_threshold
-        if settings.until_solved and not self._journal.promising(threshold):
-            return
         self._evaluation_due = True
         look = self._play(settings.evaluation_episodes, Use.EVALUATION_RESET, self.env_steps)
         if look is None:
@@ -224,15 +234,37 @@ class Training:
 
     def _keep_best(self, look: Evaluation) -> None:
         """Save the agent of the look that was the best so far, for whoever wants it."""
-        self._best = Best(self.env_steps, look.mean_return)
-        name = playing_file(self.settings.learning)
-        save_checkpoint(
+        self._best = Best(self.env_steps, look.mean_return, len(look.returns))
+        self._best_weights = np.array(self._playing)
+        self._write_best()
+
+    def _write_best(self) -> None:
+        assert self._best is not None
+        path = save_checkpoint(
             self.folder.best,
-            self.env_steps,
-            {name: named(self._network.set(self._playing))},
-            {"env_id": self.spec.env_id, "episodes": len(look.returns), **self._best._asdict()},
-            keep=1,
+            self._best.env_steps,
+            self._best_tensors(playing_file(self.settings.learning)),
+            {"env_id": self.spec.env_id, **self._best._asdict()},
         )
+        remove_checkpoints(self.folder.best, but=(path,))
+
+    def _best_tensors(self, file: str) -> dict[str, Tensors]:
+        """The weights of the best look, as a file of a checkpoint."""
+        if self._best_weights is None:
+            return {}
+        like = pack(initial_network(self.settings, self.spec, self.seed))
+        return {file: named(like.with_weights(self._best_weights).network())}
+
+    def _take_up_best(self, info: dict) -> None:
+        """Bring the folder of the best agent to what it was at the checkpoint."""
+        remove_checkpoints(self.folder.best)
+        if info["best"]:
+            checkpoint = newest_checkpoint(self.folder.checkpoints)
+            tensors, _ = load_tensors(checkpoint, (BEST_FILE,))
+            like = initial_network(self.settings, self.spec, self.seed)
+            self._best = Best(**info["best"])
+            self._best_weights = pack(filled(like, tensors[BEST_FILE])).weights
+            self._write_best()
 
     def _proof(self, env_steps: int) -> Evaluation | None:
         """The long evaluation that may prove the policy of an env step solved."""
@@ -280,7 +312,7 @@ class Training:
         path = save_checkpoint(
             self.folder.checkpoints,
             self.env_steps,
-            to_tensors(self.state(), self._envs.logs(), interval),
+            to_tensors(self.state(), self._envs.logs(), interval) | self._best_tensors(BEST_FILE),
             {
                 "env_id": self.spec.env_id,
                 "env_steps": self.env_steps,
@@ -291,15 +323,16 @@ class Training:
                 "solved": self._solved._asdict() if self._solved else None,
                 "best": self._best._asdict() if self._best else None,
             },
-            self.settings.saving.keep_checkpoints,
         )
+        kept = list_checkpoints(self.folder.checkpoints)[-self.settings.saving.keep_checkpoints :]
+        remove_checkpoints(self.folder.checkpoints, but=kept)
         return Checkpointed(self.env_steps, path)
 
     def _finish(self) -> Finished:
         """Play the final evaluation, if the run is over and nobody asks it to stop."""
         evaluation = None
         if self._is_over() and not self._evaluation_due:
-            if self.settings.evaluation.until_solved and self._solved is not None:
+            if self._solved is not None and self._solved.env_steps == self.env_steps:
                 # This policy has passed a long evaluation already; a resumed run repeats it.
                 evaluation = self._solving or self._proof(self._solved.env_steps)
             else:

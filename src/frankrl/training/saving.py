@@ -30,6 +30,8 @@ def playing_file(settings: LearningSettings) -> str:
 
 
 _AVERAGE = "average_network"
+BEST_FILE = "best_network"
+"""The agent of the best look so far; there once there has been one."""
 
 
 def to_tensors(
