@@ -235,8 +235,13 @@ def prepare_resume(
     spec = describe(description.env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
     check_threshold(settings, spec)
-    training = Training.resume(replace(folder, description=description), spec, started=started)
-    training.folder = folder.with_description(description)
+    try:
+        training = Training.resume(replace(folder, description=description), spec, started=started)
+        training.folder = folder.with_description(description)
+    except (OSError, sqlite3.Error) as error:
+        raise RunFolderError(
+            f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
+        ) from error
     return training
 
 

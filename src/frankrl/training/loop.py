@@ -257,8 +257,10 @@ class Training:
 
     def _take_up_best(self, info: dict) -> None:
         """Bring the folder of the best agent to what it was at the checkpoint."""
-        remove_checkpoints(self.folder.best)
-        if info["best"]:
+        if not info["best"]:
+            remove_checkpoints(self.folder.best)
+        else:
+            # Read before anything is replaced: a damaged checkpoint must cost nothing.
             checkpoint = newest_checkpoint(self.folder.checkpoints)
             tensors, _ = load_tensors(checkpoint, (BEST_FILE,))
             like = initial_network(self.settings, self.spec, self.seed)
