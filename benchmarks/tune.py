@@ -32,10 +32,12 @@ class Options:
     """The preset that the search builds on."""
     trials: int = 60
     """Settings to try."""
-    seeds: tuple[int, ...] = (101, 102, 103, 104, 105, 106)
+    seeds: tuple[int, ...] = tuple(range(101, 109))
     """Tuning seeds."""
     limit: float = 60.0
     """What is added for a run that is not solved. [seconds]"""
+    sampler_seed: int = 0
+    """Seed of the proposals; several searches may share a storage, each with its own."""
     storage: Path = Path("tune.sqlite")
     """Where trials are kept; a search that is interrupted goes on."""
     begin_with: tuple[str, ...] = ()
@@ -44,27 +46,35 @@ class Options:
 
 def proposed(trial: optuna.Trial) -> dict[str, Any]:
     """One proposal of the search space."""
-    rate = trial.suggest_float("learning_rate", 2e-4, 3e-3, log=True)
-    return {
-        "num_envs": trial.suggest_categorical("num_envs", [4, 8, 16, 32]),
-        "hidden_widths": trial.suggest_categorical(
-            "hidden_widths", ["64 64", "96 96", "128 64", "128 128"]
-        ),
-        "n_step": trial.suggest_int("n_step", 1, 6),
-        "batch_size": trial.suggest_categorical("batch_size", [32, 64, 96, 128, 192]),
+    rate = trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True)
+    changes: dict[str, Any] = {
+        "num_envs": trial.suggest_categorical("num_envs", [8, 16, 32]),
+        "hidden_widths": trial.suggest_categorical("hidden_widths", ["64 64", "128 64", "128 128"]),
+        "activation": trial.suggest_categorical("activation", ["relu", "silu", "elu"]),
+        "layer_norm": trial.suggest_categorical("layer_norm", [False, True]),
+        "dueling": trial.suggest_categorical("dueling", [False, True]),
+        "n_step": trial.suggest_int("n_step", 1, 8),
+        "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "replay_ratio": trial.suggest_categorical("replay_ratio", [0.25, 0.5, 0.75, 1.0]),
         "learning_rate": rate,
         "learning_rate_end": rate * trial.suggest_float("rate_end_share", 0.02, 1.0, log=True),
-        "target_period_updates": trial.suggest_int("target_period_updates", 50, 800, log=True),
-        "gamma": trial.suggest_categorical("gamma", [0.98, 0.99, 0.993, 0.996]),
-        "dueling": trial.suggest_categorical("dueling", [False, True]),
-        "loss": trial.suggest_categorical("loss", ["mse", "huber"]),
-        "epsilon_end": trial.suggest_float("epsilon_end", 0.01, 0.15),
-        "epsilon_decay_env_steps": trial.suggest_int(
-            "epsilon_decay_env_steps", 2_000, 40_000, log=True
+        "learning_rate_decay_env_steps": trial.suggest_int(
+            "learning_rate_decay_env_steps", 50_000, 250_000, step=50_000
         ),
-        "total_env_steps": trial.suggest_int("total_env_steps", 80_000, 300_000, step=20_000),
+        "target_period_updates": trial.suggest_int("target_period_updates", 50, 1000, log=True),
+        "average_updates": trial.suggest_int("average_updates", 100, 3000, log=True),
+        "gamma": trial.suggest_categorical("gamma", [0.98, 0.99, 0.993, 0.995, 0.997]),
+        "loss": trial.suggest_categorical("loss", ["mse", "huber"]),
+        "max_gradient_norm": trial.suggest_categorical("max_gradient_norm", [1.0, 10.0, 100.0]),
+        "epsilon_end": trial.suggest_float("epsilon_end", 0.01, 0.1),
+        "epsilon_decay_env_steps": trial.suggest_int(
+            "epsilon_decay_env_steps", 3_000, 40_000, log=True
+        ),
+        "total_env_steps": 150_000,
     }
+    if changes["loss"] == "huber":
+        changes["huber_delta"] = trial.suggest_float("huber_delta", 0.5, 20.0, log=True)
+    return changes
 
 
 def seconds_to_solved(options: Options, changes: dict[str, Any], seed: int) -> float:
@@ -93,7 +103,9 @@ def main(options: Options) -> None:
     study = optuna.create_study(
         study_name=f"{options.env} {options.preset}",
         storage=f"sqlite:///{options.storage}",
-        sampler=optuna.samplers.TPESampler(seed=0, multivariate=True, group=True),
+        sampler=optuna.samplers.TPESampler(
+            seed=options.sampler_seed, multivariate=True, group=True
+        ),
         pruner=optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=2),
         load_if_exists=True,
     )

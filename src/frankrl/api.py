@@ -214,6 +214,9 @@ def prepare_resume(
     before = folder.description.settings
     kept_budget = replace(
         settings,
+        environment=replace(
+            settings.environment, worker_processes=before.environment.worker_processes
+        ),
         training=replace(settings.training, total_env_steps=before.training.total_env_steps),
         evaluation=before.evaluation,
         saving=before.saving,
@@ -227,8 +230,8 @@ def prepare_resume(
         )
     if kept_budget != before:
         raise SettingError(
-            "a run that continues keeps its settings: only total_env_steps and those of "
-            "[evaluation] and [saving] may change; for others begin a new run"
+            "a run that continues keeps its settings: only total_env_steps, worker_processes and "
+            "those of [evaluation] and [saving] may change; for others begin a new run"
         )
     start_backend()
     description = replace(folder.description, settings=settings)

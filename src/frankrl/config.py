@@ -29,6 +29,9 @@ class EnvironmentSettings(Checked):
     backend: Literal["gymnasium", "envpool"] = "gymnasium"
     """Whose environments are trained on; EnvPool's are quicker, few, and an extra. Evaluations
     are played on Gymnasium's either way."""
+    worker_processes: int | None = number(None, at_least=0, at_most=256)
+    """Processes beside the main one that step environments; they change no result. None: as many
+    as pay, by the processors and by how long a step takes. [processes]"""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,9 @@ class EvaluationSettings(Checked):
 
     evaluate_every_env_steps: int = number(10_000, at_least=1)
     """Interval between evaluations while training. [env steps]"""
+    evaluation_starts_env_steps: int = number(0, at_least=0)
+    """No evaluation is played before: an agent that has hardly learned is not worth a look.
+    [env steps]"""
     evaluation_episodes: int = number(10, at_least=1)
     """Episodes of each evaluation while training. [episodes]"""
     final_evaluation_episodes: int = number(100, at_least=1)

@@ -1,13 +1,13 @@
 """Greedy episodes on fresh environments: how good is a policy?"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from frankrl.environments import EnvironmentSpec, Seat
+from frankrl.environments import EnvironmentSpec, Seats, Worker
 from frankrl.randomness import Use, reset_seed
 
 MOST_AT_ONCE = 25
@@ -66,9 +66,17 @@ class EvaluationStopped(Exception):  # noqa: N818 - not an error
 class Evaluator:
     """Plays greedy episodes; its environments are its own and are kept between evaluations."""
 
-    def __init__(self, spec: EnvironmentSpec) -> None:
+    def __init__(self, spec: EnvironmentSpec, workers: Sequence[Worker] = ()) -> None:
+        """Nothing is made yet.
+
+        Args:
+            spec: of its environments.
+            workers: processes that step some of them.
+        """
         self._spec = spec
-        self._seats: list[Seat] = []
+        self._workers = workers
+        self._seats: Seats | None = None
+        self._made = 0
 
     def evaluate(
         self,
@@ -100,42 +108,54 @@ class Evaluator:
             The evaluation. It depends on nothing but the arguments.
         """
         spec, at_once = self._spec, min(episodes, MOST_AT_ONCE)
-        while len(self._seats) < at_once:
-            self._seats.append(Seat(spec, len(self._seats)))
+        seats = self._at_least(at_once)
         returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
         # A product's last bits depend on its number of rows, so that is always the same.
         observations = np.zeros((MOST_AT_ONCE, *spec.observation_shape), spec.observation_dtype)
-        playing = list(range(at_once))
-        for slot in playing:
-            reset = reset_seed(seed, use, number, slot)
-            observations[slot] = self._seats[slot].reset(reset, slot)
-        begun, undecided = at_once, True
-        while any(episode >= 0 for episode in playing):
+        playing: dict[int, int] = {}
+        """Slots in use, and the episode that each is in."""
+
+        def begin(slots: list[int], numbers: list[int]) -> None:
+            seeds = [reset_seed(seed, use, number, episode) for episode in numbers]
+            for slot, state in zip(slots, seats.reset(slots, seeds, numbers), strict=True):
+                observations[slot] = state
+            playing.update(zip(slots, numbers, strict=True))
+
+        begin(list(range(at_once)), list(range(at_once)))
+        begun, undecided = at_once, at_once
+        while playing:
             if stop_requested():
                 raise EvaluationStopped
-            if undecided and not any(0 <= episode < at_once for episode in playing):
-                undecided = False
-                if np.mean(returns[:at_once]) < hopeless_below:
-                    return Evaluation(returns[:at_once], lengths[:at_once])
-            actions = np.argmax(q_values(observations), axis=1).tolist()
-            for slot, episode in enumerate(playing):
-                if episode < 0:
-                    continue
-                state, reward, terminated, truncated = self._seats[slot].step(actions[slot])
+            actions = np.argmax(q_values(observations), axis=1)
+            slots, free = list(playing), []
+            for slot, step in zip(slots, seats.step(slots, actions[slots].tolist()), strict=True):
+                observations[slot], reward, terminated, truncated = step
+                episode = playing[slot]
                 returns[episode] += reward
                 lengths[episode] += 1
                 if terminated or truncated or lengths[episode] >= MOST_STEPS:
-                    playing[slot] = -1
-                    if begun < episodes:
-                        playing[slot] = begun
-                        reset = reset_seed(seed, use, number, begun)
-                        state = self._seats[slot].reset(reset, begun)
-                        begun += 1
-                observations[slot] = state
+                    del playing[slot]
+                    free.append(slot)
+                    undecided -= episode < at_once
+            if free and undecided == 0:
+                if np.mean(returns[:at_once]) < hopeless_below:
+                    return Evaluation(returns[:at_once], lengths[:at_once])
+                undecided = -1
+            following = list(range(begun, min(begun + len(free), episodes)))
+            if following:
+                begin(free[: len(following)], following)
+                begun += len(following)
         return Evaluation(returns, lengths)
+
+    def _at_least(self, count: int) -> Seats:
+        """Environments for so many episodes at once."""
+        if self._seats is None or self._made < count:
+            self.close()
+            self._seats, self._made = Seats(self._spec, count, self._workers), count
+        return self._seats
 
     def close(self) -> None:
         """Close the environments."""
-        for seat in self._seats:
-            seat.close()
-        self._seats = []
+        if self._seats is not None:
+            self._seats.close()
+        self._seats = None

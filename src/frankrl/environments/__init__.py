@@ -1,7 +1,8 @@
 """Environments: made, checked, stepped side by side, restored."""
 
-from frankrl.environments.make import make_vector
+from frankrl.environments.make import Staff, make_vector, start_staff
 from frankrl.environments.seat import Seat
+from frankrl.environments.seats import Seats, Worker
 from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
 from frankrl.environments.vector import EnvironmentLog, EnvironmentVector, GymnasiumVector
 
@@ -11,7 +12,11 @@ __all__ = [
     "EnvironmentVector",
     "GymnasiumVector",
     "Seat",
+    "Seats",
+    "Staff",
+    "Worker",
     "describe",
     "make_environment",
     "make_vector",
+    "start_staff",
 ]

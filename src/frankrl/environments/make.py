@@ -1,14 +1,28 @@
-"""The environments of a run, by its settings."""
+"""The environments of a run, by its settings, and the processes that step them."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from frankrl.backend import visible_cpus
 from frankrl.config import EnvironmentSettings
+from frankrl.environments.seats import Worker, start_workers, step_seconds, worthwhile_workers
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
 
 def make_vector(
-    settings: EnvironmentSettings, spec: EnvironmentSpec, seed: int
+    settings: EnvironmentSettings,
+    spec: EnvironmentSpec,
+    seed: int,
+    workers: Sequence[Worker] = (),
 ) -> EnvironmentVector:
     """The environments that a run steps, each at the beginning of its first episode.
+
+    Args:
+        settings: which, and how many.
+        spec: of each.
+        seed: the run's.
+        workers: processes that may step some of Gymnasium's; EnvPool has threads of its own.
 
     Raises:
         FrankError: they cannot be made, or do not even begin.
@@ -17,4 +31,40 @@ def make_vector(
         from frankrl.environments.envpool import EnvPoolVector
 
         return EnvPoolVector(spec, settings.num_envs, seed)
-    return GymnasiumVector(spec, settings.num_envs, seed)
+    return GymnasiumVector(spec, settings.num_envs, seed, workers)
+
+
+class Staff(NamedTuple):
+    """The worker processes of a run, and who may use which."""
+
+    workers: list[Worker]
+    training: list[Worker]
+    evaluation: list[Worker]
+
+    def close(self) -> None:
+        """End all of them."""
+        for worker in self.workers:
+            worker.close()
+
+
+def start_staff(
+    settings: EnvironmentSettings, spec: EnvironmentSpec, most_evaluated: int, *, overlap: bool
+) -> Staff:
+    """Start the worker processes that pay, or as many as the settings say.
+
+    Args:
+        settings: of the run's environments.
+        spec: of each.
+        most_evaluated: how many are stepped together in an evaluation.
+        overlap: whether the learner computes while environments are stepped.
+    """
+    training = evaluation = settings.worker_processes
+    if training is None or evaluation is None:
+        cpus, seconds = visible_cpus(), step_seconds(spec) if visible_cpus() > 1 else 0.0
+        # While an evaluation is played nothing is learned.
+        spare = cpus - 1
+        training = worthwhile_workers(seconds, settings.num_envs, spare - overlap)
+        evaluation = worthwhile_workers(seconds, most_evaluated, spare)
+    training = 0 if settings.backend == "envpool" else min(training, settings.num_envs - 1)
+    workers = start_workers(max(training, min(evaluation, most_evaluated - 1)))
+    return Staff(workers, workers[:training], workers[:evaluation])

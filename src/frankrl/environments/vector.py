@@ -2,12 +2,13 @@
 
 import abc
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Num, UInt16
 
-from frankrl.environments.seat import Seat
+from frankrl.environments.seats import Seats, Worker
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.randomness import Use, reset_seed
 from frankrl.records import ACTION_DTYPE, FinishedEpisode, VectorStep
@@ -69,112 +70,140 @@ class EnvironmentVector(abc.ABC):
         """Close every environment; one that fails to close does not stop the others."""
 
 
-class _Player:
-    """One environment and the record of its running episode."""
+class _Record:
+    """What one environment's running episode has been so far."""
 
-    def __init__(self, spec: EnvironmentSpec, index: int, seed: int) -> None:
-        self.seat = Seat(spec, index)
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.begin(-1, None)
+
+    def begin(self, episode: int, state: np.ndarray | None) -> None:
+        """A new episode, in its first state."""
+        self.episode = episode
         self.actions: list[int] = []
         self.episode_return = 0.0
-        self._seed = seed
         self._hash = hashlib.blake2b(digest_size=16)
+        if state is not None:
+            self._hash.update(state.tobytes())
 
-    def begin(self, episode: int) -> np.ndarray:
-        """Reset to the first state of an episode."""
-        self.actions, self.episode_return = [], 0.0
-        self._hash = hashlib.blake2b(digest_size=16)
-        seed = reset_seed(self._seed, Use.TRAINING_RESET, self.seat.index, episode)
-        state = self.seat.reset(seed, episode)
-        self._hash.update(state.tobytes())
-        return state
-
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
-        """Take an action, by its index from 0."""
-        state, reward, terminated, truncated = self.seat.step(action)
+    def note(self, action: int, state: np.ndarray, reward: float) -> None:
+        """A step of it."""
         self.actions.append(action)
         self.episode_return += reward
         self._hash.update(state.tobytes())
         self._hash.update(np.float64(reward).tobytes())
-        return state, reward, terminated, truncated
 
     def log(self) -> EnvironmentLog:
         actions = np.asarray(self.actions, ACTION_DTYPE)
-        return EnvironmentLog(self.seat.episode, actions, self._hash.digest())
+        return EnvironmentLog(self.episode, actions, self._hash.digest())
 
     def finished(self, env_steps: int) -> FinishedEpisode:
         return FinishedEpisode(
-            env_steps=env_steps,
-            env_index=self.seat.index,
-            episode=self.seat.episode,
+            env_steps=env_steps + self.index + 1,
+            env_index=self.index,
+            episode=self.episode,
             episode_return=self.episode_return,
             length=len(self.actions),
         )
 
 
 class GymnasiumVector(EnvironmentVector):
-    """Gymnasium's environments in a plain loop.
+    """Gymnasium's environments in a plain loop, or spread over processes.
 
     For environments that cost a few microseconds a step it is quicker than Gymnasium's
     own vector classes, lets every episode start from a seed of its own, and knows which
     environment failed.
     """
 
-    def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
+    def __init__(
+        self, spec: EnvironmentSpec, num_envs: int, seed: int, workers: Sequence[Worker] = ()
+    ) -> None:
         """Make the environments and reset each to its first episode.
+
+        Args:
+            spec: of each.
+            num_envs: how many.
+            seed: the run's.
+            workers: processes that step some of them.
 
         Raises:
             EnvironmentFailedError: an environment does not even begin.
         """
         self.spec = spec
         self.num_envs = num_envs
-        self._players: list[_Player] = []
+        self._seed = seed
+        self._all = list(range(num_envs))
+        self._records = [_Record(index) for index in self._all]
+        self._seats = Seats(spec, num_envs, workers)
         try:
-            for index in range(num_envs):
-                self._players.append(_Player(spec, index, seed))
-            self.observation = np.stack([player.begin(0) for player in self._players])
+            self.observation = np.stack(self._begin(self._all, [0] * num_envs))
         except BaseException:
             self.close()
             raise
 
+    def _begin(self, indices: list[int], episodes: list[int]) -> list[np.ndarray]:
+        """Reset some environments to the first states of episodes."""
+        seeds = [
+            reset_seed(self._seed, Use.TRAINING_RESET, index, episode)
+            for index, episode in zip(indices, episodes, strict=True)
+        ]
+        states = self._seats.reset(indices, seeds, episodes)
+        for index, episode, state in zip(indices, episodes, states, strict=True):
+            self._records[index].begin(episode, state)
+        return states
+
     def step(
         self, actions: Int[np.ndarray, " env"], env_steps: int
     ) -> tuple[VectorStep, list[FinishedEpisode]]:
-        observation = self.observation
-        following = np.empty_like(observation)
+        observation, taken = self.observation, actions.tolist()
         arrived = np.empty_like(observation)
         reward = np.empty(self.num_envs, np.float32)
         terminated = np.empty(self.num_envs, np.bool_)
         truncated = np.empty(self.num_envs, np.bool_)
-        finished: list[FinishedEpisode] = []
-        for i, (player, action) in enumerate(zip(self._players, actions.tolist(), strict=True)):
-            state, reward[i], terminated[i], truncated[i] = player.step(action)
-            arrived[i] = state
-            if terminated[i] or truncated[i]:
-                finished.append(player.finished(env_steps + i + 1))
-                state = player.begin(player.seat.episode + 1)
-            following[i] = state
+        ended: list[_Record] = []
+        steps = self._seats.step(self._all, taken)
+        for i, (record, action, step) in enumerate(zip(self._records, taken, steps, strict=True)):
+            arrived[i], reward[i], terminated[i], truncated[i] = step
+            record.note(action, step[0], step[1])
+            if step[2] or step[3]:
+                ended.append(record)
+        finished = [record.finished(env_steps) for record in ended]
+        following = arrived
+        if ended:
+            following = arrived.copy()
+            indices = [record.index for record in ended]
+            states = self._begin(indices, [record.episode + 1 for record in ended])
+            following[indices] = np.stack(states)
         self.observation = following
         return VectorStep(observation, actions, reward, arrived, terminated, truncated), finished
 
     def logs(self) -> list[EnvironmentLog]:
-        return [player.log() for player in self._players]
+        return [record.log() for record in self._records]
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
-        different = []
-        for i, (player, log) in enumerate(zip(self._players, logs, strict=True)):
-            state = player.begin(log.episode)
-            ended = False
-            for action in log.actions.tolist():
-                if ended:
-                    break
-                state, _, terminated, truncated = player.step(action)
-                ended = terminated or truncated
-            if ended or player.log().digest != log.digest:
+        states = self._begin(self._all, [log.episode for log in logs])
+        left = [log.actions.tolist()[::-1] for log in logs]
+        different: list[int] = []
+        while indices := [i for i in self._all if left[i]]:
+            actions = [left[i].pop() for i in indices]
+            steps = self._seats.step(indices, actions)
+            for i, action, step in zip(indices, actions, steps, strict=True):
+                states[i] = step[0]
+                self._records[i].note(action, step[0], step[1])
+                if step[2] or step[3]:
+                    # A log holds an episode that still goes on: this is not the same one.
+                    different.append(i)
+                    left[i] = []
+        for i, log in enumerate(logs):
+            if i not in different and self._records[i].log().digest != log.digest:
                 different.append(i)
-                state = player.begin(log.episode + 1)
-            self.observation[i] = state
+        different.sort()
+        if different:
+            next_ones = [logs[i].episode + 1 for i in different]
+            for i, state in zip(different, self._begin(different, next_ones), strict=True):
+                states[i] = state
+        self.observation = np.stack(states)
         return different
 
     def close(self) -> None:
-        for player in self._players:
-            player.seat.close()
+        self._seats.close()

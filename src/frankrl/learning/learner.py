@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Integer, PyTree
+from jaxtyping import Array, Float, Int, Integer, PyTree, Shaped
 
 from frankrl.config import LearningSettings
 from frankrl.learning.losses import elementwise_loss
@@ -35,6 +35,10 @@ class LearnerState(eqx.Module):
 
 _Progress = tuple[Int[Array, ""], LearnerState, Float[Array, "update statistic"]]
 """The next update's number, and state and statistics so far."""
+
+
+_CHUNK_UPDATES = 16
+"""Updates for which the target network's values are computed together."""
 
 
 class UpdateStatistics(NamedTuple):
@@ -114,32 +118,49 @@ def updates(
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     num_updates = num_updates.astype(jnp.int32)
-    table = jnp.zeros((batches.reward.shape[0], len(UpdateStatistics._fields)), jnp.float32)
+    given, period = batches.reward.shape[0], settings.target_period_updates
+    chunk = min(given, period, _CHUNK_UPDATES)
+    table = jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32)
 
-    # Between two copies the target network is the same: it is no part of the inner loop.
-    def until_copied(progress: _Progress) -> _Progress:
+    def some(progress: _Progress) -> _Progress:
+        """Updates to the next copy, or to the end of the chunk."""
         number, state, table = progress
-        left = settings.target_period_updates - state.num_updates % settings.target_period_updates
-        stop = jnp.minimum(number + left, num_updates)
+        # The target network stands still meanwhile: it sees all the chunk's states at once.
+        first = jnp.minimum(number, given - chunk)
+        rows = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), batches)
+        target_q_values = _of_many(state.target, rows.next_observation)
+        left = period - state.num_updates % period
+        stop = jnp.minimum(jnp.minimum(number + left, first + chunk), num_updates)
         target = state.target
 
         def one(number: Array, moving: tuple) -> tuple:
             online, average, opt_state, done, table = moving
-            batch = jax.tree.map(lambda rows: rows[number], batches)
+            batch, target_q = jax.tree.map(
+                lambda x: jax.lax.dynamic_index_in_dim(x, number - first, keepdims=False),
+                (rows, target_q_values),
+            )
             state = LearnerState(online, target, average, opt_state, done)
-            state, statistics = update(settings, state, batch, learning_rate)
-            table = table.at[number].set(jnp.stack(statistics))
+            state, statistics = _learn_from(settings, state, batch, target_q, learning_rate)
+            table = jax.lax.dynamic_update_index_in_dim(table, jnp.stack(statistics), number, 0)
             return state.online, state.average, state.opt_state, state.num_updates, table
 
         moving = (state.online, state.average, state.opt_state, state.num_updates, table)
         online, average, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
-        due = done % settings.target_period_updates == 0
+        due = done % period == 0
         copied = target.with_weights(jnp.where(due, online.weights, target.weights))
         return stop, LearnerState(online, copied, average, opt_state, done), table
 
     begin = (jnp.zeros((), jnp.int32), state, table)
-    _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, until_copied, begin)
+    _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
     return state, table
+
+
+def _of_many(
+    network: QNetwork, observation: Shaped[Array, "update batch *obs"]
+) -> Float[Array, "update batch action"]:
+    """Q-values of several batches in one pass."""
+    flat = network(observation.reshape(-1, *observation.shape[2:]))
+    return flat.reshape(*observation.shape[:2], -1)
 
 
 def update(
@@ -159,9 +180,20 @@ def update(
     Returns:
         The new state, and what the update reports of itself.
     """
+    return _learn_from(settings, state, batch, state.target(batch.next_observation), learning_rate)
+
+
+def _learn_from(
+    settings: LearningSettings,
+    state: LearnerState,
+    batch: QuadrupleBatch,
+    target_q_values: Float[Array, "batch action"],
+    learning_rate: Float[Array, ""] | float,
+) -> tuple[LearnerState, UpdateStatistics]:
+    """One gradient step, given what the target network says of the next states."""
     q_network = state.online.network()
     next_values = bootstrap_values(
-        state.target(batch.next_observation),
+        target_q_values,
         q_network(batch.next_observation) if settings.double else None,
     )
     target = td_target(batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma)

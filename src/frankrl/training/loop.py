@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.environments import EnvironmentSpec, make_vector
+from frankrl.environments import EnvironmentSpec, make_vector, start_staff
 from frankrl.errors import DivergedError
-from frankrl.evaluation import Evaluation, EvaluationStopped, Evaluator
+from frankrl.evaluation import MOST_AT_ONCE, Evaluation, EvaluationStopped, Evaluator
 from frankrl.networks import pack
 from frankrl.randomness import Use
 from frankrl.runs import (
@@ -66,8 +66,14 @@ class Training:
         self._started = time.perf_counter() if started is None else started
         self._clock_began = self._started
         self._startup_seconds: float | None = None
-        self._envs = make_vector(self.settings.environment, spec, self.seed)
-        self._evaluator = Evaluator(spec)
+        self._staff = start_staff(
+            self.settings.environment,
+            spec,
+            MOST_AT_ONCE,
+            overlap=self.settings.training.overlap,
+        )
+        self._envs = make_vector(self.settings.environment, spec, self.seed, self._staff.training)
+        self._evaluator = Evaluator(spec, self._staff.evaluation)
         self._network = HostNetwork(initial_network(self.settings, spec, self.seed))
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
@@ -171,7 +177,10 @@ class Training:
             self._take(next(results))
             if self._crossed(before, saving.log_every_env_steps):
                 yield self._journal.log(self.env_steps, self.updates, self._seconds())
-            if self._crossed(before, evaluation.evaluate_every_env_steps):
+            if (
+                self._crossed(before, evaluation.evaluate_every_env_steps)
+                and self.env_steps >= evaluation.evaluation_starts_env_steps
+            ):
                 yield from self._evaluate()
             if self._crossed(before, saving.checkpoint_every_env_steps):
                 yield self._checkpoint()
@@ -184,6 +193,7 @@ class Training:
         """Close environments and files."""
         self._envs.close()
         self._evaluator.close()
+        self._staff.close()
         self._journal.close()
         if self._lock is not None:
             self._lock.release()

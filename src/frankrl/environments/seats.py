@@ -1,0 +1,248 @@
+"""Several environments by number, some of them in processes of their own.
+
+A Python process steps one environment at a time, so on several processor cores some of
+them are given to worker processes. Which process steps an environment changes nothing
+that comes out of it.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing import Pipe
+from typing import Any
+
+import numpy as np
+
+from frankrl.environments import wire
+from frankrl.environments.seat import Seat
+from frankrl.environments.spec import EnvironmentSpec
+from frankrl.errors import EnvironmentFailedError, FrankError
+
+_LEAST_SHARE_SECONDS = 60e-6
+"""A worker's part of a step of all environments must take at least so long to be worth the
+message, which costs about half of it."""
+_MEASURED_STEPS, _MEASURED_SECONDS = 50, 0.02
+_CLOSING_SECONDS = 5.0
+
+
+class Worker:
+    """One process that steps environments; it starts in the background."""
+
+    def __init__(self) -> None:
+        """Start it.
+
+        Raises:
+            OSError: no process can be started.
+        """
+        self._connection, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "frankrl.environments.worker", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                # Ctrl-C is for the process that asks; this one ends with its connection.
+                start_new_session=True,
+            )
+        self._groups = itertools.count()
+
+    def open(self, spec: EnvironmentSpec, slots: Sequence[int]) -> int:
+        """Ask for seats; the first answer that is received says whether they could be made."""
+        group = next(self._groups)
+        self.send(wire.opening(group, spec, slots))
+        return group
+
+    def send(self, message: bytes) -> None:
+        """Ask for something; one that has died is found out by `receive`."""
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(message)
+
+    def receive(self) -> bytes:
+        """The next answer.
+
+        Raises:
+            EOFError: the process has died.
+        """
+        try:
+            return self._connection.recv_bytes()
+        except OSError as error:
+            raise EOFError from error
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        try:
+            self._process.wait(_CLOSING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def start_workers(count: int) -> list[Worker]:
+    """Up to so many workers; fewer where the system gives no more."""
+    workers: list[Worker] = []
+    with contextlib.suppress(OSError, TypeError):
+        while len(workers) < count:
+            workers.append(Worker())
+    return workers
+
+
+def step_seconds(spec: EnvironmentSpec) -> float:
+    """How long a step of the environment takes, from a short try with its first action. [s]
+
+    An environment that fails in it will fail again where that is told.
+    """
+    taken = []
+    with contextlib.suppress(FrankError), contextlib.closing(Seat(spec)) as seat:
+        seat.reset(0, 0)
+        end = time.perf_counter() + _MEASURED_SECONDS
+        while len(taken) < _MEASURED_STEPS and (start := time.perf_counter()) < end:
+            _, _, terminated, truncated = seat.step(0)
+            taken.append(time.perf_counter() - start)
+            if terminated or truncated:
+                seat.reset(0, 0)
+    return float(np.median(taken)) if taken else 0.0
+
+
+def worthwhile_workers(seconds: float, count: int, available: int) -> int:
+    """How many workers to step `count` environments with, each step taking so many seconds.
+
+    Args:
+        seconds: of one step of one environment.
+        count: environments stepped together.
+        available: processor cores with nothing else to do.
+    """
+    shares = int(seconds * count / _LEAST_SHARE_SECONDS)
+    return max(0, min(available, shares - 1, count - 1))
+
+
+class Seats:
+    """Environments by number, from 0; stepped together, those of workers at the same time."""
+
+    def __init__(self, spec: EnvironmentSpec, count: int, workers: Sequence[Worker] = ()) -> None:
+        """Make the environments, dealt out evenly to this process and the workers.
+
+        Raises:
+            FrankError: one cannot be made.
+        """
+        self._spec = spec
+        self._local: dict[int, Seat] = {}
+        self._remote: list[tuple[Worker, int, frozenset[int]]] = []
+        self._settled = False
+        """Whether every worker has said that it could make its seats."""
+        processes = len(workers) + 1
+        for number, worker in enumerate(workers, start=1):
+            if slots := range(number, count, processes):
+                self._remote.append((worker, worker.open(spec, slots), frozenset(slots)))
+        try:
+            for slot in range(0, count, processes):
+                self._local[slot] = Seat(spec, slot)
+        except BaseException:
+            self.close()
+            raise
+
+    def reset(
+        self, slots: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
+    ) -> list[np.ndarray]:
+        """Begin an episode in each of the slots; their first states in the same order.
+
+        Raises:
+            EnvironmentFailedError: an environment raised, or gave something impossible.
+        """
+        return self._all("reset", slots, seeds, episodes)
+
+    def step(self, slots: Sequence[int], actions: Sequence[int]) -> list[wire.SeatStep]:
+        """Take an action in each of the slots; what `Seat.step` returns, in the same order.
+
+        Raises:
+            EnvironmentFailedError: an environment raised, or gave something impossible.
+        """
+        return self._all("step", slots, actions)
+
+    def close(self) -> None:
+        """Close every environment."""
+        for seat in self._local.values():
+            seat.close()
+        for worker, group, _ in self._remote:
+            worker.send(wire.closing(group))
+        # A worker that has died, or is ended before it answers, has closed them too.
+        for worker, _, _ in self._remote:
+            with contextlib.suppress(EOFError):
+                if not self._settled:
+                    worker.receive()
+                worker.receive()
+        self._local, self._remote = {}, []
+
+    def _settle(self) -> None:
+        """Wait for the workers; what one cannot make is made here.
+
+        An environment may be known to this process alone, for example.
+        """
+        waiting, self._remote = self._remote, []
+        for worker, group, slots in waiting:
+            made = False
+            with contextlib.suppress(EOFError):
+                made = worker.receive() == wire.OK
+            if made:
+                self._remote.append((worker, group, slots))
+            else:
+                self._local |= {slot: Seat(self._spec, slot) for slot in sorted(slots)}
+        self._settled = True
+
+    def _all(self, what: str, slots: Sequence[int], *columns: Sequence[int]) -> list[Any]:
+        if not self._settled:
+            self._settle()
+        if not self._remote:
+            seats = self._local
+            return [getattr(seats[slot], what)(*row) for slot, *row in zip(slots, *columns)]
+        asked = []
+        for worker, group, own in self._remote:
+            if places := [place for place, slot in enumerate(slots) if slot in own]:
+                message = wire.stepping if what == "step" else wire.resetting
+                chosen = [[column[place] for place in places] for column in (slots, *columns)]
+                worker.send(message(group, *chosen))
+                asked.append((worker, places))
+        found: list[Any] = [None] * len(slots)
+        failures: list[tuple[int, EnvironmentFailedError]] = []
+        for place, (slot, *row) in enumerate(zip(slots, *columns)):
+            if slot in self._local:
+                try:
+                    found[place] = getattr(self._local[slot], what)(*row)
+                except EnvironmentFailedError as error:
+                    failures.append((place, error))
+                    break
+        # Every answer is taken, whatever failed: the next one must be to the next question.
+        for worker, places in asked:
+            try:
+                for place, value in zip(places, self._answer(worker, what, places), strict=True):
+                    found[place] = value
+            except _FailedAt as failed:
+                place = places[failed.done]
+                failures.append((place, EnvironmentFailedError(str(failed))))
+        if failures:
+            raise min(failures, key=lambda failure: failure[0])[1]
+        return found
+
+    def _answer(self, worker: Worker, what: str, places: list[int]) -> list[Any]:
+        try:
+            answer = worker.receive()
+        except EOFError:
+            text = f"the process that stepped some of the environments {self._spec.env_id} has died"
+            raise _FailedAt(text, 0) from None
+        if answer[:1] == wire.FAILED:
+            told = json.loads(answer[1:])
+            raise _FailedAt(told["message"], told["done"])
+        read = wire.read_steps if what == "step" else wire.read_states
+        return read(self._spec, answer[1:], len(places))
+
+
+class _FailedAt(Exception):  # noqa: N818 - turned into Frank's own before anyone sees it
+    def __init__(self, message: str, done: int) -> None:
+        super().__init__(message)
+        self.done = done
+        """How many of the slots were done before."""

@@ -1,0 +1,75 @@
+"""A process of its own that steps some environments: `python -m frankrl.environments.worker`.
+
+It does what it is asked over the connection whose number it is given, until that ends.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+
+from frankrl.environments import wire
+from frankrl.environments.seat import Seat
+from frankrl.environments.spec import describe
+from frankrl.errors import FrankError
+
+
+def serve(connection: Connection) -> None:
+    """Answer requests until the other end is closed."""
+    groups: dict[int, dict[int, Seat]] = {}
+    while True:
+        try:
+            request = wire.read_request(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            connection.send_bytes(_answer(groups, request))
+        except BrokenPipeError:
+            return
+
+
+def _answer(groups: dict[int, dict[int, Seat]], request: wire.Request) -> bytes:
+    if request.kind == wire.OPEN:
+        told = request.body
+        try:
+            spec = describe(told["env_id"], told["env_kwargs"])
+            groups[request.group] = {slot: Seat(spec, slot) for slot in told["slots"]}
+        except FrankError as error:
+            return wire.failure_told(error, 0)
+        return wire.OK
+    if request.kind == wire.CLOSE:
+        for seat in groups.pop(request.group, {}).values():
+            seat.close()
+        return wire.OK
+    seats = groups[request.group]
+    slots, *columns = request.body
+    if request.kind == wire.RESET:
+        return _each(
+            [lambda s=seats[slot], r=row: s.reset(*r) for slot, *row in zip(slots, *columns)],
+            wire.states_told,
+        )
+    return _each(
+        [lambda s=seats[slot], a=action: s.step(a) for slot, action in zip(slots, *columns)],
+        wire.steps_told,
+    )
+
+
+def _each(calls: Sequence[Callable], told: Callable[[list], bytes]) -> bytes:
+    done = []
+    for call in calls:
+        try:
+            done.append(call())
+        except FrankError as error:
+            return wire.failure_told(error, len(done))
+    return told(done)
+
+
+def main() -> None:
+    """Serve the connection named on the command line."""
+    # What an environment prints must not end up among the results on standard output.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(Connection(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
