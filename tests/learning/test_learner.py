@@ -18,6 +18,7 @@ from frankrl.learning import (
     update,
     updates,
 )
+from frankrl.learning import learner as learner_module
 from frankrl.networks import PackedNetwork, make_q_network, pack
 from frankrl.records import QuadrupleBatch, Scaling
 
@@ -272,13 +273,18 @@ def test_the_double_switch_changes_the_update_only_once_the_networks_differ():
     assert not same(plain[2].online, double[2].online)
 
 
-@pytest.mark.parametrize("used", [0, 1, 4, 7])
-def test_several_updates_at_once_are_the_same_as_one_after_another(used):
-    settings = LearningSettings(target_period_updates=3)
+@pytest.mark.parametrize("used", [0, 4, 7])
+@pytest.mark.parametrize(("period", "chunk"), [(1, 16), (3, 2), (3, 16), (100, 5)])
+def test_several_updates_at_once_are_the_same_as_one_after_another(
+    monkeypatch, used, period, chunk
+):
+    monkeypatch.setattr(learner_module, "_CHUNK_UPDATES", chunk)
+    settings = LearningSettings(target_period_updates=period)
     expected, figures = learn(settings, 7)
     batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(7)))
-    several = jax.jit(updates, static_argnums=0)
-    state, table = several(settings, init_learner(settings, network()), batches, used, RATE)
+    # A function of its own: what was compiled for another size of chunk must not be used.
+    several = jax.jit(functools.partial(updates, settings))
+    state, table = several(init_learner(settings, network()), batches, used, RATE)
     assert int(state.num_updates) == used
     for found, wanted in zip(leaves(state), leaves(expected[used]), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)

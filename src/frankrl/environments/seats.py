@@ -198,8 +198,8 @@ class Seats:
         if not self._settled:
             self._settle()
         if not self._remote:
-            seats = self._local
-            return [getattr(seats[slot], what)(*row) for slot, *row in zip(slots, *columns)]
+            seats, rows = self._local, zip(slots, *columns, strict=True)
+            return [getattr(seats[slot], what)(*row) for slot, *row in rows]
         asked = []
         for worker, group, own in self._remote:
             if places := [place for place, slot in enumerate(slots) if slot in own]:
@@ -209,7 +209,7 @@ class Seats:
                 asked.append((worker, places))
         found: list[Any] = [None] * len(slots)
         failures: list[tuple[int, EnvironmentFailedError]] = []
-        for place, (slot, *row) in enumerate(zip(slots, *columns)):
+        for place, (slot, *row) in enumerate(zip(slots, *columns, strict=True)):
             if slot in self._local:
                 try:
                     found[place] = getattr(self._local[slot], what)(*row)

@@ -5,7 +5,6 @@ It does what it is asked over the connection whose number it is given, until tha
 
 import os
 import sys
-from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
 from frankrl.environments import wire
@@ -41,27 +40,15 @@ def _answer(groups: dict[int, dict[int, Seat]], request: wire.Request) -> bytes:
         for seat in groups.pop(request.group, {}).values():
             seat.close()
         return wire.OK
-    seats = groups[request.group]
+    seats, done = groups[request.group], []
     slots, *columns = request.body
-    if request.kind == wire.RESET:
-        return _each(
-            [lambda s=seats[slot], r=row: s.reset(*r) for slot, *row in zip(slots, *columns)],
-            wire.states_told,
-        )
-    return _each(
-        [lambda s=seats[slot], a=action: s.step(a) for slot, action in zip(slots, *columns)],
-        wire.steps_told,
-    )
-
-
-def _each(calls: Sequence[Callable], told: Callable[[list], bytes]) -> bytes:
-    done = []
-    for call in calls:
-        try:
-            done.append(call())
-        except FrankError as error:
-            return wire.failure_told(error, len(done))
-    return told(done)
+    what = "reset" if request.kind == wire.RESET else "step"
+    try:
+        for slot, *row in zip(slots, *columns, strict=True):
+            done.append(getattr(seats[slot], what)(*row))
+    except FrankError as error:
+        return wire.failure_told(error, len(done))
+    return wire.states_told(done) if what == "reset" else wire.steps_told(done)
 
 
 def main() -> None:

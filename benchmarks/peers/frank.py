@@ -1,0 +1,81 @@
+"""Frank itself."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from benchmarks.peers.protocol import (
+    LEARNING_STARTS_ENV_STEPS,
+    STEPS_PER_ROUND,
+    Job,
+    Speed,
+    answer,
+)
+from frankrl.api import prepare
+from frankrl.cli.clock import process_started
+from frankrl.config import Settings
+from frankrl.presets import default_preset, load_preset
+from frankrl.training import Evaluated, Finished, Progress
+
+SPEED_SETTINGS = {
+    "num_envs": 1,
+    "vector_steps_per_round": STEPS_PER_ROUND,
+    "learning_rate": 6.3e-4,
+    "replay_capacity": 50_000,
+    "learning_starts_env_steps": LEARNING_STARTS_ENV_STEPS,
+    "gamma": 0.99,
+    "target_period_updates": 250,
+    "epsilon_decay_env_steps": 100_000,
+    "epsilon_end": 0.1,
+    "total_env_steps": 10_000_000,
+    "log_every_env_steps": 500,
+    "evaluate_every_env_steps": 10_000_000,
+    "checkpoint_every_env_steps": 10_000_000,
+}
+
+
+def main() -> None:
+    """Do the job."""
+    job = Job.given()
+    with tempfile.TemporaryDirectory() as folder:
+        (speed if job.task == "speed" else solve)(job, Path(folder) / "run")
+
+
+def speed(job: Job, run: Path) -> None:
+    """Train with the settings that all share."""
+    settings = Settings().with_changes(
+        **SPEED_SETTINGS,
+        hidden_widths=job.widths,
+        batch_size=job.batch_size,
+        replay_ratio=job.replay_ratio,
+    )
+    training = prepare(job.env_id, "default", settings, job.seed, run, started=process_started())
+    measured = Speed(job.seconds)
+    for event in training.events(lambda: measured.enough):
+        if isinstance(event, Progress):
+            measured.done(event.env_steps)
+        if isinstance(event, Finished):
+            measured.startup_seconds = event.startup_seconds
+    training.close()
+    answer(measured)
+
+
+def solve(job: Job, run: Path) -> None:
+    """Train with the environment's own preset, as `frank train ENV --until-solved` does."""
+    settings = load_preset(default_preset(job.env_id)).with_changes(until_solved=True)
+    preset, started = default_preset(job.env_id), process_started()
+    training = prepare(job.env_id, preset, settings, job.seed, run, started=started)
+    looks, seconds, solved = [], 0.0, None
+    for event in training.events():
+        if isinstance(event, Progress):
+            seconds = event.seconds
+        if isinstance(event, Evaluated) and event.purpose == "progress":
+            looks.append((seconds, event.env_steps, event.evaluation.mean_return))
+        if isinstance(event, Finished):
+            solved = event.solved and event.solved.seconds
+    training.close()
+    print(json.dumps({"solved_seconds": solved, "looks": looks}))
+
+
+if __name__ == "__main__":
+    main()

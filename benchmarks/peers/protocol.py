@@ -1,0 +1,160 @@
+"""What an adapter is asked, how it is timed, and how it answers.
+
+Imported in every library's own environment, so it needs Gymnasium and NumPy alone.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+# Stands on the standard library alone.
+from frankrl.cli.clock import process_started
+
+Act = Callable[[np.ndarray], int]
+"""The greedy action for one observation."""
+
+WARM_UP_ENV_STEPS = 2_000
+LEARNING_STARTS_ENV_STEPS = 1_000
+STEPS_PER_ROUND = 4
+"""As in RL Zoo's LunarLander settings: four env steps, then the updates due, one environment."""
+LOOK_EVERY_ENV_STEPS, LOOK_EPISODES, PROOF_EPISODES = 5_000, 5, 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is measured."""
+
+    task: str
+    """`speed` or `solve`."""
+    env_id: str
+    seed: int
+    seconds: float
+    """`speed`: how long to measure after the warm-up; `solve`: when to give up."""
+    widths: tuple[int, ...] = (64, 64)
+    batch_size: int = 64
+    replay_ratio: float = 1.0
+    """Updates per env step."""
+
+    @classmethod
+    def given(cls) -> "Job":
+        """The job on the command line."""
+        told = json.loads(sys.argv[1])
+        return cls(**(told | {"widths": tuple(told.get("widths", (64, 64)))}))
+
+    @property
+    def updates_per_round(self) -> int:
+        """Updates after every `STEPS_PER_ROUND` env steps."""
+        return round(STEPS_PER_ROUND * self.replay_ratio)
+
+
+@dataclass
+class Speed:
+    """Env steps per second once learning runs."""
+
+    seconds: float
+    startup_seconds: float | None = None
+    enough: bool = False
+    """Whether it has been measured long enough."""
+    _begun: tuple[float, int] | None = None
+    _last: tuple[float, int] | None = None
+
+    def done(self, env_steps: int) -> bool:
+        """Note where training stands; whether that is enough."""
+        now = time.perf_counter()
+        if self.startup_seconds is None:
+            self.startup_seconds = now - process_started()
+        if self._begun is None:
+            if env_steps >= WARM_UP_ENV_STEPS:
+                self._begun = now, env_steps
+            return False
+        self._last = now, env_steps
+        self.enough = now - self._begun[0] >= self.seconds
+        return self.enough
+
+    def result(self) -> dict[str, Any]:
+        """What was measured."""
+        assert self._begun is not None
+        assert self._last is not None
+        steps, seconds = self._last[1] - self._begun[1], self._last[0] - self._begun[0]
+        return {
+            "env_steps_per_second": steps / seconds,
+            "startup_seconds": self.startup_seconds,
+        }
+
+
+@dataclass
+class Solving:
+    """When a policy first reaches a mean return of the threshold over 100 fresh greedy episodes.
+
+    As with `frank train --until-solved`: a look of five episodes every 5,000 env steps,
+    and where it is promising the long proof. All of it counts as time.
+    """
+
+    env_id: str
+    seed: int
+    limit_seconds: float
+    looks: list[tuple[float, int, float]] = field(default_factory=list)
+    solved_seconds: float | None = None
+    _next: int = LOOK_EVERY_ENV_STEPS
+
+    def done(self, env_steps: int, act: Act) -> bool:
+        """Note where training stands; whether it is solved, or the time is over."""
+        if env_steps < self._next:
+            return self._seconds() > self.limit_seconds
+        self._next += LOOK_EVERY_ENV_STEPS
+        spec = gymnasium.spec(self.env_id)
+        assert spec.reward_threshold is not None
+        env = gymnasium.make(self.env_id)
+        first = 1_000_000 + 1_000 * self.seed + env_steps
+        look = self._mean(env, act, first, LOOK_EPISODES)
+        self.looks.append((self._seconds(), env_steps, look))
+        if look >= spec.reward_threshold:
+            proof = self._mean(env, act, first + 500_000_000, PROOF_EPISODES)
+            if proof >= spec.reward_threshold:
+                self.solved_seconds = self._seconds()
+        env.close()
+        return self.solved_seconds is not None or self._seconds() > self.limit_seconds
+
+    def result(self) -> dict[str, Any]:
+        """What was measured."""
+        return {"solved_seconds": self.solved_seconds, "looks": self.looks}
+
+    @staticmethod
+    def _seconds() -> float:
+        return time.perf_counter() - process_started()
+
+    @staticmethod
+    def _mean(env: gymnasium.Env, act: Act, first_seed: int, episodes: int) -> float:
+        returns = []
+        for seed in range(first_seed, first_seed + episodes):
+            observation, _ = env.reset(seed=seed)
+            total, over = 0.0, False
+            while not over:
+                observation, reward, terminated, truncated, _ = env.step(act(observation))
+                total += float(reward)
+                over = terminated or truncated
+            returns.append(total)
+        return float(np.mean(returns))
+
+
+def meter(job: Job) -> Speed | Solving:
+    """What measures the job."""
+    if job.task == "speed":
+        return Speed(job.seconds)
+    return Solving(job.env_id, job.seed, job.seconds)
+
+
+def is_done(meter: Speed | Solving, env_steps: int, act: Act) -> bool:
+    """Tell a meter where training stands; whether it has seen enough."""
+    return meter.done(env_steps) if isinstance(meter, Speed) else meter.done(env_steps, act)
+
+
+def answer(meter: Speed | Solving) -> None:
+    """Print the result."""
+    print(json.dumps(meter.result()), flush=True)

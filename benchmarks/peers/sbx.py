@@ -1,0 +1,8 @@
+"""SBX: Stable-Baselines3's interface over JAX."""
+
+from sbx import DQN
+
+from benchmarks.peers.sb3 import main
+
+if __name__ == "__main__":
+    main(DQN)
