@@ -3,6 +3,8 @@
 To solve: the settings of araffin/dqn-LunarLander-v2 (280.2 ± 13.0), the best published.
 """
 
+# pyright: reportMissingImports=false
+
 import gymnasium
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv

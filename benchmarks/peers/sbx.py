@@ -1,5 +1,7 @@
 """SBX: Stable-Baselines3's interface over JAX."""
 
+# pyright: reportMissingImports=false
+
 from sbx import DQN
 
 from benchmarks.peers.sb3 import main

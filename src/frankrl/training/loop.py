@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 from frankrl.environments import EnvironmentSpec, make_vector, start_staff
 from frankrl.errors import DivergedError
 from frankrl.evaluation import MOST_AT_ONCE, Evaluation, EvaluationStopped, Evaluator
-from frankrl.networks import pack
 from frankrl.randomness import Use
 from frankrl.runs import (
     RunDescription,
@@ -27,18 +26,11 @@ from frankrl.runs import (
     remove_checkpoints,
     save_checkpoint,
 )
-from frankrl.training.events import Best, Checkpointed, Evaluated, Event, Finished, Solved
+from frankrl.training.best import BestAgent
+from frankrl.training.events import Checkpointed, Evaluated, Event, Finished, Solved
 from frankrl.training.journal import Journal
 from frankrl.training.round import Round, rounds
-from frankrl.training.saving import (
-    BEST_FILE,
-    files_of,
-    filled,
-    from_tensors,
-    named,
-    playing_file,
-    to_tensors,
-)
+from frankrl.training.saving import files_of, from_tensors, to_tensors
 from frankrl.training.state import HostNetwork, TrainState, init_train_state, initial_network
 
 
@@ -79,8 +71,7 @@ class Training:
         self._lock: RunLock | None = None
         self._solved: Solved | None = None
         self._solving: Evaluation | None = None
-        self._best: Best | None = None
-        self._best_weights: np.ndarray | None = None
+        self._best = BestAgent(description, spec)
         self._evaluation_due = False
         """Whether the evaluation that belongs to this env step is still to be played."""
         self._stop_requested: Callable[[], bool] = lambda: False
@@ -146,7 +137,7 @@ class Training:
             state = state._replace(window=state.window._replace(filled=filled))
         self._stand_at(state)
         self._solved = Solved(**info["solved"]) if info["solved"] else None
-        self._take_up_best(info)
+        self._best.take_up(folder, info["best"])
         self._evaluation_due = info["evaluation_due"]
         self._started -= info["seconds"]
         self._journal.go_back(folder, state.env_steps, info["episodes"], interval)
@@ -229,8 +220,7 @@ class Training:
         if look is None:
             return
         yield self._evaluated(look, "progress")
-        if self._best is None or look.mean_return > self._best.mean_return:
-            self._keep_best(look)
+        self._best.consider(self.folder, look, self.env_steps, np.asarray(self._playing))
         if self._solved is None and threshold is not None and look.mean_return >= threshold:
             proof = self._proof(self.env_steps)
             if proof is None:
@@ -241,42 +231,6 @@ class Training:
                 self._solving = proof
                 yield self._solved
         self._evaluation_due = False
-
-    def _keep_best(self, look: Evaluation) -> None:
-        """Save the agent of the look that was the best so far, for whoever wants it."""
-        self._best = Best(self.env_steps, look.mean_return, len(look.returns))
-        self._best_weights = np.array(self._playing)
-        self._write_best()
-
-    def _write_best(self) -> None:
-        assert self._best is not None
-        path = save_checkpoint(
-            self.folder.best,
-            self._best.env_steps,
-            self._best_tensors(playing_file(self.settings.learning)),
-            {"env_id": self.spec.env_id, **self._best._asdict()},
-        )
-        remove_checkpoints(self.folder.best, but=(path,))
-
-    def _best_tensors(self, file: str) -> dict[str, Tensors]:
-        """The weights of the best look, as a file of a checkpoint."""
-        if self._best_weights is None:
-            return {}
-        like = pack(initial_network(self.settings, self.spec, self.seed))
-        return {file: named(like.with_weights(self._best_weights).network())}
-
-    def _take_up_best(self, info: dict) -> None:
-        """Bring the folder of the best agent to what it was at the checkpoint."""
-        if not info["best"]:
-            remove_checkpoints(self.folder.best)
-        else:
-            # Read before anything is replaced: a damaged checkpoint must cost nothing.
-            checkpoint = newest_checkpoint(self.folder.checkpoints)
-            tensors, _ = load_tensors(checkpoint, (BEST_FILE,))
-            like = initial_network(self.settings, self.spec, self.seed)
-            self._best = Best(**info["best"])
-            self._best_weights = pack(filled(like, tensors[BEST_FILE])).weights
-            self._write_best()
 
     def _proof(self, env_steps: int) -> Evaluation | None:
         """The long evaluation that may prove the policy of an env step solved."""
@@ -324,7 +278,7 @@ class Training:
         path = save_checkpoint(
             self.folder.checkpoints,
             self.env_steps,
-            to_tensors(self.state(), self._envs.logs(), interval) | self._best_tensors(BEST_FILE),
+            to_tensors(self.state(), self._envs.logs(), interval) | self._best.for_checkpoint(),
             {
                 "env_id": self.spec.env_id,
                 "env_steps": self.env_steps,
@@ -333,7 +287,7 @@ class Training:
                 "evaluation_due": self._evaluation_due,
                 "seconds": self._seconds(),
                 "solved": self._solved._asdict() if self._solved else None,
-                "best": self._best._asdict() if self._best else None,
+                "best": self._best.best._asdict() if self._best.best else None,
             },
         )
         kept = list_checkpoints(self.folder.checkpoints)[-self.settings.saving.keep_checkpoints :]
@@ -359,6 +313,6 @@ class Training:
             self._seconds(),
             self._startup_seconds or 0.0,
             self._solved,
-            self._best,
+            self._best.best,
             evaluation,
         )
