@@ -36,7 +36,7 @@ PEERS = {
     "torchrl": ("torch==2.13.0", "torchrl==0.14.1"),
     "rllib": ("torch==2.13.0", "ray[rllib]==2.60.0"),
 }
-_SHARED = ("gymnasium[box2d]>=1",)
+_SHARED = ("gymnasium>=1", "Box2D>=2.3.10")
 _ROOT = Path(__file__).parent.parent
 _SETTINGS = ((256, 128, 1.0), (64, 64, 1.0), (64, 64, 0.25))
 """Width of both hidden layers, batch size, updates per env step."""
