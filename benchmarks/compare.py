@@ -36,7 +36,7 @@ PEERS = {
     "torchrl": ("torch==2.13.0", "torchrl==0.14.1"),
     "rllib": ("torch==2.13.0", "ray[rllib]==2.60.0"),
 }
-_SHARED = ("gymnasium>=1", "Box2D>=2.3.10")
+_SHARED = ("gymnasium>=1", "Box2D>=2.3.10", "pygame-ce")
 _ROOT = Path(__file__).parent.parent
 _SETTINGS = ((256, 128, 1.0), (64, 64, 1.0), (64, 64, 0.25))
 """Width of both hidden layers, batch size, updates per env step."""
@@ -110,7 +110,10 @@ def python_of(options: Options, peer: str) -> Path | None:
 
 def measured(python: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
     """Run an adapter; its answer, and the peak memory of its processes. [MiB]"""
-    environment = os.environ | {"PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}",
+    }
     process = subprocess.Popen(
         [python.absolute(), "-m", f"benchmarks.peers.{peer}", json.dumps(job)],
         stdout=subprocess.PIPE,

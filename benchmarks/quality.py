@@ -25,6 +25,8 @@ from frankrl.errors import SettingError
 from frankrl.presets import load_preset
 from frankrl.runs.machine import machine_facts, versions
 
+_BEST_SEED = 1_000_000
+
 
 @dataclass(frozen=True)
 class Study:
@@ -53,6 +55,9 @@ STUDIES = {
         range(10),
         "median ≤ 20 s, all ≤ 60 s",
         {"until_solved": True},
+    ),
+    "lunar-lander-best": Study(
+        "LunarLander-v3", "LunarLander-v3-best", range(10), "mean ≥ 272, best look ≥ 280"
     ),
     "classic": Study("LunarLander-v3", "classic", range(5), "≥ 200 in 4 of 5"),
     "cart-pole": Study("CartPole-v1", "CartPole-v1", range(5), "mean ≥ 490"),
@@ -117,14 +122,19 @@ def _run(name: str, seed: int) -> dict:
         for setting, value in study.changes.items():
             flag = f"--{setting.replace('_', '-')}"
             words += [flag] if value is True else [flag, str(value)]
-        done = subprocess.run([*command, *words], stdout=subprocess.PIPE, text=True, check=True)
-    told = json.loads(done.stdout)
+        told = _told([*command, *words])
+        best = None
+        if not study.settings().evaluation.until_solved:
+            # The agent of the best look, on seeds that chose nothing.
+            command[3:] = ["evaluate", f"{folder}/run", "--best", "--json"]
+            best = _told([*command, "--seed", str(_BEST_SEED + seed)])["mean_return"]
     machine = machine_facts()
     return {
         "study": name,
         "seed": seed,
         "mean_return": told["evaluation"]["mean_return"],
         "std_return": told["evaluation"]["std_return"],
+        "best_look_mean_return": best,
         "min_return": told["evaluation"]["min_return"],
         "mean_length": told["evaluation"]["mean_length"],
         "env_steps": told["env_steps"],
@@ -134,6 +144,11 @@ def _run(name: str, seed: int) -> dict:
         "settings": _plain(study.settings()),
         "machine": f"{machine['cpu']}, {machine['visible_cpus']} CPUs, {platform.system()}",
     }
+
+
+def _told(command: list[str]) -> dict:
+    """The JSON object that a command prints."""
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def _read(path: Path) -> list[dict]:
@@ -181,8 +196,8 @@ def returns_table(results: list[dict]) -> str:
     """How good each final policy was."""
     lines = [
         "| study | env steps | each seed's mean over 100 greedy episodes | median | mean | "
-        "≥ threshold | seconds (median) | mark |",
-        "|---|---|---|---|---|---|---|---|",
+        "best look, played again: mean | ≥ threshold | seconds (median) | mark |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(result["study"] for result in results):
         rows = [result for result in results if result["study"] == name]
@@ -191,11 +206,16 @@ def returns_table(results: list[dict]) -> str:
         lines.append(
             f"| {name} | {rows[0]['env_steps']:,} | "
             f"{', '.join(f'{mean:.0f}' for mean in means)} | {np.median(means):.1f} | "
-            f"{means.mean():.1f} ± {means.std():.1f} | "
+            f"{means.mean():.1f} ± {means.std():.1f} | {_best_cell(rows)} | "
             f"{(means >= threshold).sum()} of {len(means)} | "
             f"{np.median([row['seconds'] for row in rows]):.0f} | {STUDIES[name].goal} |"
         )
     return "\n".join(lines)
+
+
+def _best_cell(rows: list[dict]) -> str:
+    found = [row["best_look_mean_return"] for row in rows if row.get("best_look_mean_return")]
+    return f"{np.mean(found):.1f} ± {np.std(found):.1f}" if found else "–"
 
 
 def _threshold(env_id: str) -> float:

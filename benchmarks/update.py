@@ -27,6 +27,7 @@ from frankrl.training.round import compiled_learn
 
 OBSERVATION, ACTIONS = 8, 4
 _MATRIX = 1024
+_CALLS = 5
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,21 @@ def matrix_product() -> Callable[[], None]:
 
 
 def timed(functions: list[Callable[[], None]], turns: int) -> np.ndarray:
-    """Seconds of each function in each turn, taken one after the other; shape (function, turn)."""
+    """Seconds of each function in each turn, taken one after the other; shape (function, turn).
+
+    In a turn a function is called several times in a row, as in training, where nothing
+    else uses the learner's core; the first call, which finds the caches full of another
+    function's arrays, is not counted.
+    """
     for function in functions:
-        function()
         function()
     seconds = np.empty((len(functions), turns))
     for turn, row in itertools.product(range(turns), range(len(functions))):
-        start = time.perf_counter()
         functions[row]()
-        seconds[row, turn] = time.perf_counter() - start
+        start = time.perf_counter()
+        for _ in range(_CALLS):
+            functions[row]()
+        seconds[row, turn] = (time.perf_counter() - start) / _CALLS
     return seconds
 
 

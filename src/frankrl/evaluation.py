@@ -151,7 +151,9 @@ class Evaluator:
         """Environments for so many episodes at once."""
         if self._seats is None or self._made < count:
             self.close()
-            self._seats, self._made = Seats(self._spec, count, self._workers), count
+            # A few episodes are over before a worker would have been of use.
+            workers = self._workers if count == MOST_AT_ONCE else ()
+            self._seats, self._made = Seats(self._spec, count, workers), count
         return self._seats
 
     def close(self) -> None:

@@ -117,6 +117,16 @@ def test_after_a_failure_the_next_answer_belongs_to_the_next_question(workers):
             assert step[1:] == (0.0, False, False)
 
 
+def test_the_first_slots_are_stepped_without_a_message(workers, monkeypatch):
+    with contextlib.closing(Seats(describe("CartPole-v1", {}), 6, workers)) as seats:
+        seats.reset([0, 1], [0, 0], [0, 0])
+        asked = []
+        monkeypatch.setattr(Worker, "send", lambda self, message: asked.append(message))
+        seats.step([0, 1], [0, 0])
+        assert asked == []
+        monkeypatch.undo()
+
+
 def test_an_environment_that_only_this_process_knows_is_stepped_here(workers):
     spec = describe("Easy-v0", {})
     with contextlib.closing(Seats(spec, 3, workers)) as seats:
@@ -152,8 +162,8 @@ def test_nothing_is_started_where_there_is_no_interpreter(monkeypatch):
 @pytest.mark.parametrize(
     ("seconds", "count", "available", "expected"),
     [
-        (30e-6, 25, 1, 1),
-        (30e-6, 25, 64, 11),  # 750 µs in shares of at least 60: 12 processes, this one included
+        (30e-6, 25, 1, 0),
+        (30e-6, 64, 8, 2),  # 1,920 µs in shares of at least 500: 3 processes, this one included
         (3e-6, 25, 8, 0),
         (30e-6, 1, 8, 0),
         (1.0, 16, 8, 8),

@@ -23,9 +23,9 @@ from frankrl.environments.seat import Seat
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.errors import EnvironmentFailedError, FrankError
 
-_LEAST_SHARE_SECONDS = 60e-6
+_LEAST_SHARE_SECONDS = 500e-6
 """A worker's part of a step of all environments must take at least so long to be worth the
-message, which costs about half of it."""
+message and waking the process up, which took some 100 µs where it was measured."""
 _MEASURED_STEPS, _MEASURED_SECONDS = 50, 0.02
 _CLOSING_SECONDS = 5.0
 
@@ -125,7 +125,9 @@ class Seats:
     """Environments by number, from 0; stepped together, those of workers at the same time."""
 
     def __init__(self, spec: EnvironmentSpec, count: int, workers: Sequence[Worker] = ()) -> None:
-        """Make the environments, dealt out evenly to this process and the workers.
+        """Make the environments: this process has the first, each worker as many of the others.
+
+        Few slots, if they are the first ones, are so stepped without any message.
 
         Raises:
             FrankError: one cannot be made.
@@ -135,12 +137,12 @@ class Seats:
         self._remote: list[tuple[Worker, int, frozenset[int]]] = []
         self._settled = False
         """Whether every worker has said that it could make its seats."""
-        processes = len(workers) + 1
-        for number, worker in enumerate(workers, start=1):
-            if slots := range(number, count, processes):
+        own, *others = np.array_split(np.arange(count), len(workers) + 1)
+        for worker, part in zip(workers, others, strict=True):
+            if slots := part.tolist():
                 self._remote.append((worker, worker.open(spec, slots), frozenset(slots)))
         try:
-            for slot in range(0, count, processes):
+            for slot in own.tolist():
                 self._local[slot] = Seat(spec, slot)
         except BaseException:
             self.close()
