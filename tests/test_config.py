@@ -13,6 +13,8 @@ from frankrl.runs import RunDescription
 # Each setting with values just outside its range, and the words of the range.
 OUT_OF_RANGE = [
     ("num_envs", [0, -1], "at least 1"),
+    ("worker_processes", [-1], "at least 0"),
+    ("worker_processes", [257], "at most 256"),
     ("hidden_widths", [[0], [64, -3]], "at least 1"),
     ("epsilon_start", [-0.01], "at least 0"),
     ("epsilon_start", [1.01], "at most 1"),
@@ -40,6 +42,7 @@ OUT_OF_RANGE = [
     ("replay_ratio", [0, -1], "greater than 0"),
     ("vector_steps_per_round", [0], "at least 1"),
     ("evaluate_every_env_steps", [0], "at least 1"),
+    ("evaluation_starts_env_steps", [-1], "at least 0"),
     ("evaluation_episodes", [0], "at least 1"),
     ("final_evaluation_episodes", [0], "at least 1"),
     ("checkpoint_every_env_steps", [0], "at least 1"),
