@@ -36,13 +36,15 @@ def make_run(folder, name, *, env_id="CartPole-v1", preset="default", seed=0, of
         env_steps, loss = 100 * (k + 1), None if k == 0 else 2.0 / k
         learned = (1e-3, loss, None if k == 0 else float(k), *(None,) * 6)
         writer.write(
-            {"training": (env_steps, k, k + 1, 1 - k / rows, *learned)},
-            [FinishedEpisode(env_steps, 0, k, 10.0 * k + offset, 5 + k)],
+            [
+                ("training", (env_steps, k, k + 1, 1 - k / rows, *learned)),
+                ("episodes", FinishedEpisode(env_steps, 0, k, 10.0 * k + offset, 5 + k)),
+            ]
         )
     for env_steps in (400, 800):
         for purpose, value in (("progress", env_steps / 10 + offset), ("solved", -1e6)):
             row = (env_steps, 0, purpose, 10, value, 1.0, 20.0)
-            writer.write({"evaluations": row} if rows else {})
+            writer.write([("evaluations", row)] if rows else [])
     writer.close()
     return run
 

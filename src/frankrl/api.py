@@ -1,7 +1,6 @@
 """Frank from Python: train, resume, load, evaluate."""
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,26 +12,27 @@ from frankrl.agent import Agent
 from frankrl.backend import start_backend
 from frankrl.config import Settings
 from frankrl.environments import describe
-from frankrl.errors import RunFolderError, SettingError
+from frankrl.errors import RunFolderError, SettingError, warn
 from frankrl.evaluation import Evaluation, Evaluator
 from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
-from frankrl.preflight import check_memory, check_same_environment, check_seed, check_threshold
+from frankrl.preflight import check_disk, check_memory, check_seed, check_threshold
 from frankrl.presets import default_preset, load_preset
 from frankrl.randomness import Use
 from frankrl.runs import (
     RunDescription,
     RunFolder,
+    check_same_environment,
     list_checkpoints,
-    load_tensors,
+    load_newest,
     machine_facts,
-    newest_checkpoint,
     versions,
 )
 from frankrl.runs.folder import refuse_existing
 from frankrl.stopping import stop_signals
 from frankrl.training import Event, Finished, Training
-from frankrl.training.saving import filled, playing_file
+from frankrl.training.saver import WRITE_ERRORS
+from frankrl.training.saving import filled, named, playing_file
 from frankrl.training.state import initial_network
 
 
@@ -54,6 +54,9 @@ class TrainingResult:
     """`env_steps` and `mean_return` of the best look while training: `load(run, best=True)`."""
     evaluation: dict[str, Any] | None
     """Greedy episodes of the final policy; none if the run was stopped before its end."""
+    inexact: list[dict[str, Any]]
+    """`env_steps` from where on the run may have other bits than an uninterrupted one, and
+    the `reason`; empty for nearly every run."""
     stopped: bool = False
     """Whether it was asked to stop before its end."""
 
@@ -68,6 +71,7 @@ class TrainingResult:
             "solved": self.solved,
             "best": self.best,
             "evaluation": self.evaluation,
+            "inexact": self.inexact,
             "stopped": self.stopped,
         }
 
@@ -147,7 +151,11 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
 
 
 def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
-    """The agent of a run, and what its checkpoint says of itself."""
+    """The agent of a run, and what its checkpoint says of itself.
+
+    Raises:
+        RunFolderError: there is no usable checkpoint.
+    """
     if best and not list_checkpoints(folder.best):
         raise RunFolderError(
             f"{folder.path} holds no best agent: no evaluation was played while it trained"
@@ -155,13 +163,19 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
     description = folder.description
     spec = describe(description.env_id, description.settings.environment.env_kwargs)
     file = playing_file(description.settings.learning)
-    checkpoint = newest_checkpoint(folder.best if best else folder.checkpoints)
-    tensors, info = load_tensors(checkpoint, (file,))
-    check_same_environment(folder, info)
     like = initial_network(description.settings, spec, description.seed)
-    network: QNetwork = filled(like, tensors[file])
-    epsilon = float(linear_epsilon(description.settings.exploration, info["env_steps"]))
-    return Agent(spec, network, epsilon), info
+    checkpoints = folder.best if best else folder.checkpoints
+    most = sum(array.nbytes for array in named(like).values())
+    loaded, damaged = load_newest(checkpoints, {file: most})
+    for error in damaged:
+        warn(f"{error}; the checkpoint before it is used")
+    check_same_environment(folder, loaded.info)
+    env_steps = loaded.info.get("env_steps")
+    if type(env_steps) is not int:
+        raise RunFolderError(f"{loaded.path} does not say after how many env steps it was made")
+    network: QNetwork = filled(like, loaded.tensors[file])
+    epsilon = float(linear_epsilon(description.settings.exploration, env_steps))
+    return Agent(spec, network, epsilon), loaded.info
 
 
 def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
@@ -198,6 +212,7 @@ def prepare(
     refuse_existing(path, overwrite=overwrite)
     spec = describe(env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
+    check_disk(path, settings, spec)
     check_threshold(settings, spec)
     description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
     return Training.begin(path, description, spec, overwrite=overwrite, started=started)
@@ -221,31 +236,22 @@ def prepare_resume(
         evaluation=before.evaluation,
         saving=before.saving,
     )
-    _, info = load_tensors(newest_checkpoint(folder.checkpoints), ())
-    check_same_environment(folder, info)
-    if settings.training.total_env_steps < info["env_steps"]:
-        raise SettingError(
-            f"the run has already done {info['env_steps']:,} env steps: total_env_steps cannot "
-            f"be {settings.training.total_env_steps:,}"
-        )
     if kept_budget != before:
         raise SettingError(
             "a run that continues keeps its settings: only total_env_steps, worker_processes and "
             "those of [evaluation] and [saving] may change; for others begin a new run"
         )
     start_backend()
-    description = replace(folder.description, settings=settings)
-    spec = describe(description.env_id, settings.environment.env_kwargs)
+    spec = describe(folder.description.env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
+    check_disk(folder.path, settings, spec)
     check_threshold(settings, spec)
     try:
-        training = Training.resume(replace(folder, description=description), spec, started=started)
-        training.folder = folder.with_description(description)
-    except (OSError, sqlite3.Error) as error:
+        return Training.resume(folder, settings, spec, started=started)
+    except WRITE_ERRORS as error:
         raise RunFolderError(
             f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
         ) from error
-    return training
 
 
 def run_to_end(
@@ -263,8 +269,9 @@ def run_to_end(
         finished = None
         for event in training.events(stop_requested):
             on_event(event)
-            finished = event
-        assert isinstance(finished, Finished)
+            if isinstance(event, Finished):
+                finished = event
+        assert finished is not None
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -275,17 +282,31 @@ def run_to_end(
             solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
             best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
+            inexact=[mark._asdict() for mark in finished.inexact],
             stopped=finished.evaluation is None,
         )
-        training.folder.write_report(result.report())
+        unsaved = training.unsaved
+        try:
+            training.folder.write_report(result.report())
+        except OSError as error:
+            unsaved = unsaved or f"report: {error}"
+        if unsaved:
+            raise RunFolderError(_unsaved(training.folder, result, unsaved))
         return result
-    except (OSError, sqlite3.Error) as error:
-        raise RunFolderError(
-            f"the run folder {training.folder.path} cannot be written: {error}; "
-            "its last checkpoint stays"
-        ) from error
     finally:
         training.close()
+
+
+def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
+    there = list_checkpoints(folder.checkpoints)
+    figure = ""
+    if result.evaluation:
+        figure = f" (mean return {result.evaluation['mean_return']:.1f})"
+    newest = f"its newest checkpoint is {there[-1]}" if there else "it has no checkpoint"
+    return (
+        f"training went to env step {result.env_steps:,}{figure}, but not all of it could be "
+        f"saved: {reasons}; {newest}. Mend that, then: frank train --resume {folder.path}"
+    )
 
 
 def _default_folder(env_id: str, preset: str, seed: int) -> Path:

@@ -6,7 +6,9 @@ for any of these.
 """
 
 import difflib
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class FrankError(Exception):
@@ -33,6 +35,19 @@ class RunFolderError(FrankError):
     """A run folder is missing, already there, damaged or of another environment."""
 
 
+class DamagedError(RunFolderError):
+    """A file of a run is missing, or is not what was written."""
+
+    def __init__(self, message: str, checkpoint: Path | None = None) -> None:
+        super().__init__(message)
+        self.checkpoint = checkpoint
+        """The checkpoint that it belongs to, where it is one's."""
+
+
+class FrankWarning(UserWarning):
+    """Something that does not stop Frank and that its user should know."""
+
+
 class MissingExtraError(FrankError):
     """A feature needs an optional package that is not installed."""
 
@@ -41,6 +56,11 @@ class MissingExtraError(FrankError):
             f"{feature} needs the package {package!r}, which is not installed; "
             f"install it with: pip install 'frankrl[{extra}]'"
         )
+
+
+def warn(message: str) -> None:
+    """Tell the user of something; on the command line it becomes one line on standard error."""
+    warnings.warn(message, FrankWarning, stacklevel=2)
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:

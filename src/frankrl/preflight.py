@@ -1,13 +1,14 @@
 """What is checked before a run begins or goes on."""
 
 import numbers
+import shutil
+from pathlib import Path
 from typing import Any
 
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
-from frankrl.errors import RunFolderError, SettingError
+from frankrl.errors import SettingError
 from frankrl.replay import bytes_per_transition
-from frankrl.runs import RunFolder
 from frankrl.runs.machine import available_memory
 
 MAX_SEED = 2**64 - 1
@@ -41,6 +42,37 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
+def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec) -> None:
+    """Refuse a run whose checkpoints do not fit on the disk.
+
+    Args:
+        path: the run folder, which need not be there.
+        settings: the run's.
+        spec: its environment.
+
+    Raises:
+        SettingError: there is too little room.
+    """
+    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
+    # A new checkpoint is written before the oldest one goes.
+    checkpoints = settings.saving.keep_checkpoints + 1
+    needed = each * transitions * checkpoints
+    there = path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError:
+        return
+    if needed > free:
+        raise SettingError(
+            f"{_size(free)} are free in {there}, and {checkpoints} checkpoints with "
+            f"{transitions:,} transitions take {_size(needed)}: choose another --out, or lower "
+            "replay_capacity or keep_checkpoints"
+        )
+
+
 def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
     """Refuse to wait for an environment to be solved that does not say when it is.
 
@@ -51,19 +83,6 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
         raise SettingError(
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
             "give it a budget with total_env_steps instead"
-        )
-
-
-def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another environment.
-
-    Raises:
-        RunFolderError: it is one.
-    """
-    if info.get("env_id") != folder.description.env_id:
-        raise RunFolderError(
-            f"the checkpoint in {folder.path} was made for {info.get('env_id')!r}, but the run's "
-            f"config.toml says {folder.description.env_id!r}"
         )
 
 

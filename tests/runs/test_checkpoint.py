@@ -1,14 +1,19 @@
+import hashlib
+import json
+import os
+
 import numpy as np
 import pytest
 
-from frankrl.errors import RunFolderError
+from frankrl.errors import DamagedError, RunFolderError
 from frankrl.runs import (
     checkpoint,
     list_checkpoints,
-    load_tensors,
-    newest_checkpoint,
+    load_checkpoint,
+    load_newest,
     remove_checkpoints,
     save_checkpoint,
+    tidy_checkpoints,
 )
 from frankrl.runs.checkpoint import FORMAT
 
@@ -34,12 +39,24 @@ def arrays():
     }
 
 
+MOST = {"weights": 1_000, "buffer": 1_000}
+
+
+def load(path, *names):
+    found = load_checkpoint(path, {name: MOST[name] for name in names or MOST})
+    return found.tensors, found.info
+
+
+def newest(folder):
+    return load_newest(folder, {})[0].path
+
+
 def save(folder, env_steps=10, tensors=None):
     return save_checkpoint(folder, env_steps, tensors or arrays(), INFO)
 
 
 def test_every_array_comes_back_to_the_bit(tmp_path):
-    tensors, info = load_tensors(save(tmp_path), ("weights", "buffer"))
+    tensors, info = load(save(tmp_path))
     assert info == {"format": FORMAT, **INFO}
     for name, expected in arrays().items():
         assert tensors[name].keys() == expected.keys()
@@ -52,7 +69,7 @@ def test_every_array_comes_back_to_the_bit(tmp_path):
 def test_only_the_files_asked_for_are_read(tmp_path):
     path = save(tmp_path)
     (path / "buffer.safetensors").unlink()
-    tensors, _ = load_tensors(path, ("weights",))
+    tensors, _ = load(path, "weights")
     assert tensors.keys() == {"weights"}
 
 
@@ -73,8 +90,8 @@ def test_a_flipped_bit_anywhere_is_detected(tmp_path, name, bit):
         damaged = bytearray(content)
         damaged[position] ^= 1 << bit
         (path / name).write_bytes(damaged)
-        with pytest.raises(RunFolderError, match="damaged"):
-            load_tensors(path, ("weights", "buffer"))
+        with pytest.raises(RunFolderError, match=r"damaged|cannot be read"):
+            load(path)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "manifest.json"])
@@ -83,7 +100,7 @@ def test_a_cut_off_file_is_detected(tmp_path, name, length):
     path = save(tmp_path)
     (path / name).write_bytes((path / name).read_bytes()[:length])
     with pytest.raises(RunFolderError, match="damaged"):
-        load_tensors(path, ("weights", "buffer"))
+        load(path)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "manifest.json"])
@@ -91,7 +108,7 @@ def test_a_missing_file_is_named(tmp_path, name):
     path = save(tmp_path)
     (path / name).unlink()
     with pytest.raises(RunFolderError, match=name):
-        load_tensors(path, ("weights", "buffer"))
+        load(path)
 
 
 @pytest.mark.parametrize("manifest", ["[]", '{"sha256": 3}', '{"sha256": []}', "null", "{}"])
@@ -99,7 +116,7 @@ def test_a_manifest_of_another_kind_is_detected(tmp_path, manifest):
     path = save(tmp_path)
     (path / "manifest.json").write_text(manifest)
     with pytest.raises(RunFolderError):
-        load_tensors(path, ("weights",))
+        load(path, "weights")
 
 
 def test_checkpoints_are_listed_oldest_first_and_removed_but_for_those_excepted(tmp_path):
@@ -107,7 +124,7 @@ def test_checkpoints_are_listed_oldest_first_and_removed_but_for_those_excepted(
         save(tmp_path, env_steps)
     found = list_checkpoints(tmp_path)
     assert [int(path.name) for path in found] == [5, 20, 100, 3_000, 1_000_000]
-    assert newest_checkpoint(tmp_path) == found[-1]
+    assert newest(tmp_path) == found[-1]
     remove_checkpoints(tmp_path, but=found[1:3])
     assert sorted(tmp_path.iterdir()) == found[1:3]
     remove_checkpoints(tmp_path)
@@ -119,7 +136,7 @@ def test_a_checkpoint_of_another_format_is_refused_by_its_number(tmp_path, monke
     path = save(tmp_path)
     monkeypatch.undo()
     with pytest.raises(RunFolderError, match=rf"format 1, .*reads {FORMAT}: use the version"):
-        load_tensors(path, ("weights",))
+        load(path, "weights")
 
 
 def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path):
@@ -130,17 +147,94 @@ def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path):
         "state.json",
         "weights.safetensors",
     ]
-    assert load_tensors(path, ("weights",))[0]["weights"]["w"] == 1
+    assert load(path, "weights")[0]["weights"]["w"] == 1
 
 
 def test_half_written_folders_are_neither_listed_nor_in_the_way(tmp_path):
     save(tmp_path, 10)
     (tmp_path / ".000000000020.new").mkdir()
     (tmp_path / ".000000000020.new" / "weights.safetensors").write_bytes(b"half")
-    (tmp_path / "000000000030").mkdir()
-    assert newest_checkpoint(tmp_path).name == "000000000010"
-    assert load_tensors(save(tmp_path, 20), ("weights",))
+    assert newest(tmp_path).name == "000000000010"
+    assert load(save(tmp_path, 20), "weights")
     assert [int(p.name) for p in list_checkpoints(tmp_path)] == [10, 20]
+
+
+def test_the_newest_that_is_intact_is_loaded_and_each_damaged_one_named(tmp_path):
+    for env_steps in (10, 20, 30, 40):
+        save(tmp_path, env_steps)
+    (tmp_path / "000000000030" / "buffer.safetensors").write_bytes(b"short")
+    (tmp_path / "000000000040" / "manifest.json").unlink()
+    loaded, damaged = load_newest(tmp_path, MOST)
+    assert loaded.path.name == "000000000020"
+    assert [error.checkpoint.name for error in damaged] == ["000000000040", "000000000030"]
+    assert "manifest.json" in str(damaged[0])
+    assert "buffer.safetensors is damaged: 5 bytes" in str(damaged[1])
+    tidy_checkpoints(tmp_path, [error.checkpoint for error in damaged])
+    assert [int(p.name) for p in list_checkpoints(tmp_path)] == [10, 20]
+    assert (tmp_path / ".000000000030.damaged" / "weights.safetensors").is_file()
+
+
+def test_if_none_is_intact_the_newest_is_named(tmp_path):
+    for env_steps in (10, 20):
+        (save(tmp_path, env_steps) / "state.json").write_bytes(b"{}")
+    with pytest.raises(
+        DamagedError, match=r"020/state\.json is damaged.*nor is any of the 1 before"
+    ):
+        load_newest(tmp_path, MOST)
+
+
+def test_what_a_killed_process_has_left_is_put_right(tmp_path):
+    save(tmp_path, 10)
+    save(tmp_path, 20).rename(tmp_path / ".000000000020.old")
+    save(tmp_path, 30).rename(tmp_path / ".000000000030.gone")
+    (tmp_path / ".000000000040.new").mkdir()
+    tidy_checkpoints(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000000000010", "000000000020"]
+    assert load(tmp_path / "000000000020")
+
+
+def test_a_file_larger_than_it_can_be_is_not_even_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_MOST_HEADER_BYTES", 100)
+    path = save(tmp_path)
+    with pytest.raises(DamagedError, match=r"weights\.safetensors is damaged: it has .* at most"):
+        load_checkpoint(path, {"weights": 0})
+
+
+def test_what_is_no_ordinary_file_is_not_opened(tmp_path):
+    path = save(tmp_path)
+    content = path / "weights.safetensors"
+    content.rename(tmp_path / "elsewhere")
+    content.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DamagedError, match="cannot be read"):
+        load(path)
+    content.unlink()
+    os.mkfifo(content)
+    with pytest.raises(DamagedError, match="no ordinary file"):
+        load(path)
+
+
+def test_a_manifest_that_is_only_spelled_otherwise_is_damaged(tmp_path):
+    path = save(tmp_path)
+    manifest = path / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b" ", b"\t", 1))
+    with pytest.raises(DamagedError, match="not as Frank writes it"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["state.json", "weights.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"[", b"null", b"\xff" * 40, b"[" * 100_000])
+def test_a_file_that_its_manifest_vouches_for_is_still_not_trusted(tmp_path, name, content):
+    path = save(tmp_path)
+    (path / name).write_bytes(content)
+    manifest = json.loads((path / "manifest.json").read_bytes())
+    manifest["files"][name] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    (path / "manifest.json").write_text(text)
+    with pytest.raises(RunFolderError, match=name.replace(".", r"\.")):
+        load(path)
 
 
 def test_a_save_that_fails_leaves_the_checkpoints_before_it(tmp_path):
@@ -153,4 +247,4 @@ def test_a_save_that_fails_leaves_the_checkpoints_before_it(tmp_path):
 def test_a_folder_without_checkpoints_is_said_to_be_so(tmp_path):
     assert list_checkpoints(tmp_path / "none") == []
     with pytest.raises(RunFolderError, match="holds no checkpoint"):
-        newest_checkpoint(tmp_path / "none")
+        newest(tmp_path / "none")

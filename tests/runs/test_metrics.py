@@ -15,6 +15,11 @@ def episode(env_steps):
     return FinishedEpisode(env_steps, env_steps % 3, env_steps // 3, env_steps / 4, 7)
 
 
+def rows(*episodes, **tables):
+    """Rows by the name of their table, one each, and episodes."""
+    return [("episodes", row) for row in episodes] + list(tables.items())
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "metrics.sqlite"
@@ -36,8 +41,8 @@ def columns(path, table, **kwargs):
 
 
 def test_rows_come_back_as_they_were_written_in_the_order_of_env_steps(path, writer):
-    writer.write({"training": (200, *TRAINING), "timing": (200, 1.5, 100.0)}, [episode(9)])
-    writer.write({"training": (100, *UNTRAINED)}, [episode(4), episode(5)])
+    writer.write(rows(episode(9), training=(200, *TRAINING), timing=(200, 1.5, 100.0)))
+    writer.write(rows(episode(4), episode(5), training=(100, *UNTRAINED)))
     training = columns(path, "training")
     assert training["env_steps"].tolist() == [100, 200]
     assert [column[1] for column in training.values()] == [200, *TRAINING]
@@ -49,7 +54,7 @@ def test_rows_come_back_as_they_were_written_in_the_order_of_env_steps(path, wri
 
 def test_numbers_keep_all_their_bits(path, writer):
     values = np.random.default_rng(0).normal(size=2)
-    writer.write({"timing": (10**12, *map(float, values))})
+    writer.write(rows(timing=(10**12, *map(float, values))))
     found = columns(path, "timing")
     assert found["env_steps"][0] == 10**12
     assert found["seconds"][0] == values[0]
@@ -58,15 +63,15 @@ def test_numbers_keep_all_their_bits(path, writer):
 
 def test_evaluations_of_several_purposes_stand_side_by_side(path, writer):
     for purpose in ("progress", "solved", "progress"):
-        writer.write({"evaluations": (100, 50, purpose, 10, 1.0, 0.5, 20.0)})
+        writer.write(rows(evaluations=(100, 50, purpose, 10, 1.0, 0.5, 20.0)))
     assert sorted(columns(path, "evaluations")["purpose"]) == ["progress", "solved"]
     solved = columns(path, "evaluations", where="purpose = 'solved'")
     assert solved["mean_return"].tolist() == [1.0]
 
 
 def test_a_row_that_is_there_is_replaced(path, writer):
-    writer.write({"timing": (10, 1.0, 1.0)}, [episode(3)])
-    writer.write({"timing": (10, 2.0, 1.0)}, [episode(3)])
+    writer.write(rows(episode(3), timing=(10, 1.0, 1.0)))
+    writer.write(rows(episode(3), timing=(10, 2.0, 1.0)))
     assert columns(path, "timing")["seconds"].tolist() == [2.0]
     assert len(columns(path, "episodes")["length"]) == 1
 
@@ -74,38 +79,40 @@ def test_a_row_that_is_there_is_replaced(path, writer):
 def test_going_back_removes_what_lies_beyond_in_every_table(path, writer):
     for step in (10, 20, 30):
         writer.write(
-            {
-                "training": (step, *TRAINING),
-                "timing": (step, 1.0, 1.0),
-                "evaluations": (step, 1, "progress", 1, 1.0, 1.0, 1.0),
-            },
-            [episode(step)],
+            rows(
+                episode(step),
+                training=(step, *TRAINING),
+                timing=(step, 1.0, 1.0),
+                evaluations=(step, 1, "progress", 1, 1.0, 1.0, 1.0),
+            )
         )
-    writer.truncate(20)
+    writer.write(rows(evaluations=(20, 1, "final", 1, 1.0, 1.0, 1.0)))
+    writer.go_back(20)
+    assert columns(path, "evaluations")["purpose"].tolist() == ["progress", "progress"]
     for table in ("training", "timing", "evaluations", "episodes"):
         assert columns(path, table)["env_steps"].tolist() == [10, 20]
 
 
 @pytest.mark.parametrize(
-    ("rows", "error"),
+    ("wrong", "error"),
     [
         ({"timing": (20, "fast", 1.0)}, sqlite3.IntegrityError),
         ({"timing": (20, None, 1.0)}, sqlite3.IntegrityError),
         ({"timing": (20, 1.0)}, sqlite3.OperationalError),
     ],
 )
-def test_a_wrong_row_writes_nothing_at_all(path, writer, rows, error):
-    writer.write({"timing": (10, 1.0, 1.0)})
+def test_a_wrong_row_writes_nothing_at_all(path, writer, wrong, error):
+    writer.write(rows(timing=(10, 1.0, 1.0)))
     with pytest.raises((error, sqlite3.ProgrammingError)):
-        writer.write(rows, [episode(20)])
+        writer.write(rows(episode(20), **wrong))
     assert columns(path, "timing")["env_steps"].tolist() == [10]
     assert columns(path, "episodes")["env_steps"].tolist() == []
-    writer.write({"timing": (20, 1.0, 1.0)}, [episode(20)])
+    writer.write(rows(episode(20), timing=(20, 1.0, 1.0)))
     assert columns(path, "episodes")["env_steps"].tolist() == [20]
 
 
 def test_the_last_episodes_come_oldest_first(path, writer):
-    writer.write({}, [episode(n) for n in (30, 10, 20)])
+    writer.write(rows(*(episode(n) for n in (30, 10, 20))))
     reader = MetricsReader(path)
     assert reader.last_episodes(2) == [(20 / 4, 7), (30 / 4, 7)]
     assert reader.last_episodes(100) == [(10 / 4, 7), (20 / 4, 7), (30 / 4, 7)]
@@ -115,7 +122,7 @@ def test_the_last_episodes_come_oldest_first(path, writer):
 def test_a_reader_sees_rows_while_the_writer_is_still_open_and_can_write_none(path, writer):
     reader = MetricsReader(path)
     assert reader.columns("timing")["seconds"].tolist() == []
-    writer.write({"timing": (10, 1.0, 1.0)})
+    writer.write(rows(timing=(10, 1.0, 1.0)))
     assert reader.columns("timing")["seconds"].tolist() == [1.0]
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader._connection.execute("DELETE FROM timing")
@@ -123,9 +130,9 @@ def test_a_reader_sees_rows_while_the_writer_is_still_open_and_can_write_none(pa
 
 
 def test_opening_the_file_again_keeps_what_is_there(path, writer):
-    writer.write({"timing": (10, 1.0, 1.0)})
+    writer.write(rows(timing=(10, 1.0, 1.0)))
     again = MetricsWriter(path)
-    again.write({"timing": (20, 1.0, 1.0)})
+    again.write(rows(timing=(20, 1.0, 1.0)))
     again.close()
     assert columns(path, "timing")["env_steps"].tolist() == [10, 20]
 

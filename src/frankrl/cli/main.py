@@ -5,9 +5,11 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-from frankrl.errors import FrankError, nearest
+from frankrl.errors import FrankError, FrankWarning, nearest
 
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",
@@ -20,11 +22,13 @@ _INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `frank`; returns the exit status: 0 done, 2 a mistake of the user, 130 interrupted."""
+    """Run `frank`; returns the exit status: 0 done, 2 a mistake of the
+    user, 130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     try:
         status = _run(arguments)
         if sys.stdout is not None:
@@ -42,6 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any
+) -> None:
+    """Frank's own warnings in one line, without a place in the code."""
+    if issubclass(category, FrankWarning):
+        print(f"frank: warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno), end="", file=sys.stderr)
 
 
 def _run(arguments: list[str]) -> int:

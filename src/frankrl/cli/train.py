@@ -24,13 +24,11 @@ from frankrl.config import (
 )
 from frankrl.errors import FrankError
 from frankrl.presets import default_preset, load_preset
-from frankrl.stopping import stop_signals
+from frankrl.stopping import StopSignals, stop_signals
 
 if TYPE_CHECKING:
-    from frankrl.report.display import Display
     from frankrl.training import Training
 
-_INTERRUPTED = 130
 _DESCRIPTION = (
     "Train a Deep Q-Network on a Gymnasium environment. The defaults below are those of the "
     "preset that would be used."
@@ -78,7 +76,12 @@ class TrainOptions:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    started = process_started()
+    # From here on, so that a signal while things are being made does not leave them half made.
+    with stop_signals() as signals:
+        return _run(arguments, process_started(), signals)
+
+
+def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     wanted = [word for word in arguments if word not in ("-h", "--help")]
     helping = len(wanted) < len(arguments)
     # Which preset gives the defaults is itself on the command line, so it is read twice.
@@ -89,14 +92,13 @@ def run(arguments: Sequence[str]) -> int:
             "(or continue a run with --resume RUN)"
         )
     if first.resume:
-        return _resume(first, arguments, started)
+        return _resume(first, arguments, started, signals)
     preset = first.preset or default_preset(first.env)
     defaults = TrainOptions.with_defaults(load_preset(preset))
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
     settings = options.settings()
 
     from frankrl.api import prepare
-    from frankrl.report.display import make_display
 
     training = prepare(
         options.env,
@@ -107,10 +109,12 @@ def run(arguments: Sequence[str]) -> int:
         overwrite=options.overwrite,
         started=started,
     )
-    return _drive(training, make_display(sys.stderr), options.json)
+    return _drive(training, options.json, signals)
 
 
-def _resume(first: TrainOptions, arguments: Sequence[str], started: float) -> int:
+def _resume(
+    first: TrainOptions, arguments: Sequence[str], started: float, signals: StopSignals
+) -> int:
     for given, flag in ((first.out, "--out"), (first.preset, "--preset"), (first.seed, "--seed")):
         if given:
             raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")
@@ -128,22 +132,22 @@ def _resume(first: TrainOptions, arguments: Sequence[str], started: float) -> in
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
 
     from frankrl.api import prepare_resume
-    from frankrl.report.display import make_display
 
     training = prepare_resume(folder, options.settings(), started=started)
-    return _drive(training, make_display(sys.stderr), options.json)
+    return _drive(training, options.json, signals)
 
 
-def _drive(training: "Training", display: "Display", as_json: bool) -> int:
+def _drive(training: "Training", as_json: bool, signals: StopSignals) -> int:
     from frankrl.api import run_to_end
+    from frankrl.report.display import make_display
 
-    def told() -> None:
-        display.say("stopping after this round, then saving (again: end at once)")
-
-    with display, stop_signals(told) as stop_requested:
+    with make_display(sys.stderr) as display:
+        signals.told = lambda: display.say(
+            "stopping after this round, then saving (again: end at once)"
+        )
         display.begin(training)
-        result = run_to_end(training, display.show, stop_requested)
+        result = run_to_end(training, display.show, signals)
         display.end(result)
     if as_json:
         print(json.dumps(result.report(), allow_nan=False), flush=True)
-    return _INTERRUPTED if result.stopped else 0
+    return signals.exit_status if result.stopped else 0

@@ -4,9 +4,15 @@ from frankrl.environments.make import Staff, make_vector, start_staff
 from frankrl.environments.seat import Seat
 from frankrl.environments.seats import Seats, Worker
 from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
-from frankrl.environments.vector import EnvironmentLog, EnvironmentVector, GymnasiumVector
+from frankrl.environments.vector import (
+    DIGEST_BYTES,
+    EnvironmentLog,
+    EnvironmentVector,
+    GymnasiumVector,
+)
 
 __all__ = [
+    "DIGEST_BYTES",
     "EnvironmentLog",
     "EnvironmentSpec",
     "EnvironmentVector",

@@ -14,11 +14,17 @@ from jaxtyping import Int, Num
 
 from frankrl.backend import visible_cpus
 from frankrl.environments.spec import MAX_ACTIONS, EnvironmentSpec
-from frankrl.environments.vector import EnvironmentLog, EnvironmentVector
+from frankrl.environments.vector import (
+    DIGEST_BYTES,
+    EnvironmentLog,
+    EnvironmentVector,
+    check_logs,
+)
 from frankrl.errors import (
     EnvironmentFailedError,
     EnvironmentUnusableError,
     MissingExtraError,
+    RunFolderError,
     nearest,
 )
 from frankrl.randomness import Use, reset_seed
@@ -59,7 +65,7 @@ class EnvPoolVector(EnvironmentVector):
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, np.int64)
         self._actions: list[np.ndarray] = []
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.blake2b(digest_size=DIGEST_BYTES)
         observation, _ = self._pool.reset()
         self.observation = self._checked(observation)
         self._hash.update(self.observation.tobytes())
@@ -89,7 +95,7 @@ class EnvPoolVector(EnvironmentVector):
             self._returns[ended] = 0
             self._lengths[ended] = 0
         self.observation = following
-        for array in (arrived, reward, terminated, following):
+        for array in (self._actions[-1], arrived, reward, terminated, following):
             self._hash.update(array.tobytes())
         reward = reward.astype(np.float32)
         return VectorStep(observation, actions, reward, arrived, terminated, truncated), finished
@@ -103,6 +109,9 @@ class EnvPoolVector(EnvironmentVector):
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
         self._begin()
+        check_logs(logs, self.spec, also=_ALL_RESET)
+        if len({len(log.actions) for log in logs}) > 1:
+            raise RunFolderError("the checkpoint's log of actions is not one of EnvPool's")
         for actions in np.stack([log.actions for log in logs]).T:
             if actions[0] == _ALL_RESET:
                 self._reset_all()

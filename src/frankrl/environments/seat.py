@@ -1,15 +1,15 @@
 """One environment, with everything it gives checked."""
 
-import contextlib
 import traceback
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import gymnasium
 import numpy as np
 from jaxtyping import Num, UInt8
 
-from frankrl.environments.spec import EnvironmentSpec, make_environment
+from frankrl.environments.spec import EnvironmentSpec, close_environments, make_environment
 from frankrl.errors import EnvironmentFailedError, EnvironmentUnusableError
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -107,8 +107,7 @@ class Seat:
 
     def close(self) -> None:
         """Close the environment; one that fails to close is let go all the same."""
-        with contextlib.suppress(Exception):
-            self._env.close()
+        close_seats([self])
 
     def _stored(self, observation: Any) -> np.ndarray:
         spec = self.spec
@@ -139,3 +138,8 @@ class Seat:
             f"{self.place()} raised {type(error).__name__}: {text} "
             f"({frame.filename}:{frame.lineno})"
         )
+
+
+def close_seats(seats: Iterable[Seat]) -> None:
+    """Close environments; those that fail to are let go all the same."""
+    close_environments([seat._env for seat in seats])

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.environments import wire
-from frankrl.environments.seat import Seat
+from frankrl.environments.seat import Seat, close_seats
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.errors import EnvironmentFailedError, FrankError
 
@@ -168,8 +168,7 @@ class Seats:
 
     def close(self) -> None:
         """Close every environment."""
-        for seat in self._local.values():
-            seat.close()
+        close_seats(self._local.values())
         for worker, group, _ in self._remote:
             worker.send(wire.closing(group))
         # A worker that has died, or is ended before it answers, has closed them too.

@@ -1,8 +1,9 @@
 """What an environment is, and how one is made."""
 
 import contextlib
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +11,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from frankrl.errors import EnvironmentUnusableError, nearest
+from frankrl.errors import EnvironmentUnusableError, nearest, warn
 from frankrl.records import ACTION_DTYPE, Scaling
 
+_CLOSING_SECONDS = 5.0
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
 
 _ACTIONS = {
@@ -121,6 +123,22 @@ def make_environment(
         ) from error
 
 
+def close_environments(envs: Iterable[gymnasium.Env]) -> None:
+    """Close environments; those that fail to, or take too long over it, are let go."""
+
+    def close() -> None:
+        for env in envs:
+            with contextlib.suppress(Exception):
+                env.close()
+
+    # A thread that nobody waits for at the end: an environment may hang for ever.
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    thread.join(_CLOSING_SECONDS)
+    if thread.is_alive():
+        warn(f"an environment has not closed within {_CLOSING_SECONDS:g} s; it is let go")
+
+
 def _missing_module(env_id: str, error: ModuleNotFoundError) -> str:
     module = env_id.rpartition(":")[0]
     missing = error.name or getattr(error.__cause__ or error.__context__, "name", None)
@@ -142,8 +160,7 @@ def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
     try:
         return _spec_of(env, env_id, env_kwargs)
     finally:
-        with contextlib.suppress(Exception):
-            env.close()
+        close_environments([env])
 
 
 def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:

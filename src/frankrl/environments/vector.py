@@ -2,6 +2,7 @@
 
 import abc
 import hashlib
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,21 +11,48 @@ from jaxtyping import Int, Num, UInt16
 
 from frankrl.environments.seats import Seats, Worker
 from frankrl.environments.spec import EnvironmentSpec
+from frankrl.errors import RunFolderError
 from frankrl.randomness import Use, reset_seed
 from frankrl.records import ACTION_DTYPE, FinishedEpisode, VectorStep
+
+DIGEST_BYTES = 16
+_STEP = struct.Struct("<Hd")
+"""An action and its reward, as the hash of an episode takes them."""
 
 
 class EnvironmentLog(NamedTuple):
     """Where one environment stands: the episode it is in and the actions that led there.
 
-    An environment's state is restored by doing the same again; `digest`, a hash of
-    everything the environment returned, proves that it came out the same.
+    An environment's state is restored by doing the same again; `digest`, a hash of the
+    actions and of everything the environment returned, proves that it came out the same.
     """
 
     episode: int
     actions: UInt16[np.ndarray, " step"]
     """Since the last seeded reset."""
     digest: bytes
+    """`DIGEST_BYTES` of them."""
+
+
+def check_logs(
+    logs: list[EnvironmentLog], spec: EnvironmentSpec, *, also: int | None = None
+) -> None:
+    """Refuse logs with actions that the environment does not have.
+
+    Args:
+        logs: from a checkpoint.
+        spec: the environment's.
+        also: a number that stands for something else in them.
+
+    Raises:
+        RunFolderError: there is such an action.
+    """
+    for index, log in enumerate(logs):
+        if not ((log.actions < spec.num_actions) | (log.actions == also)).all():
+            raise RunFolderError(
+                f"the checkpoint's log of environment {index} holds actions that "
+                f"{spec.env_id} does not have"
+            )
 
 
 class EnvironmentVector(abc.ABC):
@@ -82,7 +110,7 @@ class _Record:
         self.episode = episode
         self.actions: list[int] = []
         self.episode_return = 0.0
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.blake2b(digest_size=DIGEST_BYTES)
         if state is not None:
             self._hash.update(state.tobytes())
 
@@ -90,8 +118,7 @@ class _Record:
         """A step of it."""
         self.actions.append(action)
         self.episode_return += reward
-        self._hash.update(state.tobytes())
-        self._hash.update(np.float64(reward).tobytes())
+        self._hash.update(_STEP.pack(action, reward) + state.tobytes())
 
     def log(self) -> EnvironmentLog:
         actions = np.asarray(self.actions, ACTION_DTYPE)
@@ -181,6 +208,7 @@ class GymnasiumVector(EnvironmentVector):
         return [record.log() for record in self._records]
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
+        check_logs(logs, self.spec)
         states = self._begin(self._all, [log.episode for log in logs])
         left = [log.actions.tolist()[::-1] for log in logs]
         different: list[int] = []

@@ -8,7 +8,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from frankrl.environments import wire
-from frankrl.environments.seat import Seat
+from frankrl.environments.seat import Seat, close_seats
 from frankrl.environments.spec import describe
 from frankrl.errors import FrankError
 
@@ -37,8 +37,7 @@ def _answer(groups: dict[int, dict[int, Seat]], request: wire.Request) -> bytes:
             return wire.failure_told(error, 0)
         return wire.OK
     if request.kind == wire.CLOSE:
-        for seat in groups.pop(request.group, {}).values():
-            seat.close()
+        close_seats(groups.pop(request.group, {}).values())
         return wire.OK
     seats, done = groups[request.group], []
     slots, *columns = request.body

@@ -5,8 +5,10 @@ from frankrl.replay.uniform import (
     ReplayState,
     add,
     bytes_per_transition,
+    filled_part,
     gather,
     init_replay,
+    refilled,
     sample_indices,
 )
 
@@ -15,9 +17,11 @@ __all__ = [
     "ReplayState",
     "add",
     "bytes_per_transition",
+    "filled_part",
     "gather",
     "init_replay",
     "init_window",
     "n_step_quadruples",
+    "refilled",
     "sample_indices",
 ]

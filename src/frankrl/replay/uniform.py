@@ -1,6 +1,7 @@
 """A ring of quadruples, sampled uniformly with replacement."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -49,6 +50,22 @@ def init_replay(capacity: int, observation_shape: tuple[int, ...], dtype: np.dty
         }
     )
     return ReplayState(quadruples=quadruples, num_added=jnp.zeros((), jnp.uint32))
+
+
+def filled_part(state: ReplayState) -> QuadrupleBatch:
+    """The slots that something has been written to; on the host."""
+    size = min(int(state.num_added), state.quadruples.reward.shape[0])
+    return QuadrupleBatch(*(np.asarray(field)[:size] for field in state.quadruples))
+
+
+def refilled(rows: QuadrupleBatch, num_added: Integer[Any, ""], capacity: int) -> ReplayState:
+    """The buffer of which `rows` is the filled part; on the device that learns."""
+
+    def whole(rows: np.ndarray) -> Array:
+        empty = np.zeros((capacity - len(rows), *rows.shape[1:]), rows.dtype)
+        return jnp.array(np.concatenate([rows, empty]))
+
+    return ReplayState(QuadrupleBatch(*map(whole, rows)), jnp.array(num_added))
 
 
 def add(state: ReplayState, rows: QuadrupleBatch, count: Integer[Array, ""]) -> ReplayState:

@@ -14,7 +14,15 @@ from rich.table import Table
 
 from frankrl.api import TrainingResult
 from frankrl.preflight import memory_line
-from frankrl.training import Checkpointed, Evaluated, Event, Progress, Solved, Training
+from frankrl.training import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Progress,
+    SavingFailed,
+    Solved,
+    Training,
+)
 
 
 class Display(abc.ABC):
@@ -32,12 +40,6 @@ class Display(abc.ABC):
             self.say(f"  continuing at env step {training.env_steps:,}")
         for warning in settings.warnings():
             self.say(f"  warning: {warning}")
-        if training.not_exact:
-            which = ", ".join(map(str, training.not_exact))
-            self.say(
-                f"  warning: not bit-exact from env step {training.env_steps:,}, because "
-                f"environment {which} did not replay to the same bits; its episode was ended"
-            )
 
     def end(self, result: TrainingResult) -> None:
         """Say what was reached and what to type next."""
@@ -178,6 +180,12 @@ def event_line(event: Event) -> str:
         return f"  solved at env step {event.env_steps:,}, after {event.seconds:.1f} s"
     if isinstance(event, Checkpointed):
         return f"  checkpoint {event.path}"
+    if isinstance(event, SavingFailed):
+        there = f"the newest checkpoint is {event.newest}" if event.newest else "there is none yet"
+        return (
+            f"  WARNING: at env step {event.env_steps:,} this could not be written: {event.what} "
+            f"({event.reason}). Training goes on and tries again; {there}"
+        )
     return ""
 
 
@@ -195,6 +203,10 @@ def ending_lines(result: TrainingResult) -> list[str]:
         )
     if result.evaluation:
         lines += evaluation_lines(result.evaluation, None)
+    lines += [
+        f"Not bit-exact from env step {mark['env_steps']:,}, because {mark['reason']}"
+        for mark in result.inexact
+    ]
     run = shlex.quote(str(result.run))
     lines += [f"Run folder: {run}", "", "Next:"]
     if result.stopped:

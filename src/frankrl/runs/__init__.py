@@ -1,30 +1,37 @@
 """A run is a folder: its settings, metrics, checkpoints and results."""
 
 from frankrl.runs.checkpoint import (
+    Loaded,
     Tensors,
     list_checkpoints,
-    load_tensors,
-    newest_checkpoint,
+    load_checkpoint,
+    load_newest,
     remove_checkpoints,
     save_checkpoint,
+    tidy_checkpoints,
 )
-from frankrl.runs.folder import RunDescription, RunFolder
+from frankrl.runs.folder import RunDescription, RunFolder, check_same_environment
 from frankrl.runs.lock import RunLock
-from frankrl.runs.machine import machine_facts, versions
-from frankrl.runs.metrics import MetricsReader, MetricsWriter
+from frankrl.runs.machine import differences, machine_facts, versions
+from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
+    "Loaded",
     "MetricsReader",
     "MetricsWriter",
+    "Row",
     "RunDescription",
     "RunFolder",
     "RunLock",
     "Tensors",
+    "check_same_environment",
+    "differences",
     "list_checkpoints",
-    "load_tensors",
+    "load_checkpoint",
+    "load_newest",
     "machine_facts",
-    "newest_checkpoint",
     "remove_checkpoints",
     "save_checkpoint",
+    "tidy_checkpoints",
     "versions",
 ]

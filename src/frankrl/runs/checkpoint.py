@@ -1,30 +1,45 @@
 """Checkpoints: a folder of safetensors and JSON, whole or not there.
 
 A checkpoint is written to a temporary folder, flushed to the disk, described by a
-manifest of SHA-256 hashes and then renamed; reading verifies the manifest before
-anything is parsed. Nothing in it can run code.
+manifest of sizes and SHA-256 hashes and then renamed; reading verifies the manifest
+before anything is parsed. Nothing in it can run code.
 """
 
+import contextlib
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from frankrl.errors import RunFolderError
+from frankrl.errors import DamagedError, RunFolderError
+from frankrl.runs.disk import flush_folder, read_regular, write_durably
 
 MANIFEST, INFO = "manifest.json", "state.json"
-FORMAT = 2
+FORMAT = 3
 """Raised whenever what a checkpoint holds changes its name, shape or meaning."""
 _DIGITS = 12
+_MOST_JSON_BYTES = 1 << 20
+_MOST_HEADER_BYTES = 1 << 20
+"""What the names and shapes of a file of arrays may take beside the arrays themselves."""
 
 Tensors = Mapping[str, np.ndarray]
+
+
+class Loaded(NamedTuple):
+    """A checkpoint that has been read."""
+
+    path: Path
+    tensors: dict[str, Tensors]
+    """For each file its arrays by name."""
+    info: dict[str, Any]
+    """Everything that is not an array."""
 
 
 def save_checkpoint(
@@ -37,116 +52,195 @@ def save_checkpoint(
         env_steps: the checkpoint's name.
         tensors: for each file its named arrays.
         info: everything that is not an array.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
     """
     final = folder / f"{env_steps:0{_DIGITS}d}"
-    temporary = folder / f".{final.name}.new"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, replaced = folder / f".{final.name}.new", folder / f".{final.name}.old"
+    for leftover in (temporary, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary.mkdir(parents=True)
-    files = {
-        f"{name}.safetensors": save_safetensors(
-            {key: np.asarray(array, order="C") for key, array in arrays.items()}
-        )
-        for name, arrays in tensors.items()
-    }
-    text = json.dumps({"format": FORMAT, **info}, indent=2, allow_nan=False)
-    files[INFO] = text.encode()
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[MANIFEST] = json.dumps({"sha256": hashes}, indent=2).encode()
-    for name, content in files.items():
-        _write_durably(temporary / name, content)
-    _flush_folder(temporary)
+    described = {}
+    for name, content in _contents(tensors, info):
+        described[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        write_durably(temporary / name, content)
+    write_durably(temporary / MANIFEST, _canonical(described))
+    flush_folder(temporary)
     if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    _flush_folder(folder)
+        final.rename(replaced)
+    try:
+        temporary.rename(final)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(final)
+        raise
+    flush_folder(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
     return final
 
 
-def remove_checkpoints(folder: Path, but: Collection[Path] = ()) -> None:
-    """Remove a folder's checkpoints, some excepted."""
-    for checkpoint in list_checkpoints(folder):
-        if checkpoint not in but:
-            shutil.rmtree(checkpoint)
+def _contents(tensors: Mapping[str, Tensors], info: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    text = json.dumps({"format": FORMAT, **info}, indent=2, allow_nan=False)
+    yield INFO, text.encode()
+    for name, arrays in tensors.items():
+        ordered = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+        yield f"{name}.safetensors", save_safetensors(ordered)
+
+
+def _canonical(described: dict[str, Any]) -> bytes:
+    """The only spelling of a manifest, so that no byte of it can change unnoticed."""
+    return (json.dumps({"files": described}, indent=2, sort_keys=True) + "\n").encode()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, the oldest first."""
+    """A folder's checkpoints, the oldest first; whether one is intact shows when it is read."""
     if not folder.is_dir():
         return []
     names = (entry for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit())
-    return sorted(entry for entry in names if (entry / MANIFEST).is_file())
+    return sorted((entry for entry in names if entry.is_dir()), key=lambda entry: int(entry.name))
 
 
-def newest_checkpoint(folder: Path) -> Path:
-    """The checkpoint that a run stands at.
+def remove_checkpoints(folder: Path, but: Collection[Path] = ()) -> None:
+    """Remove a folder's checkpoints, some excepted.
 
     Raises:
-        RunFolderError: there is none.
+        OSError: one cannot be removed.
     """
-    found = list_checkpoints(folder)
-    if not found:
-        raise RunFolderError(
-            f"{folder.parent} holds no checkpoint: its training stopped before the first one"
-        )
-    return found[-1]
+    for checkpoint in list_checkpoints(folder):
+        if checkpoint not in but:
+            # Renamed first: a removal that is cut short leaves no checkpoint with files missing.
+            gone = checkpoint.with_name(f".{checkpoint.name}.gone")
+            checkpoint.rename(gone)
+            shutil.rmtree(gone)
 
 
-def load_tensors(checkpoint: Path, names: tuple[str, ...]) -> tuple[dict[str, Tensors], dict]:
-    """Some of a checkpoint's files, and its information.
+def tidy_checkpoints(folder: Path, damaged: Collection[Path] = ()) -> None:
+    """Put right what a process that was killed has left behind; for the run's writer only.
+
+    Args:
+        folder: of checkpoints.
+        damaged: checkpoints to set aside: renamed to `.<env steps>.damaged`.
+
+    Raises:
+        OSError: the folder cannot be changed.
+    """
+    if not folder.is_dir():
+        return
+    for checkpoint in damaged:
+        aside = checkpoint.with_name(f".{checkpoint.name}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        checkpoint.rename(aside)
+    for entry in list(folder.iterdir()):
+        if not entry.name.startswith("."):
+            continue
+        if entry.suffix == ".old" and not (whole := folder / entry.stem[1:]).exists():
+            entry.rename(whole)
+        elif entry.suffix in (".new", ".old", ".gone"):
+            shutil.rmtree(entry)
+
+
+def load_newest(
+    folder: Path, most_bytes: Mapping[str, int], *, optional: Collection[str] = ()
+) -> tuple[Loaded, list[DamagedError]]:
+    """The newest checkpoint that is intact.
+
+    Args:
+        folder: of checkpoints.
+        most_bytes: the files wanted, and what the arrays in each take at most.
+        optional: those of them that a checkpoint need not have.
 
     Returns:
-        For each name its arrays; and what was given to `save_checkpoint` as `info`.
+        The checkpoint, and what is wrong with each newer one.
 
     Raises:
-        RunFolderError: a file is missing or is not what the manifest says, or another
-            version of Frank has written it.
+        DamagedError: there are checkpoints and none is intact.
+        RunFolderError: there is none, or another version of Frank has written it.
     """
-    manifest = _manifest(checkpoint)
-    info = json.loads(_verified(checkpoint, INFO, manifest))
-    if info.get("format") != FORMAT:
-        raise RunFolderError(
-            f"{checkpoint} has the format {info.get('format')!r}, this version of Frank reads "
-            f"{FORMAT}: use the version that config.toml names, or train anew"
-        )
-    tensors = {}
-    for name in names:
-        content = _verified(checkpoint, f"{name}.safetensors", manifest)
-        tensors[name] = load_safetensors(content)
-    return tensors, info
+    damaged: list[DamagedError] = []
+    for checkpoint in reversed(list_checkpoints(folder)):
+        try:
+            return load_checkpoint(checkpoint, most_bytes, optional=optional), damaged
+        except DamagedError as error:
+            damaged.append(error)
+    if damaged:
+        others = "" if len(damaged) == 1 else f"; nor is any of the {len(damaged) - 1} before it"
+        raise DamagedError(f"{damaged[0]}{others}", damaged[0].checkpoint)
+    raise RunFolderError(
+        f"{folder.parent} holds no checkpoint: its training stopped before the first one"
+    )
 
 
-def _manifest(checkpoint: Path) -> dict[str, str]:
+def load_checkpoint(
+    checkpoint: Path, most_bytes: Mapping[str, int], *, optional: Collection[str] = ()
+) -> Loaded:
+    """Some of a checkpoint's files, and its information.
+
+    Every file is compared with the manifest before anything in it is parsed, and none
+    that is larger than it can be is read.
+
+    Raises:
+        DamagedError: a file is missing or is not what the manifest says.
+        RunFolderError: another version of Frank has written it.
+    """
     try:
-        hashes = json.loads((checkpoint / MANIFEST).read_bytes())["sha256"]
-        return {str(name): str(value) for name, value in hashes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunFolderError(f"{checkpoint / MANIFEST} is missing or damaged") from error
+        manifest = _manifest(checkpoint)
+        info = _parsed(_verified(checkpoint, INFO, manifest, _MOST_JSON_BYTES), checkpoint / INFO)
+        if info.get("format") != FORMAT:
+            raise RunFolderError(
+                f"{checkpoint} has the format {str(info.get('format'))[:20]}, this version of "
+                f"Frank reads {FORMAT}: use the version that config.toml names, or train anew"
+            )
+        tensors = {}
+        for name, most in most_bytes.items():
+            file = f"{name}.safetensors"
+            if name in optional and file not in manifest:
+                continue
+            content = _verified(checkpoint, file, manifest, most + _MOST_HEADER_BYTES)
+            tensors[name] = _arrays(content, checkpoint / file)
+    except DamagedError as error:
+        raise DamagedError(str(error), checkpoint) from error
+    return Loaded(checkpoint, tensors, info)
 
 
-def _verified(checkpoint: Path, name: str, manifest: dict[str, str]) -> bytes:
-    try:
-        content = (checkpoint / name).read_bytes()
-    except OSError as error:
-        raise RunFolderError(f"{checkpoint / name} cannot be read: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != manifest.get(name):
-        raise RunFolderError(
-            f"{checkpoint / name} is damaged: its SHA-256 is {found[:16]}…, "
-            f"the manifest says {str(manifest.get(name))[:16]}…"
+def _manifest(checkpoint: Path) -> dict[str, Any]:
+    content = read_regular(checkpoint / MANIFEST, _MOST_JSON_BYTES)
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        described = json.loads(content)["files"]
+        if isinstance(described, dict) and _canonical(described) == content:
+            return described
+    raise DamagedError(f"{checkpoint / MANIFEST} is damaged: it is not as Frank writes it")
+
+
+def _verified(checkpoint: Path, name: str, manifest: dict[str, Any], most_bytes: int) -> bytes:
+    content = read_regular(checkpoint / name, most_bytes)
+    expected = manifest.get(name)
+    found = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    if found != expected:
+        raise DamagedError(
+            f"{checkpoint / name} is damaged: {_described(found)}, "
+            f"the manifest says {_described(expected)}"
         )
     return content
 
 
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _described(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return "nothing of it"
+    return f"{entry.get('bytes')} bytes with SHA-256 {str(entry.get('sha256'))[:16]}…"
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _parsed(content: bytes, path: Path) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        info = json.loads(content)
+        if isinstance(info, dict):
+            return info
+    raise DamagedError(f"{path} is damaged: it is no JSON object")
+
+
+def _arrays(content: bytes, path: Path) -> Tensors:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return load_safetensors(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise DamagedError(f"{path} is damaged: {text}") from error

@@ -11,7 +11,8 @@ from typing import Any
 
 from frankrl.checked import NONE
 from frankrl.config import Settings
-from frankrl.errors import FrankError, RunFolderError, SettingError
+from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError
+from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
 from frankrl.runs.lock import locked
 
 CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
@@ -22,6 +23,7 @@ CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
     "videos",
     "report.json",
 )
+_MOST_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class RunDescription:
         """
         try:
             tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise SettingError(f"not valid TOML: {error}") from error
         run = tables.pop("run", {})
         if (
@@ -101,11 +103,13 @@ class RunFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             (temporary / CHECKPOINTS).mkdir(parents=True)
-            (temporary / CONFIG).write_text(text, "utf-8")
+            write_durably(temporary / CONFIG, text.encode())
+            flush_folder(temporary)
             if path.exists():
                 with locked(path, path):
                     path.rename(replaced)
             temporary.rename(path)
+            flush_folder(path.parent)
         except OSError as error:
             raise RunFolderError(f"cannot make the run folder {path}: {error}") from error
         finally:
@@ -130,8 +134,8 @@ class RunFolder:
         if not there:
             raise RunFolderError(f"there is no run folder {folder}{_nearby(folder)}")
         try:
-            text = (folder / CONFIG).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_regular(folder / CONFIG, _MOST_CONFIG_BYTES).decode()
+        except (DamagedError, UnicodeDecodeError) as error:
             raise RunFolderError(
                 f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
             ) from error
@@ -162,12 +166,13 @@ class RunFolder:
 
     def with_description(self, description: RunDescription) -> "RunFolder":
         """The same folder with its `config.toml` replaced."""
-        _replace_text(self.path / CONFIG, description.to_toml())
+        replace_durably(self.path / CONFIG, description.to_toml().encode())
         return RunFolder(self.path, description)
 
     def write_report(self, report: dict[str, Any]) -> None:
         """Save the run's outcome."""
-        _replace_text(self.path / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
+        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+        replace_durably(self.path / REPORT, text.encode())
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -196,6 +201,19 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         )
 
 
+def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another environment.
+
+    Raises:
+        RunFolderError: it is one.
+    """
+    if info.get("env_id") != folder.description.env_id:
+        raise RunFolderError(
+            f"the checkpoint in {folder.path} was made for {info.get('env_id')!r}, but the run's "
+            f"config.toml says {folder.description.env_id!r}"
+        )
+
+
 def _is_run(path: Path) -> bool:
     """Whether a folder's `config.toml` is one of Frank's."""
     try:
@@ -203,12 +221,6 @@ def _is_run(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(run, dict) and "env_id" in run and "seed" in run
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
 
 
 def _nearby(folder: Path) -> str:

@@ -3,7 +3,9 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from frankrl.backend import start_backend, visible_cpus
 
@@ -43,6 +45,24 @@ def machine_facts() -> dict[str, str | int]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "xla_threads": start_backend(),
     }
+
+
+_NO_INFLUENCE = {"visible_cpus"}
+"""Told of the machine, but with XLA's threads given it changes no bit."""
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What has changed of versions or machine, by name, in words."""
+    names = [name for name in {**before, **now} if name not in _NO_INFLUENCE]
+    return [
+        f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _short(value: Any) -> str:
+    return "not there" if value is None else repr(str(value)[:60])
 
 
 def available_memory() -> int | None:

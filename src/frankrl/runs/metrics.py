@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from frankrl.errors import RunFolderError
-from frankrl.records import FinishedEpisode
 
 _TABLES = {
     "episodes": (
@@ -47,12 +46,21 @@ _TABLES = {
         "mean_length REAL NOT NULL",
         "PRIMARY KEY (env_steps, purpose)",
     ),
+    "inexact": (
+        "env_steps INTEGER NOT NULL",
+        "reason TEXT NOT NULL",
+        "PRIMARY KEY (env_steps, reason)",
+    ),
     "timing": (
         "env_steps INTEGER PRIMARY KEY",
         "seconds REAL NOT NULL",
         "env_steps_per_second REAL NOT NULL",
     ),
 }
+
+
+Row = tuple[str, Sequence[Any]]
+"""A table's name, and values in the order of its columns."""
 
 
 class MetricsWriter:
@@ -75,34 +83,41 @@ class MetricsWriter:
         except sqlite3.Error as error:
             raise RunFolderError(f"the metrics {path} cannot be opened: {error}") from error
 
-    def truncate(self, env_steps: int) -> None:
-        """Remove what lies beyond a point that the run has gone back to."""
-        for table in _TABLES:
-            self._connection.execute(f"DELETE FROM {table} WHERE env_steps > ?", (env_steps,))
+    def go_back(self, env_steps: int) -> None:
+        """Remove what lies beyond a point that the run has gone back to, and its end's evaluation.
 
-    def write(
-        self, rows: dict[str, Sequence[Any]], episodes: Iterable[FinishedEpisode] = ()
-    ) -> None:
-        """Add rows to several tables at once, all or none; a row that is there is replaced.
-
-        Args:
-            rows: a table's name and its values in the order of its columns.
-            episodes: rows for `episodes`.
+        Raises:
+            sqlite3.Error: it cannot be written.
         """
         with self._connection:
             self._connection.execute("BEGIN")
-            self._insert("episodes", episodes)
-            for table, row in rows.items():
-                self._insert(table, [row])
+            for table in _TABLES:
+                self._connection.execute(f"DELETE FROM {table} WHERE env_steps > ?", (env_steps,))
+            self._connection.execute("DELETE FROM evaluations WHERE purpose = 'final'")
 
-    def forget_final(self) -> None:
-        """Remove the evaluation of an end that is none any more."""
-        self._connection.execute("DELETE FROM evaluations WHERE purpose = 'final'")
+    def write(self, rows: Iterable[Row]) -> None:
+        """Add rows, all or none; a row that is there is replaced.
 
-    def _insert(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
-        columns = [c for c in _TABLES[table] if not c.startswith("PRIMARY")]
-        marks = ", ".join("?" * len(columns))
-        self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+        Args:
+            rows: each a table's name and its values in the order of its columns.
+
+        Raises:
+            sqlite3.Error: they cannot be written.
+        """
+        with self._connection:
+            self._connection.execute("BEGIN")
+            for table, values in rows:
+                marks = ", ".join("?" * len(values))
+                self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
+
+    def make_durable(self) -> None:
+        """Return once the disk has everything that was written.
+
+        Raises:
+            sqlite3.Error: the disk could not be written.
+        """
+        # Folding the log in begins with flushing it; readers do not keep it from that.
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
         """Close the file."""

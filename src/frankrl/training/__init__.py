@@ -5,7 +5,9 @@ from frankrl.training.events import (
     Evaluated,
     Event,
     Finished,
+    Inexact,
     Progress,
+    SavingFailed,
     Solved,
 )
 from frankrl.training.loop import Training
@@ -17,8 +19,10 @@ __all__ = [
     "Evaluated",
     "Event",
     "Finished",
+    "Inexact",
     "Progress",
     "Round",
+    "SavingFailed",
     "Solved",
     "TrainState",
     "Training",

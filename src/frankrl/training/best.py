@@ -1,6 +1,6 @@
 """The agent whose look was the best so far: kept beside the newest, for whoever wants it."""
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -12,10 +12,9 @@ from frankrl.runs import (
     RunDescription,
     RunFolder,
     Tensors,
-    load_tensors,
-    newest_checkpoint,
     remove_checkpoints,
     save_checkpoint,
+    tidy_checkpoints,
 )
 from frankrl.training.events import Best
 from frankrl.training.saving import BEST_FILE, filled, named, playing_file
@@ -32,51 +31,49 @@ class BestAgent:
         self._file = playing_file(description.settings.learning)
         self._like = initial_network(description.settings, spec, description.seed)
         self._weights: np.ndarray | None = None
+        self._written = True
 
     def consider(
-        self,
-        folder: RunFolder,
-        look: Evaluation,
-        env_steps: int,
-        weights: Float[np.ndarray, " weight"],
+        self, look: Evaluation, env_steps: int, weights: Float[np.ndarray, " weight"]
     ) -> None:
         """Keep the weights that played, if their look was better than all before it."""
         if self.best is None or look.mean_return > self.best.mean_return:
             self.best = Best(env_steps, look.mean_return, len(look.returns))
             self._weights = np.array(weights)
-            self._write(folder)
+            self._written = False
 
-    def take_up(self, folder: RunFolder, told: dict[str, Any] | None) -> None:
-        """Bring the folder to what it was at the run's newest checkpoint.
+    def take_up(self, best: Best | None, tensors: Tensors | None) -> None:
+        """Go back to what a checkpoint says; `save` then brings the folder there too.
 
-        Args:
-            folder: the run's.
-            told: what the checkpoint says of the best look; none if there was no look.
+        Raises:
+            RunFolderError: the checkpoint does not hold the agent that it tells of.
         """
-        if not told:
-            remove_checkpoints(folder.best)
-            return
-        # Read before anything is replaced: a damaged checkpoint must cost nothing.
-        tensors, _ = load_tensors(newest_checkpoint(folder.checkpoints), (BEST_FILE,))
-        self.best = Best(**told)
-        self._weights = pack(filled(self._like, tensors[BEST_FILE])).weights
-        self._write(folder)
+        self.best, self._written = best, False
+        if best is not None:
+            self._weights = pack(filled(self._like, tensors or {})).weights
 
     def for_checkpoint(self) -> dict[str, Tensors]:
         """What a checkpoint of the run holds of it: a file of weights, or nothing."""
         return self._tensors(BEST_FILE)
 
+    def save(self, folder: RunFolder) -> None:
+        """Bring the folder to what is known here.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._written:
+            return
+        kept: list[Path] = []
+        if self.best is not None:
+            info = {"env_id": self._spec.env_id, **self.best._asdict()}
+            tensors = self._tensors(self._file)
+            kept = [save_checkpoint(folder.best, self.best.env_steps, tensors, info)]
+        tidy_checkpoints(folder.best)
+        remove_checkpoints(folder.best, but=kept)
+        self._written = True
+
     def _tensors(self, file: str) -> dict[str, Tensors]:
         if self._weights is None:
             return {}
         return {file: named(pack(self._like).with_weights(self._weights).network())}
-
-    def _write(self, folder: RunFolder) -> None:
-        assert self.best is not None
-        path = save_checkpoint(
-            folder.best,
-            self.best.env_steps,
-            self._tensors(self._file),
-            {"env_id": self._spec.env_id, **self.best._asdict()},
-        )
-        remove_checkpoints(folder.best, but=(path,))

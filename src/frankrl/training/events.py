@@ -50,6 +50,23 @@ class Best(NamedTuple):
     episodes: int
 
 
+class Inexact(NamedTuple):
+    """From where on a run may have other bits than an uninterrupted one, and why."""
+
+    env_steps: int
+    reason: str
+
+
+class SavingFailed(NamedTuple):
+    """Something could not be written; training goes on, and it is tried again later."""
+
+    env_steps: int
+    what: str
+    reason: str
+    newest: Path | None
+    """The checkpoint that a resume would begin with; none if there is none."""
+
+
 class Checkpointed(NamedTuple):
     """A checkpoint was written."""
 
@@ -71,6 +88,7 @@ class Finished(NamedTuple):
     """None where there was no look."""
     evaluation: Evaluation | None
     """Of the final policy; none when the run was asked to stop."""
+    inexact: tuple[Inexact, ...]
 
 
-Event = Progress | Evaluated | Solved | Checkpointed | Finished
+Event = Progress | Evaluated | Solved | Checkpointed | SavingFailed | Finished

@@ -2,6 +2,7 @@
 
 import collections
 import time
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,9 +12,8 @@ from frankrl.errors import DivergedError
 from frankrl.evaluation import Evaluation
 from frankrl.exploration import linear_epsilon
 from frankrl.learning import UpdateStatistics, learning_rate_at
-from frankrl.records import FinishedEpisode
-from frankrl.runs import MetricsReader, MetricsWriter, RunFolder
-from frankrl.training.events import Progress
+from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
+from frankrl.training.events import Inexact, Progress
 from frankrl.training.round import Round
 
 RECENT_EPISODES = 100
@@ -27,7 +27,7 @@ class Journal:
         self.episodes = 0
         self._settings = settings
         self._metrics: MetricsWriter | None = None
-        self._unwritten: list[FinishedEpisode] = []
+        self._unwritten: list[Row] = []
         self._recent: collections.deque[tuple[float, int]] = collections.deque(
             maxlen=RECENT_EPISODES
         )
@@ -48,7 +48,7 @@ class Journal:
     ) -> None:
         """Take up a run's metrics as they were at an earlier point, and forget the rest."""
         self.open(folder)
-        self._writer.truncate(env_steps)
+        self._writer.go_back(env_steps)
         self.episodes = episodes
         self._interval = [interval]
         self._last_row = (env_steps, time.perf_counter())
@@ -58,7 +58,7 @@ class Journal:
 
     def take(self, result: Round, updates_before: int) -> None:
         """Note what a round did, and check the figures that have come in by now."""
-        self._unwritten += result.finished
+        self._unwritten += [("episodes", episode) for episode in result.finished]
         self._recent.extend((e.episode_return, e.length) for e in result.finished)
         self.episodes += len(result.finished)
         self._unchecked.append((result, updates_before))
@@ -82,13 +82,30 @@ class Journal:
         self.check()
         return np.concatenate([np.zeros((0, _WIDTH), np.float32), *self._interval])
 
-    def flush(self) -> None:
-        """Write the episodes that have ended since the last write."""
-        self._writer.write({}, self._unwritten)
+    def save(self) -> None:
+        """Write the rows that have come up since the last write; they are kept until it succeeds.
+
+        Raises:
+            sqlite3.Error: they cannot be written.
+        """
+        self._writer.write(self._unwritten)
         self._unwritten = []
 
+    def make_durable(self) -> None:
+        """Write all rows, and return once the disk has them.
+
+        Raises:
+            sqlite3.Error: they cannot be written.
+        """
+        self.save()
+        self._writer.make_durable()
+
+    def note_inexact(self, marks: Iterable[Inexact]) -> None:
+        """Note from where on, and why, the run may have other bits than an uninterrupted one."""
+        self._unwritten += [("inexact", mark) for mark in marks]
+
     def log(self, env_steps: int, updates: int, seconds: float) -> Progress:
-        """Write a row of metrics, and return it."""
+        """Note a row of metrics, and return it."""
         settings = self._settings
         values = self.interval()
         self._interval = []
@@ -107,14 +124,8 @@ class Journal:
         now = time.perf_counter()
         speed = (env_steps - last_steps) / max(now - last_time, 1e-9)
         self._last_row = (env_steps, now)
-        self._writer.write(
-            {
-                "training": (*counts, epsilon, rate, *means, mean_return, mean_length),
-                "timing": (env_steps, seconds, speed),
-            },
-            self._unwritten,
-        )
-        self._unwritten = []
+        row = (*counts, epsilon, rate, *means, mean_return, mean_length)
+        self._unwritten += [("training", row), ("timing", (env_steps, seconds, speed))]
         loss, mean_q = means[:2]
         return Progress(
             env_steps=env_steps,
@@ -134,7 +145,7 @@ class Journal:
     def log_evaluation(
         self, env_steps: int, updates: int, purpose: str, evaluation: Evaluation
     ) -> None:
-        """Write a row about an evaluation."""
+        """Note a row about an evaluation."""
         row = (
             env_steps,
             updates,
@@ -144,9 +155,7 @@ class Journal:
             float(np.std(evaluation.returns)),
             float(np.mean(evaluation.lengths)),
         )
-        if purpose == "final":
-            self._writer.forget_final()
-        self._writer.write({"evaluations": row})
+        self._unwritten.append(("evaluations", row))
 
     def close(self) -> None:
         """Close the metrics."""

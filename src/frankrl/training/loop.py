@@ -3,34 +3,46 @@
 It is a generator of events, so whoever shows or drives a run stays outside.
 """
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Array, Float
 
+from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec, make_vector, start_staff
-from frankrl.errors import DivergedError
+from frankrl.errors import DivergedError, SettingError, warn
 from frankrl.evaluation import MOST_AT_ONCE, Evaluation, EvaluationStopped, Evaluator
 from frankrl.randomness import Use
 from frankrl.runs import (
     RunDescription,
     RunFolder,
     RunLock,
-    Tensors,
-    list_checkpoints,
-    load_tensors,
-    newest_checkpoint,
-    remove_checkpoints,
-    save_checkpoint,
+    check_same_environment,
+    differences,
+    load_newest,
+    machine_facts,
+    tidy_checkpoints,
+    versions,
 )
 from frankrl.training.best import BestAgent
-from frankrl.training.events import Checkpointed, Evaluated, Event, Finished, Solved
+from frankrl.training.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Finished,
+    Inexact,
+    SavingFailed,
+    Solved,
+)
 from frankrl.training.journal import Journal
 from frankrl.training.round import Round, rounds
-from frankrl.training.saving import files_of, from_tensors, to_tensors
+from frankrl.training.saver import Saver
+from frankrl.training.saving import BEST_FILE, from_tensors, most_bytes, to_tensors
+from frankrl.training.standing import Standing
 from frankrl.training.state import HostNetwork, TrainState, init_train_state, initial_network
 
 
@@ -53,8 +65,6 @@ class Training:
         self.folder: RunFolder
         self.env_steps = 0
         self.updates = 0
-        self.not_exact: list[int] = []
-        """Environments that a resume could not bring back to the same bits."""
         self._started = time.perf_counter() if started is None else started
         self._clock_began = self._started
         self._startup_seconds: float | None = None
@@ -69,6 +79,9 @@ class Training:
         self._network = HostNetwork(initial_network(self.settings, spec, self.seed))
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
+        self._saver: Saver
+        self._versions, self._machine = versions(), machine_facts()
+        self._inexact: tuple[Inexact, ...] = ()
         self._solved: Solved | None = None
         self._solving: Evaluation | None = None
         self._best = BestAgent(description, spec)
@@ -95,9 +108,9 @@ class Training:
         """
         training = cls(description, spec, started)
         try:
-            training.folder = RunFolder.create(path, description, overwrite=overwrite)
-            training._lock = RunLock(training.folder.path, path)
-            training._journal.open(training.folder)
+            folder = RunFolder.create(path, description, overwrite=overwrite)
+            training._write_into(folder, path)
+            training._journal.open(folder)
         except BaseException:
             training.close()
             raise
@@ -105,42 +118,80 @@ class Training:
 
     @classmethod
     def resume(
-        cls, folder: RunFolder, spec: EnvironmentSpec, *, started: float | None = None
+        cls,
+        folder: RunFolder,
+        settings: Settings,
+        spec: EnvironmentSpec,
+        *,
+        started: float | None = None,
     ) -> "Training":
-        """Take up a run at its newest checkpoint.
+        """Take up a run at its newest checkpoint that is intact.
+
+        Args:
+            folder: the run's.
+            settings: its own, but for what may change within a run.
+            spec: its environment.
+            started: as in `__init__`.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
+            SettingError: the run is beyond its budget already.
         """
-        tensors, info = load_tensors(
-            newest_checkpoint(folder.checkpoints), files_of(folder.description.settings.learning)
-        )
-        training = cls(folder.description, spec, started)
+        description = dataclasses.replace(folder.description, settings=settings)
+        training = cls(description, spec, started)
         try:
-            training._lock = RunLock(folder.path, folder.path)
-            training._go_back(folder, tensors, info)
+            training._write_into(folder, folder.path)
+            training._go_back(description)
         except BaseException:
             training.close()
             raise
         return training
 
-    def _go_back(self, folder: RunFolder, tensors: Mapping[str, Tensors], info: dict) -> None:
+    def _write_into(self, folder: RunFolder, shown: Path) -> None:
+        """Become the folder's only writer."""
+        self._lock = RunLock(folder.path, shown)
         self.folder = folder
-        state, logs, interval = from_tensors(
-            tensors, self.state(), info["env_steps"], info["updates"]
-        )
-        self.not_exact = self._envs.restore(logs)
-        if self.not_exact:
+        self._saver = Saver(folder, self.settings.saving.keep_checkpoints)
+
+    def _go_back(self, description: RunDescription) -> None:
+        """Stand where the newest checkpoint that is intact says; nothing is written before."""
+        folder, like = self.folder, self.state()
+        most = most_bytes(self.settings, like, description.settings.training.total_env_steps)
+        loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
+        check_same_environment(folder, loaded.info)
+        standing = Standing.from_info(loaded.info, self.settings)
+        if self.settings.training.total_env_steps < standing.env_steps:
+            raise SettingError(
+                f"the run has already done {standing.env_steps:,} env steps: total_env_steps "
+                f"cannot be {self.settings.training.total_env_steps:,}"
+            )
+        tensors, env_steps = loaded.tensors, standing.env_steps
+        state, logs, interval = from_tensors(tensors, like, env_steps, standing.updates)
+        self._best.take_up(standing.best, tensors.get(BEST_FILE))
+        for error in damaged:
+            warn(f"{error}; this checkpoint is set aside, the one before it is used")
+        reasons = differences(standing.versions | standing.machine, self._versions | self._machine)
+        different = self._envs.restore(logs)
+        if different:
             # What such an environment had not yet stored cannot be completed.
             filled = np.array(state.window.filled)
-            filled[:, self.not_exact] = False
+            filled[:, different] = False
             state = state._replace(window=state.window._replace(filled=filled))
+            which = ", ".join(map(str, different))
+            reasons.append(f"environment {which} did not replay to the same bits")
+        new = [Inexact(env_steps, reason) for reason in reasons]
+        for mark in new:
+            warn(f"not bit-exact from env step {env_steps:,}, because {mark.reason}")
+        self._inexact = (*standing.inexact, *new)
         self._stand_at(state)
-        self._solved = Solved(**info["solved"]) if info["solved"] else None
-        self._best.take_up(folder, info["best"])
-        self._evaluation_due = info["evaluation_due"]
-        self._started -= info["seconds"]
-        self._journal.go_back(folder, state.env_steps, info["episodes"], interval)
+        self._solved = standing.solved
+        self._evaluation_due = standing.evaluation_due
+        self._started -= standing.seconds
+        tidy_checkpoints(folder.checkpoints, [e.checkpoint for e in damaged if e.checkpoint])
+        self._best.save(folder)
+        self._journal.go_back(folder, env_steps, standing.episodes, interval)
+        self._journal.note_inexact(new)
+        self.folder = folder.with_description(description)
 
     def state(self) -> TrainState:
         """Everything that training has changed; read it before the next event."""
@@ -159,7 +210,7 @@ class Training:
         """
         saving, evaluation = self.settings.saving, self.settings.evaluation
         self._stop_requested = stop_requested
-        checkpointed = self.env_steps or None
+        tried_at = self.env_steps or None
         if self._evaluation_due:
             yield from self._evaluate()
         results = rounds(self.settings, self.seed, self._envs, self.state())
@@ -168,17 +219,24 @@ class Training:
             self._take(next(results))
             if self._crossed(before, saving.log_every_env_steps):
                 yield self._journal.log(self.env_steps, self.updates, self._seconds())
+                yield from self._save_metrics()
             if (
                 self._crossed(before, evaluation.evaluate_every_env_steps)
                 and self.env_steps >= evaluation.evaluation_starts_env_steps
             ):
                 yield from self._evaluate()
             if self._crossed(before, saving.checkpoint_every_env_steps):
-                yield self._checkpoint()
-                checkpointed = self.env_steps
-        if checkpointed != self.env_steps:
-            yield self._checkpoint()
+                yield from self._checkpoint()
+                tried_at = self.env_steps
+        if tried_at != self.env_steps or self._saver.unsaved:
+            yield from self._checkpoint()
         yield self._finish()
+        yield from self._save_metrics()
+
+    @property
+    def unsaved(self) -> str:
+        """What could not be written, and why; empty if all is."""
+        return self._saver.unsaved
 
     def close(self) -> None:
         """Close environments and files."""
@@ -220,7 +278,8 @@ class Training:
         if look is None:
             return
         yield self._evaluated(look, "progress")
-        self._best.consider(self.folder, look, self.env_steps, np.asarray(self._playing))
+        self._best.consider(look, self.env_steps, np.asarray(self._playing))
+        yield from self._save_best()
         if self._solved is None and threshold is not None and look.mean_return >= threshold:
             proof = self._proof(self.env_steps)
             if proof is None:
@@ -271,28 +330,37 @@ class Training:
                 "a weight is not finite; try a lower learning_rate"
             )
 
-    def _checkpoint(self) -> Checkpointed:
+    def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
         self._check_finite()
         interval = self._journal.interval()
-        self._journal.flush()
-        path = save_checkpoint(
-            self.folder.checkpoints,
+        standing = Standing(
+            self.spec.env_id,
+            self.env_steps,
+            self.updates,
+            self._journal.episodes,
+            self._evaluation_due,
+            self._seconds(),
+            self._solved,
+            self._best.best,
+            self._inexact,
+            self._versions,
+            self._machine,
+        )
+        yield from self._save_best()
+        yield from self._saver.checkpoint(
             self.env_steps,
             to_tensors(self.state(), self._envs.logs(), interval) | self._best.for_checkpoint(),
-            {
-                "env_id": self.spec.env_id,
-                "env_steps": self.env_steps,
-                "updates": self.updates,
-                "episodes": self._journal.episodes,
-                "evaluation_due": self._evaluation_due,
-                "seconds": self._seconds(),
-                "solved": self._solved._asdict() if self._solved else None,
-                "best": self._best.best._asdict() if self._best.best else None,
-            },
+            standing.info(),
+            self._journal.make_durable,
         )
-        kept = list_checkpoints(self.folder.checkpoints)[-self.settings.saving.keep_checkpoints :]
-        remove_checkpoints(self.folder.checkpoints, but=kept)
-        return Checkpointed(self.env_steps, path)
+
+    def _save_metrics(self) -> Iterator[SavingFailed]:
+        return self._saver.attempt("metrics", self.env_steps, self._journal.save)
+
+    def _save_best(self) -> Iterator[SavingFailed]:
+        return self._saver.attempt(
+            "best agent", self.env_steps, lambda: self._best.save(self.folder)
+        )
 
     def _finish(self) -> Finished:
         """Play the final evaluation, if the run is over and nobody asks it to stop."""
@@ -306,7 +374,6 @@ class Training:
                 evaluation = self._play(episodes, Use.EVALUATION_RESET, 0)
         if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
-        self._journal.flush()
         return Finished(
             self.env_steps,
             self.updates,
@@ -315,4 +382,5 @@ class Training:
             self._solved,
             self._best.best,
             evaluation,
+            self._inexact,
         )

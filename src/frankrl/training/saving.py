@@ -8,20 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from frankrl.config import LearningSettings
-from frankrl.environments import EnvironmentLog
+from frankrl.config import LearningSettings, Settings
+from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.errors import RunFolderError
-from frankrl.learning import LearnerState
+from frankrl.learning import LearnerState, UpdateStatistics
 from frankrl.networks import pack
-from frankrl.records import ACTION_DTYPE
+from frankrl.records import ACTION_DTYPE, QuadrupleBatch
+from frankrl.replay import ReplayState, filled_part, refilled
 from frankrl.runs.checkpoint import Tensors
+from frankrl.training.round import updates_due
 from frankrl.training.state import TrainState
-
-
-def files_of(settings: LearningSettings) -> tuple[str, ...]:
-    """The files of a checkpoint."""
-    files = ("q_network", "target_network", "optimiser", "replay", "collection")
-    return files if settings.average_updates is None else (*files, _AVERAGE)
 
 
 def playing_file(settings: LearningSettings) -> str:
@@ -32,6 +28,32 @@ def playing_file(settings: LearningSettings) -> str:
 _AVERAGE = "average_network"
 BEST_FILE = "best_network"
 """The agent of the best look so far; there once there has been one."""
+_MOST = 2**53
+"""Numbers of episodes that can be told apart everywhere."""
+
+
+def most_bytes(settings: Settings, like: TrainState, env_steps: int) -> dict[str, int]:
+    """What each file of a checkpoint can hold, for a run that has come so far at most. [bytes]
+
+    Args:
+        settings: the run's.
+        like: a state with these settings.
+        env_steps: the run's budget.
+    """
+    logs = [EnvironmentLog(0, np.zeros(0, ACTION_DTYPE), bytes(DIGEST_BYTES))]
+    logs *= settings.environment.num_envs
+    interval = np.zeros((0, len(UpdateStatistics._fields)), np.float32)
+    files = to_tensors(like, logs, interval)
+    sizes = {
+        name: sum(np.asarray(array).nbytes for array in arrays.values())
+        for name, arrays in files.items()
+    }
+    sizes["replay"] = sum(x.nbytes for x in jax.tree.leaves(like.replay))
+    # Longer with each step of an episode that goes on, and with each update between two rows.
+    growing = env_steps * ACTION_DTYPE.itemsize
+    growing += updates_due(settings, env_steps) * interval.dtype.itemsize * interval.shape[1]
+    sizes["collection"] += growing
+    return sizes | {BEST_FILE: sizes["q_network"]}
 
 
 def to_tensors(
@@ -53,7 +75,10 @@ def to_tensors(
         "q_network": named(online.network()),
         "target_network": named(learner.target.network()),
         "optimiser": named((learner.opt_state, learner.num_updates)),
-        "replay": named(state.replay),
+        "replay": {
+            **named(filled_part(state.replay)),
+            "num_added": np.asarray(state.replay.num_added),
+        },
         "collection": {
             **{f"window{name}": array for name, array in named(state.window).items()},
             "acting": np.asarray(state.acting),
@@ -67,7 +92,10 @@ def to_tensors(
 
 
 def from_tensors(
-    tensors: Mapping[str, Tensors], like: TrainState, env_steps: int, updates: int
+    tensors: Mapping[str, Tensors],
+    like: TrainState,
+    env_steps: int,
+    updates: int,
 ) -> tuple[TrainState, list[EnvironmentLog], np.ndarray]:
     """The reverse of `to_tensors`.
 
@@ -99,26 +127,65 @@ def from_tensors(
         opt_state=opt_state,
         num_updates=num_updates,
     )
+    window = {name[6:]: array for name, array in collection.items() if name.startswith("window")}
     state = TrainState(
         learner=restored,
-        replay=on_device(filled(like.replay, tensors["replay"])),
-        window=filled(
-            like.window, {n[6:]: array for n, array in collection.items() if n.startswith("window")}
-        ),
-        acting=jnp.array(collection["acting"]),
+        replay=_replay(tensors["replay"], like.replay),
+        window=filled(like.window, window),
+        acting=jnp.array(_column(collection, "acting", np.float32, like.acting.shape)),
         newest=jnp.copy(online.weights),
         playing=jnp.copy(restored.playing),
         env_steps=env_steps,
         updates=updates,
     )
-    ends = np.cumsum(collection["env_num_actions"])
-    actions = np.split(collection["env_actions"].astype(ACTION_DTYPE), ends[:-1])
-    digests = collection["env_digest"].reshape(len(ends), -1)
-    logs = [
-        EnvironmentLog(int(episode), taken, digest.tobytes())
-        for episode, taken, digest in zip(collection["env_episode"], actions, digests, strict=True)
+    return state, _logs(collection, like.window.filled.shape[1]), _interval(collection)
+
+
+def _replay(arrays: Tensors, like: ReplayState) -> ReplayState:
+    """The buffer, of which a checkpoint holds the slots that have been written to."""
+    added = _column(arrays, "num_added", np.uint32, ())
+    capacity = len(like.quadruples.reward)
+    size = min(int(added), capacity)
+    rows = [jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype) for x in like.quadruples]
+    return refilled(filled(QuadrupleBatch(*rows), arrays), added, capacity)
+
+
+def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
+    episode = _column(collection, "env_episode", np.int64, (num_envs,))
+    taken = _column(collection, "env_num_actions", np.int64, (num_envs,))
+    actions = _column(collection, "env_actions", ACTION_DTYPE, (None,))
+    digests = _column(collection, "env_digest", np.uint8, (num_envs * DIGEST_BYTES,))
+    if (
+        not ((episode >= 0) & (episode <= _MOST)).all()
+        or not ((taken >= 0) & (taken <= len(actions))).all()
+        or taken.sum() != len(actions)
+    ):
+        raise RunFolderError("the checkpoint's logs of actions do not fit together")
+    parts = np.split(actions, np.cumsum(taken)[:-1])
+    return [
+        EnvironmentLog(int(number), part, digest.tobytes())
+        for number, part, digest in zip(
+            episode, parts, digests.reshape(num_envs, DIGEST_BYTES), strict=True
+        )
     ]
-    return state, logs, collection["interval"]
+
+
+def _interval(collection: Tensors) -> np.ndarray:
+    return _column(collection, "interval", np.float32, (None, len(UpdateStatistics._fields)))
+
+
+def _column(
+    collection: Tensors, name: str, dtype: Any, shape: tuple[int | None, ...]
+) -> np.ndarray:
+    found = collection.get(name)
+    if (
+        found is None
+        or found.dtype != dtype
+        or found.ndim != len(shape)
+        or any(wanted not in (None, size) for wanted, size in zip(shape, found.shape, strict=True))
+    ):
+        raise _unfit(name, f"{np.dtype(dtype)}{list(shape)}", found)
+    return found
 
 
 def on_device(tree: Any) -> Any:
@@ -132,7 +199,7 @@ def named(tree: PyTree) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def filled(like: Any, arrays: Tensors) -> Any:
+def filled(like: Any, arrays: Mapping[str, np.ndarray | None]) -> Any:
     """A record of the same structure with NumPy leaves taken by name.
 
     Raises:
@@ -144,10 +211,13 @@ def filled(like: Any, arrays: Tensors) -> Any:
         name = jax.tree_util.keystr(path)
         found = arrays.get(name)
         if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
-            what = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
-            raise RunFolderError(
-                f"the checkpoint does not fit the run's settings: {name} should be "
-                f"{leaf.dtype}{list(leaf.shape)}, found {what}"
-            )
+            raise _unfit(name, f"{leaf.dtype}{list(leaf.shape)}", found)
         leaves.append(found)
     return jax.tree.unflatten(structure, leaves)
+
+
+def _unfit(name: str, wanted: str, found: np.ndarray | None) -> RunFolderError:
+    what = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
+    return RunFolderError(
+        f"the checkpoint does not fit the run's settings: {name} should be {wanted}, found {what}"
+    )

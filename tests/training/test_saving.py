@@ -1,0 +1,207 @@
+"""A disk that fails, and checkpoints that do not fit."""
+
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+from run_contents import contents
+
+import frankrl
+from frankrl.environments import vector
+from frankrl.errors import DamagedError, FrankWarning, RunFolderError, SettingError
+from frankrl.runs import MetricsReader, MetricsWriter, RunFolder, list_checkpoints, machine
+from frankrl.training import Checkpointed, SavingFailed, loop, saver
+
+QUICK = {
+    "preset": "default",
+    "hidden_widths": (8,),
+    "learning_starts_env_steps": 60,
+    "log_every_env_steps": 100,
+    "evaluate_every_env_steps": 250,
+    "evaluation_episodes": 1,
+    "final_evaluation_episodes": 2,
+    "num_envs": 2,
+    "total_env_steps": 500,
+    "checkpoint_every_env_steps": 100,
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    frankrl.train("CartPole-v1", out=path, **QUICK)
+    return path
+
+
+@pytest.fixture
+def half(whole, tmp_path):
+    """The same run, as if it had been killed after its second to last checkpoint."""
+    path = tmp_path / "half"
+    shutil.copytree(whole, path)
+    shutil.rmtree(list_checkpoints(path / "checkpoints")[-1])
+    return path
+
+
+def inexact(path):
+    reader = MetricsReader(RunFolder.open(path).metrics)
+    found = reader.columns("inexact")
+    reader.close()
+    return list(zip(found["env_steps"].tolist(), found["reason"].tolist(), strict=True))
+
+
+def failing_at(attempts, real, error):
+    """The function, but for those of its calls that raise."""
+    calls = iter(range(10**6))
+
+    def called(*args, **kwargs):
+        if next(calls) in attempts:
+            raise error
+        return real(*args, **kwargs)
+
+    return called
+
+
+def test_a_damaged_checkpoint_costs_nothing_but_the_way_back_to_the_one_before(whole, half):
+    third, fourth = list_checkpoints(half / "checkpoints")[-2:]
+    (fourth / "replay.safetensors").write_bytes(b"")
+    with pytest.warns(FrankWarning, match=r"0400/replay\.safetensors is damaged.*set aside"):
+        result = frankrl.resume(half)
+    assert third.name == "000000000300"
+    assert result.inexact == []
+    assert contents(half) == contents(whole)
+
+
+def test_an_agent_comes_from_the_newest_checkpoint_that_is_intact(half):
+    newest = list_checkpoints(half / "checkpoints")[-1]
+    (newest / "q_network.safetensors").unlink()
+    with pytest.warns(FrankWarning, match=r"0400/q_network\.safetensors cannot be read"):
+        agent, info = frankrl.api.open_agent(RunFolder.open(half))
+    assert info["env_steps"] == 300
+    assert agent.q_values(np.zeros(4, np.float32)).shape == (2,)
+
+
+def test_a_run_without_an_intact_checkpoint_is_refused_and_left_as_it_is(half):
+    for checkpoint in list_checkpoints(half / "checkpoints"):
+        (checkpoint / "collection.safetensors").write_bytes(b"x")
+    before = {p: p.read_bytes() for p in half.rglob("*.*") if p.is_file() and p.name != ".lock"}
+    with pytest.raises(DamagedError, match=r"collection\.safetensors is damaged.*nor is any"):
+        frankrl.resume(half)
+    after = {p: p.read_bytes() for p in half.rglob("*.*") if p.is_file() and p.name != ".lock"}
+    assert after == before
+
+
+def test_other_versions_are_warned_of_by_name_and_the_run_is_marked(half, monkeypatch):
+    monkeypatch.setattr(loop, "versions", lambda: machine.versions() | {"jax": "0.0.1"})
+    with pytest.warns(FrankWarning, match=r"from env step 400, because jax was .* is '0\.0\.1'"):
+        result = frankrl.resume(half)
+    ((env_steps, reason),) = inexact(half)
+    assert env_steps == 400
+    assert reason.startswith("jax was")
+    assert result.inexact == [{"env_steps": env_steps, "reason": reason}]
+    monkeypatch.undo()
+    with pytest.warns(FrankWarning, match=r"jax was '0\.0\.1' and is"):
+        again = frankrl.resume(half, total_env_steps=600)
+    assert [mark["env_steps"] for mark in again.inexact] == [400, 500]
+
+
+def test_an_environment_that_does_not_replay_ends_its_episode_and_marks_the_run(half, monkeypatch):
+    real = vector.GymnasiumVector.restore
+
+    def altered(self, logs):
+        logs[1].actions[-1] ^= 1
+        return real(self, logs)
+
+    monkeypatch.setattr(vector.GymnasiumVector, "restore", altered)
+    with pytest.warns(FrankWarning, match="because environment 1 did not replay to the same bits"):
+        result = frankrl.resume(half)
+    assert [mark["env_steps"] for mark in result.inexact] == [400]
+    assert inexact(half)[0][1] == "environment 1 did not replay to the same bits"
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_training_goes_on(
+    whole, tmp_path, monkeypatch
+):
+    error = OSError(28, "No space left on device")
+    monkeypatch.setattr(saver, "save_checkpoint", failing_at({1, 2}, saver.save_checkpoint, error))
+    events = []
+    frankrl.train("CartPole-v1", out=tmp_path / "run", on_event=events.append, **QUICK)
+    failed = [event for event in events if isinstance(event, SavingFailed)]
+    assert [(event.env_steps, event.what) for event in failed] == [
+        (200, "checkpoint"),
+        (300, "checkpoint"),
+    ]
+    assert "No space left" in failed[0].reason
+    assert failed[1].newest.name == "000000000100"
+    assert [e.env_steps for e in events if isinstance(e, Checkpointed)] == [100, 400, 500]
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_metrics_that_cannot_be_written_for_a_while_are_written_later(whole, tmp_path, monkeypatch):
+    error = sqlite3.OperationalError("database or disk is full")
+    monkeypatch.setattr(MetricsWriter, "write", failing_at({1, 2, 3}, MetricsWriter.write, error))
+    events = []
+    frankrl.train("CartPole-v1", out=tmp_path / "run", on_event=events.append, **QUICK)
+    told = [event.what for event in events if isinstance(event, SavingFailed)]
+    assert told == ["checkpoint", "metrics", "checkpoint"]
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_an_end_that_cannot_be_saved_is_an_error_that_names_the_last_good_checkpoint(
+    whole, tmp_path, monkeypatch
+):
+    error = OSError(5, "Input/output error")
+    monkeypatch.setattr(
+        saver, "save_checkpoint", failing_at(range(2, 99), saver.save_checkpoint, error)
+    )
+    with pytest.raises(RunFolderError, match=r"not all of it could.*Input/output.*000000000200"):
+        frankrl.train("CartPole-v1", out=tmp_path / "run", **QUICK)
+    monkeypatch.undo()
+    frankrl.resume(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_a_disk_without_room_for_the_checkpoints_is_refused_before_anything_is_made(
+    tmp_path, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    with pytest.raises(SettingError, match=r"9\.77 KiB are free in .*4 checkpoints with 500"):
+        frankrl.train("CartPole-v1", out=tmp_path / "run", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def altered_info(half, **changes):
+    """Change what the newest checkpoint says, with a manifest that agrees."""
+    from frankrl.runs import load_checkpoint
+    from frankrl.runs.checkpoint import save_checkpoint
+
+    newest = list_checkpoints(half / "checkpoints")[-1]
+    names = {file.stem: 10**7 for file in newest.glob("*.safetensors")}
+    loaded = load_checkpoint(newest, names)
+    info = {**loaded.info, **changes}
+    info.pop("format")
+    save_checkpoint(newest.parent, int(newest.name), loaded.tensors, info)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"env_steps": "many"}, "says of env_steps"),
+        ({"env_steps": 399}, "does not fit the run's settings"),
+        ({"env_steps": 10**30}, "cannot be"),
+        ({"env_steps": -2}, "cannot be"),
+        ({"env_steps": True}, "says of env_steps"),
+        ({"updates": 3}, "does not fit the run's settings"),
+        ({"seconds": "long"}, "no number"),
+        ({"solved": 5}, "says of solved"),
+        ({"best": {"env_steps": 1}}, "mean_return"),
+        ({"inexact": [3]}, "says of mark"),
+        ({"versions": None}, "says of versions"),
+        ({"env_id": "Acrobot-v1"}, "was made for 'Acrobot-v1'"),
+    ],
+)
+def test_a_checkpoint_that_says_impossible_things_is_refused(half, changes, words):
+    altered_info(half, **changes)
+    with pytest.raises(RunFolderError, match=words):
+        frankrl.resume(half)
