@@ -44,7 +44,7 @@ class Seat:
             return self._stored(observation)
         except EnvironmentFailedError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised(error) from error
 
     def step(self, action: int) -> tuple[Num[np.ndarray, "*obs"], float, bool, bool]:
@@ -64,7 +64,7 @@ class Seat:
             return self._stored(observation), reward, bool(terminated), bool(truncated)
         except EnvironmentFailedError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised(error) from error
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
@@ -131,7 +131,7 @@ class Seat:
             )
         return stored
 
-    def _raised(self, error: Exception) -> EnvironmentFailedError:
+    def _raised(self, error: BaseException) -> EnvironmentFailedError:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(str(error).split())
         return EnvironmentFailedError(

@@ -231,7 +231,7 @@ class Training:
         if tried_at != self.env_steps or self._saver.unsaved:
             yield from self._checkpoint()
         yield self._finish()
-        yield from self._save_metrics()
+        yield from self._saver.attempt("metrics", self.env_steps, self._journal.make_durable)
 
     @property
     def unsaved(self) -> str:

@@ -1,0 +1,77 @@
+"""`python -m torture`: put Frank to the torture, and say what held.
+
+With no names every study is done, in its long form (about an hour on 2 CPUs), and its
+figures are written to `--results`; `docs/reliability.md` shows them.
+"""
+
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from frankrl.runs import machine_facts, versions
+from torture import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
+from torture.outcome import Outcome
+
+LONG: dict[str, Callable[[Path], list[Outcome]]] = {
+    "kills": lambda work: [kills.study(work, 200)],
+    "snapshots": lambda work: snapshots.study(1_000),
+    "damage": lambda work: damage.study(work, 10_000, 20),
+    "faults": lambda work: [faults.study(work)],
+    "signals": lambda work: [signals.study(work, 100)],
+    "fuzz": lambda work: [fuzz.study(work, 100_000)],
+    "numbers": lambda work: [numbers.study(work, 25)],
+    "environments": lambda work: [environments.study(work)],
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do."""
+
+    studies: tuple[str, ...] = tuple(LONG)
+    """Names of studies."""
+    results: Path = Path("benchmarks/results/torture.json")
+    """Where the figures go; those of other studies in it are kept."""
+
+
+def main(options: Options) -> int:
+    """Do the studies; returns how many tries did not hold, at most 1."""
+    rows: dict[str, dict] = {}
+    if options.results.is_file():
+        rows = json.loads(options.results.read_text("utf-8"))
+    failed = False
+    for name in options.studies:
+        work = Path(tempfile.mkdtemp(prefix=f"torture-{name}-"))
+        begun = time.monotonic()
+        outcomes = LONG[name](work)
+        seconds = round(time.monotonic() - begun)
+        shutil.rmtree(work, ignore_errors=True)
+        for outcome in outcomes:
+            print(f"{outcome.row()} {seconds} s |", flush=True)
+            for failure in outcome.failures[:20]:
+                print(f"    {failure}", file=sys.stderr, flush=True)
+            failed |= outcome.held < outcome.tried
+            rows[outcome.name] = {
+                "claim": outcome.claim,
+                "tried": outcome.tried,
+                "held": outcome.held,
+                "notes": outcome.notes,
+                "seconds": seconds,
+                "versions": versions(),
+                "machine": machine_facts() | {"python": platform.python_version()},
+            }
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        options.results.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

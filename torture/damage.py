@@ -1,0 +1,98 @@
+"""Checkpoints with a byte changed or an end missing: always noticed, the one before is used."""
+
+import contextlib
+import io
+import random
+import shutil
+from pathlib import Path
+
+from frankrl.backend import start_backend
+from frankrl.cli.main import main as frank
+from frankrl.environments import describe
+from frankrl.errors import FrankError
+from frankrl.runs import RunFolder, list_checkpoints, load_newest
+from frankrl.training import init_train_state
+from frankrl.training.saving import BEST_FILE, most_bytes
+from torture.outcome import Outcome
+from torture.runs import Case, contents, train
+
+_CASE = Case("LunarLander-v3", 8, True, 0)
+_PAGE = 4096
+
+
+def study(work: Path, flips: int, resumes: int) -> list[Outcome]:
+    """Damage the newest of two checkpoints, and read.
+
+    Args:
+        work: a folder for the run.
+        flips: how many single bytes to change, one at a time.
+        resumes: how many of the damaged runs to continue to their end on the command line.
+    """
+    run = work / "damaged"
+    train(_CASE, run)
+    read, newest = _reader(run)
+    flipped = Outcome("flips", "one byte of a checkpoint changed: noticed, the one before used")
+    positions = random.Random(0)
+    files = sorted(newest.iterdir())
+    sizes = [file.stat().st_size for file in files]
+    for number in range(flips):
+        # Half of them spread over the bytes, half over the files, of which some are small.
+        file = positions.choices(files, sizes)[0] if number % 2 else files[number // 2 % len(files)]
+        content = bytearray(file.read_bytes())
+        whole = bytes(content)
+        at = positions.randrange(len(content))
+        content[at] ^= positions.randrange(1, 256)
+        file.write_bytes(content)
+        flipped.note(read(file.name), f"byte {at} of {file.name}")
+        file.write_bytes(whole)
+    cut = Outcome("truncations", "a file of it cut off at every 4 KiB: noticed, likewise")
+    for file in files:
+        whole = file.read_bytes()
+        for length in range(0, len(whole), _PAGE):
+            file.write_bytes(whole[:length])
+            cut.note(read(file.name), f"{file.name} cut at {length}")
+        file.write_bytes(whole)
+    return [flipped, cut, _resumed(work, run, resumes)]
+
+
+def _reader(run: Path):
+    """A function that says whether damage to a file of the newest checkpoint is noticed."""
+    start_backend()
+    folder = RunFolder.open(run)
+    settings = folder.description.settings
+    spec = describe(_CASE.env_id, {})
+    state = init_train_state(settings, spec, 0)
+    most = most_bytes(settings, state, settings.training.total_env_steps)
+    before, newest = list_checkpoints(folder.checkpoints)[-2:]
+
+    def read(name: str) -> bool:
+        try:
+            loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
+        except FrankError:
+            return False
+        told = [str(error) for error in damaged]
+        return loaded.path == before and len(told) == 1 and str(newest) in told[0]
+
+    return read, newest
+
+
+def _resumed(work: Path, run: Path, resumes: int) -> Outcome:
+    outcome = Outcome(
+        "damaged resumes", "`frank train --resume` with it: file named, same bits, no traceback"
+    )
+    whole, positions = contents(run), random.Random(1)
+    for number in range(resumes):
+        again = work / f"damaged-{number}"
+        shutil.copytree(run, again)
+        newest = list_checkpoints(again / "checkpoints")[-1]
+        file = positions.choice(sorted(newest.iterdir()))
+        content = bytearray(file.read_bytes())
+        content[positions.randrange(len(content))] ^= 1
+        file.write_bytes(content)
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+            status = frank(["train", "--resume", str(again)])
+        holds = status == 0 and file.name in told.getvalue() and contents(again) == whole
+        outcome.note(holds, f"{file.name}: exit {status}: {told.getvalue()[-300:]}")
+        shutil.rmtree(again)
+    return outcome

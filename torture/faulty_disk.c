@@ -1,0 +1,84 @@
+/* Preloaded into a process, makes one of its writes to a folder fail.
+ *
+ * FRANK_FAULT_FOLDER  only files below it count
+ * FRANK_FAULT_AT      which call fails, counted from 1; 0: none
+ * FRANK_FAULT_ERRNO   with what
+ * FRANK_FAULT_LOG     where to write, at the end, how many calls there were
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int calls, failed;
+
+static int below(const char *path) {
+    const char *folder = getenv("FRANK_FAULT_FOLDER");
+    return folder && path && strncmp(path, folder, strlen(folder)) == 0;
+}
+
+static int file_below(int descriptor) {
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    return below(path);
+}
+
+/* Whether this call is the one that fails. */
+static int fails(void) {
+    const char *at = getenv("FRANK_FAULT_AT"), *number = getenv("FRANK_FAULT_ERRNO");
+    if (__sync_add_and_fetch(&calls, 1) != (at ? atoi(at) : 0)) return 0;
+    failed = 1;
+    errno = number ? atoi(number) : EIO;
+    return 1;
+}
+
+__attribute__((destructor)) static void tell(void) {
+    const char *log = getenv("FRANK_FAULT_LOG");
+    if (!log) return;
+    FILE *file = fopen(log, "a");
+    if (!file) return;
+    fprintf(file, "%d %d\n", calls, failed);
+    fclose(file);
+}
+
+#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+ssize_t write(int descriptor, const void *content, size_t size) {
+    if (file_below(descriptor) && fails()) return -1;
+    return NEXT(write)(descriptor, content, size);
+}
+
+ssize_t pwrite(int descriptor, const void *content, size_t size, off_t offset) {
+    if (file_below(descriptor) && fails()) return -1;
+    return NEXT(pwrite)(descriptor, content, size, offset);
+}
+
+ssize_t pwrite64(int descriptor, const void *content, size_t size, off64_t offset) {
+    if (file_below(descriptor) && fails()) return -1;
+    return NEXT(pwrite64)(descriptor, content, size, offset);
+}
+
+int fsync(int descriptor) {
+    if (file_below(descriptor) && fails()) return -1;
+    return NEXT(fsync)(descriptor);
+}
+
+int fdatasync(int descriptor) {
+    if (file_below(descriptor) && fails()) return -1;
+    return NEXT(fdatasync)(descriptor);
+}
+
+int rename(const char *from, const char *to) {
+    if (below(to) && fails()) return -1;
+    return NEXT(rename)(from, to);
+}

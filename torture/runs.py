@@ -1,0 +1,128 @@
+"""Small runs to be tortured, and whether two of them came to the same bits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+
+LONGEST_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run that takes a second or two."""
+
+    env_id: str
+    num_envs: int
+    overlap: bool
+    seed: int
+    total_env_steps: int = 1_200
+
+    def flags(self) -> list[str]:
+        """The command line's options for it."""
+        told: dict[str, Any] = {
+            "--preset": "default",
+            "--seed": self.seed,
+            "--num-envs": self.num_envs,
+            "--hidden-widths": 16,
+            "--n-step": 3,
+            "--average-updates": 100,
+            "--learning-starts-env-steps": 100,
+            "--total-env-steps": self.total_env_steps,
+            "--checkpoint-every-env-steps": 40,
+            "--log-every-env-steps": 100,
+            "--evaluate-every-env-steps": 500,
+            "--evaluation-episodes": 1,
+            "--final-evaluation-episodes": 2,
+        }
+        words = [str(part) for pair in told.items() for part in pair]
+        return [self.env_id, *words, "--overlap" if self.overlap else "--no-overlap"]
+
+    def name(self) -> str:
+        """A name for its folder."""
+        order = "overlap" if self.overlap else "in-turn"
+        return f"{self.env_id}-{self.num_envs}-{order}-s{self.seed}"
+
+
+def frank(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
+    """Start the command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "frankrl", *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit status and standard error of a process that is left to its end."""
+    try:
+        _, errors = process.communicate(timeout=LONGEST_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return -1, "it did not end"
+    return process.returncode, errors
+
+
+def train(case: Case, out: Path, *, resume: bool = False, **environment: str) -> tuple[int, str]:
+    """Run the case to its end, from the beginning or from where it stands."""
+    budget = ("--resume", out) if resume else (*case.flags(), "--out", out)
+    return finished(frank("train", *budget, **environment))
+
+
+def continued(case: Case, out: Path) -> tuple[int, str]:
+    """Finish a run that was interrupted; one without a checkpoint begins anew."""
+    if list_checkpoints(out / "checkpoints"):
+        return train(case, out, resume=True)
+    again = (*case.flags(), "--out", out, "--overwrite")
+    return finished(frank("train", *again))
+
+
+def interrupted(
+    process: subprocess.Popen[str], number: int, moment: Callable[[], bool]
+) -> float | None:
+    """Send a signal once the moment has come.
+
+    Returns:
+        When it was sent, by `time.monotonic()`; none if the process had ended before.
+    """
+    while process.poll() is None:
+        if moment():
+            sent = time.monotonic()
+            process.send_signal(number)
+            return sent
+    return None
+
+
+def killed(process: subprocess.Popen[str], moment: Callable[[], bool]) -> bool:
+    """`kill -9` at the moment; whether the process was still there to be killed."""
+    sent = interrupted(process, signal.SIGKILL, moment)
+    process.communicate()
+    return sent is not None
+
+
+def contents(run: Path) -> dict[str, Any]:
+    """Everything of a run that must not depend on when or how often it was interrupted."""
+    folder = RunFolder.open(run)
+    newest = list_checkpoints(folder.checkpoints)[-1]
+    found: dict[str, Any] = {file.name: file.read_bytes() for file in newest.glob("*.safetensors")}
+    for file in folder.best.glob("*/*.safetensors"):
+        found[str(file.relative_to(folder.path))] = file.read_bytes()
+    reader = MetricsReader(folder.metrics)
+    for table in ("episodes", "training", "evaluations", "inexact"):
+        columns = reader.columns(table)
+        found[table] = {name: list(values) for name, values in columns.items()}
+    reader.close()
+    report = json.loads((folder.path / "report.json").read_bytes())
+    found["evaluation"], found["best"] = report["evaluation"], report["best"]
+    return found
