@@ -27,7 +27,7 @@ def test_an_environment_is_brought_back_in_the_middle_of_an_episode():
 
 def test_damage_to_a_checkpoint_is_always_noticed(tmp_path):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FrankWarning)
+        warnings.simplefilter("always", FrankWarning)
         for outcome in damage.study(tmp_path, 150, 2):
             assert_all_held(outcome, at_least=2)
 
