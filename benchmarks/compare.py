@@ -10,24 +10,29 @@ in turns, one process at a time:
 - seconds until LunarLander-v3 is solved, each library with its own best published
   recipe, given up after `--limit` seconds.
 
-Results are kept in a JSON-lines file; what is in it is not measured again. `--plot FILE`
-draws greedy return against seconds.
+PyTorch gets one thread (with more it was slower on networks of this size); Frank's
+learner has one too, beside the thread that acts. No library is kept from a second core.
+
+Results are kept in a JSON-lines file; what is in it and has not failed is not measured
+again. `--plot FILE` draws greedy return against seconds.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import venv
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
+
+from benchmarks import read_rows
+from benchmarks.peers.tables import ENVS, plot, tables
 
 PEERS = {
     "sb3": ("torch==2.13.0", "stable-baselines3==2.9.2"),
@@ -40,7 +45,6 @@ _SHARED = ("gymnasium>=1", "Box2D>=2.3.10", "pygame-ce")
 _ROOT = Path(__file__).parent.parent
 _SETTINGS = ((256, 128, 1.0), (64, 64, 1.0), (64, 64, 0.25))
 """Width of both hidden layers, batch size, updates per env step."""
-_ENVS = ("LunarLander-v3", "CartPole-v1")
 _LONGEST_SECONDS = 600.0
 """A process that takes so much longer than its job is ended."""
 
@@ -81,11 +85,11 @@ def jobs(options: Options, seed: int) -> list[dict[str, Any]]:
                 "batch_size": batch,
                 "replay_ratio": ratio,
             }
-            for env_id in _ENVS
+            for env_id in ENVS
             for width, batch, ratio in _SETTINGS
         ]
     if "solve" in options.tasks:
-        found.append({"task": "solve", "env_id": _ENVS[0], "seed": seed, "seconds": options.limit})
+        found.append({"task": "solve", "env_id": ENVS[0], "seed": seed, "seconds": options.limit})
     return found
 
 
@@ -114,6 +118,7 @@ def measured(python: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}",
     }
+    # A session of its own: what a library has started ends with it.
     process = subprocess.Popen(
         [python.absolute(), "-m", f"benchmarks.peers.{peer}", json.dumps(job)],
         stdout=subprocess.PIPE,
@@ -121,6 +126,7 @@ def measured(python: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
         text=True,
         env=environment,
         cwd=_ROOT,
+        start_new_session=True,
     )
     peak = [0.0]
     watcher = threading.Thread(target=_watch_memory, args=(process, peak), daemon=True)
@@ -128,7 +134,7 @@ def measured(python: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
     try:
         out, errors = process.communicate(timeout=job["seconds"] + _LONGEST_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         out, errors = process.communicate()
     watcher.join()
     lines = [line for line in out.splitlines() if line.startswith("{")]
@@ -175,7 +181,9 @@ def _own_mib(pid: int) -> float:
 def main(options: Options) -> None:
     """Measure what is missing, then print the tables."""
     pythons = {name: python_of(options, name) for name in ("frank", *options.peers)}
-    rows = _read(options.results)
+    if pythons["frank"] is None:
+        raise RuntimeError("Frank itself is not there")
+    rows = [row for row in read_rows(options.results) if "failed" not in row]
     known = {(row["peer"], json.dumps(row["job"])) for row in rows}
     options.results.parent.mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
@@ -192,129 +200,6 @@ def main(options: Options) -> None:
     print(tables(rows))
     if options.plot is not None:
         plot(rows, options.plot)
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-def _peers_in(rows: Iterable[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(row["peer"] for row in rows))
-
-
-def tables(rows: list[dict[str, Any]]) -> str:
-    """The results as Markdown."""
-    rows = [row for row in rows if "failed" not in row]
-    speed = [row for row in rows if row["job"]["task"] == "speed"]
-    solve = [row for row in rows if row["job"]["task"] == "solve"]
-    found = []
-    if speed:
-        found += [speed_table(speed), footprint_table(speed)]
-    if solve:
-        found.append(solve_table(solve))
-    return "\n\n".join(found)
-
-
-def _spread(values: list[float], form: str) -> str:
-    least, middle, most = np.min(values), np.median(values), np.max(values)
-    return f"{middle:{form}} ({least:{form}}–{most:{form}})"
-
-
-def speed_table(rows: list[dict[str, Any]]) -> str:
-    """Env steps per second, and how many times Frank's is another's."""
-    peers = _peers_in(rows)
-    lines = [
-        f"| environment · widths · batch · ratio | {' | '.join(peers)} |",
-        f"|---|{'---|' * len(peers)}",
-    ]
-    keys = list(dict.fromkeys(_key(row["job"]) for row in rows))
-    for key in keys:
-        speeds = {
-            peer: [
-                row["env_steps_per_second"]
-                for row in rows
-                if row["peer"] == peer and _key(row["job"]) == key
-            ]
-            for peer in peers
-        }
-        frank = np.median(speeds["frank"])
-        cells = []
-        for peer, values in speeds.items():
-            text = _spread(values, ",.0f") if values else "–"
-            if values and peer != "frank":
-                text += f", {frank / np.median(values):.1f}×"
-            cells.append(text)
-        lines.append(f"| {key} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _key(job: dict[str, Any]) -> str:
-    widths = "×".join(map(str, job["widths"]))
-    return f"{job['env_id']} · {widths} · {job['batch_size']} · {job['replay_ratio']}"
-
-
-def footprint_table(rows: list[dict[str, Any]]) -> str:
-    """Start-up and memory."""
-    lines = ["| library | start-up, s | peak memory, MiB |", "|---|---|---|"]
-    for peer in _peers_in(rows):
-        own = [row for row in rows if row["peer"] == peer]
-        startup = _spread([row["startup_seconds"] for row in own], ".1f")
-        memory = _spread([row["peak_memory_mib"] for row in own], ",.0f")
-        lines.append(f"| {peer} | {startup} | {memory} |")
-    return "\n".join(lines)
-
-
-def solve_table(rows: list[dict[str, Any]]) -> str:
-    """When each run was solved; one that was not took longer than its limit."""
-    lines = [
-        "| library | seconds until solved, each seed | median | Frank is faster by |",
-        "|---|---|---|---|",
-    ]
-    limits = {peer: [] for peer in _peers_in(rows)}
-    for row in rows:
-        limits[row["peer"]].append(row["solved_seconds"] or np.inf)
-    frank = np.median(limits["frank"])
-    for peer, values in limits.items():
-        limit = max(row["job"]["seconds"] for row in rows if row["peer"] == peer)
-        told = [f"{value:.1f}" if np.isfinite(value) else f"> {limit:.0f}" for value in values]
-        median = np.median(values)
-        if np.isfinite(median):
-            middle, ratio = f"{median:.1f}", f"{median / frank:.1f}×"
-        else:
-            middle, ratio = f"> {limit:.0f}", f"more than {limit / frank:.0f}×"
-        lines.append(
-            f"| {peer} | {', '.join(told)} | {middle} | {'' if peer == 'frank' else ratio} |"
-        )
-    return "\n".join(lines)
-
-
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the mean return of each greedy look against seconds since the process began."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    solve = [row for row in rows if row["job"]["task"] == "solve" and "failed" not in row]
-    colours = {peer: f"C{number}" for number, peer in enumerate(_peers_in(solve))}
-    for row in solve:
-        seconds, _, returns = zip(*row["looks"], strict=True) if row["looks"] else ((), (), ())
-        axes.plot(seconds, returns, color=colours[row["peer"]], alpha=0.8, linewidth=1)
-    for peer, colour in colours.items():
-        axes.plot([], [], color=colour, label=peer)
-    axes.axhline(200, color="grey", linestyle=":", linewidth=1)
-    axes.set(
-        xscale="log",
-        ylim=(-500, 320),
-        xlabel="seconds since the process began",
-        ylabel="mean return of 5 greedy episodes",
-        title=f"{_ENVS[0]}: each library with its own best published settings",
-    )
-    axes.legend()
-    figure.savefig(path, dpi=130)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import tyro
 
+from benchmarks import read_rows
 from frankrl.config import Settings
 from frankrl.errors import SettingError
 from frankrl.presets import load_preset
@@ -86,7 +87,7 @@ def main(options: Options) -> None:
     options.results.parent.mkdir(parents=True, exist_ok=True)
     known = {
         (row["study"], row["seed"]): row
-        for row in _read(options.results)
+        for row in read_rows(options.results)
         if _made_with(row["settings"], STUDIES[row["study"]].settings())
     }
     wanted = [(name, seed) for name in options.studies for seed in STUDIES[name].seeds]
@@ -106,11 +107,6 @@ def _made_with(tables: dict[str, Any], settings: Settings) -> bool:
         return Settings.from_tables(tables) == settings
     except SettingError:
         return False
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    """Settings as JSON gives them back."""
-    return json.loads(json.dumps(settings.to_tables()))
 
 
 def _run(name: str, seed: int) -> dict:
@@ -141,7 +137,7 @@ def _run(name: str, seed: int) -> dict:
         "seconds": told["seconds"],
         "solved": told["solved"],
         "versions": versions(),
-        "settings": _plain(study.settings()),
+        "settings": study.settings().to_tables(),
         "machine": f"{machine['cpu']}, {machine['visible_cpus']} CPUs, {platform.system()}",
     }
 
@@ -149,12 +145,6 @@ def _run(name: str, seed: int) -> dict:
 def _told(command: list[str]) -> dict:
     """The JSON object that a command prints."""
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-
-
-def _read(path: Path) -> list[dict]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def table(results: list[dict]) -> str:

@@ -62,7 +62,9 @@ def measure(options: Options, seed: int, folder: Path) -> tuple[list[float], flo
 
 def main(options: Options) -> None:
     """Measure, and print a table."""
-    print("| seed | checkpoints | ms each, median (most) | size of the last, MiB | share of the run |")
+    print(
+        "| seed | checkpoints | ms each, median (most) | size of the last, MiB | share of the run |"
+    )
     print("|---|---|---|---|---|")
     shares = []
     with tempfile.TemporaryDirectory() as folder:

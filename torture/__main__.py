@@ -43,7 +43,11 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Do the studies; returns how many tries did not hold, at most 1."""
+    """Do the studies; returns the exit status: 1 if any try did not hold."""
+    unknown = sorted(set(options.studies) - set(LONG))
+    if unknown:
+        print(f"no such study: {', '.join(unknown)} (studies: {', '.join(LONG)})", file=sys.stderr)
+        return 2
     rows: dict[str, dict] = {}
     if options.results.is_file():
         rows = json.loads(options.results.read_text("utf-8"))
@@ -53,7 +57,10 @@ def main(options: Options) -> int:
         begun = time.monotonic()
         outcomes = LONG[name](work)
         seconds = round(time.monotonic() - begun)
-        shutil.rmtree(work, ignore_errors=True)
+        if all(outcome.held == outcome.tried for outcome in outcomes):
+            shutil.rmtree(work, ignore_errors=True)
+        else:
+            print(f"what did not hold is left in {work}", file=sys.stderr)
         for outcome in outcomes:
             print(f"{outcome.row()} {seconds} s |", flush=True)
             for failure in outcome.failures[:20]:

@@ -122,7 +122,7 @@ def study(work: Path, faults: dict[str, str] = FAULTS) -> Outcome:
             )
         except FrankError as error:
             told = str(error)
-        except BaseException as error:
+        except (Exception, SystemExit) as error:
             outcome.note(False, f"{fault}: {type(error).__name__}: {error}")
             continue
         right = (words in told and "environment" in told) if words else not told

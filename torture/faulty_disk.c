@@ -2,7 +2,7 @@
  *
  * FRANK_FAULT_FOLDER  only files below it count
  * FRANK_FAULT_AT      which call fails, counted from 1; 0: none
- * FRANK_FAULT_ERRNO   with what
+ * FRANK_FAULT_ERRNO   with what; 0: the process is killed there instead
  * FRANK_FAULT_LOG     where to write, at the end, how many calls there were
  */
 #define _GNU_SOURCE
@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ static int fails(void) {
     if (__sync_add_and_fetch(&calls, 1) != (at ? atoi(at) : 0)) return 0;
     failed = 1;
     errno = number ? atoi(number) : EIO;
+    if (errno == 0) kill(getpid(), SIGKILL);
     return 1;
 }
 

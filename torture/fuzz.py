@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from frankrl.environments import describe
 from frankrl.errors import FrankError
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
+from frankrl.runs.checkpoint import manifest_of
 from frankrl.training import init_train_state
 from frankrl.training.saving import BEST_FILE, from_tensors, most_bytes
 from frankrl.training.standing import Standing
@@ -66,8 +67,7 @@ def study(work: Path, examples: int) -> Outcome:
             (newest / name).write_bytes(content)
             entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             files = whole_manifest["files"] | {name: entry}
-            text = json.dumps({"files": files}, indent=2, sort_keys=True) + "\n"
-            manifest.write_text(text)
+            manifest.write_bytes(manifest_of(files))
             read_all()
 
         return read
@@ -85,7 +85,7 @@ def study(work: Path, examples: int) -> Outcome:
         whole = path.read_bytes()
         _fuzz(outcome, path.name, whole, read, examples // len(targets))
         path.write_bytes(whole)
-        manifest.write_text(json.dumps(whole_manifest, indent=2, sort_keys=True) + "\n")
+        manifest.write_bytes(manifest_of(whole_manifest["files"]))
     grown = _peak_bytes() - before
     outcome.notes["memory grew by, MiB"] = grown >> 20
     if grown > _MEMORY_BYTES:

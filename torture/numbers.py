@@ -63,7 +63,9 @@ def study(work: Path, moments: int) -> Outcome:
         work: a folder for the runs.
         moments: how many moments for each.
     """
-    outcome = Outcome("numbers", "NaN or ∞ put in: stopped within one update, named, not saved")
+    outcome = Outcome(
+        "numbers", "NaN or ∞ put in: stopped, the step or update named, never saved"
+    )
     random = np.random.default_rng(0)
     for number in range(moments):
         value = (float("nan"), float("inf"), -float("inf"))[number % 3]
@@ -78,7 +80,7 @@ def study(work: Path, moments: int) -> Outcome:
             error = _error("frank-torture/Poisoned-v0", out, chosen)
             named = isinstance(
                 error, EnvironmentFailedError
-            ) and f"step {(at - 1) % 10 + 1}" in str(error)
+            ) and f", step {(at - 1) % 10 + 1} " in str(error)
             outcome.note(named and _all_finite(out), f"{what} at {at}: {error}")
         for what, poison in (("loss", _poison_loss), ("gradient", _poison_gradient)):
             at = int(random.integers(1, 300))

@@ -2,11 +2,9 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,34 +79,27 @@ def train(case: Case, out: Path, *, resume: bool = False, **environment: str) ->
 
 
 def continued(case: Case, out: Path) -> tuple[int, str]:
-    """Finish a run that was interrupted; one without a checkpoint begins anew."""
+    """Finish a run that was interrupted; one that had no checkpoint yet begins anew."""
     if list_checkpoints(out / "checkpoints"):
-        return train(case, out, resume=True)
+        status, errors = train(case, out, resume=True)
+        # Of its own, Frank leaves nothing that would have to be set aside.
+        return (status, errors) if "set aside" not in errors else (-2, errors)
     again = (*case.flags(), "--out", out, "--overwrite")
     return finished(frank("train", *again))
 
 
-def interrupted(
-    process: subprocess.Popen[str], number: int, moment: Callable[[], bool]
-) -> float | None:
-    """Send a signal once the moment has come.
+def interrupted(process: subprocess.Popen[str], number: int, after: float) -> float | None:
+    """Send a signal after so many seconds.
 
     Returns:
         When it was sent, by `time.monotonic()`; none if the process had ended before.
     """
-    while process.poll() is None:
-        if moment():
-            sent = time.monotonic()
-            process.send_signal(number)
-            return sent
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)
+        return time.monotonic()
     return None
-
-
-def killed(process: subprocess.Popen[str], moment: Callable[[], bool]) -> bool:
-    """`kill -9` at the moment; whether the process was still there to be killed."""
-    sent = interrupted(process, signal.SIGKILL, moment)
-    process.communicate()
-    return sent is not None
 
 
 def contents(run: Path) -> dict[str, Any]:

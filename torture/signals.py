@@ -10,7 +10,7 @@ from frankrl.errors import FrankError
 from frankrl.runs import load_newest
 from torture.crew import at_once
 from torture.outcome import Outcome
-from torture.runs import Case, contents, continued, frank, interrupted, train
+from torture.runs import Case, contents, continued, finished, frank, interrupted, train
 
 _CASES = [
     Case("LunarLander-v3", 8, True, 0, total_env_steps=4_000),
@@ -18,6 +18,11 @@ _CASES = [
 ]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _WITHIN_SECONDS = 5.0
+_FINISHING_SECONDS = 0.5
+"""A run that is over needs no longer to leave."""
+_EVERYTHING = dict.fromkeys(
+    ("q_network", "target_network", "average_network", "optimiser", "replay", "collection"), 10**8
+)
 
 
 def study(work: Path, signals: int) -> Outcome:
@@ -43,16 +48,19 @@ def study(work: Path, signals: int) -> Outcome:
         what = f"{sent.name} to {case.name()}"
         wait = random.Random(number).uniform(0.2, lasted[case])
         process = frank("train", *case.flags(), "--out", out)
-        end = time.monotonic() + wait
-        at = interrupted(process, sent, lambda: time.sleep(0.001) or time.monotonic() >= end)
-        _, errors = process.communicate()
+        at = interrupted(process, sent, wait)
+        status, errors = finished(process)
         took = 0.0 if at is None else time.monotonic() - at
         with outcome.lock:
             longest = outcome.notes.get("longest, ms", 0)
             outcome.notes["longest, ms"] = max(longest, round(1_000 * took))
-        status = process.returncode
-        if status == 0:
+        if status == 0 and took < _FINISHING_SECONDS:
             outcome.count("had finished already")
+        elif status == -sent and not out.exists():
+            # Python itself was still starting.
+            outcome.count("before there was a run")
+            outcome.note(True, "")
+            return
         elif status != 128 + sent or took > _WITHIN_SECONDS or "Traceback" in errors:
             outcome.note(False, f"{what} after {wait:.2f} s: exit {status}: {errors[-300:]}")
             return
@@ -62,7 +70,7 @@ def study(work: Path, signals: int) -> Outcome:
             return
         else:
             try:
-                load_newest(out / "checkpoints", {})
+                load_newest(out / "checkpoints", _EVERYTHING, optional=_EVERYTHING)
             except FrankError as error:
                 outcome.note(False, f"{what} after {wait:.2f} s: {error}")
                 return

@@ -2,11 +2,16 @@
 
 import json
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks.peers.protocol import (
+    CAPACITY,
+    EPSILON,
+    LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
     STEPS_PER_ROUND,
+    TARGET_PERIOD_UPDATES,
     Job,
     Speed,
     answer,
@@ -20,13 +25,13 @@ from frankrl.training import Evaluated, Finished, Progress
 SPEED_SETTINGS = {
     "num_envs": 1,
     "vector_steps_per_round": STEPS_PER_ROUND,
-    "learning_rate": 6.3e-4,
-    "replay_capacity": 50_000,
+    "learning_rate": LEARNING_RATE,
+    "replay_capacity": CAPACITY,
     "learning_starts_env_steps": LEARNING_STARTS_ENV_STEPS,
     "gamma": 0.99,
-    "target_period_updates": 250,
-    "epsilon_decay_env_steps": 100_000,
-    "epsilon_end": 0.1,
+    "target_period_updates": TARGET_PERIOD_UPDATES,
+    "epsilon_start": EPSILON,
+    "epsilon_end": EPSILON,
     "total_env_steps": 10_000_000,
     "log_every_env_steps": 500,
     "evaluate_every_env_steps": 10_000_000,
@@ -65,12 +70,14 @@ def solve(job: Job, run: Path) -> None:
     settings = load_preset(default_preset(job.env_id)).with_changes(until_solved=True)
     preset, started = default_preset(job.env_id), process_started()
     training = prepare(job.env_id, preset, settings, job.seed, run, started=started)
-    looks, seconds, solved = [], 0.0, None
-    for event in training.events():
-        if isinstance(event, Progress):
-            seconds = event.seconds
+    looks, solved = [], None
+
+    def seconds() -> float:
+        return time.perf_counter() - started
+
+    for event in training.events(lambda: seconds() > job.seconds):
         if isinstance(event, Evaluated) and event.purpose == "progress":
-            looks.append((seconds, event.env_steps, event.evaluation.mean_return))
+            looks.append((seconds(), event.env_steps, event.evaluation.mean_return))
         if isinstance(event, Finished):
             solved = event.solved and event.solved.seconds
     training.close()

@@ -16,8 +16,12 @@ from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
 from benchmarks.peers.protocol import (
+    CAPACITY,
+    EPSILON,
+    LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
     STEPS_PER_ROUND,
+    TARGET_PERIOD_UPDATES,
     Job,
     answer,
     is_done,
@@ -43,16 +47,16 @@ def shared(config: DQNConfig, job: Job) -> DQNConfig:
     return (
         config.env_runners(rollout_fragment_length=STEPS_PER_ROUND)
         .training(
-            lr=6.3e-4,
+            lr=LEARNING_RATE,
             gamma=0.99,
             train_batch_size_per_learner=job.batch_size,
             # Replayed steps per env step.
             training_intensity=job.updates_per_round * job.batch_size / STEPS_PER_ROUND,
             num_steps_sampled_before_learning_starts=LEARNING_STARTS_ENV_STEPS,
             # Counted in env steps.
-            target_network_update_freq=round(250 / job.replay_ratio),
-            replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": 50_000},
-            epsilon=[(0, 1.0), (1_000, 0.1)],
+            target_network_update_freq=round(TARGET_PERIOD_UPDATES / job.replay_ratio),
+            replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": CAPACITY},
+            epsilon=EPSILON,
             double_q=False,
             dueling=False,
             n_step=1,

@@ -10,8 +10,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from benchmarks.peers.protocol import (
+    CAPACITY,
+    EPSILON,
+    LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
     STEPS_PER_ROUND,
+    TARGET_PERIOD_UPDATES,
     Job,
     answer,
     is_done,
@@ -19,13 +23,12 @@ from benchmarks.peers.protocol import (
 )
 
 SPEED_SETTINGS = {
-    "learning_rate": 6.3e-4,
-    "buffer_size": 50_000,
+    "learning_rate": LEARNING_RATE,
+    "buffer_size": CAPACITY,
     "learning_starts": LEARNING_STARTS_ENV_STEPS,
     "gamma": 0.99,
-    "target_update_interval": 250,
-    "exploration_fraction": 0.01,
-    "exploration_final_eps": 0.1,
+    "exploration_initial_eps": EPSILON,
+    "exploration_final_eps": EPSILON,
     "train_freq": STEPS_PER_ROUND,
 }
 SOLVE_SETTINGS = {
@@ -63,6 +66,8 @@ def main(kind) -> None:
         settings = SPEED_SETTINGS | {
             "batch_size": job.batch_size,
             "gradient_steps": job.updates_per_round,
+            # Counted in env steps.
+            "target_update_interval": round(TARGET_PERIOD_UPDATES / job.replay_ratio),
         }
         widths, budget = job.widths, 10_000_000
     else:

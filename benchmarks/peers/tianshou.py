@@ -19,8 +19,12 @@ from tianshou.utils.net.common import Net
 from tianshou.utils.torch_utils import policy_within_training_step
 
 from benchmarks.peers.protocol import (
+    CAPACITY,
+    EPSILON,
+    LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
     STEPS_PER_ROUND,
+    TARGET_PERIOD_UPDATES,
     Job,
     answer,
     is_done,
@@ -57,16 +61,16 @@ def recipe_for(job: Job) -> Recipe:
         num_envs=1,
         widths=job.widths,
         stream_widths=None,
-        learning_rate=6.3e-4,
-        capacity=50_000,
+        learning_rate=LEARNING_RATE,
+        capacity=CAPACITY,
         batch_size=job.batch_size,
         n_step=1,
         double=False,
-        target_every=250,
+        target_every=TARGET_PERIOD_UPDATES,
         learning_starts=LEARNING_STARTS_ENV_STEPS,
         steps_per_round=STEPS_PER_ROUND,
         updates_per_round=job.updates_per_round,
-        epsilons=(0.1, 0.1),
+        epsilons=(EPSILON, EPSILON),
     )
 
 

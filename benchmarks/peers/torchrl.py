@@ -18,8 +18,12 @@ from torchrl.modules import MLP, EGreedyModule, QValueActor
 from torchrl.objectives import DQNLoss, HardUpdate
 
 from benchmarks.peers.protocol import (
+    CAPACITY,
+    EPSILON,
+    LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
     STEPS_PER_ROUND,
+    TARGET_PERIOD_UPDATES,
     Job,
     answer,
     is_done,
@@ -39,6 +43,7 @@ class Recipe:
     learning_starts: int = 10_000
     steps_per_round: int = 1_000
     updates_per_round: int = 100
+    epsilon_start: float = 1.0
     epsilon_end: float = 0.05
     epsilon_decay_steps: int = 250_000
     prefetch: int | None = 10
@@ -50,15 +55,16 @@ def recipe_for(job: Job) -> Recipe:
         return Recipe()
     return Recipe(
         widths=job.widths,
-        learning_rate=6.3e-4,
-        capacity=50_000,
+        learning_rate=LEARNING_RATE,
+        capacity=CAPACITY,
         batch_size=job.batch_size,
-        target_every=250,
+        # It copies one update later than the number given.
+        target_every=TARGET_PERIOD_UPDATES - 1,
         learning_starts=LEARNING_STARTS_ENV_STEPS,
         steps_per_round=STEPS_PER_ROUND,
         updates_per_round=job.updates_per_round,
-        epsilon_end=0.1,
-        epsilon_decay_steps=1_000,
+        epsilon_start=EPSILON,
+        epsilon_end=EPSILON,
         prefetch=None,
     )
 
@@ -80,7 +86,7 @@ def main() -> None:
     actor = QValueActor(net, spec=Composite(action=env.action_spec), in_keys=["observation"])
     explorer = EGreedyModule(
         spec=actor.spec,
-        eps_init=1.0,
+        eps_init=recipe.epsilon_start,
         eps_end=recipe.epsilon_end,
         annealing_num_steps=recipe.epsilon_decay_steps,
     )

@@ -2,6 +2,7 @@
 
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
+- `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
 
 It also checks that the page on metrics names every table and column there is.
@@ -22,6 +23,7 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 
 _SOURCE = Path(__file__).parents[2] / "src"
+_TORTURE = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.json"
 sys.path.insert(0, str(_SOURCE))
 
 from frankrl import checked, config  # noqa: E402
@@ -37,6 +39,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
+    if "<!-- frank: torture -->" in markdown:
+        markdown = markdown.replace("<!-- frank: torture -->", _torture())
     return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
 
 
@@ -55,6 +59,21 @@ def _settings() -> str:
         head = ("name", "default", "allowed", "unit", "meaning")
         sections.append(f"### `[{group.name}]`\n\n{kind.__doc__}\n\n{_table(head, rows)}")
     return "\n\n".join(sections)
+
+
+def _torture() -> str:
+    """What was tried and how often it held."""
+    found = json.loads(_TORTURE.read_text("utf-8"))
+    rows = [
+        (
+            row["claim"],
+            f"{row['held']:,} of {row['tried']:,}",
+            "; ".join(f"{name}: {value:,}" for name, value in row["notes"].items()),
+            f"{row['seconds']:,}",
+        )
+        for row in found.values()
+    ]
+    return _table(("what must hold", "held", "of these", "seconds"), rows)
 
 
 def _presets() -> str:

@@ -10,15 +10,15 @@ from typing import Any
 
 from frankrl.agent import Agent
 from frankrl.backend import start_backend
-from frankrl.config import Settings
+from frankrl.config import MOST_EPISODES, Settings
 from frankrl.environments import describe
 from frankrl.errors import RunFolderError, SettingError, warn
 from frankrl.evaluation import Evaluation, Evaluator
 from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
-from frankrl.preflight import check_disk, check_memory, check_seed, check_threshold
+from frankrl.preflight import check_disk, check_memory, check_network, check_threshold
 from frankrl.presets import default_preset, load_preset
-from frankrl.randomness import Use
+from frankrl.randomness import Use, check_seed
 from frankrl.runs import (
     RunDescription,
     RunFolder,
@@ -33,6 +33,7 @@ from frankrl.stopping import stop_signals
 from frankrl.training import Event, Finished, Training
 from frankrl.training.saver import WRITE_ERRORS
 from frankrl.training.saving import filled, named, playing_file
+from frankrl.training.standing import count_in
 from frankrl.training.state import initial_network
 
 
@@ -163,6 +164,7 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
     description = folder.description
     spec = describe(description.env_id, description.settings.environment.env_kwargs)
     file = playing_file(description.settings.learning)
+    check_network(description.settings, spec)
     like = initial_network(description.settings, spec, description.seed)
     checkpoints = folder.best if best else folder.checkpoints
     most = sum(array.nbytes for array in named(like).values())
@@ -170,9 +172,7 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
     for error in damaged:
         warn(f"{error}; the checkpoint before it is used")
     check_same_environment(folder, loaded.info)
-    env_steps = loaded.info.get("env_steps")
-    if type(env_steps) is not int:
-        raise RunFolderError(f"{loaded.path} does not say after how many env steps it was made")
+    env_steps = count_in(loaded.info, "env_steps")
     network: QNetwork = filled(like, loaded.tensors[file])
     epsilon = float(linear_epsilon(description.settings.exploration, env_steps))
     return Agent(spec, network, epsilon), loaded.info
@@ -180,8 +180,11 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
 
 def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
     """Greedy episodes in fresh environments, on seeds never used in training."""
-    if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
-        raise SettingError(f"episodes must be a whole number from 1, got {episodes!r}")
+    whole = isinstance(episodes, int) and not isinstance(episodes, bool)
+    if not whole or not 1 <= episodes <= MOST_EPISODES:
+        raise SettingError(
+            f"episodes must be a whole number from 1 to {MOST_EPISODES:,}, got {episodes!r}"
+        )
     check_seed(seed)
     evaluator = Evaluator(agent.spec)
     try:
@@ -244,7 +247,8 @@ def prepare_resume(
     start_backend()
     spec = describe(folder.description.env_id, settings.environment.env_kwargs)
     check_memory(settings, spec)
-    check_disk(folder.path, settings, spec)
+    there = len(list_checkpoints(folder.checkpoints))
+    check_disk(folder.path, settings, spec, already=there)
     check_threshold(settings, spec)
     try:
         return Training.resume(folder, settings, spec, started=started)
@@ -302,10 +306,15 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     figure = ""
     if result.evaluation:
         figure = f" (mean return {result.evaluation['mean_return']:.1f})"
-    newest = f"its newest checkpoint is {there[-1]}" if there else "it has no checkpoint"
+    then = "it has no checkpoint, so begin it again"
+    if there:
+        then = (
+            f"its newest checkpoint is {there[-1]}. Mend that, then: "
+            f"frank train --resume {folder.path}"
+        )
     return (
         f"training went to env step {result.env_steps:,}{figure}, but not all of it could be "
-        f"saved: {reasons}; {newest}. Mend that, then: frank train --resume {folder.path}"
+        f"saved: {reasons}; {then}"
     )
 
 

@@ -15,6 +15,8 @@ from frankrl.checked import Checked, number
 from frankrl.errors import SettingError, nearest
 
 _INT32 = 2**31 - 1
+MOST_EPISODES = 1_000_000
+"""Of one evaluation."""
 """What the learner counts updates with."""
 
 
@@ -128,9 +130,9 @@ class EvaluationSettings(Checked):
     evaluation_starts_env_steps: int = number(0, at_least=0)
     """No evaluation is played before: an agent that has hardly learned is not worth a look.
     [env steps]"""
-    evaluation_episodes: int = number(10, at_least=1)
+    evaluation_episodes: int = number(10, at_least=1, at_most=MOST_EPISODES)
     """Episodes of each evaluation while training. [episodes]"""
-    final_evaluation_episodes: int = number(100, at_least=1)
+    final_evaluation_episodes: int = number(100, at_least=1, at_most=MOST_EPISODES)
     """Episodes of the evaluation at the end, and of the proof that it is solved. [episodes]"""
     until_solved: bool = False
     """Stop once the mean return reaches the environment's reward threshold."""

@@ -1,9 +1,9 @@
 """What is checked before a run begins or goes on."""
 
-import numbers
+import itertools
+import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
@@ -11,9 +11,12 @@ from frankrl.errors import SettingError
 from frankrl.replay import bytes_per_transition
 from frankrl.runs.machine import available_memory
 
-MAX_SEED = 2**64 - 1
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
+
+
+_COPIES = 8
+"""Roughly: both networks, their mean, the gradient, Adam's moments, and what is in flight."""
 
 
 def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
@@ -30,9 +33,18 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
         SettingError: it needs more memory than there is.
     """
     each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    check_network(settings, spec)
     there = available_memory()
     if there is None:
         return
+    updates = settings.round_env_steps * settings.training.replay_ratio
+    in_round = updates * settings.replay.batch_size
+    if in_round * each * _COPIES > there:
+        raise SettingError(
+            f"the updates of one round learn from {in_round:,.0f} quadruples at once "
+            "(num_envs × vector_steps_per_round × replay_ratio × batch_size), which does not fit "
+            f"into memory: {_size(there)} are available"
+        )
     most = int(there * _LARGEST_SHARE / each)
     if settings.replay.replay_capacity > most:
         raise SettingError(
@@ -42,13 +54,31 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
-def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec) -> None:
+def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
+    """Refuse a network that does not fit.
+
+    Raises:
+        SettingError: it, or learning it, needs more memory than there is.
+    """
+    sizes = (math.prod(spec.observation_shape), *settings.network.hidden_widths, spec.num_actions)
+    weights = sum(a * b + b for a, b in itertools.pairwise(sizes))
+    needed, there = 4 * weights * _COPIES, available_memory()
+    if there is not None and needed > there:
+        raise SettingError(
+            f"a network with hidden_widths {list(settings.network.hidden_widths)} has about "
+            f"{weights:,} weights; learning them takes {_size(needed)} and {_size(there)} are "
+            "available: choose smaller hidden_widths"
+        )
+
+
+def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec, *, already: int = 0) -> None:
     """Refuse a run whose checkpoints do not fit on the disk.
 
     Args:
         path: the run folder, which need not be there.
         settings: the run's.
         spec: its environment.
+        already: checkpoints that are there.
 
     Raises:
         SettingError: there is too little room.
@@ -56,7 +86,7 @@ def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec) -> None:
     each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
     # A new checkpoint is written before the oldest one goes.
-    checkpoints = settings.saving.keep_checkpoints + 1
+    checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
     needed = each * transitions * checkpoints
     there = path.absolute()
     while not there.exists() and there != there.parent:
@@ -67,7 +97,7 @@ def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec) -> None:
         return
     if needed > free:
         raise SettingError(
-            f"{_size(free)} are free in {there}, and {checkpoints} checkpoints with "
+            f"{_size(free)} are free in {there}, and {checkpoints} more checkpoints with "
             f"{transitions:,} transitions take {_size(needed)}: choose another --out, or lower "
             "replay_capacity or keep_checkpoints"
         )
@@ -84,17 +114,6 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
             "give it a budget with total_env_steps instead"
         )
-
-
-def check_seed(seed: Any) -> None:
-    """Refuse what is no seed.
-
-    Raises:
-        SettingError: it is not a whole number in range.
-    """
-    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if not whole or not 0 <= int(seed) <= MAX_SEED:
-        raise SettingError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")
 
 
 def _size(count: float) -> str:

@@ -10,12 +10,17 @@ https://doi.org/10.1145/2063384.2063405), keyed through `SeedSequence`.
 
 import enum
 import functools
+import numbers
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from frankrl.errors import SettingError
+
 _BLOCK_NUMBERS = 65_536
 _SEED_BITS = 31
+MAX_SEED = 2**64 - 1
 
 
 class Use(enum.IntEnum):
@@ -82,3 +87,14 @@ def reset_seed(seed: int, use: Use, env_index: int, episode: int) -> int:
     """
     low = int(sequence(seed, use, env_index, episode).generate_state(1)[0] >> (32 - _SEED_BITS))
     return low if use is Use.TRAINING_RESET else low | (1 << _SEED_BITS)
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        SettingError: it is not a whole number in range.
+    """
+    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not whole or not 0 <= int(seed) <= MAX_SEED:
+        raise SettingError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")

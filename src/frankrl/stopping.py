@@ -8,6 +8,14 @@ from collections.abc import Callable, Iterator
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class StoppedAtOnceError(KeyboardInterrupt):
+    """A second signal has come."""
+
+    def __init__(self, exit_status: int) -> None:
+        super().__init__("stopped at once")
+        self.exit_status = exit_status
+
+
 class StopSignals:
     """Which signals have come; called, it says whether a stop has been requested."""
 
@@ -27,9 +35,11 @@ class StopSignals:
     def note(self, number: int, frame: object) -> None:
         """A signal has come; the second one ends at once."""
         if self._first is not None:
-            raise KeyboardInterrupt
+            raise StoppedAtOnceError(128 + self._first)
         self._first = number
-        self.told()
+        # Whoever is told may have gone: a closed terminal must not keep the run from being saved.
+        with contextlib.suppress(Exception):
+            self.told()
 
 
 @contextlib.contextmanager
@@ -42,7 +52,9 @@ def stop_signals() -> Iterator[StopSignals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    before = {number: signal.signal(number, signals.note) for number in _SIGNALS}
+    # What is ignored stays so: `nohup` means that the end of the terminal is not the run's.
+    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, signals.note) for number in heard}
     try:
         yield signals
     finally:

@@ -72,7 +72,7 @@ MISTAKES = {
     "resume_and_overwrite": (["train", "--resume", "x", "--overwrite"], "give one of them"),
     "film_ending": (["film", "RUN", "--out", "film.avi"], "mp4"),
     "film_nothing": (["film", "RUN", "--episodes", "0"], "at least 1"),
-    "evaluate_nothing": (["evaluate", "RUN", "--episodes", "0"], "whole number from 1, got 0"),
+    "evaluate_nothing": (["evaluate", "RUN", "--episodes", "0"], "whole number from 1 to 1,000,000, got 0"),
     "plot_nothing": (["plot"], "at least one run"),
     "other_environment": (["train", "Acrobot-v1", "--resume", "RUN"], "is of 'CartPole-v1'"),
     "other_settings": (["train", "--resume", "RUN", "--gamma", "0.5"], "keeps its settings"),

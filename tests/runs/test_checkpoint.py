@@ -13,6 +13,7 @@ from frankrl.runs import (
     load_newest,
     remove_checkpoints,
     save_checkpoint,
+    set_aside,
     tidy_checkpoints,
 )
 from frankrl.runs.checkpoint import FORMAT
@@ -119,15 +120,17 @@ def test_a_manifest_of_another_kind_is_detected(tmp_path, manifest):
         load(path, "weights")
 
 
-def test_checkpoints_are_listed_oldest_first_and_removed_but_for_those_excepted(tmp_path):
+def test_checkpoints_are_listed_oldest_first_and_removed_but_for_the_newest(tmp_path):
     for env_steps in (5, 100, 20, 3_000, 1_000_000):
         save(tmp_path, env_steps)
     found = list_checkpoints(tmp_path)
     assert [int(path.name) for path in found] == [5, 20, 100, 3_000, 1_000_000]
     assert newest(tmp_path) == found[-1]
-    remove_checkpoints(tmp_path, but=found[1:3])
-    assert sorted(tmp_path.iterdir()) == found[1:3]
-    remove_checkpoints(tmp_path)
+    remove_checkpoints(tmp_path, keep=2)
+    assert sorted(tmp_path.iterdir()) == found[-2:]
+    remove_checkpoints(tmp_path, keep=3)
+    assert sorted(tmp_path.iterdir()) == found[-2:]
+    remove_checkpoints(tmp_path, keep=0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -169,7 +172,7 @@ def test_the_newest_that_is_intact_is_loaded_and_each_damaged_one_named(tmp_path
     assert [error.checkpoint.name for error in damaged] == ["000000000040", "000000000030"]
     assert "manifest.json" in str(damaged[0])
     assert "buffer.safetensors is damaged: 5 bytes" in str(damaged[1])
-    tidy_checkpoints(tmp_path, [error.checkpoint for error in damaged])
+    set_aside(error.checkpoint for error in damaged)
     assert [int(p.name) for p in list_checkpoints(tmp_path)] == [10, 20]
     assert (tmp_path / ".000000000030.damaged" / "weights.safetensors").is_file()
 
@@ -231,8 +234,7 @@ def test_a_file_that_its_manifest_vouches_for_is_still_not_trusted(tmp_path, nam
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    (path / "manifest.json").write_text(text)
+    (path / "manifest.json").write_bytes(checkpoint.manifest_of(manifest["files"]))
     with pytest.raises(RunFolderError, match=name.replace(".", r"\.")):
         load(path)
 
@@ -241,7 +243,7 @@ def test_a_save_that_fails_leaves_the_checkpoints_before_it(tmp_path):
     save(tmp_path, 10)
     with pytest.raises(ValueError, match="JSON"):
         save_checkpoint(tmp_path, 20, arrays(), {"loss": float("nan")})
-    assert [int(p.name) for p in list_checkpoints(tmp_path)] == [10]
+    assert [p.name for p in tmp_path.iterdir()] == ["000000000010"]
 
 
 def test_a_folder_without_checkpoints_is_said_to_be_so(tmp_path):

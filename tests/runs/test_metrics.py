@@ -143,10 +143,26 @@ def test_missing_and_damaged_files_are_run_folder_errors(path):
     path.write_bytes(b"this is not a database, whatever its name says" * 100)
     with pytest.raises(RunFolderError, match="cannot be read"):
         columns(path, "timing")
-    reader = MetricsReader(path)
-    with pytest.raises(RunFolderError, match="cannot be read"):
-        reader.last_episodes(3)
-    reader.close()
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "CREATE VIEW more AS SELECT 1",
+        "CREATE TABLE more (x)",
+        "DROP TABLE timing",
+        "ALTER TABLE timing ADD COLUMN more TEXT",
+        "CREATE TRIGGER more AFTER INSERT ON timing BEGIN DELETE FROM episodes; END",
+    ],
+)
+def test_a_file_with_other_tables_is_refused_by_whoever_opens_it(path, alteration):
+    MetricsWriter(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute(alteration)
+    connection.close()
+    for opened in (MetricsReader, MetricsWriter):
+        with pytest.raises(RunFolderError, match="tables are not those"):
+            opened(path)
 
 
 def test_an_unknown_table_is_a_run_folder_error(path, writer):

@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
-from run_contents import contents
 
 import frankrl
 from frankrl.errors import DivergedError, EnvironmentFailedError, RunFolderError, SettingError
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved
+from torture.runs import contents
 
 QUICK = {
     "preset": "default",
@@ -197,10 +197,12 @@ def test_a_solved_run_that_is_resumed_repeats_its_evaluation(tmp_path):
     assert again.env_steps == first.env_steps
 
 
-def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_path):
-    settings = {k: v for k, v in QUICK.items() if k != "preset"}
+@pytest.mark.parametrize("total_env_steps", [1_000, 400])
+def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_path, total_env_steps):
+    quick = QUICK | {"total_env_steps": total_env_steps}
+    settings = {k: v for k, v in quick.items() if k != "preset"}
     chosen = frankrl.api.load_preset("default").with_changes(**settings)
-    frankrl.train("CartPole-v1", out=tmp_path / "whole", **QUICK)
+    frankrl.train("CartPole-v1", out=tmp_path / "whole", **quick)
     training = frankrl.api.prepare("CartPole-v1", "default", chosen, 0, tmp_path / "halves")
     asked_in_evaluation = []
 

@@ -5,13 +5,13 @@ import sqlite3
 
 import numpy as np
 import pytest
-from run_contents import contents
 
 import frankrl
 from frankrl.environments import vector
 from frankrl.errors import DamagedError, FrankWarning, RunFolderError, SettingError
 from frankrl.runs import MetricsReader, MetricsWriter, RunFolder, list_checkpoints, machine
 from frankrl.training import Checkpointed, SavingFailed, loop, saver
+from torture.runs import contents
 
 QUICK = {
     "preset": "default",
@@ -166,7 +166,7 @@ def test_a_disk_without_room_for_the_checkpoints_is_refused_before_anything_is_m
 ):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
-    with pytest.raises(SettingError, match=r"9\.77 KiB are free in .*4 checkpoints with 500"):
+    with pytest.raises(SettingError, match=r"9\.77 KiB are free in .*4 more checkpoints with 500"):
         frankrl.train("CartPole-v1", out=tmp_path / "run", **QUICK)
     assert list(tmp_path.iterdir()) == []
 
@@ -196,7 +196,7 @@ def altered_info(half, **changes):
         ({"seconds": "long"}, "no number"),
         ({"solved": 5}, "says of solved"),
         ({"best": {"env_steps": 1}}, "mean_return"),
-        ({"inexact": [3]}, "says of mark"),
+        ({"inexact": [3]}, "says of inexact"),
         ({"versions": None}, "says of versions"),
         ({"env_id": "Acrobot-v1"}, "was made for 'Acrobot-v1'"),
     ],

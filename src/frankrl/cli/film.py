@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
         raise SettingError(f"episodes must be at least 1, got {options.episodes}")
 
     from frankrl.api import open_agent
-    from frankrl.preflight import check_seed
+    from frankrl.randomness import check_seed
     from frankrl.report.film import film
     from frankrl.runs import RunFolder
 

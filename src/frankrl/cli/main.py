@@ -37,9 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FrankError as error:
         print(f"frank: {error}", file=sys.stderr)
         return _USER_ERROR
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("frank: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return getattr(interruption, "exit_status", _INTERRUPTED)
+    except MemoryError:
+        print("frank: there is not enough memory for this", file=sys.stderr)
+        return _USER_ERROR
     except OSError as error:
         # Whoever read the output has gone, or it has no room; the rest must not raise at exit.
         if error.errno not in (errno.EPIPE, errno.ENOSPC) or sys.stdout is None:

@@ -21,7 +21,7 @@ import numpy as np
 from frankrl.environments import wire
 from frankrl.environments.seat import Seat, close_seats
 from frankrl.environments.spec import EnvironmentSpec
-from frankrl.errors import EnvironmentFailedError, FrankError
+from frankrl.errors import EnvironmentFailedError, FrankError, warn
 
 _LEAST_SHARE_SECONDS = 500e-6
 """A worker's part of a step of all environments must take at least so long to be worth the
@@ -40,16 +40,19 @@ class Worker:
             OSError: no process can be started.
         """
         self._connection, theirs = Pipe()
+        path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "frankrl.environments.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "frankrl.environments.worker", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=os.environ | {"PYTHONPATH": path},
                 # Ctrl-C is for the process that asks; this one ends with its connection.
                 start_new_session=True,
             )
         self._groups = itertools.count()
+        self._awaited = 0
+        """Answers that are still to come."""
 
     def open(self, spec: EnvironmentSpec, slots: Sequence[int]) -> int:
         """Ask for seats; the first answer that is received says whether they could be made."""
@@ -59,6 +62,7 @@ class Worker:
 
     def send(self, message: bytes) -> None:
         """Ask for something; one that has died is found out by `receive`."""
+        self._awaited += 1
         with contextlib.suppress(OSError):
             self._connection.send_bytes(message)
 
@@ -69,9 +73,23 @@ class Worker:
             EOFError: the process has died.
         """
         try:
-            return self._connection.recv_bytes()
+            answer = self._connection.recv_bytes()
         except OSError as error:
             raise EOFError from error
+        self._awaited -= 1
+        return answer
+
+    def close_seats(self, group: int) -> None:
+        """Close a group; a process that does not answer, or has died, is ended."""
+        self.send(wire.closing(group))
+        end = time.monotonic() + _CLOSING_SECONDS
+        try:
+            while self._awaited:
+                if not self._connection.poll(max(0.0, end - time.monotonic())):
+                    self._process.kill()
+                self.receive()
+        except (EOFError, OSError):
+            self._awaited = 0
 
     def close(self) -> None:
         """End the process."""
@@ -170,13 +188,7 @@ class Seats:
         """Close every environment."""
         close_seats(self._local.values())
         for worker, group, _ in self._remote:
-            worker.send(wire.closing(group))
-        # A worker that has died, or is ended before it answers, has closed them too.
-        for worker, _, _ in self._remote:
-            with contextlib.suppress(EOFError):
-                if not self._settled:
-                    worker.receive()
-                worker.receive()
+            worker.close_seats(group)
         self._local, self._remote = {}, []
 
     def _settle(self) -> None:
@@ -184,14 +196,16 @@ class Seats:
 
         An environment may be known to this process alone, for example.
         """
-        waiting, self._remote = self._remote, []
-        for worker, group, slots in waiting:
-            made = False
-            with contextlib.suppress(EOFError):
-                made = worker.receive() == wire.OK
-            if made:
-                self._remote.append((worker, group, slots))
-            else:
+        for seats in list(self._remote):
+            worker, _, slots = seats
+            try:
+                answer = worker.receive()
+            except EOFError:
+                answer = wire.failure_told(EOFError("the process has died"), 0)
+            if answer != wire.OK:
+                self._remote.remove(seats)
+                reason = json.loads(answer[1:])["message"]
+                warn(f"environments are stepped without a worker process: {reason}")
                 self._local |= {slot: Seat(self._spec, slot) for slot in sorted(slots)}
         self._settled = True
 

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from frankrl.errors import EnvironmentUnusableError, nearest, warn
 from frankrl.records import ACTION_DTYPE, Scaling
@@ -43,6 +44,8 @@ class EnvironmentSpec:
     """Mean return at which the environment counts as solved, where it names one."""
     observation_space: spaces.Space
     """The environment's own."""
+    made_by: str
+    """What Gymnasium makes it from: two processes may know different ones by one name."""
     encode: Callable[[Any], np.ndarray] = field(repr=False, compare=False)
     """From the environment's own observation to an array of `observation_shape`."""
 
@@ -185,8 +188,18 @@ def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> 
         first_action=int(actions.start),
         reward_threshold=env.spec.reward_threshold if env.spec else None,
         observation_space=observations,
+        made_by=_made_by(env.spec),
         encode=encode,
     )
+
+
+def _made_by(spec: EnvSpec | None) -> str:
+    if spec is None:
+        return "unknown"
+    maker = spec.entry_point
+    if callable(maker):
+        maker = f"{getattr(maker, '__module__', '')}:{getattr(maker, '__qualname__', '')}"
+    return f"{maker} {spec.kwargs} {spec.max_episode_steps} {spec.additional_wrappers}"
 
 
 def _observation(

@@ -33,8 +33,19 @@ class Request(NamedTuple):
 
 def opening(group: int, spec: EnvironmentSpec, slots: Sequence[int]) -> bytes:
     """Ask for a group of seats, by their numbers."""
-    told = {"env_id": spec.env_id, "env_kwargs": dict(spec.env_kwargs), "slots": list(slots)}
+    told = {
+        "env_id": spec.env_id,
+        "env_kwargs": dict(spec.env_kwargs),
+        "known_as": known_as(spec),
+        "slots": list(slots),
+    }
     return _HEAD.pack(OPEN, group, 0) + json.dumps(told).encode()
+
+
+def known_as(spec: EnvironmentSpec) -> str:
+    """What must be the same on both sides, or they would not step the same environment."""
+    shape, kind = spec.observation_shape, spec.observation_dtype
+    return f"{spec.made_by} {list(shape)} {kind} {spec.num_actions} {spec.first_action}"
 
 
 def resetting(

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from frankrl.environments import wire
 from frankrl.environments.seat import Seat, close_seats
 from frankrl.environments.spec import describe
-from frankrl.errors import FrankError
+from frankrl.errors import EnvironmentUnusableError, FrankError
 
 
 def serve(connection: Connection) -> None:
@@ -19,11 +19,9 @@ def serve(connection: Connection) -> None:
     while True:
         try:
             request = wire.read_request(connection.recv_bytes())
-        except EOFError:
-            return
-        try:
             connection.send_bytes(_answer(groups, request))
-        except BrokenPipeError:
+        except (EOFError, OSError):
+            # The other end has gone.
             return
 
 
@@ -32,6 +30,8 @@ def _answer(groups: dict[int, dict[int, Seat]], request: wire.Request) -> bytes:
         told = request.body
         try:
             spec = describe(told["env_id"], told["env_kwargs"])
+            if wire.known_as(spec) != told["known_as"]:
+                raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")
             groups[request.group] = {slot: Seat(spec, slot) for slot in told["slots"]}
         except FrankError as error:
             return wire.failure_told(error, 0)

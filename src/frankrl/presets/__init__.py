@@ -55,7 +55,7 @@ def _load_file(path: Path) -> Settings:
         return Settings.from_tables(tables)
     except OSError as error:
         raise SettingError(f"the preset {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingError(f"the preset {path} is not valid TOML: {error}") from error
     except SettingError as error:
         raise SettingError(f"the preset {path}: {error}") from error

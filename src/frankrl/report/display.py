@@ -1,6 +1,7 @@
 """What a training looks like on the terminal."""
 
 import abc
+import contextlib
 import shlex
 from types import TracebackType
 from typing import IO, Any
@@ -117,7 +118,8 @@ class LiveDisplay(Display):
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._live.stop()
+        with contextlib.suppress(OSError, ValueError):
+            self._live.stop()
 
     def begin(self, training: Training) -> None:
         """Say what is about to happen and start the bar."""
@@ -132,8 +134,10 @@ class LiveDisplay(Display):
     def show(self, event: Event) -> None:
         """Redraw the figures; evaluations and the like stay above them."""
         if isinstance(event, Progress):
-            self._bar.update(self._task, completed=event.env_steps)
-            self._live.update(Group(Panel(_figures(event), title="Frank"), self._bar))
+            # The terminal may be closed while training goes on.
+            with contextlib.suppress(OSError, ValueError):
+                self._bar.update(self._task, completed=event.env_steps)
+                self._live.update(Group(Panel(_figures(event), title="Frank"), self._bar))
         elif line := event_line(event):
             self.say(line)
 
@@ -144,7 +148,8 @@ class LiveDisplay(Display):
 
     def say(self, text: str) -> None:
         """Print a line above the live figures."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        with contextlib.suppress(OSError, ValueError):
+            self._console.print(text, markup=False, soft_wrap=True)
 
 
 def make_display(stream: IO[str] | None) -> Display:

@@ -6,8 +6,10 @@ from frankrl.runs.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     load_newest,
+    remove_checkpoint,
     remove_checkpoints,
     save_checkpoint,
+    set_aside,
     tidy_checkpoints,
 )
 from frankrl.runs.folder import RunDescription, RunFolder, check_same_environment
@@ -30,8 +32,10 @@ __all__ = [
     "load_checkpoint",
     "load_newest",
     "machine_facts",
+    "remove_checkpoint",
     "remove_checkpoints",
     "save_checkpoint",
+    "set_aside",
     "tidy_checkpoints",
     "versions",
 ]

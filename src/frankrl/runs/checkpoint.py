@@ -8,8 +8,9 @@ before anything is parsed. Nothing in it can run code.
 import contextlib
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ _DIGITS = 12
 _MOST_JSON_BYTES = 1 << 20
 _MOST_HEADER_BYTES = 1 << 20
 """What the names and shapes of a file of arrays may take beside the arrays themselves."""
+_ANOTHER_VERSION = "use the version that config.toml names, or train anew"
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -61,18 +63,20 @@ def save_checkpoint(
     for leftover in (temporary, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
     temporary.mkdir(parents=True)
-    described = {}
-    for name, content in _contents(tensors, info):
-        described[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        write_durably(temporary / name, content)
-    write_durably(temporary / MANIFEST, _canonical(described))
-    flush_folder(temporary)
-    if final.exists():
-        final.rename(replaced)
     try:
+        described = {}
+        for name, content in _contents(tensors, info):
+            described[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            write_durably(temporary / name, content)
+        write_durably(temporary / MANIFEST, manifest_of(described))
+        flush_folder(temporary)
+        if final.exists():
+            final.rename(replaced)
         temporary.rename(final)
-    except OSError:
-        if replaced.exists():
+    except BaseException:
+        # Half a checkpoint must not take the room that the next one needs.
+        shutil.rmtree(temporary, ignore_errors=True)
+        if replaced.exists() and not final.exists():
             replaced.rename(final)
         raise
     flush_folder(folder)
@@ -88,49 +92,76 @@ def _contents(tensors: Mapping[str, Tensors], info: dict[str, Any]) -> Iterator[
         yield f"{name}.safetensors", save_safetensors(ordered)
 
 
-def _canonical(described: dict[str, Any]) -> bytes:
+def manifest_of(described: dict[str, Any]) -> bytes:
     """The only spelling of a manifest, so that no byte of it can change unnoticed."""
     return (json.dumps({"files": described}, indent=2, sort_keys=True) + "\n").encode()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """A folder's checkpoints, the oldest first; whether one is intact shows when it is read."""
-    if not folder.is_dir():
-        return []
-    names = (entry for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit())
-    return sorted((entry for entry in names if entry.is_dir()), key=lambda entry: int(entry.name))
-
-
-def remove_checkpoints(folder: Path, but: Collection[Path] = ()) -> None:
-    """Remove a folder's checkpoints, some excepted.
+    """A folder's checkpoints, the oldest first; whether one is intact shows when it is read.
 
     Raises:
-        OSError: one cannot be removed.
+        RunFolderError: the folder cannot be read.
     """
-    for checkpoint in list_checkpoints(folder):
-        if checkpoint not in but:
-            # Renamed first: a removal that is cut short leaves no checkpoint with files missing.
-            gone = checkpoint.with_name(f".{checkpoint.name}.gone")
-            checkpoint.rename(gone)
-            shutil.rmtree(gone)
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be read: {error.strerror}") from error
+    numbered = [name for name in names if name.isascii() and name.isdigit()]
+    return [folder / name for name in sorted(numbered, key=int)]
 
 
-def tidy_checkpoints(folder: Path, damaged: Collection[Path] = ()) -> None:
-    """Put right what a process that was killed has left behind; for the run's writer only.
+def remove_checkpoints(folder: Path, *, keep: int) -> None:
+    """Remove a folder's oldest checkpoints.
 
     Args:
         folder: of checkpoints.
-        damaged: checkpoints to set aside: renamed to `.<env steps>.damaged`.
+        keep: how many of the newest stay.
+
+    Raises:
+        OSError: one cannot be removed.
+        RunFolderError: the folder cannot be read.
+    """
+    there = list_checkpoints(folder)
+    for checkpoint in there[: max(0, len(there) - keep)]:
+        remove_checkpoint(checkpoint)
+
+
+def remove_checkpoint(checkpoint: Path) -> None:
+    """Remove one checkpoint.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    # Renamed first: a removal that is cut short leaves no checkpoint with files missing.
+    gone = checkpoint.with_name(f".{checkpoint.name}.gone")
+    checkpoint.rename(gone)
+    shutil.rmtree(gone)
+
+
+def set_aside(damaged: Iterable[Path]) -> None:
+    """Rename checkpoints to `.<env steps>.damaged`, so that nobody takes them for good ones.
+
+    Raises:
+        OSError: the folder cannot be changed.
+    """
+    for checkpoint in damaged:
+        aside = checkpoint.with_name(f".{checkpoint.name}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        checkpoint.rename(aside)
+
+
+def tidy_checkpoints(folder: Path) -> None:
+    """Put right what a process that was killed has left behind; for the run's writer only.
 
     Raises:
         OSError: the folder cannot be changed.
     """
     if not folder.is_dir():
         return
-    for checkpoint in damaged:
-        aside = checkpoint.with_name(f".{checkpoint.name}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        checkpoint.rename(aside)
     for entry in list(folder.iterdir()):
         if not entry.name.startswith("."):
             continue
@@ -158,11 +189,15 @@ def load_newest(
         RunFolderError: there is none, or another version of Frank has written it.
     """
     damaged: list[DamagedError] = []
-    for checkpoint in reversed(list_checkpoints(folder)):
+    there = list_checkpoints(folder)
+    for checkpoint in reversed(there):
         try:
             return load_checkpoint(checkpoint, most_bytes, optional=optional), damaged
         except DamagedError as error:
             damaged.append(error)
+    if list_checkpoints(folder) != there:
+        # The run's writer has replaced meanwhile what was being read.
+        return load_newest(folder, most_bytes, optional=optional)
     if damaged:
         others = "" if len(damaged) == 1 else f"; nor is any of the {len(damaged) - 1} before it"
         raise DamagedError(f"{damaged[0]}{others}", damaged[0].checkpoint)
@@ -189,7 +224,7 @@ def load_checkpoint(
         if info.get("format") != FORMAT:
             raise RunFolderError(
                 f"{checkpoint} has the format {str(info.get('format'))[:20]}, this version of "
-                f"Frank reads {FORMAT}: use the version that config.toml names, or train anew"
+                f"Frank reads {FORMAT}: {_ANOTHER_VERSION}"
             )
         tensors = {}
         for name, most in most_bytes.items():
@@ -206,8 +241,11 @@ def load_checkpoint(
 def _manifest(checkpoint: Path) -> dict[str, Any]:
     content = read_regular(checkpoint / MANIFEST, _MOST_JSON_BYTES)
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
-        described = json.loads(content)["files"]
-        if isinstance(described, dict) and _canonical(described) == content:
+        told = json.loads(content)
+        if isinstance(told, dict) and "sha256" in told:
+            raise RunFolderError(f"{checkpoint} is of an older format: {_ANOTHER_VERSION}")
+        described = told["files"]
+        if isinstance(described, dict) and manifest_of(described) == content:
             return described
     raise DamagedError(f"{checkpoint / MANIFEST} is damaged: it is not as Frank writes it")
 

@@ -1,17 +1,24 @@
 """Files of a run: written so that they are whole or not there, read so that nothing is trusted."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
-from frankrl.errors import DamagedError
+from frankrl.errors import DamagedError, RunFolderError
 
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a new file, and return once the disk has it."""
-    with path.open("wb") as file:
+    """Write a new file, and return once the disk has it.
+
+    What stands under its name is replaced, a link and not what it leads to.
+    """
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -19,7 +26,12 @@ def write_durably(path: Path, content: bytes) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Return once the disk has the names of a folder's entries."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    flush_file(folder)
+
+
+def flush_file(path: Path) -> None:
+    """Return once the disk has what was written to a file, by whomever."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -39,9 +51,10 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
     Raises:
         DamagedError: it is missing, larger than it can be, a link or no file at all.
+        RunFolderError: the system cannot read it now; it may be as it should.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
+        descriptor = os.open(path, os.O_RDONLY | NO_LINK)
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
@@ -53,4 +66,5 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
                 )
             return file.read(most_bytes)
     except OSError as error:
-        raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
+        kind = DamagedError if error.errno in _NOT_THERE else RunFolderError
+        raise kind(f"{path} cannot be read: {error.strerror}") from error

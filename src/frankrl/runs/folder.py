@@ -11,7 +11,8 @@ from typing import Any
 
 from frankrl.checked import NONE
 from frankrl.config import Settings
-from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError
+from frankrl.errors import FrankError, RunFolderError, SettingError
+from frankrl.randomness import check_seed
 from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
 from frankrl.runs.lock import locked
 
@@ -66,6 +67,7 @@ class RunDescription:
             or type(run.get("seed")) is not int
         ):
             raise SettingError("table [run] must hold env_id (text) and seed (a whole number)")
+        check_seed(run["seed"])
         versions, machine = tables.pop("versions", {}), tables.pop("machine", {})
         if not isinstance(versions, dict) or not isinstance(machine, dict):
             raise SettingError("[versions] and [machine] must be tables")
@@ -97,6 +99,11 @@ class RunFolder:
         """
         refuse_existing(path, overwrite=overwrite)
         text = description.to_toml()
+        if len(text.encode()) > _MOST_CONFIG_BYTES:
+            raise SettingError(
+                f"the settings of a run can take {_MOST_CONFIG_BYTES:,} bytes, and these take "
+                f"{len(text.encode()):,}: give the environment a file's name instead of its content"
+            )
         path = path.resolve()
         temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
         replaced = path.with_name(f".{path.name}.old-{os.getpid()}")
@@ -135,10 +142,13 @@ class RunFolder:
             raise RunFolderError(f"there is no run folder {folder}{_nearby(folder)}")
         try:
             text = read_regular(folder / CONFIG, _MOST_CONFIG_BYTES).decode()
-        except (DamagedError, UnicodeDecodeError) as error:
+        except (RunFolderError, UnicodeDecodeError) as error:
             raise RunFolderError(
                 f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
             ) from error
+        for place in (folder / CHECKPOINTS, folder / BEST):
+            if place.is_symlink():
+                raise RunFolderError(f"{place} is a link; everything of a run lies in its folder")
         try:
             return cls(folder, RunDescription.from_toml(text))
         except FrankError as error:
@@ -217,8 +227,9 @@ def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
 def _is_run(path: Path) -> bool:
     """Whether a folder's `config.toml` is one of Frank's."""
     try:
-        run = tomllib.loads((path / CONFIG).read_text("utf-8")).get("run")
-    except (OSError, ValueError):
+        text = read_regular(path / CONFIG, _MOST_CONFIG_BYTES).decode()
+        run = tomllib.loads(text).get("run")
+    except (RunFolderError, ValueError, RecursionError):
         return False
     return isinstance(run, dict) and "env_id" in run and "seed" in run
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frankrl.errors import RunFolderError
+from frankrl.runs.disk import NO_LINK
 
 _NAME = ".lock"
 
@@ -25,7 +26,8 @@ class RunLock:
             RunFolderError: another process writes the run, or the folder is not writable.
         """
         try:
-            self._file = (folder / _NAME).open("a+", encoding="ascii")
+            descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+            self._file = os.fdopen(descriptor, "r+", encoding="ascii")
         except OSError as error:
             raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
         try:
@@ -38,13 +40,18 @@ class RunLock:
                 f"the run {shown} is being written by process {writer}; wait for it, stop it, "
                 "or choose another --out"
             ) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        try:
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()))
+            self._file.flush()
+        except OSError as error:
+            self.release()
+            raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
 
     def release(self) -> None:
         """Let others write the run."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.errors import RunFolderError
+from frankrl.runs.disk import flush_file
 
 _TABLES = {
     "episodes": (
@@ -63,6 +64,26 @@ Row = tuple[str, Sequence[Any]]
 """A table's name, and values in the order of its columns."""
 
 
+def _created(table: str) -> str:
+    return f"CREATE TABLE {table} ({', '.join(_TABLES[table])}) STRICT"
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether a file has the tables that Frank makes, and nothing else; false: nothing at all.
+
+    Raises:
+        RunFolderError: it has others.
+    """
+    query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+    found = {text for (text,) in connection.execute(query)}
+    if found and found != {_created(table) for table in _TABLES}:
+        raise RunFolderError(
+            f"the metrics {path} are damaged, or another version of Frank has written them: "
+            "their tables are not those of this version"
+        )
+    return bool(found)
+
+
 class MetricsWriter:
     """The run's only writer."""
 
@@ -73,18 +94,24 @@ class MetricsWriter:
             RunFolderError: it is damaged or cannot be written.
         """
         try:
+            self._log = path.with_name(f"{path.name}-wal")
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            for table, columns in _TABLES.items():
-                self._connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}) STRICT"
-                )
+            if not _check_tables(self._connection, path):
+                for table in _TABLES:
+                    self._connection.execute(_created(table))
         except sqlite3.Error as error:
             raise RunFolderError(f"the metrics {path} cannot be opened: {error}") from error
 
-    def go_back(self, env_steps: int) -> None:
-        """Remove what lies beyond a point that the run has gone back to, and its end's evaluation.
+    def go_back(self, env_steps: int) -> int:
+        """Remove what lies beyond a point that the run has gone back to.
+
+        So are the evaluation of an end that is none any more, and the marks of what is not
+        exact: the checkpoint knows them.
+
+        Returns:
+            How many episodes are left.
 
         Raises:
             sqlite3.Error: it cannot be written.
@@ -94,6 +121,8 @@ class MetricsWriter:
             for table in _TABLES:
                 self._connection.execute(f"DELETE FROM {table} WHERE env_steps > ?", (env_steps,))
             self._connection.execute("DELETE FROM evaluations WHERE purpose = 'final'")
+            self._connection.execute("DELETE FROM inexact")
+        return self._connection.execute("SELECT count(*) FROM episodes").fetchone()[0]
 
     def write(self, rows: Iterable[Row]) -> None:
         """Add rows, all or none; a row that is there is replaced.
@@ -114,10 +143,10 @@ class MetricsWriter:
         """Return once the disk has everything that was written.
 
         Raises:
-            sqlite3.Error: the disk could not be written.
+            OSError: the disk could not be written.
         """
-        # Folding the log in begins with flushing it; readers do not keep it from that.
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        # SQLite flushes its log when it folds it in, which a reader can put off.
+        flush_file(self._log)
 
     def close(self) -> None:
         """Close the file."""
@@ -134,7 +163,12 @@ class MetricsReader:
         # where none can be written.
         at_rest = not path.with_name(f"{path.name}-wal").exists()
         options = "mode=ro&immutable=1" if at_rest else "mode=ro"
-        self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
+        try:
+            self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
+            self._connection.execute("PRAGMA trusted_schema=OFF")
+            _check_tables(self._connection, path)
+        except sqlite3.Error as error:
+            raise RunFolderError(f"the metrics {path} cannot be read: {error}") from error
 
     def columns(self, table: str, where: str = "1") -> dict[str, np.ndarray]:
         """A table's columns as arrays, in the order of env steps."""

@@ -1,7 +1,5 @@
 """The agent whose look was the best so far: kept beside the newest, for whoever wants it."""
 
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import Float
 
@@ -12,7 +10,8 @@ from frankrl.runs import (
     RunDescription,
     RunFolder,
     Tensors,
-    remove_checkpoints,
+    list_checkpoints,
+    remove_checkpoint,
     save_checkpoint,
     tidy_checkpoints,
 )
@@ -32,6 +31,7 @@ class BestAgent:
         self._like = initial_network(description.settings, spec, description.seed)
         self._weights: np.ndarray | None = None
         self._written = True
+        self._stays_until = 0
 
     def consider(
         self, look: Evaluation, env_steps: int, weights: Float[np.ndarray, " weight"]
@@ -42,13 +42,16 @@ class BestAgent:
             self._weights = np.array(weights)
             self._written = False
 
-    def take_up(self, best: Best | None, tensors: Tensors | None) -> None:
+    def take_up(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
         """Go back to what a checkpoint says; `save` then brings the folder there too.
+
+        What the folder holds of later looks stays until the run has come there again.
 
         Raises:
             RunFolderError: the checkpoint does not hold the agent that it tells of.
         """
         self.best, self._written = best, False
+        self._stays_until = max((int(c.name) for c in list_checkpoints(folder.best)), default=0)
         if best is not None:
             self._weights = pack(filled(self._like, tensors or {})).weights
 
@@ -56,21 +59,27 @@ class BestAgent:
         """What a checkpoint of the run holds of it: a file of weights, or nothing."""
         return self._tensors(BEST_FILE)
 
-    def save(self, folder: RunFolder) -> None:
+    def save(self, folder: RunFolder, env_steps: float) -> None:
         """Bring the folder to what is known here.
 
+        Args:
+            folder: the run's.
+            env_steps: where the run stands; infinite at its end.
+
         Raises:
-            OSError: it cannot be written.
+            OSError, RunFolderError: it cannot be written.
         """
-        if self._written:
+        if self._written or env_steps < self._stays_until:
             return
-        kept: list[Path] = []
+        tidy_checkpoints(folder.best)
+        newest = -1
         if self.best is not None:
             info = {"env_id": self._spec.env_id, **self.best._asdict()}
-            tensors = self._tensors(self._file)
-            kept = [save_checkpoint(folder.best, self.best.env_steps, tensors, info)]
-        tidy_checkpoints(folder.best)
-        remove_checkpoints(folder.best, but=kept)
+            newest = self.best.env_steps
+            save_checkpoint(folder.best, newest, self._tensors(self._file), info)
+        for other in list_checkpoints(folder.best):
+            if int(other.name) != newest:
+                remove_checkpoint(other)
         self._written = True
 
     def _tensors(self, file: str) -> dict[str, Tensors]:

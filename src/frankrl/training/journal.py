@@ -45,16 +45,21 @@ class Journal:
         env_steps: int,
         episodes: int,
         interval: Float[np.ndarray, "update statistic"],
-    ) -> None:
-        """Take up a run's metrics as they were at an earlier point, and forget the rest."""
+    ) -> int:
+        """Take up a run's metrics as they were at an earlier point, and forget the rest.
+
+        Returns:
+            How many episodes the metrics should hold and do not.
+        """
         self.open(folder)
-        self._writer.go_back(env_steps)
+        there = self._writer.go_back(env_steps)
         self.episodes = episodes
         self._interval = [interval]
         self._last_row = (env_steps, time.perf_counter())
         reader = MetricsReader(folder.metrics)
         self._recent.extend(reader.last_episodes(RECENT_EPISODES))
         reader.close()
+        return max(0, episodes - there)
 
     def take(self, result: Round, updates_before: int) -> None:
         """Note what a round did, and check the figures that have come in by now."""
@@ -95,7 +100,7 @@ class Journal:
         """Write all rows, and return once the disk has them.
 
         Raises:
-            sqlite3.Error: they cannot be written.
+            OSError, sqlite3.Error: they cannot be written.
         """
         self.save()
         self._writer.make_durable()

@@ -14,21 +14,18 @@ from jaxtyping import Array, Float
 
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec, make_vector, start_staff
-from frankrl.errors import DivergedError, SettingError, warn
-from frankrl.evaluation import MOST_AT_ONCE, Evaluation, EvaluationStopped, Evaluator
-from frankrl.randomness import Use
+from frankrl.errors import DivergedError, warn
+from frankrl.evaluation import MOST_AT_ONCE
 from frankrl.runs import (
     RunDescription,
     RunFolder,
     RunLock,
-    check_same_environment,
     differences,
-    load_newest,
     machine_facts,
+    set_aside,
     tidy_checkpoints,
     versions,
 )
-from frankrl.training.best import BestAgent
 from frankrl.training.events import (
     Checkpointed,
     Evaluated,
@@ -36,14 +33,15 @@ from frankrl.training.events import (
     Finished,
     Inexact,
     SavingFailed,
-    Solved,
 )
 from frankrl.training.journal import Journal
+from frankrl.training.looks import Looks
+from frankrl.training.resuming import Found, read_run
 from frankrl.training.round import Round, rounds
 from frankrl.training.saver import Saver
-from frankrl.training.saving import BEST_FILE, from_tensors, most_bytes, to_tensors
+from frankrl.training.saving import to_tensors
 from frankrl.training.standing import Standing
-from frankrl.training.state import HostNetwork, TrainState, init_train_state, initial_network
+from frankrl.training.state import TrainState, init_train_state
 
 
 class Training:
@@ -75,19 +73,12 @@ class Training:
             overlap=self.settings.training.overlap,
         )
         self._envs = make_vector(self.settings.environment, spec, self.seed, self._staff.training)
-        self._evaluator = Evaluator(spec, self._staff.evaluation)
-        self._network = HostNetwork(initial_network(self.settings, spec, self.seed))
+        self._looks = Looks(description, spec, self._staff.evaluation)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
         self._saver: Saver
         self._versions, self._machine = versions(), machine_facts()
         self._inexact: tuple[Inexact, ...] = ()
-        self._solved: Solved | None = None
-        self._solving: Evaluation | None = None
-        self._best = BestAgent(description, spec)
-        self._evaluation_due = False
-        """Whether the evaluation that belongs to this env step is still to be played."""
-        self._stop_requested: Callable[[], bool] = lambda: False
         self._stand_at(init_train_state(self.settings, spec, self.seed))
 
     @classmethod
@@ -154,24 +145,35 @@ class Training:
         self._saver = Saver(folder, self.settings.saving.keep_checkpoints)
 
     def _go_back(self, description: RunDescription) -> None:
-        """Stand where the newest checkpoint that is intact says; nothing is written before."""
-        folder, like = self.folder, self.state()
-        most = most_bytes(self.settings, like, description.settings.training.total_env_steps)
-        loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
-        check_same_environment(folder, loaded.info)
-        standing = Standing.from_info(loaded.info, self.settings)
-        if self.settings.training.total_env_steps < standing.env_steps:
-            raise SettingError(
-                f"the run has already done {standing.env_steps:,} env steps: total_env_steps "
-                f"cannot be {self.settings.training.total_env_steps:,}"
-            )
-        tensors, env_steps = loaded.tensors, standing.env_steps
-        state, logs, interval = from_tensors(tensors, like, env_steps, standing.updates)
-        self._best.take_up(standing.best, tensors.get(BEST_FILE))
-        for error in damaged:
+        """Stand where the newest checkpoint that is intact says."""
+        folder = self.folder
+        # First of all: what a killed process has left may be the newest checkpoint.
+        tidy_checkpoints(folder.checkpoints)
+        found = read_run(folder, self.settings, self.state())
+        self._looks.best.take_up(found.standing.best, found.best, folder)
+        for error in found.damaged:
             warn(f"{error}; this checkpoint is set aside, the one before it is used")
-        reasons = differences(standing.versions | standing.machine, self._versions | self._machine)
-        different = self._envs.restore(logs)
+        self._stand_at(self._restored(found))
+        self._looks.solved = found.standing.solved
+        self._looks.due = found.standing.evaluation_due
+        self._started -= found.standing.seconds
+        set_aside(error.checkpoint for error in found.damaged if error.checkpoint)
+        standing = found.standing
+        self._looks.best.save(folder, standing.env_steps)
+        missing = self._journal.go_back(
+            folder, standing.env_steps, standing.episodes, found.interval
+        )
+        if missing:
+            self._mark(standing.env_steps, f"the metrics lack the rows of {missing:,} episodes")
+        self._journal.note_inexact(self._inexact)
+        self.folder = folder.with_description(description)
+
+    def _restored(self, found: Found) -> TrainState:
+        """The state, with every environment back where it was; what is not exact is noted."""
+        standing, state = found.standing, found.state
+        before = standing.versions | standing.machine
+        reasons = differences(before, self._versions | self._machine)
+        different = self._envs.restore(found.logs)
         if different:
             # What such an environment had not yet stored cannot be completed.
             filled = np.array(state.window.filled)
@@ -179,19 +181,15 @@ class Training:
             state = state._replace(window=state.window._replace(filled=filled))
             which = ", ".join(map(str, different))
             reasons.append(f"environment {which} did not replay to the same bits")
-        new = [Inexact(env_steps, reason) for reason in reasons]
-        for mark in new:
-            warn(f"not bit-exact from env step {env_steps:,}, because {mark.reason}")
-        self._inexact = (*standing.inexact, *new)
-        self._stand_at(state)
-        self._solved = standing.solved
-        self._evaluation_due = standing.evaluation_due
-        self._started -= standing.seconds
-        tidy_checkpoints(folder.checkpoints, [e.checkpoint for e in damaged if e.checkpoint])
-        self._best.save(folder)
-        self._journal.go_back(folder, env_steps, standing.episodes, interval)
-        self._journal.note_inexact(new)
-        self.folder = folder.with_description(description)
+        self._inexact = standing.inexact
+        for reason in reasons:
+            self._mark(state.env_steps, reason)
+        return state
+
+    def _mark(self, env_steps: int, reason: str) -> None:
+        """Say, here and in all that the run leaves, that it may have other bits from now on."""
+        warn(f"not bit-exact from env step {env_steps:,}, because {reason}")
+        self._inexact = (*self._inexact, Inexact(env_steps, reason))
 
     def state(self) -> TrainState:
         """Everything that training has changed; read it before the next event."""
@@ -209,9 +207,11 @@ class Training:
                 checkpoint stays.
         """
         saving, evaluation = self.settings.saving, self.settings.evaluation
-        self._stop_requested = stop_requested
+        self._looks.stop_requested = stop_requested
         tried_at = self.env_steps or None
-        if self._evaluation_due:
+        if self._looks.due:
+            # The checkpoint that is there does not know yet what this will show.
+            tried_at = None
             yield from self._evaluate()
         results = rounds(self.settings, self.seed, self._envs, self.state())
         while not stop_requested() and not self._is_over():
@@ -230,6 +230,7 @@ class Training:
                 tried_at = self.env_steps
         if tried_at != self.env_steps or self._saver.unsaved:
             yield from self._checkpoint()
+        yield from self._save_best()
         yield self._finish()
         yield from self._saver.attempt("metrics", self.env_steps, self._journal.make_durable)
 
@@ -241,14 +242,14 @@ class Training:
     def close(self) -> None:
         """Close environments and files."""
         self._envs.close()
-        self._evaluator.close()
+        self._looks.close()
         self._staff.close()
         self._journal.close()
         if self._lock is not None:
             self._lock.release()
 
     def _is_over(self) -> bool:
-        solved = self.settings.evaluation.until_solved and self._solved is not None
+        solved = self.settings.evaluation.until_solved and self._looks.solved is not None
         return solved or self.env_steps >= self.settings.training.total_env_steps
 
     def _seconds(self) -> float:
@@ -271,77 +272,38 @@ class Training:
         self._journal.take(result, updates_before)
 
     def _evaluate(self) -> Iterator[Event]:
-        """A short evaluation; where it is promising, the long one that proves it solved."""
-        settings, threshold = self.settings.evaluation, self.spec.reward_threshold
-        self._evaluation_due = True
-        look = self._play(settings.evaluation_episodes, Use.EVALUATION_RESET, self.env_steps)
-        if look is None:
-            return
-        yield self._evaluated(look, "progress")
-        self._best.consider(look, self.env_steps, np.asarray(self._playing))
+        """Play the evaluation that belongs to this env step."""
+        for event in self._looks.look(self.env_steps, self._weights(), self._seconds):
+            if isinstance(event, Evaluated):
+                self._journal.log_evaluation(
+                    self.env_steps, self.updates, event.purpose, event.evaluation
+                )
+            yield event
         yield from self._save_best()
-        if self._solved is None and threshold is not None and look.mean_return >= threshold:
-            proof = self._proof(self.env_steps)
-            if proof is None:
-                return
-            yield self._evaluated(proof, "solved")
-            if proof.mean_return >= threshold:
-                self._solved = Solved(self.env_steps, self._seconds(), proof.mean_return)
-                self._solving = proof
-                yield self._solved
-        self._evaluation_due = False
 
-    def _proof(self, env_steps: int) -> Evaluation | None:
-        """The long evaluation that may prove the policy of an env step solved."""
-        episodes = self.settings.evaluation.final_evaluation_episodes
-        threshold = self.spec.reward_threshold
-        assert threshold is not None
-        return self._play(episodes, Use.SOLVED_RESET, env_steps, threshold)
-
-    def _evaluated(self, evaluation: Evaluation, purpose: str) -> Evaluated:
-        self._journal.log_evaluation(self.env_steps, self.updates, purpose, evaluation)
-        return Evaluated(self.env_steps, evaluation, purpose)
-
-    def _play(
-        self, episodes: int, use: Use, number: int, hopeless_below: float = -math.inf
-    ) -> Evaluation | None:
-        """Greedy episodes with the weights that play; none if asked to stop meanwhile."""
-        self._check_finite()
-        network = self._network.set(self._playing)
-        try:
-            return self._evaluator.evaluate(
-                network,
-                episodes,
-                use,
-                self.seed,
-                number,
-                self._stop_requested,
-                hopeless_below,
-            )
-        except EvaluationStopped:
-            return None
-
-    def _check_finite(self) -> None:
-        """Raise where an update's figures, or the weights after it, are not finite."""
+    def _weights(self) -> Float[np.ndarray, " weight"]:
+        """Those that play greedily, once it is known that they can."""
         self._journal.check()
-        if not np.isfinite(np.asarray(self._playing)).all():
+        weights = np.asarray(self._playing)
+        if not np.isfinite(weights).all():
             raise DivergedError(
                 f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "
                 "a weight is not finite; try a lower learning_rate"
             )
+        return weights
 
     def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
-        self._check_finite()
         interval = self._journal.interval()
+        tensors = to_tensors(self.state(), self._envs.logs(), interval)
         standing = Standing(
             self.spec.env_id,
             self.env_steps,
             self.updates,
             self._journal.episodes,
-            self._evaluation_due,
+            self._looks.due,
             self._seconds(),
-            self._solved,
-            self._best.best,
+            self._looks.solved,
+            self._looks.best.best,
             self._inexact,
             self._versions,
             self._machine,
@@ -349,7 +311,7 @@ class Training:
         yield from self._save_best()
         yield from self._saver.checkpoint(
             self.env_steps,
-            to_tensors(self.state(), self._envs.logs(), interval) | self._best.for_checkpoint(),
+            tensors | self._looks.best.for_checkpoint(),
             standing.info(),
             self._journal.make_durable,
         )
@@ -358,20 +320,16 @@ class Training:
         return self._saver.attempt("metrics", self.env_steps, self._journal.save)
 
     def _save_best(self) -> Iterator[SavingFailed]:
+        at = math.inf if self._is_over() else self.env_steps
         return self._saver.attempt(
-            "best agent", self.env_steps, lambda: self._best.save(self.folder)
+            "best agent", self.env_steps, lambda: self._looks.best.save(self.folder, at)
         )
 
     def _finish(self) -> Finished:
         """Play the final evaluation, if the run is over and nobody asks it to stop."""
         evaluation = None
-        if self._is_over() and not self._evaluation_due:
-            if self._solved is not None and self._solved.env_steps == self.env_steps:
-                # This policy has passed a long evaluation already; a resumed run repeats it.
-                evaluation = self._solving or self._proof(self._solved.env_steps)
-            else:
-                episodes = self.settings.evaluation.final_evaluation_episodes
-                evaluation = self._play(episodes, Use.EVALUATION_RESET, 0)
+        if self._is_over() and not self._looks.due:
+            evaluation = self._looks.final(self.env_steps, self._weights())
         if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
         return Finished(
@@ -379,8 +337,8 @@ class Training:
             self.updates,
             self._seconds(),
             self._startup_seconds or 0.0,
-            self._solved,
-            self._best.best,
+            self._looks.solved,
+            self._looks.best.best,
             evaluation,
             self._inexact,
         )

@@ -1,12 +1,12 @@
 """What a run leaves on the disk while it goes on; a disk that fails does not stop it."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from frankrl.errors import DivergedError
+from frankrl.errors import RunFolderError
 from frankrl.runs import (
     RunFolder,
     Tensors,
@@ -15,9 +15,11 @@ from frankrl.runs import (
     save_checkpoint,
 )
 from frankrl.training.events import Checkpointed, SavingFailed
+from frankrl.training.saving import check_finite
 
 WRITE_ERRORS = (OSError, sqlite3.Error)
-_LEARNED = ("q_network", "target_network", "average_network", "optimiser")
+_REMOVAL = "removal of old checkpoints"
+"""Leaves too much, not too little."""
 
 
 class Saver:
@@ -37,21 +39,18 @@ class Saver:
     @property
     def unsaved(self) -> str:
         """What the last try could not write, and why; empty if all is written."""
-        return "; ".join(f"{what}: {reason}" for what, reason in self._failing.items())
+        return "; ".join(
+            f"{what}: {reason}" for what, reason in self._failing.items() if what != _REMOVAL
+        )
 
     def attempt(
         self, what: str, env_steps: int, write: Callable[[], Any]
     ) -> Iterator[SavingFailed]:
         """Write something; a failure is told at the first of several tries in a row."""
         told = what in self._failing
-        try:
-            write()
-        except WRITE_ERRORS as error:
-            failed = self._failed(what, env_steps, error)
-            if not told:
-                yield failed
-        else:
-            self._failing.pop(what, None)
+        failed = self._try(what, env_steps, write)
+        if failed and not told:
+            yield failed
 
     def checkpoint(
         self,
@@ -71,34 +70,31 @@ class Saver:
         Raises:
             DivergedError: a weight is not finite.
         """
-        _check_finite(tensors, env_steps)
+        check_finite(tensors, env_steps)
         checkpoints = self._folder.checkpoints
-        try:
+        written: list[Path] = []
+
+        def write() -> None:
             make_metrics_durable()
-            path = save_checkpoint(checkpoints, env_steps, tensors, info)
-        except WRITE_ERRORS as error:
-            yield self._failed("checkpoint", env_steps, error)
+            written.append(save_checkpoint(checkpoints, env_steps, tensors, info))
+
+        if failed := self._try("checkpoint", env_steps, write):
+            yield failed
             return
-        self._failing.pop("checkpoint", None)
-        yield Checkpointed(env_steps, path)
-        kept = list_checkpoints(checkpoints)[-self._keep :]
-        yield from self.attempt(
-            "removal of old checkpoints",
-            env_steps,
-            lambda: remove_checkpoints(checkpoints, but=kept),
-        )
+        yield Checkpointed(env_steps, *written)
+        if failed := self._try(
+            _REMOVAL, env_steps, lambda: remove_checkpoints(checkpoints, keep=self._keep)
+        ):
+            yield failed
 
-    def _failed(self, what: str, env_steps: int, error: Exception) -> SavingFailed:
-        self._failing[what] = str(error)
-        there = list_checkpoints(self._folder.checkpoints)
-        return SavingFailed(env_steps, what, str(error), there[-1] if there else None)
-
-
-def _check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
-    for file in _LEARNED:
-        for name, array in tensors.get(file, {}).items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise DivergedError(
-                    f"training diverged by env step {env_steps:,}: {file} {name} is not finite, "
-                    "so no checkpoint is written; try a lower learning_rate"
-                )
+    def _try(self, what: str, env_steps: int, write: Callable[[], Any]) -> SavingFailed | None:
+        try:
+            write()
+        except (*WRITE_ERRORS, RunFolderError) as error:
+            self._failing[what] = str(error)
+            there: list[Path] = []
+            with contextlib.suppress(RunFolderError):
+                there = list_checkpoints(self._folder.checkpoints)
+            return SavingFailed(env_steps, what, str(error), there[-1] if there else None)
+        self._failing.pop(what, None)
+        return None

@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
-from frankrl.errors import RunFolderError
+from frankrl.errors import DivergedError, RunFolderError
 from frankrl.learning import LearnerState, UpdateStatistics
 from frankrl.networks import pack
 from frankrl.records import ACTION_DTYPE, QuadrupleBatch
@@ -89,6 +89,21 @@ def to_tensors(
             "env_digest": np.frombuffer(b"".join(log.digest for log in logs), np.uint8),
         },
     }
+
+
+def check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
+    """Refuse to save what learning cannot go on from.
+
+    Raises:
+        DivergedError: a weight, or a number of the optimiser's, is not finite.
+    """
+    for file in ("q_network", "target_network", _AVERAGE, "optimiser"):
+        for name, array in tensors.get(file, {}).items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise DivergedError(
+                    f"training diverged by env step {env_steps:,}: {file} {name} is not finite, "
+                    "so no checkpoint is written; try a lower learning_rate"
+                )
 
 
 def from_tensors(

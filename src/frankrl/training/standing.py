@@ -1,8 +1,8 @@
 """Where a run stands, beside its arrays: what a checkpoint says of itself."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from frankrl.config import Settings
 from frankrl.errors import RunFolderError
@@ -44,38 +44,35 @@ class Standing(NamedTuple):
         """
         found = cls(
             env_id=_typed(info, "env_id", str),
-            env_steps=_count(info, "env_steps"),
-            updates=_count(info, "updates"),
-            episodes=_count(info, "episodes"),
+            env_steps=count_in(info, "env_steps"),
+            updates=count_in(info, "updates"),
+            episodes=count_in(info, "episodes"),
             evaluation_due=_typed(info, "evaluation_due", bool),
             seconds=_real(info, "seconds"),
-            solved=None,
-            best=None,
+            solved=_optional(
+                info,
+                "solved",
+                lambda told: Solved(
+                    count_in(told, "env_steps"), _real(told, "seconds"), _real(told, "mean_return")
+                ),
+            ),
+            best=_optional(
+                info,
+                "best",
+                lambda told: Best(
+                    count_in(told, "env_steps"),
+                    _real(told, "mean_return"),
+                    count_in(told, "episodes"),
+                ),
+            ),
             inexact=tuple(
-                Inexact(_count(mark, "env_steps"), _typed(mark, "reason", str))
-                for mark in map(_table, _typed(info, "inexact", list))
+                Inexact(count_in(mark, "env_steps"), _typed(mark, "reason", str))
+                for mark in _typed(info, "inexact", list)
+                if _typed({"inexact": mark}, "inexact", dict)
             ),
             versions=_typed(info, "versions", dict),
             machine=_typed(info, "machine", dict),
         )
-        if info.get("solved") is not None:
-            solved = _typed(info, "solved", dict)
-            found = found._replace(
-                solved=Solved(
-                    _count(solved, "env_steps"),
-                    _real(solved, "seconds"),
-                    _real(solved, "mean_return"),
-                )
-            )
-        if info.get("best") is not None:
-            best = _typed(info, "best", dict)
-            found = found._replace(
-                best=Best(
-                    _count(best, "env_steps"),
-                    _real(best, "mean_return"),
-                    _count(best, "episodes"),
-                )
-            )
         due = updates_due(settings, found.env_steps)
         if found.env_steps % settings.round_env_steps or found.updates != due:
             raise RunFolderError(
@@ -85,6 +82,7 @@ class Standing(NamedTuple):
         return found
 
 
+_T = TypeVar("_T")
 _MOST = 2**53
 """What every reader of JSON agrees on."""
 
@@ -98,11 +96,18 @@ def _typed(info: Mapping[str, Any], name: str, kind: type) -> Any:
     return value
 
 
-def _table(value: Any) -> Mapping[str, Any]:
-    return _typed({"mark": value}, "mark", dict)
+def _optional(
+    info: Mapping[str, Any], name: str, build: Callable[[dict[str, Any]], _T]
+) -> _T | None:
+    return None if info.get(name) is None else build(_typed(info, name, dict))
 
 
-def _count(info: Mapping[str, Any], name: str) -> int:
+def count_in(info: Mapping[str, Any], name: str) -> int:
+    """A count that a checkpoint tells of.
+
+    Raises:
+        RunFolderError: it tells of none.
+    """
     value = _typed(info, name, int)
     if not 0 <= value <= _MOST:
         raise RunFolderError(f"the checkpoint says of {name} {str(value)[:40]}, which cannot be")

@@ -75,7 +75,7 @@ class HostNetwork:
         self._buffer = packed.weights
         self._network = packed.network()
 
-    def set(self, weights: Float[Array, " weight"]) -> QNetwork:
+    def set(self, weights: Float[Array | np.ndarray, " weight"]) -> QNetwork:
         """The network with these weights, until the next call; waits for their computation."""
         np.copyto(self._buffer, np.asarray(weights))
         return self._network

@@ -1,0 +1,133 @@
+"""What the comparison shows of its results."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ENVS = ("LunarLander-v3", "CartPole-v1")
+
+
+def _peers_in(rows: Iterable[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["peer"] for row in rows))
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """The results as Markdown; a job that failed is said to have."""
+    failed = [
+        f"- {row['peer']} failed ({row['job']['task']}, seed {row['job']['seed']}): {row['failed']}"
+        for row in rows
+        if "failed" in row
+    ]
+    rows = [row for row in rows if "failed" not in row]
+    speed = [row for row in rows if row["job"]["task"] == "speed"]
+    solve = [row for row in rows if row["job"]["task"] == "solve"]
+    found = []
+    if speed:
+        found += [speed_table(speed), footprint_table(speed)]
+    if solve:
+        found.append(solve_table(solve))
+    if failed:
+        found.append("\n".join(failed))
+    return "\n\n".join(found)
+
+
+def _spread(values: list[float], form: str) -> str:
+    least, middle, most = np.min(values), np.median(values), np.max(values)
+    return f"{middle:{form}} ({least:{form}}–{most:{form}})"
+
+
+def speed_table(rows: list[dict[str, Any]]) -> str:
+    """Env steps per second, and how many times Frank's is another's."""
+    peers = _peers_in(rows)
+    lines = [
+        f"| environment · widths · batch · ratio | {' | '.join(peers)} |",
+        f"|---|{'---|' * len(peers)}",
+    ]
+    keys = list(dict.fromkeys(_key(row["job"]) for row in rows))
+    for key in keys:
+        speeds = {
+            peer: [
+                row["env_steps_per_second"]
+                for row in rows
+                if row["peer"] == peer and _key(row["job"]) == key
+            ]
+            for peer in peers
+        }
+        frank = np.median(speeds["frank"])
+        cells = []
+        for peer, values in speeds.items():
+            text = _spread(values, ",.0f") if values else "–"
+            if values and peer != "frank":
+                text += f", {frank / np.median(values):.1f}×"
+            cells.append(text)
+        lines.append(f"| {key} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _key(job: dict[str, Any]) -> str:
+    widths = "×".join(map(str, job["widths"]))
+    return f"{job['env_id']} · {widths} · {job['batch_size']} · {job['replay_ratio']}"
+
+
+def footprint_table(rows: list[dict[str, Any]]) -> str:
+    """Start-up and memory."""
+    lines = ["| library | start-up, s | peak memory, MiB |", "|---|---|---|"]
+    for peer in _peers_in(rows):
+        own = [row for row in rows if row["peer"] == peer]
+        startup = _spread([row["startup_seconds"] for row in own], ".1f")
+        memory = _spread([row["peak_memory_mib"] for row in own], ",.0f")
+        lines.append(f"| {peer} | {startup} | {memory} |")
+    return "\n".join(lines)
+
+
+def solve_table(rows: list[dict[str, Any]]) -> str:
+    """When each run was solved; one that was not took longer than its limit."""
+    lines = [
+        "| library | seconds until solved, each seed | median | Frank is faster by |",
+        "|---|---|---|---|",
+    ]
+    limits = {peer: [] for peer in _peers_in(rows)}
+    for row in rows:
+        limits[row["peer"]].append(row["solved_seconds"] or np.inf)
+    frank = np.median(limits["frank"])
+    for peer, values in limits.items():
+        limit = max(row["job"]["seconds"] for row in rows if row["peer"] == peer)
+        told = [f"{value:.1f}" if np.isfinite(value) else f"> {limit:.0f}" for value in values]
+        median = np.median(values)
+        if np.isfinite(median):
+            middle, ratio = f"{median:.1f}", f"{median / frank:.1f}×"
+        else:
+            middle, ratio = f"> {limit:.0f}", f"more than {limit / frank:.0f}×"
+        lines.append(
+            f"| {peer} | {', '.join(told)} | {middle} | {'' if peer == 'frank' else ratio} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the mean return of each greedy look against seconds since the process began."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    solve = [row for row in rows if row["job"]["task"] == "solve" and "failed" not in row]
+    colours = {peer: f"C{number}" for number, peer in enumerate(_peers_in(solve))}
+    for row in solve:
+        seconds, _, returns = zip(*row["looks"], strict=True) if row["looks"] else ((), (), ())
+        axes.plot(seconds, returns, color=colours[row["peer"]], alpha=0.8, linewidth=1)
+    for peer, colour in colours.items():
+        axes.plot([], [], color=colour, label=peer)
+    axes.axhline(200, color="grey", linestyle=":", linewidth=1)
+    axes.set(
+        xscale="log",
+        ylim=(-500, 320),
+        xlabel="seconds since the process began",
+        ylabel="mean return of 5 greedy episodes",
+        title=f"{ENVS[0]}: each library with its own best published settings",
+    )
+    axes.legend()
+    figure.savefig(path, dpi=130)

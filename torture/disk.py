@@ -1,0 +1,42 @@
+"""A disk that fails, or a process that is killed, at one exact write: a shim that is preloaded."""
+
+import os
+import subprocess
+from pathlib import Path
+
+KILL = 0
+"""Instead of an error number: the process is killed at that call."""
+
+
+def compiled(work: Path) -> Path:
+    """The shim, compiled."""
+    library = work / "faulty_disk.so"
+    source = Path(__file__).with_name("faulty_disk.c")
+    command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True)
+    return library
+
+
+def failing(library: Path, folder: Path, at: int, error: int, log: Path) -> dict[str, str]:
+    """Environment variables with which one call fails.
+
+    Args:
+        library: the shim.
+        folder: only writes below it count.
+        at: which of them, from 1; 0: none.
+        error: its error number, or `KILL`.
+        log: where the number of calls is written at the end.
+    """
+    return {
+        "LD_PRELOAD": str(library),
+        "FRANK_FAULT_FOLDER": f"{folder.resolve()}{os.sep}",
+        "FRANK_FAULT_AT": str(at),
+        "FRANK_FAULT_ERRNO": str(error),
+        "FRANK_FAULT_LOG": str(log),
+    }
+
+
+def counted(log: Path) -> tuple[int, bool]:
+    """How many calls there were, and whether the one that fails was among them."""
+    calls, failed = log.read_text("ascii").split()[-2:]
+    return int(calls), failed == "1"
