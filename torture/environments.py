@@ -46,7 +46,7 @@ class Counting(gymnasium.Env):
             raise ValueError("no more worlds")
         return self._state(), {}
 
-    def step(self, action):
+    def step(self, action) -> Any:
         self._taken += 1
         self._step += 1
         state: Any = self._state()
@@ -81,7 +81,7 @@ class Counting(gymnasium.Env):
         return np.array([self._episode, self._step], np.float32)
 
 
-gymnasium.register("frank-torture/Counting-v0", Counting)
+gymnasium.register("frank-torture/Counting-v0", "torture.environments:Counting")
 
 FAULTS = {
     "raises": "raised KeyError",

@@ -32,7 +32,7 @@ def study(work: Path, most: int | None = None) -> Outcome:
     train(_CASE, work / "whole")
     whole = contents(work / "whole")
     log = work / "calls"
-    train(_CASE, work / "counted" / "run", **failing(library, work / "counted", 0, 0, log))
+    train(_CASE, work / "counted" / "run", failing(library, work / "counted", 0, 0, log))
     calls, _ = counted(log)
     outcome.notes["calls of a run"] = calls
     every = [(at, error) for at in range(1, calls + 1) for error in _ERRORS]
@@ -48,7 +48,7 @@ def _try(
     what = f"call {at} with {errno.errorcode[error]}"
     folder, log = work / f"faulty-{at}-{error}", work / f"calls-{at}-{error}"
     out = folder / "run"
-    status, errors = train(_CASE, out, **failing(library, folder, at, error, log))
+    status, errors = train(_CASE, out, failing(library, folder, at, error, log))
     calls, failed = counted(log)
     if not failed:
         outcome.note(False, f"{what}: the run made only {calls} calls")

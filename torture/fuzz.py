@@ -102,7 +102,7 @@ def _fuzz(
         deadline=None,
         database=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(_altered(whole))
     def one(content: bytes) -> None:

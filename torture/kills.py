@@ -52,7 +52,7 @@ def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASE
     def uninterrupted(case: Case) -> None:
         out, log = work / "whole" / case.name(), work / f"calls-{case.name()}"
         begun = time.monotonic()
-        train(case, out, **failing(library, out / "checkpoints", 0, 0, log))
+        train(case, out, failing(library, out / "checkpoints", 0, 0, log))
         whole[case] = _Whole(contents(out), time.monotonic() - begun, counted(log)[0])
 
     def once(number: int) -> None:
@@ -60,7 +60,7 @@ def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASE
         if number % 2 == 0:
             at = draw.randrange(1, whole[case].calls + 1)
             shim = failing(library, out / "checkpoints", at, KILL, work / "none")
-            status, _ = train(case, out, **shim)
+            status, _ = train(case, out, shim)
             outcome.count("inside a save", int(status == _DIED))
         else:
             process = frank("train", *case.flags(), "--out", out)
@@ -79,7 +79,7 @@ def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASE
             # Three saves or so further each time: about ten calls of the shim are one save.
             shim = failing(library, out / "checkpoints", draw.randrange(20, 45), KILL, work / "no")
             resume = bool(list_checkpoints(out / "checkpoints"))
-            status, _ = train(case, out, resume=resume, **shim)
+            status, _ = train(case, out, shim, resume=resume)
             outcome.count("times one run was killed", int(status == _DIED))
         _compare(outcome, case, out, whole[case].contents, "the run killed many times")
     return outcome

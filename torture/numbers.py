@@ -53,7 +53,7 @@ class Poisoned(gymnasium.Env):
         return observation, reward, False, self._steps % 10 == 0, {}
 
 
-gymnasium.register("frank-torture/Poisoned-v0", Poisoned)
+gymnasium.register("frank-torture/Poisoned-v0", "torture.numbers:Poisoned")
 
 
 def study(work: Path, moments: int) -> Outcome:
@@ -63,9 +63,7 @@ def study(work: Path, moments: int) -> Outcome:
         work: a folder for the runs.
         moments: how many moments for each.
     """
-    outcome = Outcome(
-        "numbers", "NaN or ∞ put in: stopped, the step or update named, never saved"
-    )
+    outcome = Outcome("numbers", "NaN or ∞ put in: stopped, the step or update named, never saved")
     random = np.random.default_rng(0)
     for number in range(moments):
         value = (float("nan"), float("inf"), -float("inf"))[number % 3]

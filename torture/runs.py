@@ -72,10 +72,12 @@ def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, errors
 
 
-def train(case: Case, out: Path, *, resume: bool = False, **environment: str) -> tuple[int, str]:
+def train(
+    case: Case, out: Path, environment: dict[str, str] | None = None, *, resume: bool = False
+) -> tuple[int, str]:
     """Run the case to its end, from the beginning or from where it stands."""
     budget = ("--resume", out) if resume else (*case.flags(), "--out", out)
-    return finished(frank("train", *budget, **environment))
+    return finished(frank("train", *budget, **(environment or {})))
 
 
 def continued(case: Case, out: Path) -> tuple[int, str]:

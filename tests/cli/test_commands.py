@@ -1,6 +1,7 @@
 """The command line as a person meets it."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -72,7 +73,10 @@ MISTAKES = {
     "resume_and_overwrite": (["train", "--resume", "x", "--overwrite"], "give one of them"),
     "film_ending": (["film", "RUN", "--out", "film.avi"], "mp4"),
     "film_nothing": (["film", "RUN", "--episodes", "0"], "at least 1"),
-    "evaluate_nothing": (["evaluate", "RUN", "--episodes", "0"], "whole number from 1 to 1,000,000, got 0"),
+    "evaluate_nothing": (
+        ["evaluate", "RUN", "--episodes", "0"],
+        "whole number from 1 to 1,000,000, got 0",
+    ),
     "plot_nothing": (["plot"], "at least one run"),
     "other_environment": (["train", "Acrobot-v1", "--resume", "RUN"], "is of 'CartPole-v1'"),
     "other_settings": (["train", "--resume", "RUN", "--gamma", "0.5"], "keeps its settings"),
@@ -236,3 +240,71 @@ def test_ctrl_c_saves_and_exits_130_and_the_run_can_be_continued(tmp_path):
     (checkpoint,) = list_checkpoints(out / "checkpoints")
     total = int(checkpoint.name) + 200
     assert frank("train", "--resume", out, "--total-env-steps", total) == 0
+
+
+def started_on_a_terminal(out):
+    """`frank train` on a terminal of its own; the process, and the terminal's other end."""
+    ours, theirs = os.openpty()
+    words = [*SMALL, "--total-env-steps=100000000", "--checkpoint-every-env-steps=100000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "frankrl.cli.main", "train", "CartPole-v1", *words, "--out", out],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env=os.environ | {"TERM": "xterm"},
+    )
+    os.close(theirs)
+    read = b""
+    while b"env steps/s" not in read:
+        read += os.read(ours, 65_536)
+    return process, ours
+
+
+def test_a_run_whose_terminal_is_closed_is_saved_and_exits_129(tmp_path):
+    process, terminal = started_on_a_terminal(tmp_path / "run")
+    os.close(terminal)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 129
+    assert len(list_checkpoints(tmp_path / "run" / "checkpoints")) == 1
+
+
+def test_a_signal_that_was_ignored_stays_so(tmp_path):
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        "from frankrl.stopping import stop_signals\n"
+        "with stop_signals() as asked: os.kill(os.getpid(), signal.SIGHUP); sys.exit(asked())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_second_signal_ends_at_once_with_the_status_of_the_first():
+    code = (
+        "import os, signal, sys; from frankrl.stopping import stop_signals, StoppedAtOnceError\n"
+        "try:\n"
+        "  with stop_signals():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGINT)\n"
+        "except StoppedAtOnceError as error: sys.exit(error.exit_status)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 143
+
+
+@pytest.mark.parametrize("place", ["best", "checkpoints"])
+def test_a_run_folder_that_leads_elsewhere_is_not_touched(run, tmp_path, capsys, place):
+    shutil.copytree(run, tmp_path / "run")
+    photos = tmp_path / "photos"
+    (photos / "2021").mkdir(parents=True)
+    shutil.rmtree(tmp_path / "run" / place, ignore_errors=True)
+    (tmp_path / "run" / place).symlink_to(photos)
+    assert frank("train", "--resume", tmp_path / "run", "--total-env-steps", "500") == 2
+    assert "is a link" in capsys.readouterr().err
+    assert [entry.name for entry in photos.iterdir()] == ["2021"]
+
+
+def test_what_is_written_replaces_a_link_and_not_what_it_leads_to(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "precious").write_text("years of work")
+    for name in (".report.json.new", ".config.toml.new"):
+        (tmp_path / "run" / name).symlink_to(tmp_path / "precious")
+    assert frank("train", "--resume", tmp_path / "run", "--total-env-steps", "500") == 0
+    assert (tmp_path / "precious").read_text() == "years of work"

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import os
 import signal
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frankrl.environments import EnvironmentSpec, GymnasiumVector, Seats, describe, wire
+from frankrl.environments import seats as seats_module
 from frankrl.environments.seat import Seat
 from frankrl.environments.seats import (
     Worker,
@@ -16,7 +18,7 @@ from frankrl.environments.seats import (
     step_seconds,
     worthwhile_workers,
 )
-from frankrl.errors import EnvironmentFailedError
+from frankrl.errors import EnvironmentFailedError, FrankWarning
 from frankrl.evaluation import Evaluator
 from frankrl.randomness import Use
 
@@ -133,6 +135,26 @@ def test_an_environment_that_only_this_process_knows_is_stepped_here(workers):
         states = seats.reset([0, 1, 2], [0, 0, 0], [0, 0, 0])
         np.testing.assert_array_equal(states, np.zeros((3, 2)))
         assert [step[1] for step in seats.step([0, 1, 2], [0, 1, 0])] == [1.0, 1.0, 1.0]
+
+
+def test_an_environment_that_a_worker_knows_otherwise_is_stepped_here(workers):
+    spec = describe("CartPole-v1", {})
+    other = dataclasses.replace(spec, made_by="another CartPole")
+    with contextlib.closing(Seats(other, 5, workers)) as seats:
+        with pytest.warns(FrankWarning, match="is another environment here"):
+            seats.reset(range(5), range(5), [0] * 5)
+        assert len(seats._local) == 5
+
+
+def test_closing_does_not_wait_for_a_worker_that_hangs(monkeypatch):
+    monkeypatch.setattr(seats_module, "_CLOSING_SECONDS", 0.2)
+    worker = Worker()
+    seats = Seats(describe("CartPole-v1", {}), 2, [worker])
+    seats.reset([0, 1], [0, 1], [0, 0])
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    seats.close()
+    worker.close()
+    assert worker._process.poll() is not None
 
 
 def test_a_process_that_dies_is_told_and_closing_still_works():

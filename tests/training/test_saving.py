@@ -1,5 +1,6 @@
 """A disk that fails, and checkpoints that do not fit."""
 
+import os
 import shutil
 import sqlite3
 
@@ -205,3 +206,60 @@ def test_a_checkpoint_that_says_impossible_things_is_refused(half, changes, word
     altered_info(half, **changes)
     with pytest.raises(RunFolderError, match=words):
         frankrl.resume(half)
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_is_not_taken_for_damaged(half, monkeypatch):
+    newest = list_checkpoints(half / "checkpoints")[-1]
+    real = os.open
+
+    def failing(path, *args, **kwargs):
+        if str(path).startswith(str(newest / "replay")):
+            raise OSError(5, "Input/output error")
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(RunFolderError, match=r"replay\.safetensors cannot be read: Input/output"):
+        frankrl.resume(half)
+    monkeypatch.undo()
+    assert list_checkpoints(half / "checkpoints")[-1] == newest
+    assert frankrl.resume(half).inexact == []
+
+
+def test_metrics_that_lost_their_rows_mark_the_run(half):
+    for file in half.glob("metrics.sqlite*"):
+        file.unlink()
+    with pytest.warns(FrankWarning, match=r"because the metrics lack the rows of \d+ episodes"):
+        result = frankrl.resume(half)
+    assert "metrics lack" in result.inexact[0]["reason"]
+    assert "metrics lack" in inexact(half)[0][1]
+
+
+def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_there(whole, half):
+    shutil.rmtree(half / "best")
+    shutil.copytree(whole / "best", half / "best")
+    (best,) = list_checkpoints(half / "best")
+    beyond = best.rename(best.with_name("000000000500"))
+    settings = RunFolder.open(half).description.settings
+    rounds = iter(range(10))
+    training = frankrl.api.prepare_resume(RunFolder.open(half), settings)
+    stopped = frankrl.api.run_to_end(
+        training, lambda event: None, lambda: next(rounds, None) is None
+    )
+    assert stopped.stopped
+    assert beyond.is_dir()
+    frankrl.resume(half)
+    assert contents(half) == contents(whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hidden_widths": (1_000_000, 1_000_000)}, "hidden_widths"),
+        ({"replay_ratio": 1e9}, "one round"),
+        ({"final_evaluation_episodes": 10**9}, "at most 1000000"),
+    ],
+)
+def test_what_cannot_fit_into_memory_is_refused_before_anything_is_made(tmp_path, changes, words):
+    with pytest.raises(SettingError, match=words):
+        frankrl.train("CartPole-v1", out=tmp_path / "run", **(QUICK | changes))
+    assert list(tmp_path.iterdir()) == []

@@ -149,8 +149,16 @@ class MetricsWriter:
         flush_file(self._log)
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Fold the log into the file, and close it.
+
+        Raises:
+            sqlite3.Error: the log could not be folded in; the rows are in it still.
+        """
+        try:
+            # Closing does the same, and is silent where it fails.
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            self._connection.close()
 
 
 class MetricsReader:

@@ -1,6 +1,7 @@
 """The run's memory of itself: episodes, statistics of updates, rows of metrics."""
 
 import collections
+import sqlite3
 import time
 from collections.abc import Iterable
 
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import Settings
-from frankrl.errors import DivergedError
+from frankrl.errors import DivergedError, warn
 from frankrl.evaluation import Evaluation
 from frankrl.exploration import linear_epsilon
 from frankrl.learning import UpdateStatistics, learning_rate_at
@@ -165,7 +166,13 @@ class Journal:
     def close(self) -> None:
         """Close the metrics."""
         if self._metrics is not None:
-            self._metrics.close()
+            try:
+                self._metrics.close()
+            except sqlite3.Error as error:
+                warn(
+                    f"the log of the metrics could not be folded into their file ({error}); no row "
+                    "is lost: keep metrics.sqlite-wal beside it"
+                )
 
     @property
     def _writer(self) -> MetricsWriter:
