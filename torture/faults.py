@@ -12,7 +12,7 @@ from torture.disk import compiled, counted, failing
 from torture.outcome import Outcome
 from torture.runs import Case, contents, continued, train
 
-_CASE = Case("CartPole-v1", 2, True, 0, total_env_steps=160)
+_CASE = Case("CartPole-v1", 2, True, 0, total_env_steps=120)
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 _TOLD = re.compile(r"WARNING|frank: |could not be written")
 _SAVED = re.compile(r"^  checkpoint (\S+)$", re.MULTILINE)

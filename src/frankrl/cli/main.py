@@ -44,9 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("frank: there is not enough memory for this", file=sys.stderr)
         return _USER_ERROR
     except OSError as error:
-        # Whoever read the output has gone, or it has no room; the rest must not raise at exit.
         if error.errno not in (errno.EPIPE, errno.ENOSPC) or sys.stdout is None:
             raise
+        if error.errno == errno.ENOSPC:
+            place = f": {error.filename}" if error.filename else " for what was to be printed"
+            print(f"frank: no space is left on the disk{place}", file=sys.stderr)
+        # Whoever read the output has gone, or it has no room; the rest must not raise at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

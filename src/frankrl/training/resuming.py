@@ -39,7 +39,9 @@ def read_run(folder: RunFolder, settings: Settings, like: TrainState) -> Found:
         RunFolderError: there is none, or it does not fit the settings.
         SettingError: the run is beyond its budget already.
     """
-    written_within = folder.description.settings.training.total_env_steps
+    # The last round may go beyond the budget that the run had.
+    budget = folder.description.settings.training.total_env_steps
+    written_within = budget + settings.round_env_steps
     most = most_bytes(settings, like, written_within)
     loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
     check_same_environment(folder, loaded.info)
