@@ -19,7 +19,7 @@ from frankrl.config import Settings
 from frankrl.environments import describe, make_vector
 from frankrl.presets import load_preset
 from frankrl.replay import n_step_quadruples, sample_indices
-from frankrl.training.round import act, compiled_learn, most_updates, rounds
+from frankrl.training.round import Lesson, act, compiled_learn, most_updates, rounds
 from frankrl.training.state import HostNetwork, init_train_state, initial_network
 
 _SEED = 0
@@ -94,22 +94,29 @@ def halves(
         nonlocal window, env_steps, updates
         for _ in range(num_rounds):
             steps, _ = act(settings, _SEED, envs, network.set(weights), env_steps)
-            window, _, _ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
+            window, *_ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
             sample_indices(_SEED, updates, most, replay.batch_size, 1_000)
             env_steps += settings.round_env_steps
             updates += most
 
     steps, _ = act(settings, _SEED, envs, network.set(weights), 0)
-    _, rows, _ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
+    _, rows, begun, _ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
     indices = sample_indices(_SEED, 0, most, replay.batch_size, 1_000)
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
     learn = compiled_learn(structure, settings.learning)
-    count, num_updates, rate = np.uint32(rows.reward.size), np.uint32(most), np.float32(1e-4)
+    lesson = Lesson(
+        rows=rows,
+        begun=begun.astype(np.uint32),
+        count=np.uint32(rows.reward.size),
+        indices=indices,
+        num_updates=np.uint32(most),
+        learning_rate=np.float32(1e-4),
+    )
 
     def learner() -> None:
         nonlocal leaves
         for _ in range(num_rounds):
-            leaves, _, _, _ = learn(leaves, rows, count, indices, num_updates, rate)
+            leaves, _, _, _ = learn(leaves, lesson)
         jax.block_until_ready(leaves)
 
     return whole, environments, learner

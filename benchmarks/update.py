@@ -23,7 +23,7 @@ from frankrl.learning import init_learner
 from frankrl.networks import make_q_network
 from frankrl.records import QuadrupleBatch, Scaling
 from frankrl.replay import ReplayState, sample_indices
-from frankrl.training.round import compiled_learn
+from frankrl.training.round import Lesson, compiled_learn
 
 OBSERVATION, ACTIONS = 8, 4
 _MATRIX = 1024
@@ -99,17 +99,22 @@ class Case:
                 num_steps=np.ones(count, np.uint8),
             )
 
-        full = ReplayState(jax.tree.map(jnp.array, rows(capacity)), jnp.uint32(capacity))
+        whole = jax.tree.map(jnp.array, rows(capacity))
+        full = ReplayState(whole, jnp.arange(capacity, dtype=jnp.uint32), jnp.uint32(capacity))
         leaves, structure = jax.tree.flatten((init_learner(settings.learning, network), full))
         learn = compiled_learn(structure, settings.learning)
-        new, count = rows(16), np.uint32(16)
-        indices = sample_indices(0, 0, num_updates, batch, capacity)
+        lesson = Lesson(
+            rows=rows(16),
+            begun=np.arange(16, dtype=np.uint32),
+            count=np.uint32(16),
+            indices=sample_indices(0, 0, num_updates, batch, capacity),
+            num_updates=np.uint32(num_updates),
+            learning_rate=np.float32(1e-4),
+        )
 
         def once() -> None:
             nonlocal leaves
-            leaves, newest, _, _ = learn(
-                leaves, new, count, indices, np.uint32(num_updates), np.float32(1e-4)
-            )
+            leaves, newest, _, _ = learn(leaves, lesson)
             newest.block_until_ready()
 
         return once

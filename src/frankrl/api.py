@@ -14,6 +14,7 @@ from frankrl.config import MOST_EPISODES, Settings
 from frankrl.environments import describe
 from frankrl.errors import RunFolderError, SettingError, warn
 from frankrl.evaluation import Evaluation, Evaluator
+from frankrl.explaining import UpdateRecord, reopen
 from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
 from frankrl.preflight import check_disk, check_memory, check_network, check_threshold
@@ -191,6 +192,20 @@ def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
         return evaluator.evaluate(agent.network, episodes, Use.EVALUATION_RESET, seed)
     finally:
         evaluator.close()
+
+
+def explain(run: str | os.PathLike[str], *, update: int) -> UpdateRecord:
+    """Open one update of a run: every number of it, computed again from the nearest checkpoint.
+
+    Args:
+        run: the run folder.
+        update: the update's number, from 1.
+
+    Raises:
+        FrankError: the run has no such update, or it cannot be come back to exactly.
+    """
+    start_backend()
+    return reopen(RunFolder.open(run), update).record
 
 
 def prepare(

@@ -69,11 +69,13 @@ def cut(steps, lengths):
 def frank_quadruples(steps, n, lengths):
     num_envs = steps.reward.shape[1]
     window, found = init_window(n, num_envs, (2,), np.dtype(np.float32)), []
+    env_steps = 0
     for part in cut(steps, lengths):
-        window, rows, count = n_step_quadruples(window, part, n, GAMMA)
+        window, rows, begun, count = n_step_quadruples(window, part, n, GAMMA)
         assert len(rows.reward) == part.reward.size + (n - 1) * num_envs
         for i in range(count):
             env, first = rows.observation[i]
+            assert env_steps + begun[i] == first * num_envs + env
             end_env, end = rows.next_observation[i]
             assert end_env == env
             found.append(
@@ -87,6 +89,7 @@ def frank_quadruples(steps, n, lengths):
                     int(rows.num_steps[i]),
                 )
             )
+        env_steps += part.reward.size
     return sorted(found)
 
 
@@ -122,10 +125,11 @@ def test_rewards_have_the_same_bits_however_rounds_are_cut(lengths, seed):
 
 def test_one_step_quadruples_are_the_transitions_themselves():
     steps = make_steps(5, 3, seed=0)
-    _, rows, count = n_step_quadruples(
+    _, rows, begun, count = n_step_quadruples(
         init_window(1, 3, (2,), np.dtype(np.float32)), steps, 1, GAMMA
     )
     assert count == 15
+    np.testing.assert_array_equal(begun, np.arange(15))
     np.testing.assert_array_equal(rows.observation, steps.observation.reshape(15, 2))
     np.testing.assert_array_equal(rows.action, steps.action.reshape(15))
     np.testing.assert_array_equal(rows.reward, steps.reward.reshape(15))
@@ -158,7 +162,7 @@ def test_rows_have_one_size_and_type_whatever_ends():
     for seed in range(5):
         window = init_window(3, 2, (2,), np.dtype(np.float32))
         for part in cut(make_steps(12, 2, seed), [4, 4, 4]):
-            window, rows, _ = n_step_quadruples(window, part, 3, GAMMA)
+            window, rows, _, _ = n_step_quadruples(window, part, 3, GAMMA)
             for name, (shape, kind) in expected.items():
                 assert getattr(rows, name).shape == shape
                 assert getattr(rows, name).dtype == kind

@@ -14,7 +14,15 @@ from frankrl.replay import add, bytes_per_transition, gather, init_replay, sampl
 
 SHAPE, DTYPE = (2,), np.dtype(np.float32)
 SEED = 3
-ADD = jax.jit(add)
+BEGIN = 1_000_000
+
+
+def add_rows(state, rows, count):
+    """Row number i begins with env step BEGIN + i."""
+    return add(state, rows, BEGIN + jnp.asarray(rows.action, jnp.uint32), count)
+
+
+ADD = jax.jit(add_rows)
 
 
 def rows_of(ids):
@@ -60,6 +68,7 @@ def test_the_ring_holds_what_a_bounded_deque_holds(capacity, counts):
     assert int(state.num_added) == sum(counts)
     slots = [(sum(counts) - len(naive) + i) % capacity for i in range(len(naive))]
     stored = jax.tree.map(np.asarray, state.quadruples)
+    assert np.asarray(state.begun)[slots].tolist() == [BEGIN + row for row in naive]
     assert_holds(jax.tree.map(lambda field: field[slots], stored), list(naive))
     untouched = [slot for slot in range(capacity) if slot not in slots]
     assert not any(field[untouched].any() for field in jax.tree.leaves(stored))
@@ -71,7 +80,7 @@ def test_a_batch_as_large_as_the_buffer_replaces_all_of_it():
 
 
 def test_adding_the_state_donated_gives_the_same():
-    donated = jax.jit(add, donate_argnums=0)
+    donated = jax.jit(add_rows, donate_argnums=0)
     state = init_replay(5, SHAPE, DTYPE)
     for first in (0, 3, 6):
         state = donated(state, rows_of(np.arange(first, first + 3)), np.uint32(3))
@@ -86,7 +95,7 @@ def test_observations_of_any_shape_and_type_are_stored(shape, dtype):
     rows = QuadrupleBatch(
         observation, rows.action, rows.reward, observation + 1, rows.terminated, rows.num_steps
     )
-    state = add(init_replay(4, shape, np.dtype(dtype)), rows, jnp.uint32(3))
+    state = add_rows(init_replay(4, shape, np.dtype(dtype)), rows, jnp.uint32(3))
     np.testing.assert_array_equal(state.quadruples.observation[:3], observation)
     np.testing.assert_array_equal(state.quadruples.next_observation[:3], observation + 1)
 
@@ -94,7 +103,7 @@ def test_observations_of_any_shape_and_type_are_stored(shape, dtype):
 @pytest.mark.parametrize(("shape", "dtype"), [((8,), np.float32), ((4, 9), np.uint8)])
 def test_bytes_per_transition_is_what_the_arrays_take(shape, dtype):
     state = init_replay(10, shape, np.dtype(dtype))
-    taken = sum(leaf.nbytes for leaf in jax.tree.leaves(state.quadruples))
+    taken = sum(leaf.nbytes for leaf in jax.tree.leaves((state.quadruples, state.begun)))
     assert 10 * bytes_per_transition(shape, np.dtype(dtype)) == taken
 
 

@@ -1,6 +1,7 @@
 """What an environment is, and how one is made."""
 
 import contextlib
+import math
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,23 @@ _ACTIONS = {
     "CartPole": ("push left", "push right"),
     "Acrobot": ("torque -1", "no torque", "torque +1"),
     "MountainCar": ("accelerate left", "do nothing", "accelerate right"),
+}
+
+
+_COMPONENTS = {
+    "LunarLander": (
+        "x",
+        "y",
+        "speed in x",
+        "speed in y",
+        "angle",
+        "angular speed",
+        "left leg down",
+        "right leg down",
+    ),
+    "CartPole": ("position", "speed", "angle", "angular speed"),
+    "Acrobot": ("cos θ₁", "sin θ₁", "cos θ₂", "sin θ₂", "speed of θ₁", "speed of θ₂"),
+    "MountainCar": ("position", "speed"),
 }
 
 
@@ -73,11 +91,21 @@ class EnvironmentSpec:
     @property
     def action_names(self) -> tuple[str, ...]:
         """Names of the actions, where known; else their numbers."""
-        family = self.env_id.rsplit(":")[-1].rsplit("/")[-1].split("-")[0]
-        names = _ACTIONS.get(family, ())
+        names = _ACTIONS.get(self._family, ())
         if len(names) == self.num_actions:
             return names
         return tuple(f"action {number}" for number in range(self.num_actions))
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Names of an observation's components, where known; else their numbers."""
+        size = math.prod(self.observation_shape)
+        names = _COMPONENTS.get(self._family, ())
+        return names if len(names) == size else tuple(f"s[{number}]" for number in range(size))
+
+    @property
+    def _family(self) -> str:
+        return self.env_id.rsplit(":")[-1].rsplit("/")[-1].split("-")[0]
 
 
 def make_environment(

@@ -1,5 +1,6 @@
 """Updates: batches in, a better Q-network out."""
 
+import functools
 from typing import NamedTuple, cast
 
 import equinox as eqx
@@ -192,17 +193,8 @@ def _learn_from(
 ) -> tuple[LearnerState, UpdateStatistics]:
     """One gradient step, given what the target network says of the next states."""
     q_network = state.online.network()
-    next_values = bootstrap_values(
-        target_q_values,
-        q_network(batch.next_observation) if settings.double else None,
-    )
-    target = td_target(batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma)
-
-    def loss_of(q_network: QNetwork) -> tuple[Array, tuple[Array, Array]]:
-        q_values = q_network(batch.observation)
-        chosen = q_of_actions(q_values, batch.action)
-        return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
-
+    target = batch_target(settings, q_network, batch, target_q_values)
+    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target)
     (loss, (q_values, chosen)), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
     gradient = concatenated(gradients)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
@@ -222,6 +214,32 @@ def _learn_from(
         mean_abs_td_error=jnp.mean(jnp.abs(target - chosen)),
         gradient_norm=optax.tree.norm(gradient),
     )
+
+
+def batch_target(
+    settings: LearningSettings,
+    q_network: QNetwork,
+    batch: QuadrupleBatch,
+    target_q_values: Float[Array, "batch action"],
+) -> Float[Array, " batch"]:
+    """y for each quadruple, given what the target network says of the next states."""
+    next_values = bootstrap_values(
+        target_q_values,
+        q_network(batch.next_observation) if settings.double else None,
+    )
+    return td_target(batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma)
+
+
+def batch_loss(
+    settings: LearningSettings,
+    q_network: QNetwork,
+    batch: QuadrupleBatch,
+    target: Float[Array, " batch"],
+) -> tuple[Float[Array, ""], tuple[Float[Array, "batch action"], Float[Array, " batch"]]]:
+    """The mean loss of a batch; and with it Q(s, ·), and Q(s, a) of the actions taken."""
+    q_values = q_network(batch.observation)
+    chosen = q_of_actions(q_values, batch.action)
+    return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
 
 
 def _averaged(

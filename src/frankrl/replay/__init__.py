@@ -2,6 +2,7 @@
 
 from frankrl.replay.n_step import NStepWindow, init_window, n_step_quadruples
 from frankrl.replay.uniform import (
+    FilledPart,
     ReplayState,
     add,
     bytes_per_transition,
@@ -13,6 +14,7 @@ from frankrl.replay.uniform import (
 )
 
 __all__ = [
+    "FilledPart",
     "NStepWindow",
     "ReplayState",
     "add",

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from frankrl.records import ACTION_DTYPE, QuadrupleBatch, VectorStep
 
@@ -39,7 +39,7 @@ def init_window(
 
 def n_step_quadruples(
     window: NStepWindow, steps: VectorStep, n_step: int, gamma: float
-) -> tuple[NStepWindow, QuadrupleBatch, int]:
+) -> tuple[NStepWindow, QuadrupleBatch, Int[np.ndarray, " row"], int]:
     """The quadruples that a round completes, and the window for the next round.
 
     The quadruple of a step is complete n steps later, or at the end of its episode if
@@ -53,11 +53,13 @@ def n_step_quadruples(
         gamma: γ.
 
     Returns:
-        The next window; rows of fixed size; and how many of them are real. Rows are
-        in the order of their first step, environments side by side.
+        The next window; rows of fixed size; the env step that each begins with, counted
+        from the first of the round; and how many of them are real. Rows are in the order
+        of their first step, environments side by side.
     """
     if n_step == 1:
-        return window, _single_steps(steps), steps.reward.size
+        size = steps.reward.size
+        return window, _single_steps(steps), np.arange(size), size
 
     observation = np.concatenate([window.observation, steps.observation])
     action = np.concatenate([window.action, steps.action.astype(ACTION_DTYPE)])
@@ -103,7 +105,8 @@ def n_step_quadruples(
         truncated=truncated[kept],
         filled=filled[kept],
     )
-    return new_window, rows, count
+    begun = (step_index - held) * reward.shape[1] + env_index
+    return new_window, rows, begun, count
 
 
 def _single_steps(steps: VectorStep) -> QuadrupleBatch:

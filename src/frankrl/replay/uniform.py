@@ -1,7 +1,7 @@
 """A ring of quadruples, sampled uniformly with replacement."""
 
 import math
-from typing import Any
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,6 +18,8 @@ class ReplayState(eqx.Module):
 
     quadruples: QuadrupleBatch
     """Fields of shape (capacity, …)."""
+    begun: UInt32[Array, " capacity"]
+    """Env step of the run that each quadruple begins with, from 0: where it came from."""
     num_added: UInt32[Array, ""]
     """Quadruples ever added."""
 
@@ -35,10 +37,8 @@ def _fields(observation_shape: tuple[int, ...], dtype: np.dtype) -> dict:
 
 def bytes_per_transition(observation_shape: tuple[int, ...], dtype: np.dtype) -> int:
     """Memory that one quadruple takes in the buffer. [bytes]"""
-    return sum(
-        math.prod(shape) * kind.itemsize
-        for shape, kind in _fields(observation_shape, dtype).values()
-    )
+    fields = _fields(observation_shape, dtype).values()
+    return 4 + sum(math.prod(shape) * kind.itemsize for shape, kind in fields)
 
 
 def init_replay(capacity: int, observation_shape: tuple[int, ...], dtype: np.dtype) -> ReplayState:
@@ -49,32 +49,52 @@ def init_replay(capacity: int, observation_shape: tuple[int, ...], dtype: np.dty
             for name, (shape, kind) in _fields(observation_shape, dtype).items()
         }
     )
-    return ReplayState(quadruples=quadruples, num_added=jnp.zeros((), jnp.uint32))
+    return ReplayState(
+        quadruples=quadruples,
+        begun=jnp.zeros((capacity,), jnp.uint32),
+        num_added=jnp.zeros((), jnp.uint32),
+    )
 
 
-def filled_part(state: ReplayState) -> QuadrupleBatch:
-    """The slots that something has been written to; on the host."""
-    size = min(int(state.num_added), state.quadruples.reward.shape[0])
-    return QuadrupleBatch(*(np.asarray(field)[:size] for field in state.quadruples))
+class FilledPart(NamedTuple):
+    """The slots of a buffer that something has been written to; on the host."""
+
+    quadruples: QuadrupleBatch
+    begun: UInt32[np.ndarray, " row"]
+    num_added: UInt32[np.ndarray, ""]
 
 
-def refilled(rows: QuadrupleBatch, num_added: Integer[Any, ""], capacity: int) -> ReplayState:
-    """The buffer of which `rows` is the filled part; on the device that learns."""
+def filled_part(state: ReplayState) -> FilledPart:
+    """What has to be saved of a buffer."""
+    size = min(int(state.num_added), state.begun.shape[0])
+    rows = QuadrupleBatch(*(np.asarray(field)[:size] for field in state.quadruples))
+    return FilledPart(rows, np.asarray(state.begun)[:size], np.asarray(state.num_added))
+
+
+def refilled(part: FilledPart, capacity: int) -> ReplayState:
+    """The whole buffer again, on the device that learns."""
 
     def whole(rows: np.ndarray) -> Array:
         empty = np.zeros((capacity - len(rows), *rows.shape[1:]), rows.dtype)
         return jnp.array(np.concatenate([rows, empty]))
 
-    return ReplayState(QuadrupleBatch(*map(whole, rows)), jnp.array(num_added))
+    quadruples = QuadrupleBatch(*map(whole, part.quadruples))
+    return ReplayState(quadruples, whole(part.begun), jnp.array(part.num_added))
 
 
-def add(state: ReplayState, rows: QuadrupleBatch, count: Integer[Array, ""]) -> ReplayState:
+def add(
+    state: ReplayState,
+    rows: QuadrupleBatch,
+    begun: UInt32[Array, " row"],
+    count: Integer[Array, ""],
+) -> ReplayState:
     """The buffer with the first `count` of the rows written over its oldest ones.
 
     Args:
         state: donate it to the compiled call, or the whole buffer is copied.
         rows: fields of shape (rows, …), at most as many as the capacity; of fixed
             size, so that one compilation serves any count.
+        begun: env step of the run that each row begins with.
         count: how many of the rows are real.
     """
     capacity = state.quadruples.reward.shape[0]
@@ -82,14 +102,14 @@ def add(state: ReplayState, rows: QuadrupleBatch, count: Integer[Array, ""]) -> 
     count = count.astype(jnp.uint32)
     slot = (state.num_added + row) % jnp.uint32(capacity)
     slot = jnp.where(row < count, slot, jnp.uint32(capacity))
-    quadruples = jax.tree.map(
+    quadruples, begun = jax.tree.map(
         lambda stored, new: stored.at[slot].set(new, mode="drop"),
-        state.quadruples,
-        rows,
+        (state.quadruples, state.begun),
+        (rows, begun),
     )
     # Without the barrier XLA may write into a copy of the whole buffer to read from it again.
     quadruples = jax.lax.optimization_barrier(quadruples)
-    return ReplayState(quadruples=quadruples, num_added=state.num_added + count)
+    return ReplayState(quadruples, begun, state.num_added + count)
 
 
 def sample_indices(

@@ -1,5 +1,6 @@
 """Reading where a run stands; nothing is written, so a checkpoint that is no good costs nothing."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,14 @@ import numpy as np
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentLog
 from frankrl.errors import DamagedError, SettingError
-from frankrl.runs import RunFolder, Tensors, check_same_environment, load_newest
+from frankrl.runs import (
+    Loaded,
+    RunFolder,
+    Tensors,
+    check_same_environment,
+    load_checkpoint,
+    load_newest,
+)
 from frankrl.training.saving import BEST_FILE, from_tensors, most_bytes
 from frankrl.training.standing import Standing
 from frankrl.training.state import TrainState
@@ -39,18 +47,39 @@ def read_run(folder: RunFolder, settings: Settings, like: TrainState) -> Found:
         RunFolderError: there is none, or it does not fit the settings.
         SettingError: the run is beyond its budget already.
     """
-    # The last round may go beyond the budget that the run had.
-    budget = folder.description.settings.training.total_env_steps
-    written_within = budget + settings.round_env_steps
-    most = most_bytes(settings, like, written_within)
+    most = _most_bytes(folder, settings, like)
     loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
-    check_same_environment(folder, loaded.info)
-    standing = Standing.from_info(loaded.info, settings)
+    found = _found(folder, settings, like, loaded)._replace(damaged=damaged)
+    standing = found.standing
     if settings.training.total_env_steps < standing.env_steps:
         raise SettingError(
             f"the run has already done {standing.env_steps:,} env steps: total_env_steps "
             f"cannot be {settings.training.total_env_steps:,}"
         )
-    tensors = loaded.tensors
+    return found
+
+
+def read_checkpoint(
+    folder: RunFolder, settings: Settings, like: TrainState, checkpoint: Path
+) -> Found:
+    """Read one checkpoint of a run.
+
+    Raises:
+        RunFolderError: it is damaged, or does not fit the settings.
+    """
+    most = _most_bytes(folder, settings, like)
+    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
+    return _found(folder, settings, like, loaded)
+
+
+def _most_bytes(folder: RunFolder, settings: Settings, like: TrainState) -> dict[str, int]:
+    # The last round may go beyond the budget that the run had.
+    budget = folder.description.settings.training.total_env_steps
+    return most_bytes(settings, like, budget + settings.round_env_steps)
+
+
+def _found(folder: RunFolder, settings: Settings, like: TrainState, loaded: Loaded) -> Found:
+    check_same_environment(folder, loaded.info)
+    standing, tensors = Standing.from_info(loaded.info, settings), loaded.tensors
     state, logs, interval = from_tensors(tensors, like, standing.env_steps, standing.updates)
-    return Found(standing, state, logs, interval, tensors.get(BEST_FILE), damaged)
+    return Found(standing, state, logs, interval, tensors.get(BEST_FILE), [])

@@ -21,6 +21,21 @@ from frankrl.replay import add, gather, n_step_quadruples, sample_indices
 from frankrl.training.state import HostNetwork, TrainState, initial_network
 
 
+class Lesson(NamedTuple):
+    """What one round gives the learner."""
+
+    rows: QuadrupleBatch
+    """Of fixed size; the first `count` are new quadruples for the buffer."""
+    begun: UInt32[Any, " row"]
+    """Env step of the run that each row begins with."""
+    count: UInt32[Any, ""]
+    indices: UInt32[Any, "update batch"]
+    """Rows of the buffer, with the new ones in it, for each update that can be due."""
+    num_updates: UInt32[Any, ""]
+    """How many are due."""
+    learning_rate: Float[Any, ""]
+
+
 class Round(NamedTuple):
     """What one round did."""
 
@@ -34,6 +49,8 @@ class Round(NamedTuple):
     `UpdateStatistics`; computed in the background."""
     playing: Float[Array, " weight"]
     """The weights that play greedily after those updates; computed in the background."""
+    lesson: Lesson
+    """What the learner got."""
     state: Callable[[], TrainState]
     """The whole state after the round. To be read before the next round: its buffers are
     then given up to the next compiled call."""
@@ -66,9 +83,10 @@ def rounds(
     learn = compiled_learn(structure, settings.learning)
     while True:
         steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
-        window, rows, count = n_step_quadruples(
+        window, rows, offsets, count = n_step_quadruples(
             window, steps, settings.replay.n_step, settings.learning.gamma
         )
+        begun = (env_steps + offsets).astype(np.uint32)
         env_steps += settings.round_env_steps
         num_updates = updates_due(settings, env_steps) - done
         num_added += count
@@ -76,9 +94,8 @@ def rounds(
         done += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
-        leaves, newest, playing, statistics = learn(
-            leaves, rows, np.uint32(count), indices, np.uint32(num_updates), rate
-        )
+        lesson = Lesson(rows, begun, np.uint32(count), indices, np.uint32(num_updates), rate)
+        leaves, newest, playing, statistics = learn(leaves, lesson)
         if not settings.training.overlap:
             acting = newest
         progress = (window, acting, newest, playing, env_steps, done)
@@ -87,7 +104,7 @@ def rounds(
             learner, replay = jax.tree.unflatten(structure, leaves)
             return TrainState(learner, replay, *progress)
 
-        yield Round(env_steps, done, finished, statistics, playing, whole)
+        yield Round(env_steps, done, finished, statistics, playing, lesson, whole)
 
 
 def act(
@@ -121,19 +138,14 @@ def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
     """
 
     @functools.partial(jax.jit, donate_argnums=(0,))
-    def compiled(
-        leaves: list[Array],
-        rows: QuadrupleBatch,
-        count: UInt32[Array, ""],
-        indices: UInt32[Array, "update batch"],
-        num_updates: UInt32[Array, ""],
-        learning_rate: Float[Array, ""],
-    ) -> tuple[list[Array], Array, Array, Array]:
+    def compiled(leaves: list[Array], lesson: Lesson) -> tuple[list[Array], Array, Array, Array]:
         learner, replay = jax.tree.unflatten(structure, leaves)
-        replay = add(replay, rows, count)
+        replay = add(replay, lesson.rows, lesson.begun, lesson.count)
         # One gather for all updates: one for each would pay its overhead each time.
-        batches = gather(replay, indices)
-        learner, statistics = updates(settings, learner, batches, num_updates, learning_rate)
+        batches = gather(replay, lesson.indices)
+        learner, statistics = updates(
+            settings, learner, batches, lesson.num_updates, lesson.learning_rate
+        )
         # Copies, because the leaves are given up to the next call.
         newest, playing = jnp.copy(learner.online.weights), jnp.copy(learner.playing)
         return jax.tree.leaves((learner, replay)), newest, playing, statistics

@@ -13,8 +13,8 @@ from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.errors import DivergedError, RunFolderError
 from frankrl.learning import LearnerState, UpdateStatistics
 from frankrl.networks import pack
-from frankrl.records import ACTION_DTYPE, QuadrupleBatch
-from frankrl.replay import ReplayState, filled_part, refilled
+from frankrl.records import ACTION_DTYPE
+from frankrl.replay import FilledPart, ReplayState, filled_part, refilled
 from frankrl.runs.checkpoint import Tensors
 from frankrl.training.round import updates_due
 from frankrl.training.state import TrainState
@@ -75,10 +75,7 @@ def to_tensors(
         "q_network": named(online.network()),
         "target_network": named(learner.target.network()),
         "optimiser": named((learner.opt_state, learner.num_updates)),
-        "replay": {
-            **named(filled_part(state.replay)),
-            "num_added": np.asarray(state.replay.num_added),
-        },
+        "replay": named(filled_part(state.replay)),
         "collection": {
             **{f"window{name}": array for name, array in named(state.window).items()},
             "acting": np.asarray(state.acting),
@@ -158,11 +155,14 @@ def from_tensors(
 
 def _replay(arrays: Tensors, like: ReplayState) -> ReplayState:
     """The buffer, of which a checkpoint holds the slots that have been written to."""
-    added = _column(arrays, "num_added", np.uint32, ())
-    capacity = len(like.quadruples.reward)
+    added = _column(arrays, ".num_added", np.uint32, ())
+    capacity = len(like.begun)
     size = min(int(added), capacity)
-    rows = [jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype) for x in like.quadruples]
-    return refilled(filled(QuadrupleBatch(*rows), arrays), added, capacity)
+    quadruples, begun = jax.tree.map(
+        lambda whole: jax.ShapeDtypeStruct((size, *whole.shape[1:]), whole.dtype),
+        (like.quadruples, like.begun),
+    )
+    return refilled(filled(FilledPart(quadruples, begun, added), arrays), capacity)
 
 
 def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:

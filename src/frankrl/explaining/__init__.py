@@ -1,0 +1,15 @@
+"""Any update of any run, opened: where its batch came from, and every number of it."""
+
+from frankrl.explaining.origin import Origin, origins
+from frankrl.explaining.record import UpdateRecord, record_of
+from frankrl.explaining.reopen import Reopened, cost_of, reopen
+
+__all__ = [
+    "Origin",
+    "Reopened",
+    "UpdateRecord",
+    "cost_of",
+    "origins",
+    "record_of",
+    "reopen",
+]

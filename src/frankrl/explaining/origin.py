@@ -1,0 +1,66 @@
+"""Where a quadruple came from: which environment, episode and step, explored or greedy."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt32
+
+from frankrl.config import Settings
+from frankrl.exploration import exploration_draws, explores, linear_epsilon
+from frankrl.runs import MetricsReader, RunFolder
+
+
+class Origin(NamedTuple):
+    """Of one quadruple."""
+
+    env_step: int
+    """Number of its first transition in the whole run, from 0."""
+    env_index: int
+    episode: int
+    """Number of the episode in its environment, from 0."""
+    step: int
+    """Step of the episode, from 1."""
+    epsilon: float
+    """ε at that moment."""
+    explored: bool
+    """Whether the coin said to take a random action, rather than the best one."""
+
+
+def origins(
+    folder: RunFolder, settings: Settings, seed: int, begun: UInt32[np.ndarray, " row"]
+) -> list[Origin]:
+    """Where quadruples came from.
+
+    Args:
+        folder: the run's; its metrics say when episodes ended.
+        settings: the run's.
+        seed: the run's.
+        begun: env step that each begins with.
+    """
+    num_envs = settings.environment.num_envs
+    reader = MetricsReader(folder.metrics)
+    try:
+        ended = reader.columns("episodes")
+    finally:
+        reader.close()
+    return [_origin(settings, seed, int(number), num_envs, ended) for number in begun]
+
+
+def _origin(
+    settings: Settings, seed: int, number: int, num_envs: int, ended: dict[str, np.ndarray]
+) -> Origin:
+    env_index, vector_step = number % num_envs, number // num_envs
+    coins, _ = exploration_draws(seed, number, 1)
+    epsilon = linear_epsilon(settings.exploration, np.array([number]))
+    own = ended["env_index"] == env_index if len(ended["env_index"]) else np.zeros(0, bool)
+    # An episode's row names the env step after its last transition.
+    last_steps = (ended["env_steps"][own] - 1).astype(np.int64) // num_envs
+    at = int(np.searchsorted(last_steps, vector_step))
+    if at < len(last_steps):
+        episode, length = int(ended["episode"][own][at]), int(ended["length"][own][at])
+        step = length - int(last_steps[at] - vector_step)
+    else:
+        episode = int(ended["episode"][own][-1]) + 1 if at else 0
+        step = vector_step - (int(last_steps[-1]) if at else -1)
+    explored = bool(explores(epsilon, coins)[0])
+    return Origin(number, env_index, episode, step, float(epsilon[0]), explored)

@@ -1,0 +1,26 @@
+"""An update as plain data, for JSON."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from frankrl.explaining.origin import Origin
+from frankrl.explaining.record import UpdateRecord
+
+
+def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
+    """Every number of an update, in lists and dictionaries."""
+    told = {
+        spec.name: _plain(getattr(record, spec.name)) for spec in dataclasses.fields(UpdateRecord)
+    }
+    told["loss_shares"] = _plain(record.loss_shares)
+    told["origins"] = [origin._asdict() for origin in origins]
+    return told
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return {name: _plain(part) for name, part in value._asdict().items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,0 +1,220 @@
+"""Going back to the moment before an update: the nearest checkpoint, then the same rounds again."""
+
+import contextlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from frankrl.config import Settings
+from frankrl.environments import describe, make_vector
+from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
+from frankrl.explaining.record import UpdateRecord, record_of
+from frankrl.learning import updates
+from frankrl.replay import add, gather
+from frankrl.runs import (
+    MetricsReader,
+    RunFolder,
+    differences,
+    list_checkpoints,
+    load_checkpoint,
+    machine_facts,
+    versions,
+)
+from frankrl.training import TrainState, init_train_state, rounds
+from frankrl.training.resuming import Found, read_checkpoint
+from frankrl.training.round import Lesson, updates_due
+from frankrl.training.standing import Standing
+
+
+class Cost(NamedTuple):
+    """What it takes to come to an update."""
+
+    first_env_step: int
+    """Where the run is taken up: a checkpoint's env step, or 0."""
+    last_env_step: int
+    """The end of the update's round."""
+    seconds: float | None
+    """By the run's own speed; none if it is not known."""
+
+    @property
+    def env_steps(self) -> int:
+        """Transitions to be collected again."""
+        return self.last_env_step - self.first_env_step
+
+
+class Reopened(NamedTuple):
+    """An update that has been come back to."""
+
+    record: UpdateRecord
+    state: TrainState
+    """The run's state at the end of the update's round."""
+    cost: Cost
+
+
+def cost_of(folder: RunFolder, update: int) -> Cost:
+    """What it takes to open an update.
+
+    Raises:
+        SettingError: the run has no such update.
+        RunFolderError: it cannot be come back to exactly; the message says what can.
+    """
+    settings = folder.description.settings
+    standings = _standings(folder)
+    reached = _reached(folder, standings)
+    if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
+        first = settings.training.learning_starts_env_steps
+        raise SettingError(
+            f"the run {folder.path} has the updates 1 to {reached:,}, got {update!r}"
+            if reached
+            else f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
+        )
+    last = _round_end(settings, update)
+    starts = [s for s in standings if s.updates < update]
+    start = starts[-1].env_steps if starts else 0
+    _refuse_inexact(folder, standings, start, last)
+    return Cost(start, last, _seconds(folder, last - start))
+
+
+def reopen(
+    folder: RunFolder, update: int, on_progress: Callable[[int, int], None] = lambda done, all: None
+) -> Reopened:
+    """Come back to an update, and open it.
+
+    Args:
+        folder: the run's.
+        update: its number, from 1.
+        on_progress: called with env steps done and to do.
+
+    Raises:
+        FrankError: there is no such update, or it cannot be come back to.
+    """
+    cost = cost_of(folder, update)
+    description, settings = folder.description, folder.description.settings
+    for change in differences(
+        description.versions | description.machine, versions() | machine_facts()
+    ):
+        warn(f"the update may come out with other bits than in the run, because {change}")
+    spec = describe(description.env_id, settings.environment.env_kwargs)
+    with contextlib.closing(make_vector(settings.environment, spec, description.seed)) as envs:
+        state = init_train_state(settings, spec, description.seed)
+        if cost.first_env_step:
+            found = _found_at(folder, settings, state, cost.first_env_step)
+            if envs.restore(found.logs):
+                raise RunFolderError(
+                    f"the environments of {folder.path} do not replay to the same bits, so no "
+                    "update can be opened exactly"
+                )
+            state = found.state
+        results = rounds(settings, description.seed, envs, _copied(state))
+        while True:
+            before = _copied(state)
+            result = next(results)
+            on_progress(result.env_steps - cost.first_env_step, cost.env_steps)
+            state = result.state()
+            if result.env_steps >= cost.last_env_step:
+                break
+    return Reopened(_opened(settings, before, result.lesson, update, result.env_steps), state, cost)
+
+
+def _opened(
+    settings: Settings, before: TrainState, lesson: Lesson, update: int, env_steps: int
+) -> UpdateRecord:
+    """The record of one update of a round, given the state before the round."""
+    replay = jax.jit(add)(before.replay, lesson.rows, lesson.begun, lesson.count)
+    batches = gather(replay, jnp.asarray(lesson.indices))
+    learn = jax.jit(lambda *given: updates(settings.learning, *given))
+    number = update - before.updates - 1
+    just_before, just_after = (
+        learn(before.learner, batches, jnp.uint32(count), lesson.learning_rate)[0]
+        for count in (number, number + 1)
+    )
+    indices = np.asarray(lesson.indices[number])
+    return record_of(
+        settings.learning,
+        just_before,
+        just_after,
+        jax.tree.map(lambda field: field[number], batches),
+        env_steps=env_steps,
+        learning_rate=float(lesson.learning_rate),
+        indices=indices,
+        begun=np.asarray(replay.begun)[indices],
+    )
+
+
+def _copied(state: TrainState) -> TrainState:
+    """A state whose arrays no later round is given."""
+    return state._replace(
+        learner=jax.tree.map(jnp.copy, state.learner), replay=jax.tree.map(jnp.copy, state.replay)
+    )
+
+
+def _standings(folder: RunFolder) -> list[Standing]:
+    """What each intact checkpoint says of itself, the oldest first."""
+    found = []
+    for checkpoint in list_checkpoints(folder.checkpoints):
+        with contextlib.suppress(DamagedError):
+            info = load_checkpoint(checkpoint, {}).info
+            found.append(Standing.from_info(info, folder.description.settings))
+    return found
+
+
+def _reached(folder: RunFolder, standings: list[Standing]) -> int:
+    """Updates that the run is known to have done."""
+    done = max((standing.updates for standing in standings), default=0)
+    with contextlib.suppress(FrankError):
+        reader = MetricsReader(folder.metrics)
+        rows = reader.columns("training")["updates"]
+        reader.close()
+        done = max(done, int(rows.max()) if len(rows) else 0)
+    return done
+
+
+def _round_end(settings: Settings, update: int) -> int:
+    """Env steps at the end of the round in which an update is done."""
+    size = settings.round_env_steps
+    low, high = 1, 1
+    while updates_due(settings, high * size) < update:
+        low, high = high, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        if updates_due(settings, middle * size) < update:
+            low = middle + 1
+        else:
+            high = middle
+    return high * size
+
+
+def _refuse_inexact(folder: RunFolder, standings: list[Standing], start: int, last: int) -> None:
+    """Refuse to pass a point from which on the run may have other bits."""
+    marks = standings[-1].inexact if standings else ()
+    between = [mark for mark in marks if start <= mark.env_steps < last]
+    if between:
+        mark = between[0]
+        later = [s for s in standings if s.env_steps > mark.env_steps]
+        then = f", or after {later[0].updates:,}" if later else ""
+        due = updates_due(folder.description.settings, mark.env_steps)
+        raise RunFolderError(
+            f"the run is not bit-exact from env step {mark.env_steps:,}, because {mark.reason}: "
+            f"updates up to {due:,}{then} can be opened"
+        )
+
+
+def _seconds(folder: RunFolder, env_steps: int) -> float | None:
+    with contextlib.suppress(FrankError):
+        reader = MetricsReader(folder.metrics)
+        speeds = reader.columns("timing")["env_steps_per_second"]
+        reader.close()
+        if len(speeds):
+            return env_steps / float(np.median(speeds))
+    return None
+
+
+def _found_at(folder: RunFolder, settings: Settings, like: TrainState, env_steps: int) -> Found:
+    """What the checkpoint of one env step holds."""
+    for checkpoint in list_checkpoints(folder.checkpoints):
+        if int(checkpoint.name) == env_steps:
+            return read_checkpoint(folder, settings, like, checkpoint)
+    raise RunFolderError(f"the checkpoint at env step {env_steps:,} has gone meanwhile")

@@ -1,0 +1,266 @@
+"""An update opened: where it came from, every number again in plain NumPy, the same bits after."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.environments import describe
+from frankrl.errors import RunFolderError, SettingError
+from frankrl.explaining import cost_of, origins, reopen
+from frankrl.explaining.notes import example
+from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from frankrl.training.resuming import read_checkpoint
+from frankrl.training.state import init_train_state
+
+SETTINGS = {
+    "preset": "default",
+    "hidden_widths": (16, 8),
+    "num_envs": 4,
+    "n_step": 3,
+    "layer_norm": True,
+    "dueling": True,
+    "learning_starts_env_steps": 60,
+    "target_period_updates": 50,
+    "log_every_env_steps": 50,
+    "evaluate_every_env_steps": 10_000,
+    "final_evaluation_episodes": 1,
+    "checkpoint_every_env_steps": 200,
+    "total_env_steps": 600,
+    "learning_rate_end": 1e-4,
+}
+
+
+@pytest.fixture(scope="module", params=[("huber", True, True), ("mse", False, False)])
+def run(request, tmp_path_factory):
+    loss, double, overlap = request.param
+    path = tmp_path_factory.mktemp("explained") / "run"
+    chosen = SETTINGS | {"loss": loss, "double": double, "overlap": overlap, "huber_delta": 0.5}
+    frankrl.train("CartPole-v1", seed=3, out=path, **chosen)
+    return RunFolder.open(path)
+
+
+def forward(network, observation):
+    """The Q-network in plain NumPy, double precision."""
+    hidden = np.asarray(observation, np.float64).reshape(len(observation), -1)
+    for layer, norm in zip(network.layers[:-1], network.norms, strict=True):
+        hidden = hidden @ np.asarray(layer.weight, np.float64) + np.asarray(layer.bias)
+        centred = hidden - hidden.mean(axis=1, keepdims=True)
+        hidden = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+        hidden = np.maximum(hidden * np.asarray(norm.gain) + np.asarray(norm.shift), 0)
+    last = network.layers[-1]
+    output = hidden @ np.asarray(last.weight, np.float64) + np.asarray(last.bias)
+    value, advantage = output[:, :1], output[:, 1:]
+    return value + advantage - advantage.mean(axis=1, keepdims=True)
+
+
+def state_at(folder, checkpoint):
+    settings = folder.description.settings
+    spec = describe(folder.description.env_id, {})
+    like = init_train_state(settings, spec, folder.description.seed)
+    return read_checkpoint(folder, settings, like, checkpoint).state
+
+
+def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
+    last = list_checkpoints(run.checkpoints)[-1]
+    expected = state_at(run, last)
+    opened = reopen(run, expected.updates)
+    for found, wanted in zip(
+        jax.tree.leaves((opened.state.learner, opened.state.replay, opened.state.window)),
+        jax.tree.leaves((expected.learner, expected.replay, expected.window)),
+        strict=True,
+    ):
+        assert np.asarray(found).tobytes() == np.asarray(wanted).tobytes()
+    assert opened.cost.env_steps == 200
+
+
+def test_every_number_told_comes_out_again_in_plain_numpy(run):
+    settings = run.description.settings.learning
+    first = list_checkpoints(run.checkpoints)[0]
+    before = state_at(run, first)
+    record = reopen(run, before.updates + 1).record
+    online = jax.tree.map(np.asarray, before.learner.online.network())
+    target = jax.tree.map(np.asarray, before.learner.target.network())
+    batch, rows = record.batch, np.arange(len(record.indices))
+    q_values = forward(online, batch.observation)
+    np.testing.assert_allclose(record.q_values, q_values, rtol=1e-4, atol=1e-5)
+    chosen = q_values[rows, batch.action]
+    np.testing.assert_allclose(record.chosen_q, chosen, rtol=1e-4, atol=1e-5)
+    next_target = forward(target, batch.next_observation)
+    np.testing.assert_allclose(record.target_q_values, next_target, rtol=1e-4, atol=1e-5)
+    picks = next_target
+    if settings.double:
+        picks = forward(online, batch.next_observation)
+        np.testing.assert_allclose(record.online_next_q_values, picks, rtol=1e-4, atol=1e-5)
+    else:
+        assert record.online_next_q_values is None
+    np.testing.assert_array_equal(record.next_actions, picks.argmax(axis=1))
+    values = next_target[rows, record.next_actions]
+    np.testing.assert_allclose(record.next_values, values, rtol=1e-4, atol=1e-5)
+    future = np.where(batch.terminated, 0, settings.gamma ** batch.num_steps.astype(int) * values)
+    targets = batch.reward + future
+    np.testing.assert_allclose(record.targets, targets, rtol=1e-4, atol=1e-5)
+    errors = targets - chosen
+    np.testing.assert_allclose(record.td_errors, errors, rtol=1e-3, atol=1e-4)
+    size, delta = np.abs(errors), settings.huber_delta
+    losses = errors**2
+    if settings.loss == "huber":
+        losses = np.where(size <= delta, 0.5 * errors**2, delta * (size - 0.5 * delta))
+    np.testing.assert_allclose(record.losses, losses, rtol=1e-3, atol=1e-4)
+    assert record.loss == pytest.approx(losses.mean(), rel=1e-3)
+    np.testing.assert_allclose(record.loss_shares, losses / losses.sum(), atol=1e-3)
+    assert record.loss_shares.sum() == pytest.approx(1, rel=1e-5)
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(online)])
+    other = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(target)])
+    distance = np.linalg.norm(flat.astype(np.float64) - other)
+    assert record.distance_to_target["all"] == pytest.approx(distance, rel=1e-4)
+    assert record.updates_since_refresh == before.updates % 50
+
+
+def test_the_gradient_told_is_the_slope_of_the_loss(run):
+    """By finite differences of the loss in plain NumPy, along the last layer's biases."""
+    settings = run.description.settings.learning
+    before = state_at(run, list_checkpoints(run.checkpoints)[0])
+    record = reopen(run, before.updates + 1).record
+    online = jax.tree.map(
+        lambda leaf: np.array(leaf, np.float64), before.learner.online.network()
+    )
+    rows = np.arange(len(record.indices))
+
+    def loss(network):
+        errors = (
+            record.targets - forward(network, record.batch.observation)[rows, record.batch.action]
+        )
+        size, delta = np.abs(errors), settings.huber_delta
+        if settings.loss == "huber":
+            return np.where(size <= delta, 0.5 * errors**2, delta * (size - 0.5 * delta)).mean()
+        return (errors**2).mean()
+
+    layer, slopes = online.layers[-1], []
+    for array in (layer.weight, layer.bias):
+        for at in np.ndindex(array.shape):
+            kept, step = array[at], 1e-5
+            array[at] = kept + step
+            above = loss(online)
+            array[at] = kept - step
+            slopes.append((above - loss(online)) / (2 * step))
+            array[at] = kept
+    assert record.gradient_norms["layers[2]"] == pytest.approx(np.linalg.norm(slopes), rel=1e-3)
+
+
+def test_consecutive_updates_follow_from_each_other(run):
+    first, second = (reopen(run, number).record for number in (120, 121))
+    assert (first.update, second.update) == (120, 121)
+    assert second.updates_since_refresh == first.updates_since_refresh + 1
+    common = np.intersect1d(first.indices, second.indices)
+    for row in common:
+        one, other = (np.flatnonzero(r.indices == row)[0] for r in (first, second))
+        assert first.chosen_q_after[one] == pytest.approx(second.chosen_q[other], rel=1e-5)
+    assert reopen(run, 150).record.refreshes_target
+    assert reopen(run, 151).record.updates_since_refresh == 0
+
+
+def test_origins_agree_with_what_the_metrics_say_of_episodes(run):
+    settings, seed = run.description.settings, run.description.seed
+    record = reopen(run, 400).record
+    found = origins(run, settings, seed, record.begun)
+    reader = MetricsReader(run.metrics)
+    episodes = reader.columns("episodes")
+    reader.close()
+    for origin, observation in zip(found, record.batch.observation, strict=True):
+        assert origin.env_index == origin.env_step % 4
+        assert origin.step >= 1
+        own = (episodes["env_index"] == origin.env_index) & (episodes["episode"] == origin.episode)
+        if own.any():
+            length, end = episodes["length"][own][0], episodes["env_steps"][own][0]
+            assert origin.step <= length
+            assert (end - 1 - origin.env_step) == 4 * (length - origin.step)
+        # CartPole starts every episode within ±0.05 in all its components, and only there.
+        assert (np.abs(observation) <= 0.05).all() or origin.step > 1
+    assert all(origin.explored for origin in found if origin.epsilon == 1)
+
+
+def test_a_greedy_action_was_the_best_one_at_the_time():
+    """With ε = 0 from the start, no stored action is a random one."""
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        chosen = SETTINGS | {"epsilon_start": 0.0, "epsilon_end": 0.0, "total_env_steps": 200}
+        frankrl.train("CartPole-v1", out=path, **chosen)
+        opened = RunFolder.open(path)
+        record = frankrl.explain(path, update=50)
+        found = origins(opened, opened.description.settings, 0, record.begun)
+        assert not any(origin.explored for origin in found)
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [(0, "updates 1 to 544"), (545, "updates 1 to 544"), (-1, "got -1"), (True, "got True")],
+)
+def test_an_update_that_there_is_not_is_refused_with_those_there_are(run, update, words):
+    with pytest.raises(SettingError, match=words):
+        cost_of(run, update)
+
+
+def test_a_run_before_learning_started_says_when_it_does(tmp_path):
+    frankrl.train("CartPole-v1", out=tmp_path / "run", **(SETTINGS | {"total_env_steps": 40}))
+    with pytest.raises(SettingError, match="no updates yet: learning starts at env step 60"):
+        frankrl.explain(tmp_path / "run", update=1)
+
+
+def test_updates_older_than_any_checkpoint_are_come_to_from_the_beginning(run):
+    assert cost_of(run, 20).first_env_step == 0
+    assert reopen(run, 20).record.update == 20
+
+
+def test_a_point_that_is_not_exact_is_not_passed(run, tmp_path, monkeypatch):
+    import shutil
+
+    from frankrl.runs import machine
+    from frankrl.training import loop
+
+    shutil.copytree(run.path, tmp_path / "run")
+    monkeypatch.setattr(loop, "versions", lambda: machine.versions() | {"jax": "0.0.1"})
+    with pytest.warns(UserWarning, match="not bit-exact"):
+        frankrl.resume(tmp_path / "run", total_env_steps=900)
+    folder = RunFolder.open(tmp_path / "run")
+    with pytest.raises(RunFolderError, match=r"from env step 600, because jax .*after 744 can be"):
+        cost_of(folder, 600)
+    assert cost_of(folder, 800).first_env_step == 800
+
+
+def test_the_notes_own_numbers_come_out():
+    record = example()
+    assert record.targets[0] == pytest.approx(4.953)
+    assert record.loss == pytest.approx(3.43, abs=0.005)
+    assert record.chosen_q_after[0] > record.chosen_q[0]
+
+
+def test_without_a_run_the_notes_are_told(capsys):
+    assert frank(["explain"]) == 0
+    told = capsys.readouterr().out
+    assert "= 4.953" in told
+    assert "3.43" in told
+    assert "Fire" in told or "fire main" in told
+
+
+def test_the_command_tells_the_numbers_of_the_record(run, capsys):
+    record = reopen(run, 300).record
+    assert frank(["explain", str(run.path), "--update", "300", "--quadruple", "5"]) == 0
+    told = capsys.readouterr().out
+    assert f"Q(s, a) = {record.chosen_q[5]:.4g}" in told
+    assert f"= {record.targets[5]:.4g}" in told
+    assert frank(["explain", str(run.path), "--update", "300", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["targets"] == record.targets.tolist()
+    assert len(data["origins"]) == len(record.indices)
+
+
+def test_a_quadruple_that_there_is_not_is_refused(run, capsys):
+    assert frank(["explain", str(run.path), "--update", "300", "--quadruple", "64"]) == 2
+    assert "quadruples 0 to 63" in capsys.readouterr().err
