@@ -3,15 +3,18 @@
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
 - `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
+- `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
 
 It also checks that the page on metrics names every table and column there is.
 """
 
 import ast
+import contextlib
 import dataclasses
 import importlib.resources
 import inspect
+import io
 import itertools
 import json
 import re
@@ -41,6 +44,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
     if "<!-- frank: torture -->" in markdown:
         markdown = markdown.replace("<!-- frank: torture -->", _torture())
+    if "<!-- frank: explain -->" in markdown:
+        markdown = markdown.replace("<!-- frank: explain -->", _explained())
     return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
 
 
@@ -59,6 +64,17 @@ def _settings() -> str:
         head = ("name", "default", "allowed", "unit", "meaning")
         sections.append(f"### `[{group.name}]`\n\n{kind.__doc__}\n\n{_table(head, rows)}")
     return "\n\n".join(sections)
+
+
+def _explained() -> str:
+    """The worked example of the notes."""
+    from frankrl.cli.main import main
+
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        if main(["explain"]) != 0:
+            raise PluginError("frank explain failed")
+    return f"```text\n{told.getvalue()}```"
 
 
 def _torture() -> str:
