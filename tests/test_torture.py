@@ -1,11 +1,9 @@
 """The torture in its short form; `scripts/torture` is the long one."""
 
 import shutil
-import warnings
 
 import pytest
 
-from frankrl.errors import FrankWarning
 from torture import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
 
 
@@ -26,10 +24,8 @@ def test_an_environment_is_brought_back_in_the_middle_of_an_episode():
 
 
 def test_damage_to_a_checkpoint_is_always_noticed(tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", FrankWarning)
-        for outcome in damage.study(tmp_path, 150, 2):
-            assert_all_held(outcome, at_least=2)
+    for outcome in damage.study(tmp_path, 150, 2):
+        assert_all_held(outcome, at_least=2)
 
 
 def test_a_disk_that_fails_once_costs_nothing_good_and_is_told(tmp_path):

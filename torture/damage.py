@@ -4,12 +4,13 @@ import contextlib
 import io
 import random
 import shutil
+import warnings
 from pathlib import Path
 
 from frankrl.backend import start_backend
 from frankrl.cli.main import main as frank
 from frankrl.environments import describe
-from frankrl.errors import FrankError
+from frankrl.errors import FrankError, FrankWarning
 from frankrl.runs import RunFolder, list_checkpoints, load_newest
 from frankrl.training import init_train_state
 from frankrl.training.saving import BEST_FILE, most_bytes
@@ -90,7 +91,12 @@ def _resumed(work: Path, run: Path, resumes: int) -> Outcome:
         content[positions.randrange(len(content))] ^= 1
         file.write_bytes(content)
         told = io.StringIO()
-        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(told),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            warnings.simplefilter("always", FrankWarning)
             status = frank(["train", "--resume", str(again)])
         holds = status == 0 and file.name in told.getvalue() and contents(again) == whole
         outcome.note(holds, f"{file.name}: exit {status}: {told.getvalue()[-300:]}")

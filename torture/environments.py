@@ -134,10 +134,10 @@ def _all_whole(out: Path) -> bool:
     """Whether every stored quadruple leads from one step of an episode to the next."""
     newest = list_checkpoints(out / "checkpoints")[-1]
     rows = load_checkpoint(newest, {"replay": _LONG_ENOUGH}).tensors["replay"]
-    before, after = rows[".observation"], rows[".next_observation"]
+    before, after = rows[".quadruples.observation"], rows[".quadruples.next_observation"]
     return (
         len(before) > 0
         and bool((before[:, 0] == after[:, 0]).all())
         and bool((before[:, 1] + 1 == after[:, 1]).all())
-        and bool((rows[".reward"] == 1).all())
+        and bool((rows[".quadruples.reward"] == 1).all())
     )

@@ -125,9 +125,7 @@ def test_the_gradient_told_is_the_slope_of_the_loss(run):
     settings = run.description.settings.learning
     before = state_at(run, list_checkpoints(run.checkpoints)[0])
     record = reopen(run, before.updates + 1).record
-    online = jax.tree.map(
-        lambda leaf: np.array(leaf, np.float64), before.learner.online.network()
-    )
+    online = jax.tree.map(lambda leaf: np.array(leaf, np.float64), before.learner.online.network())
     rows = np.arange(len(record.indices))
 
     def loss(network):

@@ -69,7 +69,7 @@ def test_every_array_comes_back_to_the_bit(tmp_path):
 
 def test_only_the_files_asked_for_are_read(tmp_path):
     path = save(tmp_path)
-    (path / "buffer.safetensors").unlink()
+    (path / "buffer.safetensors").write_bytes(b"not read")
     tensors, _ = load(path, "weights")
     assert tensors.keys() == {"weights"}
 
@@ -160,6 +160,13 @@ def test_half_written_folders_are_neither_listed_nor_in_the_way(tmp_path):
     assert newest(tmp_path).name == "000000000010"
     assert load(save(tmp_path, 20), "weights")
     assert [int(p.name) for p in list_checkpoints(tmp_path)] == [10, 20]
+
+
+def test_a_file_that_the_manifest_does_not_name_or_that_is_gone_is_damage(tmp_path):
+    path = save(tmp_path)
+    (path / "buffer.safetensors").rename(path / "buffet.safetensors")
+    with pytest.raises(DamagedError, match=r"buffer\.safetensors, buffet\.safetensors"):
+        load(path, "weights")
 
 
 def test_the_newest_that_is_intact_is_loaded_and_each_damaged_one_named(tmp_path):

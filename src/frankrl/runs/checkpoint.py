@@ -220,6 +220,7 @@ def load_checkpoint(
     """
     try:
         manifest = _manifest(checkpoint)
+        _check_names(checkpoint, manifest)
         info = _parsed(_verified(checkpoint, INFO, manifest, _MOST_JSON_BYTES), checkpoint / INFO)
         if info.get("format") != FORMAT:
             raise RunFolderError(
@@ -248,6 +249,17 @@ def _manifest(checkpoint: Path) -> dict[str, Any]:
         if isinstance(described, dict) and manifest_of(described) == content:
             return described
     raise DamagedError(f"{checkpoint / MANIFEST} is damaged: it is not as Frank writes it")
+
+
+def _check_names(checkpoint: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a checkpoint with other files than its manifest names: an optional one may be lost."""
+    try:
+        there = set(os.listdir(checkpoint))
+    except OSError as error:
+        raise RunFolderError(f"{checkpoint} cannot be read: {error.strerror}") from error
+    if there != {MANIFEST, *manifest}:
+        odd = ", ".join(sorted(there ^ {MANIFEST, *manifest}))[:200]
+        raise DamagedError(f"{checkpoint / MANIFEST} is damaged, or files are not: {odd}")
 
 
 def _verified(checkpoint: Path, name: str, manifest: dict[str, Any], most_bytes: int) -> bytes:
