@@ -259,7 +259,7 @@ def _check_names(checkpoint: Path, manifest: dict[str, Any]) -> None:
         raise RunFolderError(f"{checkpoint} cannot be read: {error.strerror}") from error
     if there != {MANIFEST, *manifest}:
         odd = ", ".join(sorted(there ^ {MANIFEST, *manifest}))[:200]
-        raise DamagedError(f"{checkpoint / MANIFEST} is damaged, or files are not: {odd}")
+        raise DamagedError(f"{checkpoint} is damaged: its manifest and its files differ in {odd}")
 
 
 def _verified(checkpoint: Path, name: str, manifest: dict[str, Any], most_bytes: int) -> bytes:
