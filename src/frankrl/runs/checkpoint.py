@@ -277,7 +277,7 @@ def _verified(checkpoint: Path, name: str, manifest: dict[str, Any], most_bytes:
 def _described(entry: Any) -> str:
     if not isinstance(entry, dict):
         return "nothing of it"
-    return f"{entry.get('bytes')} bytes with SHA-256 {str(entry.get('sha256'))[:16]}…"
+    return f"{entry.get('bytes')} bytes with SHA-256 {str(entry.get('sha256'))[:64]}"
 
 
 def _parsed(content: bytes, path: Path) -> dict[str, Any]:
