@@ -204,7 +204,6 @@ def explain(run: str | os.PathLike[str], *, update: int) -> UpdateRecord:
     Raises:
         FrankError: the run has no such update, or it cannot be come back to exactly.
     """
-    start_backend()
     return reopen(RunFolder.open(run), update).record
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from frankrl.backend import start_backend
 from frankrl.config import Settings
 from frankrl.environments import describe, make_vector
 from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
@@ -67,7 +68,8 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
     if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
         first = settings.training.learning_starts_env_steps
         raise SettingError(
-            f"the run {folder.path} has the updates 1 to {reached:,}, got {update!r}"
+            f"the run {folder.path} has the updates 1 to {reached:,}, got {update!r}: "
+            "name one of them with --update"
             if reached
             else f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )
@@ -91,6 +93,7 @@ def reopen(
     Raises:
         FrankError: there is no such update, or it cannot be come back to.
     """
+    start_backend()
     cost = cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
     for change in differences(
