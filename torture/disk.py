@@ -36,7 +36,7 @@ def failing(library: Path, folder: Path, at: int, error: int, log: Path) -> dict
     }
 
 
-def counted(log: Path) -> tuple[int, bool]:
-    """How many calls there were, and whether the one that fails was among them."""
-    calls, failed = log.read_text("ascii").split()[-2:]
-    return int(calls), failed == "1"
+def counted(log: Path) -> tuple[int, str]:
+    """How many calls there were, and the file on which one failed; empty if none did."""
+    calls, failed, where = log.read_text("utf-8").split()[-3:]
+    return int(calls), where if failed == "1" else ""

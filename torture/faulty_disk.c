@@ -3,7 +3,8 @@
  * FRANK_FAULT_FOLDER  only files below it count
  * FRANK_FAULT_AT      which call fails, counted from 1; 0: none
  * FRANK_FAULT_ERRNO   with what; 0: the process is killed there instead
- * FRANK_FAULT_LOG     where to write, at the end, how many calls there were
+ * FRANK_FAULT_LOG     where to write, at the end, how many calls there were, whether one failed,
+ *                     and on which file
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,10 +20,13 @@
 #include <unistd.h>
 
 static int calls, failed;
+static char where[PATH_MAX + 32];
 
 static int below(const char *path) {
     const char *folder = getenv("FRANK_FAULT_FOLDER");
-    return folder && path && strncmp(path, folder, strlen(folder)) == 0;
+    if (!folder || !path || strncmp(path, folder, strlen(folder)) != 0) return 0;
+    if (!failed) snprintf(where, sizeof where, "%s", path + strlen(folder));
+    return 1;
 }
 
 static int file_below(int descriptor) {
@@ -49,7 +53,7 @@ __attribute__((destructor)) static void tell(void) {
     if (!log) return;
     FILE *file = fopen(log, "a");
     if (!file) return;
-    fprintf(file, "%d %d\n", calls, failed);
+    fprintf(file, "%d %d %s\n", calls, failed, failed ? where : "-");
     fclose(file);
 }
 

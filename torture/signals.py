@@ -13,8 +13,8 @@ from torture.outcome import Outcome
 from torture.runs import Case, contents, continued, finished, frank, interrupted, train
 
 _CASES = [
-    Case("LunarLander-v3", 8, True, 0, total_env_steps=4_000),
-    Case("CartPole-v1", 1, False, 1, total_env_steps=4_000),
+    Case("LunarLander-v3", 8, True, 0, total_env_steps=2_000),
+    Case("CartPole-v1", 1, False, 1, total_env_steps=2_000),
 ]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _WITHIN_SECONDS = 5.0

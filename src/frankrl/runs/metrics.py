@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.errors import RunFolderError
-from frankrl.runs.disk import flush_file
+from frankrl.runs.disk import flush_file, flush_folder
 
 _TABLES = {
     "episodes": (
@@ -101,7 +101,9 @@ class MetricsWriter:
             if not _check_tables(self._connection, path):
                 for table in _TABLES:
                     self._connection.execute(_created(table))
-        except sqlite3.Error as error:
+            # SQLite flushes the names of its new files too, and is silent where that fails.
+            flush_folder(path.parent)
+        except (OSError, sqlite3.Error) as error:
             raise RunFolderError(f"the metrics {path} cannot be opened: {error}") from error
 
     def go_back(self, env_steps: int) -> int:
