@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frankrl.agent import Agent
-    from frankrl.api import TrainingResult, evaluate, load, resume, train
+    from frankrl.api import TrainingResult, evaluate, explain, load, resume, train
     from frankrl.config import Settings
     from frankrl.errors import FrankError
     from frankrl.evaluation import Evaluation
