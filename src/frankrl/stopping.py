@@ -52,8 +52,9 @@ def stop_signals() -> Iterator[StopSignals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    # What is ignored stays so: `nohup` means that the end of the terminal is not the run's.
-    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    # Ignored by `nohup`: the end of the terminal is not to be the end of the run.
+    kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = [number for number in _SIGNALS if number != signal.SIGHUP or not kept]
     before = {number: signal.signal(number, signals.note) for number in heard}
     try:
         yield signals
