@@ -10,8 +10,8 @@ in turns, one process at a time:
 - seconds until LunarLander-v3 is solved, each library with its own best published
   recipe, given up after `--limit` seconds.
 
-PyTorch gets one thread (with more it was slower on networks of this size); Frank's
-learner has one too, beside the thread that acts. No library is kept from a second core.
+PyTorch gets one thread; Frank's learner has one too, beside the thread that acts. No
+library is kept from a second core.
 
 Results are kept in a JSON-lines file; what is in it and has not failed is not measured
 again. `--plot FILE` draws greedy return against seconds.

@@ -1,7 +1,7 @@
 """`python -m torture`: put Frank to the torture, and say what held.
 
-With no names every study is done, in its long form (about an hour on 2 CPUs), and its
-figures are written to `--results`; `docs/reliability.md` shows them.
+With no names every study is done, in its long form, and its figures are written to
+`--results`; `docs/reliability.md` shows them.
 """
 
 import json

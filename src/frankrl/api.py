@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frankrl.agent import Agent
 from frankrl.backend import start_backend
@@ -14,7 +14,6 @@ from frankrl.config import MOST_EPISODES, Settings
 from frankrl.environments import describe
 from frankrl.errors import RunFolderError, SettingError, warn
 from frankrl.evaluation import Evaluation, Evaluator
-from frankrl.explaining import UpdateRecord, reopen
 from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
 from frankrl.preflight import check_disk, check_memory, check_network, check_threshold
@@ -36,6 +35,9 @@ from frankrl.training.saver import WRITE_ERRORS
 from frankrl.training.saving import filled, named, playing_file
 from frankrl.training.standing import count_in
 from frankrl.training.state import initial_network
+
+if TYPE_CHECKING:
+    from frankrl.explaining import UpdateRecord
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
         evaluator.close()
 
 
-def explain(run: str | os.PathLike[str], *, update: int) -> UpdateRecord:
+def explain(run: str | os.PathLike[str], *, update: int) -> "UpdateRecord":
     """Open one update of a run: every number of it, computed again from the nearest checkpoint.
 
     Args:
@@ -204,6 +206,8 @@ def explain(run: str | os.PathLike[str], *, update: int) -> UpdateRecord:
     Raises:
         FrankError: the run has no such update, or it cannot be come back to exactly.
     """
+    from frankrl.explaining import reopen
+
     return reopen(RunFolder.open(run), update).record
 
 

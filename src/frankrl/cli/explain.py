@@ -41,13 +41,13 @@ def run(arguments: Sequence[str]) -> int:
 
     folder = RunFolder.open(options.run)
     settings = folder.description.settings
+    size = settings.replay.batch_size
+    if not 0 <= options.quadruple < size:
+        raise SettingError(f"the batch has the quadruples 0 to {size - 1}, got {options.quadruple}")
     cost = cost_of(folder, options.update)
     _say_cost(cost.env_steps, cost.first_env_step, cost.seconds)
     with _progress() as show:
         record = reopen(folder, options.update, show).record
-    size = len(record.indices)
-    if not 0 <= options.quadruple < size:
-        raise SettingError(f"the batch has the quadruples 0 to {size - 1}, got {options.quadruple}")
     came_from = origins(folder, settings, folder.description.seed, record.begun)
     if options.json:
         print(json.dumps(plain(record, came_from), allow_nan=False))

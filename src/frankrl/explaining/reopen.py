@@ -112,14 +112,16 @@ def reopen(
                 )
             state = found.state
         results = rounds(settings, description.seed, envs, _copied(state))
-        while True:
-            before = _copied(state)
-            result = next(results)
-            on_progress(result.env_steps - cost.first_env_step, cost.env_steps)
-            state = result.state()
-            if result.env_steps >= cost.last_env_step:
-                break
-    return Reopened(_opened(settings, before, result.lesson, update, result.env_steps), state, cost)
+        last_begins = cost.last_env_step - settings.round_env_steps
+        while state.env_steps < last_begins:
+            state = next(results).state()
+            on_progress(state.env_steps - cost.first_env_step, cost.env_steps)
+        # The next round is given the buffer; copying it in every round would be most of the work.
+        before = _copied(state)
+        result = next(results)
+        on_progress(cost.env_steps, cost.env_steps)
+    record = _opened(settings, before, result.lesson, update, result.env_steps)
+    return Reopened(record, result.state(), cost)
 
 
 def _opened(

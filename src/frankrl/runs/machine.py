@@ -1,5 +1,6 @@
 """What a run's bits may depend on: versions of packages, and the machine."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -22,6 +23,7 @@ _PACKAGES = (
 )
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of everything whose change may change the bits of a run."""
     found = {"python": platform.python_version()}
