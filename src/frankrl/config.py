@@ -15,9 +15,9 @@ from frankrl.checked import Checked, number
 from frankrl.errors import SettingError, nearest
 
 _INT32 = 2**31 - 1
+"""What the learner counts updates with."""
 MOST_EPISODES = 1_000_000
 """Of one evaluation."""
-"""What the learner counts updates with."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,11 @@ class EnvironmentSettings(Checked):
 
 @dataclass(frozen=True)
 class NetworkSettings(Checked):
-    """The Q-network: observation → one Q-value per action."""
+    """The Q-network, or Q-table: observation → one Q-value per action."""
 
+    agent: Literal["network", "table"] = "network"
+    """What holds the Q-values: a Q-network, or a Q-table with a row for each state, which is for
+    environments whose states are numbered."""
     hidden_widths: tuple[int, ...] = field(default=(64, 64), metadata={"at_least": 1})
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = "relu"
@@ -71,7 +74,10 @@ class ReplaySettings(Checked):
     replay_capacity: int = number(100_000, at_least=1)
     """Quadruples the buffer holds; the oldest is overwritten. [transitions]"""
     batch_size: int = number(64, at_least=1)
-    """Quadruples per update, sampled uniformly with replacement. [transitions]"""
+    """Quadruples per update. [transitions]"""
+    replay_sampling: Literal["uniform", "newest"] = "uniform"
+    """Which quadruples an update learns from: any, uniformly with replacement; or the newest ones
+    in order, as if there were no replay."""
     n_step: int = number(1, at_least=1, at_most=255)
     """Rewards summed before the target network takes over; 1 is the notes' target. [env steps]"""
 
@@ -82,6 +88,10 @@ class LearningSettings(Checked):
 
     gamma: float = number(0.99, at_least=0, at_most=1)
     """Discount γ of the future per env step. [ratio]"""
+    no_future_after: Literal["termination", "any_end", "nothing"] = "termination"
+    """After which ends of an episode the future counts zero. Only a termination ends the world;
+    the other two are mistakes, here to be measured: to take a time limit for an end of the world,
+    and to take no notice of any end."""
     double: bool = False
     """Double DQN: the Q-network picks the next action, the target network values it."""
     loss: Literal["mse", "huber"] = "mse"
@@ -89,11 +99,16 @@ class LearningSettings(Checked):
     huber_delta: float = number(1.0, above=0)
     """|TD error| at which Huber turns linear. [reward]"""
     target_period_updates: int = number(10_000, at_least=1, at_most=_INT32)
-    """The target network is overwritten with the Q-network every so often. [updates]"""
+    """The target network is refreshed from the Q-network every so often. [updates]"""
+    tau: float = number(1.0, above=0, at_most=1)
+    """Share of the way that a refresh goes: 1 overwrites the target network; a small share with
+    `target_period_updates` 1 lets it follow slowly (Lillicrap et al. 2016). [ratio]"""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """Adam, or plain gradient descent."""
     learning_rate: float = number(1e-3, above=0)
-    """Adam's step size at the beginning. [per update]"""
+    """The optimiser's step size at the beginning. [per update]"""
     learning_rate_end: float | None = number(None, above=0)
-    """Adam's step size once its linear decay is over; none: it stays as it begins. [per update]"""
+    """The step size once its linear decay is over; none: it stays as it begins. [per update]"""
     learning_rate_decay_env_steps: int | None = number(None, at_least=1)
     """Duration of the learning rate's linear decay; none: `total_env_steps`. [env steps]"""
     average_updates: int | None = number(None, at_least=1, at_most=_INT32)
@@ -282,8 +297,12 @@ def group_of(name: str) -> str:
 
 
 def _check_together(settings: Settings) -> None:
-    """Rules that involve more than one group."""
+    """Rules that involve more than one setting."""
     replay, training = settings.replay, settings.training
+    network = settings.network
+    for name in ("scale_observation", "layer_norm", "dueling"):
+        if network.agent == "table" and getattr(network, name):
+            raise SettingError(f"a Q-table has no {name}: use agent 'network', or leave it out")
     if replay.batch_size > replay.replay_capacity:
         raise SettingError(
             f"batch_size ({replay.batch_size:,}) is larger than the buffer can ever hold "

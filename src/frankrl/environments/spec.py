@@ -24,6 +24,11 @@ _ACTIONS = {
     "CartPole": ("push left", "push right"),
     "Acrobot": ("torque -1", "no torque", "torque +1"),
     "MountainCar": ("accelerate left", "do nothing", "accelerate right"),
+    "NineSquares": ("up", "right", "down", "left"),
+    "FrozenLake": ("left", "down", "right", "up"),
+    "FrozenLake8x8": ("left", "down", "right", "up"),
+    "CliffWalking": ("up", "right", "down", "left"),
+    "Taxi": ("south", "north", "east", "west", "pick up", "drop off"),
 }
 
 

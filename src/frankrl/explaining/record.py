@@ -92,7 +92,7 @@ def record_of(
         after: where it stood one update later.
         batch: what it learned from.
         env_steps: transitions collected when it was done.
-        learning_rate: Adam's step size.
+        learning_rate: the step size.
         indices: rows of the buffer that make the batch.
         begun: env steps that its quadruples begin with.
     """

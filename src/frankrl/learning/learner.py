@@ -22,7 +22,7 @@ class LearnerState(eqx.Module):
     online: PackedNetwork
     """The Q-network, θ."""
     target: PackedNetwork
-    """The target network, θ⁻: a frozen copy of an earlier θ."""
+    """The target network, θ⁻: a frozen copy of an earlier θ, or a slow follower of it."""
     average: Float[Array, " weight"] | None
     """Running mean of θ; none where the settings want none."""
     opt_state: PyTree[Array]
@@ -57,11 +57,13 @@ class UpdateStatistics(NamedTuple):
 
 
 def optimiser(settings: LearningSettings) -> optax.GradientTransformation:
-    """Clip by the global norm, then Adam with step size 1; the learner applies the rate."""
-    adam = optax.scale_by_adam(eps=settings.adam_epsilon)
+    """Clip by the global norm, then the step for a rate of 1; the learner applies the rate."""
+    step = optax.identity()
+    if settings.optimiser == "adam":
+        step = optax.scale_by_adam(eps=settings.adam_epsilon)
     if settings.max_gradient_norm is None:
-        return adam
-    return optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), adam)
+        return step
+    return optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), step)
 
 
 def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerState:
@@ -86,7 +88,7 @@ def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerStat
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
-    """Adam's step size at an absolute number of env steps."""
+    """The step size at an absolute number of env steps."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
     if settings.learning_rate_decay_env_steps is None:
@@ -102,7 +104,7 @@ def updates(
     num_updates: Integer[Array, ""],
     learning_rate: Float[Array, ""] | float,
 ) -> tuple[LearnerState, Float[Array, "update statistic"]]:
-    """Several updates, one batch each, and the target network's copy whenever it is due.
+    """Several updates, one batch each, and the target network's refresh whenever it is due.
 
     Args:
         settings: target, loss and optimiser.
@@ -110,7 +112,7 @@ def updates(
         batches: fields of shape (update, batch, …).
         num_updates: how many of the batches to learn from, from none to all: one
             compilation serves any number.
-        learning_rate: Adam's step size for all of them.
+        learning_rate: the step size of all of them.
 
     Returns:
         The new state, and a row of `UpdateStatistics` for each batch, zero for those
@@ -124,7 +126,7 @@ def updates(
     table = jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32)
 
     def some(progress: _Progress) -> _Progress:
-        """Updates to the next copy, or to the end of the chunk."""
+        """Updates to the next refresh, or to the end of the chunk."""
         number, state, table = progress
         # The target network stands still meanwhile: it sees all the chunk's states at once.
         first = jnp.minimum(number, given - chunk)
@@ -148,8 +150,9 @@ def updates(
         moving = (state.online, state.average, state.opt_state, state.num_updates, table)
         online, average, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
         due = done % period == 0
-        copied = target.with_weights(jnp.where(due, online.weights, target.weights))
-        return stop, LearnerState(online, copied, average, opt_state, done), table
+        fresh = jnp.where(due, refreshed(settings, target, online), target.weights)
+        target = target.with_weights(fresh)
+        return stop, LearnerState(online, target, average, opt_state, done), table
 
     begin = (jnp.zeros((), jnp.int32), state, table)
     _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
@@ -176,7 +179,7 @@ def update(
         settings: target, loss and optimiser.
         state: where learning stands.
         batch: fields of shape (batch, …).
-        learning_rate: Adam's step size.
+        learning_rate: the step size.
 
     Returns:
         The new state, and what the update reports of itself.
@@ -240,6 +243,19 @@ def batch_loss(
     q_values = q_network(batch.observation)
     chosen = q_of_actions(q_values, batch.action)
     return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
+
+
+def refreshed(
+    settings: LearningSettings, target: PackedNetwork, online: PackedNetwork
+) -> Float[Array, " weight"]:
+    """The target network's weights after a refresh: θ⁻ ← θ⁻ + τ (θ - θ⁻), with τ = 1 a copy.
+
+    Source: Mnih et al. (2015), Algorithm 1, https://doi.org/10.1038/nature14236;
+    τ < 1: Lillicrap et al. (2016), Algorithm 1, https://arxiv.org/abs/1509.02971
+    """
+    if settings.tau == 1:
+        return online.weights
+    return target.weights + settings.tau * (online.weights - target.weights)
 
 
 def _averaged(

@@ -3,13 +3,16 @@
 from frankrl.networks.mlp import Linear, MLPQNetwork, make_q_network
 from frankrl.networks.packed import PackedNetwork, concatenated, pack
 from frankrl.networks.q_network import QNetwork
+from frankrl.networks.table import QTable, make_q_table
 
 __all__ = [
     "Linear",
     "MLPQNetwork",
     "PackedNetwork",
     "QNetwork",
+    "QTable",
     "concatenated",
     "make_q_network",
+    "make_q_table",
     "pack",
 ]

@@ -17,7 +17,7 @@ from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilo
 from frankrl.learning import learning_rate_at, updates
 from frankrl.networks import QNetwork
 from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
-from frankrl.replay import add, gather, n_step_quadruples, sample_indices
+from frankrl.replay import add, gather, n_step_quadruples, newest_indices, sample_indices
 from frankrl.training.state import HostNetwork, TrainState, initial_network
 
 
@@ -84,13 +84,19 @@ def rounds(
     while True:
         steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
         window, rows, offsets, count = n_step_quadruples(
-            window, steps, settings.replay.n_step, settings.learning.gamma
+            window,
+            with_future(settings.learning, steps),
+            settings.replay.n_step,
+            settings.learning.gamma,
         )
         begun = (env_steps + offsets).astype(np.uint32)
         env_steps += settings.round_env_steps
         num_updates = updates_due(settings, env_steps) - done
         num_added += count
-        indices = sample_indices(seed, done, most, batch_size, min(num_added, capacity))
+        if settings.replay.replay_sampling == "uniform":
+            indices = sample_indices(seed, done, most, batch_size, min(num_added, capacity))
+        else:
+            indices = newest_indices(num_added, count, num_updates, most, batch_size, capacity)
         done += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
@@ -128,6 +134,23 @@ def act(
     if len(steps) == 1:
         return VectorStep(*(field[None] for field in steps[0])), finished
     return VectorStep(*(np.stack(field) for field in zip(*steps, strict=True))), finished
+
+
+def with_future(settings: LearningSettings, steps: VectorStep) -> VectorStep:
+    """The steps as the learner is to see their ends, by `no_future_after`.
+
+    An episode's end stays one either way: no quadruple reaches across it.
+    """
+    match settings.no_future_after:
+        case "termination":
+            return steps
+        case "any_end":
+            return steps._replace(terminated=steps.terminated | steps.truncated)
+        case "nothing":
+            return steps._replace(
+                terminated=np.zeros_like(steps.terminated),
+                truncated=steps.terminated | steps.truncated,
+            )
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """Everything that training changes, as one record."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import LearnerState, init_learner
-from frankrl.networks import QNetwork, make_q_network, pack
+from frankrl.networks import QNetwork, make_q_network, make_q_table, pack
 from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window
 
 
@@ -54,7 +55,9 @@ def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> Tr
 
 
 def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
-    """The randomly initialised Q-network of a run, with NumPy leaves."""
+    """The randomly initialised Q-network of a run, or its empty Q-table, with NumPy leaves."""
+    if settings.network.agent == "table":
+        return make_q_table(math.prod(spec.observation_shape), spec.num_actions)
     return make_q_network(
         settings.network,
         spec.observation_shape,
