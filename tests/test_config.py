@@ -30,6 +30,8 @@ OUT_OF_RANGE = [
     ("huber_delta", [0, -1], "greater than 0"),
     ("target_period_updates", [0], "at least 1"),
     ("target_period_updates", [2**31], "at most 2147483647"),
+    ("tau", [0, -0.5], "greater than 0"),
+    ("tau", [1.5], "at most 1"),
     ("average_updates", [0], "at least 1"),
     ("average_updates", [2**31], "at most 2147483647"),
     ("learning_rate", [0, -1e-3], "greater than 0"),

@@ -107,9 +107,7 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
             raise KeyboardInterrupt("the runs are saved; the same command goes on")
 
 
-def _end(
-    pool: concurrent.futures.ProcessPoolExecutor, others: Sequence[object]
-) -> None:
+def _end(pool: concurrent.futures.ProcessPoolExecutor, others: Sequence[object]) -> None:
     """Let the runs under way save themselves, and begin no other."""
     for process in multiprocessing.active_children():
         if process not in others:

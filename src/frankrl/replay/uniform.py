@@ -146,7 +146,9 @@ def newest_indices(
     """
     due = max(num_updates, 1)
     update = np.minimum(np.arange(1, rows + 1), due)[:, None]
-    seen = np.maximum(num_added - count + update * count // due, 1)
+    # What the round has overwritten by now cannot be learned from any more.
+    oldest = max(1, num_added - capacity + batch_size)
+    seen = np.maximum(num_added - count + update * count // due, min(oldest, num_added))
     back = np.arange(batch_size)[::-1] % np.minimum(seen, capacity)
     return ((seen - 1 - back) % capacity).astype(np.uint32)
 
