@@ -81,7 +81,11 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
 
 
 def reopen(
-    folder: RunFolder, update: int, on_progress: Callable[[int, int], None] = lambda done, all: None
+    folder: RunFolder,
+    update: int,
+    on_progress: Callable[[int, int], None] = lambda done, all: None,
+    *,
+    cost: Cost | None = None,
 ) -> Reopened:
     """Come back to an update, and open it.
 
@@ -89,12 +93,13 @@ def reopen(
         folder: the run's.
         update: its number, from 1.
         on_progress: called with env steps done and to do.
+        cost: what `cost_of` says of this update; none: it is asked.
 
     Raises:
         FrankError: there is no such update, or it cannot be come back to.
     """
     start_backend()
-    cost = cost_of(folder, update)
+    cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
     for change in differences(
         description.versions | description.machine, versions() | machine_facts()
