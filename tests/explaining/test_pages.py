@@ -106,8 +106,8 @@ def came_from(run, record):
 
 @pytest.fixture(scope="module")
 def account(run, record, came_from):
-    learning = run.description.settings.learning
-    return tell(record, came_from, QUADRUPLE, describe("CartPole-v1", {}), learning, "a test's")
+    settings = run.description.settings
+    return tell(record, came_from, QUADRUPLE, describe("CartPole-v1", {}), settings, "a test's")
 
 
 @pytest.fixture(scope="module")
@@ -264,8 +264,8 @@ def test_a_batch_of_one_has_a_td_error_and_no_picture_of_it():
 )
 def test_td_errors_that_are_alike_are_told_without_a_range(run, record, came_from, errors, words):
     alike = dataclasses.replace(record, td_errors=errors)
-    learning = run.description.settings.learning
-    account = tell(alike, came_from, QUADRUPLE, describe("CartPole-v1", {}), learning, "")
+    settings = run.description.settings
+    account = tell(alike, came_from, QUADRUPLE, describe("CartPole-v1", {}), settings, "")
     assert any(line.endswith(words) for line in as_text(account))
     assert "nan" not in Page(as_html(account)).numbers()
 
@@ -273,8 +273,8 @@ def test_td_errors_that_are_alike_are_told_without_a_range(run, record, came_fro
 def test_numbers_with_a_sign_stand_in_brackets_behind_another(run, record, came_from):
     chosen = np.full_like(record.chosen_q, -2.5)
     negative = dataclasses.replace(record, chosen_q=chosen)
-    learning = run.description.settings.learning
-    account = tell(negative, came_from, QUADRUPLE, describe("CartPole-v1", {}), learning, "")
+    settings = run.description.settings
+    account = tell(negative, came_from, QUADRUPLE, describe("CartPole-v1", {}), settings, "")
     assert any(" − (-2.5) = " in line for line in as_text(account))
 
 
@@ -282,9 +282,9 @@ def test_a_picture_is_told_by_its_mean(run, record, came_from):
     pictures = np.full((len(record.indices), 8, 8), 200, np.uint8)
     batch = record.batch._replace(observation=pictures, next_observation=pictures)
     spec = dataclasses.replace(describe("CartPole-v1", {}), observation_shape=(8, 8))
-    learning = run.description.settings.learning
+    settings = run.description.settings
     seen = dataclasses.replace(record, batch=batch)
-    account = tell(seen, came_from, QUADRUPLE, spec, learning, "")
+    account = tell(seen, came_from, QUADRUPLE, spec, settings, "")
     assert "   s = 64 numbers, mean 200" in as_text(account)
     assert "s′ = 64 numbers, mean 200" in "".join(Page(as_html(account)).texts)
 

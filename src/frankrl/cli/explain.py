@@ -15,6 +15,7 @@ from frankrl.errors import SettingError
 
 if TYPE_CHECKING:
     from frankrl.explaining.account import Account
+    from frankrl.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ExplainOptions:
     run: tyro.conf.Positional[str] = ""
     """Run folder; none: the worked example of the notes."""
     update: int = 0
-    """The update to open, from 1. [updates]"""
+    """The update to open, from 1; none, where states are numbered: the whole table. [updates]"""
     quadruple: int = 0
     """Which quadruple of its batch to follow, from 0."""
     json: bool = False
@@ -40,6 +41,10 @@ def run(arguments: Sequence[str]) -> int:
     if options.json and options.html:
         raise SettingError("--json prints numbers and --html writes a page: give one of them")
     if not options.run:
+        if options.json or options.update or options.quadruple:
+            raise SettingError(
+                "--update, --quadruple and --json are for a run: name its folder first"
+            )
         return _explain_notes(options.html)
 
     from frankrl.environments import describe
@@ -48,10 +53,15 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.explaining.plain import plain
     from frankrl.explaining.telling import tell
     from frankrl.runs import RunFolder
+    from frankrl.tabular import table_size
 
     folder = RunFolder.open(options.run)
     description = folder.description
     settings = description.settings
+    spec = describe(description.env_id, settings.environment.env_kwargs)
+    of = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
+    if not options.update and table_size(spec) is not None:
+        return _explain_table(folder, of, options)
     size = settings.replay.batch_size
     if not 0 <= options.quadruple < size:
         raise SettingError(f"the batch has the quadruples 0 to {size - 1}, got {options.quadruple}")
@@ -65,9 +75,24 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
-    spec = describe(description.env_id, settings.environment.env_kwargs)
-    of = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
-    _show(tell(record, came_from, options.quadruple, spec, settings.learning, of), options.html)
+    _show(tell(record, came_from, options.quadruple, spec, settings, of), options.html)
+    return 0
+
+
+def _explain_table(folder: "RunFolder", of: str, options: ExplainOptions) -> int:
+    from frankrl.api import open_agent
+    from frankrl.explaining.page_file import check_page_file
+    from frankrl.explaining.whole_table import tell_table, whole_table
+
+    if options.html:
+        check_page_file(Path(options.html))
+    agent, _ = open_agent(folder)
+    settings = folder.description.settings
+    table = whole_table(agent.spec, agent.network, settings.learning.gamma)
+    if options.json:
+        print(json.dumps(table.plain(), allow_nan=False))
+        return 0
+    _show(tell_table(table, agent.spec, f"Q-{settings.network.agent}", of), options.html)
     return 0
 
 

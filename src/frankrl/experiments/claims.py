@@ -76,10 +76,11 @@ EXPERIMENTS: dict[str, Experiment] = {
 
 _SHARED: dict[str, Any] = {
     "hidden_widths": (64, 64),
-    "learning_rate": 5e-4,
+    "learning_rate": 1e-3,
     "target_period_updates": 1_000,
     "replay_capacity": 100_000,
     "learning_starts_env_steps": 1_000,
+    "vector_steps_per_round": 4,
     "evaluation_episodes": 10,
     "final_evaluation_episodes": 50,
     "worker_processes": 0,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frankrl.config import ExplorationSettings, LearningSettings
+from frankrl.config import ExplorationSettings, LearningSettings, Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.account import (
     Account,
@@ -34,16 +34,17 @@ ORIGIN = Origin(env_step=0, env_index=0, episode=0, step=1, epsilon=1.0, explore
 """Of the quadruple: the very first of a run."""
 
 
-def settings() -> LearningSettings:
+def settings() -> Settings:
     """Those of the notes: one step, squared error, neither clip nor Double DQN."""
-    return LearningSettings(
+    learning = LearningSettings(
         gamma=GAMMA, double=False, loss="mse", max_gradient_norm=None, learning_rate=LEARNING_RATE
     )
+    return Settings(learning=learning)
 
 
 def example() -> UpdateRecord:
     """The update of the notes' second phase, on its single quadruple."""
-    chosen = settings()
+    chosen = settings().learning
     before = _learner(chosen)
     batch = QuadrupleBatch(
         observation=jnp.array(STATE),

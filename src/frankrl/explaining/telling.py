@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from gymnasium import spaces
 from jaxtyping import Float
 
-from frankrl.config import LearningSettings
+from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.account import (
     Account,
@@ -33,30 +34,31 @@ def tell(
     origins: Sequence[Origin],
     quadruple: int,
     spec: EnvironmentSpec,
-    settings: LearningSettings,
+    settings: Settings,
     about: str,
 ) -> Account:
-    """What `frank explain RUN` tells.
+    """What `frank explain RUN --update N` tells.
 
     Args:
         record: of the update.
         origins: of every quadruple of its batch.
         quadruple: the one that is followed, by its place in the batch, from 0.
         spec: the environment's.
-        settings: the learner's.
+        settings: the run's.
         about: what was opened, in a line.
     """
+    who = "Q-table" if settings.network.agent == "table" else "Q-network"
     return Account(
         title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
         about=about,
         sections=(
             _stored(record, origins[quadruple], quadruple, spec),
-            _present(record, quadruple, spec),
-            _future(record, quadruple, spec),
-            _target(record, quadruple, settings),
-            _loss(record, quadruple, settings),
-            _learning(record, quadruple),
-            _refresh(record, settings),
+            _present(record, quadruple, spec, who),
+            _future(record, quadruple, spec, who),
+            _target(record, quadruple, settings.learning),
+            _loss(record, quadruple, settings.learning),
+            _learning(record, quadruple, settings.learning, who),
+            _refresh(record, settings.learning, who),
             _batch(record, origins, quadruple, spec),
         ),
     )
@@ -91,6 +93,8 @@ def _stored(record: UpdateRecord, origin: Origin, quadruple: int, spec: Environm
 
 
 def _states(states: Sequence[tuple[str, np.ndarray]], spec: EnvironmentSpec) -> list[Block]:
+    if isinstance(spec.observation_space, spaces.Discrete):
+        return [Formula((f"{label} = ", int(np.argmax(state)))) for label, state in states]
     flat = [(label, np.ravel(state)) for label, state in states]
     if len(spec.component_names) > _MOST_COMPONENTS:
         return [
@@ -101,10 +105,10 @@ def _states(states: Sequence[tuple[str, np.ndarray]], spec: EnvironmentSpec) -> 
     return [Vectors(spec.component_names, rows)]
 
 
-def _present(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec) -> Section:
+def _present(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: str) -> Section:
     values, action = record.q_values[quadruple], record.batch.action[quadruple].item()
     return Section(
-        "2. The Q-network looks at s",
+        f"2. The {who} looks at s",
         (
             NamedValues("Q(s, ·; θ)", spec.action_names, _plain(values), action, "taken"),
             Formula(("Q(s, a) = ", record.chosen_q[quadruple].item())),
@@ -112,7 +116,7 @@ def _present(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec) -> Sec
     )
 
 
-def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec) -> Section:
+def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: str) -> Section:
     names, best = spec.action_names, record.next_actions[quadruple].item()
     values, value = record.target_q_values[quadruple], record.next_values[quadruple].item()
     online = record.online_next_q_values
@@ -121,11 +125,11 @@ def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec) -> Sect
         blocks.append(Formula(("its highest value: ", value)))
     else:
         blocks += [
-            Line(f"Double DQN: the Q-network's own values of s′ pick {names[best]}:"),
+            Line(f"Double DQN: the {who}'s own values of s′ pick {names[best]}:"),
             NamedValues("Q(s′, ·; θ)", names, _plain(online[quadruple]), best, "picked"),
-            Formula(("which the target network values at ", value)),
+            Formula((f"which the target {_kind(who)} values at ", value)),
         ]
-    return Section("3. The target network looks at s′", tuple(blocks))
+    return Section(f"3. The target {_kind(who)} looks at s′", tuple(blocks))
 
 
 def _target(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> Section:
@@ -168,17 +172,20 @@ def _td_errors(errors: Float[np.ndarray, " batch"]) -> Block:
     return Histogram("TD errors of the batch", tuple(counts.tolist()), tuple(edges.tolist()))
 
 
-def _learning(record: UpdateRecord, quadruple: int) -> Section:
+def _learning(
+    record: UpdateRecord, quadruple: int, settings: LearningSettings, who: str
+) -> Section:
     changes, distances = record.weight_changes, record.distance_to_target
     rows = tuple(
         (layer, norm, changes[layer], distances[layer])
         for layer, norm in record.gradient_norms.items()
     )
     header = ("layer", "gradient", "change of the weights", "distance to θ⁻ before")
+    step = {"adam": "Adam", "sgd": "plain gradient descent"}[settings.optimiser]
     return Section(
-        "6. Backpropagation through the Q-network",
+        f"6. Backpropagation through the {who}",
         (
-            Formula(("learning rate ", record.learning_rate)),
+            Formula((f"{step}, learning rate ", record.learning_rate)),
             Table("L2 norms of each layer", header, rows),
             Formula(
                 (
@@ -194,16 +201,18 @@ def _learning(record: UpdateRecord, quadruple: int) -> Section:
     )
 
 
-def _refresh(record: UpdateRecord, settings: LearningSettings) -> Section:
+def _refresh(record: UpdateRecord, settings: LearningSettings, who: str) -> Section:
     since = record.updates_since_refresh
     left = settings.target_period_updates - since - 1
-    then = f"the next copy is {left:,} updates away"
+    then = f"the next refresh is {_updates(left)} away"
     if record.refreshes_target:
         then = "after this update θ is copied into it: θ⁻ ← θ"
+        if settings.tau < 1:
+            then = f"after this update it follows a little: θ⁻ ← θ⁻ + {settings.tau:g} (θ − θ⁻)"
     return Section(
-        "7. The target network stays as it is",
+        f"7. The target {_kind(who)} stays as it is",
         (
-            Line(f"copied {since:,} updates before this one"),
+            Line(f"refreshed {_updates(since)} before this one"),
             Formula(("‖θ − θ⁻‖ = ", record.distance_to_target["all"])),
             Line(then),
         ),
@@ -241,6 +250,14 @@ def _batch_row(
         record.td_errors[number].item(),
         f"{record.loss_shares[number]:.1%}",
     )
+
+
+def _kind(who: str) -> str:
+    return who.removeprefix("Q-")
+
+
+def _updates(count: int) -> str:
+    return "1 update" if count == 1 else f"{count:,} updates"
 
 
 def _quadruples(count: int) -> str:
