@@ -78,7 +78,7 @@ def _lander() -> Path:
 
 @functools.cache
 def _grids() -> tuple[np.ndarray, np.ndarray, np.ndarray, Agent]:
-    """Q-values of the nine squares: exact, of the table, of the network; and the network's agent."""
+    """Q-values of the squares: exact, of the table, of the network; and the network's agent."""
     same: dict[str, Any] = {
         "epsilon_end": 1.0,
         "total_env_steps": _GRID_STEPS,
@@ -133,8 +133,8 @@ def _side_by_side() -> str:
     off = [np.abs(grid - exact)[places].max() for grid in (table, network)]
     lines += [
         "",
-        f"Each cell: exact / Q-table / Q-network, after {_GRID_STEPS:,} env steps each; in bold the "
-        f"best actions. The table is off by {off[0]:.1g} at most and the network by {off[1]:.1g}. "
+        f"Each cell: exact / Q-table / Q-network, after {_GRID_STEPS:,} env steps each; in bold "
+        f"the best actions. The table is off by {off[0]:.1g} at most, the network by {off[1]:.1g}. "
         "Goal and pit have no row: an episode ends there.",
     ]
     return "\n".join(lines)
@@ -192,11 +192,12 @@ def _cells() -> str:
     different = len(np.unique(stored, axis=0))
     return (
         f"A state of LunarLander is {numbers} numbers: two say whether a leg stands on the ground, "
-        f"the other {numbers - legs} can be anything. Cut each of those into {pieces} pieces, and a "
-        f"table needs {pieces}^{numbers - legs} × 2^{legs} = {states:.0e} rows of {spec.num_actions} "
-        f"numbers, {states * spec.num_actions * 4 / 1e12:,.0f} terabytes. The network of `classic` "
-        f"has {weights:,} weights, {weights * 4 / 1000:.0f} kilobytes. And no row would be met "
-        f"twice: of the {len(stored):,} states in the buffer of the small run on this page, "
+        f"the other {numbers - legs} can be anything. Cut each of those into {pieces} pieces, and "
+        f"a table needs {pieces}^{numbers - legs} × 2^{legs} = {states:.0e} rows of "
+        f"{spec.num_actions} numbers, {states * spec.num_actions * 4 / 1e12:,.0f} terabytes. "
+        f"The network of `classic` has {weights:,} weights, {weights * 4 / 1000:.0f} kilobytes. "
+        f"And no row would be met twice: of the {len(stored):,} states in the buffer of the small "
+        "run on this page, "
         f"{different:,} are different."
     )
 
@@ -256,7 +257,7 @@ def _first_step() -> str:
         "",
         f"The coin of this step is {coins[0]:.3f} and ε is {epsilon[0]:g}, so the action is "
         f"{'random' if explored else 'the best one'}: **{names[chosen]}**. The environment answers "
-        f"with the reward **r = {step.reward[0]:.4g}** and with the state on the right of the arrows.",
+        f"with the reward **r = {step.reward[0]:.4g}** and with the state right of the arrows.",
     ]
     return "\n".join(lines)
 

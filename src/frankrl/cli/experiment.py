@@ -59,7 +59,10 @@ def run(arguments: Sequence[str]) -> int:
                 f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
             )
     if not options.envs or options.seeds < 1 or options.processes < 0:
-        raise SettingError("an experiment takes at least one of envs, one of seeds, 0 processes")
+        raise SettingError(
+            "envs must name at least one environment, seeds be at least 1 and processes at least "
+            f"0, got {list(options.envs)}, {options.seeds} and {options.processes}"
+        )
     check_can_draw()
     out = Path(options.out).expanduser()
     study = Study(

@@ -37,7 +37,7 @@ class Study:
     def jobs(self) -> list["Job"]:
         """Every run of the study, seed by seed, so that a study cut short has whole seeds."""
         return [
-            Job(env_id, arm, seed, self.path_of(env_id, arm, seed))
+            Job(env_id, arm.name, settings_of(arm, env_id), seed, self.path_of(env_id, arm, seed))
             for seed in self.seeds
             for env_id in self.env_ids
             for arm in self.experiment.arms
@@ -54,13 +54,10 @@ class Job(NamedTuple):
     """One run of a study."""
 
     env_id: str
-    arm: Arm
+    arm: str
+    settings: Settings
     seed: int
     path: Path
-
-    @property
-    def settings(self) -> Settings:
-        return settings_of(self.arm, self.env_id)
 
 
 def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> None:
@@ -85,15 +82,19 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
         return
     others = multiprocessing.active_children()
     # A process that JAX runs in must not be forked.
+    processes = min(processes, len(missing))
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(processes, len(missing)), multiprocessing.get_context("spawn"), _stand_alone
+        processes, multiprocessing.get_context("spawn"), _stand_alone
     )
+    under_way: dict[concurrent.futures.Future[bool], Job] = {}
     with stop_signals() as stop_requested, pool:
-        jobs = {pool.submit(run_job, job): job for job in missing}
-        waiting = set(jobs)
-        while waiting and not stop_requested():
-            done, waiting = concurrent.futures.wait(
-                waiting, _LOOK_SECONDS, concurrent.futures.FIRST_COMPLETED
+        while (missing or under_way) and not stop_requested():
+            # Not more than are at work: one that waits in the pool could not be taken back.
+            while missing and len(under_way) < processes:
+                job = missing.pop(0)
+                under_way[pool.submit(run_job, job)] = job
+            done, _ = concurrent.futures.wait(
+                under_way, _LOOK_SECONDS, concurrent.futures.FIRST_COMPLETED
             )
             for outcome in done:
                 try:
@@ -101,8 +102,8 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
                 except BaseException:
                     _end(pool, others)
                     raise
-                on_done(jobs[outcome])
-        if waiting:
+                on_done(under_way.pop(outcome))
+        if under_way:
             _end(pool, others)
             raise KeyboardInterrupt("the runs are saved; the same command goes on")
 
@@ -112,7 +113,7 @@ def _end(pool: concurrent.futures.ProcessPoolExecutor, others: Sequence[object])
     for process in multiprocessing.active_children():
         if process not in others:
             process.terminate()
-    pool.shutdown(wait=True, cancel_futures=True)
+    pool.shutdown(wait=True)
 
 
 def _stand_alone() -> None:
@@ -138,7 +139,7 @@ def run_job(job: Job) -> bool:
                 training = prepare_resume(RunFolder.open(job.path), job.settings)
         if training is None:
             training = prepare(
-                job.env_id, job.arm.name, job.settings, job.seed, job.path, overwrite=True
+                job.env_id, job.arm, job.settings, job.seed, job.path, overwrite=True
             )
         return not run_to_end(training, lambda event: None, stop_requested).stopped
 
