@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from frankrl.checked import Checked, number
+from frankrl.combinations import check_together
 from frankrl.errors import SettingError, nearest
 
 _INT32 = 2**31 - 1
@@ -53,12 +54,31 @@ class NetworkSettings(Checked):
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
     dueling: bool = False
     """Estimate the state's value and each action's advantage apart (Wang et al. 2016)."""
+    distribution: Literal["mean", "c51", "qr", "iqn"] = "mean"
+    """Learn how the return is distributed, not its mean alone: shares of fixed returns (C51,
+    Bellemare et al. 2017), quantiles at fixed fractions (QR-DQN, Dabney et al. 2018), or at any
+    fraction that is asked for (IQN, Dabney et al. 2018)."""
+    num_atoms: int = number(51, at_least=2)
+    """C51: how many returns there are. [atoms]"""
+    value_min: float = number(-10.0)
+    """C51: the lowest of them. [reward]"""
+    value_max: float = number(10.0)
+    """C51: the highest of them. [reward]"""
+    num_quantiles: int = number(51, at_least=1)
+    """QR-DQN: how many quantiles the network gives. [quantiles]"""
+    iqn_cosines: int = number(64, at_least=1)
+    """IQN: cosines that a fraction is embedded with. [cosines]"""
+    iqn_acting_fractions: int = number(32, at_least=1)
+    """IQN: fractions that are averaged for a Q-value. [fractions]"""
 
 
 @dataclass(frozen=True)
 class ExplorationSettings(Checked):
     """ε-greedy: with probability ε a random action, otherwise the best one."""
 
+    noisy: bool = False
+    """Explore by learned noise in the network's weights instead of ε, which is then 0 throughout
+    (Fortunato et al. 2018)."""
     epsilon_start: float = number(1.0, at_least=0, at_most=1)
     """ε before the first env step. [probability]"""
     epsilon_end: float = number(0.05, at_least=0, at_most=1)
@@ -94,10 +114,21 @@ class LearningSettings(Checked):
     and to take no notice of any end."""
     double: bool = False
     """Double DQN: the Q-network picks the next action, the target network values it."""
+    munchausen: bool = False
+    """Add the log-probability of the action taken to its reward, by the softmax of the target
+    network's Q-values (Vieillard et al. 2020)."""
+    munchausen_scale: float = number(0.9, at_least=0, at_most=1)
+    """Share of it that is added, α there. [ratio]"""
+    munchausen_temperature: float = number(0.03, above=0)
+    """Temperature of the softmax. [reward]"""
+    munchausen_floor: float = number(-1.0, at_most=0)
+    """Least that is added, before its share is taken. [reward]"""
+    iqn_samples: int = number(8, at_least=1)
+    """IQN: fractions drawn for each quadruple, for Q(s, a) and for the target each. [fractions]"""
     loss: Literal["mse", "huber"] = "mse"
     """Squared TD error, or Huber: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0)
-    """|TD error| at which Huber turns linear. [reward]"""
+    """|TD error| at which Huber turns linear, and the quantile losses with it. [reward]"""
     target_period_updates: int = number(10_000, at_least=1, at_most=_INT32)
     """The target network is refreshed from the Q-network every so often. [updates]"""
     tau: float = number(1.0, above=0, at_most=1)
@@ -179,7 +210,7 @@ class Settings:
     saving: SavingSettings = field(default_factory=SavingSettings)
 
     def __post_init__(self) -> None:
-        _check_together(self)
+        check_together(self)
 
     @property
     def round_env_steps(self) -> int:
@@ -294,30 +325,3 @@ def group_of(name: str) -> str:
             f"(`frank train --help` lists all settings)"
         )
     return _GROUP_OF[name]
-
-
-def _check_together(settings: Settings) -> None:
-    """Rules that involve more than one setting."""
-    replay, training = settings.replay, settings.training
-    network = settings.network
-    for name in ("scale_observation", "layer_norm", "dueling"):
-        if network.agent == "table" and getattr(network, name):
-            raise SettingError(f"a Q-table has no {name}: use agent 'network', or leave it out")
-    if replay.batch_size > replay.replay_capacity:
-        raise SettingError(
-            f"batch_size ({replay.batch_size:,}) is larger than the buffer can ever hold "
-            f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
-        )
-    largest_round = settings.round_env_steps + (replay.n_step - 1) * settings.environment.num_envs
-    if largest_round > replay.replay_capacity:
-        raise SettingError(
-            f"one round can store {largest_round:,} quadruples (num_envs × "
-            f"vector_steps_per_round, and what n_step holds back), more than the buffer holds "
-            f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
-        )
-    first_stored = replay.n_step * settings.environment.num_envs
-    if training.learning_starts_env_steps < first_stored:
-        raise SettingError(
-            f"learning_starts_env_steps must be at least n_step × num_envs = {first_stored:,}, "
-            f"so that the buffer is not empty, got {training.learning_starts_env_steps:,}"
-        )

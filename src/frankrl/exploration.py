@@ -12,8 +12,12 @@ def linear_epsilon(
 ) -> Float[np.ndarray, "..."]:
     """ε at an absolute number of env steps: linear from start to end, then constant.
 
+    With noisy layers it is 0: their noise explores.
+
     Source: Mnih et al. (2015), Methods. https://doi.org/10.1038/nature14236
     """
+    if settings.noisy:
+        return np.zeros(np.shape(env_steps))
     if settings.epsilon_decay_env_steps == 0:
         return np.full(np.shape(env_steps), settings.epsilon_end)
     done = np.minimum(np.asarray(env_steps) / settings.epsilon_decay_env_steps, 1.0)

@@ -97,8 +97,8 @@ def test_every_number_told_comes_out_again_in_plain_numpy(run):
         np.testing.assert_allclose(record.online_next_q_values, picks, rtol=1e-4, atol=1e-5)
     else:
         assert record.online_next_q_values is None
-    np.testing.assert_array_equal(record.next_actions, picks.argmax(axis=1))
-    values = next_target[rows, record.next_actions]
+    np.testing.assert_array_equal(record.next_policy.argmax(axis=1), picks.argmax(axis=1))
+    values = next_target[rows, record.next_policy.argmax(axis=1)]
     np.testing.assert_allclose(record.next_values, values, rtol=1e-4, atol=1e-5)
     future = np.where(batch.terminated, 0, settings.gamma ** batch.num_steps.astype(int) * values)
     targets = batch.reward + future

@@ -141,7 +141,7 @@ def test_every_number_of_the_followed_quadruple_stands_on_the_page(record, came_
 def test_the_q_values_of_both_networks_stand_beside_their_actions(record, page):
     names = describe("CartPole-v1", {}).action_names
     shown = [table for table in page.tables if table[0][0] == "action"]
-    taken, best = record.batch.action[QUADRUPLE], record.next_actions[QUADRUPLE]
+    taken, best = record.batch.action[QUADRUPLE], int(record.next_policy[QUADRUPLE].argmax())
     expected = [
         ("Q(s, ·; θ)", record.q_values, taken, "taken"),
         ("Q(s′, ·; θ⁻)", record.target_q_values, best, "counts"),

@@ -20,7 +20,7 @@ from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.explaining.telling import tell
 from frankrl.exploration import epsilon_greedy, linear_epsilon
 from frankrl.learning import LearnerState, init_learner, update
-from frankrl.networks import Linear, MLPQNetwork, pack
+from frankrl.networks import ExpectedHead, Linear, MLPQNetwork, pack
 from frankrl.records import QuadrupleBatch, Scaling
 
 STATE = np.array([[0.12, 0.85, -0.03, -0.15, 0.08, 0.02, 0, 0]], np.float32)
@@ -80,7 +80,13 @@ def _network(q_values: tuple[float, ...]) -> MLPQNetwork:
     size = STATE.shape[1]
     layer = Linear(np.zeros((size, len(q_values)), np.float32), np.array(q_values, np.float32))
     return MLPQNetwork(
-        layers=(layer,), norms=(), activation="relu", dueling=False, scaling=Scaling()
+        layers=(layer,),
+        norms=(),
+        embedding=None,
+        activation="relu",
+        dueling=False,
+        scaling=Scaling(),
+        read_by=ExpectedHead(),
     )
 
 

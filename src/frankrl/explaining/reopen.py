@@ -138,7 +138,7 @@ def _opened(
     learn = jax.jit(lambda *given: updates(settings.learning, *given))
     number = update - before.updates - 1
     just_before, just_after = (
-        learn(before.learner, batches, jnp.uint32(count), lesson.learning_rate)[0]
+        learn(before.learner, batches, jnp.uint32(count), lesson.learning_rate, lesson.draws)[0]
         for count in (number, number + 1)
     )
     indices = np.asarray(lesson.indices[number])
@@ -151,6 +151,7 @@ def _opened(
         learning_rate=float(lesson.learning_rate),
         indices=indices,
         begun=np.asarray(replay.begun)[indices],
+        draws=jax.tree.map(lambda field: field[number], lesson.draws),
     )
 
 

@@ -117,11 +117,18 @@ def _present(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: s
 
 
 def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: str) -> Section:
-    names, best = spec.action_names, record.next_actions[quadruple].item()
+    names, policy = spec.action_names, record.next_policy[quadruple]
+    best = int(np.argmax(policy))
     values, value = record.target_q_values[quadruple], record.next_values[quadruple].item()
     online = record.online_next_q_values
     blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, _plain(values), best, "counts")]
-    if online is None:
+    if record.munchausen_bonuses is not None:
+        blocks += [
+            Line("Munchausen DQN: every action counts, by the softmax of these values"),
+            NamedValues("π(· | s′)", names, _plain(policy), best, "likeliest"),
+            Formula(("mean value, and what the softmax's own surprise is worth: ", value)),
+        ]
+    elif online is None:
         blocks.append(Formula(("its highest value: ", value)))
     else:
         blocks += [
@@ -135,14 +142,26 @@ def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: st
 def _target(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> Section:
     title = "4. The target, what Q(s, a) should have been"
     y, reward = record.targets[quadruple].item(), record.batch.reward[quadruple].item()
+    bonus: tuple[Cell, ...] = ()
+    if record.munchausen_bonuses is not None:
+        bonus = _bracketed(record.munchausen_bonuses[quadruple].item())
     if record.batch.terminated[quadruple]:
-        return Section(
-            title, (Formula(("y = r = ", y, ": after a termination there is no future")),)
-        )
+        sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
+        return Section(title, (Formula((*sum_of, ": after a termination there is no future")),))
     steps = record.batch.num_steps[quadruple].item()
     power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
     value = _bracketed(record.next_values[quadruple].item())
     product = (f" + {settings.gamma:g}{power} × ", *value)
+    if bonus:
+        return Section(
+            title,
+            (
+                Formula(("Munchausen's bonus for the action taken, α τ ln π(a | s): ", *bonus)),
+                Formula(
+                    (f"y = r + bonus + γ{power} · V = ", reward, " + ", *bonus, *product, " = ", y)
+                ),
+            ),
+        )
     return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
 
 

@@ -7,11 +7,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Integer, PyTree, Shaped
+from jaxtyping import Array, Float, Int, Integer, PyTree
 
 from frankrl.config import LearningSettings
-from frankrl.learning.losses import elementwise_loss
-from frankrl.learning.targets import bootstrap_values, q_of_actions, td_target
+from frankrl.learning.draws import UpdateDraws
+from frankrl.learning.judging import (
+    TargetSays,
+    batch_loss,
+    batch_target,
+    look_ahead,
+    target_says,
+    td_errors,
+)
+from frankrl.learning.returns import mean_of
 from frankrl.networks import PackedNetwork, QNetwork, concatenated, pack
 from frankrl.records import QuadrupleBatch
 
@@ -38,6 +46,7 @@ _Progress = tuple[Int[Array, ""], LearnerState, Float[Array, "update statistic"]
 """The next update's number, and state and statistics so far."""
 
 
+NO_DRAWS = UpdateDraws()
 _CHUNK_UPDATES = 16
 """Updates for which the target network's values are computed together."""
 
@@ -103,6 +112,7 @@ def updates(
     batches: QuadrupleBatch,
     num_updates: Integer[Array, ""],
     learning_rate: Float[Array, ""] | float,
+    draws: UpdateDraws = NO_DRAWS,
 ) -> tuple[LearnerState, Float[Array, "update statistic"]]:
     """Several updates, one batch each, and the target network's refresh whenever it is due.
 
@@ -113,6 +123,7 @@ def updates(
         num_updates: how many of the batches to learn from, from none to all: one
             compilation serves any number.
         learning_rate: the step size of all of them.
+        draws: random numbers, fields of shape (update, …).
 
     Returns:
         The new state, and a row of `UpdateStatistics` for each batch, zero for those
@@ -130,20 +141,23 @@ def updates(
         number, state, table = progress
         # The target network stands still meanwhile: it sees all the chunk's states at once.
         first = jnp.minimum(number, given - chunk)
-        rows = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), batches)
-        target_q_values = _of_many(state.target, rows.next_observation)
+        rows, chances = jax.tree.map(
+            lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), (batches, draws)
+        )
+        ask = functools.partial(target_says, settings, state.target)
+        answers = jax.vmap(ask)(rows, chances)
         left = period - state.num_updates % period
         stop = jnp.minimum(jnp.minimum(number + left, first + chunk), num_updates)
         target = state.target
 
         def one(number: Array, moving: tuple) -> tuple:
             online, average, opt_state, done, table = moving
-            batch, target_q = jax.tree.map(
+            batch, says, chance = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, number - first, keepdims=False),
-                (rows, target_q_values),
+                (rows, answers, chances),
             )
             state = LearnerState(online, target, average, opt_state, done)
-            state, statistics = _learn_from(settings, state, batch, target_q, learning_rate)
+            state, statistics = _learn_from(settings, state, batch, says, learning_rate, chance)
             table = jax.lax.dynamic_update_index_in_dim(table, jnp.stack(statistics), number, 0)
             return state.online, state.average, state.opt_state, state.num_updates, table
 
@@ -159,19 +173,12 @@ def updates(
     return state, table
 
 
-def _of_many(
-    network: QNetwork, observation: Shaped[Array, "update batch *obs"]
-) -> Float[Array, "update batch action"]:
-    """Q-values of several batches in one pass."""
-    flat = network(observation.reshape(-1, *observation.shape[2:]))
-    return flat.reshape(*observation.shape[:2], -1)
-
-
 def update(
     settings: LearningSettings,
     state: LearnerState,
     batch: QuadrupleBatch,
     learning_rate: Float[Array, ""] | float,
+    draws: UpdateDraws = NO_DRAWS,
 ) -> tuple[LearnerState, UpdateStatistics]:
     """One gradient step of the Q-network on a batch; the target network stays as it is.
 
@@ -180,25 +187,30 @@ def update(
         state: where learning stands.
         batch: fields of shape (batch, …).
         learning_rate: the step size.
+        draws: random numbers.
 
     Returns:
         The new state, and what the update reports of itself.
     """
-    return _learn_from(settings, state, batch, state.target(batch.next_observation), learning_rate)
+    says = target_says(settings, state.target, batch, draws)
+    return _learn_from(settings, state, batch, says, learning_rate, draws)
 
 
 def _learn_from(
     settings: LearningSettings,
     state: LearnerState,
     batch: QuadrupleBatch,
-    target_q_values: Float[Array, "batch action"],
+    says: TargetSays,
     learning_rate: Float[Array, ""] | float,
+    draws: UpdateDraws,
 ) -> tuple[LearnerState, UpdateStatistics]:
-    """One gradient step, given what the target network says of the next states."""
+    """One gradient step, given what the target network says of the batch."""
     q_network = state.online.network()
-    target = batch_target(settings, q_network, batch, target_q_values)
-    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target)
-    (loss, (q_values, chosen)), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
+    ahead = look_ahead(settings, q_network, batch, says, draws)
+    target = batch_target(settings, q_network, batch, ahead)
+    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target, draws=draws)
+    (loss, judgement), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
+    errors = td_errors(q_network, target, judgement.chosen_q)
     gradient = concatenated(gradients)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
     weights = state.online.weights - learning_rate * cast(Array, step)
@@ -211,38 +223,12 @@ def _learn_from(
     )
     return new_state, UpdateStatistics(
         loss=loss,
-        mean_q=jnp.mean(chosen),
-        mean_max_q=jnp.mean(jnp.max(q_values, axis=-1)),
-        mean_target=jnp.mean(target),
-        mean_abs_td_error=jnp.mean(jnp.abs(target - chosen)),
+        mean_q=jnp.mean(judgement.chosen_q),
+        mean_max_q=jnp.mean(jnp.max(judgement.q_values, axis=-1)),
+        mean_target=jnp.mean(mean_of(q_network.head, target)),
+        mean_abs_td_error=jnp.mean(jnp.abs(errors)),
         gradient_norm=optax.tree.norm(gradient),
     )
-
-
-def batch_target(
-    settings: LearningSettings,
-    q_network: QNetwork,
-    batch: QuadrupleBatch,
-    target_q_values: Float[Array, "batch action"],
-) -> Float[Array, " batch"]:
-    """y for each quadruple, given what the target network says of the next states."""
-    next_values = bootstrap_values(
-        target_q_values,
-        q_network(batch.next_observation) if settings.double else None,
-    )
-    return td_target(batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma)
-
-
-def batch_loss(
-    settings: LearningSettings,
-    q_network: QNetwork,
-    batch: QuadrupleBatch,
-    target: Float[Array, " batch"],
-) -> tuple[Float[Array, ""], tuple[Float[Array, "batch action"], Float[Array, " batch"]]]:
-    """The mean loss of a batch; and with it Q(s, ·), and Q(s, a) of the actions taken."""
-    q_values = q_network(batch.observation)
-    chosen = q_of_actions(q_values, batch.action)
-    return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
 
 
 def refreshed(

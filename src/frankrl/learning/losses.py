@@ -28,3 +28,20 @@ def elementwise_loss(
     if settings.loss == "mse":
         return squared(td_error)
     return huber(td_error, settings.huber_delta)
+
+
+def quantile_huber(
+    quantiles: Float[Array, "batch quantile"],
+    fractions: Float[Array, "batch quantile"],
+    target: Float[Array, "batch target_quantile"],
+    delta: float,
+) -> Float[Array, " batch"]:
+    """Quantile regression: |τ - 1{δ < 0}| Huber(δ) / `delta`, with δ = target - quantile.
+
+    Summed over the quantiles that are learned, and a mean over those of the target.
+
+    Source: Dabney et al. (2018), eq. 10. https://arxiv.org/abs/1710.10044
+    """
+    td_error = target[:, None, :] - quantiles[:, :, None]
+    side = jnp.abs(fractions[:, :, None] - (td_error < 0))
+    return jnp.sum(jnp.mean(side * huber(td_error, delta) / delta, axis=-1), axis=-1)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from frankrl.networks.heads import ExpectedHead, Head
 from frankrl.networks.q_network import QNetwork
 
 
@@ -21,8 +22,21 @@ class QTable(QNetwork):
 
     table: Float[Any, "state action"]
 
-    def __call__(self, observation: Shaped[Any, "batch state"]) -> Float[Any, "batch action"]:
+    @property
+    def head(self) -> Head:
+        return ExpectedHead()
+
+    def outputs(
+        self,
+        observation: Shaped[Any, "batch state"],
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> Float[Any, "batch action"]:
         return observation.astype(np.float32) @ self.table
+
+    def q_values(
+        self, outputs: Float[Any, "batch action"], observation: Shaped[Any, "batch state"]
+    ) -> Float[Any, "batch action"]:
+        return outputs
 
 
 def make_q_table(num_states: int, num_actions: int) -> QTable:

@@ -64,6 +64,7 @@ def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNe
         spec.scaling(to_bounds=settings.network.scale_observation),
         spec.num_actions,
         seed,
+        noisy=settings.exploration.noisy,
     )
 
 
