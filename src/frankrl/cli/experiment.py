@@ -21,7 +21,9 @@ class ExperimentOptions:
     envs: tuple[str, ...] = ("CartPole-v1", "LunarLander-v3")
     """Environments to test it on."""
     seeds: int = 5
-    """Runs of each arm, with the seeds 0, 1, … [seeds]"""
+    """Runs of each arm. [seeds]"""
+    first_seed: int = 0
+    """They have this seed, the next one, … [seed]"""
     processes: int = 0
     """Runs side by side; they change no result. 0: as many as there are processor cores."""
     out: str = "experiments"
@@ -40,6 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.experiments import EXPERIMENTS, Study, results_of, run_study
     from frankrl.experiments.claims import ENVIRONMENTS
     from frankrl.experiments.writing import as_markdown, check_can_draw, write
+    from frankrl.randomness import check_seed
 
     if not options.name:
         for name, experiment in EXPERIMENTS.items():
@@ -63,12 +66,13 @@ def run(arguments: Sequence[str]) -> int:
             "envs must name at least one environment, seeds be at least 1 and processes at least "
             f"0, got {list(options.envs)}, {options.seeds} and {options.processes}"
         )
+    check_seed(options.first_seed)
     check_can_draw()
     out = Path(options.out).expanduser()
     study = Study(
         EXPERIMENTS[options.name],
         tuple(dict.fromkeys(options.envs)),
-        tuple(range(options.seeds)),
+        tuple(range(options.first_seed, options.first_seed + options.seeds)),
         out / "runs",
     )
     with _progress(len(study.jobs())) as done:

@@ -14,7 +14,7 @@ class Arm:
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that differ from everything else's; none: as the notes do it."""
+    """Settings that differ from those that all arms share."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,14 @@ class Experiment:
     arms: tuple[Arm, ...]
 
 
-_NOTES = Arm("as in the notes")
-
 EXPERIMENTS: dict[str, Experiment] = {
     "replay": Experiment(
         "Learning from random rows of a replay buffer is more stable than learning from "
         "consecutive transitions in order.",
-        (_NOTES, Arm("the newest, in order", {"replay_sampling": "newest"})),
+        (
+            Arm("random rows of the buffer"),
+            Arm("the newest, in order", {"replay_sampling": "newest"}),
+        ),
     ),
     "target": Experiment(
         "A target network that stands still between copies makes learning stable.",
@@ -46,7 +47,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "epsilon": Experiment(
         "ε should be high at the beginning and decay.",
         (
-            _NOTES,
+            Arm("ε falls from 1 to 0.05"),
             Arm("ε = 1 always", {"epsilon_start": 1.0, "epsilon_end": 1.0}),
             Arm("ε = 0.1 always", {"epsilon_start": 0.1, "epsilon_end": 0.1}),
             Arm("ε = 0 always", {"epsilon_start": 0.0, "epsilon_end": 0.0}),
@@ -57,7 +58,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experience.",
         (
             Arm("1 update per 4 env steps", {"replay_ratio": 0.25}),
-            _NOTES,
+            Arm("1 update per env step, buffer of 100,000"),
             Arm("4 updates per env step", {"replay_ratio": 4.0}),
             Arm("buffer of 1,000", {"replay_capacity": 1_000}),
             Arm("buffer of 10,000", {"replay_capacity": 10_000}),
@@ -77,7 +78,7 @@ EXPERIMENTS: dict[str, Experiment] = {
 _SHARED: dict[str, Any] = {
     "hidden_widths": (64, 64),
     "learning_rate": 1e-3,
-    "target_period_updates": 1_000,
+    "target_period_updates": 100,
     "replay_capacity": 100_000,
     "learning_starts_env_steps": 1_000,
     "vector_steps_per_round": 4,
@@ -107,7 +108,8 @@ ENVIRONMENTS: tuple[str, ...] = tuple(_OWN)
 def settings_of(arm: Arm, env_id: str) -> Settings:
     """The settings of an arm on one of `ENVIRONMENTS`: the notes' algorithm, with its changes.
 
-    It is the preset `classic`, smaller, so that a run takes seconds or a minute.
+    It is the preset `classic`, smaller, so that a run takes seconds or a minute, and with
+    the period of the target network's copies that does best in so short a run.
     """
     chosen = _SHARED | _OWN[env_id] | dict(arm.changes)
     return load_preset("classic").with_changes(**chosen).resolved()

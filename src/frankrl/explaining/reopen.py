@@ -151,7 +151,7 @@ def _opened(
         learning_rate=float(lesson.learning_rate),
         indices=indices,
         begun=np.asarray(replay.begun)[indices],
-        draws=jax.tree.map(lambda field: field[number], lesson.draws),
+        draws=jax.tree.map(lambda field: jnp.asarray(field[number]), lesson.draws),
     )
 
 

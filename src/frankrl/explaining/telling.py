@@ -22,6 +22,7 @@ from frankrl.explaining.account import (
 )
 from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord
+from frankrl.explaining.spread import spread_table
 
 _MOST_COMPONENTS = 12
 """A picture's bytes say nothing one by one."""
@@ -53,10 +54,10 @@ def tell(
         about=about,
         sections=(
             _stored(record, origins[quadruple], quadruple, spec),
-            _present(record, quadruple, spec, who),
+            _present(record, quadruple, spec, settings, who),
             _future(record, quadruple, spec, who),
             _target(record, quadruple, settings.learning),
-            _loss(record, quadruple, settings.learning),
+            _loss(record, quadruple, settings),
             _learning(record, quadruple, settings.learning, who),
             _refresh(record, settings.learning, who),
             _batch(record, origins, quadruple, spec),
@@ -105,15 +106,24 @@ def _states(states: Sequence[tuple[str, np.ndarray]], spec: EnvironmentSpec) -> 
     return [Vectors(spec.component_names, rows)]
 
 
-def _present(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: str) -> Section:
+def _present(
+    record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, settings: Settings, who: str
+) -> Section:
     values, action = record.q_values[quadruple], record.batch.action[quadruple].item()
     return Section(
         f"2. The {who} looks at s",
         (
+            *_noise(settings),
             NamedValues("Q(s, ·; θ)", spec.action_names, _plain(values), action, "taken"),
             Formula(("Q(s, a) = ", record.chosen_q[quadruple].item())),
         ),
     )
+
+
+def _noise(settings: Settings) -> tuple[Line, ...]:
+    if not settings.exploration.noisy:
+        return ()
+    return (Line("under this update's own draw of the noise in its weights"),)
 
 
 def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: str) -> Section:
@@ -165,22 +175,34 @@ def _target(record: UpdateRecord, quadruple: int, settings: LearningSettings) ->
     return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
 
 
-def _loss(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> Section:
-    formula = "(y − Q)²"
-    if settings.loss == "huber":
-        formula = f"Huber loss of y − Q, linear beyond {settings.huber_delta:g},"
+def _loss(record: UpdateRecord, quadruple: int, settings: Settings) -> Section:
+    formula = _loss_formula(settings)
+    spread = spread_table(record, quadruple, settings.network)
     y, chosen = record.targets[quadruple].item(), record.chosen_q[quadruple].item()
     error, size = record.td_errors[quadruple].item(), len(record.indices)
     share = f": {record.loss_shares[quadruple]:.1%} of the batch's loss"
     return Section(
         "5. The loss",
         (
+            *(() if spread is None else (spread,)),
             Formula(("y − Q(s, a) = ", y, " − ", *_bracketed(chosen), " = ", error)),
             Formula((f"{formula} = ", record.losses[quadruple].item(), share)),
             Formula((f"mean over {_quadruples(size)}: ", record.loss)),
             _td_errors(record.td_errors),
         ),
     )
+
+
+def _loss_formula(settings: Settings) -> str:
+    delta = f"{settings.learning.huber_delta:g}"
+    match settings.network.distribution:
+        case "c51":
+            return "cross-entropy of the two distributions"
+        case "qr" | "iqn":
+            return f"quantile regression, linear beyond {delta},"
+    if settings.learning.loss == "huber":
+        return f"Huber loss of y − Q, linear beyond {delta},"
+    return "(y − Q)²"
 
 
 def _td_errors(errors: Float[np.ndarray, " batch"]) -> Block:

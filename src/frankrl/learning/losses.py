@@ -11,7 +11,7 @@ def squared(td_error: Float[Array, " batch"]) -> Float[Array, " batch"]:
     return jnp.square(td_error)
 
 
-def huber(td_error: Float[Array, " batch"], delta: float) -> Float[Array, " batch"]:
+def huber(td_error: Float[Array, "*error"], delta: float) -> Float[Array, "*error"]:
     """½δ² up to |δ| = `delta`, then linear with slope `delta`.
 
     Source: Huber (1964). https://doi.org/10.1214/aoms/1177703732

@@ -124,8 +124,8 @@ def _(head: CategoricalHead, target: Float[Array, "batch atom"]) -> Float[Array,
 
 def projected(
     head: CategoricalHead,
-    returns: Float[Array, "batch atom"],
-    probabilities: Float[Array, "batch atom"],
+    returns: Float[Array, "batch outcome"],
+    probabilities: Float[Array, "batch outcome"],
 ) -> Float[Array, "batch atom"]:
     """A distribution over any returns, brought to the head's fixed ones.
 

@@ -22,8 +22,8 @@ class Head(abc.ABC):
         """Numbers that the last layer gives for each action; none: a single one."""
 
     @abc.abstractmethod
-    def q_values(self, outputs: Float[Any, "batch action *atom"]) -> Float[Any, "batch action"]:
-        """Q(s, ·): the mean of what each action's numbers say."""
+    def q_values(self, outputs: Float[Any, "..."]) -> Float[Any, "..."]:
+        """The mean of what the numbers say, over their last axis if they are several."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ExpectedHead(Head):
     def atoms(self) -> None:
         return None
 
-    def q_values(self, outputs: Float[Any, "batch action"]) -> Float[Any, "batch action"]:
+    def q_values(self, outputs: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         return outputs
 
 
@@ -63,7 +63,7 @@ class CategoricalHead(Head):
         shares = xp.exp(outputs - outputs.max(axis=-1, keepdims=True))
         return shares / shares.sum(axis=-1, keepdims=True)
 
-    def q_values(self, outputs: Float[Any, "batch action atom"]) -> Float[Any, "batch action"]:
+    def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
         return (self.probabilities(outputs) * self.support()).sum(axis=-1)
 
 
@@ -84,7 +84,7 @@ class QuantileHead(Head):
         """τ̂ of each quantile."""
         return middles(self.num_quantiles)
 
-    def q_values(self, outputs: Float[Any, "batch action atom"]) -> Float[Any, "batch action"]:
+    def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
         return outputs.mean(axis=-1)
 
 
@@ -114,7 +114,7 @@ class ImplicitHead(Head):
         waves = np.pi * np.arange(self.num_cosines, dtype=np.float32)
         return xp.cos(fractions[..., None] * waves)
 
-    def q_values(self, outputs: Float[Any, "batch action atom"]) -> Float[Any, "batch action"]:
+    def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
         return outputs.mean(axis=-1)
 
 

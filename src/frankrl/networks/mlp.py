@@ -82,7 +82,7 @@ class MLPQNetwork(QNetwork):
 
     def _asked(
         self, hidden: Float[Any, "batch unit"], fractions: Float[Any, "batch fraction"] | None
-    ) -> Float[Any, "batch*fraction unit"]:
+    ) -> Float[Any, "row unit"]:
         """The first hidden layer, once for each fraction that is asked for."""
         assert isinstance(self.head, ImplicitHead)
         assert self.embedding is not None
