@@ -16,13 +16,16 @@ from frankrl.learning import (
     elementwise_loss,
     q_of_actions,
 )
-from frankrl.networks import PackedNetwork, QNetwork
+from frankrl.networks import MaskedQNetwork, PackedNetwork, QNetwork
 from frankrl.records import QuadrupleBatch
 
 
 @dataclass(frozen=True)
 class UpdateRecord:
-    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's."""
+    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's.
+
+    Q-values of actions that are not allowed are -∞.
+    """
 
     update: int
     """Its number, from 1."""
@@ -138,6 +141,7 @@ def record_of(
 def norms(network: QNetwork) -> dict[str, float]:
     """L2 norm of what lies in each layer, and of everything, as `all`."""
     squares: dict[str, float] = {}
+    network = network.inner if isinstance(network, MaskedQNetwork) else network
     leaves, _ = jax.tree_util.tree_flatten_with_path(network)
     for path, leaf in leaves:
         layer = jax.tree_util.keystr(path[:-1]).removeprefix(".")

@@ -1,5 +1,6 @@
 """Q-networks: an observation in, one Q-value per action out."""
 
+from frankrl.networks.masked import MaskedQNetwork
 from frankrl.networks.mlp import Linear, MLPQNetwork, make_q_network
 from frankrl.networks.packed import PackedNetwork, concatenated, pack
 from frankrl.networks.q_network import QNetwork
@@ -8,6 +9,7 @@ from frankrl.networks.table import QTable, make_q_table
 __all__ = [
     "Linear",
     "MLPQNetwork",
+    "MaskedQNetwork",
     "PackedNetwork",
     "QNetwork",
     "QTable",
