@@ -62,7 +62,7 @@ def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
     Raises:
         SettingError: it is asked for, and they have none.
     """
-    space = spec.observation_space
+    space = spec.state_space
     if settings.network.agent == "table" and not isinstance(space, spaces.Discrete):
         raise SettingError(
             f"a Q-table has a row for each state, and the states of {spec.env_id} are no numbers "
@@ -78,7 +78,7 @@ def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
         SettingError: it, or learning it, needs more memory than there is.
     """
     hidden = settings.network.hidden_widths if settings.network.agent == "network" else ()
-    sizes = (math.prod(spec.observation_shape), *hidden, spec.num_actions)
+    sizes = (math.prod(spec.state_shape), *hidden, spec.num_actions)
     weights = sum(a * b + b for a, b in itertools.pairwise(sizes))
     needed, there = 4 * weights * _COPIES, available_memory()
     if there is not None and needed > there:

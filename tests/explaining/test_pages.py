@@ -281,7 +281,7 @@ def test_numbers_with_a_sign_stand_in_brackets_behind_another(run, record, came_
 def test_a_picture_is_told_by_its_mean(run, record, came_from):
     pictures = np.full((len(record.indices), 8, 8), 200, np.uint8)
     batch = record.batch._replace(observation=pictures, next_observation=pictures)
-    spec = dataclasses.replace(describe("CartPole-v1", {}), observation_shape=(8, 8))
+    spec = dataclasses.replace(describe("CartPole-v1", {}), state_shape=(8, 8))
     settings = run.description.settings
     seen = dataclasses.replace(record, batch=batch)
     account = tell(seen, came_from, QUADRUPLE, spec, settings, "")

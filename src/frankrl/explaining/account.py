@@ -30,7 +30,10 @@ class Vectors:
 
 @dataclass(frozen=True)
 class NamedValues:
-    """One value for each name, such as the Q-value of each action; one of them may be marked."""
+    """One value for each name, such as the Q-value of each action; one of them may be marked.
+
+    A value of -∞ says that there is none: the action is not allowed.
+    """
 
     heading: str
     """What the values are, as a formula."""

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -65,6 +66,7 @@ def _scale(account: Account) -> Range:
         for block in section.blocks
         if isinstance(block, NamedValues)
         for value in block.values
+        if math.isfinite(value)
     ]
     return min([0.0, *values]), max([0.0, *values])
 
@@ -174,7 +176,12 @@ def _marked_class(block: NamedValues | Table, number: int) -> str:
 
 
 def _bar(value: float, scale: Range) -> str:
-    """A bar from zero to a value; the number stands beside it, so it is not read out."""
+    """A bar from zero to a value; the number stands beside it, so it is not read out.
+
+    An action that is not allowed has none.
+    """
+    if not math.isfinite(value):
+        return ""
     low, high = scale
     width = (high - low) or 1.0
     zero, end = -low / width * 100, (value - low) / width * 100

@@ -18,7 +18,7 @@ from frankrl.learning import (
     target_says,
     td_errors,
 )
-from frankrl.networks import CategoricalHead, Head, PackedNetwork, QNetwork
+from frankrl.networks import CategoricalHead, Head, MaskedQNetwork, PackedNetwork, QNetwork
 from frankrl.records import QuadrupleBatch
 
 NO_DRAWS = UpdateDraws()
@@ -26,7 +26,10 @@ NO_DRAWS = UpdateDraws()
 
 @dataclass(frozen=True)
 class UpdateRecord:
-    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's."""
+    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's.
+
+    Q-values of actions that are not allowed are -∞.
+    """
 
     update: int
     """Its number, from 1."""
@@ -171,6 +174,7 @@ def _as_told(head: Head, chosen: Float[Array, "batch *atom"]) -> np.ndarray | No
 def norms(network: QNetwork) -> dict[str, float]:
     """L2 norm of what lies in each layer, and of everything, as `all`."""
     squares: dict[str, float] = {}
+    network = network.inner if isinstance(network, MaskedQNetwork) else network
     leaves, _ = jax.tree_util.tree_flatten_with_path(network)
     for path, leaf in leaves:
         layer = jax.tree_util.keystr(path[:-1]).removeprefix(".")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentSpec
@@ -23,10 +23,12 @@ from frankrl.explaining.account import (
 from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.spread import spread_table
+from frankrl.masks import split
 
 _MOST_COMPONENTS = 12
 """A picture's bytes say nothing one by one."""
 _BINS = 8
+_LABELS = ("s", "s′")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -70,7 +72,7 @@ def _stored(record: UpdateRecord, origin: Origin, quadruple: int, spec: Environm
     action, steps = batch.action[quadruple].item(), batch.num_steps[quadruple].item()
     how = "a random action" if origin.explored else "the best action at the time"
     chosen = f" ({spec.action_names[action]}), {how} (ε was "
-    states = (("s", batch.observation[quadruple]), ("s′", batch.next_observation[quadruple]))
+    stored = np.stack([batch.observation[quadruple], batch.next_observation[quadruple]])
     over = f", the discounted sum over {steps} steps" if steps > 1 else ""
     end = "the world ended there" if batch.terminated[quadruple] else "the world goes on from there"
     return Section(
@@ -85,7 +87,7 @@ def _stored(record: UpdateRecord, origin: Origin, quadruple: int, spec: Environm
                 f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
                 f"{record.env_steps - origin.env_step:,} env steps ago"
             ),
-            *_states(states, spec),
+            *_states(stored, spec),
             Formula(("a = ", action, chosen, origin.epsilon, ")")),
             Formula(("r = ", batch.reward[quadruple].item(), over)),
             Line(end),
@@ -93,10 +95,28 @@ def _stored(record: UpdateRecord, origin: Origin, quadruple: int, spec: Environm
     )
 
 
-def _states(states: Sequence[tuple[str, np.ndarray]], spec: EnvironmentSpec) -> list[Block]:
-    if isinstance(spec.observation_space, spaces.Discrete):
-        return [Formula((f"{label} = ", int(np.argmax(state)))) for label, state in states]
-    flat = [(label, np.ravel(state)) for label, state in states]
+def _states(stored: Shaped[np.ndarray, "2 *obs"], spec: EnvironmentSpec) -> list[Block]:
+    """s and s′, and what cannot be done in them."""
+    if not spec.mask_size:
+        return _numbers(stored, spec)
+    states, allowed = split(stored, spec.state_shape)
+    rows = zip(_LABELS, allowed, strict=True)
+    return _numbers(states, spec) + [_forbidden(label, row, spec) for label, row in rows]
+
+
+def _forbidden(label: str, allowed: Bool[np.ndarray, " action"], spec: EnvironmentSpec) -> Block:
+    actions = np.flatnonzero(~allowed)
+    names = ", ".join(spec.action_names[action] for action in actions) or "nothing"
+    if len(actions) > _MOST_COMPONENTS:
+        names = f"{len(actions):,} of {len(allowed):,} actions"
+    return Line(f"not allowed in {label}: {names}")
+
+
+def _numbers(states: Shaped[np.ndarray, "2 *state"], spec: EnvironmentSpec) -> list[Block]:
+    if isinstance(spec.state_space, spaces.Discrete):
+        numbered = zip(_LABELS, states, strict=True)
+        return [Formula((f"{label} = ", int(np.argmax(state)))) for label, state in numbered]
+    flat = [(label, np.ravel(state)) for label, state in zip(_LABELS, states, strict=True)]
     if len(spec.component_names) > _MOST_COMPONENTS:
         return [
             Formula((f"{label} = ", len(state), " numbers, mean ", float(np.mean(state))))

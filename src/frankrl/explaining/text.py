@@ -18,6 +18,8 @@ from frankrl.explaining.numerals import written
 
 _INDENT = "   "
 _LONGEST_BAR = 40
+_NUMBER = 9
+"""Characters that numbers take up at least, so that those of several lists stand alike."""
 
 
 def as_text(account: Account) -> list[str]:
@@ -62,10 +64,11 @@ def _vectors(block: Vectors) -> list[str]:
 
 
 def _named_values(block: NamedValues) -> list[str]:
-    width = _widest(block.names)
+    width, values = _widest(block.names), [*map(written, block.values)]
+    digits = max(_NUMBER, _widest(values))
     return [
-        f"{name:{width}}  {written(value):>9}" + _mark(block, number)
-        for number, (name, value) in enumerate(zip(block.names, block.values, strict=True))
+        f"{name:{width}}  {value:>{digits}}" + _mark(block, number)
+        for number, (name, value) in enumerate(zip(block.names, values, strict=True))
     ]
 
 

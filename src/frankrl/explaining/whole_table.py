@@ -16,7 +16,8 @@ class WholeTable(NamedTuple):
 
     q_values: Float[np.ndarray, "state action"]
     exact: Float[np.ndarray, "state action"] | None
-    """By dynamic programming; none where the environment shows no model of itself."""
+    """By dynamic programming; none where the environment shows no model of itself, or one
+    that leaves out which actions are allowed."""
 
     @property
     def error(self) -> float | None:
@@ -46,7 +47,7 @@ def whole_table(spec: EnvironmentSpec, network: QNetwork, gamma: float) -> Whole
     Raises:
         SettingError: with this γ there are no exact values.
     """
-    model = model_of(spec)
+    model = None if spec.mask_size else model_of(spec)
     exact = None if model is None else optimal_q_values(model, gamma)
     return WholeTable(q_table(spec, network), exact)
 
@@ -60,7 +61,10 @@ def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str
         holder: what the values are kept in, such as "Q-table".
         about: which run, in a line.
     """
-    sections = [Section(f"The {holder}", (_rows(table.q_values, spec, "Q(s, a)"),))]
+    told: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
+    if spec.mask_size:
+        told = (Line("what is not allowed in a state is never learned there"), *told)
+    sections = [Section(f"The {holder}", told)]
     if table.exact is not None:
         blocks: tuple[Block, ...] = (
             Line("found by dynamic programming, from all that can happen in this world"),
@@ -75,6 +79,10 @@ def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str
 
 def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, caption: str) -> Table:
     names = spec.action_names
+    if spec.mask_size:
+        # Which of a state's actions may be the best one only the environment knows.
+        rows = tuple((str(state), *row.tolist()) for state, row in enumerate(values))
+        return Table(caption, ("state", *names), rows)
     rows = tuple(
         (str(state), *row.tolist(), names[int(np.argmax(row))] if np.any(row != row[0]) else "–")
         for state, row in enumerate(values)

@@ -8,6 +8,7 @@ from frankrl.networks.heads import (
     QuantileHead,
 )
 from frankrl.networks.linear import Linear, NoisyLinear
+from frankrl.networks.masked import MaskedQNetwork
 from frankrl.networks.mlp import MLPQNetwork, make_q_network
 from frankrl.networks.packed import PackedNetwork, concatenated, pack
 from frankrl.networks.q_network import QNetwork
@@ -20,6 +21,7 @@ __all__ = [
     "ImplicitHead",
     "Linear",
     "MLPQNetwork",
+    "MaskedQNetwork",
     "NoisyLinear",
     "PackedNetwork",
     "QNetwork",
