@@ -4,6 +4,7 @@
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
 - `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
+- `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
 - `<!-- source: MODULE.NAME -->` becomes that piece of source, folded away;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
@@ -30,12 +31,14 @@ from mkdocs.exceptions import PluginError
 
 _SOURCE = Path(__file__).parents[2] / "src"
 _TORTURE = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.json"
+_CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
 sys.path.insert(0, str(_SOURCE))
 
 from frankrl import checked, config  # noqa: E402
 from frankrl.presets import load_preset, preset_names  # noqa: E402
 
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
+_CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
 _WALK = re.compile(r"<!-- walk: (?P<name>[^>]+?) -->")
 _SOURCE_OF = re.compile(r"<!-- source: (?P<name>[\w.]+) -->")
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
@@ -51,6 +54,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = markdown.replace("<!-- frank: torture -->", _torture())
     if "<!-- frank: explain -->" in markdown:
         markdown = markdown.replace("<!-- frank: explain -->", _explained())
+    markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
     markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
     markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
     return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
@@ -82,6 +86,13 @@ def _explained() -> str:
         if main(["explain"]) != 0:
             raise PluginError("frank explain failed")
     return f"```text\n{told.getvalue()}```"
+
+
+def _claim(name: str) -> str:
+    """What an experiment found, as its command wrote it, without the sentence at its end."""
+    written = (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
+    table, _, _ = written.rpartition("\n\n")
+    return f"{table}\n\n![Returns while training, of every arm](claims/{name}.png)"
 
 
 def _walk() -> Any:
