@@ -4,12 +4,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from training import masked_mdps
 
 import frankrl
 from frankrl.config import NetworkSettings
 from frankrl.environments import describe
 from frankrl.errors import FrankError, SettingError
-from frankrl.networks import make_q_network
+from frankrl.networks import MaskedQNetwork, make_q_network
 
 QUICK = {"total_env_steps": 600, "num_envs": 4, "final_evaluation_episodes": 2}
 
@@ -25,11 +26,13 @@ def agent_for(env_id: str, **env_kwargs) -> frankrl.Agent:
     spec = describe(env_id, env_kwargs)
     network = make_q_network(
         NetworkSettings(),
-        spec.observation_shape,
+        spec.state_shape,
         spec.scaling(to_bounds=False),
         spec.num_actions,
         0,
     )
+    if spec.mask_size:
+        network = MaskedQNetwork(network, spec.state_shape)
     return frankrl.Agent(spec, network, epsilon=0.5)
 
 
@@ -96,11 +99,74 @@ def test_observations_that_are_no_arrays_are_encoded_singly_and_in_batches():
     np.testing.assert_allclose(
         agent.q_values(batch), [agent.q_values(one) for one in singles], rtol=1e-5
     )
-    taxi = agent_for("Taxi-v4")
-    assert taxi.q_values(7).shape == (6,)
-    assert taxi.q_values(np.array([7, 8])).shape == (2, 6)
+    lake = agent_for("FrozenLake-v1")
+    assert lake.q_values(7).shape == (4,)
+    assert lake.q_values(np.array([7, 8])).shape == (2, 4)
     with pytest.raises(SettingError, match="must lie in"):
-        taxi.q_values("seven")
+        lake.q_values("seven")
+
+
+def test_an_agent_is_told_what_is_allowed_where_the_environment_tells_it_in_its_info():
+    taxi = agent_for("Taxi-v4")
+    masks = np.array([[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]], np.int8)
+    found = taxi.q_values(np.array([7, 8]), masks)
+    np.testing.assert_array_equal(np.isinf(found), masks == 0)
+    np.testing.assert_array_equal(taxi.q_values(7, masks[0]), found[0])
+    assert taxi.act(np.array([7, 8]), masks).tolist() == [found[0].argmax(), 5]
+    assert taxi.predict(8, action_mask=masks[1])[0] == 5
+
+
+def test_random_actions_of_an_agent_are_allowed_ones():
+    agent = agent_for("MaskedMDP-v0")
+    states = np.tile(np.eye(4)[0].reshape(2, 2), (3_000, 1, 1))
+    masks = np.tile([1, 0, 1], (3_000, 1))
+    actions, _ = agent.predict(states, deterministic=False, action_mask=masks)
+    counts = np.bincount(actions, minlength=5)
+    # ε = ½ over two actions, which are numbered from 2: a quarter is the other one.
+    assert counts[[0, 1, 3]].sum() == 0
+    assert abs(counts[[2, 4]].min() - 750) < 5 * np.sqrt(3_000 * 0.25 * 0.75)
+
+
+def test_an_observation_with_named_parts_carries_its_own_mask():
+    agent = agent_for("MaskedMDP-v0", where="observation")
+    singles = [
+        {
+            "action_mask": masked_mdps.ALLOWED[state].astype(np.int8),
+            "observation": np.eye(4, dtype=np.float32)[state].reshape(2, 2),
+        }
+        for state in range(3)
+    ]
+    batch = {name: np.stack([one[name] for one in singles]) for name in singles[0]}
+    found = agent.q_values(batch)
+    np.testing.assert_array_equal(np.isinf(found), masked_mdps.ALLOWED == 0)
+    np.testing.assert_allclose(found, [agent.q_values(one) for one in singles], rtol=1e-5)
+    for wrong in (singles[0] | {"observation": np.zeros(3)}, {"action_mask": [1, 1, 1]}, 7):
+        with pytest.raises(SettingError, match="must lie in"):
+            agent.act(wrong)
+    with pytest.raises(SettingError, match="without an action_mask: its observations hold it"):
+        agent.act(singles[0], action_mask=[1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("observation", "mask", "words"),
+    [
+        (7, None, r'give action_mask=info\["action_mask"\]'),
+        (7, [1, 0], r"an action mask of shape \(2,\), where one entry for each of 6 actions"),
+        (7, [0] * 6, "allows no action"),
+        (7, [2, 1, 1, 1, 1, 1], "entries other than 0 and 1"),
+        (7, 1, r"an action mask of shape \(\)"),
+        (np.array([7, 8]), np.ones((1, 6)), "an action mask for 1 of 2 observations"),
+        (np.array([7, 8]), 1, "an action mask for 1 of 2 observations"),
+    ],
+)
+def test_a_missing_or_wrong_mask_is_one_kind_of_error(observation, mask, words):
+    with pytest.raises(SettingError, match=words):
+        agent_for("Taxi-v4").act(observation, mask)
+
+
+def test_a_mask_for_an_environment_that_has_none_is_refused():
+    with pytest.raises(SettingError, match="CartPole-v1 is asked without an action_mask: it has"):
+        agent_for("CartPole-v1").q_values(np.zeros(4), action_mask=[1, 1])
 
 
 def test_evaluation_from_python_repeats_and_has_another_seed_for_other_episodes(run):

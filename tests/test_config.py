@@ -30,6 +30,19 @@ OUT_OF_RANGE = [
     ("huber_delta", [0, -1], "greater than 0"),
     ("target_period_updates", [0], "at least 1"),
     ("target_period_updates", [2**31], "at most 2147483647"),
+    ("num_atoms", [1], "at least 2"),
+    ("num_quantiles", [0], "at least 1"),
+    ("iqn_cosines", [0], "at least 1"),
+    ("iqn_acting_fractions", [0], "at least 1"),
+    ("iqn_samples", [0], "at least 1"),
+    ("munchausen_scale", [-0.1], "at least 0"),
+    ("munchausen_scale", [1.1], "at most 1"),
+    ("munchausen_temperature", [0], "greater than 0"),
+    ("munchausen_floor", [0.5], "at most 0"),
+    ("value_min", [float("inf")], "finite"),
+    ("value_max", [float("nan")], "finite"),
+    ("tau", [0, -0.5], "greater than 0"),
+    ("tau", [1.5], "at most 1"),
     ("average_updates", [0], "at least 1"),
     ("average_updates", [2**31], "at most 2147483647"),
     ("learning_rate", [0, -1e-3], "greater than 0"),
@@ -320,3 +333,19 @@ def test_keyword_arguments_that_toml_cannot_hold_survive_or_are_refused(kwargs):
 def test_a_damaged_description_is_refused(text):
     with pytest.raises(SettingError):
         RunDescription.from_toml(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"munchausen": True, "double": True}, "no best one for double to pick"),
+        ({"munchausen": True, "distribution": "c51"}, "which c51's fixed returns cannot take"),
+        ({"distribution": "c51", "value_min": 3, "value_max": 3}, r"value_min \(3\) must be below"),
+        ({"distribution": "iqn", "hidden_widths": []}, "iqn needs a hidden layer"),
+        ({"agent": "table", "distribution": "qr"}, "a Q-table has no distribution"),
+        ({"agent": "table", "noisy": True}, "a Q-table has no noisy layers"),
+    ],
+)
+def test_switches_that_contradict_each_other_are_refused(changes, words):
+    with pytest.raises(SettingError, match=words):
+        changed(**changes)

@@ -51,6 +51,44 @@ def test_coin_and_choice_are_independent():
     assert scipy.stats.chisquare(cells.ravel()).pvalue > 1e-3
 
 
+def test_a_random_action_is_uniform_over_those_that_are_allowed():
+    allowed = np.array([1, 0, 1, 1, 0, 1, 0], bool)
+    q_values = np.tile(np.where(allowed, [3, 9, 0, 1, 9, 2, 9], -np.inf), (MANY, 1))
+    coins, choices = exploration_draws(5, 0, MANY)
+    actions = epsilon_greedy(q_values, np.ones(MANY), coins, choices)
+    counts = np.bincount(actions, minlength=7)
+    assert (counts[~allowed] == 0).all()
+    assert scipy.stats.chisquare(counts[allowed]).pvalue > 1e-3
+    greedy = epsilon_greedy(q_values, np.zeros(MANY), coins, choices)
+    assert (greedy == 0).all()
+
+
+def test_each_environment_chooses_among_its_own_allowed_actions():
+    random = np.random.default_rng(0)
+    allowed = random.random((MANY, 5)) < 0.4
+    allowed[np.arange(MANY), random.integers(0, 5, MANY)] = True
+    choices = random.random(MANY)
+    choices[:9] = BELOW_ONE
+    q_values = np.where(allowed, random.normal(size=(MANY, 5)), -np.inf)
+    actions = epsilon_greedy(q_values, np.ones(MANY), np.zeros(MANY), choices)
+    for row, action, choice in zip(allowed, actions, choices, strict=True):
+        names = np.flatnonzero(row)
+        assert action == names[int(choice * len(names))]
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])
+def test_where_everything_is_allowed_nothing_is_changed_by_masks(epsilon):
+    q_values = np.random.default_rng(0).normal(size=(MANY, 6)).astype(np.float32)
+    q_values[7] = np.nan
+    coins, choices = exploration_draws(2, 0, MANY)
+    actions = epsilon_greedy(q_values, np.full(MANY, epsilon), coins, choices)
+    expected = [
+        int(choice * 6) if coin < epsilon else int(np.argmax(row))
+        for row, coin, choice in zip(q_values, coins, choices, strict=True)
+    ]
+    np.testing.assert_array_equal(actions, expected)
+
+
 def test_each_environment_has_an_epsilon_of_its_own():
     actions = epsilon_greedy(
         np.tile([0.0, 1.0], (2, 1)), np.array([0.0, 1.0]), np.full(2, 0.5), np.zeros(2)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from frankrl.environments import describe
 from frankrl.errors import EnvironmentFailedError, EnvironmentUnusableError, SettingError
+from frankrl.masks import split
+from frankrl.report import film as film_module
 from frankrl.report.bars import BarScale, round_up
 from frankrl.report.film import film
-from frankrl.report.panel import signed
+from frankrl.report.panel import Panel, signed
 from frankrl.report.stage import picture_size
 
 CARTPOLE_HEIGHT, CARTPOLE_WIDTH, CARTPOLE_FPS = 400, 600, 50
@@ -185,6 +187,31 @@ def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp
     values[0, :2] = -np.inf, 1e300
     film(scripted(num_actions=300), lambda _: values, tmp_path / "a.mp4", episodes=1, seed=0)
     film(scripted(num_actions=1), lambda _: [[np.nan]], tmp_path / "b.mp4", episodes=1, seed=0)
+
+
+def test_an_action_that_is_not_allowed_says_so_and_has_no_bar(tmp_path, monkeypatch):
+    spec, written = describe("Taxi-v4", {"max_episode_steps": 4}), []
+    write = Panel._write
+
+    def noted(panel, target, text, *rest):
+        written.append(text)
+        write(panel, target, text, *rest)
+
+    forbidden = 0
+
+    def q_values(observations):
+        nonlocal forbidden
+        allowed = split(observations, spec.state_shape)[1]
+        forbidden += int((~allowed).sum())
+        return np.where(allowed, 1.0, -np.inf)
+
+    monkeypatch.setattr(Panel, "_write", noted)
+    monkeypatch.setattr(film_module, "_HOLD_SECONDS", 0)
+    (episode,) = film(spec, q_values, tmp_path / "taxi.mp4", episodes=1, seed=0)
+    assert episode.length == 4
+    assert forbidden > 0
+    last = written[len(written) - written[::-1].index("Q-values of the last decision") - 1 :]
+    assert written.count("not allowed") - last.count("not allowed") == forbidden
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".gif"])

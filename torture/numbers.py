@@ -134,18 +134,19 @@ def _poison_gradient(at: int, value: float) -> Iterator[None]:
         (loss, poisoned), (change, _) = primals, tangents
         return loss, change * jnp.where(poisoned, jnp.float32(value), 1.0)
 
-    real_loss, real_update = learner.elementwise_loss, learner._learn_from
+    real_loss, real_update = learner.batch_loss, learner._learn_from
     now = []
 
-    def loss(settings, td_error):
-        return same(real_loss(settings, td_error), now[-1])
+    def loss(*given, **more):
+        found, judgement = real_loss(*given, **more)
+        return same(found, now[-1]), judgement
 
     def update(settings, state, *rest):
         now.append(state.num_updates == at - 1)
         return real_update(settings, state, *rest)
 
     with (
-        mock.patch.object(learner, "elementwise_loss", loss),
+        mock.patch.object(learner, "batch_loss", loss),
         mock.patch.object(learner, "_learn_from", update),
     ):
         yield

@@ -4,6 +4,9 @@
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
 - `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
+- `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
+- `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
+- `<!-- source: MODULE.NAME -->` becomes that piece of source, folded away;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
 
 It also checks that the page on metrics names every table and column there is.
@@ -12,6 +15,7 @@ It also checks that the page on metrics names every table and column there is.
 import ast
 import contextlib
 import dataclasses
+import importlib
 import importlib.resources
 import inspect
 import io
@@ -27,12 +31,16 @@ from mkdocs.exceptions import PluginError
 
 _SOURCE = Path(__file__).parents[2] / "src"
 _TORTURE = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.json"
+_CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
 sys.path.insert(0, str(_SOURCE))
 
 from frankrl import checked, config  # noqa: E402
 from frankrl.presets import load_preset, preset_names  # noqa: E402
 
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
+_CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
+_WALK = re.compile(r"<!-- walk: (?P<name>[^>]+?) -->")
+_SOURCE_OF = re.compile(r"<!-- source: (?P<name>[\w.]+) -->")
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
 
 
@@ -46,6 +54,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = markdown.replace("<!-- frank: torture -->", _torture())
     if "<!-- frank: explain -->" in markdown:
         markdown = markdown.replace("<!-- frank: explain -->", _explained())
+    markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
+    markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
+    markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
     return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
 
 
@@ -75,6 +86,39 @@ def _explained() -> str:
         if main(["explain"]) != 0:
             raise PluginError("frank explain failed")
     return f"```text\n{told.getvalue()}```"
+
+
+def _claim(name: str) -> str:
+    """What an experiment found, as its command wrote it, without the sentence at its end."""
+    written = (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
+    table, _, _ = written.rpartition("\n\n")
+    return f"{table}\n\n![Returns while training, of every arm](claims/{name}.png)"
+
+
+def _walk() -> Any:
+    """The module beside this one; it trains, so it is imported where it is needed."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        return importlib.import_module("walk")
+    finally:
+        sys.path.pop(0)
+
+
+def _source(name: str) -> str:
+    """A function or class, folded away under its place in the repository."""
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+        owner = getattr(module, attribute)
+    except ModuleNotFoundError:
+        module_name, _, kind = module_name.rpartition(".")
+        module = importlib.import_module(module_name)
+        owner = getattr(getattr(module, kind), attribute)
+    lines, first = inspect.getsourcelines(owner)
+    path = Path(inspect.getsourcefile(owner) or "").relative_to(_SOURCE.parent)
+    code = "".join(f"    {line}" if line.strip() else "\n" for line in lines)
+    title = f"`{attribute}` in `{path}`, lines {first} to {first + len(lines) - 1}"
+    return f'??? quote "{title}"\n    ```python\n{code}    ```\n'
 
 
 def _torture() -> str:

@@ -16,7 +16,13 @@ from frankrl.errors import RunFolderError, SettingError, warn
 from frankrl.evaluation import Evaluation, Evaluator
 from frankrl.exploration import linear_epsilon
 from frankrl.networks import QNetwork
-from frankrl.preflight import check_disk, check_memory, check_network, check_threshold
+from frankrl.preflight import (
+    check_agent,
+    check_disk,
+    check_memory,
+    check_network,
+    check_threshold,
+)
 from frankrl.presets import default_preset, load_preset
 from frankrl.randomness import Use, check_seed
 from frankrl.runs import (
@@ -104,7 +110,7 @@ def train(
     Raises:
         FrankError: something given is not allowed, or training cannot go on.
     """
-    preset = preset or default_preset(env_id)
+    preset = preset or default_preset(env_id, settings.get("agent", "network"))
     chosen = load_preset(preset).with_changes(**settings)
     training = prepare(env_id, preset, chosen, seed, out, overwrite=overwrite)
     return _run_or_raise(training, on_event)
@@ -232,6 +238,7 @@ def prepare(
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
     spec = describe(env_id, settings.environment.env_kwargs)
+    check_agent(settings, spec)
     check_memory(settings, spec)
     check_disk(path, settings, spec)
     check_threshold(settings, spec)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from frankrl.checked import Checked, number
+from frankrl.combinations import check_together
 from frankrl.errors import SettingError, nearest
 
 _INT32 = 2**31 - 1
+"""What the learner counts updates with."""
 MOST_EPISODES = 1_000_000
 """Of one evaluation."""
-"""What the learner counts updates with."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ class EnvironmentSettings(Checked):
 
 @dataclass(frozen=True)
 class NetworkSettings(Checked):
-    """The Q-network: observation → one Q-value per action."""
+    """The Q-network, or Q-table: observation → one Q-value per action."""
 
+    agent: Literal["network", "table"] = "network"
+    """What holds the Q-values: a Q-network, or a Q-table with a row for each state, which is for
+    environments whose states are numbered."""
     hidden_widths: tuple[int, ...] = field(default=(64, 64), metadata={"at_least": 1})
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = "relu"
@@ -50,12 +54,31 @@ class NetworkSettings(Checked):
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
     dueling: bool = False
     """Estimate the state's value and each action's advantage apart (Wang et al. 2016)."""
+    distribution: Literal["mean", "c51", "qr", "iqn"] = "mean"
+    """Learn how the return is distributed, not its mean alone: shares of fixed returns (C51,
+    Bellemare et al. 2017), quantiles at fixed fractions (QR-DQN, Dabney et al. 2018), or at any
+    fraction that is asked for (IQN, Dabney et al. 2018)."""
+    num_atoms: int = number(51, at_least=2)
+    """C51: how many returns there are. [atoms]"""
+    value_min: float = number(-10.0)
+    """C51: the lowest of them. [reward]"""
+    value_max: float = number(10.0)
+    """C51: the highest of them. [reward]"""
+    num_quantiles: int = number(51, at_least=1)
+    """QR-DQN: how many quantiles the network gives. [quantiles]"""
+    iqn_cosines: int = number(64, at_least=1)
+    """IQN: cosines that a fraction is embedded with. [cosines]"""
+    iqn_acting_fractions: int = number(32, at_least=1)
+    """IQN: fractions that are averaged for a Q-value. [fractions]"""
 
 
 @dataclass(frozen=True)
 class ExplorationSettings(Checked):
     """ε-greedy: with probability ε a random action, otherwise the best one."""
 
+    noisy: bool = False
+    """Explore by learned noise in the network's weights instead of ε, which is then 0 throughout
+    (Fortunato et al. 2018)."""
     epsilon_start: float = number(1.0, at_least=0, at_most=1)
     """ε before the first env step. [probability]"""
     epsilon_end: float = number(0.05, at_least=0, at_most=1)
@@ -71,7 +94,10 @@ class ReplaySettings(Checked):
     replay_capacity: int = number(100_000, at_least=1)
     """Quadruples the buffer holds; the oldest is overwritten. [transitions]"""
     batch_size: int = number(64, at_least=1)
-    """Quadruples per update, sampled uniformly with replacement. [transitions]"""
+    """Quadruples per update. [transitions]"""
+    replay_sampling: Literal["uniform", "newest"] = "uniform"
+    """Which quadruples an update learns from: any, uniformly with replacement; or the newest ones
+    in order, as if there were no replay."""
     n_step: int = number(1, at_least=1, at_most=255)
     """Rewards summed before the target network takes over; 1 is the notes' target. [env steps]"""
 
@@ -82,18 +108,38 @@ class LearningSettings(Checked):
 
     gamma: float = number(0.99, at_least=0, at_most=1)
     """Discount γ of the future per env step. [ratio]"""
+    no_future_after: Literal["termination", "any_end", "nothing"] = "termination"
+    """After which ends of an episode the future counts zero. Only a termination ends the world;
+    the other two are mistakes, here to be measured: to take a time limit for an end of the world,
+    and to take no notice of any end."""
     double: bool = False
     """Double DQN: the Q-network picks the next action, the target network values it."""
+    munchausen: bool = False
+    """Add the log-probability of the action taken to its reward, by the softmax of the target
+    network's Q-values (Vieillard et al. 2020)."""
+    munchausen_scale: float = number(0.9, at_least=0, at_most=1)
+    """Share of it that is added, α there. [ratio]"""
+    munchausen_temperature: float = number(0.03, above=0)
+    """Temperature of the softmax. [reward]"""
+    munchausen_floor: float = number(-1.0, at_most=0)
+    """Least that is added, before its share is taken. [reward]"""
+    iqn_samples: int = number(8, at_least=1)
+    """IQN: fractions drawn for each quadruple, for Q(s, a) and for the target each. [fractions]"""
     loss: Literal["mse", "huber"] = "mse"
     """Squared TD error, or Huber: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0)
-    """|TD error| at which Huber turns linear. [reward]"""
+    """|TD error| at which Huber turns linear, and the quantile losses with it. [reward]"""
     target_period_updates: int = number(10_000, at_least=1, at_most=_INT32)
-    """The target network is overwritten with the Q-network every so often. [updates]"""
+    """The target network is refreshed from the Q-network every so often. [updates]"""
+    tau: float = number(1.0, above=0, at_most=1)
+    """Share of the way that a refresh goes: 1 overwrites the target network; a small share with
+    `target_period_updates` 1 lets it follow slowly (Lillicrap et al. 2016). [ratio]"""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """Adam, or plain gradient descent."""
     learning_rate: float = number(1e-3, above=0)
-    """Adam's step size at the beginning. [per update]"""
+    """The optimiser's step size at the beginning. [per update]"""
     learning_rate_end: float | None = number(None, above=0)
-    """Adam's step size once its linear decay is over; none: it stays as it begins. [per update]"""
+    """The step size once its linear decay is over; none: it stays as it begins. [per update]"""
     learning_rate_decay_env_steps: int | None = number(None, at_least=1)
     """Duration of the learning rate's linear decay; none: `total_env_steps`. [env steps]"""
     average_updates: int | None = number(None, at_least=1, at_most=_INT32)
@@ -164,7 +210,7 @@ class Settings:
     saving: SavingSettings = field(default_factory=SavingSettings)
 
     def __post_init__(self) -> None:
-        _check_together(self)
+        check_together(self)
 
     @property
     def round_env_steps(self) -> int:
@@ -279,26 +325,3 @@ def group_of(name: str) -> str:
             f"(`frank train --help` lists all settings)"
         )
     return _GROUP_OF[name]
-
-
-def _check_together(settings: Settings) -> None:
-    """Rules that involve more than one group."""
-    replay, training = settings.replay, settings.training
-    if replay.batch_size > replay.replay_capacity:
-        raise SettingError(
-            f"batch_size ({replay.batch_size:,}) is larger than the buffer can ever hold "
-            f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
-        )
-    largest_round = settings.round_env_steps + (replay.n_step - 1) * settings.environment.num_envs
-    if largest_round > replay.replay_capacity:
-        raise SettingError(
-            f"one round can store {largest_round:,} quadruples (num_envs × "
-            f"vector_steps_per_round, and what n_step holds back), more than the buffer holds "
-            f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
-        )
-    first_stored = replay.n_step * settings.environment.num_envs
-    if training.learning_starts_env_steps < first_stored:
-        raise SettingError(
-            f"learning_starts_env_steps must be at least n_step × num_envs = {first_stored:,}, "
-            f"so that the buffer is not empty, got {training.learning_starts_env_steps:,}"
-        )

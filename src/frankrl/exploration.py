@@ -12,8 +12,12 @@ def linear_epsilon(
 ) -> Float[np.ndarray, "..."]:
     """ε at an absolute number of env steps: linear from start to end, then constant.
 
+    With noisy layers it is 0: their noise explores.
+
     Source: Mnih et al. (2015), Methods. https://doi.org/10.1038/nature14236
     """
+    if settings.noisy:
+        return np.zeros(np.shape(env_steps))
     if settings.epsilon_decay_env_steps == 0:
         return np.full(np.shape(env_steps), settings.epsilon_end)
     done = np.minimum(np.asarray(env_steps) / settings.epsilon_decay_env_steps, 1.0)
@@ -30,15 +34,28 @@ def epsilon_greedy(
     """An action for every environment, each tossing its own coin.
 
     Args:
-        q_values: Q(s, ·) of each environment's state.
+        q_values: Q(s, ·) of each environment's state; -∞ for actions that are not allowed.
         epsilon: probability of a random action.
         coins: uniform in [0, 1); a coin below ε explores.
         choices: uniform in [0, 1); which random action, if it explores.
     """
-    num_actions = q_values.shape[1]
     greedy = np.argmax(q_values, axis=1)
-    random = (choices * num_actions).astype(greedy.dtype)
-    return np.where(explores(epsilon, coins), random, greedy)
+    exploring = explores(epsilon, coins)
+    if not exploring.any():
+        return greedy
+    return np.where(exploring, _random_actions(q_values, choices), greedy)
+
+
+def _random_actions(
+    q_values: Float[np.ndarray, "env action"], choices: Float[np.ndarray, " env"]
+) -> Int[np.ndarray, " env"]:
+    """Uniform over the allowed actions of each state."""
+    allowed = q_values != -np.inf
+    if allowed.all():
+        return (choices * q_values.shape[1]).astype(np.intp)
+    # Of each state's allowed actions, in order, the one with this number.
+    number = (choices * allowed.sum(axis=1)).astype(np.intp)
+    return np.argmax(np.cumsum(allowed, axis=1) > number[:, None], axis=1)
 
 
 def explores(

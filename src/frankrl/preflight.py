@@ -5,6 +5,8 @@ import math
 import shutil
 from pathlib import Path
 
+from gymnasium import spaces
+
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.errors import SettingError
@@ -14,7 +16,7 @@ from frankrl.runs.machine import available_memory
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
 
-
+_MOST_SHOWN = 60
 _COPIES = 8
 """Roughly: both networks, their mean, the gradient, Adam's moments, and what is in flight."""
 
@@ -54,13 +56,29 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
+def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
+    """Refuse a Q-table where the states have no numbers.
+
+    Raises:
+        SettingError: it is asked for, and they have none.
+    """
+    space = spec.state_space
+    if settings.network.agent == "table" and not isinstance(space, spaces.Discrete):
+        raise SettingError(
+            f"a Q-table has a row for each state, and the states of {spec.env_id} are no numbers "
+            f"from 0 on (its observation space is {_short(space)}): leave --agent table out, and "
+            "a network learns them"
+        )
+
+
 def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
     """Refuse a network that does not fit.
 
     Raises:
         SettingError: it, or learning it, needs more memory than there is.
     """
-    sizes = (math.prod(spec.observation_shape), *settings.network.hidden_widths, spec.num_actions)
+    hidden = settings.network.hidden_widths if settings.network.agent == "network" else ()
+    sizes = (math.prod(spec.state_shape), *hidden, spec.num_actions)
     weights = sum(a * b + b for a, b in itertools.pairwise(sizes))
     needed, there = 4 * weights * _COPIES, available_memory()
     if there is not None and needed > there:
@@ -114,6 +132,11 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
             "give it a budget with total_env_steps instead"
         )
+
+
+def _short(space: spaces.Space) -> str:
+    text = " ".join(str(space).split())
+    return text if len(text) <= _MOST_SHOWN else f"{type(space).__name__} {space.shape}"
 
 
 def _size(count: float) -> str:

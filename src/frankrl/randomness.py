@@ -34,6 +34,9 @@ class Use(enum.IntEnum):
     SOLVED_RESET = 6
     FILM_RESET = 7
     PREDICTION = 8
+    ACTING_NOISE = 9
+    LEARNING_NOISE = 10
+    FRACTIONS = 11
 
 
 def sequence(seed: int, use: Use, *counters: int) -> np.random.SeedSequence:
@@ -46,9 +49,11 @@ def generator(seed: int, use: Use, *counters: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(sequence(seed, use, *counters)))
 
 
-@functools.lru_cache(maxsize=4)
-def _uniform_block(seed: int, use: Use, block: int, width: int) -> np.ndarray:
-    table = generator(seed, use, block).random((_block_rows(width), width))
+@functools.lru_cache(maxsize=8)
+def _block(kind: str, seed: int, use: Use, block: int, width: int) -> np.ndarray:
+    source = generator(seed, use, block)
+    draw = {"uniform": source.random, "normal": source.standard_normal}[kind]
+    table = draw((_block_rows(width), width))
     table.setflags(write=False)
     return table
 
@@ -70,12 +75,23 @@ def uniforms(
         count: how many rows.
         width: numbers per row; fixed for a use.
     """
+    return _rows("uniform", seed, use, start, count, width)
+
+
+def normals(
+    seed: int, use: Use, start: int, count: int, width: int
+) -> Float[np.ndarray, "count width"]:
+    """Rows of an endless table of standard normal numbers; arguments as of `uniforms`."""
+    return _rows("normal", seed, use, start, count, width)
+
+
+def _rows(kind: str, seed: int, use: Use, start: int, count: int, width: int) -> np.ndarray:
     rows = _block_rows(width)
     first, last = start // rows, (start + max(count, 1) - 1) // rows
     offset = start - first * rows
     if first == last:
-        return _uniform_block(seed, use, first, width)[offset : offset + count]
-    blocks = [_uniform_block(seed, use, block, width) for block in range(first, last + 1)]
+        return _block(kind, seed, use, first, width)[offset : offset + count]
+    blocks = [_block(kind, seed, use, block, width) for block in range(first, last + 1)]
     return np.concatenate(blocks)[offset : offset + count]
 
 

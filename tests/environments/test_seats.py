@@ -42,7 +42,7 @@ def random_run(vector, num_steps, seed=0):
     return found
 
 
-@pytest.mark.parametrize("env_id", ["LunarLander-v3", "CartPole-v1", "FrozenLake-v1"])
+@pytest.mark.parametrize("env_id", ["LunarLander-v3", "CartPole-v1", "FrozenLake-v1", "Taxi-v4"])
 @pytest.mark.parametrize("num_envs", [1, 2, 5])
 def test_environments_in_other_processes_give_the_same_bits(workers, env_id, num_envs):
     spec = describe(env_id, {})

@@ -97,8 +97,8 @@ def test_every_number_told_comes_out_again_in_plain_numpy(run):
         np.testing.assert_allclose(record.online_next_q_values, picks, rtol=1e-4, atol=1e-5)
     else:
         assert record.online_next_q_values is None
-    np.testing.assert_array_equal(record.next_actions, picks.argmax(axis=1))
-    values = next_target[rows, record.next_actions]
+    np.testing.assert_array_equal(record.next_policy.argmax(axis=1), picks.argmax(axis=1))
+    values = next_target[rows, record.next_policy.argmax(axis=1)]
     np.testing.assert_allclose(record.next_values, values, rtol=1e-4, atol=1e-5)
     future = np.where(batch.terminated, 0, settings.gamma ** batch.num_steps.astype(int) * values)
     targets = batch.reward + future
@@ -262,3 +262,21 @@ def test_the_command_tells_the_numbers_of_the_record(run, capsys):
 def test_a_quadruple_that_there_is_not_is_refused(run, capsys):
     assert frank(["explain", str(run.path), "--update", "300", "--quadruple", "64"]) == 2
     assert "quadruples 0 to 63" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", [["--json"], ["--update", "3"], ["--quadruple", "1"]])
+def test_what_only_a_run_has_is_refused_without_one(flag, capsys):
+    assert frank(["explain", *flag]) == 2
+    assert "are for a run: name its folder first" in capsys.readouterr().err
+
+
+def test_a_target_that_follows_and_its_optimiser_are_told(tmp_path, capsys):
+    chosen = SETTINGS | {"tau": 0.05, "target_period_updates": 10, "total_env_steps": 100}
+    frankrl.train("CartPole-v1", out=tmp_path / "run", **chosen)
+    assert frank(["explain", str(tmp_path / "run"), "--update", "10"]) == 0
+    told = capsys.readouterr().out
+    assert "after this update it follows a little: θ⁻ ← θ⁻ + 0.05 (θ − θ⁻)" in told
+    assert "Adam, learning rate" in told
+    record = frankrl.explain(tmp_path / "run", update=11)
+    assert record.updates_since_refresh == 0
+    assert record.distance_to_target["all"] > 0

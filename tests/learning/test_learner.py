@@ -133,13 +133,22 @@ class NumpyLearner:
         if most is not None and self.norm > most:
             gradients = [g * most / self.norm for g in gradients]
         self.updates += 1
+        if self.settings.optimiser == "sgd":
+            for p, g in zip(self.online, gradients, strict=True):
+                p -= rate * g
+            return self.refresh()
         for p, m, v, g in zip(self.online, self.first, self.second, gradients, strict=True):
             m[...] = BETA1 * m + (1 - BETA1) * g
             v[...] = BETA2 * v + (1 - BETA2) * g**2
             unbiased = m / (1 - BETA1**self.updates), v / (1 - BETA2**self.updates)
             p -= rate * unbiased[0] / (np.sqrt(unbiased[1]) + self.settings.adam_epsilon)
+        return self.refresh()
+
+    def refresh(self):
+        tau = self.settings.tau
         if self.updates % self.settings.target_period_updates == 0:
-            self.target = copy.deepcopy(self.online)
+            pairs = zip(self.target, self.online, strict=True)
+            self.target = [(1 - tau) * old + tau * new for old, new in pairs]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +159,12 @@ class NumpyLearner:
         LearningSettings(double=True, max_gradient_norm=None, target_period_updates=2),
         LearningSettings(loss="huber", huber_delta=0.7, gamma=0.9, target_period_updates=4),
         LearningSettings(loss="huber", double=True, max_gradient_norm=0.1, adam_epsilon=1e-3),
+        LearningSettings(tau=0.1, target_period_updates=1, max_gradient_norm=None),
+        LearningSettings(tau=0.5, target_period_updates=3),
+        LearningSettings(optimiser="sgd", target_period_updates=2),
+        LearningSettings(optimiser="sgd", max_gradient_norm=None, tau=0.3, double=True),
     ],
-    ids=["notes", "clip", "double", "huber", "all"],
+    ids=["notes", "clip", "double", "huber", "all", "follow", "half", "descent", "descent_follow"],
 )
 def test_ten_updates_agree_with_numpy_and_derivatives_by_hand(settings):
     oracle = NumpyLearner(settings, network())

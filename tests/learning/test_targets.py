@@ -5,7 +5,7 @@ import pytest
 from quiet_rlax import rlax
 
 from frankrl.learning import bootstrap_values, td_target
-from frankrl.learning.targets import q_of_actions
+from frankrl.learning.targets import of_actions
 
 BATCH, ACTIONS = 32, 4
 
@@ -72,7 +72,7 @@ def test_td_error_agrees_with_rlax_q_learning(seed):
 
     y = td_target(reward, terminated, num_steps, bootstrap_values(target_next), 0.97)
 
-    np.testing.assert_allclose(y - q_of_actions(q_values, action), expected, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(y - of_actions(q_values, action), expected, rtol=2e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,7 +86,7 @@ def test_td_error_agrees_with_rlax_double_q_learning(seed):
     values = bootstrap_values(target_next, online_next)
     y = td_target(reward, terminated, num_steps, values, 0.97)
 
-    np.testing.assert_allclose(y - q_of_actions(q_values, action), expected, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(y - of_actions(q_values, action), expected, rtol=2e-5, atol=1e-6)
 
 
 def test_double_takes_the_first_of_equally_good_actions():
@@ -95,12 +95,12 @@ def test_double_takes_the_first_of_equally_good_actions():
 
 
 @pytest.mark.parametrize(("batch", "actions"), [(1, 1), (1, 4), (7, 1), (16, 300)])
-def test_q_of_actions_picks_one_entry_of_each_row(batch, actions):
+def test_of_actions_picks_one_entry_of_each_row(batch, actions):
     random = np.random.default_rng(batch)
     q_values = random.normal(size=(batch, actions)).astype(np.float32)
     action = random.integers(0, actions, batch).astype(np.uint16)
 
-    chosen = q_of_actions(jnp.array(q_values), jnp.array(action))
+    chosen = of_actions(jnp.array(q_values), jnp.array(action))
 
     np.testing.assert_array_equal(chosen, [q_values[i, a] for i, a in enumerate(action)])
 

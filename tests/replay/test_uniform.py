@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from hypothesis_profile import examples
 
 from frankrl.records import QuadrupleBatch
-from frankrl.replay import add, bytes_per_transition, gather, init_replay, sample_indices
+from frankrl.replay import (
+    add,
+    bytes_per_transition,
+    gather,
+    init_replay,
+    newest_indices,
+    sample_indices,
+)
 
 SHAPE, DTYPE = (2,), np.dtype(np.float32)
 SEED = 3
@@ -149,3 +156,32 @@ def test_gathering_packed_indices_gives_a_batch_per_update():
     assert batches.observation.shape == (3, 2, 2)
     for number in range(3):
         assert_holds(jax.tree.map(lambda x, n=number: x[n], batches), np.asarray(indices[number]))
+
+
+@examples(200)
+@given(
+    capacity=st.integers(3, 12),
+    batch_size=st.integers(1, 3),
+    rounds=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 4)), min_size=1, max_size=12),
+)
+def test_the_newest_rows_are_those_at_the_end_of_a_list(capacity, batch_size, rounds):
+    """Against a list of ids: each update learns from its last ones, once all are there."""
+    held, ids = {}, []
+    for count, num_updates in rounds:
+        before = len(ids)
+        for _ in range(count):
+            held[len(ids) % capacity] = len(ids)
+            ids.append(len(ids))
+        found = newest_indices(len(ids), count, num_updates, 4, batch_size, capacity)
+        assert found.shape == (4, batch_size)
+        for update in range(1, num_updates + 1):
+            seen = max(before + update * count // num_updates, 1)
+            # All rows of a round are added before its updates begin.
+            seen = max(seen, min(len(ids), len(ids) - capacity + batch_size))
+            chosen = [held[row] for row in found[update - 1].tolist()]
+            if seen >= batch_size:
+                assert chosen == ids[seen - batch_size : seen]
+            else:
+                assert set(chosen) == set(ids[:seen])
+        if num_updates and len(ids) >= batch_size:
+            assert held[found[num_updates - 1, -1]] == ids[-1]

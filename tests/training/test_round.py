@@ -2,8 +2,10 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
+from training import probe_mdps
 
 from frankrl.config import Settings
 from frankrl.environments import GymnasiumVector, describe
@@ -109,3 +111,48 @@ def test_the_round_that_fills_the_buffer_to_the_mark_is_the_first_that_learns():
         for result, _ in some_rounds(6, num_envs=4, replay_ratio=0.5)
     ]
     assert done == [(4, 0), (8, 0), (12, 0), (16, 2), (20, 4), (24, 6)]
+
+
+@pytest.mark.parametrize("vector_steps", [1, 3])
+def test_without_replay_an_update_learns_from_the_transitions_just_collected(vector_steps):
+    settings = {"replay_sampling": "newest", "learning_starts_env_steps": 8, "batch_size": 4}
+    for result, state in some_rounds(30, vector_steps_per_round=vector_steps, **settings):
+        before = result.updates - int(result.lesson.num_updates)
+        for number, rows in enumerate(result.lesson.indices[: result.updates - before], start=1):
+            newest = result.env_steps - vector_steps + number - 1
+            begun = np.asarray(state.replay.begun)[rows]
+            assert begun.tolist() == list(range(newest - 3, newest + 1))
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize(
+    ("end", "after", "terminated"),
+    [
+        ("terminated", "termination", True),
+        ("terminated", "any_end", True),
+        ("terminated", "nothing", False),
+        ("truncated", "termination", False),
+        ("truncated", "any_end", True),
+        ("truncated", "nothing", False),
+    ],
+)
+def test_no_future_after_says_which_ends_the_learner_sees(end, after, terminated, n_step):
+    """Every second step of this world is the last of an episode; its reward is 1 each step."""
+    kwargs = {"length": 2, "end": end}
+    settings = Settings().with_changes(
+        **(SMALL | {"no_future_after": after, "n_step": n_step, "env_kwargs": kwargs})
+    )
+    spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", kwargs)
+    envs = GymnasiumVector(spec, 1, 0)
+    state = init_train_state(settings, spec, 0)
+    *_, last = itertools.islice(rounds(settings, 0, envs, state), 20)
+    state = last.state()
+    stored = jax.tree.map(
+        lambda field: np.asarray(field)[: int(state.replay.num_added)], state.replay.quadruples
+    )
+    is_last = stored.observation[:, 0] == 1
+    # No quadruple reaches into the next episode, whatever the learner is told of its end.
+    expected_steps = np.where(is_last, 1, min(n_step, 2))
+    np.testing.assert_array_equal(stored.num_steps, expected_steps)
+    ends_there = is_last | (n_step > 1)
+    np.testing.assert_array_equal(stored.terminated, ends_there & terminated)

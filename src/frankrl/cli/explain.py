@@ -5,11 +5,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from frankrl.cli.parsing import parse
 from frankrl.errors import SettingError
+
+if TYPE_CHECKING:
+    from frankrl.explaining.account import Account
+    from frankrl.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -19,61 +25,100 @@ class ExplainOptions:
     run: tyro.conf.Positional[str] = ""
     """Run folder; none: the worked example of the notes."""
     update: int = 0
-    """The update to open, from 1. [updates]"""
+    """The update to open, from 1; none, where states are numbered: the whole table. [updates]"""
     quadruple: int = 0
     """Which quadruple of its batch to follow, from 0."""
     json: bool = False
     """Print one JSON object with every number instead."""
+    html: str = ""
+    """Write a page to this file instead, and print the file's name."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    description = "Open one update of a run and tell every number of it, in the order of the notes."
-    options = parse(ExplainOptions, arguments, "explain", description)
+    summary = "Open one update of a run and tell every number of it, in the order of the notes."
+    options = parse(ExplainOptions, arguments, "explain", summary)
+    if options.json and options.html:
+        raise SettingError("--json prints numbers and --html writes a page: give one of them")
     if not options.run:
-        return _explain_notes()
+        if options.json or options.update or options.quadruple:
+            raise SettingError(
+                "--update, --quadruple and --json are for a run: name its folder first"
+            )
+        return _explain_notes(options.html)
 
     from frankrl.environments import describe
     from frankrl.explaining import cost_of, origins, reopen
+    from frankrl.explaining.page_file import check_page_file
     from frankrl.explaining.plain import plain
     from frankrl.explaining.telling import tell
     from frankrl.runs import RunFolder
+    from frankrl.tabular import table_size
 
     folder = RunFolder.open(options.run)
-    settings = folder.description.settings
+    description = folder.description
+    settings = description.settings
+    spec = describe(description.env_id, settings.environment.env_kwargs)
+    of = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
+    if not options.update and table_size(spec) is not None:
+        return _explain_table(folder, of, options)
     size = settings.replay.batch_size
     if not 0 <= options.quadruple < size:
         raise SettingError(f"the batch has the quadruples 0 to {size - 1}, got {options.quadruple}")
     cost = cost_of(folder, options.update)
+    if options.html:
+        check_page_file(Path(options.html))
     _say_cost(cost.env_steps, cost.first_env_step, cost.seconds)
     with _progress() as show:
-        record = reopen(folder, options.update, show).record
-    came_from = origins(folder, settings, folder.description.seed, record.begun)
+        record = reopen(folder, options.update, show, cost=cost).record
+    came_from = origins(folder, settings, description.seed, record.begun)
     if options.json:
         print(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
-    spec = describe(folder.description.env_id, settings.environment.env_kwargs)
-    origin = came_from[options.quadruple]
-    for line in tell(record, origin, options.quadruple, spec, settings.learning):
-        print(line)
+    _show(tell(record, came_from, options.quadruple, spec, settings, of), options.html)
     return 0
 
 
-def _explain_notes() -> int:
+def _explain_table(folder: "RunFolder", of: str, options: ExplainOptions) -> int:
+    from frankrl.api import open_agent
+    from frankrl.explaining.page_file import check_page_file
+    from frankrl.explaining.whole_table import tell_table, whole_table
+
+    if options.html:
+        check_page_file(Path(options.html))
+    agent, _ = open_agent(folder)
+    settings = folder.description.settings
+    table = whole_table(agent.spec, agent.network, settings.learning.gamma)
+    if options.json:
+        print(json.dumps(table.plain(), allow_nan=False))
+        return 0
+    _show(tell_table(table, agent.spec, f"Q-{settings.network.agent}", of), options.html)
+    return 0
+
+
+def _explain_notes(html: str) -> int:
     from frankrl.environments import describe
-    from frankrl.explaining import Origin
-    from frankrl.explaining.notes import collecting, example, settings
-    from frankrl.explaining.telling import tell
+    from frankrl.explaining.notes import account
+    from frankrl.explaining.page_file import check_page_file
 
-    spec = describe("LunarLander-v3", {})
-    print("Collecting data\n")
-    for line in collecting(spec):
-        print(line)
-    print("\nLearning from it\n")
-    origin = Origin(env_step=0, env_index=0, episode=0, step=1, epsilon=1.0, explored=False)
-    for line in tell(example(), origin, 0, spec, settings()):
-        print(line)
+    if html:
+        check_page_file(Path(html))
+    _show(account(describe("LunarLander-v3", {})), html)
     return 0
+
+
+def _show(account: "Account", html: str) -> None:
+    """On the terminal, or as a page in a file."""
+    if not html:
+        from frankrl.explaining.text import as_text
+
+        print("\n".join(as_text(account)))
+        return
+    from frankrl.explaining.html import as_html
+    from frankrl.explaining.page_file import write_page
+
+    write_page(Path(html), as_html(account))
+    print(html)
 
 
 def _say_cost(env_steps: int, first: int, seconds: float | None) -> None:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "film": "write a film of an episode, with the Q-value of every action beside it",
     "plot": "draw the learning curves of one or several runs",
     "explain": "open one update of a run and tell every number of it",
+    "experiment": "test a claim of the notes: one thing changed, over several seeds",
 }
 _USER_ERROR = 2
 _INTERRUPTED = 130

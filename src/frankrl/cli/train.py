@@ -93,7 +93,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         )
     if first.resume:
         return _resume(first, arguments, started, signals)
-    preset = first.preset or default_preset(first.env)
+    preset = first.preset or default_preset(first.env, first.network.agent)
     defaults = TrainOptions.with_defaults(load_preset(preset))
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
     settings = options.settings()

@@ -1,6 +1,7 @@
 """Environments: made, checked, stepped side by side, restored."""
 
 from frankrl.environments.make import Staff, make_vector, start_staff
+from frankrl.environments.nine_squares import register
 from frankrl.environments.seat import Seat
 from frankrl.environments.seats import Seats, Worker
 from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
@@ -10,6 +11,8 @@ from frankrl.environments.vector import (
     EnvironmentVector,
     GymnasiumVector,
 )
+
+register()
 
 __all__ = [
     "DIGEST_BYTES",

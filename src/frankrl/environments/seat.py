@@ -7,10 +7,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import Bool, Num, UInt8
 
 from frankrl.environments.spec import EnvironmentSpec, close_environments, make_environment
 from frankrl.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.masks import checked_mask, joined
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -40,8 +41,8 @@ class Seat:
         """
         self.episode, self.length = episode, 0
         try:
-            observation, _ = self._env.reset(seed=seed)
-            return self._stored(observation)
+            observation, info = self._env.reset(seed=seed)
+            return self._stored(observation, info, ended=False)
         except EnvironmentFailedError:
             raise
         except (Exception, SystemExit) as error:
@@ -55,13 +56,15 @@ class Seat:
         """
         self.length += 1
         try:
-            observation, reward, terminated, truncated, _ = self._env.step(
+            observation, reward, terminated, truncated, info = self._env.step(
                 self.spec.first_action + action
             )
             # Not finite, or not so in the single precision that it is stored in.
             if not -_LARGEST <= (reward := float(reward)) <= _LARGEST:
                 raise EnvironmentFailedError(f"{self.place()} gave the reward {reward}")
-            return self._stored(observation), reward, bool(terminated), bool(truncated)
+            terminated, truncated = bool(terminated), bool(truncated)
+            stored = self._stored(observation, info, ended=terminated or truncated)
+            return stored, reward, terminated, truncated
         except EnvironmentFailedError:
             raise
         except (Exception, SystemExit) as error:
@@ -109,13 +112,33 @@ class Seat:
         """Close the environment; one that fails to close is let go all the same."""
         close_seats([self])
 
-    def _stored(self, observation: Any) -> np.ndarray:
+    def _stored(self, observation: Any, info: Any, *, ended: bool) -> np.ndarray:
+        encoded, mask = self.spec.encode(observation, info)
+        state = self._state(encoded)
+        if self.spec.mask_size:
+            return joined(state[None], self._allowed(mask, ended=ended)[None])[0]
+        if mask is not None:
+            raise self._gave(
+                "an action mask, and its first reset gave none: it must come with every state"
+            )
+        return state
+
+    def _allowed(self, mask: Any, *, ended: bool) -> Bool[np.ndarray, " action"]:
+        """The mask, checked. Where an episode has ended nothing is chosen: none is all there."""
+        allowed = checked_mask(mask, self.spec.num_actions, self._gave)
+        if not allowed.any():
+            if not ended:
+                raise self._gave("an action mask that allows no action while its episode goes on")
+            allowed[:] = True
+        return allowed
+
+    def _state(self, stored: np.ndarray) -> np.ndarray:
+        """A state as it is stored, checked."""
         spec = self.spec
-        stored = spec.encode(observation)
-        if stored.shape != spec.observation_shape:
+        if stored.shape != spec.state_shape:
             raise EnvironmentFailedError(
                 f"{self.place()} gave an observation of shape {stored.shape}; "
-                f"its space says {spec.observation_shape}"
+                f"its space says {spec.state_shape}"
             )
         if stored.dtype != spec.observation_dtype:
             # A number too large for single precision becomes infinite, and is told below.
@@ -130,6 +153,9 @@ class Seat:
                 f"(component {', '.join(map(str, wrong[:8]))} of {stored.size})"
             )
         return stored
+
+    def _gave(self, what: str) -> EnvironmentFailedError:
+        return EnvironmentFailedError(f"{self.place()} gave {what}")
 
     def _raised(self, error: BaseException) -> EnvironmentFailedError:
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -22,6 +22,7 @@ from frankrl.environments import wire
 from frankrl.environments.seat import Seat, close_seats
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.errors import EnvironmentFailedError, FrankError, warn
+from frankrl.masks import split
 
 _LEAST_SHARE_SECONDS = 500e-6
 """A worker's part of a step of all environments must take at least so long to be worth the
@@ -111,20 +112,27 @@ def start_workers(count: int) -> list[Worker]:
 
 
 def step_seconds(spec: EnvironmentSpec) -> float:
-    """How long a step of the environment takes, from a short try with its first action. [s]
+    """How long a step of the environment takes, from a short try with its first actions. [s]
 
     An environment that fails in it will fail again where that is told.
     """
     taken = []
     with contextlib.suppress(FrankError), contextlib.closing(Seat(spec)) as seat:
-        seat.reset(0, 0)
+        state = seat.reset(0, 0)
         end = time.perf_counter() + _MEASURED_SECONDS
         while len(taken) < _MEASURED_STEPS and (start := time.perf_counter()) < end:
-            _, _, terminated, truncated = seat.step(0)
+            state, _, terminated, truncated = seat.step(_first_allowed(spec, state))
             taken.append(time.perf_counter() - start)
             if terminated or truncated:
-                seat.reset(0, 0)
+                state = seat.reset(0, 0)
     return float(np.median(taken)) if taken else 0.0
+
+
+def _first_allowed(spec: EnvironmentSpec, state: np.ndarray) -> int:
+    if not spec.mask_size:
+        return 0
+    _, allowed = split(state[None], spec.state_shape)
+    return int(np.argmax(allowed[0]))
 
 
 def worthwhile_workers(seconds: float, count: int, available: int) -> int:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,15 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from frankrl.environments.encoding import (
+    Encode,
+    MaskSource,
+    encoder,
+    entries,
+    mask_in,
+    state_encoding,
+    state_space,
+)
 from frankrl.errors import EnvironmentUnusableError, nearest, warn
 from frankrl.records import ACTION_DTYPE, Scaling
 
@@ -24,6 +33,11 @@ _ACTIONS = {
     "CartPole": ("push left", "push right"),
     "Acrobot": ("torque -1", "no torque", "torque +1"),
     "MountainCar": ("accelerate left", "do nothing", "accelerate right"),
+    "NineSquares": ("up", "right", "down", "left"),
+    "FrozenLake": ("left", "down", "right", "up"),
+    "FrozenLake8x8": ("left", "down", "right", "up"),
+    "CliffWalking": ("up", "right", "down", "left"),
+    "Taxi": ("south", "north", "east", "west", "pick up", "drop off"),
 }
 
 
@@ -50,7 +64,8 @@ class EnvironmentSpec:
 
     env_id: str
     env_kwargs: Mapping[str, Any]
-    observation_shape: tuple[int, ...]
+    state_shape: tuple[int, ...]
+    """Of an observation as the network sees it, without the mask."""
     observation_dtype: np.dtype
     """How an observation is stored: bytes stay bytes, every other number is float32."""
     observation_scale: float
@@ -62,10 +77,27 @@ class EnvironmentSpec:
     """Mean return at which the environment counts as solved, where it names one."""
     observation_space: spaces.Space
     """The environment's own."""
+    state_space: spaces.Space
+    """Likewise, without the mask where that is a part of it."""
+    masks_from: MaskSource
+    """Where it says which actions are allowed."""
     made_by: str
     """What Gymnasium makes it from: two processes may know different ones by one name."""
-    encode: Callable[[Any], np.ndarray] = field(repr=False, compare=False)
-    """From the environment's own observation to an array of `observation_shape`."""
+    encode: Encode = field(repr=False, compare=False)
+    """From the environment's own observation and its info to an array of `state_shape`, and
+    to the action mask as it was given, None if it was not."""
+
+    @property
+    def mask_size(self) -> int:
+        """Entries of the mask that is stored behind a state; 0 if all actions are allowed."""
+        return 0 if self.masks_from == "nowhere" else self.num_actions
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """How an observation is stored: with its mask behind it where there is one."""
+        if not self.mask_size:
+            return self.state_shape
+        return (math.prod(self.state_shape) + self.mask_size,)
 
     def scaling(self, *, to_bounds: bool) -> Scaling:
         """How the network scales a stored observation.
@@ -73,7 +105,7 @@ class EnvironmentSpec:
         Args:
             to_bounds: bring every component with finite bounds to -1 … 1.
         """
-        space = self.observation_space
+        space = self.state_space
         if not to_bounds or not isinstance(space, spaces.Box):
             return Scaling(factor=(self.observation_scale,))
         low, high = (part.astype(np.float64).ravel() for part in (space.low, space.high))
@@ -98,8 +130,8 @@ class EnvironmentSpec:
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of an observation's components, where known; else their numbers."""
-        size = math.prod(self.observation_shape)
+        """Names of a state's components, where known; else their numbers."""
+        size = math.prod(self.state_shape)
         names = _COMPONENTS.get(self._family, ())
         return names if len(names) == size else tuple(f"s[{number}]" for number in range(size))
 
@@ -205,20 +237,35 @@ def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> 
         raise EnvironmentUnusableError(
             f"{env_id} has {actions.n:,} actions; at most {MAX_ACTIONS:,} are supported"
         )
-    shape, dtype, scale, encode = _observation(observations, env_id)
+    num_actions = int(actions.n)
+    found = entries(observations, num_actions, env_id)
+    states = state_space(observations, found)
+    shape, dtype, scale, encode_state = state_encoding(states, env_id)
     return EnvironmentSpec(
         env_id=env_id,
         env_kwargs=dict(env_kwargs),
-        observation_shape=shape,
+        state_shape=shape,
         observation_dtype=dtype,
         observation_scale=scale,
-        num_actions=int(actions.n),
+        num_actions=num_actions,
         first_action=int(actions.start),
         reward_threshold=env.spec.reward_threshold if env.spec else None,
         observation_space=observations,
+        state_space=states,
+        masks_from="observation" if found else _masks_of_info(env),
         made_by=_made_by(env.spec),
-        encode=encode,
+        encode=encoder(encode_state, found),
     )
+
+
+def _masks_of_info(env: gymnasium.Env) -> MaskSource:
+    """Whether the environment's first info holds a mask; no space tells it."""
+    try:
+        _, info = env.reset(seed=0)
+    except (Exception, SystemExit):
+        # It will fail again where that is told, with its place.
+        return "nowhere"
+    return "nowhere" if mask_in(info) is None else "info"
 
 
 def _made_by(spec: EnvSpec | None) -> str:
@@ -228,38 +275,6 @@ def _made_by(spec: EnvSpec | None) -> str:
     if callable(maker):
         maker = f"{getattr(maker, '__module__', '')}:{getattr(maker, '__qualname__', '')}"
     return f"{maker} {spec.kwargs} {spec.max_episode_steps} {spec.additional_wrappers}"
-
-
-def _observation(
-    space: spaces.Space, env_id: str
-) -> tuple[tuple[int, ...], np.dtype, float, Callable[[Any], np.ndarray]]:
-    """Shape, stored dtype, scale and encoder of an observation space."""
-    float32, byte = np.dtype(np.float32), np.dtype(np.uint8)
-    if isinstance(space, spaces.Box):
-        if space.dtype == byte:
-            full = bool(np.all(space.high == 255) and np.all(space.low == 0))
-            return space.shape, byte, 1 / 255 if full else 1.0, np.asarray
-        return space.shape, float32, 1.0, np.asarray
-    zero_one = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-    try:
-        flat = spaces.flatten_space(space)
-    except NotImplementedError as error:
-        raise EnvironmentUnusableError(
-            f"{env_id} has the observation space {space}, which Gymnasium cannot flatten"
-        ) from error
-    if not isinstance(flat, spaces.Box):
-        raise EnvironmentUnusableError(
-            f"{env_id} has the observation space {space}, which does not flatten to numbers "
-            "of a fixed shape"
-        )
-    dtype = byte if isinstance(space, zero_one) else float32
-
-    def encode(given: Any) -> np.ndarray:
-        if not space.contains(given):
-            raise ValueError(f"{given!r} does not lie in {space}")
-        return np.asarray(spaces.flatten(space, given))
-
-    return flat.shape, dtype, 1.0, encode
 
 
 def _one_line(error: Exception) -> str:

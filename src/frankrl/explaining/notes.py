@@ -4,12 +4,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frankrl.config import ExplorationSettings, LearningSettings
+from frankrl.config import ExplorationSettings, LearningSettings, Settings
 from frankrl.environments import EnvironmentSpec
+from frankrl.explaining.account import (
+    Account,
+    Block,
+    Formula,
+    Line,
+    NamedValues,
+    Section,
+    Vectors,
+)
+from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord, record_of
+from frankrl.explaining.telling import tell
 from frankrl.exploration import epsilon_greedy, linear_epsilon
 from frankrl.learning import LearnerState, init_learner, update
-from frankrl.networks import Linear, MLPQNetwork, pack
+from frankrl.networks import ExpectedHead, Linear, MLPQNetwork, pack
 from frankrl.records import QuadrupleBatch, Scaling
 
 STATE = np.array([[0.12, 0.85, -0.03, -0.15, 0.08, 0.02, 0, 0]], np.float32)
@@ -19,18 +30,21 @@ FIRST_Q_VALUES = (0.3, -0.1, 0.5, 0.2)
 Q_VALUES, TARGET_Q_VALUES = (0.4, 1.2, 3.1, 0.8), (2.1, 1.3, 4.7, 0.9)
 """Later on. Of the Q-network the notes give the third alone."""
 FIRE_MAIN, REWARD, GAMMA, LEARNING_RATE = 2, 0.3, 0.99, 0.1
+ORIGIN = Origin(env_step=0, env_index=0, episode=0, step=1, epsilon=1.0, explored=False)
+"""Of the quadruple: the very first of a run."""
 
 
-def settings() -> LearningSettings:
+def settings() -> Settings:
     """Those of the notes: one step, squared error, neither clip nor Double DQN."""
-    return LearningSettings(
+    learning = LearningSettings(
         gamma=GAMMA, double=False, loss="mse", max_gradient_norm=None, learning_rate=LEARNING_RATE
     )
+    return Settings(learning=learning)
 
 
 def example() -> UpdateRecord:
     """The update of the notes' second phase, on its single quadruple."""
-    chosen = settings()
+    chosen = settings().learning
     before = _learner(chosen)
     batch = QuadrupleBatch(
         observation=jnp.array(STATE),
@@ -66,34 +80,64 @@ def _network(q_values: tuple[float, ...]) -> MLPQNetwork:
     size = STATE.shape[1]
     layer = Linear(np.zeros((size, len(q_values)), np.float32), np.array(q_values, np.float32))
     return MLPQNetwork(
-        layers=(layer,), norms=(), activation="relu", dueling=False, scaling=Scaling()
+        layers=(layer,),
+        norms=(),
+        embedding=None,
+        activation="relu",
+        dueling=False,
+        scaling=Scaling(),
+        read_by=ExpectedHead(),
     )
 
 
-def collecting(spec: EnvironmentSpec, env_steps: int = 10_000) -> list[str]:
-    """The lines about the notes' first phase: from a state to a stored quadruple.
+def account(spec: EnvironmentSpec) -> Account:
+    """Both phases: a quadruple is collected, then learned from.
 
     Args:
-        spec: of LunarLander-v3, for the names of its actions.
+        spec: of LunarLander-v3, for the names of its actions and components.
+    """
+    learned = tell(example(), [ORIGIN], 0, spec, settings(), "")
+    return Account(
+        title="The worked example of the notes",
+        about=f"{spec.env_id}: first data is collected (a to e), then learned from (1 to 7)",
+        sections=(*collecting(spec), *learned.sections),
+    )
+
+
+def collecting(spec: EnvironmentSpec, env_steps: int = 10_000) -> tuple[Section, ...]:
+    """The notes' first phase: from a state to a stored quadruple.
+
+    Args:
+        spec: of LunarLander-v3, for the names of its actions and components.
         env_steps: how far the run is, for ε.
     """
-    network = _network(FIRST_Q_VALUES)
-    q_values = network(STATE)
+    q_values = _network(FIRST_Q_VALUES)(STATE)
     exploration = ExplorationSettings(epsilon_end=0.05, epsilon_decay_env_steps=100_000)
     epsilon = linear_epsilon(exploration, np.array([env_steps]))
-    lines = [
-        "a. The environment is in a state s",
-        f"   {', '.join(f'{value:g}' for value in STATE[0])}",
-        "b. The Q-network, random as yet, gives each action a number",
-        *(f"   {n:12} {v:>5.1f}" for n, v in zip(spec.action_names, q_values[0], strict=True)),
-        f"c. ε-greedy: ε is {epsilon[0]:g} after {env_steps:,} of 100,000 env steps",
-    ]
+    names, first = spec.action_names, tuple(np.asarray(q_values[0]).tolist())
+    coins: list[Block] = []
     for coin in (0.93, 0.42):
         action = int(epsilon_greedy(q_values, epsilon, np.array([coin]), np.array([0.3]))[0])
         side = "above ε, the best action" if coin >= epsilon[0] else "below ε, a random action"
-        lines.append(f"   a coin of {coin:g} lies {side}: {spec.action_names[action]}")
-    return [
-        *lines,
-        f"d. The environment answers with r = {REWARD:g} and the next state s′",
-        "e. (s, a, r, s′) goes into the replay buffer, and all begins again at s′",
-    ]
+        coins.append(Formula(("a coin of ", coin, f" lies {side}: {names[action]}")))
+    decay = f" after {env_steps:,} of {exploration.epsilon_decay_env_steps:,} env steps"
+    return (
+        Section("a. The environment is in a state s", (_vector("s", STATE, spec),)),
+        Section(
+            "b. The Q-network, random as yet, gives each action a number",
+            (NamedValues("Q(s, ·; θ)", names, first),),
+        ),
+        Section("c. ε-greedy picks one", (Formula(("ε is ", float(epsilon[0]), decay)), *coins)),
+        Section(
+            "d. The environment answers with a reward and the next state s′",
+            (Formula(("r = ", REWARD)), _vector("s′", NEXT_STATE, spec)),
+        ),
+        Section(
+            "e. What happened is stored",
+            (Line("(s, a, r, s′) goes into the replay buffer, and all begins again at s′"),),
+        ),
+    )
+
+
+def _vector(label: str, state: np.ndarray, spec: EnvironmentSpec) -> Vectors:
+    return Vectors(spec.component_names, ((label, tuple(state[0].tolist())),))

@@ -11,7 +11,7 @@ from frankrl.explaining.record import UpdateRecord
 
 
 def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
-    """Every number of an update, in lists and dictionaries."""
+    """Every number of an update, in lists and dictionaries; None where an action is not allowed."""
     told = {
         spec.name: _plain(getattr(record, spec.name)) for spec in dataclasses.fields(UpdateRecord)
     }
@@ -23,4 +23,9 @@ def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         return {name: _plain(part) for name, part in value._asdict().items()}
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind == "f" and (forbidden := value == -np.inf).any():
+        value = value.astype(object)
+        value[forbidden] = None
+    return value.tolist()

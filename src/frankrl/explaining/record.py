@@ -3,26 +3,33 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt32
+from jaxtyping import Array, Float, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.learning import (
     LearnerState,
+    UpdateDraws,
     batch_loss,
     batch_target,
-    bootstrap_values,
-    elementwise_loss,
-    q_of_actions,
+    judge,
+    look_ahead,
+    mean_of,
+    target_says,
+    td_errors,
 )
-from frankrl.networks import PackedNetwork, QNetwork
+from frankrl.networks import CategoricalHead, Head, MaskedQNetwork, PackedNetwork, QNetwork
 from frankrl.records import QuadrupleBatch
+
+NO_DRAWS = UpdateDraws()
 
 
 @dataclass(frozen=True)
 class UpdateRecord:
-    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's."""
+    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's.
+
+    Q-values of actions that are not allowed are -∞.
+    """
 
     update: int
     """Its number, from 1."""
@@ -42,12 +49,19 @@ class UpdateRecord:
     """Q(s′, ·; θ⁻)."""
     online_next_q_values: Float[np.ndarray, "batch action"] | None
     """Q(s′, ·; θ), which picks the next action with Double DQN; else none."""
-    next_actions: Int[np.ndarray, " batch"]
-    """The action of s′ whose value counts."""
+    next_policy: Float[np.ndarray, "batch action"]
+    """How much each action of s′ counts: 1 for the picked one, or Munchausen's softmax."""
     next_values: Float[np.ndarray, " batch"]
-    """Its value by the target network."""
+    """What follows on s′, by the target network; of a distribution its mean."""
+    munchausen_bonuses: Float[np.ndarray, " batch"] | None
+    """What is added to r by Munchausen DQN; else none."""
     targets: Float[np.ndarray, " batch"]
-    """y."""
+    """y; of a distribution its mean."""
+    chosen_outputs: Float[np.ndarray, "batch atom"] | None
+    """What the Q-network says of the return of (s, a): C51's probabilities, or quantiles;
+    none where it says nothing but the mean."""
+    target_outputs: Float[np.ndarray, "batch target_atom"] | None
+    """What it should have said, likewise."""
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
@@ -83,6 +97,7 @@ def record_of(
     learning_rate: float,
     indices: UInt32[np.ndarray, " batch"],
     begun: UInt32[np.ndarray, " batch"],
+    draws: UpdateDraws = NO_DRAWS,
 ) -> UpdateRecord:
     """Open one update, by the functions that learning itself uses.
 
@@ -92,21 +107,23 @@ def record_of(
         after: where it stood one update later.
         batch: what it learned from.
         env_steps: transitions collected when it was done.
-        learning_rate: Adam's step size.
+        learning_rate: the step size.
         indices: rows of the buffer that make the batch.
         begun: env steps that its quadruples begin with.
+        draws: the update's random numbers.
     """
     q_network = before.online.network()
-    target_q_values = before.target(batch.next_observation)
-    online_next = q_network(batch.next_observation) if settings.double else None
-    targets = batch_target(settings, q_network, batch, target_q_values)
+    head = q_network.head
+    says = target_says(settings, before.target, batch, draws)
+    ahead = look_ahead(settings, q_network, batch, says, draws)
+    target = batch_target(settings, q_network, batch, ahead)
 
     def loss_of(network: QNetwork) -> tuple:
-        return batch_loss(settings, network, batch, targets)
+        return batch_loss(settings, network, batch, target, draws)
 
-    (loss, (q_values, chosen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(q_network)
-    picks = target_q_values if online_next is None else online_next
-    losses = elementwise_loss(settings, targets - chosen)
+    (loss, seen), gradient = jax.value_and_grad(loss_of, has_aux=True)(q_network)
+    seen_after = judge(settings, after.online.network(), batch, target, draws)
+    online_next = ahead.online_next_q_values
     period, done = settings.target_period_updates, int(before.num_updates)
     host = jax.tree.map(np.asarray, batch)
     return UpdateRecord(
@@ -116,28 +133,48 @@ def record_of(
         indices=indices,
         begun=begun,
         batch=host,
-        q_values=np.asarray(q_values),
-        chosen_q=np.asarray(chosen),
-        target_q_values=np.asarray(target_q_values),
+        q_values=np.asarray(seen.q_values),
+        chosen_q=np.asarray(seen.chosen_q),
+        target_q_values=np.asarray(says.next_q_values),
         online_next_q_values=None if online_next is None else np.asarray(online_next),
-        next_actions=np.asarray(jnp.argmax(picks, axis=-1)),
-        next_values=np.asarray(bootstrap_values(target_q_values, online_next)),
-        targets=np.asarray(targets),
-        td_errors=np.asarray(targets - chosen),
-        losses=np.asarray(losses),
+        next_policy=_next_policy(settings, says.next_q_values, online_next),
+        next_values=np.asarray(head.q_values(ahead.next_values)),
+        munchausen_bonuses=None if ahead.bonus is None else np.asarray(ahead.bonus),
+        targets=np.asarray(mean_of(head, target)),
+        chosen_outputs=_as_told(head, seen.chosen),
+        target_outputs=None if target.ndim == 1 else np.asarray(target),
+        td_errors=np.asarray(td_errors(q_network, target, seen.chosen_q)),
+        losses=np.asarray(seen.losses),
         loss=float(loss),
         gradient_norms=norms(gradient),
         weight_changes=norms(_difference(after.online, before.online)),
-        chosen_q_after=np.asarray(q_of_actions(after.online(batch.observation), batch.action)),
+        chosen_q_after=np.asarray(seen_after.chosen_q),
         updates_since_refresh=done % period,
         distance_to_target=norms(_difference(before.online, before.target)),
         refreshes_target=(done + 1) % period == 0,
     )
 
 
+def _next_policy(
+    settings: LearningSettings, target_q: Float[Array, "batch action"], online_q: Array | None
+) -> Float[np.ndarray, "batch action"]:
+    if settings.munchausen:
+        return np.asarray(jax.nn.softmax(target_q / settings.munchausen_temperature, axis=-1))
+    picked = np.argmax(target_q if online_q is None else online_q, axis=-1)
+    return np.eye(target_q.shape[1], dtype=np.float32)[picked]
+
+
+def _as_told(head: Head, chosen: Float[Array, "batch *atom"]) -> np.ndarray | None:
+    """What the Q-network says of the actions taken, as one reads it; none of a mean alone."""
+    if chosen.ndim == 1:
+        return None
+    return np.asarray(head.probabilities(chosen) if isinstance(head, CategoricalHead) else chosen)
+
+
 def norms(network: QNetwork) -> dict[str, float]:
     """L2 norm of what lies in each layer, and of everything, as `all`."""
     squares: dict[str, float] = {}
+    network = network.inner if isinstance(network, MaskedQNetwork) else network
     leaves, _ = jax.tree_util.tree_flatten_with_path(network)
     for path, leaf in leaves:
         layer = jax.tree_util.keystr(path[:-1]).removeprefix(".")

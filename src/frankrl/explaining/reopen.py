@@ -81,7 +81,11 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
 
 
 def reopen(
-    folder: RunFolder, update: int, on_progress: Callable[[int, int], None] = lambda done, all: None
+    folder: RunFolder,
+    update: int,
+    on_progress: Callable[[int, int], None] = lambda done, all: None,
+    *,
+    cost: Cost | None = None,
 ) -> Reopened:
     """Come back to an update, and open it.
 
@@ -89,12 +93,13 @@ def reopen(
         folder: the run's.
         update: its number, from 1.
         on_progress: called with env steps done and to do.
+        cost: what `cost_of` says of this update; none: it is asked.
 
     Raises:
         FrankError: there is no such update, or it cannot be come back to.
     """
     start_backend()
-    cost = cost_of(folder, update)
+    cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
     for change in differences(
         description.versions | description.machine, versions() | machine_facts()
@@ -133,7 +138,7 @@ def _opened(
     learn = jax.jit(lambda *given: updates(settings.learning, *given))
     number = update - before.updates - 1
     just_before, just_after = (
-        learn(before.learner, batches, jnp.uint32(count), lesson.learning_rate)[0]
+        learn(before.learner, batches, jnp.uint32(count), lesson.learning_rate, lesson.draws)[0]
         for count in (number, number + 1)
     )
     indices = np.asarray(lesson.indices[number])
@@ -146,6 +151,7 @@ def _opened(
         learning_rate=float(lesson.learning_rate),
         indices=indices,
         begun=np.asarray(replay.begun)[indices],
+        draws=jax.tree.map(lambda field: jnp.asarray(field[number]), lesson.draws),
     )
 
 

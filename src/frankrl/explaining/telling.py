@@ -1,181 +1,338 @@
 """An update in words and numbers, in the order of the notes."""
 
-import numpy as np
-from jaxtyping import Float
+from collections.abc import Sequence
 
-from frankrl.config import LearningSettings
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Bool, Float, Shaped
+
+from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentSpec
+from frankrl.explaining.account import (
+    Account,
+    Block,
+    Cell,
+    Formula,
+    Histogram,
+    Line,
+    NamedValues,
+    Section,
+    Table,
+    Vectors,
+)
 from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord
+from frankrl.explaining.spread import spread_table
+from frankrl.masks import split
 
 _MOST_COMPONENTS = 12
 """A picture's bytes say nothing one by one."""
+_BINS = 8
+_LABELS = ("s", "s′")
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def tell(
     record: UpdateRecord,
-    origin: Origin,
+    origins: Sequence[Origin],
     quadruple: int,
     spec: EnvironmentSpec,
-    settings: LearningSettings,
-) -> list[str]:
-    """The lines that `frank explain RUN` prints.
+    settings: Settings,
+    about: str,
+) -> Account:
+    """What `frank explain RUN --update N` tells.
 
     Args:
         record: of the update.
-        origin: of the quadruple that is followed.
-        quadruple: its place in the batch, from 0.
+        origins: of every quadruple of its batch.
+        quadruple: the one that is followed, by its place in the batch, from 0.
         spec: the environment's.
-        settings: the learner's.
+        settings: the run's.
+        about: what was opened, in a line.
     """
-    return [
-        *_heading(record, quadruple),
-        "",
-        *_stored(record, origin, quadruple, spec),
-        "",
-        *_target(record, quadruple, spec, settings),
-        "",
-        *_loss(record, quadruple, settings),
-        "",
-        *_learning(record, quadruple),
-        "",
-        *_refresh(record, settings),
-    ]
-
-
-def _heading(record: UpdateRecord, quadruple: int) -> list[str]:
-    size = len(record.indices)
-    return [
-        f"Update {record.update:,}, done at env step {record.env_steps:,}: quadruple {quadruple} "
-        f"of {size} (row {record.indices[quadruple]:,} of the buffer)",
-    ]
-
-
-def _stored(
-    record: UpdateRecord, origin: Origin, quadruple: int, spec: EnvironmentSpec
-) -> list[str]:
-    batch = record.batch
-    action = int(batch.action[quadruple])
-    steps = int(batch.num_steps[quadruple])
-    how = "a random action" if origin.explored else "the best action at the time"
-    ago = record.env_steps - origin.env_step
-    reward = f"r = {_number(batch.reward[quadruple])}"
-    if steps > 1:
-        reward += f", the discounted sum over {steps} steps"
-    end = "the world ended there" if batch.terminated[quadruple] else "the world goes on from there"
-    return [
-        "1. The quadruple (s, a, r, s′)",
-        f"   from environment {origin.env_index}, episode {origin.episode}, step {origin.step}: "
-        f"{ago:,} env steps ago",
-        f"   s  = {_state(batch.observation[quadruple], spec)}",
-        f"   a  = {action} ({spec.action_names[action]}), {how} (ε was {origin.epsilon:.3f})",
-        f"   {reward}",
-        f"   s′ = {_state(batch.next_observation[quadruple], spec)}",
-        f"   {end}",
-    ]
-
-
-def _target(
-    record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, settings: LearningSettings
-) -> list[str]:
-    batch = record.batch
-    action, best = int(batch.action[quadruple]), int(record.next_actions[quadruple])
-    lines = [
-        "2. The Q-network looks at s",
-        *_q_values(record.q_values[quadruple], spec, action, "taken"),
-        f"   Q(s, a) = {_number(record.chosen_q[quadruple])}",
-        "",
-        "3. The target network looks at s′",
-        *_q_values(record.target_q_values[quadruple], spec, best, "counts"),
-    ]
-    online = record.online_next_q_values
-    if online is None:
-        lines.append(f"   its highest value: {_number(record.next_values[quadruple])}")
-    else:
-        lines += [
-            f"   Double DQN: the Q-network's own values of s′ pick {spec.action_names[best]}:",
-            *_q_values(online[quadruple], spec, best, "picked"),
-            f"   which the target network values at {_number(record.next_values[quadruple])}",
-        ]
-    y, reward = _number(record.targets[quadruple]), _number(batch.reward[quadruple])
-    lines += ["", "4. The target, what Q(s, a) should have been"]
-    if batch.terminated[quadruple]:
-        return [*lines, f"   y = r = {y}: after a termination there is no future"]
-    steps = int(batch.num_steps[quadruple])
-    power = "" if steps == 1 else f"^{steps}"
-    value = _number(record.next_values[quadruple])
-    product = f"{settings.gamma:g}{power} × {value}"
-    return [*lines, f"   y = r + γ{power} · Q = {reward} + {product} = {y}"]
-
-
-def _loss(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> list[str]:
-    error, loss = _number(record.td_errors[quadruple]), _number(record.losses[quadruple])
-    formula = "(y − Q)²"
-    if settings.loss == "huber":
-        formula = f"Huber loss of y − Q, linear beyond {settings.huber_delta:g},"
-    return [
-        "5. The loss",
-        f"   y − Q(s, a) = {_number(record.targets[quadruple])} − "
-        f"{_number(record.chosen_q[quadruple])} = {error}",
-        f"   {formula} = {loss}: {record.loss_shares[quadruple]:.1%} of the batch's loss",
-        f"   mean over the {len(record.indices)} quadruples of the batch: {_number(record.loss)}",
-        "   TD errors of the batch:",
-        *_histogram(record.td_errors),
-    ]
-
-
-def _learning(record: UpdateRecord, quadruple: int) -> list[str]:
-    width = max(map(len, record.gradient_norms))
-    return [
-        f"6. Backpropagation through the Q-network, learning rate {record.learning_rate:.3g}",
-        f"   {'':{width}}  gradient   change of the weights",
-        *(
-            f"   {layer:{width}}  {norm:<9.3g}  {record.weight_changes[layer]:.3g}"
-            for layer, norm in record.gradient_norms.items()
+    who = "Q-table" if settings.network.agent == "table" else "Q-network"
+    return Account(
+        title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
+        about=about,
+        sections=(
+            _stored(record, origins[quadruple], quadruple, spec),
+            _present(record, quadruple, spec, settings, who),
+            _future(record, quadruple, spec, who),
+            _target(record, quadruple, settings.learning),
+            _loss(record, quadruple, settings),
+            _learning(record, quadruple, settings.learning, who),
+            _refresh(record, settings.learning, who),
+            _batch(record, origins, quadruple, spec),
         ),
-        f"   Q(s, a) was {_number(record.chosen_q[quadruple])} and is now "
-        f"{_number(record.chosen_q_after[quadruple])}; the target is "
-        f"{_number(record.targets[quadruple])}",
-    ]
+    )
 
 
-def _refresh(record: UpdateRecord, settings: LearningSettings) -> list[str]:
+def _stored(record: UpdateRecord, origin: Origin, quadruple: int, spec: EnvironmentSpec) -> Section:
+    batch = record.batch
+    action, steps = batch.action[quadruple].item(), batch.num_steps[quadruple].item()
+    how = "a random action" if origin.explored else "the best action at the time"
+    chosen = f" ({spec.action_names[action]}), {how} (ε was "
+    stored = np.stack([batch.observation[quadruple], batch.next_observation[quadruple]])
+    over = f", the discounted sum over {steps} steps" if steps > 1 else ""
+    end = "the world ended there" if batch.terminated[quadruple] else "the world goes on from there"
+    return Section(
+        "1. The quadruple (s, a, r, s′)",
+        (
+            Line(
+                f"quadruple {quadruple} of {len(record.indices)}, "
+                f"row {record.indices[quadruple]:,} of the buffer"
+            ),
+            Line(
+                f"from environment {origin.env_index}, episode {origin.episode:,}, "
+                f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
+                f"{record.env_steps - origin.env_step:,} env steps ago"
+            ),
+            *_states(stored, spec),
+            Formula(("a = ", action, chosen, origin.epsilon, ")")),
+            Formula(("r = ", batch.reward[quadruple].item(), over)),
+            Line(end),
+        ),
+    )
+
+
+def _states(stored: Shaped[np.ndarray, "2 *obs"], spec: EnvironmentSpec) -> list[Block]:
+    """s and s′, and what cannot be done in them."""
+    if not spec.mask_size:
+        return _numbers(stored, spec)
+    states, allowed = split(stored, spec.state_shape)
+    rows = zip(_LABELS, allowed, strict=True)
+    return _numbers(states, spec) + [_forbidden(label, row, spec) for label, row in rows]
+
+
+def _forbidden(label: str, allowed: Bool[np.ndarray, " action"], spec: EnvironmentSpec) -> Block:
+    actions = np.flatnonzero(~allowed)
+    names = ", ".join(spec.action_names[action] for action in actions) or "nothing"
+    if len(actions) > _MOST_COMPONENTS:
+        names = f"{len(actions):,} of {len(allowed):,} actions"
+    return Line(f"not allowed in {label}: {names}")
+
+
+def _numbers(states: Shaped[np.ndarray, "2 *state"], spec: EnvironmentSpec) -> list[Block]:
+    if isinstance(spec.state_space, spaces.Discrete):
+        numbered = zip(_LABELS, states, strict=True)
+        return [Formula((f"{label} = ", int(np.argmax(state)))) for label, state in numbered]
+    flat = [(label, np.ravel(state)) for label, state in zip(_LABELS, states, strict=True)]
+    if len(spec.component_names) > _MOST_COMPONENTS:
+        return [
+            Formula((f"{label} = ", len(state), " numbers, mean ", float(np.mean(state))))
+            for label, state in flat
+        ]
+    rows = tuple((label, _plain(state)) for label, state in flat)
+    return [Vectors(spec.component_names, rows)]
+
+
+def _present(
+    record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, settings: Settings, who: str
+) -> Section:
+    values, action = record.q_values[quadruple], record.batch.action[quadruple].item()
+    return Section(
+        f"2. The {who} looks at s",
+        (
+            *_noise(settings),
+            NamedValues("Q(s, ·; θ)", spec.action_names, _plain(values), action, "taken"),
+            Formula(("Q(s, a) = ", record.chosen_q[quadruple].item())),
+        ),
+    )
+
+
+def _noise(settings: Settings) -> tuple[Line, ...]:
+    if not settings.exploration.noisy:
+        return ()
+    return (Line("under this update's own draw of the noise in its weights"),)
+
+
+def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: str) -> Section:
+    names, policy = spec.action_names, record.next_policy[quadruple]
+    best = int(np.argmax(policy))
+    values, value = record.target_q_values[quadruple], record.next_values[quadruple].item()
+    online = record.online_next_q_values
+    blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, _plain(values), best, "counts")]
+    if record.munchausen_bonuses is not None:
+        blocks += [
+            Line("Munchausen DQN: every action counts, by the softmax of these values"),
+            NamedValues("π(· | s′)", names, _plain(policy), best, "likeliest"),
+            Formula(("mean value, and what the softmax's own surprise is worth: ", value)),
+        ]
+    elif online is None:
+        blocks.append(Formula(("its highest value: ", value)))
+    else:
+        blocks += [
+            Line(f"Double DQN: the {who}'s own values of s′ pick {names[best]}:"),
+            NamedValues("Q(s′, ·; θ)", names, _plain(online[quadruple]), best, "picked"),
+            Formula((f"which the target {_kind(who)} values at ", value)),
+        ]
+    return Section(f"3. The target {_kind(who)} looks at s′", tuple(blocks))
+
+
+def _target(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> Section:
+    title = "4. The target, what Q(s, a) should have been"
+    y, reward = record.targets[quadruple].item(), record.batch.reward[quadruple].item()
+    bonus: tuple[Cell, ...] = ()
+    if record.munchausen_bonuses is not None:
+        bonus = _bracketed(record.munchausen_bonuses[quadruple].item())
+    if record.batch.terminated[quadruple]:
+        sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
+        return Section(title, (Formula((*sum_of, ": after a termination there is no future")),))
+    steps = record.batch.num_steps[quadruple].item()
+    power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
+    value = _bracketed(record.next_values[quadruple].item())
+    product = (f" + {settings.gamma:g}{power} × ", *value)
+    if bonus:
+        return Section(
+            title,
+            (
+                Formula(("Munchausen's bonus for the action taken, α τ ln π(a | s): ", *bonus)),
+                Formula(
+                    (f"y = r + bonus + γ{power} · V = ", reward, " + ", *bonus, *product, " = ", y)
+                ),
+            ),
+        )
+    return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
+
+
+def _loss(record: UpdateRecord, quadruple: int, settings: Settings) -> Section:
+    formula = _loss_formula(settings)
+    spread = spread_table(record, quadruple, settings.network)
+    y, chosen = record.targets[quadruple].item(), record.chosen_q[quadruple].item()
+    error, size = record.td_errors[quadruple].item(), len(record.indices)
+    share = f": {record.loss_shares[quadruple]:.1%} of the batch's loss"
+    return Section(
+        "5. The loss",
+        (
+            *(() if spread is None else (spread,)),
+            Formula(("y − Q(s, a) = ", y, " − ", *_bracketed(chosen), " = ", error)),
+            Formula((f"{formula} = ", record.losses[quadruple].item(), share)),
+            Formula((f"mean over {_quadruples(size)}: ", record.loss)),
+            _td_errors(record.td_errors),
+        ),
+    )
+
+
+def _loss_formula(settings: Settings) -> str:
+    delta = f"{settings.learning.huber_delta:g}"
+    match settings.network.distribution:
+        case "c51":
+            return "cross-entropy of the two distributions"
+        case "qr" | "iqn":
+            return f"quantile regression, linear beyond {delta},"
+    if settings.learning.loss == "huber":
+        return f"Huber loss of y − Q, linear beyond {delta},"
+    return "(y − Q)²"
+
+
+def _td_errors(errors: Float[np.ndarray, " batch"]) -> Block:
+    if errors.min() == errors.max():
+        return Formula((f"TD error of {_quadruples(len(errors))}: ", errors[0].item()))
+    # NumPy refuses to cut a narrow range of single precision.
+    counts, edges = np.histogram(errors.astype(np.float64), _BINS)
+    return Histogram("TD errors of the batch", tuple(counts.tolist()), tuple(edges.tolist()))
+
+
+def _learning(
+    record: UpdateRecord, quadruple: int, settings: LearningSettings, who: str
+) -> Section:
+    changes, distances = record.weight_changes, record.distance_to_target
+    rows = tuple(
+        (layer, norm, changes[layer], distances[layer])
+        for layer, norm in record.gradient_norms.items()
+    )
+    header = ("layer", "gradient", "change of the weights", "distance to θ⁻ before")
+    step = {"adam": "Adam", "sgd": "plain gradient descent"}[settings.optimiser]
+    return Section(
+        f"6. Backpropagation through the {who}",
+        (
+            Formula((f"{step}, learning rate ", record.learning_rate)),
+            Table("L2 norms of each layer", header, rows),
+            Formula(
+                (
+                    "Q(s, a) was ",
+                    record.chosen_q[quadruple].item(),
+                    " and is now ",
+                    record.chosen_q_after[quadruple].item(),
+                    "; the target is ",
+                    record.targets[quadruple].item(),
+                )
+            ),
+        ),
+    )
+
+
+def _refresh(record: UpdateRecord, settings: LearningSettings, who: str) -> Section:
     since = record.updates_since_refresh
-    lines = [
-        "7. The target network stays as it is",
-        f"   copied {since:,} updates before this one; ‖θ − θ⁻‖ = "
-        f"{record.distance_to_target['all']:.4g}",
-    ]
     left = settings.target_period_updates - since - 1
+    then = f"the next refresh is {_updates(left)} away"
     if record.refreshes_target:
-        return [*lines, "   after this update θ is copied into it: θ⁻ ← θ"]
-    return [*lines, f"   the next copy is {left:,} updates away"]
+        then = "after this update θ is copied into it: θ⁻ ← θ"
+        if settings.tau < 1:
+            then = f"after this update it follows a little: θ⁻ ← θ⁻ + {settings.tau:g} (θ − θ⁻)"
+    return Section(
+        f"7. The target {_kind(who)} stays as it is",
+        (
+            Line(f"refreshed {_updates(since)} before this one"),
+            Formula(("‖θ − θ⁻‖ = ", record.distance_to_target["all"])),
+            Line(then),
+        ),
+    )
 
 
-def _state(state: np.ndarray, spec: EnvironmentSpec) -> str:
-    flat, names = np.ravel(state), spec.component_names
-    if len(flat) > _MOST_COMPONENTS:
-        return f"{len(flat):,} numbers, mean {np.mean(flat):.3g}"
-    return ", ".join(f"{name} {_number(value)}" for name, value in zip(names, flat, strict=True))
+def _batch(
+    record: UpdateRecord, origins: Sequence[Origin], quadruple: int, spec: EnvironmentSpec
+) -> Section:
+    header = (
+        *("quadruple", "environment", "episode", "step", "env steps ago", "action", "choice"),
+        *("r", "terminated", "Q(s, a)", "y", "TD error", "loss share"),
+    )
+    rows = tuple(_batch_row(record, number, origin, spec) for number, origin in enumerate(origins))
+    table = Table("In the order in which they were drawn", header, rows, quadruple, "followed")
+    return Section("The whole batch", (table,), too_wide_for_terminals=True)
 
 
-def _q_values(
-    values: Float[np.ndarray, " action"], spec: EnvironmentSpec, marked: int, word: str
-) -> list[str]:
-    width = max(map(len, spec.action_names))
-    return [
-        f"   {name:{width}}  {_number(value):>9}" + (f"  ← {word}" if index == marked else "")
-        for index, (name, value) in enumerate(zip(spec.action_names, values, strict=True))
-    ]
+def _batch_row(
+    record: UpdateRecord, number: int, origin: Origin, spec: EnvironmentSpec
+) -> tuple[Cell, ...]:
+    batch = record.batch
+    return (
+        number,
+        origin.env_index,
+        origin.episode,
+        origin.step,
+        record.env_steps - origin.env_step,
+        spec.action_names[batch.action[number]],
+        "explored" if origin.explored else "greedy",
+        batch.reward[number].item(),
+        "yes" if batch.terminated[number] else "no",
+        record.chosen_q[number].item(),
+        record.targets[number].item(),
+        record.td_errors[number].item(),
+        f"{record.loss_shares[number]:.1%}",
+    )
 
 
-def _histogram(values: np.ndarray, bins: int = 8, width: int = 40) -> list[str]:
-    counts, edges = np.histogram(values, bins)
-    return [
-        f"   {low:>9.3g} … {high:<9.3g} {'█' * round(width * count / counts.max())} {count}"
-        for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True)
-    ]
+def _kind(who: str) -> str:
+    return who.removeprefix("Q-")
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _updates(count: int) -> str:
+    return "1 update" if count == 1 else f"{count:,} updates"
+
+
+def _quadruples(count: int) -> str:
+    return (
+        "the single quadruple of the batch"
+        if count == 1
+        else f"the {count:,} quadruples of the batch"
+    )
+
+
+def _bracketed(value: float) -> tuple[Cell, ...]:
+    """A number to stand behind a sign, in brackets if it has one of its own."""
+    return ("(", value, ")") if value < 0 else (value,)
+
+
+def _plain(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(values.tolist())

@@ -7,11 +7,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Integer, PyTree, Shaped
+from jaxtyping import Array, Float, Int, Integer, PyTree
 
 from frankrl.config import LearningSettings
-from frankrl.learning.losses import elementwise_loss
-from frankrl.learning.targets import bootstrap_values, q_of_actions, td_target
+from frankrl.learning.draws import UpdateDraws
+from frankrl.learning.judging import (
+    TargetSays,
+    batch_loss,
+    batch_target,
+    look_ahead,
+    target_says,
+    td_errors,
+)
+from frankrl.learning.returns import mean_of
 from frankrl.networks import PackedNetwork, QNetwork, concatenated, pack
 from frankrl.records import QuadrupleBatch
 
@@ -22,7 +30,7 @@ class LearnerState(eqx.Module):
     online: PackedNetwork
     """The Q-network, θ."""
     target: PackedNetwork
-    """The target network, θ⁻: a frozen copy of an earlier θ."""
+    """The target network, θ⁻: a frozen copy of an earlier θ, or a slow follower of it."""
     average: Float[Array, " weight"] | None
     """Running mean of θ; none where the settings want none."""
     opt_state: PyTree[Array]
@@ -38,6 +46,7 @@ _Progress = tuple[Int[Array, ""], LearnerState, Float[Array, "update statistic"]
 """The next update's number, and state and statistics so far."""
 
 
+NO_DRAWS = UpdateDraws()
 _CHUNK_UPDATES = 16
 """Updates for which the target network's values are computed together."""
 
@@ -57,11 +66,13 @@ class UpdateStatistics(NamedTuple):
 
 
 def optimiser(settings: LearningSettings) -> optax.GradientTransformation:
-    """Clip by the global norm, then Adam with step size 1; the learner applies the rate."""
-    adam = optax.scale_by_adam(eps=settings.adam_epsilon)
+    """Clip by the global norm, then the step for a rate of 1; the learner applies the rate."""
+    step = optax.identity()
+    if settings.optimiser == "adam":
+        step = optax.scale_by_adam(eps=settings.adam_epsilon)
     if settings.max_gradient_norm is None:
-        return adam
-    return optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), adam)
+        return step
+    return optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), step)
 
 
 def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerState:
@@ -86,7 +97,7 @@ def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerStat
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
-    """Adam's step size at an absolute number of env steps."""
+    """The step size at an absolute number of env steps."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
     if settings.learning_rate_decay_env_steps is None:
@@ -101,8 +112,9 @@ def updates(
     batches: QuadrupleBatch,
     num_updates: Integer[Array, ""],
     learning_rate: Float[Array, ""] | float,
+    draws: UpdateDraws = NO_DRAWS,
 ) -> tuple[LearnerState, Float[Array, "update statistic"]]:
-    """Several updates, one batch each, and the target network's copy whenever it is due.
+    """Several updates, one batch each, and the target network's refresh whenever it is due.
 
     Args:
         settings: target, loss and optimiser.
@@ -110,7 +122,8 @@ def updates(
         batches: fields of shape (update, batch, …).
         num_updates: how many of the batches to learn from, from none to all: one
             compilation serves any number.
-        learning_rate: Adam's step size for all of them.
+        learning_rate: the step size of all of them.
+        draws: random numbers, fields of shape (update, …).
 
     Returns:
         The new state, and a row of `UpdateStatistics` for each batch, zero for those
@@ -124,44 +137,40 @@ def updates(
     table = jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32)
 
     def some(progress: _Progress) -> _Progress:
-        """Updates to the next copy, or to the end of the chunk."""
+        """Updates to the next refresh, or to the end of the chunk."""
         number, state, table = progress
         # The target network stands still meanwhile: it sees all the chunk's states at once.
         first = jnp.minimum(number, given - chunk)
-        rows = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), batches)
-        target_q_values = _of_many(state.target, rows.next_observation)
+        rows, chances = jax.tree.map(
+            lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), (batches, draws)
+        )
+        ask = functools.partial(target_says, settings, state.target)
+        answers = jax.vmap(ask)(rows, chances)
         left = period - state.num_updates % period
         stop = jnp.minimum(jnp.minimum(number + left, first + chunk), num_updates)
         target = state.target
 
         def one(number: Array, moving: tuple) -> tuple:
             online, average, opt_state, done, table = moving
-            batch, target_q = jax.tree.map(
+            batch, says, chance = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, number - first, keepdims=False),
-                (rows, target_q_values),
+                (rows, answers, chances),
             )
             state = LearnerState(online, target, average, opt_state, done)
-            state, statistics = _learn_from(settings, state, batch, target_q, learning_rate)
+            state, statistics = _learn_from(settings, state, batch, says, learning_rate, chance)
             table = jax.lax.dynamic_update_index_in_dim(table, jnp.stack(statistics), number, 0)
             return state.online, state.average, state.opt_state, state.num_updates, table
 
         moving = (state.online, state.average, state.opt_state, state.num_updates, table)
         online, average, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
         due = done % period == 0
-        copied = target.with_weights(jnp.where(due, online.weights, target.weights))
-        return stop, LearnerState(online, copied, average, opt_state, done), table
+        fresh = jnp.where(due, refreshed(settings, target, online), target.weights)
+        target = target.with_weights(fresh)
+        return stop, LearnerState(online, target, average, opt_state, done), table
 
     begin = (jnp.zeros((), jnp.int32), state, table)
     _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
     return state, table
-
-
-def _of_many(
-    network: QNetwork, observation: Shaped[Array, "update batch *obs"]
-) -> Float[Array, "update batch action"]:
-    """Q-values of several batches in one pass."""
-    flat = network(observation.reshape(-1, *observation.shape[2:]))
-    return flat.reshape(*observation.shape[:2], -1)
 
 
 def update(
@@ -169,6 +178,7 @@ def update(
     state: LearnerState,
     batch: QuadrupleBatch,
     learning_rate: Float[Array, ""] | float,
+    draws: UpdateDraws = NO_DRAWS,
 ) -> tuple[LearnerState, UpdateStatistics]:
     """One gradient step of the Q-network on a batch; the target network stays as it is.
 
@@ -176,26 +186,31 @@ def update(
         settings: target, loss and optimiser.
         state: where learning stands.
         batch: fields of shape (batch, …).
-        learning_rate: Adam's step size.
+        learning_rate: the step size.
+        draws: random numbers.
 
     Returns:
         The new state, and what the update reports of itself.
     """
-    return _learn_from(settings, state, batch, state.target(batch.next_observation), learning_rate)
+    says = target_says(settings, state.target, batch, draws)
+    return _learn_from(settings, state, batch, says, learning_rate, draws)
 
 
 def _learn_from(
     settings: LearningSettings,
     state: LearnerState,
     batch: QuadrupleBatch,
-    target_q_values: Float[Array, "batch action"],
+    says: TargetSays,
     learning_rate: Float[Array, ""] | float,
+    draws: UpdateDraws,
 ) -> tuple[LearnerState, UpdateStatistics]:
-    """One gradient step, given what the target network says of the next states."""
+    """One gradient step, given what the target network says of the batch."""
     q_network = state.online.network()
-    target = batch_target(settings, q_network, batch, target_q_values)
-    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target)
-    (loss, (q_values, chosen)), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
+    ahead = look_ahead(settings, q_network, batch, says, draws)
+    target = batch_target(settings, q_network, batch, ahead)
+    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target, draws=draws)
+    (loss, judgement), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
+    errors = td_errors(q_network, target, judgement.chosen_q)
     gradient = concatenated(gradients)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
     weights = state.online.weights - learning_rate * cast(Array, step)
@@ -208,38 +223,25 @@ def _learn_from(
     )
     return new_state, UpdateStatistics(
         loss=loss,
-        mean_q=jnp.mean(chosen),
-        mean_max_q=jnp.mean(jnp.max(q_values, axis=-1)),
-        mean_target=jnp.mean(target),
-        mean_abs_td_error=jnp.mean(jnp.abs(target - chosen)),
+        mean_q=jnp.mean(judgement.chosen_q),
+        mean_max_q=jnp.mean(jnp.max(judgement.q_values, axis=-1)),
+        mean_target=jnp.mean(mean_of(q_network.head, target)),
+        mean_abs_td_error=jnp.mean(jnp.abs(errors)),
         gradient_norm=optax.tree.norm(gradient),
     )
 
 
-def batch_target(
-    settings: LearningSettings,
-    q_network: QNetwork,
-    batch: QuadrupleBatch,
-    target_q_values: Float[Array, "batch action"],
-) -> Float[Array, " batch"]:
-    """y for each quadruple, given what the target network says of the next states."""
-    next_values = bootstrap_values(
-        target_q_values,
-        q_network(batch.next_observation) if settings.double else None,
-    )
-    return td_target(batch.reward, batch.terminated, batch.num_steps, next_values, settings.gamma)
+def refreshed(
+    settings: LearningSettings, target: PackedNetwork, online: PackedNetwork
+) -> Float[Array, " weight"]:
+    """The target network's weights after a refresh: θ⁻ ← θ⁻ + τ (θ - θ⁻), with τ = 1 a copy.
 
-
-def batch_loss(
-    settings: LearningSettings,
-    q_network: QNetwork,
-    batch: QuadrupleBatch,
-    target: Float[Array, " batch"],
-) -> tuple[Float[Array, ""], tuple[Float[Array, "batch action"], Float[Array, " batch"]]]:
-    """The mean loss of a batch; and with it Q(s, ·), and Q(s, a) of the actions taken."""
-    q_values = q_network(batch.observation)
-    chosen = q_of_actions(q_values, batch.action)
-    return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
+    Source: Mnih et al. (2015), Algorithm 1, https://doi.org/10.1038/nature14236;
+    τ < 1: Lillicrap et al. (2016), Algorithm 1, https://arxiv.org/abs/1509.02971
+    """
+    if settings.tau == 1:
+        return online.weights
+    return target.weights + settings.tau * (online.weights - target.weights)
 
 
 def _averaged(

@@ -11,7 +11,7 @@ def squared(td_error: Float[Array, " batch"]) -> Float[Array, " batch"]:
     return jnp.square(td_error)
 
 
-def huber(td_error: Float[Array, " batch"], delta: float) -> Float[Array, " batch"]:
+def huber(td_error: Float[Array, "*error"], delta: float) -> Float[Array, "*error"]:
     """½δ² up to |δ| = `delta`, then linear with slope `delta`.
 
     Source: Huber (1964). https://doi.org/10.1214/aoms/1177703732
@@ -28,3 +28,20 @@ def elementwise_loss(
     if settings.loss == "mse":
         return squared(td_error)
     return huber(td_error, settings.huber_delta)
+
+
+def quantile_huber(
+    quantiles: Float[Array, "batch quantile"],
+    fractions: Float[Array, "batch quantile"],
+    target: Float[Array, "batch target_quantile"],
+    delta: float,
+) -> Float[Array, " batch"]:
+    """Quantile regression: |τ - 1{δ < 0}| Huber(δ) / `delta`, with δ = target - quantile.
+
+    Summed over the quantiles that are learned, and a mean over those of the target.
+
+    Source: Dabney et al. (2018), eq. 10. https://arxiv.org/abs/1710.10044
+    """
+    td_error = target[:, None, :] - quantiles[:, :, None]
+    side = jnp.abs(fractions[:, :, None] - (td_error < 0))
+    return jnp.sum(jnp.mean(side * huber(td_error, delta) / delta, axis=-1), axis=-1)

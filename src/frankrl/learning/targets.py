@@ -8,36 +8,43 @@ from jaxtyping import Array, Bool, Float, UInt8
 def bootstrap_values(
     target_q_values: Float[Array, "batch action"],
     online_q_values: Float[Array, "batch action"] | None = None,
-) -> Float[Array, " batch"]:
-    """The value of the next state, from the target network's Q-values there.
+    outputs: Float[Array, "batch action *atom"] | None = None,
+) -> Float[Array, "batch *atom"]:
+    """The value of the next state, from what the target network says there.
 
-    Alone it is their maximum. Given the Q-network's values of the same states, that
-    network picks the action and the target network values it (Double DQN).
+    Alone it is the largest of its Q-values. Given the Q-network's values of the same
+    states, that network picks the action and the target network values it (Double DQN).
+    Given outputs that say more than a mean, it is what they say of the picked action.
 
     Source: Mnih et al. (2015), eq. 2, https://doi.org/10.1038/nature14236;
     van Hasselt et al. (2016), eq. 4, https://arxiv.org/abs/1509.06461
     """
-    if online_q_values is None:
+    says = target_q_values if outputs is None else outputs
+    if online_q_values is None and says.ndim == target_q_values.ndim:
         return jnp.max(target_q_values, axis=-1)
-    return q_of_actions(target_q_values, jnp.argmax(online_q_values, axis=-1))
+    picks = target_q_values if online_q_values is None else online_q_values
+    return of_actions(says, jnp.argmax(picks, axis=-1))
 
 
-def q_of_actions(q_values: Float[Array, "batch action"], action: Array) -> Float[Array, " batch"]:
-    """Q(s, a) of one action per row.
+def of_actions(
+    outputs: Float[Array, "batch action *atom"], action: Array
+) -> Float[Array, "batch *atom"]:
+    """What is said of one action per row, such as Q(s, a).
 
     A masked sum rather than a gather: its gradient is a product instead of a scatter.
     """
-    chosen = action[:, None] == jnp.arange(q_values.shape[-1], dtype=action.dtype)
-    return jnp.sum(jnp.where(chosen, q_values, 0.0), axis=-1)
+    chosen = action[:, None] == jnp.arange(outputs.shape[1], dtype=action.dtype)
+    chosen = chosen.reshape(*chosen.shape, *(1,) * (outputs.ndim - 2))
+    return jnp.sum(jnp.where(chosen, outputs, 0.0), axis=1)
 
 
 def td_target(
     reward: Float[Array, " batch"],
     terminated: Bool[Array, " batch"],
     num_steps: UInt8[Array, " batch"],
-    next_values: Float[Array, " batch"],
+    next_values: Float[Array, "batch *atom"],
     gamma: float,
-) -> Float[Array, " batch"]:
+) -> Float[Array, "batch *atom"]:
     """y = r + γⁿ · V(s′), and y = r after termination, where there is no future.
 
     A truncated episode keeps its future: time ran out, the world did not. No gradient
@@ -47,5 +54,8 @@ def td_target(
     n > 1: Sutton (1988), https://doi.org/10.1007/BF00115009
     """
     discount = jnp.power(jnp.float32(gamma), num_steps.astype(jnp.float32))
+    reward, terminated, discount = (
+        part.reshape(-1, *(1,) * (next_values.ndim - 1)) for part in (reward, terminated, discount)
+    )
     future = jnp.where(terminated, 0.0, discount * next_values)
     return jax.lax.stop_gradient(reward + future)

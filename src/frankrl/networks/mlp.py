@@ -1,5 +1,6 @@
 """A Q-network of fully connected layers."""
 
+import dataclasses
 import itertools
 import math
 from typing import Any
@@ -9,21 +10,20 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from frankrl.config import NetworkSettings
+from frankrl.networks.heads import (
+    CategoricalHead,
+    ExpectedHead,
+    Head,
+    ImplicitHead,
+    QuantileHead,
+)
+from frankrl.networks.linear import Linear, NoisyLinear
 from frankrl.networks.q_network import QNetwork
 from frankrl.randomness import Use, generator
 from frankrl.records import Scaling
 
 _LAYER_NORM_EPSILON = 1e-5
-
-
-class Linear(eqx.Module):
-    """x ↦ x·W + b."""
-
-    weight: Float[Any, "input output"]
-    bias: Float[Any, " output"]
-
-    def __call__(self, x: Float[Any, "batch input"]) -> Float[Any, "batch output"]:
-        return x @ self.weight + self.bias
+_FIRST_NOISE = 0.5
 
 
 class LayerNorm(eqx.Module):
@@ -45,16 +45,28 @@ class LayerNorm(eqx.Module):
 class MLPQNetwork(QNetwork):
     """Fully connected layers with a non-linearity between them; the observation is flattened."""
 
-    layers: tuple[Linear, ...]
+    layers: tuple[Linear | NoisyLinear, ...]
     norms: tuple[LayerNorm, ...]
     """One for each hidden layer, or none at all."""
+    embedding: Linear | None
+    """From a fraction's cosines to a factor for each unit of the first hidden layer; for IQN."""
     activation: str = eqx.field(static=True)
     dueling: bool = eqx.field(static=True)
     """Whether the last layer gives a value and advantages, rather than Q-values."""
     scaling: Scaling = eqx.field(static=True)
+    read_by: Head = eqx.field(static=True)
 
-    def __call__(self, observation: Shaped[Any, "batch *obs"]) -> Float[Any, "batch action"]:
-        hidden = observation.reshape(observation.shape[0], -1).astype(np.float32)
+    @property
+    def head(self) -> Head:
+        return self.read_by
+
+    def outputs(
+        self,
+        observation: Shaped[Any, "batch *obs"],
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> Float[Any, "batch action *atom"]:
+        batch = observation.shape[0]
+        hidden = observation.reshape(batch, -1).astype(np.float32)
         if self.scaling != Scaling():
             offset, factor = (np.asarray(part, np.float32) for part in self.scaling)
             hidden = (hidden - offset) * factor
@@ -63,18 +75,69 @@ class MLPQNetwork(QNetwork):
             if self.norms:
                 hidden = self.norms[index](hidden)
             hidden = _activate(self.activation, hidden)
-        output = self.layers[-1](hidden)
-        return dueling_q_values(output) if self.dueling else output
+            if index == 0 and self.embedding is not None:
+                hidden = self._asked(hidden, fractions)
+        output = self._by_action(self.layers[-1](hidden), batch)
+        return dueling_outputs(output) if self.dueling else output
+
+    def _asked(
+        self, hidden: Float[Any, "batch unit"], fractions: Float[Any, "batch fraction"] | None
+    ) -> Float[Any, "row unit"]:
+        """The first hidden layer, once for each fraction that is asked for."""
+        assert isinstance(self.head, ImplicitHead)
+        assert self.embedding is not None
+        xp, batch = hidden.__array_namespace__(), hidden.shape[0]
+        if fractions is None:
+            cosines = self.head.embedding(xp.asarray(self.head.fractions()))[None]
+        else:
+            cosines = self.head.embedding(fractions)
+        factors = xp.maximum(cosines @ self.embedding.weight + self.embedding.bias, 0)
+        return (hidden[:, None, :] * factors).reshape(batch * factors.shape[1], -1)
+
+    def _by_action(
+        self, output: Float[Any, "row output"], batch: int
+    ) -> Float[Any, "batch part *atom"]:
+        """The last layer's output, with an axis for actions and one for what belongs to each."""
+        if self.embedding is not None:
+            return output.reshape(batch, output.shape[0] // batch, -1).swapaxes(1, 2)
+        if self.head.atoms is None:
+            return output
+        return output.reshape(batch, -1, self.head.atoms)
+
+    def q_values(
+        self,
+        outputs: Float[Any, "batch action *atom"],
+        observation: Shaped[Any, "batch *obs"],
+    ) -> Float[Any, "batch action"]:
+        return self.head.q_values(outputs)
+
+    @property
+    def noise_size(self) -> int:
+        noisy = (layer for layer in self.layers if isinstance(layer, NoisyLinear))
+        return sum(sum(layer.weight.shape) for layer in noisy)
+
+    def perturbed(self, noise: Float[Any, " noise"]) -> "MLPQNetwork":
+        layers, start = [], 0
+        for layer in self.layers:
+            if isinstance(layer, NoisyLinear):
+                middle = start + layer.weight.shape[0]
+                end = middle + layer.weight.shape[1]
+                layer = layer.perturbed(noise[start:middle], noise[middle:end])
+                start = end
+            layers.append(layer)
+        return dataclasses.replace(self, layers=tuple(layers))
 
 
-def dueling_q_values(output: Float[Any, "batch output"]) -> Float[Any, "batch output-1"]:
-    """Q = V + A - mean of A, from V in the first column and A in the others.
+def dueling_outputs(output: Float[Any, "batch part *atom"]) -> Float[Any, "batch part-1 *atom"]:
+    """Q = V + A - mean of A over actions, from V in the first place and A in the others.
+
+    Of a distribution every atom is put together so, as Hessel et al. (2018) do.
 
     Source: Wang et al. (2016), eq. 9. https://arxiv.org/abs/1511.06581. Both are linear
     in the last hidden layer, which they share.
     """
     value, advantage = output[:, :1], output[:, 1:]
-    return value + (advantage - advantage.mean(axis=-1, keepdims=True))
+    return value + (advantage - advantage.mean(axis=1, keepdims=True))
 
 
 def _activate(name: str, x: Float[Any, "batch feature"]) -> Float[Any, "batch feature"]:
@@ -96,21 +159,38 @@ def make_q_network(
     scaling: Scaling,
     num_actions: int,
     seed: int,
+    *,
+    noisy: bool = False,
 ) -> MLPQNetwork:
     """A randomly initialised Q-network with NumPy leaves.
 
-    Weights and biases are uniform in ±1/√(inputs), as in `eqx.nn.Linear` and PyTorch.
+    Weights and biases are uniform in ±1/√(inputs), as in `eqx.nn.Linear` and PyTorch; noise
+    begins at 0.5/√(inputs) (Fortunato et al. 2018, section 3.2).
     """
     random = generator(seed, Use.NETWORK)
 
     def uniform(bound: float, *shape: int) -> np.ndarray:
         return random.uniform(-bound, bound, shape).astype(np.float32)
 
-    widths = (math.prod(observation_shape), *settings.hidden_widths, num_actions + settings.dueling)
-    layers = []
+    head = make_head(settings)
+    last = (num_actions + settings.dueling) * (head.atoms or 1)
+    widths = (math.prod(observation_shape), *settings.hidden_widths, last)
+    layers: list[Linear | NoisyLinear] = []
     for inputs, outputs in itertools.pairwise(widths):
         bound = 1 / math.sqrt(max(inputs, 1))
-        layers.append(Linear(uniform(bound, inputs, outputs), uniform(bound, outputs)))
+        weight, bias = uniform(bound, inputs, outputs), uniform(bound, outputs)
+        if noisy:
+            noise = (
+                np.full_like(weight, _FIRST_NOISE * bound),
+                np.full_like(bias, _FIRST_NOISE * bound),
+            )
+            layers.append(NoisyLinear(weight, bias, *noise))
+        else:
+            layers.append(Linear(weight, bias))
+    embedding = None
+    if isinstance(head, ImplicitHead):
+        bound, first = 1 / math.sqrt(head.num_cosines), settings.hidden_widths[0]
+        embedding = Linear(uniform(bound, head.num_cosines, first), uniform(bound, first))
     norms = [
         LayerNorm(np.ones(width, np.float32), np.zeros(width, np.float32))
         for width in settings.hidden_widths
@@ -119,7 +199,22 @@ def make_q_network(
     return MLPQNetwork(
         layers=tuple(layers),
         norms=tuple(norms),
+        embedding=embedding,
         activation=settings.activation,
         dueling=settings.dueling,
         scaling=scaling,
+        read_by=head,
     )
+
+
+def make_head(settings: NetworkSettings) -> Head:
+    """What the last layer's numbers are to mean."""
+    match settings.distribution:
+        case "mean":
+            return ExpectedHead()
+        case "c51":
+            return CategoricalHead(settings.num_atoms, settings.value_min, settings.value_max)
+        case "qr":
+            return QuantileHead(settings.num_quantiles)
+        case "iqn":
+            return ImplicitHead(settings.iqn_cosines, settings.iqn_acting_fractions)

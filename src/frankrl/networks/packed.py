@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Float, PyTree, Shaped
 
+from frankrl.networks.heads import Head
 from frankrl.networks.q_network import QNetwork
 
 
@@ -29,6 +30,17 @@ class PackedNetwork(QNetwork):
     weights: Float[Any, " weight"]
     layout: Layout = eqx.field(static=True)
 
+    @property
+    def head(self) -> Head:
+        return self.network().head
+
+    @property
+    def noise_size(self) -> int:
+        return self.network().noise_size
+
+    def perturbed(self, noise: Float[Any, " noise"]) -> QNetwork:
+        return self.network().perturbed(noise)
+
     def network(self) -> QNetwork:
         """The network itself; with NumPy weights its arrays are views of the vector."""
         starts = (0, *self.layout.ends[:-1])
@@ -38,8 +50,19 @@ class PackedNetwork(QNetwork):
         ]
         return jax.tree.unflatten(self.layout.structure, leaves)
 
-    def __call__(self, observation: Shaped[Any, "batch *obs"]) -> Float[Any, "batch action"]:
-        return self.network()(observation)
+    def outputs(
+        self,
+        observation: Shaped[Any, "batch *obs"],
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> Float[Any, "batch action *atom"]:
+        return self.network().outputs(observation, fractions)
+
+    def q_values(
+        self,
+        outputs: Float[Any, "batch action *atom"],
+        observation: Shaped[Any, "batch *obs"],
+    ) -> Float[Any, "batch action"]:
+        return self.network().q_values(outputs, observation)
 
     def with_weights(self, weights: Float[Any, " weight"]) -> "PackedNetwork":
         """The same network with other weights."""

@@ -19,8 +19,10 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".toml")))
 
 
-def default_preset(env_id: str) -> str:
-    """The preset that `frank train ENV_ID` uses when none is named."""
+def default_preset(env_id: str, agent: str = "network") -> str:
+    """The preset that `frank train ENV_ID` uses when none is named; with a table, `table`."""
+    if agent == "table":
+        return "table"
     # Gymnasium takes a name without a version for the newest one.
     wanted = re.compile(re.escape(env_id) + r"(-v\d+)?")
     return next((name for name in reversed(preset_names()) if wanted.fullmatch(name)), "default")

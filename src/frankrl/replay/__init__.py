@@ -9,6 +9,7 @@ from frankrl.replay.uniform import (
     filled_part,
     gather,
     init_replay,
+    newest_indices,
     refilled,
     sample_indices,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "init_replay",
     "init_window",
     "n_step_quadruples",
+    "newest_indices",
     "refilled",
     "sample_indices",
 ]

@@ -1,4 +1,4 @@
-"""A ring of quadruples, sampled uniformly with replacement."""
+"""A ring of quadruples, and which of its rows an update learns from."""
 
 import math
 from typing import NamedTuple
@@ -129,6 +129,28 @@ def sample_indices(
     """
     draws = uniforms(seed, Use.REPLAY, first_update, num_updates, width=batch_size)
     return (draws * fill).astype(np.uint32)
+
+
+def newest_indices(
+    num_added: int, count: int, num_updates: int, rows: int, batch_size: int, capacity: int
+) -> UInt32[np.ndarray, "update batch"]:
+    """The rows of updates that follow what is collected, without replay: the newest in order.
+
+    Args:
+        num_added: quadruples ever added, with those of this round.
+        count: quadruples that this round added; its updates go through them evenly.
+        num_updates: due in this round.
+        rows: of the answer; those beyond `num_updates` mean nothing.
+        batch_size: quadruples per update; fewer than that are repeated.
+        capacity: of the buffer.
+    """
+    due = max(num_updates, 1)
+    update = np.minimum(np.arange(1, rows + 1), due)[:, None]
+    # What the round has overwritten by now cannot be learned from any more.
+    oldest = max(1, num_added - capacity + batch_size)
+    seen = np.maximum(num_added - count + update * count // due, min(oldest, num_added))
+    back = np.arange(batch_size)[::-1] % np.minimum(seen, capacity)
+    return ((seen - 1 - back) % capacity).astype(np.uint32)
 
 
 def gather(state: ReplayState, indices: UInt32[Array, "*batch"]) -> QuadrupleBatch:

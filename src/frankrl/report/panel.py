@@ -136,7 +136,7 @@ class Panel:
         text = _TEXT if chosen else _QUIET
         name = self._fitted(self._names[action], size, px(_NAME) - px(14))
         self._write(target, name, size, text, px(_MARGIN + 12), middle)
-        shown = signed(value)
+        shown = "not allowed" if value == -math.inf else signed(value)
         self._write(target, shown, size, text, self.width - px(_MARGIN), middle, "right")
         thick = max(int(height * 0.56), 3)
         start, length = self._bar_x(self._scale.low), self._px(_BAR)

@@ -12,6 +12,7 @@ from frankrl.runs.checkpoint import (
     set_aside,
     tidy_checkpoints,
 )
+from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import RunDescription, RunFolder, check_same_environment
 from frankrl.runs.lock import RunLock
 from frankrl.runs.machine import differences, machine_facts, versions
@@ -32,6 +33,7 @@ __all__ = [
     "load_checkpoint",
     "load_newest",
     "machine_facts",
+    "read_regular",
     "remove_checkpoint",
     "remove_checkpoints",
     "save_checkpoint",

@@ -14,10 +14,11 @@ from jaxtyping import Array, Float, UInt32
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentVector
 from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilon
-from frankrl.learning import learning_rate_at, updates
+from frankrl.learning import UpdateDraws, learning_rate_at, updates
 from frankrl.networks import QNetwork
 from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
-from frankrl.replay import add, gather, n_step_quadruples, sample_indices
+from frankrl.replay import add, gather, n_step_quadruples, newest_indices, sample_indices
+from frankrl.training.chance import acting_noise, update_draws
 from frankrl.training.state import HostNetwork, TrainState, initial_network
 
 
@@ -34,6 +35,8 @@ class Lesson(NamedTuple):
     num_updates: UInt32[Any, ""]
     """How many are due."""
     learning_rate: Float[Any, ""]
+    draws: UpdateDraws = UpdateDraws()
+    """Random numbers for each update that can be due."""
 
 
 class Round(NamedTuple):
@@ -72,7 +75,8 @@ def rounds(
         envs: standing where the state says.
         state: given up to the rounds.
     """
-    network = HostNetwork(initial_network(settings, envs.spec, seed))
+    first_network = initial_network(settings, envs.spec, seed)
+    network = HostNetwork(first_network)
     window, acting, newest = state.window, state.acting, state.newest
     env_steps, done = state.env_steps, state.updates
     capacity, batch_size = settings.replay.replay_capacity, settings.replay.batch_size
@@ -84,17 +88,24 @@ def rounds(
     while True:
         steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
         window, rows, offsets, count = n_step_quadruples(
-            window, steps, settings.replay.n_step, settings.learning.gamma
+            window,
+            with_future(settings.learning, steps),
+            settings.replay.n_step,
+            settings.learning.gamma,
         )
         begun = (env_steps + offsets).astype(np.uint32)
         env_steps += settings.round_env_steps
         num_updates = updates_due(settings, env_steps) - done
         num_added += count
-        indices = sample_indices(seed, done, most, batch_size, min(num_added, capacity))
+        if settings.replay.replay_sampling == "uniform":
+            indices = sample_indices(seed, done, most, batch_size, min(num_added, capacity))
+        else:
+            indices = newest_indices(num_added, count, num_updates, most, batch_size, capacity)
+        draws = update_draws(settings, first_network, seed, done, most)
         done += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
-        lesson = Lesson(rows, begun, np.uint32(count), indices, np.uint32(num_updates), rate)
+        lesson = Lesson(rows, begun, np.uint32(count), indices, np.uint32(num_updates), rate, draws)
         leaves, newest, playing, statistics = learn(leaves, lesson)
         if not settings.training.overlap:
             acting = newest
@@ -120,7 +131,9 @@ def act(
     for _ in range(settings.training.vector_steps_per_round):
         coins, choices = exploration_draws(seed, env_steps, envs.num_envs)
         epsilon = linear_epsilon(settings.exploration, env_steps + np.arange(envs.num_envs))
-        actions = epsilon_greedy(network(envs.observation), epsilon, coins, choices)
+        noise = acting_noise(network, seed, env_steps // envs.num_envs)
+        acting = network if noise is None else network.perturbed(noise)
+        actions = epsilon_greedy(acting(envs.observation), epsilon, coins, choices)
         step, ended = envs.step(actions, env_steps)
         steps.append(step)
         finished += ended
@@ -128,6 +141,23 @@ def act(
     if len(steps) == 1:
         return VectorStep(*(field[None] for field in steps[0])), finished
     return VectorStep(*(np.stack(field) for field in zip(*steps, strict=True))), finished
+
+
+def with_future(settings: LearningSettings, steps: VectorStep) -> VectorStep:
+    """The steps as the learner is to see their ends, by `no_future_after`.
+
+    An episode's end stays one either way: no quadruple reaches across it.
+    """
+    match settings.no_future_after:
+        case "termination":
+            return steps
+        case "any_end":
+            return steps._replace(terminated=steps.terminated | steps.truncated)
+        case "nothing":
+            return steps._replace(
+                terminated=np.zeros_like(steps.terminated),
+                truncated=steps.terminated | steps.truncated,
+            )
 
 
 @functools.lru_cache(maxsize=8)
@@ -144,7 +174,7 @@ def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
         # One gather for all updates: one for each would pay its overhead each time.
         batches = gather(replay, lesson.indices)
         learner, statistics = updates(
-            settings, learner, batches, lesson.num_updates, lesson.learning_rate
+            settings, learner, batches, lesson.num_updates, lesson.learning_rate, lesson.draws
         )
         # Copies, because the leaves are given up to the next call.
         newest, playing = jnp.copy(learner.online.weights), jnp.copy(learner.playing)

@@ -1,5 +1,6 @@
 """Everything that training changes, as one record."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import LearnerState, init_learner
-from frankrl.networks import QNetwork, make_q_network, pack
+from frankrl.networks import MaskedQNetwork, QNetwork, make_q_network, make_q_table, pack
 from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window
 
 
@@ -54,13 +55,21 @@ def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> Tr
 
 
 def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
-    """The randomly initialised Q-network of a run, with NumPy leaves."""
+    """The randomly initialised Q-network of a run, or its empty Q-table, with NumPy leaves."""
+    inner = _of_states(settings, spec, seed)
+    return MaskedQNetwork(inner, spec.state_shape) if spec.mask_size else inner
+
+
+def _of_states(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
+    if settings.network.agent == "table":
+        return make_q_table(math.prod(spec.state_shape), spec.num_actions)
     return make_q_network(
         settings.network,
-        spec.observation_shape,
+        spec.state_shape,
         spec.scaling(to_bounds=settings.network.scale_observation),
         spec.num_actions,
         seed,
+        noisy=settings.exploration.noisy,
     )
 
 

@@ -1,0 +1,101 @@
+"""`frank experiment`: a claim of the notes, tested over several seeds."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from frankrl.cli.parsing import parse
+from frankrl.errors import FrankError, SettingError, nearest
+
+
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """Everything that `frank experiment` can be told."""
+
+    name: tyro.conf.Positional[str] = ""
+    """Which; none: list them."""
+    envs: tuple[str, ...] = ("CartPole-v1", "LunarLander-v3")
+    """Environments to test it on."""
+    seeds: int = 5
+    """Runs of each arm. [seeds]"""
+    first_seed: int = 0
+    """They have this seed, the next one, … [seed]"""
+    processes: int = 0
+    """Runs side by side; they change no result. 0: as many as there are processor cores."""
+    out: str = "experiments"
+    """Folder for the runs, the table and the figure."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    description = (
+        "Train with one thing changed and everything else equal, over several seeds, and write a "
+        "table and a figure. What is done already is not done again."
+    )
+    options = parse(ExperimentOptions, arguments, "experiment", description)
+
+    from frankrl.backend import visible_cpus
+    from frankrl.experiments import EXPERIMENTS, Study, results_of, run_study
+    from frankrl.experiments.claims import ENVIRONMENTS
+    from frankrl.experiments.writing import as_markdown, check_can_draw, write
+    from frankrl.randomness import check_seed
+
+    if not options.name:
+        for name, experiment in EXPERIMENTS.items():
+            print(f"{name}: {experiment.claim}")
+            for arm in experiment.arms:
+                print(f"    {arm.name}")
+        return 0
+    if options.name not in EXPERIMENTS:
+        raise FrankError(
+            f"there is no experiment {options.name!r}{nearest(options.name, EXPERIMENTS)} "
+            f"(experiments: {', '.join(EXPERIMENTS)})"
+        )
+    for env_id in options.envs:
+        if env_id not in ENVIRONMENTS:
+            raise SettingError(
+                f"the experiments have settings for {' and '.join(ENVIRONMENTS)}, "
+                f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
+            )
+    if not options.envs or options.seeds < 1 or options.processes < 0:
+        raise SettingError(
+            "envs must name at least one environment, seeds be at least 1 and processes at least "
+            f"0, got {list(options.envs)}, {options.seeds} and {options.processes}"
+        )
+    check_seed(options.first_seed)
+    check_can_draw()
+    out = Path(options.out).expanduser()
+    study = Study(
+        EXPERIMENTS[options.name],
+        tuple(dict.fromkeys(options.envs)),
+        tuple(range(options.first_seed, options.first_seed + options.seeds)),
+        out / "runs",
+    )
+    with _progress(len(study.jobs())) as done:
+        run_study(study, options.processes or visible_cpus(), lambda job: done(str(job.path)))
+    results = results_of(study)
+    paths = write(study, options.name, results, out)
+    print(as_markdown(study, results))
+    print(", ".join(map(str, paths)), file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A callback for each run that is done: a bar on a terminal, a line elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        count = iter(range(1, total + 1))
+        yield lambda run: print(f"run {next(count)} of {total}: {run}", file=sys.stderr)
+        return
+    columns = ("runs", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda run: bar.advance(task)

@@ -1,0 +1,16 @@
+"""What the notes claim, put to the test: one thing changed, everything else equal."""
+
+from frankrl.experiments.claims import EXPERIMENTS, Arm, Experiment
+from frankrl.experiments.results import ArmResult, Score, results_of
+from frankrl.experiments.study import Study, run_study
+
+__all__ = [
+    "EXPERIMENTS",
+    "Arm",
+    "ArmResult",
+    "Experiment",
+    "Score",
+    "Study",
+    "results_of",
+    "run_study",
+]

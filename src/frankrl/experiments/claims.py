@@ -1,0 +1,115 @@
+"""Each claim of the notes, and what is changed to test it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from frankrl.config import Settings
+from frankrl.presets import load_preset
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train, among those that are compared."""
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from those that all arms share."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A claim, and the arms that differ in nothing but what it is about."""
+
+    claim: str
+    arms: tuple[Arm, ...]
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "replay": Experiment(
+        "Learning from random rows of a replay buffer is more stable than learning from "
+        "consecutive transitions in order.",
+        (
+            Arm("random rows of the buffer"),
+            Arm("the newest, in order", {"replay_sampling": "newest"}),
+        ),
+    ),
+    "target": Experiment(
+        "A target network that stands still between copies makes learning stable.",
+        (
+            Arm("copied every update", {"target_period_updates": 1}),
+            Arm("every 100", {"target_period_updates": 100}),
+            Arm("every 1,000", {"target_period_updates": 1_000}),
+            Arm("every 10,000", {"target_period_updates": 10_000}),
+            Arm("follows slowly, τ = 0.005", {"target_period_updates": 1, "tau": 0.005}),
+        ),
+    ),
+    "epsilon": Experiment(
+        "ε should be high at the beginning and decay.",
+        (
+            Arm("ε falls from 1 to 0.05"),
+            Arm("ε = 1 always", {"epsilon_start": 1.0, "epsilon_end": 1.0}),
+            Arm("ε = 0.1 always", {"epsilon_start": 0.1, "epsilon_end": 0.1}),
+            Arm("ε = 0 always", {"epsilon_start": 0.0, "epsilon_end": 0.0}),
+        ),
+    ),
+    "reuse": Experiment(
+        "Each quadruple can be learned from many times, so more is learned from the same "
+        "experience.",
+        (
+            Arm("1 update per 4 env steps", {"replay_ratio": 0.25}),
+            Arm("1 update per env step, buffer of 100,000"),
+            Arm("4 updates per env step", {"replay_ratio": 4.0}),
+            Arm("buffer of 1,000", {"replay_capacity": 1_000}),
+            Arm("buffer of 10,000", {"replay_capacity": 10_000}),
+        ),
+    ),
+    "ends": Experiment(
+        "After a termination the future counts zero; after a time limit it still counts. "
+        "(The notes leave the end of an episode out.)",
+        (
+            Arm("termination only"),
+            Arm("a time limit, too", {"no_future_after": "any_end"}),
+            Arm("no end at all", {"no_future_after": "nothing"}),
+        ),
+    ),
+}
+
+_SHARED: dict[str, Any] = {
+    "hidden_widths": (64, 64),
+    "learning_rate": 1e-3,
+    "target_period_updates": 100,
+    "replay_capacity": 100_000,
+    "learning_starts_env_steps": 1_000,
+    "vector_steps_per_round": 4,
+    "evaluation_episodes": 10,
+    "final_evaluation_episodes": 50,
+    "worker_processes": 0,
+    "keep_checkpoints": 1,
+    "log_every_env_steps": 1_000,
+}
+_OWN: dict[str, dict[str, Any]] = {
+    "CartPole-v1": {
+        "total_env_steps": 50_000,
+        "epsilon_decay_env_steps": 10_000,
+        "evaluate_every_env_steps": 2_500,
+        "checkpoint_every_env_steps": 50_000,
+    },
+    "LunarLander-v3": {
+        "total_env_steps": 200_000,
+        "epsilon_decay_env_steps": 50_000,
+        "evaluate_every_env_steps": 10_000,
+        "checkpoint_every_env_steps": 100_000,
+    },
+}
+ENVIRONMENTS: tuple[str, ...] = tuple(_OWN)
+
+
+def settings_of(arm: Arm, env_id: str) -> Settings:
+    """The settings of an arm on one of `ENVIRONMENTS`: the notes' algorithm, with its changes.
+
+    It is the preset `classic`, smaller, so that a run takes seconds or a minute, and with
+    the period of the target network's copies that does best in so short a run.
+    """
+    chosen = _SHARED | _OWN[env_id] | dict(arm.changes)
+    return load_preset("classic").with_changes(**chosen).resolved()

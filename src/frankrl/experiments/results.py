@@ -1,0 +1,90 @@
+"""From the runs of a study to figures with their spread."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.errors import RunFolderError
+from frankrl.experiments.study import Study, final_return, paths_of
+from frankrl.runs import MetricsReader
+
+_RESAMPLES = 10_000
+
+
+class Score(NamedTuple):
+    """One figure over several seeds."""
+
+    middle: float
+    """Interquartile mean: the mean of the middle half of the seeds."""
+    low: float
+    high: float
+    """95 % bootstrap interval of it, over seeds; with one seed both are the figure itself."""
+
+
+class ArmResult(NamedTuple):
+    """How one arm came out on one environment."""
+
+    env_id: str
+    arm: str
+    final_returns: Float[np.ndarray, " seed"]
+    """Mean return of each seed's final policy."""
+    env_steps: Float[np.ndarray, " look"]
+    looks: Float[np.ndarray, "seed look"]
+    """Mean return of the greedy evaluations while training."""
+
+    @property
+    def final(self) -> Score:
+        """How good the final policies are."""
+        return score(self.final_returns)
+
+    @property
+    def learning(self) -> Score:
+        """How good the policies were over the whole training: the mean of all looks."""
+        return score(self.looks.mean(axis=1))
+
+
+def results_of(study: Study) -> list[ArmResult]:
+    """What the runs of a study show, arm by arm.
+
+    Raises:
+        RunFolderError: a run is missing or has not come to its end.
+    """
+    found = []
+    for env_id in study.env_ids:
+        for arm in study.experiment.arms:
+            finals, looks, env_steps = [], [], np.zeros(0)
+            for path in paths_of(study, env_id, arm):
+                final = final_return(path)
+                if final is None:
+                    raise RunFolderError(f"the run {path} has not come to its end")
+                reader = MetricsReader(path / "metrics.sqlite")
+                rows = reader.columns("evaluations", "purpose = 'progress'")
+                reader.close()
+                finals.append(final)
+                env_steps = rows["env_steps"].astype(np.float64)
+                looks.append(rows["mean_return"])
+            found.append(ArmResult(env_id, arm.name, np.array(finals), env_steps, np.stack(looks)))
+    return found
+
+
+def score(values: Float[np.ndarray, " seed"]) -> Score:
+    """Interquartile mean and its bootstrap interval (percentile method, fixed seed).
+
+    Source: Agarwal et al. (2021). https://arxiv.org/abs/2108.13264
+    """
+    import scipy.stats
+
+    def middle(samples: np.ndarray, axis: int = -1) -> np.ndarray:
+        return scipy.stats.trim_mean(samples, 0.25, axis=axis)
+
+    if len(values) == 1 or np.all(values == values[0]):
+        return Score(*[float(values[0])] * 3)
+    interval = scipy.stats.bootstrap(
+        (values,),
+        middle,
+        n_resamples=_RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Score(float(middle(values)), float(interval.low), float(interval.high))

@@ -1,0 +1,141 @@
+"""An experiment's table and figure."""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frankrl.errors import MissingExtraError, SettingError
+from frankrl.experiments.results import ArmResult, Score
+from frankrl.experiments.study import Study
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = ("-", "--", ":", "-.")
+
+
+def check_can_draw() -> None:
+    """Refuse to begin what could not be drawn at its end.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("the figure of frank experiment", "matplotlib", "plot")
+
+
+def write(study: Study, name: str, results: Sequence[ArmResult], folder: Path) -> list[Path]:
+    """Write `NAME.md`, `NAME.json` and `NAME.png`.
+
+    Args:
+        study: what was run.
+        name: of the experiment.
+        results: its outcome.
+        folder: where to.
+
+    Returns:
+        The files, in that order.
+
+    Raises:
+        SettingError: they cannot be written.
+    """
+    table, data, picture = (folder / f"{name}.{kind}" for kind in ("md", "json", "png"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        table.write_text(as_markdown(study, results), "utf-8")
+        data.write_text(json.dumps(as_plain(study, results), indent=1) + "\n", "utf-8")
+        figure(study, results).savefig(picture, dpi=130)
+    except OSError as error:
+        raise SettingError(
+            f"the experiment's results cannot be written to {folder}: {error.strerror or error}; "
+            "choose another --out"
+        ) from error
+    return [table, data, picture]
+
+
+def as_markdown(study: Study, results: Sequence[ArmResult]) -> str:
+    """The claim, and a table for each environment."""
+    lines = [study.experiment.claim, ""]
+    for env_id in study.env_ids:
+        lines += [
+            f"**{env_id}** ({len(study.seeds)} seeds)",
+            "",
+            "| | final return | return over the whole training | each seed's final return |",
+            "|---|---|---|---|",
+        ]
+        for result in (result for result in results if result.env_id == env_id):
+            each = ", ".join(f"{value:.0f}" for value in result.final_returns)
+            lines.append(
+                f"| {result.arm} | {_told(result.final)} | {_told(result.learning)} | {each} |"
+            )
+        lines.append("")
+    lines.append(
+        "Interquartile mean over seeds, with its 95 % bootstrap interval. The final return is the "
+        "mean of 50 greedy episodes of the final policy; the return over the whole training is "
+        "the mean of all evaluations meanwhile."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
+    """Everything as plain data."""
+    return {
+        "claim": study.experiment.claim,
+        "seeds": list(study.seeds),
+        "arms": [
+            {
+                "env_id": result.env_id,
+                "arm": result.arm,
+                "final": result.final._asdict(),
+                "learning": result.learning._asdict(),
+                "final_returns": result.final_returns.tolist(),
+                "env_steps": result.env_steps.tolist(),
+                "looks": result.looks.tolist(),
+            }
+            for result in results
+        ],
+    }
+
+
+def figure(study: Study, results: Sequence[ArmResult]) -> Any:
+    """A panel for each environment: the median of the looks, and their range over seeds."""
+    figures = importlib.import_module("matplotlib.figure")
+    ticker = importlib.import_module("matplotlib.ticker")
+    drawn = figures.Figure(figsize=(5.2 * len(study.env_ids), 4.2), layout="constrained")
+    panels = drawn.subplots(1, len(study.env_ids), squeeze=False)[0]
+    for panel, env_id in zip(panels, study.env_ids, strict=True):
+        own = [result for result in results if result.env_id == env_id]
+        for number, result in enumerate(own):
+            colour, style = _COLOURS[number % len(_COLOURS)], _STYLES[number % len(_STYLES)]
+            looks = result.looks
+            panel.fill_between(
+                result.env_steps,
+                looks.min(axis=0),
+                looks.max(axis=0),
+                color=colour,
+                alpha=0.12,
+                linewidth=0,
+            )
+            panel.plot(
+                result.env_steps,
+                np.median(looks, axis=0),
+                style,
+                color=colour,
+                linewidth=1.8,
+                label=result.arm,
+            )
+        panel.set_title(env_id)
+        panel.set_xlabel("env steps")
+        panel.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+        panel.grid(color="#e3e5e8", linewidth=0.8)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("return of greedy episodes")
+    panels[0].legend(fontsize=8, framealpha=0.9, edgecolor="none")
+    drawn.suptitle(f"median and range over {len(study.seeds)} seeds", fontsize=9)
+    return drawn
+
+
+def _told(score: Score) -> str:
+    return f"{score.middle:.0f} ({score.low:.0f} … {score.high:.0f})"

@@ -1,0 +1,218 @@
+"""An account as a page: one file that asks for nothing else, and in which nothing can run."""
+
+import importlib.resources
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from frankrl.explaining.account import (
+    Account,
+    Block,
+    Cell,
+    Formula,
+    Histogram,
+    Line,
+    NamedValues,
+    Section,
+    Table,
+    Vectors,
+)
+from frankrl.explaining.numerals import written
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_CHARACTER, _ROW, _LONGEST_BAR, _COUNT = 7, 22, 200, 50
+"""Sizes in a histogram: what a letter, a row, the longest bar and a count take up."""
+
+Range = tuple[float, float]
+
+
+def as_html(account: Account) -> str:
+    """The page, with everything that comes from a run escaped."""
+    style = importlib.resources.files("frankrl.explaining").joinpath("page.css").read_text("utf-8")
+    title, scale = escape(account.title), _scale(account)
+    sections = "\n".join(
+        _section(section, number, scale) for number, section in enumerate(account.sections)
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>{title}</h1>
+<p>{escape(account.about)}</p>
+</header>
+{sections}
+</main>
+</body>
+</html>
+"""
+
+
+def _scale(account: Account) -> Range:
+    """The ends that all bars of Q-values share, so that they can be compared; zero lies between."""
+    values = [
+        value
+        for section in account.sections
+        for block in section.blocks
+        if isinstance(block, NamedValues)
+        for value in block.values
+        if math.isfinite(value)
+    ]
+    return min([0.0, *values]), max([0.0, *values])
+
+
+def _section(section: Section, number: int, scale: Range) -> str:
+    blocks = "\n".join(_block(block, scale) for block in section.blocks)
+    return f"""<section aria-labelledby="section-{number}">
+<h2 id="section-{number}">{escape(section.title)}</h2>
+{blocks}
+</section>"""
+
+
+def _block(block: Block, scale: Range) -> str:
+    match block:
+        case Line(text):
+            return f"<p>{escape(text)}</p>"
+        case Formula(parts):
+            return f'<p class="formula">{"".join(map(_part, parts))}</p>'
+        case Vectors():
+            return _vectors(block)
+        case NamedValues():
+            return _named_values(block, scale)
+        case Table():
+            return _table(block)
+        case Histogram():
+            return _histogram(block)
+
+
+def _part(part: Cell) -> str:
+    return escape(part) if isinstance(part, str) else f"<b>{written(part)}</b>"
+
+
+def _vectors(block: Vectors) -> str:
+    rows = [
+        f"<tr>{_row_head(label)}{''.join(map(_cell, values))}</tr>" for label, values in block.rows
+    ]
+    head = _head(("", *block.names), ("", *block.rows[0][1]))
+    called = " and ".join(label for label, _ in block.rows)
+    return _scrolling(called, f"<table>\n{head}\n{_body(rows)}\n</table>")
+
+
+def _named_values(block: NamedValues, scale: Range) -> str:
+    rows = [
+        f"<tr{_marked_class(block, number)}>{_row_head(name, _mark(block, number))}"
+        f"{_cell(value)}<td>{_bar(value, scale)}</td></tr>"
+        for number, (name, value) in enumerate(zip(block.names, block.values, strict=True))
+    ]
+    head = (
+        '<colgroup><col class="name"><col class="size"><col></colgroup>\n'
+        '<thead><tr><th scope="col">action</th><th scope="col" colspan="2">'
+        f"{escape(block.heading)}</th></tr></thead>"
+    )
+    return f'<table class="values">\n{head}\n{_body(rows)}\n</table>'
+
+
+def _table(block: Table) -> str:
+    rows = [
+        f"<tr{_marked_class(block, number)}>{_row_head(row[0], _mark(block, number))}"
+        f"{''.join(map(_cell, row[1:]))}</tr>"
+        for number, row in enumerate(block.rows)
+    ]
+    caption = f"<caption>{escape(block.caption)}</caption>"
+    head = _head(block.header, ("", *block.rows[0][1:]))
+    table = f"<table>\n{caption}\n{head}\n{_body(rows)}\n</table>"
+    return _scrolling(block.caption, table)
+
+
+def _scrolling(called: str, table: str) -> str:
+    """A table that is moved by itself where the window is too narrow for it."""
+    return (
+        f'<div class="scrolling" role="region" tabindex="0" aria-label="{escape(called)}">\n'
+        f"{table}\n</div>"
+    )
+
+
+def _head(names: Sequence[str], below: Sequence[Cell]) -> str:
+    """The names of columns, each set as the cells below it are."""
+    cells = (
+        f'<th scope="col"{_kind(cell)}>{escape(name)}</th>' if name else "<td></td>"
+        for name, cell in zip(names, below, strict=True)
+    )
+    return f"<thead><tr>{''.join(cells)}</tr></thead>"
+
+
+def _body(rows: Iterable[str]) -> str:
+    return "<tbody>\n" + "\n".join(rows) + "\n</tbody>"
+
+
+def _row_head(cell: Cell, mark: str = "") -> str:
+    return f'<th scope="row">{escape(written(cell))}{mark}</th>'
+
+
+def _cell(cell: Cell) -> str:
+    return f"<td{_kind(cell)}>{escape(written(cell))}</td>"
+
+
+def _kind(cell: Cell) -> str:
+    return "" if isinstance(cell, str) else ' class="number"'
+
+
+def _mark(block: NamedValues | Table, number: int) -> str:
+    return f" <mark>{escape(block.mark)}</mark>" if number == block.marked else ""
+
+
+def _marked_class(block: NamedValues | Table, number: int) -> str:
+    return ' class="marked"' if number == block.marked else ""
+
+
+def _bar(value: float, scale: Range) -> str:
+    """A bar from zero to a value; the number stands beside it, so it is not read out.
+
+    An action that is not allowed has none.
+    """
+    if not math.isfinite(value):
+        return ""
+    low, high = scale
+    width = (high - low) or 1.0
+    zero, end = -low / width * 100, (value - low) / width * 100
+    left, right = sorted((zero, end))
+    return (
+        '<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect x="{left:.2f}" y="1" width="{right - left:.2f}" height="8"/>'
+        f'<line x1="{zero:.2f}" x2="{zero:.2f}" y1="0" y2="10"/></svg>'
+    )
+
+
+def _histogram(block: Histogram) -> str:
+    edges = [*map(written, block.edges)]
+    labels = [f"{low} … {high}" for low, high in itertools.pairwise(edges)]
+    most, start = max(block.counts), _CHARACTER * max(map(len, labels)) + 8
+    width, height = start + _LONGEST_BAR + _COUNT, _ROW * len(labels)
+    rows = []
+    for number, (label, count) in enumerate(zip(labels, block.counts, strict=True)):
+        top, length = _ROW * number, _LONGEST_BAR * count / most
+        rows.append(
+            f'<text x="{start - 8}" y="{top + 15}" text-anchor="end">{label}</text>'
+            f'<rect x="{start}" y="{top + 3}" width="{length:.1f}" height="{_ROW - 6}"/>'
+            f'<text x="{start + length + 6:.1f}" y="{top + 15}">{count:,}</text>'
+        )
+    told = "; ".join(
+        f"{label}: {count:,}" for label, count in zip(labels, block.counts, strict=True)
+    )
+    caption = escape(block.caption)
+    return f"""<figure>
+<figcaption>{caption}</figcaption>
+<svg class="histogram" viewBox="0 0 {width} {height}" role="img" aria-label="{caption}: {told}">
+{chr(10).join(rows)}
+</svg>
+</figure>"""

@@ -1,0 +1,90 @@
+"""The whole Q-table of an agent, as the notes draw it: a row for each state."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.environments import EnvironmentSpec
+from frankrl.explaining.account import Account, Block, Formula, Line, Section, Table
+from frankrl.networks import QNetwork
+from frankrl.tabular import model_of, optimal_q_values, q_table
+
+
+class WholeTable(NamedTuple):
+    """Q-values of every state and action, and what they should be where that is known."""
+
+    q_values: Float[np.ndarray, "state action"]
+    exact: Float[np.ndarray, "state action"] | None
+    """By dynamic programming; none where the environment shows no model of itself, or one
+    that leaves out which actions are allowed."""
+
+    @property
+    def error(self) -> float | None:
+        """The largest difference between the two, over the states in which there is a choice."""
+        if self.exact is None:
+            return None
+        live = np.any(self.exact != 0, axis=1)
+        return float(np.abs(self.q_values - self.exact)[live].max()) if live.any() else 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            "q_table": self.q_values.tolist(),
+            "exact": None if self.exact is None else self.exact.tolist(),
+            "largest_error": self.error,
+        }
+
+
+def whole_table(spec: EnvironmentSpec, network: QNetwork, gamma: float) -> WholeTable:
+    """The table of an agent, and the exact one.
+
+    Args:
+        spec: of an environment whose states are numbered.
+        network: a Q-network or a Q-table, with NumPy leaves.
+        gamma: γ.
+
+    Raises:
+        SettingError: with this γ there are no exact values.
+    """
+    model = None if spec.mask_size else model_of(spec)
+    exact = None if model is None else optimal_q_values(model, gamma)
+    return WholeTable(q_table(spec, network), exact)
+
+
+def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Account:
+    """What `frank explain RUN` tells of a run whose states are numbered.
+
+    Args:
+        table: of its agent.
+        spec: its environment's.
+        holder: what the values are kept in, such as "Q-table".
+        about: which run, in a line.
+    """
+    told: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
+    if spec.mask_size:
+        told = (Line("what is not allowed in a state is never learned there"), *told)
+    sections = [Section(f"The {holder}", told)]
+    if table.exact is not None:
+        blocks: tuple[Block, ...] = (
+            Line("found by dynamic programming, from all that can happen in this world"),
+            _rows(table.exact, spec, "Q*(s, a)"),
+            Formula(
+                (f"largest difference between {holder} and exact values: ", table.error or 0.0)
+            ),
+        )
+        sections.append(Section("The exact values", blocks))
+    return Account(f"Every state of {spec.env_id}", about, tuple(sections))
+
+
+def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, caption: str) -> Table:
+    names = spec.action_names
+    if spec.mask_size:
+        # Which of a state's actions may be the best one only the environment knows.
+        rows = tuple((str(state), *row.tolist()) for state, row in enumerate(values))
+        return Table(caption, ("state", *names), rows)
+    rows = tuple(
+        (str(state), *row.tolist(), names[int(np.argmax(row))] if np.any(row != row[0]) else "–")
+        for state, row in enumerate(values)
+    )
+    return Table(caption, ("state", *names, "best"), rows)

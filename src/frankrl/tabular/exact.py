@@ -1,0 +1,73 @@
+"""The exact Q-values of a small world, by dynamic programming."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from frankrl.environments import EnvironmentSpec, make_environment
+from frankrl.environments.spec import close_environments
+from frankrl.errors import SettingError
+
+_MOST_SWEEPS = 100_000
+_TOLERANCE = 1e-12
+
+
+class Model(NamedTuple):
+    """All that can happen in a small world: for each state and action some outcomes."""
+
+    probability: Float[np.ndarray, "state action outcome"]
+    next_state: Int[np.ndarray, "state action outcome"]
+    reward: Float[np.ndarray, "state action outcome"]
+    terminated: Bool[np.ndarray, "state action outcome"]
+
+
+def model_of(spec: EnvironmentSpec) -> Model | None:
+    """The model that an environment shows as `P`, as Gymnasium's toy-text ones do; else none."""
+    env = make_environment(spec.env_id, spec.env_kwargs)
+    try:
+        table = getattr(env.unwrapped, "P", None)
+        if not isinstance(table, Mapping) or not table:
+            return None
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            return _model(table)
+        return None
+    finally:
+        close_environments([env])
+
+
+def _model(table: Mapping[int, Mapping[int, list[tuple[Any, ...]]]]) -> Model:
+    rows = [[list(table[state][a]) for a in sorted(table[state])] for state in sorted(table)]
+    most = max(len(outcomes) for row in rows for outcomes in row)
+    nothing = (0.0, 0, 0.0, True)
+    filled = [[outcomes + [nothing] * (most - len(outcomes)) for outcomes in row] for row in rows]
+    return Model(
+        *(
+            np.array([[[o[part] for o in outcomes] for outcomes in row] for row in filled], kind)
+            for part, kind in enumerate((np.float64, np.int64, np.float64, np.bool_))
+        )
+    )
+
+
+def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state action"]:
+    """Q*, by value iteration: Q(s, a) ← Σ p (r + γ max_a' Q(s′, a')) until nothing changes.
+
+    Args:
+        model: the world's.
+        gamma: γ.
+
+    Raises:
+        SettingError: the values grow for ever, as they can with γ = 1.
+
+    Source: Bellman (1957); Sutton & Barto (2018), eq. 4.10.
+    """
+    q_values = np.zeros(model.probability.shape[:2])
+    for _ in range(_MOST_SWEEPS):
+        future = np.where(model.terminated, 0.0, q_values.max(axis=1)[model.next_state])
+        new = (model.probability * (model.reward + gamma * future)).sum(axis=2)
+        if np.abs(new - q_values).max() <= _TOLERANCE:
+            return new
+        q_values = new
+    raise SettingError(f"with γ = {gamma:g} the exact Q-values of this world have no limit")

@@ -1,0 +1,214 @@
+"""Experiments: arms that differ in one thing, runs done once, figures with their spread."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from frankrl.api import prepare, run_to_end
+from frankrl.cli.main import main as frank
+from frankrl.config import group_of
+from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
+from frankrl.experiments.claims import ENVIRONMENTS, settings_of
+from frankrl.experiments.results import ArmResult, score
+from frankrl.experiments.study import final_return, is_done
+from frankrl.experiments.writing import as_markdown, as_plain, figure, write
+from frankrl.runs import list_checkpoints
+
+ABOUT = {
+    "replay": {"replay_sampling"},
+    "target": {"target_period_updates", "tau"},
+    "epsilon": {"epsilon_start", "epsilon_end"},
+    "reuse": {"replay_ratio", "replay_capacity"},
+    "ends": {"no_future_after"},
+}
+SHORT = {
+    "total_env_steps": 400,
+    "learning_starts_env_steps": 100,
+    "evaluate_every_env_steps": 100,
+    "evaluation_episodes": 2,
+    "final_evaluation_episodes": 3,
+    "checkpoint_every_env_steps": 200,
+}
+
+
+def study_in(folder, seeds=(0, 1)):
+    arms = (Arm("one", SHORT), Arm("other", SHORT | {"tau": 0.5}))
+    return Study(Experiment("Nothing is claimed.", arms), ("CartPole-v1",), seeds, folder)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    study, said = study_in(tmp_path_factory.mktemp("study")), []
+    stopped = study.jobs()[1]
+    # One of its runs has been begun before, and was stopped halfway.
+    training = prepare(stopped.env_id, stopped.arm, stopped.settings, stopped.seed, stopped.path)
+    run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
+    assert not is_done(stopped.path)
+    run_study(study, 2, said.append)
+    return study, said
+
+
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id):
+    tables = [settings_of(arm, env_id).to_tables() for arm in EXPERIMENTS[name].arms]
+    differing = {
+        setting
+        for group in tables[0]
+        for setting in tables[0][group]
+        if len({json.dumps(table[group][setting]) for table in tables}) > 1
+    }
+    assert differing == ABOUT[name]
+    assert len({json.dumps(table) for table in tables}) == len(tables)
+
+
+def test_every_run_is_done_and_told_of_once(done):
+    study, said = done
+    assert sorted(job.path for job in said) == sorted(job.path for job in study.jobs())
+    assert all(is_done(job.path) for job in study.jobs())
+
+
+def test_a_run_of_a_study_is_the_training_that_its_settings_say(done, tmp_path):
+    study, _ = done
+    for job in study.jobs()[:2]:  # the second was continued
+        alone = prepare(job.env_id, "alone", job.settings, job.seed, tmp_path / job.path.name)
+        result = run_to_end(alone, lambda event: None)
+        assert final_return(job.path) == result.evaluation["mean_return"]
+        ours, theirs = (
+            list_checkpoints(path / "checkpoints")[-1] for path in (job.path, result.run)
+        )
+        file = "q_network.safetensors"
+        assert (ours / file).read_bytes() == (theirs / file).read_bytes()
+
+
+def test_what_is_done_is_not_done_again(done):
+    study, _ = done
+    before = {job.path: (job.path / "report.json").stat().st_mtime_ns for job in study.jobs()}
+    said = []
+    run_study(study, 2, said.append)
+    assert len(said) == len(before)
+    assert before == {p: (p / "report.json").stat().st_mtime_ns for p in before}
+
+
+def test_experiments_share_the_runs_that_they_have_in_common(tmp_path):
+    first, second = (
+        Study(EXPERIMENTS[name], ("CartPole-v1",), (0,), tmp_path) for name in ("replay", "ends")
+    )
+    both = {job.path for job in first.jobs()} & {job.path for job in second.jobs()}
+    assert len(both) == 1
+
+
+def test_results_are_those_of_the_runs_in_the_order_of_arms_and_seeds(done):
+    study, _ = done
+    one, other = results_of(study)
+    assert (one.arm, other.arm) == ("one", "other")
+    expected = [
+        final_return(study.path_of("CartPole-v1", study.experiment.arms[0], s)) for s in (0, 1)
+    ]
+    assert one.final_returns.tolist() == expected
+    assert one.env_steps.tolist() == [100, 200, 300, 400]
+    assert one.looks.shape == (2, 4)
+
+
+def test_table_data_and_figure_tell_the_results(done, tmp_path):
+    study, _ = done
+    results = results_of(study)
+    paths = write(study, "mine", results, tmp_path / "new" / "folder")
+    assert [path.name for path in paths] == ["mine.md", "mine.json", "mine.png"]
+    text = paths[0].read_text("utf-8")
+    assert text == as_markdown(study, results)
+    for result in results:
+        assert f"| {result.arm} | {result.final.middle:.0f} (" in text
+    data = json.loads(paths[1].read_text("utf-8"))
+    assert data == as_plain(study, results)
+    assert data["arms"][1]["looks"] == results[1].looks.tolist()
+    assert paths[2].read_bytes().startswith(b"\x89PNG")
+    (panel,) = figure(study, results).axes
+    np.testing.assert_array_equal(panel.lines[0].get_ydata(), np.median(results[0].looks, axis=0))
+
+
+def test_the_middle_of_seeds_is_the_mean_of_their_middle_half():
+    values = np.array([0.0, 10, 11, 12, 13, 14, 15, 1000])
+    found = score(values)
+    assert found.middle == pytest.approx(np.mean([11, 12, 13, 14]))
+    assert found.low < found.middle < found.high
+    assert score(values) == found  # the resampling has a seed of its own
+    assert score(np.array([3.0])) == (3.0, 3.0, 3.0)
+    assert score(np.array([3.0, 3.0])) == (3.0, 3.0, 3.0)
+
+
+def test_the_interval_covers_the_true_middle_about_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    intervals = [score(random.normal(5, 2, 20)) for _ in range(200)]
+    covered = sum(found.low <= 5 <= found.high for found in intervals)
+    assert 170 <= covered <= 200
+
+
+def test_learning_is_scored_by_the_mean_of_all_looks():
+    looks = np.array([[0.0, 10.0], [20.0, 30.0]])
+    result = ArmResult("E", "a", np.array([10.0, 30.0]), np.array([1.0, 2.0]), looks)
+    assert result.learning == score(np.array([5.0, 25.0]))
+
+
+def test_without_a_name_the_experiments_are_listed(capsys):
+    assert frank(["experiment"]) == 0
+    told = capsys.readouterr().out
+    for name, experiment in EXPERIMENTS.items():
+        assert f"{name}: {experiment.claim}" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["targte"], "did you mean 'target'?"),
+        (["target", "--envs", "CartPole-v0"], "got 'CartPole-v0'; did you mean 'CartPole-v1'?"),
+        (["target", "--seeds", "0"], "seeds be at least 1"),
+        (["target", "--processes", "-1"], "processes at least 0"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, words, capsys, tmp_path):
+    assert frank(["experiment", *arguments, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_matplotlib_nothing_is_begun(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert frank(["experiment", "target", "--out", str(tmp_path / "out")]) == 2
+    assert "pip install 'frankrl[plot]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_are_changed_exist():
+    for experiment in EXPERIMENTS.values():
+        for arm in experiment.arms:
+            assert all(group_of(name) for name in arm.changes)
+
+
+def test_a_study_that_is_stopped_saves_its_runs_and_goes_on_later(tmp_path):
+    """The command in a process of its own, ended by SIGTERM while its first run is under way."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-W", "ignore", "-m", "frankrl", "experiment", "ends"]
+    command += ["--envs", "CartPole-v1", "--seeds", "1", "--out", str(tmp_path)]
+    study = subprocess.Popen([*command, "--processes", "1"], env=environment)
+    try:
+        runs = tmp_path / "runs" / "CartPole-v1"
+        while not list(runs.glob("*/metrics.sqlite")):
+            assert study.poll() is None
+            time.sleep(0.05)
+        study.send_signal(signal.SIGTERM)
+        assert study.wait(60) == 130
+    finally:
+        study.kill()
+        study.wait()
+    (begun,) = runs.iterdir()
+    assert not is_done(begun)
+    assert len(list_checkpoints(begun / "checkpoints")) == 1

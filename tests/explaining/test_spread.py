@@ -1,0 +1,57 @@
+"""Distributions of the return, told by their percentiles."""
+
+import numpy as np
+import pytest
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.config import NetworkSettings
+from frankrl.explaining.spread import percentiles
+
+SHORT = {
+    "preset": "default",
+    "hidden_widths": (8,),
+    "learning_starts_env_steps": 40,
+    "evaluate_every_env_steps": 10_000,
+    "final_evaluation_episodes": 1,
+    "checkpoint_every_env_steps": 100,
+    "total_env_steps": 160,
+}
+
+
+def test_the_percentiles_of_fixed_returns_are_where_their_shares_add_up():
+    settings = NetworkSettings(distribution="c51", num_atoms=5, value_min=0, value_max=4)
+    shares = np.array([0.1, 0.2, 0.4, 0.2, 0.1], np.float32)
+    np.testing.assert_array_equal(percentiles(shares, settings), [0, 1, 2, 3, 3])
+
+
+def test_the_percentiles_of_quantiles_are_their_own():
+    settings = NetworkSettings(distribution="qr")
+    quantiles = np.random.default_rng(0).permutation(100).astype(np.float32)
+    np.testing.assert_array_equal(percentiles(quantiles, settings), [9, 24, 49, 74, 89])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"distribution": "c51", "value_max": 50.0}, "cross-entropy of the two distributions = "),
+        ({"distribution": "qr", "noisy": True}, "quantile regression, linear beyond 1, = "),
+        ({"distribution": "iqn"}, "quantile regression, linear beyond 1, = "),
+    ],
+)
+def test_an_update_tells_what_was_said_of_the_return(changes, words, tmp_path, capsys):
+    run = tmp_path / "run"
+    frankrl.train("CartPole-v1", out=run, **SHORT, **changes)
+    assert frank(["explain", str(run), "--update", "50", "--quadruple", "3"]) == 0
+    told = capsys.readouterr().out
+    record = frankrl.explain(run, update=50)
+    assert f"{words}{record.losses[3]:.4g}" in told
+    settings = frankrl.Settings().with_changes(**changes).network
+    for label, outputs, mean in (
+        ("what it says", record.chosen_outputs, record.chosen_q),
+        ("what it should say", record.target_outputs, record.targets),
+    ):
+        numbers = [*percentiles(outputs[3], settings), mean[3]]
+        (line,) = (line for line in told.splitlines() if line.strip().startswith(f"{label} "))
+        assert line.split()[-6:] == [f"{number:.4g}" for number in numbers]
+    assert ("draw of the noise in its weights" in told) == ("noisy" in changes)

@@ -1,0 +1,76 @@
+"""A run whose states are numbered is told as a whole table, beside the exact one."""
+
+import json
+
+import numpy as np
+import pytest
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.environments import describe
+from frankrl.explaining.text import as_text
+from frankrl.explaining.whole_table import WholeTable, tell_table
+from frankrl.tabular import model_of, optimal_q_values, q_table
+
+ENV = "frankrl/NineSquares-v0"
+SHORT = {"evaluate_every_env_steps": 10**6, "final_evaluation_episodes": 5}
+
+
+@pytest.fixture(scope="module", params=["table", "network"])
+def run(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "run"
+    changes = {} if request.param == "table" else {"hidden_widths": (16,), "num_envs": 4}
+    frankrl.train(ENV, agent=request.param, out=path, total_env_steps=1_500, **changes, **SHORT)
+    return request.param, path
+
+
+def test_the_table_told_is_the_agents_and_the_exact_one_stands_below(run, capsys):
+    holder, path = run
+    assert frank(["explain", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"The Q-{holder}" in lines
+    agent = frankrl.load(path)
+    found = q_table(agent.spec, agent.network)
+    exact = optimal_q_values(model_of(agent.spec), 0.99)
+    rows = [line.split() for line in lines if line.split()[:1] and line.split()[0].isdigit()]
+    assert len(rows) == 2 * 9
+    for state, (told, right) in enumerate(zip(rows[:9], rows[9:], strict=True)):
+        assert told[:5] == [str(state), *(f"{value:.4g}" for value in found[state])]
+        assert right[:5] == [str(state), *(f"{value:.4g}" for value in exact[state])]
+    largest = np.abs(found - exact)[[0, 1, 2, 3, 5, 6, 7]].max()
+    assert lines[-1].endswith(f": {largest:.4g}")
+
+
+def test_as_json_it_is_the_same_numbers(run, capsys):
+    _, path = run
+    assert frank(["explain", str(path), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    agent = frankrl.load(path)
+    assert data["q_table"] == q_table(agent.spec, agent.network).tolist()
+    assert np.shape(data["exact"]) == (9, 4)
+
+
+def test_as_a_page_it_has_a_row_for_each_state(run, tmp_path, capsys):
+    _, path = run
+    assert frank(["explain", str(path), "--html", str(tmp_path / "table.html")]) == 0
+    page = (tmp_path / "table.html").read_text("utf-8")
+    assert page.count('<th scope="row">') == 2 * 9
+
+
+def test_an_update_of_it_names_states_by_their_number(run, capsys):
+    holder, path = run
+    assert frank(["explain", str(path), "--update", "100"]) == 0
+    told = capsys.readouterr().out
+    record = frankrl.explain(path, update=100)
+    assert f"   s = {record.batch.observation[0].argmax()}\n" in told
+    assert f"2. The Q-{holder} looks at s" in told
+    assert f"3. The target {holder} looks at s′" in told
+    assert ("plain gradient descent, learning rate" in told) == (holder == "table")
+
+
+def test_without_a_model_there_is_the_agents_table_alone():
+    table = WholeTable(np.zeros((9, 4)), None)
+    lines = as_text(tell_table(table, describe(ENV, {}), "Q-table", "a test's"))
+    assert table.error is None
+    assert not any("exact" in line for line in lines)
+    assert lines[-1].endswith("–")  # no action of state 8 is better than another

@@ -1,0 +1,148 @@
+"""Every switch alone, and every pair of switches: the right Q-values, or a refusal in one sentence.
+
+The pairs are made from the table below; whoever adds a switch adds a row.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from training import probe_mdps
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.config import Settings
+from frankrl.environments import GymnasiumVector, describe
+from frankrl.errors import SettingError
+from frankrl.explaining import reopen
+from frankrl.runs import RunFolder, list_checkpoints
+from frankrl.training import init_train_state, rounds
+from frankrl.training.state import HostNetwork, initial_network
+
+GAMMA = 0.5
+SWITCHES = {
+    "double": {"double": True},
+    "huber": {"loss": "huber"},
+    "n_step": {"n_step": 3},
+    "munchausen": {"munchausen": True},
+    "soft_target": {"tau": 0.1, "target_period_updates": 1},
+    "dueling": {"dueling": True},
+    "layer_norm": {"layer_norm": True},
+    "noisy": {"noisy": True},
+    "c51": {"distribution": "c51", "num_atoms": 21, "value_min": -4.0, "value_max": 4.0},
+    "qr": {"distribution": "qr", "num_quantiles": 8, "huber_delta": 0.1},
+    "iqn": {"distribution": "iqn", "iqn_samples": 8, "iqn_cosines": 16, "huber_delta": 0.1},
+    "average": {"average_updates": 50},
+}
+REFUSED = {
+    frozenset({"double", "munchausen"}): "no best one for double to pick",
+    frozenset({"munchausen", "c51"}): "c51's fixed returns",
+}
+EXCLUSIVE = ("c51", "qr", "iqn")
+"""Values of one setting: no pair of them can even be written down."""
+PAIRS = [pair for pair in itertools.combinations(SWITCHES, 2) if not set(pair) <= set(EXCLUSIVE)]
+PROBE = {"length": 2}
+EXPECTED = [[1 + GAMMA] * 2, [1.0, 1.0]]
+"""Two steps with reward 1, then the end."""
+SMALL = {
+    "env_kwargs": PROBE,
+    "num_envs": 4,
+    "hidden_widths": (32,),
+    "gamma": GAMMA,
+    "learning_rate": 1e-2,
+    "target_period_updates": 20,
+    "epsilon_end": 1.0,
+    "replay_capacity": 500,
+    "batch_size": 32,
+    "learning_starts_env_steps": 40,
+}
+
+
+def chosen(*names):
+    changes = dict(SMALL)
+    for name in names:
+        changes |= SWITCHES[name]
+    return changes
+
+
+def learned_q_values(changes, count):
+    settings = Settings().with_changes(**changes)
+    spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", PROBE)
+    envs = GymnasiumVector(spec, settings.environment.num_envs, seed=3)
+    state = init_train_state(settings, spec, seed=3)
+    *_, last = itertools.islice(rounds(settings, 3, envs, state), count)
+    network = HostNetwork(initial_network(settings, spec, 3)).set(last.playing)
+    return network(np.arange(2, dtype=np.float32)[:, None])
+
+
+@pytest.mark.parametrize("overlap", [True, False], ids=["overlap", "textbook_order"])
+@pytest.mark.parametrize("name", SWITCHES)
+def test_each_switch_learns_the_closed_form(name, overlap):
+    assert_closed_form(chosen(name) | {"overlap": overlap})
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="+".join)
+def test_every_pair_of_switches_learns_the_closed_form_or_is_refused(pair):
+    words = REFUSED.get(frozenset(pair))
+    if words is not None:
+        with pytest.raises(SettingError, match=words):
+            Settings().with_changes(**chosen(*pair))
+        return
+    assert_closed_form(chosen(*pair))
+
+
+def assert_closed_form(changes):
+    # Noise has to die down before what is left of it is small.
+    found = learned_q_values(changes, count=400 if changes.get("noisy") else 180)
+    if changes.get("noisy"):
+        # Where noise explores, an action that is no better need never be tried.
+        found = np.broadcast_to(found.max(axis=1, keepdims=True), found.shape)
+    np.testing.assert_allclose(found, EXPECTED, atol=0.1)
+
+
+def test_no_pair_is_forgotten():
+    assert len(PAIRS) == len(SWITCHES) * (len(SWITCHES) - 1) // 2 - 3
+
+
+RUN = {
+    "preset": "default",
+    "hidden_widths": (8,),
+    "num_envs": 2,
+    "n_step": 3,
+    "learning_starts_env_steps": 40,
+    "batch_size": 8,
+    "target_period_updates": 30,
+    "log_every_env_steps": 50,
+    "evaluate_every_env_steps": 10_000,
+    "final_evaluation_episodes": 1,
+    "checkpoint_every_env_steps": 100,
+    "total_env_steps": 300,
+    "double": False,
+}
+
+
+@pytest.mark.parametrize("overlap", [True, False], ids=["overlap", "textbook_order"])
+@pytest.mark.parametrize("name", SWITCHES)
+def test_each_switch_resumes_to_the_same_bits_and_is_explained(name, overlap, tmp_path, capsys):
+    changes = RUN | SWITCHES[name] | {"overlap": overlap}
+    frankrl.train("CartPole-v1", seed=2, out=tmp_path / "whole", **changes)
+    frankrl.train(
+        "CartPole-v1", seed=2, out=tmp_path / "parts", **(changes | {"total_env_steps": 200})
+    )
+    frankrl.resume(tmp_path / "parts", total_env_steps=300)
+    whole, parts = (
+        list_checkpoints(tmp_path / part / "checkpoints")[-1] for part in ("whole", "parts")
+    )
+    for file in sorted(path.name for path in whole.glob("*.safetensors")):
+        assert (whole / file).read_bytes() == (parts / file).read_bytes(), file
+
+    folder = RunFolder.open(tmp_path / "whole")
+    opened = reopen(folder, 200)
+    record = opened.record
+    # The next update begins where this one has ended, so what was said after it is said again.
+    assert np.isfinite(record.losses).all()
+    assert record.loss == pytest.approx(record.losses.mean(), rel=1e-5)
+    np.testing.assert_allclose(record.td_errors, record.targets - record.chosen_q, atol=1e-5)
+    assert record.next_policy.sum(axis=1) == pytest.approx(1)
+    assert frank(["explain", str(folder.path), "--update", "200"]) == 0
+    assert f"Q(s, a) = {record.chosen_q[0]:.4g}" in capsys.readouterr().out
