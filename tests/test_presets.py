@@ -71,3 +71,18 @@ def test_a_file_that_is_no_preset_is_refused_by_name(tmp_path, text, expected):
         path.write_text(text)
     with pytest.raises(SettingError, match=expected):
         load_preset(str(path))
+
+
+def test_a_file_with_a_base_says_only_what_differs(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('base = "LunarLander-v3"\n[learning]\ngamma = 0.9\n')
+    assert load_preset(str(file)) == load_preset("LunarLander-v3").with_changes(gamma=0.9)
+    assert load_preset("double") == load_preset("classic").with_changes(double=True)
+
+
+@pytest.mark.parametrize("base", ['"LunarLander"', "3", '"other.toml"'])
+def test_a_base_that_there_is_not_is_refused(base, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(f"base = {base}\n")
+    with pytest.raises(SettingError, match="base must name a preset that ships with Frank"):
+        load_preset(str(file))

@@ -1,13 +1,15 @@
 """Named sets of settings that ship with the package, one TOML file each.
 
 A preset named like an environment is that environment's own default; `default`
-serves every other one.
+serves every other one. A file may begin with `base = "NAME"`: it then says only
+what differs from that preset.
 """
 
 import importlib.resources
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from frankrl.config import Settings
 from frankrl.errors import SettingError, nearest
@@ -45,7 +47,20 @@ def load_preset(name: str) -> Settings:
             f"unknown preset {name!r}{nearest(name, names)} (presets: {', '.join(names)})"
         )
     text = importlib.resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
-    return Settings.from_tables(tomllib.loads(text))
+    return _settings(tomllib.loads(text))
+
+
+def _settings(tables: dict[str, Any]) -> Settings:
+    """The settings of a file's tables, on top of the shipped preset that its `base` names."""
+    base = tables.pop("base", None)
+    if base is None:
+        return Settings.from_tables(tables)
+    if base not in preset_names():
+        raise SettingError(
+            f"base must name a preset that ships with Frank, got {base!r}"
+            f"{nearest(str(base), preset_names())} (presets: {', '.join(preset_names())})"
+        )
+    return Settings.from_tables(tables, load_preset(base))
 
 
 def _load_file(path: Path) -> Settings:
@@ -54,7 +69,7 @@ def _load_file(path: Path) -> Settings:
         # A run's config.toml is a preset, too: what it says of itself is left out.
         for name in ("run", "versions", "machine"):
             tables.pop(name, None)
-        return Settings.from_tables(tables)
+        return _settings(tables)
     except OSError as error:
         raise SettingError(f"the preset {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
