@@ -169,6 +169,8 @@ def test_without_a_name_the_experiments_are_listed(capsys):
         (["targte"], "did you mean 'target'?"),
         (["target", "--envs", "CartPole-v0"], "got 'CartPole-v0'; did you mean 'CartPole-v1'?"),
         (["target", "--seeds", "0"], "seeds be at least 1"),
+        (["target", "--seeds", "1001"], "at most 1,000"),
+        (["target", "--first-seed", str(2**64 - 1), "--seeds", "2"], "seed must be"),
         (["target", "--processes", "-1"], "processes at least 0"),
     ],
 )

@@ -280,3 +280,9 @@ def test_a_target_that_follows_and_its_optimiser_are_told(tmp_path, capsys):
     record = frankrl.explain(tmp_path / "run", update=11)
     assert record.updates_since_refresh == 0
     assert record.distance_to_target["all"] > 0
+
+
+@pytest.mark.parametrize("place", [".", "/"])
+def test_a_page_that_has_no_name_is_refused_in_one_line(place, capsys):
+    assert frank(["explain", "--html", place]) == 2
+    assert "is a folder" in capsys.readouterr().err

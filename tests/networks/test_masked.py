@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from frankrl.config import LearningSettings, NetworkSettings
-from frankrl.learning import batch_target, init_learner, update
+from frankrl.learning import (
+    UpdateDraws,
+    batch_target,
+    init_learner,
+    look_ahead,
+    target_says,
+    update,
+)
 from frankrl.masks import joined
 from frankrl.networks import MaskedQNetwork, QTable, make_q_network, pack
 from frankrl.records import QuadrupleBatch, Scaling
@@ -66,7 +73,10 @@ def test_the_target_takes_its_maximum_over_allowed_actions(double, terminated, e
         terminated=jnp.array([terminated]),
         num_steps=jnp.array([1], jnp.uint8),
     )
-    y = batch_target(settings, online.network(), batch, target(batch.next_observation))
+    draws = UpdateDraws()
+    says = target_says(settings, target, batch, draws)
+    ahead = look_ahead(settings, online.network(), batch, says, draws)
+    y = batch_target(settings, online.network(), batch, ahead)
     assert y.tolist() == [expected]
 
 

@@ -207,3 +207,19 @@ def test_a_table_where_states_have_no_numbers_is_refused(tmp_path):
 def test_what_only_a_network_has_is_refused_with_a_table(name):
     with pytest.raises(SettingError, match=f"a Q-table has no {name}"):
         load_preset("table").with_changes(**{name: True})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {1: {0: [(1.0, 1, 0.0, True)]}},
+        {0: {0: [(1.0, 7, 0.0, True)]}},
+        {0: {0: [(1.0, 0, 0.0, True)], 1: [(1.0, 0, 0.0, True)]}},
+        {0: {0: "nothing"}},
+        {},
+    ],
+)
+def test_a_model_of_another_form_counts_as_none(table, monkeypatch):
+    spec = spec_of("frankrl/NineSquares-v0")
+    monkeypatch.setattr(nine_squares, "transitions", lambda: table)
+    assert model_of(spec) is None

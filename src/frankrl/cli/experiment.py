@@ -11,6 +11,8 @@ import tyro
 from frankrl.cli.parsing import parse
 from frankrl.errors import FrankError, SettingError, nearest
 
+MOST_SEEDS = 1_000
+
 
 @dataclass(frozen=True)
 class ExperimentOptions:
@@ -61,14 +63,19 @@ def run(arguments: Sequence[str]) -> int:
                 f"the experiments have settings for {' and '.join(ENVIRONMENTS)}, "
                 f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
             )
-    if not options.envs or options.seeds < 1 or options.processes < 0:
+    if not options.envs or not 1 <= options.seeds <= MOST_SEEDS or options.processes < 0:
         raise SettingError(
-            "envs must name at least one environment, seeds be at least 1 and processes at least "
-            f"0, got {list(options.envs)}, {options.seeds} and {options.processes}"
+            f"envs must name at least one environment, seeds be at least 1 and at most "
+            f"{MOST_SEEDS:,} and processes at least 0, got {list(options.envs)}, {options.seeds} "
+            f"and {options.processes}"
         )
     check_seed(options.first_seed)
+    check_seed(options.first_seed + options.seeds - 1)
     check_can_draw()
-    out = Path(options.out).expanduser()
+    try:
+        out = Path(options.out).expanduser()
+    except RuntimeError as error:
+        raise SettingError(f"--out {options.out} leads nowhere: {error}") from error
     study = Study(
         EXPERIMENTS[options.name],
         tuple(dict.fromkeys(options.envs)),

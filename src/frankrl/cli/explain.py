@@ -84,6 +84,8 @@ def _explain_table(folder: "RunFolder", of: str, options: ExplainOptions) -> int
     from frankrl.explaining.page_file import check_page_file
     from frankrl.explaining.whole_table import tell_table, whole_table
 
+    if options.quadruple:
+        raise SettingError("--quadruple is one of an update's: give --update with it")
     if options.html:
         check_page_file(Path(options.html))
     agent, _ = open_agent(folder)

@@ -1,6 +1,7 @@
 """Running an experiment: every arm on every environment with every seed, each once."""
 
 import concurrent.futures
+import concurrent.futures.process
 import contextlib
 import hashlib
 import json
@@ -16,7 +17,7 @@ from frankrl.api import prepare, prepare_resume, run_to_end
 from frankrl.config import Settings
 from frankrl.errors import FrankError, RunFolderError
 from frankrl.experiments.claims import Arm, Experiment, settings_of
-from frankrl.runs import RunFolder, read_regular
+from frankrl.runs import RunFolder, list_checkpoints, read_regular
 from frankrl.stopping import stop_signals
 
 _MOST_REPORT_BYTES = 1 << 24
@@ -88,24 +89,28 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
     )
     under_way: dict[concurrent.futures.Future[bool], Job] = {}
     with stop_signals() as stop_requested, pool:
-        while (missing or under_way) and not stop_requested():
-            # Not more than are at work: one that waits in the pool could not be taken back.
-            while missing and len(under_way) < processes:
-                job = missing.pop(0)
-                under_way[pool.submit(run_job, job)] = job
-            done, _ = concurrent.futures.wait(
-                under_way, _LOOK_SECONDS, concurrent.futures.FIRST_COMPLETED
-            )
-            for outcome in done:
-                try:
+        try:
+            while (missing or under_way) and not stop_requested():
+                # Not more than are at work: one that waits in the pool could not be taken back.
+                while missing and len(under_way) < processes:
+                    job = missing.pop(0)
+                    under_way[pool.submit(run_job, job)] = job
+                done, _ = concurrent.futures.wait(
+                    under_way, _LOOK_SECONDS, concurrent.futures.FIRST_COMPLETED
+                )
+                for outcome in done:
                     outcome.result()
-                except BaseException:
-                    _end(pool, others)
-                    raise
-                on_done(under_way.pop(outcome))
-        if under_way:
-            _end(pool, others)
-            raise KeyboardInterrupt("the runs are saved; the same command goes on")
+                    on_done(under_way.pop(outcome))
+            if under_way or missing:
+                raise KeyboardInterrupt("the runs are saved; the same command goes on")
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise FrankError(
+                "the process of a run has died, for want of memory perhaps: lower --processes; "
+                "the same command goes on from what is done"
+            ) from error
+        finally:
+            if under_way:
+                _end(pool, others)
 
 
 def _end(pool: concurrent.futures.ProcessPoolExecutor, others: Sequence[object]) -> None:
@@ -132,12 +137,12 @@ def _stand_alone() -> None:
 def run_job(job: Job) -> bool:
     """Train one arm with one seed; false if it was asked to stop, and can be continued."""
     with stop_signals() as stop_requested:
-        training = None
-        if job.path.exists():
-            # One that has no checkpoint yet, or is of another version, begins again.
-            with contextlib.suppress(FrankError):
-                training = prepare_resume(RunFolder.open(job.path), job.settings)
-        if training is None:
+        folder = None
+        with contextlib.suppress(RunFolderError):
+            folder = RunFolder.open(job.path)
+        if folder is not None and list_checkpoints(folder.checkpoints):
+            training = prepare_resume(folder, job.settings)
+        else:
             training = prepare(
                 job.env_id, job.arm, job.settings, job.seed, job.path, overwrite=True
             )

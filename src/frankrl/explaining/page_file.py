@@ -44,6 +44,8 @@ def write_page(path: Path, page: str) -> None:
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """A file beside another; it does not stay, and what goes wrong is told of the other."""
+    if not path.name:
+        raise SettingError(f"--html {path} is a folder: name a file in it")
     temporary = path.with_name(f".{path.stem}.new-{os.getpid()}.html")
     try:
         yield temporary

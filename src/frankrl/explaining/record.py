@@ -177,7 +177,7 @@ def norms(network: QNetwork) -> dict[str, float]:
     network = network.inner if isinstance(network, MaskedQNetwork) else network
     leaves, _ = jax.tree_util.tree_flatten_with_path(network)
     for path, leaf in leaves:
-        layer = jax.tree_util.keystr(path[:-1]).removeprefix(".")
+        layer = jax.tree_util.keystr(path[:-1] or path).removeprefix(".")
         squares[layer] = squares.get(layer, 0.0) + float(np.square(leaf, dtype=np.float64).sum())
     squares["all"] = sum(squares.values())
     return {layer: float(np.sqrt(total)) for layer, total in squares.items()}

@@ -57,8 +57,8 @@ def tell(
         sections=(
             _stored(record, origins[quadruple], quadruple, spec),
             _present(record, quadruple, spec, settings, who),
-            _future(record, quadruple, spec, who),
-            _target(record, quadruple, settings.learning),
+            _future(record, quadruple, spec, settings, who),
+            _target(record, quadruple, settings),
             _loss(record, quadruple, settings),
             _learning(record, quadruple, settings.learning, who),
             _refresh(record, settings.learning, who),
@@ -146,7 +146,16 @@ def _noise(settings: Settings) -> tuple[Line, ...]:
     return (Line("under this update's own draw of the noise in its weights"),)
 
 
-def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: str) -> Section:
+def _by_fractions(settings: Settings) -> str:
+    """Of IQN: by which fractions, for the list above it is made of others."""
+    if settings.network.distribution != "iqn":
+        return ""
+    return f" by the {settings.learning.iqn_samples} fractions drawn for it"
+
+
+def _future(
+    record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, settings: Settings, who: str
+) -> Section:
     names, policy = spec.action_names, record.next_policy[quadruple]
     best = int(np.argmax(policy))
     values, value = record.target_q_values[quadruple], record.next_values[quadruple].item()
@@ -159,17 +168,28 @@ def _future(record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, who: st
             Formula(("mean value, and what the softmax's own surprise is worth: ", value)),
         ]
     elif online is None:
-        blocks.append(Formula(("its highest value: ", value)))
+        blocks.append(Formula((f"its highest value{_by_fractions(settings)}: ", value)))
     else:
         blocks += [
             Line(f"Double DQN: the {who}'s own values of s′ pick {names[best]}:"),
             NamedValues("Q(s′, ·; θ)", names, _plain(online[quadruple]), best, "picked"),
-            Formula((f"which the target {_kind(who)} values at ", value)),
+            Formula((f"which the target {_kind(who)} values{_by_fractions(settings)} at ", value)),
         ]
     return Section(f"3. The target {_kind(who)} looks at s′", tuple(blocks))
 
 
-def _target(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> Section:
+def _target(record: UpdateRecord, quadruple: int, settings: Settings) -> Section:
+    section, network = _target_sum(record, quadruple, settings.learning), settings.network
+    if network.distribution != "c51":
+        return section
+    within = (
+        f"C51: whatever of it lies beyond {network.value_min:g} or {network.value_max:g} "
+        "counts as these, in y, too"
+    )
+    return Section(section.title, (*section.blocks, Line(within)))
+
+
+def _target_sum(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> Section:
     title = "4. The target, what Q(s, a) should have been"
     y, reward = record.targets[quadruple].item(), record.batch.reward[quadruple].item()
     bonus: tuple[Cell, ...] = ()

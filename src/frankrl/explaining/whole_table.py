@@ -21,7 +21,10 @@ class WholeTable(NamedTuple):
 
     @property
     def error(self) -> float | None:
-        """The largest difference between the two, over the states in which there is a choice."""
+        """The largest difference between the two, over the states in which there is a choice.
+
+        A state that no episode comes to counts, too, and is never learned.
+        """
         if self.exact is None:
             return None
         live = np.any(self.exact != 0, axis=1)

@@ -149,7 +149,7 @@ def newest_indices(
     # What the round has overwritten by now cannot be learned from any more.
     oldest = max(1, num_added - capacity + batch_size)
     seen = np.maximum(num_added - count + update * count // due, min(oldest, num_added))
-    back = np.arange(batch_size)[::-1] % np.minimum(seen, capacity)
+    back = np.arange(batch_size)[::-1] % np.maximum(np.minimum(seen, capacity), 1)
     return ((seen - 1 - back) % capacity).astype(np.uint32)
 
 

@@ -25,14 +25,22 @@ class Model(NamedTuple):
 
 
 def model_of(spec: EnvironmentSpec) -> Model | None:
-    """The model that an environment shows as `P`, as Gymnasium's toy-text ones do; else none."""
+    """The model that an environment shows as `P`, as Gymnasium's toy-text ones do; else none.
+
+    One of another form, whose states are not numbered from 0 for example, counts as none.
+    """
     env = make_environment(spec.env_id, spec.env_kwargs)
     try:
         table = getattr(env.unwrapped, "P", None)
         if not isinstance(table, Mapping) or not table:
             return None
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            return _model(table)
+        with contextlib.suppress(KeyError, TypeError, ValueError, IndexError):
+            model = _model(table)
+            shape = (len(table), spec.num_actions)
+            known = sorted(table) == list(range(len(table)))
+            inside = (model.next_state >= 0) & (model.next_state < len(table))
+            if known and model.probability.shape[:2] == shape and inside.all():
+                return model
         return None
     finally:
         close_environments([env])
