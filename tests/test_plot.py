@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from frankrl.config import Settings
 from frankrl.errors import MissingExtraError, RunFolderError, SettingError
 from frankrl.records import FinishedEpisode
-from frankrl.report.curves import (
+from frankrl.runs.curves import (
     Curve,
     band_of,
     common_grid,

@@ -16,6 +16,7 @@ _COMMANDS = {
     "evaluate": "play greedy episodes with a trained agent and report its returns",
     "film": "write a film of an episode, with the Q-value of every action beside it",
     "plot": "draw the learning curves of one or several runs",
+    "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
     "explain": "open one update of a run and tell every number of it",
     "experiment": "test a claim of the notes: one thing changed, over several seeds",
 }

@@ -30,10 +30,7 @@ Range = tuple[float, float]
 def as_html(account: Account) -> str:
     """The page, with everything that comes from a run escaped."""
     style = importlib.resources.files("frankrl.explaining").joinpath("page.css").read_text("utf-8")
-    title, scale = escape(account.title), _scale(account)
-    sections = "\n".join(
-        _section(section, number, scale) for number, section in enumerate(account.sections)
-    )
+    title = escape(account.title)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -51,11 +48,19 @@ def as_html(account: Account) -> str:
 <h1>{title}</h1>
 <p>{escape(account.about)}</p>
 </header>
-{sections}
+{sections_html(account)}
 </main>
 </body>
 </html>
 """
+
+
+def sections_html(account: Account) -> str:
+    """Its sections alone, for a page that has a head and a style of its own."""
+    scale = _scale(account)
+    return "\n".join(
+        _section(section, number, scale) for number, section in enumerate(account.sections)
+    )
 
 
 def _scale(account: Account) -> Range:

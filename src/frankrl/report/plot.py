@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.errors import MissingExtraError, SettingError
-from frankrl.report.curves import (
+from frankrl.runs.curves import (
     FEWEST_FOR_QUARTILES,
     QUANTITIES,
     RunCurves,

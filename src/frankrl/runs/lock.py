@@ -9,7 +9,9 @@ from pathlib import Path
 from frankrl.errors import RunFolderError
 from frankrl.runs.disk import NO_LINK
 
-_NAME = ".lock"
+LOCK = ".lock"
+_CLOCK_SECONDS = 2.0
+"""By how much the clocks of a file and of a process may differ."""
 
 
 class RunLock:
@@ -26,7 +28,7 @@ class RunLock:
             RunFolderError: another process writes the run, or the folder is not writable.
         """
         try:
-            descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
             self._file = os.fdopen(descriptor, "r+", encoding="ascii")
         except OSError as error:
             raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
@@ -66,3 +68,24 @@ def locked(folder: Path, shown: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process writes the run, as far as can be told without touching the lock.
+
+    Trying the lock would hold it for a moment, and a training that begins just then would
+    be refused. The process that took it last is asked for instead.
+    """
+    try:
+        taken = os.stat(folder / LOCK, follow_symlinks=False).st_mtime
+        writer = int((folder / LOCK).read_text("ascii")[:20])
+        os.kill(writer, 0)
+    except PermissionError:
+        pass
+    except (OSError, ValueError, OverflowError):
+        return False
+    try:
+        # A process that began later has got the number of one that is gone.
+        return os.stat(f"/proc/{writer}").st_mtime <= taken + _CLOCK_SECONDS
+    except OSError:
+        return True

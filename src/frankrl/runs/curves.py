@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.errors import RunFolderError
-from frankrl.runs import MetricsReader, RunFolder
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.metrics import MetricsReader
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
 FEWEST_FOR_QUARTILES = 5

@@ -1,0 +1,260 @@
+"""What is worth a word of warning in a run, in plain language and with its evidence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from frankrl.config import Settings
+from frankrl.dashboard.history import History
+from frankrl.dashboard.series import discounted_return
+
+DOCS = "docs/dashboard.md"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that a person should look at."""
+
+    title: str
+    evidence: str
+    """What was seen, with its numbers."""
+    advice: str
+    """What it means, and what to try."""
+    anchor: str
+    """Its section in `DOCS`."""
+
+    def plain(self) -> dict[str, str]:
+        """As plain data."""
+        return {
+            "title": self.title,
+            "evidence": self.evidence,
+            "advice": self.advice,
+            "docs": f"{DOCS}#{self.anchor}",
+        }
+
+
+class Inside(NamedTuple):
+    """What a look into a checkpoint found."""
+
+    env_steps: int
+    """The checkpoint's."""
+    dead_units: tuple[int, ...]
+    """Units of each hidden layer whose output was 0 for every state that was tried."""
+    widths: tuple[int, ...]
+    """How many units each hidden layer has."""
+    states: int
+    """How many states were tried."""
+    quadruples: int
+    """How many the experience replay buffer holds."""
+    largest_episode: int
+    """How many of them come from the episode that has the most."""
+    episodes: int
+    """How many episodes they come from."""
+
+
+Check = Callable[[History, Settings], Alarm | None]
+_FEWEST_ROWS = 20
+
+
+def alarms_of(history: History, settings: Settings) -> list[Alarm]:
+    """What the metrics and the settings of a run give reason to say."""
+    return [alarm for check in CHECKS if (alarm := check(history, settings))]
+
+
+def alarms_inside(inside: Inside) -> list[Alarm]:
+    """What a look into a checkpoint gives reason to say."""
+    found = (dead_units(inside), mostly_one_episode(inside))
+    return [alarm for alarm in found if alarm]
+
+
+def q_grows_away(history: History, settings: Settings) -> Alarm | None:
+    """The largest Q-values climb far above any return that episodes bring."""
+    q, learned = _measured(history, "mean_max_q")
+    if len(q) < _FEWEST_ROWS:
+        return None
+    returns = discounted_return(history, settings)[learned]
+    returns = returns[np.isfinite(returns)]
+    most = float(np.max(np.abs(returns), initial=0.0))
+    now, before = _end(q), _middle(q)
+    if now <= 2 * most or now <= 1.5 * max(before, 0.0):
+        return None
+    return Alarm(
+        "Q grows away from the returns",
+        f"The largest Q-value of a state is {now:,.4g} in the mean, and was {before:,.4g} halfway. "
+        f"Discounted, the episodes bring at most about {most:,.4g}.",
+        "The Q-network believes in a future that does not come. Its own maximum feeds its targets, "
+        "so the error grows. Try double, a lower learning_rate, or a longer target_period_updates.",
+        "q-grows-away-from-the-returns",
+    )
+
+
+def loss_rises(history: History, settings: Settings) -> Alarm | None:
+    """The loss has grown tenfold, and the return has not improved meanwhile."""
+    loss, learned = _measured(history, "loss")
+    returns = history.training["mean_return_100"][learned]
+    if len(loss) < _FEWEST_ROWS or not np.isfinite(returns[-1]):
+        return None
+    now, before = _end(loss), _beginning(loss)
+    return_now, return_before = _end(returns), float(np.nanmax(returns[: len(returns) // 2]))
+    if now <= 10 * before or return_now > return_before:
+        return None
+    return Alarm(
+        "The loss rises and the return does not",
+        f"The loss is {now:,.4g}, after {before:,.4g} when learning began. The mean return is "
+        f"{return_now:,.4g}, and has been {return_before:,.4g} before.",
+        "A loss grows with the Q-values, so a rise alone is no harm. Without a better return it "
+        "means that the Q-network cannot follow its targets. Try a lower learning_rate, the Huber "
+        "loss, or a smaller max_gradient_norm.",
+        "the-loss-rises-and-the-return-does-not",
+    )
+
+
+def epsilon_done_early(history: History, settings: Settings) -> Alarm | None:
+    """ε has fallen to its end before the first update."""
+    exploration, starts = settings.exploration, settings.training.learning_starts_env_steps
+    decay = exploration.epsilon_decay_env_steps
+    if exploration.noisy or exploration.epsilon_start <= exploration.epsilon_end or decay > starts:
+        return None
+    return Alarm(
+        "ε has fallen before learning starts",
+        f"ε reaches {exploration.epsilon_end:g} at env step {decay:,}. "
+        f"The first update comes at env step {starts:,}.",
+        "While ε falls the Q-values are still random numbers, so the fall changes nothing that is "
+        "learned. Make epsilon_decay_env_steps several times learning_starts_env_steps.",
+        "e-has-fallen-before-learning-starts",
+    )
+
+
+def refreshed_too_seldom(history: History, settings: Settings) -> Alarm | None:
+    """The whole budget holds only a few refreshes of the target network."""
+    training, learning = settings.training, settings.learning
+    left = max(0, training.total_env_steps - training.learning_starts_env_steps)
+    updates = int(left * training.replay_ratio)
+    refreshes = updates // learning.target_period_updates
+    if updates == 0 or refreshes >= 10:
+        return None
+    return Alarm(
+        "The target network is refreshed too seldom",
+        f"The budget of {training.total_env_steps:,} env steps holds {updates:,} updates. A refresh "
+        f"every {learning.target_period_updates:,} updates makes {refreshes} in all.",
+        "Each refresh carries the reward one step further back. With fewer than ten the Q-values "
+        "stay close to the reward alone. Make target_period_updates smaller, or the budget larger.",
+        "the-target-network-is-refreshed-too-seldom",
+    )
+
+
+def reward_scale(history: History, settings: Settings) -> Alarm | None:
+    """Rewards are so large or so small that the usual settings do not suit them."""
+    returns, length = history.episodes["episode_return"], history.episodes["length"]
+    if not len(returns):
+        return None
+    largest = float(np.max(np.abs(returns) / np.maximum(length, 1)))
+    if largest == 0 or 1e-3 <= largest <= 100:
+        return None
+    how = "large" if largest > 1 else "small"
+    return Alarm(
+        f"The rewards are very {how}",
+        f"An env step brings {largest:,.3g} in the mean of the episode where it is most, "
+        f"over {len(returns):,} episodes.",
+        "The loss goes with the square of the reward, and learning_rate, huber_delta and "
+        "max_gradient_norm are made for rewards around 1. Scale the rewards in the environment.",
+        "the-rewards-are-very-large-or-very-small",
+    )
+
+
+def slower(history: History, settings: Settings) -> Alarm | None:
+    """The training has lost more than half of its speed."""
+    timing, starts = history.timing, settings.training.learning_starts_env_steps
+    speed = timing["env_steps_per_second"][timing["env_steps"] > 2 * starts]
+    if len(speed) < _FEWEST_ROWS:
+        return None
+    now, before = float(np.median(speed[-5:])), float(np.median(speed[:-5]))
+    if now >= before / 2:
+        return None
+    return Alarm(
+        "The training has become slower",
+        f"It does {now:,.0f} env steps per second. Before, it did {before:,.0f}.",
+        "Something else may be using the processors, or the disk may be slow. An environment whose "
+        "episodes have become longer can also cost more per step. The results are the same.",
+        "the-training-has-become-slower",
+    )
+
+
+def dead_units(inside: Inside) -> Alarm | None:
+    """Half of a hidden layer or more answers 0 to every state."""
+    layers = [
+        f"{dead} of {width} in hidden layer {number}"
+        for number, (dead, width) in enumerate(
+            zip(inside.dead_units, inside.widths, strict=True), start=1
+        )
+        if dead * 2 >= width
+    ]
+    if not layers or not inside.states:
+        return None
+    return Alarm(
+        "Many units are dead",
+        f"Units that give 0 for each of {inside.states:,} states of the experience replay buffer: "
+        f"{', '.join(layers)} (checkpoint at env step {inside.env_steps:,}).",
+        "No gradient flows through a unit that is always 0, so it learns nothing any more. Try a "
+        "lower learning_rate, layer_norm, or another activation.",
+        "many-units-are-dead",
+    )
+
+
+def mostly_one_episode(inside: Inside) -> Alarm | None:
+    """Half of the experience replay buffer or more comes from a single episode."""
+    if not inside.quadruples or inside.largest_episode * 2 < inside.quadruples:
+        return None
+    share = inside.largest_episode / inside.quadruples
+    return Alarm(
+        "The experience replay buffer holds mostly one episode",
+        f"{inside.largest_episode:,} of its {inside.quadruples:,} quadruples ({share:.0%}) come "
+        f"from one episode; there are {inside.episodes:,} (checkpoint at env step "
+        f"{inside.env_steps:,}).",
+        "A batch of neighbours is not a random sample: replay cannot break their correlation. Make "
+        "replay_capacity larger, or train on more environments at once (num_envs).",
+        "the-experience-replay-buffer-holds-mostly-one-episode",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    q_grows_away,
+    loss_rises,
+    epsilon_done_early,
+    refreshed_too_seldom,
+    reward_scale,
+    slower,
+)
+LOOKED_FOR = (
+    "Q against the returns",
+    "the loss against the return",
+    "ε against the start of learning",
+    "refreshes of the target network",
+    "the size of the rewards",
+    "the speed",
+    "dead units",
+    "episodes in the experience replay buffer",
+)
+"""What all of them look at, in words."""
+
+
+def _measured(history: History, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic's finite values, and which rows they are."""
+    values = history.training[column]
+    finite = np.isfinite(values)
+    return values[finite], finite
+
+
+def _beginning(values: np.ndarray) -> float:
+    return float(np.nanmean(values[: max(1, len(values) // 5)]))
+
+
+def _middle(values: np.ndarray) -> float:
+    half, tenth = len(values) // 2, max(1, len(values) // 10)
+    return float(np.nanmean(values[half - tenth : half]))
+
+
+def _end(values: np.ndarray) -> float:
+    return float(np.nanmean(values[-max(1, len(values) // 10) :]))

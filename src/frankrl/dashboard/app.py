@@ -1,0 +1,204 @@
+"""What can be asked for, and what is answered."""
+
+import asyncio
+import contextlib
+import importlib.resources
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from frankrl.dashboard.alarms import LOOKED_FOR
+from frankrl.dashboard.board import Board
+from frankrl.dashboard.jobs import Jobs
+from frankrl.dashboard.live import MOST_STREAMS, Live
+from frankrl.errors import FrankError, RunFolderError, SettingError
+from frankrl.randomness import check_seed
+from frankrl.runs.checkpoint import list_checkpoints
+from frankrl.runs.folder import RunFolder
+
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".jpg": "image/jpeg",
+}
+_JSON = "application/json"
+_LINES = "application/x-ndjson"
+_FRESH = {"cache-control": "no-store"}
+_KEPT = {"cache-control": "private, max-age=3600"}
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(root: Path) -> Starlette:
+    """The application that shows the runs below a folder."""
+    dashboard = _Dashboard(root)
+    routes = {
+        "/": dashboard.page,
+        "/page/{name}": dashboard.file,
+        "/events": dashboard.events,
+        "/curves": dashboard.curves,
+        "/alarms/{run}": dashboard.alarms,
+        "/episode/{run}": dashboard.episode,
+        "/update/{run}": dashboard.update,
+        "/inside/{run}": dashboard.inside,
+        "/pieces/{name}/{number:int}": dashboard.piece,
+    }
+    return Starlette(
+        routes=[Route(path, _told(handler)) for path, handler in routes.items()],
+        lifespan=dashboard.lifespan,
+    )
+
+
+def page_files() -> dict[str, bytes]:
+    """Every file of the page by name; nothing else is ever served from the disk."""
+    own = importlib.resources.files("frankrl.dashboard") / "page"
+    files = {entry.name: entry.read_bytes() for entry in own.iterdir() if entry.is_file()}
+    account = importlib.resources.files("frankrl.explaining") / "page.css"
+    plotly = importlib.resources.files("plotly") / "package_data" / "plotly.min.js"
+    return files | {"account.css": account.read_bytes(), "plotly.min.js": plotly.read_bytes()}
+
+
+def _told(handler: Handler) -> Handler:
+    """Answers with a sentence where something is not allowed or not there."""
+
+    async def told(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except SettingError as error:
+            return _sentence(400, error)
+        except FrankError as error:
+            return _sentence(404, error)
+
+    return told
+
+
+def _sentence(status: int, error: FrankError | str) -> Response:
+    told = json.dumps({"error": str(error)})
+    return Response(told, status, media_type=_JSON, headers=_FRESH)
+
+
+class _Dashboard:
+    """Answers one question each."""
+
+    def __init__(self, root: Path) -> None:
+        self._board = Board(root)
+        self._live = Live(self._board)
+        self._files = page_files()
+        self._jobs: Jobs
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """From the first request to the last."""
+        self._jobs = Jobs()
+        await asyncio.to_thread(self._board.refresh)
+        try:
+            yield
+        finally:
+            self._jobs.close()
+
+    async def page(self, request: Request) -> Response:
+        """The page itself."""
+        return self._file("index.html")
+
+    async def file(self, request: Request) -> Response:
+        """A file that the page is made of."""
+        return self._file(request.path_params["name"])
+
+    def _file(self, name: str) -> Response:
+        if name not in self._files:
+            return _sentence(404, "there is no such file")
+        kind = _KINDS[Path(name).suffix]
+        # The library is large and stays as it is while its version does.
+        headers = _KEPT if name == "plotly.min.js" else {"cache-control": "no-cache"}
+        return Response(self._files[name], media_type=kind, headers=headers)
+
+    async def events(self, request: Request) -> Response:
+        """The page's one stream of events."""
+        if self._live.streams >= MOST_STREAMS:
+            return _sentence(503, f"{MOST_STREAMS} pages are open already; close one of them")
+        stream = self._live.events(request.is_disconnected)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=_FRESH)
+
+    async def curves(self, request: Request) -> Response:
+        """The curves of the selected runs."""
+        query = request.query_params
+        runs = tuple(filter(None, query.get("runs", "").split(",")))
+        if not runs:
+            raise SettingError("name at least one run")
+        group = query.get("group") == "1"
+        axis = query.get("x", "env_steps")
+        told = await asyncio.to_thread(self._board.curves, runs, axis, group=group)
+        return Response(told, media_type=_JSON, headers=_FRESH)
+
+    async def alarms(self, request: Request) -> Response:
+        """What is to be said of a run, by its metrics."""
+        found = await asyncio.to_thread(self._board.alarms, request.path_params["run"])
+        told = {"alarms": [alarm.plain() for alarm in found], "looked_for": LOOKED_FOR}
+        return Response(json.dumps(told), media_type=_JSON, headers=_FRESH)
+
+    async def episode(self, request: Request) -> Response:
+        """A fresh episode of the newest checkpoint."""
+        folder = self._folder(request)
+        seed = _whole(request, "seed")
+        check_seed(seed)
+        return self._work(request, folder, "episode", newest_checkpoint(folder), seed=seed)
+
+    async def update(self, request: Request) -> Response:
+        """An update, opened."""
+        number = _whole(request, "number")
+        return self._work(request, self._folder(request), "update", number=number)
+
+    async def inside(self, request: Request) -> Response:
+        """A look into the newest checkpoint."""
+        folder = self._folder(request)
+        return self._work(request, folder, "inside", newest_checkpoint(folder))
+
+    async def piece(self, request: Request) -> Response:
+        """A picture of an episode, or the account of a quadruple."""
+        found = self._jobs.piece(request.path_params["name"], request.path_params["number"])
+        if found is None:
+            return _sentence(404, "that is not kept any more; ask for it again")
+        content, ending = found
+        return Response(content, media_type=_KINDS[f".{ending}"], headers=_KEPT)
+
+    def _folder(self, request: Request) -> RunFolder:
+        return self._board.folder(request.path_params["run"])
+
+    def _work(
+        self, request: Request, folder: RunFolder, kind: str, at: str = "", **order: Any
+    ) -> Response:
+        run = str(folder.path.resolve())
+        key = (kind, run, repr(folder.description), at, *map(str, order.values()))
+        lines = self._jobs.answers(
+            key, {"kind": kind, "run": run, **order}, request.is_disconnected
+        )
+        return StreamingResponse(lines, media_type=_LINES, headers=_FRESH)
+
+
+def newest_checkpoint(folder: RunFolder) -> str:
+    """The name of a run's newest checkpoint.
+
+    Raises:
+        RunFolderError: there is none yet.
+    """
+    there = list_checkpoints(folder.checkpoints)
+    if not there:
+        every = folder.description.settings.saving.checkpoint_every_env_steps
+        raise RunFolderError(
+            f"this run has no checkpoint yet: the first comes at env step {every:,}; "
+            "a smaller --checkpoint-every-env-steps brings it earlier"
+        )
+    return there[-1].name
+
+
+def _whole(request: Request, name: str) -> int:
+    given = request.query_params.get(name, "0")
+    if not (given.isascii() and given.isdigit()) or len(given) > 20:
+        raise SettingError(f"{name} must be a whole number, got {given[:20]!r}")
+    return int(given)

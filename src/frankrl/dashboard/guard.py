@@ -1,0 +1,167 @@
+"""Who may ask for what: everything that a request must be before the page sees it."""
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Scope = dict[str, Any]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE = "frank-dashboard"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+_LONGEST_PATH = 400
+_LONGEST_QUERY = 2_000
+
+
+class Guard:
+    """Lets a request through to the page, or answers it with a refusal.
+
+    A page of another site cannot ask: its `Origin` is not ours, and a name that somebody
+    has made to lead here is not in `Host`. Nothing but GET and HEAD is answered.
+    """
+
+    def __init__(self, app: App, *, port: int, names: Iterable[str], token: str = "") -> None:
+        """Wrap an application.
+
+        Args:
+            app: what is guarded.
+            port: where it listens.
+            names: host names under which it may be asked for.
+            token: what a client must know; empty: nothing.
+        """
+        self._app, self._port, self._names = app, port, frozenset(names)
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        headers = _headers(scope)
+        refusal = self._refusal(scope, headers)
+        if refusal:
+            await _answer(send, *refusal)
+            return
+        if self._token and not self._knows_token(headers):
+            await self._ask_for_token(scope, send)
+            return
+
+        async def with_headers(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message = message | {"headers": [*message["headers"], *_HEADERS]}
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+    def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str] | None:
+        if scope["method"] not in ("GET", "HEAD"):
+            return 405, "This page only answers GET: it changes nothing."
+        hosts = headers.get("host", [])
+        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+            return 421, "This page is not served under that name."
+        origins = headers.get("origin", [])
+        if any(origin != f"http://{hosts[0]}" for origin in origins):
+            return 403, "Another site may not ask this page for anything."
+        if headers.get("sec-fetch-site", ["none"])[0] not in ("none", "same-origin"):
+            is_visit = headers.get("sec-fetch-mode") == ["navigate"] and scope["path"] == "/"
+            if not is_visit:
+                return 403, "Another site may not ask this page for anything."
+        if len(scope["path"]) > _LONGEST_PATH or len(scope["query_string"]) > _LONGEST_QUERY:
+            return 414, "That address is too long."
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name, separator, port = host.rpartition(":")
+        if not separator or name.count(":") and not name.startswith("["):
+            name, port = host, "80"
+        return port == str(self._port) and name.lower() in self._names
+
+    def _knows_token(self, headers: dict[str, list[str]]) -> bool:
+        given = [value.removeprefix("Bearer ") for value in headers.get("authorization", [])]
+        for line in headers.get("cookie", []):
+            try:
+                cookie = SimpleCookie(line).get(COOKIE)
+            except CookieError:
+                continue
+            given += [cookie.value] if cookie else []
+        return any(self._is_token(value) for value in given)
+
+    def _is_token(self, given: str) -> bool:
+        return secrets.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+
+    async def _ask_for_token(self, scope: Scope, send: Send) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        if scope["path"] == "/" and any(self._is_token(given) for given in query.get("token", [])):
+            cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            # The token does not stay in the address, where a screen or a history shows it.
+            extra = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
+            await _answer(send, 303, "", extra)
+            return
+        await _answer(send, 401, "Open the address that `frank dashboard` printed: it has a token.")
+
+
+def local_names(host: str) -> frozenset[str]:
+    """Names under which a page may be asked for, by the address that it listens on.
+
+    An IP address cannot be made to lead elsewhere, so where it listens on all of them each
+    of this machine's counts.
+    """
+    address = ipaddress.ip_address(host)
+    if address.is_loopback:
+        return frozenset({"127.0.0.1", "localhost", "[::1]", _bracketed(host)})
+    names = {_bracketed(host), socket.gethostname().lower()}
+    if address.is_unspecified:
+        names |= {"127.0.0.1", "localhost", "[::1]", *_own_addresses()}
+    return frozenset(names)
+
+
+def _own_addresses() -> set[str]:
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None)
+    except OSError:
+        return set()
+    return {_bracketed(str(entry[4][0])) for entry in found}
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _headers(scope: Scope) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return found
+
+
+async def _answer(
+    send: Send, status: int, text: str, extra: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    body = text.encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *_HEADERS,
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,106 @@
+"""What has been read of a run's metrics: each row once, however long the run goes on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.dashboard.catalogue import Stamp, stamp_of
+from frankrl.errors import RunFolderError
+from frankrl.runs.metrics import MetricsReader
+
+Columns = Mapping[str, Float[np.ndarray, " row"]]
+NUMBERS = {
+    "episodes": ("env_steps", "env_index", "episode_return", "length"),
+    "training": (
+        *("env_steps", "updates", "epsilon", "loss", "mean_q", "mean_max_q", "mean_target"),
+        *("mean_abs_td_error", "gradient_norm", "mean_return_100", "mean_length_100"),
+    ),
+    "timing": ("env_steps", "seconds", "env_steps_per_second"),
+}
+"""The columns that are shown, by table."""
+
+
+class History:
+    """The metrics of one run, read anew only where something has been added."""
+
+    def __init__(self, metrics: Path) -> None:
+        self._path = metrics
+        self._stamp: tuple[Stamp | None, ...] = ()
+        self._tables: dict[str, Columns] = {table: _empty(table) for table in NUMBERS}
+        self.evaluations: dict[str, Columns] = {}
+        """Env steps and mean returns, by purpose."""
+        self.version = 0
+        """Grows with every change."""
+
+    @property
+    def episodes(self) -> Columns:
+        """Rows of the table `episodes`."""
+        return self._tables["episodes"]
+
+    @property
+    def training(self) -> Columns:
+        """Rows of the table `training`; NaN where nothing was measured."""
+        return self._tables["training"]
+
+    @property
+    def timing(self) -> Columns:
+        """Rows of the table `timing`."""
+        return self._tables["timing"]
+
+    def refresh(self) -> None:
+        """Read what has been added; all of it where the run has gone back or begun again.
+
+        Raises:
+            RunFolderError: the metrics cannot be read.
+        """
+        stamp = (stamp_of(self._path), stamp_of(self._path.with_name(f"{self._path.name}-wal")))
+        if stamp == self._stamp:
+            return
+        if stamp[0] is None:
+            raise RunFolderError(f"{self._path.parent} holds no metrics yet")
+        reader = MetricsReader(self._path)
+        try:
+            if not self._goes_on(reader):
+                self._tables = {table: _empty(table) for table in NUMBERS}
+            self._tables = {table: self._longer(reader, table) for table in NUMBERS}
+            self.evaluations = _evaluations(reader)
+        finally:
+            reader.close()
+        self._stamp = stamp
+        self.version += 1
+
+    def _goes_on(self, reader: MetricsReader) -> bool:
+        """Whether the newest row that is known is still there; the clock never says a thing twice."""
+        timing = self.timing
+        if not len(timing["env_steps"]):
+            return False
+        row = reader.columns("timing", f"env_steps = {int(timing['env_steps'][-1])}")
+        return len(row["seconds"]) > 0 and row["seconds"][0] == timing["seconds"][-1]
+
+    def _longer(self, reader: MetricsReader, table: str) -> Columns:
+        before = self._tables[table]
+        steps = before["env_steps"]
+        newest = int(steps[-1]) if len(steps) else -1
+        new = reader.columns(table, f"env_steps > {newest}")
+        if not len(new["env_steps"]):
+            return before
+        return {
+            name: np.concatenate([before[name], new[name].astype(np.float64)])
+            for name in NUMBERS[table]
+        }
+
+
+def _empty(table: str) -> Columns:
+    return {name: np.zeros(0) for name in NUMBERS[table]}
+
+
+def _evaluations(reader: MetricsReader) -> dict[str, Columns]:
+    found = {}
+    for purpose in ("progress", "solved", "final"):
+        rows = reader.columns("evaluations", f"purpose = '{purpose}'")
+        found[purpose] = {
+            name: rows[name].astype(np.float64) for name in ("env_steps", "mean_return")
+        }
+    return found

@@ -1,0 +1,163 @@
+"""Work that takes longer, done one piece at a time in processes of low priority."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+Key = tuple[str, ...]
+RESULT = "result.json"
+_KEPT = 4
+"""Results that are kept on the disk."""
+_MOST_WAITING = 8
+_LONGEST_SECONDS = 900
+_LOOK_SECONDS = 0.25
+"""How often it is asked whether the client is still there."""
+
+
+class Jobs:
+    """Does work for clients, and remembers the newest results.
+
+    A client that goes away ends the work that was done for it.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._place = Path(tempfile.mkdtemp(prefix="frank-dashboard-"))
+        self._done: dict[Key, str] = {}
+
+    async def answers(
+        self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        """Lines of JSON: how far the work is, then its result or what went wrong.
+
+        Args:
+            key: the same key has the same result.
+            order: what `frankrl.dashboard.work` is to do.
+            is_gone: whether nobody waits for it any more.
+        """
+        if self._waiting >= _MOST_WAITING:
+            yield _line(error="too much has been asked for at once; try again in a moment")
+            return
+        self._waiting += 1
+        try:
+            async for line in self._in_turn(key, order, is_gone):
+                yield line
+        finally:
+            self._waiting -= 1
+
+    async def _in_turn(
+        self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        while not self._turn.locked() or key not in self._done:
+            try:
+                await asyncio.wait_for(self._turn.acquire(), _LOOK_SECONDS)
+                break
+            except TimeoutError:
+                if await is_gone():
+                    return
+                yield _line(waiting=True)
+        else:
+            yield self._told(key)
+            return
+        try:
+            if key not in self._done:
+                async for line in self._work(key, order, is_gone):
+                    yield line
+            if key in self._done:
+                yield self._told(key)
+        finally:
+            self._turn.release()
+
+    async def _work(
+        self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        name = secrets.token_hex(8)
+        folder = self._place / name
+        folder.mkdir()
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "frankrl.dashboard.work"),
+            json.dumps(order | {"out": str(folder)}),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert worker.stdout is not None
+        ends_at = asyncio.get_running_loop().time() + _LONGEST_SECONDS
+        reading: asyncio.Task[bytes] | None = None
+        finished = False
+        try:
+            while True:
+                reading = reading or asyncio.ensure_future(worker.stdout.readline())
+                await asyncio.wait([reading], timeout=_LOOK_SECONDS)
+                if await is_gone():
+                    return
+                if reading.done():
+                    line, reading = reading.result(), None
+                    if not line:
+                        break
+                    yield line
+                elif asyncio.get_running_loop().time() > ends_at:
+                    yield _line(error=f"given up after {_LONGEST_SECONDS} s")
+                    return
+            if await worker.wait():
+                # It has said itself what went wrong, unless it was ended from outside.
+                yield _line(error="the work could not be finished; is there enough memory?")
+                return
+            finished = (folder / RESULT).is_file()
+            if finished:
+                self._keep(key, name)
+        finally:
+            if reading is not None:
+                reading.cancel()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(worker.pid, signal.SIGKILL)
+            if not finished:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep(self, key: Key, name: str) -> None:
+        self._done[key] = name
+        while len(self._done) > _KEPT:
+            oldest = next(iter(self._done))
+            shutil.rmtree(self._place / self._done.pop(oldest), ignore_errors=True)
+
+    def _told(self, key: Key) -> bytes:
+        name = self._done[key] = self._done.pop(key)
+        text = (self._place / name / RESULT).read_text("utf-8")
+        return f'{{"name": "{name}", "result": {text}}}\n'.encode()
+
+    def piece(self, name: str, number: int) -> tuple[bytes, str] | None:
+        """A part of a result: a picture of an episode, or the page of a quadruple.
+
+        Args:
+            name: of the result.
+            number: of the part, from 0.
+
+        Returns:
+            Its content and its ending; none if there is no such part any more.
+        """
+        if name not in self._done.values() or not 0 <= number < 1_000_000:
+            return None
+        for ending in ("jpg", "html"):
+            with contextlib.suppress(OSError):
+                return (self._place / name / f"{number}.{ending}").read_bytes(), ending
+        return None
+
+    def close(self) -> None:
+        """Remove all results."""
+        self._done.clear()
+        shutil.rmtree(self._place, ignore_errors=True)
+
+
+def _line(**told: Any) -> bytes:
+    return json.dumps(told).encode() + b"\n"

@@ -1,0 +1,53 @@
+// Questions to the server: plain JSON, and work that tells how far it is.
+
+/** The answer as JSON; a refusal becomes an error with the server's own sentence. */
+export async function ask(path, signal) {
+  const response = await fetch(path, { signal });
+  const told = await response.json().catch(() => ({ error: response.statusText }));
+  if (!response.ok) throw new Error(told.error);
+  return told;
+}
+
+/**
+ * The result of work that takes longer; aborting the signal ends the work.
+ * `onProgress` is told { done, of } or { waiting }.
+ */
+export async function work(path, signal, onProgress) {
+  const response = await fetch(path, { signal });
+  if (!response.ok) throw new Error((await response.json()).error);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      const told = JSON.parse(line);
+      if (told.error) throw new Error(told.error);
+      if (told.result) return told;
+      onProgress(told);
+    }
+  }
+  throw new Error("the work ended without a result; try again");
+}
+
+/** Runs the newest of several tasks; a new one aborts the one before. */
+export function newest() {
+  let running = new AbortController();
+  return {
+    async run(task) {
+      running.abort();
+      const own = (running = new AbortController());
+      try {
+        return await task(own.signal);
+      } catch (error) {
+        if (own.signal.aborted) return undefined;
+        throw error;
+      }
+    },
+    stop() {
+      running.abort();
+    },
+  };
+}

@@ -1,0 +1,195 @@
+// Curves of the selected runs: what they earned, what they learned, how fast.
+
+import { ask, newest } from "./ask.js";
+import { h, note, written } from "./dom.js";
+import { AXES, choose, state } from "./state.js";
+
+// Okabe and Ito's colours, told apart by the colour-blind; each with a dash of its own.
+const LIGHT = ["#0072b2", "#d55e00", "#007a5a", "#b0538a", "#8a6000", "#2f7fb0", "#1d2329"];
+const DARK = ["#56b4e9", "#e69f00", "#29c99a", "#e29cc6", "#f0e442", "#8fd0f5", "#e6e9ec"];
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+
+const PANELS = [
+  { key: "return", title: "Return", unit: "reward", text: "Sum of an episode's rewards: each episode, the mean around it, and the greedy evaluations as markers.", evaluations: true, threshold: true },
+  { key: "length", title: "Episode length", unit: "env steps", text: "Steps of each training episode, and the mean around it." },
+  { key: "epsilon", title: "ε", unit: "probability", text: "How often an action is random." },
+  { key: "loss", title: "Loss", unit: "reward², or as set", text: "Mean loss of a batch. It need not fall: it grows with the Q-values.", marks: true },
+  { key: "q", title: "Q-values against the return", unit: "reward", parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q above what episodes really bring is overestimation. The discounted return is derived: from the mean return and length of the last 100 episodes, as if rewards came evenly.", marks: true },
+  { key: "mean_abs_td_error", title: "TD error", unit: "reward", text: "Mean size of y − Q(s, a). Only the mean is recorded; open an update to see how the TD errors of a batch are distributed.", marks: true },
+  { key: "gradient_norm", title: "Gradient norm", unit: "gradient", text: "Global L2 norm before it is clipped.", clip: true },
+  { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the row before; an interval with an evaluation looks slower." },
+  { key: "replay_fill", title: "Experience replay buffer", unit: "quadruples", text: "How many quadruples it holds. Derived: from the env steps and the capacity." },
+  { key: "sampled_age", title: "Age of what is sampled", unit: "env steps", text: "Mean age of the quadruples of a batch. Derived: half of what the buffer holds, where all are drawn alike." },
+];
+const SHORTEST_MS = 500;
+
+/** The view; returns what to do on a change and on leaving. */
+export function learning(place) {
+  const asking = newest();
+  let shown = "";
+  let waiting = 0;
+  let last = 0;
+  const figures = new Map();
+  const body = h("div", { class: "panels" });
+  const legend = h("ul", { class: "legend", "aria-label": "Runs that are shown" });
+  const message = h("div", {});
+  place.replaceChildren(h("h2", {}, "Learning"), axisChoice(), legend, message, body);
+  const theme = matchMedia("(prefers-color-scheme: dark)");
+  const recolour = () => { shown = ""; update(); };
+  theme.addEventListener("change", recolour);
+
+  function update() {
+    if (!state.loaded) return;
+    if (!state.selected.length) {
+      shown = "";
+      legend.replaceChildren();
+      body.replaceChildren();
+      figures.clear();
+      message.replaceChildren(note(state.rows.size
+        ? "Select one or several runs in the table to see their curves."
+        : "Curves appear here once there is a run."));
+      return;
+    }
+    const versions = state.selected.map((id) => state.rows.get(id)?.change).join(",");
+    const wanted = [state.selected, state.x, state.group, versions].join("|");
+    if (wanted === shown || waiting) return;
+    const wait = Math.max(0, last + SHORTEST_MS - performance.now());
+    waiting = setTimeout(async () => {
+      waiting = 0;
+      last = performance.now();
+      shown = wanted;
+      try {
+        const path = `curves?runs=${state.selected}&x=${state.x}&group=${state.group ? 1 : 0}`;
+        const told = await asking.run((signal) => ask(path, signal));
+        if (told) draw(told);
+      } catch (error) {
+        message.replaceChildren(note(error.message));
+      }
+      update();
+    }, wait);
+  }
+
+  function draw({ x, series }) {
+    message.replaceChildren();
+    const colours = theme.matches ? DARK : LIGHT;
+    legend.replaceChildren(...series.map((one, number) => legendItem(one, number, colours)));
+    for (const panel of PANELS) {
+      const any = series.some((one) => keysOf(panel).some((key) => one.traces[key]?.smooth[0].length));
+      let figure = figures.get(panel.key);
+      if (!any) {
+        figure?.frame.remove();
+        figures.delete(panel.key);
+        continue;
+      }
+      if (!figure) {
+        figure = makeFigure(panel);
+        figures.set(panel.key, figure);
+        body.append(figure.frame);
+      }
+      drawPanel(figure, panel, x, series, colours);
+    }
+    if (!figures.size) message.replaceChildren(note("Nothing has been measured yet. The first row comes after a while of training: log_every_env_steps says when."));
+  }
+
+  return {
+    update,
+    leave() {
+      asking.stop();
+      clearTimeout(waiting);
+      theme.removeEventListener("change", recolour);
+    },
+  };
+}
+
+function axisChoice() {
+  const options = Object.entries(AXES).map(([value, text]) =>
+    h("label", { class: "check" },
+      h("input", { type: "radio", name: "axis", value, checked: state.x === value, change: () => choose({ x: value }) }), text));
+  return h("fieldset", { class: "axis" }, h("legend", {}, "Horizontal axis"), options);
+}
+
+function legendItem(one, number, colours) {
+  const sample = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  sample.setAttribute("viewBox", "0 0 32 8");
+  sample.setAttribute("class", "sample");
+  sample.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+  const dash = { solid: "", dash: "6 4", dot: "2 3", dashdot: "6 3 2 3", longdash: "10 4", longdashdot: "10 3 2 3" };
+  for (const [name, value] of [["x1", 0], ["x2", 32], ["y1", 4], ["y2", 4], ["stroke", colours[number % colours.length]], ["stroke-width", 3], ["stroke-dasharray", dash[DASHES[number % DASHES.length]]]]) line.setAttribute(name, value);
+  sample.append(line);
+  const refreshed = one.tau < 1
+    ? "the target network follows slowly"
+    : `target network refreshed ${written(one.num_refreshes)} times, every ${written(one.target_period_updates)} updates`;
+  return h("li", {}, sample, ` ${one.label} `, h("span", { class: "quiet" }, one.runs.length > 1 ? "" : refreshed));
+}
+
+function makeFigure(panel) {
+  const id = `panel-${panel.key}`;
+  const plot = h("div", { class: "plot", role: "img", "aria-labelledby": id });
+  const latest = h("p", { class: "latest" });
+  const frame = h("figure", { class: "panel" },
+    h("figcaption", {}, h("h3", { id }, `${panel.title} `, h("span", { class: "quiet" }, `[${panel.unit}]`)), h("p", {}, panel.text)), plot, latest);
+  return { frame, plot, latest };
+}
+
+function keysOf(panel) {
+  return panel.parts ? Object.keys(panel.parts) : [panel.key];
+}
+
+function drawPanel({ plot, latest }, panel, x, series, colours) {
+  const style = getComputedStyle(document.body);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const data = series.flatMap((one, number) => tracesOf(one, number, panel, colours));
+  const alone = series.length === 1;
+  const layout = {
+    margin: { l: 56, r: 12, t: 8, b: 44 },
+    height: 260,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
+    showlegend: Boolean(panel.parts) && alone,
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    xaxis: { title: { text: x === "seconds" ? "s" : AXES[x] }, gridcolor: colour("--line"), zerolinecolor: colour("--line"), rangemode: "tozero" },
+    yaxis: { gridcolor: colour("--line"), zerolinecolor: colour("--quiet") },
+    shapes: shapesOf(panel, series, colour),
+    hovermode: "x",
+    uirevision: x,
+  };
+  Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
+  latest.textContent = series.map((one) => {
+    const values = keysOf(panel).filter((key) => one.latest[key] != null)
+      .map((key) => `${panel.parts ? `${panel.parts[key][0]} ` : ""}${written(one.latest[key])}`);
+    return values.length ? `${alone ? "now" : one.label}: ${values.join(", ")}` : "";
+  }).filter(Boolean).join("; ");
+}
+
+function tracesOf(one, number, panel, colours) {
+  const colour = colours[number % colours.length];
+  const dash = DASHES[number % DASHES.length];
+  return keysOf(panel).flatMap((key) => {
+    const parts = one.traces[key];
+    if (!parts) return [];
+    const found = [];
+    const common = { type: "scatter", name: panel.parts ? panel.parts[key][0] : one.label, hoverlabel: { namelength: 40 } };
+    if (parts.raw) found.push({ ...common, x: parts.raw[0], y: parts.raw[1], mode: "markers", marker: { color: colour, size: 3 }, opacity: 0.35, showlegend: false, hoverinfo: "skip" });
+    if (parts.low) {
+      found.push({ ...common, x: parts.low[0], y: parts.low[1], mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" });
+      found.push({ ...common, x: parts.high[0], y: parts.high[1], mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: `${colour}33`, showlegend: false, hoverinfo: "skip" });
+    }
+    found.push({ ...common, x: parts.smooth[0], y: parts.smooth[1], mode: "lines", line: { color: colour, width: 2, dash: panel.parts ? panel.parts[key][1] : dash } });
+    if (panel.evaluations && parts.evaluations?.[0].length) found.push({ ...common, name: `${one.label}, evaluation`, x: parts.evaluations[0], y: parts.evaluations[1], mode: "markers", marker: { color: colour, size: 8, symbol: ["diamond", "square", "triangle-up", "cross", "star"][number % 5], line: { width: 1, color: colour } } });
+    return found;
+  });
+}
+
+function shapesOf(panel, series, colour) {
+  const shapes = [];
+  const level = (y) => shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour("--quiet"), width: 1, dash: "dash" } });
+  const [first] = series;
+  if (panel.threshold && first.threshold != null && series.every((one) => one.threshold === first.threshold)) level(first.threshold);
+  if (panel.clip && first.max_gradient_norm != null && series.length === 1) level(first.max_gradient_norm);
+  if (panel.marks && series.length === 1) {
+    for (const x of first.refreshes) shapes.push({ type: "line", yref: "paper", y0: 0, y1: 0.06, x0: x, x1: x, line: { color: colour("--ink"), width: 1 } });
+  }
+  return shapes;
+}

@@ -1,0 +1,32 @@
+// Which of the selected runs is looked at alone.
+
+import { h, note } from "./dom.js";
+import { choose, focused, state } from "./state.js";
+
+/** A choice among the selected runs, or what to do where none is selected. */
+export function runChoice() {
+  if (!state.loaded) return note("Looking for runs …");
+  if (!focused()) {
+    return note(state.rows.size ? "Select a run in the table first." : "There is no run here yet. Begin one with frank train.");
+  }
+  const options = state.selected.filter((id) => state.rows.has(id)).map((id) =>
+    h("option", { value: id, selected: id === state.focus }, state.rows.get(id).name));
+  return h("label", {}, "Run ", h("select", { id: "focus", change: (event) => choose({ focus: event.target.value }) }, options));
+}
+
+/** A bar of progress, and what it tells in words. */
+export function progress(text) {
+  const bar = h("progress", { "aria-label": text });
+  const words = h("span", {}, `${text} …`);
+  return {
+    element: h("p", { class: "note", role: "status" }, bar, " ", words),
+    tell({ done, of, waiting }) {
+      if (waiting) words.textContent = `${text}: waiting for its turn …`;
+      if (of) {
+        bar.max = of;
+        bar.value = done;
+        words.textContent = `${text}: ${done.toLocaleString("en")} of ${of.toLocaleString("en")} env steps`;
+      }
+    },
+  };
+}

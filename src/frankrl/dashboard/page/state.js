@@ -1,0 +1,74 @@
+// What the page knows and what is chosen. The choice lives in the address, so it can be kept.
+
+export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", alarms: "Alarms" };
+export const AXES = { env_steps: "env steps", updates: "updates", seconds: "seconds" };
+
+export const state = {
+  rows: new Map(),
+  loaded: false,
+  selected: [],
+  focus: "",
+  view: "learning",
+  x: "env_steps",
+  group: false,
+};
+
+const listeners = new Set();
+
+/** Call a function after every change, with what has changed: "rows" or "choice". */
+export function onChange(listener) {
+  listeners.add(listener);
+}
+
+function tell(what) {
+  for (const listener of listeners) listener(what);
+}
+
+/** Take in what the server says of the runs. */
+export function takeRows({ ids, rows }) {
+  for (const row of rows) state.rows.set(row.id, row);
+  const there = new Set(ids);
+  for (const id of [...state.rows.keys()]) if (!there.has(id)) state.rows.delete(id);
+  const first = !state.loaded;
+  state.loaded = true;
+  const kept = state.selected.filter((id) => there.has(id));
+  if (kept.length !== state.selected.length) choose({ selected: kept });
+  else if (first && !state.selected.length) choose({ selected: likely() });
+  tell("rows");
+}
+
+/** The run that somebody who has just come most likely wants to see: the one written last. */
+function likely() {
+  const rows = [...state.rows.values()].filter((row) => !row.error);
+  const byTime = rows.sort((a, b) => (b.written_at ?? 0) - (a.written_at ?? 0));
+  return byTime.slice(0, 1).map((row) => row.id);
+}
+
+/** Change the choice; it goes into the address. */
+export function choose(change) {
+  Object.assign(state, change);
+  if (!state.selected.includes(state.focus)) state.focus = state.selected[0] ?? "";
+  const words = new URLSearchParams({ view: state.view, x: state.x });
+  if (state.selected.length) words.set("runs", state.selected.join(","));
+  if (state.focus) words.set("focus", state.focus);
+  if (state.group) words.set("group", "1");
+  history.replaceState(null, "", `#${words}`);
+  tell("choice");
+}
+
+/** Take the choice from the address. */
+export function readAddress() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  const view = words.get("view");
+  const x = words.get("x");
+  state.view = view in VIEWS ? view : "learning";
+  state.x = x in AXES ? x : "env_steps";
+  state.selected = (words.get("runs") ?? "").split(",").filter(Boolean);
+  state.focus = words.get("focus") ?? state.selected[0] ?? "";
+  state.group = words.get("group") === "1";
+}
+
+/** The row of the run that is looked at alone. */
+export function focused() {
+  return state.rows.get(state.focus);
+}

@@ -1,0 +1,105 @@
+// One update, opened: what `frank explain` tells.
+
+import { newest, work } from "./ask.js";
+import { h, note, qTable, scaleOf, written } from "./dom.js";
+import { progress, runChoice } from "./run_choice.js";
+import { focused, state } from "./state.js";
+
+/** The view; returns what to do on a change and on leaving. */
+export function update(place) {
+  const working = newest();
+  const choice = h("div", {});
+  const content = h("div", {});
+  const slider = h("input", { type: "range", min: 1, max: 1, value: 1, id: "update-slider", "aria-label": "update" });
+  const number = h("input", { type: "number", min: 1, max: 1, value: 1, id: "update-number" });
+  let of = null;
+  slider.addEventListener("input", () => { number.value = slider.value; });
+  slider.addEventListener("change", () => open());
+  number.addEventListener("change", () => { slider.value = number.value; open(); });
+  const controls = h("div", { class: "bar-of-controls" }, h("label", {}, "Update ", number), h("span", { class: "wide-slider" }, slider),
+    h("button", { type: "button", id: "open-update", click: () => open() }, "Open"));
+  place.replaceChildren(h("h2", {}, "Open an update"), choice, controls, content);
+
+  function refresh() {
+    const row = focused();
+    const reached = row?.updates ?? 0;
+    controls.hidden = reached === 0;
+    slider.max = number.max = Math.max(reached, 1);
+    const options = choice.querySelector("select")?.options.length;
+    if (of === state.focus && options === state.selected.length && reached > 0) return;
+    choice.replaceChildren(runChoice());
+    if (of !== state.focus || reached === 0) {
+      working.stop();
+      slider.value = number.value = Math.max(1, Math.floor(reached / 2));
+      content.replaceChildren(row ? emptyText(row, reached) : "");
+    }
+    of = reached > 0 ? state.focus : null;
+  }
+
+  async function open() {
+    if (!state.focus) return;
+    const bar = progress("Coming back to the update");
+    content.replaceChildren(bar.element);
+    try {
+      const path = `update/${state.focus}?number=${encodeURIComponent(number.value)}`;
+      const told = await working.run((signal) => work(path, signal, bar.tell));
+      if (told) content.replaceChildren(opened(told.name, told.result));
+    } catch (error) {
+      content.replaceChildren(note(error.message));
+    }
+  }
+
+  return { update: refresh, leave: () => working.stop() };
+}
+
+function emptyText(row, reached) {
+  return note(reached
+    ? `Choose one of the ${written(reached)} updates. Frank goes back to the nearest checkpoint and does the same rounds again, to the same bits.`
+    : `This run has no updates yet: learning starts at env step ${written(row.learning_starts ?? 0)}.`);
+}
+
+function opened(name, result) {
+  const { record } = result;
+  const believed = h("div", { class: "beliefs" });
+  const account = h("div", { class: "account" });
+  const quadruple = h("select", { id: "quadruple", change: () => follow(Number(quadruple.value)) },
+    Array.from({ length: result.followed }, (_, place) => h("option", { value: place }, String(place))));
+  const all = record.indices.length;
+  const some = result.followed < all ? ` (the first ${result.followed} of ${all})` : ` of ${all}`;
+
+  async function follow(place) {
+    believed.replaceChildren(...beliefs(result, place));
+    const response = await fetch(`pieces/${name}/${place}`);
+    if (!response.ok) {
+      account.replaceChildren(note((await response.json()).error));
+      return;
+    }
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    account.replaceChildren(...page.body.childNodes);
+  }
+
+  follow(0);
+  return h("div", {}, h("h3", { id: "update-title" }, result.title),
+    result.warnings.map((text) => note(text)),
+    h("label", {}, "Quadruple ", quadruple, some), believed, account);
+}
+
+/** Both networks side by side, and the two values that the loss compares. */
+function beliefs({ record, action_names: names }, place) {
+  const action = record.batch.action[place];
+  const believes = record.q_values[place];
+  const future = record.target_q_values[place];
+  const scale = scaleOf([...believes, ...future]);
+  const policy = record.next_policy[place];
+  const best = policy.indexOf(Math.max(...policy));
+  return [
+    h("section", { "aria-labelledby": "believes" }, h("h3", { id: "believes" }, "What it believes"),
+      h("p", { class: "formula" }, `Q-network, in s: Q(s, ${names[action]}) = `, h("b", { id: "believed" }, written(record.chosen_q[place]))),
+      qTable("Q(s, ·; θ)", names, believes, scale, action, "taken")),
+    h("section", { "aria-labelledby": "should" }, h("h3", { id: "should" }, "What it should believe"),
+      h("p", { class: "formula" }, "target: y = ", h("b", { id: "target" }, written(record.targets[place])),
+        "; y − Q(s, a) = ", h("b", { id: "td-error" }, written(record.td_errors[place])),
+        "; loss ", h("b", { id: "loss" }, written(record.losses[place]))),
+      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, future, scale, best, "counts")),
+  ];
+}

@@ -1,0 +1,152 @@
+// A fresh episode of the newest checkpoint, step by step.
+
+import { newest, work } from "./ask.js";
+import { h, note, qTable, scaleOf, written } from "./dom.js";
+import { progress, runChoice } from "./run_choice.js";
+import { state } from "./state.js";
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const AHEAD = 12;
+
+/** The view; returns what to do on a change and on leaving. */
+export function watch(place) {
+  const working = newest();
+  let player = null;
+  let of = null;
+  const choice = h("div", {});
+  const stage = h("div", {});
+  const seed = h("input", { id: "seed", type: "number", min: 0, max: 4294967295, step: 1, value: 0 });
+  const form = h("div", { class: "bar-of-controls" }, choice,
+    h("label", {}, "Seed ", seed),
+    h("button", { type: "button", id: "play-episode", click: () => play() }, "Play an episode"),
+    h("button", { type: "button", click: () => { seed.value = Number(seed.value) + 1; play(); } }, "Another seed"));
+  place.replaceChildren(h("h2", {}, "Watch"), form, stage);
+
+  function update() {
+    if (of === state.focus && of !== "" && choice.firstChild?.querySelector?.("select")?.options.length === state.selected.length) return;
+    if (of !== state.focus) {
+      player?.stop();
+      working.stop();
+      stage.replaceChildren(note("The agent of the newest checkpoint plays a fresh episode. It is not a part of the training."));
+    }
+    of = state.focus;
+    choice.replaceChildren(runChoice());
+  }
+
+  async function play() {
+    if (!state.focus) return;
+    player?.stop();
+    const bar = progress("Playing");
+    stage.replaceChildren(bar.element);
+    try {
+      const path = `episode/${state.focus}?seed=${encodeURIComponent(seed.value || 0)}`;
+      const told = await working.run((signal) => work(path, signal, bar.tell));
+      if (!told) return;
+      player = makePlayer(told.name, told.result);
+      stage.replaceChildren(player.element);
+      player.begin();
+    } catch (error) {
+      stage.replaceChildren(note(error.message));
+    }
+  }
+
+  return {
+    update,
+    leave() {
+      player?.stop();
+      working.stop();
+    },
+  };
+}
+
+function makePlayer(name, episode) {
+  const steps = episode.actions.length;
+  const scale = scaleOf(episode.q_values.flat());
+  const returns = [0];
+  for (const reward of episode.rewards) returns.push(returns[returns.length - 1] + reward);
+  let at = 0;
+  let timer = 0;
+  let speed = 1;
+
+  const picture = h("img", { class: "picture", alt: "" });
+  const slider = h("input", { type: "range", min: 0, max: steps, value: 0, "aria-label": "step of the episode", input: () => show(Number(slider.value)) });
+  const toggle = h("button", { type: "button", id: "toggle", click: () => (timer ? stop() : begin()) }, "Pause");
+  const pace = h("select", { change: () => { speed = Number(pace.value); } },
+    SPEEDS.map((factor) => h("option", { value: factor, selected: factor === 1 }, `${factor} ×`)));
+  const figures = h("div", { class: "figures" });
+  const values = h("div", {});
+  const components = h("div", {});
+  const controls = h("div", { class: "bar-of-controls" },
+    h("button", { type: "button", click: () => { stop(); show(0); } }, "To the start"),
+    h("button", { type: "button", id: "back", click: () => { stop(); show(at - 1); } }, "One step back"),
+    toggle,
+    h("button", { type: "button", id: "forward", click: () => { stop(); show(at + 1); } }, "One step on"),
+    h("label", {}, "Speed ", pace));
+
+  function show(step) {
+    at = Math.min(Math.max(step, 0), steps);
+    slider.value = at;
+    slider.setAttribute("aria-valuetext", `step ${at} of ${steps}`);
+    const decision = Math.min(at, steps - 1);
+    if (episode.pictures) {
+      picture.src = `pieces/${name}/${at}`;
+      picture.alt = `${episode.env_id} after ${at} steps`;
+      for (let next = at + 1; next <= Math.min(at + AHEAD, steps); next += 1) new Image().src = `pieces/${name}/${next}`;
+    }
+    figures.replaceChildren(
+      figure("step", `${written(at)} of ${written(steps)}`),
+      figure("reward of this step", written(at < steps ? episode.rewards[at] : 0)),
+      figure("return so far", written(returns[at])));
+    values.replaceChildren(qTable(at < steps ? "Q(s, ·)" : "Q(s, ·) of the last decision", episode.action_names, episode.q_values[decision], scale, episode.actions[decision], "chosen"));
+    components.replaceChildren(stateTable(episode, at));
+  }
+
+  function begin() {
+    if (at >= steps) show(0);
+    toggle.textContent = "Pause";
+    const tick = () => {
+      show(at + 1);
+      if (at >= steps) stop();
+      else timer = setTimeout(tick, 1000 / (episode.frames_per_second * speed));
+    };
+    timer = setTimeout(tick, 200);
+  }
+
+  function stop() {
+    clearTimeout(timer);
+    timer = 0;
+    toggle.textContent = "Play";
+  }
+
+  const element = h("div", { class: "player" },
+    h("div", { class: "scene" }, episode.pictures ? picture : note("This environment draws no picture. Its numbers are here all the same."), slider, controls),
+    h("div", { class: "thoughts" }, figures, values, components),
+    summary(episode));
+  show(0);
+  return { element, begin, stop };
+}
+
+function figure(name, value) {
+  return h("p", { class: "figure" }, h("span", { class: "quiet" }, name), h("b", {}, value));
+}
+
+function stateTable(episode, at) {
+  const more = episode.num_components - episode.component_names.length;
+  return h("table", { class: "state-table" },
+    h("caption", {}, more > 0 ? `the state s: the first ${episode.component_names.length} of ${written(episode.num_components)} numbers` : "the state s"),
+    h("tbody", {}, episode.component_names.map((component, number) =>
+      h("tr", {}, h("th", { scope: "row" }, component), h("td", { class: "number" }, written(episode.states[at][number]))))));
+}
+
+function summary(episode) {
+  const off = episode.predicted - episode.discounted_return;
+  const judged = off > 0 ? "more than came" : "less than came";
+  return h("section", { class: "summary", "aria-labelledby": "predicted" },
+    h("h3", { id: "predicted" }, "What Q predicted, and what followed"),
+    h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
+      "; discounted return that followed = ", h("b", { id: "followed" }, written(episode.discounted_return)),
+      `; Q said ${written(Math.abs(off))} ${judged}`),
+    h("p", {}, `Return ${written(episode.episode_return)}, not discounted, in ${written(episode.actions.length)} steps; ${episode.end}. `,
+      `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
+    episode.warnings.map((text) => note(text)));
+}

@@ -1,0 +1,195 @@
+"""From the metrics of a run to curves that are short enough for a page."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.config import Settings
+from frankrl.dashboard.history import History
+from frankrl.runs.curves import (
+    Curve,
+    band_of,
+    common_grid,
+    on_grid,
+    smoothed,
+    smoothing_window,
+)
+
+Axis = Literal["env_steps", "updates", "seconds"]
+AXES: tuple[Axis, ...] = get_args(Axis)
+MOST_POINTS = 400
+_MOST_MARKS = 80
+PER_EPISODE = {"return": "episode_return", "length": "length"}
+PER_ROW = (
+    *("epsilon", "loss", "mean_q", "mean_max_q", "mean_abs_td_error"),
+    *("gradient_norm", "speed", "replay_fill", "sampled_age", "discounted_return"),
+)
+_STATISTICS = ("epsilon", "loss", "mean_q", "mean_max_q", "mean_abs_td_error", "gradient_norm")
+Points = tuple[list[float | None], list[float | None]]
+Traces = dict[str, dict[str, Points]]
+"""For each quantity its traces by name."""
+
+
+class Line(NamedTuple):
+    """A quantity over the chosen axis; both arrays hold finite numbers only."""
+
+    x: Float[np.ndarray, " point"]
+    y: Float[np.ndarray, " point"]
+
+
+def along(history: History, axis: Axis) -> Callable[[Float[np.ndarray, " row"]], np.ndarray]:
+    """From env steps to places on an axis; between two rows of metrics in a straight line."""
+    if axis == "env_steps":
+        return lambda env_steps: env_steps
+    table, column = {
+        "updates": (history.training, "updates"),
+        "seconds": (history.timing, "seconds"),
+    }[axis]
+    steps = np.concatenate([[0.0], table["env_steps"]])
+    values = np.concatenate([[0.0], table[column]])
+    return lambda env_steps: np.interp(env_steps, steps, values)
+
+
+def lines(history: History, settings: Settings, axis: Axis) -> dict[str, Line]:
+    """Every quantity of a run, in full."""
+    place = along(history, axis)
+    episodes, training, timing = history.episodes, history.training, history.timing
+    columns = {name: (episodes["env_steps"], episodes[PER_EPISODE[name]]) for name in PER_EPISODE}
+    columns |= {name: (training["env_steps"], training[name]) for name in _STATISTICS}
+    columns["speed"] = timing["env_steps"], timing["env_steps_per_second"]
+    fill = replay_fill(training["env_steps"], settings)
+    columns["replay_fill"] = training["env_steps"], fill
+    if (age := sampled_age(fill, settings)) is not None:
+        columns["sampled_age"] = training["env_steps"], age
+    columns["discounted_return"] = training["env_steps"], discounted_return(history, settings)
+    progress = history.evaluations.get("progress")
+    if progress is not None:
+        columns["evaluations"] = progress["env_steps"], progress["mean_return"]
+    return {name: _line(place, *column) for name, column in columns.items()}
+
+
+def _line(place: Callable, env_steps: np.ndarray, values: np.ndarray) -> Line:
+    finite = np.isfinite(values)
+    return Line(place(env_steps[finite]), values[finite])
+
+
+def replay_fill(env_steps: np.ndarray, settings: Settings) -> np.ndarray:
+    """Quadruples in the experience replay buffer, by how many were collected. [quadruples]"""
+    return np.minimum(env_steps, settings.replay.replay_capacity)
+
+
+def sampled_age(fill: np.ndarray, settings: Settings) -> np.ndarray | None:
+    """Mean age of the quadruples that an update draws; None where the draw is not even.
+
+    Evenly drawn quadruples are half as old as the oldest in the mean. [env steps]
+    """
+    match settings.replay.replay_sampling:
+        case "uniform":
+            return fill / 2
+        case "newest":
+            return np.minimum(fill, settings.replay.batch_size) / 2
+        case _:
+            return None
+
+
+def discounted_return(history: History, settings: Settings) -> np.ndarray:
+    """What Q should come to, by the last episodes: derived, for the metrics hold plain returns.
+
+    The mean over an episode's steps of the discounted return from there on, as if its reward
+    had come evenly, by mean return and mean length of the last 100 episodes.
+    """
+    training, gamma = history.training, settings.learning.gamma
+    length = np.maximum(training["mean_length_100"], 1.0)
+    reward = training["mean_return_100"] / length
+    if gamma == 1:
+        return reward * (length + 1) / 2
+    steps = 1 / (1 - gamma)
+    return reward * steps * (1 - gamma * (1 - gamma**length) * steps / length)
+
+
+def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[float], int]:
+    """Where the target network was refreshed, if that was seldom enough to be marked; how often."""
+    updates, period = history.training["updates"], settings.learning.target_period_updates
+    count = int(updates[-1]) // period if len(updates) else 0
+    if not 0 < count <= _MOST_MARKS:
+        return [], count
+    at = np.interp(
+        np.arange(1, count + 1) * period,
+        np.concatenate([[0.0], updates]),
+        np.concatenate([[0.0], history.training["env_steps"]]),
+    )
+    return [float(x) for x in along(history, axis)(at)], count
+
+
+def traces(history: History, settings: Settings, axis: Axis) -> Traces:
+    """What is drawn of one run."""
+    found = lines(history, settings, axis)
+    drawn: Traces = {name: {"smooth": shortened(found[name])} for name in PER_ROW if name in found}
+    for name in PER_EPISODE:
+        line = found[name]
+        window = smoothing_window(len(line.y))
+        drawn[name] = {
+            "raw": extremes(line),
+            "smooth": shortened(Line(line.x, smoothed(line.y, window))),
+        }
+    if "evaluations" in found:
+        drawn["return"]["evaluations"] = shortened(found["evaluations"])
+    return drawn
+
+
+def band_traces(runs: Mapping[str, tuple[History, Settings]], axis: Axis) -> Traces:
+    """What is drawn of several runs as one: the median over runs, and how far they spread."""
+    each = [lines(history, settings, axis) for history, settings in runs.values()]
+    drawn: Traces = {}
+    for name in (*PER_EPISODE, *PER_ROW):
+        curves = [_smooth(run[name], name) for run in each if name in run]
+        grid = common_grid(curves)
+        if not len(grid):
+            continue
+        band = band_of(np.array([on_grid(curve, grid) for curve in curves]))
+        drawn[name] = {
+            "smooth": _points(grid, band.median),
+            "low": _points(grid, band.low),
+            "high": _points(grid, band.high),
+        }
+    return drawn
+
+
+def _smooth(line: Line, name: str) -> Curve:
+    if name not in PER_EPISODE:
+        return Curve(line.x, line.y)
+    return Curve(line.x, smoothed(line.y, smoothing_window(len(line.y))))
+
+
+def shortened(line: Line, most: int = MOST_POINTS) -> Points:
+    """A line of at most so many points: the mean of each stretch."""
+    count = len(line.y)
+    if count <= most:
+        return _points(line.x, line.y)
+    starts = np.arange(most) * count // most
+    sizes = np.diff([*starts, count])
+    return _points(*(np.add.reduceat(part, starts) / sizes for part in line))
+
+
+def extremes(line: Line, most: int = MOST_POINTS) -> Points:
+    """At most so many points: the lowest and the highest of each stretch, so no peak is lost."""
+    count = len(line.y)
+    if count <= most:
+        return _points(line.x, line.y)
+    bounds = np.arange(most // 2 + 1) * count // (most // 2)
+    kept = []
+    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        part = line.y[first:last]
+        kept += sorted({first + int(part.argmin()), first + int(part.argmax())})
+    return _points(line.x[kept], line.y[kept])
+
+
+def _points(x: np.ndarray, y: np.ndarray) -> Points:
+    return _numbers(x), _numbers(y)
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Numbers for JSON, to six digits; None for what is not finite."""
+    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in values.tolist()]

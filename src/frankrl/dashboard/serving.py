@@ -1,0 +1,117 @@
+"""Listening at an address of this machine, until it is told to stop."""
+
+import contextlib
+import errno
+import importlib
+import ipaddress
+import os
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from frankrl.errors import MissingExtraError, SettingError
+
+_PACKAGES = ("starlette", "uvicorn", "plotly")
+_NICENESS = 5
+"""Training comes first."""
+_LARGEST_PORT = 65_535
+
+
+def check_packages() -> None:
+    """Refuse to begin without the packages that the page needs.
+
+    Raises:
+        MissingExtraError: one is not installed.
+    """
+    for package in _PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingExtraError("frank dashboard", package, "dashboard") from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address.
+
+    Args:
+        host: an IP address, or `localhost`.
+        port: 0 takes a free one.
+
+    Raises:
+        SettingError: it is no address of this machine, or it is taken.
+    """
+    if not 0 <= port <= _LARGEST_PORT:
+        raise SettingError(f"--port must be from 0 to {_LARGEST_PORT}, got {port}")
+    host = "127.0.0.1" if host == "localhost" else host
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        raise SettingError(
+            f"--host must be an IP address such as 127.0.0.1 or 0.0.0.0, got {host!r}"
+        ) from None
+    listening = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SettingError(
+                f"port {port} is taken, perhaps by another frank dashboard: "
+                "choose another with --port, or let --port 0 take a free one"
+            ) from error
+        raise SettingError(f"cannot listen at {host} port {port}: {error.strerror}") from error
+    return listening
+
+
+def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bool = False) -> None:
+    """Show the runs below a folder, until SIGINT or SIGTERM.
+
+    Args:
+        root: the folder.
+        listening: as from `listen`.
+        opened: open it in the browser.
+        with_parent: stop once standard input ends, as it does when whoever started this ends.
+    """
+    import uvicorn
+
+    from frankrl.dashboard.app import make_app
+    from frankrl.dashboard.guard import Guard, local_names
+
+    host, port = listening.getsockname()[:2]
+    token = "" if ipaddress.ip_address(host).is_loopback else secrets.token_urlsafe(24)
+    app: Any = Guard(make_app(root), port=port, names=local_names(host), token=token)
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=1,
+        limit_concurrency=512,
+    )
+    server = uvicorn.Server(config)
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    print(url, flush=True)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    if opened:
+        webbrowser.open(url)
+    if with_parent:
+        threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+
+
+def _stop_at_end_of_input(server: Any) -> None:
+    while sys.stdin.buffer.read(1024):
+        pass
+    server.should_exit = True

@@ -1,0 +1,1 @@
+"""What the page has done for it in a process of its own: episodes, updates, checkpoints."""

@@ -1,0 +1,119 @@
+"""A fresh greedy episode of a run's newest checkpoint, with a picture of every step."""
+
+import contextlib
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from frankrl.api import open_agent
+from frankrl.environments import EnvironmentSpec, Seat
+from frankrl.errors import EnvironmentUnusableError
+from frankrl.masks import split
+from frankrl.randomness import Use, reset_seed
+from frankrl.runs.folder import RunFolder
+
+MOST_STEPS = 1_500
+"""An episode that is longer is shown up to here."""
+_MOST_COMPONENTS = 16
+_EVERY = 20
+
+
+def play(
+    folder: RunFolder, seed: int, out: Path, on_progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Play it.
+
+    Args:
+        folder: the run's.
+        seed: decides where the episode begins; none of these is ever used in training.
+        out: where the pictures go, by number: one before each step, and one of the end.
+        on_progress: called now and then with steps done, and the most that there can be.
+
+    Returns:
+        Every number of it; of steps one in each list.
+
+    Raises:
+        FrankError: there is no usable checkpoint, or the environment fails.
+    """
+    agent, info = open_agent(folder)
+    spec, gamma = agent.spec, folder.description.settings.learning.gamma
+    reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
+    told: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
+    with contextlib.closing(Seat(spec, render_mode="rgb_array")) as env:
+        observation = env.reset(reset, 0)
+        drawn = _draw(env, out / "0.jpg")
+        ended, terminated, steps = False, False, 0
+        while not ended:
+            values = np.asarray(agent.network(observation[np.newaxis]))[0]
+            action = int(np.argmax(values))
+            told["q_values"].append(_finite(values))
+            told["actions"].append(action)
+            told["states"].append(_state(observation, spec))
+            observation, reward, terminated, truncated = env.step(action)
+            told["rewards"].append(reward)
+            steps += 1
+            ended = terminated or truncated or steps >= MOST_STEPS
+            drawn = drawn and _draw(env, out / f"{steps}.jpg")
+            if steps % _EVERY == 0:
+                on_progress(steps, MOST_STEPS)
+        told["states"].append(_state(observation, spec))
+        frames_per_second = env.frames_per_second
+    rewards = np.array(told["rewards"], np.float64)
+    return told | {
+        "env_id": spec.env_id,
+        "env_steps": info["env_steps"],
+        "seed": seed,
+        "reset_seed": reset,
+        "action_names": spec.action_names,
+        "component_names": spec.component_names[:_MOST_COMPONENTS],
+        "num_components": len(spec.component_names),
+        "pictures": drawn,
+        "frames_per_second": frames_per_second,
+        "gamma": gamma,
+        "end": _end(terminated, steps, ended_early=steps >= MOST_STEPS),
+        "predicted": max(v for v in told["q_values"][0] if v is not None),
+        "episode_return": float(rewards.sum()),
+        "discounted_return": float(rewards @ gamma ** np.arange(steps)),
+    }
+
+
+def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
+    if terminated:
+        return "the world ended there"
+    if ended_early:
+        return f"only {steps:,} steps are shown"
+    return "the time limit ended it; the future would still count"
+
+
+def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[float]:
+    """The first components of a state, without the mask."""
+    if spec.mask_size:
+        observation = split(observation[None], spec.state_shape)[0][0]
+    return [float(value) for value in np.ravel(observation)[:_MOST_COMPONENTS]]
+
+
+def _finite(values: np.ndarray) -> list[float | None]:
+    """Q-values for JSON; None where the action is not allowed."""
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _draw(env: Seat, path: Path) -> bool:
+    """Write a picture of the environment; false if it draws none."""
+    try:
+        picture = env.picture()
+    except EnvironmentUnusableError:
+        return False
+    _write_picture(picture, path)
+    return True
+
+
+def _write_picture(picture: UInt8[np.ndarray, "height width 3"], path: Path) -> None:
+    # JPEG: a tenth of the time that PNG takes, and an episode can have a thousand of them.
+    pygame = importlib.import_module("pygame")
+    height, width = picture.shape[:2]
+    pixels = np.ascontiguousarray(picture).tobytes()
+    pygame.image.save(pygame.image.frombuffer(pixels, (width, height), "RGB"), str(path))

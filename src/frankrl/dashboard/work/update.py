@@ -1,0 +1,64 @@
+"""An update, opened as `frank explain` opens it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from frankrl.environments import describe
+from frankrl.explaining import cost_of, origins, reopen
+from frankrl.explaining.html import sections_html
+from frankrl.explaining.plain import plain
+from frankrl.explaining.telling import tell
+from frankrl.runs.folder import RunFolder
+
+MOST_QUADRUPLES = 128
+"""Quadruples of a batch that can be followed on the page."""
+
+
+def open_update(
+    folder: RunFolder, number: int, out: Path, on_progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Open it.
+
+    Args:
+        folder: the run's.
+        number: the update's, from 1.
+        out: where the account of each quadruple goes, by its place in the batch.
+        on_progress: called with env steps done again, and to do.
+
+    Returns:
+        What `frank explain --json` prints, and what heads the account.
+
+    Raises:
+        FrankError: there is no such update, or it cannot be come back to.
+    """
+    description = folder.description
+    settings = description.settings
+    spec = describe(description.env_id, settings.environment.env_kwargs)
+    cost = cost_of(folder, number)
+    on_progress(0, cost.env_steps)
+    record = reopen(folder, number, _seldom(on_progress), cost=cost).record
+    came_from = origins(folder, settings, description.seed, record.begun)
+    followed = min(len(record.indices), MOST_QUADRUPLES)
+    for quadruple in range(followed):
+        account = tell(record, came_from, quadruple, spec, settings, "")
+        (out / f"{quadruple}.html").write_text(sections_html(account), "utf-8")
+    return {
+        "title": tell(record, came_from, 0, spec, settings, "").title,
+        "followed": followed,
+        "action_names": spec.action_names,
+        "record": plain(record, came_from),
+    }
+
+
+def _seldom(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """At most a hundred reports of a way of any length."""
+    told = -1
+
+    def report(done: int, of: int) -> None:
+        nonlocal told
+        if (now := 100 * done // max(of, 1)) != told:
+            told = now
+            on_progress(done, of)
+
+    return report
