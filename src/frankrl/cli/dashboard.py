@@ -26,7 +26,6 @@ class DashboardOptions:
     the token that is printed with its address."""
     open: bool = False
     """Open the page in the browser."""
-    with_parent: tyro.conf.Suppress[bool] = False
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -45,5 +44,5 @@ def run(arguments: Sequence[str]) -> int:
         raise RunFolderError(f"there is no folder {root}: name one that holds runs")
     listening = listen(options.host, options.port)
     say(f"The runs below {root}, until Ctrl-C:")
-    serve(root, listening, opened=options.open, with_parent=options.with_parent)
+    serve(root, listening, opened=options.open)
     return 0

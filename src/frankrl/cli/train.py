@@ -1,5 +1,6 @@
 """`frank train`: train, or continue, with a live display."""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -53,6 +54,8 @@ class TrainOptions:
     """Replace a run that is already in the run folder."""
     json: bool = False
     """End with one JSON line on standard output."""
+    dashboard: bool = False
+    """Serve a live page of the run while it trains, and print its address."""
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
@@ -91,6 +94,10 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
             "name an environment, for example: frank train LunarLander-v3 "
             "(or continue a run with --resume RUN)"
         )
+    if first.dashboard:
+        from frankrl.dashboard.serving import check_packages
+
+        check_packages()
     if first.resume:
         return _resume(first, arguments, started, signals)
     preset = first.preset or default_preset(first.env, first.network.agent)
@@ -109,7 +116,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         overwrite=options.overwrite,
         started=started,
     )
-    return _drive(training, options.json, signals)
+    return _drive(training, options, signals)
 
 
 def _resume(
@@ -134,20 +141,25 @@ def _resume(
     from frankrl.api import prepare_resume
 
     training = prepare_resume(folder, options.settings(), started=started)
-    return _drive(training, options.json, signals)
+    return _drive(training, options, signals)
 
 
-def _drive(training: "Training", as_json: bool, signals: StopSignals) -> int:
+def _drive(training: "Training", options: TrainOptions, signals: StopSignals) -> int:
     from frankrl.api import run_to_end
     from frankrl.report.display import make_display
 
-    with make_display(sys.stderr) as display:
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(make_display(sys.stderr))
         signals.told = lambda: display.say(
             "stopping after this round, then saving (again: end at once)"
         )
         display.begin(training)
+        if options.dashboard:
+            from frankrl.dashboard.beside import dashboard_beside
+
+            stack.enter_context(dashboard_beside(training.folder.path, display.say))
         result = run_to_end(training, display.show, signals)
         display.end(result)
-    if as_json:
+    if options.json:
         print(json.dumps(result.report(), allow_nan=False), flush=True)
     return signals.exit_status if result.stopped else 0

@@ -137,8 +137,8 @@ def refreshed_too_seldom(history: History, settings: Settings) -> Alarm | None:
         return None
     return Alarm(
         "The target network is refreshed too seldom",
-        f"The budget of {training.total_env_steps:,} env steps holds {updates:,} updates. A refresh "
-        f"every {learning.target_period_updates:,} updates makes {refreshes} in all.",
+        f"The budget of {training.total_env_steps:,} env steps holds {updates:,} updates. "
+        f"A refresh every {learning.target_period_updates:,} updates makes {refreshes} in all.",
         "Each refresh carries the reward one step further back. With fewer than ten the Q-values "
         "stay close to the reward alone. Make target_period_updates smaller, or the budget larger.",
         "the-target-network-is-refreshed-too-seldom",

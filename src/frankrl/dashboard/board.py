@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.dashboard.alarms import Alarm, alarms_of
-from frankrl.dashboard.catalogue import Catalogue, Listed, Stamp, stamp_of
+from frankrl.dashboard.catalogue import Catalogue, Listed, stamp_of
 from frankrl.dashboard.condition import Condition, condition_of
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import (
@@ -16,7 +16,6 @@ from frankrl.dashboard.series import (
     Axis,
     Traces,
     band_traces,
-    lines,
     refreshes,
     traces,
 )

@@ -3,14 +3,15 @@
 import ipaddress
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Scope = dict[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "frank-dashboard"
@@ -64,9 +65,9 @@ class Guard:
             await self._ask_for_token(scope, send)
             return
 
-        async def with_headers(message: dict[str, Any]) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = message | {"headers": [*message["headers"], *_HEADERS]}
+                message = {**message, "headers": [*message["headers"], *_HEADERS]}
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -90,7 +91,7 @@ class Guard:
 
     def _is_ours(self, host: str) -> bool:
         name, separator, port = host.rpartition(":")
-        if not separator or name.count(":") and not name.startswith("["):
+        if not separator or (":" in name and not name.startswith("[")):
             name, port = host, "80"
         return port == str(self._port) and name.lower() in self._names
 

@@ -72,7 +72,7 @@ class History:
         self.version += 1
 
     def _goes_on(self, reader: MetricsReader) -> bool:
-        """Whether the newest row that is known is still there; the clock never says a thing twice."""
+        """Whether the newest row is still the one that is known: the clock says nothing twice."""
         timing = self.timing
         if not len(timing["env_steps"]):
             return False

@@ -1,5 +1,6 @@
 """From the metrics of a run to curves that are short enough for a page."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, get_args
 
@@ -180,7 +181,7 @@ def extremes(line: Line, most: int = MOST_POINTS) -> Points:
         return _points(line.x, line.y)
     bounds = np.arange(most // 2 + 1) * count // (most // 2)
     kept = []
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in itertools.pairwise(bounds.tolist()):
         part = line.y[first:last]
         kept += sorted({first + int(part.argmin()), first + int(part.argmax())})
     return _points(line.x[kept], line.y[kept])

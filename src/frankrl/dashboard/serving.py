@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-import importlib
+import importlib.util
 import ipaddress
 import os
 import secrets
@@ -28,10 +28,8 @@ def check_packages() -> None:
         MissingExtraError: one is not installed.
     """
     for package in _PACKAGES:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError("frank dashboard", package, "dashboard") from error
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("the dashboard", package, "dashboard")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.errors import MissingExtraError, SettingError
+from frankrl.runs import RunFolder
 from frankrl.runs.curves import (
     FEWEST_FOR_QUARTILES,
     QUANTITIES,
@@ -23,7 +24,6 @@ from frankrl.runs.curves import (
     smoothed_curve,
     smoothing_window,
 )
-from frankrl.runs import RunFolder
 
 _LABELS = {
     "return": "return",

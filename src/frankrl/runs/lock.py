@@ -79,10 +79,13 @@ def is_held(folder: Path) -> bool:
     try:
         taken = os.stat(folder / LOCK, follow_symlinks=False).st_mtime
         writer = int((folder / LOCK).read_text("ascii")[:20])
+    except (OSError, ValueError):
+        return False
+    try:
         os.kill(writer, 0)
     except PermissionError:
-        pass
-    except (OSError, ValueError, OverflowError):
+        return True
+    except (OSError, OverflowError):
         return False
     try:
         # A process that began later has got the number of one that is gone.

@@ -1,0 +1,53 @@
+"""A dashboard beside a training: in a process of its own, and gone with it."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_PATIENCE_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def dashboard_beside(run: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Show a run while it is trained; the training's own process does nothing for it.
+
+    Args:
+        run: its folder.
+        say: told the page's address once it is there.
+    """
+    # Its standard input is a pipe that ends with this process, however that ends; Ctrl-C is
+    # for the training alone.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "frankrl.dashboard", str(run)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        process_group=0,
+    )
+
+    def tell_address() -> None:
+        assert process.stdout is not None
+        if address := process.stdout.readline().strip():
+            say(f"  watch it at {address} while it trains")
+        else:
+            say("  the dashboard could not be started; `frank dashboard RUN` says why")
+
+    telling = threading.Thread(target=tell_address, daemon=True)
+    telling.start()
+    try:
+        yield
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        telling.join(_PATIENCE_SECONDS)
+        assert process.stdout is not None
+        process.stdout.close()
