@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from frankrl.config import Settings
 from frankrl.errors import MissingExtraError, RunFolderError, SettingError
 from frankrl.records import FinishedEpisode
+from frankrl.report.plot import draw, plot
+from frankrl.runs import MetricsWriter, RunDescription, RunFolder
 from frankrl.runs.curves import (
     Curve,
     band_of,
@@ -21,8 +23,6 @@ from frankrl.runs.curves import (
     smoothed,
     smoothing_window,
 )
-from frankrl.report.plot import draw, plot
-from frankrl.runs import MetricsWriter, RunDescription, RunFolder
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

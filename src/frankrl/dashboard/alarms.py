@@ -123,7 +123,7 @@ def epsilon_done_early(history: History, settings: Settings) -> Alarm | None:
         f"The first update comes at env step {starts:,}.",
         "While ε falls the Q-values are still random numbers, so the fall changes nothing that is "
         "learned. Make epsilon_decay_env_steps several times learning_starts_env_steps.",
-        "e-has-fallen-before-learning-starts",
+        "has-fallen-before-learning-starts",
     )
 
 

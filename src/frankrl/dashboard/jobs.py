@@ -124,6 +124,9 @@ class Jobs:
                 os.killpg(worker.pid, signal.SIGKILL)
             if not finished:
                 shutil.rmtree(folder, ignore_errors=True)
+            # Where this is being cancelled already, the loop buries the process by itself.
+            with contextlib.suppress(asyncio.CancelledError):
+                await worker.wait()
 
     def _keep(self, key: Key, name: str) -> None:
         self._done[key] = name

@@ -10,6 +10,8 @@ SECONDS = 0.5
 _LOOKS_TO_ALL = 4
 """Every so many looks new runs are looked for too."""
 _STILL_THERE = b": still here\n\n"
+_LOOKS_IN_SILENCE = 30
+"""After so many a page that hears of no change is sent a word all the same."""
 MOST_STREAMS = 64
 
 
@@ -34,13 +36,14 @@ class Live:
         try:
             if self._looking is None:
                 self._looking = asyncio.create_task(self._look())
-            seen = -1
+            seen, silent = -1, 0
             while not await is_gone():
                 looked = self._looked
                 if self._board.change != seen:
                     seen, event = await self._event(seen)
+                    silent = 0
                     yield event
-                else:
+                elif (silent := silent + 1) % _LOOKS_IN_SILENCE == 0:
                     yield _STILL_THERE
                 await looked.wait()
         finally:

@@ -135,7 +135,7 @@ def traces(history: History, settings: Settings, axis: Axis) -> Traces:
             "raw": extremes(line),
             "smooth": shortened(Line(line.x, smoothed(line.y, window))),
         }
-    if "evaluations" in found:
+    if "evaluations" in found and len(found["evaluations"].y):
         drawn["return"]["evaluations"] = shortened(found["evaluations"])
     return drawn
 
@@ -170,7 +170,7 @@ def shortened(line: Line, most: int = MOST_POINTS) -> Points:
     if count <= most:
         return _points(line.x, line.y)
     starts = np.arange(most) * count // most
-    sizes = np.diff([*starts, count])
+    sizes = np.diff(starts, append=count)
     return _points(*(np.add.reduceat(part, starts) / sizes for part in line))
 
 

@@ -51,7 +51,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingError(
             f"--host must be an IP address such as 127.0.0.1 or 0.0.0.0, got {host!r}"
         ) from None
-    listening = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    # Named as TCP, or asyncio leaves its packets to be held back for 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

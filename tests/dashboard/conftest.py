@@ -1,0 +1,29 @@
+import pytest
+from dashboard_runs import served
+
+from frankrl.cli.main import main as frank
+
+TRAINED = [
+    *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "16", "8"),
+    *("--num-envs=2", "--n-step=3", "--double", "--total-env-steps=600"),
+    *("--learning-starts-env-steps=100", "--target-period-updates=50", "--batch-size=32"),
+    *("--log-every-env-steps=100", "--checkpoint-every-env-steps=300"),
+    *("--evaluation-episodes=2", "--final-evaluation-episodes=2"),
+]
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """A folder with two trained runs that differ in their seed."""
+    root = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        words = [*TRAINED, f"--seed={seed}", "--out", str(root / "cart" / f"s{seed}")]
+        assert frank(words) == 0
+    return root
+
+
+@pytest.fixture(scope="session")
+def port(root):
+    """Where a dashboard serves them."""
+    with served(root) as port:
+        yield port

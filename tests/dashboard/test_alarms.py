@@ -1,0 +1,165 @@
+"""Each alarm with data that should raise it, and with data that should not."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dashboard_runs import make_run, write_metrics
+
+from frankrl.dashboard.alarms import (
+    CHECKS,
+    Inside,
+    alarms_inside,
+    alarms_of,
+    dead_units,
+    epsilon_done_early,
+    loss_rises,
+    mostly_one_episode,
+    q_grows_away,
+    refreshed_too_seldom,
+    reward_scale,
+    slower,
+)
+from frankrl.dashboard.history import History
+
+ROWS = 40
+STEPS = [100 * (row + 1) for row in range(ROWS)]
+HEALTHY = Inside(5_000, (3, 0), (64, 64), 2_000, 5_000, 200, 60)
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Judges a run that has these settings and metrics."""
+
+    def judged(alarm, tables=None, **settings):
+        run = make_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", **settings)
+        write_metrics(run, **(tables or {"training": {"env_steps": [1]}}))
+        history = History(run.metrics)
+        history.refresh()
+        return alarm(history, run.description.settings)
+
+    return judged
+
+
+def learned(**columns):
+    """Rows of training in which episodes of 50 steps bring 50."""
+    steady = {"mean_return_100": [50.0] * ROWS, "mean_length_100": [50.0] * ROWS}
+    return {"training": {"env_steps": STEPS, "updates": STEPS} | steady | columns}
+
+
+def test_q_that_climbs_far_above_the_returns_is_told(check):
+    # γ = 0.99 and 50 steps of reward 1: the mean over an episode's states is 22.
+    climbing = np.geomspace(1, 900, ROWS)
+    alarm = check(q_grows_away, learned(mean_max_q=climbing.tolist()))
+    assert f"is {climbing[-4:].mean():.4g} in the mean" in alarm.evidence
+    assert "at most about 21.7" in alarm.evidence
+    assert check(q_grows_away, learned(mean_max_q=np.linspace(0, 30, ROWS).tolist())) is None
+    assert check(q_grows_away, learned(mean_max_q=[90.0] * ROWS)) is None
+
+
+def test_a_loss_that_rises_while_the_return_does_not_is_told(check):
+    rising = np.geomspace(0.1, 50, ROWS).tolist()
+    assert "and has been 50" in check(loss_rises, learned(loss=rising)).evidence
+    better = np.linspace(20, 90, ROWS).tolist()
+    assert check(loss_rises, learned(loss=rising, mean_return_100=better)) is None
+    assert check(loss_rises, learned(loss=[0.3] * ROWS)) is None
+
+
+def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
+    early = {"epsilon_decay_env_steps": 900, "learning_starts_env_steps": 1_000}
+    alarm = check(epsilon_done_early, **early)
+    assert "at env step 900" in alarm.evidence
+    assert "at env step 1,000" in alarm.evidence
+    assert check(epsilon_done_early, **early | {"epsilon_decay_env_steps": 9_000}) is None
+    assert check(epsilon_done_early, **early, noisy=True) is None
+
+
+def test_a_target_network_that_is_hardly_ever_refreshed_is_told(check):
+    budget = {"total_env_steps": 21_000, "learning_starts_env_steps": 1_000}
+    alarm = check(refreshed_too_seldom, **budget, target_period_updates=10_000)
+    assert "20,000 updates" in alarm.evidence
+    assert "makes 2 in all" in alarm.evidence
+    assert check(refreshed_too_seldom, **budget, target_period_updates=500) is None
+
+
+@pytest.mark.parametrize(("reward", "how"), [(5_000.0, "large"), (1e-5, "small")])
+def test_rewards_of_an_extreme_size_are_told(check, reward, how):
+    def episodes(reward):
+        columns = {
+            "env_steps": STEPS,
+            "episode_return": [reward * 100] * ROWS,
+            "length": [100] * ROWS,
+        }
+        return {"episodes": columns}
+
+    assert how in check(reward_scale, episodes(reward)).title
+    assert check(reward_scale, episodes(1.0)) is None
+    assert check(reward_scale, episodes(0.0)) is None
+
+
+def test_a_training_that_has_lost_its_speed_is_told(check):
+    def timing(last):
+        speed = [8_000.0] * (ROWS - 5) + [last] * 5
+        columns = {"env_steps": STEPS, "seconds": STEPS, "env_steps_per_second": speed}
+        return {"timing": columns}
+
+    alarm = check(slower, timing(1_000.0), learning_starts_env_steps=100)
+    assert "does 1,000 env steps per second. Before, it did 8,000" in alarm.evidence
+    assert check(slower, timing(7_000.0), learning_starts_env_steps=100) is None
+
+
+def test_a_layer_that_is_half_dead_is_told():
+    alarm = dead_units(HEALTHY._replace(dead_units=(3, 40)))
+    assert "40 of 64 in hidden layer 2" in alarm.evidence
+    assert "layer 1" not in alarm.evidence
+    assert dead_units(HEALTHY) is None
+
+
+def test_a_buffer_of_mostly_one_episode_is_told():
+    alarm = mostly_one_episode(HEALTHY._replace(largest_episode=4_000))
+    assert "4,000 of its 5,000 quadruples (80%)" in alarm.evidence
+    assert mostly_one_episode(HEALTHY) is None
+    assert mostly_one_episode(HEALTHY._replace(quadruples=0, largest_episode=0)) is None
+
+
+def test_a_healthy_run_and_an_empty_one_raise_nothing(check):
+    healthy = learned(loss=[0.5] * ROWS, mean_max_q=np.linspace(0, 25, ROWS).tolist())
+    assert check(alarms_of, healthy) == []
+    assert check(alarms_of, target_period_updates=100) == []
+    assert alarms_inside(HEALTHY) == []
+
+
+def test_every_alarm_has_its_section_in_the_documentation(check):
+    page = Path(__file__).parents[2] / "docs" / "dashboard.md"
+    titles = re.findall(r"^### (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    raised = [
+        check(q_grows_away, learned(mean_max_q=np.geomspace(1, 900, ROWS).tolist())),
+        check(loss_rises, learned(loss=np.geomspace(0.1, 50, ROWS).tolist())),
+        check(epsilon_done_early, epsilon_decay_env_steps=1, learning_starts_env_steps=90),
+        check(refreshed_too_seldom, total_env_steps=9_000, target_period_updates=9_000),
+        check(
+            reward_scale, {"episodes": {"env_steps": [9], "episode_return": [1e6], "length": [1]}}
+        ),
+        check(
+            slower,
+            {
+                "timing": {
+                    "env_steps": STEPS,
+                    "env_steps_per_second": [9.0] * 35 + [1.0] * 5,
+                }
+            },
+            learning_starts_env_steps=100,
+        ),
+        dead_units(HEALTHY._replace(dead_units=(64, 64))),
+        mostly_one_episode(HEALTHY._replace(largest_episode=5_000)),
+    ]
+    assert len(raised) == len(CHECKS) + 2
+    assert {alarm.anchor for alarm in raised} == {_anchor(title) for title in titles}
+
+
+def _anchor(title):
+    """A heading's anchor, as MkDocs makes it."""
+    from markdown.extensions.toc import slugify
+
+    return slugify(title, "-")

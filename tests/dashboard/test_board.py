@@ -1,0 +1,139 @@
+import json
+import os
+import shutil
+
+import pytest
+from dashboard_runs import make_run, write_metrics
+
+from frankrl.dashboard.board import Board
+from frankrl.errors import RunFolderError, SettingError
+from frankrl.runs import RunLock
+
+
+@pytest.fixture
+def board(tmp_path):
+    return Board(tmp_path)
+
+
+def rows(board, since=-1):
+    """The rows that have changed, by name."""
+    board.refresh()
+    return {row["name"]: row for row in json.loads(board.rows_since(since)[1])["rows"]}
+
+
+def test_runs_are_found_at_any_depth_that_people_use_and_links_are_not_followed(board, tmp_path):
+    for name in ("a", "env/b", "x/y/z/c", "too/deep/for/any/run", ".hidden/d"):
+        make_run(tmp_path / name)
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    make_run(outside / "secret")
+    (tmp_path / "link").symlink_to(outside)
+    assert set(rows(board)) == {"a", "env/b", "x/y/z/c"}
+
+
+def test_a_run_folder_itself_can_be_shown(tmp_path):
+    run = make_run(tmp_path / "alone")
+    assert set(rows(Board(run.path))) == {"alone"}
+
+
+def test_a_row_tells_what_a_run_is_and_where_it_stands(board, tmp_path):
+    run = make_run(tmp_path / "run", seed=7, total_env_steps=9_000)
+    columns = {"env_steps": [100, 200], "updates": [0, 50], "mean_return_100": [None, 21.5]}
+    write_metrics(run, training=columns)
+    row = rows(board)["run"]
+    assert (row["env_id"], row["preset"], row["seed"]) == ("CartPole-v1", "default", 7)
+    assert (row["env_steps"], row["total_env_steps"], row["updates"]) == (200, 9_000, 50)
+    assert row["last_return"] == 21.5
+
+
+def test_the_state_of_a_run_is_told(board, tmp_path):
+    run = make_run(tmp_path / "run")
+    assert rows(board)["run"]["state"] == "not begun"
+    lock = RunLock(run.path, run.path)
+    assert rows(board)["run"]["state"] == "running"
+    # Nobody's number: such a process is gone.
+    lock._file.truncate(0)
+    lock._file.seek(0)
+    lock._file.write(str(2**31 - 1))
+    lock.release()
+    assert rows(board)["run"]["state"] == "broken off"
+    report = {"solved": {"env_steps": 300, "seconds": 1.0}, "evaluation": {"mean_return": 480.0}}
+    run.write_report(report)
+    row = rows(board)["run"]
+    assert (row["state"], row["solved_at"], row["final_return"]) == ("finished", 300, 480.0)
+    run.write_report({"stopped": True, "solved": None, "evaluation": None})
+    assert rows(board)["run"]["state"] == "stopped"
+
+
+def test_looking_takes_no_lock(board, tmp_path):
+    run = make_run(tmp_path / "run")
+    RunLock(run.path, run.path).release()
+    before = os.stat(run.path / ".lock").st_mtime_ns
+    rows(board)
+    RunLock(run.path, run.path).release()
+    assert os.stat(run.path / ".lock").st_mtime_ns >= before
+
+
+def test_a_run_is_solved_once_a_long_evaluation_has_reached_the_threshold(board, tmp_path):
+    run = make_run(tmp_path / "run")
+    looks = {"env_steps": [100, 200, 300], "mean_return": [100.0, 476.0, 480.0]}
+    write_metrics(run, evaluations=looks | {"purpose": ["solved"] * 3})
+    assert rows(board)["run"]["solved_at"] == 200
+
+
+def test_only_what_has_changed_is_told_again(board, tmp_path):
+    one = make_run(tmp_path / "one")
+    make_run(tmp_path / "other")
+    assert set(rows(board)) == {"one", "other"}
+    seen = board.change
+    assert rows(board, seen) == {}
+    write_metrics(one, training={"env_steps": [100]})
+    assert set(rows(board, seen)) == {"one"}
+    seen = board.change
+    shutil.rmtree(one.path)
+    board.refresh()
+    told = json.loads(board.rows_since(seen)[1])
+    assert (len(told["ids"]), told["rows"]) == (1, [])
+
+
+def test_a_damaged_run_is_told_and_the_others_are_shown(board, tmp_path):
+    make_run(tmp_path / "good")
+    bad = make_run(tmp_path / "bad")
+    (bad.path / "config.toml").write_text("[run\n")
+    told = rows(board)
+    assert "damaged" in told["bad"]["error"]
+    assert told["good"]["error"] == ""
+    with pytest.raises(RunFolderError, match="damaged"):
+        board.folder(told["bad"]["id"])
+
+
+def test_metrics_that_are_no_database_are_told(board, tmp_path):
+    run = make_run(tmp_path / "run")
+    run.metrics.write_bytes(b"no database, and longer than the header of one" * 9)
+    assert "cannot be read" in rows(board)["run"]["note"]
+
+
+def test_seeds_are_one_curve_with_its_spread(board, tmp_path):
+    for seed, value in enumerate((1.0, 2.0, 6.0)):
+        columns = {"env_steps": [100, 200], "updates": [1, 2], "loss": [value, value]}
+        write_metrics(make_run(tmp_path / f"s{seed}", seed=seed), training=columns)
+    columns = {"env_steps": [100, 200], "updates": [1, 2], "loss": [9.0, 9.0]}
+    write_metrics(make_run(tmp_path / "other", gamma=0.5), training=columns)
+    ids = tuple(row["id"] for row in rows(board).values())
+    told = json.loads(board.curves(ids, "env_steps", group=True))["series"]
+    assert sorted(len(one["runs"]) for one in told) == [1, 3]
+    (band,) = (one for one in told if len(one["runs"]) == 3)
+    traces = band["traces"]["loss"]
+    assert {name: y[0] for name, (_, y) in traces.items()} == {"smooth": 2, "low": 1, "high": 6}
+    alone = json.loads(board.curves(ids, "env_steps", group=False))["series"]
+    assert len(alone) == 4
+
+
+def test_what_is_not_there_is_refused(board, tmp_path):
+    make_run(tmp_path / "run")
+    board.refresh()
+    with pytest.raises(RunFolderError, match="no such run"):
+        board.curves(("../run",), "env_steps", group=False)
+    with pytest.raises(SettingError, match="x must be one of"):
+        board.curves((), "__class__", group=False)
+    with pytest.raises(SettingError, match="at most 24 runs"):
+        board.curves(("x",) * 25, "env_steps", group=False)

@@ -1,0 +1,226 @@
+"""What is done in a process of its own: episodes, updates, checkpoints."""
+
+import asyncio
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from dashboard_runs import get, rows
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.dashboard.jobs import Jobs
+from frankrl.dashboard.work.inside import dead_units, episode_sizes
+from frankrl.networks import Linear
+from frankrl.randomness import Use, reset_seed
+from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def run(root):
+    return root / "cart" / "s0"
+
+
+def ask(port, path):
+    """The last line of an answer in lines, and all before it."""
+    status, _, body = get(port, path)
+    assert status == 200, body
+    *before, last = map(json.loads, body.splitlines())
+    return last, before
+
+
+@pytest.fixture(scope="module")
+def run_id(port, run):
+    (found,) = (row["id"] for row in rows(port) if row["name"] == "cart/s0")
+    return found
+
+
+def test_an_update_is_told_as_frank_explain_tells_it(port, run, run_id, capsys):
+    told, progress = ask(port, f"/update/{run_id}?number=123")
+    assert frank(["explain", str(run), "--update", "123", "--json"]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert told["result"]["record"] == explained
+    assert any(line.get("of") for line in progress)
+    status, headers, page = get(port, f"/pieces/{told['name']}/3")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    shown = page.decode()
+    for number in ("targets", "chosen_q", "td_errors", "losses"):
+        assert f"<b>{explained[number][3]:.4g}</b>" in shown
+    assert "<script" not in shown
+    assert told["result"]["followed"] == 32
+
+
+def test_an_update_that_is_not_there_is_told(port, run_id):
+    told, _ = ask(port, f"/update/{run_id}?number=99999")
+    assert "has the updates 1 to" in told["error"]
+
+
+def test_an_episode_is_that_of_the_newest_checkpoint(port, run, run_id):
+    told, _ = ask(port, f"/episode/{run_id}?seed=5")
+    episode = told["result"]
+    agent = frankrl.load(run)
+    env = gymnasium.make("CartPole-v1")
+    state, _ = env.reset(seed=reset_seed(5, Use.FILM_RESET, 0, 0))
+    ended, rewards = False, []
+    while not ended:
+        step = len(rewards)
+        np.testing.assert_allclose(episode["states"][step], state, rtol=1e-6)
+        np.testing.assert_allclose(episode["q_values"][step], agent.q_values(state), rtol=1e-6)
+        assert episode["actions"][step] == agent.act(state)
+        state, reward, terminated, truncated, _ = env.step(int(agent.act(state)))
+        rewards.append(reward)
+        ended = terminated or truncated
+    env.close()
+    assert episode["rewards"] == rewards
+    gamma = RunFolder.open(run).description.settings.learning.gamma
+    followed = sum(gamma**k * reward for k, reward in enumerate(rewards))
+    assert episode["discounted_return"] == pytest.approx(followed)
+    assert episode["predicted"] == max(episode["q_values"][0])
+    for number in (0, len(rewards)):
+        status, headers, picture = get(port, f"/pieces/{told['name']}/{number}")
+        assert (status, headers["content-type"]) == (200, "image/jpeg")
+        assert picture.startswith(b"\xff\xd8")
+    assert get(port, f"/pieces/{told['name']}/{len(rewards) + 1}")[0] == 404
+
+
+def test_a_look_inside_counts_what_the_checkpoint_holds(port, run, run_id):
+    inside = ask(port, f"/inside/{run_id}")[0]["result"]
+    folder = RunFolder.open(run)
+    checkpoint = list_checkpoints(folder.checkpoints)[-1]
+    arrays = load_checkpoint(checkpoint, {"replay": 1 << 24}).tensors["replay"]
+    assert inside["quadruples"] == len(arrays[".begun"])
+    assert inside["env_steps"] == 600
+    assert inside["widths"] == [16, 8]
+    assert all(
+        0 <= dead <= width
+        for dead, width in zip(inside["dead_units"], inside["widths"], strict=True)
+    )
+
+
+def test_quadruples_are_counted_by_episode(run):
+    folder = RunFolder.open(run)
+    reader = MetricsReader(folder.metrics)
+    ended = reader.columns("episodes")
+    reader.close()
+    # Of two environments the even env steps belong to the first.
+    found = episode_sizes(folder, np.arange(600, dtype=np.uint32))
+    lengths = sorted(ended["length"].tolist())
+    assert found.sum() == 600
+    remaining = sorted(found.tolist())
+    for length in lengths:
+        remaining.remove(length)
+    assert len(remaining) <= 2
+
+
+def test_a_unit_that_never_fires_is_dead(run):
+    network = frankrl.load(run).network
+    first = network.layers[0]
+    bias = np.array(first.bias)
+    bias[[2, 7, 11]] = -1e6
+    stuck = dataclasses.replace(network, layers=(Linear(first.weight, bias), *network.layers[1:]))
+    states = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    before, widths = dead_units(network, states)
+    after, _ = dead_units(stuck, states)
+    hidden = np.maximum(states @ first.weight + first.bias, 0)
+    alive_before = (hidden > 0).any(axis=0)
+    assert widths == (16, 8)
+    assert before[0] == (~alive_before).sum()
+    assert after[0] == before[0] + alive_before[[2, 7, 11]].sum()
+
+
+def test_the_same_question_is_worked_on_once(port, run_id):
+    first, _ = ask(port, f"/inside/{run_id}")
+    again, before = ask(port, f"/inside/{run_id}")
+    assert again == first
+    assert before == []
+
+
+def test_work_ends_with_the_client_that_asked_for_it(run):
+    async def leave():
+        jobs = Jobs()
+        gone = asyncio.Event()
+
+        async def is_gone():
+            return gone.is_set()
+
+        order = {"kind": "episode", "run": str(run), "seed": 0}
+        lines = jobs.answers(("episode",), order, is_gone)
+        working = asyncio.ensure_future(anext(lines, None))
+        while not (workers := _workers()):
+            await asyncio.sleep(0.01)
+        gone.set()
+        assert await working is None
+        while any(worker in _workers() for worker in workers):
+            await asyncio.sleep(0.01)
+        assert list(jobs._place.iterdir()) == []
+        assert not jobs._turn.locked()
+        jobs.close()
+        assert not jobs._place.exists()
+
+    asyncio.run(leave())
+
+
+def _workers():
+    """Processes of this one that do work."""
+    children = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+    found = []
+    for number in Path(children).read_text().split():
+        line = Path(f"/proc/{number}/cmdline").read_bytes()
+        if b"frankrl.dashboard.work" in line:
+            found.append(number)
+    return found
+
+
+def test_work_that_breaks_is_told(run, tmp_path):
+    async def ask_for_nonsense():
+        jobs = Jobs()
+
+        async def never():
+            return False
+
+        order = {"kind": "nonsense", "run": str(run)}
+        lines = [line async for line in jobs.answers(("nonsense",), order, never)]
+        jobs.close()
+        return lines
+
+    (line,) = asyncio.run(ask_for_nonsense())
+    assert "could not be finished" in json.loads(line)["error"]
+
+
+def test_only_the_newest_results_are_kept(run, monkeypatch):
+    monkeypatch.setattr("frankrl.dashboard.jobs._KEPT", 1)
+
+    async def ask_much():
+        jobs = Jobs()
+
+        async def never():
+            return False
+
+        order = {"kind": "inside", "run": str(run)}
+        names = []
+        for number in range(2):
+            lines = [line async for line in jobs.answers((str(number),), order, never)]
+            names.append(json.loads(lines[-1])["name"])
+        kept = {path.name for path in jobs._place.iterdir()}
+        jobs.close()
+        return names, kept
+
+    names, kept = asyncio.run(ask_much())
+    assert kept == set(names[1:])
+
+
+def test_work_has_the_lowest_priority(run, tmp_path):
+    code = (
+        "import os, sys; from frankrl.dashboard.work import __main__ as work; "
+        "work._do = lambda order, out: {'nice': os.nice(0)}; work.main()"
+    )
+    order = json.dumps({"out": str(tmp_path)})
+    before = os.nice(0)
+    subprocess.run([sys.executable, "-c", code, order], check=True)
+    assert json.loads((tmp_path / "result.json").read_text())["nice"] == min(before + 10, 19)

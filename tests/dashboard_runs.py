@@ -1,0 +1,89 @@
+"""Run folders with metrics of one's choice, and a dashboard that shows them."""
+
+import contextlib
+import http.client
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from frankrl.presets import load_preset
+from frankrl.runs import MetricsWriter, RunDescription, RunFolder
+
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/")
+
+
+def make_run(path: Path, *, env_id="CartPole-v1", seed=0, preset="default", **settings):
+    """A run folder without metrics."""
+    chosen = load_preset(preset).with_changes(**settings).resolved()
+    return RunFolder.create(path, RunDescription(env_id, preset, seed, chosen))
+
+
+def write_metrics(run, **tables):
+    """Add rows; each table's are given as columns by name, what is not given is 0 or unknown."""
+    writer = MetricsWriter(run.metrics)
+    for table, columns in tables.items():
+        names = _columns(run.metrics, table)
+        filled = {name: (0 if needed else None) for name, needed in names.items()}
+        rows = zip(*columns.values(), strict=True)
+        writer.write(
+            (table, tuple((filled | dict(zip(columns, row, strict=True))).values())) for row in rows
+        )
+    writer.close()
+    return run
+
+
+def _columns(metrics, table):
+    """A table's columns in order, and whether each needs a value."""
+    with contextlib.closing(sqlite3.connect(metrics)) as connection:
+        found = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    return {name: bool(needed) for _, name, _, needed, _, _ in found}
+
+
+@contextlib.contextmanager
+def served(root, *words):
+    """The port of a `frank dashboard` in a process of its own, ended by Ctrl-C."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "frankrl", "dashboard", str(root), "--port", "0", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline()
+        match = ADDRESS.match(line)
+        assert match, line + process.stderr.read()
+        yield int(match[1])
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 0
+
+
+def get(port, path, **headers):
+    """Status, headers and body of one request, whose path is sent as it is."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
+        for name, value in ({"Host": f"127.0.0.1:{port}"} | headers).items():
+            if value is not None:
+                connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def rows(port):
+    """The rows of the table of runs, as a page is told them first."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/events")
+    answer = connection.getresponse()
+    line = answer.readline()
+    answer.close()
+    connection.close()
+    return json.loads(line.removeprefix(b"data: "))["rows"]
