@@ -31,7 +31,7 @@ export function learning(place) {
   let last = 0;
   const figures = new Map();
   const body = h("div", { class: "panels" });
-  const legend = h("ul", { class: "legend", "aria-label": "Runs that are shown" });
+  const legend = h("ul", { class: "shown-runs", "aria-label": "Runs that are shown" });
   const message = h("div", {});
   place.replaceChildren(h("h2", {}, "Learning"), axisChoice(), legend, message, body);
   const theme = matchMedia("(prefers-color-scheme: dark)");
@@ -125,7 +125,7 @@ function legendItem(one, number, colours) {
 
 function makeFigure(panel) {
   const id = `panel-${panel.key}`;
-  const plot = h("div", { class: "plot", role: "img", "aria-labelledby": id });
+  const plot = h("div", { class: "plot", id: `plot-${panel.key}`, role: "img", "aria-labelledby": id });
   const latest = h("p", { class: "latest" });
   const frame = h("figure", { class: "panel" },
     h("figcaption", {}, h("h3", { id }, `${panel.title} `, h("span", { class: "quiet" }, `[${panel.unit}]`)), h("p", {}, panel.text)), plot, latest);

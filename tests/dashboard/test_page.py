@@ -1,0 +1,238 @@
+"""The page in a real browser: headless Chromium, and every request that it makes."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from dashboard_runs import served
+from playwright.sync_api import sync_playwright
+
+from frankrl.cli.main import main as frank
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+VIEWS = ("learning", "watch", "update", "alarms")
+PATIENCE_MS = 120_000
+# Plotly asks once whether it may style the page itself; the page's policy says no.
+KNOWN = "Applying inline style violates"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        path = found or playwright.chromium.executable_path
+        if not os.path.exists(path):
+            pytest.skip("no Chromium is installed: apt-get install chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a dashboard; no request may leave it, and nothing may go wrong in it."""
+
+    @contextlib.contextmanager
+    def opened(port, *, width=1280, colours="light"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
+        page.set_default_timeout(PATIENCE_MS)
+        address, requests, wrong = f"http://127.0.0.1:{port}/", [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.goto(address)
+        page.wait_for_selector("#runs tbody tr")
+        yield page
+        page.close()
+        assert [url for url in requests if not url.startswith(address)] == []
+        assert [text for text in wrong if KNOWN not in text] == []
+
+    return opened
+
+
+@contextlib.contextmanager
+def training(out, seed):
+    """A training that goes on until it is no longer needed."""
+    words = [
+        *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "16", "8"),
+        *("--num-envs=2", "--total-env-steps=50_000_000", "--learning-starts-env-steps=200"),
+        *("--log-every-env-steps=200", "--checkpoint-every-env-steps=1000"),
+        *("--evaluate-every-env-steps=50_000_000", f"--seed={seed}", f"--out={out}"),
+    ]
+    command = [sys.executable, "-m", "frankrl", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+NEWEST = (
+    "(document.getElementById('plot-loss')?.data?.find((t) => t.mode === 'lines')?.x ?? []).at(-1)"
+)
+
+
+def newest_point(page):
+    """Where the curve of the loss ends. [env steps]"""
+    return page.evaluate(f"() => {NEWEST} ?? 0")
+
+
+def wait_for_more(page, last):
+    page.wait_for_function(f"last => ({NEWEST} ?? 0) > last", arg=last)
+
+
+def test_what_arrives_is_drawn_while_the_training_goes_on(tmp_path, open_page):
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(served(tmp_path))
+        with training(tmp_path / "first", 0):
+            while not (tmp_path / "first" / "metrics.sqlite").exists():
+                pass
+            page = stack.enter_context(open_page(port))
+            last = 0
+            for _ in range(4):
+                wait_for_more(page, last)
+                last = newest_point(page)
+            assert page.get_by_text("running").count() > 0
+        page.get_by_text("stopped on request").first.wait_for()
+
+
+def test_two_runs_are_laid_over_each_other_and_the_axis_is_switched(port, open_page):
+    with open_page(port) as page:
+        for name in ("cart/s0", "cart/s1"):
+            page.get_by_label(f"show {name}").check()
+        page.wait_for_function("() => document.querySelectorAll('.shown-runs li').length === 2")
+        drawn = "() => document.getElementById('plot-loss').data.length"
+        page.wait_for_function(f"{drawn} === 2")
+        for label, title in (("updates", "updates"), ("seconds", "s"), ("env steps", "env steps")):
+            page.get_by_label(label, exact=True).check()
+            page.wait_for_function(
+                "title => document.getElementById('plot-loss').layout.xaxis.title.text === title",
+                arg=title,
+            )
+        page.get_by_label("group seeds").check()
+        page.wait_for_function("() => document.querySelectorAll('.shown-runs li').length === 1")
+        assert "2 seeds" in page.locator(".shown-runs").inner_text()
+        page.wait_for_function(f"{drawn} === 3")
+
+
+def test_runs_are_sorted_and_filtered_by_the_keyboard(port, open_page):
+    with open_page(port) as page:
+        names = "[...document.querySelectorAll('#runs tbody th label')].map((l) => l.textContent)"
+        page.locator("#sort-name").focus()
+        page.keyboard.press("Enter")
+        assert page.evaluate(names) == ["cart/s0", "cart/s1"]
+        assert page.locator("th[aria-sort=ascending]").inner_text().startswith("run")
+        page.keyboard.press("Enter")
+        assert page.evaluate(names) == ["cart/s1", "cart/s0"]
+        assert page.evaluate("document.activeElement.id") == "sort-name"
+        page.locator("#filter").focus()
+        page.keyboard.type("seed 1")
+        assert page.evaluate(names) == ["cart/s1"]
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "group"
+        page.locator("#filter").fill("nothing like it")
+        assert "Clear the filter" in page.locator("#runs").inner_text()
+
+
+def test_an_episode_is_watched_step_by_step(port, open_page):
+    with open_page(port) as page:
+        page.locator("#view-watch").click()
+        page.locator("#play-episode").click()
+        page.locator("#predicted-q").wait_for()
+        page.locator("#toggle").click()
+        slider = page.get_by_label("step of the episode")
+        slider.fill("0")
+        before = page.locator(".player .picture").get_attribute("src")
+        assert page.locator(".figure b").first.inner_text().startswith("0 of ")
+        page.locator("#forward").click()
+        assert page.locator(".figure b").first.inner_text().startswith("1 of ")
+        assert page.locator(".player .picture").get_attribute("src") != before
+        page.wait_for_function("() => document.querySelector('.player .picture').naturalWidth > 0")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        assert page.locator(".figure b").first.inner_text().startswith("2 of ")
+        # Every step of CartPole brings 1.
+        assert page.locator(".figure b").last.inner_text() == "2"
+        assert (
+            page.locator(".thoughts .marked").inner_text().startswith(("push left", "push right"))
+        )
+        assert page.locator(".state-table th").all_inner_texts() == [
+            *("position", "speed", "angle", "angular speed"),
+        ]
+        page.get_by_text("Another seed").click()
+        page.locator("#predicted-q").wait_for()
+
+
+def test_an_update_has_the_numbers_of_frank_explain(root, port, open_page, capsys):
+    run = str(root / "cart" / "s1")
+    assert frank(["explain", run, "--update", "77", "--json"]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    with open_page(port) as page:
+        page.get_by_label("show cart/s1").check()
+        page.locator("#view-update").click()
+        page.locator("#update-number").fill("77")
+        page.locator("#open-update").click()
+        page.locator("#believed").wait_for()
+        for quadruple in (0, 31):
+            page.locator("#quadruple").select_option(str(quadruple))
+            page.wait_for_function(
+                "text => document.querySelector('.account')?.textContent.includes(text)",
+                arg=f"quadruple {quadruple} of 32",
+            )
+            shown = {name: float(page.locator(f"#{name}").inner_text()) for name in SHOWN}
+            expected = {name: explained[key][quadruple] for name, key in SHOWN.items()}
+            assert shown == pytest.approx(expected, rel=1e-3)
+            beliefs = page.locator(".beliefs .values")
+            for table, key in ((0, "q_values"), (1, "target_q_values")):
+                cells = beliefs.nth(table).locator("td.number").all_inner_texts()
+                found = [float(cell.replace(",", "")) for cell in cells]
+                assert found == pytest.approx(explained[key][quadruple], rel=1e-3)
+        title = page.locator("#update-title").inner_text()
+        assert title == f"Update 77, done at env step {explained['env_steps']}"
+
+
+SHOWN = {"believed": "chosen_q", "target": "targets", "td-error": "td_errors", "loss": "losses"}
+
+
+@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (390, "dark")])
+def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, width, colours):
+    with open_page(port, width=width, colours=colours) as page:
+        for name in ("cart/s0", "cart/s1"):
+            page.get_by_label(f"show {name}").check()
+        ready = {
+            "learning": "#plot-loss .main-svg",
+            "watch": "#predicted-q",
+            "update": "#believed",
+            "alarms": "text=In the newest checkpoint",
+        }
+        for view in VIEWS:
+            page.locator(f"#view-{view}").click()
+            if view in ("watch", "update"):
+                page.locator({"watch": "#play-episode", "update": "#open-update"}[view]).click()
+            page.locator(ready[view]).first.wait_for()
+            found = Axe().run(page).response["violations"]
+            serious = [
+                (one["id"], one["nodes"][0]["html"][:200])
+                for one in found
+                if one["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], view
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path, browser):
+    with served(tmp_path) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_text("frank train CartPole-v1").wait_for()
+        for view in VIEWS:
+            page.locator(f"#view-{view}").click()
+            assert page.locator("#view").get_by_text("run").count() > 0
+        page.close()
