@@ -46,6 +46,13 @@ def _columns(metrics, table):
 @contextlib.contextmanager
 def served(root, *words):
     """The port of a `frank dashboard` in a process of its own, ended by Ctrl-C."""
+    with serving(root, *words) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def serving(root, *words):
+    """The same, and the number of its process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "frankrl", "dashboard", str(root), "--port", "0", *words],
         stdout=subprocess.PIPE,
@@ -56,11 +63,22 @@ def served(root, *words):
         line = process.stdout.readline()
         match = ADDRESS.match(line)
         assert match, line + process.stderr.read()
-        yield int(match[1])
+        yield int(match[1]), process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate()
+        _, said = process.communicate()
     assert process.returncode == 0
+    assert re.fullmatch("The runs below .*, until Ctrl-C:\n", said)
+
+
+def workers_of(process):
+    """The processes that do work for one."""
+    found = []
+    for number in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if b"frankrl.dashboard.work" in Path(f"/proc/{number}/cmdline").read_bytes():
+                found.append(number)
+    return found
 
 
 def get(port, path, **headers):

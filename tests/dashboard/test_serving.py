@@ -154,7 +154,9 @@ def test_its_own_names_and_origin_are_let_in(port):
     assert get(port, "/", **visit)[0] == 200
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FRANK"])
+@pytest.mark.parametrize(
+    "method", ["HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FRANK"]
+)
 def test_only_get_is_answered(port, method):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, "/curves?runs=x")

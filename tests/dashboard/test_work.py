@@ -4,14 +4,14 @@ import asyncio
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
-from dashboard_runs import get, rows
+from dashboard_runs import get, rows, serving, workers_of
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -152,11 +152,11 @@ def test_work_ends_with_the_client_that_asked_for_it(run):
         order = {"kind": "episode", "run": str(run), "seed": 0}
         lines = jobs.answers(("episode",), order, is_gone)
         working = asyncio.ensure_future(anext(lines, None))
-        while not (workers := _workers()):
+        while not (workers := workers_of(os.getpid())):
             await asyncio.sleep(0.01)
         gone.set()
         assert await working is None
-        while any(worker in _workers() for worker in workers):
+        while any(worker in workers_of(os.getpid()) for worker in workers):
             await asyncio.sleep(0.01)
         assert list(jobs._place.iterdir()) == []
         assert not jobs._turn.locked()
@@ -166,15 +166,26 @@ def test_work_ends_with_the_client_that_asked_for_it(run):
     asyncio.run(leave())
 
 
-def _workers():
-    """Processes of this one that do work."""
-    children = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
-    found = []
-    for number in Path(children).read_text().split():
-        line = Path(f"/proc/{number}/cmdline").read_bytes()
-        if b"frankrl.dashboard.work" in line:
-            found.append(number)
-    return found
+def test_the_server_frees_everything_of_a_client_that_goes_away(root):
+    with serving(root) as (port, process):
+        run_id = rows(port)[0]["id"]
+        stream = socket.create_connection(("127.0.0.1", port))
+        stream.sendall(_request("/events", port))
+        assert stream.recv(15) == b"HTTP/1.1 200 OK"
+        work = socket.create_connection(("127.0.0.1", port))
+        work.sendall(_request(f"/episode/{run_id}?seed=1", port))
+        while not (workers := workers_of(process)):
+            pass
+        stream.close()
+        work.close()
+        while any(worker in workers_of(process) for worker in workers):
+            pass
+        # The turn is free again.
+        assert "result" in ask(port, f"/inside/{run_id}")[0]
+
+
+def _request(path, port):
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
 
 
 def test_work_that_breaks_is_told(run, tmp_path):

@@ -36,9 +36,14 @@ _KEPT = {"cache-control": "private, max-age=3600"}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(root: Path) -> Starlette:
-    """The application that shows the runs below a folder."""
-    dashboard = _Dashboard(root)
+def make_app(root: Path, is_ending: Callable[[], bool] = lambda: False) -> Starlette:
+    """The application that shows the runs below a folder.
+
+    Args:
+        root: the folder.
+        is_ending: whether the server is about to end, so that what goes on should end too.
+    """
+    dashboard = _Dashboard(root, is_ending)
     routes = {
         "/": dashboard.page,
         "/page/{name}": dashboard.file,
@@ -87,7 +92,8 @@ def _sentence(status: int, error: FrankError | str) -> Response:
 class _Dashboard:
     """Answers one question each."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, is_ending: Callable[[], bool]) -> None:
+        self._is_ending = is_ending
         self._board = Board(root)
         self._live = Live(self._board)
         self._files = page_files()
@@ -123,7 +129,7 @@ class _Dashboard:
         """The page's one stream of events."""
         if self._live.streams >= MOST_STREAMS:
             return _sentence(503, f"{MOST_STREAMS} pages are open already; close one of them")
-        stream = self._live.events(request.is_disconnected)
+        stream = self._live.events(self._gone(request))
         return StreamingResponse(stream, media_type="text/event-stream", headers=_FRESH)
 
     async def curves(self, request: Request) -> Response:
@@ -168,6 +174,14 @@ class _Dashboard:
         content, ending = found
         return Response(content, media_type=_KINDS[f".{ending}"], headers=_KEPT)
 
+    def _gone(self, request: Request) -> Callable[[], Awaitable[bool]]:
+        """Whether nobody waits for an answer any more."""
+
+        async def gone() -> bool:
+            return self._is_ending() or await request.is_disconnected()
+
+        return gone
+
     def _folder(self, request: Request) -> RunFolder:
         return self._board.folder(request.path_params["run"])
 
@@ -176,9 +190,7 @@ class _Dashboard:
     ) -> Response:
         run = str(folder.path.resolve())
         key = (kind, run, repr(folder.description), at, *map(str, order.values()))
-        lines = self._jobs.answers(
-            key, {"kind": kind, "run": run, **order}, request.is_disconnected
-        )
+        lines = self._jobs.answers(key, {"kind": kind, "run": run, **order}, self._gone(request))
         return StreamingResponse(lines, media_type=_LINES, headers=_FRESH)
 
 

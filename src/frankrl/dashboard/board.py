@@ -29,6 +29,8 @@ from frankrl.runs.metrics import MetricsReader
 MOST_SELECTED = 24
 """Runs that are shown together."""
 _KEPT_HISTORIES = 48
+_ODD = (OSError, ValueError, TypeError, KeyError, OverflowError)
+"""What files that Frank has not written may raise: one such run must not hide the others."""
 Row = dict[str, Any]
 
 
@@ -77,7 +79,10 @@ class Board:
             return
         self._stamps[listed.id] = stamp
         self.change += 1
-        row = _row(listed, condition_of(listed.path))
+        try:
+            row = _row(listed, condition_of(listed.path))
+        except _ODD as error:
+            row = {"id": listed.id, "name": listed.name, "error": f"its files are odd: {error}"}
         written = max(mark[0] for mark in stamp[1:] if mark) if any(stamp[1:]) else 0
         self._rows[listed.id] = row | {"change": self.change, "written_at": written / 1e9}
 

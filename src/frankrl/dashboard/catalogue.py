@@ -70,13 +70,13 @@ def _run_folders(root: Path) -> Iterator[Path]:
     waiting, count = [(root, 0)], 0
     while waiting and count < MOST_RUNS:
         folder, depth = waiting.pop()
-        if (folder / CONFIG).is_file():
-            count += 1
-            yield folder
-            continue
-        if depth == _DEEPEST:
-            continue
         try:
+            if (folder / CONFIG).is_file():
+                count += 1
+                yield folder
+                continue
+            if depth == _DEEPEST:
+                continue
             with os.scandir(folder) as entries:
                 inside = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
         except OSError:

@@ -34,7 +34,7 @@ class Guard:
     """Lets a request through to the page, or answers it with a refusal.
 
     A page of another site cannot ask: its `Origin` is not ours, and a name that somebody
-    has made to lead here is not in `Host`. Nothing but GET and HEAD is answered.
+    has made to lead here is not in `Host`. Nothing but GET is answered.
     """
 
     def __init__(self, app: App, *, port: int, names: Iterable[str], token: str = "") -> None:
@@ -73,7 +73,7 @@ class Guard:
         await self._app(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str] | None:
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] != "GET":
             return 405, "This page only answers GET: it changes nothing."
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not self._is_ours(hosts[0]):

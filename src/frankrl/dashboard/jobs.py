@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Jobs:
 
     async def answers(
         self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Lines of JSON: how far the work is, then its result or what went wrong.
 
         Args:
@@ -50,14 +50,15 @@ class Jobs:
             return
         self._waiting += 1
         try:
-            async for line in self._in_turn(key, order, is_gone):
-                yield line
+            async with contextlib.aclosing(self._in_turn(key, order, is_gone)) as lines:
+                async for line in lines:
+                    yield line
         finally:
             self._waiting -= 1
 
     async def _in_turn(
         self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         while not self._turn.locked() or key not in self._done:
             try:
                 await asyncio.wait_for(self._turn.acquire(), _LOOK_SECONDS)
@@ -71,8 +72,9 @@ class Jobs:
             return
         try:
             if key not in self._done:
-                async for line in self._work(key, order, is_gone):
-                    yield line
+                async with contextlib.aclosing(self._work(key, order, is_gone)) as lines:
+                    async for line in lines:
+                        yield line
             if key in self._done:
                 yield self._told(key)
         finally:
@@ -80,7 +82,7 @@ class Jobs:
 
     async def _work(
         self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         name = secrets.token_hex(8)
         folder = self._place / name
         folder.mkdir()

@@ -1,7 +1,7 @@
 """Tells every open page of what changes; nothing is looked at while no page is open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from frankrl.dashboard.board import Board
 
@@ -26,7 +26,7 @@ class Live:
         self.streams = 0
         """Pages that listen."""
 
-    async def events(self, is_gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+    async def events(self, is_gone: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
         """Server-sent events: the rows that have changed, as soon as they have.
 
         Args:

@@ -19,6 +19,8 @@ _PACKAGES = ("starlette", "uvicorn", "plotly")
 _NICENESS = 5
 """Training comes first."""
 _LARGEST_PORT = 65_535
+_GRACE_SECONDS = 3
+"""For streams to end, which look twice a second whether they should."""
 
 
 def check_packages() -> None:
@@ -85,16 +87,16 @@ def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bo
 
     host, port = listening.getsockname()[:2]
     token = "" if ipaddress.ip_address(host).is_loopback else secrets.token_urlsafe(24)
-    app: Any = Guard(make_app(root), port=port, names=local_names(host), token=token)
+    shown_app = make_app(root, lambda: server.should_exit)
     config = uvicorn.Config(
-        app,
+        Guard(shown_app, port=port, names=local_names(host), token=token),
         log_level="error",
         access_log=False,
         server_header=False,
         date_header=False,
         proxy_headers=False,
         ws="none",
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
         limit_concurrency=512,
     )
     server = uvicorn.Server(config)
