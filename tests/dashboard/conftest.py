@@ -1,7 +1,14 @@
+import contextlib
+import io
+import json
+
 import pytest
 from dashboard_runs import served
 
 from frankrl.cli.main import main as frank
+
+UPDATE = 123
+"""The one that is opened: each takes seconds."""
 
 TRAINED = [
     *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "16", "8"),
@@ -27,3 +34,13 @@ def port(root):
     """Where a dashboard serves them."""
     with served(root) as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def explained(root):
+    """What `frank explain --json` prints of an update of the first run."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        words = ["explain", str(root / "cart" / "s0"), "--update", str(UPDATE), "--json"]
+        assert frank(words) == 0
+    return json.loads(printed.getvalue())

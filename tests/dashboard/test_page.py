@@ -1,7 +1,6 @@
 """The page in a real browser: headless Chromium, and every request that it makes."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -10,10 +9,9 @@ import sys
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from conftest import UPDATE
 from dashboard_runs import served
 from playwright.sync_api import sync_playwright
-
-from frankrl.cli.main import main as frank
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 VIEWS = ("learning", "watch", "update", "alarms")
@@ -170,14 +168,11 @@ def test_an_episode_is_watched_step_by_step(port, open_page):
         page.locator("#predicted-q").wait_for()
 
 
-def test_an_update_has_the_numbers_of_frank_explain(root, port, open_page, capsys):
-    run = str(root / "cart" / "s1")
-    assert frank(["explain", run, "--update", "77", "--json"]) == 0
-    explained = json.loads(capsys.readouterr().out)
+def test_an_update_has_the_numbers_of_frank_explain(port, open_page, explained):
     with open_page(port) as page:
-        page.get_by_label("show cart/s1").check()
+        page.get_by_label("show cart/s0").check()
         page.locator("#view-update").click()
-        page.locator("#update-number").fill("77")
+        page.locator("#update-number").fill(str(UPDATE))
         page.locator("#open-update").click()
         page.locator("#believed").wait_for()
         for quadruple in (0, 31):
@@ -195,7 +190,7 @@ def test_an_update_has_the_numbers_of_frank_explain(root, port, open_page, capsy
                 found = [float(cell.replace(",", "")) for cell in cells]
                 assert found == pytest.approx(explained[key][quadruple], rel=1e-3)
         title = page.locator("#update-title").inner_text()
-        assert title == f"Update 77, done at env step {explained['env_steps']}"
+        assert title == f"Update {UPDATE}, done at env step {explained['env_steps']}"
 
 
 SHOWN = {"believed": "chosen_q", "target": "targets", "td-error": "td_errors", "loss": "losses"}
@@ -204,7 +199,7 @@ SHOWN = {"believed": "chosen_q", "target": "targets", "td-error": "td_errors", "
 @pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (390, "dark")])
 def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, width, colours):
     with open_page(port, width=width, colours=colours) as page:
-        for name in ("cart/s0", "cart/s1"):
+        for name in ("cart/s1", "cart/s0"):
             page.get_by_label(f"show {name}").check()
         ready = {
             "learning": "#plot-loss .main-svg",
@@ -214,6 +209,8 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, 
         }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()
+            if view == "update":
+                page.locator("#update-number").fill(str(UPDATE))
             if view in ("watch", "update"):
                 page.locator({"watch": "#play-episode", "update": "#open-update"}[view]).click()
             page.locator(ready[view]).first.wait_for()

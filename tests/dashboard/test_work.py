@@ -11,10 +11,10 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from conftest import UPDATE
 from dashboard_runs import get, rows, serving, workers_of
 
 import frankrl
-from frankrl.cli.main import main as frank
 from frankrl.dashboard.jobs import Jobs
 from frankrl.dashboard.work.inside import dead_units, episode_sizes
 from frankrl.networks import Linear
@@ -41,12 +41,9 @@ def run_id(port, run):
     return found
 
 
-def test_an_update_is_told_as_frank_explain_tells_it(port, run, run_id, capsys):
-    told, progress = ask(port, f"/update/{run_id}?number=123")
-    assert frank(["explain", str(run), "--update", "123", "--json"]) == 0
-    explained = json.loads(capsys.readouterr().out)
+def test_an_update_is_told_as_frank_explain_tells_it(port, run_id, explained):
+    told, _ = ask(port, f"/update/{run_id}?number={UPDATE}")
     assert told["result"]["record"] == explained
-    assert any(line.get("of") for line in progress)
     status, headers, page = get(port, f"/pieces/{told['name']}/3")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     shown = page.decode()
