@@ -10,6 +10,10 @@ from frankrl.errors import RunFolderError, SettingError
 from frankrl.runs import RunLock
 
 
+GONE = str(2**31 - 1)
+"""The number of a process that there is not."""
+
+
 @pytest.fixture
 def board(tmp_path):
     return Board(tmp_path)
@@ -50,18 +54,28 @@ def test_the_state_of_a_run_is_told(board, tmp_path):
     assert rows(board)["run"]["state"] == "not begun"
     lock = RunLock(run.path, run.path)
     assert rows(board)["run"]["state"] == "running"
-    # Nobody's number: such a process is gone.
-    lock._file.truncate(0)
-    lock._file.seek(0)
-    lock._file.write(str(2**31 - 1))
     lock.release()
+    (run.path / ".lock").write_text(GONE)
     assert rows(board)["run"]["state"] == "broken off"
-    report = {"solved": {"env_steps": 300, "seconds": 1.0}, "evaluation": {"mean_return": 480.0}}
+    report = {
+        "env_steps": 310,
+        "solved": {"env_steps": 300, "seconds": 1.0},
+        "evaluation": {"mean_return": 480.0},
+    }
     run.write_report(report)
     row = rows(board)["run"]
     assert (row["state"], row["solved_at"], row["final_return"]) == ("finished", 300, 480.0)
-    run.write_report({"stopped": True, "solved": None, "evaluation": None})
+    run.write_report({"env_steps": 310, "stopped": True, "solved": None, "evaluation": None})
     assert rows(board)["run"]["state"] == "stopped"
+    # It has gone on since, and was killed.
+    write_metrics(run, training={"env_steps": [400]})
+    assert rows(board)["run"]["state"] == "broken off"
+
+
+def test_a_copied_run_stands_as_the_run_did(board, root, tmp_path):
+    shutil.copytree(root / "cart" / "s0", tmp_path / "copy", copy_function=shutil.copyfile)
+    (tmp_path / "copy" / ".lock").write_text(GONE)
+    assert rows(board)["copy"]["state"] == "finished"
 
 
 def test_looking_takes_no_lock(board, tmp_path):

@@ -261,6 +261,10 @@ def _newest(folder: RunFolder, condition: Condition) -> Row:
             "updates": int(last["updates"][0]),
             "last_return": None if value is None else float(value),
         }
+    if condition.env_steps is not None:
+        if row["env_steps"] > condition.env_steps:
+            row["state"] = "broken off"
+        row["env_steps"] = max(row["env_steps"], condition.env_steps)
     threshold = reward_threshold(folder.description.env_id)
     if condition.solved_at is None and threshold is not None and len(proofs["env_steps"]):
         passed = np.flatnonzero(proofs["mean_return"].astype(float) >= threshold)

@@ -23,31 +23,35 @@ class Condition(NamedTuple):
     """Where it was first proved solved. [env steps]"""
     final_return: float | None
     """Mean return of the final evaluation."""
+    env_steps: int | None
+    """Where it ended by its report; metrics beyond that come from a training that went on."""
 
 
 def condition_of(run: Path) -> Condition:
     """How a run stands, by its lock and its report; nothing is locked to find out."""
     report = _report(run)
-    if report is None and is_held(run):
-        return Condition("running", None, None)
+    if is_held(run) and not (report and _is_newer(run / REPORT, run / LOCK)):
+        return Condition("running", None, None, None)
     if report is None:
-        return Condition("broken off" if (run / LOCK).exists() else "not begun", None, None)
+        begun = (run / LOCK).exists()
+        return Condition("broken off" if begun else "not begun", None, None, None)
     solved, evaluation = report.get("solved"), report.get("evaluation")
     return Condition(
         "stopped" if report.get("stopped") else "finished",
         int(solved["env_steps"]) if isinstance(solved, dict) else None,
         float(evaluation["mean_return"]) if isinstance(evaluation, dict) else None,
+        int(report["env_steps"]),
     )
 
 
 def _report(run: Path) -> dict[str, Any] | None:
-    """The run's report; one from before the training that came last does not count."""
-    path = run / REPORT
-    with contextlib.suppress(OSError):
-        if os.stat(path).st_mtime_ns < os.stat(run / LOCK).st_mtime_ns:
-            return None
     with contextlib.suppress(FrankError, ValueError, RecursionError):
-        report = json.loads(read_regular(path, _MOST_REPORT_BYTES))
+        report = json.loads(read_regular(run / REPORT, _MOST_REPORT_BYTES))
         if isinstance(report, dict):
             return report
     return None
+
+
+def _is_newer(file: Path, other: Path) -> bool:
+    """Whether a file was written after another: a report after the lock was taken."""
+    return os.stat(file).st_mtime_ns >= os.stat(other).st_mtime_ns

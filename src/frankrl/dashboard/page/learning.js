@@ -176,7 +176,7 @@ function tracesOf(one, number, panel, colours) {
       found.push({ ...common, x: parts.low[0], y: parts.low[1], mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" });
       found.push({ ...common, x: parts.high[0], y: parts.high[1], mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: `${colour}33`, showlegend: false, hoverinfo: "skip" });
     }
-    found.push({ ...common, x: parts.smooth[0], y: parts.smooth[1], mode: "lines", line: { color: colour, width: 2, dash: panel.parts ? panel.parts[key][1] : dash } });
+    found.push({ ...common, x: parts.smooth[0], y: parts.smooth[1], mode: parts.smooth[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash: panel.parts ? panel.parts[key][1] : dash } });
     if (panel.evaluations && parts.evaluations?.[0].length) found.push({ ...common, name: `${one.label}, evaluation`, x: parts.evaluations[0], y: parts.evaluations[1], mode: "markers", marker: { color: colour, size: 8, symbol: ["diamond", "square", "triangle-up", "cross", "star"][number % 5], line: { width: 1, color: colour } } });
     return found;
   });
