@@ -9,7 +9,6 @@ from frankrl.dashboard.board import Board
 from frankrl.errors import RunFolderError, SettingError
 from frankrl.runs import RunLock
 
-
 GONE = str(2**31 - 1)
 """The number of a process that there is not."""
 
