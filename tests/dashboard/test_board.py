@@ -119,6 +119,17 @@ def test_a_damaged_run_is_told_and_the_others_are_shown(board, tmp_path):
         board.folder(told["bad"]["id"])
 
 
+@pytest.mark.parametrize(
+    "report",
+    ["[]", "{", '{"solved": {"env_steps": []}}', '{"env_steps": "many"}', '{"evaluation": {}}'],
+)
+def test_an_odd_report_hides_no_other_run(board, tmp_path, report):
+    make_run(tmp_path / "good")
+    (make_run(tmp_path / "odd").path / "report.json").write_text(report)
+    assert rows(board)["good"]["error"] == ""
+    assert set(rows(board)) == {"good", "odd"}
+
+
 def test_metrics_that_are_no_database_are_told(board, tmp_path):
     run = make_run(tmp_path / "run")
     run.metrics.write_bytes(b"no database, and longer than the header of one" * 9)

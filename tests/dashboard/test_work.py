@@ -16,6 +16,7 @@ from dashboard_runs import get, rows, serving, workers_of
 
 import frankrl
 from frankrl.dashboard.jobs import Jobs
+from frankrl.dashboard.work.episode import play
 from frankrl.dashboard.work.inside import dead_units, episode_sizes
 from frankrl.networks import Linear
 from frankrl.randomness import Use, reset_seed
@@ -84,6 +85,23 @@ def test_an_episode_is_that_of_the_newest_checkpoint(port, run, run_id):
         assert (status, headers["content-type"]) == (200, "image/jpeg")
         assert picture.startswith(b"\xff\xd8")
     assert get(port, f"/pieces/{told['name']}/{len(rewards) + 1}")[0] == 404
+
+
+def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
+    path = tmp_path / "easy"
+    frankrl.train(
+        "frank_easy:Easy-v0",
+        preset="default",
+        out=path,
+        hidden_widths=(8,),
+        total_env_steps=200,
+        learning_starts_env_steps=100,
+        final_evaluation_episodes=1,
+    )
+    told = play(RunFolder.open(path), 0, tmp_path, lambda done, of: None)
+    assert told["pictures"] is False
+    assert len(told["q_values"]) == len(told["rewards"]) == len(told["states"]) - 1
+    assert told["episode_return"] == sum(told["rewards"])
 
 
 def test_a_look_inside_counts_what_the_checkpoint_holds(port, run, run_id):

@@ -124,9 +124,9 @@ class Board:
             raise SettingError(f"at most {MOST_SELECTED} runs are shown together")
         with self._lock:
             histories = {run_id: self._history(run_id) for run_id in run_ids}
-            versions = tuple(history.version for history in histories.values())
+            stamps = tuple(history.stamp for history in histories.values())
             key = (run_ids, axis, group)
-            asked = (key, versions)
+            asked = (key, stamps)
             if asked not in self._answers:
                 told = self._told(histories, axis, group=group)
                 # Only the newest answer to a question is worth keeping.

@@ -27,12 +27,11 @@ class History:
 
     def __init__(self, metrics: Path) -> None:
         self._path = metrics
-        self._stamp: tuple[Stamp | None, ...] = ()
         self._tables: dict[str, Columns] = {table: _empty(table) for table in NUMBERS}
         self.evaluations: dict[str, Columns] = {}
         """Env steps and mean returns, by purpose."""
-        self.version = 0
-        """Grows with every change."""
+        self.stamp: tuple[Stamp | None, ...] = ()
+        """Of the files as they were read: other rows have another one."""
 
     @property
     def episodes(self) -> Columns:
@@ -56,7 +55,7 @@ class History:
             RunFolderError: the metrics cannot be read.
         """
         stamp = (stamp_of(self._path), stamp_of(self._path.with_name(f"{self._path.name}-wal")))
-        if stamp == self._stamp:
+        if stamp == self.stamp:
             return
         if stamp[0] is None:
             raise RunFolderError(f"{self._path.parent} holds no metrics yet")
@@ -68,8 +67,7 @@ class History:
             self.evaluations = _evaluations(reader)
         finally:
             reader.close()
-        self._stamp = stamp
-        self.version += 1
+        self.stamp = stamp
 
     def _goes_on(self, reader: MetricsReader) -> bool:
         """Whether the newest row is still the one that is known: the clock says nothing twice."""

@@ -43,7 +43,7 @@ def play(
     spec, gamma = agent.spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     told: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
-    with contextlib.closing(Seat(spec, render_mode="rgb_array")) as env:
+    with contextlib.closing(_seat(spec)) as env:
         observation = env.reset(reset, 0)
         drawn = _draw(env, out / "0.jpg")
         ended, terminated, steps = False, False, 0
@@ -79,6 +79,14 @@ def play(
         "episode_return": float(rewards.sum()),
         "discounted_return": float(rewards @ gamma ** np.arange(steps)),
     }
+
+
+def _seat(spec: EnvironmentSpec) -> Seat:
+    """An environment that draws pictures, if it can be made so."""
+    try:
+        return Seat(spec, render_mode="rgb_array")
+    except EnvironmentUnusableError:
+        return Seat(spec)
 
 
 def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
