@@ -121,6 +121,7 @@ def test_a_buffer_of_mostly_one_episode_is_told():
     assert "4,000 of its 5,000 quadruples (80%)" in alarm.evidence
     assert mostly_one_episode(HEALTHY) is None
     assert mostly_one_episode(HEALTHY._replace(quadruples=0, largest_episode=0)) is None
+    assert mostly_one_episode(HEALTHY._replace(quadruples=1, largest_episode=1)) is None
 
 
 def test_a_healthy_run_and_an_empty_one_raise_nothing(check):

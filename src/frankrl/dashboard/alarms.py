@@ -56,6 +56,8 @@ class Inside(NamedTuple):
 
 Check = Callable[[History, Settings], Alarm | None]
 _FEWEST_ROWS = 20
+_FEWEST_QUADRUPLES = 100
+"""A buffer of fewer is not there to mix episodes."""
 
 
 def alarms_of(history: History, settings: Settings) -> list[Alarm]:
@@ -205,7 +207,8 @@ def dead_units(inside: Inside) -> Alarm | None:
 
 def mostly_one_episode(inside: Inside) -> Alarm | None:
     """Half of the experience replay buffer or more comes from a single episode."""
-    if not inside.quadruples or inside.largest_episode * 2 < inside.quadruples:
+    few = inside.quadruples < _FEWEST_QUADRUPLES
+    if few or inside.largest_episode * 2 < inside.quadruples:
         return None
     share = inside.largest_episode / inside.quadruples
     return Alarm(
