@@ -47,7 +47,7 @@ def random_batch(seed):
 def one_update(settings, state, batch, rate):
     """The update, and the target network's copy when it is due."""
     batches = jax.tree.map(lambda rows: rows[None], batch)
-    state, table = updates(settings, state, batches, jnp.uint32(1), rate)
+    state, table, _ = updates(settings, state, batches, jnp.uint32(1), rate)
     return state, UpdateStatistics(*table[0])
 
 
@@ -297,12 +297,13 @@ def test_several_updates_at_once_are_the_same_as_one_after_another(
     batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(7)))
     # A function of its own: what was compiled for another size of chunk must not be used.
     several = jax.jit(functools.partial(updates, settings))
-    state, table = several(init_learner(settings, network()), batches, used, RATE)
+    state, table, abs_td_errors = several(init_learner(settings, network()), batches, used, RATE)
     assert int(state.num_updates) == used
     for found, wanted in zip(leaves(state), leaves(expected[used]), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     rows = [list(map(float, row)) for row in figures[:used]] + [[0.0] * 6] * (7 - used)
     np.testing.assert_allclose(table, rows, rtol=1e-4, atol=1e-5)
+    assert abs_td_errors is None
 
 
 @pytest.mark.parametrize("span", [1, 3, 100])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.learning import (
@@ -33,6 +33,10 @@ class UpdateRecord:
     """Rows of the buffer that were drawn."""
     begun: UInt32[np.ndarray, " batch"]
     """Env step of the run that each quadruple begins with, from 0."""
+    probabilities: Float[np.ndarray, " batch"] | None
+    """How likely each was to be drawn; none where all were alike."""
+    weights: Float[np.ndarray, " batch"] | None
+    """What its loss was multiplied by; none where all counted alike."""
     batch: QuadrupleBatch
     q_values: Float[np.ndarray, "batch action"]
     """Q(s, ·; θ) before the update."""
@@ -51,8 +55,9 @@ class UpdateRecord:
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
+    """Before they are weighted."""
     loss: float
-    """Their mean."""
+    """Their mean, each multiplied by its weight."""
     gradient_norms: dict[str, float]
     """L2 norm of the loss's gradient, by layer, before it is clipped; and of all, as `all`."""
     weight_changes: dict[str, float]
@@ -69,8 +74,9 @@ class UpdateRecord:
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
         """Each quadruple's part of the batch's loss; they sum to 1 unless the loss is 0."""
-        total = self.losses.sum()
-        return self.losses / total if total else np.zeros_like(self.losses)
+        losses = self.losses if self.weights is None else self.weights * self.losses
+        total = losses.sum()
+        return losses / total if total else np.zeros_like(losses)
 
 
 def record_of(
@@ -83,6 +89,8 @@ def record_of(
     learning_rate: float,
     indices: UInt32[np.ndarray, " batch"],
     begun: UInt32[np.ndarray, " batch"],
+    weights: Float[Array, " batch"] | None = None,
+    probabilities: Float[Array, " batch"] | None = None,
 ) -> UpdateRecord:
     """Open one update, by the functions that learning itself uses.
 
@@ -95,6 +103,8 @@ def record_of(
         learning_rate: the step size.
         indices: rows of the buffer that make the batch.
         begun: env steps that its quadruples begin with.
+        weights: what the loss of each is multiplied by; none: all count alike.
+        probabilities: how likely each was to be drawn; none: all were alike.
     """
     q_network = before.online.network()
     target_q_values = before.target(batch.next_observation)
@@ -102,7 +112,7 @@ def record_of(
     targets = batch_target(settings, q_network, batch, target_q_values)
 
     def loss_of(network: QNetwork) -> tuple:
-        return batch_loss(settings, network, batch, targets)
+        return batch_loss(settings, network, batch, targets, weights)
 
     (loss, (q_values, chosen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(q_network)
     picks = target_q_values if online_next is None else online_next
@@ -115,6 +125,8 @@ def record_of(
         learning_rate=learning_rate,
         indices=indices,
         begun=begun,
+        probabilities=None if probabilities is None else np.asarray(probabilities),
+        weights=None if weights is None else np.asarray(weights),
         batch=host,
         q_values=np.asarray(q_values),
         chosen_q=np.asarray(chosen),

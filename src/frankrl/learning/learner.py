@@ -34,8 +34,10 @@ class LearnerState(eqx.Module):
         return self.online.weights if self.average is None else self.average
 
 
-_Progress = tuple[Int[Array, ""], LearnerState, Float[Array, "update statistic"]]
-"""The next update's number, and state and statistics so far."""
+_Tables = tuple[Float[Array, "update statistic"], Float[Array, "update batch"] | None]
+"""Statistics and, if they are asked for, TD errors' sizes so far."""
+_Progress = tuple[Int[Array, ""], LearnerState, _Tables]
+"""The next update's number, and state and tables so far."""
 
 
 _CHUNK_UPDATES = 16
@@ -103,7 +105,8 @@ def updates(
     batches: QuadrupleBatch,
     num_updates: Integer[Array, ""],
     learning_rate: Float[Array, ""] | float,
-) -> tuple[LearnerState, Float[Array, "update statistic"]]:
+    weights: Float[Array, "update batch"] | None = None,
+) -> tuple[LearnerState, Float[Array, "update statistic"], Float[Array, "update batch"] | None]:
     """Several updates, one batch each, and the target network's refresh whenever it is due.
 
     Args:
@@ -113,50 +116,63 @@ def updates(
         num_updates: how many of the batches to learn from, from none to all: one
             compilation serves any number.
         learning_rate: the step size of all of them.
+        weights: what each quadruple's loss is multiplied by; none: all count alike.
 
     Returns:
-        The new state, and a row of `UpdateStatistics` for each batch, zero for those
-        that were not used.
+        The new state; a row of `UpdateStatistics` for each batch, zero for those that
+        were not used; and, given weights, each quadruple's |TD error|, likewise.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     num_updates = num_updates.astype(jnp.int32)
     given, period = batches.reward.shape[0], settings.target_period_updates
     chunk = min(given, period, _CHUNK_UPDATES)
-    table = jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32)
+    tables = (
+        jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32),
+        None if weights is None else jnp.zeros_like(weights),
+    )
 
     def some(progress: _Progress) -> _Progress:
         """Updates to the next refresh, or to the end of the chunk."""
-        number, state, table = progress
+        number, state, tables = progress
         # The target network stands still meanwhile: it sees all the chunk's states at once.
         first = jnp.minimum(number, given - chunk)
-        rows = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), batches)
+        rows, row_weights = jax.tree.map(
+            lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), (batches, weights)
+        )
         target_q_values = _of_many(state.target, rows.next_observation)
         left = period - state.num_updates % period
         stop = jnp.minimum(jnp.minimum(number + left, first + chunk), num_updates)
         target = state.target
 
         def one(number: Array, moving: tuple) -> tuple:
-            online, average, opt_state, done, table = moving
-            batch, target_q = jax.tree.map(
+            online, average, opt_state, done, tables = moving
+            batch, target_q, batch_weights = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, number - first, keepdims=False),
-                (rows, target_q_values),
+                (rows, target_q_values, row_weights),
             )
             state = LearnerState(online, target, average, opt_state, done)
-            state, statistics = _learn_from(settings, state, batch, target_q, learning_rate)
-            table = jax.lax.dynamic_update_index_in_dim(table, jnp.stack(statistics), number, 0)
-            return state.online, state.average, state.opt_state, state.num_updates, table
+            state, statistics, abs_td_error = _learn_from(
+                settings, state, batch, target_q, learning_rate, batch_weights
+            )
+            found = (jnp.stack(statistics), None if weights is None else abs_td_error)
+            tables = jax.tree.map(
+                lambda table, row: jax.lax.dynamic_update_index_in_dim(table, row, number, 0),
+                tables,
+                found,
+            )
+            return state.online, state.average, state.opt_state, state.num_updates, tables
 
-        moving = (state.online, state.average, state.opt_state, state.num_updates, table)
-        online, average, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
+        moving = (state.online, state.average, state.opt_state, state.num_updates, tables)
+        online, average, opt_state, done, tables = jax.lax.fori_loop(number, stop, one, moving)
         due = done % period == 0
         fresh = jnp.where(due, refreshed(settings, target, online), target.weights)
         target = target.with_weights(fresh)
-        return stop, LearnerState(online, target, average, opt_state, done), table
+        return stop, LearnerState(online, target, average, opt_state, done), tables
 
-    begin = (jnp.zeros((), jnp.int32), state, table)
-    _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
-    return state, table
+    begin = (jnp.zeros((), jnp.int32), state, tables)
+    _, state, tables = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
+    return state, *tables
 
 
 def _of_many(
@@ -184,7 +200,9 @@ def update(
     Returns:
         The new state, and what the update reports of itself.
     """
-    return _learn_from(settings, state, batch, state.target(batch.next_observation), learning_rate)
+    target_q_values = state.target(batch.next_observation)
+    state, statistics, _ = _learn_from(settings, state, batch, target_q_values, learning_rate)
+    return state, statistics
 
 
 def _learn_from(
@@ -193,30 +211,37 @@ def _learn_from(
     batch: QuadrupleBatch,
     target_q_values: Float[Array, "batch action"],
     learning_rate: Float[Array, ""] | float,
-) -> tuple[LearnerState, UpdateStatistics]:
-    """One gradient step, given what the target network says of the next states."""
+    weights: Float[Array, " batch"] | None = None,
+) -> tuple[LearnerState, UpdateStatistics, Float[Array, " batch"]]:
+    """One gradient step, given what the target network says of the next states.
+
+    Returns:
+        The new state, what the update reports of itself, and each quadruple's |TD error|.
+    """
     q_network = state.online.network()
     target = batch_target(settings, q_network, batch, target_q_values)
-    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target)
+    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target, weights=weights)
     (loss, (q_values, chosen)), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
     gradient = concatenated(gradients)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
-    weights = state.online.weights - learning_rate * cast(Array, step)
+    moved = state.online.weights - learning_rate * cast(Array, step)
     new_state = LearnerState(
-        online=state.online.with_weights(weights),
+        online=state.online.with_weights(moved),
         target=state.target,
-        average=_averaged(settings, state, weights),
+        average=_averaged(settings, state, moved),
         opt_state=opt_state,
         num_updates=state.num_updates + 1,
     )
-    return new_state, UpdateStatistics(
+    abs_td_error = jnp.abs(target - chosen)
+    statistics = UpdateStatistics(
         loss=loss,
         mean_q=jnp.mean(chosen),
         mean_max_q=jnp.mean(jnp.max(q_values, axis=-1)),
         mean_target=jnp.mean(target),
-        mean_abs_td_error=jnp.mean(jnp.abs(target - chosen)),
+        mean_abs_td_error=jnp.mean(abs_td_error),
         gradient_norm=optax.tree.norm(gradient),
     )
+    return new_state, statistics, abs_td_error
 
 
 def batch_target(
@@ -238,11 +263,15 @@ def batch_loss(
     q_network: QNetwork,
     batch: QuadrupleBatch,
     target: Float[Array, " batch"],
+    weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, "batch action"], Float[Array, " batch"]]]:
-    """The mean loss of a batch; and with it Q(s, ·), and Q(s, a) of the actions taken."""
+    """The mean loss of a batch, each quadruple's multiplied by its weight if there are weights;
+    and with it Q(s, ·), and Q(s, a) of the actions taken."""
     q_values = q_network(batch.observation)
     chosen = q_of_actions(q_values, batch.action)
-    return jnp.mean(elementwise_loss(settings, target - chosen)), (q_values, chosen)
+    losses = elementwise_loss(settings, target - chosen)
+    mean = jnp.mean(losses if weights is None else weights * losses)
+    return mean, (q_values, chosen)
 
 
 def refreshed(
