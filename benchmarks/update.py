@@ -22,7 +22,7 @@ from frankrl.config import Settings
 from frankrl.learning import init_learner
 from frankrl.networks import make_q_network
 from frankrl.records import QuadrupleBatch, Scaling
-from frankrl.replay import ReplayState, sample_indices
+from frankrl.replay import Due, ReplayState, make_sampling
 from frankrl.training.round import Lesson, compiled_learn
 
 OBSERVATION, ACTIONS = 8, 4
@@ -86,7 +86,7 @@ class Case:
     def call(self, num_updates: int) -> Callable[[], None]:
         """A function that does so many updates and waits for them."""
         settings, random = self.settings, np.random.default_rng(0)
-        capacity, batch = settings.replay.replay_capacity, settings.replay.batch_size
+        capacity = settings.replay.replay_capacity
         network = make_q_network(settings.network, (OBSERVATION,), Scaling(), ACTIONS, 0)
 
         def rows(count: int) -> QuadrupleBatch:
@@ -102,19 +102,20 @@ class Case:
         whole = jax.tree.map(jnp.array, rows(capacity))
         full = ReplayState(whole, jnp.arange(capacity, dtype=jnp.uint32), jnp.uint32(capacity))
         leaves, structure = jax.tree.flatten((init_learner(settings.learning, network), full))
-        learn = compiled_learn(structure, settings.learning)
+        sampling = make_sampling(settings.replay)
+        learn = compiled_learn(structure, settings.learning, sampling)
         lesson = Lesson(
             rows=rows(16),
             begun=np.arange(16, dtype=np.uint32),
             count=np.uint32(16),
-            indices=sample_indices(0, 0, num_updates, batch, capacity),
+            choice=sampling.choice(0, Due(0, num_updates, num_updates, capacity, 16, capacity)),
             num_updates=np.uint32(num_updates),
             learning_rate=np.float32(1e-4),
         )
 
         def once() -> None:
             nonlocal leaves
-            leaves, newest, _, _ = learn(leaves, lesson)
+            leaves, newest, *_ = learn(leaves, lesson)
             newest.block_until_ready()
 
         return once

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.errors import SettingError
-from frankrl.replay import bytes_per_transition
+from frankrl.replay import BYTES_PER_PRIORITY, bytes_per_transition
 from frankrl.runs.machine import available_memory
 
 _LARGEST_SHARE = 0.3
@@ -23,7 +23,7 @@ _COPIES = 8
 
 def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
     """What the replay buffer takes, in words."""
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    each = _bytes_each(settings, spec)
     capacity = settings.replay.replay_capacity
     return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
 
@@ -34,7 +34,7 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
     Raises:
         SettingError: it needs more memory than there is.
     """
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    each = _bytes_each(settings, spec)
     check_network(settings, spec)
     there = available_memory()
     if there is None:
@@ -101,7 +101,7 @@ def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec, *, already
     Raises:
         SettingError: there is too little room.
     """
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    each = _bytes_each(settings, spec)
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
     # A new checkpoint is written before the oldest one goes.
     checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
@@ -132,6 +132,13 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
             "give it a budget with total_env_steps instead"
         )
+
+
+def _bytes_each(settings: Settings, spec: EnvironmentSpec) -> int:
+    """Memory that one row of the buffer takes. [bytes]"""
+    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    is_prioritised = settings.replay.replay_sampling == "prioritised"
+    return each + BYTES_PER_PRIORITY if is_prioritised else each
 
 
 def _short(space: spaces.Space) -> str:
