@@ -15,6 +15,7 @@ from frankrl.cli.main import main as frank
 from frankrl.config import group_of
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
+from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
 from frankrl.experiments.study import final_return, is_done
 from frankrl.experiments.writing import as_markdown, as_plain, figure, write
@@ -26,6 +27,7 @@ ABOUT = {
     "epsilon": {"epsilon_start", "epsilon_end"},
     "reuse": {"replay_ratio", "replay_capacity"},
     "ends": {"no_future_after"},
+    "family": {name for changes in SWITCHES.values() for name in changes},
 }
 SHORT = {
     "total_env_steps": 400,
@@ -57,7 +59,8 @@ def done(tmp_path_factory):
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id):
-    tables = [settings_of(arm, env_id).to_tables() for arm in EXPERIMENTS[name].arms]
+    experiment = EXPERIMENTS[name]
+    tables = [settings_of(experiment, arm, env_id).to_tables() for arm in experiment.arms]
     differing = {
         setting
         for group in tables[0]
@@ -66,6 +69,16 @@ def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id
     }
     assert differing == ABOUT[name]
     assert len({json.dumps(table) for table in tables}) == len(tables)
+
+
+def test_the_family_has_each_switch_alone_and_rainbow_without_each_of_its_parts():
+    arms = dict(members())
+    assert all(arms[name] == changes for name, changes in SWITCHES.items())
+    for part in RAINBOW:
+        rest = arms[f"Rainbow without {part}"]
+        assert arms["Rainbow"] == rest | SWITCHES[part]
+        assert not rest.keys() & SWITCHES[part].keys()
+    assert len(arms) == len(SWITCHES) + 1 + len(RAINBOW)
 
 
 def test_every_run_is_done_and_told_of_once(done):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frankrl.config import Settings
+from frankrl.experiments.family import members
 from frankrl.presets import load_preset
 
 
@@ -23,6 +24,10 @@ class Experiment:
 
     claim: str
     arms: tuple[Arm, ...]
+    env_ids: tuple[str, ...] = ("CartPole-v1", "LunarLander-v3")
+    """Where it is tested unless other environments are asked for."""
+    budgets: Mapping[str, int] = field(default_factory=dict)
+    """Env steps of a run, by environment, where they are not those of the other experiments."""
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -73,6 +78,15 @@ EXPERIMENTS: dict[str, Experiment] = {
             Arm("no end at all", {"no_future_after": "nothing"}),
         ),
     ),
+    "family": Experiment(
+        "Each improvement on DQN makes it better, and Rainbow misses each of its parts.",
+        (Arm("the notes' algorithm"), *(Arm(name, changes) for name, changes in members())),
+        ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3"),
+        {
+            "CartPole-v1": 40_000,
+            "LunarLander-v3": 120_000,
+        },
+    ),
 }
 
 _SHARED: dict[str, Any] = {
@@ -94,22 +108,50 @@ _OWN: dict[str, dict[str, Any]] = {
         "epsilon_decay_env_steps": 10_000,
         "evaluate_every_env_steps": 2_500,
         "checkpoint_every_env_steps": 50_000,
+        "value_min": 0.0,
+        "value_max": 100.0,
+    },
+    "Acrobot-v1": {
+        "total_env_steps": 40_000,
+        "epsilon_decay_env_steps": 10_000,
+        "evaluate_every_env_steps": 5_000,
+        "checkpoint_every_env_steps": 40_000,
+        "value_min": -100.0,
+        "value_max": 0.0,
+    },
+    # Where the goal is hardly ever reached by chance: with the recipe of RL Zoo, which learns it.
+    "MountainCar-v0": {
+        "gamma": 0.98,
+        "learning_rate": 4e-3,
+        "batch_size": 128,
+        "target_period_updates": 600,
+        "replay_ratio": 0.5,
+        "total_env_steps": 120_000,
+        "epsilon_decay_env_steps": 25_000,
+        "evaluate_every_env_steps": 10_000,
+        "checkpoint_every_env_steps": 120_000,
+        "value_min": -100.0,
+        "value_max": 0.0,
     },
     "LunarLander-v3": {
         "total_env_steps": 200_000,
         "epsilon_decay_env_steps": 50_000,
         "evaluate_every_env_steps": 10_000,
         "checkpoint_every_env_steps": 100_000,
+        "value_min": -300.0,
+        "value_max": 300.0,
     },
 }
 ENVIRONMENTS: tuple[str, ...] = tuple(_OWN)
 
 
-def settings_of(arm: Arm, env_id: str) -> Settings:
+def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
     """The settings of an arm on one of `ENVIRONMENTS`: the notes' algorithm, with its changes.
 
     It is the preset `classic`, smaller, so that a run takes seconds or a minute, and with
     the period of the target network's copies that does best in so short a run.
     """
     chosen = _SHARED | _OWN[env_id] | dict(arm.changes)
+    if env_id in experiment.budgets:
+        chosen["total_env_steps"] = experiment.budgets[env_id]
     return load_preset("classic").with_changes(**chosen).resolved()

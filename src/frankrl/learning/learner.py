@@ -138,7 +138,8 @@ def updates(
     """
     num_updates = num_updates.astype(jnp.int32)
     given, period = batches.reward.shape[0], settings.target_period_updates
-    chunk = min(given, period, _CHUNK_UPDATES)
+    # IQN asks for many quantiles of each state: those of several batches only fill the caches.
+    chunk = 1 if draws.target_fractions is not None else min(given, period, _CHUNK_UPDATES)
     tables = (
         jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32),
         None if weights is None else jnp.zeros_like(weights),
