@@ -18,7 +18,7 @@ from frankrl.experiments.claims import ENVIRONMENTS, settings_of
 from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
 from frankrl.experiments.study import final_return, is_done
-from frankrl.experiments.writing import as_markdown, as_plain, figure, write
+from frankrl.experiments.writing import as_markdown, as_plain, figure, intervals, write
 from frankrl.runs import list_checkpoints
 
 ABOUT = {
@@ -27,6 +27,7 @@ ABOUT = {
     "epsilon": {"epsilon_start", "epsilon_end"},
     "reuse": {"replay_ratio", "replay_capacity"},
     "ends": {"no_future_after"},
+    "lag": {"replay_sampling", "vector_steps_per_round"},
     "family": {name for changes in SWITCHES.values() for name in changes},
 }
 SHORT = {
@@ -146,6 +147,15 @@ def test_table_data_and_figure_tell_the_results(done, tmp_path):
     np.testing.assert_array_equal(panel.lines[0].get_ydata(), np.median(results[0].looks, axis=0))
 
 
+def test_many_arms_are_drawn_as_a_row_each(done):
+    study, _ = done
+    results = results_of(study)
+    (panel,) = intervals(study, results).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["one", "other"]
+    middles = [line.get_xdata() for line in panel.lines if line.get_marker() == "D"]
+    np.testing.assert_array_equal(np.ravel(middles), [result.final.middle for result in results])
+
+
 def test_the_middle_of_seeds_is_the_mean_of_their_middle_half():
     values = np.array([0.0, 10, 11, 12, 13, 14, 15, 1000])
     found = score(values)
@@ -181,7 +191,7 @@ def test_without_a_name_the_experiments_are_listed(capsys):
     [
         (["targte"], "did you mean 'target'?"),
         (["target", "--envs", "CartPole-v0"], "got 'CartPole-v0'; did you mean 'CartPole-v1'?"),
-        (["target", "--seeds", "0"], "seeds be at least 1"),
+        (["target", "--seeds", "0"], "seeds must be at least 1"),
         (["target", "--seeds", "1001"], "at most 1,000"),
         (["target", "--first-seed", str(2**64 - 1), "--seeds", "2"], "seed must be"),
         (["target", "--processes", "-1"], "processes at least 0"),

@@ -78,6 +78,19 @@ EXPERIMENTS: dict[str, Experiment] = {
             Arm("no end at all", {"no_future_after": "nothing"}),
         ),
     ),
+    "lag": Experiment(
+        "Priorities that are set after the last of several updates serve as well as those that "
+        "are set after each.",
+        tuple(
+            Arm(
+                f"{words}, {steps} in a call",
+                {"replay_sampling": sampling, "vector_steps_per_round": steps},
+            )
+            for words, sampling in (("any rows", "uniform"), ("by priority", "prioritised"))
+            for steps in (1, 4, 16)
+        ),
+        budgets={"CartPole-v1": 40_000, "LunarLander-v3": 120_000},
+    ),
     "family": Experiment(
         "Each improvement on DQN makes it better, and Rainbow misses each of its parts.",
         (Arm("the notes' algorithm"), *(Arm(name, changes) for name, changes in members())),

@@ -158,8 +158,11 @@ def _replay(arrays: Tensors, like: ReplayState) -> ReplayState:
     added = _column(arrays, ".num_added", np.uint32, ())
     capacity = len(like.begun)
     size = min(int(added), capacity)
-    part = jax.eval_shape(lambda state: first_slots(state, size), like)
-    return refilled(filled(part, arrays), capacity)
+    part = filled(jax.eval_shape(lambda state: first_slots(state, size), like), arrays)
+    for numbers in jax.tree.leaves(part.priorities):
+        if not (np.isfinite(numbers) & (numbers >= 0)).all():
+            raise RunFolderError("the checkpoint's priorities are not numbers of 0 or more")
+    return refilled(part, capacity)
 
 
 def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
