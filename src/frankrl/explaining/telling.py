@@ -133,8 +133,9 @@ def _forbidden(label: str, allowed: Bool[np.ndarray, " action"], spec: Environme
 
 def _numbers(states: Shaped[np.ndarray, "2 *state"], spec: EnvironmentSpec) -> list[Block]:
     if isinstance(spec.state_space, spaces.Discrete):
-        numbered = zip(_LABELS, states, strict=True)
-        return [Formula((f"{label} = ", int(np.argmax(state)))) for label, state in numbered]
+        numbers = int(spec.state_space.start) + np.argmax(states, axis=-1)
+        numbered = zip(_LABELS, numbers.tolist(), strict=True)
+        return [Formula((f"{label} = ", number)) for label, number in numbered]
     flat = [(label, np.ravel(state)) for label, state in zip(_LABELS, states, strict=True)]
     if len(spec.component_names) > _MOST_COMPONENTS:
         return [
