@@ -277,6 +277,10 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
     ("changes", "words"),
     [
         ({"hidden_widths": (1_000_000, 1_000_000)}, "hidden_widths"),
+        ({"distribution": "qr", "num_quantiles": 10**6}, "or num_quantiles"),
+        ({"distribution": "c51", "num_atoms": 10**6}, "or num_atoms"),
+        ({"distribution": "iqn", "iqn_samples": 10**6}, "iqn_samples or"),
+        ({"distribution": "iqn", "iqn_cosines": 10**10}, "what its head asks for"),
         ({"replay_ratio": 1e9}, "one round"),
         ({"final_evaluation_episodes": 10**9}, "at most 1000000"),
     ],
