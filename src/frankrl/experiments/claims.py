@@ -26,6 +26,8 @@ class Experiment:
     arms: tuple[Arm, ...]
     env_ids: tuple[str, ...] = ("CartPole-v1", "LunarLander-v3")
     """Where it is tested unless other environments are asked for."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of all its arms that differ from those of the other experiments."""
     budgets: Mapping[str, int] = field(default_factory=dict)
     """Env steps of a run, by environment, where they are not those of the other experiments."""
 
@@ -95,10 +97,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Each improvement on DQN makes it better, and Rainbow misses each of its parts.",
         (Arm("the notes' algorithm"), *(Arm(name, changes) for name, changes in members())),
         ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3"),
-        {
-            "CartPole-v1": 40_000,
-            "LunarLander-v3": 120_000,
-        },
+        {"num_envs": 8, "vector_steps_per_round": 1},
+        {"CartPole-v1": 40_000, "LunarLander-v3": 120_000},
     ),
 }
 
@@ -164,7 +164,7 @@ def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
     It is the preset `classic`, smaller, so that a run takes seconds or a minute, and with
     the period of the target network's copies that does best in so short a run.
     """
-    chosen = _SHARED | _OWN[env_id] | dict(arm.changes)
+    chosen = _SHARED | _OWN[env_id] | dict(experiment.changes) | dict(arm.changes)
     if env_id in experiment.budgets:
         chosen["total_env_steps"] = experiment.budgets[env_id]
     return load_preset("classic").with_changes(**chosen).resolved()
