@@ -132,13 +132,9 @@ _OWN: dict[str, dict[str, Any]] = {
         "value_min": -100.0,
         "value_max": 0.0,
     },
-    # Where the goal is hardly ever reached by chance: with the recipe of RL Zoo, which learns it.
     "MountainCar-v0": {
-        "gamma": 0.98,
-        "learning_rate": 4e-3,
-        "batch_size": 128,
-        "target_period_updates": 600,
-        "replay_ratio": 0.5,
+        "scale_observation": True,
+        "target_period_updates": 250,
         "total_env_steps": 120_000,
         "epsilon_decay_env_steps": 25_000,
         "evaluate_every_env_steps": 10_000,
