@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 
-from frankrl.api import prepare, run_to_end
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
@@ -19,6 +18,7 @@ from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
 from frankrl.experiments.study import final_return, is_done
 from frankrl.experiments.writing import as_markdown, as_plain, figure, intervals, write
+from frankrl.running import prepare, run_to_end
 from frankrl.runs import list_checkpoints
 
 ABOUT = {

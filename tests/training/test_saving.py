@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import frankrl
+from frankrl import running
 from frankrl.environments import vector
 from frankrl.errors import DamagedError, FrankWarning, RunFolderError, SettingError
 from frankrl.runs import (
@@ -263,10 +264,8 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
     beyond = best.rename(best.with_name("000000000500"))
     settings = RunFolder.open(half).description.settings
     rounds = iter(range(10))
-    training = frankrl.api.prepare_resume(RunFolder.open(half), settings)
-    stopped = frankrl.api.run_to_end(
-        training, lambda event: None, lambda: next(rounds, None) is None
-    )
+    training = running.prepare_resume(RunFolder.open(half), settings)
+    stopped = running.run_to_end(training, lambda event: None, lambda: next(rounds, None) is None)
     assert stopped.stopped
     assert beyond.is_dir()
     frankrl.resume(half)

@@ -98,7 +98,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
     settings = options.settings()
 
-    from frankrl.api import prepare
+    from frankrl.running import prepare
 
     training = prepare(
         options.env,
@@ -131,15 +131,15 @@ def _resume(
     defaults = TrainOptions.with_defaults(folder.description.settings)
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
 
-    from frankrl.api import prepare_resume
+    from frankrl.running import prepare_resume
 
     training = prepare_resume(folder, options.settings(), started=started)
     return _drive(training, options.json, signals)
 
 
 def _drive(training: "Training", as_json: bool, signals: StopSignals) -> int:
-    from frankrl.api import run_to_end
     from frankrl.report.display import make_display
+    from frankrl.running import run_to_end
 
     with make_display(sys.stderr) as display:
         signals.told = lambda: display.say(

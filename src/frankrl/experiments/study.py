@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from frankrl.api import prepare, prepare_resume, run_to_end
 from frankrl.config import Settings
 from frankrl.errors import FrankError, RunFolderError
 from frankrl.experiments.claims import Arm, Experiment, settings_of
+from frankrl.running import prepare, prepare_resume, run_to_end
 from frankrl.runs import RunFolder, list_checkpoints, read_regular
 from frankrl.stopping import stop_signals
 
