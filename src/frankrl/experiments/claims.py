@@ -97,8 +97,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Each improvement on DQN makes it better, and Rainbow misses each of its parts.",
         (Arm("the notes' algorithm"), *(Arm(name, changes) for name, changes in members())),
         ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3"),
-        {"num_envs": 8, "vector_steps_per_round": 1},
-        {"CartPole-v1": 40_000, "LunarLander-v3": 120_000},
+        {"num_envs": 8, "vector_steps_per_round": 1, "replay_ratio": 0.5},
+        {
+            "CartPole-v1": 30_000,
+            "Acrobot-v1": 30_000,
+            "MountainCar-v0": 80_000,
+            "LunarLander-v3": 100_000,
+        },
     ),
 }
 
