@@ -18,7 +18,7 @@ from frankrl.backend import start_backend
 from frankrl.config import Settings
 from frankrl.environments import describe, make_vector
 from frankrl.presets import load_preset
-from frankrl.replay import n_step_quadruples, sample_indices
+from frankrl.replay import Due, make_sampling, n_step_quadruples
 from frankrl.training.round import Lesson, act, compiled_learn, most_updates, rounds
 from frankrl.training.state import HostNetwork, init_train_state, initial_network
 
@@ -88,27 +88,26 @@ def halves(
     network = HostNetwork(initial_network(settings, spec, _SEED))
     weights = state.newest
     window, env_steps, updates = state.window, 0, 0
-    most = most_updates(settings)
+    most, sampling = most_updates(settings), make_sampling(replay)
 
     def environments() -> None:
         nonlocal window, env_steps, updates
         for _ in range(num_rounds):
             steps, _ = act(settings, _SEED, envs, network.set(weights), env_steps)
             window, *_ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
-            sample_indices(_SEED, updates, most, replay.batch_size, 1_000)
+            sampling.choice(_SEED, Due(updates, most, most, 1_000, 0, env_steps))
             env_steps += settings.round_env_steps
             updates += most
 
     steps, _ = act(settings, _SEED, envs, network.set(weights), 0)
     _, rows, begun, _ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
-    indices = sample_indices(_SEED, 0, most, replay.batch_size, 1_000)
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
-    learn = compiled_learn(structure, settings.learning)
+    learn = compiled_learn(structure, settings.learning, sampling)
     lesson = Lesson(
         rows=rows,
         begun=begun.astype(np.uint32),
         count=np.uint32(rows.reward.size),
-        indices=indices,
+        choice=sampling.choice(_SEED, Due(0, most, most, 1_000, 0, 0)),
         num_updates=np.uint32(most),
         learning_rate=np.float32(1e-4),
     )
@@ -116,7 +115,7 @@ def halves(
     def learner() -> None:
         nonlocal leaves
         for _ in range(num_rounds):
-            leaves, _, _, _ = learn(leaves, lesson)
+            leaves, *_ = learn(leaves, lesson)
         jax.block_until_ready(leaves)
 
     return whole, environments, learner

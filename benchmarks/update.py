@@ -19,10 +19,12 @@ import tyro
 
 from frankrl.backend import start_backend
 from frankrl.config import Settings
+from frankrl.experiments.family import together
 from frankrl.learning import init_learner
 from frankrl.networks import make_q_network
 from frankrl.records import QuadrupleBatch, Scaling
-from frankrl.replay import ReplayState, sample_indices
+from frankrl.replay import Due, init_replay, make_sampling
+from frankrl.training.chance import update_draws
 from frankrl.training.round import Lesson, compiled_learn
 
 OBSERVATION, ACTIONS = 8, 4
@@ -43,12 +45,13 @@ class Options:
         "64x64:128",
         "128x128:128",
         "256x256:128",
-        "64x64:64:layer_norm",
-        "64x64:64:double",
-        "64x64:128:layer_norm:double:huber",
-        "128x128:128:layer_norm:double",
+        "64x64:64:LayerNorm",
+        "64x64:64:Double",
+        "64x64:128:LayerNorm:Double:Huber",
+        "128x128:128:LayerNorm:Double",
     )
-    """WIDTHS:BATCH, then any of the switches double, huber, layer_norm."""
+    """WIDTHS:BATCH, then any of the family's switches, by the names of `frank experiment family`;
+    the arithmetic is counted right for Double, Huber, LayerNorm and prioritised."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,15 @@ class Case:
     settings: Settings
 
     @classmethod
-    def parse(cls, text: str) -> "Case":
-        """A case from its text."""
+    def parse(cls, text: str, capacity: int = 100_000) -> "Case":
+        """A case from its text, with a buffer of that capacity."""
         widths, batch, *switches = text.split(":")
-        changes = {"loss": "huber"} if "huber" in switches else {}
-        settings = Settings().with_changes(
-            hidden_widths=[int(width) for width in widths.split("x")],
-            batch_size=int(batch),
-            **{name: name in switches for name in ("double", "layer_norm")},
-            **changes,
-        )
+        sizes = {
+            "hidden_widths": [int(width) for width in widths.split("x")],
+            "batch_size": int(batch),
+            "replay_capacity": capacity,
+        }
+        settings = Settings().with_changes(**sizes | together(tuple(switches))).resolved()
         return cls(text, settings)
 
     def operations(self) -> int:
@@ -86,8 +88,15 @@ class Case:
     def call(self, num_updates: int) -> Callable[[], None]:
         """A function that does so many updates and waits for them."""
         settings, random = self.settings, np.random.default_rng(0)
-        capacity, batch = settings.replay.replay_capacity, settings.replay.batch_size
-        network = make_q_network(settings.network, (OBSERVATION,), Scaling(), ACTIONS, 0)
+        capacity = settings.replay.replay_capacity
+        network = make_q_network(
+            settings.network,
+            (OBSERVATION,),
+            Scaling(),
+            ACTIONS,
+            0,
+            noisy=settings.exploration.noisy,
+        )
 
         def rows(count: int) -> QuadrupleBatch:
             return QuadrupleBatch(
@@ -99,22 +108,27 @@ class Case:
                 num_steps=np.ones(count, np.uint8),
             )
 
-        whole = jax.tree.map(jnp.array, rows(capacity))
-        full = ReplayState(whole, jnp.arange(capacity, dtype=jnp.uint32), jnp.uint32(capacity))
+        sampling = make_sampling(settings.replay)
+        empty = init_replay(
+            capacity, (OBSERVATION,), np.dtype(np.float32), sampling.priorities(capacity)
+        )
+        begun = jnp.arange(capacity, dtype=jnp.uint32)
+        full = jax.jit(sampling.add)(empty, rows(capacity), begun, jnp.uint32(capacity))
         leaves, structure = jax.tree.flatten((init_learner(settings.learning, network), full))
-        learn = compiled_learn(structure, settings.learning)
+        learn = compiled_learn(structure, settings.learning, sampling)
         lesson = Lesson(
             rows=rows(16),
             begun=np.arange(16, dtype=np.uint32),
             count=np.uint32(16),
-            indices=sample_indices(0, 0, num_updates, batch, capacity),
+            choice=sampling.choice(0, Due(0, num_updates, num_updates, capacity, 16, capacity)),
             num_updates=np.uint32(num_updates),
             learning_rate=np.float32(1e-4),
+            draws=update_draws(settings, network, 0, 0, num_updates),
         )
 
         def once() -> None:
             nonlocal leaves
-            leaves, newest, _, _ = learn(leaves, lesson)
+            leaves, newest, *_ = learn(leaves, lesson)
             newest.block_until_ready()
 
         return once

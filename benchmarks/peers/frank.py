@@ -16,10 +16,10 @@ from benchmarks.peers.protocol import (
     Speed,
     answer,
 )
-from frankrl.api import prepare
 from frankrl.cli.clock import process_started
 from frankrl.config import Settings
 from frankrl.presets import default_preset, load_preset
+from frankrl.running import prepare
 from frankrl.training import Evaluated, Finished, Progress
 
 SPEED_SETTINGS = {

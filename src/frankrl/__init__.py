@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frankrl.agent import Agent
-    from frankrl.api import TrainingResult, evaluate, explain, load, resume, train
+    from frankrl.api import evaluate, explain, load, resume, train
     from frankrl.config import Settings
     from frankrl.errors import FrankError
     from frankrl.evaluation import Evaluation
+    from frankrl.running import TrainingResult
 
 _HOME = {
     "Agent": "frankrl.agent",
     "Evaluation": "frankrl.evaluation",
     "FrankError": "frankrl.errors",
     "Settings": "frankrl.config",
-    "TrainingResult": "frankrl.api",
+    "TrainingResult": "frankrl.running",
     "evaluate": "frankrl.api",
     "explain": "frankrl.api",
     "load": "frankrl.api",

@@ -95,9 +95,20 @@ class ReplaySettings(Checked):
     """Quadruples the buffer holds; the oldest is overwritten. [transitions]"""
     batch_size: int = number(64, at_least=1)
     """Quadruples per update. [transitions]"""
-    replay_sampling: Literal["uniform", "newest"] = "uniform"
-    """Which quadruples an update learns from: any, uniformly with replacement; or the newest ones
-    in order, as if there were no replay."""
+    replay_sampling: Literal["uniform", "newest", "prioritised"] = "uniform"
+    """Which quadruples an update learns from: any, uniformly with replacement; the newest ones
+    in order, as if there were no replay; or those whose TD error was large, more often (Schaul et
+    al. 2016)."""
+    priority_exponent: float = number(0.5, at_least=0, at_most=1)
+    """α of prioritised sampling: a quadruple is drawn in proportion to its priority to this power;
+    0 makes all equally likely. [exponent]"""
+    priority_beta: float = number(0.4, at_least=0, at_most=1)
+    """β before the first env step: the share of prioritised sampling's bias that its weights undo;
+    it rises linearly to 1. [exponent]"""
+    priority_beta_env_steps: int | None = number(None, at_least=1)
+    """Duration of that rise, from the run's beginning; none: `total_env_steps`. [env steps]"""
+    priority_epsilon: float = number(1e-6, at_least=1e-12)
+    """Added to |TD error|, so that a quadruple without any error is still drawn. [reward]"""
     n_step: int = number(1, at_least=1, at_most=255)
     """Rewards summed before the target network takes over; 1 is the notes' target. [env steps]"""
 
@@ -244,9 +255,12 @@ class Settings:
 
         A run is made of these, so that a later, larger budget bends no schedule.
         """
-        if self.learning.learning_rate_decay_env_steps is not None:
-            return self
-        return self.with_changes(learning_rate_decay_env_steps=self.training.total_env_steps)
+        durations = {
+            "learning_rate_decay_env_steps": self.learning.learning_rate_decay_env_steps,
+            "priority_beta_env_steps": self.replay.priority_beta_env_steps,
+        }
+        total = self.training.total_env_steps
+        return self.with_changes(**{n: total for n, given in durations.items() if given is None})
 
     def with_changes(self, **changes: Any) -> "Settings":
         """The same settings with some replaced, each by its short name.

@@ -10,7 +10,8 @@ from gymnasium import spaces
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.errors import SettingError
-from frankrl.replay import bytes_per_transition
+from frankrl.networks import make_head
+from frankrl.replay import BYTES_PER_PRIORITY, bytes_per_transition
 from frankrl.runs.machine import available_memory
 
 _LARGEST_SHARE = 0.3
@@ -19,11 +20,17 @@ _LARGEST_SHARE = 0.3
 _MOST_SHOWN = 60
 _COPIES = 8
 """Roughly: both networks, their mean, the gradient, Adam's moments, and what is in flight."""
+_DETAIL = {
+    "mean": " or smaller hidden_widths",
+    "c51": " or num_atoms",
+    "qr": " or num_quantiles",
+    "iqn": ", iqn_samples or iqn_acting_fractions",
+}
 
 
 def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
     """What the replay buffer takes, in words."""
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    each = _bytes_each(settings, spec)
     capacity = settings.replay.replay_capacity
     return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
 
@@ -34,7 +41,7 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
     Raises:
         SettingError: it needs more memory than there is.
     """
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    each = _bytes_each(settings, spec)
     check_network(settings, spec)
     there = available_memory()
     if there is None:
@@ -77,16 +84,56 @@ def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
     Raises:
         SettingError: it, or learning it, needs more memory than there is.
     """
-    hidden = settings.network.hidden_widths if settings.network.agent == "network" else ()
-    sizes = (math.prod(spec.state_shape), *hidden, spec.num_actions)
-    weights = sum(a * b + b for a, b in itertools.pairwise(sizes))
-    needed, there = 4 * weights * _COPIES, available_memory()
-    if there is not None and needed > there:
+    there = available_memory()
+    if there is None:
+        return
+    weights = _weights(settings, spec)
+    needed = 4 * weights * _COPIES
+    if needed > there:
         raise SettingError(
-            f"a network with hidden_widths {list(settings.network.hidden_widths)} has about "
-            f"{weights:,} weights; learning them takes {_size(needed)} and {_size(there)} are "
-            "available: choose smaller hidden_widths"
+            f"a network with hidden_widths {list(settings.network.hidden_widths)} and what its "
+            f"head asks for has about {weights:,} weights; learning them takes {_size(needed)} "
+            f"and {_size(there)} are available: choose smaller ones"
         )
+    batch = settings.replay.batch_size
+    needed = 4 * batch * _numbers_of_each(settings, spec) * _COPIES
+    if needed > there:
+        raise SettingError(
+            f"an update with batch_size {batch:,} and distribution "
+            f"{settings.network.distribution!r} takes about {_size(needed)}, and {_size(there)} "
+            f"are available: choose a smaller batch_size{_DETAIL[settings.network.distribution]}"
+        )
+
+
+def _weights(settings: Settings, spec: EnvironmentSpec) -> int:
+    """Numbers that are learned, about."""
+    network = settings.network
+    if network.agent == "table":
+        return math.prod(spec.state_shape) * spec.num_actions
+    outputs = (spec.num_actions + network.dueling) * (make_head(network).atoms or 1)
+    sizes = (math.prod(spec.state_shape), *network.hidden_widths, outputs)
+    weights = sum(a * b + b for a, b in itertools.pairwise(sizes))
+    if settings.exploration.noisy:
+        weights *= 2
+    if network.distribution == "iqn":
+        weights += (network.iqn_cosines + 1) * network.hidden_widths[0]
+    return weights
+
+
+def _numbers_of_each(settings: Settings, spec: EnvironmentSpec) -> int:
+    """The most numbers that an update has at once for each quadruple, about."""
+    network, samples = settings.network, settings.learning.iqn_samples
+    widest = max(*network.hidden_widths, spec.num_actions, 1)
+    match network.distribution:
+        case "mean":
+            return widest
+        case "c51":
+            return network.num_atoms * max(network.num_atoms, spec.num_actions)
+        case "qr":
+            return network.num_quantiles * max(network.num_quantiles, spec.num_actions)
+        case "iqn":
+            asked = max(samples, network.iqn_acting_fractions)
+            return max(asked * max(widest, network.iqn_cosines), samples**2)
 
 
 def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec, *, already: int = 0) -> None:
@@ -101,7 +148,7 @@ def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec, *, already
     Raises:
         SettingError: there is too little room.
     """
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    each = _bytes_each(settings, spec)
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
     # A new checkpoint is written before the oldest one goes.
     checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
@@ -132,6 +179,13 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
             "give it a budget with total_env_steps instead"
         )
+
+
+def _bytes_each(settings: Settings, spec: EnvironmentSpec) -> int:
+    """Memory that one row of the buffer takes. [bytes]"""
+    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+    is_prioritised = settings.replay.replay_sampling == "prioritised"
+    return each + BYTES_PER_PRIORITY if is_prioritised else each
 
 
 def _short(space: spaces.Space) -> str:

@@ -10,14 +10,15 @@ import time
 import numpy as np
 import pytest
 
-from frankrl.api import prepare, run_to_end
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
+from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
 from frankrl.experiments.study import final_return, is_done
-from frankrl.experiments.writing import as_markdown, as_plain, figure, write
+from frankrl.experiments.writing import as_markdown, as_plain, figure, intervals, write
+from frankrl.running import prepare, run_to_end
 from frankrl.runs import list_checkpoints
 
 ABOUT = {
@@ -26,6 +27,8 @@ ABOUT = {
     "epsilon": {"epsilon_start", "epsilon_end"},
     "reuse": {"replay_ratio", "replay_capacity"},
     "ends": {"no_future_after"},
+    "lag": {"replay_sampling", "vector_steps_per_round"},
+    "family": {name for changes in SWITCHES.values() for name in changes},
 }
 SHORT = {
     "total_env_steps": 400,
@@ -57,7 +60,8 @@ def done(tmp_path_factory):
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id):
-    tables = [settings_of(arm, env_id).to_tables() for arm in EXPERIMENTS[name].arms]
+    experiment = EXPERIMENTS[name]
+    tables = [settings_of(experiment, arm, env_id).to_tables() for arm in experiment.arms]
     differing = {
         setting
         for group in tables[0]
@@ -66,6 +70,16 @@ def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id
     }
     assert differing == ABOUT[name]
     assert len({json.dumps(table) for table in tables}) == len(tables)
+
+
+def test_the_family_has_each_switch_alone_and_rainbow_without_each_of_its_parts():
+    arms = dict(members())
+    assert all(arms[name] == changes for name, changes in SWITCHES.items())
+    for part in RAINBOW:
+        rest = arms[f"Rainbow without {part}"]
+        assert arms["Rainbow"] == rest | SWITCHES[part]
+        assert not rest.keys() & SWITCHES[part].keys()
+    assert len(arms) == len(SWITCHES) + 1 + len(RAINBOW)
 
 
 def test_every_run_is_done_and_told_of_once(done):
@@ -133,6 +147,15 @@ def test_table_data_and_figure_tell_the_results(done, tmp_path):
     np.testing.assert_array_equal(panel.lines[0].get_ydata(), np.median(results[0].looks, axis=0))
 
 
+def test_many_arms_are_drawn_as_a_row_each(done):
+    study, _ = done
+    results = results_of(study)
+    (panel,) = intervals(study, results).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["one", "other"]
+    middles = [line.get_xdata() for line in panel.lines if line.get_marker() == "D"]
+    np.testing.assert_array_equal(np.ravel(middles), [result.final.middle for result in results])
+
+
 def test_the_middle_of_seeds_is_the_mean_of_their_middle_half():
     values = np.array([0.0, 10, 11, 12, 13, 14, 15, 1000])
     found = score(values)
@@ -168,7 +191,7 @@ def test_without_a_name_the_experiments_are_listed(capsys):
     [
         (["targte"], "did you mean 'target'?"),
         (["target", "--envs", "CartPole-v0"], "got 'CartPole-v0'; did you mean 'CartPole-v1'?"),
-        (["target", "--seeds", "0"], "seeds be at least 1"),
+        (["target", "--seeds", "0"], "seeds must be at least 1"),
         (["target", "--seeds", "1001"], "at most 1,000"),
         (["target", "--first-seed", str(2**64 - 1), "--seeds", "2"], "seed must be"),
         (["target", "--processes", "-1"], "processes at least 0"),

@@ -2,6 +2,7 @@
 
 import json
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from frankrl.cli.main import main as frank
 from frankrl.environments import describe
 from frankrl.explaining.text import as_text
 from frankrl.explaining.whole_table import WholeTable, tell_table
-from frankrl.tabular import model_of, optimal_q_values, q_table
+from frankrl.tabular import exact, model_of, optimal_q_values, q_table
 
 ENV = "frankrl/NineSquares-v0"
 SHORT = {"evaluate_every_env_steps": 10**6, "final_evaluation_episodes": 5}
@@ -66,6 +67,49 @@ def test_an_update_of_it_names_states_by_their_number(run, capsys):
     assert f"2. The Q-{holder} looks at s" in told
     assert f"3. The target {holder} looks at s′" in told
     assert ("plain gradient descent, learning rate" in told) == (holder == "table")
+
+
+class Numbered(gymnasium.Env):
+    """Three states whose numbers begin with 5."""
+
+    observation_space = gymnasium.spaces.Discrete(3, start=5)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state = 5
+        return self.state, {}
+
+    def step(self, action):
+        self.state = min(self.state + 1, 7)
+        return self.state, 1.0, self.state == 7, False, {}
+
+
+def test_states_have_the_environments_own_numbers(tmp_path, capsys):
+    gymnasium.register("Numbered-v0", Numbered)
+    try:
+        frankrl.train(
+            "Numbered-v0", agent="table", out=tmp_path / "run", total_env_steps=50, **SHORT
+        )
+        assert frank(["explain", str(tmp_path / "run")]) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert [row[0] for row in rows if row and row[0].isdigit()] == ["5", "6", "7"]
+        assert frank(["explain", str(tmp_path / "run"), "--update", "2"]) == 0
+        told = capsys.readouterr().out
+        assert "   s = 6\n   s′ = 7\n" in told
+    finally:
+        del gymnasium.registry["Numbered-v0"]
+
+
+@pytest.mark.filterwarnings("default::frankrl.errors.FrankWarning")
+def test_exact_values_that_do_not_settle_are_left_out_and_the_rest_is_told(
+    run, capsys, monkeypatch
+):
+    monkeypatch.setattr(exact, "_MOST_SWEEPS", 1)
+    assert frank(["explain", str(run[1])]) == 0
+    told = capsys.readouterr()
+    assert "the exact values are left out: with γ = 0.99" in told.err
+    assert "exact" not in told.out
 
 
 def test_without_a_model_there_is_the_agents_table_alone():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+import scipy.stats
 from quiet_rlax import rlax
 
 from frankrl.config import LearningSettings, NetworkSettings
@@ -20,7 +21,7 @@ from frankrl.learning import (
     update,
 )
 from frankrl.learning.losses import quantile_huber
-from frankrl.learning.returns import losses_of, projected, target_of
+from frankrl.learning.returns import losses_of, projected, surprises_of, target_of
 from frankrl.networks import CategoricalHead, make_q_network, pack
 from frankrl.records import QuadrupleBatch, Scaling
 
@@ -236,3 +237,24 @@ def test_fractions_are_asked_of_iqn_alone():
     np.testing.assert_array_equal(
         packed.outputs(batch.observation), network.outputs(batch.observation)
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_priorities_are_made_of_how_far_apart_the_distributions_are(kind):
+    """C51: SciPy's relative entropy. Quantiles: their loss."""
+    network, batch = network_of(kind, 0), batch_of()
+    settings, draws = LearningSettings(gamma=GAMMA), draws_of(kind)
+    says = target_says(settings, pack(network_of(kind, 1)), batch, draws)
+    ahead = look_ahead(settings, network, batch, says, draws)
+    target = batch_target(settings, network, batch, ahead)
+    seen = judge(settings, network, batch, target, draws)
+    errors = td_errors(network, target, seen.chosen_q)
+    found = surprises_of(network.head, seen.losses, errors, target)
+    if kind == "c51":
+        expected = scipy.stats.entropy(target, jax.nn.softmax(seen.chosen), axis=-1)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        unavoidable = losses_of(network.head, settings, jnp.log(target + 1e-30), target, None)
+        agreed = surprises_of(network.head, unavoidable, errors, target)
+        np.testing.assert_allclose(agreed, 0, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(found, seen.losses)

@@ -47,7 +47,7 @@ def random_batch(seed):
 def one_update(settings, state, batch, rate):
     """The update, and the target network's copy when it is due."""
     batches = jax.tree.map(lambda rows: rows[None], batch)
-    state, table = updates(settings, state, batches, jnp.uint32(1), rate)
+    state, table, _ = updates(settings, state, batches, jnp.uint32(1), rate)
     return state, UpdateStatistics(*table[0])
 
 
@@ -297,12 +297,13 @@ def test_several_updates_at_once_are_the_same_as_one_after_another(
     batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(7)))
     # A function of its own: what was compiled for another size of chunk must not be used.
     several = jax.jit(functools.partial(updates, settings))
-    state, table = several(init_learner(settings, network()), batches, used, RATE)
+    state, table, abs_td_errors = several(init_learner(settings, network()), batches, used, RATE)
     assert int(state.num_updates) == used
     for found, wanted in zip(leaves(state), leaves(expected[used]), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     rows = [list(map(float, row)) for row in figures[:used]] + [[0.0] * 6] * (7 - used)
     np.testing.assert_allclose(table, rows, rtol=1e-4, atol=1e-5)
+    assert abs_td_errors is None
 
 
 @pytest.mark.parametrize("span", [1, 3, 100])
@@ -366,3 +367,36 @@ def test_updates_on_the_same_batch_bring_q_to_the_notes_target():
     q_values = np.asarray(state.online(batch.observation))
     np.testing.assert_allclose(q_values[np.arange(BATCH), batch.action], y, atol=0.05)
     assert float(figures.loss) < 1e-3
+
+
+def test_weights_multiply_each_quadruples_loss_and_gradient():
+    """The same as a batch in which each quadruple stands as often as its weight says."""
+    settings = LearningSettings(loss="huber", optimiser="sgd", max_gradient_norm=None)
+    batch, begun = random_batch(0), init_learner(settings, network())
+    weights = np.array([0, 1, 2, 3, 0, 1, 0, 1], np.float32)
+    batches = jax.tree.map(lambda rows: rows[None], batch)
+    weighted, table, surprises = updates(
+        settings, begun, batches, jnp.uint32(1), RATE, weights=weights[None]
+    )
+    repeated = jax.tree.map(lambda rows: np.repeat(rows, weights.astype(int), axis=0)[None], batch)
+    plain, plain_table, nothing = updates(settings, begun, repeated, jnp.uint32(1), RATE)
+    assert nothing is None
+    np.testing.assert_allclose(weighted.online.weights, plain.online.weights, atol=1e-6)
+    loss = UpdateStatistics(*table[0]).loss
+    assert loss == pytest.approx(UpdateStatistics(*plain_table[0]).loss, rel=1e-5)
+    before = begun.online.network()
+    chosen = before(batch.observation)[np.arange(BATCH), batch.action]
+    follows = before(batch.next_observation).max(axis=1) * ~batch.terminated
+    target = batch.reward + settings.gamma**batch.num_steps * follows
+    np.testing.assert_allclose(surprises[0], np.abs(target - chosen), rtol=1e-4)
+
+
+def test_updates_that_were_not_due_say_nothing_of_how_wrong_the_network_was():
+    settings = LearningSettings()
+    begun = init_learner(settings, network())
+    batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(5)))
+    weights = np.ones((5, BATCH), np.float32)
+    _, _, all_five = updates(settings, begun, batches, jnp.uint32(5), RATE, weights=weights)
+    _, _, three = updates(settings, begun, batches, jnp.uint32(3), RATE, weights=weights)
+    np.testing.assert_array_equal(three[:3], all_five[:3])
+    assert not np.asarray(three[3:]).any()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from frankrl.config import NetworkSettings
-from frankrl.networks import NoisyLinear, make_q_network, make_q_table, pack
+from frankrl.networks import ImplicitHead, NoisyLinear, make_q_network, make_q_table, pack
 from frankrl.records import Scaling
 
 ACTIONS = 3
@@ -146,3 +146,11 @@ def test_what_has_no_noise_says_so():
     assert table.noise_size == 0
     with pytest.raises(TypeError, match="QTable has no noise"):
         table.perturbed(np.zeros(0, np.float32))
+
+
+def test_the_cosines_are_cosines():
+    head = ImplicitHead(64, 8)
+    fractions = np.linspace(0, 1, 1_001, dtype=np.float32)
+    expected = np.cos(np.pi * fractions[:, None].astype(np.float64) * np.arange(64))
+    np.testing.assert_allclose(head.embedding(fractions), expected, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(head.embedding)(fractions), expected, atol=1e-5)

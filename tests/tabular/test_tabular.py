@@ -14,7 +14,8 @@ from frankrl.environments import GymnasiumVector, describe, nine_squares
 from frankrl.errors import SettingError
 from frankrl.networks import make_q_table
 from frankrl.presets import load_preset
-from frankrl.tabular import Model, model_of, optimal_q_values, q_table, table_size
+from frankrl.tabular import Model, led_to, model_of, optimal_q_values, q_table, table_size
+from frankrl.tabular import table as table_module
 from frankrl.training import init_train_state, rounds
 
 GAMMA = 0.99
@@ -116,8 +117,21 @@ def test_a_world_without_a_model_has_none():
 def test_values_that_grow_for_ever_are_refused():
     one = np.ones((1, 1, 1))
     model = Model(one, np.zeros((1, 1, 1), int), one, np.zeros((1, 1, 1), bool))
-    with pytest.raises(SettingError, match="no limit"):
+    with pytest.raises(SettingError, match="not settled after"):
         optimal_q_values(model, 1.0)
+
+
+def test_no_action_leads_onto_the_cliff():
+    # Whoever steps onto one of its ten squares stands at the start again.
+    visited = led_to(model_of(spec_of("CliffWalking-v1")))
+    assert np.flatnonzero(~visited).tolist() == list(range(37, 47))
+
+
+def test_a_large_table_is_looked_up_in_parts(monkeypatch):
+    table = make_q_table(48, 4)
+    table.table[:] = np.random.default_rng(0).normal(size=(48, 4))
+    monkeypatch.setattr(table_module, "_MOST_NUMBERS", 240)
+    np.testing.assert_array_equal(q_table(spec_of("CliffWalking-v1"), table), table.table)
 
 
 def test_a_state_is_looked_up_in_the_table():

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from training import probe_mdps
+from training import masked_mdps, probe_mdps
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -33,6 +33,7 @@ SWITCHES = {
     "qr": {"distribution": "qr", "num_quantiles": 8, "huber_delta": 0.1},
     "iqn": {"distribution": "iqn", "iqn_samples": 8, "iqn_cosines": 16, "huber_delta": 0.1},
     "average": {"average_updates": 50},
+    "prioritised": {"replay_sampling": "prioritised", "priority_beta_env_steps": 250},
 }
 REFUSED = {
     frozenset({"double", "munchausen"}): "no best one for double to pick",
@@ -41,9 +42,12 @@ REFUSED = {
 EXCLUSIVE = ("c51", "qr", "iqn")
 """Values of one setting: no pair of them can even be written down."""
 PAIRS = [pair for pair in itertools.combinations(SWITCHES, 2) if not set(pair) <= set(EXCLUSIVE)]
-PROBE = {"length": 2}
+PROBE_ID, PROBE = f"{probe_mdps.ProbeMDP.__name__}-v0", {"length": 2}
 EXPECTED = [[1 + GAMMA] * 2, [1.0, 1.0]]
 """Two steps with reward 1, then the end."""
+STATES = np.arange(2, dtype=np.float32)[:, None]
+MASKED_VALUES = {3: [-0.6875, 0.125, -0.5], 1: [-0.375, 0.25, -0.5]}
+"""Of the three states of the masked world, by n; with n = 3 the later actions are random ones."""
 SMALL = {
     "env_kwargs": PROBE,
     "num_envs": 4,
@@ -65,14 +69,14 @@ def chosen(*names):
     return changes
 
 
-def learned_q_values(changes, count):
-    settings = Settings().with_changes(**changes)
-    spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", PROBE)
+def learned_q_values(changes, count, env_id=PROBE_ID, states=STATES):
+    settings = Settings().with_changes(**changes).resolved()
+    spec = describe(env_id, settings.environment.env_kwargs)
     envs = GymnasiumVector(spec, settings.environment.num_envs, seed=3)
     state = init_train_state(settings, spec, seed=3)
     *_, last = itertools.islice(rounds(settings, 3, envs, state), count)
     network = HostNetwork(initial_network(settings, spec, 3)).set(last.playing)
-    return network(np.arange(2, dtype=np.float32)[:, None])
+    return network(states)
 
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["overlap", "textbook_order"])
@@ -98,6 +102,16 @@ def assert_closed_form(changes):
         # Where noise explores, an action that is no better need never be tried.
         found = np.broadcast_to(found.max(axis=1, keepdims=True), found.shape)
     np.testing.assert_allclose(found, EXPECTED, atol=0.1)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_each_switch_lets_masks_be_and_learns_the_best_of_what_is_allowed(name):
+    changes = chosen(name) | {"env_kwargs": {}, "learning_rate": 5e-3}
+    states = np.concatenate([np.eye(3, 4), masked_mdps.ALLOWED], axis=1).astype(np.float32)
+    found = learned_q_values(changes, 400, "MaskedMDP-v0", states)
+    np.testing.assert_array_equal(np.isfinite(found), masked_mdps.ALLOWED)
+    best = MASKED_VALUES[changes.get("n_step", 1)]
+    np.testing.assert_allclose(found.max(axis=1), best, atol=0.1)
 
 
 def test_no_pair_is_forgotten():
@@ -141,7 +155,8 @@ def test_each_switch_resumes_to_the_same_bits_and_is_explained(name, overlap, tm
     record = opened.record
     # The next update begins where this one has ended, so what was said after it is said again.
     assert np.isfinite(record.losses).all()
-    assert record.loss == pytest.approx(record.losses.mean(), rel=1e-5)
+    weights = 1 if record.weights is None else record.weights
+    assert record.loss == pytest.approx((weights * record.losses).mean(), rel=1e-5)
     np.testing.assert_allclose(record.td_errors, record.targets - record.chosen_q, atol=1e-5)
     assert record.next_policy.sum(axis=1) == pytest.approx(1)
     assert frank(["explain", str(folder.path), "--update", "200"]) == 0

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import frankrl
+from frankrl import running
 from frankrl.errors import DivergedError, EnvironmentFailedError, RunFolderError, SettingError
+from frankrl.presets import load_preset
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved
 from torture.runs import contents
@@ -103,11 +105,11 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env_id, n_step,
     changes |= {"backend": backend, "average_updates": 50 if n_step == 3 else "none"}
     frankrl.train(env_id, out=tmp_path / "whole", **changes)
     rounds_left = iter(range(130))
-    stopped = frankrl.api.run_to_end(
-        frankrl.api.prepare(
+    stopped = running.run_to_end(
+        running.prepare(
             env_id,
             "default",
-            frankrl.api.load_preset("default").with_changes(
+            load_preset("default").with_changes(
                 **{k: v for k, v in changes.items() if k != "preset"}
             ),
             0,
@@ -201,9 +203,9 @@ def test_a_solved_run_that_is_resumed_repeats_its_evaluation(tmp_path):
 def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_path, total_env_steps):
     quick = QUICK | {"total_env_steps": total_env_steps}
     settings = {k: v for k, v in quick.items() if k != "preset"}
-    chosen = frankrl.api.load_preset("default").with_changes(**settings)
+    chosen = load_preset("default").with_changes(**settings)
     frankrl.train("CartPole-v1", out=tmp_path / "whole", **quick)
-    training = frankrl.api.prepare("CartPole-v1", "default", chosen, 0, tmp_path / "halves")
+    training = running.prepare("CartPole-v1", "default", chosen, 0, tmp_path / "halves")
     asked_in_evaluation = []
 
     def stop_requested() -> bool:
@@ -211,7 +213,7 @@ def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_pat
             asked_in_evaluation.append(True)
         return len(asked_in_evaluation) > 5
 
-    stopped = frankrl.api.run_to_end(training, lambda event: None, stop_requested)
+    stopped = running.run_to_end(training, lambda event: None, stop_requested)
     assert stopped.stopped
     assert stopped.env_steps == 400
     frankrl.resume(tmp_path / "halves")
@@ -232,7 +234,7 @@ def test_two_trainings_cannot_write_one_run(run, tmp_path):
     shutil.copytree(run[0], tmp_path / "run")
     folder = RunFolder.open(tmp_path / "run")
     settings = folder.description.settings.with_changes(total_env_steps=1_300)
-    first = frankrl.api.prepare_resume(folder, settings)
+    first = running.prepare_resume(folder, settings)
     with pytest.raises(RunFolderError, match="being written by process"):
         frankrl.resume(tmp_path / "run", total_env_steps=1_400)
     first.close()

@@ -118,7 +118,7 @@ def test_without_replay_an_update_learns_from_the_transitions_just_collected(vec
     settings = {"replay_sampling": "newest", "learning_starts_env_steps": 8, "batch_size": 4}
     for result, state in some_rounds(30, vector_steps_per_round=vector_steps, **settings):
         before = result.updates - int(result.lesson.num_updates)
-        for number, rows in enumerate(result.lesson.indices[: result.updates - before], start=1):
+        for number, rows in enumerate(result.drawn.indices[: result.updates - before], start=1):
             newest = result.env_steps - vector_steps + number - 1
             begun = np.asarray(state.replay.begun)[rows]
             assert begun.tolist() == list(range(newest - 3, newest + 1))

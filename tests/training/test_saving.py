@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 
 import frankrl
+from frankrl import running
 from frankrl.environments import vector
 from frankrl.errors import DamagedError, FrankWarning, RunFolderError, SettingError
-from frankrl.runs import MetricsReader, MetricsWriter, RunFolder, list_checkpoints, machine
+from frankrl.runs import (
+    MetricsReader,
+    MetricsWriter,
+    RunFolder,
+    list_checkpoints,
+    load_checkpoint,
+    machine,
+)
+from frankrl.runs.checkpoint import save_checkpoint
 from frankrl.training import Checkpointed, SavingFailed, loop, saver
 from torture.runs import contents
 
@@ -174,9 +183,6 @@ def test_a_disk_without_room_for_the_checkpoints_is_refused_before_anything_is_m
 
 def altered_info(half, **changes):
     """Change what the newest checkpoint says, with a manifest that agrees."""
-    from frankrl.runs import load_checkpoint
-    from frankrl.runs.checkpoint import save_checkpoint
-
     newest = list_checkpoints(half / "checkpoints")[-1]
     names = {file.stem: 10**7 for file in newest.glob("*.safetensors")}
     loaded = load_checkpoint(newest, names)
@@ -206,6 +212,23 @@ def test_a_checkpoint_that_says_impossible_things_is_refused(half, changes, word
     altered_info(half, **changes)
     with pytest.raises(RunFolderError, match=words):
         frankrl.resume(half)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_priorities_that_cannot_be_are_refused(tmp_path, value):
+    run = tmp_path / "run"
+    frankrl.train("CartPole-v1", out=run, replay_sampling="prioritised", **QUICK)
+    newest = list_checkpoints(run / "checkpoints")[-1]
+    names = {file.stem: 10**7 for file in newest.glob("*.safetensors")}
+    loaded = load_checkpoint(newest, names)
+    arrays = {name: dict(part) for name, part in loaded.tensors.items()}
+    leaves = arrays["replay"][".priorities.tree.levels[0]"].copy()
+    leaves[0, 1] = value
+    arrays["replay"][".priorities.tree.levels[0]"] = leaves
+    info = {name: told for name, told in loaded.info.items() if name != "format"}
+    save_checkpoint(newest.parent, int(newest.name), arrays, info)
+    with pytest.raises(RunFolderError, match="priorities are not numbers of 0 or more"):
+        frankrl.resume(run, total_env_steps=600)
 
 
 def test_a_checkpoint_that_cannot_be_read_just_now_is_not_taken_for_damaged(half, monkeypatch):
@@ -241,10 +264,8 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
     beyond = best.rename(best.with_name("000000000500"))
     settings = RunFolder.open(half).description.settings
     rounds = iter(range(10))
-    training = frankrl.api.prepare_resume(RunFolder.open(half), settings)
-    stopped = frankrl.api.run_to_end(
-        training, lambda event: None, lambda: next(rounds, None) is None
-    )
+    training = running.prepare_resume(RunFolder.open(half), settings)
+    stopped = running.run_to_end(training, lambda event: None, lambda: next(rounds, None) is None)
     assert stopped.stopped
     assert beyond.is_dir()
     frankrl.resume(half)
@@ -255,6 +276,10 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
     ("changes", "words"),
     [
         ({"hidden_widths": (1_000_000, 1_000_000)}, "hidden_widths"),
+        ({"distribution": "qr", "num_quantiles": 10**6}, "or num_quantiles"),
+        ({"distribution": "c51", "num_atoms": 10**6}, "or num_atoms"),
+        ({"distribution": "iqn", "iqn_samples": 10**6}, "iqn_samples or"),
+        ({"distribution": "iqn", "iqn_cosines": 10**10}, "what its head asks for"),
         ({"replay_ratio": 1e9}, "one round"),
         ({"final_evaluation_episodes": 10**9}, "at most 1000000"),
     ],

@@ -20,8 +20,8 @@ class ExperimentOptions:
 
     name: tyro.conf.Positional[str] = ""
     """Which; none: list them."""
-    envs: tuple[str, ...] = ("CartPole-v1", "LunarLander-v3")
-    """Environments to test it on."""
+    envs: tuple[str, ...] = ()
+    """Environments to test it on; none: those that the experiment is made for."""
     seeds: int = 5
     """Runs of each arm. [seeds]"""
     first_seed: int = 0
@@ -57,17 +57,18 @@ def run(arguments: Sequence[str]) -> int:
             f"there is no experiment {options.name!r}{nearest(options.name, EXPERIMENTS)} "
             f"(experiments: {', '.join(EXPERIMENTS)})"
         )
-    for env_id in options.envs:
+    experiment = EXPERIMENTS[options.name]
+    env_ids = tuple(dict.fromkeys(options.envs or experiment.env_ids))
+    for env_id in env_ids:
         if env_id not in ENVIRONMENTS:
             raise SettingError(
-                f"the experiments have settings for {' and '.join(ENVIRONMENTS)}, "
+                f"the experiments have settings for {', '.join(ENVIRONMENTS)}; "
                 f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
             )
-    if not options.envs or not 1 <= options.seeds <= MOST_SEEDS or options.processes < 0:
+    if not 1 <= options.seeds <= MOST_SEEDS or options.processes < 0:
         raise SettingError(
-            f"envs must name at least one environment, seeds be at least 1 and at most "
-            f"{MOST_SEEDS:,} and processes at least 0, got {list(options.envs)}, {options.seeds} "
-            f"and {options.processes}"
+            f"seeds must be at least 1 and at most {MOST_SEEDS:,} and processes at least 0, got "
+            f"{options.seeds} and {options.processes}"
         )
     check_seed(options.first_seed)
     check_seed(options.first_seed + options.seeds - 1)
@@ -77,8 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     except RuntimeError as error:
         raise SettingError(f"--out {options.out} leads nowhere: {error}") from error
     study = Study(
-        EXPERIMENTS[options.name],
-        tuple(dict.fromkeys(options.envs)),
+        experiment,
+        env_ids,
         tuple(range(options.first_seed, options.first_seed + options.seeds)),
         out / "runs",
     )

@@ -105,7 +105,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
     settings = options.settings()
 
-    from frankrl.api import prepare
+    from frankrl.running import prepare
 
     training = prepare(
         options.env,
@@ -138,15 +138,15 @@ def _resume(
     defaults = TrainOptions.with_defaults(folder.description.settings)
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
 
-    from frankrl.api import prepare_resume
+    from frankrl.running import prepare_resume
 
     training = prepare_resume(folder, options.settings(), started=started)
     return _drive(training, options, signals)
 
 
 def _drive(training: "Training", options: TrainOptions, signals: StopSignals) -> int:
-    from frankrl.api import run_to_end
     from frankrl.report.display import make_display
+    from frankrl.running import run_to_end
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frankrl.config import Settings
+from frankrl.experiments.family import members
 from frankrl.presets import load_preset
 
 
@@ -23,6 +24,12 @@ class Experiment:
 
     claim: str
     arms: tuple[Arm, ...]
+    env_ids: tuple[str, ...] = ("CartPole-v1", "LunarLander-v3")
+    """Where it is tested unless other environments are asked for."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of all its arms that differ from those of the other experiments."""
+    budgets: Mapping[str, int] = field(default_factory=dict)
+    """Env steps of a run, by environment, where they are not those of the other experiments."""
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -73,6 +80,31 @@ EXPERIMENTS: dict[str, Experiment] = {
             Arm("no end at all", {"no_future_after": "nothing"}),
         ),
     ),
+    "lag": Experiment(
+        "Priorities that are set after the last of several updates serve as well as those that "
+        "are set after each.",
+        tuple(
+            Arm(
+                f"{words}, {steps} in a call",
+                {"replay_sampling": sampling, "vector_steps_per_round": steps},
+            )
+            for words, sampling in (("any rows", "uniform"), ("by priority", "prioritised"))
+            for steps in (1, 4, 16)
+        ),
+        budgets={"CartPole-v1": 40_000, "LunarLander-v3": 120_000},
+    ),
+    "family": Experiment(
+        "Each improvement on DQN makes it better, and Rainbow misses each of its parts.",
+        (Arm("the notes' algorithm"), *(Arm(name, changes) for name, changes in members())),
+        ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3"),
+        {"num_envs": 8, "vector_steps_per_round": 1, "replay_ratio": 0.5},
+        {
+            "CartPole-v1": 30_000,
+            "Acrobot-v1": 30_000,
+            "MountainCar-v0": 80_000,
+            "LunarLander-v3": 100_000,
+        },
+    ),
 }
 
 _SHARED: dict[str, Any] = {
@@ -94,22 +126,46 @@ _OWN: dict[str, dict[str, Any]] = {
         "epsilon_decay_env_steps": 10_000,
         "evaluate_every_env_steps": 2_500,
         "checkpoint_every_env_steps": 50_000,
+        "value_min": 0.0,
+        "value_max": 100.0,
+    },
+    "Acrobot-v1": {
+        "total_env_steps": 40_000,
+        "epsilon_decay_env_steps": 10_000,
+        "evaluate_every_env_steps": 5_000,
+        "checkpoint_every_env_steps": 40_000,
+        "value_min": -100.0,
+        "value_max": 0.0,
+    },
+    "MountainCar-v0": {
+        "scale_observation": True,
+        "target_period_updates": 250,
+        "total_env_steps": 120_000,
+        "epsilon_decay_env_steps": 25_000,
+        "evaluate_every_env_steps": 10_000,
+        "checkpoint_every_env_steps": 120_000,
+        "value_min": -100.0,
+        "value_max": 0.0,
     },
     "LunarLander-v3": {
         "total_env_steps": 200_000,
         "epsilon_decay_env_steps": 50_000,
         "evaluate_every_env_steps": 10_000,
         "checkpoint_every_env_steps": 100_000,
+        "value_min": -300.0,
+        "value_max": 300.0,
     },
 }
 ENVIRONMENTS: tuple[str, ...] = tuple(_OWN)
 
 
-def settings_of(arm: Arm, env_id: str) -> Settings:
+def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
     """The settings of an arm on one of `ENVIRONMENTS`: the notes' algorithm, with its changes.
 
     It is the preset `classic`, smaller, so that a run takes seconds or a minute, and with
     the period of the target network's copies that does best in so short a run.
     """
-    chosen = _SHARED | _OWN[env_id] | dict(arm.changes)
+    chosen = _SHARED | _OWN[env_id] | dict(experiment.changes) | dict(arm.changes)
+    if env_id in experiment.budgets:
+        chosen["total_env_steps"] = experiment.budgets[env_id]
     return load_preset("classic").with_changes(**chosen).resolved()

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from frankrl.api import prepare, prepare_resume, run_to_end
 from frankrl.config import Settings
 from frankrl.errors import FrankError, RunFolderError
 from frankrl.experiments.claims import Arm, Experiment, settings_of
+from frankrl.running import prepare, prepare_resume, run_to_end
 from frankrl.runs import RunFolder, list_checkpoints, read_regular
 from frankrl.stopping import stop_signals
 
@@ -38,7 +38,13 @@ class Study:
     def jobs(self) -> list["Job"]:
         """Every run of the study, seed by seed, so that a study cut short has whole seeds."""
         return [
-            Job(env_id, arm.name, settings_of(arm, env_id), seed, self.path_of(env_id, arm, seed))
+            Job(
+                env_id,
+                arm.name,
+                settings_of(self.experiment, arm, env_id),
+                seed,
+                self.path_of(env_id, arm, seed),
+            )
             for seed in self.seeds
             for env_id in self.env_ids
             for arm in self.experiment.arms
@@ -46,7 +52,7 @@ class Study:
 
     def path_of(self, env_id: str, arm: Arm, seed: int) -> Path:
         """The run folder of one arm; it follows from the settings, not from the arm's name."""
-        text = json.dumps(settings_of(arm, env_id).to_tables(), sort_keys=True)
+        text = json.dumps(settings_of(self.experiment, arm, env_id).to_tables(), sort_keys=True)
         name = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
         return self.folder / env_id / f"{name}-s{seed}"
 

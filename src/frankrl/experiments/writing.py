@@ -14,6 +14,8 @@ from frankrl.experiments.study import Study
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
+_MOST_CURVES = 7
+"""That can be told apart in one panel."""
 
 
 def check_can_draw() -> None:
@@ -100,7 +102,42 @@ def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
 
 
 def figure(study: Study, results: Sequence[ArmResult]) -> Any:
-    """A panel for each environment: the median of the looks, and their range over seeds."""
+    """A panel for each environment: learning curves, or of many arms how they ended."""
+    many = len(study.experiment.arms) > _MOST_CURVES
+    return intervals(study, results) if many else curves(study, results)
+
+
+def intervals(study: Study, results: Sequence[ArmResult]) -> Any:
+    """A row for each arm: its final return and interval, and each seed's as a dot."""
+    figures = importlib.import_module("matplotlib.figure")
+    arms = [arm.name for arm in study.experiment.arms]
+    size = (3.1 * len(study.env_ids) + 1.6, 0.28 * len(arms) + 1.4)
+    drawn = figures.Figure(figsize=size, layout="constrained")
+    panels = drawn.subplots(1, len(study.env_ids), squeeze=False, sharey=True)[0]
+    for panel, env_id in zip(panels, study.env_ids, strict=True):
+        own = [result for result in results if result.env_id == env_id]
+        for row, result in enumerate(own):
+            seeds = result.final_returns
+            panel.plot(seeds, [row] * len(seeds), ".", color=_COLOURS[5], markersize=5)
+            panel.plot(result.final[1:], [row, row], "-", color=_COLOURS[0], linewidth=1.6)
+            panel.plot(result.final.middle, row, "D", color=_COLOURS[0], markersize=4.5)
+        panel.axvline(own[0].final.middle, color=_COLOURS[1], linestyle="--", linewidth=1)
+        panel.set_title(env_id, fontsize=10)
+        panel.set_xlabel("final return")
+        panel.grid(axis="x", color="#e3e5e8", linewidth=0.8)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(arms)), arms, fontsize=8)
+    panels[0].invert_yaxis()
+    drawn.suptitle(
+        f"interquartile mean of {len(study.seeds)} seeds (dots) with its 95 % interval; "
+        f"the dashed line is {arms[0]}",
+        fontsize=9,
+    )
+    return drawn
+
+
+def curves(study: Study, results: Sequence[ArmResult]) -> Any:
+    """The median of the looks, and their range over seeds."""
     figures = importlib.import_module("matplotlib.figure")
     ticker = importlib.import_module("matplotlib.ticker")
     drawn = figures.Figure(figsize=(5.2 * len(study.env_ids), 4.2), layout="constrained")

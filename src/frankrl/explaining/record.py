@@ -40,6 +40,10 @@ class UpdateRecord:
     """Rows of the buffer that were drawn."""
     begun: UInt32[np.ndarray, " batch"]
     """Env step of the run that each quadruple begins with, from 0."""
+    probabilities: Float[np.ndarray, " batch"] | None
+    """How likely each was to be drawn; none where all were alike."""
+    weights: Float[np.ndarray, " batch"] | None
+    """What its loss was multiplied by; none where all counted alike."""
     batch: QuadrupleBatch
     q_values: Float[np.ndarray, "batch action"]
     """Q(s, ·; θ) before the update."""
@@ -65,8 +69,9 @@ class UpdateRecord:
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
+    """Before they are weighted."""
     loss: float
-    """Their mean."""
+    """Their mean, each multiplied by its weight."""
     gradient_norms: dict[str, float]
     """L2 norm of the loss's gradient, by layer, before it is clipped; and of all, as `all`."""
     weight_changes: dict[str, float]
@@ -83,8 +88,9 @@ class UpdateRecord:
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
         """Each quadruple's part of the batch's loss; they sum to 1 unless the loss is 0."""
-        total = self.losses.sum()
-        return self.losses / total if total else np.zeros_like(self.losses)
+        losses = self.losses if self.weights is None else self.weights * self.losses
+        total = losses.sum()
+        return losses / total if total else np.zeros_like(losses)
 
 
 def record_of(
@@ -98,6 +104,8 @@ def record_of(
     indices: UInt32[np.ndarray, " batch"],
     begun: UInt32[np.ndarray, " batch"],
     draws: UpdateDraws = NO_DRAWS,
+    weights: Float[Array, " batch"] | None = None,
+    probabilities: Float[Array, " batch"] | None = None,
 ) -> UpdateRecord:
     """Open one update, by the functions that learning itself uses.
 
@@ -111,6 +119,8 @@ def record_of(
         indices: rows of the buffer that make the batch.
         begun: env steps that its quadruples begin with.
         draws: the update's random numbers.
+        weights: what the loss of each is multiplied by; none: all count alike.
+        probabilities: how likely each was to be drawn; none: all were alike.
     """
     q_network = before.online.network()
     head = q_network.head
@@ -119,7 +129,7 @@ def record_of(
     target = batch_target(settings, q_network, batch, ahead)
 
     def loss_of(network: QNetwork) -> tuple:
-        return batch_loss(settings, network, batch, target, draws)
+        return batch_loss(settings, network, batch, target, draws, weights)
 
     (loss, seen), gradient = jax.value_and_grad(loss_of, has_aux=True)(q_network)
     seen_after = judge(settings, after.online.network(), batch, target, draws)
@@ -132,6 +142,8 @@ def record_of(
         learning_rate=learning_rate,
         indices=indices,
         begun=begun,
+        probabilities=None if probabilities is None else np.asarray(probabilities),
+        weights=None if weights is None else np.asarray(weights),
         batch=host,
         q_values=np.asarray(seen.q_values),
         chosen_q=np.asarray(seen.chosen_q),

@@ -14,7 +14,7 @@ from frankrl.environments import describe, make_vector
 from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.learning import updates
-from frankrl.replay import add, gather
+from frankrl.replay import Drawn, add, gather
 from frankrl.runs import (
     MetricsReader,
     RunFolder,
@@ -125,33 +125,43 @@ def reopen(
         before = _copied(state)
         result = next(results)
         on_progress(cost.env_steps, cost.env_steps)
-    record = _opened(settings, before, result.lesson, update, result.env_steps)
+    record = _opened(settings, before, result.lesson, result.drawn, update, result.env_steps)
     return Reopened(record, result.state(), cost)
 
 
 def _opened(
-    settings: Settings, before: TrainState, lesson: Lesson, update: int, env_steps: int
+    settings: Settings,
+    before: TrainState,
+    lesson: Lesson,
+    drawn: Drawn,
+    update: int,
+    env_steps: int,
 ) -> UpdateRecord:
     """The record of one update of a round, given the state before the round."""
     replay = jax.jit(add)(before.replay, lesson.rows, lesson.begun, lesson.count)
-    batches = gather(replay, jnp.asarray(lesson.indices))
+    drawn = jax.tree.map(jnp.asarray, drawn)
+    batches = gather(replay, drawn.indices)
     learn = jax.jit(lambda *given: updates(settings.learning, *given))
     number = update - before.updates - 1
+    given = (lesson.learning_rate, lesson.draws, drawn.weights)
     just_before, just_after = (
-        learn(before.learner, batches, jnp.uint32(count), lesson.learning_rate, lesson.draws)[0]
+        learn(before.learner, batches, jnp.uint32(count), *given)[0]
         for count in (number, number + 1)
     )
-    indices = np.asarray(lesson.indices[number])
+    batch, own = jax.tree.map(lambda table: table[number], (batches, drawn))
+    indices = np.asarray(own.indices)
     return record_of(
         settings.learning,
         just_before,
         just_after,
-        jax.tree.map(lambda field: field[number], batches),
+        batch,
         env_steps=env_steps,
         learning_rate=float(lesson.learning_rate),
         indices=indices,
         begun=np.asarray(replay.begun)[indices],
         draws=jax.tree.map(lambda field: jnp.asarray(field[number]), lesson.draws),
+        weights=own.weights,
+        probabilities=own.probabilities,
     )
 
 

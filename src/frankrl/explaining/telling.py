@@ -87,12 +87,31 @@ def _stored(record: UpdateRecord, origin: Origin, quadruple: int, spec: Environm
                 f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
                 f"{record.env_steps - origin.env_step:,} env steps ago"
             ),
+            *_drawn(record, quadruple),
             *_states(stored, spec),
             Formula(("a = ", action, chosen, origin.epsilon, ")")),
             Formula(("r = ", batch.reward[quadruple].item(), over)),
             Line(end),
         ),
     )
+
+
+def _drawn(record: UpdateRecord, quadruple: int) -> list[Block]:
+    """How likely it was, and what it counts; nothing where all are alike."""
+    told = _chances(record)
+    if not told:
+        return []
+    probability, weight = (chance[quadruple].item() for chance in told.values())
+    return [
+        Formula(("drawn by its priority, with probability ", probability)),
+        Formula(("its loss is multiplied by ", weight)),
+    ]
+
+
+def _chances(record: UpdateRecord) -> dict[str, Float[np.ndarray, " batch"]]:
+    """What prioritised sampling says of each quadruple."""
+    told = {"probability": record.probabilities, "weight": record.weights}
+    return {name: column for name, column in told.items() if column is not None}
 
 
 def _states(stored: Shaped[np.ndarray, "2 *obs"], spec: EnvironmentSpec) -> list[Block]:
@@ -114,8 +133,9 @@ def _forbidden(label: str, allowed: Bool[np.ndarray, " action"], spec: Environme
 
 def _numbers(states: Shaped[np.ndarray, "2 *state"], spec: EnvironmentSpec) -> list[Block]:
     if isinstance(spec.state_space, spaces.Discrete):
-        numbered = zip(_LABELS, states, strict=True)
-        return [Formula((f"{label} = ", int(np.argmax(state)))) for label, state in numbered]
+        numbers = int(spec.state_space.start) + np.argmax(states, axis=-1)
+        numbered = zip(_LABELS, numbers.tolist(), strict=True)
+        return [Formula((f"{label} = ", number)) for label, number in numbered]
     flat = [(label, np.ravel(state)) for label, state in zip(_LABELS, states, strict=True)]
     if len(spec.component_names) > _MOST_COMPONENTS:
         return [
@@ -221,13 +241,14 @@ def _loss(record: UpdateRecord, quadruple: int, settings: Settings) -> Section:
     y, chosen = record.targets[quadruple].item(), record.chosen_q[quadruple].item()
     error, size = record.td_errors[quadruple].item(), len(record.indices)
     share = f": {record.loss_shares[quadruple]:.1%} of the batch's loss"
+    mean = "mean" if record.weights is None else "mean of weight × loss"
     return Section(
         "5. The loss",
         (
             *(() if spread is None else (spread,)),
             Formula(("y − Q(s, a) = ", y, " − ", *_bracketed(chosen), " = ", error)),
             Formula((f"{formula} = ", record.losses[quadruple].item(), share)),
-            Formula((f"mean over {_quadruples(size)}: ", record.loss)),
+            Formula((f"{mean} over {_quadruples(size)}: ", record.loss)),
             _td_errors(record.td_errors),
         ),
     )
@@ -305,7 +326,9 @@ def _batch(
 ) -> Section:
     header = (
         *("quadruple", "environment", "episode", "step", "env steps ago", "action", "choice"),
-        *("r", "terminated", "Q(s, a)", "y", "TD error", "loss share"),
+        *("r", "terminated", "Q(s, a)", "y", "TD error"),
+        *_chances(record),
+        "loss share",
     )
     rows = tuple(_batch_row(record, number, origin, spec) for number, origin in enumerate(origins))
     table = Table("In the order in which they were drawn", header, rows, quadruple, "followed")
@@ -329,6 +352,7 @@ def _batch_row(
         record.chosen_q[number].item(),
         record.targets[number].item(),
         record.td_errors[number].item(),
+        *(chance[number].item() for chance in _chances(record).values()),
         f"{record.loss_shares[number]:.1%}",
     )
 

@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from frankrl.environments import EnvironmentSpec
+from frankrl.errors import SettingError, warn
 from frankrl.explaining.account import Account, Block, Formula, Line, Section, Table
 from frankrl.networks import QNetwork
-from frankrl.tabular import model_of, optimal_q_values, q_table
+from frankrl.tabular import first_state, led_to, model_of, optimal_q_values, q_table
 
 
 class WholeTable(NamedTuple):
@@ -17,17 +18,19 @@ class WholeTable(NamedTuple):
     q_values: Float[np.ndarray, "state action"]
     exact: Float[np.ndarray, "state action"] | None
     """By dynamic programming; none where the environment shows no model of itself, or one
-    that leaves out which actions are allowed."""
+    that leaves out which actions are allowed, or where they have no limit."""
+    visited: Bool[np.ndarray, " state"] | None = None
+    """Which states an action leads to; none: not known."""
 
     @property
     def error(self) -> float | None:
-        """The largest difference between the two, over the states in which there is a choice.
-
-        A state that no episode comes to counts, too, and is never learned.
-        """
+        """The largest difference between the two, over the states in which there is a choice
+        and which an action leads to."""
         if self.exact is None:
             return None
         live = np.any(self.exact != 0, axis=1)
+        if self.visited is not None:
+            live &= self.visited
         return float(np.abs(self.q_values - self.exact)[live].max()) if live.any() else 0.0
 
     def plain(self) -> dict[str, Any]:
@@ -46,13 +49,16 @@ def whole_table(spec: EnvironmentSpec, network: QNetwork, gamma: float) -> Whole
         spec: of an environment whose states are numbered.
         network: a Q-network or a Q-table, with NumPy leaves.
         gamma: γ.
-
-    Raises:
-        SettingError: with this γ there are no exact values.
     """
     model = None if spec.mask_size else model_of(spec)
-    exact = None if model is None else optimal_q_values(model, gamma)
-    return WholeTable(q_table(spec, network), exact)
+    values = q_table(spec, network)
+    if model is None:
+        return WholeTable(values, None)
+    try:
+        return WholeTable(values, optimal_q_values(model, gamma), led_to(model))
+    except SettingError as error:
+        warn(f"the exact values are left out: {error}")
+        return WholeTable(values, None)
 
 
 def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Account:
@@ -81,13 +87,13 @@ def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str
 
 
 def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, caption: str) -> Table:
-    names = spec.action_names
+    names, first = spec.action_names, first_state(spec)
     if spec.mask_size:
         # Which of a state's actions may be the best one only the environment knows.
-        rows = tuple((str(state), *row.tolist()) for state, row in enumerate(values))
+        rows = tuple((str(state), *row.tolist()) for state, row in enumerate(values, first))
         return Table(caption, ("state", *names), rows)
     rows = tuple(
         (str(state), *row.tolist(), names[int(np.argmax(row))] if np.any(row != row[0]) else "–")
-        for state, row in enumerate(values)
+        for state, row in enumerate(values, first)
     )
     return Table(caption, ("state", *names, "best"), rows)

@@ -133,7 +133,18 @@ def batch_loss(
     batch: QuadrupleBatch,
     target: Float[Array, "batch *atom"],
     draws: UpdateDraws,
+    weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], Judgement]:
-    """The mean loss of a batch, and what it is made of."""
+    """The mean loss of a batch, and what it is made of.
+
+    Args:
+        settings: which loss.
+        q_network: under no noise yet.
+        batch: fields of shape (batch, …).
+        target: of `batch_target`.
+        draws: noise and fractions.
+        weights: what each quadruple's loss is multiplied by; none: all count alike.
+    """
     judgement = judge(settings, q_network, batch, target, draws)
-    return jnp.mean(judgement.losses), judgement
+    losses = judgement.losses if weights is None else weights * judgement.losses
+    return jnp.mean(losses), judgement

@@ -19,7 +19,7 @@ from frankrl.learning.judging import (
     target_says,
     td_errors,
 )
-from frankrl.learning.returns import mean_of
+from frankrl.learning.returns import mean_of, surprises_of
 from frankrl.networks import PackedNetwork, QNetwork, concatenated, pack
 from frankrl.records import QuadrupleBatch
 
@@ -42,8 +42,10 @@ class LearnerState(eqx.Module):
         return self.online.weights if self.average is None else self.average
 
 
-_Progress = tuple[Int[Array, ""], LearnerState, Float[Array, "update statistic"]]
-"""The next update's number, and state and statistics so far."""
+_Tables = tuple[Float[Array, "update statistic"], Float[Array, "update batch"] | None]
+"""Statistics and, given weights, how wrong the Q-network was, so far."""
+_Progress = tuple[Int[Array, ""], LearnerState, _Tables]
+"""The next update's number, and state and tables so far."""
 
 
 NO_DRAWS = UpdateDraws()
@@ -113,7 +115,8 @@ def updates(
     num_updates: Integer[Array, ""],
     learning_rate: Float[Array, ""] | float,
     draws: UpdateDraws = NO_DRAWS,
-) -> tuple[LearnerState, Float[Array, "update statistic"]]:
+    weights: Float[Array, "update batch"] | None = None,
+) -> tuple[LearnerState, Float[Array, "update statistic"], Float[Array, "update batch"] | None]:
     """Several updates, one batch each, and the target network's refresh whenever it is due.
 
     Args:
@@ -124,25 +127,31 @@ def updates(
             compilation serves any number.
         learning_rate: the step size of all of them.
         draws: random numbers, fields of shape (update, …).
+        weights: what each quadruple's loss is multiplied by; none: all count alike.
 
     Returns:
-        The new state, and a row of `UpdateStatistics` for each batch, zero for those
-        that were not used.
+        The new state; a row of `UpdateStatistics` for each batch, zero for those that
+        were not used; and, given weights, how wrong the Q-network was about each quadruple,
+        likewise.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     num_updates = num_updates.astype(jnp.int32)
     given, period = batches.reward.shape[0], settings.target_period_updates
-    chunk = min(given, period, _CHUNK_UPDATES)
-    table = jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32)
+    # IQN asks for many quantiles of each state: those of several batches only fill the caches.
+    chunk = 1 if draws.target_fractions is not None else min(given, period, _CHUNK_UPDATES)
+    tables = (
+        jnp.zeros((given, len(UpdateStatistics._fields)), jnp.float32),
+        None if weights is None else jnp.zeros_like(weights),
+    )
 
     def some(progress: _Progress) -> _Progress:
         """Updates to the next refresh, or to the end of the chunk."""
-        number, state, table = progress
+        number, state, tables = progress
         # The target network stands still meanwhile: it sees all the chunk's states at once.
         first = jnp.minimum(number, given - chunk)
-        rows, chances = jax.tree.map(
-            lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), (batches, draws)
+        rows, chances, row_weights = jax.tree.map(
+            lambda x: jax.lax.dynamic_slice_in_dim(x, first, chunk), (batches, draws, weights)
         )
         ask = functools.partial(target_says, settings, state.target)
         answers = jax.vmap(ask)(rows, chances)
@@ -151,26 +160,32 @@ def updates(
         target = state.target
 
         def one(number: Array, moving: tuple) -> tuple:
-            online, average, opt_state, done, table = moving
-            batch, says, chance = jax.tree.map(
+            online, average, opt_state, done, tables = moving
+            batch, says, chance, own_weights = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, number - first, keepdims=False),
-                (rows, answers, chances),
+                (rows, answers, chances, row_weights),
             )
             state = LearnerState(online, target, average, opt_state, done)
-            state, statistics = _learn_from(settings, state, batch, says, learning_rate, chance)
-            table = jax.lax.dynamic_update_index_in_dim(table, jnp.stack(statistics), number, 0)
-            return state.online, state.average, state.opt_state, state.num_updates, table
+            state, statistics, surprises = _learn_from(
+                settings, state, batch, says, learning_rate, chance, own_weights
+            )
+            tables = jax.tree.map(
+                lambda table, row: jax.lax.dynamic_update_index_in_dim(table, row, number, 0),
+                tables,
+                (jnp.stack(statistics), surprises),
+            )
+            return state.online, state.average, state.opt_state, state.num_updates, tables
 
-        moving = (state.online, state.average, state.opt_state, state.num_updates, table)
-        online, average, opt_state, done, table = jax.lax.fori_loop(number, stop, one, moving)
+        moving = (state.online, state.average, state.opt_state, state.num_updates, tables)
+        online, average, opt_state, done, tables = jax.lax.fori_loop(number, stop, one, moving)
         due = done % period == 0
         fresh = jnp.where(due, refreshed(settings, target, online), target.weights)
         target = target.with_weights(fresh)
-        return stop, LearnerState(online, target, average, opt_state, done), table
+        return stop, LearnerState(online, target, average, opt_state, done), tables
 
-    begin = (jnp.zeros((), jnp.int32), state, table)
-    _, state, table = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
-    return state, table
+    begin = (jnp.zeros((), jnp.int32), state, tables)
+    _, state, tables = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
+    return state, *tables
 
 
 def update(
@@ -193,7 +208,8 @@ def update(
         The new state, and what the update reports of itself.
     """
     says = target_says(settings, state.target, batch, draws)
-    return _learn_from(settings, state, batch, says, learning_rate, draws)
+    state, statistics, _ = _learn_from(settings, state, batch, says, learning_rate, draws, None)
+    return state, statistics
 
 
 def _learn_from(
@@ -203,25 +219,33 @@ def _learn_from(
     says: TargetSays,
     learning_rate: Float[Array, ""] | float,
     draws: UpdateDraws,
-) -> tuple[LearnerState, UpdateStatistics]:
-    """One gradient step, given what the target network says of the batch."""
+    weights: Float[Array, " batch"] | None,
+) -> tuple[LearnerState, UpdateStatistics, Float[Array, " batch"] | None]:
+    """One gradient step, given what the target network says of the batch.
+
+    Returns:
+        The new state, what the update reports of itself and, given weights, how wrong the
+        Q-network was about each quadruple.
+    """
     q_network = state.online.network()
     ahead = look_ahead(settings, q_network, batch, says, draws)
     target = batch_target(settings, q_network, batch, ahead)
-    loss_of = functools.partial(batch_loss, settings, batch=batch, target=target, draws=draws)
+    loss_of = functools.partial(
+        batch_loss, settings, batch=batch, target=target, draws=draws, weights=weights
+    )
     (loss, judgement), gradients = jax.value_and_grad(loss_of, has_aux=True)(q_network)
     errors = td_errors(q_network, target, judgement.chosen_q)
     gradient = concatenated(gradients)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
-    weights = state.online.weights - learning_rate * cast(Array, step)
+    moved = state.online.weights - learning_rate * cast(Array, step)
     new_state = LearnerState(
-        online=state.online.with_weights(weights),
+        online=state.online.with_weights(moved),
         target=state.target,
-        average=_averaged(settings, state, weights),
+        average=_averaged(settings, state, moved),
         opt_state=opt_state,
         num_updates=state.num_updates + 1,
     )
-    return new_state, UpdateStatistics(
+    statistics = UpdateStatistics(
         loss=loss,
         mean_q=jnp.mean(judgement.chosen_q),
         mean_max_q=jnp.mean(jnp.max(judgement.q_values, axis=-1)),
@@ -229,6 +253,9 @@ def _learn_from(
         mean_abs_td_error=jnp.mean(jnp.abs(errors)),
         gradient_norm=optax.tree.norm(gradient),
     )
+    if weights is None:
+        return new_state, statistics, None
+    return new_state, statistics, surprises_of(q_network.head, judgement.losses, errors, target)
 
 
 def refreshed(

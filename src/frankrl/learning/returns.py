@@ -7,6 +7,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
@@ -65,6 +66,26 @@ def mean_of(head: Head, target: Float[Array, "batch *atom"]) -> Float[Array, " b
     raise NotImplementedError(type(head))
 
 
+@functools.singledispatch
+def surprises_of(
+    head: Head,
+    losses: Float[Array, " batch"],
+    td_errors: Float[Array, " batch"],
+    target: Float[Array, "batch *atom"],
+) -> Float[Array, " batch"]:
+    """How wrong the network was about each quadruple, which its priority is made of.
+
+    Of quantiles it is their loss.
+
+    Args:
+        head: of the network.
+        losses: of `losses_of`.
+        td_errors: y - Q(s, a), of the means.
+        target: of `target_of`.
+    """
+    return losses
+
+
 @target_of.register(ExpectedHead)
 @target_of.register(QuantileHead)
 @target_of.register(ImplicitHead)
@@ -91,6 +112,16 @@ def _(
 @mean_of.register(ExpectedHead)
 def _(head: Head, target: Float[Array, " batch"]) -> Float[Array, " batch"]:
     return target
+
+
+@surprises_of.register(ExpectedHead)
+def _(
+    head: Head,
+    losses: Float[Array, " batch"],
+    td_errors: Float[Array, " batch"],
+    target: Float[Array, " batch"],
+) -> Float[Array, " batch"]:
+    return jnp.abs(td_errors)
 
 
 @target_of.register(CategoricalHead)
@@ -120,6 +151,17 @@ def _(
 @mean_of.register(CategoricalHead)
 def _(head: CategoricalHead, target: Float[Array, "batch atom"]) -> Float[Array, " batch"]:
     return jnp.sum(target * head.support(), axis=-1)
+
+
+@surprises_of.register(CategoricalHead)
+def _(
+    head: CategoricalHead,
+    losses: Float[Array, " batch"],
+    td_errors: Float[Array, " batch"],
+    target: Float[Array, "batch atom"],
+) -> Float[Array, " batch"]:
+    # The Kullback-Leibler divergence: the cross-entropy, less what no network could avoid.
+    return jnp.maximum(losses + jnp.sum(xlogy(target, target), axis=-1), 0.0)
 
 
 def projected(

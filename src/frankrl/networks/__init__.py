@@ -9,7 +9,7 @@ from frankrl.networks.heads import (
 )
 from frankrl.networks.linear import Linear, NoisyLinear
 from frankrl.networks.masked import MaskedQNetwork
-from frankrl.networks.mlp import MLPQNetwork, make_q_network
+from frankrl.networks.mlp import MLPQNetwork, make_head, make_q_network
 from frankrl.networks.packed import PackedNetwork, concatenated, pack
 from frankrl.networks.q_network import QNetwork
 from frankrl.networks.table import QTable, make_q_table
@@ -28,6 +28,7 @@ __all__ = [
     "QTable",
     "QuantileHead",
     "concatenated",
+    "make_head",
     "make_q_network",
     "make_q_table",
     "pack",

@@ -5,6 +5,7 @@ arrays are of NumPy or of JAX.
 """
 
 import abc
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,12 +111,28 @@ class ImplicitHead(Head):
 
     def embedding(self, fractions: Float[Any, "*batch"]) -> Float[Any, "*batch cosine"]:
         """cos(π i τ) for i = 0, 1, … (eq. 4 there)."""
-        xp = fractions.__array_namespace__()
-        waves = np.pi * np.arange(self.num_cosines, dtype=np.float32)
-        return xp.cos(fractions[..., None] * waves)
+        return _cosine_of_pi_times(
+            fractions[..., None] * np.arange(self.num_cosines, dtype=np.float32)
+        )
 
     def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
         return outputs.mean(axis=-1)
+
+
+def _cosine_of_pi_times(x: Float[Any, "*number"]) -> Float[Any, "*number"]:
+    """cos(πx) within 10⁻⁶, by the series of the sine: cos(πx) = 1 - 2 sin²(πx/2).
+
+    XLA's cosine is a call for each number on the CPU, and was half of an update of IQN.
+    """
+    xp = x.__array_namespace__()
+    turned = x - 2 * xp.round(x / 2)
+    square = turned * turned
+    sine = xp.zeros_like(x)
+    for power in reversed(range(7)):
+        term = (-1) ** power * (math.pi / 2) ** (2 * power + 1) / math.factorial(2 * power + 1)
+        sine = sine * square + np.float32(term)
+    sine = sine * turned
+    return 1 - 2 * sine * sine
 
 
 def middles(count: int) -> Float[np.ndarray, " fraction"]:

@@ -1,12 +1,18 @@
-"""The experience replay buffer and what goes into it."""
+"""The experience replay buffer, what goes into it and what is drawn from it."""
 
+from frankrl.replay.make import make_sampling
 from frankrl.replay.n_step import NStepWindow, init_window, n_step_quadruples
+from frankrl.replay.priorities import BYTES_PER_PRIORITY, Priorities, init_priorities
+from frankrl.replay.prioritised import PrioritisedSampling
+from frankrl.replay.sampling import Drawn, Due, Sampling
+from frankrl.replay.sum_tree import SumTree, find, init_tree, set_leaves, total
 from frankrl.replay.uniform import (
     FilledPart,
     ReplayState,
     add,
     bytes_per_transition,
     filled_part,
+    first_slots,
     gather,
     init_replay,
     newest_indices,
@@ -15,17 +21,31 @@ from frankrl.replay.uniform import (
 )
 
 __all__ = [
+    "BYTES_PER_PRIORITY",
+    "Drawn",
+    "Due",
     "FilledPart",
     "NStepWindow",
+    "Priorities",
+    "PrioritisedSampling",
     "ReplayState",
+    "Sampling",
+    "SumTree",
     "add",
     "bytes_per_transition",
     "filled_part",
+    "find",
+    "first_slots",
     "gather",
+    "init_priorities",
     "init_replay",
+    "init_tree",
     "init_window",
+    "make_sampling",
     "n_step_quadruples",
     "newest_indices",
     "refilled",
     "sample_indices",
+    "set_leaves",
+    "total",
 ]

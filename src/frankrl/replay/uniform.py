@@ -1,16 +1,17 @@
 """A ring of quadruples, and which of its rows an update learns from."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Integer, UInt32
+from jaxtyping import Array, Bool, Integer, UInt32
 
 from frankrl.randomness import Use, uniforms
 from frankrl.records import ACTION_DTYPE, QuadrupleBatch
+from frankrl.replay.priorities import Priorities, first_rows, whole_again
 
 
 class ReplayState(eqx.Module):
@@ -22,6 +23,8 @@ class ReplayState(eqx.Module):
     """Env step of the run that each quadruple begins with, from 0: where it came from."""
     num_added: UInt32[Array, ""]
     """Quadruples ever added."""
+    priorities: Priorities | None = None
+    """How likely each row is to be drawn; none where all are drawn alike."""
 
 
 def _fields(observation_shape: tuple[int, ...], dtype: np.dtype) -> dict:
@@ -41,8 +44,13 @@ def bytes_per_transition(observation_shape: tuple[int, ...], dtype: np.dtype) ->
     return 4 + sum(math.prod(shape) * kind.itemsize for shape, kind in fields)
 
 
-def init_replay(capacity: int, observation_shape: tuple[int, ...], dtype: np.dtype) -> ReplayState:
-    """An empty buffer for `capacity` quadruples."""
+def init_replay(
+    capacity: int,
+    observation_shape: tuple[int, ...],
+    dtype: np.dtype,
+    priorities: Priorities | None = None,
+) -> ReplayState:
+    """An empty buffer for `capacity` quadruples, with priorities where there are to be any."""
     quadruples = QuadrupleBatch(
         **{
             name: jnp.zeros((capacity, *shape), kind)
@@ -53,22 +61,30 @@ def init_replay(capacity: int, observation_shape: tuple[int, ...], dtype: np.dty
         quadruples=quadruples,
         begun=jnp.zeros((capacity,), jnp.uint32),
         num_added=jnp.zeros((), jnp.uint32),
+        priorities=priorities,
     )
 
 
 class FilledPart(NamedTuple):
-    """The slots of a buffer that something has been written to; on the host."""
+    """The slots of a buffer that something has been written to."""
 
     quadruples: QuadrupleBatch
-    begun: UInt32[np.ndarray, " row"]
-    num_added: UInt32[np.ndarray, ""]
+    begun: UInt32[Any, " row"]
+    num_added: UInt32[Any, ""]
+    priorities: Priorities | None
 
 
 def filled_part(state: ReplayState) -> FilledPart:
-    """What has to be saved of a buffer."""
+    """What has to be saved of a buffer, on the host."""
     size = min(int(state.num_added), state.begun.shape[0])
-    rows = QuadrupleBatch(*(np.asarray(field)[:size] for field in state.quadruples))
-    return FilledPart(rows, np.asarray(state.begun)[:size], np.asarray(state.num_added))
+    return first_slots(jax.tree.map(np.asarray, state), size)
+
+
+def first_slots(state: ReplayState, size: int) -> FilledPart:
+    """The first `size` slots of a buffer, whatever kind its arrays are of."""
+    rows = QuadrupleBatch(*(field[:size] for field in state.quadruples))
+    priorities = state.priorities and first_rows(state.priorities, size)
+    return FilledPart(rows, state.begun[:size], state.num_added, priorities)
 
 
 def refilled(part: FilledPart, capacity: int) -> ReplayState:
@@ -79,7 +95,8 @@ def refilled(part: FilledPart, capacity: int) -> ReplayState:
         return jnp.array(np.concatenate([rows, empty]))
 
     quadruples = QuadrupleBatch(*map(whole, part.quadruples))
-    return ReplayState(quadruples, whole(part.begun), jnp.array(part.num_added))
+    priorities = part.priorities and whole_again(part.priorities, capacity)
+    return ReplayState(quadruples, whole(part.begun), jnp.array(part.num_added), priorities)
 
 
 def add(
@@ -98,10 +115,8 @@ def add(
         count: how many of the rows are real.
     """
     capacity = state.quadruples.reward.shape[0]
-    row = jnp.arange(rows.reward.shape[0], dtype=jnp.uint32)
-    count = count.astype(jnp.uint32)
-    slot = (state.num_added + row) % jnp.uint32(capacity)
-    slot = jnp.where(row < count, slot, jnp.uint32(capacity))
+    slot, is_real = next_slots(state, rows.reward.shape[0], count)
+    slot = jnp.where(is_real, slot, jnp.uint32(capacity))
     quadruples, begun = jax.tree.map(
         lambda stored, new: stored.at[slot].set(new, mode="drop"),
         (state.quadruples, state.begun),
@@ -109,7 +124,17 @@ def add(
     )
     # Without the barrier XLA may write into a copy of the whole buffer to read from it again.
     quadruples = jax.lax.optimization_barrier(quadruples)
-    return ReplayState(quadruples, begun, state.num_added + count)
+    num_added = state.num_added + count.astype(jnp.uint32)
+    return ReplayState(quadruples, begun, num_added, state.priorities)
+
+
+def next_slots(
+    state: ReplayState, num_rows: int, count: Integer[Array, ""]
+) -> tuple[UInt32[Array, " row"], Bool[Array, " row"]]:
+    """Where the next rows go, and which of them are real: the first `count`."""
+    row = jnp.arange(num_rows, dtype=jnp.uint32)
+    slot = (state.num_added + row) % jnp.uint32(state.quadruples.reward.shape[0])
+    return slot, row < count.astype(jnp.uint32)
 
 
 def sample_indices(

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from frankrl.api import TrainingResult
 from frankrl.preflight import memory_line
+from frankrl.running import TrainingResult
 from frankrl.training import (
     Checkpointed,
     Evaluated,

@@ -59,6 +59,16 @@ def _model(table: Mapping[int, Mapping[int, list[tuple[Any, ...]]]]) -> Model:
     )
 
 
+def led_to(model: Model) -> Bool[np.ndarray, " state"]:
+    """Which states some action leads to from another state: no episode gets to the others,
+    unless it begins there."""
+    state = np.arange(len(model.probability))[:, None, None]
+    arrives = (model.probability > 0) & (model.next_state != state)
+    found = np.zeros(len(state), np.bool_)
+    found[model.next_state[arrives]] = True
+    return found
+
+
 def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state action"]:
     """Q*, by value iteration: Q(s, a) ← Σ p (r + γ max_a' Q(s′, a')) until nothing changes.
 
@@ -67,7 +77,7 @@ def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state act
         gamma: γ.
 
     Raises:
-        SettingError: the values grow for ever, as they can with γ = 1.
+        SettingError: they do not settle: with γ = 1 they can grow for ever.
 
     Source: Bellman (1957); Sutton & Barto (2018), eq. 4.10.
     """
@@ -78,4 +88,7 @@ def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state act
         if np.abs(new - q_values).max() <= _TOLERANCE:
             return new
         q_values = new
-    raise SettingError(f"with γ = {gamma:g} the exact Q-values of this world have no limit")
+    raise SettingError(
+        f"with γ = {gamma:g} the exact Q-values of this world have not settled after "
+        f"{_MOST_SWEEPS:,} sweeps"
+    )

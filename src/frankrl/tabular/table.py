@@ -8,6 +8,9 @@ from frankrl.environments import EnvironmentSpec
 from frankrl.masks import joined
 from frankrl.networks import QNetwork
 
+_MOST_NUMBERS = 1 << 24
+"""Of states that are looked up together: each is a row of zeros with a one."""
+
 
 def table_size(spec: EnvironmentSpec) -> int | None:
     """How many states a table of the environment has; none where they cannot be counted."""
@@ -25,7 +28,17 @@ def q_table(spec: EnvironmentSpec, network: QNetwork) -> Float[np.ndarray, "stat
     size = table_size(spec)
     if size is None:
         raise ValueError(f"the states of {spec.env_id} cannot be counted")
-    states = np.eye(size, dtype=spec.observation_dtype)
-    if spec.mask_size:
-        states = joined(states, np.ones((size, spec.num_actions), np.bool_))
-    return np.asarray(network(states))
+    parts = []
+    some = max(1, _MOST_NUMBERS // size)
+    for first in range(0, size, some):
+        states = np.eye(min(some, size - first), size, first, dtype=spec.observation_dtype)
+        if spec.mask_size:
+            states = joined(states, np.ones((len(states), spec.num_actions), np.bool_))
+        parts.append(np.asarray(network(states)))
+    return np.concatenate(parts)
+
+
+def first_state(spec: EnvironmentSpec) -> int:
+    """The environment's own number of the first row."""
+    space = spec.state_space
+    return int(space.start) if isinstance(space, spaces.Discrete) else 0

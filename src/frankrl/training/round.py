@@ -17,7 +17,7 @@ from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilo
 from frankrl.learning import UpdateDraws, learning_rate_at, updates
 from frankrl.networks import QNetwork
 from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
-from frankrl.replay import add, gather, n_step_quadruples, newest_indices, sample_indices
+from frankrl.replay import Drawn, Due, Sampling, gather, make_sampling, n_step_quadruples
 from frankrl.training.chance import acting_noise, update_draws
 from frankrl.training.state import HostNetwork, TrainState, initial_network
 
@@ -30,8 +30,8 @@ class Lesson(NamedTuple):
     begun: UInt32[Any, " row"]
     """Env step of the run that each row begins with."""
     count: UInt32[Any, ""]
-    indices: UInt32[Any, "update batch"]
-    """Rows of the buffer, with the new ones in it, for each update that can be due."""
+    choice: Any
+    """From what the rows of each update that can be due are found, by `Sampling.choice`."""
     num_updates: UInt32[Any, ""]
     """How many are due."""
     learning_rate: Float[Any, ""]
@@ -54,6 +54,8 @@ class Round(NamedTuple):
     """The weights that play greedily after those updates; computed in the background."""
     lesson: Lesson
     """What the learner got."""
+    drawn: Drawn
+    """The rows that those updates learn from, and some to spare; drawn in the background."""
     state: Callable[[], TrainState]
     """The whole state after the round. To be read before the next round: its buffers are
     then given up to the next compiled call."""
@@ -79,12 +81,12 @@ def rounds(
     network = HostNetwork(first_network)
     window, acting, newest = state.window, state.acting, state.newest
     env_steps, done = state.env_steps, state.updates
-    capacity, batch_size = settings.replay.replay_capacity, settings.replay.batch_size
+    sampling = make_sampling(settings.replay)
     most = most_updates(settings)
     num_added = int(state.replay.num_added)
     # Flattening the state's records at each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
-    learn = compiled_learn(structure, settings.learning)
+    learn = compiled_learn(structure, settings.learning, sampling)
     while True:
         steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
         window, rows, offsets, count = n_step_quadruples(
@@ -97,16 +99,13 @@ def rounds(
         env_steps += settings.round_env_steps
         num_updates = updates_due(settings, env_steps) - done
         num_added += count
-        if settings.replay.replay_sampling == "uniform":
-            indices = sample_indices(seed, done, most, batch_size, min(num_added, capacity))
-        else:
-            indices = newest_indices(num_added, count, num_updates, most, batch_size, capacity)
+        choice = sampling.choice(seed, Due(done, num_updates, most, num_added, count, env_steps))
         draws = update_draws(settings, first_network, seed, done, most)
         done += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
-        lesson = Lesson(rows, begun, np.uint32(count), indices, np.uint32(num_updates), rate, draws)
-        leaves, newest, playing, statistics = learn(leaves, lesson)
+        lesson = Lesson(rows, begun, np.uint32(count), choice, np.uint32(num_updates), rate, draws)
+        leaves, newest, playing, statistics, drawn = learn(leaves, lesson)
         if not settings.training.overlap:
             acting = newest
         progress = (window, acting, newest, playing, env_steps, done)
@@ -115,7 +114,7 @@ def rounds(
             learner, replay = jax.tree.unflatten(structure, leaves)
             return TrainState(learner, replay, *progress)
 
-        yield Round(env_steps, done, finished, statistics, playing, lesson, whole)
+        yield Round(env_steps, done, finished, statistics, playing, lesson, drawn, whole)
 
 
 def act(
@@ -161,24 +160,34 @@ def with_future(settings: LearningSettings, steps: VectorStep) -> VectorStep:
 
 
 @functools.lru_cache(maxsize=8)
-def compiled_learn(structure: Any, settings: LearningSettings) -> Callable:
+def compiled_learn(structure: Any, settings: LearningSettings, sampling: Sampling) -> Callable:
     """Add to the buffer, then learn from it, over flat leaves of both, compiled.
 
     The leaves are given up to the call: otherwise each would copy the whole buffer.
     """
 
     @functools.partial(jax.jit, donate_argnums=(0,))
-    def compiled(leaves: list[Array], lesson: Lesson) -> tuple[list[Array], Array, Array, Array]:
+    def compiled(
+        leaves: list[Array], lesson: Lesson
+    ) -> tuple[list[Array], Array, Array, Array, Drawn]:
         learner, replay = jax.tree.unflatten(structure, leaves)
-        replay = add(replay, lesson.rows, lesson.begun, lesson.count)
+        replay = sampling.add(replay, lesson.rows, lesson.begun, lesson.count)
+        drawn = sampling.drawn(replay, lesson.choice)
         # One gather for all updates: one for each would pay its overhead each time.
-        batches = gather(replay, lesson.indices)
-        learner, statistics = updates(
-            settings, learner, batches, lesson.num_updates, lesson.learning_rate, lesson.draws
+        batches = gather(replay, drawn.indices)
+        learner, statistics, surprises = updates(
+            settings,
+            learner,
+            batches,
+            lesson.num_updates,
+            lesson.learning_rate,
+            lesson.draws,
+            drawn.weights,
         )
+        replay = sampling.learned(replay, drawn, surprises, lesson.num_updates)
         # Copies, because the leaves are given up to the next call.
         newest, playing = jnp.copy(learner.online.weights), jnp.copy(learner.playing)
-        return jax.tree.leaves((learner, replay)), newest, playing, statistics
+        return jax.tree.leaves((learner, replay)), newest, playing, statistics, drawn
 
     return compiled
 

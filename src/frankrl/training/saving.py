@@ -14,7 +14,7 @@ from frankrl.errors import DivergedError, RunFolderError
 from frankrl.learning import LearnerState, UpdateStatistics
 from frankrl.networks import pack
 from frankrl.records import ACTION_DTYPE
-from frankrl.replay import FilledPart, ReplayState, filled_part, refilled
+from frankrl.replay import ReplayState, filled_part, first_slots, refilled
 from frankrl.runs.checkpoint import Tensors
 from frankrl.training.round import updates_due
 from frankrl.training.state import TrainState
@@ -158,11 +158,11 @@ def _replay(arrays: Tensors, like: ReplayState) -> ReplayState:
     added = _column(arrays, ".num_added", np.uint32, ())
     capacity = len(like.begun)
     size = min(int(added), capacity)
-    quadruples, begun = jax.tree.map(
-        lambda whole: jax.ShapeDtypeStruct((size, *whole.shape[1:]), whole.dtype),
-        (like.quadruples, like.begun),
-    )
-    return refilled(filled(FilledPart(quadruples, begun, added), arrays), capacity)
+    part = filled(jax.eval_shape(lambda state: first_slots(state, size), like), arrays)
+    for numbers in jax.tree.leaves(part.priorities):
+        if not (np.isfinite(numbers) & (numbers >= 0)).all():
+            raise RunFolderError("the checkpoint's priorities are not numbers of 0 or more")
+    return refilled(part, capacity)
 
 
 def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:

@@ -12,7 +12,7 @@ from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import LearnerState, init_learner
 from frankrl.networks import MaskedQNetwork, QNetwork, make_q_network, make_q_table, pack
-from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window
+from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window, make_sampling
 
 
 class TrainState(NamedTuple):
@@ -35,10 +35,14 @@ def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> Tr
     """The state of a run that has not begun."""
     network = initial_network(settings, spec, seed)
     weights = jnp.array(pack(network).weights)
+    capacity = settings.replay.replay_capacity
     return TrainState(
         learner=init_learner(settings.learning, network),
         replay=init_replay(
-            settings.replay.replay_capacity, spec.observation_shape, spec.observation_dtype
+            capacity,
+            spec.observation_shape,
+            spec.observation_dtype,
+            make_sampling(settings.replay).priorities(capacity),
         ),
         window=init_window(
             settings.replay.n_step,
