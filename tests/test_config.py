@@ -244,9 +244,11 @@ def test_a_round_is_the_product_of_environments_and_vector_steps(num_envs, steps
     )
 
 
-def test_resolved_settings_name_the_duration_of_the_learning_rates_decay():
-    assert changed(total_env_steps=77).resolved().learning.learning_rate_decay_env_steps == 77
-    chosen = changed(learning_rate_decay_env_steps=5)
+def test_resolved_settings_name_the_durations_that_follow_from_the_budget():
+    resolved = changed(total_env_steps=77).resolved()
+    assert resolved.learning.learning_rate_decay_env_steps == 77
+    assert resolved.replay.priority_beta_env_steps == 77
+    chosen = changed(learning_rate_decay_env_steps=5, priority_beta_env_steps=6)
     assert chosen.resolved() == chosen
 
 
