@@ -92,7 +92,7 @@ def _claim(name: str) -> str:
     """What an experiment found, as its command wrote it, without the sentence at its end."""
     written = (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
     table, _, _ = written.rpartition("\n\n")
-    return f"{table}\n\n![Returns while training, of every arm](claims/{name}.png)"
+    return f"{table}\n\n![The returns of every arm](claims/{name}.png)"
 
 
 def _walk() -> Any:
