@@ -3,6 +3,7 @@
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
 - `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
+- `<!-- frank: alarms -->` becomes what the dashboard says of its alarms;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
@@ -50,6 +51,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
+    markdown = markdown.replace("<!-- frank: alarms -->", _alarms())
     if "<!-- frank: torture -->" in markdown:
         markdown = markdown.replace("<!-- frank: torture -->", _torture())
     if "<!-- frank: explain -->" in markdown:
@@ -75,6 +77,12 @@ def _settings() -> str:
         head = ("name", "default", "allowed", "unit", "meaning")
         sections.append(f"### `[{group.name}]`\n\n{kind.__doc__}\n\n{_table(head, rows)}")
     return "\n\n".join(sections)
+
+
+def _alarms() -> str:
+    """The body of the dashboard's own page."""
+    page = importlib.resources.files("frankrl.dashboard") / "page" / "alarms.html"
+    return page.read_text("utf-8").partition("<main>")[2].partition("</main>")[0]
 
 
 def _explained() -> str:

@@ -10,8 +10,10 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import UPDATE
-from dashboard_runs import served
+from dashboard_runs import make_run, served, write_metrics
 from playwright.sync_api import sync_playwright
+
+from frankrl.runs import MetricsReader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 VIEWS = ("learning", "watch", "update", "alarms")
@@ -118,6 +120,46 @@ def test_two_runs_are_laid_over_each_other_and_the_axis_is_switched(port, open_p
         page.wait_for_function("() => document.querySelectorAll('.shown-runs li').length === 1")
         assert "2 seeds" in page.locator(".shown-runs").inner_text()
         page.wait_for_function(f"{drawn} === 3")
+
+
+def test_the_distribution_of_the_td_errors_is_drawn_and_told(port, root, open_page):
+    reader = MetricsReader(root / "cart" / "s0" / "metrics.sqlite")
+    recorded = reader.columns("training")
+    reader.close()
+    with open_page(port) as page:
+        page.get_by_label("show cart/s1").uncheck()
+        page.get_by_label("show cart/s0").check()
+        page.wait_for_function("() => document.querySelectorAll('.shown-runs li').length === 1")
+        panel = page.locator("figure", has=page.locator("#panel-td_error"))
+        drawn = page.evaluate("document.getElementById('plot-td_error').data")
+        named = {trace["name"]: trace for trace in drawn if "name" in trace}
+        for name, column in (("median", "p50"), ("half of them", "p75"), ("nine in ten", "p95")):
+            values = recorded[f"td_error_{column}"]
+            expected = [value for value in values if value is not None]
+            assert named[name]["y"] == pytest.approx(expected, rel=1e-5, abs=1e-9)
+        words = panel.locator(".latest").inner_text()
+        assert words.startswith("now: median ")
+        assert written(recorded["td_error_max"][-1]) in words
+
+
+def written(value):
+    """A number as the page writes it."""
+    return f"{float(f'{value:.4g}'):g}"
+
+
+def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, open_page):
+    run = make_run(tmp_path / "run", epsilon_decay_env_steps=1, learning_starts_env_steps=90)
+    write_metrics(run, training={"env_steps": [100]})
+    with served(tmp_path) as port, open_page(port) as page:
+        page.locator("#view-alarms").click()
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="What this means: ε has fallen").click()
+        page = opened.value
+        assert page.url.endswith("/page/alarms.html#epsilon-done-early")
+        assert page.locator("#epsilon-done-early").inner_text() == (
+            "ε has fallen before learning starts"
+        )
+        page.close()
 
 
 def test_runs_are_sorted_and_filtered_by_the_keyboard(port, open_page):

@@ -6,7 +6,7 @@ import pytest
 from dashboard_runs import make_run, write_metrics
 
 from frankrl.dashboard.board import Board
-from frankrl.dashboard.history import History
+from frankrl.dashboard.history import TD_ERRORS, History
 from frankrl.dashboard.series import (
     MOST_POINTS,
     Line,
@@ -96,7 +96,7 @@ def test_a_million_env_steps_fit_into_a_page(tmp_path):
     steps = np.arange(20, 1_000_001, 20)
     rows = np.arange(100, 1_000_001, 100)
     noise = np.random.default_rng(0).normal(size=len(steps))
-    statistics = ("loss", "mean_q", "mean_max_q", "mean_abs_td_error", "gradient_norm")
+    statistics = ("loss", "mean_q", "mean_max_q", "gradient_norm", *TD_ERRORS)
     write_metrics(
         run,
         episodes={

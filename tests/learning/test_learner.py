@@ -47,7 +47,7 @@ def random_batch(seed):
 def one_update(settings, state, batch, rate):
     """The update, and the target network's copy when it is due."""
     batches = jax.tree.map(lambda rows: rows[None], batch)
-    state, table, _ = updates(settings, state, batches, jnp.uint32(1), rate)
+    state, table, *_ = updates(settings, state, batches, jnp.uint32(1), rate)
     return state, UpdateStatistics(*table[0])
 
 
@@ -297,13 +297,17 @@ def test_several_updates_at_once_are_the_same_as_one_after_another(
     batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(7)))
     # A function of its own: what was compiled for another size of chunk must not be used.
     several = jax.jit(functools.partial(updates, settings))
-    state, table, abs_td_errors = several(init_learner(settings, network()), batches, used, RATE)
+    state, table, errors, surprises = several(
+        init_learner(settings, network()), batches, used, RATE
+    )
     assert int(state.num_updates) == used
     for found, wanted in zip(leaves(state), leaves(expected[used]), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     rows = [list(map(float, row)) for row in figures[:used]] + [[0.0] * 6] * (7 - used)
     np.testing.assert_allclose(table, rows, rtol=1e-4, atol=1e-5)
-    assert abs_td_errors is None
+    mean_abs = rows[used - 1][UpdateStatistics._fields.index("mean_abs_td_error")] if used else 0
+    np.testing.assert_allclose(np.abs(errors).mean(), mean_abs, rtol=1e-4)
+    assert surprises is None
 
 
 @pytest.mark.parametrize("span", [1, 3, 100])
@@ -375,11 +379,11 @@ def test_weights_multiply_each_quadruples_loss_and_gradient():
     batch, begun = random_batch(0), init_learner(settings, network())
     weights = np.array([0, 1, 2, 3, 0, 1, 0, 1], np.float32)
     batches = jax.tree.map(lambda rows: rows[None], batch)
-    weighted, table, surprises = updates(
+    weighted, table, errors, surprises = updates(
         settings, begun, batches, jnp.uint32(1), RATE, weights=jnp.asarray(weights)[None]
     )
     repeated = jax.tree.map(lambda rows: np.repeat(rows, weights.astype(int), axis=0)[None], batch)
-    plain, plain_table, nothing = updates(settings, begun, repeated, jnp.uint32(1), RATE)
+    plain, plain_table, _, nothing = updates(settings, begun, repeated, jnp.uint32(1), RATE)
     assert nothing is None
     np.testing.assert_allclose(weighted.online.weights, plain.online.weights, atol=1e-6)
     loss = UpdateStatistics(*table[0]).loss
@@ -388,7 +392,23 @@ def test_weights_multiply_each_quadruples_loss_and_gradient():
     chosen = before(batch.observation)[np.arange(BATCH), batch.action]
     follows = before(batch.next_observation).max(axis=1) * ~batch.terminated
     target = batch.reward + settings.gamma**batch.num_steps * follows
-    np.testing.assert_allclose(surprises[0], np.abs(target - chosen), rtol=1e-4)
+    np.testing.assert_allclose(errors, target - chosen, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(surprises[0], np.abs(errors), rtol=1e-6)
+
+
+def test_the_td_errors_are_those_of_the_last_batch_that_was_used():
+    settings = LearningSettings(target_period_updates=2)
+    begun = init_learner(settings, network())
+    batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(5)))
+    assert not np.asarray(updates(settings, begun, batches, jnp.uint32(0), RATE).td_errors).any()
+    for used in range(1, 6):
+        before = updates(settings, begun, batches, jnp.uint32(used - 1), RATE).state
+        batch = random_batch(used - 1)
+        follows = np.asarray(before.target(batch.next_observation)).max(axis=1)
+        y = batch.reward + np.where(batch.terminated, 0, 0.99**batch.num_steps * follows)
+        chosen = np.asarray(before.online(batch.observation))[np.arange(BATCH), batch.action]
+        found = updates(settings, begun, batches, jnp.uint32(used), RATE).td_errors
+        np.testing.assert_allclose(found, y - chosen, rtol=1e-4, atol=1e-5)
 
 
 def test_updates_that_were_not_due_say_nothing_of_how_wrong_the_network_was():
@@ -396,7 +416,7 @@ def test_updates_that_were_not_due_say_nothing_of_how_wrong_the_network_was():
     begun = init_learner(settings, network())
     batches = jax.tree.map(lambda *rows: np.stack(rows), *map(random_batch, range(5)))
     weights = jnp.ones((5, BATCH))
-    _, _, all_five = updates(settings, begun, batches, jnp.uint32(5), RATE, weights=weights)
-    _, _, three = updates(settings, begun, batches, jnp.uint32(3), RATE, weights=weights)
+    *_, all_five = updates(settings, begun, batches, jnp.uint32(5), RATE, weights=weights)
+    *_, three = updates(settings, begun, batches, jnp.uint32(3), RATE, weights=weights)
     np.testing.assert_array_equal(three[:3], all_five[:3])
     assert not np.asarray(three[3:]).any()

@@ -10,7 +10,7 @@ from frankrl.config import Settings
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 
-DOCS = "docs/dashboard.md"
+DOCS = "page/alarms.html"
 
 
 @dataclass(frozen=True)
@@ -72,23 +72,28 @@ def alarms_inside(inside: Inside) -> list[Alarm]:
 
 
 def q_grows_away(history: History, settings: Settings) -> Alarm | None:
-    """The largest Q-values climb far above any return that episodes bring."""
+    """The largest Q-values stand far above any return that episodes have brought."""
     q, learned = _measured(history, "mean_max_q")
     if len(q) < _FEWEST_ROWS:
         return None
-    returns = discounted_return(history, settings)[learned]
-    returns = returns[np.isfinite(returns)]
-    most = float(np.max(np.abs(returns), initial=0.0))
-    now, before = _end(q), _middle(q)
-    if now <= 2 * most or now <= 1.5 * max(before, 0.0):
+    plain = history.training["mean_return_100"][learned]
+    discounted = discounted_return(history, settings)[learned]
+    discounted = discounted[np.isfinite(discounted)]
+    if not len(discounted):
+        return None
+    # Where the reward comes at the end, even the discounted return is nearer to the plain one.
+    most = float(max(0.0, np.nanmax(plain), discounted.max()))
+    size = float(np.abs(discounted).max())
+    now, brought = _end(q), _end(discounted)
+    if now <= max(1.5 * most, size / 2) or now - brought <= size:
         return None
     return Alarm(
         "Q grows away from the returns",
-        f"The largest Q-value of a state is {now:,.4g} in the mean, and was {before:,.4g} halfway. "
-        f"Discounted, the episodes bring at most about {most:,.4g}.",
+        f"The largest Q-value of a state is {now:,.4g} in the mean. Discounted, the episodes bring "
+        f"about {brought:,.4g} now. The most they have brought in the mean is {most:,.4g}.",
         "The Q-network believes in a future that does not come. Its own maximum feeds its targets, "
         "so the error grows. Try double, a lower learning_rate, or a longer target_period_updates.",
-        "q-grows-away-from-the-returns",
+        "q-grows-away",
     )
 
 
@@ -109,7 +114,7 @@ def loss_rises(history: History, settings: Settings) -> Alarm | None:
         "A loss grows with the Q-values, so a rise alone is no harm. Without a better return it "
         "means that the Q-network cannot follow its targets. Try a lower learning_rate, the Huber "
         "loss, or a smaller max_gradient_norm.",
-        "the-loss-rises-and-the-return-does-not",
+        "loss-rises",
     )
 
 
@@ -125,7 +130,7 @@ def epsilon_done_early(history: History, settings: Settings) -> Alarm | None:
         f"The first update comes at env step {starts:,}.",
         "While ε falls the Q-values are still random numbers, so the fall changes nothing that is "
         "learned. Make epsilon_decay_env_steps several times learning_starts_env_steps.",
-        "has-fallen-before-learning-starts",
+        "epsilon-done-early",
     )
 
 
@@ -143,7 +148,7 @@ def refreshed_too_seldom(history: History, settings: Settings) -> Alarm | None:
         f"A refresh every {learning.target_period_updates:,} updates makes {refreshes} in all.",
         "Each refresh carries the reward one step further back. With fewer than ten the Q-values "
         "stay close to the reward alone. Make target_period_updates smaller, or the budget larger.",
-        "the-target-network-is-refreshed-too-seldom",
+        "refreshed-too-seldom",
     )
 
 
@@ -162,7 +167,7 @@ def reward_scale(history: History, settings: Settings) -> Alarm | None:
         f"over {len(returns):,} episodes.",
         "The loss goes with the square of the reward, and learning_rate, huber_delta and "
         "max_gradient_norm are made for rewards around 1. Scale the rewards in the environment.",
-        "the-rewards-are-very-large-or-very-small",
+        "reward-scale",
     )
 
 
@@ -180,7 +185,7 @@ def slower(history: History, settings: Settings) -> Alarm | None:
         f"It does {now:,.0f} env steps per second. Before, it did {before:,.0f}.",
         "Something else may be using the processors, or the disk may be slow. An environment whose "
         "episodes have become longer can also cost more per step. The results are the same.",
-        "the-training-has-become-slower",
+        "slower",
     )
 
 
@@ -201,7 +206,7 @@ def dead_units(inside: Inside) -> Alarm | None:
         f"{', '.join(layers)} (checkpoint at env step {inside.env_steps:,}).",
         "No gradient flows through a unit that is always 0, so it learns nothing any more. Try a "
         "lower learning_rate, layer_norm, or another activation.",
-        "many-units-are-dead",
+        "dead-units",
     )
 
 
@@ -218,7 +223,7 @@ def mostly_one_episode(inside: Inside) -> Alarm | None:
         f"{inside.env_steps:,}).",
         "A batch of neighbours is not a random sample: replay cannot break their correlation. Make "
         "replay_capacity larger, or train on more environments at once (num_envs).",
-        "the-experience-replay-buffer-holds-mostly-one-episode",
+        "mostly-one-episode",
     )
 
 
@@ -252,11 +257,6 @@ def _measured(history: History, column: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _beginning(values: np.ndarray) -> float:
     return float(np.nanmean(values[: max(1, len(values) // 5)]))
-
-
-def _middle(values: np.ndarray) -> float:
-    half, tenth = len(values) // 2, max(1, len(values) // 10)
-    return float(np.nanmean(values[half - tenth : half]))
 
 
 def _end(values: np.ndarray) -> float:

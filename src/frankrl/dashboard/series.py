@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import Settings
-from frankrl.dashboard.history import History
+from frankrl.dashboard.history import TD_ERRORS, History
 from frankrl.runs.curves import (
     Curve,
     band_of,
@@ -20,14 +20,14 @@ from frankrl.runs.curves import (
 
 Axis = Literal["env_steps", "updates", "seconds"]
 AXES: tuple[Axis, ...] = get_args(Axis)
-MOST_POINTS = 400
+MOST_POINTS = 300
+_DIGITS = 6
+_LARGEST_POWER = 300
+"""Of ten, as a float."""
 _MOST_MARKS = 80
 PER_EPISODE = {"return": "episode_return", "length": "length"}
-PER_ROW = (
-    *("epsilon", "loss", "mean_q", "mean_max_q", "mean_abs_td_error"),
-    *("gradient_norm", "speed", "replay_fill", "sampled_age", "discounted_return"),
-)
-_STATISTICS = ("epsilon", "loss", "mean_q", "mean_max_q", "mean_abs_td_error", "gradient_norm")
+_STATISTICS = ("epsilon", "loss", "mean_q", "mean_max_q", "gradient_norm", *TD_ERRORS)
+PER_ROW = (*_STATISTICS, "speed", "replay_fill", "sampled_age", "discounted_return")
 Points = tuple[list[float | None], list[float | None]]
 Traces = dict[str, dict[str, Points]]
 """For each quantity its traces by name."""
@@ -193,4 +193,14 @@ def _points(x: np.ndarray, y: np.ndarray) -> Points:
 
 def _numbers(values: np.ndarray) -> list[float | None]:
     """Numbers for JSON, to six digits; None for what is not finite."""
-    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in values.tolist()]
+    finite = np.isfinite(values)
+    size = np.abs(np.where(finite & (values != 0), values, 1.0))
+    # All at once, as formatting each would take most of the time of an answer.
+    places = np.clip(_DIGITS - 1 - np.floor(np.log10(size)), -_LARGEST_POWER, _LARGEST_POWER)
+    up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
+    with np.errstate(invalid="ignore"):
+        rounded = np.round(values * up / down) * down / up
+    numbers = rounded.tolist()
+    for odd in np.flatnonzero(~finite).tolist():
+        numbers[odd] = None
+    return numbers

@@ -145,7 +145,7 @@ def _opened(
     number = update - before.updates - 1
     given = (lesson.learning_rate, lesson.draws, drawn.weights)
     just_before, just_after = (
-        learn(before.learner, batches, jnp.uint32(count), *given)[0]
+        learn(before.learner, batches, jnp.uint32(count), *given).state
         for count in (number, number + 1)
     )
     batch, own = jax.tree.map(lambda table: table[number], (batches, drawn))

@@ -14,6 +14,7 @@ from frankrl.learning.judging import (
     under_noise,
 )
 from frankrl.learning.learner import (
+    Learned,
     LearnerState,
     UpdateStatistics,
     init_learner,
@@ -27,6 +28,7 @@ from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
     "Judgement",
+    "Learned",
     "LearnerState",
     "Lookahead",
     "TargetSays",

@@ -44,8 +44,8 @@ class LearnerState(eqx.Module):
 
 _Tables = tuple[Float[Array, "update statistic"], Float[Array, "update batch"] | None]
 """Statistics and, given weights, how wrong the Q-network was, so far."""
-_Progress = tuple[Int[Array, ""], LearnerState, _Tables]
-"""The next update's number, and state and tables so far."""
+_Progress = tuple[Int[Array, ""], LearnerState, _Tables, Float[Array, " batch"]]
+"""The next update's number; state, tables and newest TD errors so far."""
 
 
 NO_DRAWS = UpdateDraws()
@@ -65,6 +65,20 @@ class UpdateStatistics(NamedTuple):
     mean_abs_td_error: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     """Global L2 norm before clipping."""
+
+
+class Learned(NamedTuple):
+    """What several updates have come to."""
+
+    state: LearnerState
+    statistics: Float[Array, "update statistic"]
+    """A row of `UpdateStatistics` for each batch, zero for those that were not used."""
+    td_errors: Float[Array, " batch"]
+    """y - Q(s, a) of each quadruple of the last batch that was used, before its update; zero
+    if none was. [reward]"""
+    surprises: Float[Array, "update batch"] | None
+    """Given weights, how wrong the Q-network was about each quadruple, zero for those of
+    batches that were not used."""
 
 
 def optimiser(settings: LearningSettings) -> optax.GradientTransformation:
@@ -116,7 +130,7 @@ def updates(
     learning_rate: Float[Array, ""] | float,
     draws: UpdateDraws = NO_DRAWS,
     weights: Float[Array, "update batch"] | None = None,
-) -> tuple[LearnerState, Float[Array, "update statistic"], Float[Array, "update batch"] | None]:
+) -> Learned:
     """Several updates, one batch each, and the target network's refresh whenever it is due.
 
     Args:
@@ -128,11 +142,6 @@ def updates(
         learning_rate: the step size of all of them.
         draws: random numbers, fields of shape (update, …).
         weights: what each quadruple's loss is multiplied by; none: all count alike.
-
-    Returns:
-        The new state; a row of `UpdateStatistics` for each batch, zero for those that
-        were not used; and, given weights, how wrong the Q-network was about each quadruple,
-        likewise.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
@@ -147,7 +156,7 @@ def updates(
 
     def some(progress: _Progress) -> _Progress:
         """Updates to the next refresh, or to the end of the chunk."""
-        number, state, tables = progress
+        number, state, tables, errors = progress
         # The target network stands still meanwhile: it sees all the chunk's states at once.
         first = jnp.minimum(number, given - chunk)
         rows, chances, row_weights = jax.tree.map(
@@ -160,13 +169,13 @@ def updates(
         target = state.target
 
         def one(number: Array, moving: tuple) -> tuple:
-            online, average, opt_state, done, tables = moving
+            online, average, opt_state, done, tables, _ = moving
             batch, says, chance, own_weights = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, number - first, keepdims=False),
                 (rows, answers, chances, row_weights),
             )
             state = LearnerState(online, target, average, opt_state, done)
-            state, statistics, surprises = _learn_from(
+            state, statistics, errors, surprises = _learn_from(
                 settings, state, batch, says, learning_rate, chance, own_weights
             )
             tables = jax.tree.map(
@@ -174,18 +183,23 @@ def updates(
                 tables,
                 (jnp.stack(statistics), surprises),
             )
-            return state.online, state.average, state.opt_state, state.num_updates, tables
+            return (
+                *(state.online, state.average, state.opt_state, state.num_updates),
+                *(tables, errors),
+            )
 
-        moving = (state.online, state.average, state.opt_state, state.num_updates, tables)
-        online, average, opt_state, done, tables = jax.lax.fori_loop(number, stop, one, moving)
+        moving = (state.online, state.average, state.opt_state, state.num_updates, tables, errors)
+        moved = jax.lax.fori_loop(number, stop, one, moving)
+        online, average, opt_state, done, tables, errors = moved
         due = done % period == 0
         fresh = jnp.where(due, refreshed(settings, target, online), target.weights)
         target = target.with_weights(fresh)
-        return stop, LearnerState(online, target, average, opt_state, done), tables
+        return stop, LearnerState(online, target, average, opt_state, done), tables, errors
 
-    begin = (jnp.zeros((), jnp.int32), state, tables)
-    _, state, tables = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
-    return state, *tables
+    begin = (jnp.zeros((), jnp.int32), state, tables, jnp.zeros_like(batches.reward[0]))
+    end = jax.lax.while_loop(lambda now: now[0] < num_updates, some, begin)
+    _, state, (statistics, surprises), errors = end
+    return Learned(state, statistics, errors, surprises)
 
 
 def update(
@@ -208,7 +222,7 @@ def update(
         The new state, and what the update reports of itself.
     """
     says = target_says(settings, state.target, batch, draws)
-    state, statistics, _ = _learn_from(settings, state, batch, says, learning_rate, draws, None)
+    state, statistics, *_ = _learn_from(settings, state, batch, says, learning_rate, draws, None)
     return state, statistics
 
 
@@ -220,12 +234,12 @@ def _learn_from(
     learning_rate: Float[Array, ""] | float,
     draws: UpdateDraws,
     weights: Float[Array, " batch"] | None,
-) -> tuple[LearnerState, UpdateStatistics, Float[Array, " batch"] | None]:
+) -> tuple[LearnerState, UpdateStatistics, Float[Array, " batch"], Float[Array, " batch"] | None]:
     """One gradient step, given what the target network says of the batch.
 
     Returns:
-        The new state, what the update reports of itself and, given weights, how wrong the
-        Q-network was about each quadruple.
+        The new state, what the update reports of itself, its TD errors and, given weights,
+        how wrong the Q-network was about each quadruple.
     """
     q_network = state.online.network()
     ahead = look_ahead(settings, q_network, batch, says, draws)
@@ -254,8 +268,9 @@ def _learn_from(
         gradient_norm=optax.tree.norm(gradient),
     )
     if weights is None:
-        return new_state, statistics, None
-    return new_state, statistics, surprises_of(q_network.head, judgement.losses, errors, target)
+        return new_state, statistics, errors, None
+    surprises = surprises_of(q_network.head, judgement.losses, errors, target)
+    return new_state, statistics, errors, surprises
 
 
 def refreshed(

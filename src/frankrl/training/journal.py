@@ -12,13 +12,13 @@ from frankrl.config import Settings
 from frankrl.errors import DivergedError, warn
 from frankrl.evaluation import Evaluation
 from frankrl.exploration import linear_epsilon
-from frankrl.learning import UpdateStatistics, learning_rate_at
+from frankrl.learning import learning_rate_at
 from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
 from frankrl.training.events import Inexact, Progress
+from frankrl.training.interval import MOST_ROUNDS, STATISTICS, Interval
 from frankrl.training.round import Round
 
 RECENT_EPISODES = 100
-_WIDTH = len(UpdateStatistics._fields)
 
 
 class Journal:
@@ -32,7 +32,8 @@ class Journal:
         self._recent: collections.deque[tuple[float, int]] = collections.deque(
             maxlen=RECENT_EPISODES
         )
-        self._interval: list[np.ndarray] = []
+        self._statistics: list[np.ndarray] = []
+        self._td_errors: collections.deque[np.ndarray] = collections.deque(maxlen=MOST_ROUNDS)
         self._unchecked: collections.deque[tuple[Round, int]] = collections.deque()
         self._last_row = (0, time.perf_counter())
 
@@ -45,7 +46,7 @@ class Journal:
         folder: RunFolder,
         env_steps: int,
         episodes: int,
-        interval: Float[np.ndarray, "update statistic"],
+        interval: Interval,
     ) -> int:
         """Take up a run's metrics as they were at an earlier point, and forget the rest.
 
@@ -55,7 +56,8 @@ class Journal:
         self.open(folder)
         there = self._writer.go_back(env_steps)
         self.episodes = episodes
-        self._interval = [interval]
+        self._statistics = [interval.statistics]
+        self._td_errors.extend(interval.td_errors)
         self._last_row = (env_steps, time.perf_counter())
         reader = MetricsReader(folder.metrics)
         self._recent.extend(reader.last_episodes(RECENT_EPISODES))
@@ -81,12 +83,18 @@ class Journal:
             values = np.asarray(result.statistics)[: result.updates - updates_before]
             if not np.isfinite(values).all():
                 raise _diverged(values, updates_before, result.env_steps)
-            self._interval.append(values)
+            if len(values):
+                self._statistics.append(values)
+                self._td_errors.append(np.asarray(result.td_errors))
 
-    def interval(self) -> Float[np.ndarray, "update statistic"]:
-        """Statistics of the updates since the last row of metrics."""
+    def interval(self) -> Interval:
+        """What updates have reported since the last row of metrics."""
         self.check()
-        return np.concatenate([np.zeros((0, _WIDTH), np.float32), *self._interval])
+        nothing = Interval.empty(self._settings.replay.batch_size)
+        return Interval(
+            np.concatenate([nothing.statistics, *self._statistics]),
+            np.stack(self._td_errors) if self._td_errors else nothing.td_errors,
+        )
 
     def save(self) -> None:
         """Write the rows that have come up since the last write; they are kept until it succeeds.
@@ -113,11 +121,10 @@ class Journal:
     def log(self, env_steps: int, updates: int, seconds: float) -> Progress:
         """Note a row of metrics, and return it."""
         settings = self._settings
-        values = self.interval()
-        self._interval = []
-        means: list[float | None] = [None] * _WIDTH
-        if len(values):
-            means = [float(mean) for mean in values.mean(axis=0, dtype=np.float64)]
+        interval = self.interval()
+        self._statistics = []
+        self._td_errors.clear()
+        means = interval.means()
         mean_return, mean_length = (
             (float(np.mean(column)) for column in zip(*self._recent, strict=True))
             if self._recent
@@ -130,7 +137,8 @@ class Journal:
         now = time.perf_counter()
         speed = (env_steps - last_steps) / max(now - last_time, 1e-9)
         self._last_row = (env_steps, now)
-        row = (*counts, epsilon, rate, *means, mean_return, mean_length)
+        spread = interval.td_error_quantiles()
+        row = (*counts, epsilon, rate, *means, *spread, mean_return, mean_length)
         self._unwritten += [("training", row), ("timing", (env_steps, seconds, speed))]
         loss, mean_q = means[:2]
         return Progress(
@@ -185,7 +193,7 @@ def _diverged(
     values: Float[np.ndarray, "update statistic"], updates_before: int, env_steps: int
 ) -> DivergedError:
     row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-    figures = zip(UpdateStatistics._fields, values[row], strict=True)
+    figures = zip(STATISTICS, values[row], strict=True)
     wrong = [f"{name} is {value}" for name, value in figures if not np.isfinite(value)]
     return DivergedError(
         f"training diverged at update {updates_before + row + 1:,} (env step {env_steps:,}): "

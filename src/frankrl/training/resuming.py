@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentLog
 from frankrl.errors import DamagedError, SettingError
@@ -16,6 +14,7 @@ from frankrl.runs import (
     load_checkpoint,
     load_newest,
 )
+from frankrl.training.interval import Interval
 from frankrl.training.saving import BEST_FILE, from_tensors, most_bytes
 from frankrl.training.standing import Standing
 from frankrl.training.state import TrainState
@@ -27,8 +26,7 @@ class Found(NamedTuple):
     standing: Standing
     state: TrainState
     logs: list[EnvironmentLog]
-    interval: np.ndarray
-    """Statistics of the updates since the last row of metrics."""
+    interval: Interval
     best: Tensors | None
     """The agent of the best look."""
     damaged: list[DamagedError]
@@ -81,5 +79,7 @@ def _most_bytes(folder: RunFolder, settings: Settings, like: TrainState) -> dict
 def _found(folder: RunFolder, settings: Settings, like: TrainState, loaded: Loaded) -> Found:
     check_same_environment(folder, loaded.info)
     standing, tensors = Standing.from_info(loaded.info, settings), loaded.tensors
-    state, logs, interval = from_tensors(tensors, like, standing.env_steps, standing.updates)
+    state, logs, interval = from_tensors(
+        tensors, like, standing.env_steps, standing.updates, settings.replay.batch_size
+    )
     return Found(standing, state, logs, interval, tensors.get(BEST_FILE), [])

@@ -50,6 +50,8 @@ class Round(NamedTuple):
     statistics: Float[Array, "update statistic"]
     """A row for each of the round's updates and some to spare, columns as in
     `UpdateStatistics`; computed in the background."""
+    td_errors: Float[Array, " batch"]
+    """y - Q(s, a) of the last of them, if there is one; computed in the background. [reward]"""
     playing: Float[Array, " weight"]
     """The weights that play greedily after those updates; computed in the background."""
     lesson: Lesson
@@ -105,7 +107,7 @@ def rounds(
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
         acting = newest
         lesson = Lesson(rows, begun, np.uint32(count), choice, np.uint32(num_updates), rate, draws)
-        leaves, newest, playing, statistics, drawn = learn(leaves, lesson)
+        leaves, newest, playing, (statistics, td_errors), drawn = learn(leaves, lesson)
         if not settings.training.overlap:
             acting = newest
         progress = (window, acting, newest, playing, env_steps, done)
@@ -114,7 +116,8 @@ def rounds(
             learner, replay = jax.tree.unflatten(structure, leaves)
             return TrainState(learner, replay, *progress)
 
-        yield Round(env_steps, done, finished, statistics, playing, lesson, drawn, whole)
+        figures = (statistics, td_errors)
+        yield Round(env_steps, done, finished, *figures, playing, lesson, drawn, whole)
 
 
 def act(
@@ -169,13 +172,13 @@ def compiled_learn(structure: Any, settings: LearningSettings, sampling: Samplin
     @functools.partial(jax.jit, donate_argnums=(0,))
     def compiled(
         leaves: list[Array], lesson: Lesson
-    ) -> tuple[list[Array], Array, Array, Array, Drawn]:
+    ) -> tuple[list[Array], Array, Array, tuple[Array, Array], Drawn]:
         learner, replay = jax.tree.unflatten(structure, leaves)
         replay = sampling.add(replay, lesson.rows, lesson.begun, lesson.count)
         drawn = sampling.drawn(replay, lesson.choice)
         # One gather for all updates: one for each would pay its overhead each time.
         batches = gather(replay, drawn.indices)
-        learner, statistics, surprises = updates(
+        learned = updates(
             settings,
             learner,
             batches,
@@ -184,10 +187,12 @@ def compiled_learn(structure: Any, settings: LearningSettings, sampling: Samplin
             lesson.draws,
             drawn.weights,
         )
-        replay = sampling.learned(replay, drawn, surprises, lesson.num_updates)
+        learner = learned.state
+        replay = sampling.learned(replay, drawn, learned.surprises, lesson.num_updates)
         # Copies, because the leaves are given up to the next call.
         newest, playing = jnp.copy(learner.online.weights), jnp.copy(learner.playing)
-        return jax.tree.leaves((learner, replay)), newest, playing, statistics, drawn
+        figures = (learned.statistics, learned.td_errors)
+        return jax.tree.leaves((learner, replay)), newest, playing, figures, drawn
 
     return compiled
 

@@ -11,11 +11,12 @@ from jaxtyping import PyTree
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.errors import DivergedError, RunFolderError
-from frankrl.learning import LearnerState, UpdateStatistics
+from frankrl.learning import LearnerState
 from frankrl.networks import pack
 from frankrl.records import ACTION_DTYPE
 from frankrl.replay import ReplayState, filled_part, first_slots, refilled
 from frankrl.runs.checkpoint import Tensors
+from frankrl.training.interval import MOST_ROUNDS, STATISTICS, Interval
 from frankrl.training.round import updates_due
 from frankrl.training.state import TrainState
 
@@ -42,8 +43,8 @@ def most_bytes(settings: Settings, like: TrainState, env_steps: int) -> dict[str
     """
     logs = [EnvironmentLog(0, np.zeros(0, ACTION_DTYPE), bytes(DIGEST_BYTES))]
     logs *= settings.environment.num_envs
-    interval = np.zeros((0, len(UpdateStatistics._fields)), np.float32)
-    files = to_tensors(like, logs, interval)
+    batch_size = settings.replay.batch_size
+    files = to_tensors(like, logs, Interval.empty(batch_size))
     sizes = {
         name: sum(np.asarray(array).nbytes for array in arrays.values())
         for name, arrays in files.items()
@@ -51,20 +52,21 @@ def most_bytes(settings: Settings, like: TrainState, env_steps: int) -> dict[str
     sizes["replay"] = sum(x.nbytes for x in jax.tree.leaves(like.replay))
     # Longer with each step of an episode that goes on, and with each update between two rows.
     growing = env_steps * ACTION_DTYPE.itemsize
-    growing += updates_due(settings, env_steps) * interval.dtype.itemsize * interval.shape[1]
+    figures = updates_due(settings, env_steps) * len(STATISTICS) + MOST_ROUNDS * batch_size
+    growing += figures * np.dtype(np.float32).itemsize
     sizes["collection"] += growing
     return sizes | {BEST_FILE: sizes["q_network"]}
 
 
 def to_tensors(
-    state: TrainState, logs: list[EnvironmentLog], interval: np.ndarray
+    state: TrainState, logs: list[EnvironmentLog], interval: Interval
 ) -> dict[str, Tensors]:
     """All arrays of a run between two rounds, by file and name.
 
     Args:
         state: the training state.
         logs: where each environment stands.
-        interval: statistics of the updates since the last row of metrics.
+        interval: what updates have reported since the last row of metrics.
     """
     learner = state.learner
     online = learner.online
@@ -79,7 +81,8 @@ def to_tensors(
         "collection": {
             **{f"window{name}": array for name, array in named(state.window).items()},
             "acting": np.asarray(state.acting),
-            "interval": interval,
+            "statistics": interval.statistics,
+            "td_errors": interval.td_errors,
             "env_episode": np.array([log.episode for log in logs], np.int64),
             "env_num_actions": np.array([len(log.actions) for log in logs], np.int64),
             "env_actions": np.concatenate([log.actions for log in logs]),
@@ -108,7 +111,8 @@ def from_tensors(
     like: TrainState,
     env_steps: int,
     updates: int,
-) -> tuple[TrainState, list[EnvironmentLog], np.ndarray]:
+    batch_size: int,
+) -> tuple[TrainState, list[EnvironmentLog], Interval]:
     """The reverse of `to_tensors`.
 
     Args:
@@ -116,6 +120,7 @@ def from_tensors(
         like: a state of the same settings, for the structure.
         env_steps: transitions collected so far.
         updates: updates done so far.
+        batch_size: quadruples of an update.
 
     Raises:
         RunFolderError: the arrays do not fit the settings.
@@ -150,7 +155,8 @@ def from_tensors(
         env_steps=env_steps,
         updates=updates,
     )
-    return state, _logs(collection, like.window.filled.shape[1]), _interval(collection)
+    logs = _logs(collection, like.window.filled.shape[1])
+    return state, logs, _interval(collection, batch_size)
 
 
 def _replay(arrays: Tensors, like: ReplayState) -> ReplayState:
@@ -185,8 +191,11 @@ def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
     ]
 
 
-def _interval(collection: Tensors) -> np.ndarray:
-    return _column(collection, "interval", np.float32, (None, len(UpdateStatistics._fields)))
+def _interval(collection: Tensors, batch_size: int) -> Interval:
+    return Interval(
+        _column(collection, "statistics", np.float32, (None, len(STATISTICS))),
+        _column(collection, "td_errors", np.float32, (None, batch_size)),
+    )
 
 
 def _column(

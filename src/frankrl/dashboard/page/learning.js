@@ -15,7 +15,7 @@ const PANELS = [
   { key: "epsilon", title: "ε", unit: "probability", text: "How often an action is random." },
   { key: "loss", title: "Loss", unit: "reward², or as set", text: "Mean loss of a batch. It need not fall: it grows with the Q-values.", marks: true },
   { key: "q", title: "Q-values against the return", unit: "reward", parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q above what episodes really bring is overestimation. The discounted return is derived: from the mean return and length of the last 100 episodes, as if rewards came evenly.", marks: true },
-  { key: "mean_abs_td_error", title: "TD error", unit: "reward", text: "Mean size of y − Q(s, a). Only the mean is recorded; open an update to see how the TD errors of a batch are distributed.", marks: true },
+  { key: "td_error", title: "TD errors", unit: "reward", fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "How y − Q(s, a) is distributed over quadruples: the median, half of them (dark) and, where one run is shown, nine in ten (light). Below stand the smallest and the largest, which would hide the rest.", marks: true },
   { key: "gradient_norm", title: "Gradient norm", unit: "gradient", text: "Global L2 norm before it is clipped.", clip: true },
   { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the row before; an interval with an evaluation looks slower." },
   { key: "replay_fill", title: "Experience replay buffer", unit: "quadruples", text: "How many quadruples it holds. Derived: from the env steps and the capacity." },
@@ -133,21 +133,22 @@ function makeFigure(panel) {
 }
 
 function keysOf(panel) {
-  return panel.parts ? Object.keys(panel.parts) : [panel.key];
+  return panel.fan ?? (panel.parts ? Object.keys(panel.parts) : [panel.key]);
 }
 
 function drawPanel({ plot, latest }, panel, x, series, colours) {
   const style = getComputedStyle(document.body);
   const colour = (name) => style.getPropertyValue(name).trim();
-  const data = series.flatMap((one, number) => tracesOf(one, number, panel, colours));
   const alone = series.length === 1;
+  const drawn = panel.fan ? fanOf : tracesOf;
+  const data = series.flatMap((one, number) => drawn(one, number, panel, colours, alone));
   const layout = {
     margin: { l: 56, r: 12, t: 8, b: 44 },
     height: 260,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
-    showlegend: Boolean(panel.parts) && alone,
+    showlegend: Boolean(panel.parts ?? panel.fan) && alone,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     xaxis: { title: { text: x === "seconds" ? "s" : AXES[x] }, gridcolor: colour("--line"), zerolinecolor: colour("--line"), rangemode: "tozero" },
     yaxis: { gridcolor: colour("--line"), zerolinecolor: colour("--quiet") },
@@ -157,7 +158,7 @@ function drawPanel({ plot, latest }, panel, x, series, colours) {
   };
   Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
   latest.textContent = series.map((one) => {
-    const values = keysOf(panel).filter((key) => one.latest[key] != null)
+    const values = panel.fan ? spreadNow(one.latest, panel.fan) : keysOf(panel).filter((key) => one.latest[key] != null)
       .map((key) => `${panel.parts ? `${panel.parts[key][0]} ` : ""}${written(one.latest[key])}`);
     return values.length ? `${alone ? "now" : one.label}: ${values.join(", ")}` : "";
   }).filter(Boolean).join("; ");
@@ -180,6 +181,28 @@ function tracesOf(one, number, panel, colours) {
     if (panel.evaluations && parts.evaluations?.[0].length) found.push({ ...common, name: `${one.label}, evaluation`, x: parts.evaluations[0], y: parts.evaluations[1], mode: "markers", marker: { color: colour, size: 8, symbol: ["diamond", "square", "triangle-up", "cross", "star"][number % 5], line: { width: 1, color: colour } } });
     return found;
   });
+}
+
+/** A distribution over time, by seven of its quantiles. */
+function fanOf(one, number, { fan }, colours, alone) {
+  const colour = colours[number % colours.length];
+  const [, low, lower, middle, upper, high] = fan.map((key) => one.traces[key]?.smooth);
+  if (!middle?.[0].length) return [];
+  const common = { type: "scatter", mode: "lines", hoverinfo: "skip" };
+  const between = (below, above, name, share) => [
+    { ...common, x: below[0], y: below[1], line: { width: 0 }, showlegend: false },
+    { ...common, x: above[0], y: above[1], name, line: { width: 0 }, fill: "tonexty", fillcolor: `${colour}${share}` },
+  ];
+  const most = alone ? between(low, high, "nine in ten", "26") : [];
+  const dash = DASHES[number % DASHES.length];
+  const median = { ...common, hoverinfo: "all", x: middle[0], y: middle[1], name: alone ? "median" : one.label, mode: middle[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash }, hoverlabel: { namelength: 40 } };
+  return [...most, ...between(lower, upper, "half of them", "4d"), median];
+}
+
+function spreadNow(latest, [least, low, , middle, , high, most]) {
+  if (latest[middle] == null) return [];
+  const span = (from, to) => `${written(latest[from])} … ${written(latest[to])}`;
+  return [`median ${written(latest[middle])}`, `nine in ten ${span(low, high)}`, `all ${span(least, most)}`];
 }
 
 function shapesOf(panel, series, colour) {
