@@ -74,5 +74,5 @@ function found(inside) {
 function shown({ title, evidence, advice, docs }) {
   return h("article", { class: "alarm" }, h("h4", {}, h("span", { "aria-hidden": "true" }, "▲ "), title),
     h("p", {}, evidence), h("p", {}, advice),
-    h("p", {}, h("a", { href: docs, target: "_blank", rel: "noopener" }, "What this means", h("span", { class: "unseen" }, `: ${title} (opens another page)`))));
+    h("p", {}, h("a", { href: docs, target: "_blank", rel: "noopener", "aria-label": `What this means: ${title} (opens another page)` }, "What this means")));
 }
