@@ -2,8 +2,12 @@
 
 `python -m benchmarks dashboard` trains LunarLander-v3 and, while it trains, looks at it with
 20 clients for a minute, then for a minute not at all, in turn. A client does what an open page
-does: it keeps the stream of events, and asks for the run's curves whenever its row has changed.
-Evaluations are left out, for they take their time out of either minute by chance.
+does: it keeps the stream of events, and asks for the run's curves whenever its row has changed,
+no sooner than the page does. Evaluations are left out, for they take their time out of either
+minute by chance.
+
+A delay is from the moment at which the training made a row to the moment at which the curves
+with that row are there, for every row and client.
 """
 
 import contextlib
@@ -28,6 +32,8 @@ from frankrl.runs import MetricsReader
 
 _NEVER = 2**30
 _SETTLE_SECONDS = 10
+_SHORTEST_SECONDS = 0.4
+"""Between two questions of a page: as in its `learning.js`."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Client(threading.Thread):
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
-        self.delays: list[float] = []
-        """From a row's being written to its curves' being here. [s]"""
+        self.seen: list[tuple[float, int]] = []
+        """When curves came, in seconds since 1970, and the env steps of their newest row."""
         self._port = port
         self._stopped = threading.Event()
 
@@ -60,17 +66,17 @@ class Client(threading.Thread):
         curves = http.client.HTTPConnection("127.0.0.1", self._port)
         stream.request("GET", "/events")
         events = stream.getresponse()
-        first = True
+        last = 0.0
         while not self._stopped.is_set():
             line = events.readline()
             if not line.startswith(b"data: "):
                 continue
             for row in json.loads(line.removeprefix(b"data: "))["rows"]:
+                self._stopped.wait(max(0.0, last + _SHORTEST_SECONDS - time.monotonic()))
+                last = time.monotonic()
                 curves.request("GET", f"/curves?runs={row['id']}")
                 curves.getresponse().read()
-                if not first:
-                    self.delays.append(time.time() - row["written_at"])
-            first = False
+                self.seen.append((time.time(), row["env_steps"]))
         stream.close()
         curves.close()
 
@@ -80,8 +86,12 @@ class Client(threading.Thread):
 
 
 @contextlib.contextmanager
-def training(options: Options, out: Path) -> Iterator[None]:
-    """A training that goes on until it is no longer needed."""
+def training(options: Options, out: Path) -> Iterator[float]:
+    """A training that goes on until it is no longer needed.
+
+    Yields:
+        When its clock began. [s since 1970]
+    """
     words = [
         *("train", options.env_id, "--out", str(out), f"--total-env-steps={_NEVER}"),
         f"--evaluate-every-env-steps={_NEVER}",
@@ -89,7 +99,7 @@ def training(options: Options, out: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "frankrl", *words]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        yield
+        yield time.time()
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
@@ -121,6 +131,18 @@ def env_steps_per_second(run: Path, begun: float, ended: float) -> float:
     return float((steps[-1] - steps[0]) / (seconds[-1] - seconds[0]))
 
 
+def delays_of(run: Path, began: float, seen: list[tuple[float, int]]) -> list[float]:
+    """For each row between a client's first and last look, how long it took to be there. [s]"""
+    if not seen:
+        return []
+    reader = MetricsReader(run / "metrics.sqlite")
+    timing = reader.columns("timing", f"env_steps > {seen[0][1]} AND env_steps <= {seen[-1][1]}")
+    reader.close()
+    times, newest = (np.array(column) for column in zip(*seen, strict=True))
+    came = times[np.searchsorted(newest, timing["env_steps"])]
+    return (came - began - timing["seconds"]).tolist()
+
+
 def clock(run: Path) -> float:
     """The newest moment of a training's own clock. [s]"""
     reader = MetricsReader(run / "metrics.sqlite")
@@ -146,7 +168,7 @@ def main(options: Options) -> None:
     alone, watched, delays, memory = [], [], [], []
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         run = Path(folder) / "run"
-        stack.enter_context(training(options, run))
+        began = stack.enter_context(training(options, run))
         while not (run / "metrics.sqlite").exists() or clock(run) < _SETTLE_SECONDS:
             time.sleep(0.5)
         port, server = stack.enter_context(dashboard(Path(folder)))
@@ -169,7 +191,7 @@ def main(options: Options) -> None:
                 client.stop()
             for client in clients:
                 client.join()
-            delays += [delay for client in clients for delay in client.delays]
+            delays += [d for client in clients for d in delays_of(run, began, client.seen)]
             told = {
                 "turn": turn,
                 "alone_env_steps_per_second": round(alone[-1]),
@@ -185,6 +207,7 @@ def main(options: Options) -> None:
         "most_memory_growth_mb": round(max(memory) / 1e6, 1),
         "delay_seconds_median": round(float(np.median(delays)), 3),
         "delay_seconds_99_percent": round(float(np.percentile(delays, 99)), 3),
+        "delay_seconds_most": round(float(np.max(delays)), 3),
     }
     print(json.dumps(summary))
 

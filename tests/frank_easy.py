@@ -57,6 +57,15 @@ class Chance(Easy):
         return observation, 1 + self.np_random.random(), *rest
 
 
+class Loud(Easy):
+    """Prints whenever it is asked for something: a line, and more that is none."""
+
+    def reset(self, *, seed=None, options=None):
+        print("{}\n" + "x" * 99_999, end="", flush=True)
+        return super().reset(seed=seed, options=options)
+
+
+gymnasium.register("Loud-v0", Loud)
 gymnasium.register("Chance-v0", Chance, reward_threshold=1.0)
 gymnasium.register("Easy-v0", Easy, reward_threshold=1.0)
 gymnasium.register("Faulty-v0", Faulty)

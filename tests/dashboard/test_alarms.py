@@ -56,9 +56,9 @@ def test_q_far_above_the_returns_is_told(check):
     alarm = check(q_grows_away, learned(mean_max_q=climbing.tolist()))
     assert f"is {climbing[-4:].mean():.4g} in the mean" in alarm.evidence
     assert "about 21.79 now" in alarm.evidence
-    assert "most they have brought in the mean is 50." in alarm.evidence
-    # Where it all comes at the end, Q may come near to the plain return.
-    assert check(q_grows_away, learned(mean_max_q=np.linspace(0, 60, ROWS).tolist())) is None
+    # A reward of 1 a step for ever: what a right agent expects where a time limit ends it.
+    assert "most that can be made of them is 100." in alarm.evidence
+    assert check(q_grows_away, learned(mean_max_q=np.linspace(0, 100, ROWS).tolist())) is None
     # A lander that hovers: steady, but nothing ever came of it.
     nothing = {"mean_return_100": [-60.0] * ROWS, "mean_length_100": [1000.0] * ROWS}
     assert check(q_grows_away, learned(mean_max_q=[65.0] * ROWS, **nothing))
@@ -74,6 +74,12 @@ def test_a_loss_that_rises_while_the_return_does_not_is_told(check):
     better = np.linspace(20, 90, ROWS).tolist()
     assert check(loss_rises, learned(loss=rising, mean_return_100=better)) is None
     assert check(loss_rises, learned(loss=[0.3] * ROWS)) is None
+    early = [10.0] * 8 + [500.0] * (ROWS - 8)
+    assert check(loss_rises, learned(loss=rising, mean_return_100=early)) is None
+    lost = [10.0] * 8 + [500.0] * 16 + [30.0] * (ROWS - 24)
+    assert "has been 500" in check(loss_rises, learned(loss=rising, mean_return_100=lost)).evidence
+    unknown = [None] * (ROWS - 5) + [50.0] * 5
+    assert check(loss_rises, learned(loss=rising, mean_return_100=unknown)) is None
 
 
 def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
@@ -106,6 +112,9 @@ def test_rewards_of_an_extreme_size_are_told(check, reward, how):
     assert how in check(reward_scale, episodes(reward)).title
     assert check(reward_scale, episodes(1.0)) is None
     assert check(reward_scale, episodes(0.0)) is None
+    # 1 at the end of 2,000 steps is seldom, not small.
+    seldom = {"env_steps": [2_000], "episode_return": [1.0], "length": [2_000]}
+    assert check(reward_scale, {"episodes": seldom}) is None
 
 
 def test_a_training_that_has_lost_its_speed_is_told(check):
@@ -117,6 +126,9 @@ def test_a_training_that_has_lost_its_speed_is_told(check):
     alarm = check(slower, timing(1_000.0), learning_starts_env_steps=100)
     assert "does 1,000 env steps per second. Before, it did 8,000" in alarm.evidence
     assert check(slower, timing(7_000.0), learning_starts_env_steps=100) is None
+    looked = {"env_steps": STEPS[-5:], "purpose": ["progress"] * 5}
+    tables = timing(1_000.0) | {"evaluations": looked}
+    assert check(slower, tables, learning_starts_env_steps=100) is None
 
 
 def test_a_layer_that_is_half_dead_is_told():

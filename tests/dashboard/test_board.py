@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from dashboard_runs import make_run, write_metrics
@@ -77,13 +78,18 @@ def test_a_copied_run_stands_as_the_run_did(board, root, tmp_path):
     assert rows(board)["copy"]["state"] == "finished"
 
 
-def test_looking_takes_no_lock(board, tmp_path):
+def test_looking_takes_no_lock(board, tmp_path, monkeypatch):
     run = make_run(tmp_path / "run")
     RunLock(run.path, run.path).release()
     before = os.stat(run.path / ".lock").st_mtime_ns
-    rows(board)
-    RunLock(run.path, run.path).release()
-    assert os.stat(run.path / ".lock").st_mtime_ns >= before
+
+    def refuse(*_):
+        raise AssertionError("somebody would have to wait")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fcntl.flock", refuse)
+        assert rows(board)["run"]["state"] == "running"
+    assert os.stat(run.path / ".lock").st_mtime_ns == before
 
 
 def test_a_run_is_solved_once_a_long_evaluation_has_reached_the_threshold(board, tmp_path):
@@ -121,13 +127,78 @@ def test_a_damaged_run_is_told_and_the_others_are_shown(board, tmp_path):
 
 @pytest.mark.parametrize(
     "report",
-    ["[]", "{", '{"solved": {"env_steps": []}}', '{"env_steps": "many"}', '{"evaluation": {}}'],
+    [
+        "[]",
+        "{",
+        '{"solved": {"env_steps": []}}',
+        '{"env_steps": "many"}',
+        '{"evaluation": {}}',
+        '{"env_steps": 1, "evaluation": {"mean_return": NaN}}',
+        '{"env_steps": 1e999}',
+        "[" * 100_000,
+    ],
 )
 def test_an_odd_report_hides_no_other_run(board, tmp_path, report):
     make_run(tmp_path / "good")
     (make_run(tmp_path / "odd").path / "report.json").write_text(report)
     assert rows(board)["good"]["error"] == ""
     assert set(rows(board)) == {"good", "odd"}
+
+
+@pytest.mark.parametrize("config", ["seed = " + "9" * 5_000, "a = " + "[" * 5_000])
+def test_an_odd_configuration_hides_no_other_run(board, tmp_path, config):
+    make_run(tmp_path / "good")
+    (make_run(tmp_path / "odd").path / "config.toml").write_text(config)
+    told = rows(board)
+    assert told["good"]["error"] == ""
+    assert told["odd"]["error"]
+
+
+def test_metrics_with_a_number_that_is_none_hide_no_other_run(board, tmp_path):
+    make_run(tmp_path / "good")
+    columns = {"env_steps": [100], "mean_return_100": [float("inf")]}
+    write_metrics(make_run(tmp_path / "odd"), training=columns)
+    told = rows(board)
+    assert told["good"]["error"] == ""
+    assert "odd" in told["odd"]["error"]
+
+
+def test_what_is_no_ordinary_file_is_neither_read_nor_waited_for(board, tmp_path):
+    secret = write_metrics(make_run(tmp_path.parent / "elsewhere"), training={"env_steps": [777]})
+    for name, place in (("pipe", ".lock"), ("pipes", "metrics.sqlite"), ("report", "report.json")):
+        os.mkfifo(make_run(tmp_path / name).path / place)
+    (make_run(tmp_path / "endless").path / ".lock").symlink_to("/dev/zero")
+    (make_run(tmp_path / "link").path / "metrics.sqlite").symlink_to(secret.metrics)
+    told = rows(board)
+    assert set(told) == {"pipe", "pipes", "report", "endless", "link"}
+    assert "no ordinary file" in told["link"]["note"]
+    assert "no ordinary file" in told["pipes"]["note"]
+    assert "777" not in board.rows_since(-1)[1]
+
+
+def test_a_run_that_cannot_be_read_hides_no_other_curve(board, tmp_path):
+    write_metrics(make_run(tmp_path / "good"), training={"env_steps": [100], "loss": [1.0]})
+    make_run(tmp_path / "bad").metrics.write_bytes(b"no database" * 99)
+    ids = tuple(row["id"] for row in rows(board).values())
+    told = json.loads(board.curves(ids, "env_steps", group=False))
+    assert [one["label"] for one in told["series"]] == ["good"]
+    assert "cannot be read" in told["unread"]["bad"]
+
+
+def test_where_there_are_more_runs_than_are_shown_it_is_told(board, tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        make_run(tmp_path / name)
+    board.refresh()
+    assert json.loads(board.rows_since(-1)[1])["limit"] == 0
+    monkeypatch.setattr("frankrl.dashboard.catalogue.MOST_FOLDERS", 3)
+    board.refresh()
+    told = json.loads(board.rows_since(-1)[1])
+    assert (len(told["ids"]), told["limit"]) == (2, 1_000)
+
+
+def test_the_folder_that_one_stands_in_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(make_run(tmp_path / "alone").path)
+    assert set(rows(Board(Path()))) == {"alone"}
 
 
 def test_metrics_that_are_no_database_are_told(board, tmp_path):

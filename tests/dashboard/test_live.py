@@ -6,6 +6,7 @@ from dashboard_runs import make_run, write_metrics
 
 from frankrl.dashboard.board import Board
 from frankrl.dashboard.live import Live
+from frankrl.errors import FrankWarning
 
 
 async def never():
@@ -73,5 +74,40 @@ def test_a_page_that_has_gone_ends_its_stream(tmp_path):
         with pytest.raises(StopAsyncIteration):
             await anext(events)
         assert live.streams == 0
+
+    asyncio.run(watch())
+
+
+def test_looking_goes_on_after_something_unforeseen(tmp_path):
+    make_run(tmp_path / "run")
+
+    async def watch():
+        board = Board(tmp_path)
+        live, scan = Live(board), board.refresh
+
+        def fail(**_):
+            board.refresh = scan
+            raise RuntimeError("unforeseen")
+
+        board.refresh = fail
+        events = live.events(never)
+        while not told(await anext(events))["rows"]:
+            pass
+        await events.aclose()
+
+    with pytest.warns(FrankWarning, match="could not be looked at: RuntimeError: unforeseen"):
+        asyncio.run(watch())
+
+
+def test_a_page_that_goes_waits_for_no_slow_disk(tmp_path):
+    make_run(tmp_path / "run")
+
+    async def watch():
+        board = Board(tmp_path)
+        board.refresh()
+        events = Live(board).events(never)
+        await anext(events)
+        with board._lock:
+            await events.aclose()
 
     asyncio.run(watch())

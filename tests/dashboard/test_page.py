@@ -118,7 +118,7 @@ def test_two_runs_are_laid_over_each_other_and_the_axis_is_switched(port, open_p
             )
         page.get_by_label("group seeds").check()
         page.wait_for_function("() => document.querySelectorAll('.shown-runs li').length === 1")
-        assert "2 seeds" in page.locator(".shown-runs").inner_text()
+        assert "2 runs" in page.locator(".shown-runs").inner_text()
         page.wait_for_function(f"{drawn} === 3")
 
 
@@ -147,19 +147,73 @@ def written(value):
     return f"{float(f'{value:.4g}'):g}"
 
 
-def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, open_page):
+def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
     run = make_run(tmp_path / "run", epsilon_decay_env_steps=1, learning_starts_env_steps=90)
     write_metrics(run, training={"env_steps": [100]})
-    with served(tmp_path) as port, open_page(port) as page:
-        page.locator("#view-alarms").click()
+    with served(tmp_path) as port:
+        page = browser.new_page()
+        # Straight to the view, as by an address that somebody has kept.
+        page.goto(f"http://127.0.0.1:{port}/#view=alarms")
+        page.get_by_text("this run has no checkpoint yet").wait_for()
         with page.expect_popup() as opened:
             page.get_by_role("link", name="What this means: ε has fallen").click()
-        page = opened.value
-        assert page.url.endswith("/page/alarms.html#epsilon-done-early")
-        assert page.locator("#epsilon-done-early").inner_text() == (
+        words = opened.value
+        assert words.url.endswith("/page/alarms.html#epsilon-done-early")
+        assert words.locator("#epsilon-done-early").inner_text() == (
             "ε has fallen before learning starts"
         )
+        words.close()
         page.close()
+
+
+def test_a_run_that_cannot_be_read_is_told_and_the_others_are_drawn(root, tmp_path, open_page):
+    shutil.copytree(root / "cart" / "s0", tmp_path / "good")
+    shutil.copytree(root / "cart" / "s1", tmp_path / "bad")
+    (tmp_path / "bad" / "metrics.sqlite").write_bytes(b"no database" * 99)
+    with served(tmp_path) as port, open_page(port) as page:
+        for name in ("good", "bad"):
+            page.get_by_label(f"show {name}").check()
+        page.locator("#plot-loss .main-svg").first.wait_for()
+        for place in ("#runs", "#view"):
+            page.locator(place).get_by_text("cannot be read").first.wait_for()
+
+
+def test_a_view_that_has_been_left_asks_for_nothing(tmp_path, browser):
+    with served(tmp_path) as port, training(tmp_path / "run", 0):
+        while not (tmp_path / "run" / "metrics.sqlite").exists():
+            pass
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"http://127.0.0.1:{port}/")
+        wait_for_more(page, 0)
+        page.locator("#view-update").click()
+        page.wait_for_load_state()
+        asked.clear()
+        # The table goes on: the run's env steps are those of a later event.
+        steps = "() => document.querySelector('#runs tbody tr').cells[6].textContent"
+        for _ in range(3):
+            before = page.evaluate(steps)
+            page.wait_for_function(f"before => ({steps})() !== before", arg=before)
+        assert [url for url in asked if "/curves" in url] == []
+        page.close()
+
+
+def test_the_focus_and_the_page_stay_where_they_are_while_rows_change(tmp_path, open_page):
+    with served(tmp_path) as port, training(tmp_path / "run", 0):
+        while not (tmp_path / "run" / "metrics.sqlite").exists():
+            pass
+        with open_page(port, width=390) as page:
+            wait_for_more(page, 0)
+            page.locator("#sort-name").click()
+            page.evaluate("scrollTo(0, 500)")
+            head = page.locator("#sort-name").element_handle()
+            wait_for_more(page, newest_point(page))
+            wait_for_more(page, newest_point(page))
+            assert page.evaluate("scrollY") == 500
+            assert page.evaluate("document.activeElement.id") == "sort-name"
+            assert head.evaluate("element => element.isConnected")
 
 
 def test_runs_are_sorted_and_filtered_by_the_keyboard(port, open_page):
@@ -271,7 +325,13 @@ def test_an_empty_folder_says_what_to_do(tmp_path, browser):
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_text("frank train CartPole-v1").wait_for()
+        told = {
+            "learning": "Curves appear here once there is a run.",
+            "watch": "There is no run here yet. Begin one with frank train.",
+            "update": "There is no run here yet. Begin one with frank train.",
+            "alarms": "There is no run here yet. Begin one with frank train.",
+        }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()
-            assert page.locator("#view").get_by_text("run").count() > 0
+            page.locator("#view").get_by_text(told[view]).wait_for()
         page.close()

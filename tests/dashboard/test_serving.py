@@ -1,7 +1,7 @@
 """The server as another program meets it, friendly or not."""
 
+import asyncio
 import http.client
-import itertools
 import json
 import random
 import re
@@ -13,7 +13,8 @@ import pytest
 from dashboard_runs import get, make_run, rows, served
 
 from frankrl.cli.main import main as frank
-from frankrl.dashboard.guard import local_names
+from frankrl.dashboard.app import make_app
+from frankrl.dashboard.guard import Guard, local_names
 from frankrl.errors import SettingError
 
 SECRET = "what nobody may read"
@@ -200,17 +201,27 @@ def test_at_any_other_address_a_token_is_demanded(tmp_path):
     )
     try:
         line = process.stdout.readline()
-        port, token = re.match(r"http://0\.0\.0\.0:(\d+)/\?token=(\S{32})$", line).groups()
-        port = int(port)
+        host, port, token = re.match(r"http://([\d.]+):(\d+)/\?token=(\S{32})$", line).groups()
+        port, cookie = int(port), f"frank-dashboard-{port}"
+        assert host != "0.0.0.0"
         for path in ("/", "/events", "/page/main.js", "/?token=guess", "/?token="):
             assert get(port, path)[0] == 401, path
-        assert get(port, "/", Cookie="frank-dashboard=guess")[0] == 401
-        assert get(port, "/", Host="evil.example", Cookie=f"frank-dashboard={token}")[0] == 421
+        assert get(port, "/", Cookie=f"{cookie}=guess")[0] == 401
+        assert get(port, "/", Cookie=f"frank-dashboard-1={token}")[0] == 401
+        for host in ("evil.example", f"evil.example:{port}", f"192.0.2.7:{port}"):
+            assert get(port, "/", Host=host, Cookie=f"{cookie}={token}")[0] == 421
         status, headers, _ = get(port, f"/?token={token}")
         assert (status, headers["location"]) == (303, "/")
         cookie, *flags = headers["set-cookie"].split("; ")
-        assert {"HttpOnly", "SameSite=Strict"} <= set(flags)
+        assert {"HttpOnly", "SameSite=Lax"} <= set(flags)
         assert get(port, "/", Cookie=cookie)[0] == 200
+        visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+        assert get(port, "/", Cookie=cookie, **visit)[0] == 200
+        # Whatever address of this machine it is asked at: that of the connection itself.
+        with socket.create_connection(("127.0.0.2", port), timeout=60) as raw:
+            asked = f"GET / HTTP/1.1\r\nHost: 127.0.0.2:{port}\r\nCookie: {cookie}\r\n\r\n"
+            raw.sendall(asked.encode())
+            assert raw.recv(15) == b"HTTP/1.1 200 OK"
         assert get(port, "/page/main.js", Authorization=f"Bearer {token}")[0] == 200
     finally:
         process.terminate()
@@ -219,8 +230,46 @@ def test_at_any_other_address_a_token_is_demanded(tmp_path):
 
 def test_names_of_an_address():
     assert local_names("127.0.0.1") == {"127.0.0.1", "localhost", "[::1]"}
-    assert "192.0.2.7" in local_names("192.0.2.7")
-    assert "evil.example" not in local_names("0.0.0.0")
+    assert local_names("192.0.2.7") == {"192.0.2.7", socket.gethostname().lower()}
+    assert "0.0.0.0" not in local_names("0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("[::1]", 200),
+        ("[::1]:80", 200),
+        ("localhost", 200),
+        ("[::1]:81", 421),
+        ("[fe80::1]", 421),
+        ("::1", 421),
+    ],
+)
+def test_an_address_without_a_port_means_80(host, status):
+    async def ask():
+        answered = []
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def send(message):
+            answered.append(message.get("status"))
+
+        async def receive():
+            return {"type": "http.request"}
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "query_string": b"",
+            "headers": [(b"host", host.encode())],
+            "server": ("::1", 80),
+        }
+        await Guard(app, port=80, names=local_names("::1"))(scope, receive, send)
+        return answered[0]
+
+    assert asyncio.run(ask()) == status
 
 
 def test_a_port_that_is_taken_is_told(tmp_path, capsys):
@@ -286,7 +335,30 @@ def test_listening_and_errors_are_of_one_kind():
         listen("", 0)
 
 
-def test_hostile_paths_are_many_and_different():
-    paths = hostile_paths(1_000)
-    assert len(set(paths)) == 1_000
-    assert all(".." in p or "%2" in p.lower() or "/./" in p for p in itertools.islice(paths, 50))
+def test_a_page_beyond_the_most_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("frankrl.dashboard.app.MOST_STREAMS", 0)
+
+    async def ask():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        async def receive():
+            return {"type": "http.request"}
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/events",
+            "raw_path": b"/events",
+            "query_string": b"",
+            "headers": [],
+            "root_path": "",
+        }
+        await make_app(tmp_path)(scope, receive, send)
+        return sent
+
+    start, body = asyncio.run(ask())
+    assert start["status"] == 503
+    assert "close one of them" in json.loads(body["body"])["error"]

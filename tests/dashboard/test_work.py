@@ -1,9 +1,12 @@
 """What is done in a process of its own: episodes, updates, checkpoints."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,7 +47,10 @@ def run_id(port, run):
 
 def test_an_update_is_told_as_frank_explain_tells_it(port, run_id, explained):
     told, _ = ask(port, f"/update/{run_id}?number={UPDATE}")
-    assert told["result"]["record"] == explained
+    expected = json.loads(json.dumps(explained))
+    for states in ("observation", "next_observation"):
+        assert len(expected["batch"].pop(states)) == 32
+    assert told["result"]["record"] == expected
     status, headers, page = get(port, f"/pieces/{told['name']}/3")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     shown = page.decode()
@@ -87,10 +93,10 @@ def test_an_episode_is_that_of_the_newest_checkpoint(port, run, run_id):
     assert get(port, f"/pieces/{told['name']}/{len(rewards) + 1}")[0] == 404
 
 
-def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
-    path = tmp_path / "easy"
+def trained_on_frank_easy(path, env_id="Easy-v0"):
+    """A run on an environment that draws no pictures."""
     frankrl.train(
-        "frank_easy:Easy-v0",
+        f"frank_easy:{env_id}",
         preset="default",
         out=path,
         hidden_widths=(8,),
@@ -98,6 +104,11 @@ def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
         learning_starts_env_steps=100,
         final_evaluation_episodes=1,
     )
+    return path
+
+
+def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
+    path = trained_on_frank_easy(tmp_path / "easy")
     told = play(RunFolder.open(path), 0, tmp_path, lambda done, of: None)
     assert told["pictures"] is False
     assert len(told["q_values"]) == len(told["rewards"]) == len(told["states"]) - 1
@@ -216,7 +227,7 @@ def test_work_that_breaks_is_told(run, tmp_path):
         return lines
 
     (line,) = asyncio.run(ask_for_nonsense())
-    assert "could not be finished" in json.loads(line)["error"]
+    assert "the work failed: ValueError: there is no such work" in json.loads(line)["error"]
 
 
 def test_only_the_newest_results_are_kept(run, monkeypatch):
@@ -244,9 +255,105 @@ def test_only_the_newest_results_are_kept(run, monkeypatch):
 def test_work_has_the_lowest_priority(run, tmp_path):
     code = (
         "import os, sys; from frankrl.dashboard.work import __main__ as work; "
-        "work._do = lambda order, out: {'nice': os.nice(0)}; work.main()"
+        "first = lambda: int(open('/proc/self/oom_score_adj').read()); "
+        "work._do = lambda order, out, lines: {'nice': os.nice(0), 'first': first()}; work.main()"
     )
     order = json.dumps({"out": str(tmp_path)})
-    before = os.nice(0)
-    subprocess.run([sys.executable, "-c", code, order], check=True)
-    assert json.loads((tmp_path / "result.json").read_text())["nice"] == min(before + 10, 19)
+    with subprocess.Popen([sys.executable, "-c", code, order], stdin=subprocess.PIPE) as work:
+        assert work.wait() == 0
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert (told["nice"], told["first"]) == (19, 1000)
+
+
+def work_on(run, kind, **order):
+    """The lines that a piece of work ends with, told by a server of its own."""
+
+    async def ask():
+        jobs = Jobs()
+
+        async def never():
+            return False
+
+        order_of_it = {"kind": kind, "run": str(run), **order}
+        lines = [json.loads(line) async for line in jobs.answers((kind,), order_of_it, never)]
+        jobs.close()
+        return lines
+
+    return asyncio.run(ask())
+
+
+def test_what_an_environment_prints_is_not_taken_for_an_answer(tmp_path):
+    run = trained_on_frank_easy(tmp_path / "loud", "Loud-v0")
+    *_, last = work_on(run, "episode", seed=0)
+    assert last["result"]["episode_return"] == sum(last["result"]["rewards"])
+
+
+def test_a_module_beside_the_runs_is_not_run(tmp_path, monkeypatch):
+    run = trained_on_frank_easy(tmp_path / "run")
+    (tmp_path / "random.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    *_, last = work_on(run, "episode", seed=0)
+    assert "result" in last
+
+
+def test_work_ends_with_the_server_however_that_ends(root):
+    with contextlib.suppress(AssertionError), serving(root) as (port, process):
+        run_id = rows(port)[0]["id"]
+        with socket.create_connection(("127.0.0.1", port)) as asking:
+            asking.sendall(_request(f"/episode/{run_id}?seed=1", port))
+            while not (workers := workers_of(process)):
+                pass
+            os.kill(process, signal.SIGKILL)
+            while any(os.path.exists(f"/proc/{worker}/cmdline") for worker in workers):
+                if all(b"work" not in command_of(worker) for worker in workers):
+                    break
+
+
+def command_of(process):
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def test_a_result_that_nobody_reads_keeps_nobody_waiting(run):
+    async def leave_unread():
+        jobs = Jobs()
+
+        async def never():
+            return False
+
+        order = {"kind": "inside", "run": str(run)}
+        slow = jobs.answers(("slow",), order, never)
+        while b"result" not in await anext(slow):
+            pass
+        # The slow one has its result and has not come back for more.
+        lines = [line async for line in jobs.answers(("next",), order, never)]
+        await slow.aclose()
+        jobs.close()
+        return json.loads(lines[-1])
+
+    assert "result" in asyncio.run(leave_unread())
+
+
+def test_results_that_somebody_has_tidied_away_are_made_again(run):
+    async def tidy():
+        jobs = Jobs()
+
+        async def never():
+            return False
+
+        order, told = {"kind": "inside", "run": str(run)}, []
+        for _ in range(2):
+            lines = [line async for line in jobs.answers(("inside",), order, never)]
+            told.append(json.loads(lines[-1]))
+            shutil.rmtree(jobs._place, ignore_errors=True)
+        lines = [line async for line in jobs.answers(("inside",), order, never)]
+        jobs.close()
+        return *told, json.loads(lines[-1])
+
+    first, gone, again = asyncio.run(tidy())
+    assert "ask for it again" in gone["error"]
+    assert again["result"] == first["result"]

@@ -81,8 +81,11 @@ def q_grows_away(history: History, settings: Settings) -> Alarm | None:
     discounted = discounted[np.isfinite(discounted)]
     if not len(discounted):
         return None
-    # Where the reward comes at the end, even the discounted return is nearer to the plain one.
-    most = float(max(0.0, np.nanmax(plain), discounted.max()))
+    # Where the reward comes at the end, even the discounted return is nearer to the plain one;
+    # where a time limit ends an episode, the rewards beyond it count as well.
+    a_step = plain / np.maximum(history.training["mean_length_100"][learned], 1.0)
+    for_ever = 0.0 if settings.learning.gamma == 1 else 1 / (1 - settings.learning.gamma)
+    most = float(max(0.0, np.nanmax(plain), discounted.max(), np.nanmax(a_step) * for_ever))
     size = float(np.abs(discounted).max())
     now, brought = _end(q), _end(discounted)
     if now <= max(1.5 * most, size / 2) or now - brought <= size:
@@ -90,7 +93,7 @@ def q_grows_away(history: History, settings: Settings) -> Alarm | None:
     return Alarm(
         "Q grows away from the returns",
         f"The largest Q-value of a state is {now:,.4g} in the mean. Discounted, the episodes bring "
-        f"about {brought:,.4g} now. The most they have brought in the mean is {most:,.4g}.",
+        f"about {brought:,.4g} now. The most that can be made of them is {most:,.4g}.",
         "The Q-network believes in a future that does not come. Its own maximum feeds its targets, "
         "so the error grows. Try double, a lower learning_rate, or a longer target_period_updates.",
         "q-grows-away",
@@ -98,14 +101,18 @@ def q_grows_away(history: History, settings: Settings) -> Alarm | None:
 
 
 def loss_rises(history: History, settings: Settings) -> Alarm | None:
-    """The loss has grown tenfold, and the return has not improved meanwhile."""
+    """The loss has grown tenfold, and the return has not improved, or has been lost again."""
     loss, learned = _measured(history, "loss")
     returns = history.training["mean_return_100"][learned]
-    if len(loss) < _FEWEST_ROWS or not np.isfinite(returns[-1]):
+    known = np.isfinite(returns)
+    if len(loss) < _FEWEST_ROWS or not known[-1] or known.sum() < _FEWEST_ROWS:
         return None
     now, before = _end(loss), _beginning(loss)
-    return_now, return_before = _end(returns), float(np.nanmax(returns[: len(returns) // 2]))
-    if now <= 10 * before or return_now > return_before:
+    returns = returns[known]
+    return_now, return_first = _end(returns), _beginning(returns)
+    return_before = float(returns[: len(returns) // 2].max())
+    gained = max(return_before - return_first, abs(return_first) / 4)
+    if now <= 10 * before or before <= 0 or return_now - return_first > gained / 2:
         return None
     return Alarm(
         "The loss rises and the return does not",
@@ -153,12 +160,16 @@ def refreshed_too_seldom(history: History, settings: Settings) -> Alarm | None:
 
 
 def reward_scale(history: History, settings: Settings) -> Alarm | None:
-    """Rewards are so large or so small that the usual settings do not suit them."""
+    """Rewards are so large or so small that the usual settings do not suit them.
+
+    A reward that comes seldom is not small.
+    """
     returns, length = history.episodes["episode_return"], history.episodes["length"]
     if not len(returns):
         return None
     largest = float(np.max(np.abs(returns) / np.maximum(length, 1)))
-    if largest == 0 or 1e-3 <= largest <= 100:
+    seen = float(np.max(np.abs(returns)))
+    if largest == 0 or (largest <= 100 and (largest >= 1e-3 or seen >= 0.1)):
         return None
     how = "large" if largest > 1 else "small"
     return Alarm(
@@ -172,9 +183,13 @@ def reward_scale(history: History, settings: Settings) -> Alarm | None:
 
 
 def slower(history: History, settings: Settings) -> Alarm | None:
-    """The training has lost more than half of its speed."""
+    """The training has lost more than half of its speed; evaluations do not count."""
     timing, starts = history.timing, settings.training.learning_starts_env_steps
-    speed = timing["env_steps_per_second"][timing["env_steps"] > 2 * starts]
+    steps = timing["env_steps"]
+    looks = np.concatenate([[], *(e["env_steps"] for e in history.evaluations.values())])
+    looked = np.searchsorted(np.sort(looks), steps, side="right")
+    without = np.diff(looked, prepend=0) == 0
+    speed = timing["env_steps_per_second"][(steps > 2 * starts) & without]
     if len(speed) < _FEWEST_ROWS:
         return None
     now, before = float(np.median(speed[-5:])), float(np.median(speed[:-5]))

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from frankrl.dashboard.alarms import Alarm, alarms_of
-from frankrl.dashboard.catalogue import Catalogue, Listed, stamp_of
+from frankrl.dashboard.catalogue import MOST_RUNS, ODD, Catalogue, Listed, stamp_of
 from frankrl.dashboard.condition import Condition, condition_of
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import (
     AXES,
     Axis,
-    Traces,
     band_traces,
     refreshes,
     traces,
@@ -29,8 +28,6 @@ from frankrl.runs.metrics import MetricsReader
 MOST_SELECTED = 24
 """Runs that are shown together."""
 _KEPT_HISTORIES = 48
-_ODD = (OSError, ValueError, TypeError, KeyError, OverflowError)
-"""What files that Frank has not written may raise: one such run must not hide the others."""
 Row = dict[str, Any]
 
 
@@ -44,6 +41,8 @@ class Board:
         self._catalogue = Catalogue(root)
         self._listed: dict[str, Listed] = {}
         self._rows: dict[str, Row] = {}
+        self._texts: dict[str, str] = {}
+        """The rows as JSON."""
         self._stamps: dict[str, tuple] = {}
         self._histories: dict[str, History] = {}
         self._answers: dict[tuple, bytes] = {}
@@ -61,7 +60,7 @@ class Board:
             if everything:
                 self._listed = self._catalogue.scan()
             for gone in self._rows.keys() - self._listed.keys():
-                del self._rows[gone], self._stamps[gone]
+                del self._rows[gone], self._texts[gone], self._stamps[gone]
                 self._histories.pop(gone, None)
                 self.change += 1
             for listed in self._listed.values():
@@ -79,19 +78,25 @@ class Board:
             return
         self._stamps[listed.id] = stamp
         self.change += 1
-        try:
-            row = _row(listed, condition_of(listed.path))
-        except _ODD as error:
-            row = {"id": listed.id, "name": listed.name, "error": f"its files are odd: {error}"}
         written = max(mark[0] for mark in stamp[1:] if mark) if any(stamp[1:]) else 0
-        self._rows[listed.id] = row | {"change": self.change, "written_at": written / 1e9}
+        always = {"change": self.change, "written_at": written / 1e9}
+        try:
+            row = _row(listed, condition_of(listed.path)) | always
+            text = json.dumps(row, allow_nan=False)
+        except ODD as error:
+            odd = f"its files are odd: {error}"
+            row = {"id": listed.id, "name": listed.name, "error": odd} | always
+            text = json.dumps(row)
+        self._rows[listed.id], self._texts[listed.id] = row, text
 
     def rows_since(self, change: int) -> tuple[int, str]:
         """What has changed after a number, as JSON, and the number that it stands at now."""
         with self._lock:
-            changed = [row for row in self._rows.values() if row["change"] > change]
-            told = {"ids": list(self._rows), "rows": changed}
-            return self.change, json.dumps(told, allow_nan=False)
+            changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
+            limit = 0 if self._catalogue.is_whole else MOST_RUNS
+            ids = json.dumps(list(self._rows))
+            text = f'{{"ids": {ids}, "limit": {limit}, "rows": [{", ".join(changed)}]}}'
+            return self.change, text
 
     def folder(self, run_id: str) -> RunFolder:
         """A run's folder.
@@ -114,6 +119,9 @@ class Board:
             axis: one of `AXES`.
             group: draw runs that differ in nothing but their seed as one.
 
+        Returns:
+            The curves, and of runs that cannot be read the reason.
+
         Raises:
             SettingError: an argument is not allowed.
             RunFolderError: there is no such run.
@@ -123,12 +131,18 @@ class Board:
         if len(run_ids) > MOST_SELECTED:
             raise SettingError(f"at most {MOST_SELECTED} runs are shown together")
         with self._lock:
-            histories = {run_id: self._history(run_id) for run_id in run_ids}
+            histories, unread = {}, {}
+            for run_id in run_ids:
+                self.folder(run_id)
+                try:
+                    histories[run_id] = self._history(run_id)
+                except RunFolderError as error:
+                    unread[self._listed[run_id].name] = str(error)
             stamps = tuple(history.stamp for history in histories.values())
             key = (run_ids, axis, group)
-            asked = (key, stamps)
+            asked = (key, stamps, tuple(unread.items()))
             if asked not in self._answers:
-                told = self._told(histories, axis, group=group)
+                told = self._told(histories, axis, group=group) | {"unread": unread}
                 # Only the newest answer to a question is worth keeping.
                 others = {k: v for k, v in self._answers.items() if k[0] != key}
                 self._answers = dict(list(others.items())[-_KEPT_HISTORIES:])
@@ -146,10 +160,11 @@ class Board:
             return alarms_of(history, self.folder(run_id).description.settings)
 
     def forget(self) -> None:
-        """Let go of everything that was read for somebody who has gone."""
-        with self._lock:
-            self._histories.clear()
-            self._answers.clear()
+        """Let go of everything that was read for somebody who has gone.
+
+        It waits for nobody: a slow disk may hold up whoever reads just now.
+        """
+        self._histories, self._answers = {}, {}
 
     def _history(self, run_id: str) -> History:
         folder = self.folder(run_id)
@@ -185,20 +200,20 @@ class Board:
         history, folder = next(iter(members.values()))
         settings = folder.description.settings
         if len(members) > 1:
-            drawn = band_traces(
+            drawn, newest = band_traces(
                 {m: (h, f.description.settings) for m, (h, f) in members.items()}, axis
             )
-            label = f"{label} ({len(members)} seeds)"
+            label = f"{label} ({len(members)} runs)"
             marks, count = [], 0
         else:
-            drawn = traces(history, settings, axis)
+            drawn, newest = traces(history, settings, axis)
             marks, count = refreshes(history, settings, axis)
         learning = settings.learning
         return {
             "label": label,
             "runs": list(members),
             "traces": drawn,
-            "latest": _latest(drawn),
+            "latest": newest,
             "refreshes": marks,
             "num_refreshes": count,
             "target_period_updates": learning.target_period_updates,
@@ -208,16 +223,6 @@ class Board:
             "replay_capacity": settings.replay.replay_capacity,
             "replay_sampling": settings.replay.replay_sampling,
         }
-
-
-def _latest(drawn: Traces) -> dict[str, float]:
-    """The newest value of each quantity, for whoever cannot see its curve."""
-    found = {}
-    for name, parts in drawn.items():
-        values = [value for value in parts["smooth"][1] if value is not None]
-        if values:
-            found[name] = values[-1]
-    return found
 
 
 def _row(listed: Listed, condition: Condition) -> Row:

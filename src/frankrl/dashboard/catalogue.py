@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,10 @@ from frankrl.runs.folder import CONFIG, RunFolder
 
 _DEEPEST = 4
 MOST_RUNS = 1_000
+MOST_FOLDERS = 20_000
+"""That are looked through for runs."""
+ODD = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+"""What files that Frank has not written may raise: one such run must not hide the others."""
 Stamp = tuple[int, ...]
 
 
@@ -32,13 +35,16 @@ class Catalogue:
     """All runs below a folder; a run that is there stays as it was read until it changes."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = root.resolve()
+        self.is_whole = True
+        """Whether the last scan came to its end, not to one of its limits."""
         self._read: dict[Path, tuple[Stamp | None, Listed]] = {}
 
     def scan(self) -> dict[str, Listed]:
         """The runs that are there now, by id; links are not followed."""
         found = {}
-        for path in _run_folders(self.root):
+        paths, self.is_whole = _run_folders(self.root)
+        for path in paths:
             stamp = stamp_of(path / CONFIG)
             known = self._read.get(path)
             found[path] = known if known and known[0] == stamp else (stamp, self._listed(path))
@@ -54,6 +60,8 @@ class Catalogue:
             return Listed(digest, shown, path, RunFolder.open(path), "")
         except FrankError as error:
             return Listed(digest, shown, path, None, str(error))
+        except ODD as error:
+            return Listed(digest, shown, path, None, f"its config.toml is odd: {error}")
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -65,15 +73,17 @@ def stamp_of(path: Path) -> Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _run_folders(root: Path) -> Iterator[Path]:
-    """Folders that hold a `config.toml`, in order of their names."""
-    waiting, count = [(root, 0)], 0
-    while waiting and count < MOST_RUNS:
+def _run_folders(root: Path) -> tuple[list[Path], bool]:
+    """Folders that hold a `config.toml`, in order of their names, and whether these are all."""
+    waiting, found, looked = [(root, 0)], [], 0
+    while waiting:
+        if len(found) == MOST_RUNS or looked == MOST_FOLDERS:
+            return found, False
         folder, depth = waiting.pop()
+        looked += 1
         try:
             if (folder / CONFIG).is_file():
-                count += 1
-                yield folder
+                found.append(folder)
                 continue
             if depth == _DEEPEST:
                 continue
@@ -83,3 +93,4 @@ def _run_folders(root: Path) -> Iterator[Path]:
             continue
         names = sorted((n for n in inside if not n.startswith(".")), reverse=True)
         waiting += [(folder / name, depth + 1) for name in names]
+    return found, True

@@ -14,7 +14,6 @@ Receive = Callable[[], Awaitable[Message]]
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "frank-dashboard"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,6 +47,8 @@ class Guard:
         """
         self._app, self._port, self._names = app, port, frozenset(names)
         self._token = token
+        # Cookies are of a host, whatever the port: two dashboards must not take each other's.
+        self.cookie = f"frank-dashboard-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -76,7 +77,7 @@ class Guard:
         if scope["method"] != "GET":
             return 405, "This page only answers GET: it changes nothing."
         hosts = headers.get("host", [])
-        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+        if len(hosts) != 1 or not self._is_ours(hosts[0], scope):
             return 421, "This page is not served under that name."
         origins = headers.get("origin", [])
         if any(origin != f"http://{hosts[0]}" for origin in origins):
@@ -89,17 +90,19 @@ class Guard:
             return 414, "That address is too long."
         return None
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_ours(self, host: str, scope: Scope) -> bool:
         name, separator, port = host.rpartition(":")
-        if not separator or (":" in name and not name.startswith("[")):
+        if not separator or host.endswith("]"):
             name, port = host, "80"
-        return port == str(self._port) and name.lower() in self._names
+        if port != str(self._port):
+            return False
+        return name.lower() in self._names or name == _address_asked(scope)
 
     def _knows_token(self, headers: dict[str, list[str]]) -> bool:
         given = [value.removeprefix("Bearer ") for value in headers.get("authorization", [])]
         for line in headers.get("cookie", []):
             try:
-                cookie = SimpleCookie(line).get(COOKIE)
+                cookie = SimpleCookie(line).get(self.cookie)
             except CookieError:
                 continue
             given += [cookie.value] if cookie else []
@@ -111,7 +114,8 @@ class Guard:
     async def _ask_for_token(self, scope: Scope, send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if scope["path"] == "/" and any(self._is_token(given) for given in query.get("token", [])):
-            cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            # Lax: who follows the address from a message or another page is let in, too.
+            cookie = f"{self.cookie}={self._token}; HttpOnly; SameSite=Lax; Path=/"
             # The token does not stay in the address, where a screen or a history shows it.
             extra = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
             await _answer(send, 303, "", extra)
@@ -122,24 +126,26 @@ class Guard:
 def local_names(host: str) -> frozenset[str]:
     """Names under which a page may be asked for, by the address that it listens on.
 
-    An IP address cannot be made to lead elsewhere, so where it listens on all of them each
-    of this machine's counts.
+    The IP address that a request came to counts as well: it cannot be made to lead elsewhere.
     """
     address = ipaddress.ip_address(host)
     if address.is_loopback:
         return frozenset({"127.0.0.1", "localhost", "[::1]", _bracketed(host)})
     names = {_bracketed(host), socket.gethostname().lower()}
     if address.is_unspecified:
-        names |= {"127.0.0.1", "localhost", "[::1]", *_own_addresses()}
+        names = {socket.gethostname().lower(), "127.0.0.1", "localhost", "[::1]"}
     return frozenset(names)
 
 
-def _own_addresses() -> set[str]:
+def _address_asked(scope: Scope) -> str:
+    """The address of this machine that a request came to, as it stands in `Host`."""
+    server = scope.get("server")
     try:
-        found = socket.getaddrinfo(socket.gethostname(), None)
-    except OSError:
-        return set()
-    return {_bracketed(str(entry[4][0])) for entry in found}
+        address = ipaddress.ip_address(server[0] if server else "")
+    except ValueError:
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return _bracketed(str(mapped or address))
 
 
 def _bracketed(host: str) -> str:

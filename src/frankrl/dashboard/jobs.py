@@ -15,10 +15,13 @@ from typing import Any
 
 Key = tuple[str, ...]
 RESULT = "result.json"
+_PREFIX = "frank-dashboard-"
 _KEPT = 4
 """Results that are kept on the disk."""
 _MOST_WAITING = 8
 _LONGEST_SECONDS = 900
+_END_SECONDS = 5
+"""For a worker that has said everything to end."""
 _LOOK_SECONDS = 0.25
 """How often it is asked whether the client is still there."""
 
@@ -32,7 +35,7 @@ class Jobs:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._waiting = 0
-        self._place = Path(tempfile.mkdtemp(prefix="frank-dashboard-"))
+        self._place = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._done: dict[Key, str] = {}
 
     async def answers(
@@ -50,52 +53,53 @@ class Jobs:
             return
         self._waiting += 1
         try:
-            async with contextlib.aclosing(self._in_turn(key, order, is_gone)) as lines:
+            async with contextlib.aclosing(self._until_done(key, order, is_gone)) as lines:
                 async for line in lines:
                     yield line
         finally:
             self._waiting -= 1
+        # Nobody waits for a client that takes its time to read.
+        if key in self._done:
+            yield self._told(key)
 
-    async def _in_turn(
+    async def _until_done(
         self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[bytes, None]:
-        while not self._turn.locked() or key not in self._done:
+        while key not in self._done:
             try:
                 await asyncio.wait_for(self._turn.acquire(), _LOOK_SECONDS)
-                break
             except TimeoutError:
                 if await is_gone():
                     return
                 yield _line(waiting=True)
-        else:
-            yield self._told(key)
-            return
-        try:
-            if key not in self._done:
-                async with contextlib.aclosing(self._work(key, order, is_gone)) as lines:
-                    async for line in lines:
-                        yield line
-            if key in self._done:
-                yield self._told(key)
-        finally:
-            self._turn.release()
+                continue
+            try:
+                if key not in self._done:
+                    async with contextlib.aclosing(self._work(key, order, is_gone)) as lines:
+                        async for line in lines:
+                            yield line
+                return
+            finally:
+                self._turn.release()
 
     async def _work(
         self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[bytes, None]:
         name = secrets.token_hex(8)
-        folder = self._place / name
-        folder.mkdir()
+        folder = self._place_for(name)
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "frankrl.dashboard.work"),
+            *(sys.executable, "-P", "-m", "frankrl.dashboard.work"),
             json.dumps(order | {"out": str(folder)}),
-            stdin=asyncio.subprocess.DEVNULL,
+            # It ends with this process, whose end closes the pipe.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": path},
             start_new_session=True,
         )
         assert worker.stdout is not None
-        ends_at = asyncio.get_running_loop().time() + _LONGEST_SECONDS
+        time_is_up = asyncio.get_running_loop().time() + _LONGEST_SECONDS
         reading: asyncio.Task[bytes] | None = None
         finished = False
         try:
@@ -104,17 +108,20 @@ class Jobs:
                 await asyncio.wait([reading], timeout=_LOOK_SECONDS)
                 if await is_gone():
                     return
+                if asyncio.get_running_loop().time() > time_is_up:
+                    yield _line(error=f"given up after {_LONGEST_SECONDS} s")
+                    return
                 if reading.done():
                     line, reading = reading.result(), None
                     if not line:
                         break
                     yield line
-                elif asyncio.get_running_loop().time() > ends_at:
-                    yield _line(error=f"given up after {_LONGEST_SECONDS} s")
-                    return
-            if await worker.wait():
+            if worker.returncode is None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(worker.wait(), _END_SECONDS)
+            if worker.returncode:
                 # It has said itself what went wrong, unless it was ended from outside.
-                yield _line(error="the work could not be finished; is there enough memory?")
+                yield _line(error="the work was ended from outside; is there enough memory?")
                 return
             finished = (folder / RESULT).is_file()
             if finished:
@@ -130,6 +137,15 @@ class Jobs:
             with contextlib.suppress(asyncio.CancelledError):
                 await worker.wait()
 
+    def _place_for(self, name: str) -> Path:
+        """A new folder for a result; what was kept is gone where somebody has tidied up."""
+        if not self._place.is_dir():
+            self._done.clear()
+            self._place = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        folder = self._place / name
+        folder.mkdir()
+        return folder
+
     def _keep(self, key: Key, name: str) -> None:
         self._done[key] = name
         while len(self._done) > _KEPT:
@@ -138,8 +154,12 @@ class Jobs:
 
     def _told(self, key: Key) -> bytes:
         name = self._done[key] = self._done.pop(key)
-        text = (self._place / name / RESULT).read_text("utf-8")
-        return f'{{"name": "{name}", "result": {text}}}\n'.encode()
+        try:
+            text = (self._place / name / RESULT).read_bytes()
+        except OSError:
+            del self._done[key]
+            return _line(error="the result is not kept any more; ask for it again")
+        return b'{"name": "%s", "result": %s}\n' % (name.encode(), text)
 
     def piece(self, name: str, number: int) -> tuple[bytes, str] | None:
         """A part of a result: a picture of an episode, or the page of a quadruple.

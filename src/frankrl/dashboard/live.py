@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from frankrl.dashboard.board import Board
+from frankrl.errors import warn
 
 SECONDS = 0.5
 """Between two looks at the runs."""
@@ -61,10 +62,17 @@ class Live:
         return self._told[1:]
 
     async def _look(self) -> None:
-        looks = 0
+        looks, said = 0, ""
         while True:
             everything = looks % _LOOKS_TO_ALL == 0
-            await asyncio.to_thread(self._board.refresh, everything=everything)
+            try:
+                await asyncio.to_thread(self._board.refresh, everything=everything)
+            except Exception as error:
+                # What was not foreseen in one run's files must not end the looking.
+                trouble = f"{type(error).__name__}: {error}"
+                if trouble != said:
+                    warn(f"the runs could not be looked at: {trouble}")
+                said = trouble
             looks += 1
             looked, self._looked = self._looked, asyncio.Event()
             looked.set()

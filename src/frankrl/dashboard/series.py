@@ -31,6 +31,8 @@ PER_ROW = (*_STATISTICS, "speed", "replay_fill", "sampled_age", "discounted_retu
 Points = tuple[list[float | None], list[float | None]]
 Traces = dict[str, dict[str, Points]]
 """For each quantity its traces by name."""
+Newest = dict[str, float]
+"""For each quantity its newest value, for whoever cannot see its curve."""
 
 
 class Line(NamedTuple):
@@ -41,7 +43,10 @@ class Line(NamedTuple):
 
 
 def along(history: History, axis: Axis) -> Callable[[Float[np.ndarray, " row"]], np.ndarray]:
-    """From env steps to places on an axis; between two rows of metrics in a straight line."""
+    """From env steps to places on an axis; between two rows of metrics in a straight line.
+
+    Beyond the last row it is not known yet, which is NaN.
+    """
     if axis == "env_steps":
         return lambda env_steps: env_steps
     table, column = {
@@ -50,7 +55,7 @@ def along(history: History, axis: Axis) -> Callable[[Float[np.ndarray, " row"]],
     }[axis]
     steps = np.concatenate([[0.0], table["env_steps"]])
     values = np.concatenate([[0.0], table[column]])
-    return lambda env_steps: np.interp(env_steps, steps, values)
+    return lambda env_steps: np.interp(env_steps, steps, values, right=np.nan)
 
 
 def lines(history: History, settings: Settings, axis: Axis) -> dict[str, Line]:
@@ -72,8 +77,9 @@ def lines(history: History, settings: Settings, axis: Axis) -> dict[str, Line]:
 
 
 def _line(place: Callable, env_steps: np.ndarray, values: np.ndarray) -> Line:
-    finite = np.isfinite(values)
-    return Line(place(env_steps[finite]), values[finite])
+    at = place(env_steps)
+    known = np.isfinite(values) & np.isfinite(at)
+    return Line(at[known], values[known])
 
 
 def replay_fill(env_steps: np.ndarray, settings: Settings) -> np.ndarray:
@@ -124,26 +130,27 @@ def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[fl
     return [float(x) for x in along(history, axis)(at)], count
 
 
-def traces(history: History, settings: Settings, axis: Axis) -> Traces:
-    """What is drawn of one run."""
+def traces(history: History, settings: Settings, axis: Axis) -> tuple[Traces, Newest]:
+    """What is drawn of one run, and where it stands."""
     found = lines(history, settings, axis)
     drawn: Traces = {name: {"smooth": shortened(found[name])} for name in PER_ROW if name in found}
+    newest = {name: line.y[-1] for name, line in found.items() if len(line.y)}
     for name in PER_EPISODE:
         line = found[name]
-        window = smoothing_window(len(line.y))
-        drawn[name] = {
-            "raw": extremes(line),
-            "smooth": shortened(Line(line.x, smoothed(line.y, window))),
-        }
+        mean = Line(line.x, smoothed(line.y, smoothing_window(len(line.y))))
+        drawn[name] = {"raw": extremes(line), "smooth": shortened(mean)}
+        if len(mean.y):
+            newest[name] = mean.y[-1]
     if "evaluations" in found and len(found["evaluations"].y):
         drawn["return"]["evaluations"] = shortened(found["evaluations"])
-    return drawn
+    return drawn, _finite(newest)
 
 
-def band_traces(runs: Mapping[str, tuple[History, Settings]], axis: Axis) -> Traces:
+def band_traces(runs: Mapping[str, tuple[History, Settings]], axis: Axis) -> tuple[Traces, Newest]:
     """What is drawn of several runs as one: the median over runs, and how far they spread."""
     each = [lines(history, settings, axis) for history, settings in runs.values()]
     drawn: Traces = {}
+    newest = {}
     for name in (*PER_EPISODE, *PER_ROW):
         curves = [_smooth(run[name], name) for run in each if name in run]
         grid = common_grid(curves)
@@ -155,7 +162,10 @@ def band_traces(runs: Mapping[str, tuple[History, Settings]], axis: Axis) -> Tra
             "low": _points(grid, band.low),
             "high": _points(grid, band.high),
         }
-    return drawn
+        measured = band.median[np.isfinite(band.median)]
+        if len(measured):
+            newest[name] = measured[-1]
+    return drawn, _finite(newest)
 
 
 def _smooth(line: Line, name: str) -> Curve:
@@ -185,6 +195,10 @@ def extremes(line: Line, most: int = MOST_POINTS) -> Points:
         part = line.y[first:last]
         kept += sorted({first + int(part.argmin()), first + int(part.argmax())})
     return _points(line.x[kept], line.y[kept])
+
+
+def _finite(values: Mapping[str, float]) -> Newest:
+    return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 
 def _points(x: np.ndarray, y: np.ndarray) -> Points:

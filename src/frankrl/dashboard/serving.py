@@ -7,13 +7,12 @@ import ipaddress
 import os
 import secrets
 import socket
-import sys
 import threading
 import webbrowser
 from pathlib import Path
 from typing import Any
 
-from frankrl.errors import MissingExtraError, SettingError
+from frankrl.errors import FrankError, MissingExtraError, SettingError, warn
 
 _PACKAGES = ("starlette", "uvicorn", "plotly")
 _NICENESS = 5
@@ -100,20 +99,42 @@ def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bo
         limit_concurrency=512,
     )
     server = uvicorn.Server(config)
-    shown = f"[{host}]" if ":" in host else host
+    reached = _reached_at(host)
+    shown = f"[{reached}]" if ":" in reached else reached
     url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     print(url, flush=True)
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
-    if opened:
-        webbrowser.open(url)
+    if opened and token:
+        # On a browser's command line every user of this machine could read the token.
+        warn("with a token in its address the page is not opened by itself; open it yourself")
+    elif opened:
+        # Some browsers return only when they are closed.
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
     if with_parent:
         threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
+    if not server.started:
+        raise FrankError("the dashboard could not be started; what went wrong stands above")
+
+
+def _reached_at(host: str) -> str:
+    """An address that leads to this machine, from outside where it listens on all."""
+    address = ipaddress.ip_address(host)
+    if not address.is_unspecified:
+        return host
+    family, elsewhere = (
+        (socket.AF_INET, "192.0.2.1") if address.version == 4 else (socket.AF_INET6, "2001:db8::1")
+    )
+    # Nothing is sent: the system only says which address it would send from.
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asking:
+        asking.connect((elsewhere, 9))
+        return str(asking.getsockname()[0])
+    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 def _stop_at_end_of_input(server: Any) -> None:
-    while sys.stdin.buffer.read(1024):
+    while os.read(0, 1024):
         pass
     server.should_exit = True

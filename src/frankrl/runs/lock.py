@@ -3,15 +3,19 @@
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from frankrl.errors import RunFolderError
-from frankrl.runs.disk import NO_LINK
+from frankrl.errors import FrankError, RunFolderError
+from frankrl.runs.disk import NO_LINK, read_regular
 
 LOCK = ".lock"
 _CLOCK_SECONDS = 2.0
 """By how much the clocks of a file and of a process may differ."""
+_MOST_BYTES = 32
+_START_TICKS = 19
+"""Where a process's `stat` has its start, counted behind its name."""
 
 
 class RunLock:
@@ -78,8 +82,8 @@ def is_held(folder: Path) -> bool:
     """
     try:
         taken = os.stat(folder / LOCK, follow_symlinks=False).st_mtime
-        writer = int((folder / LOCK).read_text("ascii")[:20])
-    except (OSError, ValueError):
+        writer = int(read_regular(folder / LOCK, _MOST_BYTES))
+    except (OSError, ValueError, FrankError):
         return False
     try:
         os.kill(writer, 0)
@@ -87,8 +91,17 @@ def is_held(folder: Path) -> bool:
         return True
     except (OSError, OverflowError):
         return False
+    # A process that began later has got the number of one that is gone.
+    began = _began(writer)
+    return began is None or began <= taken + _CLOCK_SECONDS
+
+
+def _began(process: int) -> float | None:
+    """When a process began, in seconds since 1970; none where the system does not say."""
     try:
-        # A process that began later has got the number of one that is gone.
-        return os.stat(f"/proc/{writer}").st_mtime <= taken + _CLOCK_SECONDS
-    except OSError:
-        return True
+        fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+        system = Path("/proc/stat").read_text("ascii")
+        (booted,) = re.findall(r"^btime (\d+)$", system, re.MULTILINE)
+        return int(booted) + int(fields[_START_TICKS]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None

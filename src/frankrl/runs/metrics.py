@@ -5,6 +5,7 @@ command writes the same rows; `timing` holds what the clock said.
 """
 
 import sqlite3
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,11 +172,20 @@ class MetricsWriter:
 
 
 class MetricsReader:
-    """Reads a run's metrics without ever writing to its folder's data."""
+    """Reads a run's metrics and changes nothing in them.
+
+    SQLite itself may make its index of the log, `metrics.sqlite-shm`, where there is a log.
+    """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise RunFolderError(f"{path.parent} holds no metrics: there is no {path.name}")
+        try:
+            ordinary = stat.S_ISREG(path.lstat().st_mode)
+        except OSError:
+            raise RunFolderError(
+                f"{path.parent} holds no metrics: there is no {path.name}"
+            ) from None
+        if not ordinary:
+            raise RunFolderError(f"the metrics {path} are no ordinary file")
         # Reading a database whose log has been folded in needs no side files, so it also works
         # where none can be written.
         at_rest = not path.with_name(f"{path.name}-wal").exists()

@@ -10,27 +10,33 @@ export function alarms(place) {
   const asking = newest();
   const working = newest();
   const choice = h("div", {});
-  const list = h("div", { role: "status" });
+  const list = h("div", {});
   const inside = h("div", {});
   place.replaceChildren(h("h2", {}, "Alarms"), choice, list, inside);
   let of = null;
   let shown = "";
 
   async function update() {
-    if (of !== state.focus || !choice.firstChild) {
-      of = state.focus;
+    const row = focused();
+    if (of !== row?.id || !choice.firstChild) {
+      of = row?.id ?? null;
+      asking.stop();
+      shown = "";
       list.replaceChildren();
       look();
     }
     if (choice.querySelector("select")?.options.length !== state.selected.length || choice.querySelector("select")?.value !== state.focus) choice.replaceChildren(runChoice());
-    const row = focused();
     const wanted = `${state.focus} ${row?.change}`;
     if (!row || wanted === shown) return;
     shown = wanted;
     try {
-      const told = await asking.run((signal) => ask(`alarms/${state.focus}`, signal));
-      if (told) list.replaceChildren(...listed(told));
+      const told = await asking.run((signal) => ask(`alarms/${row.id}`, signal));
+      // What stands there already is not read out again.
+      if (!told || JSON.stringify(told) === list.dataset.told) return;
+      list.replaceChildren(...listed(told));
+      list.dataset.told = JSON.stringify(told);
     } catch (error) {
+      list.dataset.told = "";
       list.replaceChildren(note(error.message));
     }
   }

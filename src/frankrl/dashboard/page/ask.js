@@ -16,12 +16,15 @@ export async function work(path, signal, onProgress) {
   const response = await fetch(path, { signal });
   if (!response.ok) throw new Error((await response.json()).error);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let parts = [];
   for (;;) {
     const { value, done } = await reader.read();
     if (done) break;
-    const lines = (rest + value).split("\n");
-    rest = lines.pop();
+    // A result is one long line that comes in many parts.
+    parts.push(value);
+    if (!value.includes("\n")) continue;
+    const lines = parts.join("").split("\n");
+    parts = [lines.pop()];
     for (const line of lines) {
       const told = JSON.parse(line);
       if (told.error) throw new Error(told.error);

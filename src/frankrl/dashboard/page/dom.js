@@ -52,8 +52,7 @@ export function qTable(heading, names, values, scale, marked, mark) {
 
 /** The ends of a scale that holds zero and all of these values. */
 export function scaleOf(values) {
-  const finite = values.filter((value) => value != null);
-  return [Math.min(0, ...finite), Math.max(0, ...finite)];
+  return values.reduce(([low, high], value) => (value == null ? [low, high] : [Math.min(low, value), Math.max(high, value)]), [0, 0]);
 }
 
 /** A number to four digits, a whole one in full; null is an action that is not allowed. */

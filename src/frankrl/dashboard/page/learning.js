@@ -21,7 +21,8 @@ const PANELS = [
   { key: "replay_fill", title: "Experience replay buffer", unit: "quadruples", text: "How many quadruples it holds. Derived: from the env steps and the capacity." },
   { key: "sampled_age", title: "Age of what is sampled", unit: "env steps", text: "Mean age of the quadruples of a batch. Derived: half of what the buffer holds, where all are drawn alike." },
 ];
-const SHORTEST_MS = 500;
+const SHORTEST_MS = 400;
+const AGAIN_MS = 5_000;
 
 /** The view; returns what to do on a change and on leaving. */
 export function learning(place) {
@@ -29,22 +30,24 @@ export function learning(place) {
   let shown = "";
   let waiting = 0;
   let last = 0;
+  let left = false;
   const figures = new Map();
   const body = h("div", { class: "panels" });
   const legend = h("ul", { class: "shown-runs", "aria-label": "Runs that are shown" });
   const message = h("div", {});
-  place.replaceChildren(h("h2", {}, "Learning"), axisChoice(), legend, message, body);
+  const axes = axisChoice();
+  place.replaceChildren(h("h2", {}, "Learning"), axes, legend, message, body);
   const theme = matchMedia("(prefers-color-scheme: dark)");
   const recolour = () => { shown = ""; update(); };
   theme.addEventListener("change", recolour);
 
   function update() {
-    if (!state.loaded) return;
+    if (left || !state.loaded) return;
+    for (const choice of axes.querySelectorAll("input")) choice.checked = choice.value === state.x;
     if (!state.selected.length) {
       shown = "";
       legend.replaceChildren();
-      body.replaceChildren();
-      figures.clear();
+      [...figures.keys()].forEach(remove);
       message.replaceChildren(note(state.rows.size
         ? "Select one or several runs in the table to see their curves."
         : "Curves appear here once there is a run."));
@@ -61,24 +64,34 @@ export function learning(place) {
       try {
         const path = `curves?runs=${state.selected}&x=${state.x}&group=${state.group ? 1 : 0}`;
         const told = await asking.run((signal) => ask(path, signal));
+        if (left) return;
         if (told) draw(told);
       } catch (error) {
+        if (left) return;
         message.replaceChildren(note(error.message));
+        setTimeout(recolour, AGAIN_MS);
+        return;
       }
       update();
     }, wait);
   }
 
-  function draw({ x, series }) {
-    message.replaceChildren();
+  function remove(key) {
+    const { frame, plot } = figures.get(key);
+    Plotly.purge(plot);
+    frame.remove();
+    figures.delete(key);
+  }
+
+  function draw({ x, series, unread }) {
+    message.replaceChildren(...Object.entries(unread).map(([name, why]) => note(`${name}: ${why}`)));
     const colours = theme.matches ? DARK : LIGHT;
     legend.replaceChildren(...series.map((one, number) => legendItem(one, number, colours)));
     for (const panel of PANELS) {
       const any = series.some((one) => keysOf(panel).some((key) => one.traces[key]?.smooth[0].length));
       let figure = figures.get(panel.key);
       if (!any) {
-        figure?.frame.remove();
-        figures.delete(panel.key);
+        if (figure) remove(panel.key);
         continue;
       }
       if (!figure) {
@@ -88,14 +101,16 @@ export function learning(place) {
       }
       drawPanel(figure, panel, x, series, colours);
     }
-    if (!figures.size) message.replaceChildren(note("Nothing has been measured yet. The first row comes after a while of training: log_every_env_steps says when."));
+    if (!figures.size && series.length) message.append(note("Nothing has been measured yet. The first row comes after a while of training: log_every_env_steps says when."));
   }
 
   return {
     update,
     leave() {
+      left = true;
       asking.stop();
       clearTimeout(waiting);
+      [...figures.keys()].forEach(remove);
       theme.removeEventListener("change", recolour);
     },
   };
@@ -130,6 +145,11 @@ function makeFigure(panel) {
   const frame = h("figure", { class: "panel" },
     h("figcaption", {}, h("h3", { id }, `${panel.title} `, h("span", { class: "quiet" }, `[${panel.unit}]`)), h("p", {}, panel.text)), plot, latest);
   return { frame, plot, latest };
+}
+
+/** Text as Plotly shows it unchanged: it takes some of HTML for markup. */
+function plain(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
 
 function keysOf(panel) {
@@ -171,14 +191,14 @@ function tracesOf(one, number, panel, colours) {
     const parts = one.traces[key];
     if (!parts) return [];
     const found = [];
-    const common = { type: "scatter", name: panel.parts ? panel.parts[key][0] : one.label, hoverlabel: { namelength: 40 } };
+    const common = { type: "scatter", name: panel.parts ? panel.parts[key][0] : plain(one.label), hoverlabel: { namelength: 40 } };
     if (parts.raw) found.push({ ...common, x: parts.raw[0], y: parts.raw[1], mode: "markers", marker: { color: colour, size: 3 }, opacity: 0.35, showlegend: false, hoverinfo: "skip" });
     if (parts.low) {
       found.push({ ...common, x: parts.low[0], y: parts.low[1], mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" });
       found.push({ ...common, x: parts.high[0], y: parts.high[1], mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: `${colour}33`, showlegend: false, hoverinfo: "skip" });
     }
     found.push({ ...common, x: parts.smooth[0], y: parts.smooth[1], mode: parts.smooth[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash: panel.parts ? panel.parts[key][1] : dash } });
-    if (panel.evaluations && parts.evaluations?.[0].length) found.push({ ...common, name: `${one.label}, evaluation`, x: parts.evaluations[0], y: parts.evaluations[1], mode: "markers", marker: { color: colour, size: 8, symbol: ["diamond", "square", "triangle-up", "cross", "star"][number % 5], line: { width: 1, color: colour } } });
+    if (panel.evaluations && parts.evaluations?.[0].length) found.push({ ...common, name: `${plain(one.label)}, evaluation`, x: parts.evaluations[0], y: parts.evaluations[1], mode: "markers", marker: { color: colour, size: 8, symbol: ["diamond", "square", "triangle-up", "cross", "star"][number % 5], line: { width: 1, color: colour } } });
     return found;
   });
 }
@@ -195,7 +215,7 @@ function fanOf(one, number, { fan }, colours, alone) {
   ];
   const most = alone ? between(low, high, "nine in ten", "26") : [];
   const dash = DASHES[number % DASHES.length];
-  const median = { ...common, hoverinfo: "all", x: middle[0], y: middle[1], name: alone ? "median" : one.label, mode: middle[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash }, hoverlabel: { namelength: 40 } };
+  const median = { ...common, hoverinfo: "all", x: middle[0], y: middle[1], name: alone ? "median" : plain(one.label), mode: middle[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash }, hoverlabel: { namelength: 40 } };
   return [...most, ...between(lower, upper, "half of them", "4d"), median];
 }
 

@@ -11,6 +11,7 @@ import { watch } from "./watch.js";
 const MAKERS = { learning, watch, update, alarms };
 const connection = document.getElementById("connection");
 const place = document.getElementById("view");
+const AGAIN_MS = 5_000;
 let shown = "";
 let view = null;
 
@@ -40,9 +41,26 @@ function listen() {
   const events = new EventSource("events");
   events.addEventListener("open", () => { connection.textContent = "live"; });
   events.addEventListener("message", (event) => takeRows(JSON.parse(event.data)));
-  events.addEventListener("error", () => {
-    connection.textContent = "not connected: is frank dashboard still running? The page tries again by itself";
+  events.addEventListener("error", async () => {
+    connection.textContent = `not connected: ${await reason()} The page tries again by itself.`;
+    // A stream that was refused is closed for good; one that broke off is opened again by the browser.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN_MS);
   });
+}
+
+/** Why there is no stream: the server's own sentence, if there is a server. */
+async function reason() {
+  const asking = new AbortController();
+  try {
+    const response = await fetch("events", { signal: asking.signal });
+    if (response.ok) return "";
+    const told = await response.text();
+    return `${told.startsWith("{") ? JSON.parse(told).error : told}.`.replace("..", ".");
+  } catch {
+    return "is frank dashboard still running?";
+  } finally {
+    asking.abort();
+  }
 }
 
 readAddress();

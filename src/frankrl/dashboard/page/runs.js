@@ -14,8 +14,10 @@ const COLUMNS = [
   { key: "written_at", title: "last change", wide: true },
 ];
 
-const header = h("thead");
+const TIMES_MS = 15_000;
+const header = h("thead", {}, h("tr", {}, h("td", {}, h("span", { class: "unseen" }, "select")), COLUMNS.map(head)));
 const body = h("tbody");
+const limit = h("p", { class: "note", hidden: true });
 const lines = new Map();
 let order = { key: "written_at", down: true };
 
@@ -30,21 +32,16 @@ export function showRuns() {
   document.getElementById("clear").addEventListener("click", () => choose({ selected: [] }));
   onChange(() => {
     group.checked = state.group;
-    redraw(place, draw);
+    draw();
   });
   place.addEventListener("click", (event) => {
     const key = event.target.closest("button")?.dataset.sort;
     if (!key) return;
     order = { key, down: order.key === key ? !order.down : key !== "name" };
-    redraw(place, draw);
+    draw();
   });
-}
-
-/** Draw anew, with the keyboard's focus where it was. */
-function redraw(place, draw) {
-  const held = place.contains(document.activeElement) ? document.activeElement.id : "";
-  draw();
-  if (held && document.activeElement.id !== held) document.getElementById(held)?.focus();
+  // How long ago something was grows by itself.
+  setInterval(draw, TIMES_MS);
 }
 
 function fill(place, filter) {
@@ -54,13 +51,26 @@ function fill(place, filter) {
     place.replaceChildren(nothing());
     return;
   }
-  if (!place.contains(body)) place.replaceChildren(h("table", { class: "runs-table" }, header, body));
-  header.replaceChildren(h("tr", {}, h("td", {}, h("span", { class: "unseen" }, "select")), COLUMNS.map(head)));
-  const wanted = rows.map(line);
-  for (const element of [...body.rows]) if (!wanted.includes(element)) element.remove();
-  wanted.forEach((element, place) => {
-    if (body.rows[place] !== element) body.insertBefore(element, body.rows[place] ?? null);
-  });
+  if (!place.contains(body)) place.replaceChildren(h("table", { class: "runs-table" }, header, body), limit);
+  limit.hidden = state.limit === 0;
+  limit.textContent = `There are more: at most ${written(state.limit)} runs are shown, and not every folder was looked through. Name a folder further down.`;
+  COLUMNS.forEach(({ key }, number) => mark(header.rows[0].cells[number + 1], key));
+  const chosen = new Set(state.selected);
+  const wanted = rows.map((row) => line(row, chosen.has(row.id)));
+  const kept = new Set(wanted);
+  for (const element of [...body.rows]) if (!kept.has(element)) element.remove();
+  // Only what is out of place moves, and the row with the keyboard's focus never does.
+  const held = wanted.find((element) => element.contains(document.activeElement));
+  let next = body.firstElementChild;
+  for (const element of wanted) {
+    while (element === held && next !== held) {
+      const passed = next;
+      next = next.nextElementSibling;
+      passed.remove();
+    }
+    if (element === next) next = next.nextElementSibling;
+    else body.insertBefore(element, next);
+  }
 }
 
 function nothing() {
@@ -77,28 +87,40 @@ function words(row) {
 }
 
 function head({ key, title, wide, number }) {
-  const sorted = order.key === key ? (order.down ? "descending" : "ascending") : "none";
-  const arrow = { descending: " ▾", ascending: " ▴", none: "" }[sorted];
-  return h("th", { scope: "col", class: classes({ wide, number }), "aria-sort": sorted },
-    h("button", { type: "button", "data-sort": key, id: `sort-${key}` }, title, arrow));
+  return h("th", { scope: "col", class: classes({ wide, number }) },
+    h("button", { type: "button", "data-sort": key, id: `sort-${key}` }, title, h("span", { "aria-hidden": "true" })));
 }
 
-/** A run's line. Its box stays the same element, so that a click is not lost while rows change. */
-function line(row) {
-  const chosen = state.selected.includes(row.id);
+/** Say by which column the table is sorted. */
+function mark(place, key) {
+  const sorted = order.key === key ? (order.down ? "descending" : "ascending") : "none";
+  place.setAttribute("aria-sort", sorted);
+  place.querySelector("span").textContent = { descending: " ▾", ascending: " ▴", none: "" }[sorted];
+}
+
+/** A run's line. Its elements stay the same, so that no click is lost while rows change. */
+function line(row, chosen) {
   if (!lines.has(row.id)) {
     const box = h("input", {
       type: "checkbox", id: `run-${row.id}`, "aria-label": `show ${row.name}`,
       change: () => toggle(row.id, box.checked),
     });
-    lines.set(row.id, { box, element: h("tr", {}, h("td", {}, box)) });
+    const element = h("tr", {}, h("td", {}, box), COLUMNS.map(({ key, wide, number }) => (key === "name"
+      ? h("th", { scope: "row", class: classes({ wide, number }) }, h("label", { for: `run-${row.id}` }, row.name), h("span", { class: "narrow quiet" }))
+      : h("td", { class: classes({ wide, number }) }, h("span")))));
+    lines.set(row.id, { box, element });
   }
   const { box, element } = lines.get(row.id);
   box.checked = chosen;
   box.disabled = Boolean(row.error);
   element.className = chosen ? "chosen" : "";
-  while (element.cells.length > 1) element.deleteCell(1);
-  element.append(...COLUMNS.map((column) => cell(row, column)));
+  COLUMNS.forEach((column, number) => {
+    const place = element.cells[number + 1].lastChild;
+    const text = cellText(row, column.key);
+    if (place.textContent !== text) place.textContent = text;
+    if (column.key === "name") place.className = row.error || row.note ? "trouble" : "narrow quiet";
+    if (column.key === "state" && !row.error) place.className = `state ${row.state.replace(" ", "-")}`;
+  });
   return element;
 }
 
@@ -107,19 +129,15 @@ function toggle(id, chosen) {
   choose({ selected: chosen ? [...others, id] : others, ...(chosen ? { focus: id } : {}) });
 }
 
-function cell(row, { key, wide, number }) {
-  const attributes = { class: classes({ wide, number }) };
-  if (key === "name") {
-    const below = row.error ? row.error : `${row.env_id} · ${row.preset} · seed ${row.seed}`;
-    return h("th", { ...attributes, scope: "row" }, h("label", { for: `run-${row.id}` }, row.name),
-      h("span", { class: "narrow quiet" }, below));
-  }
-  if (row.error) return h("td", attributes, key === "state" ? "cannot be read" : "");
-  if (key === "state") return h("td", attributes, h("span", { class: `state ${row.state.replace(" ", "-")}` }, stateOf(row)));
-  if (key === "written_at") return h("td", attributes, row.written_at ? ago(row.written_at) : "");
-  if (key === "env_steps") return h("td", attributes, `${written(row.env_steps ?? 0)} of ${written(row.total_env_steps)}`);
-  if (key === "last_return") return h("td", attributes, row.last_return == null ? "–" : row.last_return.toFixed(1));
-  return h("td", attributes, String(row[key] ?? ""));
+/** What stands in a column; under a run's name what a narrow page has no columns for. */
+function cellText(row, key) {
+  if (key === "name") return row.error || row.note || `${row.env_id} · ${row.preset} · seed ${row.seed}`;
+  if (key === "state") return row.note ? `${stateOf(row)}; its metrics cannot be read` : stateOf(row);
+  if (row.error) return "";
+  if (key === "written_at") return row.written_at ? ago(row.written_at) : "";
+  if (key === "env_steps") return row.note ? "–" : `${written(row.env_steps ?? 0)} of ${written(row.total_env_steps)}`;
+  if (key === "last_return") return row.last_return == null ? "–" : row.last_return.toFixed(1);
+  return String(row[key] ?? "");
 }
 
 /** How a run stands, in words. */

@@ -11,6 +11,7 @@ export const state = {
   view: "learning",
   x: "env_steps",
   group: false,
+  limit: 0,
 };
 
 const listeners = new Set();
@@ -25,7 +26,8 @@ function tell(what) {
 }
 
 /** Take in what the server says of the runs. */
-export function takeRows({ ids, rows }) {
+export function takeRows({ ids, rows, limit }) {
+  state.limit = limit;
   for (const row of rows) state.rows.set(row.id, row);
   const there = new Set(ids);
   for (const id of [...state.rows.keys()]) if (!there.has(id)) state.rows.delete(id);
@@ -61,8 +63,8 @@ export function readAddress() {
   const words = new URLSearchParams(location.hash.slice(1));
   const view = words.get("view");
   const x = words.get("x");
-  state.view = view in VIEWS ? view : "learning";
-  state.x = x in AXES ? x : "env_steps";
+  state.view = Object.hasOwn(VIEWS, view ?? "") ? view : "learning";
+  state.x = Object.hasOwn(AXES, x ?? "") ? x : "env_steps";
   state.selected = (words.get("runs") ?? "").split(",").filter(Boolean);
   state.focus = words.get("focus") ?? state.selected[0] ?? "";
   state.group = words.get("group") === "1";

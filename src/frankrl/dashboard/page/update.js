@@ -15,7 +15,8 @@ export function update(place) {
   let of = null;
   slider.addEventListener("input", () => { number.value = slider.value; });
   slider.addEventListener("change", () => open());
-  number.addEventListener("change", () => { slider.value = number.value; open(); });
+  number.addEventListener("input", () => { slider.value = number.value; });
+  number.addEventListener("keydown", (event) => { if (event.key === "Enter") open(); });
   const controls = h("div", { class: "bar-of-controls" }, h("label", {}, "Update ", number), h("span", { class: "wide-slider" }, slider),
     h("button", { type: "button", id: "open-update", click: () => open() }, "Open"));
   place.replaceChildren(h("h2", {}, "Open an update"), choice, controls, content);
@@ -53,6 +54,7 @@ export function update(place) {
 }
 
 function emptyText(row, reached) {
+  if (row.note) return note(row.note);
   return note(reached
     ? `Choose one of the ${written(reached)} updates. Frank goes back to the nearest checkpoint and does the same rounds again, to the same bits.`
     : `This run has no updates yet: learning starts at env step ${written(row.learning_starts ?? 0)}.`);
@@ -67,15 +69,20 @@ function opened(name, result) {
   const all = record.indices.length;
   const some = result.followed < all ? ` (the first ${result.followed} of ${all})` : ` of ${all}`;
 
+  const asking = newest();
+
   async function follow(place) {
     believed.replaceChildren(...beliefs(result, place));
-    const response = await fetch(`pieces/${name}/${place}`);
-    if (!response.ok) {
-      account.replaceChildren(note((await response.json()).error));
-      return;
+    try {
+      const told = await asking.run(async (signal) => {
+        const response = await fetch(`pieces/${name}/${place}`, { signal });
+        if (!response.ok) throw new Error((await response.json()).error);
+        return response.text();
+      });
+      if (told) account.replaceChildren(...new DOMParser().parseFromString(told, "text/html").body.childNodes);
+    } catch (error) {
+      account.replaceChildren(note(error.message));
     }
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    account.replaceChildren(...page.body.childNodes);
   }
 
   follow(0);

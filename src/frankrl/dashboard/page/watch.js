@@ -140,12 +140,14 @@ function stateTable(episode, at) {
 
 function summary(episode) {
   const off = episode.predicted - episode.discounted_return;
-  const judged = off > 0 ? "more than came" : "less than came";
+  const judged = episode.is_whole
+    ? `; Q said ${written(Math.abs(off))} ${off > 0 ? "more than came" : "less than came"}`
+    : "; what would have followed is missing from it, so the two cannot be compared";
   return h("section", { class: "summary", "aria-labelledby": "predicted" },
     h("h3", { id: "predicted" }, "What Q predicted, and what followed"),
     h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
       "; discounted return that followed = ", h("b", { id: "followed" }, written(episode.discounted_return)),
-      `; Q said ${written(Math.abs(off))} ${judged}`),
+      judged),
     h("p", {}, `Return ${written(episode.episode_return)}, not discounted, in ${written(episode.actions.length)} steps; ${episode.end}. `,
       `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
     episode.warnings.map((text) => note(text)));

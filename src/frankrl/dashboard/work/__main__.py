@@ -1,20 +1,25 @@
 """`python -m frankrl.dashboard.work ORDER`: do one piece of work, at low priority.
 
 The order is a JSON object. How far the work is, or what went wrong, is printed in lines of
-JSON; the result is a file in the order's folder.
+JSON; the result is a file in the order's folder. It ends when its standard input does.
 """
 
 import contextlib
 import json
 import os
+import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
 
 from frankrl.errors import FrankError, FrankWarning
 
-_NICENESS = 10
+_NICENESS = 19
+_FIRST_TO_GO = "1000"
+"""To the system, where memory is short: a training beside it must not be the one."""
+_LONGEST_ERROR = 1_000
 _RESULT = "result.json"
 _NO_WINDOW = {
     "SDL_VIDEODRIVER": "dummy",
@@ -23,15 +28,25 @@ _NO_WINDOW = {
 }
 
 
-def _say(**told: Any) -> None:
-    print(json.dumps(told), flush=True)
+class _Lines:
+    """Lines of JSON for whoever ordered the work; what an environment prints is none of them."""
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._file = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def say(self, **told: Any) -> None:
+        """One line."""
+        self._file.write(f"{json.dumps(told)}\n")
+        self._file.flush()
+
+    def progress(self, done: int, of: int) -> None:
+        """How far the work is."""
+        self.say(done=done, of=of)
 
 
-def _progress(done: int, of: int) -> None:
-    _say(done=done, of=of)
-
-
-def _do(order: dict[str, Any], out: Path) -> dict[str, Any]:
+def _do(order: dict[str, Any], out: Path, lines: _Lines) -> dict[str, Any]:
     from frankrl.runs.folder import RunFolder
 
     folder = RunFolder.open(order["run"])
@@ -39,11 +54,11 @@ def _do(order: dict[str, Any], out: Path) -> dict[str, Any]:
         case "episode":
             from frankrl.dashboard.work.episode import play
 
-            return play(folder, order["seed"], out, _progress)
+            return play(folder, order["seed"], out, lines.progress)
         case "update":
             from frankrl.dashboard.work.update import open_update
 
-            return open_update(folder, order["number"], out, _progress)
+            return open_update(folder, order["number"], out, lines.progress)
         case "inside":
             from frankrl.dashboard.work.inside import look_inside
 
@@ -52,19 +67,40 @@ def _do(order: dict[str, Any], out: Path) -> dict[str, Any]:
             raise ValueError(f"there is no such work: {kind!r}")
 
 
+def _give_way() -> None:
+    """Training comes first, with the processors and with memory."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, "ascii")
+
+
+def _end_with_input() -> None:
+    while os.read(0, 1024):
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
+
+
 def main() -> None:
     """Do what the command line orders."""
     order = json.loads(sys.argv[1])
+    lines = _Lines()
     os.environ.update(_NO_WINDOW)
     out = Path(order["out"])
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+    _give_way()
+    threading.Thread(target=_end_with_input, daemon=True).start()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            result = _do(order, out)
+            result = _do(order, out, lines)
         except FrankError as error:
-            _say(error=str(error))
+            lines.say(error=str(error)[:_LONGEST_ERROR])
+            return
+        except Exception as error:
+            told = f"the work failed: {type(error).__name__}: {error}"
+            lines.say(error=told[:_LONGEST_ERROR])
             return
     told = [str(w.message) for w in caught if issubclass(w.category, FrankWarning)]
     text = json.dumps(result | {"warnings": told}, allow_nan=False)

@@ -74,6 +74,7 @@ def play(
         "pictures": drawn,
         "frames_per_second": frames_per_second,
         "gamma": gamma,
+        "is_whole": terminated,
         "end": _end(terminated, steps, ended_early=steps >= MOST_STEPS),
         "predicted": max(v for v in told["q_values"][0] if v is not None),
         "episode_return": float(rewards.sum()),

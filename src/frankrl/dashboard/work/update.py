@@ -13,6 +13,7 @@ from frankrl.runs.folder import RunFolder
 
 MOST_QUADRUPLES = 128
 """Quadruples of a batch that can be followed on the page."""
+_STATES = ("observation", "next_observation")
 
 
 def open_update(
@@ -27,7 +28,8 @@ def open_update(
         on_progress: called with env steps done again, and to do.
 
     Returns:
-        What `frank explain --json` prints, and what heads the account.
+        What `frank explain --json` prints but for the states, which may be pictures; and what
+        heads the account.
 
     Raises:
         FrankError: there is no such update, or it cannot be come back to.
@@ -47,8 +49,13 @@ def open_update(
         "title": tell(record, came_from, 0, spec, settings, "").title,
         "followed": followed,
         "action_names": spec.action_names,
-        "record": plain(record, came_from),
+        "record": _without_states(plain(record, came_from)),
     }
+
+
+def _without_states(record: dict[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in record["batch"].items() if k not in _STATES}
+    return record | {"batch": kept}
 
 
 def _seldom(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
