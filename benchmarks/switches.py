@@ -2,11 +2,14 @@
 
 `python -m benchmarks.switches` times, as `benchmarks.update` does and with its cases, an
 update with each switch alone beside a plain one, in turns on one thread, and tells the
-quotient of each turn: its median and quartiles. Each call finds the same draws, whose
-making is the other half's work.
+quotient of each turn: its median and quartiles. Making the draws is the other half's work.
+"3 steps" changes nothing in an update: what it shows is how exact all this is.
 """
 
+import re
+import sys
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import tyro
@@ -14,6 +17,8 @@ import tyro
 from benchmarks.update import Case, timed
 from frankrl.backend import start_backend
 from frankrl.experiments.family import RAINBOW, SWITCHES
+
+NAMES = {":".join(RAINBOW): "Rainbow", "3 steps": "3 steps (the control)"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class Options:
 
 def main(options: Options) -> None:
     """Measure and print a table for each size."""
+    unknown = {part for switch in options.switches for part in switch.split(":")} - set(SWITCHES)
+    if unknown:
+        _refuse(f"no such switch: {', '.join(sorted(unknown))}; there are {', '.join(SWITCHES)}")
+    if odd := [size for size in options.sizes if not re.fullmatch(r"\d+(x\d+)*:\d+", size)]:
+        _refuse(f"a size is WIDTHS:BATCH, such as 64x64:64, got {', '.join(odd)}")
     print(
         f"XLA's threads: {start_backend()}, updates in a call: {options.updates_per_call}, "
         f"buffer: {options.capacity:,}"
@@ -47,10 +57,15 @@ def main(options: Options) -> None:
         print(f"\n| {size.replace(':', ', batch ')} | µs an update | ÷ plain | quartiles |")
         print(f"|---|---|---|---|\n| plain | {each:.0f} | 1 | |")
         for switch, seconds in zip(options.switches, rest, strict=True):
-            name = "Rainbow" if switch == ":".join(RAINBOW) else switch.replace(":", " + ")
+            name = NAMES.get(switch, switch.replace(":", " + "))
             each = np.median(seconds) / options.updates_per_call * 1e6
             low, middle, high = np.percentile(seconds / plain, [25, 50, 75])
             print(f"| {name} | {each:.0f} | {middle:.2f} | {low:.2f}–{high:.2f} |")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

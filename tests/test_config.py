@@ -29,6 +29,7 @@ OUT_OF_RANGE = [
     ("priority_beta", [1.1], "at most 1"),
     ("priority_beta_env_steps", [0], "at least 1"),
     ("priority_epsilon", [0, 1e-13], "at least 1e-12"),
+    ("priority_epsilon", [1e39], "at most 1000000.0"),
     ("n_step", [0], "at least 1"),
     ("n_step", [256], "at most 255"),
     ("gamma", [-0.1], "at least 0"),
@@ -218,6 +219,14 @@ def test_settings_that_just_go_together_are_accepted():
             {"replay_capacity": 999},
             "replay_capacity (999) is below learning_starts_env_steps (1,000)",
         ),
+        (
+            {"priority_exponent": 0.7},
+            "priority_exponent changes nothing without replay_sampling prioritised",
+        ),
+        (
+            {"replay_sampling": "prioritised", "priority_beta_env_steps": 200_000},
+            "priority_beta_env_steps (200,000) lies beyond total_env_steps (100,000)",
+        ),
     ],
 )
 def test_settings_that_are_rarely_meant_give_a_warning(changes, words):
@@ -303,7 +312,8 @@ SETTINGS = st.fixed_dictionaries(
     machine=st.dictionaries(st.sampled_from(["cpu", "visible_cpus"]), TEXT | st.integers(0, 99)),
 )
 def test_a_run_description_survives_its_toml_file(env_id, seed, changes, versions, machine):
-    description = RunDescription(env_id, "default", seed, changed(**changes), versions, machine)
+    settings = changed(**changes).resolved()
+    description = RunDescription(env_id, "default", seed, settings, versions, machine)
     text = description.to_toml()
     assert RunDescription.from_toml(text) == description
     assert tomllib.loads(text)["run"]["env_id"] == env_id

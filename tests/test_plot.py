@@ -34,7 +34,7 @@ def make_run(folder, name, *, env_id="CartPole-v1", preset="default", seed=0, of
     writer = MetricsWriter(run.metrics)
     for k in range(rows):
         env_steps, loss = 100 * (k + 1), None if k == 0 else 2.0 / k
-        learned = (1e-3, loss, None if k == 0 else float(k), *(None,) * 6)
+        learned = (1e-3, loss, None if k == 0 else float(k), *(None,) * 13)
         writer.write(
             [
                 ("training", (env_steps, k, k + 1, 1 - k / rows, *learned)),

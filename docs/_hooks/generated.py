@@ -6,6 +6,7 @@
 - `<!-- frank: alarms -->` becomes what the dashboard says of its alarms;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
+- `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
 - `<!-- source: MODULE.NAME -->` becomes that piece of source, folded away;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
@@ -40,6 +41,7 @@ from frankrl.presets import load_preset, preset_names  # noqa: E402
 
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
 _CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
+_DIFFERS = re.compile(r"<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->")
 _WALK = re.compile(r"<!-- walk: (?P<name>[^>]+?) -->")
 _SOURCE_OF = re.compile(r"<!-- source: (?P<name>[\w.]+) -->")
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
@@ -57,6 +59,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if "<!-- frank: explain -->" in markdown:
         markdown = markdown.replace("<!-- frank: explain -->", _explained())
     markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
+    markdown = _DIFFERS.sub(lambda m: _differing(m["name"], m["base"]), markdown)
     markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
     markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
     return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
@@ -99,8 +102,35 @@ def _explained() -> str:
 def _claim(name: str) -> str:
     """What an experiment found, as its command wrote it, without the sentence at its end."""
     written = (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
-    table, _, _ = written.rpartition("\n\n")
-    return f"{table}\n\n![The returns of every arm](claims/{name}.png)"
+    claim, _, tables = written.partition("\n\n")
+    table, _, _ = tables.rpartition("\n\n")
+    return f"The claim: *{claim}*\n\n{table}\n\n![The returns of every arm](claims/{name}.png)"
+
+
+def _differing(name: str, base: str) -> str:
+    """Which ways to train lie wholly above or below another one, by their intervals.
+
+    Rainbow is compared with itself without each of its parts, anything else with all.
+    """
+    data = json.loads((_CLAIMS / f"{name}.json").read_text("utf-8"))
+    arms = [arm for arm in data["arms"] if arm["arm"] != base]
+    if base == "Rainbow":
+        arms = [arm for arm in arms if arm["arm"].startswith("Rainbow without ")]
+    of_base = {arm["env_id"]: arm for arm in data["arms"] if arm["arm"] == base}
+    rows = []
+    for env_id, beside in of_base.items():
+        for figure, words in (("final", "final return"), ("learning", "whole training")):
+            own = [(arm["arm"], arm[figure]) for arm in arms if arm["env_id"] == env_id]
+            low, high = beside[figure]["low"], beside[figure]["high"]
+            better = [_with_interval(n, f) for n, f in own if f["low"] > high]
+            worse = [_with_interval(n, f) for n, f in own if f["high"] < low]
+            of_it = _with_interval("", beside[figure]).strip()
+            rows.append((env_id, words, of_it, "; ".join(better) or "–", "; ".join(worse) or "–"))
+    return _table(("environment", "figure", base, "clearly better", "clearly worse"), rows)
+
+
+def _with_interval(name: str, figure: dict[str, float]) -> str:
+    return f"{name} {figure['low']:.0f} … {figure['high']:.0f}"
 
 
 def _walk() -> Any:

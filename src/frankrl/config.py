@@ -107,8 +107,10 @@ class ReplaySettings(Checked):
     it rises linearly to 1. [exponent]"""
     priority_beta_env_steps: int | None = number(None, at_least=1)
     """Duration of that rise, from the run's beginning; none: `total_env_steps`. [env steps]"""
-    priority_epsilon: float = number(1e-6, at_least=1e-12)
-    """Added to |TD error|, so that a quadruple without any error is still drawn. [reward]"""
+    priority_epsilon: float = number(1e-6, at_least=1e-12, at_most=1e6)
+    """Added to how wrong the Q-network was about a quadruple, so that one without any error can
+    still be drawn: to |TD error| [reward]; with c51 to the KL divergence [nats], with qr and iqn to
+    the loss. [reward]"""
     n_step: int = number(1, at_least=1, at_most=255)
     """Rewards summed before the target network takes over; 1 is the notes' target. [env steps]"""
 
@@ -248,19 +250,37 @@ class Settings:
                 f"replay_capacity ({self.replay.replay_capacity:,}) is below "
                 f"learning_starts_env_steps ({starts:,}): its oldest quadruples are never used"
             )
-        return found
+        return found + self._warnings_of_priorities()
+
+    def _warnings_of_priorities(self) -> list[str]:
+        replay, usual = self.replay, ReplaySettings()
+        if replay.replay_sampling != "prioritised":
+            names = ("priority_exponent", "priority_beta", "priority_epsilon")
+            idle = [name for name in names if getattr(replay, name) != getattr(usual, name)]
+            return [f"{name} changes nothing without replay_sampling prioritised" for name in idle]
+        rise, total = replay.priority_beta_env_steps, self.training.total_env_steps
+        if rise is None or rise <= total:
+            return []
+        return [
+            f"priority_beta_env_steps ({rise:,}) lies beyond total_env_steps ({total:,}): "
+            "β never comes to 1, and the bias of the draws is never undone"
+        ]
 
     def resolved(self) -> "Settings":
         """The same settings with every duration that follows from another written out.
 
         A run is made of these, so that a later, larger budget bends no schedule.
         """
+        total = self.training.total_env_steps
+        return self.with_changes(**dict.fromkeys(self.unresolved(), total))
+
+    def unresolved(self) -> list[str]:
+        """Names of the durations that follow from another and are not written out."""
         durations = {
             "learning_rate_decay_env_steps": self.learning.learning_rate_decay_env_steps,
             "priority_beta_env_steps": self.replay.priority_beta_env_steps,
         }
-        total = self.training.total_env_steps
-        return self.with_changes(**{n: total for n, given in durations.items() if given is None})
+        return [name for name, given in durations.items() if given is None]
 
     def with_changes(self, **changes: Any) -> "Settings":
         """The same settings with some replaced, each by its short name.

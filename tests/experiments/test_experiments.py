@@ -28,7 +28,10 @@ ABOUT = {
     "reuse": {"replay_ratio", "replay_capacity"},
     "ends": {"no_future_after"},
     "lag": {"replay_sampling", "vector_steps_per_round"},
-    "family": {name for changes in SWITCHES.values() for name in changes},
+    "family": {
+        *("double", "dueling", "n_step", "replay_sampling", "noisy", "distribution"),
+        *("munchausen", "target_period_updates", "tau", "loss", "layer_norm", "average_updates"),
+    },
 }
 SHORT = {
     "total_env_steps": 400,
@@ -74,7 +77,7 @@ def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id
 
 def test_the_family_has_each_switch_alone_and_rainbow_without_each_of_its_parts():
     arms = dict(members())
-    assert all(arms[name] == changes for name, changes in SWITCHES.items())
+    assert list(arms)[: len(SWITCHES)] == list(SWITCHES)
     for part in RAINBOW:
         rest = arms[f"Rainbow without {part}"]
         assert arms["Rainbow"] == rest | SWITCHES[part]
@@ -163,7 +166,33 @@ def test_the_middle_of_seeds_is_the_mean_of_their_middle_half():
     assert found.low < found.middle < found.high
     assert score(values) == found  # the resampling has a seed of its own
     assert score(np.array([3.0])) == (3.0, 3.0, 3.0)
-    assert score(np.array([3.0, 3.0])) == (3.0, 3.0, 3.0)
+    assert score(np.array([3.0] * 5)) == (3.0, 3.0, 3.0)
+
+
+def test_of_few_seeds_the_mean_and_the_range_are_told(done):
+    study, _ = done
+    assert score(np.array([1.0, 9.0, 2.0])) == (4.0, 1.0, 9.0)
+    assert "Mean over seeds, with their range." in as_markdown(study, results_of(study))
+
+
+def test_a_budget_of_the_experiment_gives_way_to_that_of_an_arm():
+    arms = (Arm("long"), Arm("short", {"total_env_steps": 900}))
+    experiment = Experiment("", arms, budgets={"CartPole-v1": 7_000})
+    found = [settings_of(experiment, arm, "CartPole-v1") for arm in arms]
+    assert [settings.training.total_env_steps for settings in found] == [7_000, 900]
+
+
+@pytest.mark.parametrize(("count", "rows"), [(7, 0), (8, 8)])
+def test_more_arms_than_can_be_told_apart_are_drawn_as_rows(tmp_path, count, rows):
+    experiment = Experiment("", tuple(Arm(str(number)) for number in range(count)))
+    study = Study(experiment, ("CartPole-v1",), (0, 1), tmp_path)
+    looks = np.zeros((2, 3))
+    results = [
+        ArmResult("CartPole-v1", arm.name, np.array([1.0, 2.0]), np.arange(3.0), looks)
+        for arm in experiment.arms
+    ]
+    (panel,) = figure(study, results).axes
+    assert sum(line.get_marker() == "D" for line in panel.lines) == rows
 
 
 def test_the_interval_covers_the_true_middle_about_as_often_as_it_says():

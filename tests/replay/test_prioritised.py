@@ -126,7 +126,9 @@ def test_weights_undo_the_bias_by_beta(env_steps, beta):
     choice = SAMPLING.choice(4, Due(0, 3, 3, CAPACITY, 0, env_steps))
     assert choice.beta == pytest.approx(beta)
     drawn = DRAWN(state, choice)
-    raw = (CAPACITY * np.asarray(drawn.probabilities)) ** -beta
+    priorities = (np.arange(1, CAPACITY + 1) / 7 + 1e-3) ** 0.6
+    likely = priorities / priorities.sum()
+    raw = (CAPACITY * likely[np.asarray(drawn.indices)]) ** -beta
     np.testing.assert_allclose(drawn.weights, raw / raw.max(axis=1, keepdims=True), rtol=1e-4)
 
 
@@ -136,9 +138,21 @@ def test_with_beta_1_the_weighted_mean_is_the_uniform_one():
     state = with_errors(errors)
     updates = 50_000
     drawn = DRAWN(state, SAMPLING.choice(9, Due(0, updates, updates, CAPACITY, 0, 1_000)))
-    indices, probabilities = np.ravel(drawn.indices), np.ravel(drawn.probabilities)
-    found = np.mean(errors[indices] / (CAPACITY * probabilities))
-    assert found == pytest.approx(errors.mean(), rel=5e-3)
+    # Each batch's weights are divided by its largest, which is that of its least likely row.
+    values = errors[np.asarray(drawn.indices)]
+    least = (values.min(axis=1, keepdims=True) + 1e-3) ** 0.6
+    weights = np.asarray(drawn.weights) / least
+    assert (weights * values).sum() / weights.sum() == pytest.approx(errors.mean(), rel=5e-3)
+    assert values.mean() > 1.2 * errors.mean()
+
+
+def test_a_draw_never_rounds_to_1(monkeypatch):
+    nearly = np.full((2, BATCH), np.nextafter(1.0, 0.0))
+    monkeypatch.setattr("frankrl.replay.prioritised.uniforms", lambda *_, **__: nearly)
+    choice = SAMPLING.choice(0, Due(0, 2, 2, CAPACITY, 0, 0))
+    assert choice.uniforms.dtype == np.float32
+    assert (choice.uniforms < 1).all()
+    assert (choice.uniforms > 1 - 1e-6).all()
 
 
 def test_exponent_0_makes_all_rows_equally_likely():

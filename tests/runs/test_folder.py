@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.errors import RunFolderError, SettingError
 from frankrl.runs import RunDescription, RunFolder, RunLock
@@ -19,6 +20,26 @@ def test_a_created_run_opens_with_its_description(tmp_path):
     assert RunFolder.open(str(path)).description == description(seed=3, num_envs=4)
     assert created.checkpoints.is_dir()
     assert [p.name for p in path.parent.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"replay_sampling": "prioritised"}, "priority_beta_env_steps"),
+        ({"learning_rate_end": 1e-5}, "learning_rate_decay_env_steps"),
+    ],
+)
+def test_a_run_without_a_duration_that_it_needs_is_damaged(tmp_path, capsys, changes, name):
+    settings = Settings().with_changes(**changes).resolved()
+    run = RunFolder.create(tmp_path / "run", RunDescription("CartPole-v1", "default", 0, settings))
+    config = run.path / "config.toml"
+    kept = [line for line in config.read_text().splitlines() if not line.startswith(name)]
+    config.write_text("\n".join(kept))
+    with pytest.raises(RunFolderError, match=rf"damaged.*{name} must be a number of env steps"):
+        RunFolder.open(run.path)
+    assert frank(["train", "--resume", str(run.path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
 
 
 def test_an_existing_run_is_left_alone(tmp_path):

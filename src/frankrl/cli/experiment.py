@@ -1,4 +1,4 @@
-"""`frank experiment`: a claim of the notes, tested over several seeds."""
+"""`frank experiment`: a claim, tested over several seeds."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

@@ -18,7 +18,7 @@ _COMMANDS = {
     "plot": "draw the learning curves of one or several runs",
     "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
     "explain": "open one update of a run and tell every number of it",
-    "experiment": "test a claim of the notes: one thing changed, over several seeds",
+    "experiment": "test a claim: what it is about is changed, over several seeds",
 }
 _USER_ERROR = 2
 _INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""What the notes claim, put to the test: one thing changed, everything else equal."""
+"""Claims put to the test: what a claim is about is changed, everything else is equal."""
 
 from frankrl.experiments.claims import EXPERIMENTS, Arm, Experiment
 from frankrl.experiments.results import ArmResult, Score, results_of

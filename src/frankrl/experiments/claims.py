@@ -1,4 +1,4 @@
-"""Each claim of the notes, and what is changed to test it."""
+"""Claims about deep Q-learning, the notes' and others', and what is changed to test each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A claim, and the arms that differ in nothing but what it is about."""
+    """A claim, and the arms that differ in what it is about."""
 
     claim: str
     arms: tuple[Arm, ...]
@@ -165,7 +165,7 @@ def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
     It is the preset `classic`, smaller, so that a run takes seconds or a minute, and with
     the period of the target network's copies that does best in so short a run.
     """
-    chosen = _SHARED | _OWN[env_id] | dict(experiment.changes) | dict(arm.changes)
-    if env_id in experiment.budgets:
-        chosen["total_env_steps"] = experiment.budgets[env_id]
+    budget = experiment.budgets.get(env_id)
+    changes = dict(experiment.changes) | ({"total_env_steps": budget} if budget else {})
+    chosen = _SHARED | _OWN[env_id] | changes | dict(arm.changes)
     return load_preset("classic").with_changes(**chosen).resolved()

@@ -9,6 +9,8 @@ from frankrl.errors import RunFolderError
 from frankrl.experiments.study import Study, final_return, paths_of
 from frankrl.runs import MetricsReader
 
+FEWEST_FOR_INTERVAL = 5
+"""Seeds."""
 _RESAMPLES = 10_000
 
 
@@ -16,10 +18,10 @@ class Score(NamedTuple):
     """One figure over several seeds."""
 
     middle: float
-    """Interquartile mean: the mean of the middle half of the seeds."""
+    """Interquartile mean over seeds; of fewer than `FEWEST_FOR_INTERVAL` their mean."""
     low: float
     high: float
-    """95 % bootstrap interval of it, over seeds; with one seed both are the figure itself."""
+    """95 % bootstrap interval of it, over seeds; of fewer than `FEWEST_FOR_INTERVAL` the range."""
 
 
 class ArmResult(NamedTuple):
@@ -71,6 +73,9 @@ def results_of(study: Study) -> list[ArmResult]:
 def score(values: Float[np.ndarray, " seed"]) -> Score:
     """Interquartile mean and its bootstrap interval (percentile method, fixed seed).
 
+    Of fewer than `FEWEST_FOR_INTERVAL` values, which leave nothing to cut off or to draw from,
+    the plain mean and the range.
+
     Source: Agarwal et al. (2021). https://arxiv.org/abs/2108.13264
     """
     import scipy.stats
@@ -78,7 +83,9 @@ def score(values: Float[np.ndarray, " seed"]) -> Score:
     def middle(samples: np.ndarray, axis: int = -1) -> np.ndarray:
         return scipy.stats.trim_mean(samples, 0.25, axis=axis)
 
-    if len(values) == 1 or np.all(values == values[0]):
+    if len(values) < FEWEST_FOR_INTERVAL:
+        return Score(float(values.mean()), float(values.min()), float(values.max()))
+    if np.all(values == values[0]):
         return Score(*[float(values[0])] * 3)
     interval = scipy.stats.bootstrap(
         (values,),

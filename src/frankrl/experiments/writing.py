@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.errors import MissingExtraError, SettingError
-from frankrl.experiments.results import ArmResult, Score
+from frankrl.experiments.results import FEWEST_FOR_INTERVAL, ArmResult, Score
 from frankrl.experiments.study import Study
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -74,11 +74,17 @@ def as_markdown(study: Study, results: Sequence[ArmResult]) -> str:
             )
         lines.append("")
     lines.append(
-        "Interquartile mean over seeds, with its 95 % bootstrap interval. The final return is the "
-        "mean of 50 greedy episodes of the final policy; the return over the whole training is "
-        "the mean of all evaluations meanwhile."
+        f"{_figures(study)}. The final return is the mean of 50 greedy episodes of the final "
+        "policy; the return over the whole training is the mean of all evaluations meanwhile."
     )
     return "\n".join(lines) + "\n"
+
+
+def _figures(study: Study) -> str:
+    """What the figures are, in words."""
+    if len(study.seeds) < FEWEST_FOR_INTERVAL:
+        return "Mean over seeds, with their range"
+    return "Interquartile mean over seeds, with its 95 % bootstrap interval"
 
 
 def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
@@ -129,8 +135,7 @@ def intervals(study: Study, results: Sequence[ArmResult]) -> Any:
     panels[0].set_yticks(range(len(arms)), arms, fontsize=8)
     panels[0].invert_yaxis()
     drawn.suptitle(
-        f"interquartile mean of {len(study.seeds)} seeds (dots) with its 95 % interval; "
-        f"the dashed line is {arms[0]}",
+        f"{_figures(study).lower()} ({len(study.seeds)} seeds, dots); the dashed line is {arms[0]}",
         fontsize=9,
     )
     return drawn

@@ -54,7 +54,11 @@ _CHUNK_UPDATES = 16
 
 
 class UpdateStatistics(NamedTuple):
-    """What an update reports of itself, each a scalar."""
+    """What an update reports of itself, each a scalar.
+
+    The loss counts each quadruple by its weight; all else are plain means over the batch, into
+    which prioritised replay draws what the Q-network was wrong about.
+    """
 
     loss: Float[Array, ""]
     mean_q: Float[Array, ""]

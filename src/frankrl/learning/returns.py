@@ -75,7 +75,9 @@ def surprises_of(
 ) -> Float[Array, " batch"]:
     """How wrong the network was about each quadruple, which its priority is made of.
 
-    Of quantiles it is their loss.
+    |TD error| of an expected return. Of a categorical one the KL divergence, which is 0 where
+    it is right. Of quantiles their loss, which stays above 0 where a return is random, however
+    well it is known.
 
     Args:
         head: of the network.
@@ -83,6 +85,17 @@ def surprises_of(
         td_errors: y - Q(s, a), of the means.
         target: of `target_of`.
     """
+    raise NotImplementedError(type(head))
+
+
+@surprises_of.register(QuantileHead)
+@surprises_of.register(ImplicitHead)
+def _(
+    head: Head,
+    losses: Float[Array, " batch"],
+    td_errors: Float[Array, " batch"],
+    target: Float[Array, "batch quantile"],
+) -> Float[Array, " batch"]:
     return losses
 
 

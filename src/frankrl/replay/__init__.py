@@ -5,7 +5,6 @@ from frankrl.replay.n_step import NStepWindow, init_window, n_step_quadruples
 from frankrl.replay.priorities import BYTES_PER_PRIORITY, Priorities, init_priorities
 from frankrl.replay.prioritised import PrioritisedSampling
 from frankrl.replay.sampling import Drawn, Due, Sampling
-from frankrl.replay.sum_tree import SumTree, find, init_tree, set_leaves, total
 from frankrl.replay.uniform import (
     FilledPart,
     ReplayState,
@@ -30,22 +29,17 @@ __all__ = [
     "PrioritisedSampling",
     "ReplayState",
     "Sampling",
-    "SumTree",
     "add",
     "bytes_per_transition",
     "filled_part",
-    "find",
     "first_slots",
     "gather",
     "init_priorities",
     "init_replay",
-    "init_tree",
     "init_window",
     "make_sampling",
     "n_step_quadruples",
     "newest_indices",
     "refilled",
     "sample_indices",
-    "set_leaves",
-    "total",
 ]

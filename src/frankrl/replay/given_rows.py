@@ -1,9 +1,7 @@
 """Rows that the host names: any, or the newest."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Array, Float, Integer, UInt32
 
 from frankrl.records import QuadrupleBatch
@@ -15,17 +13,11 @@ from frankrl.replay.uniform import ReplayState, add, newest_indices, sample_indi
 class GivenRows(Sampling):
     """Every row counts alike, and nothing is kept in mind."""
 
-    indices: Callable[[int, Due, int, int], UInt32[np.ndarray, "update batch"]]
-    """Given the seed, what is due, the batch size and the capacity."""
     batch_size: int
     capacity: int
 
     def priorities(self, capacity: int) -> None:
         """None."""
-
-    def choice(self, seed: int, due: Due) -> Drawn:
-        """The rows themselves."""
-        return Drawn(self.indices(seed, due, self.batch_size, self.capacity), None, None)
 
     def add(
         self,
@@ -45,25 +37,27 @@ class GivenRows(Sampling):
         self,
         state: ReplayState,
         drawn: Drawn,
-        abs_td_errors: Float[Array, "update batch"] | None,
+        surprises: Float[Array, "update batch"] | None,
         num_updates: Integer[Array, ""],
     ) -> ReplayState:
         """The buffer as it is."""
         return state
 
 
-def any_rows(
-    seed: int, due: Due, batch_size: int, capacity: int
-) -> UInt32[np.ndarray, "update batch"]:
+class UniformSampling(GivenRows):
     """Rows drawn uniformly with replacement."""
-    fill = min(due.num_added, capacity)
-    return sample_indices(seed, due.first_update, due.most_updates, batch_size, fill)
+
+    def choice(self, seed: int, due: Due) -> Drawn:
+        """The rows themselves."""
+        fill = min(due.num_added, self.capacity)
+        rows = sample_indices(seed, due.first_update, due.most_updates, self.batch_size, fill)
+        return Drawn(rows, None, None)
 
 
-def newest_rows(
-    seed: int, due: Due, batch_size: int, capacity: int
-) -> UInt32[np.ndarray, "update batch"]:
-    """The newest rows in order."""
-    return newest_indices(
-        due.num_added, due.num_new, due.num_updates, due.most_updates, batch_size, capacity
-    )
+class NewestSampling(GivenRows):
+    """The newest rows in order, as if there were no replay."""
+
+    def choice(self, seed: int, due: Due) -> Drawn:
+        """The rows themselves."""
+        counts = (due.num_added, due.num_new, due.num_updates, due.most_updates)
+        return Drawn(newest_indices(*counts, self.batch_size, self.capacity), None, None)

@@ -1,7 +1,7 @@
 """From settings to the way in which rows are chosen."""
 
 from frankrl.config import ReplaySettings
-from frankrl.replay.given_rows import GivenRows, any_rows, newest_rows
+from frankrl.replay.given_rows import NewestSampling, UniformSampling
 from frankrl.replay.prioritised import PrioritisedSampling
 from frankrl.replay.sampling import Sampling
 
@@ -14,9 +14,9 @@ def make_sampling(settings: ReplaySettings) -> Sampling:
     """
     match settings.replay_sampling:
         case "uniform":
-            return GivenRows(any_rows, settings.batch_size, settings.replay_capacity)
+            return UniformSampling(settings.batch_size, settings.replay_capacity)
         case "newest":
-            return GivenRows(newest_rows, settings.batch_size, settings.replay_capacity)
+            return NewestSampling(settings.batch_size, settings.replay_capacity)
         case "prioritised":
             if settings.priority_beta_env_steps is None:
                 raise ValueError(

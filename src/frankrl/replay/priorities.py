@@ -18,7 +18,7 @@ class Priorities(eqx.Module):
 
     tree: SumTree
     largest: Float[Any, ""]
-    """The largest priority given so far, which a new row gets."""
+    """The largest priority so far, which a new row gets; it begins at 1 and never falls."""
 
 
 def init_priorities(capacity: int) -> Priorities:

@@ -1,4 +1,4 @@
-"""Rows drawn in proportion to how wrong the Q-network last was about them.
+"""Rows drawn in proportion to how wrong the Q-network was about them.
 
 Source: Schaul et al. (2016), the proportional variant. https://arxiv.org/abs/1511.05952
 """
@@ -17,23 +17,27 @@ from frankrl.replay.sampling import Drawn, Due, Sampling
 from frankrl.replay.sum_tree import find, set_leaves, total
 from frankrl.replay.uniform import ReplayState, add, next_slots
 
+_LARGEST_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))
+
 
 class Draws(NamedTuple):
     """What the rows of a round's updates are found from."""
 
     uniforms: Float[Any, "update batch"]
-    """One number in [0, 1) for each row, which says where in its segment it lies."""
+    """One number in [0, 1) for each row, which says where in its segment it lies. As float32 they
+    are multiples of 2⁻²⁴ near 1: a row that takes a smaller part of a segment may have none."""
     beta: Float[Any, ""]
     """β of all of the round's updates."""
 
 
 @dataclass(frozen=True)
 class PrioritisedSampling(Sampling):
-    """P(i) = pᵢ^α / Σ p^α, with pᵢ = |TD error| + ε of the last update that learned from row i.
+    """P(i) = pᵢ^α / Σ p^α, with pᵢ = surprise + ε when row i was last learned from.
 
-    All rows of a round are drawn before its updates, and all priorities set after them, so
-    a priority is at most one round behind. A row that several of the updates learned from
-    gets the largest of its new priorities; a row that none has, the largest ever given.
+    The surprise is |TD error|, or what the head learns from instead. All rows of a round are
+    drawn before its updates, and all priorities set after them, so a priority is at most one
+    round behind. A row that several of the round's updates learned from gets the largest of
+    its new priorities; a row that none has yet, the largest so far, which is 1 before any.
     """
 
     batch_size: int
@@ -55,7 +59,9 @@ class PrioritisedSampling(Sampling):
         draws = uniforms(
             seed, Use.REPLAY, due.first_update, due.most_updates, width=self.batch_size
         )
-        return Draws(draws.astype(np.float32), np.float32(self.beta_at(due.env_steps)))
+        # Rounding must not make a 1 of what is below.
+        below_1 = np.minimum(draws.astype(np.float32), _LARGEST_BELOW_1)
+        return Draws(below_1, np.float32(self.beta_at(due.env_steps)))
 
     def beta_at(self, env_steps: int) -> float:
         """β at an absolute number of env steps: linearly to 1, where the weights undo all bias."""
@@ -69,7 +75,7 @@ class PrioritisedSampling(Sampling):
         begun: UInt32[Array, " row"],
         count: Integer[Array, ""],
     ) -> ReplayState:
-        """The rows, each with the largest priority given so far."""
+        """The rows, each with the largest priority so far."""
         priorities = _of(state)
         slots, is_real = next_slots(state, rows.reward.shape[0], count)
         values = jnp.broadcast_to(priorities.largest, slots.shape)
@@ -100,13 +106,13 @@ class PrioritisedSampling(Sampling):
         self,
         state: ReplayState,
         drawn: Drawn,
-        abs_td_errors: Float[Array, "update batch"] | None,
+        surprises: Float[Array, "update batch"] | None,
         num_updates: Integer[Array, ""],
     ) -> ReplayState:
         """The buffer with the priorities that the updates gave to their rows."""
-        assert abs_td_errors is not None
+        assert surprises is not None
         priorities = _of(state)
-        values = jnp.power(abs_td_errors + jnp.float32(self.epsilon), jnp.float32(self.exponent))
+        values = jnp.power(surprises + jnp.float32(self.epsilon), jnp.float32(self.exponent))
         is_real = jnp.broadcast_to(
             jnp.arange(values.shape[0])[:, None] < num_updates.astype(jnp.int32), values.shape
         )

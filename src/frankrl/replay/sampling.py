@@ -35,7 +35,8 @@ class Drawn(NamedTuple):
     weights: Float[Any, "update batch"] | None
     """What each row's loss is multiplied by; none where all count alike."""
     probabilities: Float[Any, "update batch"] | None
-    """How likely each row was to be drawn; none where all were alike."""
+    """P(i), in the mean over an update's draws: each is from a segment of its own, in which a
+    row that lies there is likelier than that. None where all were alike."""
 
 
 class Sampling(abc.ABC):
@@ -74,7 +75,7 @@ class Sampling(abc.ABC):
         self,
         state: ReplayState,
         drawn: Drawn,
-        abs_td_errors: Float[Array, "update batch"] | None,
+        surprises: Float[Array, "update batch"] | None,
         num_updates: Integer[Array, ""],
     ) -> ReplayState:
         """The buffer after the round's updates.
@@ -82,6 +83,8 @@ class Sampling(abc.ABC):
         Args:
             state: the buffer.
             drawn: the rows that were drawn.
-            abs_td_errors: of each, before its update; none without weights.
+            surprises: how wrong the Q-network was about each before its update, in the unit of
+                what its head learns from (`frankrl.learning.returns.surprises_of`); none
+                without weights.
             num_updates: how many of the updates were due.
         """

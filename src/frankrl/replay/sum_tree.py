@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 BRANCHING = 16
-"""Entries that one sum is taken over: the quickest of 8, 16, 32, 64 and 128 for a million leaves
-and one batch of 128, where every level costs the same few operations."""
+"""Entries that one sum is taken over: with more there are fewer levels, and more to add in each."""
 
 
 class SumTree(eqx.Module):
@@ -88,8 +87,10 @@ def find(
 
     Args:
         tree: with a total above 0.
-        begin: a target is `begin + offset`, in [0, total): given in two parts, so that one
-            far from 0 is not rounded to a coarser grid than the leaf it lies in.
+        begin: a target is `begin + offset`, in [0, total): given in two parts, because the sum
+            of a large and a small number loses the small one's last bits. The sums above are
+            rounded all the same: a target within some ulps of `total` of a boundary between
+            two leaves may be taken for either side's.
         offset: the rest of each target, 0 or more.
     """
     node, value = jnp.zeros(begin.shape, jnp.int32), begin

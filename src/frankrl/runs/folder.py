@@ -58,7 +58,7 @@ class RunDescription:
         """
         try:
             tables = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise SettingError(f"not valid TOML: {error}") from error
         run = tables.pop("run", {})
         if (
@@ -71,11 +71,19 @@ class RunDescription:
         versions, machine = tables.pop("versions", {}), tables.pop("machine", {})
         if not isinstance(versions, dict) or not isinstance(machine, dict):
             raise SettingError("[versions] and [machine] must be tables")
+        settings = Settings.from_tables(tables)
+        needed = {
+            "learning_rate_decay_env_steps": settings.learning.learning_rate_end is not None,
+            "priority_beta_env_steps": settings.replay.replay_sampling == "prioritised",
+        }
+        for name in settings.unresolved():
+            if needed[name]:
+                raise SettingError(f"{name} must be a number of env steps")
         return cls(
             env_id=run["env_id"],
             preset=str(run.get("preset", "default")),
             seed=run["seed"],
-            settings=Settings.from_tables(tables),
+            settings=settings,
             versions=versions,
             machine=machine,
         )
