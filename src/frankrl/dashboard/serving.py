@@ -7,6 +7,7 @@ import ipaddress
 import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from pathlib import Path
@@ -15,8 +16,7 @@ from typing import Any
 from frankrl.errors import FrankError, MissingExtraError, SettingError, warn
 
 _PACKAGES = ("starlette", "uvicorn", "plotly")
-_NICENESS = 5
-"""Training comes first."""
+_NICENESS = 19
 _LARGEST_PORT = 65_535
 _GRACE_SECONDS = 3
 """For streams to end, which look twice a second whether they should."""
@@ -103,8 +103,7 @@ def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bo
     shown = f"[{reached}]" if ":" in reached else reached
     url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     print(url, flush=True)
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+    _give_way()
     if opened and token:
         # On a browser's command line every user of this machine could read the token.
         warn("with a token in its address the page is not opened by itself; open it yourself")
@@ -117,6 +116,15 @@ def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bo
         server.run(sockets=[listening])
     if not server.started:
         raise FrankError("the dashboard could not be started; what went wrong stands above")
+
+
+def _give_way() -> None:
+    """Training comes first: what runs is not interrupted when the page has something to do."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _reached_at(host: str) -> str:
