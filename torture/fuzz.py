@@ -56,7 +56,8 @@ def study(work: Path, examples: int) -> Outcome:
     def read_all() -> None:
         loaded = load_checkpoint(newest, most, optional=(BEST_FILE,))
         standing = Standing.from_info(loaded.info, chosen)
-        from_tensors(loaded.tensors, like, standing.env_steps, standing.updates)
+        counts = (standing.env_steps, standing.updates)
+        from_tensors(loaded.tensors, like, *counts, chosen.replay.batch_size)
 
     def read_manifest(content: bytes) -> None:
         manifest.write_bytes(content)
