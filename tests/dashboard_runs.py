@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from frankrl.presets import load_preset
@@ -78,6 +79,15 @@ def workers_of(process):
         with contextlib.suppress(OSError):
             if b"frankrl.dashboard.work" in Path(f"/proc/{number}/cmdline").read_bytes():
                 found.append(number)
+    return found
+
+
+def wait_until(condition, seconds=300):
+    """Wait for something that has to come; the limit is there for a test that would never end."""
+    ends_at = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < ends_at, "it never came"
+        time.sleep(0.02)
     return found
 
 

@@ -1,5 +1,8 @@
 """Third-party environments as a user would bring them: found by `module:EnvId`."""
 
+import os
+import time
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -65,6 +68,19 @@ class Loud(Easy):
         return super().reset(seed=seed, options=options)
 
 
+class Stuck(Easy):
+    """Never comes back from a reset while there is a certain file."""
+
+    def __init__(self, while_there: str) -> None:
+        self.while_there = while_there
+
+    def reset(self, *, seed=None, options=None):
+        while os.path.exists(self.while_there):
+            time.sleep(0.05)
+        return super().reset(seed=seed, options=options)
+
+
+gymnasium.register("Stuck-v0", Stuck)
 gymnasium.register("Loud-v0", Loud)
 gymnasium.register("Chance-v0", Chance, reward_threshold=1.0)
 gymnasium.register("Easy-v0", Easy, reward_threshold=1.0)

@@ -126,9 +126,15 @@ def test_a_training_that_has_lost_its_speed_is_told(check):
     alarm = check(slower, timing(1_000.0), learning_starts_env_steps=100)
     assert "does 1,000 env steps per second. Before, it did 8,000" in alarm.evidence
     assert check(slower, timing(7_000.0), learning_starts_env_steps=100) is None
-    looked = {"env_steps": STEPS[-5:], "purpose": ["progress"] * 5}
-    tables = timing(1_000.0) | {"evaluations": looked}
+    # An evaluation at a row's env step takes its time after that row, so from the next one's.
+    speed = [8_000.0] * 30 + [8_000.0, 1_000.0] * 5
+    columns = {"env_steps": STEPS, "seconds": STEPS, "env_steps_per_second": speed}
+    looked = {"env_steps": STEPS[30::2], "purpose": ["progress"] * 5}
+    tables = {"timing": columns, "evaluations": looked}
     assert check(slower, tables, learning_starts_env_steps=100) is None
+    looked = {"env_steps": STEPS[31::2], "purpose": ["progress"] * 5}
+    tables = {"timing": columns, "evaluations": looked}
+    assert check(slower, tables, learning_starts_env_steps=100) is not None
 
 
 def test_a_layer_that_is_half_dead_is_told():

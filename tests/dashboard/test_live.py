@@ -34,8 +34,9 @@ def test_a_page_is_told_of_what_changes_and_nothing_is_left_when_it_goes(tmp_pat
         assert board._histories
         await events.aclose()
         assert (live.streams, live._looking) == (0, None)
-        assert not board._histories
-        assert not board._answers
+        # Whoever reads just now lets go of it in passing.
+        while board._histories or board._answers:
+            await asyncio.sleep(0.01)
 
     asyncio.run(watch())
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import UPDATE
-from dashboard_runs import make_run, served, write_metrics
+from dashboard_runs import make_run, served, wait_until, write_metrics
 from playwright.sync_api import sync_playwright
 
 from frankrl.runs import MetricsReader
@@ -92,8 +92,7 @@ def test_what_arrives_is_drawn_while_the_training_goes_on(tmp_path, open_page):
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(served(tmp_path))
         with training(tmp_path / "first", 0):
-            while not (tmp_path / "first" / "metrics.sqlite").exists():
-                pass
+            wait_until((tmp_path / "first" / "metrics.sqlite").exists)
             page = stack.enter_context(open_page(port))
             last = 0
             for _ in range(4):
@@ -166,6 +165,20 @@ def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
         page.close()
 
 
+def test_alarms_are_those_of_the_run_that_is_chosen(tmp_path, browser):
+    for name in ("a", "b"):
+        write_metrics(make_run(tmp_path / name), training={"env_steps": [100]})
+    with served(tmp_path) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/#view=alarms")
+        for name in ("a", "b"):
+            page.get_by_label(f"show {name}").check()
+        for name in ("a", "b", "a"):
+            page.locator("#focus").select_option(label=name)
+            page.get_by_text("Nothing to warn of in its metrics and settings.").wait_for()
+        page.close()
+
+
 def test_a_run_that_cannot_be_read_is_told_and_the_others_are_drawn(root, tmp_path, open_page):
     shutil.copytree(root / "cart" / "s0", tmp_path / "good")
     shutil.copytree(root / "cart" / "s1", tmp_path / "bad")
@@ -180,8 +193,7 @@ def test_a_run_that_cannot_be_read_is_told_and_the_others_are_drawn(root, tmp_pa
 
 def test_a_view_that_has_been_left_asks_for_nothing(tmp_path, browser):
     with served(tmp_path) as port, training(tmp_path / "run", 0):
-        while not (tmp_path / "run" / "metrics.sqlite").exists():
-            pass
+        wait_until((tmp_path / "run" / "metrics.sqlite").exists)
         page = browser.new_page()
         page.set_default_timeout(PATIENCE_MS)
         asked = []
@@ -202,8 +214,7 @@ def test_a_view_that_has_been_left_asks_for_nothing(tmp_path, browser):
 
 def test_the_focus_and_the_page_stay_where_they_are_while_rows_change(tmp_path, open_page):
     with served(tmp_path) as port, training(tmp_path / "run", 0):
-        while not (tmp_path / "run" / "metrics.sqlite").exists():
-            pass
+        wait_until((tmp_path / "run" / "metrics.sqlite").exists)
         with open_page(port, width=390) as page:
             wait_for_more(page, 0)
             page.locator("#sort-name").click()

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 from conftest import UPDATE
-from dashboard_runs import get, rows, serving, workers_of
+from dashboard_runs import get, rows, serving, wait_until, workers_of
 
 import frankrl
 from frankrl.dashboard.jobs import Jobs
@@ -93,7 +93,7 @@ def test_an_episode_is_that_of_the_newest_checkpoint(port, run, run_id):
     assert get(port, f"/pieces/{told['name']}/{len(rewards) + 1}")[0] == 404
 
 
-def trained_on_frank_easy(path, env_id="Easy-v0"):
+def trained_on_frank_easy(path, env_id="Easy-v0", **settings):
     """A run on an environment that draws no pictures."""
     frankrl.train(
         f"frank_easy:{env_id}",
@@ -103,6 +103,7 @@ def trained_on_frank_easy(path, env_id="Easy-v0"):
         total_env_steps=200,
         learning_starts_env_steps=100,
         final_evaluation_episodes=1,
+        **settings,
     )
     return path
 
@@ -200,12 +201,10 @@ def test_the_server_frees_everything_of_a_client_that_goes_away(root):
         assert stream.recv(15) == b"HTTP/1.1 200 OK"
         work = socket.create_connection(("127.0.0.1", port))
         work.sendall(_request(f"/episode/{run_id}?seed=1", port))
-        while not (workers := workers_of(process)):
-            pass
+        workers = wait_until(lambda: workers_of(process))
         stream.close()
         work.close()
-        while any(worker in workers_of(process) for worker in workers):
-            pass
+        wait_until(lambda: not set(workers) & set(workers_of(process)))
         # The turn is free again.
         assert "result" in ask(port, f"/inside/{run_id}")[0]
 
@@ -297,25 +296,28 @@ def test_a_module_beside_the_runs_is_not_run(tmp_path, monkeypatch):
     assert "result" in last
 
 
-def test_work_ends_with_the_server_however_that_ends(root):
-    with contextlib.suppress(AssertionError), serving(root) as (port, process):
+def test_work_ends_with_the_server_however_that_ends(tmp_path):
+    stuck = tmp_path / "stuck"
+    kwargs = {"while_there": str(stuck)}
+    trained_on_frank_easy(tmp_path / "runs" / "run", "Stuck-v0", env_kwargs=kwargs)
+    stuck.touch()
+    with contextlib.suppress(AssertionError), serving(tmp_path / "runs") as (port, process):
         run_id = rows(port)[0]["id"]
         with socket.create_connection(("127.0.0.1", port)) as asking:
             asking.sendall(_request(f"/episode/{run_id}?seed=1", port))
-            while not (workers := workers_of(process)):
-                pass
+            (worker,) = wait_until(lambda: workers_of(process))
+            assert is_at_work(worker)
             os.kill(process, signal.SIGKILL)
-            while any(os.path.exists(f"/proc/{worker}/cmdline") for worker in workers):
-                if all(b"work" not in command_of(worker) for worker in workers):
-                    break
+    wait_until(lambda: not is_at_work(worker))
 
 
-def command_of(process):
+def is_at_work(process):
+    """Whether a process is there and is no leftover that nobody has asked for its end."""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
-            return file.read()
+            return b"frankrl.dashboard.work" in file.read()
     except OSError:
-        return b""
+        return False
 
 
 def test_a_result_that_nobody_reads_keeps_nobody_waiting(run):

@@ -187,7 +187,8 @@ def slower(history: History, settings: Settings) -> Alarm | None:
     timing, starts = history.timing, settings.training.learning_starts_env_steps
     steps = timing["env_steps"]
     looks = np.concatenate([[], *(e["env_steps"] for e in history.evaluations.values())])
-    looked = np.searchsorted(np.sort(looks), steps, side="right")
+    # A row is written before the evaluation at its env step, whose time falls to the next one.
+    looked = np.searchsorted(np.sort(looks), steps, side="left")
     without = np.diff(looked, prepend=0) == 0
     speed = timing["env_steps_per_second"][(steps > 2 * starts) & without]
     if len(speed) < _FEWEST_ROWS:

@@ -1,7 +1,9 @@
 """What the page shows of all runs, kept up to date while somebody looks."""
 
+import contextlib
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ class Board:
         self._stamps: dict[str, tuple] = {}
         self._histories: dict[str, History] = {}
         self._answers: dict[tuple, bytes] = {}
+        self._is_unwanted = False
         self._lock = threading.Lock()
         self.change = 0
         """Grows whenever a row has changed; each row carries the number of its last change."""
@@ -56,7 +59,7 @@ class Board:
         Args:
             everything: look for new runs too, and at those that were not running.
         """
-        with self._lock:
+        with self._held():
             if everything:
                 self._listed = self._catalogue.scan()
             for gone in self._rows.keys() - self._listed.keys():
@@ -91,7 +94,7 @@ class Board:
 
     def rows_since(self, change: int) -> tuple[int, str]:
         """What has changed after a number, as JSON, and the number that it stands at now."""
-        with self._lock:
+        with self._held():
             changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
             limit = 0 if self._catalogue.is_whole else MOST_RUNS
             ids = json.dumps(list(self._rows))
@@ -104,12 +107,16 @@ class Board:
         Raises:
             RunFolderError: there is no such run, or it cannot be read.
         """
-        listed = self._listed.get(run_id)
-        if listed is None:
-            raise RunFolderError("there is no such run here; reload the page")
+        listed = self._listed_as(run_id)
         if listed.folder is None:
             raise RunFolderError(listed.error)
         return listed.folder
+
+    def _listed_as(self, run_id: str) -> Listed:
+        listed = self._listed.get(run_id)
+        if listed is None:
+            raise RunFolderError("there is no such run here; reload the page")
+        return listed
 
     def curves(self, run_ids: tuple[str, ...], axis: str, *, group: bool) -> bytes:
         """The curves of some runs, as JSON.
@@ -130,14 +137,14 @@ class Board:
             raise SettingError(f"x must be one of {', '.join(AXES)}, got {axis[:20]!r}")
         if len(run_ids) > MOST_SELECTED:
             raise SettingError(f"at most {MOST_SELECTED} runs are shown together")
-        with self._lock:
+        with self._held():
             histories, unread = {}, {}
             for run_id in run_ids:
-                self.folder(run_id)
+                listed = self._listed_as(run_id)
                 try:
                     histories[run_id] = self._history(run_id)
-                except RunFolderError as error:
-                    unread[self._listed[run_id].name] = str(error)
+                except (RunFolderError, *ODD) as error:
+                    unread[listed.name] = str(error)
             stamps = tuple(history.stamp for history in histories.values())
             key = (run_ids, axis, group)
             asked = (key, stamps, tuple(unread.items()))
@@ -149,22 +156,43 @@ class Board:
                 self._answers[asked] = json.dumps(told, allow_nan=False).encode()
             return self._answers[asked]
 
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Alone with what has been read; afterwards it is let go of if nobody wants it any more."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                if self._is_unwanted:
+                    self._let_go()
+
+    def _let_go(self) -> None:
+        self._is_unwanted = False
+        self._histories.clear()
+        self._answers.clear()
+
     def alarms(self, run_id: str) -> list[Alarm]:
         """What is to be said of a run, by its metrics.
 
         Raises:
             RunFolderError: there is no such run.
         """
-        with self._lock:
+        with self._held():
             history = self._history(run_id)
             return alarms_of(history, self.folder(run_id).description.settings)
 
     def forget(self) -> None:
         """Let go of everything that was read for somebody who has gone.
 
-        It waits for nobody: a slow disk may hold up whoever reads just now.
+        It waits for nobody: a slow disk may hold up whoever reads just now, and who then lets
+        go of it in passing.
         """
-        self._histories, self._answers = {}, {}
+        self._is_unwanted = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
 
     def _history(self, run_id: str) -> History:
         folder = self.folder(run_id)

@@ -127,7 +127,8 @@ def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[fl
         np.concatenate([[0.0], updates]),
         np.concatenate([[0.0], history.training["env_steps"]]),
     )
-    return [float(x) for x in along(history, axis)(at)], count
+    places = along(history, axis)(at)
+    return places[np.isfinite(places)].tolist(), count
 
 
 def traces(history: History, settings: Settings, axis: Axis) -> tuple[Traces, Newest]:

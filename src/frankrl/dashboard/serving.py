@@ -103,13 +103,14 @@ def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bo
     shown = f"[{reached}]" if ":" in reached else reached
     url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     print(url, flush=True)
-    _give_way()
     if opened and token:
         # On a browser's command line every user of this machine could read the token.
         warn("with a token in its address the page is not opened by itself; open it yourself")
     elif opened:
         # Some browsers return only when they are closed.
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+    # After that: a browser is no part of it.
+    _give_way()
     if with_parent:
         threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):

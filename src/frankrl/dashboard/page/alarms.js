@@ -22,6 +22,7 @@ export function alarms(place) {
       of = row?.id ?? null;
       asking.stop();
       shown = "";
+      list.dataset.told = "";
       list.replaceChildren();
       look();
     }

@@ -29,6 +29,9 @@ export function learning(place) {
   const asking = newest();
   let shown = "";
   let waiting = 0;
+  let again = 0;
+  let choice = "";
+  let busy = false;
   let last = 0;
   let left = false;
   const figures = new Map();
@@ -54,22 +57,30 @@ export function learning(place) {
       return;
     }
     const versions = state.selected.map((id) => state.rows.get(id)?.change).join(",");
-    const wanted = [state.selected, state.x, state.group, versions].join("|");
-    if (wanted === shown || waiting) return;
+    const chosen = [state.selected, state.x, state.group].join("|");
+    const wanted = `${chosen}|${versions}`;
+    // An answer that is on its way is waited for, unless something else has been chosen.
+    if (wanted === shown || waiting || (busy && chosen === choice)) return;
     const wait = Math.max(0, last + SHORTEST_MS - performance.now());
     waiting = setTimeout(async () => {
       waiting = 0;
       last = performance.now();
       shown = wanted;
+      choice = chosen;
+      busy = true;
+      clearTimeout(again);
       try {
         const path = `curves?runs=${state.selected}&x=${state.x}&group=${state.group ? 1 : 0}`;
         const told = await asking.run((signal) => ask(path, signal));
-        if (left) return;
-        if (told) draw(told);
+        if (left || !told) return;
+        busy = false;
+        draw(told);
       } catch (error) {
         if (left) return;
+        busy = false;
         message.replaceChildren(note(error.message));
-        setTimeout(recolour, AGAIN_MS);
+        clearTimeout(again);
+        again = setTimeout(recolour, AGAIN_MS);
         return;
       }
       update();
@@ -110,6 +121,7 @@ export function learning(place) {
       left = true;
       asking.stop();
       clearTimeout(waiting);
+      clearTimeout(again);
       [...figures.keys()].forEach(remove);
       theme.removeEventListener("change", recolour);
     },

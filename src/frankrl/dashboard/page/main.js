@@ -42,7 +42,9 @@ function listen() {
   events.addEventListener("open", () => { connection.textContent = "live"; });
   events.addEventListener("message", (event) => takeRows(JSON.parse(event.data)));
   events.addEventListener("error", async () => {
-    connection.textContent = `not connected: ${await reason()} The page tries again by itself.`;
+    connection.textContent = "not connected; the page tries again by itself";
+    const why = await reason();
+    if (events.readyState !== EventSource.OPEN && why) connection.textContent = `not connected: ${why} The page tries again by itself`;
     // A stream that was refused is closed for good; one that broke off is opened again by the browser.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN_MS);
   });

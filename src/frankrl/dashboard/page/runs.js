@@ -112,14 +112,14 @@ function line(row, chosen) {
   }
   const { box, element } = lines.get(row.id);
   box.checked = chosen;
-  box.disabled = Boolean(row.error);
+  box.disabled = Boolean(row.error) && !chosen;
   element.className = chosen ? "chosen" : "";
   COLUMNS.forEach((column, number) => {
     const place = element.cells[number + 1].lastChild;
     const text = cellText(row, column.key);
     if (place.textContent !== text) place.textContent = text;
     if (column.key === "name") place.className = row.error || row.note ? "trouble" : "narrow quiet";
-    if (column.key === "state" && !row.error) place.className = `state ${row.state.replace(" ", "-")}`;
+    if (column.key === "state") place.className = row.error ? "" : `state ${row.state.replace(" ", "-")}`;
   });
   return element;
 }

@@ -95,16 +95,15 @@ def main() -> None:
         warnings.simplefilter("always")
         try:
             result = _do(order, out, lines)
+            told = [str(w.message) for w in caught if issubclass(w.category, FrankWarning)]
+            text = json.dumps(result | {"warnings": told}, allow_nan=False)
+            (out / _RESULT).write_text(text, "utf-8")
         except FrankError as error:
             lines.say(error=str(error)[:_LONGEST_ERROR])
-            return
-        except Exception as error:
-            told = f"the work failed: {type(error).__name__}: {error}"
-            lines.say(error=told[:_LONGEST_ERROR])
-            return
-    told = [str(w.message) for w in caught if issubclass(w.category, FrankWarning)]
-    text = json.dumps(result | {"warnings": told}, allow_nan=False)
-    (out / _RESULT).write_text(text, "utf-8")
+        # An environment may end its process, too.
+        except (Exception, SystemExit) as error:
+            what = f"the work failed: {type(error).__name__}: {error}"
+            lines.say(error=what[:_LONGEST_ERROR])
 
 
 if __name__ == "__main__":
