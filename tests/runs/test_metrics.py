@@ -7,8 +7,9 @@ from frankrl.errors import RunFolderError
 from frankrl.records import FinishedEpisode
 from frankrl.runs import MetricsReader, MetricsWriter
 
-TRAINING = (5, 2, 0.5, 1e-3, 0.25, 1.5, 2.5, 1.25, 0.75, 3.0, 20.0, 10.0)
-UNTRAINED = (0, 0, 1.0, 1e-3, *[None] * 8)
+TD_ERRORS = (-4.0, -2.0, -0.5, 0.0, 0.25, 1.5, 8.0)
+TRAINING = (5, 2, 0.5, 1e-3, 0.25, 1.5, 2.5, 1.25, 0.75, 3.0, *TD_ERRORS, 20.0, 10.0)
+UNTRAINED = (0, 0, 1.0, 1e-3, *[None] * 15)
 
 
 def episode(env_steps):
