@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import pytest
 
 from frankrl.config import NetworkSettings
 from frankrl.networks import make_q_network
+from frankrl.networks.mlp import LayerNorm
 from frankrl.records import Scaling
 
 ACTIVATIONS = {
@@ -23,14 +25,10 @@ def made(widths=(7, 5), shape=(4,), scale=1.0, actions=3, seed=0, **settings):
     network = make_q_network(settings, shape, Scaling(factor=(scale,)), actions, seed)
     random = np.random.default_rng(1)
     norms = [
-        eqx.tree_at(
-            lambda n: (n.gain, n.shift),
-            norm,
-            tuple(random.normal(size=(2, len(norm.gain))).astype(np.float32)),
-        )
+        LayerNorm(*random.normal(size=(2, len(norm.gain))).astype(np.float32))
         for norm in network.norms
     ]
-    return eqx.tree_at(lambda n: n.norms, network, tuple(norms)) if norms else network
+    return dataclasses.replace(network, norms=tuple(norms))
 
 
 def equinox_forward(network, observation, activation):

@@ -1,9 +1,9 @@
 """Updates: batches in, a better Q-network out."""
 
 import functools
-from typing import NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -24,20 +24,22 @@ from frankrl.networks import PackedNetwork, QNetwork, concatenated, pack
 from frankrl.records import QuadrupleBatch
 
 
-class LearnerState(eqx.Module):
-    """Everything that learning changes."""
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class LearnerState:
+    """Everything that learning changes; of JAX's arrays, or of NumPy's on the way to a file."""
 
     online: PackedNetwork
     """The Q-network, θ."""
     target: PackedNetwork
     """The target network, θ⁻: a frozen copy of an earlier θ, or a slow follower of it."""
-    average: Float[Array, " weight"] | None
+    average: Float[Any, " weight"] | None
     """Running mean of θ; none where the settings want none."""
-    opt_state: PyTree[Array]
-    num_updates: Int[Array, ""]
+    opt_state: PyTree
+    num_updates: Int[Any, ""]
 
     @property
-    def playing(self) -> Float[Array, " weight"]:
+    def playing(self) -> Float[Any, " weight"]:
         """The weights that play greedily: the averaged ones, or else the newest."""
         return self.online.weights if self.average is None else self.average
 

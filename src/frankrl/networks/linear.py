@@ -1,12 +1,15 @@
 """Fully connected layers, plain and noisy."""
 
+from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
+import jax
 from jaxtyping import Float
 
 
-class Linear(eqx.Module):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Linear:
     """x ↦ x·W + b."""
 
     weight: Float[Any, "input output"]
@@ -16,7 +19,9 @@ class Linear(eqx.Module):
         return x @ self.weight + self.bias
 
 
-class NoisyLinear(eqx.Module):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class NoisyLinear:
     """x ↦ x·(W + Σ ⊙ noise) + b + σ ⊙ noise; without noise its mean, x·W + b.
 
     The noise is factorised: one number for each input and one for each output. How much

@@ -1,8 +1,9 @@
 """A Q-network that gives no Q-value to actions that are not allowed."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
-import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -11,6 +12,8 @@ from frankrl.networks.heads import Head
 from frankrl.networks.q_network import QNetwork
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class MaskedQNetwork(QNetwork):
     """Another Q-network's values, and -∞ for every action that the state's mask forbids.
 
@@ -20,7 +23,7 @@ class MaskedQNetwork(QNetwork):
 
     inner: QNetwork
     """Of the states alone."""
-    state_shape: tuple[int, ...] = eqx.field(static=True)
+    state_shape: tuple[int, ...] = field(metadata={"static": True})
 
     @property
     def head(self) -> Head:

@@ -1,11 +1,11 @@
 """A Q-network of fully connected layers."""
 
-import dataclasses
 import itertools
 import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -26,7 +26,9 @@ _LAYER_NORM_EPSILON = 1e-5
 _FIRST_NOISE = 0.5
 
 
-class LayerNorm(eqx.Module):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
     """Zero mean and unit variance over each row, then a learned gain and shift.
 
     Source: Ba, Kiros & Hinton (2016). https://arxiv.org/abs/1607.06450
@@ -42,6 +44,8 @@ class LayerNorm(eqx.Module):
         return centred / xp.sqrt(variance + _LAYER_NORM_EPSILON) * self.gain + self.shift
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class MLPQNetwork(QNetwork):
     """Fully connected layers with a non-linearity between them; the observation is flattened."""
 
@@ -50,11 +54,11 @@ class MLPQNetwork(QNetwork):
     """One for each hidden layer, or none at all."""
     embedding: Linear | None
     """From a fraction's cosines to a factor for each unit of the first hidden layer; for IQN."""
-    activation: str = eqx.field(static=True)
-    dueling: bool = eqx.field(static=True)
+    activation: str = field(metadata={"static": True})
+    dueling: bool = field(metadata={"static": True})
     """Whether the last layer gives a value and advantages, rather than Q-values."""
-    scaling: Scaling = eqx.field(static=True)
-    read_by: Head = eqx.field(static=True)
+    scaling: Scaling = field(metadata={"static": True})
+    read_by: Head = field(metadata={"static": True})
 
     @property
     def head(self) -> Head:
@@ -125,7 +129,7 @@ class MLPQNetwork(QNetwork):
                 layer = layer.perturbed(noise[start:middle], noise[middle:end])
                 start = end
             layers.append(layer)
-        return dataclasses.replace(self, layers=tuple(layers))
+        return replace(self, layers=tuple(layers))
 
 
 def dueling_outputs(output: Float[Any, "batch part *atom"]) -> Float[Any, "batch part-1 *atom"]:

@@ -1,9 +1,9 @@
 """A Q-network whose weights lie in one vector."""
 
 import itertools
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 from jaxtyping import Float, PyTree, Shaped
 
@@ -19,6 +19,8 @@ class Layout(NamedTuple):
     ends: tuple[int, ...]
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class PackedNetwork(QNetwork):
     """A Q-network whose weights lie in one vector, in the order of its leaves.
 
@@ -28,7 +30,7 @@ class PackedNetwork(QNetwork):
     """
 
     weights: Float[Any, " weight"]
-    layout: Layout = eqx.field(static=True)
+    layout: Layout = field(metadata={"static": True})
 
     @property
     def head(self) -> Head:

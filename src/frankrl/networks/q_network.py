@@ -3,13 +3,12 @@
 import abc
 from typing import Any
 
-import equinox as eqx
 from jaxtyping import Float, Shaped
 
 from frankrl.networks.heads import Head
 
 
-class QNetwork(eqx.Module):
+class QNetwork(abc.ABC):
     """Estimates Q(s, a), the expected discounted return, for every action a.
 
     All leaves are arrays of one library. With NumPy leaves the network computes in

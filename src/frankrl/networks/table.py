@@ -1,7 +1,9 @@
 """A Q-table: a row for each state, a column for each action."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -9,6 +11,8 @@ from frankrl.networks.heads import ExpectedHead, Head
 from frankrl.networks.q_network import QNetwork
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class QTable(QNetwork):
     """Q-values looked up by the number of the state.
 

@@ -1,8 +1,9 @@
 """How likely each row of a buffer is to be drawn."""
 
+from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +14,9 @@ BYTES_PER_PRIORITY = 5
 """What a row's priority takes, with its part of the sums over it, rounded up."""
 
 
-class Priorities(eqx.Module):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Priorities:
     """A number for each row of the buffer, in proportion to which it is drawn."""
 
     tree: SumTree

@@ -5,9 +5,9 @@ a single row. A sum is always taken anew from what lies below it, never adjusted
 rounding errors do not pile up however long a run is.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer
@@ -16,7 +16,9 @@ BRANCHING = 16
 """Entries that one sum is taken over: with more there are fewer levels, and more to add in each."""
 
 
-class SumTree(eqx.Module):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class SumTree:
     """Leaves and their sums; `levels[0]` holds the leaves, the last level has a single row."""
 
     levels: tuple[Float[Any, "_ branching"], ...]

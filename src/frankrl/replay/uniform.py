@@ -1,9 +1,9 @@
 """A ring of quadruples, and which of its rows an update learns from."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +14,19 @@ from frankrl.records import ACTION_DTYPE, QuadrupleBatch
 from frankrl.replay.priorities import Priorities, first_rows, whole_again
 
 
-class ReplayState(eqx.Module):
-    """The buffer: `num_added` alone gives both how full it is and where the next row goes."""
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class ReplayState:
+    """The buffer: `num_added` alone gives both how full it is and where the next row goes.
+
+    Its arrays are JAX's while it is learned from, NumPy's on their way to a file.
+    """
 
     quadruples: QuadrupleBatch
     """Fields of shape (capacity, …)."""
-    begun: UInt32[Array, " capacity"]
+    begun: UInt32[Any, " capacity"]
     """Env step of the run that each quadruple begins with, from 0: where it came from."""
-    num_added: UInt32[Array, ""]
+    num_added: UInt32[Any, ""]
     """Quadruples ever added."""
     priorities: Priorities | None = None
     """How likely each row is to be drawn; none where all are drawn alike."""

@@ -14,7 +14,6 @@ _PACKAGES = (
     "frankrl",
     "jax",
     "jaxlib",
-    "equinox",
     "optax",
     "numpy",
     "gymnasium",
