@@ -13,11 +13,20 @@ print(threads, jax.config.jax_compilation_cache_dir, os.environ.get("NPROC"), st
 """
 
 
-def told(**variables):
-    """Threads, cache folder, NPROC afterwards, and threads when asked again."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("NPROC", "JAX_COMPILATION_CACHE_DIR")}
+ON_CPU = """
+from frankrl.backend import start_backend
+start_backend(on_cpu=True)
+import jax
+print(jax.config.jax_platforms, jax.devices()[0].platform)
+"""
+
+
+def told(code=CODE, /, **variables):
+    """What the code prints: threads, cache folder, NPROC afterwards, threads when asked again."""
+    unset = ("NPROC", "JAX_COMPILATION_CACHE_DIR", "JAX_PLATFORMS")
+    clean = {k: v for k, v in os.environ.items() if k not in unset}
     done = subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", code],
         env=clean | {name: str(value) for name, value in variables.items()},
         stdout=subprocess.PIPE,
         text=True,
@@ -68,3 +77,8 @@ def test_code_taken_from_the_cache_gives_the_same_bits_and_says_nothing(tmp_path
         found.append(file.read_bytes())
     assert any((tmp_path / "cache").rglob("*compiled*"))
     assert found[0] == found[1] == found[2]
+
+
+def test_on_the_cpu_if_told_so_but_the_user_s_own_word_comes_first():
+    assert told(ON_CPU) == ["cpu", "cpu"]
+    assert told(ON_CPU, JAX_PLATFORMS="cpu,") == ["cpu,", "cpu"]

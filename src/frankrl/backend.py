@@ -22,8 +22,12 @@ _VARIABLE = "NPROC"
 _found = "unknown: JAX was in use before Frank"
 
 
-def start_backend() -> str:
+def start_backend(*, on_cpu: bool = False) -> str:
     """Start JAX's backend with the threads asked for; one that runs already stays as it is.
+
+    Args:
+        on_cpu: compute on the CPU even if JAX could use something else, unless the user has set
+            JAX_PLATFORMS. In this process JAX then knows of the CPU alone.
 
     Returns:
         How many threads it has: a number, or that this is not known.
@@ -38,6 +42,8 @@ def start_backend() -> str:
     except RuntimeError:
         return _found
     jax.config.update("jax_num_cpu_devices", devices)
+    if on_cpu and not jax.config.jax_platforms:  # pyright: ignore[reportAttributeAccessIssue]
+        jax.config.update("jax_platforms", "cpu")
     before = os.environ.get(_VARIABLE)
     _found = os.environ[_VARIABLE] = before or "1"
     try:

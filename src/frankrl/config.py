@@ -178,6 +178,9 @@ class TrainingSettings(Checked):
     """Steps of all environments between two calls of the learner. [vector steps]"""
     overlap: bool = True
     """Act with weights one round older, so that acting and learning run at the same time."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where updates are computed; auto: on a GPU that JAX can use if an update is large enough to
+    gain by it, else on the CPU."""
 
 
 @dataclass(frozen=True)

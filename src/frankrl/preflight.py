@@ -2,9 +2,11 @@
 
 import itertools
 import math
+import os
 import shutil
 from pathlib import Path
 
+import jax
 from gymnasium import spaces
 
 from frankrl.config import Settings
@@ -16,6 +18,11 @@ from frankrl.runs.machine import available_memory
 
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
+
+_WORTH_A_GPU = 20e6
+"""Floating-point operations of an update from which on it is faster on a GPU. A data-centre GPU
+(H200) and 16 cores beside it trained as fast at 128×128 with batches of 128, 14·10⁶; see
+docs/benchmarks.md."""
 
 _MOST_SHOWN = 60
 _COPIES = 8
@@ -33,6 +40,37 @@ def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
     each = _bytes_each(settings, spec)
     capacity = settings.replay.replay_capacity
     return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
+
+
+def belongs_on_cpu(settings: Settings, spec: EnvironmentSpec) -> bool:
+    """Whether updates are to be computed on the CPU, whatever else JAX can use.
+
+    On a GPU an update takes some 0.1 ms however small it is.
+    """
+    if settings.training.device != "auto":
+        return settings.training.device == "cpu"
+    rows = settings.replay.batch_size
+    if settings.network.distribution == "iqn":
+        rows *= settings.learning.iqn_samples
+    # Forward, and the gradients of weights and inputs: a product and a sum for each weight.
+    return 6 * _weights(settings, spec) * rows < _WORTH_A_GPU
+
+
+def check_device(settings: Settings) -> None:
+    """Refuse to learn elsewhere than on the device that is asked for.
+
+    Raises:
+        SettingError: JAX, once started, does not compute there.
+    """
+    wanted, found = settings.training.device, jax.devices()[0].platform
+    if wanted not in ("auto", found):
+        given = os.environ.get("JAX_PLATFORMS")
+        raise SettingError(
+            f"device is {wanted!r}, but JAX computes on {found!r}"
+            + (f" (JAX_PLATFORMS is {given!r})" if given else "")
+            + ": choose --device auto"
+            + (", or install JAX for your GPU: pip install 'jax[cuda13]'" * (wanted == "gpu"))
+        )
 
 
 def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:

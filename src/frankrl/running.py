@@ -12,7 +12,14 @@ from frankrl.backend import start_backend
 from frankrl.config import Settings
 from frankrl.environments import describe
 from frankrl.errors import RunFolderError, SettingError
-from frankrl.preflight import check_agent, check_disk, check_memory, check_threshold
+from frankrl.preflight import (
+    belongs_on_cpu,
+    check_agent,
+    check_device,
+    check_disk,
+    check_memory,
+    check_threshold,
+)
 from frankrl.randomness import check_seed
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints, machine_facts, versions
 from frankrl.runs.folder import refuse_existing
@@ -76,12 +83,13 @@ def prepare(
         FrankError: something is not allowed; then nothing has been written.
     """
     check_seed(seed)
-    start_backend()
     seed, settings = int(seed), settings.resolved()
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
     spec = describe(env_id, settings.environment.env_kwargs)
     check_agent(settings, spec)
+    start_backend(on_cpu=belongs_on_cpu(settings, spec))
+    check_device(settings)
     check_memory(settings, spec)
     check_disk(path, settings, spec)
     check_threshold(settings, spec)
@@ -103,17 +111,22 @@ def prepare_resume(
         environment=replace(
             settings.environment, worker_processes=before.environment.worker_processes
         ),
-        training=replace(settings.training, total_env_steps=before.training.total_env_steps),
+        training=replace(
+            settings.training,
+            total_env_steps=before.training.total_env_steps,
+            device=before.training.device,
+        ),
         evaluation=before.evaluation,
         saving=before.saving,
     )
     if kept_budget != before:
         raise SettingError(
-            "a run that continues keeps its settings: only total_env_steps, worker_processes and "
-            "those of [evaluation] and [saving] may change; for others begin a new run"
+            "a run that continues keeps its settings: only total_env_steps, worker_processes, "
+            "device and those of [evaluation] and [saving] may change; for others begin a new run"
         )
-    start_backend()
     spec = describe(folder.description.env_id, settings.environment.env_kwargs)
+    start_backend(on_cpu=belongs_on_cpu(settings, spec))
+    check_device(settings)
     check_memory(settings, spec)
     there = len(list_checkpoints(folder.checkpoints))
     check_disk(folder.path, settings, spec, already=there)

@@ -62,6 +62,7 @@ MISTAKES = {
         ["train", "CartPole-v1", "--replay-capacity", "1000000000000"],
         r"does not fit into memory: .*replay_capacity can be [\d,]+ at most",
     ),
+    "device": (["train", "CartPole-v1", "--device", "gpu"], "JAX computes on 'cpu'.*jax.cuda13"),
     "seed": (["train", "CartPole-v1", "--seed=-3"], "seed must be a whole number"),
     "no_threshold": (
         ["train", "frank_easy:Faulty-v0", "--env-kwargs", '{"fault": ""}', "--until-solved"],
@@ -186,6 +187,14 @@ def test_resume_continues_to_a_larger_budget(run, tmp_path, capsys):
     captured = capsys.readouterr()
     assert json.loads(captured.out)["env_steps"] == 600
     assert "continuing at env step 400" in captured.err
+
+
+def test_resume_may_choose_another_device(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    words = ["--total-env-steps", "600", "--device", "cpu", "--json"]
+    assert frank("train", "--resume", tmp_path / "run", *words) == 0
+    assert json.loads(capsys.readouterr().out)["inexact"] == []
+    assert RunFolder.open(tmp_path / "run").description.settings.training.device == "cpu"
 
 
 def test_without_out_a_run_lies_below_runs_by_environment_and_seed(tmp_path, monkeypatch):

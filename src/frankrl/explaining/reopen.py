@@ -14,6 +14,7 @@ from frankrl.environments import describe, make_vector
 from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.learning import updates
+from frankrl.preflight import belongs_on_cpu
 from frankrl.replay import Drawn, add, gather
 from frankrl.runs import (
     MetricsReader,
@@ -98,14 +99,14 @@ def reopen(
     Raises:
         FrankError: there is no such update, or it cannot be come back to.
     """
-    start_backend()
     cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
+    spec = describe(description.env_id, settings.environment.env_kwargs)
+    start_backend(on_cpu=belongs_on_cpu(settings, spec))
     for change in differences(
         description.versions | description.machine, versions() | machine_facts()
     ):
         warn(f"the update may come out with other bits than in the run, because {change}")
-    spec = describe(description.env_id, settings.environment.env_kwargs)
     with contextlib.closing(make_vector(settings.environment, spec, description.seed)) as envs:
         state = init_train_state(settings, spec, description.seed)
         if cost.first_env_step:
