@@ -81,7 +81,7 @@ def halves(
     def whole() -> None:
         for _ in range(num_rounds - 1):
             next(running)
-        next(running).playing.block_until_ready()
+        next(running).outcome().playing.block_until_ready()
 
     envs = make_vector(settings.environment, spec, _SEED)
     state = init_train_state(settings, spec, _SEED)

@@ -81,4 +81,4 @@ def test_code_taken_from_the_cache_gives_the_same_bits_and_says_nothing(tmp_path
 
 def test_on_the_cpu_if_told_so_but_the_user_s_own_word_comes_first():
     assert told(ON_CPU) == ["cpu", "cpu"]
-    assert told(ON_CPU, JAX_PLATFORMS="cpu,") == ["cpu,", "cpu"]
+    assert told(ON_CPU, JAX_PLATFORMS="cpu,cpu") == ["cpu,cpu", "cpu"]

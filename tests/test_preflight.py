@@ -13,12 +13,16 @@ SPEC = describe("LunarLander-v3", {})
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"hidden_widths": [64, 64], "batch_size": 64}, True),
-        ({"hidden_widths": [128, 128], "batch_size": 128}, True),
-        ({"hidden_widths": [256, 256], "batch_size": 128}, False),
-        ({"hidden_widths": [64, 64], "batch_size": 1024}, False),
-        ({"hidden_widths": [64, 64], "batch_size": 64, "distribution": "iqn"}, True),
-        ({"hidden_widths": [256, 256], "batch_size": 128, "device": "cpu"}, True),
+        ({"num_envs": 32, "hidden_widths": [64, 64], "batch_size": 64}, True),
+        ({"num_envs": 32, "hidden_widths": [64, 64], "batch_size": 128}, False),
+        ({"num_envs": 32, "hidden_widths": [128, 128], "batch_size": 32}, False),
+        ({"num_envs": 1, "hidden_widths": [256, 256], "batch_size": 128}, True),
+        ({"num_envs": 1, "hidden_widths": [1024, 1024], "batch_size": 128}, False),
+        (
+            {"num_envs": 8, "hidden_widths": [64, 64], "batch_size": 32, "distribution": "iqn"},
+            False,
+        ),
+        ({"hidden_widths": [1024, 1024], "batch_size": 128, "device": "cpu"}, True),
         ({"hidden_widths": [64, 64], "batch_size": 64, "device": "gpu"}, False),
     ],
 )

@@ -19,10 +19,9 @@ from frankrl.runs.machine import available_memory
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
 
-_WORTH_A_GPU = 20e6
-"""Floating-point operations of an update from which on it is faster on a GPU. A data-centre GPU
-(H200) and 16 cores beside it trained as fast at 128×128 with batches of 128, 14·10⁶; see
-docs/benchmarks.md."""
+_WORTH_A_GPU = 100e6
+"""Floating-point operations of a round's updates from which on they are faster on a GPU: see "On
+a GPU" in docs/benchmarks.md."""
 
 _MOST_SHOWN = 60
 _COPIES = 8
@@ -45,11 +44,11 @@ def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
 def belongs_on_cpu(settings: Settings, spec: EnvironmentSpec) -> bool:
     """Whether updates are to be computed on the CPU, whatever else JAX can use.
 
-    On a GPU an update takes some 0.1 ms however small it is.
+    On a GPU an update takes some 0.1 ms however small it is, and a round 1 ms besides.
     """
     if settings.training.device != "auto":
         return settings.training.device == "cpu"
-    rows = settings.replay.batch_size
+    rows = settings.replay.batch_size * settings.training.replay_ratio * settings.round_env_steps
     if settings.network.distribution == "iqn":
         rows *= settings.learning.iqn_samples
     # Forward, and the gradients of weights and inputs: a product and a sum for each weight.

@@ -167,7 +167,7 @@ def test_each_step_of_the_table_is_watkins_rule():
         square, arrived = row.observation.argmax(), row.next_observation.argmax()
         y = row.reward + (0 if row.terminated else GAMMA * table[arrived].max())
         table[square, row.action] += alpha * (y - table[square, row.action])
-        found = np.asarray(result.playing).reshape(9, 4)
+        found = np.asarray(result.outcome().playing).reshape(9, 4)
         np.testing.assert_allclose(found, table, atol=1e-5)
     assert np.count_nonzero(table) > 10
 

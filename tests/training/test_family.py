@@ -77,7 +77,7 @@ def learned_q_values(changes, count, env_id=PROBE_ID, states=STATES):
     envs = GymnasiumVector(spec, settings.environment.num_envs, seed=3)
     state = init_train_state(settings, spec, seed=3)
     *_, last = itertools.islice(rounds(settings, 3, envs, state), count)
-    network = HostNetwork(initial_network(settings, spec, 3)).set(last.playing)
+    network = HostNetwork(initial_network(settings, spec, 3)).set(last.outcome().playing)
     return network(states)
 
 
@@ -177,7 +177,9 @@ def drawn_by(folder, update):
     for result in rounds(settings, seed, envs, init_train_state(settings, spec, seed)):
         if result.updates >= update:
             row = update - before - 1
-            return tuple(None if field is None else np.array(field[row]) for field in result.drawn)
+            return tuple(
+                None if field is None else np.array(field[row]) for field in result.outcome().drawn
+            )
         before = result.updates
     raise AssertionError("the rounds never end")
 

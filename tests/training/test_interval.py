@@ -68,7 +68,7 @@ def test_a_row_tells_the_td_errors_of_the_rounds_before_it(tmp_path, every):
     state = init_train_state(settings, spec, seed)
     again = rounds(settings, seed, GymnasiumVector(spec, 4, seed), state)
     results = [
-        (one.env_steps, np.array(one.td_errors))
+        (one.env_steps, np.array(one.outcome().td_errors))
         for one in itertools.islice(again, result.env_steps // 4)
         if one.updates > 0
     ]

@@ -76,7 +76,7 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
         state = init_train_state(settings, spec, seed=3)
         *_, last = itertools.islice(rounds(settings, 3, envs, state), 200)
         rows = last.state().replay.quadruples
-    network = HostNetwork(initial_network(settings, spec, 3)).set(last.playing)
+    network = HostNetwork(initial_network(settings, spec, 3)).set(last.outcome().playing)
     expected = {"terminated": TERMINATED, "truncated": TRUNCATED}[end]
     expected = THREE_STEPS if n_step == 3 else expected
     found = network(stored_states(spec))
@@ -84,7 +84,7 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
     np.testing.assert_allclose(found, expected, atol=0.1)
     _, allowed = split(np.asarray(rows.observation), spec.state_shape)
     assert allowed[np.arange(len(allowed)), np.asarray(rows.action)].all()
-    assert np.isfinite(last.statistics).all()
+    assert np.isfinite(last.outcome().statistics).all()
     with contextlib.closing(Evaluator(spec)) as evaluator:
         played = evaluator.evaluate(network, 30, Use.EVALUATION_RESET, 1)
     np.testing.assert_array_equal(played.returns, [-0.5 + 0.5 - 0.5] * 30)

@@ -50,7 +50,7 @@ def test_each_round_sets_the_priorities_of_the_rows_that_it_learned_from(overlap
         expected[new] = largest
         if result.updates > before.updates:
             learned += 1
-            rows = np.array(result.drawn.indices[0])
+            rows = np.array(result.outcome().drawn.indices[0])
             quadruples = jax.tree.map(
                 lambda stored, rows=rows: stored[rows], after.replay.quadruples
             )
@@ -60,11 +60,11 @@ def test_each_round_sets_the_priorities_of_the_rows_that_it_learned_from(overlap
             future = GAMMA**quadruples.num_steps * follows
             y = quadruples.reward + np.where(quadruples.terminated, 0, future)
             likely = expected[rows] / expected.sum()
-            np.testing.assert_allclose(result.drawn.probabilities[0], likely, rtol=1e-4)
+            np.testing.assert_allclose(result.outcome().drawn.probabilities[0], likely, rtol=1e-4)
             beta = 0.4 + 0.6 * min(result.env_steps / 100, 1)
             weights = likely**-beta / (likely**-beta).max()
-            np.testing.assert_allclose(result.drawn.weights[0], weights, rtol=1e-4)
-            told = UpdateStatistics(*np.asarray(result.statistics)[0])
+            np.testing.assert_allclose(result.outcome().drawn.weights[0], weights, rtol=1e-4)
+            told = UpdateStatistics(*np.asarray(result.outcome().statistics)[0])
             assert told.loss == pytest.approx((weights * (y - chosen) ** 2).mean(), rel=1e-3)
             surprises = np.abs(y - chosen) + EPSILON
             expected[rows] = 0

@@ -118,7 +118,9 @@ def test_without_replay_an_update_learns_from_the_transitions_just_collected(vec
     settings = {"replay_sampling": "newest", "learning_starts_env_steps": 8, "batch_size": 4}
     for result, state in some_rounds(30, vector_steps_per_round=vector_steps, **settings):
         before = result.updates - int(result.lesson.num_updates)
-        for number, rows in enumerate(result.drawn.indices[: result.updates - before], start=1):
+        for number, rows in enumerate(
+            result.outcome().drawn.indices[: result.updates - before], start=1
+        ):
             newest = result.env_steps - vector_steps + number - 1
             begun = np.asarray(state.replay.begun)[rows]
             assert begun.tolist() == list(range(newest - 3, newest + 1))
@@ -156,3 +158,16 @@ def test_no_future_after_says_which_ends_the_learner_sees(end, after, terminated
     np.testing.assert_array_equal(stored.num_steps, expected_steps)
     ends_there = is_last | (n_step > 1)
     np.testing.assert_array_equal(stored.terminated, ends_there & terminated)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_call_that_waits_in_a_thread_as_on_a_gpu_changes_no_bit(overlap, monkeypatch):
+    settings = Settings().with_changes(**SMALL, num_envs=4, overlap=overlap)
+    spec = describe("CartPole-v1", {})
+    found = []
+    for backend in ("cpu", "gpu"):
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        envs, state = GymnasiumVector(spec, 4, 0), init_train_state(settings, spec, 0)
+        *_, last = itertools.islice(rounds(settings, 0, envs, state), 30)
+        found.append((weights(last.state()), last.state().acting, last.outcome().statistics))
+    jax.tree.map(np.testing.assert_array_equal, *found)

@@ -126,7 +126,8 @@ def reopen(
         before = _copied(state)
         result = next(results)
         on_progress(cost.env_steps, cost.env_steps)
-    record = _opened(settings, before, result.lesson, result.drawn, update, result.env_steps)
+    drawn = result.outcome().drawn
+    record = _opened(settings, before, result.lesson, drawn, update, result.env_steps)
     return Reopened(record, result.state(), cost)
 
 

@@ -80,12 +80,13 @@ class Journal:
         """
         while len(self._unchecked) > leave:
             result, updates_before = self._unchecked.popleft()
-            values = np.asarray(result.statistics)[: result.updates - updates_before]
+            outcome = result.outcome()
+            values = np.asarray(outcome.statistics)[: result.updates - updates_before]
             if not np.isfinite(values).all():
                 raise _diverged(values, updates_before, result.env_steps)
             if len(values):
                 self._statistics.append(values)
-                self._td_errors.append(np.asarray(result.td_errors))
+                self._td_errors.append(np.asarray(outcome.td_errors))
 
     def interval(self) -> Interval:
         """What updates have reported since the last row of metrics."""

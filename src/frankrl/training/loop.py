@@ -260,7 +260,7 @@ class Training:
 
     def _stand_at(self, state: TrainState) -> None:
         self.env_steps, self.updates = state.env_steps, state.updates
-        self._playing: Float[Array, " weight"] = state.playing
+        self._playing: Callable[[], Float[Array, " weight"]] = lambda: state.playing
         self._state: Callable[[], TrainState] = lambda: state
 
     def _take(self, result: Round) -> None:
@@ -268,7 +268,7 @@ class Training:
             self._startup_seconds = time.perf_counter() - self._clock_began
         updates_before = self.updates
         self.env_steps, self.updates = result.env_steps, result.updates
-        self._playing, self._state = result.playing, result.state
+        self._playing, self._state = lambda: result.outcome().playing, result.state
         self._journal.take(result, updates_before)
 
     def _evaluate(self) -> Iterator[Event]:
@@ -284,7 +284,7 @@ class Training:
     def _weights(self) -> Float[np.ndarray, " weight"]:
         """Those that play greedily, once it is known that they can."""
         self._journal.check()
-        weights = np.asarray(self._playing)
+        weights = np.asarray(self._playing())
         if not np.isfinite(weights).all():
             raise DivergedError(
                 f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "

@@ -4,6 +4,7 @@ import fractions
 import functools
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,15 @@ from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilo
 from frankrl.learning import UpdateDraws, learning_rate_at, updates
 from frankrl.networks import QNetwork
 from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
-from frankrl.replay import Drawn, Due, Sampling, gather, make_sampling, n_step_quadruples
+from frankrl.replay import (
+    Drawn,
+    Due,
+    NStepWindow,
+    Sampling,
+    gather,
+    make_sampling,
+    n_step_quadruples,
+)
 from frankrl.training.chance import acting_noise, update_draws
 from frankrl.training.state import HostNetwork, TrainState, initial_network
 
@@ -39,6 +48,24 @@ class Lesson(NamedTuple):
     """Random numbers for each update that can be due."""
 
 
+class Outcome(NamedTuple):
+    """What the learner's call of one round gives; its arrays are computed in the background."""
+
+    leaves: list[Array]
+    """Of the learner and the buffer; given up to the next call."""
+    newest: Float[Array, " weight"]
+    """The weights after the round's updates."""
+    playing: Float[Array, " weight"]
+    """Those of them that play greedily."""
+    statistics: Float[Array, "update statistic"]
+    """A row for each of the round's updates and some to spare, columns as in
+    `UpdateStatistics`."""
+    td_errors: Float[Array, " batch"]
+    """y - Q(s, a) of the last of them, if there is one. [reward]"""
+    drawn: Drawn
+    """The rows that those updates learn from, and some to spare."""
+
+
 class Round(NamedTuple):
     """What one round did."""
 
@@ -47,17 +74,10 @@ class Round(NamedTuple):
     updates: int
     """Updates done, or under way, in the whole run."""
     finished: list[FinishedEpisode]
-    statistics: Float[Array, "update statistic"]
-    """A row for each of the round's updates and some to spare, columns as in
-    `UpdateStatistics`; computed in the background."""
-    td_errors: Float[Array, " batch"]
-    """y - Q(s, a) of the last of them, if there is one; computed in the background. [reward]"""
-    playing: Float[Array, " weight"]
-    """The weights that play greedily after those updates; computed in the background."""
     lesson: Lesson
     """What the learner got."""
-    drawn: Drawn
-    """The rows that those updates learn from, and some to spare; drawn in the background."""
+    outcome: Callable[[], Outcome]
+    """What it makes of it; on a GPU this waits for the call."""
     state: Callable[[], TrainState]
     """The whole state after the round. To be read before the next round: its buffers are
     then given up to the next compiled call."""
@@ -82,13 +102,14 @@ def rounds(
     first_network = initial_network(settings, envs.spec, seed)
     network = HostNetwork(first_network)
     window, acting, newest = state.window, state.acting, state.newest
+    outcome: Callable[[], Outcome] | None = None
     env_steps, done = state.env_steps, state.updates
     sampling = make_sampling(settings.replay)
     most = most_updates(settings)
     num_added = int(state.replay.num_added)
     # Flattening the state's records at each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
-    learn = compiled_learn(structure, settings.learning, sampling)
+    learn, start = compiled_learn(structure, settings.learning, sampling), _starter()
     while True:
         steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
         window, rows, offsets, count = n_step_quadruples(
@@ -105,19 +126,43 @@ def rounds(
         draws = update_draws(settings, first_network, seed, done, most)
         done += num_updates
         rate = np.float32(learning_rate_at(settings.learning, env_steps))
-        acting = newest
         lesson = Lesson(rows, begun, np.uint32(count), choice, np.uint32(num_updates), rate, draws)
-        leaves, newest, playing, (statistics, td_errors), drawn = learn(leaves, lesson)
-        if not settings.training.overlap:
-            acting = newest
-        progress = (window, acting, newest, playing, env_steps, done)
+        if outcome is not None:
+            leaves, newest = outcome().leaves, outcome().newest
+        outcome = start(learn, leaves, lesson)
+        acting = newest if settings.training.overlap else outcome().newest
 
-        def whole(leaves: list[Array] = leaves, progress: tuple = progress) -> TrainState:
-            learner, replay = jax.tree.unflatten(structure, leaves)
-            return TrainState(learner, replay, *progress)
+        def whole(
+            outcome: Callable[[], Outcome] = outcome,
+            window: NStepWindow = window,
+            acting: Array = acting,
+            env_steps: int = env_steps,
+            updates: int = done,
+        ) -> TrainState:
+            given = outcome()
+            learner, replay = jax.tree.unflatten(structure, given.leaves)
+            weights = (acting, given.newest, given.playing)
+            return TrainState(learner, replay, window, *weights, env_steps, updates)
 
-        figures = (statistics, td_errors)
-        yield Round(env_steps, done, finished, *figures, playing, lesson, drawn, whole)
+        yield Round(env_steps, done, finished, lesson, outcome, whole)
+
+
+def _starter() -> Callable[..., Callable[[], Outcome]]:
+    """How the learner's call is started.
+
+    On the CPU JAX computes in a thread of its own, and a call comes back at once. On a GPU it
+    comes back when all updates are done, since after each the host decides whether another
+    follows; so there it waits in a thread, and the environments do not.
+    """
+    if jax.default_backend() != "cpu":
+        pool = ThreadPoolExecutor(1, "learner")
+        return lambda learn, *given: pool.submit(learn, *given).result
+
+    def start(learn: Callable[..., Outcome], *given: Any) -> Callable[[], Outcome]:
+        outcome = learn(*given)
+        return lambda: outcome
+
+    return start
 
 
 def act(
@@ -170,9 +215,7 @@ def compiled_learn(structure: Any, settings: LearningSettings, sampling: Samplin
     """
 
     @functools.partial(jax.jit, donate_argnums=(0,))
-    def compiled(
-        leaves: list[Array], lesson: Lesson
-    ) -> tuple[list[Array], Array, Array, tuple[Array, Array], Drawn]:
+    def compiled(leaves: list[Array], lesson: Lesson) -> Outcome:
         learner, replay = jax.tree.unflatten(structure, leaves)
         replay = sampling.add(replay, lesson.rows, lesson.begun, lesson.count)
         drawn = sampling.drawn(replay, lesson.choice)
@@ -189,10 +232,15 @@ def compiled_learn(structure: Any, settings: LearningSettings, sampling: Samplin
         )
         learner = learned.state
         replay = sampling.learned(replay, drawn, learned.surprises, lesson.num_updates)
-        # Copies, because the leaves are given up to the next call.
-        newest, playing = jnp.copy(learner.online.weights), jnp.copy(learner.playing)
-        figures = (learned.statistics, learned.td_errors)
-        return jax.tree.leaves((learner, replay)), newest, playing, figures, drawn
+        return Outcome(
+            leaves=jax.tree.leaves((learner, replay)),
+            # Copies, because the leaves are given up to the next call.
+            newest=jnp.copy(learner.online.weights),
+            playing=jnp.copy(learner.playing),
+            statistics=learned.statistics,
+            td_errors=learned.td_errors,
+            drawn=drawn,
+        )
 
     return compiled
 
