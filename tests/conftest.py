@@ -19,4 +19,4 @@ install_import_hook([f"frankrl.{name}" for name in CHECKED], "typechecking.check
 # As on the command line, before any test uses JAX otherwise: a run knows how many threads it had.
 from frankrl.backend import start_backend  # noqa: E402 - only after the hook
 
-start_backend()
+start_backend(on_cpu=True)

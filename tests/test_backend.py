@@ -82,3 +82,34 @@ def test_code_taken_from_the_cache_gives_the_same_bits_and_says_nothing(tmp_path
 def test_on_the_cpu_if_told_so_but_the_user_s_own_word_comes_first():
     assert told(ON_CPU) == ["cpu", "cpu"]
     assert told(ON_CPU, JAX_PLATFORMS="cpu,cpu") == ["cpu,cpu", "cpu"]
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_platform_that_jax_cannot_use_is_a_mistake_and_no_bug(platform, tmp_path):
+    words = ["train", "CartPole-v1", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-m", "frankrl", *words],
+        env=os.environ | {"JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"frank: JAX cannot start with JAX_PLATFORMS='{platform}'")
+    assert not (tmp_path / "run").exists()
+
+
+ENVIRONMENT_FIRST = """
+from frankrl.backend import prepared, start_backend
+with prepared():
+    import jax
+    jax.devices()
+print(start_backend(on_cpu=True), jax.config.jax_compilation_cache_dir)
+"""
+
+
+def test_an_environment_that_uses_jax_finds_it_as_frank_wants_it(tmp_path):
+    threads, folder = told(ENVIRONMENT_FIRST, XDG_CACHE_HOME=tmp_path)
+    assert threads == "1"
+    assert folder.startswith(f"{tmp_path}/frank/jaxlib-")

@@ -95,9 +95,9 @@ class Speed:
 class Solving:
     """When a policy first reaches a mean return of the threshold over 100 fresh greedy episodes.
 
-    By the rules of Frank's preset: from 20,000 env steps on a look of five episodes every
-    5,000, where it is promising the long proof, which ends after 25 episodes if their mean
-    is below the threshold. All of it counts as time.
+    Much as in Frank's preset, whose looks begin at 30,000: from 20,000 env steps on a look of
+    five episodes every 5,000, where it is promising the long proof, which ends after 25
+    episodes if their mean is below the threshold. All of it counts as time.
     """
 
     env_id: str

@@ -127,7 +127,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         ylim=(-500, 320),
         xlabel="seconds since the process began",
         ylabel="mean return of 5 greedy episodes",
-        title=f"{ENVS[0]}: each library with its own best published settings",
+        title=f"{ENVS[0]}: each library with published settings of its own",
     )
     axes.legend()
     figure.savefig(path, dpi=130)

@@ -179,8 +179,8 @@ class TrainingSettings(Checked):
     overlap: bool = True
     """Act with weights one round older, so that acting and learning run at the same time."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where updates are computed; auto: on a GPU that JAX can use if a round's updates are large
-    enough to gain by it, else on the CPU."""
+    """Where updates are computed; auto: where JAX computes by itself, such as a GPU, if updates are
+    large enough to gain by it, else on the CPU. The first run of a process decides for all."""
 
 
 @dataclass(frozen=True)

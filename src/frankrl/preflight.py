@@ -2,13 +2,13 @@
 
 import itertools
 import math
-import os
 import shutil
 from pathlib import Path
 
 import jax
 from gymnasium import spaces
 
+from frankrl.backend import held_to_cpu
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.errors import SettingError
@@ -19,9 +19,11 @@ from frankrl.runs.machine import available_memory
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
 
-_WORTH_A_GPU = 100e6
-"""Floating-point operations of a round's updates from which on they are faster on a GPU: see "On
-a GPU" in docs/benchmarks.md."""
+_CPU_UPDATE, _CPU_OPERATION = 60e-6, 17e-12
+"""What an update takes on one thread of a CPU, and each of its floating-point operations. [s]"""
+_GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
+"""What an update takes on a GPU however small it is, and what a round takes besides. [s] All of
+them roughly: see "On a GPU" in docs/benchmarks.md."""
 
 _MOST_SHOWN = 60
 _COPIES = 8
@@ -42,17 +44,17 @@ def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
 
 
 def belongs_on_cpu(settings: Settings, spec: EnvironmentSpec) -> bool:
-    """Whether updates are to be computed on the CPU, whatever else JAX can use.
-
-    On a GPU an update takes some 0.1 ms however small it is, and a round 1 ms besides.
-    """
-    if settings.training.device != "auto":
-        return settings.training.device == "cpu"
-    rows = settings.replay.batch_size * settings.training.replay_ratio * settings.round_env_steps
+    """Whether updates are to be computed on the CPU, whatever else JAX can use."""
+    training = settings.training
+    if training.device != "auto":
+        return training.device == "cpu"
+    rows = settings.replay.batch_size
     if settings.network.distribution == "iqn":
         rows *= settings.learning.iqn_samples
     # Forward, and the gradients of weights and inputs: a product and a sum for each weight.
-    return 6 * _weights(settings, spec) * rows < _WORTH_A_GPU
+    operations = 6 * _weights(settings, spec) * rows
+    saved = _CPU_UPDATE + _CPU_OPERATION * operations - _GPU_UPDATE
+    return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
 
 
 def check_device(settings: Settings) -> None:
@@ -62,14 +64,20 @@ def check_device(settings: Settings) -> None:
         SettingError: JAX, once started, does not compute there.
     """
     wanted, found = settings.training.device, jax.devices()[0].platform
-    if wanted not in ("auto", found):
-        given = os.environ.get("JAX_PLATFORMS")
-        raise SettingError(
-            f"device is {wanted!r}, but JAX computes on {found!r}"
-            + (f" (JAX_PLATFORMS is {given!r})" if given else "")
-            + ": choose --device auto"
-            + (", or install JAX for your GPU: pip install 'jax[cuda13]'" * (wanted == "gpu"))
-        )
+    if wanted in ("auto", found):
+        return
+    told = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+    if held_to_cpu():
+        why = "an earlier run in this process chose it: begin this one in a process of its own"
+    elif told:
+        why = f"JAX_PLATFORMS is {told!r}: unset it"
+    elif wanted == "gpu":
+        why = "it finds no GPU: install JAX for yours, as by pip install 'jax[cuda13]'"
+    else:
+        why = "it was in use before Frank: set JAX_PLATFORMS=cpu"
+    raise SettingError(
+        f"device is {wanted!r}, but JAX computes on {found!r}, since {why}; or choose device auto"
+    )
 
 
 def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
@@ -80,7 +88,7 @@ def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
     """
     each = _bytes_each(settings, spec)
     check_network(settings, spec)
-    there = available_memory()
+    there = _memory()
     if there is None:
         return
     updates = settings.round_env_steps * settings.training.replay_ratio
@@ -121,7 +129,7 @@ def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
     Raises:
         SettingError: it, or learning it, needs more memory than there is.
     """
-    there = available_memory()
+    there = _memory()
     if there is None:
         return
     weights = _weights(settings, spec)
@@ -216,6 +224,12 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
             "give it a budget with total_env_steps instead"
         )
+
+
+def _memory() -> int | None:
+    """Memory that a run can take where it learns, as far as that is known. [bytes]"""
+    found = [available_memory(), (jax.devices()[0].memory_stats() or {}).get("bytes_limit")]
+    return min((size for size in found if size is not None), default=None)
 
 
 def _bytes_each(settings: Settings, spec: EnvironmentSpec) -> int:

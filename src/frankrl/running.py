@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from frankrl.backend import start_backend
+from frankrl.backend import prepared, start_backend
 from frankrl.config import Settings
 from frankrl.environments import describe
 from frankrl.errors import RunFolderError, SettingError
@@ -86,9 +86,10 @@ def prepare(
     seed, settings = int(seed), settings.resolved()
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
-    spec = describe(env_id, settings.environment.env_kwargs)
-    check_agent(settings, spec)
-    start_backend(on_cpu=belongs_on_cpu(settings, spec))
+    with prepared():
+        spec = describe(env_id, settings.environment.env_kwargs)
+        check_agent(settings, spec)
+        start_backend(on_cpu=belongs_on_cpu(settings, spec))
     check_device(settings)
     check_memory(settings, spec)
     check_disk(path, settings, spec)
@@ -124,8 +125,9 @@ def prepare_resume(
             "a run that continues keeps its settings: only total_env_steps, worker_processes, "
             "device and those of [evaluation] and [saving] may change; for others begin a new run"
         )
-    spec = describe(folder.description.env_id, settings.environment.env_kwargs)
-    start_backend(on_cpu=belongs_on_cpu(settings, spec))
+    with prepared():
+        spec = describe(folder.description.env_id, settings.environment.env_kwargs)
+        start_backend(on_cpu=belongs_on_cpu(settings, spec))
     check_device(settings)
     check_memory(settings, spec)
     there = len(list_checkpoints(folder.checkpoints))

@@ -1,6 +1,7 @@
 """An update opened: where it came from, every number again in plain NumPy, the same bits after."""
 
 import json
+import sys
 
 import jax
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.environments import describe
-from frankrl.errors import RunFolderError, SettingError
+from frankrl.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.explaining import cost_of, origins, reopen
 from frankrl.explaining.notes import example
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training.resuming import read_checkpoint
 from frankrl.training.state import init_train_state
 
+reopen_module = sys.modules["frankrl.explaining.reopen"]
 SETTINGS = {
     "preset": "default",
     "hidden_widths": (16, 8),
@@ -286,3 +288,16 @@ def test_a_target_that_follows_and_its_optimiser_are_told(tmp_path, capsys):
 def test_a_page_that_has_no_name_is_refused_in_one_line(place, capsys):
     assert frank(["explain", "--html", place]) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+def test_an_update_is_computed_where_whoever_wrote_its_checkpoint_computed(run, monkeypatch):
+    asked, standings = [], reopen_module._standings(run)
+    monkeypatch.setattr(reopen_module, "start_backend", lambda *, on_cpu: asked.append(on_cpu))
+    update = standings[0].updates + 1
+    reopen(run, update)
+    elsewhere = [s._replace(machine=s.machine | {"accelerator": "a GPU"}) for s in standings]
+    monkeypatch.setattr(reopen_module, "_standings", lambda folder: elsewhere)
+    with pytest.warns(FrankWarning, match="because accelerator was 'a GPU' and is 'cpu'"):
+        reopen(run, update)
+    reopen(run, 1)
+    assert asked == [True, False, True]

@@ -50,7 +50,7 @@ def learned_q_values(env_kwargs: dict, num_states: int, **changes) -> np.ndarray
     envs = GymnasiumVector(spec, num_envs, seed=3)
     state = init_train_state(settings, spec, seed=3)
     *_, last = itertools.islice(rounds(settings, 3, envs, state), 160)
-    network = HostNetwork(initial_network(settings, spec, 3)).set(last.playing)
+    network = HostNetwork(initial_network(settings, spec, 3)).set(last.outcome().playing)
     return network(np.arange(num_states, dtype=np.float32)[:, None])
 
 

@@ -1,6 +1,7 @@
 """The round: in which order things happen, and that nothing else decides what comes out."""
 
 import itertools
+import threading
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from training import probe_mdps
 from frankrl.config import Settings
 from frankrl.environments import GymnasiumVector, describe
 from frankrl.training import init_train_state, rounds
+from frankrl.training import round as round_module
 from frankrl.training.round import updates_due
 
 SMALL = {
@@ -164,10 +166,45 @@ def test_no_future_after_says_which_ends_the_learner_sees(end, after, terminated
 def test_a_call_that_waits_in_a_thread_as_on_a_gpu_changes_no_bit(overlap, monkeypatch):
     settings = Settings().with_changes(**SMALL, num_envs=4, overlap=overlap)
     spec = describe("CartPole-v1", {})
+    compiled, threads = round_module.compiled_learn, set()
+
+    def watched(*given):
+        learn = compiled(*given)
+
+        def call(*given):
+            threads.add(threading.current_thread().name)
+            return learn(*given)
+
+        return call
+
+    monkeypatch.setattr(round_module, "compiled_learn", watched)
     found = []
-    for backend in ("cpu", "gpu"):
+    for backend, thread in (("cpu", "MainThread"), ("gpu", "learner_0")):
         monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        threads.clear()
         envs, state = GymnasiumVector(spec, 4, 0), init_train_state(settings, spec, 0)
-        *_, last = itertools.islice(rounds(settings, 0, envs, state), 30)
+        results = rounds(settings, 0, envs, state)
+        *_, last = itertools.islice(results, 30)
         found.append((weights(last.state()), last.state().acting, last.outcome().statistics))
+        assert threads == {thread}
+        results.close()
     jax.tree.map(np.testing.assert_array_equal, *found)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("learner")]
+
+
+def test_what_goes_wrong_in_the_thread_comes_out_where_it_is_waited_for(monkeypatch):
+    def compiled(*given):
+        def call(*given):
+            raise FloatingPointError("the learner has failed")
+
+        return call
+
+    monkeypatch.setattr(round_module, "compiled_learn", compiled)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    settings, spec = Settings().with_changes(**SMALL), describe("CartPole-v1", {})
+    envs, state = GymnasiumVector(spec, 1, 0), init_train_state(settings, spec, 0)
+    results = rounds(settings, 0, envs, state)
+    result = next(results)
+    for ask in (result.outcome, result.state, lambda: next(results)):
+        with pytest.raises(FloatingPointError, match="the learner has failed"):
+            ask()

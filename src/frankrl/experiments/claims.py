@@ -117,6 +117,7 @@ _SHARED: dict[str, Any] = {
     "evaluation_episodes": 10,
     "final_evaluation_episodes": 50,
     "worker_processes": 0,
+    "device": "cpu",
     "keep_checkpoints": 1,
     "log_every_env_steps": 1_000,
 }

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frankrl.backend import start_backend
+from frankrl.backend import prepared, start_backend
 from frankrl.config import Settings
 from frankrl.environments import describe, make_vector
 from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.learning import updates
-from frankrl.preflight import belongs_on_cpu
 from frankrl.replay import Drawn, add, gather
 from frankrl.runs import (
     MetricsReader,
@@ -101,11 +100,14 @@ def reopen(
     """
     cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
-    spec = describe(description.env_id, settings.environment.env_kwargs)
-    start_backend(on_cpu=belongs_on_cpu(settings, spec))
-    for change in differences(
-        description.versions | description.machine, versions() | machine_facts()
-    ):
+    # Whoever wrote the checkpoint that the replay begins at did the update, too: where another
+    # process went on in other surroundings, the run is marked and `cost_of` refuses.
+    begin = cost.first_env_step
+    writer = next((s for s in _standings(folder) if 0 < s.env_steps == begin), description)
+    with prepared():
+        spec = describe(description.env_id, settings.environment.env_kwargs)
+        start_backend(on_cpu=writer.machine.get("accelerator") == "cpu")
+    for change in differences(writer.versions | writer.machine, versions() | machine_facts()):
         warn(f"the update may come out with other bits than in the run, because {change}")
     with contextlib.closing(make_vector(settings.environment, spec, description.seed)) as envs:
         state = init_train_state(settings, spec, description.seed)

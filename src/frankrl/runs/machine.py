@@ -48,8 +48,9 @@ def machine_facts() -> dict[str, str | int]:
     }
 
 
-_NO_INFLUENCE = {"visible_cpus"}
-"""Told of the machine, but with XLA's threads given it changes no bit."""
+_NO_INFLUENCE = {"visible_cpus", "equinox"}
+"""What is told and changes no bit: the number of CPUs, with XLA's threads given; and Equinox,
+which runs of earlier versions name."""
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

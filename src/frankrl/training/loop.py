@@ -265,6 +265,7 @@ class Training:
 
     def _take(self, result: Round) -> None:
         if self._startup_seconds is None:
+            result.outcome()
             self._startup_seconds = time.perf_counter() - self._clock_began
         updates_before = self.updates
         self.env_steps, self.updates = result.env_steps, result.updates

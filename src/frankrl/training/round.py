@@ -1,5 +1,6 @@
 """One round: act, store, learn; and the endless sequence of rounds."""
 
+import contextlib
 import fractions
 import functools
 import math
@@ -49,7 +50,10 @@ class Lesson(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the learner's call of one round gives; its arrays are computed in the background."""
+    """What the learner's call of one round gives.
+
+    On the CPU its arrays are still being computed; whoever reads one waits for it.
+    """
 
     leaves: list[Array]
     """Of the learner and the buffer; given up to the next call."""
@@ -77,7 +81,8 @@ class Round(NamedTuple):
     lesson: Lesson
     """What the learner got."""
     outcome: Callable[[], Outcome]
-    """What it makes of it; on a GPU this waits for the call."""
+    """What it makes of it; on a GPU this waits for the call. Once the next round has begun its
+    `leaves` are gone; all else stays."""
     state: Callable[[], TrainState]
     """The whole state after the round. To be read before the next round: its buffers are
     then given up to the next compiled call."""
@@ -109,60 +114,67 @@ def rounds(
     num_added = int(state.replay.num_added)
     # Flattening the state's records at each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
-    learn, start = compiled_learn(structure, settings.learning, sampling), _starter()
-    while True:
-        steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
-        window, rows, offsets, count = n_step_quadruples(
-            window,
-            with_future(settings.learning, steps),
-            settings.replay.n_step,
-            settings.learning.gamma,
-        )
-        begun = (env_steps + offsets).astype(np.uint32)
-        env_steps += settings.round_env_steps
-        num_updates = updates_due(settings, env_steps) - done
-        num_added += count
-        choice = sampling.choice(seed, Due(done, num_updates, most, num_added, count, env_steps))
-        draws = update_draws(settings, first_network, seed, done, most)
-        done += num_updates
-        rate = np.float32(learning_rate_at(settings.learning, env_steps))
-        lesson = Lesson(rows, begun, np.uint32(count), choice, np.uint32(num_updates), rate, draws)
-        if outcome is not None:
-            leaves, newest = outcome().leaves, outcome().newest
-        outcome = start(learn, leaves, lesson)
-        acting = newest if settings.training.overlap else outcome().newest
+    learn = compiled_learn(structure, settings.learning, sampling)
+    with _starter() as start:
+        while True:
+            steps, finished = act(settings, seed, envs, network.set(acting), env_steps)
+            window, rows, offsets, count = n_step_quadruples(
+                window,
+                with_future(settings.learning, steps),
+                settings.replay.n_step,
+                settings.learning.gamma,
+            )
+            begun = (env_steps + offsets).astype(np.uint32)
+            env_steps += settings.round_env_steps
+            num_updates = updates_due(settings, env_steps) - done
+            num_added += count
+            choice = sampling.choice(
+                seed, Due(done, num_updates, most, num_added, count, env_steps)
+            )
+            draws = update_draws(settings, first_network, seed, done, most)
+            done += num_updates
+            rate = np.float32(learning_rate_at(settings.learning, env_steps))
+            lesson = Lesson(
+                rows, begun, np.uint32(count), choice, np.uint32(num_updates), rate, draws
+            )
+            if outcome is not None:
+                leaves, newest = outcome().leaves, outcome().newest
+            outcome = start(learn, leaves, lesson)
+            acting = newest if settings.training.overlap else outcome().newest
 
-        def whole(
-            outcome: Callable[[], Outcome] = outcome,
-            window: NStepWindow = window,
-            acting: Array = acting,
-            env_steps: int = env_steps,
-            updates: int = done,
-        ) -> TrainState:
-            given = outcome()
-            learner, replay = jax.tree.unflatten(structure, given.leaves)
-            weights = (acting, given.newest, given.playing)
-            return TrainState(learner, replay, window, *weights, env_steps, updates)
+            def whole(
+                outcome: Callable[[], Outcome] = outcome,
+                window: NStepWindow = window,
+                acting: Array = acting,
+                env_steps: int = env_steps,
+                updates: int = done,
+            ) -> TrainState:
+                given = outcome()
+                learner, replay = jax.tree.unflatten(structure, given.leaves)
+                weights = (acting, given.newest, given.playing)
+                return TrainState(learner, replay, window, *weights, env_steps, updates)
 
-        yield Round(env_steps, done, finished, lesson, outcome, whole)
+            yield Round(env_steps, done, finished, lesson, outcome, whole)
 
 
-def _starter() -> Callable[..., Callable[[], Outcome]]:
+@contextlib.contextmanager
+def _starter() -> Iterator[Callable[..., Callable[[], Outcome]]]:
     """How the learner's call is started.
 
     On the CPU JAX computes in a thread of its own, and a call comes back at once. On a GPU it
     comes back when all updates are done, since after each the host decides whether another
     follows; so there it waits in a thread, and the environments do not.
     """
-    if jax.default_backend() != "cpu":
-        pool = ThreadPoolExecutor(1, "learner")
-        return lambda learn, *given: pool.submit(learn, *given).result
+    if jax.default_backend() == "cpu":
+        yield _started
+    else:
+        with ThreadPoolExecutor(1, "learner") as pool:
+            yield lambda learn, *given: pool.submit(learn, *given).result
 
-    def start(learn: Callable[..., Outcome], *given: Any) -> Callable[[], Outcome]:
-        outcome = learn(*given)
-        return lambda: outcome
 
-    return start
+def _started(learn: Callable[..., Outcome], *given: Any) -> Callable[[], Outcome]:
+    outcome = learn(*given)
+    return lambda: outcome
 
 
 def act(
