@@ -62,7 +62,10 @@ MISTAKES = {
         ["train", "CartPole-v1", "--replay-capacity", "1000000000000"],
         r"does not fit into memory: .*replay_capacity can be [\d,]+ at most",
     ),
-    "device": (["train", "CartPole-v1", "--device", "gpu"], "device is 'gpu', but JAX computes on 'cpu'"),
+    "device": (
+        ["train", "CartPole-v1", "--device", "gpu"],
+        "device is 'gpu', but JAX computes on 'cpu'",
+    ),
     "seed": (["train", "CartPole-v1", "--seed=-3"], "seed must be a whole number"),
     "no_threshold": (
         ["train", "frank_easy:Faulty-v0", "--env-kwargs", '{"fault": ""}', "--until-solved"],
