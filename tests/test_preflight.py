@@ -10,7 +10,7 @@ from frankrl.config import Settings
 from frankrl.environments import describe
 from frankrl.errors import SettingError
 from frankrl.preflight import belongs_on_cpu, check_device, check_memory
-from frankrl.presets import load_preset
+from frankrl.presets import load_preset, preset_names
 
 SPEC = describe("LunarLander-v3", {})
 
@@ -52,9 +52,10 @@ def test_a_device_that_is_asked_for_is_taken(device, expected):
         assert belongs_on_cpu(settings, SPEC) == expected
 
 
-@pytest.mark.parametrize("preset", ["LunarLander-v3", "LunarLander-v3-best", "CartPole-v1"])
-def test_the_presets_do_not_wait_for_a_gpu(preset):
+@pytest.mark.parametrize("preset", sorted(set(preset_names()) - {"rainbow"}))
+def test_the_presets_but_rainbow_do_not_wait_for_a_gpu(preset):
     assert belongs_on_cpu(load_preset(preset), SPEC)
+    assert not belongs_on_cpu(load_preset("rainbow"), SPEC)
 
 
 GPU, CPU = Settings().with_changes(device="gpu"), Settings().with_changes(device="cpu")

@@ -10,7 +10,7 @@ from typing import Any
 
 from frankrl.backend import prepared, start_backend
 from frankrl.config import Settings
-from frankrl.environments import describe
+from frankrl.environments import EnvironmentSpec, describe
 from frankrl.errors import RunFolderError, SettingError
 from frankrl.preflight import (
     belongs_on_cpu,
@@ -86,11 +86,8 @@ def prepare(
     seed, settings = int(seed), settings.resolved()
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
-    with prepared():
-        spec = describe(env_id, settings.environment.env_kwargs)
-        check_agent(settings, spec)
-        start_backend(on_cpu=belongs_on_cpu(settings, spec))
-    check_device(settings)
+    spec = _begun(env_id, settings)
+    check_agent(settings, spec)
     check_memory(settings, spec)
     check_disk(path, settings, spec)
     check_threshold(settings, spec)
@@ -125,10 +122,7 @@ def prepare_resume(
             "a run that continues keeps its settings: only total_env_steps, worker_processes, "
             "device and those of [evaluation] and [saving] may change; for others begin a new run"
         )
-    with prepared():
-        spec = describe(folder.description.env_id, settings.environment.env_kwargs)
-        start_backend(on_cpu=belongs_on_cpu(settings, spec))
-    check_device(settings)
+    spec = _begun(folder.description.env_id, settings)
     check_memory(settings, spec)
     there = len(list_checkpoints(folder.checkpoints))
     check_disk(folder.path, settings, spec, already=there)
@@ -139,6 +133,19 @@ def prepare_resume(
         raise RunFolderError(
             f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
         ) from error
+
+
+def _begun(env_id: str, settings: Settings) -> EnvironmentSpec:
+    """What the environment is, with JAX started on the device that learning it belongs on.
+
+    Raises:
+        FrankError: the environment cannot be made, or the device asked for is not there.
+    """
+    with prepared():
+        spec = describe(env_id, settings.environment.env_kwargs)
+        start_backend(on_cpu=belongs_on_cpu(settings, spec))
+    check_device(settings)
+    return spec
 
 
 def run_to_end(

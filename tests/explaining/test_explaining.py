@@ -1,6 +1,7 @@
 """An update opened: where it came from, every number again in plain NumPy, the same bits after."""
 
 import json
+import shutil
 import sys
 
 import jax
@@ -290,14 +291,19 @@ def test_a_page_that_has_no_name_is_refused_in_one_line(place, capsys):
     assert "is a folder" in capsys.readouterr().err
 
 
-def test_an_update_is_computed_where_whoever_wrote_its_checkpoint_computed(run, monkeypatch):
-    asked, standings = [], reopen_module._standings(run)
+def test_an_update_is_computed_where_whoever_wrote_its_checkpoint_computed(
+    run, tmp_path, monkeypatch
+):
+    folder = tmp_path / "moved"
+    shutil.copytree(run.path, folder)
+    text = (folder / "config.toml").read_text("utf-8")
+    assert text.count('accelerator = "cpu"') == 1
+    (folder / "config.toml").write_text(text.replace('r = "cpu"', 'r = "a GPU"'), "utf-8")
+    moved, asked = RunFolder.open(folder), []
     monkeypatch.setattr(reopen_module, "start_backend", lambda *, on_cpu: asked.append(on_cpu))
-    update = standings[0].updates + 1
-    reopen(run, update)
-    elsewhere = [s._replace(machine=s.machine | {"accelerator": "a GPU"}) for s in standings]
-    monkeypatch.setattr(reopen_module, "_standings", lambda folder: elsewhere)
     with pytest.warns(FrankWarning, match="because accelerator was 'a GPU' and is 'cpu'"):
-        reopen(run, update)
-    reopen(run, 1)
-    assert asked == [True, False, True]
+        from_the_beginning = reopen(moved, 1)
+    assert from_the_beginning.cost.first_env_step == 0
+    later = reopen(moved, 400)
+    assert later.cost.first_env_step > 0
+    assert asked == [False, True]

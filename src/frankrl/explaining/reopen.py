@@ -1,8 +1,8 @@
 """Going back to the moment before an update: the nearest checkpoint, then the same rounds again."""
 
 import contextlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,9 @@ class Cost(NamedTuple):
     """The end of the update's round."""
     seconds: float | None
     """By the run's own speed; none if it is not known."""
+    surroundings: Mapping[str, Any]
+    """Versions and machine of the process that wrote where the run is taken up. It did the update
+    as well: where another one went on elsewhere, the run is marked and `cost_of` refuses."""
 
     @property
     def env_steps(self) -> int:
@@ -77,7 +80,8 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
     starts = [s for s in standings if s.updates < update]
     start = starts[-1].env_steps if starts else 0
     _refuse_inexact(folder, standings, start, last)
-    return Cost(start, last, _seconds(folder, last - start))
+    writer = starts[-1] if starts else folder.description
+    return Cost(start, last, _seconds(folder, last - start), writer.versions | writer.machine)
 
 
 def reopen(
@@ -100,14 +104,10 @@ def reopen(
     """
     cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
-    # Whoever wrote the checkpoint that the replay begins at did the update, too: where another
-    # process went on in other surroundings, the run is marked and `cost_of` refuses.
-    begin = cost.first_env_step
-    writer = next((s for s in _standings(folder) if 0 < s.env_steps == begin), description)
     with prepared():
         spec = describe(description.env_id, settings.environment.env_kwargs)
-        start_backend(on_cpu=writer.machine.get("accelerator") == "cpu")
-    for change in differences(writer.versions | writer.machine, versions() | machine_facts()):
+        start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
+    for change in differences(cost.surroundings, versions() | machine_facts()):
         warn(f"the update may come out with other bits than in the run, because {change}")
     with contextlib.closing(make_vector(settings.environment, spec, description.seed)) as envs:
         state = init_train_state(settings, spec, description.seed)

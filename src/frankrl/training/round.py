@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     newest: Float[Array, " weight"]
     """The weights after the round's updates."""
     playing: Float[Array, " weight"]
-    """Those of them that play greedily."""
+    """The weights that play greedily after them."""
     statistics: Float[Array, "update statistic"]
     """A row for each of the round's updates and some to spare, columns as in
     `UpdateStatistics`."""
