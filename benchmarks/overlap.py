@@ -14,10 +14,10 @@ import jax
 import numpy as np
 import tyro
 
-from frankrl.backend import start_backend
 from frankrl.config import Settings
+from frankrl.config.presets import load_preset
+from frankrl.core.backend import start_backend
 from frankrl.environments import describe, make_vector
-from frankrl.presets import load_preset
 from frankrl.replay import Due, make_sampling, n_step_quadruples
 from frankrl.training.round import Lesson, act, compiled_learn, most_updates, rounds
 from frankrl.training.state import HostNetwork, init_train_state, initial_network

@@ -22,8 +22,8 @@ import tyro
 
 from benchmarks import read_rows
 from frankrl.config import Settings
-from frankrl.errors import SettingError
-from frankrl.presets import load_preset
+from frankrl.config.presets import load_preset
+from frankrl.core.errors import SettingError
 from frankrl.runs.machine import machine_facts, versions
 
 _BEST_SEED = 1_000_000

@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 import frankrl
-from frankrl.training import Training
+from frankrl.training import Trainer
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Options:
 def measure(options: Options, seed: int, folder: Path) -> tuple[list[float], float, int]:
     """Seconds of each checkpoint, seconds of the whole run, and the size of the last. [bytes]"""
     taken: list[float] = []
-    real = Training._checkpoint
+    real = Trainer._checkpoint
 
-    def timed(self: Training) -> Iterator[Any]:
+    def timed(self: Trainer) -> Iterator[Any]:
         # What the learner still computes would have been waited for in any case.
         np.asarray(self._playing)
         begun = time.perf_counter()
@@ -46,7 +46,7 @@ def measure(options: Options, seed: int, folder: Path) -> tuple[list[float], flo
         yield from events
 
     begun = time.perf_counter()
-    with mock.patch.object(Training, "_checkpoint", timed):
+    with mock.patch.object(Trainer, "_checkpoint", timed):
         frankrl.train(
             options.env_id,
             seed=seed,

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from frankrl.backend import start_backend
+from frankrl.config.presets import load_preset
+from frankrl.core.backend import start_backend
 from frankrl.environments import describe, make_vector
-from frankrl.presets import load_preset
 from frankrl.training.round import rounds
 from frankrl.training.state import init_train_state
 

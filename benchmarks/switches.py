@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from benchmarks.update import Case, timed
-from frankrl.backend import start_backend
+from frankrl.core.backend import start_backend
 from frankrl.experiments.family import RAINBOW, SWITCHES
 
 NAMES = {":".join(RAINBOW): "Rainbow", "3 steps": "3 steps (the control)"}

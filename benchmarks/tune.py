@@ -62,7 +62,7 @@ def proposed(trial: optuna.Trial) -> dict[str, Any]:
             "learning_rate_decay_env_steps", 50_000, 250_000, step=50_000
         ),
         "target_period_updates": trial.suggest_int("target_period_updates", 50, 1000, log=True),
-        "average_updates": trial.suggest_int("average_updates", 100, 3000, log=True),
+        "polyak_window_updates": trial.suggest_int("polyak_window_updates", 100, 3000, log=True),
         "gamma": trial.suggest_categorical("gamma", [0.98, 0.99, 0.993, 0.995, 0.997]),
         "loss": trial.suggest_categorical("loss", ["mse", "huber"]),
         "max_gradient_norm": trial.suggest_categorical("max_gradient_norm", [1.0, 10.0, 100.0]),

@@ -17,14 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from frankrl.backend import start_backend
 from frankrl.config import Settings
+from frankrl.core.backend import start_backend
+from frankrl.core.types import QuadrupleBatch, Scaling
 from frankrl.experiments.family import together
 from frankrl.learning import init_learner
 from frankrl.networks import make_q_network
-from frankrl.records import QuadrupleBatch, Scaling
 from frankrl.replay import Due, init_replay, make_sampling
-from frankrl.training.chance import update_draws
+from frankrl.training.noise import update_draws
 from frankrl.training.round import Lesson, compiled_learn
 
 OBSERVATION, ACTIONS = 8, 4

@@ -13,10 +13,13 @@ from jaxtyping import install_import_hook
 os.environ["XDG_CACHE_HOME"] = cache = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, cache, ignore_errors=True)
 sys.path.insert(0, str(Path(__file__).parent))
-CHECKED = ("masks", "records", "exploration", "networks", "replay", "learning", "training")
+CHECKED = (
+    *("core.types", "environments.masks", "experience", "networks"),
+    *("replay", "learning", "training"),
+)
 install_import_hook([f"frankrl.{name}" for name in CHECKED], "typechecking.check").__enter__()
 
 # As on the command line, before any test uses JAX otherwise: a run knows how many threads it had.
-from frankrl.backend import start_backend  # noqa: E402 - only after the hook
+from frankrl.core.backend import start_backend  # noqa: E402 - only after the hook
 
 start_backend(on_cpu=True)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from frankrl.presets import load_preset
+from frankrl.config.presets import load_preset
 from frankrl.runs import MetricsWriter, RunDescription, RunFolder
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/")

@@ -8,8 +8,8 @@ from training import masked_mdps
 
 import frankrl
 from frankrl.config import NetworkSettings
+from frankrl.core.errors import FrankError, SettingError
 from frankrl.environments import describe
-from frankrl.errors import FrankError, SettingError
 from frankrl.networks import MaskedQNetwork, make_q_network
 
 QUICK = {"total_env_steps": 600, "num_envs": 4, "final_evaluation_episodes": 2}

@@ -7,13 +7,13 @@ import shutil
 import warnings
 from pathlib import Path
 
-from frankrl.backend import start_backend
 from frankrl.cli.main import main as frank
+from frankrl.core.backend import start_backend
+from frankrl.core.errors import FrankError, FrankWarning
 from frankrl.environments import describe
-from frankrl.errors import FrankError, FrankWarning
 from frankrl.runs import RunFolder, list_checkpoints, load_newest
 from frankrl.training import init_train_state
-from frankrl.training.saving import BEST_FILE, most_bytes
+from frankrl.training.codec import BEST_FILE, most_bytes
 from torture.outcome import Outcome
 from torture.runs import Case, contents, train
 

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 import frankrl
-from frankrl.errors import FrankError
+from frankrl.core.errors import FrankError
 from frankrl.runs import list_checkpoints, load_checkpoint
 from torture.outcome import Outcome
 

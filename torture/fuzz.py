@@ -11,13 +11,13 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from frankrl.core.errors import FrankError
 from frankrl.environments import describe
-from frankrl.errors import FrankError
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import manifest_of
 from frankrl.training import init_train_state
-from frankrl.training.saving import BEST_FILE, from_tensors, most_bytes
-from frankrl.training.standing import Standing
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
 from torture.outcome import Outcome
 from torture.runs import Case, train
 
@@ -55,7 +55,7 @@ def study(work: Path, examples: int) -> Outcome:
 
     def read_all() -> None:
         loaded = load_checkpoint(newest, most, optional=(BEST_FILE,))
-        standing = Standing.from_info(loaded.info, chosen)
+        standing = CheckpointMetadata.from_info(loaded.info, chosen)
         counts = (standing.env_steps, standing.updates)
         from_tensors(loaded.tensors, like, *counts, chosen.replay.batch_size)
 

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 import frankrl
-from frankrl.errors import DivergedError, EnvironmentFailedError
+from frankrl.core.errors import DivergedError, EnvironmentFailedError
 from frankrl.learning import learner
 from frankrl.runs import list_checkpoints
 from frankrl.training import round as training_round

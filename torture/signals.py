@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from frankrl.errors import FrankError
+from frankrl.core.errors import FrankError
 from frankrl.runs import load_newest
 from torture.crew import at_once
 from torture.outcome import Outcome

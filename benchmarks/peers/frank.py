@@ -18,9 +18,9 @@ from benchmarks.peers.protocol import (
 )
 from frankrl.cli.clock import process_started
 from frankrl.config import Settings
-from frankrl.presets import default_preset, load_preset
-from frankrl.running import prepare
+from frankrl.config.presets import default_preset, load_preset
 from frankrl.training import Evaluated, Finished, Progress
+from frankrl.training.session import prepare
 
 SPEED_SETTINGS = {
     "num_envs": 1,

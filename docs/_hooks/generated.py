@@ -37,7 +37,7 @@ _CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
 sys.path.insert(0, str(_SOURCE))
 
 from frankrl import checked, config  # noqa: E402
-from frankrl.presets import load_preset, preset_names  # noqa: E402
+from frankrl.config.presets import load_preset, preset_names  # noqa: E402
 
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
 _CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
@@ -232,7 +232,7 @@ def _value(preset: str, setting: str) -> Any:
 
 def _leading_comment(preset: str) -> str:
     """The comment at the head of a preset's file."""
-    file = importlib.resources.files("frankrl.presets").joinpath(f"{preset}.toml")
+    file = importlib.resources.files("frankrl.config.presets").joinpath(f"{preset}.toml")
     comment = []
     for line in file.read_text("utf-8").splitlines():
         if not line.startswith("#"):

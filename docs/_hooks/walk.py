@@ -21,9 +21,9 @@ from frankrl import load, train
 from frankrl.agent import Agent
 from frankrl.cli.main import main
 from frankrl.config import Settings
+from frankrl.config.presets import load_preset
 from frankrl.environments import GymnasiumVector, describe, nine_squares
-from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilon
-from frankrl.presets import load_preset
+from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.tabular import model_of, optimal_q_values, q_table
 from frankrl.training import TrainState, init_train_state, rounds
 from frankrl.training.state import HostNetwork, initial_network
@@ -85,7 +85,7 @@ def _grids() -> tuple[np.ndarray, np.ndarray, np.ndarray, Agent]:
         "evaluate_every_env_steps": 100_000,
         "final_evaluation_episodes": 1,
     }
-    table = load(_quiet_train(_GRID, "table", agent="table", **same))
+    table = load(_quiet_train(_GRID, "table", q_function="table", **same))
     network = load(
         _quiet_train(
             _GRID,

@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from frankrl.agent import Agent
     from frankrl.api import evaluate, explain, load, resume, train
     from frankrl.config import Settings
-    from frankrl.errors import FrankError
-    from frankrl.evaluation import Evaluation
-    from frankrl.running import TrainingResult
+    from frankrl.core.errors import FrankError
+    from frankrl.training.evaluation import Evaluation
+    from frankrl.training.session import TrainingResult
 
 _HOME = {
     "Agent": "frankrl.agent",
-    "Evaluation": "frankrl.evaluation",
-    "FrankError": "frankrl.errors",
+    "Evaluation": "frankrl.training.evaluation",
+    "FrankError": "frankrl.core.errors",
     "Settings": "frankrl.config",
-    "TrainingResult": "frankrl.running",
+    "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
     "explain": "frankrl.api",
     "load": "frankrl.api",

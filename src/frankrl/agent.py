@@ -7,12 +7,12 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
 from jaxtyping import Bool, Float, Int, Num
 
+from frankrl.core.errors import SettingError
+from frankrl.core.random import Use, uniforms
 from frankrl.environments import EnvironmentSpec
-from frankrl.errors import SettingError
-from frankrl.exploration import epsilon_greedy
-from frankrl.masks import checked_mask, joined
+from frankrl.environments.masks import checked_mask, joined
+from frankrl.experience.exploration import epsilon_greedy
 from frankrl.networks import QNetwork
-from frankrl.randomness import Use, uniforms
 
 
 class Agent:

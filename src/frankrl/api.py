@@ -5,21 +5,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from frankrl.agent import Agent
-from frankrl.config import MOST_EPISODES
+from frankrl.config import MAX_EPISODES
+from frankrl.config.presets import default_preset, load_preset
+from frankrl.core.errors import RunFolderError, SettingError, warn
+from frankrl.core.random import Use, check_seed
+from frankrl.core.stopping import stop_signals
 from frankrl.environments import describe
-from frankrl.errors import RunFolderError, SettingError, warn
-from frankrl.evaluation import Evaluation, Evaluator
-from frankrl.exploration import linear_epsilon
+from frankrl.experience.exploration import linear_epsilon
 from frankrl.networks import QNetwork
-from frankrl.preflight import check_network
-from frankrl.presets import default_preset, load_preset
-from frankrl.randomness import Use, check_seed
-from frankrl.running import TrainingResult, prepare, prepare_resume, run_to_end
 from frankrl.runs import RunFolder, check_same_environment, list_checkpoints, load_newest
-from frankrl.stopping import stop_signals
-from frankrl.training import Event, Training
-from frankrl.training.saving import filled, named, playing_file
-from frankrl.training.standing import count_in
+from frankrl.training import Event, Trainer
+from frankrl.training.checkpoint_metadata import count_in
+from frankrl.training.codec import filled, named, playing_file
+from frankrl.training.evaluation import Evaluation, Evaluator
+from frankrl.training.preflight import check_network
+from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
 from frankrl.training.state import initial_network
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def train(
     Raises:
         FrankError: something given is not allowed, or training cannot go on.
     """
-    preset = preset or default_preset(env_id, settings.get("agent", "network"))
+    preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
     training = prepare(env_id, preset, chosen, seed, out, overwrite=overwrite)
     return _run_or_raise(training, on_event)
@@ -77,7 +77,7 @@ def resume(
     return _run_or_raise(prepare_resume(folder, chosen), on_event)
 
 
-def _run_or_raise(training: Training, on_event: Callable[[Event], None]) -> TrainingResult:
+def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> TrainingResult:
     """Drive a run to its end; an interruption is raised once the run is saved."""
     with stop_signals() as stop_requested:
         result = run_to_end(training, on_event, stop_requested)
@@ -130,9 +130,9 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
 def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
     """Greedy episodes in fresh environments, on seeds never used in training."""
     whole = isinstance(episodes, int) and not isinstance(episodes, bool)
-    if not whole or not 1 <= episodes <= MOST_EPISODES:
+    if not whole or not 1 <= episodes <= MAX_EPISODES:
         raise SettingError(
-            f"episodes must be a whole number from 1 to {MOST_EPISODES:,}, got {episodes!r}"
+            f"episodes must be a whole number from 1 to {MAX_EPISODES:,}, got {episodes!r}"
         )
     check_seed(seed)
     evaluator = Evaluator(agent.spec)

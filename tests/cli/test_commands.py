@@ -12,7 +12,7 @@ import pytest
 
 from frankrl.cli.main import main
 from frankrl.config import setting_names
-from frankrl.presets import load_preset
+from frankrl.config.presets import load_preset
 from frankrl.runs import RunFolder, list_checkpoints
 
 SMALL = [
@@ -284,7 +284,7 @@ def test_a_run_whose_terminal_is_closed_is_saved_and_exits_129(tmp_path):
 def test_a_signal_that_was_ignored_stays_so(tmp_path):
     code = (
         "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
-        "from frankrl.stopping import stop_signals\n"
+        "from frankrl.core.stopping import stop_signals\n"
         "with stop_signals() as asked: os.kill(os.getpid(), signal.SIGHUP); sys.exit(asked())"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -292,7 +292,8 @@ def test_a_signal_that_was_ignored_stays_so(tmp_path):
 
 def test_a_second_signal_ends_at_once_with_the_status_of_the_first():
     code = (
-        "import os, signal, sys; from frankrl.stopping import stop_signals, StoppedAtOnceError\n"
+        "import os, signal, sys\n"
+        "from frankrl.core.stopping import stop_signals, StoppedAtOnceError\n"
         "try:\n"
         "  with stop_signals():\n"
         "    os.kill(os.getpid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGINT)\n"

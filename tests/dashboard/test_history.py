@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from dashboard_runs import make_run, write_metrics
 
+from frankrl.core.errors import RunFolderError
 from frankrl.dashboard.history import History
-from frankrl.errors import RunFolderError
 from frankrl.runs import MetricsWriter
 
 

@@ -4,9 +4,9 @@ import json
 import pytest
 from dashboard_runs import make_run, write_metrics
 
-from frankrl.dashboard.board import Board
+from frankrl.core.errors import FrankWarning
 from frankrl.dashboard.live import Live
-from frankrl.errors import FrankWarning
+from frankrl.dashboard.run_table import Board
 
 
 async def never():

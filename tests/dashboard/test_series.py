@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from dashboard_runs import make_run, write_metrics
 
-from frankrl.dashboard.board import Board
 from frankrl.dashboard.history import TD_ERRORS, History
+from frankrl.dashboard.run_table import Board
 from frankrl.dashboard.series import (
-    MOST_POINTS,
+    MAX_POINTS,
     Line,
     along,
     discounted_return,
@@ -30,10 +30,10 @@ def line(count):
     return Line(np.arange(count, dtype=float), values)
 
 
-@pytest.mark.parametrize("count", [0, 1, MOST_POINTS, MOST_POINTS + 1, 12_345])
+@pytest.mark.parametrize("count", [0, 1, MAX_POINTS, MAX_POINTS + 1, 12_345])
 def test_a_shortened_line_is_the_mean_of_each_stretch(count):
     x, y = shortened(long := line(count))
-    assert len(x) == len(y) == min(count, MOST_POINTS)
+    assert len(x) == len(y) == min(count, MAX_POINTS)
     bounds = [number * count // len(y) for number in range(len(y) + 1)] if count else []
     stretches = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     np.testing.assert_allclose(y, [long.y[s].mean() for s in stretches], rtol=1e-5)
@@ -43,7 +43,7 @@ def test_a_shortened_line_is_the_mean_of_each_stretch(count):
 def test_extremes_keep_the_highest_and_the_lowest_of_all():
     long = line(12_345)
     _, y = extremes(long)
-    assert len(y) <= MOST_POINTS
+    assert len(y) <= MAX_POINTS
     assert max(y) == pytest.approx(long.y.max(), rel=1e-5)
     assert min(y) == pytest.approx(long.y.min(), rel=1e-5)
 
@@ -115,5 +115,5 @@ def test_a_million_env_steps_fit_into_a_page(tmp_path):
     traces = json.loads(told)["series"][0]["traces"]
     for quantity in ("return", "loss", "mean_max_q"):
         for x, y in traces[quantity].values():
-            assert 0 < len(x) == len(y) <= MOST_POINTS
+            assert 0 < len(x) == len(y) <= MAX_POINTS
     assert traces["loss"]["smooth"][0][-1] > 990_000

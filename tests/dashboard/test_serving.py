@@ -13,9 +13,9 @@ import pytest
 from dashboard_runs import get, make_run, rows, served
 
 from frankrl.cli.main import main as frank
+from frankrl.core.errors import SettingError
 from frankrl.dashboard.app import make_app
 from frankrl.dashboard.guard import Guard, local_names
-from frankrl.errors import SettingError
 
 SECRET = "what nobody may read"
 
@@ -336,7 +336,7 @@ def test_listening_and_errors_are_of_one_kind():
 
 
 def test_a_page_beyond_the_most_is_told_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("frankrl.dashboard.app.MOST_STREAMS", 0)
+    monkeypatch.setattr("frankrl.dashboard.app.MAX_STREAMS", 0)
 
     async def ask():
         sent = []

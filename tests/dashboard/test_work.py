@@ -18,11 +18,11 @@ from conftest import UPDATE
 from dashboard_runs import get, rows, serving, wait_until, workers_of
 
 import frankrl
+from frankrl.core.random import Use, reset_seed
 from frankrl.dashboard.jobs import Jobs
+from frankrl.dashboard.work.diagnostics import dead_units, episode_sizes
 from frankrl.dashboard.work.episode import play
-from frankrl.dashboard.work.inside import dead_units, episode_sizes
 from frankrl.networks import Linear
-from frankrl.randomness import Use, reset_seed
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
 
 

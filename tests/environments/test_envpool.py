@@ -5,8 +5,8 @@ import probe_envs  # noqa: F401 - registers environments
 import pytest
 import scipy.stats
 
+from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, MissingExtraError
 from frankrl.environments import GymnasiumVector, describe
-from frankrl.errors import EnvironmentFailedError, EnvironmentUnusableError, MissingExtraError
 
 pytest.importorskip("envpool", reason="needs: pip install '.[envpool]'")
 

@@ -9,11 +9,11 @@ import pytest
 from gymnasium import spaces
 from training import masked_mdps
 
-from frankrl.environments import Seat, describe
+from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.environments import CheckedEnv, describe
 from frankrl.environments.encoding import entries, state_space
-from frankrl.environments.seats import step_seconds
-from frankrl.errors import EnvironmentFailedError, EnvironmentUnusableError
-from frankrl.masks import joined, split
+from frankrl.environments.env_group import step_seconds
+from frankrl.environments.masks import joined, split
 
 BITS = spaces.MultiBinary(3)
 PICTURE = spaces.Box(0, 255, (2, 2), np.uint8)
@@ -38,7 +38,7 @@ def described(**parts):
 def stored(where, **kwargs):
     """The first two states of an episode in which action 1 is taken."""
     spec = describe("MaskedMDP-v0", {"where": where, **kwargs})
-    with contextlib.closing(Seat(spec)) as seat:
+    with contextlib.closing(CheckedEnv(spec)) as seat:
         return [seat.reset(0, 0), seat.step(1)[0]]
 
 
@@ -152,7 +152,7 @@ def test_a_wrong_mask_is_told_with_its_place(where, at, fault, words):
     place = rf"environment 4 \(MaskedMDP-v0\), episode 7, step {at}"
 
     def play():
-        with contextlib.closing(Seat(spec, 4)) as seat:
+        with contextlib.closing(CheckedEnv(spec, 4)) as seat:
             seat.reset(0, 7)
             seat.step(1)
             seat.step(1)
@@ -164,7 +164,7 @@ def test_a_wrong_mask_is_told_with_its_place(where, at, fault, words):
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 def test_where_an_episode_has_ended_a_mask_of_zeros_allows_everything(end):
     spec = describe("MaskedMDP-v0", {"end": end, "fault": "none", "at": 3})
-    with contextlib.closing(Seat(spec)) as seat:
+    with contextlib.closing(CheckedEnv(spec)) as seat:
         seat.reset(0, 0)
         seat.step(0)
         seat.step(1)
@@ -176,7 +176,7 @@ def test_where_an_episode_has_ended_a_mask_of_zeros_allows_everything(end):
 def test_masks_that_begin_after_the_reset_are_not_passed_over():
     spec = describe("LateMask-v0", {})
     assert spec.masks_from == "nowhere"
-    with contextlib.closing(Seat(spec)) as seat:
+    with contextlib.closing(CheckedEnv(spec)) as seat:
         seat.reset(0, 0)
         with pytest.raises(EnvironmentFailedError, match="step 1 gave an action mask, and its"):
             seat.step(0)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from probe_envs import ACTION_SPACES, OBSERVATION_SPACES, SpaceProbe
 
+from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.environments import GymnasiumVector, describe, make_environment
-from frankrl.errors import EnvironmentUnusableError, FrankError
 
 # Stored shape, type and scale of each observation space.
 STORED = {

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from probe_envs import CountingProbe, SpaceProbe
 
+from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.core.random import Use, reset_seed
 from frankrl.environments import EnvironmentLog, GymnasiumVector, describe
-from frankrl.environments.seat import Seat
-from frankrl.errors import EnvironmentFailedError, EnvironmentUnusableError
-from frankrl.randomness import Use, reset_seed
+from frankrl.environments.checked_env import CheckedEnv
 
 NOTHING, END = 0, 1
 
@@ -250,7 +250,7 @@ def test_a_log_given_out_does_not_change_with_later_steps():
 
 def test_a_filming_environment_gives_the_same_episode_and_pictures():
     spec = describe("CartPole-v1", {})
-    film, vector = Seat(spec, render_mode="rgb_array"), GymnasiumVector(spec, 1, seed=4)
+    film, vector = CheckedEnv(spec, render_mode="rgb_array"), GymnasiumVector(spec, 1, seed=4)
     seed = reset_seed(4, Use.TRAINING_RESET, 0, 0)
     np.testing.assert_array_equal(film.reset(seed, 0), vector.observation[0])
     for action in (0, 1, 1):
@@ -268,7 +268,7 @@ def test_a_filming_environment_gives_the_same_episode_and_pictures():
 
 
 def test_an_environment_without_pictures_is_named():
-    film = Seat(describe("FrankCounting-v0", {}))
+    film = CheckedEnv(describe("FrankCounting-v0", {}))
     film.reset(0, 0)
     with pytest.raises(EnvironmentUnusableError, match="FrankCounting-v0 cannot be filmed"):
         film.picture()

@@ -18,19 +18,26 @@ from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
 from frankrl.experiments.study import final_return, is_done
 from frankrl.experiments.writing import as_markdown, as_plain, figure, intervals, write
-from frankrl.running import prepare, run_to_end
 from frankrl.runs import list_checkpoints
+from frankrl.training.session import prepare, run_to_end
 
 ABOUT = {
     "replay": {"replay_sampling"},
     "target": {"target_period_updates", "tau"},
     "epsilon": {"epsilon_start", "epsilon_end"},
     "reuse": {"replay_ratio", "replay_capacity"},
-    "ends": {"no_future_after"},
+    "ends": {"bootstrap_on"},
     "lag": {"replay_sampling", "vector_steps_per_round"},
     "family": {
         *("double", "dueling", "n_step", "replay_sampling", "noisy", "distribution"),
-        *("munchausen", "target_period_updates", "tau", "loss", "layer_norm", "average_updates"),
+        *(
+            "munchausen",
+            "target_period_updates",
+            "tau",
+            "loss",
+            "layer_norm",
+            "polyak_window_updates",
+        ),
     },
 }
 SHORT = {

@@ -10,8 +10,8 @@ import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
+from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.environments import describe
-from frankrl.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.explaining import cost_of, origins, reopen
 from frankrl.explaining.notes import example
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
@@ -223,7 +223,6 @@ def test_a_point_that_is_not_exact_is_not_passed(run, tmp_path, monkeypatch):
     import shutil
 
     from frankrl.runs import machine
-    from frankrl.training import loop
 
     shutil.copytree(run.path, tmp_path / "run")
     monkeypatch.setattr(loop, "versions", lambda: machine.versions() | {"jax": "0.0.1"})

@@ -12,8 +12,8 @@ import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.environments import describe
 from frankrl.explaining import origins, reopen
-from frankrl.explaining.account import (
-    Account,
+from frankrl.explaining.document import (
+    Document,
     Formula,
     Histogram,
     Line,
@@ -23,9 +23,9 @@ from frankrl.explaining.account import (
     Vectors,
 )
 from frankrl.explaining.html import as_html
+from frankrl.explaining.narrative import tell
 from frankrl.explaining.notes import account as notes_account
 from frankrl.explaining.plain import plain
-from frankrl.explaining.telling import tell
 from frankrl.explaining.text import as_text
 from frankrl.runs import RunFolder
 
@@ -160,7 +160,7 @@ def test_bars_of_all_q_values_share_one_scale_and_begin_at_zero():
         NamedValues("Q", ("low", "high"), (-10.0, 30.0)),
         NamedValues("Q", ("none", "half"), (0.0, 15.0)),
     )
-    page = Page(as_html(Account("", "", (Section("", blocks),))))
+    page = Page(as_html(Document("", "", (Section("", blocks),))))
     bars = [attrs for tag, attrs in page.elements if tag == "rect"]
     found = [(float(bar["x"]), float(bar["width"])) for bar in bars]
     assert found == [(0, 25), (25, 75), (25, 0), (25, 37.5)]
@@ -237,7 +237,7 @@ def test_words_that_would_be_markup_are_shown_as_they_are():
         Table(HOSTILE, (HOSTILE, HOSTILE), ((HOSTILE, HOSTILE),), 0, HOSTILE),
         Histogram(HOSTILE, (1, 2), (0.0, 1.0, 2.0)),
     )
-    page = Page(as_html(Account(HOSTILE, HOSTILE, (Section(HOSTILE, blocks),))))
+    page = Page(as_html(Document(HOSTILE, HOSTILE, (Section(HOSTILE, blocks),))))
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
     known = {"aria-label", "aria-labelledby", "aria-hidden", "charset", "class", "colspan"}
     known |= {"content", "height", "http-equiv", "id", "lang", "name", "preserveaspectratio"}
@@ -355,7 +355,6 @@ def test_a_folder_that_may_not_be_written_is_refused(run, tmp_path, capsys):
 
 
 def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path, capsys, monkeypatch):
-    from frankrl.explaining import page_file
 
     def full(path, content):
         path.write_bytes(content[:10])

@@ -21,7 +21,9 @@ SHORT = {"evaluate_every_env_steps": 10**6, "final_evaluation_episodes": 5}
 def run(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "run"
     changes = {} if request.param == "table" else {"hidden_widths": (16,), "num_envs": 4}
-    frankrl.train(ENV, agent=request.param, out=path, total_env_steps=1_500, **changes, **SHORT)
+    frankrl.train(
+        ENV, q_function=request.param, out=path, total_env_steps=1_500, **changes, **SHORT
+    )
     return request.param, path
 
 
@@ -89,7 +91,7 @@ def test_states_have_the_environments_own_numbers(tmp_path, capsys):
     gymnasium.register("Numbered-v0", Numbered)
     try:
         frankrl.train(
-            "Numbered-v0", agent="table", out=tmp_path / "run", total_env_steps=50, **SHORT
+            "Numbered-v0", q_function="table", out=tmp_path / "run", total_env_steps=50, **SHORT
         )
         assert frank(["explain", str(tmp_path / "run")]) == 0
         rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -101,11 +103,11 @@ def test_states_have_the_environments_own_numbers(tmp_path, capsys):
         del gymnasium.registry["Numbered-v0"]
 
 
-@pytest.mark.filterwarnings("default::frankrl.errors.FrankWarning")
+@pytest.mark.filterwarnings("default::frankrl.core.errors.FrankWarning")
 def test_exact_values_that_do_not_settle_are_left_out_and_the_rest_is_told(
     run, capsys, monkeypatch
 ):
-    monkeypatch.setattr(exact, "_MOST_SWEEPS", 1)
+    monkeypatch.setattr(exact, "_MAX_SWEEPS", 1)
     assert frank(["explain", str(run[1])]) == 0
     told = capsys.readouterr()
     assert "the exact values are left out: with γ = 0.99" in told.err

@@ -9,6 +9,7 @@ import scipy.stats
 from quiet_rlax import rlax
 
 from frankrl.config import LearningSettings, NetworkSettings
+from frankrl.core.types import QuadrupleBatch, Scaling
 from frankrl.learning import (
     UpdateDraws,
     batch_target,
@@ -23,7 +24,6 @@ from frankrl.learning import (
 from frankrl.learning.losses import quantile_huber
 from frankrl.learning.returns import losses_of, projected, surprises_of, target_of
 from frankrl.networks import CategoricalHead, make_q_network, pack
-from frankrl.records import QuadrupleBatch, Scaling
 
 BATCH, INPUTS, ACTIONS, GAMMA = 6, 3, 4, 0.9
 KINDS = {

@@ -11,6 +11,7 @@ import pytest
 from quiet_rlax import rlax
 
 from frankrl.config import LearningSettings, NetworkSettings
+from frankrl.core.types import QuadrupleBatch, Scaling
 from frankrl.learning import (
     UpdateStatistics,
     init_learner,
@@ -20,7 +21,6 @@ from frankrl.learning import (
 )
 from frankrl.learning import learner as learner_module
 from frankrl.networks import PackedNetwork, make_q_network, pack
-from frankrl.records import QuadrupleBatch, Scaling
 
 RATE, BATCH, INPUTS, ACTIONS = 1e-2, 8, 3, 4
 BETA1, BETA2 = 0.9, 0.999
@@ -312,7 +312,7 @@ def test_several_updates_at_once_are_the_same_as_one_after_another(
 
 @pytest.mark.parametrize("span", [1, 3, 100])
 def test_the_weights_that_play_are_averaged_over_the_updates(span):
-    states, _ = learn(LearningSettings(average_updates=span), 8)
+    states, _ = learn(LearningSettings(polyak_window_updates=span), 8)
     plain, _ = learn(LearningSettings(), 8)
     expected = np.zeros(0)
     for number, state in enumerate(states[1:], start=1):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from frankrl.config import NetworkSettings
+from frankrl.core.types import Scaling
 from frankrl.networks import ImplicitHead, NoisyLinear, make_q_network, make_q_table, pack
-from frankrl.records import Scaling
 
 ACTIONS = 3
 KINDS = {

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from frankrl.config import LearningSettings, NetworkSettings
+from frankrl.core.types import QuadrupleBatch, Scaling
+from frankrl.environments.masks import joined
 from frankrl.learning import (
     UpdateDraws,
     batch_target,
@@ -14,9 +16,7 @@ from frankrl.learning import (
     target_says,
     update,
 )
-from frankrl.masks import joined
 from frankrl.networks import MaskedQNetwork, QTable, make_q_network, pack
-from frankrl.records import QuadrupleBatch, Scaling
 
 SHAPE = (2, 3)
 TARGET_Q, ONLINE_Q = [2.0, 5.0, 3.0], [4.0, 9.0, 1.0]
@@ -98,7 +98,7 @@ def batch_of(seed, size=16):
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("loss", ["mse", "huber"])
 def test_every_number_of_masked_updates_is_finite(double, loss):
-    settings = LearningSettings(double=double, loss=loss, average_updates=5)
+    settings = LearningSettings(double=double, loss=loss, polyak_window_updates=5)
     state = init_learner(settings, masked(hidden_widths=(8,), dueling=True, layer_norm=True))
     step = jax.jit(lambda state, batch: update(settings, state, batch, 1e-2))
     for seed in range(10):

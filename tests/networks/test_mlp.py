@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from frankrl.config import NetworkSettings
+from frankrl.core.types import Scaling
 from frankrl.networks import make_q_network
 from frankrl.networks.mlp import LayerNorm
-from frankrl.records import Scaling
 
 ACTIVATIONS = {
     "relu": jax.nn.relu,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis_profile import examples
 from quiet_rlax import rlax
 
-from frankrl.records import VectorStep
+from frankrl.core.types import VectorStep
 from frankrl.replay import init_window, n_step_quadruples
 
 GAMMA = 0.9

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from frankrl.config import ReplaySettings, Settings
-from frankrl.records import QuadrupleBatch
+from frankrl.core.types import QuadrupleBatch
 from frankrl.replay import (
     Due,
     PrioritisedSampling,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_profile import examples
 
-from frankrl.records import QuadrupleBatch
+from frankrl.core.types import QuadrupleBatch
 from frankrl.replay import (
     add,
     bytes_per_transition,

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from frankrl.errors import DamagedError, RunFolderError
+from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.runs import (
     checkpoint,
     list_checkpoints,
@@ -204,7 +204,7 @@ def test_what_a_killed_process_has_left_is_put_right(tmp_path):
 
 
 def test_a_file_larger_than_it_can_be_is_not_even_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_MOST_HEADER_BYTES", 100)
+    monkeypatch.setattr(checkpoint, "_MAX_HEADER_BYTES", 100)
     path = save(tmp_path)
     with pytest.raises(DamagedError, match=r"weights\.safetensors is damaged: it has .* at most"):
         load_checkpoint(path, {"weights": 0})

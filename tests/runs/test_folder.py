@@ -5,7 +5,7 @@ import pytest
 
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
-from frankrl.errors import RunFolderError, SettingError
+from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.runs import RunDescription, RunFolder, RunLock
 
 

@@ -3,8 +3,8 @@ import sqlite3
 import numpy as np
 import pytest
 
-from frankrl.errors import RunFolderError
-from frankrl.records import FinishedEpisode
+from frankrl.core.errors import RunFolderError
+from frankrl.core.types import FinishedEpisode
 from frankrl.runs import MetricsReader, MetricsWriter
 
 TD_ERRORS = (-4.0, -2.0, -0.5, 0.0, 0.25, 1.5, 8.0)

@@ -10,10 +10,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import frankrl
+from frankrl.config.presets import load_preset
+from frankrl.core.errors import SettingError
 from frankrl.environments import GymnasiumVector, describe, nine_squares
-from frankrl.errors import SettingError
 from frankrl.networks import make_q_table
-from frankrl.presets import load_preset
 from frankrl.tabular import Model, led_to, model_of, optimal_q_values, q_table, table_size
 from frankrl.tabular import table as table_module
 from frankrl.training import init_train_state, rounds
@@ -130,7 +130,7 @@ def test_no_action_leads_onto_the_cliff():
 def test_a_large_table_is_looked_up_in_parts(monkeypatch):
     table = make_q_table(48, 4)
     table.table[:] = np.random.default_rng(0).normal(size=(48, 4))
-    monkeypatch.setattr(table_module, "_MOST_NUMBERS", 240)
+    monkeypatch.setattr(table_module, "_MAX_NUMBERS", 240)
     np.testing.assert_array_equal(q_table(spec_of("CliffWalking-v1"), table), table.table)
 
 
@@ -145,7 +145,7 @@ def test_a_state_is_looked_up_in_the_table():
 def test_the_table_comes_to_the_exact_q_values(tmp_path):
     frankrl.train(
         "frankrl/NineSquares-v0",
-        agent="table",
+        q_function="table",
         out=tmp_path / "run",
         total_env_steps=12_000,
         epsilon_end=1.0,
@@ -193,7 +193,7 @@ def test_a_network_comes_to_the_exact_q_values_too(tmp_path):
 
 
 def test_a_table_run_continues_to_the_same_bits(tmp_path):
-    settings = {"agent": "table", "checkpoint_every_env_steps": 300, **SHORT}
+    settings = {"q_function": "table", "checkpoint_every_env_steps": 300, **SHORT}
     env_id = "frankrl/NineSquares-v0"
     frankrl.train(env_id, out=tmp_path / "whole", total_env_steps=900, **settings)
     frankrl.train(
@@ -209,8 +209,8 @@ def test_a_table_run_continues_to_the_same_bits(tmp_path):
 
 
 def test_a_table_where_states_have_no_numbers_is_refused(tmp_path):
-    with pytest.raises(SettingError, match=r"states of CartPole-v1 are no numbers .*--agent table"):
-        frankrl.train("CartPole-v1", agent="table", out=tmp_path / "run")
+    with pytest.raises(SettingError, match=r"states of CartPole-v1 are no numbers "):
+        frankrl.train("CartPole-v1", q_function="table", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert table_size(spec_of("CartPole-v1")) is None
     with pytest.raises(ValueError, match="cannot be counted"):

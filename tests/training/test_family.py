@@ -12,11 +12,11 @@ from training import masked_mdps, probe_mdps
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
+from frankrl.config.presets import load_preset
+from frankrl.core.errors import SettingError
 from frankrl.environments import GymnasiumVector, describe
-from frankrl.errors import SettingError
 from frankrl.experiments import family
 from frankrl.explaining import reopen
-from frankrl.presets import load_preset
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.training import init_train_state, rounds
 from frankrl.training.state import HostNetwork, initial_network
@@ -34,7 +34,7 @@ SWITCHES = {
     "c51": {"distribution": "c51", "num_atoms": 21, "value_min": -4.0, "value_max": 4.0},
     "qr": {"distribution": "qr", "num_quantiles": 8, "huber_delta": 0.1},
     "iqn": {"distribution": "iqn", "iqn_samples": 8, "iqn_cosines": 16, "huber_delta": 0.1},
-    "average": {"average_updates": 50},
+    "average": {"polyak_window_updates": 50},
     "prioritised": {"replay_sampling": "prioritised", "priority_beta_env_steps": 250},
 }
 REFUSED = {

@@ -9,7 +9,7 @@ import frankrl
 from frankrl.environments import GymnasiumVector, describe
 from frankrl.runs import MetricsReader, RunFolder
 from frankrl.training import init_train_state, rounds
-from frankrl.training.interval import MOST_ROUNDS, Interval
+from frankrl.training.interval import MAX_ROUNDS, Interval
 
 QUANTILES = {
     "td_error_min": 0,
@@ -74,7 +74,7 @@ def test_a_row_tells_the_td_errors_of_the_rounds_before_it(tmp_path, every):
     ]
     before = 0
     for number, now in enumerate(rows["env_steps"]):
-        newest = [errors for at, errors in results if before < at <= now][-MOST_ROUNDS:]
+        newest = [errors for at, errors in results if before < at <= now][-MAX_ROUNDS:]
         for column, percent in QUANTILES.items():
             expected = by_hand(newest, percent)
             assert rows[column][number] == pytest.approx(expected, rel=1e-4, abs=1e-5)

@@ -11,12 +11,12 @@ from training import masked_mdps
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
+from frankrl.core.random import Use
 from frankrl.environments import GymnasiumVector, describe
-from frankrl.evaluation import Evaluator
-from frankrl.masks import split
-from frankrl.randomness import Use
+from frankrl.environments.masks import split
 from frankrl.tabular import q_table
 from frankrl.training import init_train_state, rounds
+from frankrl.training.evaluation import Evaluator
 from frankrl.training.state import HostNetwork, initial_network
 from torture.runs import contents
 
@@ -63,7 +63,7 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
         hidden_widths=(32,),
         gamma=GAMMA,
         learning_rate=5e-3,
-        average_updates=100,
+        polyak_window_updates=100,
         target_period_updates=20,
         epsilon_start=1.0 if n_step > 1 else 0.5,
         epsilon_end=1.0 if n_step > 1 else 0.5,
@@ -176,9 +176,9 @@ def test_after_an_end_without_allowed_actions_all_count_as_allowed(run):
 
 
 @pytest.mark.parametrize("where", ["info", "observation"])
-@pytest.mark.parametrize("agent", ["table", "network"])
-def test_the_whole_table_has_a_value_in_every_cell(where, agent, tmp_path, capsys):
-    path, chosen = tmp_path / "run", QUICK if agent == "network" else TABLE
+@pytest.mark.parametrize("q_function", ["table", "network"])
+def test_the_whole_table_has_a_value_in_every_cell(where, q_function, tmp_path, capsys):
+    path, chosen = tmp_path / "run", QUICK if q_function == "network" else TABLE
     env_kwargs = {"where": where, "numbered": True}
     frankrl.train(ENV, out=path, env_kwargs=env_kwargs, gamma=GAMMA, **chosen)
     assert frank(["explain", str(path), "--json"]) == 0
@@ -186,7 +186,7 @@ def test_the_whole_table_has_a_value_in_every_cell(where, agent, tmp_path, capsy
     loaded = frankrl.load(path)
     assert data["q_table"] == q_table(loaded.spec, loaded.network).tolist()
     assert np.isfinite(data["q_table"]).all()
-    if agent == "table":
+    if q_function == "table":
         # A cell that is never allowed stays as it began.
         expected = np.where(np.isinf(TERMINATED), 0, TERMINATED)
         np.testing.assert_allclose(data["q_table"], expected, atol=1e-3)

@@ -132,19 +132,19 @@ def test_without_replay_an_update_learns_from_the_transitions_just_collected(vec
 @pytest.mark.parametrize(
     ("end", "after", "terminated"),
     [
-        ("terminated", "termination", True),
-        ("terminated", "any_end", True),
-        ("terminated", "nothing", False),
-        ("truncated", "termination", False),
-        ("truncated", "any_end", True),
-        ("truncated", "nothing", False),
+        ("terminated", "truncation", True),
+        ("terminated", "never", True),
+        ("terminated", "always", False),
+        ("truncated", "truncation", False),
+        ("truncated", "never", True),
+        ("truncated", "always", False),
     ],
 )
-def test_no_future_after_says_which_ends_the_learner_sees(end, after, terminated, n_step):
+def test_bootstrap_on_says_which_ends_the_learner_sees(end, after, terminated, n_step):
     """Every second step of this world is the last of an episode; its reward is 1 each step."""
     kwargs = {"length": 2, "end": end}
     settings = Settings().with_changes(
-        **(SMALL | {"no_future_after": after, "n_step": n_step, "env_kwargs": kwargs})
+        **(SMALL | {"bootstrap_on": after, "n_step": n_step, "env_kwargs": kwargs})
     )
     spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", kwargs)
     envs = GymnasiumVector(spec, 1, 0)

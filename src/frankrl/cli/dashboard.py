@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from frankrl.cli.parsing import parse, say
-from frankrl.errors import RunFolderError
+from frankrl.core.errors import RunFolderError
 
 _DEFAULT = "runs"
 PORT = 7265

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         print(json.dumps(head | summary, allow_nan=False))
         return 0
 
-    from frankrl.report.display import evaluation_lines
+    from frankrl.cli.display import evaluation_lines
 
     print(f"{options.run}: {agent.spec.env_id}, trained for {info['env_steps']:,} env steps")
     for line in evaluation_lines(summary, agent.spec.reward_threshold):

@@ -9,9 +9,9 @@ from pathlib import Path
 import tyro
 
 from frankrl.cli.parsing import parse
-from frankrl.errors import FrankError, SettingError, nearest
+from frankrl.core.errors import FrankError, SettingError, nearest
 
-MOST_SEEDS = 1_000
+MAX_SEEDS = 1_000
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def run(arguments: Sequence[str]) -> int:
     )
     options = parse(ExperimentOptions, arguments, "experiment", description)
 
-    from frankrl.backend import visible_cpus
+    from frankrl.core.backend import visible_cpus
+    from frankrl.core.random import check_seed
     from frankrl.experiments import EXPERIMENTS, Study, results_of, run_study
     from frankrl.experiments.claims import ENVIRONMENTS
     from frankrl.experiments.writing import as_markdown, check_can_draw, write
-    from frankrl.randomness import check_seed
 
     if not options.name:
         for name, experiment in EXPERIMENTS.items():
@@ -65,9 +65,9 @@ def run(arguments: Sequence[str]) -> int:
                 f"the experiments have settings for {', '.join(ENVIRONMENTS)}; "
                 f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
             )
-    if not 1 <= options.seeds <= MOST_SEEDS or options.processes < 0:
+    if not 1 <= options.seeds <= MAX_SEEDS or options.processes < 0:
         raise SettingError(
-            f"seeds must be at least 1 and at most {MOST_SEEDS:,} and processes at least 0, got "
+            f"seeds must be at least 1 and at most {MAX_SEEDS:,} and processes at least 0, got "
             f"{options.seeds} and {options.processes}"
         )
     check_seed(options.first_seed)

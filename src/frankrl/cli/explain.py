@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import tyro
 
 from frankrl.cli.parsing import parse
-from frankrl.errors import SettingError
+from frankrl.core.errors import SettingError
 
 if TYPE_CHECKING:
-    from frankrl.explaining.account import Account
+    from frankrl.explaining.document import Document
     from frankrl.runs import RunFolder
 
 
@@ -49,9 +49,9 @@ def run(arguments: Sequence[str]) -> int:
 
     from frankrl.environments import describe
     from frankrl.explaining import cost_of, origins, reopen
-    from frankrl.explaining.page_file import check_page_file
+    from frankrl.explaining.atomic_file import check_page_file
+    from frankrl.explaining.narrative import tell
     from frankrl.explaining.plain import plain
-    from frankrl.explaining.telling import tell
     from frankrl.runs import RunFolder
     from frankrl.tabular import table_size
 
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explain_table(folder: "RunFolder", of: str, options: ExplainOptions) -> int:
     from frankrl.api import open_agent
-    from frankrl.explaining.page_file import check_page_file
+    from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.whole_table import tell_table, whole_table
 
     if options.quadruple:
@@ -94,14 +94,14 @@ def _explain_table(folder: "RunFolder", of: str, options: ExplainOptions) -> int
     if options.json:
         print(json.dumps(table.plain(), allow_nan=False))
         return 0
-    _show(tell_table(table, agent.spec, f"Q-{settings.network.agent}", of), options.html)
+    _show(tell_table(table, agent.spec, f"Q-{settings.network.q_function}", of), options.html)
     return 0
 
 
 def _explain_notes(html: str) -> int:
     from frankrl.environments import describe
+    from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.notes import account
-    from frankrl.explaining.page_file import check_page_file
 
     if html:
         check_page_file(Path(html))
@@ -109,15 +109,15 @@ def _explain_notes(html: str) -> int:
     return 0
 
 
-def _show(account: "Account", html: str) -> None:
+def _show(account: "Document", html: str) -> None:
     """On the terminal, or as a page in a file."""
     if not html:
         from frankrl.explaining.text import as_text
 
         print("\n".join(as_text(account)))
         return
+    from frankrl.explaining.atomic_file import write_page
     from frankrl.explaining.html import as_html
-    from frankrl.explaining.page_file import write_page
 
     write_page(Path(html), as_html(account))
     print(html)

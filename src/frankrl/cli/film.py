@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from frankrl.cli.parsing import parse, say
-from frankrl.errors import SettingError
+from frankrl.core.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def run(arguments: Sequence[str]) -> int:
         raise SettingError(f"episodes must be at least 1, got {options.episodes}")
 
     from frankrl.api import open_agent
-    from frankrl.randomness import check_seed
-    from frankrl.report.film import film
+    from frankrl.core.random import check_seed
     from frankrl.runs import RunFolder
+    from frankrl.video.film import film
 
     check_seed(options.seed)
     folder = RunFolder.open(options.run)

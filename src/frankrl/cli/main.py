@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from frankrl.errors import FrankError, FrankWarning, nearest
+from frankrl.core.errors import FrankError, FrankWarning, nearest
 
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, get_origin
 
 import tyro
 
-from frankrl.checked import NONE
 from frankrl.config import optional_setting_names
-from frankrl.errors import FrankError
+from frankrl.config.validation import NONE
+from frankrl.core.errors import FrankError
 
 Options = TypeVar("Options")
 _RULES = "╭╮╰╯─-+"

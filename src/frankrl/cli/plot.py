@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from frankrl.cli.parsing import parse
-from frankrl.errors import FrankError
+from frankrl.core.errors import FrankError
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     if not options.runs:
         raise FrankError("name at least one run folder, for example: frank plot runs/*/*")
 
-    from frankrl.report.plot import plot
+    from frankrl.plotting.plot import plot
     from frankrl.runs import RunFolder
 
     folders = [RunFolder.open(path) for path in options.runs]

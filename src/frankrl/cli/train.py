@@ -23,12 +23,12 @@ from frankrl.config import (
     Settings,
     TrainingSettings,
 )
-from frankrl.errors import FrankError
-from frankrl.presets import default_preset, load_preset
-from frankrl.stopping import StopSignals, stop_signals
+from frankrl.config.presets import default_preset, load_preset
+from frankrl.core.errors import FrankError
+from frankrl.core.stopping import StopSignals, stop_signals
 
 if TYPE_CHECKING:
-    from frankrl.training import Training
+    from frankrl.training import Trainer
 
 _DESCRIPTION = (
     "Train a Deep Q-Network on a Gymnasium environment. The defaults below are those of the "
@@ -100,12 +100,12 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         check_packages()
     if first.resume:
         return _resume(first, arguments, started, signals)
-    preset = first.preset or default_preset(first.env, first.network.agent)
+    preset = first.preset or default_preset(first.env, first.network.q_function)
     defaults = TrainOptions.with_defaults(load_preset(preset))
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
     settings = options.settings()
 
-    from frankrl.running import prepare
+    from frankrl.training.session import prepare
 
     training = prepare(
         options.env,
@@ -138,15 +138,15 @@ def _resume(
     defaults = TrainOptions.with_defaults(folder.description.settings)
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
 
-    from frankrl.running import prepare_resume
+    from frankrl.training.session import prepare_resume
 
     training = prepare_resume(folder, options.settings(), started=started)
     return _drive(training, options, signals)
 
 
-def _drive(training: "Training", options: TrainOptions, signals: StopSignals) -> int:
-    from frankrl.report.display import make_display
-    from frankrl.running import run_to_end
+def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> int:
+    from frankrl.cli.display import make_display
+    from frankrl.training.session import run_to_end
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))
@@ -155,7 +155,7 @@ def _drive(training: "Training", options: TrainOptions, signals: StopSignals) ->
         )
         display.begin(training)
         if options.dashboard:
-            from frankrl.dashboard.beside import dashboard_beside
+            from frankrl.dashboard.background import dashboard_beside
 
             stack.enter_context(dashboard_beside(training.folder.path, display.say))
         result = run_to_end(training, display.show, signals)

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from frankrl.dashboard.alarms import LOOKED_FOR
-from frankrl.dashboard.board import Board
+from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.random import check_seed
 from frankrl.dashboard.jobs import Jobs
-from frankrl.dashboard.live import MOST_STREAMS, Live
-from frankrl.errors import FrankError, RunFolderError, SettingError
-from frankrl.randomness import check_seed
+from frankrl.dashboard.live import MAX_STREAMS, Live
+from frankrl.dashboard.run_table import Board
+from frankrl.dashboard.warnings import LOOKED_FOR
 from frankrl.runs.checkpoint import list_checkpoints
 from frankrl.runs.folder import RunFolder
 
@@ -127,8 +127,8 @@ class _Dashboard:
 
     async def events(self, request: Request) -> Response:
         """The page's one stream of events."""
-        if self._live.streams >= MOST_STREAMS:
-            return _sentence(503, f"{MOST_STREAMS} pages are open already; close one of them")
+        if self._live.streams >= MAX_STREAMS:
+            return _sentence(503, f"{MAX_STREAMS} pages are open already; close one of them")
         stream = self._live.events(self._gone(request))
         return StreamingResponse(stream, media_type="text/event-stream", headers=_FRESH)
 

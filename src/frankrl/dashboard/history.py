@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.dashboard.catalogue import Stamp, stamp_of
-from frankrl.errors import RunFolderError
+from frankrl.core.errors import RunFolderError
+from frankrl.dashboard.run_index import Stamp, stamp_of
 from frankrl.runs.metrics import MetricsReader
 
 Columns = Mapping[str, Float[np.ndarray, " row"]]

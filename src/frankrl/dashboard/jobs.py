@@ -18,7 +18,7 @@ RESULT = "result.json"
 _PREFIX = "frank-dashboard-"
 _KEPT = 4
 """Results that are kept on the disk."""
-_MOST_WAITING = 8
+_MAX_WAITING = 8
 _LONGEST_SECONDS = 900
 _END_SECONDS = 5
 """For a worker that has said everything to end."""
@@ -48,7 +48,7 @@ class Jobs:
             order: what `frankrl.dashboard.work` is to do.
             is_gone: whether nobody waits for it any more.
         """
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MAX_WAITING:
             yield _line(error="too much has been asked for at once; try again in a moment")
             return
         self._waiting += 1

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from frankrl.dashboard.board import Board
-from frankrl.errors import warn
+from frankrl.core.errors import warn
+from frankrl.dashboard.run_table import Board
 
 SECONDS = 0.5
 """Between two looks at the runs."""
@@ -13,7 +13,7 @@ _LOOKS_TO_ALL = 4
 _STILL_THERE = b": still here\n\n"
 _LOOKS_IN_SILENCE = 30
 """After so many a page that hears of no change is sent a word all the same."""
-MOST_STREAMS = 64
+MAX_STREAMS = 64
 
 
 class Live:

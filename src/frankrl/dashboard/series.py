@@ -20,11 +20,11 @@ from frankrl.runs.curves import (
 
 Axis = Literal["env_steps", "updates", "seconds"]
 AXES: tuple[Axis, ...] = get_args(Axis)
-MOST_POINTS = 300
+MAX_POINTS = 300
 _DIGITS = 6
 _LARGEST_POWER = 300
 """Of ten, as a float."""
-_MOST_MARKS = 80
+_MAX_MARKS = 80
 PER_EPISODE = {"return": "episode_return", "length": "length"}
 _STATISTICS = ("epsilon", "loss", "mean_q", "mean_max_q", "gradient_norm", *TD_ERRORS)
 PER_ROW = (*_STATISTICS, "speed", "replay_fill", "sampled_age", "discounted_return")
@@ -120,7 +120,7 @@ def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[fl
     """Where the target network was refreshed, if that was seldom enough to be marked; how often."""
     updates, period = history.training["updates"], settings.learning.target_period_updates
     count = int(updates[-1]) // period if len(updates) else 0
-    if not 0 < count <= _MOST_MARKS:
+    if not 0 < count <= _MAX_MARKS:
         return [], count
     at = np.interp(
         np.arange(1, count + 1) * period,
@@ -175,7 +175,7 @@ def _smooth(line: Line, name: str) -> Curve:
     return Curve(line.x, smoothed(line.y, smoothing_window(len(line.y))))
 
 
-def shortened(line: Line, most: int = MOST_POINTS) -> Points:
+def shortened(line: Line, most: int = MAX_POINTS) -> Points:
     """A line of at most so many points: the mean of each stretch."""
     count = len(line.y)
     if count <= most:
@@ -185,7 +185,7 @@ def shortened(line: Line, most: int = MOST_POINTS) -> Points:
     return _points(*(np.add.reduceat(part, starts) / sizes for part in line))
 
 
-def extremes(line: Line, most: int = MOST_POINTS) -> Points:
+def extremes(line: Line, most: int = MAX_POINTS) -> Points:
     """At most so many points: the lowest and the highest of each stretch, so no peak is lost."""
     count = len(line.y)
     if count <= most:

@@ -13,7 +13,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from frankrl.errors import FrankError, MissingExtraError, SettingError, warn
+from frankrl.core.errors import FrankError, MissingExtraError, SettingError, warn
 
 _PACKAGES = ("starlette", "uvicorn", "plotly")
 _NICENESS = 19

@@ -1,9 +1,9 @@
 """Environments: made, checked, stepped side by side, restored."""
 
-from frankrl.environments.make import Staff, make_vector, start_staff
+from frankrl.environments.checked_env import CheckedEnv
+from frankrl.environments.env_group import EnvGroup, Worker
+from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
-from frankrl.environments.seat import Seat
-from frankrl.environments.seats import Seats, Worker
 from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
 from frankrl.environments.vector import (
     DIGEST_BYTES,
@@ -16,16 +16,16 @@ register()
 
 __all__ = [
     "DIGEST_BYTES",
+    "CheckedEnv",
+    "EnvGroup",
     "EnvironmentLog",
     "EnvironmentSpec",
     "EnvironmentVector",
     "GymnasiumVector",
-    "Seat",
-    "Seats",
-    "Staff",
     "Worker",
+    "WorkerPool",
     "describe",
     "make_environment",
     "make_vector",
-    "start_staff",
+    "start_worker_pool",
 ]

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from frankrl.errors import EnvironmentUnusableError
+from frankrl.core.errors import EnvironmentUnusableError
 
 _KEY = "action_mask"
 """What Gymnasium's own environments call it, in their info."""

@@ -12,7 +12,16 @@ import gymnasium
 import numpy as np
 from jaxtyping import Int, Num
 
-from frankrl.backend import visible_cpus
+from frankrl.core.backend import visible_cpus
+from frankrl.core.errors import (
+    EnvironmentFailedError,
+    EnvironmentUnusableError,
+    MissingExtraError,
+    RunFolderError,
+    nearest,
+)
+from frankrl.core.random import Use, reset_seed
+from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
 from frankrl.environments.spec import MAX_ACTIONS, EnvironmentSpec
 from frankrl.environments.vector import (
     DIGEST_BYTES,
@@ -20,15 +29,6 @@ from frankrl.environments.vector import (
     EnvironmentVector,
     check_logs,
 )
-from frankrl.errors import (
-    EnvironmentFailedError,
-    EnvironmentUnusableError,
-    MissingExtraError,
-    RunFolderError,
-    nearest,
-)
-from frankrl.randomness import Use, reset_seed
-from frankrl.records import ACTION_DTYPE, FinishedEpisode, VectorStep
 
 _ALL_RESET = MAX_ACTIONS
 """In a log, where an action would be: all environments were reset."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from frankrl.backend import visible_cpus
 from frankrl.config import EnvironmentSettings
-from frankrl.environments.seats import Worker, start_workers, step_seconds, worthwhile_workers
+from frankrl.core.backend import visible_cpus
+from frankrl.environments.env_group import Worker, start_workers, step_seconds, worthwhile_workers
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
@@ -34,7 +34,7 @@ def make_vector(
     return GymnasiumVector(spec, settings.num_envs, seed, workers)
 
 
-class Staff(NamedTuple):
+class WorkerPool(NamedTuple):
     """The worker processes of a run, and who may use which."""
 
     workers: list[Worker]
@@ -47,9 +47,9 @@ class Staff(NamedTuple):
             worker.close()
 
 
-def start_staff(
+def start_worker_pool(
     settings: EnvironmentSettings, spec: EnvironmentSpec, most_evaluated: int, *, overlap: bool
-) -> Staff:
+) -> WorkerPool:
     """Start the worker processes that pay, or as many as the settings say.
 
     Args:
@@ -67,4 +67,4 @@ def start_staff(
         evaluation = worthwhile_workers(seconds, most_evaluated, spare)
     training = 0 if settings.backend == "envpool" else min(training, settings.num_envs - 1)
     workers = start_workers(max(training, min(evaluation, most_evaluated - 1)))
-    return Staff(workers, workers[:training], workers[:evaluation])
+    return WorkerPool(workers, workers[:training], workers[:evaluation])

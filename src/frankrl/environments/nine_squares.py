@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 SIDE = 3
 GOAL, PIT = 8, 4
 GOAL_REWARD, PIT_REWARD, STEP_REWARD = 1.0, -1.0, -0.1
-MOST_STEPS = 50
+MAX_STEPS = 50
 REWARD_THRESHOLD = 0.8
 """Always going the shortest way gives 0.87 on average over the squares to start from."""
 
@@ -111,6 +111,6 @@ def register() -> None:
         gymnasium.register(
             id="frankrl/NineSquares-v0",
             entry_point="frankrl.environments.nine_squares:NineSquares",
-            max_episode_steps=MOST_STEPS,
+            max_episode_steps=MAX_STEPS,
             reward_threshold=REWARD_THRESHOLD,
         )

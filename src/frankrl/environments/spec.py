@@ -13,6 +13,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from frankrl.core.errors import EnvironmentUnusableError, nearest, warn
+from frankrl.core.types import ACTION_DTYPE, Scaling
 from frankrl.environments.encoding import (
     Encode,
     MaskSource,
@@ -22,8 +24,6 @@ from frankrl.environments.encoding import (
     state_encoding,
     state_space,
 )
-from frankrl.errors import EnvironmentUnusableError, nearest, warn
-from frankrl.records import ACTION_DTYPE, Scaling
 
 _CLOSING_SECONDS = 5.0
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max

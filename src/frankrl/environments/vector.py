@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Num, UInt16
 
-from frankrl.environments.seats import Seats, Worker
+from frankrl.core.errors import RunFolderError
+from frankrl.core.random import Use, reset_seed
+from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
+from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.spec import EnvironmentSpec
-from frankrl.errors import RunFolderError
-from frankrl.randomness import Use, reset_seed
-from frankrl.records import ACTION_DTYPE, FinishedEpisode, VectorStep
 
 DIGEST_BYTES = 16
 _STEP = struct.Struct("<Hd")
@@ -161,7 +161,7 @@ class GymnasiumVector(EnvironmentVector):
         self._seed = seed
         self._all = list(range(num_envs))
         self._records = [_Record(index) for index in self._all]
-        self._seats = Seats(spec, num_envs, workers)
+        self._seats = EnvGroup(spec, num_envs, workers)
         try:
             self.observation = np.stack(self._begin(self._all, [0] * num_envs))
         except BaseException:

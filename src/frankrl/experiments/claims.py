@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frankrl.config import Settings
+from frankrl.config.presets import load_preset
 from frankrl.experiments.family import members
-from frankrl.presets import load_preset
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "(The notes leave the end of an episode out.)",
         (
             Arm("termination only"),
-            Arm("a time limit, too", {"no_future_after": "any_end"}),
-            Arm("no end at all", {"no_future_after": "nothing"}),
+            Arm("a time limit, too", {"bootstrap_on": "never"}),
+            Arm("no end at all", {"bootstrap_on": "always"}),
         ),
     ),
     "lag": Experiment(

@@ -16,7 +16,7 @@ SWITCHES: dict[str, Mapping[str, Any]] = {
     "soft target": {"target_period_updates": 1, "tau": 0.005},
     "Huber": {"loss": "huber"},
     "LayerNorm": {"layer_norm": True},
-    "averaged weights": {"average_updates": 1_000},
+    "averaged weights": {"polyak_window_updates": 1_000},
 }
 """What turns each on."""
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.errors import RunFolderError
+from frankrl.core.errors import RunFolderError
 from frankrl.experiments.study import Study, final_return, paths_of
 from frankrl.runs import MetricsReader
 

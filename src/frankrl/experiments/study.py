@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frankrl.config import Settings
-from frankrl.errors import FrankError, RunFolderError
+from frankrl.core.errors import FrankError, RunFolderError
+from frankrl.core.stopping import stop_signals
 from frankrl.experiments.claims import Arm, Experiment, settings_of
-from frankrl.running import prepare, prepare_resume, run_to_end
 from frankrl.runs import RunFolder, list_checkpoints, read_regular
-from frankrl.stopping import stop_signals
+from frankrl.training.session import prepare, prepare_resume, run_to_end
 
-_MOST_REPORT_BYTES = 1 << 24
+_MAX_REPORT_BYTES = 1 << 24
 _LOOK_SECONDS = 0.3
 """Between two looks at whether a stop is asked for."""
 
@@ -163,7 +163,7 @@ def is_done(path: Path) -> bool:
 def final_return(path: Path) -> float | None:
     """Mean return of a run's final policy; none if the run has not come to its end."""
     with contextlib.suppress(RunFolderError, ValueError, KeyError, TypeError):
-        report = json.loads(read_regular(path / "report.json", _MOST_REPORT_BYTES))
+        report = json.loads(read_regular(path / "report.json", _MAX_REPORT_BYTES))
         return float(report["evaluation"]["mean_return"])
     return None
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from frankrl.errors import MissingExtraError, SettingError
+from frankrl.core.errors import MissingExtraError, SettingError
 from frankrl.experiments.results import FEWEST_FOR_INTERVAL, ArmResult, Score
 from frankrl.experiments.study import Study
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
-_MOST_CURVES = 7
+_MAX_CURVES = 7
 """That can be told apart in one panel."""
 
 
@@ -109,7 +109,7 @@ def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
 
 def figure(study: Study, results: Sequence[ArmResult]) -> Any:
     """A panel for each environment: learning curves, or of many arms how they ended."""
-    many = len(study.experiment.arms) > _MOST_CURVES
+    many = len(study.experiment.arms) > _MAX_CURVES
     return intervals(study, results) if many else curves(study, results)
 
 

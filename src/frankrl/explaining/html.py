@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from frankrl.explaining.account import (
-    Account,
+from frankrl.explaining.document import (
     Block,
     Cell,
+    Document,
     Formula,
     Histogram,
     Line,
@@ -27,7 +27,7 @@ _CHARACTER, _ROW, _LONGEST_BAR, _COUNT = 7, 22, 200, 50
 Range = tuple[float, float]
 
 
-def as_html(account: Account) -> str:
+def as_html(account: Document) -> str:
     """The page, with everything that comes from a run escaped."""
     style = importlib.resources.files("frankrl.explaining").joinpath("page.css").read_text("utf-8")
     title = escape(account.title)
@@ -55,7 +55,7 @@ def as_html(account: Account) -> str:
 """
 
 
-def sections_html(account: Account) -> str:
+def sections_html(account: Document) -> str:
     """Its sections alone, for a page that has a head and a style of its own."""
     scale = _scale(account)
     return "\n".join(
@@ -63,7 +63,7 @@ def sections_html(account: Account) -> str:
     )
 
 
-def _scale(account: Account) -> Range:
+def _scale(account: Document) -> Range:
     """The ends that all bars of Q-values share, so that they can be compared; zero lies between."""
     values = [
         value

@@ -5,23 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from frankrl.config import ExplorationSettings, LearningSettings, Settings
+from frankrl.core.types import QuadrupleBatch, Scaling
 from frankrl.environments import EnvironmentSpec
-from frankrl.explaining.account import (
-    Account,
+from frankrl.experience.exploration import epsilon_greedy, linear_epsilon
+from frankrl.explaining.document import (
     Block,
+    Document,
     Formula,
     Line,
     NamedValues,
     Section,
     Vectors,
 )
+from frankrl.explaining.narrative import tell
 from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord, record_of
-from frankrl.explaining.telling import tell
-from frankrl.exploration import epsilon_greedy, linear_epsilon
 from frankrl.learning import LearnerState, init_learner, update
 from frankrl.networks import ExpectedHead, Linear, MLPQNetwork, pack
-from frankrl.records import QuadrupleBatch, Scaling
 
 STATE = np.array([[0.12, 0.85, -0.03, -0.15, 0.08, 0.02, 0, 0]], np.float32)
 NEXT_STATE = np.array([[0.11, 0.80, -0.02, -0.15, 0.08, 0.02, 0, 0]], np.float32)
@@ -90,14 +90,14 @@ def _network(q_values: tuple[float, ...]) -> MLPQNetwork:
     )
 
 
-def account(spec: EnvironmentSpec) -> Account:
+def account(spec: EnvironmentSpec) -> Document:
     """Both phases: a quadruple is collected, then learned from.
 
     Args:
         spec: of LunarLander-v3, for the names of its actions and components.
     """
     learned = tell(example(), [ORIGIN], 0, spec, settings(), "")
-    return Account(
+    return Document(
         title="The worked example of the notes",
         about=f"{spec.env_id}: first data is collected (a to e), then learned from (1 to 7)",
         sections=(*collecting(spec), *learned.sections),

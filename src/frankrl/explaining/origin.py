@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt32
 
 from frankrl.config import Settings
-from frankrl.exploration import exploration_draws, explores, linear_epsilon
+from frankrl.experience.exploration import exploration_draws, explores, linear_epsilon
 from frankrl.runs import MetricsReader, RunFolder
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 from frankrl.config import LearningSettings
+from frankrl.core.types import QuadrupleBatch
 from frankrl.learning import (
     LearnerState,
     UpdateDraws,
@@ -19,7 +20,6 @@ from frankrl.learning import (
     td_errors,
 )
 from frankrl.networks import CategoricalHead, Head, MaskedQNetwork, PackedNetwork, QNetwork
-from frankrl.records import QuadrupleBatch
 
 NO_DRAWS = UpdateDraws()
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frankrl.backend import prepared, start_backend
 from frankrl.config import Settings
+from frankrl.core.backend import prepared, start_backend
+from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.environments import describe, make_vector
-from frankrl.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.learning import updates
 from frankrl.replay import Drawn, add, gather
@@ -25,9 +25,9 @@ from frankrl.runs import (
     versions,
 )
 from frankrl.training import TrainState, init_train_state, rounds
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.resuming import Found, read_checkpoint
 from frankrl.training.round import Lesson, updates_due
-from frankrl.training.standing import Standing
 
 
 class Cost(NamedTuple):
@@ -176,17 +176,17 @@ def _copied(state: TrainState) -> TrainState:
     )
 
 
-def _standings(folder: RunFolder) -> list[Standing]:
+def _standings(folder: RunFolder) -> list[CheckpointMetadata]:
     """What each intact checkpoint says of itself, the oldest first."""
     found = []
     for checkpoint in list_checkpoints(folder.checkpoints):
         with contextlib.suppress(DamagedError):
             info = load_checkpoint(checkpoint, {}).info
-            found.append(Standing.from_info(info, folder.description.settings))
+            found.append(CheckpointMetadata.from_info(info, folder.description.settings))
     return found
 
 
-def _reached(folder: RunFolder, standings: list[Standing]) -> int:
+def _reached(folder: RunFolder, standings: list[CheckpointMetadata]) -> int:
     """Updates that the run is known to have done."""
     done = max((standing.updates for standing in standings), default=0)
     with contextlib.suppress(FrankError):
@@ -212,7 +212,9 @@ def _round_end(settings: Settings, update: int) -> int:
     return high * size
 
 
-def _refuse_inexact(folder: RunFolder, standings: list[Standing], start: int, last: int) -> None:
+def _refuse_inexact(
+    folder: RunFolder, standings: list[CheckpointMetadata], start: int, last: int
+) -> None:
     """Refuse to pass a point from which on the run may have other bits."""
     marks = standings[-1].inexact if standings else ()
     between = [mark for mark in marks if start <= mark.env_steps < last]

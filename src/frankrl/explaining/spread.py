@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import NetworkSettings
-from frankrl.explaining.account import Table
+from frankrl.explaining.document import Table
 from frankrl.explaining.record import UpdateRecord
 
 PERCENTS = (10, 25, 50, 75, 90)

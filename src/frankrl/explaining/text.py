@@ -3,9 +3,9 @@
 import itertools
 from collections.abc import Iterable, Sequence
 
-from frankrl.explaining.account import (
-    Account,
+from frankrl.explaining.document import (
     Block,
+    Document,
     Formula,
     Histogram,
     Line,
@@ -22,7 +22,7 @@ _NUMBER = 9
 """Characters that numbers take up at least, so that those of several lists stand alike."""
 
 
-def as_text(account: Account) -> list[str]:
+def as_text(account: Document) -> list[str]:
     """Its lines, without the sections that are too wide for a terminal."""
     lines = [account.title, account.about]
     for section in account.sections:

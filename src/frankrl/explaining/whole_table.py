@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from frankrl.core.errors import SettingError, warn
 from frankrl.environments import EnvironmentSpec
-from frankrl.errors import SettingError, warn
-from frankrl.explaining.account import Account, Block, Formula, Line, Section, Table
+from frankrl.explaining.document import Block, Document, Formula, Line, Section, Table
 from frankrl.networks import QNetwork
 from frankrl.tabular import first_state, led_to, model_of, optimal_q_values, q_table
 
@@ -61,7 +61,7 @@ def whole_table(spec: EnvironmentSpec, network: QNetwork, gamma: float) -> Whole
         return WholeTable(values, None)
 
 
-def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Account:
+def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Document:
     """What `frank explain RUN` tells of a run whose states are numbered.
 
     Args:
@@ -83,7 +83,7 @@ def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str
             ),
         )
         sections.append(Section("The exact values", blocks))
-    return Account(f"Every state of {spec.env_id}", about, tuple(sections))
+    return Document(f"Every state of {spec.env_id}", about, tuple(sections))
 
 
 def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, caption: str) -> Table:

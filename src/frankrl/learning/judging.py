@@ -6,12 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
+from frankrl.core.types import QuadrupleBatch
 from frankrl.learning.draws import UpdateDraws
 from frankrl.learning.munchausen import munchausen_bonus, soft_bootstrap
 from frankrl.learning.returns import losses_of, mean_of, target_of
 from frankrl.learning.targets import bootstrap_values, of_actions
 from frankrl.networks import QNetwork
-from frankrl.records import QuadrupleBatch
 
 
 class TargetSays(NamedTuple):

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, Integer, PyTree
 
 from frankrl.config import LearningSettings
+from frankrl.core.types import QuadrupleBatch
 from frankrl.learning.draws import UpdateDraws
 from frankrl.learning.judging import (
     TargetSays,
@@ -21,7 +22,6 @@ from frankrl.learning.judging import (
 )
 from frankrl.learning.returns import mean_of, surprises_of
 from frankrl.networks import PackedNetwork, QNetwork, concatenated, pack
-from frankrl.records import QuadrupleBatch
 
 
 @jax.tree_util.register_dataclass
@@ -110,7 +110,7 @@ def init_learner(settings: LearningSettings, q_network: QNetwork) -> LearnerStat
         return LearnerState(
             online=online,
             target=online.with_weights(jnp.copy(online.weights)),
-            average=None if settings.average_updates is None else jnp.copy(online.weights),
+            average=None if settings.polyak_window_updates is None else jnp.copy(online.weights),
             opt_state=optimiser(settings).init(online.weights),
             num_updates=jnp.zeros((), jnp.int32),
         )
@@ -295,12 +295,14 @@ def refreshed(
 def _averaged(
     settings: LearningSettings, state: LearnerState, weights: Float[Array, " weight"]
 ) -> Float[Array, " weight"] | None:
-    """The mean of the weights so far; from `average_updates` on, one that forgets.
+    """The mean of the weights so far; from `polyak_window_updates` on, one that forgets.
 
     Source: Polyak & Juditsky (1992), https://doi.org/10.1137/0330046, in the exponential
     form that is usual for moving targets.
     """
-    if settings.average_updates is None or state.average is None:
+    if settings.polyak_window_updates is None or state.average is None:
         return None
-    share = 1 / jnp.minimum(state.num_updates + 1, settings.average_updates).astype(jnp.float32)
+    share = 1 / jnp.minimum(state.num_updates + 1, settings.polyak_window_updates).astype(
+        jnp.float32
+    )
     return state.average + share * (weights - state.average)

@@ -11,10 +11,10 @@ from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
+from frankrl.core.types import QuadrupleBatch
 from frankrl.learning.losses import elementwise_loss, quantile_huber
 from frankrl.learning.targets import td_target
 from frankrl.networks import CategoricalHead, ExpectedHead, Head, ImplicitHead, QuantileHead
-from frankrl.records import QuadrupleBatch
 
 
 @functools.singledispatch

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from frankrl.masks import split
+from frankrl.environments.masks import split
 from frankrl.networks.heads import Head
 from frankrl.networks.q_network import QNetwork
 

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from frankrl.config import NetworkSettings
+from frankrl.core.random import Use, generator
+from frankrl.core.types import Scaling
 from frankrl.networks.heads import (
     CategoricalHead,
     ExpectedHead,
@@ -19,8 +21,6 @@ from frankrl.networks.heads import (
 )
 from frankrl.networks.linear import Linear, NoisyLinear
 from frankrl.networks.q_network import QNetwork
-from frankrl.randomness import Use, generator
-from frankrl.records import Scaling
 
 _LAYER_NORM_EPSILON = 1e-5
 _FIRST_NOISE = 0.5

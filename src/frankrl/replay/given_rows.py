@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Array, Float, Integer, UInt32
 
-from frankrl.records import QuadrupleBatch
+from frankrl.core.types import QuadrupleBatch
 from frankrl.replay.sampling import Drawn, Due, Sampling
 from frankrl.replay.uniform import ReplayState, add, newest_indices, sample_indices
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from frankrl.records import ACTION_DTYPE, QuadrupleBatch, VectorStep
+from frankrl.core.types import ACTION_DTYPE, QuadrupleBatch, VectorStep
 
 
 class NStepWindow(NamedTuple):

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, UInt32
 
-from frankrl.randomness import Use, uniforms
-from frankrl.records import QuadrupleBatch
+from frankrl.core.random import Use, uniforms
+from frankrl.core.types import QuadrupleBatch
 from frankrl.replay.priorities import Priorities, init_priorities
 from frankrl.replay.sampling import Drawn, Due, Sampling
 from frankrl.replay.sum_tree import find, set_leaves, total

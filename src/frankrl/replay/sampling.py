@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Integer, UInt32
 
-from frankrl.records import QuadrupleBatch
+from frankrl.core.types import QuadrupleBatch
 from frankrl.replay.priorities import Priorities
 from frankrl.replay.uniform import ReplayState
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Integer, UInt32
 
-from frankrl.randomness import Use, uniforms
-from frankrl.records import ACTION_DTYPE, QuadrupleBatch
+from frankrl.core.random import Use, uniforms
+from frankrl.core.types import ACTION_DTYPE, QuadrupleBatch
 from frankrl.replay.priorities import Priorities, first_rows, whole_again
 
 

@@ -19,15 +19,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from frankrl.errors import DamagedError, RunFolderError
+from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
 
 MANIFEST, INFO = "manifest.json", "state.json"
 FORMAT = 5
 """Raised whenever what a checkpoint holds changes its name, shape or meaning."""
 _DIGITS = 12
-_MOST_JSON_BYTES = 1 << 20
-_MOST_HEADER_BYTES = 1 << 20
+_MAX_JSON_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 1 << 20
 """What the names and shapes of a file of arrays may take beside the arrays themselves."""
 _ANOTHER_VERSION = "use the version that config.toml names, or train anew"
 
@@ -221,7 +221,7 @@ def load_checkpoint(
     try:
         manifest = _manifest(checkpoint)
         _check_names(checkpoint, manifest)
-        info = _parsed(_verified(checkpoint, INFO, manifest, _MOST_JSON_BYTES), checkpoint / INFO)
+        info = _parsed(_verified(checkpoint, INFO, manifest, _MAX_JSON_BYTES), checkpoint / INFO)
         if info.get("format") != FORMAT:
             raise RunFolderError(
                 f"{checkpoint} has the format {str(info.get('format'))[:20]}, this version of "
@@ -232,7 +232,7 @@ def load_checkpoint(
             file = f"{name}.safetensors"
             if name in optional and file not in manifest:
                 continue
-            content = _verified(checkpoint, file, manifest, most + _MOST_HEADER_BYTES)
+            content = _verified(checkpoint, file, manifest, most + _MAX_HEADER_BYTES)
             tensors[name] = _arrays(content, checkpoint / file)
     except DamagedError as error:
         raise DamagedError(str(error), checkpoint) from error
@@ -240,7 +240,7 @@ def load_checkpoint(
 
 
 def _manifest(checkpoint: Path) -> dict[str, Any]:
-    content = read_regular(checkpoint / MANIFEST, _MOST_JSON_BYTES)
+    content = read_regular(checkpoint / MANIFEST, _MAX_JSON_BYTES)
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
         told = json.loads(content)
         if isinstance(told, dict) and "sha256" in told:

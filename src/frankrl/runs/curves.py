@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.errors import RunFolderError
+from frankrl.core.errors import RunFolderError
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 

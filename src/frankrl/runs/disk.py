@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from frankrl.errors import DamagedError, RunFolderError
+from frankrl.core.errors import DamagedError, RunFolderError
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frankrl.checked import NONE
 from frankrl.config import Settings
-from frankrl.errors import FrankError, RunFolderError, SettingError
-from frankrl.randomness import check_seed
+from frankrl.config.validation import NONE
+from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.random import check_seed
 from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
 from frankrl.runs.lock import locked
 
@@ -24,7 +24,7 @@ CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
     "videos",
     "report.json",
 )
-_MOST_CONFIG_BYTES = 1 << 20
+_MAX_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class RunFolder:
         """
         refuse_existing(path, overwrite=overwrite)
         text = description.to_toml()
-        if len(text.encode()) > _MOST_CONFIG_BYTES:
+        if len(text.encode()) > _MAX_CONFIG_BYTES:
             raise SettingError(
-                f"the settings of a run can take {_MOST_CONFIG_BYTES:,} bytes, and these take "
+                f"the settings of a run can take {_MAX_CONFIG_BYTES:,} bytes, and these take "
                 f"{len(text.encode()):,}: give the environment a file's name instead of its content"
             )
         path = path.resolve()
@@ -149,7 +149,7 @@ class RunFolder:
         if not there:
             raise RunFolderError(f"there is no run folder {folder}{_nearby(folder)}")
         try:
-            text = read_regular(folder / CONFIG, _MOST_CONFIG_BYTES).decode()
+            text = read_regular(folder / CONFIG, _MAX_CONFIG_BYTES).decode()
         except (RunFolderError, UnicodeDecodeError) as error:
             raise RunFolderError(
                 f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
@@ -235,7 +235,7 @@ def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
 def _is_run(path: Path) -> bool:
     """Whether a folder's `config.toml` is one of Frank's."""
     try:
-        text = read_regular(path / CONFIG, _MOST_CONFIG_BYTES).decode()
+        text = read_regular(path / CONFIG, _MAX_CONFIG_BYTES).decode()
         run = tomllib.loads(text).get("run")
     except (RunFolderError, ValueError, RecursionError):
         return False

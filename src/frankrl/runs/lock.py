@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from frankrl.errors import FrankError, RunFolderError
+from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.runs.disk import NO_LINK, read_regular
 
 LOCK = ".lock"
 _CLOCK_SECONDS = 2.0
 """By how much the clocks of a file and of a process may differ."""
-_MOST_BYTES = 32
+_MAX_BYTES = 32
 _START_TICKS = 19
 """Where a process's `stat` has its start, counted behind its name."""
 
@@ -82,7 +82,7 @@ def is_held(folder: Path) -> bool:
     """
     try:
         taken = os.stat(folder / LOCK, follow_symlinks=False).st_mtime
-        writer = int(read_regular(folder / LOCK, _MOST_BYTES))
+        writer = int(read_regular(folder / LOCK, _MAX_BYTES))
     except (OSError, ValueError, FrankError):
         return False
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from frankrl.backend import start_backend, visible_cpus
+from frankrl.core.backend import start_backend, visible_cpus
 
 _PACKAGES = (
     "frankrl",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from frankrl.errors import RunFolderError
+from frankrl.core.errors import RunFolderError
 from frankrl.runs.disk import flush_file, flush_folder
 
 _TABLES = {

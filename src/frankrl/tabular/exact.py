@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from frankrl.core.errors import SettingError
 from frankrl.environments import EnvironmentSpec, make_environment
 from frankrl.environments.spec import close_environments
-from frankrl.errors import SettingError
 
-_MOST_SWEEPS = 100_000
+_MAX_SWEEPS = 100_000
 _TOLERANCE = 1e-12
 
 
@@ -82,7 +82,7 @@ def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state act
     Source: Bellman (1957); Sutton & Barto (2018), eq. 4.10.
     """
     q_values = np.zeros(model.probability.shape[:2])
-    for _ in range(_MOST_SWEEPS):
+    for _ in range(_MAX_SWEEPS):
         future = np.where(model.terminated, 0.0, q_values.max(axis=1)[model.next_state])
         new = (model.probability * (model.reward + gamma * future)).sum(axis=2)
         if np.abs(new - q_values).max() <= _TOLERANCE:
@@ -90,5 +90,5 @@ def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state act
         q_values = new
     raise SettingError(
         f"with γ = {gamma:g} the exact Q-values of this world have not settled after "
-        f"{_MOST_SWEEPS:,} sweeps"
+        f"{_MAX_SWEEPS:,} sweeps"
     )

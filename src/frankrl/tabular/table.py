@@ -5,10 +5,10 @@ from gymnasium import spaces
 from jaxtyping import Float
 
 from frankrl.environments import EnvironmentSpec
-from frankrl.masks import joined
+from frankrl.environments.masks import joined
 from frankrl.networks import QNetwork
 
-_MOST_NUMBERS = 1 << 24
+_MAX_NUMBERS = 1 << 24
 """Of states that are looked up together: each is a row of zeros with a one."""
 
 
@@ -29,7 +29,7 @@ def q_table(spec: EnvironmentSpec, network: QNetwork) -> Float[np.ndarray, "stat
     if size is None:
         raise ValueError(f"the states of {spec.env_id} cannot be counted")
     parts = []
-    some = max(1, _MOST_NUMBERS // size)
+    some = max(1, _MAX_NUMBERS // size)
     for first in range(0, size, some):
         states = np.eye(min(some, size - first), size, first, dtype=spec.observation_dtype)
         if spec.mask_size:

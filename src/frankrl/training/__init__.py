@@ -5,27 +5,27 @@ from frankrl.training.events import (
     Evaluated,
     Event,
     Finished,
-    Inexact,
+    NotReproducible,
     Progress,
     SavingFailed,
     Solved,
 )
-from frankrl.training.loop import Training
 from frankrl.training.round import Round, rounds
 from frankrl.training.state import TrainState, init_train_state
+from frankrl.training.trainer import Trainer
 
 __all__ = [
     "Checkpointed",
     "Evaluated",
     "Event",
     "Finished",
-    "Inexact",
+    "NotReproducible",
     "Progress",
     "Round",
     "SavingFailed",
     "Solved",
     "TrainState",
-    "Training",
+    "Trainer",
     "init_train_state",
     "rounds",
 ]

@@ -4,7 +4,6 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.environments import EnvironmentSpec
-from frankrl.evaluation import Evaluation
 from frankrl.networks import pack
 from frankrl.runs import (
     RunDescription,
@@ -15,8 +14,9 @@ from frankrl.runs import (
     save_checkpoint,
     tidy_checkpoints,
 )
+from frankrl.training.codec import BEST_FILE, filled, named, playing_file
+from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Best
-from frankrl.training.saving import BEST_FILE, filled, named, playing_file
 from frankrl.training.state import initial_network
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from frankrl.evaluation import Evaluation
+from frankrl.training.evaluation import Evaluation
 
 
 class Progress(NamedTuple):
@@ -50,7 +50,7 @@ class Best(NamedTuple):
     episodes: int
 
 
-class Inexact(NamedTuple):
+class NotReproducible(NamedTuple):
     """From where on a run may have other bits than an uninterrupted one, and why."""
 
     env_steps: int
@@ -88,7 +88,7 @@ class Finished(NamedTuple):
     """None where there was no look."""
     evaluation: Evaluation | None
     """Of the final policy; none when the run was asked to stop."""
-    inexact: tuple[Inexact, ...]
+    inexact: tuple[NotReproducible, ...]
 
 
 Event = Progress | Evaluated | Solved | Checkpointed | SavingFailed | Finished

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from frankrl.learning import UpdateStatistics
 
 STATISTICS = UpdateStatistics._fields
-MOST_ROUNDS = 256
+MAX_ROUNDS = 256
 """Rounds whose TD errors are kept for the next row, the newest of them."""
 TD_ERROR_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Which quantiles of the TD errors a row holds, in its order."""

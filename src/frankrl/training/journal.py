@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import Settings
-from frankrl.errors import DivergedError, warn
-from frankrl.evaluation import Evaluation
-from frankrl.exploration import linear_epsilon
+from frankrl.core.errors import DivergedError, warn
+from frankrl.experience.exploration import linear_epsilon
 from frankrl.learning import learning_rate_at
 from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
-from frankrl.training.events import Inexact, Progress
-from frankrl.training.interval import MOST_ROUNDS, STATISTICS, Interval
+from frankrl.training.evaluation import Evaluation
+from frankrl.training.events import NotReproducible, Progress
+from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.round import Round
 
 RECENT_EPISODES = 100
@@ -33,7 +33,7 @@ class Journal:
             maxlen=RECENT_EPISODES
         )
         self._statistics: list[np.ndarray] = []
-        self._td_errors: collections.deque[np.ndarray] = collections.deque(maxlen=MOST_ROUNDS)
+        self._td_errors: collections.deque[np.ndarray] = collections.deque(maxlen=MAX_ROUNDS)
         self._unchecked: collections.deque[tuple[Round, int]] = collections.deque()
         self._last_row = (0, time.perf_counter())
 
@@ -115,7 +115,7 @@ class Journal:
         self.save()
         self._writer.make_durable()
 
-    def note_inexact(self, marks: Iterable[Inexact]) -> None:
+    def note_not_reproducible(self, marks: Iterable[NotReproducible]) -> None:
         """Note from where on, and why, the run may have other bits than an uninterrupted one."""
         self._unwritten += [("inexact", mark) for mark in marks]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frankrl.config import Settings
+from frankrl.core.errors import DamagedError, SettingError
 from frankrl.environments import EnvironmentLog
-from frankrl.errors import DamagedError, SettingError
 from frankrl.runs import (
     Loaded,
     RunFolder,
@@ -14,16 +14,16 @@ from frankrl.runs import (
     load_checkpoint,
     load_newest,
 )
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
 from frankrl.training.interval import Interval
-from frankrl.training.saving import BEST_FILE, from_tensors, most_bytes
-from frankrl.training.standing import Standing
 from frankrl.training.state import TrainState
 
 
 class Found(NamedTuple):
     """What a run's newest intact checkpoint holds."""
 
-    standing: Standing
+    standing: CheckpointMetadata
     state: TrainState
     logs: list[EnvironmentLog]
     interval: Interval
@@ -78,7 +78,7 @@ def _most_bytes(folder: RunFolder, settings: Settings, like: TrainState) -> dict
 
 def _found(folder: RunFolder, settings: Settings, like: TrainState, loaded: Loaded) -> Found:
     check_same_environment(folder, loaded.info)
-    standing, tensors = Standing.from_info(loaded.info, settings), loaded.tensors
+    standing, tensors = CheckpointMetadata.from_info(loaded.info, settings), loaded.tensors
     state, logs, interval = from_tensors(
         tensors, like, standing.env_steps, standing.updates, settings.replay.batch_size
     )

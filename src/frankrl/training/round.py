@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 from frankrl.config import LearningSettings, Settings
+from frankrl.core.types import FinishedEpisode, QuadrupleBatch, VectorStep
 from frankrl.environments import EnvironmentVector
-from frankrl.exploration import epsilon_greedy, exploration_draws, linear_epsilon
+from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.learning import UpdateDraws, learning_rate_at, updates
 from frankrl.networks import QNetwork
-from frankrl.records import FinishedEpisode, QuadrupleBatch, VectorStep
 from frankrl.replay import (
     Drawn,
     Due,
@@ -28,7 +28,7 @@ from frankrl.replay import (
     make_sampling,
     n_step_quadruples,
 )
-from frankrl.training.chance import acting_noise, update_draws
+from frankrl.training.noise import acting_noise, update_draws
 from frankrl.training.state import HostNetwork, TrainState, initial_network
 
 
@@ -203,16 +203,16 @@ def act(
 
 
 def with_future(settings: LearningSettings, steps: VectorStep) -> VectorStep:
-    """The steps as the learner is to see their ends, by `no_future_after`.
+    """The steps as the learner is to see their ends, by `bootstrap_on`.
 
     An episode's end stays one either way: no quadruple reaches across it.
     """
-    match settings.no_future_after:
-        case "termination":
+    match settings.bootstrap_on:
+        case "truncation":
             return steps
-        case "any_end":
+        case "never":
             return steps._replace(terminated=steps.terminated | steps.truncated)
-        case "nothing":
+        case "always":
             return steps._replace(
                 terminated=np.zeros_like(steps.terminated),
                 truncated=steps.terminated | steps.truncated,

@@ -65,7 +65,7 @@ def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNe
 
 
 def _of_states(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
-    if settings.network.agent == "table":
+    if settings.network.q_function == "table":
         return make_q_table(math.prod(spec.state_shape), spec.num_actions)
     return make_q_network(
         settings.network,

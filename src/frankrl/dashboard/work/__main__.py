@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from frankrl.errors import FrankError, FrankWarning
+from frankrl.core.errors import FrankError, FrankWarning
 
 _NICENESS = 19
 _FIRST_TO_GO = "1000"
@@ -60,7 +60,7 @@ def _do(order: dict[str, Any], out: Path, lines: _Lines) -> dict[str, Any]:
 
             return open_update(folder, order["number"], out, lines.progress)
         case "inside":
-            from frankrl.dashboard.work.inside import look_inside
+            from frankrl.dashboard.work.diagnostics import look_inside
 
             return look_inside(folder)
         case kind:

@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frankrl.api import open_agent
-from frankrl.environments import EnvironmentSpec, Seat
-from frankrl.errors import EnvironmentUnusableError
-from frankrl.masks import split
-from frankrl.randomness import Use, reset_seed
+from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.core.random import Use, reset_seed
+from frankrl.environments import CheckedEnv, EnvironmentSpec
+from frankrl.environments.masks import split
 from frankrl.runs.folder import RunFolder
 
-MOST_STEPS = 1_500
+MAX_STEPS = 1_500
 """An episode that is longer is shown up to here."""
-_MOST_COMPONENTS = 16
+_MAX_COMPONENTS = 16
 _EVERY = 20
 
 
@@ -56,10 +56,10 @@ def play(
             observation, reward, terminated, truncated = env.step(action)
             told["rewards"].append(reward)
             steps += 1
-            ended = terminated or truncated or steps >= MOST_STEPS
+            ended = terminated or truncated or steps >= MAX_STEPS
             drawn = drawn and _draw(env, out / f"{steps}.jpg")
             if steps % _EVERY == 0:
-                on_progress(steps, MOST_STEPS)
+                on_progress(steps, MAX_STEPS)
         told["states"].append(_state(observation, spec))
         frames_per_second = env.frames_per_second
     rewards = np.array(told["rewards"], np.float64)
@@ -69,25 +69,25 @@ def play(
         "seed": seed,
         "reset_seed": reset,
         "action_names": spec.action_names,
-        "component_names": spec.component_names[:_MOST_COMPONENTS],
+        "component_names": spec.component_names[:_MAX_COMPONENTS],
         "num_components": len(spec.component_names),
         "pictures": drawn,
         "frames_per_second": frames_per_second,
         "gamma": gamma,
         "is_whole": terminated,
-        "end": _end(terminated, steps, ended_early=steps >= MOST_STEPS),
+        "end": _end(terminated, steps, ended_early=steps >= MAX_STEPS),
         "predicted": max(v for v in told["q_values"][0] if v is not None),
         "episode_return": float(rewards.sum()),
         "discounted_return": float(rewards @ gamma ** np.arange(steps)),
     }
 
 
-def _seat(spec: EnvironmentSpec) -> Seat:
+def _seat(spec: EnvironmentSpec) -> CheckedEnv:
     """An environment that draws pictures, if it can be made so."""
     try:
-        return Seat(spec, render_mode="rgb_array")
+        return CheckedEnv(spec, render_mode="rgb_array")
     except EnvironmentUnusableError:
-        return Seat(spec)
+        return CheckedEnv(spec)
 
 
 def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
@@ -102,7 +102,7 @@ def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[float]:
     """The first components of a state, without the mask."""
     if spec.mask_size:
         observation = split(observation[None], spec.state_shape)[0][0]
-    return [float(value) for value in np.ravel(observation)[:_MOST_COMPONENTS]]
+    return [float(value) for value in np.ravel(observation)[:_MAX_COMPONENTS]]
 
 
 def _finite(values: np.ndarray) -> list[float | None]:
@@ -110,7 +110,7 @@ def _finite(values: np.ndarray) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def _draw(env: Seat, path: Path) -> bool:
+def _draw(env: CheckedEnv, path: Path) -> bool:
     """Write a picture of the environment; false if it draws none."""
     try:
         picture = env.picture()

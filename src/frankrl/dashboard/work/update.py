@@ -7,11 +7,11 @@ from typing import Any
 from frankrl.environments import describe
 from frankrl.explaining import cost_of, origins, reopen
 from frankrl.explaining.html import sections_html
+from frankrl.explaining.narrative import tell
 from frankrl.explaining.plain import plain
-from frankrl.explaining.telling import tell
 from frankrl.runs.folder import RunFolder
 
-MOST_QUADRUPLES = 128
+MAX_QUADRUPLES = 128
 """Quadruples of a batch that can be followed on the page."""
 _STATES = ("observation", "next_observation")
 
@@ -41,7 +41,7 @@ def open_update(
     on_progress(0, cost.env_steps)
     record = reopen(folder, number, _seldom(on_progress), cost=cost).record
     came_from = origins(folder, settings, description.seed, record.begun)
-    followed = min(len(record.indices), MOST_QUADRUPLES)
+    followed = min(len(record.indices), MAX_QUADRUPLES)
     for quadruple in range(followed):
         account = tell(record, came_from, quadruple, spec, settings, "")
         (out / f"{quadruple}.html").write_text(sections_html(account), "utf-8")

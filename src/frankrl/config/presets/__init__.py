@@ -1,0 +1,78 @@
+"""Named sets of settings that ship with the package, one TOML file each.
+
+A preset named like an environment is that environment's own default; `default`
+serves every other one. A file may begin with `base = "NAME"`: it then says only
+what differs from that preset.
+"""
+
+import importlib.resources
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from frankrl.config import Settings
+from frankrl.core.errors import SettingError, nearest
+
+
+def preset_names() -> tuple[str, ...]:
+    """All presets, sorted."""
+    files = importlib.resources.files(__name__).iterdir()
+    return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".toml")))
+
+
+def default_preset(env_id: str, q_function: str = "network") -> str:
+    """The preset that `frank train ENV_ID` uses when none is named; with a table, `table`."""
+    if q_function == "table":
+        return "table"
+    # Gymnasium takes a name without a version for the newest one.
+    wanted = re.compile(re.escape(env_id) + r"(-v\d+)?")
+    return next((name for name in reversed(preset_names()) if wanted.fullmatch(name)), "default")
+
+
+def load_preset(name: str) -> Settings:
+    """The settings of a preset.
+
+    Args:
+        name: one that ships with the package, or the path of a TOML file of your own.
+
+    Raises:
+        SettingError: there is no such preset, or it is not valid.
+    """
+    if name.endswith(".toml"):
+        return _load_file(Path(name))
+    names = preset_names()
+    if name not in names:
+        raise SettingError(
+            f"unknown preset {name!r}{nearest(name, names)} (presets: {', '.join(names)})"
+        )
+    text = importlib.resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
+    return _settings(tomllib.loads(text))
+
+
+def _settings(tables: dict[str, Any]) -> Settings:
+    """The settings of a file's tables, on top of the shipped preset that its `base` names."""
+    base = tables.pop("base", None)
+    if base is None:
+        return Settings.from_tables(tables)
+    if base not in preset_names():
+        raise SettingError(
+            f"base must name a preset that ships with Frank, got {base!r}"
+            f"{nearest(str(base), preset_names())} (presets: {', '.join(preset_names())})"
+        )
+    return Settings.from_tables(tables, load_preset(base))
+
+
+def _load_file(path: Path) -> Settings:
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+        # A run's config.toml is a preset, too: what it says of itself is left out.
+        for name in ("run", "versions", "machine"):
+            tables.pop(name, None)
+        return _settings(tables)
+    except OSError as error:
+        raise SettingError(f"the preset {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingError(f"the preset {path} is not valid TOML: {error}") from error
+    except SettingError as error:
+        raise SettingError(f"the preset {path}: {error}") from error

@@ -1,0 +1,114 @@
+"""Frozen records that check type and range of every field when they are made."""
+
+import dataclasses
+import json
+import math
+import numbers
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeGuard
+
+from frankrl.core.errors import SettingError, nearest
+
+NONE = "none"
+"""How a TOML file says that an optional setting is off."""
+
+
+def number(
+    default: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """A numeric field with the range its value must lie in."""
+    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
+    return field(default=default, metadata=bounds)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Checks type and range of every field when a settings record is made."""
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            try:
+                value = _coerced(spec, getattr(self, spec.name), type(self))
+                _check_range(spec, value)
+            except OverflowError as error:
+                raise SettingError(
+                    f"{spec.name} must be finite, and that number is beyond all floats"
+                ) from error
+            object.__setattr__(self, spec.name, value)
+
+
+def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
+    """The value in the field's own type; whole numbers may stand for floats and vice versa."""
+    wanted = typing.get_type_hints(owner)[spec.name]
+    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    if (value is None or value == NONE) and type(None) in options:
+        return None
+    kind = next(option for option in options if option is not type(None))
+    if typing.get_origin(kind) is Literal:
+        allowed = typing.get_args(kind)
+        if value in allowed:
+            return value
+        raise SettingError(
+            f"{spec.name} must be one of {', '.join(allowed)}, got {value!r}"
+            f"{nearest(str(value), allowed)}"
+        )
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, (list, tuple)) and all(_is_whole(item) for item in value):
+            return tuple(map(int, value))
+        raise SettingError(f"{spec.name} must be a list of whole numbers, got {value!r}")
+    if typing.get_origin(kind) is dict:
+        return _json_object(spec.name, value)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and _is_whole(value):
+        return int(value)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value)
+    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    raise SettingError(f"{spec.name} must be {names[kind]}, got {value!r}")
+
+
+def _json_object(name: str, value: Any) -> dict[str, Any]:
+    """A table of plain values, also given as the text of a JSON object."""
+    try:
+        table = json.loads(value) if isinstance(value, str) else value
+        if isinstance(table, dict) and json.loads(json.dumps(table, allow_nan=False)) == table:
+            return dict(table)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise SettingError(
+        f"{name} must be a table or JSON object of numbers, text, true, false, null, lists and "
+        f"such tables, got {value!r}"
+    )
+
+
+def _is_whole(value: Any) -> TypeGuard[int | float]:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, numbers.Integral) or (
+        isinstance(value, numbers.Real) and float(value).is_integer()
+    )
+
+
+def _check_range(spec: dataclasses.Field, value: Any) -> None:
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, (str, bool, dict)) or item is None:
+            continue
+        at_least, above, at_most = (spec.metadata.get(k) for k in ("at_least", "above", "at_most"))
+        wanted = []
+        if not math.isfinite(item):
+            wanted.append("finite")
+        if at_least is not None and item < at_least:
+            wanted.append(f"at least {at_least}")
+        if above is not None and item <= above:
+            wanted.append(f"greater than {above}")
+        if at_most is not None and item > at_most:
+            wanted.append(f"at most {at_most}")
+        if wanted:
+            raise SettingError(f"{spec.name} must be {' and '.join(wanted)}, got {item}")

@@ -1,0 +1,1 @@
+"""What everything stands on: types, random numbers, errors, the start of JAX, signals."""

@@ -1,0 +1,153 @@
+"""How JAX is started: one thread for its computations on the CPU, and compiled code kept.
+
+**One thread.** An update of a small network is a chain of operations of a few
+microseconds; handing them from thread to thread costs more than it saves, and takes the
+other core from the environments. Measured on 2 CPUs: an env step with one update of a
+128×128 network took 0.66 ms with XLA's default pool and 0.51 ms with one thread, one of a
+256×256 network 1.73 ms with two threads and 1.25 ms with one.
+
+**Compiled code is kept** in the user's cache folder, so that only the first run of its
+kind waits for the compiler. What the code depends on beside the program is part of the
+folder's name; deleting it costs nothing but the next compilation.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from frankrl.core.errors import SettingError
+
+_THREADS = "NPROC"
+"""XLA reads the size of its CPU thread pool from here, once, when the backend starts."""
+_PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
+"""Whether XLA takes three quarters of a GPU's memory when it starts. With no, an update can be
+opened on the GPU that the run still trains on."""
+
+_found = "unknown: JAX was in use before Frank"
+_held_to_cpu = False
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """Whatever starts JAX's backend meanwhile, an environment for example, starts it as Frank does.
+
+    A backend that runs already stays as it is.
+    """
+    global _found
+    if _runs():
+        yield
+        return
+    before = {name: os.environ.get(name) for name in (_THREADS, _PREALLOCATE)}
+    _found = os.environ[_THREADS] = before[_THREADS] or "1"
+    os.environ.setdefault(_PREALLOCATE, "false")
+    try:
+        _keep_compiled_code()
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+
+
+def start_backend(*, on_cpu: bool = False) -> str:
+    """Start JAX's backend with the threads asked for; one that runs already stays as it is.
+
+    Args:
+        on_cpu: compute on the CPU even if JAX could use something else, unless the user has set
+            `jax_platforms`. In this process JAX then knows of the CPU alone.
+
+    Returns:
+        How many threads it has: a number, or that this is not known.
+
+    Raises:
+        SettingError: JAX has been told to compute where it cannot.
+    """
+    import jax
+
+    global _held_to_cpu
+    with prepared():
+        if on_cpu and not _runs() and not jax.config.jax_platforms:  # pyright: ignore[reportAttributeAccessIssue]
+            jax.config.update("jax_platforms", "cpu")
+            _held_to_cpu = True
+        try:
+            jax.devices()
+        except (RuntimeError, AssertionError) as error:
+            # JAX asserts where it knows the platform and finds no such device.
+            told = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+            why = " ".join(str(error).split()) or "there is no such device"
+            raise SettingError(
+                f"JAX cannot start with JAX_PLATFORMS={told!r}: {why}; unset it, or install JAX "
+                "for that device"
+            ) from error
+    return _found
+
+
+def held_to_cpu() -> bool:
+    """Whether `start_backend` has let JAX know of the CPU alone, in this process."""
+    return _held_to_cpu
+
+
+def _runs() -> bool:
+    """Whether JAX's backend has been started."""
+    import jax
+
+    devices = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        # A change is refused once the backend runs: the one public way to ask whether it does.
+        jax.config.update("jax_num_cpu_devices", 3 if devices == 2 else 2)
+    except RuntimeError:
+        return True
+    jax.config.update("jax_num_cpu_devices", devices)
+    return False
+
+
+def _keep_compiled_code() -> None:
+    """Let JAX keep what it compiles, unless the user has said where, or there is no room for it."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
+        return
+    try:
+        folder = cache_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return
+    if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: one folder for each machine, jaxlib and number of threads.
+
+    XLA compiles for the CPU it finds and the threads it has, and JAX's own names for
+    what it keeps leave both out.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+    """
+    from jaxlib.version import __version__ as jaxlib_version
+
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    facts = (_cpu_features(), platform.machine(), str(os.cpu_count()), str(visible_cpus()), _found)
+    digest = hashlib.blake2b("\n".join(facts).encode(), digest_size=6).hexdigest()
+    return Path(base) / "frank" / f"jaxlib-{jaxlib_version}-{digest}"
+
+
+def visible_cpus() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_features() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "flags", "Features")
+    return "\n".join(dict.fromkeys(line for line in lines if line.startswith(wanted)))

@@ -1,0 +1,116 @@
+"""Random numbers without random-number state.
+
+Every draw of a run is a pure function of the run's seed, the name of its use and
+a counter. A run can therefore be continued, repeated or re-opened at any point
+without saving a generator: knowing where it stood is enough.
+
+Streams are NumPy's Philox, a counter-based generator (Salmon et al., 2011,
+https://doi.org/10.1145/2063384.2063405), keyed through `SeedSequence`.
+"""
+
+import enum
+import functools
+import numbers
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.core.errors import SettingError
+
+_BLOCK_NUMBERS = 65_536
+_SEED_BITS = 31
+MAX_SEED = 2**64 - 1
+
+
+class Use(enum.IntEnum):
+    """What a random draw is for. The numbers are part of every saved run: never reuse one."""
+
+    NETWORK = 1
+    EXPLORATION = 2
+    REPLAY = 3
+    TRAINING_RESET = 4
+    EVALUATION_RESET = 5
+    SOLVED_RESET = 6
+    FILM_RESET = 7
+    PREDICTION = 8
+    ACTING_NOISE = 9
+    LEARNING_NOISE = 10
+    FRACTIONS = 11
+
+
+def sequence(seed: int, use: Use, *counters: int) -> np.random.SeedSequence:
+    """The seed sequence that belongs to one use of one run, at one counter."""
+    return np.random.SeedSequence(seed, spawn_key=(int(use), *counters))
+
+
+def generator(seed: int, use: Use, *counters: int) -> np.random.Generator:
+    """A fresh generator for one use of one run, at one counter."""
+    return np.random.Generator(np.random.Philox(sequence(seed, use, *counters)))
+
+
+@functools.lru_cache(maxsize=8)
+def _block(kind: str, seed: int, use: Use, block: int, width: int) -> np.ndarray:
+    source = generator(seed, use, block)
+    draw = {"uniform": source.random, "normal": source.standard_normal}[kind]
+    table = draw((_block_rows(width), width))
+    table.setflags(write=False)
+    return table
+
+
+def _block_rows(width: int) -> int:
+    """Rows drawn at once: many enough that making a generator costs nothing per row."""
+    return max(1, _BLOCK_NUMBERS // width)
+
+
+def uniforms(
+    seed: int, use: Use, start: int, count: int, width: int
+) -> Float[np.ndarray, "count width"]:
+    """Rows `start … start + count` of an endless table of uniform numbers in [0, 1).
+
+    Args:
+        seed: the run's seed.
+        use: what the numbers are for; each use has a table of its own.
+        start: number of the first row, from 0.
+        count: how many rows.
+        width: numbers per row; fixed for a use.
+    """
+    return _rows("uniform", seed, use, start, count, width)
+
+
+def normals(
+    seed: int, use: Use, start: int, count: int, width: int
+) -> Float[np.ndarray, "count width"]:
+    """Rows of an endless table of standard normal numbers; arguments as of `uniforms`."""
+    return _rows("normal", seed, use, start, count, width)
+
+
+def _rows(kind: str, seed: int, use: Use, start: int, count: int, width: int) -> np.ndarray:
+    rows = _block_rows(width)
+    first, last = start // rows, (start + max(count, 1) - 1) // rows
+    offset = start - first * rows
+    if first == last:
+        return _block(kind, seed, use, first, width)[offset : offset + count]
+    blocks = [_block(kind, seed, use, block, width) for block in range(first, last + 1)]
+    return np.concatenate(blocks)[offset : offset + count]
+
+
+def reset_seed(seed: int, use: Use, env_index: int, episode: int) -> int:
+    """The seed an environment is reset with: a function of its index and episode number.
+
+    Training uses the lower half of the 32-bit seeds and everything else the upper
+    half, so no evaluation ever starts from a seed that training has used.
+    """
+    low = int(sequence(seed, use, env_index, episode).generate_state(1)[0] >> (32 - _SEED_BITS))
+    return low if use is Use.TRAINING_RESET else low | (1 << _SEED_BITS)
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        SettingError: it is not a whole number in range.
+    """
+    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not whole or not 0 <= int(seed) <= MAX_SEED:
+        raise SettingError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")

@@ -1,0 +1,96 @@
+"""The runs below a folder, each under a name that leads nowhere else."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from frankrl.core.errors import FrankError
+from frankrl.runs.folder import CONFIG, RunFolder
+
+_DEEPEST = 4
+MAX_RUNS = 1_000
+MAX_FOLDERS = 20_000
+"""That are looked through for runs."""
+ODD = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+"""What files that Frank has not written may raise: one such run must not hide the others."""
+Stamp = tuple[int, ...]
+
+
+class Listed(NamedTuple):
+    """A run that was found."""
+
+    id: str
+    """What a page calls it: it is looked up, never made into a path."""
+    name: str
+    """Its path below the folder, as it is shown."""
+    path: Path
+    folder: RunFolder | None
+    """None: it cannot be read."""
+    error: str
+    """Why not."""
+
+
+class Catalogue:
+    """All runs below a folder; a run that is there stays as it was read until it changes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.is_whole = True
+        """Whether the last scan came to its end, not to one of its limits."""
+        self._read: dict[Path, tuple[Stamp | None, Listed]] = {}
+
+    def scan(self) -> dict[str, Listed]:
+        """The runs that are there now, by id; links are not followed."""
+        found = {}
+        paths, self.is_whole = _run_folders(self.root)
+        for path in paths:
+            stamp = stamp_of(path / CONFIG)
+            known = self._read.get(path)
+            found[path] = known if known and known[0] == stamp else (stamp, self._listed(path))
+        self._read = found
+        return {listed.id: listed for _, listed in found.values()}
+
+    def _listed(self, path: Path) -> Listed:
+        relative = path.relative_to(self.root)
+        name = str(relative) if relative.parts else path.name
+        digest = hashlib.blake2b(os.fsencode(relative), digest_size=6).hexdigest()
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        try:
+            return Listed(digest, shown, path, RunFolder.open(path), "")
+        except FrankError as error:
+            return Listed(digest, shown, path, None, str(error))
+        except ODD as error:
+            return Listed(digest, shown, path, None, f"its config.toml is odd: {error}")
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes when a file is written or replaced; None: there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _run_folders(root: Path) -> tuple[list[Path], bool]:
+    """Folders that hold a `config.toml`, in order of their names, and whether these are all."""
+    waiting, found, looked = [(root, 0)], [], 0
+    while waiting:
+        if len(found) == MAX_RUNS or looked == MAX_FOLDERS:
+            return found, False
+        folder, depth = waiting.pop()
+        looked += 1
+        try:
+            if (folder / CONFIG).is_file():
+                found.append(folder)
+                continue
+            if depth == _DEEPEST:
+                continue
+            with os.scandir(folder) as entries:
+                inside = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        names = sorted((n for n in inside if not n.startswith(".")), reverse=True)
+        waiting += [(folder / name, depth + 1) for name in names]
+    return found, True

@@ -1,0 +1,305 @@
+"""What the page shows of all runs, kept up to date while somebody looks."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.dashboard.history import History
+from frankrl.dashboard.run_index import MAX_RUNS, ODD, Catalogue, Listed, stamp_of
+from frankrl.dashboard.run_status import Condition, condition_of
+from frankrl.dashboard.series import (
+    AXES,
+    Axis,
+    band_traces,
+    refreshes,
+    traces,
+)
+from frankrl.dashboard.warnings import Alarm, alarms_of
+from frankrl.environments.threshold import reward_threshold
+from frankrl.runs.curves import grouped
+from frankrl.runs.folder import METRICS, REPORT, RunFolder
+from frankrl.runs.lock import LOCK, is_held
+from frankrl.runs.metrics import MetricsReader
+
+MAX_SELECTED = 24
+"""Runs that are shown together."""
+_KEPT_HISTORIES = 48
+Row = dict[str, Any]
+
+
+class Board:
+    """The rows of the table of runs, and the curves of those that are looked at.
+
+    Its methods may be called from several threads; one works at a time.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._catalogue = Catalogue(root)
+        self._listed: dict[str, Listed] = {}
+        self._rows: dict[str, Row] = {}
+        self._texts: dict[str, str] = {}
+        """The rows as JSON."""
+        self._stamps: dict[str, tuple] = {}
+        self._histories: dict[str, History] = {}
+        self._answers: dict[tuple, bytes] = {}
+        self._is_unwanted = False
+        self._lock = threading.Lock()
+        self.change = 0
+        """Grows whenever a row has changed; each row carries the number of its last change."""
+
+    def refresh(self, *, everything: bool = True) -> None:
+        """Look at the runs that have changed.
+
+        Args:
+            everything: look for new runs too, and at those that were not running.
+        """
+        with self._held():
+            if everything:
+                self._listed = self._catalogue.scan()
+            for gone in self._rows.keys() - self._listed.keys():
+                del self._rows[gone], self._texts[gone], self._stamps[gone]
+                self._histories.pop(gone, None)
+                self.change += 1
+            for listed in self._listed.values():
+                if everything or self._is_running(listed):
+                    self._look_at(listed)
+
+    def _is_running(self, listed: Listed) -> bool:
+        return self._rows.get(listed.id, {}).get("state") == "running"
+
+    def _look_at(self, listed: Listed) -> None:
+        files = (METRICS, f"{METRICS}-wal", REPORT, LOCK)
+        stamp = (listed, *(stamp_of(listed.path / name) for name in files))
+        unchanged = self._stamps.get(listed.id) == stamp
+        if unchanged and (not self._is_running(listed) or is_held(listed.path)):
+            return
+        self._stamps[listed.id] = stamp
+        self.change += 1
+        written = max(mark[0] for mark in stamp[1:] if mark) if any(stamp[1:]) else 0
+        always = {"change": self.change, "written_at": written / 1e9}
+        try:
+            row = _row(listed, condition_of(listed.path)) | always
+            text = json.dumps(row, allow_nan=False)
+        except ODD as error:
+            odd = f"its files are odd: {error}"
+            row = {"id": listed.id, "name": listed.name, "error": odd} | always
+            text = json.dumps(row)
+        self._rows[listed.id], self._texts[listed.id] = row, text
+
+    def rows_since(self, change: int) -> tuple[int, str]:
+        """What has changed after a number, as JSON, and the number that it stands at now."""
+        with self._held():
+            changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
+            limit = 0 if self._catalogue.is_whole else MAX_RUNS
+            ids = json.dumps(list(self._rows))
+            text = f'{{"ids": {ids}, "limit": {limit}, "rows": [{", ".join(changed)}]}}'
+            return self.change, text
+
+    def folder(self, run_id: str) -> RunFolder:
+        """A run's folder.
+
+        Raises:
+            RunFolderError: there is no such run, or it cannot be read.
+        """
+        listed = self._listed_as(run_id)
+        if listed.folder is None:
+            raise RunFolderError(listed.error)
+        return listed.folder
+
+    def _listed_as(self, run_id: str) -> Listed:
+        listed = self._listed.get(run_id)
+        if listed is None:
+            raise RunFolderError("there is no such run here; reload the page")
+        return listed
+
+    def curves(self, run_ids: tuple[str, ...], axis: str, *, group: bool) -> bytes:
+        """The curves of some runs, as JSON.
+
+        Args:
+            run_ids: which.
+            axis: one of `AXES`.
+            group: draw runs that differ in nothing but their seed as one.
+
+        Returns:
+            The curves, and of runs that cannot be read the reason.
+
+        Raises:
+            SettingError: an argument is not allowed.
+            RunFolderError: there is no such run.
+        """
+        if axis not in AXES:
+            raise SettingError(f"x must be one of {', '.join(AXES)}, got {axis[:20]!r}")
+        if len(run_ids) > MAX_SELECTED:
+            raise SettingError(f"at most {MAX_SELECTED} runs are shown together")
+        with self._held():
+            histories, unread = {}, {}
+            for run_id in run_ids:
+                listed = self._listed_as(run_id)
+                try:
+                    histories[run_id] = self._history(run_id)
+                except (RunFolderError, *ODD) as error:
+                    unread[listed.name] = str(error)
+            stamps = tuple(history.stamp for history in histories.values())
+            key = (run_ids, axis, group)
+            asked = (key, stamps, tuple(unread.items()))
+            if asked not in self._answers:
+                told = self._told(histories, axis, group=group) | {"unread": unread}
+                # Only the newest answer to a question is worth keeping.
+                others = {k: v for k, v in self._answers.items() if k[0] != key}
+                self._answers = dict(list(others.items())[-_KEPT_HISTORIES:])
+                self._answers[asked] = json.dumps(told, allow_nan=False).encode()
+            return self._answers[asked]
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Alone with what has been read; afterwards it is let go of if nobody wants it any more."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                if self._is_unwanted:
+                    self._let_go()
+
+    def _let_go(self) -> None:
+        self._is_unwanted = False
+        self._histories.clear()
+        self._answers.clear()
+
+    def alarms(self, run_id: str) -> list[Alarm]:
+        """What is to be said of a run, by its metrics.
+
+        Raises:
+            RunFolderError: there is no such run.
+        """
+        with self._held():
+            history = self._history(run_id)
+            return alarms_of(history, self.folder(run_id).description.settings)
+
+    def forget(self) -> None:
+        """Let go of everything that was read for somebody who has gone.
+
+        It waits for nobody: a slow disk may hold up whoever reads just now, and who then lets
+        go of it in passing.
+        """
+        self._is_unwanted = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
+
+    def _history(self, run_id: str) -> History:
+        folder = self.folder(run_id)
+        history = self._histories.pop(run_id, None) or History(folder.metrics)
+        history.refresh()
+        # The one that was asked for last goes last.
+        self._histories[run_id] = history
+        while len(self._histories) > _KEPT_HISTORIES:
+            del self._histories[next(iter(self._histories))]
+        return history
+
+    def _told(self, histories: dict[str, History], axis: Axis, *, group: bool) -> dict[str, Any]:
+        folders = {run_id: self.folder(run_id) for run_id in histories}
+        if group:
+            by_path = {folder.path.resolve(): run_id for run_id, folder in folders.items()}
+            groups = [
+                (f"{env_id} · {name}", [by_path[folder.path.resolve()] for folder in members])
+                for (env_id, name), members in grouped(folders.values()).items()
+            ]
+        else:
+            groups = [(self._listed[run_id].name, [run_id]) for run_id in folders]
+        return {
+            "x": axis,
+            "series": [
+                self._series(label, {m: (histories[m], folders[m]) for m in members}, axis)
+                for label, members in groups
+            ],
+        }
+
+    def _series(
+        self, label: str, members: dict[str, tuple[History, RunFolder]], axis: Axis
+    ) -> dict[str, Any]:
+        history, folder = next(iter(members.values()))
+        settings = folder.description.settings
+        if len(members) > 1:
+            drawn, newest = band_traces(
+                {m: (h, f.description.settings) for m, (h, f) in members.items()}, axis
+            )
+            label = f"{label} ({len(members)} runs)"
+            marks, count = [], 0
+        else:
+            drawn, newest = traces(history, settings, axis)
+            marks, count = refreshes(history, settings, axis)
+        learning = settings.learning
+        return {
+            "label": label,
+            "runs": list(members),
+            "traces": drawn,
+            "latest": newest,
+            "refreshes": marks,
+            "num_refreshes": count,
+            "target_period_updates": learning.target_period_updates,
+            "tau": learning.tau,
+            "threshold": reward_threshold(folder.description.env_id),
+            "max_gradient_norm": learning.max_gradient_norm,
+            "replay_capacity": settings.replay.replay_capacity,
+            "replay_sampling": settings.replay.replay_sampling,
+        }
+
+
+def _row(listed: Listed, condition: Condition) -> Row:
+    if listed.folder is None:
+        return {"id": listed.id, "name": listed.name, "error": listed.error}
+    description = listed.folder.description
+    row: Row = {
+        "id": listed.id,
+        "name": listed.name,
+        "error": "",
+        "env_id": description.env_id,
+        "preset": description.preset,
+        "seed": description.seed,
+        "state": condition.state,
+        "solved_at": condition.solved_at,
+        "final_return": condition.final_return,
+        "total_env_steps": description.settings.training.total_env_steps,
+        "gamma": description.settings.learning.gamma,
+        "batch_size": description.settings.replay.batch_size,
+    }
+    try:
+        return row | _newest(listed.folder, condition)
+    except FrankError as error:
+        return row | {"note": str(error)}
+
+
+def _newest(folder: RunFolder, condition: Condition) -> Row:
+    """Where the metrics stand, by their last row."""
+    reader = MetricsReader(folder.metrics)
+    try:
+        last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
+        proofs = reader.columns("evaluations", "purpose = 'solved'")
+        start = folder.description.settings.training.learning_starts_env_steps
+    finally:
+        reader.close()
+    row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}
+    if len(last["env_steps"]):
+        value = last["mean_return_100"][0]
+        row |= {
+            "env_steps": int(last["env_steps"][0]),
+            "updates": int(last["updates"][0]),
+            "last_return": None if value is None else float(value),
+        }
+    if condition.env_steps is not None:
+        if row["env_steps"] > condition.env_steps:
+            row["state"] = "broken off"
+        row["env_steps"] = max(row["env_steps"], condition.env_steps)
+    threshold = reward_threshold(folder.description.env_id)
+    if condition.solved_at is None and threshold is not None and len(proofs["env_steps"]):
+        passed = np.flatnonzero(proofs["mean_return"].astype(float) >= threshold)
+        row["solved_at"] = int(proofs["env_steps"][passed[0]]) if len(passed) else None
+    return row

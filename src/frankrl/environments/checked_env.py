@@ -1,0 +1,171 @@
+"""One environment, with everything it gives checked."""
+
+import traceback
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import Bool, Num, UInt8
+
+from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.environments.masks import checked_mask, joined
+from frankrl.environments.spec import EnvironmentSpec, close_environments, make_environment
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class CheckedEnv:
+    """One environment of several: its own mistakes are told with its index, episode and step.
+
+    Observations come out encoded and in the type they are stored in; actions go in by
+    their index from 0.
+    """
+
+    def __init__(
+        self, spec: EnvironmentSpec, index: int = 0, render_mode: str | None = None
+    ) -> None:
+        self.spec = spec
+        self.index = index
+        self.episode = -1
+        self.length = 0
+        """Steps taken in the episode."""
+        self._env: gymnasium.Env = make_environment(spec.env_id, spec.env_kwargs, render_mode)
+
+    def reset(self, seed: int, episode: int) -> Num[np.ndarray, "*obs"]:
+        """The first state of an episode.
+
+        Raises:
+            EnvironmentFailedError: the environment raised, or gave something impossible.
+        """
+        self.episode, self.length = episode, 0
+        try:
+            observation, info = self._env.reset(seed=seed)
+            return self._stored(observation, info, ended=False)
+        except EnvironmentFailedError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._raised(error) from error
+
+    def step(self, action: int) -> tuple[Num[np.ndarray, "*obs"], float, bool, bool]:
+        """The next state, the reward, and whether the episode was terminated or truncated.
+
+        Raises:
+            EnvironmentFailedError: the environment raised, or gave something impossible.
+        """
+        self.length += 1
+        try:
+            observation, reward, terminated, truncated, info = self._env.step(
+                self.spec.first_action + action
+            )
+            # Not finite, or not so in the single precision that it is stored in.
+            if not -_LARGEST <= (reward := float(reward)) <= _LARGEST:
+                raise EnvironmentFailedError(f"{self.place()} gave the reward {reward}")
+            terminated, truncated = bool(terminated), bool(truncated)
+            stored = self._stored(observation, info, ended=terminated or truncated)
+            return stored, reward, terminated, truncated
+        except EnvironmentFailedError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._raised(error) from error
+
+    def picture(self) -> UInt8[np.ndarray, "height width 3"]:
+        """What the environment looks like now.
+
+        Raises:
+            EnvironmentUnusableError: it draws no picture.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                picture = self._env.render()
+        except Exception as error:
+            raise EnvironmentUnusableError(
+                f"{self.spec.env_id} cannot be filmed: its render raised {type(error).__name__} "
+                f"{' '.join(str(error).split())}"
+            ) from error
+        if not isinstance(picture, np.ndarray):
+            raise EnvironmentUnusableError(
+                f"{self.spec.env_id} cannot be filmed: its render gave {type(picture).__name__}"
+            )
+        if picture.ndim != 3 or picture.shape[2] < 3 or picture.dtype != np.uint8:
+            raise EnvironmentUnusableError(
+                f"{self.spec.env_id} cannot be filmed: its picture is {picture.dtype}"
+                f"{list(picture.shape)}, wanted uint8[height, width, 3]"
+            )
+        return picture[:, :, :3]
+
+    @property
+    def frames_per_second(self) -> int:
+        """The environment's own speed."""
+        return max(1, int(self._env.metadata.get("render_fps") or 30))
+
+    def place(self) -> str:
+        """Where this environment is, in words."""
+        return (
+            f"environment {self.index} ({self.spec.env_id}), episode {self.episode}, "
+            f"step {self.length}"
+        )
+
+    def close(self) -> None:
+        """Close the environment; one that fails to close is let go all the same."""
+        close_envs([self])
+
+    def _stored(self, observation: Any, info: Any, *, ended: bool) -> np.ndarray:
+        encoded, mask = self.spec.encode(observation, info)
+        state = self._state(encoded)
+        if self.spec.mask_size:
+            return joined(state[None], self._allowed(mask, ended=ended)[None])[0]
+        if mask is not None:
+            raise self._gave(
+                "an action mask, and its first reset gave none: it must come with every state"
+            )
+        return state
+
+    def _allowed(self, mask: Any, *, ended: bool) -> Bool[np.ndarray, " action"]:
+        """The mask, checked. Where an episode has ended nothing is chosen: none is all there."""
+        allowed = checked_mask(mask, self.spec.num_actions, self._gave)
+        if not allowed.any():
+            if not ended:
+                raise self._gave("an action mask that allows no action while its episode goes on")
+            allowed[:] = True
+        return allowed
+
+    def _state(self, stored: np.ndarray) -> np.ndarray:
+        """A state as it is stored, checked."""
+        spec = self.spec
+        if stored.shape != spec.state_shape:
+            raise EnvironmentFailedError(
+                f"{self.place()} gave an observation of shape {stored.shape}; "
+                f"its space says {spec.state_shape}"
+            )
+        if stored.dtype != spec.observation_dtype:
+            # A number too large for single precision becomes infinite, and is told below.
+            with np.errstate(over="ignore", invalid="ignore"):
+                given, stored = stored, stored.astype(spec.observation_dtype)
+            if stored.dtype == np.uint8 and not np.array_equal(stored, given):
+                raise EnvironmentFailedError(f"{self.place()} gave an observation that is no bytes")
+        if stored.dtype == np.float32 and not np.isfinite(stored).all():
+            wrong = np.flatnonzero(~np.isfinite(stored))
+            raise EnvironmentFailedError(
+                f"{self.place()} gave an observation that is not finite "
+                f"(component {', '.join(map(str, wrong[:8]))} of {stored.size})"
+            )
+        return stored
+
+    def _gave(self, what: str) -> EnvironmentFailedError:
+        return EnvironmentFailedError(f"{self.place()} gave {what}")
+
+    def _raised(self, error: BaseException) -> EnvironmentFailedError:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split())
+        return EnvironmentFailedError(
+            f"{self.place()} raised {type(error).__name__}: {text} "
+            f"({frame.filename}:{frame.lineno})"
+        )
+
+
+def close_envs(seats: Iterable[CheckedEnv]) -> None:
+    """Close environments; those that fail to are let go all the same."""
+    close_environments([seat._env for seat in seats])

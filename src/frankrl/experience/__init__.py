@@ -1,0 +1,1 @@
+"""Experience: who acts, and where steps come from."""

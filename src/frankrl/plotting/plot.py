@@ -1,0 +1,212 @@
+"""Plots runs: what they earned, how they explored and what they learned."""
+
+import contextlib
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frankrl.core.errors import MissingExtraError, SettingError
+from frankrl.runs import RunFolder
+from frankrl.runs.curves import (
+    FEWEST_FOR_QUARTILES,
+    QUANTITIES,
+    RunCurves,
+    band_of,
+    common_grid,
+    grouped,
+    median_by_step,
+    on_grid,
+    read_curves,
+    smoothed_curve,
+    smoothing_window,
+)
+
+_LABELS = {
+    "return": "return",
+    "length": "episode length\n[env steps]",
+    "epsilon": "exploration ε",
+    "loss": "loss",
+    "mean_q": "mean Q",
+}
+_PER_EPISODE = ("return", "length")
+# Okabe & Ito's palette without its yellow, which is too pale on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = ("-", "--", ":", "-.")
+_INK, _GRID = "#333333", "#e3e5e8"
+_LOG_SPAN = 20.0
+
+_Groups = Mapping[tuple[str, str], Sequence[RunFolder]]
+
+
+def plot(runs: Sequence[RunFolder], path: Path) -> None:
+    """Write a picture of one run, or of several with one curve per environment and preset.
+
+    Args:
+        runs: at least one.
+        path: where to; ends in .png.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        RunFolderError: a run has no metrics yet.
+        SettingError: there is no run, or the path cannot be written.
+    """
+    if not runs:
+        raise SettingError("nothing to plot: name at least one run folder")
+    if path.suffix.lower() != ".png":
+        raise SettingError(f"a plot is written to a .png file, got {path}")
+    figure = draw(runs)
+    temporary = path.with_name(f".{path.stem}.new-{os.getpid()}.png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(temporary, format="png", dpi=150)
+        temporary.replace(path)
+    except OSError as error:
+        raise SettingError(f"cannot write the plot {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def draw(runs: Sequence[RunFolder]) -> Any:
+    """The figure with one panel for each quantity, as a `matplotlib.figure.Figure`."""
+    try:
+        figures = importlib.import_module("matplotlib.figure")
+        canvas = importlib.import_module("matplotlib.backends.backend_agg")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("frank plot", "matplotlib", "plot") from error
+    groups = grouped(runs)
+    curves = {key: [read_curves(run) for run in members] for key, members in groups.items()}
+    figure = figures.Figure(figsize=(9, 11), layout="constrained")
+    canvas.FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(h_pad=0.07)
+    heights = [2.2, 1.2, 1, 1.2, 1.2]
+    panels = figure.subplots(len(QUANTITIES), sharex=True, height_ratios=heights)
+    axes: dict[str, Any] = dict(zip(QUANTITIES, panels, strict=True))
+    if len(runs) == 1:
+        _draw_run(axes, next(iter(curves.values()))[0])
+    else:
+        for number, (key, members) in enumerate(curves.items()):
+            _draw_group(axes, members, _label(key, groups), number)
+        if any(len(run.evaluations.values) for members in curves.values() for run in members):
+            axes["return"].plot([], label="greedy evaluations (median)", **_points(_INK))
+    _dress(axes)
+    figure.suptitle(_title(groups), fontsize=13, fontweight="bold", color=_INK, parse_math=False)
+    return figure
+
+
+def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
+    """One run: each training episode faintly, and their running mean."""
+    colour = _COLOURS[0]
+    for quantity, curve in run.curves.items():
+        axis = axes[quantity]
+        if quantity not in _PER_EPISODE:
+            axis.plot(*curve, color=colour, linewidth=1.6)
+            continue
+        window = smoothing_window(len(curve.values))
+        axis.plot(*curve, ".", color=colour, alpha=0.3, markersize=4, label="training episode")
+        axis.plot(
+            *smoothed_curve(curve),
+            color=colour,
+            linewidth=2,
+            label=f"mean of {window} training episodes",
+        )
+    if len(run.evaluations.values):
+        axes["return"].plot(
+            *run.evaluations, label="greedy evaluation (mean)", **_points(_COLOURS[1])
+        )
+
+
+def _draw_group(
+    axes: Mapping[str, Any], runs: Sequence[RunCurves], label: str, number: int
+) -> None:
+    """Several runs as one curve: their median, and around it their spread."""
+    colour = _COLOURS[number % len(_COLOURS)]
+    style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
+    for quantity, axis in axes.items():
+        curves = [run.curves[quantity] for run in runs]
+        if quantity in _PER_EPISODE:
+            curves = [smoothed_curve(curve) for curve in curves]
+        grid = common_grid(curves)
+        band = band_of(np.stack([on_grid(curve, grid) for curve in curves]))
+        if len(runs) > 1:
+            axis.fill_between(grid, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
+        axis.plot(grid, band.median, style, color=colour, linewidth=2, label=label)
+    evaluations = median_by_step([run.evaluations for run in runs])
+    if len(evaluations.values):
+        axes["return"].plot(*evaluations, **_points(colour))
+
+
+def _points(colour: str) -> dict[str, Any]:
+    return {
+        "linestyle": "none",
+        "marker": "D",
+        "markersize": 6,
+        "color": colour,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.8,
+    }
+
+
+def _dress(axes: Mapping[str, Any]) -> None:
+    """Names, grids, scales and legend."""
+    ticker = importlib.import_module("matplotlib.ticker")
+    for quantity, axis in axes.items():
+        axis.set_ylabel(_LABELS[quantity], color=_INK)
+        axis.grid(color=_GRID, linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color(_INK)
+        axis.tick_params(colors=_INK)
+    figure = axes["return"].figure
+    figure.align_ylabels(list(axes.values()))
+    axes["epsilon"].set_ylim(-0.03, 1.03)
+    if _spans_decades(axes["loss"]):
+        axes["loss"].set_yscale("log")
+    last = axes[QUANTITIES[-1]]
+    last.set_xlabel("env steps", color=_INK)
+    last.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+    last.set_xlim(left=0)
+    legend = axes["return"].legend(loc="best", framealpha=0.9, edgecolor="none", fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _spans_decades(axis: Any) -> bool:
+    """Whether what is drawn is positive and of such different sizes that logarithms help."""
+    values = np.concatenate([line.get_ydata() for line in axis.lines] or [np.zeros(0)])
+    values = values[np.isfinite(values)]
+    return bool(len(values) and values.min() > 0 and values.max() > _LOG_SPAN * values.min())
+
+
+def _label(key: tuple[str, str], groups: _Groups) -> str:
+    """How the legend names a group of runs."""
+    env_id, preset = key
+    several = len({other for other, _ in groups}) > 1
+    count = len(groups[key])
+    name = f"{env_id}, {preset}" if several else preset
+    return f"{name} ({count} {'run' if count == 1 else 'runs'})"
+
+
+def _title(groups: _Groups) -> str:
+    env_ids = list(dict.fromkeys(env_id for env_id, _ in groups))
+    runs = [run for members in groups.values() for run in members]
+    if len(runs) == 1:
+        description = runs[0].description
+        return f"{env_ids[0]} · preset {description.preset} · seed {description.seed}"
+    if len(env_ids) == 1:
+        return f"{env_ids[0]} · median and {_spread(groups)} over runs"
+    return f"{len(env_ids)} different environments: their returns do not compare"
+
+
+def _spread(groups: _Groups) -> str:
+    """What the bands show."""
+    sizes = [len(members) for members in groups.values()]
+    if max(sizes) < FEWEST_FOR_QUARTILES:
+        return "range"
+    if min(sizes) >= FEWEST_FOR_QUARTILES:
+        return "quartiles"
+    return f"range (from {FEWEST_FOR_QUARTILES} runs on: quartiles)"

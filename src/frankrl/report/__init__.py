@@ -1,1 +1,0 @@
-"""Showing runs: on the terminal, as a film, as a plot."""

@@ -1,0 +1,163 @@
+"""Greedy episodes on fresh environments: how good is a policy?"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from frankrl.core.random import Use, reset_seed
+from frankrl.environments import EnvGroup, EnvironmentSpec, Worker
+
+MAX_AT_ONCE = 25
+MAX_STEPS = 100_000
+"""An episode that its environment does not end is counted as it stands after so many steps."""
+
+QValues = Callable[[Num[np.ndarray, "batch *obs"]], Float[np.ndarray, "batch action"]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns and lengths of greedy episodes, in the order of their seeds."""
+
+    returns: Float[np.ndarray, " episode"]
+    lengths: Int[np.ndarray, " episode"]
+
+    @property
+    def mean_return(self) -> float:
+        """Mean return."""
+        return float(np.mean(self.returns))
+
+    def summary(self) -> dict:
+        """The usual figures: mean, spread, 95 % interval of the mean, and each episode."""
+        low, high = interval_of_mean(self.returns)
+        return {
+            "episodes": len(self.returns),
+            "mean_return": self.mean_return,
+            "std_return": float(np.std(self.returns)),
+            "interval_95": [low, high],
+            "min_return": float(np.min(self.returns)),
+            "median_return": float(np.median(self.returns)),
+            "max_return": float(np.max(self.returns)),
+            "mean_length": float(np.mean(self.lengths)),
+            "returns": [float(value) for value in self.returns],
+            "lengths": [int(value) for value in self.lengths],
+        }
+
+
+def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean (percentile method, 2,000 resamples, fixed seed)."""
+    if len(values) < 2 or np.all(values == values[0]):
+        return float(np.mean(values)), float(np.mean(values))
+    # Half of the time that the command line takes to start, if it were imported above.
+    import scipy.stats
+
+    result = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=2_000, method="percentile", rng=np.random.default_rng(0)
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+class EvaluationStopped(Exception):  # noqa: N818 - not an error
+    """An evaluation was asked to stop before its end."""
+
+
+class Evaluator:
+    """Plays greedy episodes; its environments are its own and are kept between evaluations."""
+
+    def __init__(self, spec: EnvironmentSpec, workers: Sequence[Worker] = ()) -> None:
+        """Nothing is made yet.
+
+        Args:
+            spec: of its environments.
+            workers: processes that step some of them.
+        """
+        self._spec = spec
+        self._workers = workers
+        self._seats: EnvGroup | None = None
+        self._made = 0
+
+    def evaluate(
+        self,
+        q_values: QValues,
+        episodes: int,
+        use: Use,
+        seed: int,
+        number: int = 0,
+        stop_requested: Callable[[], bool] = lambda: False,
+        hopeless_below: float = -math.inf,
+    ) -> Evaluation:
+        """Play episodes with the action of highest Q-value in every state.
+
+        Args:
+            q_values: from a batch of observations to Q-values.
+            episodes: how many.
+            use: what for; decides the seeds together with the two below.
+            seed: the evaluation's seed.
+            number: tells apart several evaluations of one use and seed.
+            stop_requested: asked after every step; when true the evaluation is given up.
+            hopeless_below: if the first 25 episodes have a lower mean return than this,
+                the evaluation ends there, with these alone.
+
+        Raises:
+            EnvironmentFailedError: an environment raised, or gave something impossible.
+            EvaluationStopped: it was asked to stop.
+
+        Returns:
+            The evaluation. It depends on nothing but the arguments.
+        """
+        spec, at_once = self._spec, min(episodes, MAX_AT_ONCE)
+        seats = self._at_least(at_once)
+        returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+        # A product's last bits depend on its number of rows, so that is always the same.
+        observations = np.zeros((MAX_AT_ONCE, *spec.observation_shape), spec.observation_dtype)
+        playing: dict[int, int] = {}
+        """Slots in use, and the episode that each is in."""
+
+        def begin(slots: list[int], numbers: list[int]) -> None:
+            seeds = [reset_seed(seed, use, number, episode) for episode in numbers]
+            for slot, state in zip(slots, seats.reset(slots, seeds, numbers), strict=True):
+                observations[slot] = state
+            playing.update(zip(slots, numbers, strict=True))
+
+        begin(list(range(at_once)), list(range(at_once)))
+        begun, undecided = at_once, at_once
+        while playing:
+            if stop_requested():
+                raise EvaluationStopped
+            actions = np.argmax(q_values(observations), axis=1)
+            slots, free = list(playing), []
+            for slot, step in zip(slots, seats.step(slots, actions[slots].tolist()), strict=True):
+                observations[slot], reward, terminated, truncated = step
+                episode = playing[slot]
+                returns[episode] += reward
+                lengths[episode] += 1
+                if terminated or truncated or lengths[episode] >= MAX_STEPS:
+                    del playing[slot]
+                    free.append(slot)
+                    undecided -= episode < at_once
+            if free and undecided == 0:
+                if np.mean(returns[:at_once]) < hopeless_below:
+                    return Evaluation(returns[:at_once], lengths[:at_once])
+                undecided = -1
+            following = list(range(begun, min(begun + len(free), episodes)))
+            if following:
+                begin(free[: len(following)], following)
+                begun += len(following)
+        return Evaluation(returns, lengths)
+
+    def _at_least(self, count: int) -> EnvGroup:
+        """Environments for so many episodes at once."""
+        if self._seats is None or self._made < count:
+            self.close()
+            # A few episodes are over before a worker would have been of use.
+            workers = self._workers if count == MAX_AT_ONCE else ()
+            self._seats, self._made = EnvGroup(self._spec, count, workers), count
+        return self._seats
+
+    def close(self) -> None:
+        """Close the environments."""
+        if self._seats is not None:
+            self._seats.close()
+        self._seats = None

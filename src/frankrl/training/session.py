@@ -1,0 +1,219 @@
+"""A run from its checks to its report, for whoever drives one."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from frankrl.config import Settings
+from frankrl.core.backend import prepared, start_backend
+from frankrl.core.errors import RunFolderError, SettingError
+from frankrl.core.random import check_seed
+from frankrl.environments import EnvironmentSpec, describe
+from frankrl.runs import RunDescription, RunFolder, list_checkpoints, machine_facts, versions
+from frankrl.runs.folder import refuse_existing
+from frankrl.training import Event, Finished, Trainer
+from frankrl.training.checkpoint_writer import WRITE_ERRORS
+from frankrl.training.preflight import (
+    belongs_on_cpu,
+    check_agent,
+    check_device,
+    check_disk,
+    check_memory,
+    check_threshold,
+)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run came out."""
+
+    run: Path
+    """The run folder."""
+    env_steps: int
+    updates: int
+    seconds: float
+    """Since the run's clock began; on the command line since the process started."""
+    startup_seconds: float
+    """Part of it until the first round was done: imports, environments, compilation."""
+    solved: dict[str, Any] | None
+    """`env_steps` and `seconds` of the first policy that reached the reward threshold."""
+    best: dict[str, Any] | None
+    """`env_steps` and `mean_return` of the best look while training: `load(run, best=True)`."""
+    evaluation: dict[str, Any] | None
+    """Greedy episodes of the final policy; none if the run was stopped before its end."""
+    inexact: list[dict[str, Any]]
+    """`env_steps` from where on the run may have other bits than an uninterrupted one, and
+    the `reason`; empty for nearly every run."""
+    stopped: bool = False
+    """Whether it was asked to stop before its end."""
+
+    def report(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return {
+            "run": str(self.run),
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "seconds": round(self.seconds, 3),
+            "startup_seconds": round(self.startup_seconds, 3),
+            "solved": self.solved,
+            "best": self.best,
+            "evaluation": self.evaluation,
+            "inexact": self.inexact,
+            "stopped": self.stopped,
+        }
+
+
+def prepare(
+    env_id: str,
+    preset: str,
+    settings: Settings,
+    seed: int,
+    out: str | os.PathLike[str] | None,
+    *,
+    overwrite: bool = False,
+    started: float | None = None,
+) -> Trainer:
+    """Check everything that can be checked, then begin a run.
+
+    Raises:
+        FrankError: something is not allowed; then nothing has been written.
+    """
+    check_seed(seed)
+    seed, settings = int(seed), settings.resolved()
+    path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
+    refuse_existing(path, overwrite=overwrite)
+    spec = _begun(env_id, settings)
+    check_agent(settings, spec)
+    check_memory(settings, spec)
+    check_disk(path, settings, spec)
+    check_threshold(settings, spec)
+    description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
+    return Trainer.begin(path, description, spec, overwrite=overwrite, started=started)
+
+
+def prepare_resume(
+    folder: RunFolder, settings: Settings, *, started: float | None = None
+) -> Trainer:
+    """Take up a run with the given settings.
+
+    Raises:
+        FrankError: a setting cannot change within a run, or the run is damaged.
+    """
+    before = folder.description.settings
+    kept_budget = replace(
+        settings,
+        environment=replace(
+            settings.environment, worker_processes=before.environment.worker_processes
+        ),
+        training=replace(
+            settings.training,
+            total_env_steps=before.training.total_env_steps,
+            device=before.training.device,
+        ),
+        evaluation=before.evaluation,
+        saving=before.saving,
+    )
+    if kept_budget != before:
+        raise SettingError(
+            "a run that continues keeps its settings: only total_env_steps, worker_processes, "
+            "device and those of [evaluation] and [saving] may change; for others begin a new run"
+        )
+    spec = _begun(folder.description.env_id, settings)
+    check_memory(settings, spec)
+    there = len(list_checkpoints(folder.checkpoints))
+    check_disk(folder.path, settings, spec, already=there)
+    check_threshold(settings, spec)
+    try:
+        return Trainer.resume(folder, settings, spec, started=started)
+    except WRITE_ERRORS as error:
+        raise RunFolderError(
+            f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
+        ) from error
+
+
+def _begun(env_id: str, settings: Settings) -> EnvironmentSpec:
+    """What the environment is, with JAX started on the device that learning it belongs on.
+
+    Raises:
+        FrankError: the environment cannot be made, or the device asked for is not there.
+    """
+    with prepared():
+        spec = describe(env_id, settings.environment.env_kwargs)
+        start_backend(on_cpu=belongs_on_cpu(settings, spec))
+    check_device(settings)
+    return spec
+
+
+def run_to_end(
+    training: Trainer,
+    on_event: Callable[[Event], None],
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> TrainingResult:
+    """Drive a run to its end and write its report.
+
+    Raises:
+        FrankError: training cannot go on, or its folder cannot be written; the last
+            checkpoint stays.
+    """
+    try:
+        finished = None
+        for event in training.events(stop_requested):
+            on_event(event)
+            if isinstance(event, Finished):
+                finished = event
+        assert finished is not None
+        solved = finished.solved
+        result = TrainingResult(
+            run=training.folder.path,
+            env_steps=finished.env_steps,
+            updates=finished.updates,
+            seconds=finished.seconds,
+            startup_seconds=finished.startup_seconds,
+            solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
+            best=finished.best and finished.best._asdict(),
+            evaluation=finished.evaluation and finished.evaluation.summary(),
+            inexact=[mark._asdict() for mark in finished.inexact],
+            stopped=finished.evaluation is None,
+        )
+        unsaved = training.unsaved
+        try:
+            training.folder.write_report(result.report())
+        except OSError as error:
+            unsaved = unsaved or f"report: {error}"
+        if unsaved:
+            raise RunFolderError(_unsaved(training.folder, result, unsaved))
+        return result
+    finally:
+        training.close()
+
+
+def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
+    there = list_checkpoints(folder.checkpoints)
+    figure = ""
+    if result.evaluation:
+        figure = f" (mean return {result.evaluation['mean_return']:.1f})"
+    then = "it has no checkpoint, so begin it again"
+    if there:
+        then = (
+            f"its newest checkpoint is {there[-1]}. Mend that, then: "
+            f"frank train --resume {folder.path}"
+        )
+    return (
+        f"training went to env step {result.env_steps:,}{figure}, but not all of it could be "
+        f"saved: {reasons}; {then}"
+    )
+
+
+def _default_folder(env_id: str, preset: str, seed: int) -> Path:
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)
+    preset = Path(preset).stem if preset.endswith(".toml") else preset
+    path = Path("runs") / name / f"{preset}-s{seed}-{moment}"
+    while path.exists():
+        time.sleep(0.1)
+        path = path.with_name(f"{preset}-s{seed}-{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}")
+    return path

@@ -1,0 +1,345 @@
+"""The loop: rounds, and between them metrics, evaluations and checkpoints.
+
+It is a generator of events, so whoever shows or drives a run stays outside.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from frankrl.config import Settings
+from frankrl.core.errors import DivergedError, warn
+from frankrl.environments import EnvironmentSpec, make_vector, start_worker_pool
+from frankrl.runs import (
+    RunDescription,
+    RunFolder,
+    RunLock,
+    differences,
+    machine_facts,
+    set_aside,
+    tidy_checkpoints,
+    versions,
+)
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.checkpoint_writer import CheckpointWriter
+from frankrl.training.codec import to_tensors
+from frankrl.training.evaluation import MAX_AT_ONCE
+from frankrl.training.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Finished,
+    NotReproducible,
+    SavingFailed,
+)
+from frankrl.training.journal import Journal
+from frankrl.training.periodic_evaluation import PeriodicEvaluator
+from frankrl.training.resuming import Found, read_run
+from frankrl.training.round import Round, rounds
+from frankrl.training.state import TrainState, init_train_state
+
+
+class Trainer:
+    """One run in progress: begin or resume it, then iterate over its events."""
+
+    def __init__(
+        self, description: RunDescription, spec: EnvironmentSpec, started: float | None
+    ) -> None:
+        """Make everything that a run needs, before anything is written.
+
+        Args:
+            description: what the run is.
+            spec: its environment.
+            started: `time.perf_counter()` of when the run's clock began; none: now.
+        """
+        self.spec = spec
+        self.settings = description.settings
+        self.seed = description.seed
+        self.folder: RunFolder
+        self.env_steps = 0
+        self.updates = 0
+        self._started = time.perf_counter() if started is None else started
+        self._clock_began = self._started
+        self._startup_seconds: float | None = None
+        self._workers = start_worker_pool(
+            self.settings.environment,
+            spec,
+            MAX_AT_ONCE,
+            overlap=self.settings.training.overlap,
+        )
+        self._envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
+        self._looks = PeriodicEvaluator(description, spec, self._workers.evaluation)
+        self._journal = Journal(self.settings)
+        self._lock: RunLock | None = None
+        self._saver: CheckpointWriter
+        self._versions, self._machine = versions(), machine_facts()
+        self._inexact: tuple[NotReproducible, ...] = ()
+        self._stand_at(init_train_state(self.settings, spec, self.seed))
+
+    @classmethod
+    def begin(
+        cls,
+        path: Path,
+        description: RunDescription,
+        spec: EnvironmentSpec,
+        *,
+        overwrite: bool = False,
+        started: float | None = None,
+    ) -> "Trainer":
+        """Begin a run; its folder appears only once everything else has been made.
+
+        Raises:
+            RunFolderError: the folder cannot be made.
+            EnvironmentFailedError: an environment does not even begin.
+        """
+        training = cls(description, spec, started)
+        try:
+            folder = RunFolder.create(path, description, overwrite=overwrite)
+            training._write_into(folder, path)
+            training._journal.open(folder)
+        except BaseException:
+            training.close()
+            raise
+        return training
+
+    @classmethod
+    def resume(
+        cls,
+        folder: RunFolder,
+        settings: Settings,
+        spec: EnvironmentSpec,
+        *,
+        started: float | None = None,
+    ) -> "Trainer":
+        """Take up a run at its newest checkpoint that is intact.
+
+        Args:
+            folder: the run's.
+            settings: its own, but for what may change within a run.
+            spec: its environment.
+            started: as in `__init__`.
+
+        Raises:
+            RunFolderError: there is no usable checkpoint.
+            SettingError: the run is beyond its budget already.
+        """
+        description = dataclasses.replace(folder.description, settings=settings)
+        training = cls(description, spec, started)
+        try:
+            training._write_into(folder, folder.path)
+            training._go_back(description)
+        except BaseException:
+            training.close()
+            raise
+        return training
+
+    def _write_into(self, folder: RunFolder, shown: Path) -> None:
+        """Become the folder's only writer."""
+        self._lock = RunLock(folder.path, shown)
+        self.folder = folder
+        self._saver = CheckpointWriter(folder, self.settings.saving.keep_checkpoints)
+
+    def _go_back(self, description: RunDescription) -> None:
+        """Stand where the newest checkpoint that is intact says."""
+        folder = self.folder
+        # First of all: what a killed process has left may be the newest checkpoint.
+        tidy_checkpoints(folder.checkpoints)
+        found = read_run(folder, self.settings, self.state())
+        self._looks.best.take_up(found.standing.best, found.best, folder)
+        for error in found.damaged:
+            warn(f"{error}; this checkpoint is set aside, the one before it is used")
+        self._stand_at(self._restored(found))
+        self._looks.solved = found.standing.solved
+        self._looks.due = found.standing.evaluation_due
+        self._started -= found.standing.seconds
+        set_aside(error.checkpoint for error in found.damaged if error.checkpoint)
+        standing = found.standing
+        self._looks.best.save(folder, standing.env_steps)
+        missing = self._journal.go_back(
+            folder, standing.env_steps, standing.episodes, found.interval
+        )
+        if missing:
+            self._mark(standing.env_steps, f"the metrics lack the rows of {missing:,} episodes")
+        self._journal.note_not_reproducible(self._inexact)
+        self.folder = folder.with_description(description)
+
+    def _restored(self, found: Found) -> TrainState:
+        """The state, with every environment back where it was; what is not exact is noted."""
+        standing, state = found.standing, found.state
+        before = standing.versions | standing.machine
+        reasons = differences(before, self._versions | self._machine)
+        different = self._envs.restore(found.logs)
+        if different:
+            # What such an environment had not yet stored cannot be completed.
+            filled = np.array(state.window.filled)
+            filled[:, different] = False
+            state = state._replace(window=state.window._replace(filled=filled))
+            which = ", ".join(map(str, different))
+            reasons.append(f"environment {which} did not replay to the same bits")
+        self._inexact = standing.inexact
+        for reason in reasons:
+            self._mark(state.env_steps, reason)
+        return state
+
+    def _mark(self, env_steps: int, reason: str) -> None:
+        """Say, here and in all that the run leaves, that it may have other bits from now on."""
+        warn(f"not bit-exact from env step {env_steps:,}, because {reason}")
+        self._inexact = (*self._inexact, NotReproducible(env_steps, reason))
+
+    def state(self) -> TrainState:
+        """Everything that training has changed; read it before the next event."""
+        return self._state()
+
+    def events(self, stop_requested: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Train to the end of the budget, or until solved or asked to stop.
+
+        Args:
+            stop_requested: asked after every round; when true the run is saved and ends.
+
+        Raises:
+            DivergedError: a loss, gradient or weight stopped being finite.
+            EnvironmentFailedError: an environment failed. In both cases the last
+                checkpoint stays.
+        """
+        saving, evaluation = self.settings.saving, self.settings.evaluation
+        self._looks.stop_requested = stop_requested
+        tried_at = self.env_steps or None
+        if self._looks.due:
+            # The checkpoint that is there does not know yet what this will show.
+            tried_at = None
+            yield from self._evaluate()
+        results = rounds(self.settings, self.seed, self._envs, self.state())
+        while not stop_requested() and not self._is_over():
+            before = self.env_steps
+            self._take(next(results))
+            if self._crossed(before, saving.log_every_env_steps):
+                yield self._journal.log(self.env_steps, self.updates, self._seconds())
+                yield from self._save_metrics()
+            if (
+                self._crossed(before, evaluation.evaluate_every_env_steps)
+                and self.env_steps >= evaluation.evaluation_starts_env_steps
+            ):
+                yield from self._evaluate()
+            if self._crossed(before, saving.checkpoint_every_env_steps):
+                yield from self._checkpoint()
+                tried_at = self.env_steps
+        if tried_at != self.env_steps or self._saver.unsaved:
+            yield from self._checkpoint()
+        yield from self._save_best()
+        yield self._finish()
+        yield from self._saver.attempt("metrics", self.env_steps, self._journal.make_durable)
+
+    @property
+    def unsaved(self) -> str:
+        """What could not be written, and why; empty if all is."""
+        return self._saver.unsaved
+
+    def close(self) -> None:
+        """Close environments and files."""
+        self._envs.close()
+        self._looks.close()
+        self._workers.close()
+        self._journal.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _is_over(self) -> bool:
+        solved = self.settings.evaluation.until_solved and self._looks.solved is not None
+        return solved or self.env_steps >= self.settings.training.total_env_steps
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    def _crossed(self, before: int, every: int) -> bool:
+        return self.env_steps // every > before // every
+
+    def _stand_at(self, state: TrainState) -> None:
+        self.env_steps, self.updates = state.env_steps, state.updates
+        self._playing: Callable[[], Float[Array, " weight"]] = lambda: state.playing
+        self._state: Callable[[], TrainState] = lambda: state
+
+    def _take(self, result: Round) -> None:
+        if self._startup_seconds is None:
+            result.outcome()
+            self._startup_seconds = time.perf_counter() - self._clock_began
+        updates_before = self.updates
+        self.env_steps, self.updates = result.env_steps, result.updates
+        self._playing, self._state = lambda: result.outcome().playing, result.state
+        self._journal.take(result, updates_before)
+
+    def _evaluate(self) -> Iterator[Event]:
+        """Play the evaluation that belongs to this env step."""
+        for event in self._looks.look(self.env_steps, self._weights(), self._seconds):
+            if isinstance(event, Evaluated):
+                self._journal.log_evaluation(
+                    self.env_steps, self.updates, event.purpose, event.evaluation
+                )
+            yield event
+        yield from self._save_best()
+
+    def _weights(self) -> Float[np.ndarray, " weight"]:
+        """Those that play greedily, once it is known that they can."""
+        self._journal.check()
+        weights = np.asarray(self._playing())
+        if not np.isfinite(weights).all():
+            raise DivergedError(
+                f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "
+                "a weight is not finite; try a lower learning_rate"
+            )
+        return weights
+
+    def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
+        interval = self._journal.interval()
+        tensors = to_tensors(self.state(), self._envs.logs(), interval)
+        standing = CheckpointMetadata(
+            self.spec.env_id,
+            self.env_steps,
+            self.updates,
+            self._journal.episodes,
+            self._looks.due,
+            self._seconds(),
+            self._looks.solved,
+            self._looks.best.best,
+            self._inexact,
+            self._versions,
+            self._machine,
+        )
+        yield from self._save_best()
+        yield from self._saver.checkpoint(
+            self.env_steps,
+            tensors | self._looks.best.for_checkpoint(),
+            standing.info(),
+            self._journal.make_durable,
+        )
+
+    def _save_metrics(self) -> Iterator[SavingFailed]:
+        return self._saver.attempt("metrics", self.env_steps, self._journal.save)
+
+    def _save_best(self) -> Iterator[SavingFailed]:
+        at = math.inf if self._is_over() else self.env_steps
+        return self._saver.attempt(
+            "best agent", self.env_steps, lambda: self._looks.best.save(self.folder, at)
+        )
+
+    def _finish(self) -> Finished:
+        """Play the final evaluation, if the run is over and nobody asks it to stop."""
+        evaluation = None
+        if self._is_over() and not self._looks.due:
+            evaluation = self._looks.final(self.env_steps, self._weights())
+        if evaluation is not None:
+            self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
+        return Finished(
+            self.env_steps,
+            self.updates,
+            self._seconds(),
+            self._startup_seconds or 0.0,
+            self._looks.solved,
+            self._looks.best.best,
+            evaluation,
+            self._inexact,
+        )

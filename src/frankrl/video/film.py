@@ -1,0 +1,113 @@
+"""Films an agent: its greedy episodes, and beside them what it thinks of each action."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from frankrl.core.errors import SettingError
+from frankrl.core.random import Use, reset_seed
+from frankrl.environments import CheckedEnv, EnvironmentSpec
+from frankrl.training.evaluation import QValues
+from frankrl.video.encoder import VideoWriter, check_ending
+from frankrl.video.frame_layout import Stage
+from frankrl.video.panel import PanelContent
+
+_HOLD_SECONDS = 1
+MAX_STEPS = 10_000
+"""An episode that its environment does not end is filmed for so many steps."""
+
+
+class FilmedEpisode(NamedTuple):
+    """One episode of a film."""
+
+    seed: int
+    """What the environment was reset with."""
+    episode_return: float
+    """Undiscounted sum of rewards."""
+    length: int
+    """Env steps of the episode."""
+
+
+class _Scene(NamedTuple):
+    picture: UInt8[np.ndarray, "height width 3"]
+    content: PanelContent
+
+
+def film(
+    spec: EnvironmentSpec,
+    q_values: QValues,
+    path: Path,
+    *,
+    episodes: int,
+    seed: int,
+    caption: str = "",
+) -> list[FilmedEpisode]:
+    """Play greedy episodes and write them as a film.
+
+    Each frame shows a state, its Q-values, the action chosen in it and the reward that
+    this brought. An episode's last state is held for a second.
+
+    Args:
+        spec: the environment.
+        q_values: from a batch of observations to Q-values.
+        path: where to; .mp4 (the environment's own speed and size) or .gif (small).
+        episodes: how many.
+        seed: decides, with an episode's number, where the episode begins.
+        caption: heads the panel.
+
+    Returns:
+        What was filmed, in order.
+
+    Raises:
+        SettingError: the path's ending, its place or the number of episodes is not allowed.
+        EnvironmentUnusableError: the environment draws no picture.
+        EnvironmentFailedError: the environment raised while it was played.
+    """
+    check_ending(path)
+    if episodes < 1:
+        raise SettingError(f"a film has at least one episode, got {episodes}")
+    small = path.suffix.lower() == ".gif"
+    filmed = []
+    with contextlib.closing(CheckedEnv(spec, render_mode="rgb_array")) as env:
+        speed = env.frames_per_second
+        stage: Stage | None = None
+        with VideoWriter(path, speed) as video:
+            for number in range(episodes):
+                reset = reset_seed(seed, Use.FILM_RESET, 0, number)
+                for scene in _scenes(env, q_values, reset, (number + 1, episodes)):
+                    if stage is None:
+                        stage = Stage(scene.picture.shape[:2], spec.action_names, caption, small)
+                    frame = stage.frame(scene.picture, scene.content)
+                    for _ in range(speed * _HOLD_SECONDS if scene.content.ended else 1):
+                        video.add(frame)
+                    if scene.content.ended:
+                        total, steps = scene.content.episode_return, scene.content.step
+                        filmed.append(FilmedEpisode(reset, total, steps))
+    return filmed
+
+
+def _scenes(
+    env: CheckedEnv,
+    q_values: QValues,
+    reset: int,
+    which: tuple[int, int],
+) -> Iterator[_Scene]:
+    """One greedy episode: a scene for each step, then one for the last state."""
+    observation = env.reset(reset, which[0])
+    ended, episode_return, step = False, 0.0, 0
+    while True:
+        picture = env.picture()
+        values = np.asarray(q_values(observation[np.newaxis]))[0]
+        action = int(np.argmax(values))
+        observation, reward, terminated, truncated = env.step(action)
+        ended = terminated or truncated or step + 1 >= MAX_STEPS
+        step, episode_return = step + 1, episode_return + reward
+        content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)
+        yield _Scene(picture, content)
+        if ended:
+            yield _Scene(env.picture(), content._replace(ended=True))
+            return

@@ -1,0 +1,88 @@
+"""Puts the environment's picture and the panel together into a frame."""
+
+import math
+
+import numpy as np
+from jaxtyping import UInt8
+
+from frankrl.video.panel import BACKGROUND, Panel, PanelContent, load_pygame
+
+_SMALL_PICTURE, _LEAST_HEIGHT = 300, 400
+_MAX_WIDTH, _MAX_HEIGHT = 1280, 960
+_GIF_ZOOM, _GIF_WIDTH, _GIF_HEIGHT = 0.7, 360, 300
+
+
+def picture_size(height: int, width: int, *, small: bool) -> tuple[int, int]:
+    """How large an environment's picture is shown.
+
+    A tiny picture grows by a whole factor, so its pixels stay square and sharp; one
+    that is too large for a film shrinks.
+
+    Args:
+        height: of the environment's own picture. [px]
+        width: likewise. [px]
+        small: for a .gif.
+
+    Returns:
+        Height and width. [px]
+    """
+    most_height, most_width = (_GIF_HEIGHT, _GIF_WIDTH) if small else (_MAX_HEIGHT, _MAX_WIDTH)
+    if height > most_height or width > most_width:
+        factor = min(most_height / height, most_width / width)
+        return max(round(height * factor), 1), max(round(width * factor), 1)
+    wanted = most_height if small else _LEAST_HEIGHT
+    grow = math.floor if small else math.ceil
+    factor = grow(wanted / height) if height < (wanted if small else _SMALL_PICTURE) else 1
+    factor = max(min(factor, most_width // width), 1)
+    return height * factor, width * factor
+
+
+class Stage:
+    """The frame of one film: picture on the left, panel on the right."""
+
+    def __init__(
+        self,
+        picture_shape: tuple[int, int],
+        action_names: tuple[str, ...],
+        caption: str,
+        small: bool,
+    ) -> None:
+        """Lay out the frame.
+
+        Args:
+            picture_shape: height and width of the environment's picture. [px]
+            action_names: one for each action.
+            caption: heads the panel.
+            small: for a .gif.
+        """
+        self._pygame = load_pygame()
+        self._panel = Panel(action_names, caption, _GIF_ZOOM if small else 1.0)
+        shown = picture_size(*picture_shape, small=small)
+        self._shown = (shown[1], shown[0])
+        least = self._panel.least_height if small else _LEAST_HEIGHT
+        self._picture_width = shown[1] + shown[1] % 2
+        height = max(shown[0], self._panel.least_height, least)
+        self._height = height + height % 2
+        width = self._picture_width + self._panel.width
+        self._canvas = self._pygame.Surface((width + width % 2, self._height), depth=24)
+
+    def frame(
+        self, picture: UInt8[np.ndarray, "height width 3"], content: PanelContent
+    ) -> UInt8[np.ndarray, "frame_height frame_width 3"]:
+        """One frame of the film."""
+        pygame = self._pygame
+        self._canvas.fill(BACKGROUND)
+        height, width = picture.shape[:2]
+        drawn = pygame.image.frombuffer(picture.tobytes(), (width, height), "RGB")
+        if self._shown != (width, height):
+            whole = self._shown[0] % width == 0 and self._shown[1] % height == 0
+            scaled = pygame.transform.scale if whole else pygame.transform.smoothscale
+            drawn = scaled(drawn, self._shown)
+        self._canvas.blit(drawn, (0, (self._height - self._shown[1]) // 2))
+        left = self._picture_width
+        room = self._canvas.get_width() - left
+        panel = self._canvas.subsurface((left, 0, room, self._height))
+        self._panel.draw(panel, content)
+        size = (self._height, self._canvas.get_width(), 3)
+        raw = pygame.image.tobytes(self._canvas, "RGB")
+        return np.frombuffer(raw, np.uint8).reshape(size)

@@ -1,0 +1,240 @@
+"""The panel beside the picture of a film: what the agent thinks, does and gets.
+
+Drawn with pygame on off-screen surfaces; the font is the one that pygame ships, so a
+film looks the same on every machine.
+"""
+
+import functools
+import importlib
+import math
+import os
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.video.bar_scale import BarScale
+
+Colour = tuple[int, int, int]
+
+BACKGROUND: Colour = (22, 25, 31)
+_RAISED: Colour = (44, 50, 62)
+_TRACK: Colour = (33, 38, 47)
+_LINE: Colour = (72, 80, 95)
+_TEXT: Colour = (240, 242, 245)
+_QUIET: Colour = (160, 168, 182)
+# Orange and blue of Okabe & Ito, whose colours stay apart for every kind of colour vision.
+_CHOSEN: Colour = (230, 159, 0)
+_OTHER: Colour = (62, 130, 180)
+
+MAX_ROWS = 24
+"""Actions shown; with more, those of highest Q-value."""
+_WIDTH, _MARGIN, _NAME, _VALUE = 400, 18, 128, 76
+_TOP, _BOTTOM, _ROWS, _ROW_MIN, _ROW_MAX = 120, 128, 144, 18, 34
+_BAR = _WIDTH - 2 * _MARGIN - 12 - _NAME - _VALUE
+_FINER = 3
+"""Text is drawn this much larger and then shrunk: small letters then sit evenly."""
+
+
+class PanelContent(NamedTuple):
+    """Everything that one frame of the panel says."""
+
+    episode: int
+    """Number of the episode in the film, from 1."""
+    episodes: int
+    step: int
+    """Env steps of the episode so far."""
+    q_values: Float[np.ndarray, " action"]
+    action: int
+    reward: float
+    episode_return: float
+    """Undiscounted sum of rewards so far."""
+    ended: bool
+
+
+def load_pygame() -> Any:
+    """pygame with fonts ready and no window; only its off-screen surfaces are used."""
+    for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
+        os.environ.setdefault(name, "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pygame = importlib.import_module("pygame")
+    pygame.font.init()
+    return pygame
+
+
+class Panel:
+    """Draws the panel of one film."""
+
+    def __init__(self, action_names: tuple[str, ...], caption: str, zoom: float = 1.0) -> None:
+        """Prepare the panel.
+
+        Args:
+            action_names: one for each action.
+            caption: what the film is about; up to two lines are shown.
+            zoom: size of everything; 1 is for films, less for small ones.
+        """
+        self._pygame = load_pygame()
+        self._names = action_names
+        self._caption = caption
+        self._zoom = zoom
+        self._scale = BarScale()
+        self._font = functools.cache(self._make_font)
+        self._text = functools.lru_cache(maxsize=256)(self._make_text)
+        self.width = self._px(_WIDTH)
+        self.least_height = self._px(_TOP + _BOTTOM + max(_ROWS, self._num_rows * _ROW_MIN))
+
+    def draw(self, target: Any, content: PanelContent) -> None:
+        """Fill a surface of the panel's width with one frame's content."""
+        target.fill(BACKGROUND)
+        self._scale.include(content.q_values)
+        self._draw_head(target, content)
+        end = self._draw_bars(target, content)
+        self._draw_foot(target, content, max(end, target.get_height() - self._px(_BOTTOM - 26)))
+
+    def _draw_head(self, target: Any, content: PanelContent) -> None:
+        left, right = self._px(_MARGIN), self.width - self._px(_MARGIN)
+        for i, line in enumerate(self._caption_lines(right - left)):
+            self._write(target, line, 21, _TEXT, left, self._px(22 + 22 * i))
+        y = self._px(67)
+        episode = f"episode {content.episode} of {content.episodes}"
+        self._write(target, episode, 18, _QUIET, left, y)
+        self._write(target, f"step {content.step:,}", 18, _QUIET, right, y, "right")
+        y = self._px(84)
+        self._pygame.draw.line(target, _LINE, (left, y), (right, y))
+        title = "Q-values of the last decision" if content.ended else "Q-value of each action"
+        hidden = len(self._names) - self._num_rows
+        title = f"{title} (best {MAX_ROWS} of {len(self._names):,})" if hidden else title
+        self._write(target, title, 17, _QUIET, left, self._px(103))
+
+    def _draw_bars(self, target: Any, content: PanelContent) -> int:
+        """Draw one row per action; returns where the rows and their axis end. [px]"""
+        room = (target.get_height() - self._px(_TOP + _BOTTOM)) / self._num_rows
+        height = int(min(max(room, self._px(_ROW_MIN)), self._px(_ROW_MAX)))
+        top = self._px(_TOP)
+        for row, action in enumerate(self._shown(content.q_values)):
+            chosen = action == content.action
+            self._draw_row(target, top + row * height, height, action, content, chosen)
+        bottom = top + self._num_rows * height
+        self._draw_axis(target, top, bottom)
+        return bottom + self._px(26)
+
+    def _draw_row(
+        self, target: Any, y: int, height: int, action: int, content: PanelContent, chosen: bool
+    ) -> None:
+        draw, px = self._pygame.draw, self._px
+        value, middle = float(content.q_values[action]), y + height // 2
+        colour = _CHOSEN if chosen else _OTHER
+        if chosen:
+            draw.rect(target, _RAISED, (px(6), y, self.width - px(12), height), 0, px(4))
+            half = min(px(6), height // 2 - 1)
+            tip = (px(_MARGIN) + half, middle)
+            draw.polygon(target, colour, [(px(10), middle - half), (px(10), middle + half), tip])
+        size = min(19, 0.95 * height / self._zoom)
+        text = _TEXT if chosen else _QUIET
+        name = self._fitted(self._names[action], size, px(_NAME) - px(14))
+        self._write(target, name, size, text, px(_MARGIN + 12), middle)
+        shown = "not allowed" if value == -math.inf else signed(value)
+        self._write(target, shown, size, text, self.width - px(_MARGIN), middle, "right")
+        thick = max(int(height * 0.56), 3)
+        start, length = self._bar_x(self._scale.low), self._px(_BAR)
+        draw.rect(target, _TRACK, (start, middle - thick // 2, length, thick))
+        if math.isfinite(value):
+            ends = sorted((self._bar_x(0.0), self._bar_x(value)))
+            bar = (ends[0], middle - thick // 2, max(ends[1] - ends[0], 1), thick)
+            draw.rect(target, colour, bar)
+
+    def _draw_axis(self, target: Any, top: int, bottom: int) -> None:
+        """Draw the line at zero and the scale's ends under the bars."""
+        scale, y = self._scale, bottom + self._px(11)
+        zero = self._bar_x(0.0)
+        self._pygame.draw.line(target, _QUIET, (zero, top), (zero, bottom + self._px(2)))
+        for value in (scale.low, scale.high):
+            apart = abs(self._bar_x(value) - zero)
+            if value and apart > self._px(30):
+                text = f"{value:g}".replace("-", "−")
+                self._write(target, text, 15, _QUIET, self._bar_x(value), y, "centre")
+        self._write(target, "0", 15, _QUIET, zero, y, "centre")
+
+    def _draw_foot(self, target: Any, content: PanelContent, top: int) -> None:
+        left, px = self._px(_MARGIN), self._px
+        right = self.width - left
+        self._pygame.draw.line(target, _LINE, (left, top), (right, top))
+        second = left + (right - left) // 2
+        self._write(target, "reward of this step", 16, _QUIET, left, top + px(14))
+        self._write(target, signed(content.reward), 28, _TEXT, left, top + px(38))
+        self._write(target, "return so far", 16, _QUIET, second, top + px(14))
+        self._write(target, signed(content.episode_return), 28, _TEXT, second, top + px(38))
+        if content.ended:
+            box = self._pygame.Rect(left, top + px(60), right - left, px(34))
+            self._pygame.draw.rect(target, _TEXT, box, 0, px(5))
+            steps = "step" if content.step == 1 else "steps"
+            text = f"ended: return {signed(content.episode_return)} in {content.step:,} {steps}"
+            text = self._fitted(text, 19, box.width - px(12))
+            self._write(target, text, 19, BACKGROUND, box.centerx, box.centery, "centre")
+
+    @property
+    def _num_rows(self) -> int:
+        return min(len(self._names), MAX_ROWS)
+
+    def _shown(self, q_values: np.ndarray) -> list[int]:
+        """The actions that get a row: all in order, or the best where there are too many."""
+        if len(q_values) <= MAX_ROWS:
+            return list(range(len(q_values)))
+        ranked = np.argsort(-np.nan_to_num(q_values, nan=np.inf), kind="stable")
+        return [int(action) for action in ranked[:MAX_ROWS]]
+
+    def _bar_x(self, value: float) -> int:
+        return self._px(_MARGIN + 12 + _NAME) + round(self._scale.place(value) * self._px(_BAR))
+
+    def _caption_lines(self, width: int) -> list[str]:
+        """The caption in at most two lines that fit."""
+        words, first = self._caption.split(), ""
+        while words and self._text_width(f"{first} {words[0]}".strip(), 21) <= width:
+            first = f"{first} {words.pop(0)}".strip()
+        rest = " ".join(words)
+        lines = (first, rest) if first else (rest,)
+        return [self._fitted(line, 21, width) for line in lines if line]
+
+    def _fitted(self, text: str, size: float, width: int) -> str:
+        """The text, cut short with an ellipsis where it is too wide."""
+        if self._text_width(text, size) <= width:
+            return text
+        while text and self._text_width(f"{text}…", size) > width:
+            text = text[:-1]
+        return f"{text.rstrip()}…"
+
+    def _text_width(self, text: str, size: float) -> int:
+        return self._font(self._px(size * _FINER)).size(text)[0] // _FINER
+
+    def _write(
+        self, target: Any, text: str, size: float, colour: Colour, x: int, y: int, to: str = "left"
+    ) -> None:
+        """Write one line, vertically centred on y, its left, centre or right at x."""
+        drawn = self._text(text, size, colour)
+        side = {"left": "midleft", "centre": "center", "right": "midright"}[to]
+        target.blit(drawn, drawn.get_rect(**{side: (x, y)}))
+
+    def _make_text(self, text: str, size: float, colour: Colour) -> Any:
+        fine = self._font(self._px(size * _FINER)).render(text, True, colour)
+        width, height = (max(side // _FINER, 1) for side in fine.get_size())
+        return self._pygame.transform.smoothscale(fine, (width, height))
+
+    def _make_font(self, size: int) -> Any:
+        return self._pygame.font.Font(None, size)
+
+    def _px(self, size: float) -> int:
+        return round(size * self._zoom)
+
+
+def signed(value: float) -> str:
+    """A number with its sign, in at most seven characters for every size that rewards have."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    digits = 2 if abs(value) < 100 else 1 if abs(value) < 10_000 else 0
+    text = f"{value:+.{digits}f}" if abs(value) < 1e6 else f"{value:+.2e}"
+    return text.replace("-", "−")

@@ -1,0 +1,251 @@
+import contextlib
+import dataclasses
+import os
+import signal
+
+import frank_easy  # noqa: F401 - registers environments here, but not in a worker process
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frankrl.core.errors import EnvironmentFailedError, FrankWarning
+from frankrl.core.random import Use
+from frankrl.environments import EnvGroup, EnvironmentSpec, GymnasiumVector, describe, protocol
+from frankrl.environments import env_group as env_group_module
+from frankrl.environments.checked_env import CheckedEnv
+from frankrl.environments.env_group import (
+    Worker,
+    start_workers,
+    step_seconds,
+    worthwhile_workers,
+)
+from frankrl.training.evaluation import Evaluator
+
+
+@pytest.fixture(scope="module")
+def workers():
+    started = start_workers(2)
+    assert len(started) == 2
+    yield started
+    for worker in started:
+        worker.close()
+
+
+def random_run(vector, num_steps, seed=0):
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(num_steps):
+        actions = random.integers(0, vector.spec.num_actions, vector.num_envs)
+        step, finished = vector.step(actions, 0)
+        found.append((*(np.array(field) for field in step), finished))
+    return found
+
+
+@pytest.mark.parametrize("env_id", ["LunarLander-v3", "CartPole-v1", "FrozenLake-v1", "Taxi-v4"])
+@pytest.mark.parametrize("num_envs", [1, 2, 5])
+def test_environments_in_other_processes_give_the_same_bits(workers, env_id, num_envs):
+    spec = describe(env_id, {})
+    with (
+        contextlib.closing(GymnasiumVector(spec, num_envs, 3)) as here,
+        contextlib.closing(GymnasiumVector(spec, num_envs, 3, workers)) as spread,
+    ):
+        np.testing.assert_array_equal(here.observation, spread.observation)
+        for a, b in zip(random_run(here, 120), random_run(spread, 120), strict=True):
+            for x, y in zip(a, b, strict=True):
+                np.testing.assert_array_equal(x, y)
+        for mine, theirs in zip(here.logs(), spread.logs(), strict=True):
+            np.testing.assert_array_equal(mine.actions, theirs.actions)
+            assert mine.digest == theirs.digest
+
+
+def test_a_log_of_one_process_is_restored_over_several(workers):
+    spec = describe("LunarLander-v3", {})
+    with contextlib.closing(GymnasiumVector(spec, 4, 3)) as here:
+        random_run(here, 90)
+        logs, expected = here.logs(), here.observation.copy()
+        following = random_run(here, 40, seed=1)
+    logs[2] = logs[2]._replace(digest=bytes(16))
+    with contextlib.closing(GymnasiumVector(spec, 4, 3, workers)) as spread:
+        assert spread.restore(logs) == [2]
+        np.testing.assert_array_equal(spread.observation[[0, 1, 3]], expected[[0, 1, 3]])
+        again = random_run(spread, 40, seed=1)
+    for a, b in zip(following, again, strict=True):
+        np.testing.assert_array_equal(a[3][[0, 1, 3]], b[3][[0, 1, 3]])
+
+
+def test_an_evaluation_is_the_same_however_many_processes_play_it(workers):
+    spec = describe("CartPole-v1", {})
+
+    def lean(observations):
+        return np.stack([-observations[:, 2], observations[:, 2]], axis=1)
+
+    found = []
+    for some in ([], workers[:1], workers):
+        with contextlib.closing(Evaluator(spec, some)) as evaluator:
+            short = evaluator.evaluate(lean, 3, Use.EVALUATION_RESET, 5)
+            long = evaluator.evaluate(lean, 60, Use.EVALUATION_RESET, 5)
+        np.testing.assert_array_equal(short.returns, long.returns[:3])
+        found.append(long)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.returns, found[0].returns)
+        np.testing.assert_array_equal(other.lengths, found[0].lengths)
+
+
+@pytest.mark.parametrize("fault", ["raise", "nan_reward", "nan_observation"])
+def test_a_failure_is_the_same_wherever_the_environment_is_stepped(workers, fault):
+    spec = describe("frank_easy:Faulty-v0", {"fault": fault, "at": 4})
+    told = []
+    for some in ([], workers):
+        with contextlib.closing(GymnasiumVector(spec, 3, 0, some)) as vector:
+            with pytest.raises(EnvironmentFailedError) as caught:
+                random_run(vector, 10)
+            told.append(str(caught.value))
+    assert told[0] == told[1]
+    assert "environment 0 (frank_easy:Faulty-v0), episode 0, step 4 " in told[0]
+
+
+def test_after_a_failure_the_next_answer_belongs_to_the_next_question(workers):
+    spec = describe("frank_easy:Faulty-v0", {"fault": "raise", "at": 2})
+    with contextlib.closing(EnvGroup(spec, 3, workers)) as envs:
+        envs.reset([0, 1, 2], [0, 0, 0], [0, 0, 0])
+        envs.step([1], [0])
+        with pytest.raises(EnvironmentFailedError, match=r"environment 1 .*the motor is on fire"):
+            envs.step([2, 1, 0], [0, 0, 0])
+        first = envs.reset([0, 1, 2], [0, 0, 0], [1, 1, 1])
+        np.testing.assert_array_equal(first, np.zeros((3, 2)))
+        for step in envs.step([0, 1, 2], [0, 0, 0]):
+            np.testing.assert_array_equal(step[0], [0.5, 0.5])
+            assert step[1:] == (0.0, False, False)
+
+
+def test_the_first_slots_are_stepped_without_a_message(workers, monkeypatch):
+    with contextlib.closing(EnvGroup(describe("CartPole-v1", {}), 6, workers)) as envs:
+        envs.reset([0, 1], [0, 0], [0, 0])
+        asked = []
+        monkeypatch.setattr(Worker, "send", lambda self, message: asked.append(message))
+        envs.step([0, 1], [0, 0])
+        assert asked == []
+        monkeypatch.undo()
+
+
+def test_an_environment_that_only_this_process_knows_is_stepped_here(workers):
+    spec = describe("Easy-v0", {})
+    with contextlib.closing(EnvGroup(spec, 3, workers)) as envs:
+        states = envs.reset([0, 1, 2], [0, 0, 0], [0, 0, 0])
+        np.testing.assert_array_equal(states, np.zeros((3, 2)))
+        assert [step[1] for step in envs.step([0, 1, 2], [0, 1, 0])] == [1.0, 1.0, 1.0]
+
+
+def test_an_environment_that_a_worker_knows_otherwise_is_stepped_here(workers):
+    spec = describe("CartPole-v1", {})
+    other = dataclasses.replace(spec, made_by="another CartPole")
+    with contextlib.closing(EnvGroup(other, 5, workers)) as envs:
+        with pytest.warns(FrankWarning, match="is another environment here"):
+            envs.reset(range(5), range(5), [0] * 5)
+        assert len(envs._local) == 5
+
+
+def test_closing_does_not_wait_for_a_worker_that_hangs(monkeypatch):
+    monkeypatch.setattr(env_group_module, "_CLOSING_SECONDS", 0.2)
+    worker = Worker()
+    envs = EnvGroup(describe("CartPole-v1", {}), 2, [worker])
+    envs.reset([0, 1], [0, 1], [0, 0])
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    envs.close()
+    worker.close()
+    assert worker._process.poll() is not None
+
+
+def test_a_process_that_dies_is_told_and_closing_still_works():
+    (worker,) = start_workers(1)
+    envs = EnvGroup(describe("CartPole-v1", {}), 2, [worker])
+    envs.reset([0, 1], [0, 0], [0, 0])
+    os.kill(worker._process.pid, signal.SIGKILL)
+    worker._process.wait()
+    with pytest.raises(EnvironmentFailedError, match=r"environments CartPole-v1 has died"):
+        envs.step([0, 1], [0, 0])
+    envs.close()
+    worker.close()
+
+
+def test_a_worker_ends_with_its_connection():
+    worker = Worker()
+    process = worker._process
+    worker.close()
+    assert process.returncode == 0
+
+
+def test_nothing_is_started_where_there_is_no_interpreter(monkeypatch):
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    assert start_workers(3) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "available", "expected"),
+    [
+        (30e-6, 25, 1, 0),
+        (30e-6, 64, 8, 2),  # 1,920 µs in shares of at least 500: 3 processes, this one included
+        (3e-6, 25, 8, 0),
+        (30e-6, 1, 8, 0),
+        (1.0, 16, 8, 8),
+        (1.0, 4, 8, 3),
+        (30e-6, 25, 0, 0),
+        (30e-6, 25, -1, 0),
+    ],
+)
+def test_a_worker_is_started_only_where_its_share_is_worth_the_message(
+    seconds, count, available, expected
+):
+    assert worthwhile_workers(seconds, count, available) == expected
+
+
+def test_a_step_is_timed_even_of_an_environment_that_fails():
+    assert step_seconds(describe("CartPole-v1", {})) > 0
+    assert step_seconds(describe("frank_easy:Faulty-v0", {"fault": "raise", "at": 0})) == 0.0
+
+
+SPEC: EnvironmentSpec = describe("CartPole-v1", {})
+floats = st.floats(width=32, allow_nan=False)
+steps = st.lists(
+    st.tuples(
+        st.lists(floats, min_size=4, max_size=4).map(lambda row: np.array(row, np.float32)),
+        st.floats(allow_nan=False),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=5,
+)
+
+
+@given(steps)
+def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
+    answer = protocol.steps_told(given_steps)
+    assert answer[:1] == protocol.OK
+    found = protocol.read_steps(SPEC, answer[1:], len(given_steps))
+    for (state, *rest), (expected, *others) in zip(found, given_steps, strict=True):
+        np.testing.assert_array_equal(state, expected)
+        assert rest == others
+        assert [type(value) for value in rest] == [float, bool, bool]
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), max_size=5))
+def test_requests_come_out_of_a_message_as_they_went_in(rows):
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    assert protocol.read_request(protocol.resetting(3, *columns)) == (protocol.RESET, 3, columns)
+    assert protocol.read_request(protocol.stepping(1, *columns[:2])) == (
+        protocol.STEP,
+        1,
+        columns[:2],
+    )
+
+
+def test_a_seat_is_what_a_worker_steps():
+    with contextlib.closing(CheckedEnv(SPEC)) as seat:
+        first = seat.reset(7, 0)
+        state, reward, terminated, truncated = seat.step(1)
+    answer = protocol.steps_told([(state, reward, terminated, truncated)])
+    (read,) = protocol.read_steps(SPEC, answer[1:], 1)
+    np.testing.assert_array_equal(read[0], state)
+    (told,) = protocol.read_states(SPEC, protocol.states_told([first])[1:], 1)
+    np.testing.assert_array_equal(told, first)

@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+import scipy.stats
+from probe_envs import FaultyProbe, episode_length
+
+from frankrl.core.errors import EnvironmentFailedError
+from frankrl.core.random import Use, reset_seed
+from frankrl.environments import describe
+from frankrl.training import evaluation as module
+from frankrl.training.evaluation import Evaluation, Evaluator, interval_of_mean
+
+USE = Use.EVALUATION_RESET
+
+
+def always(action):
+    return lambda observations: np.tile(np.eye(2)[action], (len(observations), 1))
+
+
+def evaluate(q_values, episodes, env_id="FrankSeed-v0", seed=3, number=0, use=USE, **kwargs):
+    evaluator = Evaluator(describe(env_id, kwargs))
+    try:
+        return evaluator.evaluate(q_values, episodes, use, seed, number)
+    finally:
+        evaluator.close()
+
+
+def known_lengths(episodes, seed=3, number=0, use=USE):
+    return [episode_length(reset_seed(seed, use, number, n)) for n in range(episodes)]
+
+
+@pytest.mark.parametrize("episodes", [1, 2, 25, 26, 120])
+def test_returns_and_lengths_are_the_known_ones_in_the_order_of_their_seeds(episodes):
+    for action, sign in ((0, 1), (1, -1)):
+        found = evaluate(always(action), episodes)
+        np.testing.assert_array_equal(found.lengths, known_lengths(episodes))
+        np.testing.assert_array_equal(found.returns, sign * found.lengths)
+        assert found.mean_return == sign * np.mean(known_lengths(episodes))
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7, 1000])
+def test_the_result_does_not_depend_on_how_many_episodes_are_played_at_once(monkeypatch, at_once):
+    monkeypatch.setattr(module, "MAX_AT_ONCE", at_once)
+    found = evaluate(always(0), 60)
+    np.testing.assert_array_equal(found.lengths, known_lengths(60))
+    np.testing.assert_array_equal(found.returns, known_lengths(60))
+
+
+def test_the_policy_sees_the_state_of_its_own_environment():
+    seen = []
+
+    def q_values(observations):
+        seen.append(observations.copy())
+        return np.eye(2)[(observations[:, 0] >= 2).astype(int)]
+
+    found = evaluate(q_values, 30, env_id="FrankCounting-v0", limit=4)
+    # Two steps of action 0, then action 1 ends it: rewards 1 + 2 + 3.
+    np.testing.assert_array_equal(found.lengths, np.full(30, 3))
+    np.testing.assert_array_equal(found.returns, np.full(30, 6.0))
+    assert all(batch.dtype == np.float32 for batch in seen)
+
+
+def test_a_tie_is_broken_towards_the_first_action():
+    found = evaluate(lambda observations: np.zeros((len(observations), 2)), 5)
+    assert (found.returns > 0).all()
+
+
+def test_use_seed_and_number_alone_decide_the_episodes():
+    evaluator = Evaluator(describe("FrankSeed-v0", {}))
+    first = evaluator.evaluate(always(0), 40, USE, 3, 7)
+    evaluator.evaluate(always(1), 11, Use.SOLVED_RESET, 5)
+    again = evaluator.evaluate(always(0), 40, USE, 3, 7)
+    evaluator.close()
+    np.testing.assert_array_equal(first.returns, again.returns)
+    np.testing.assert_array_equal(first.returns, known_lengths(40, number=7))
+    others = [{"seed": 4}, {"number": 1}, {"use": Use.SOLVED_RESET}]
+    for other in others:
+        found = evaluate(always(0), 40, **other)
+        np.testing.assert_array_equal(found.lengths, known_lengths(40, **other))
+        assert not np.array_equal(found.lengths, known_lengths(40))
+
+
+def test_more_episodes_begin_with_the_same_ones():
+    np.testing.assert_array_equal(
+        evaluate(always(0), 100).returns[:30], evaluate(always(0), 30).returns
+    )
+
+
+@pytest.mark.parametrize(("above", "played"), [(-0.01, 100), (0.01, 25)])
+def test_a_hopeless_evaluation_ends_after_the_first_25_episodes(above, played):
+    whole = np.array(known_lengths(100))
+    evaluator = Evaluator(describe("FrankSeed-v0", {}))
+    least = whole[:25].mean() + above
+    found = evaluator.evaluate(always(0), 100, USE, 3, hopeless_below=least)
+    after = evaluator.evaluate(always(0), 100, USE, 3)
+    evaluator.close()
+    np.testing.assert_array_equal(found.returns, whole[:played])
+    np.testing.assert_array_equal(found.lengths, whole[:played])
+    np.testing.assert_array_equal(after.returns, whole)
+
+
+@pytest.mark.parametrize("fault", ["raise", "nan", "shape", "nan_reward", "no_reward", "ragged"])
+def test_an_environment_that_fails_is_an_environment_failed_error(fault):
+    with pytest.raises(EnvironmentFailedError, match="FrankFaulty-v0"):
+        evaluate(ending_at_three, 3, env_id="FrankFaulty-v0", fault=fault)
+
+
+def ending_at_three(observations):
+    return np.eye(2)[(observations[:, 0] >= 2).astype(int)]
+
+
+def test_an_evaluation_that_failed_does_not_spoil_the_next(monkeypatch):
+    evaluator = Evaluator(describe("FrankFaulty-v0", {"fault": "nan_reward"}))
+    with pytest.raises(EnvironmentFailedError):
+        evaluator.evaluate(ending_at_three, 3, USE, 0)
+    monkeypatch.setattr(FaultyProbe, "_spoiled", lambda self, observation: observation)
+    assert evaluator.evaluate(always(1), 3, USE, 0).lengths.tolist() == [1, 1, 1]
+    evaluator.close()
+
+
+RETURNS = np.random.default_rng(0).exponential(size=40)
+
+
+def test_the_interval_is_scipys_percentile_bootstrap():
+    expected = scipy.stats.bootstrap(
+        (RETURNS,),
+        np.mean,
+        n_resamples=2_000,
+        confidence_level=0.95,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert interval_of_mean(RETURNS) == (expected.low, expected.high)
+
+
+def test_the_interval_is_that_of_resampling_by_hand():
+    random = np.random.default_rng(1)
+    means = random.choice(RETURNS, (20_000, len(RETURNS))).mean(axis=1)
+    expected = np.percentile(means, [2.5, 97.5])
+    np.testing.assert_allclose(interval_of_mean(RETURNS), expected, rtol=0.03)
+
+
+def test_the_interval_holds_the_true_mean_about_as_often_as_it_says():
+    random = np.random.default_rng(2)
+    intervals = [interval_of_mean(random.normal(5, 1, 60)) for _ in range(100)]
+    assert sum(low <= 5 <= high for low, high in intervals) >= 88
+
+
+@pytest.mark.parametrize("values", [[3.0], [2.0, 2.0, 2.0], [0.1] * 7])
+def test_the_interval_of_values_without_spread_is_their_mean(values):
+    assert interval_of_mean(np.array(values)) == (np.mean(values), np.mean(values))
+
+
+def test_a_summary_holds_the_usual_figures_as_plain_numbers():
+    lengths = np.arange(1, 41)
+    summary = Evaluation(RETURNS, lengths).summary()
+    expected = {
+        "episodes": 40,
+        "mean_return": sum(RETURNS) / 40,
+        "std_return": np.sqrt(sum((RETURNS - sum(RETURNS) / 40) ** 2) / 40),
+        "min_return": sorted(RETURNS)[0],
+        "median_return": sum(sorted(RETURNS)[19:21]) / 2,
+        "max_return": sorted(RETURNS)[-1],
+        "mean_length": 20.5,
+    }
+    assert {name: summary[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+    assert summary["interval_95"] == list(interval_of_mean(RETURNS))
+    assert summary["returns"] == RETURNS.tolist()
+    assert summary["lengths"] == lengths.tolist()
+    assert {type(value) for value in summary.values()} == {int, float, list}

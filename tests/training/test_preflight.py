@@ -1,0 +1,89 @@
+"""Where a run learns, and whether it fits there."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from frankrl.config import Settings
+from frankrl.config.presets import load_preset, preset_names
+from frankrl.core.errors import SettingError
+from frankrl.environments import describe
+from frankrl.training import preflight
+from frankrl.training.preflight import belongs_on_cpu, check_device, check_memory
+
+SPEC = describe("LunarLander-v3", {})
+
+
+@dataclass
+class Device:
+    platform: str
+    stats: dict = field(default_factory=dict)
+
+    def memory_stats(self):
+        return self.stats
+
+
+# Trained with the LunarLander-v3 preset on an H200 and on the CPUs beside it; env steps a second
+# are in docs/benchmarks.md.
+MEASURED = [
+    ({"hidden_widths": [32, 32]}, True),
+    ({"batch_size": 32}, True),
+    ({"batch_size": 64}, True),
+    ({"hidden_widths": [256, 256]}, False),
+    ({"hidden_widths": [1024, 1024]}, False),
+    ({"batch_size": 256}, False),
+    ({"batch_size": 1024}, False),
+    ({"num_envs": 1}, True),
+    ({"replay_ratio": 4.0}, True),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), MEASURED)
+def test_auto_chooses_what_was_measured_to_be_faster(changes, expected):
+    settings = load_preset("LunarLander-v3").with_changes(**changes)
+    assert belongs_on_cpu(settings, SPEC) == expected
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", True), ("gpu", False)])
+def test_a_device_that_is_asked_for_is_taken(device, expected):
+    for widths in ([8], [2048, 2048]):
+        settings = Settings().with_changes(hidden_widths=widths, num_envs=32, device=device)
+        assert belongs_on_cpu(settings, SPEC) == expected
+
+
+@pytest.mark.parametrize("preset", sorted(set(preset_names()) - {"rainbow"}))
+def test_the_presets_but_rainbow_do_not_wait_for_a_gpu(preset):
+    assert belongs_on_cpu(load_preset(preset), SPEC)
+    assert not belongs_on_cpu(load_preset("rainbow"), SPEC)
+
+
+GPU, CPU = Settings().with_changes(device="gpu"), Settings().with_changes(device="cpu")
+REFUSED = {
+    "no_gpu": (GPU, "cpu", None, False, "finds no GPU.*jax.cuda13"),
+    "told_otherwise": (GPU, "cpu", "cpu", False, "JAX_PLATFORMS is 'cpu': unset it"),
+    "chosen_before": (GPU, "cpu", "cpu", True, "a process of its own"),
+    "in_use": (CPU, "gpu", None, False, "in use before Frank: set JAX_PLATFORMS=cpu"),
+    "told_gpu": (CPU, "gpu", "cuda", False, "JAX_PLATFORMS is 'cuda': unset it"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_device_that_jax_does_not_compute_on_is_refused_with_the_reason(case, monkeypatch):
+    settings, found, told, held, message = REFUSED[case]
+    config = SimpleNamespace(jax_platforms=told)
+    monkeypatch.setattr(
+        preflight, "jax", SimpleNamespace(devices=lambda: [Device(found)], config=config)
+    )
+    monkeypatch.setattr(preflight, "held_to_cpu", lambda: held)
+    with pytest.raises(SettingError, match=f"but JAX computes on '{found}', since .*{message}"):
+        check_device(settings)
+    check_device(Settings())
+
+
+def test_a_buffer_has_to_fit_where_it_is_learned_from(monkeypatch):
+    check_memory(Settings(), SPEC)
+    small = Device("gpu", {"bytes_limit": 5 * 2**20})
+    monkeypatch.setattr(preflight, "jax", SimpleNamespace(devices=lambda: [small]))
+    with pytest.raises(SettingError, match="does not fit into memory: 5 MiB are available"):
+        check_memory(Settings(), SPEC)
