@@ -37,7 +37,7 @@ class Agent:
             epsilon: probability of a random action when asked to act non-deterministically.
         """
         self.spec = spec
-        self._q_values = q_values
+        self.batch_q_values = q_values
         self.epsilon = epsilon
         self._random_actions = 0
 
@@ -112,7 +112,7 @@ class Agent:
             masks = masks if spec.masks_from == "observation" else action_mask
             masks = list(masks) if not single and np.iterable(masks) else [masks]
             allowed = self._allowed(masks, len(leaves[0]))
-        return self._q_values(together(spec.structure, leaves), allowed), single
+        return self.batch_q_values(together(spec.structure, leaves), allowed), single
 
     def _leaves(self, parts: list[Any]) -> tuple[list[Shaped[np.ndarray, "batch *leaf"]], bool]:
         """The leaves of a batch, and whether only one observation was given."""

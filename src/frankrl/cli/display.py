@@ -36,7 +36,7 @@ class Display(abc.ABC):
             f"Training {description.env_id} with preset {description.preset}, seed "
             f"{description.seed}, for {settings.training.total_env_steps:,} env steps"
         )
-        self.say(f"  {memory_line(settings, training.spec)}")
+        self.say(f"  {memory_line(training.experiment)}")
         if training.env_steps:
             self.say(f"  continuing at env step {training.env_steps:,}")
         for warning in settings.warnings():
