@@ -21,7 +21,6 @@ import importlib
 import importlib.resources
 import inspect
 import io
-import itertools
 import json
 import re
 import sys
@@ -36,7 +35,8 @@ _TORTURE = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.json"
 _CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
 sys.path.insert(0, str(_SOURCE))
 
-from frankrl import checked, config  # noqa: E402
+from frankrl import config  # noqa: E402
+from frankrl.config.choices import NONE  # noqa: E402
 from frankrl.config.presets import load_preset, preset_names  # noqa: E402
 
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
@@ -70,10 +70,11 @@ def _settings() -> str:
     sections = []
     for group in dataclasses.fields(config.Settings):
         kind = typing.get_type_hints(config.Settings)[group.name]
-        meanings = _attribute_docstrings(kind)
         rows = []
         for spec in dataclasses.fields(kind):
-            text, unit = _split(meanings[spec.name])
+            text, unit = _split(config.meaning_of(spec.name))
+            if condition := config.condition_of(spec.name):
+                text = f"{text} (*{condition}*)"
             default = _shown(getattr(kind(), spec.name))
             allowed = _allowed(kind, spec)
             rows.append((f"`{spec.name}`", f"`{default}`", allowed, unit, text))
@@ -189,16 +190,6 @@ def _presets() -> str:
     return "\n".join([*lines, "", table])
 
 
-def _attribute_docstrings(kind: type) -> dict[str, str]:
-    """The text under each field of a class."""
-    body = ast.parse(inspect.getsource(kind)).body[0].body
-    return {
-        field.target.id: " ".join(inspect.cleandoc(text.value.value).split())
-        for field, text in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
-    }
-
-
 def _split(text: str) -> tuple[str, str]:
     """Meaning and unit."""
     unit = _UNIT.search(text)
@@ -223,11 +214,11 @@ def _allowed(kind: type, spec: dataclasses.Field) -> str:
 
 
 def _default(setting: str) -> Any:
-    return getattr(getattr(config.Settings(), config.group_of(setting)), setting)
+    return config.Settings().values()[setting]
 
 
 def _value(preset: str, setting: str) -> Any:
-    return getattr(getattr(load_preset(preset), config.group_of(setting)), setting)
+    return load_preset(preset).values()[setting]
 
 
 def _leading_comment(preset: str) -> str:
@@ -244,7 +235,7 @@ def _leading_comment(preset: str) -> str:
 def _shown(value: Any) -> str:
     """A value as it is written in a TOML file."""
     if value is None:
-        return checked.NONE
+        return NONE
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):

@@ -88,7 +88,8 @@ def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
     assert "at env step 900" in alarm.evidence
     assert "at env step 1,000" in alarm.evidence
     assert check(epsilon_done_early, **early | {"epsilon_decay_env_steps": 9_000}) is None
-    assert check(epsilon_done_early, **early, noisy=True) is None
+    assert check(epsilon_done_early, learning_starts_env_steps=20_000)
+    assert check(epsilon_done_early, learning_starts_env_steps=20_000, noisy=True) is None
 
 
 def test_a_target_network_that_is_hardly_ever_refreshed_is_told(check):
