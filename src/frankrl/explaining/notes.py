@@ -17,7 +17,7 @@ from frankrl.explaining.document import (
     Section,
     Vectors,
 )
-from frankrl.explaining.narrative import tell
+from frankrl.explaining.narrative import narrate
 from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.learning import LearnerState, init_learner, update
@@ -65,7 +65,7 @@ def example() -> UpdateRecord:
         env_steps=1,
         learning_rate=LEARNING_RATE,
         indices=np.zeros(1, np.uint32),
-        begun=np.zeros(1, np.uint32),
+        transition_env_steps=np.zeros(1, np.uint32),
     )
 
 
@@ -90,13 +90,13 @@ def _network(q_values: tuple[float, ...]) -> MLPQNetwork:
     )
 
 
-def account(spec: EnvironmentSpec) -> Document:
+def notes_document(spec: EnvironmentSpec) -> Document:
     """Both phases: a quadruple is collected, then learned from.
 
     Args:
         spec: of LunarLander-v3, for the names of its actions and components.
     """
-    learned = tell(example(), [ORIGIN], 0, spec, settings(), "")
+    learned = narrate(example(), [ORIGIN], 0, spec, settings(), "")
     return Document(
         title="The worked example of the notes",
         about=f"{spec.env_id}: first data is collected (a to e), then learned from (1 to 7)",

@@ -38,8 +38,8 @@ class UpdateRecord:
     learning_rate: float
     indices: UInt32[np.ndarray, " batch"]
     """Rows of the buffer that were drawn."""
-    begun: UInt32[np.ndarray, " batch"]
-    """Env step of the run that each quadruple begins with, from 0."""
+    transition_env_steps: UInt32[np.ndarray, " batch"]
+    """Env step of the run that each transition begins with, from 0."""
     probabilities: Float[np.ndarray, " batch"] | None
     """How likely each was to be drawn; none where all were alike."""
     weights: Float[np.ndarray, " batch"] | None
@@ -87,7 +87,7 @@ class UpdateRecord:
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
-        """Each quadruple's part of the batch's loss; they sum to 1 unless the loss is 0."""
+        """Each transition's part of the batch's loss; they sum to 1 unless the loss is 0."""
         losses = self.losses if self.weights is None else self.weights * self.losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
@@ -102,7 +102,7 @@ def record_of(
     env_steps: int,
     learning_rate: float,
     indices: UInt32[np.ndarray, " batch"],
-    begun: UInt32[np.ndarray, " batch"],
+    transition_env_steps: UInt32[np.ndarray, " batch"],
     draws: UpdateDraws = NO_DRAWS,
     weights: Float[Array, " batch"] | None = None,
     probabilities: Float[Array, " batch"] | None = None,
@@ -117,23 +117,23 @@ def record_of(
         env_steps: transitions collected when it was done.
         learning_rate: the step size.
         indices: rows of the buffer that make the batch.
-        begun: env steps that its quadruples begin with.
+        transition_env_steps: env steps that its transitions begin with.
         draws: the update's random numbers.
         weights: what the loss of each is multiplied by; none: all count alike.
         probabilities: how likely each was to be drawn; none: all were alike.
     """
     q_network = before.online.network()
     head = q_network.head
-    says = target_says(settings, before.target, batch, draws)
-    ahead = look_ahead(settings, q_network, batch, says, draws)
-    target = batch_target(settings, q_network, batch, ahead)
+    next_outputs = target_says(settings, before.target, batch, draws)
+    bootstrap = look_ahead(settings, q_network, batch, next_outputs, draws)
+    target = batch_target(settings, q_network, batch, bootstrap)
 
     def loss_of(network: QNetwork) -> tuple:
         return batch_loss(settings, network, batch, target, draws, weights)
 
-    (loss, seen), gradient = jax.value_and_grad(loss_of, has_aux=True)(q_network)
-    seen_after = judge(settings, after.online.network(), batch, target, draws)
-    online_next = ahead.online_next_q_values
+    (loss, predictions), gradient = jax.value_and_grad(loss_of, has_aux=True)(q_network)
+    predictions_after = judge(settings, after.online.network(), batch, target, draws)
+    online_next = bootstrap.online_next_q_values
     period, done = settings.target_period_updates, int(before.num_updates)
     host = jax.tree.map(np.asarray, batch)
     return UpdateRecord(
@@ -141,26 +141,26 @@ def record_of(
         env_steps=env_steps,
         learning_rate=learning_rate,
         indices=indices,
-        begun=begun,
+        transition_env_steps=transition_env_steps,
         probabilities=None if probabilities is None else np.asarray(probabilities),
         weights=None if weights is None else np.asarray(weights),
         batch=host,
-        q_values=np.asarray(seen.q_values),
-        chosen_q=np.asarray(seen.chosen_q),
-        target_q_values=np.asarray(says.next_q_values),
+        q_values=np.asarray(predictions.q_values),
+        chosen_q=np.asarray(predictions.chosen_q),
+        target_q_values=np.asarray(next_outputs.next_q_values),
         online_next_q_values=None if online_next is None else np.asarray(online_next),
-        next_policy=_next_policy(settings, says.next_q_values, online_next),
-        next_values=np.asarray(head.q_values(ahead.next_values)),
-        munchausen_bonuses=None if ahead.bonus is None else np.asarray(ahead.bonus),
+        next_policy=_next_policy(settings, next_outputs.next_q_values, online_next),
+        next_values=np.asarray(head.q_values(bootstrap.next_values)),
+        munchausen_bonuses=None if bootstrap.bonus is None else np.asarray(bootstrap.bonus),
         targets=np.asarray(mean_of(head, target)),
-        chosen_outputs=_as_told(head, seen.chosen),
+        chosen_outputs=_readable_outputs(head, predictions.chosen),
         target_outputs=None if target.ndim == 1 else np.asarray(target),
-        td_errors=np.asarray(td_errors(q_network, target, seen.chosen_q)),
-        losses=np.asarray(seen.losses),
+        td_errors=np.asarray(td_errors(q_network, target, predictions.chosen_q)),
+        losses=np.asarray(predictions.losses),
         loss=float(loss),
         gradient_norms=norms(gradient),
         weight_changes=norms(_difference(after.online, before.online)),
-        chosen_q_after=np.asarray(seen_after.chosen_q),
+        chosen_q_after=np.asarray(predictions_after.chosen_q),
         updates_since_refresh=done % period,
         distance_to_target=norms(_difference(before.online, before.target)),
         refreshes_target=(done + 1) % period == 0,
@@ -176,7 +176,7 @@ def _next_policy(
     return np.eye(target_q.shape[1], dtype=np.float32)[picked]
 
 
-def _as_told(head: Head, chosen: Float[Array, "batch *atom"]) -> np.ndarray | None:
+def _readable_outputs(head: Head, chosen: Float[Array, "batch *atom"]) -> np.ndarray | None:
     """What the Q-network says of the actions taken, as one reads it; none of a mean alone."""
     if chosen.ndim == 1:
         return None

@@ -66,8 +66,8 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
         RunFolderError: it cannot be come back to exactly; the message says what can.
     """
     settings = folder.description.settings
-    standings = _standings(folder)
-    reached = _reached(folder, standings)
+    checkpoints = _checkpoints_metadata(folder)
+    reached = _reached(folder, checkpoints)
     if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
         first = settings.training.learning_starts_env_steps
         raise SettingError(
@@ -77,9 +77,9 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
             else f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )
     last = _round_end(settings, update)
-    starts = [s for s in standings if s.updates < update]
+    starts = [s for s in checkpoints if s.updates < update]
     start = starts[-1].env_steps if starts else 0
-    _refuse_inexact(folder, standings, start, last)
+    _refuse_inexact(folder, checkpoints, start, last)
     writer = starts[-1] if starts else folder.description
     return Cost(start, last, _seconds(folder, last - start), writer.versions | writer.machine)
 
@@ -112,13 +112,13 @@ def reopen(
     with contextlib.closing(make_vector(settings.environment, spec, description.seed)) as envs:
         state = init_train_state(settings, spec, description.seed)
         if cost.first_env_step:
-            found = _found_at(folder, settings, state, cost.first_env_step)
-            if envs.restore(found.logs):
+            checkpoint = _checkpoint_at(folder, settings, state, cost.first_env_step)
+            if envs.restore(checkpoint.logs):
                 raise RunFolderError(
                     f"the environments of {folder.path} do not replay to the same bits, so no "
                     "update can be opened exactly"
                 )
-            state = found.state
+            state = checkpoint.state
         results = rounds(settings, description.seed, envs, _copied(state))
         last_begins = cost.last_env_step - settings.round_env_steps
         while state.env_steps < last_begins:
@@ -162,7 +162,7 @@ def _opened(
         env_steps=env_steps,
         learning_rate=float(lesson.learning_rate),
         indices=indices,
-        begun=np.asarray(replay.begun)[indices],
+        transition_env_steps=np.asarray(replay.begun)[indices],
         draws=jax.tree.map(lambda field: jnp.asarray(field[number]), lesson.draws),
         weights=own.weights,
         probabilities=own.probabilities,
@@ -176,19 +176,19 @@ def _copied(state: TrainState) -> TrainState:
     )
 
 
-def _standings(folder: RunFolder) -> list[CheckpointMetadata]:
+def _checkpoints_metadata(folder: RunFolder) -> list[CheckpointMetadata]:
     """What each intact checkpoint says of itself, the oldest first."""
-    found = []
+    intact = []
     for checkpoint in list_checkpoints(folder.checkpoints):
         with contextlib.suppress(DamagedError):
             info = load_checkpoint(checkpoint, {}).info
-            found.append(CheckpointMetadata.from_info(info, folder.description.settings))
-    return found
+            intact.append(CheckpointMetadata.from_info(info, folder.description.settings))
+    return intact
 
 
-def _reached(folder: RunFolder, standings: list[CheckpointMetadata]) -> int:
+def _reached(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     """Updates that the run is known to have done."""
-    done = max((standing.updates for standing in standings), default=0)
+    done = max((metadata.updates for metadata in checkpoints), default=0)
     with contextlib.suppress(FrankError):
         reader = MetricsReader(folder.metrics)
         rows = reader.columns("training")["updates"]
@@ -213,14 +213,14 @@ def _round_end(settings: Settings, update: int) -> int:
 
 
 def _refuse_inexact(
-    folder: RunFolder, standings: list[CheckpointMetadata], start: int, last: int
+    folder: RunFolder, checkpoints: list[CheckpointMetadata], start: int, last: int
 ) -> None:
     """Refuse to pass a point from which on the run may have other bits."""
-    marks = standings[-1].inexact if standings else ()
+    marks = checkpoints[-1].inexact if checkpoints else ()
     between = [mark for mark in marks if start <= mark.env_steps < last]
     if between:
         mark = between[0]
-        later = [s for s in standings if s.env_steps > mark.env_steps]
+        later = [s for s in checkpoints if s.env_steps > mark.env_steps]
         then = f", or after {later[0].updates:,}" if later else ""
         due = updates_due(folder.description.settings, mark.env_steps)
         raise RunFolderError(
@@ -239,7 +239,9 @@ def _seconds(folder: RunFolder, env_steps: int) -> float | None:
     return None
 
 
-def _found_at(folder: RunFolder, settings: Settings, like: TrainState, env_steps: int) -> Found:
+def _checkpoint_at(
+    folder: RunFolder, settings: Settings, like: TrainState, env_steps: int
+) -> Found:
     """What the checkpoint of one env step holds."""
     for checkpoint in list_checkpoints(folder.checkpoints):
         if int(checkpoint.name) == env_steps:

@@ -10,12 +10,12 @@ from frankrl.explaining.record import UpdateRecord
 PERCENTS = (10, 25, 50, 75, 90)
 
 
-def spread_table(record: UpdateRecord, quadruple: int, settings: NetworkSettings) -> Table | None:
-    """What the Q-network says of a quadruple's return, and what it should have said.
+def spread_table(record: UpdateRecord, index: int, settings: NetworkSettings) -> Table | None:
+    """What the Q-network says of a transition's return, and what it should have said.
 
     Args:
         record: of the update.
-        quadruple: its place in the batch.
+        transition: its place in the batch.
         settings: which returns C51's atoms stand for.
 
     Returns:
@@ -28,8 +28,8 @@ def spread_table(record: UpdateRecord, quadruple: int, settings: NetworkSettings
         ("what it says", record.chosen_outputs, record.chosen_q),
         ("what it should say", record.target_outputs, record.targets),
     ):
-        found = percentiles(outputs[quadruple], settings)
-        rows.append((label, *found.tolist(), mean[quadruple].item()))
+        values = percentiles(outputs[index], settings)
+        rows.append((label, *values.tolist(), mean[index].item()))
     header = ("the return", *(f"{percent} %" for percent in PERCENTS), "mean")
     return Table("How the return is distributed", header, tuple(rows))
 

@@ -61,7 +61,7 @@ def whole_table(spec: EnvironmentSpec, network: QNetwork, gamma: float) -> Whole
         return WholeTable(values, None)
 
 
-def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Document:
+def table_document(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Document:
     """What `frank explain RUN` tells of a run whose states are numbered.
 
     Args:
@@ -70,19 +70,19 @@ def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str
         holder: what the values are kept in, such as "Q-table".
         about: which run, in a line.
     """
-    told: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
+    blocks: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
     if spec.mask_size:
-        told = (Line("what is not allowed in a state is never learned there"), *told)
-    sections = [Section(f"The {holder}", told)]
+        blocks = (Line("what is not allowed in a state is never learned there"), *blocks)
+    sections = [Section(f"The {holder}", blocks)]
     if table.exact is not None:
-        blocks: tuple[Block, ...] = (
+        exact_blocks: tuple[Block, ...] = (
             Line("found by dynamic programming, from all that can happen in this world"),
             _rows(table.exact, spec, "Q*(s, a)"),
             Formula(
                 (f"largest difference between {holder} and exact values: ", table.error or 0.0)
             ),
         )
-        sections.append(Section("The exact values", blocks))
+        sections.append(Section("The exact values", exact_blocks))
     return Document(f"Every state of {spec.env_id}", about, tuple(sections))
 
 

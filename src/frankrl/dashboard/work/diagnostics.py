@@ -1,4 +1,4 @@
-"""A look into a run's newest checkpoint: dead units, and whose quadruples the buffer holds."""
+"""A look into a run's newest checkpoint: dead units, and whose transitions the buffer holds."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt32
 
 from frankrl.api import open_agent
-from frankrl.dashboard.warnings import Inside, alarms_inside
+from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
 from frankrl.environments import EnvironmentSpec
 from frankrl.networks import ExpectedHead, Linear, MaskedQNetwork, MLPQNetwork, QNetwork
 from frankrl.replay import bytes_per_transition
@@ -18,11 +18,11 @@ from frankrl.runs.metrics import MetricsReader
 
 _STATES = 2_048
 """States that are tried."""
-_STATE, _BEGUN = ".quadruples.observation", ".begun"
+_STATE, _ENV_STEP = ".quadruples.observation", ".begun"
 _REPLAY = "replay"
 
 
-def look_inside(folder: RunFolder) -> dict[str, Any]:
+def diagnose(folder: RunFolder) -> dict[str, Any]:
     """Look into the newest checkpoint.
 
     Raises:
@@ -30,19 +30,21 @@ def look_inside(folder: RunFolder) -> dict[str, Any]:
     """
     agent, info = open_agent(folder)
     env_steps = int(info["env_steps"])
-    states, begun = _buffer(folder, agent.spec, env_steps)
+    states, first_env_steps = _buffer(folder, agent.spec, env_steps)
     dead, widths = dead_units(agent.network, states)
-    sizes = episode_sizes(folder, begun)
-    inside = Inside(
+    sizes = episode_sizes(folder, first_env_steps)
+    diagnostics = Diagnostics(
         env_steps=env_steps,
         dead_units=dead,
         widths=widths,
         states=len(states),
-        quadruples=len(begun),
+        transitions=len(first_env_steps),
         largest_episode=int(sizes.max(initial=0)),
         episodes=len(sizes),
     )
-    return inside._asdict() | {"alarms": [alarm.plain() for alarm in alarms_inside(inside)]}
+    return diagnostics._asdict() | {
+        "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)]
+    }
 
 
 def _buffer(
@@ -52,13 +54,13 @@ def _buffer(
     capacity = folder.description.settings.replay.replay_capacity
     row = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
     checkpoint = folder.checkpoints / f"{env_steps:012d}"
-    # Rows may have more fields than the quadruple itself; none of them is as large.
+    # Rows may have more fields than the transition itself; none of them is as large.
     most = min(capacity, env_steps) * row * 2 + 1024
     arrays = load_checkpoint(checkpoint, {_REPLAY: most}).tensors[_REPLAY]
-    begun = arrays.get(_BEGUN, np.zeros(0, np.uint32))
+    first_env_steps = arrays.get(_ENV_STEP, np.zeros(0, np.uint32))
     observations = arrays.get(_STATE, np.zeros((0, *spec.observation_shape), np.float32))
     every = max(1, math.ceil(len(observations) / _STATES))
-    return observations[::every], begun
+    return observations[::every], first_env_steps
 
 
 def dead_units(
@@ -93,16 +95,19 @@ def _cut_after(network: MLPQNetwork, layer: int) -> MLPQNetwork:
 
 
 def episode_sizes(
-    folder: RunFolder, begun: UInt32[np.ndarray, " row"]
+    folder: RunFolder, first_env_steps: UInt32[np.ndarray, " row"]
 ) -> Float[np.ndarray, " episode"]:
-    """How many of the buffer's quadruples each episode has that any of them comes from."""
+    """How many of the buffer's transitions each episode has that any of them comes from."""
     reader = MetricsReader(folder.metrics)
     try:
         ended = reader.columns("episodes")
     finally:
         reader.close()
     num_envs = folder.description.settings.environment.num_envs
-    env_index, vector_step = begun % num_envs, begun.astype(np.int64) // num_envs
+    env_index, vector_step = (
+        first_env_steps % num_envs,
+        first_env_steps.astype(np.int64) // num_envs,
+    )
     sizes = []
     for index in range(num_envs):
         own = ended["env_index"] == index if len(ended["env_index"]) else np.zeros(0, bool)
