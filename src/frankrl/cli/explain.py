@@ -92,7 +92,7 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
         check_page_file(Path(options.html))
     agent, _ = open_agent(folder)
     settings = folder.description.settings
-    table = whole_table(agent.spec, agent.network, settings.learning.gamma)
+    table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
     if options.json:
         print(json.dumps(table.plain(), allow_nan=False))
         return 0

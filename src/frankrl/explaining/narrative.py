@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from gymnasium import spaces
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentSpec
-from frankrl.environments.masks import split
 from frankrl.explaining.document import (
     Block,
     Cell,
@@ -19,16 +17,15 @@ from frankrl.explaining.document import (
     NamedValues,
     Section,
     Table,
-    Vectors,
 )
+from frankrl.explaining.observations import state_blocks
 from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.spread import spread_table
+from frankrl.learning import make_head
+from frankrl.networks import Head
 
-_MAX_COMPONENTS = 12
-"""A picture's bytes say nothing one by one."""
 _BINS = 8
-_LABELS = ("s", "s′")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -50,6 +47,7 @@ def narrate(
         settings: the run's.
         about: what was opened, in a line.
     """
+    head = make_head(settings)
     network_name = "Q-table" if settings.network.q_function == "table" else "Q-network"
     return Document(
         title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
@@ -57,9 +55,9 @@ def narrate(
         sections=(
             _stored(record, origins[index], index, spec),
             _present(record, index, spec, settings, network_name),
-            _future(record, index, spec, settings, network_name),
-            _target(record, index, settings),
-            _loss(record, index, settings),
+            _future(record, index, spec, head, network_name),
+            _target(record, index, settings.learning, head),
+            _loss(record, index, head),
             _learning(record, index, settings.learning, network_name),
             _refresh(record, settings.learning, network_name),
             _batch(record, origins, index, spec),
@@ -69,26 +67,22 @@ def narrate(
 
 def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentSpec) -> Section:
     batch = record.batch
-    action, steps = batch.action[index].item(), batch.num_steps[index].item()
+    action, steps = batch.action[index].item(), record.num_steps[index].item()
     how = "a random action" if origin.explored else "the best action at the time"
     chosen = f" ({spec.action_names[action]}), {how} (ε was "
-    stored = np.stack([batch.observation[index], batch.next_observation[index]])
     over = f", the discounted sum over {steps} steps" if steps > 1 else ""
-    end = "the world ended there" if batch.terminated[index] else "the world goes on from there"
+    end = "the world ended there" if record.terminated[index] else "the world goes on from there"
     return Section(
         "1. The transition (s, a, r, s′)",
         (
-            Line(
-                f"transition {index} of {len(record.indices)}, "
-                f"row {record.indices[index]:,} of the buffer"
-            ),
+            Line(f"transition {index} of {len(record.losses)}"),
             Line(
                 f"from environment {origin.env_index}, episode {origin.episode:,}, "
                 f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
                 f"{record.env_steps - origin.env_step:,} env steps ago"
             ),
             *_drawn(record, index),
-            *_states(stored, spec),
+            *state_blocks(batch, index, spec),
             Formula(("a = ", action, chosen, origin.epsilon, ")")),
             Formula(("r = ", batch.reward[index].item(), over)),
             Line(end),
@@ -114,38 +108,6 @@ def _sampling_columns(record: UpdateRecord) -> dict[str, Float[np.ndarray, " bat
     return {name: column for name, column in columns.items() if column is not None}
 
 
-def _states(stored: Shaped[np.ndarray, "2 *obs"], spec: EnvironmentSpec) -> list[Block]:
-    """s and s′, and what cannot be done in them."""
-    if not spec.mask_size:
-        return _numbers(stored, spec)
-    states, allowed = split(stored, spec.state_shape)
-    rows = zip(_LABELS, allowed, strict=True)
-    return _numbers(states, spec) + [_forbidden(label, row, spec) for label, row in rows]
-
-
-def _forbidden(label: str, allowed: Bool[np.ndarray, " action"], spec: EnvironmentSpec) -> Block:
-    actions = np.flatnonzero(~allowed)
-    names = ", ".join(spec.action_names[action] for action in actions) or "nothing"
-    if len(actions) > _MAX_COMPONENTS:
-        names = f"{len(actions):,} of {len(allowed):,} actions"
-    return Line(f"not allowed in {label}: {names}")
-
-
-def _numbers(states: Shaped[np.ndarray, "2 *state"], spec: EnvironmentSpec) -> list[Block]:
-    if isinstance(spec.state_space, spaces.Discrete):
-        numbers = int(spec.state_space.start) + np.argmax(states, axis=-1)
-        numbered = zip(_LABELS, numbers.tolist(), strict=True)
-        return [Formula((f"{label} = ", number)) for label, number in numbered]
-    flat = [(label, np.ravel(state)) for label, state in zip(_LABELS, states, strict=True)]
-    if len(spec.component_names) > _MAX_COMPONENTS:
-        return [
-            Formula((f"{label} = ", len(state), " numbers, mean ", float(np.mean(state))))
-            for label, state in flat
-        ]
-    rows = tuple((label, _plain(state)) for label, state in flat)
-    return [Vectors(spec.component_names, rows)]
-
-
 def _present(
     record: UpdateRecord, index: int, spec: EnvironmentSpec, settings: Settings, network_name: str
 ) -> Section:
@@ -166,15 +128,8 @@ def _noise(settings: Settings) -> tuple[Line, ...]:
     return (Line("under this update's own draw of the noise in its weights"),)
 
 
-def _by_fractions(settings: Settings) -> str:
-    """Of IQN: by which fractions, for the list above it is made of others."""
-    if settings.network.distribution != "iqn":
-        return ""
-    return f" by the {settings.learning.iqn_samples} fractions drawn for it"
-
-
 def _future(
-    record: UpdateRecord, index: int, spec: EnvironmentSpec, settings: Settings, network_name: str
+    record: UpdateRecord, index: int, spec: EnvironmentSpec, head: Head, network_name: str
 ) -> Section:
     names, policy = spec.action_names, record.next_policy[index]
     best = int(np.argmax(policy))
@@ -188,14 +143,14 @@ def _future(
             Formula(("mean value, and what the softmax's own surprise is worth: ", value)),
         ]
     elif online is None:
-        blocks.append(Formula((f"its highest value{_by_fractions(settings)}: ", value)))
+        blocks.append(Formula((f"its highest value{head.next_value_note}: ", value)))
     else:
         blocks += [
             Line(f"Double DQN: the {network_name}'s own values of s′ pick {names[best]}:"),
             NamedValues("Q(s′, ·; θ)", names, _plain(online[index]), best, "picked"),
             Formula(
                 (
-                    f"which the target {_kind(network_name)} values{_by_fractions(settings)} at ",
+                    f"which the target {_kind(network_name)} values{head.next_value_note} at ",
                     value,
                 )
             ),
@@ -203,15 +158,11 @@ def _future(
     return Section(f"3. The target {_kind(network_name)} looks at s′", tuple(blocks))
 
 
-def _target(record: UpdateRecord, index: int, settings: Settings) -> Section:
-    section, network = _target_sum(record, index, settings.learning), settings.network
-    if network.distribution != "c51":
+def _target(record: UpdateRecord, index: int, settings: LearningSettings, head: Head) -> Section:
+    section = _target_sum(record, index, settings)
+    if not head.target_note:
         return section
-    within = (
-        f"C51: whatever of it lies beyond {network.value_min:g} or {network.value_max:g} "
-        "counts as these, in y, too"
-    )
-    return Section(section.title, (*section.blocks, Line(within)))
+    return Section(section.title, (*section.blocks, Line(head.target_note)))
 
 
 def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) -> Section:
@@ -220,10 +171,10 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
     bonus: tuple[Cell, ...] = ()
     if record.munchausen_bonuses is not None:
         bonus = _bracketed(record.munchausen_bonuses[index].item())
-    if record.batch.terminated[index]:
+    if record.terminated[index]:
         sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
         return Section(title, (Formula((*sum_of, ": after a termination there is no future")),))
-    steps = record.batch.num_steps[index].item()
+    steps = record.num_steps[index].item()
     power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
     value = _bracketed(record.next_values[index].item())
     product = (f" + {settings.gamma:g}{power} × ", *value)
@@ -240,11 +191,10 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
     return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
 
 
-def _loss(record: UpdateRecord, index: int, settings: Settings) -> Section:
-    formula = _loss_formula(settings)
-    spread = spread_table(record, index, settings.network)
+def _loss(record: UpdateRecord, index: int, head: Head) -> Section:
+    spread = spread_table(record, index, head)
     y, chosen = record.targets[index].item(), record.chosen_q[index].item()
-    error, size = record.td_errors[index].item(), len(record.indices)
+    error, size = record.td_errors[index].item(), len(record.losses)
     share = f": {record.loss_shares[index]:.1%} of the batch's loss"
     mean = "mean" if record.weights is None else "mean of weight × loss"
     return Section(
@@ -252,23 +202,11 @@ def _loss(record: UpdateRecord, index: int, settings: Settings) -> Section:
         (
             *(() if spread is None else (spread,)),
             Formula(("y − Q(s, a) = ", y, " − ", *_bracketed(chosen), " = ", error)),
-            Formula((f"{formula} = ", record.losses[index].item(), share)),
+            Formula((f"{head.loss_name} = ", record.losses[index].item(), share)),
             Formula((f"{mean} over {_transitions(size)}: ", record.loss)),
             _td_errors(record.td_errors),
         ),
     )
-
-
-def _loss_formula(settings: Settings) -> str:
-    delta = f"{settings.learning.huber_delta:g}"
-    match settings.network.distribution:
-        case "c51":
-            return "cross-entropy of the two distributions"
-        case "qr" | "iqn":
-            return f"quantile regression, linear beyond {delta},"
-    if settings.learning.loss == "huber":
-        return f"Huber loss of y − Q, linear beyond {delta},"
-    return "(y − Q)²"
 
 
 def _td_errors(errors: Float[np.ndarray, " batch"]) -> Block:
@@ -353,7 +291,7 @@ def _batch_row(
         spec.action_names[batch.action[number]],
         "explored" if origin.explored else "greedy",
         batch.reward[number].item(),
-        "yes" if batch.terminated[number] else "no",
+        "yes" if record.terminated[number] else "no",
         record.chosen_q[number].item(),
         record.targets[number].item(),
         record.td_errors[number].item(),

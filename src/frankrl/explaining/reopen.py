@@ -1,6 +1,7 @@
 """Going back to the moment before an update: the nearest checkpoint, then the same rounds again."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.environments import describe, make_vector
-from frankrl.explaining.record import UpdateRecord, record_of
-from frankrl.learning import updates
-from frankrl.replay import Drawn, add, gather
+from frankrl.experience import HostSource
+from frankrl.explaining.record import DrawnBatch, UpdateRecord, record_of
+from frankrl.learning import LearnerState, updates
+from frankrl.replay import EndingRoom, with_ending_rows
 from frankrl.runs import (
     MetricsReader,
     RunFolder,
@@ -24,10 +26,10 @@ from frankrl.runs import (
     machine_facts,
     versions,
 )
-from frankrl.training import TrainState, init_train_state, rounds
+from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.resuming import Found, read_checkpoint
-from frankrl.training.round import Lesson, updates_due
+from frankrl.training.rounds import updates_due
 
 
 class Cost(NamedTuple):
@@ -109,17 +111,21 @@ def reopen(
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
     for change in differences(cost.surroundings, versions() | machine_facts()):
         warn(f"the update may come out with other bits than in the run, because {change}")
-    with contextlib.closing(make_vector(settings.environment, spec, description.seed)) as envs:
-        state = init_train_state(settings, spec, description.seed)
+    experiment = Experiment.of(settings, spec, description.seed)
+    envs = make_vector(settings.environment, spec, description.seed)
+    with contextlib.closing(
+        HostSource(settings, experiment.network, description.seed, envs)
+    ) as source:
+        state = init_train_state(experiment)
         if cost.first_env_step:
-            checkpoint = _checkpoint_at(folder, settings, state, cost.first_env_step)
-            if envs.restore(checkpoint.logs):
+            checkpoint = _checkpoint_at(folder, experiment, cost.first_env_step)
+            if source.restore(checkpoint.logs):
                 raise RunFolderError(
                     f"the environments of {folder.path} do not replay to the same bits, so no "
                     "update can be opened exactly"
                 )
             state = checkpoint.state
-        results = rounds(settings, description.seed, envs, _copied(state))
+        results = rounds(experiment, source, _copied(state))
         last_begins = cost.last_env_step - settings.round_env_steps
         while state.env_steps < last_begins:
             state = next(results).state()
@@ -128,44 +134,40 @@ def reopen(
         before = _copied(state)
         result = next(results)
         on_progress(cost.env_steps, cost.env_steps)
-    drawn = result.outcome().drawn
-    record = _opened(settings, before, result.lesson, drawn, update, result.env_steps)
+    record = _opened(experiment, before, result, update)
     return Reopened(record, result.state(), cost)
 
 
-def _opened(
-    settings: Settings,
-    before: TrainState,
-    lesson: Lesson,
-    drawn: Drawn,
-    update: int,
-    env_steps: int,
-) -> UpdateRecord:
+def _opened(experiment: Experiment, before: TrainState, result: Round, update: int) -> UpdateRecord:
     """The record of one update of a round, given the state before the round."""
-    replay = jax.jit(add)(before.replay, lesson.rows, lesson.begun, lesson.count)
-    drawn = jax.tree.map(jnp.asarray, drawn)
-    batches = gather(replay, drawn.indices)
-    learn = jax.jit(lambda *given: updates(settings.learning, *given))
+    settings, network, replay = experiment.settings, experiment.network, experiment.replay
+    given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
+    needed = EndingRoom(replay, before.replay).needed(given.steps.is_last)
+    stored = jax.jit(replay.add)(with_ending_rows(before.replay, needed), given.steps)
+    batches = replay.read(stored, sample.env_steps)
     number = update - before.updates - 1
-    given = (lesson.learning_rate, lesson.draws, drawn.weights)
-    just_before, just_after = (
-        learn(before.learner, batches, jnp.uint32(count), *given).state
-        for count in (number, number + 1)
+    learn = jax.jit(functools.partial(updates, settings.learning, network))
+
+    def after(count: int) -> LearnerState:
+        if not count:
+            return before.learner
+        first = jax.tree.map(lambda table: table[:count], (batches, given.noise, sample.weights))
+        rows, noise, weights = first
+        return learn(before.learner, rows, given.learning_rate, noise, weights)[0]
+
+    own, batch, noise = jax.tree.map(
+        lambda table: jnp.asarray(table[number]), (sample, batches, given.noise)
     )
-    batch, own = jax.tree.map(lambda table: table[number], (batches, drawn))
-    indices = np.asarray(own.indices)
+    span = replay.spans(stored, own.env_steps)
     return record_of(
         settings.learning,
-        just_before,
-        just_after,
-        batch,
-        env_steps=env_steps,
-        learning_rate=float(lesson.learning_rate),
-        indices=indices,
-        transition_env_steps=np.asarray(replay.begun)[indices],
-        draws=jax.tree.map(lambda field: jnp.asarray(field[number]), lesson.draws),
-        weights=own.weights,
-        probabilities=own.probabilities,
+        network,
+        after(number),
+        after(number + 1),
+        DrawnBatch(own, batch, span.num_steps, span.terminated),
+        env_steps=result.env_steps,
+        learning_rate=float(given.learning_rate),
+        noise=noise,
     )
 
 
@@ -239,11 +241,9 @@ def _seconds(folder: RunFolder, env_steps: int) -> float | None:
     return None
 
 
-def _checkpoint_at(
-    folder: RunFolder, settings: Settings, like: TrainState, env_steps: int
-) -> Found:
+def _checkpoint_at(folder: RunFolder, experiment: Experiment, env_steps: int) -> Found:
     """What the checkpoint of one env step holds."""
     for checkpoint in list_checkpoints(folder.checkpoints):
         if int(checkpoint.name) == env_steps:
-            return read_checkpoint(folder, settings, like, checkpoint)
+            return read_checkpoint(folder, experiment, checkpoint)
     raise RunFolderError(f"the checkpoint at env step {env_steps:,} has gone meanwhile")

@@ -99,11 +99,13 @@ def _scenes(
     which: tuple[int, int],
 ) -> Iterator[_Scene]:
     """One greedy episode: a scene for each step, then one for the last state."""
+    spec = env.spec
     observation = env.reset(reset, which[0])
     ended, episode_return, step = False, 0.0, 0
     while True:
         picture = env.picture()
-        values = np.asarray(q_values(observation[np.newaxis]))[0]
+        rows = observation[np.newaxis]
+        values = q_values(spec.observation(rows), spec.action_mask(rows))[0]
         action = int(np.argmax(values))
         observation, reward, terminated, truncated = env.step(action)
         ended = terminated or truncated or step + 1 >= MAX_STEPS

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 
@@ -13,7 +14,6 @@ from frankrl.api import open_agent
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec
-from frankrl.environments.masks import split
 from frankrl.runs.folder import RunFolder
 
 MAX_STEPS = 1_500
@@ -48,7 +48,9 @@ def play(
         drawn = _draw(env, out / "0.jpg")
         ended, terminated, steps = False, False, 0
         while not ended:
-            values = np.asarray(agent.network(observation[np.newaxis]))[0]
+            rows = observation[np.newaxis]
+            mask = spec.action_mask(rows)
+            values = agent.batch_q_values(spec.observation(rows), mask)[0]
             action = int(np.argmax(values))
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)
@@ -100,9 +102,9 @@ def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
 
 def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[float]:
     """The first components of a state, without the mask."""
-    if spec.mask_size:
-        observation = split(observation[None], spec.state_shape)[0][0]
-    return [float(value) for value in np.ravel(observation)[:_MAX_COMPONENTS]]
+    leaves = jax.tree.leaves(spec.observation(observation[np.newaxis]))
+    values = np.concatenate([np.ravel(leaf) for leaf in leaves])
+    return [float(value) for value in values[:_MAX_COMPONENTS]]
 
 
 def _finite(values: np.ndarray) -> list[float | None]:

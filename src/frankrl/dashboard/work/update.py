@@ -41,7 +41,7 @@ def open_update(
     on_progress(0, cost.env_steps)
     record = reopen(folder, number, _seldom(on_progress), cost=cost).record
     came_from = origins(folder, settings, description.seed, record.transition_env_steps)
-    followed = min(len(record.indices), MAX_TRANSITIONS)
+    followed = min(len(record.losses), MAX_TRANSITIONS)
     for index in range(followed):
         document = narrate(record, came_from, index, spec, settings, "")
         (out / f"{index}.html").write_text(sections_html(document), "utf-8")
