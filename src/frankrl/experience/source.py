@@ -1,7 +1,7 @@
 """Where experience comes from, and the source that steps environments on the host."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
@@ -22,6 +22,7 @@ class Collected(NamedTuple):
     """Those that ended, in the order in which they did."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Gives experience, a round at a time, and can be brought back to where it stood."""
 
