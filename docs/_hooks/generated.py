@@ -3,7 +3,7 @@
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
 - `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
-- `<!-- frank: alarms -->` becomes what the dashboard says of its alarms;
+- `<!-- frank: warnings -->` becomes what the dashboard says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
@@ -53,7 +53,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
-    markdown = markdown.replace("<!-- frank: alarms -->", _alarms())
+    markdown = markdown.replace("<!-- frank: warnings -->", _warnings())
     if "<!-- frank: torture -->" in markdown:
         markdown = markdown.replace("<!-- frank: torture -->", _torture())
     if "<!-- frank: explain -->" in markdown:
@@ -83,9 +83,9 @@ def _settings() -> str:
     return "\n\n".join(sections)
 
 
-def _alarms() -> str:
+def _warnings() -> str:
     """The body of the dashboard's own page."""
-    page = importlib.resources.files("frankrl.dashboard") / "page" / "alarms.html"
+    page = importlib.resources.files("frankrl.dashboard") / "page" / "warnings.html"
     return page.read_text("utf-8").partition("<main>")[2].partition("</main>")[0]
 
 

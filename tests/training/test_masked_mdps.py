@@ -137,7 +137,7 @@ def test_an_update_tells_what_was_not_allowed(run, tmp_path, capsys):
     _, path = run
     record = frankrl.explain(path, update=100)
     quadruple = int(np.argmax(~record.batch.terminated))
-    told = ["explain", str(path), "--update", "100", "--quadruple", str(quadruple)]
+    told = ["explain", str(path), "--update", "100", "--transition", str(quadruple)]
     assert frank(told) == 0
     lines = capsys.readouterr().out.splitlines()
     states = np.argmax(record.batch.observation[:, :4], axis=1)

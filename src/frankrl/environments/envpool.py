@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from jaxtyping import Int, Num
 
 from frankrl.core.backend import visible_cpus
@@ -144,14 +145,14 @@ class EnvPoolVector(EnvironmentVector):
             length=int(self._lengths[index]),
         )
 
-    def _checked(self, observation: Num[np.ndarray, "env *obs"]) -> Num[np.ndarray, "env *obs"]:
-        """The observation as it is stored; EnvPool may write into its own again."""
-        stored = np.array(observation, self.spec.observation_dtype)
-        if stored.dtype == np.float32 and not np.isfinite(stored).all():
-            wrong = ~np.isfinite(stored).reshape(len(stored), -1).all(axis=1)
+    def _checked(self, given: Num[np.ndarray, "env *leaf"]) -> Num[np.ndarray, "env *leaf"]:
+        """The observations as they are stored; EnvPool may write into its own again."""
+        rows = np.array(given, self.spec.row_dtype)
+        if rows.dtype == np.float32 and not np.isfinite(rows).all():
+            wrong = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
             place = self._place(int(np.flatnonzero(wrong)[0]))
             raise EnvironmentFailedError(f"{place} gave an observation that is not finite")
-        return stored
+        return rows
 
     def _place(self, index: int) -> str:
         return (
@@ -179,6 +180,11 @@ def _make_pool(spec: EnvironmentSpec, num_envs: int, seed: int) -> Any:
             f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "
             "use backend gymnasium for them"
         )
+    if spec.is_masked or not isinstance(spec.observation_space, spaces.Box):
+        raise EnvironmentUnusableError(
+            f"backend envpool takes environments with observations from a Box and no action "
+            f"masks, {spec.env_id} is none; use backend gymnasium"
+        )
     known = envpool.list_all_envs()
     if spec.env_id not in known:
         raise EnvironmentUnusableError(
@@ -198,9 +204,9 @@ def _make_pool(spec: EnvironmentSpec, num_envs: int, seed: int) -> Any:
             **({} if limit is None else {"max_episode_steps": limit}),
         )
         actions, shape = pool.action_space.n, pool.observation_space.shape
-    if (actions, shape) != (spec.num_actions, spec.observation_shape):
+    if (actions, shape) != (spec.num_actions, spec.row_shape):
         raise EnvironmentUnusableError(
             f"EnvPool's {spec.env_id} has {actions} actions and observations of shape {shape}, "
-            f"Gymnasium's {spec.num_actions} and {spec.observation_shape}; use backend gymnasium"
+            f"Gymnasium's {spec.num_actions} and {spec.row_shape}; use backend gymnasium"
         )
     return pool

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Num, UInt16
+from jaxtyping import Int, Shaped, UInt16
 
 from frankrl.core.errors import RunFolderError
 from frankrl.core.random import Use, reset_seed
@@ -64,7 +64,7 @@ class EnvironmentVector(abc.ABC):
 
     spec: EnvironmentSpec
     num_envs: int
-    observation: Num[np.ndarray, "env *obs"]
+    observation: Shaped[np.ndarray, "env *row"]
 
     @abc.abstractmethod
     def step(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 
 
-class UpdateDraws(NamedTuple):
+class UpdateNoise(NamedTuple):
     """Of one update, or with an axis in front of several; none of what nothing asks for."""
 
     online_noise: Float[Any, "*update noise"] | None = None
@@ -16,3 +16,6 @@ class UpdateDraws(NamedTuple):
     """In 0 … 1: which quantiles of Q(s, a) are learned."""
     target_fractions: Float[Any, "*update batch fraction"] | None = None
     """Likewise: which quantiles of the target they learn from."""
+
+
+NO_NOISE = UpdateNoise()
