@@ -8,7 +8,8 @@
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
-- `<!-- source: MODULE.NAME -->` becomes that piece of source, folded away;
+- `<!-- source: MODULE.NAME -->` becomes that function or class, folded away;
+- `<!-- source: MODULE -->` becomes that whole file, open;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
 
 It also checks that the page on metrics names every table and column there is.
@@ -22,6 +23,7 @@ import importlib.resources
 import inspect
 import io
 import json
+import pkgutil
 import re
 import sys
 import typing
@@ -144,20 +146,20 @@ def _walk() -> Any:
 
 
 def _source(name: str) -> str:
-    """A function or class, folded away under its place in the repository."""
-    module_name, _, attribute = name.rpartition(".")
+    """A function or class, folded away under its place in the repository; or a whole file."""
     try:
-        module = importlib.import_module(module_name)
-        owner = getattr(module, attribute)
-    except ModuleNotFoundError:
-        module_name, _, kind = module_name.rpartition(".")
-        module = importlib.import_module(module_name)
-        owner = getattr(getattr(module, kind), attribute)
+        owner = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"<!-- source: {name} --> names what does not exist: {error}") from error
     lines, first = inspect.getsourcelines(owner)
     path = Path(inspect.getsourcefile(owner) or "").relative_to(_SOURCE.parent)
     code = "".join(f"    {line}" if line.strip() else "\n" for line in lines)
-    title = f"`{attribute}` in `{path}`, lines {first} to {first + len(lines) - 1}"
-    return f'??? quote "{title}"\n    ```python\n{code}    ```\n'
+    title, fold = f"`{path}`", "???+"
+    if not inspect.ismodule(owner):
+        attribute = name.rpartition(".")[2]
+        title = f"`{attribute}` in `{path}`, lines {first} to {first + len(lines) - 1}"
+        fold = "???"
+    return f'{fold} quote "{title}"\n    ```python\n{code}    ```\n'
 
 
 def _torture() -> str:
