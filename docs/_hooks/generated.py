@@ -2,7 +2,7 @@
 
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
-- `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
+- `<!-- frank: robustness -->` becomes the table of what `scripts/robustness` found;
 - `<!-- frank: warnings -->` becomes what the dashboard says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
@@ -33,7 +33,7 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 
 _SOURCE = Path(__file__).parents[2] / "src"
-_TORTURE = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.json"
+_ROBUSTNESS = Path(__file__).parents[2] / "benchmarks" / "results" / "robustness.json"
 _CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
 sys.path.insert(0, str(_SOURCE))
 
@@ -56,8 +56,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
     markdown = markdown.replace("<!-- frank: warnings -->", _warnings())
-    if "<!-- frank: torture -->" in markdown:
-        markdown = markdown.replace("<!-- frank: torture -->", _torture())
+    if "<!-- frank: robustness -->" in markdown:
+        markdown = markdown.replace("<!-- frank: robustness -->", _robustness())
     if "<!-- frank: explain -->" in markdown:
         markdown = markdown.replace("<!-- frank: explain -->", _explained())
     markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
@@ -162,9 +162,9 @@ def _source(name: str) -> str:
     return f'{fold} quote "{title}"\n    ```python\n{code}    ```\n'
 
 
-def _torture() -> str:
+def _robustness() -> str:
     """What was tried and how often it held."""
-    found = json.loads(_TORTURE.read_text("utf-8"))
+    found = json.loads(_ROBUSTNESS.read_text("utf-8"))
     rows = [
         (
             row["claim"],

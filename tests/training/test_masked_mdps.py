@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from robustness.runs import contents
 from training import masked_mdps
 
 import frankrl
@@ -18,7 +19,6 @@ from frankrl.tabular import q_table
 from frankrl.training import init_train_state, rounds
 from frankrl.training.evaluation import Evaluator
 from frankrl.training.state import HostNetwork, initial_network
-from torture.runs import contents
 
 ENV = "MaskedMDP-v0"
 GAMMA = 0.5

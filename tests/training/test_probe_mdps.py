@@ -1,15 +1,11 @@
 """The whole loop learns the right Q-values where they are known in closed form."""
 
-import itertools
-
 import numpy as np
 import pytest
+from in_memory import experiment_of, greedy_policy, round_number
 from training import probe_mdps
 
 from frankrl.config import Settings
-from frankrl.environments import GymnasiumVector, describe
-from frankrl.training import init_train_state, rounds
-from frankrl.training.state import HostNetwork, initial_network
 
 GAMMA = 0.5
 FOREVER = 1 / (1 - GAMMA)
@@ -46,12 +42,9 @@ def learned_q_values(env_kwargs: dict, num_states: int, **changes) -> np.ndarray
         learning_starts_env_steps=40,
         **changes,
     )
-    spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", env_kwargs)
-    envs = GymnasiumVector(spec, num_envs, seed=3)
-    state = init_train_state(settings, spec, seed=3)
-    *_, last = itertools.islice(rounds(settings, 3, envs, state), 160)
-    network = HostNetwork(initial_network(settings, spec, 3)).set(last.outcome().playing)
-    return network(np.arange(num_states, dtype=np.float32)[:, None])
+    experiment = experiment_of(probe_mdps.ProbeMDP.__name__ + "-v0", settings, seed=3)
+    policy = greedy_policy(experiment, round_number(experiment, 160))
+    return policy.q_values(np.arange(num_states, dtype=np.float32)[:, None])
 
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["overlap", "textbook_order"])

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -11,6 +11,7 @@ from frankrl.core.types import Params, Scaling
 from frankrl.networks.initializer import Initializer
 
 
+@runtime_checkable
 class Torso(Protocol):
     """From one leaf of an observation to features."""
 

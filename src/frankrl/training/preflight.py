@@ -16,7 +16,7 @@ from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
 from frankrl.training.noise import update_noise
-from frankrl.training.state import Experiment, init_replay
+from frankrl.training.state import Experiment
 
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
@@ -197,7 +197,7 @@ def _batch_shapes(experiment: Experiment) -> Transition:
     """The shapes of one update's batch."""
     draws = jax.ShapeDtypeStruct((experiment.settings.replay.batch_size,), jnp.uint32)
     return jax.eval_shape(
-        lambda chosen: experiment.replay.read(init_replay(experiment), chosen), draws
+        lambda chosen: experiment.replay.read(experiment.empty_replay(), chosen), draws
     )
 
 
@@ -253,7 +253,7 @@ def _memory() -> int | None:
 
 def _bytes_each(experiment: Experiment) -> int:
     """Memory that the buffer takes for each transition that can be drawn. [bytes]"""
-    leaves = jax.tree.leaves(jax.eval_shape(lambda: init_replay(experiment)))
+    leaves = jax.tree.leaves(jax.eval_shape(experiment.empty_replay))
     whole = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     return -(-whole // experiment.replay.capacity)
 

@@ -1,4 +1,4 @@
-"""What a study of the torture found."""
+"""What a robustness study found."""
 
 import threading
 from dataclasses import dataclass, field

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from torture import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
+from robustness import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
 
 
 def assert_all_held(outcome, at_least=1):

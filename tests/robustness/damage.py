@@ -14,8 +14,8 @@ from frankrl.environments import describe
 from frankrl.runs import RunFolder, list_checkpoints, load_newest
 from frankrl.training import init_train_state
 from frankrl.training.codec import BEST_FILE, most_bytes
-from torture.outcome import Outcome
-from torture.runs import Case, contents, train
+from robustness.outcome import Outcome
+from robustness.runs import Case, contents, train
 
 _CASE = Case("LunarLander-v3", 8, True, 0)
 _PAGE = 4096

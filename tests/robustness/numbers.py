@@ -16,7 +16,7 @@ from frankrl.core.errors import DivergedError, EnvironmentFailedError
 from frankrl.learning import learner
 from frankrl.runs import list_checkpoints
 from frankrl.training import round as training_round
-from torture.outcome import Outcome
+from robustness.outcome import Outcome
 
 _SETTINGS = {
     "preset": "default",
@@ -53,7 +53,7 @@ class Poisoned(gymnasium.Env):
         return observation, reward, False, self._steps % 10 == 0, {}
 
 
-gymnasium.register("frank-torture/Poisoned-v0", "torture.numbers:Poisoned")
+gymnasium.register("frank-robustness/Poisoned-v0", "robustness.numbers:Poisoned")
 
 
 def study(work: Path, moments: int) -> Outcome:
@@ -75,7 +75,7 @@ def study(work: Path, moments: int) -> Outcome:
                 "env_kwargs": {"what": what, "at": at, "value": str(value)},
                 "overlap": overlap,
             }
-            error = _error("frank-torture/Poisoned-v0", out, chosen)
+            error = _error("frank-robustness/Poisoned-v0", out, chosen)
             named = isinstance(
                 error, EnvironmentFailedError
             ) and f", step {(at - 1) % 10 + 1} " in str(error)

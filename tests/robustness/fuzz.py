@@ -18,8 +18,8 @@ from frankrl.runs.checkpoint import manifest_of
 from frankrl.training import init_train_state
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
-from torture.outcome import Outcome
-from torture.runs import Case, train
+from robustness.outcome import Outcome
+from robustness.runs import Case, train
 
 _CASE = Case("CartPole-v1", 2, True, 0, total_env_steps=160)
 _MEMORY_BYTES = 256 << 20
