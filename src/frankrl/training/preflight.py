@@ -159,7 +159,7 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     batch_size = settings.replay.batch_size
     batch = _batch_shapes(experiment)
     outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
-    widest = max(*settings.network.hidden_widths, 1)
+    widest = max(settings.network.hidden_widths, default=1)
     samples = max(network.head.num_fractions, 1)
     rows = batch_size * samples * widest + outputs.size
     if (least := 4 * rows * _COPIES) > there:
