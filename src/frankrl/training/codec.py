@@ -50,11 +50,12 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     sizes = {
         "q_network": weights,
         "target_network": weights,
-        _AVERAGE: weights,
         BEST_FILE: weights,
         "optimiser": sum(_bytes(leaf) for leaf in jax.tree.leaves(_like(experiment).opt_state)) + 4,
         "replay": sum(map(_bytes, jax.tree.leaves(stored))) + 2 * row * replay.num_rows,
     }
+    if settings.learning.polyak_window_updates is not None:
+        sizes[_AVERAGE] = weights
     # Longer with each step of an episode that goes on, and with each update between two rows.
     logs = settings.environment.num_envs * (16 + DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
