@@ -44,7 +44,7 @@ class Flatten:
         return ()
 
     def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
-        features = leaf.reshape(leaf.shape[0], -1).astype(np.float32)
+        features = leaf.reshape(leaf.shape[0], self.num_features).astype(np.float32)
         if self.scaling == Scaling():
             return features
         offset, factor = (np.asarray(part, np.float32) for part in self.scaling)
@@ -66,7 +66,7 @@ class OneHot:
         return ()
 
     def apply(self, params: Any, leaf: Int[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
-        xp, numbers = leaf.__array_namespace__(), leaf.reshape(leaf.shape[0], -1)
+        xp, numbers = leaf.__array_namespace__(), leaf.reshape(leaf.shape[0], len(self.num_values))
         parts = [
             numbers[:, index, None] == np.arange(size, dtype=np.int32)
             for index, size in enumerate(self.num_values)
