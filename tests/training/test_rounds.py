@@ -1,6 +1,7 @@
 """The round: in which order things happen, and that nothing else decides what comes out."""
 
 import contextlib
+import importlib
 import itertools
 import threading
 
@@ -13,8 +14,10 @@ from training import probe_mdps
 
 from frankrl.config import Settings
 from frankrl.environments import GymnasiumVector
-from frankrl.training import rounds as rounds_module
 from frankrl.training.rounds import updates_due
+
+# By its name, because the package has a function of the same name.
+rounds_module = importlib.import_module("frankrl.training.rounds")
 
 SMALL = {
     "hidden_widths": (8,),
