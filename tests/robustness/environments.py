@@ -19,7 +19,7 @@ _SETTINGS = {
     "num_envs": 3,
     "n_step": 1,
     "learning_starts_env_steps": 30,
-    "total_env_steps": 600,
+    "total_env_steps": 240,
     "checkpoint_every_env_steps": 3,
     "log_every_env_steps": 100,
     "evaluate_every_env_steps": 10_000,
