@@ -276,9 +276,7 @@ def test_exponent_0_makes_all_transitions_equally_likely():
     flat = PrioritisedSampler(BATCH, 0.0, 1e-6, 0.4, 1_000)
     sample_of, learn = compiled(flat, CAPACITY)
     errors = np.random.default_rng(0).exponential(3.0, (5, BATCH)).astype(np.float32)
-    state = learn(
-        added(empty(), CAPACITY), named(np.arange(CAPACITY).reshape(5, BATCH)), errors
-    )
+    state = learn(added(empty(), CAPACITY), named(np.arange(CAPACITY).reshape(5, BATCH)), errors)
     np.testing.assert_array_equal(priorities(state), np.ones(CAPACITY))
     sample = sample_of(state, flat.draws(0, request(state, 5, first_update=5)))
     np.testing.assert_array_equal(sample.weights, np.ones((5, BATCH)))

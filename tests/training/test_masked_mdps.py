@@ -13,10 +13,8 @@ import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.random import Use
-from frankrl.runs import RunFolder
 from frankrl.tabular import q_table
 from frankrl.training.evaluation import Evaluator
-from robustness.runs import contents
 
 ENV = "MaskedMDP-v0"
 GAMMA = 0.5
