@@ -14,9 +14,9 @@ from gymnasium import spaces
 import frankrl
 from frankrl.api import open_network
 from frankrl.core.errors import DivergedError, EnvironmentFailedError
-from frankrl.learning import learner
+from frankrl.learning import batch_loss, learner
 from frankrl.runs import RunFolder, list_checkpoints
-from frankrl.training import rounds as training_rounds
+from frankrl.training.rounds import compiled_learn
 from robustness.outcome import Outcome
 
 _SETTINGS = {
@@ -85,11 +85,11 @@ def study(work: Path, moments: int) -> Outcome:
             at = int(random.integers(1, 300))
             out = work / f"{what}-{number}"
             with poison(at, value):
-                training_rounds.compiled_learn.cache_clear()
+                compiled_learn.cache_clear()
                 error = _error("CartPole-v1", out, {"overlap": overlap})
             named = isinstance(error, DivergedError) and f"at update {at:,} " in str(error)
             outcome.note(named and _all_finite(out), f"{what} at {at}: {error}")
-    training_rounds.compiled_learn.cache_clear()
+    compiled_learn.cache_clear()
     return outcome
 
 
@@ -136,11 +136,11 @@ def _poison_gradient(at: int, value: float) -> Iterator[None]:
         (loss, poisoned), (change, _) = primals, tangents
         return loss, change * jnp.where(poisoned, jnp.float32(value), 1.0)
 
-    real_loss, real_update = learner.batch_loss, learner.update
+    real_update = learner.update
     now = []
 
     def loss(*given, **more):
-        value, predictions = real_loss(*given, **more)
+        value, predictions = batch_loss(*given, **more)
         return same(value, now[-1]), predictions
 
     def update(settings, network, state, *rest):
