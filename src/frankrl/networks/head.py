@@ -125,7 +125,7 @@ class Head(abc.ABC):
         return ""
 
     def distribution(
-        self, outputs: Float[Array, "batch *atom"]
+        self, outputs: Float[Any, "batch *atom"]
     ) -> Float[np.ndarray, "batch atom"] | None:
         """What outputs for single actions say of the return, in the form of a target; none where
         they say nothing but its mean."""

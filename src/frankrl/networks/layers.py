@@ -6,7 +6,7 @@ JAX. Noise and normalisation are wrappers around a layer.
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Float
@@ -18,6 +18,7 @@ _LAYER_NORM_EPSILON = 1e-5
 _INITIAL_NOISE = 0.5
 
 
+@runtime_checkable
 class Layer(Protocol):
     """From the features of a batch to other features."""
 

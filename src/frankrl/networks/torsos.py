@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -11,6 +11,7 @@ from frankrl.core.types import Params, Scaling
 from frankrl.networks.initializer import Initializer
 
 
+@runtime_checkable
 class Torso(Protocol):
     """From one leaf of an observation to features."""
 
@@ -43,7 +44,7 @@ class Flatten:
         return ()
 
     def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
-        features = leaf.reshape(leaf.shape[0], -1).astype(np.float32)
+        features = leaf.reshape(leaf.shape[0], self.num_features).astype(np.float32)
         if self.scaling == Scaling():
             return features
         offset, factor = (np.asarray(part, np.float32) for part in self.scaling)
@@ -65,7 +66,7 @@ class OneHot:
         return ()
 
     def apply(self, params: Any, leaf: Int[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
-        xp, numbers = leaf.__array_namespace__(), leaf.reshape(leaf.shape[0], -1)
+        xp, numbers = leaf.__array_namespace__(), leaf.reshape(leaf.shape[0], len(self.num_values))
         parts = [
             numbers[:, index, None] == np.arange(size, dtype=np.int32)
             for index, size in enumerate(self.num_values)

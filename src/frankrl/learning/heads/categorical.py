@@ -111,7 +111,7 @@ class CategoricalHead(Head):
             "in y, too"
         )
 
-    def distribution(self, outputs: Float[Array, "batch atom"]) -> Float[np.ndarray, "batch atom"]:
+    def distribution(self, outputs: Float[Any, "batch atom"]) -> Float[np.ndarray, "batch atom"]:
         return np.asarray(self.probabilities(outputs))
 
     def percentiles(

@@ -1,6 +1,7 @@
 """The expected return alone: the notes' Q-value."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -25,7 +26,7 @@ class ExpectedHead(Head):
         learning = settings.learning
         return cls(learning.huber_delta if learning.loss == "huber" else None)
 
-    def q_values(self, outputs: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    def q_values(self, outputs: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         return outputs
 
     def target(

@@ -46,7 +46,7 @@ class QuantileLearning(Head):
         return f"quantile regression, linear beyond {self.huber_delta:g},"
 
     def distribution(
-        self, outputs: Float[Array, "batch quantile"]
+        self, outputs: Float[Any, "batch quantile"]
     ) -> Float[np.ndarray, "batch quantile"]:
         return np.asarray(outputs)
 
