@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_profile import examples
 
-from frankrl.config import ReplaySettings, Settings
 from frankrl.core.types import Steps
 from frankrl.replay import (
     PrioritisedSampler,
@@ -19,7 +18,6 @@ from frankrl.replay import (
     Sample,
     SampleRequest,
     filled_part,
-    make_replay,
     refilled,
 )
 
@@ -276,9 +274,7 @@ def test_exponent_0_makes_all_transitions_equally_likely():
     flat = PrioritisedSampler(BATCH, 0.0, 1e-6, 0.4, 1_000)
     sample_of, learn = compiled(flat, CAPACITY)
     errors = np.random.default_rng(0).exponential(3.0, (5, BATCH)).astype(np.float32)
-    state = learn(
-        added(empty(), CAPACITY), named(np.arange(CAPACITY).reshape(5, BATCH)), errors
-    )
+    state = learn(added(empty(), CAPACITY), named(np.arange(CAPACITY).reshape(5, BATCH)), errors)
     np.testing.assert_array_equal(priorities(state), np.ones(CAPACITY))
     sample = sample_of(state, flat.draws(0, request(state, 5, first_update=5)))
     np.testing.assert_array_equal(sample.weights, np.ones((5, BATCH)))
@@ -310,24 +306,6 @@ def test_what_is_saved_of_the_priorities_gives_them_back_bit_for_bit(count):
     assert jax.tree.structure(state) == jax.tree.structure(again)
     for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_settings_are_what_the_sampler_is_made_of():
-    settings = Settings().with_changes(
-        replay_sampling="prioritised", priority_exponent=0.7, priority_beta=0.2, batch_size=16
-    )
-    assert make_replay(settings.resolved()).sampler == PrioritisedSampler(
-        batch_size=16, exponent=0.7, epsilon=1e-6, beta=0.2, beta_env_steps=100_000
-    )
-    unresolved = Settings(replay=ReplaySettings(replay_sampling="prioritised"))
-    with pytest.raises(ValueError, match=r"Settings\.resolved"):
-        make_replay(unresolved)
-
-
-def test_a_later_budget_does_not_bend_the_rise_of_beta():
-    settings = Settings().with_changes(replay_sampling="prioritised", total_env_steps=500)
-    longer = settings.resolved().with_changes(total_env_steps=5_000).resolved()
-    assert longer.replay.priority_beta_env_steps == 500
 
 
 def test_equal_samplers_share_one_compilation():
