@@ -1,25 +1,65 @@
-"""The code that handles arrays runs with its shapes and types checked while it is tested."""
+"""How the tests run: shapes and types checked, one thread for JAX, compiled code shared.
+
+`pytest` gives its files to several processes, each of which has one thread for its
+computations. They share one cache of compiled code for the session. After each file JAX
+forgets what it holds in memory, so that a process does not grow with the number of tests.
+"""
 
 import atexit
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
+import jax
+import pytest
 from jaxtyping import install_import_hook
 
-# Nobody's own cache of compiled code is read or filled by tests.
-os.environ["XDG_CACHE_HOME"] = cache = tempfile.mkdtemp()
-atexit.register(shutil.rmtree, cache, ignore_errors=True)
-sys.path.insert(0, str(Path(__file__).parent))
-CHECKED = (
+from frankrl.core.backend import start_backend, visible_cpus
+
+_CHECKED = (
     *("core.types", "environments.masks", "experience", "networks"),
     *("replay", "learning", "training"),
 )
-install_import_hook([f"frankrl.{name}" for name in CHECKED], "typechecking.check").__enter__()
+_MAX_PROCESSES = 4
+_LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
+"""The folders whose files take longest: begun first, none of them is waited for at the end."""
 
-# As on the command line, before any test uses JAX otherwise: a run knows how many threads it had.
-from frankrl.core.backend import start_backend  # noqa: E402 - only after the hook
 
-start_backend(on_cpu=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many processes as there are CPUs; none beside this one if only files are asked for."""
+    if all(".py" in argument for argument in config.args):
+        return 0
+    return min(visible_cpus(), _MAX_PROCESSES)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare this process for tests, unless it only gives them to others."""
+    if not hasattr(config, "workerinput"):
+        # Tests neither read nor fill anybody's own cache; other processes inherit this one.
+        os.environ["XDG_CACHE_HOME"] = cache = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, cache, ignore_errors=True)
+        if config.option.dist != "no":
+            return
+    names = [f"frankrl.{name}" for name in _CHECKED]
+    install_import_hook(names, "typechecking.check").__enter__()
+    # As on the command line, before any test uses JAX otherwise: a run knows how many threads it
+    # had.
+    start_backend(on_cpu=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the order within a file stays."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return _LONG_FIRST.index(folder) if folder in _LONG_FIRST else len(_LONG_FIRST)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_afterwards():
+    """Compiled code stays on the disk, from where the next file takes what it needs."""
+    yield
+    jax.clear_caches()

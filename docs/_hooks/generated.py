@@ -2,13 +2,14 @@
 
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
-- `<!-- frank: torture -->` becomes the table of what `scripts/torture` found;
-- `<!-- frank: alarms -->` becomes what the dashboard says of its alarms;
+- `<!-- frank: robustness -->` becomes the table of what `scripts/robustness` found;
+- `<!-- frank: warnings -->` becomes what the dashboard says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
-- `<!-- source: MODULE.NAME -->` becomes that piece of source, folded away;
+- `<!-- source: MODULE.NAME -->` becomes that function or class, folded away;
+- `<!-- page: MODULE -->` becomes that whole file;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
 
 It also checks that the page on metrics names every table and column there is.
@@ -22,6 +23,7 @@ import importlib.resources
 import inspect
 import io
 import json
+import pkgutil
 import re
 import sys
 import typing
@@ -31,7 +33,7 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 
 _SOURCE = Path(__file__).parents[2] / "src"
-_TORTURE = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.json"
+_ROBUSTNESS = Path(__file__).parents[2] / "benchmarks" / "results" / "robustness.json"
 _CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
 sys.path.insert(0, str(_SOURCE))
 
@@ -44,6 +46,7 @@ _CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
 _DIFFERS = re.compile(r"<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->")
 _WALK = re.compile(r"<!-- walk: (?P<name>[^>]+?) -->")
 _SOURCE_OF = re.compile(r"<!-- source: (?P<name>[\w.]+) -->")
+_PAGE_OF = re.compile(r"<!-- page: (?P<name>[\w.]+) -->")
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
 
 
@@ -53,15 +56,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
-    markdown = markdown.replace("<!-- frank: alarms -->", _alarms())
-    if "<!-- frank: torture -->" in markdown:
-        markdown = markdown.replace("<!-- frank: torture -->", _torture())
+    markdown = markdown.replace("<!-- frank: warnings -->", _warnings())
+    if "<!-- frank: robustness -->" in markdown:
+        markdown = markdown.replace("<!-- frank: robustness -->", _robustness())
     if "<!-- frank: explain -->" in markdown:
         markdown = markdown.replace("<!-- frank: explain -->", _explained())
     markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
     markdown = _DIFFERS.sub(lambda m: _differing(m["name"], m["base"]), markdown)
     markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
     markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
+    markdown = _PAGE_OF.sub(lambda m: _whole_file(m["name"]), markdown)
     return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
 
 
@@ -83,9 +87,9 @@ def _settings() -> str:
     return "\n\n".join(sections)
 
 
-def _alarms() -> str:
+def _warnings() -> str:
     """The body of the dashboard's own page."""
-    page = importlib.resources.files("frankrl.dashboard") / "page" / "alarms.html"
+    page = importlib.resources.files("frankrl.dashboard") / "page" / "warnings.html"
     return page.read_text("utf-8").partition("<main>")[2].partition("</main>")[0]
 
 
@@ -145,24 +149,35 @@ def _walk() -> Any:
 
 def _source(name: str) -> str:
     """A function or class, folded away under its place in the repository."""
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-        owner = getattr(module, attribute)
-    except ModuleNotFoundError:
-        module_name, _, kind = module_name.rpartition(".")
-        module = importlib.import_module(module_name)
-        owner = getattr(getattr(module, kind), attribute)
+    owner, attribute = _named(name), name.rpartition(".")[2]
     lines, first = inspect.getsourcelines(owner)
-    path = Path(inspect.getsourcefile(owner) or "").relative_to(_SOURCE.parent)
     code = "".join(f"    {line}" if line.strip() else "\n" for line in lines)
-    title = f"`{attribute}` in `{path}`, lines {first} to {first + len(lines) - 1}"
+    title = f"`{attribute}` in `{_path(owner)}`, lines {first} to {first + len(lines) - 1}"
     return f'??? quote "{title}"\n    ```python\n{code}    ```\n'
 
 
-def _torture() -> str:
+def _whole_file(name: str) -> str:
+    """A module's file."""
+    module = _named(name)
+    return f'```python title="{_path(module)}"\n{inspect.getsource(module)}```\n'
+
+
+def _named(name: str) -> Any:
+    """The module, class or function of that name, wherever it was defined."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"a page shows {name}, which does not exist: {error}") from error
+
+
+def _path(owner: Any) -> Path:
+    """Where something is defined, from the repository's root."""
+    return Path(inspect.getsourcefile(owner) or "").relative_to(_SOURCE.parent)
+
+
+def _robustness() -> str:
     """What was tried and how often it held."""
-    found = json.loads(_TORTURE.read_text("utf-8"))
+    found = json.loads(_ROBUSTNESS.read_text("utf-8"))
     rows = [
         (
             row["claim"],

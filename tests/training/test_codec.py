@@ -6,6 +6,7 @@ import sqlite3
 
 import numpy as np
 import pytest
+from robustness.runs import contents
 
 import frankrl
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
@@ -20,7 +21,6 @@ from frankrl.runs import (
 )
 from frankrl.runs.checkpoint import save_checkpoint
 from frankrl.training import Checkpointed, SavingFailed, checkpoint_writer, trainer
-from torture.runs import contents
 
 QUICK = {
     "preset": "default",

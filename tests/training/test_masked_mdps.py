@@ -6,19 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from robustness.runs import contents
 from training import masked_mdps
 
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.random import Use
-from frankrl.environments import GymnasiumVector, describe
-from frankrl.environments.masks import split
 from frankrl.tabular import q_table
-from frankrl.training import init_train_state, rounds
 from frankrl.training.evaluation import Evaluator
-from frankrl.training.state import HostNetwork, initial_network
-from torture.runs import contents
 
 ENV = "MaskedMDP-v0"
 GAMMA = 0.5
@@ -43,10 +39,10 @@ WAYS = [
 ]
 
 
-def stored_states(spec):
-    """The three states with their masks, as they are stored."""
-    states = np.eye(3, spec.state_shape[0]) if len(spec.state_shape) == 1 else np.eye(3, 4)
-    return np.concatenate([states, masked_mdps.ALLOWED], axis=1).astype(spec.observation_dtype)
+def three_states(spec):
+    """The three states as batches of observations, with their masks."""
+    states = np.eye(3, 4, dtype=np.float32).reshape(3, 2, 2)
+    return (states if spec.masks_from == "info" else states), masked_mdps.ALLOWED == 1
 
 
 @pytest.mark.parametrize(("where", "num_envs", "n_step", "overlap", "double", "end"), WAYS)
@@ -137,7 +133,7 @@ def test_an_update_tells_what_was_not_allowed(run, tmp_path, capsys):
     _, path = run
     record = frankrl.explain(path, update=100)
     quadruple = int(np.argmax(~record.batch.terminated))
-    told = ["explain", str(path), "--update", "100", "--quadruple", str(quadruple)]
+    told = ["explain", str(path), "--update", "100", "--transition", str(quadruple)]
     assert frank(told) == 0
     lines = capsys.readouterr().out.splitlines()
     states = np.argmax(record.batch.observation[:, :4], axis=1)

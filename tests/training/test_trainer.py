@@ -5,13 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from robustness.runs import contents
 
 import frankrl
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import DivergedError, EnvironmentFailedError, RunFolderError, SettingError
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved
-from torture.runs import contents
 
 QUICK = {
     "preset": "default",

@@ -154,14 +154,14 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))
-        signals.told = lambda: display.say(
+        signals.told = lambda: display.log(
             "stopping after this round, then saving (again: end at once)"
         )
         display.begin(training)
         if options.dashboard:
-            from frankrl.dashboard.background import dashboard_beside
+            from frankrl.dashboard.background import dashboard_in_background
 
-            stack.enter_context(dashboard_beside(training.folder.path, display.say))
+            stack.enter_context(dashboard_in_background(training.folder.path, display.log))
         result = run_to_end(training, display.show, signals)
         display.end(result)
     if options.json:

@@ -72,12 +72,12 @@ class Scaling(NamedTuple):
 class VectorStep(NamedTuple):
     """What one step of all environments gave."""
 
-    observation: Num[Array, "env *obs"]
+    observation: Shaped[Array, "env *row"]
     """State in which the action was taken, s."""
     action: Num[Array, " env"]
     """Action index from 0, a."""
     reward: Float[Array, " env"]
-    next_observation: Num[Array, "env *obs"]
+    next_observation: Shaped[Array, "env *row"]
     """State arrived at, s′; at an episode's end its true last state, never the reset one."""
     terminated: Bool[Array, " env"]
     truncated: Bool[Array, " env"]

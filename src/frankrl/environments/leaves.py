@@ -12,8 +12,8 @@ from jaxtyping import Shaped
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.types import Scaling
 
-Structure = int | dict[str, "Structure"] | tuple["Structure", ...]
-"""How leaves make up an observation: numbers of leaves in dicts and tuples."""
+Structure = int | dict[str, Any] | tuple[Any, ...]
+"""How leaves make up an observation: numbers of leaves, in nested dicts and tuples."""
 
 MASK_FIELD = "action_mask"
 _LONE_FIELD = "observation"

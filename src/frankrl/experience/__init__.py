@@ -7,7 +7,7 @@ from frankrl.experience.exploration import (
     linear_epsilon,
 )
 from frankrl.experience.policy import HostPolicy, Policy, acting_noise, make_policy
-from frankrl.experience.source import Collected, HostSource, Source
+from frankrl.experience.source import Collected, HostSource, Source, steps_of
 
 __all__ = [
     "Collected",
@@ -21,4 +21,5 @@ __all__ = [
     "explores",
     "linear_epsilon",
     "make_policy",
+    "steps_of",
 ]

@@ -1,6 +1,6 @@
 """Who acts: Q-values of what the environments show now, on the host or on the device."""
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,6 +10,7 @@ from frankrl.core.types import Observation
 from frankrl.networks import QNetwork, perturb
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Gives Q-values by parameters that are loaded into it."""
 

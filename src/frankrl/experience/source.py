@@ -1,12 +1,11 @@
 """Where experience comes from, and the source that steps environments on the host."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
 
-from frankrl.config import Settings
+from frankrl.config import LearningSettings, Settings
 from frankrl.core.types import FinishedEpisode, Steps, VectorStep
 from frankrl.environments import EnvironmentLog, EnvironmentVector
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
@@ -22,6 +21,7 @@ class Collected(NamedTuple):
     """Those that ended, in the order in which they did."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Gives experience, a round at a time, and can be brought back to where it stood."""
 
@@ -80,7 +80,7 @@ class HostSource:
             vector_steps.append(step)
             episodes += ended
             env_steps += self._envs.num_envs
-        return Collected(self._in_rows(vector_steps), episodes)
+        return Collected(steps_of(self._envs, vector_steps, self._settings.learning), episodes)
 
     def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
         envs, exploration = self._envs, self._settings.exploration
@@ -91,46 +91,6 @@ class HostSource:
         q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows), noise)
         return epsilon_greedy(q_values, epsilon, coins, choices)
 
-    def _in_rows(self, vector_steps: Sequence[VectorStep]) -> Steps:
-        """All steps in order of time, with where the environments stand now behind them."""
-        spec = self._envs.spec
-        seen = np.concatenate(
-            [*(step.observation for step in vector_steps), self._envs.observation]
-        )
-        action, reward, terminated, truncated = (
-            np.concatenate([getattr(step, name) for step in vector_steps])
-            for name in ("action", "reward", "terminated", "truncated")
-        )
-        is_last = terminated | truncated
-        last = np.zeros((len(is_last), *seen.shape[1:]), seen.dtype)
-        if ended := np.flatnonzero(is_last).tolist():
-            size = self._envs.num_envs
-            last[: len(ended)] = [
-                vector_steps[row // size].next_observation[row % size] for row in ended
-            ]
-        return Steps(
-            observation=spec.observation(seen),
-            mask=spec.action_mask(seen),
-            action=action,
-            reward=reward,
-            is_last=is_last,
-            terminated=self._ends_world(terminated, is_last),
-            last_observation=spec.observation(last),
-            last_mask=spec.action_mask(last),
-        )
-
-    def _ends_world(
-        self, terminated: Bool[np.ndarray, " row"], is_last: Bool[np.ndarray, " row"]
-    ) -> Bool[np.ndarray, " row"]:
-        """After which steps the learner is to see no future, by `bootstrap_on`."""
-        match self._settings.learning.bootstrap_on:
-            case "truncation":
-                return terminated
-            case "never":
-                return is_last
-            case "always":
-                return np.zeros_like(is_last)
-
     def snapshot(self) -> list[EnvironmentLog]:
         return self._envs.logs()
 
@@ -139,3 +99,43 @@ class HostSource:
 
     def close(self) -> None:
         self._envs.close()
+
+
+def steps_of(
+    envs: EnvironmentVector, vector_steps: Sequence[VectorStep], settings: LearningSettings
+) -> Steps:
+    """What is stored of some steps of all environments.
+
+    Args:
+        envs: standing where the last of the steps has brought them.
+        vector_steps: in order of time.
+        settings: at which ends of an episode the future still counts.
+    """
+    spec = envs.spec
+    seen = np.concatenate([*(step.observation for step in vector_steps), envs.observation])
+    action, reward, terminated, truncated = (
+        np.concatenate([getattr(step, name) for step in vector_steps])
+        for name in ("action", "reward", "terminated", "truncated")
+    )
+    is_last = terminated | truncated
+    last = np.zeros((len(is_last), *seen.shape[1:]), seen.dtype)
+    if ended := np.flatnonzero(is_last).tolist():
+        size = envs.num_envs
+        last[: len(ended)] = [
+            vector_steps[row // size].next_observation[row % size] for row in ended
+        ]
+    ends_world = {
+        "truncation": terminated,
+        "never": is_last,
+        "always": np.zeros_like(is_last),
+    }
+    return Steps(
+        observation=spec.observation(seen),
+        mask=spec.action_mask(seen),
+        action=action,
+        reward=reward,
+        is_last=is_last,
+        terminated=ends_world[settings.bootstrap_on],
+        last_observation=spec.observation(last),
+        last_mask=spec.action_mask(last),
+    )

@@ -61,7 +61,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
     ),
     "reuse": Experiment(
-        "Each quadruple can be learned from many times, so more is learned from the same "
+        "Each transition can be learned from many times, so more is learned from the same "
         "experience.",
         (
             Arm("1 update per 4 env steps", {"replay_ratio": 0.25}),

@@ -75,15 +75,33 @@ class QNetwork:
             fractions: which quantiles are asked for (IQN alone); none: evenly spaced ones.
         """
         features = self._joined(params.torsos, observation)
-        batch_size, condition = features.shape[0], self.head.condition
+        batch_size = features.shape[0]
         if not self.hidden:
-            features = condition(params.head, features, fractions)
+            features = self.head.condition(params.head, features, fractions)
+        hidden = self._activations(params, features, fractions)
+        outputs = self.output.apply(params.output, hidden[-1] if hidden else features)
+        return self.head.arrange(outputs, batch_size)
+
+    def activations(
+        self, params: NetworkParams, observation: Observation
+    ) -> list[Float[Any, "row unit"]]:
+        """What each hidden layer gives."""
+        features = self._joined(params.torsos, observation)
+        return self._activations(params, features, None)
+
+    def _activations(
+        self,
+        params: NetworkParams,
+        features: Float[Any, "batch feature"],
+        fractions: Float[Any, "batch fraction"] | None,
+    ) -> list[Float[Any, "row unit"]]:
+        outputs = []
         for index, (layer, own) in enumerate(zip(self.hidden, params.hidden, strict=True)):
             features = activate(self.activation, layer.apply(own, features))
             if index == 0:
-                features = condition(params.head, features, fractions)
-        outputs = self.output.apply(params.output, features)
-        return self.head.arrange(outputs, batch_size)
+                features = self.head.condition(params.head, features, fractions)
+            outputs.append(features)
+        return outputs
 
     def _joined(
         self, params: tuple[Params, ...], observation: Observation

@@ -4,7 +4,7 @@ from frankrl.replay.buffer import ReplayBuffer, first_ending_rows
 from frankrl.replay.endings import EndingRoom, cut_short, with_ending_rows
 from frankrl.replay.filled import ending_rows_in, filled_part, part_of, refilled
 from frankrl.replay.host_samplers import NewestSampler, UniformSampler
-from frankrl.replay.make import make_replay
+from frankrl.replay.make import init_replay, make_replay
 from frankrl.replay.prioritised import PrioritisedSampler
 from frankrl.replay.sampler import Sample, Sampler, SampleRequest
 from frankrl.replay.state import ReplayState
@@ -23,6 +23,7 @@ __all__ = [
     "ending_rows_in",
     "filled_part",
     "first_ending_rows",
+    "init_replay",
     "make_replay",
     "part_of",
     "refilled",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, UInt32
 
 from frankrl.core.types import Steps, Transition
-from frankrl.replay.read import read_transitions
+from frankrl.replay.read import Span, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
 from frankrl.replay.state import ReplayState, field_shapes
 
@@ -140,6 +140,10 @@ class ReplayBuffer:
     def read(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Transition:
         """The transitions that begin with the given env steps."""
         return read_transitions(state, env_steps, self.num_envs, self.n_step, self.gamma)
+
+    def spans(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Span:
+        """Which steps those transitions are made of."""
+        return spans(state, env_steps, self.num_envs, self.n_step)
 
     def set_priorities(
         self, state: ReplayState, sample: Sample, priorities: Float[Array, "update batch"] | None

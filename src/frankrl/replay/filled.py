@@ -1,6 +1,7 @@
 """The part of a buffer that something has been written to: what has to be saved of it."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ def part_of(
     seen = min(num_steps + buffer.num_envs, state.num_rows) if num_steps else 0
     ended = min(num_endings, state.num_ending_rows)
 
-    def rows(leaf: Array) -> Array:
+    def rows(leaf: Any) -> Any:
         parts = [leaf[:seen], leaf[state.num_rows : state.num_rows + ended]]
         return leaf.__array_namespace__().concat(parts)
 

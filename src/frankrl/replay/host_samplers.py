@@ -1,6 +1,7 @@
 """Transitions that the host names: any, or the newest."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt32
@@ -14,7 +15,7 @@ class HostSampler(Sampler):
     """Every transition counts alike, and nothing is kept in mind."""
 
     def sample(
-        self, state: ReplayState, capacity: int, draws: UInt32[np.ndarray, "update batch"]
+        self, state: ReplayState, capacity: int, draws: UInt32[Any, "update batch"]
     ) -> Sample:
         """Those that the host named."""
         return Sample(draws, None, None)

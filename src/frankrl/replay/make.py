@@ -1,10 +1,19 @@
 """From settings to a replay buffer."""
 
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
 from frankrl.config import ReplaySettings, Settings
-from frankrl.replay.buffer import ReplayBuffer
+from frankrl.replay.buffer import ReplayBuffer, first_ending_rows
 from frankrl.replay.host_samplers import NewestSampler, UniformSampler
 from frankrl.replay.prioritised import PrioritisedSampler
 from frankrl.replay.sampler import Sampler
+from frankrl.replay.state import ReplayState
+
+if TYPE_CHECKING:
+    from frankrl.environments import EnvironmentSpec
 
 
 def make_replay(settings: Settings) -> ReplayBuffer:
@@ -20,6 +29,29 @@ def make_replay(settings: Settings) -> ReplayBuffer:
         gamma=settings.learning.gamma,
         sampler=_sampler(settings.replay),
     )
+
+
+def init_replay(
+    buffer: ReplayBuffer,
+    spec: "EnvironmentSpec",
+    round_env_steps: int,
+    ending_rows: int | None = None,
+) -> ReplayState:
+    """The empty buffer of a run.
+
+    Args:
+        buffer: its definition.
+        spec: the environment's, for what an observation is made of.
+        round_env_steps: env steps that are added at once.
+        ending_rows: rows for the last observations of episodes; none: as many as at first.
+    """
+    rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), spec.observation(rows)
+    )
+    if ending_rows is None:
+        ending_rows = first_ending_rows(buffer.capacity, round_env_steps)
+    return buffer.init(shapes, spec.num_actions if spec.is_masked else None, ending_rows)
 
 
 def _sampler(settings: ReplaySettings) -> Sampler:

@@ -1,12 +1,49 @@
 """From stored steps to transitions over n of them."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.core.types import Transition
 from frankrl.replay.state import ReplayState
+
+
+class Span(NamedTuple):
+    """Which steps transitions are made of."""
+
+    rows: UInt32[Array, "*batch step"]
+    """Of the n steps from the first on."""
+    belongs: Bool[Array, "*batch step"]
+    """Whether each belongs to the transition: none before it has ended the episode."""
+    num_steps: UInt32[Array, "*batch"]
+    """How many do."""
+    ending: UInt32[Array, "*batch"]
+    """Number of the episode's end that they come to; 0 where it goes on."""
+    terminated: Bool[Array, "*batch"]
+    """Whether the world ends with them."""
+
+
+def spans(
+    state: ReplayState, env_steps: UInt32[Array, "*batch"], num_envs: int, n_step: int
+) -> Span:
+    """Which steps the transitions are made of that begin with the given env steps."""
+    distance = jnp.arange(n_step, dtype=jnp.uint32) * num_envs
+    rows = (env_steps[..., None] + distance) % state.num_rows
+    terminated, ending = _rows(state.terminated, rows), _rows(state.ending, rows)
+    belongs = jnp.ones(rows.shape, jnp.bool_)
+    for step in range(1, n_step):
+        reached = belongs[..., step - 1] & (ending[..., step - 1] == 0)
+        belongs = belongs.at[..., step].set(reached)
+    return Span(
+        rows,
+        belongs,
+        jnp.sum(belongs, axis=-1, dtype=jnp.uint32),
+        jnp.sum(jnp.where(belongs, ending, 0), axis=-1, dtype=jnp.uint32),
+        jnp.any(belongs & terminated, axis=-1),
+    )
 
 
 def read_transitions(
@@ -30,37 +67,21 @@ def read_transitions(
 
     Source: Sutton (1988). https://doi.org/10.1007/BF00115009
     """
-    distance = jnp.arange(n_step, dtype=jnp.uint32) * num_envs
-    spanned = (env_steps[..., None] + distance) % state.num_rows
-    reward, terminated, ending = (
-        _rows(field, spanned) for field in (state.reward, state.terminated, state.ending)
-    )
-    goes_on = ending == 0
-    # Whether each of the steps belongs to the transition: none before it has ended the episode.
-    spans = (
-        jnp.concatenate(
-            [jnp.ones_like(goes_on[..., :1]), jnp.cumprod(goes_on[..., :-1], axis=-1, dtype=bool)],
-            axis=-1,
-        )
-        if n_step > 1
-        else jnp.ones_like(goes_on)
-    )
-    num_steps = jnp.sum(spans, axis=-1, dtype=jnp.uint32)
-    ending = jnp.sum(jnp.where(spans, ending, 0), axis=-1, dtype=jnp.uint32)
-    ends_world = jnp.any(spans & terminated, axis=-1)
-    following = (env_steps + num_steps * num_envs) % state.num_rows
-    arrived_at = state.num_rows + (ending - 1) % state.num_ending_rows
-    first, then = spanned[..., 0], jnp.where(ending > 0, arrived_at, following)
+    span = spans(state, env_steps, num_envs, n_step)
+    following = (env_steps + span.num_steps * num_envs) % state.num_rows
+    arrived_at = state.num_rows + (span.ending - 1) % state.num_ending_rows
+    first, then = span.rows[..., 0], jnp.where(span.ending > 0, arrived_at, following)
     powers = _powers(gamma, n_step)
+    rewards = jnp.where(span.belongs, _rows(state.reward, span.rows), 0.0)
     mask, next_mask = None, None
     if state.mask is not None:
         mask, next_mask = _rows(state.mask, first), _rows(state.mask, then)
     return Transition(
         observation=jax.tree.map(lambda leaf: _rows(leaf, first), state.observation),
         action=_rows(state.action, first),
-        reward=_discounted_sum(jnp.where(spans, reward, 0.0), powers),
+        reward=_discounted_sum(rewards, powers),
         next_observation=jax.tree.map(lambda leaf: _rows(leaf, then), state.observation),
-        discount=jnp.where(ends_world, 0.0, jnp.asarray(powers)[num_steps]),
+        discount=jnp.where(span.terminated, 0.0, jnp.asarray(powers)[span.num_steps]),
         mask=mask,
         next_mask=next_mask,
     )

@@ -11,7 +11,7 @@ from frankrl.replay.priorities import Priorities
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReplayState:
     """The buffer: each observation once, in order of time. Arrays are JAX's, or NumPy's in a file.
 
@@ -21,8 +21,9 @@ class ReplayState:
     """
 
     observation: Observation
-    """The state in which each step's action was taken; leaves of shape (row + ending, …)."""
-    mask: Bool[Any, "row+ending action"] | None
+    """The state in which each step's action was taken; leaves of shape (place, …), where places
+    are the rows of steps and then those of endings."""
+    mask: Bool[Any, "place action"] | None
     """Which actions are allowed there; none where all are in every state."""
     action: UInt16[Any, " row"]
     reward: Float[Any, " row"]

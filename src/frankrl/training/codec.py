@@ -17,7 +17,7 @@ from frankrl.replay import ReplayState, ending_rows_in, filled_part, part_of, re
 from frankrl.runs.checkpoint import Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.rounds import updates_due
-from frankrl.training.state import Experiment, TrainState, init_replay
+from frankrl.training.state import Experiment, TrainState
 
 
 def eval_file(settings: LearningSettings) -> str:
@@ -41,7 +41,7 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     """
     settings, replay = experiment.settings, experiment.replay
     weights = experiment.network.layout.size * np.dtype(np.float32).itemsize
-    stored = jax.eval_shape(lambda: init_replay(experiment))
+    stored = jax.eval_shape(experiment.empty_replay)
     row = sum(
         leaf.dtype.itemsize * int(np.prod(leaf.shape[1:]))
         for leaf in jax.tree.leaves((stored.observation, stored.mask))
@@ -50,11 +50,12 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     sizes = {
         "q_network": weights,
         "target_network": weights,
-        _AVERAGE: weights,
         BEST_FILE: weights,
         "optimiser": sum(_bytes(leaf) for leaf in jax.tree.leaves(_like(experiment).opt_state)) + 4,
         "replay": sum(map(_bytes, jax.tree.leaves(stored))) + 2 * row * replay.num_rows,
     }
+    if settings.learning.polyak_window_updates is not None:
+        sizes[_AVERAGE] = weights
     # Longer with each step of an episode that goes on, and with each update between two rows.
     logs = settings.environment.num_envs * (16 + DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
@@ -178,10 +179,11 @@ def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplaySt
     replay = experiment.replay
     saved = arrays.get(_first_leaf(experiment))
     saved_rows = len(saved) if saved is not None and saved.ndim else 0
-    rows = ending_rows_in(replay, experiment.first_ending_rows, num_steps, saved_rows)
+    first = jax.eval_shape(experiment.empty_replay).num_ending_rows
+    rows = ending_rows_in(replay, first, num_steps, saved_rows)
 
     def saved_part() -> ReplayState:
-        return part_of(replay, init_replay(experiment, rows), num_steps, num_endings)
+        return part_of(replay, experiment.empty_replay(rows), num_steps, num_endings)
 
     part = filled(jax.eval_shape(saved_part), arrays)
     for numbers in jax.tree.leaves(part.priorities):
@@ -194,7 +196,7 @@ def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplaySt
 
 def _first_leaf(experiment: Experiment) -> str:
     """What the first leaf of the buffer's observations is called in its file."""
-    like = jax.eval_shape(lambda: init_replay(experiment))
+    like = jax.eval_shape(experiment.empty_replay)
     (path, _), *_ = jax.tree_util.tree_flatten_with_path(like)[0]
     return jax.tree_util.keystr(path)
 

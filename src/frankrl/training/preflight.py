@@ -16,7 +16,7 @@ from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
 from frankrl.training.noise import update_noise
-from frankrl.training.state import Experiment, init_replay
+from frankrl.training.state import Experiment
 
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
@@ -159,7 +159,7 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     batch_size = settings.replay.batch_size
     batch = _batch_shapes(experiment)
     outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
-    widest = max(*settings.network.hidden_widths, 1)
+    widest = max(settings.network.hidden_widths, default=1)
     samples = max(network.head.num_fractions, 1)
     rows = batch_size * samples * widest + outputs.size
     if (least := 4 * rows * _COPIES) > there:
@@ -197,7 +197,7 @@ def _batch_shapes(experiment: Experiment) -> Transition:
     """The shapes of one update's batch."""
     draws = jax.ShapeDtypeStruct((experiment.settings.replay.batch_size,), jnp.uint32)
     return jax.eval_shape(
-        lambda chosen: experiment.replay.read(init_replay(experiment), chosen), draws
+        lambda chosen: experiment.replay.read(experiment.empty_replay(), chosen), draws
     )
 
 
@@ -253,7 +253,7 @@ def _memory() -> int | None:
 
 def _bytes_each(experiment: Experiment) -> int:
     """Memory that the buffer takes for each transition that can be drawn. [bytes]"""
-    leaves = jax.tree.leaves(jax.eval_shape(lambda: init_replay(experiment)))
+    leaves = jax.tree.leaves(jax.eval_shape(experiment.empty_replay))
     whole = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     return -(-whole // experiment.replay.capacity)
 

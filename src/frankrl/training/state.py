@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import LearnerState, init_learner, network_for
 from frankrl.networks import QNetwork
-from frankrl.replay import ReplayBuffer, ReplayState, first_ending_rows, make_replay
+from frankrl.replay import ReplayBuffer, ReplayState, init_replay, make_replay
 
 
 @dataclass(frozen=True)
@@ -31,10 +29,13 @@ class Experiment:
         """The experiment that settings describe."""
         return cls(settings, spec, seed, network_for(settings, spec), make_replay(settings))
 
-    @property
-    def first_ending_rows(self) -> int:
-        """Rows for the last observations of episodes that the buffer begins with."""
-        return first_ending_rows(self.replay.capacity, self.settings.round_env_steps)
+    def empty_replay(self, ending_rows: int | None = None) -> ReplayState:
+        """The empty buffer of the run.
+
+        Args:
+            ending_rows: rows for the last observations of episodes; none: as many as at first.
+        """
+        return init_replay(self.replay, self.spec, self.settings.round_env_steps, ending_rows)
 
 
 class TrainState(NamedTuple):
@@ -59,28 +60,10 @@ def init_train_state(experiment: Experiment) -> TrainState:
     vector = jnp.array(network.layout.flatten(params))
     return TrainState(
         learner=init_learner(settings.learning, network, params),
-        replay=init_replay(experiment),
+        replay=experiment.empty_replay(),
         behaviour_params=vector,
         params=vector,
         eval_params=vector,
         env_steps=0,
         updates=0,
     )
-
-
-def init_replay(experiment: Experiment, ending_rows: int | None = None) -> ReplayState:
-    """The empty buffer of a run.
-
-    Args:
-        experiment: the run's.
-        ending_rows: rows for the last observations of episodes; none: as many as at first.
-    """
-    spec = experiment.spec
-    rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
-    shapes = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), spec.observation(rows)
-    )
-    masked_actions = spec.num_actions if spec.is_masked else None
-    if ending_rows is None:
-        ending_rows = experiment.first_ending_rows
-    return experiment.replay.init(shapes, masked_actions, ending_rows)

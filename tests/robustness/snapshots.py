@@ -3,7 +3,7 @@
 import numpy as np
 
 from frankrl.environments import GymnasiumVector, describe
-from torture.outcome import Outcome
+from robustness.outcome import Outcome
 
 _AFTER = 100
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from torture.crew import at_once
-from torture.disk import compiled, counted, failing
-from torture.outcome import Outcome
-from torture.runs import Case, contents, continued, train
+from robustness.disk import compiled, counted, failing
+from robustness.outcome import Outcome
+from robustness.parallel import at_once
+from robustness.runs import Case, contents, continued, train
 
 _CASE = Case("CartPole-v1", 2, True, 0, total_env_steps=120)
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)

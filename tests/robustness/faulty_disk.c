@@ -1,10 +1,11 @@
-/* Preloaded into a process, makes one of its writes to a folder fail.
+/* Preloaded into a process, makes one of its writes to a folder fail, or signals it there.
  *
  * FRANK_FAULT_FOLDER  only files below it count
  * FRANK_FAULT_AT      which call fails, counted from 1; 0: none
- * FRANK_FAULT_ERRNO   with what; 0: the process is killed there instead
- * FRANK_FAULT_LOG     where to write, at the end, how many calls there were, whether one failed,
- *                     and on which file
+ * FRANK_FAULT_ERRNO   with what; below 0: the call succeeds, and the process sends itself the signal of
+ *                     that number just before it
+ * FRANK_FAULT_LOG     where to write, at the end, how many calls there were, whether that one
+ *                     was reached, and on which file
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -44,8 +45,9 @@ static int fails(void) {
     if (__sync_add_and_fetch(&calls, 1) != (at ? atoi(at) : 0)) return 0;
     failed = 1;
     errno = number ? atoi(number) : EIO;
-    if (errno == 0) kill(getpid(), SIGKILL);
-    return 1;
+    if (errno >= 0) return 1;
+    kill(getpid(), -errno);
+    return 0;
 }
 
 __attribute__((destructor)) static void tell(void) {

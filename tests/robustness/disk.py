@@ -1,11 +1,8 @@
-"""A disk that fails, or a process that is killed, at one exact write: a shim that is preloaded."""
+"""A disk that fails, or a signal, at one exact write: a shim that is preloaded."""
 
 import os
 import subprocess
 from pathlib import Path
-
-KILL = 0
-"""Instead of an error number: the process is killed at that call."""
 
 
 def compiled(work: Path) -> Path:
@@ -24,7 +21,7 @@ def failing(library: Path, folder: Path, at: int, error: int, log: Path) -> dict
         library: the shim.
         folder: only writes below it count.
         at: which of them, from 1; 0: none.
-        error: its error number, or `KILL`.
+        error: its error number; below 0: it succeeds, and the process gets this signal instead.
         log: where the number of calls is written at the end.
     """
     return {
@@ -37,6 +34,6 @@ def failing(library: Path, folder: Path, at: int, error: int, log: Path) -> dict
 
 
 def counted(log: Path) -> tuple[int, str]:
-    """How many calls there were, and the file on which one failed; empty if none did."""
+    """How many calls there were, and the file of the chosen one; empty if it was not reached."""
     calls, failed, where = log.read_text("utf-8").split()[-3:]
     return int(calls), where if failed == "1" else ""

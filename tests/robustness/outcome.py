@@ -1,4 +1,4 @@
-"""What a study of the torture found."""
+"""What a robustness study found."""
 
 import threading
 from dataclasses import dataclass, field
@@ -35,3 +35,9 @@ class Outcome:
         """A row of a Markdown table."""
         notes = "; ".join(f"{name}: {value:,}" for name, value in self.notes.items())
         return f"| {self.claim} | {self.held:,} of {self.tried:,} | {notes} |"
+
+
+def assert_all_held(outcome: Outcome, at_least: int = 1) -> None:
+    """For tests: it was tried so often, and held each time."""
+    assert outcome.tried >= at_least
+    assert outcome.held == outcome.tried, "\n".join(outcome.failures[:5])

@@ -1,4 +1,4 @@
-"""`python -m torture`: put Frank to the torture, and say what held.
+"""`scripts/robustness`: try to break Frank's promises, and say how often they held.
 
 With no names every study is done, in its long form, and its figures are written to
 `--results`; `docs/reliability.md` shows them.
@@ -17,8 +17,8 @@ from pathlib import Path
 import tyro
 
 from frankrl.runs import machine_facts, versions
-from torture import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
-from torture.outcome import Outcome
+from robustness import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
+from robustness.outcome import Outcome
 
 LONG: dict[str, Callable[[Path], list[Outcome]]] = {
     "kills": lambda work: [kills.study(work, 200)],
@@ -38,7 +38,7 @@ class Options:
 
     studies: tuple[str, ...] = tuple(LONG)
     """Names of studies."""
-    results: Path = Path("benchmarks/results/torture.json")
+    results: Path = Path("benchmarks/results/robustness.json")
     """Where the figures go; those of other studies in it are kept."""
 
 
@@ -53,7 +53,7 @@ def main(options: Options) -> int:
         rows = json.loads(options.results.read_text("utf-8"))
     failed = False
     for name in options.studies:
-        work = Path(tempfile.mkdtemp(prefix=f"torture-{name}-"))
+        work = Path(tempfile.mkdtemp(prefix=f"robustness-{name}-"))
         begun = time.monotonic()
         outcomes = LONG[name](work)
         seconds = round(time.monotonic() - begun)

@@ -1,18 +1,23 @@
 """The round: in which order things happen, and that nothing else decides what comes out."""
 
+import contextlib
+import importlib
 import itertools
 import threading
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from in_memory import experiment_of, round_number, rounds_of
 from training import probe_mdps
 
 from frankrl.config import Settings
-from frankrl.environments import GymnasiumVector, describe
-from frankrl.training import init_train_state, rounds
-from frankrl.training import round as round_module
-from frankrl.training.round import updates_due
+from frankrl.environments import GymnasiumVector
+from frankrl.training.rounds import updates_due
+
+# By its name, because the package has a function of the same name.
+rounds_module = importlib.import_module("frankrl.training.rounds")
 
 SMALL = {
     "hidden_widths": (8,),
@@ -24,22 +29,23 @@ SMALL = {
 }
 
 
+def small_experiment(seed: int = 0, **changes):
+    return experiment_of("CartPole-v1", Settings().with_changes(**(SMALL | changes)), seed)
+
+
 def some_rounds(count: int, seed: int = 0, **changes):
-    settings = Settings().with_changes(**(SMALL | changes))
-    spec = describe("CartPole-v1", {})
-    envs = GymnasiumVector(spec, settings.environment.num_envs, seed)
-    state = init_train_state(settings, spec, seed)
-    for result in itertools.islice(rounds(settings, seed, envs, state), count):
+    """Each round with the state after it, which is gone once the next one has begun."""
+    for result in itertools.islice(rounds_of(small_experiment(seed, **changes)), count):
         yield result, result.state()
 
 
 def weights(state) -> np.ndarray:
-    return np.array(state.newest)
+    return np.array(state.params)
 
 
 def test_with_overlap_a_round_acts_with_the_weights_of_two_rounds_before():
     newest = [
-        (weights(state), np.array(state.acting))
+        (weights(state), np.array(state.behaviour_params))
         for _, state in some_rounds(20, num_envs=4, overlap=True)
     ]
     for (before, _), (_, acting) in itertools.pairwise(newest):
@@ -49,7 +55,7 @@ def test_with_overlap_a_round_acts_with_the_weights_of_two_rounds_before():
 
 def test_without_overlap_a_round_acts_with_the_newest_weights():
     for _, state in some_rounds(10, num_envs=4, overlap=False):
-        np.testing.assert_array_equal(np.array(state.acting), weights(state))
+        np.testing.assert_array_equal(np.array(state.behaviour_params), weights(state))
 
 
 def test_before_learning_starts_the_weights_stay_as_they_began():
@@ -68,21 +74,25 @@ def test_same_seed_same_bits_and_another_seed_other_bits():
 
 
 def test_the_buffer_holds_what_the_environments_gave_in_their_order():
-    settings = Settings().with_changes(**SMALL, num_envs=3, epsilon_end=1.0)
-    spec = describe("CartPole-v1", {})
-    envs = GymnasiumVector(spec, 3, seed=1)
-    twin = GymnasiumVector(spec, 3, seed=1)
-    *_, last = itertools.islice(rounds(settings, 1, envs, init_train_state(settings, spec, 1)), 15)
-    stored = last.state().replay.quadruples
-    for step in range(15):
-        rows = slice(3 * step, 3 * step + 3)
-        given, _ = twin.step(np.asarray(stored.action)[rows].astype(np.int64), 3 * step)
-        np.testing.assert_array_equal(np.asarray(stored.observation)[rows], given.observation)
-        np.testing.assert_array_equal(
-            np.asarray(stored.next_observation)[rows], given.next_observation
-        )
-        np.testing.assert_array_equal(np.asarray(stored.reward)[rows], given.reward)
-        np.testing.assert_array_equal(np.asarray(stored.terminated)[rows], given.terminated)
+    experiment = small_experiment(seed=1, num_envs=3, epsilon_end=1.0)
+    stored = round_number(experiment, 15).state().replay
+    ended = 0
+    with contextlib.closing(GymnasiumVector(experiment.spec, 3, seed=1)) as twin:
+        for step in range(15):
+            rows = slice(3 * step, 3 * step + 3)
+            given, _ = twin.step(np.asarray(stored.action)[rows].astype(np.int64), 3 * step)
+            np.testing.assert_array_equal(stored.observation[rows], given.observation)
+            np.testing.assert_array_equal(stored.reward[rows], given.reward)
+            np.testing.assert_array_equal(stored.terminated[rows], given.terminated)
+            is_last = given.terminated | given.truncated
+            numbers = ended + np.cumsum(is_last)
+            np.testing.assert_array_equal(stored.ending[rows], np.where(is_last, numbers, 0))
+            arrived = stored.observation[stored.num_rows + numbers[is_last] - 1]
+            np.testing.assert_array_equal(arrived, given.next_observation[is_last])
+            ended += is_last.sum()
+        np.testing.assert_array_equal(stored.observation[45:48], twin.observation)
+    assert (int(stored.num_steps), int(stored.num_endings)) == (45, ended)
+    assert ended > 0
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.3, 0.5, 1, 2.5])
@@ -118,14 +128,11 @@ def test_the_round_that_fills_the_buffer_to_the_mark_is_the_first_that_learns():
 @pytest.mark.parametrize("vector_steps", [1, 3])
 def test_without_replay_an_update_learns_from_the_transitions_just_collected(vector_steps):
     settings = {"replay_sampling": "newest", "learning_starts_env_steps": 8, "batch_size": 4}
-    for result, state in some_rounds(30, vector_steps_per_round=vector_steps, **settings):
-        before = result.updates - int(result.lesson.num_updates)
-        for number, rows in enumerate(
-            result.outcome().drawn.indices[: result.updates - before], start=1
-        ):
+    for result, _ in some_rounds(30, vector_steps_per_round=vector_steps, **settings):
+        drawn = np.asarray(result.output().sample.env_steps)
+        for number, env_steps in enumerate(drawn, start=1):
             newest = result.env_steps - vector_steps + number - 1
-            begun = np.asarray(state.replay.begun)[rows]
-            assert begun.tolist() == list(range(newest - 3, newest + 1))
+            assert env_steps.tolist() == list(range(newest - 3, newest + 1))
 
 
 @pytest.mark.parametrize("n_step", [1, 3])
@@ -142,31 +149,28 @@ def test_without_replay_an_update_learns_from_the_transitions_just_collected(vec
 )
 def test_bootstrap_on_says_which_ends_the_learner_sees(end, after, terminated, n_step):
     """Every second step of this world is the last of an episode; its reward is 1 each step."""
-    kwargs = {"length": 2, "end": end}
-    settings = Settings().with_changes(
-        **(SMALL | {"bootstrap_on": after, "n_step": n_step, "env_kwargs": kwargs})
-    )
-    spec = describe(probe_mdps.ProbeMDP.__name__ + "-v0", kwargs)
-    envs = GymnasiumVector(spec, 1, 0)
-    state = init_train_state(settings, spec, 0)
-    *_, last = itertools.islice(rounds(settings, 0, envs, state), 20)
-    state = last.state()
-    stored = jax.tree.map(
-        lambda field: np.asarray(field)[: int(state.replay.num_added)], state.replay.quadruples
-    )
-    is_last = stored.observation[:, 0] == 1
-    # No quadruple reaches into the next episode, whatever the learner is told of its end.
-    expected_steps = np.where(is_last, 1, min(n_step, 2))
-    np.testing.assert_array_equal(stored.num_steps, expected_steps)
-    ends_there = is_last | (n_step > 1)
-    np.testing.assert_array_equal(stored.terminated, ends_there & terminated)
+    gamma, chosen = 0.5, {"bootstrap_on": after, "n_step": n_step, "gamma": 0.5}
+    chosen["env_kwargs"] = {"length": 2, "end": end}
+    settings = Settings().with_changes(**SMALL, **chosen)
+    experiment = experiment_of(probe_mdps.ProbeMDP.__name__ + "-v0", settings, seed=0)
+    replay, state = experiment.replay, round_number(experiment, 20).state()
+    env_steps = jnp.arange(20 - n_step, dtype=jnp.uint32)
+    span = replay.spans(state.replay, env_steps)
+    transitions = replay.read(state.replay, env_steps)
+    is_last = np.asarray(env_steps % 2 == 1)
+    # No transition reaches into the next episode, whatever the learner is told of its end.
+    num_steps = np.where(is_last, 1, min(n_step, 2))
+    ends_world = (is_last | (n_step > 1)) & terminated
+    np.testing.assert_array_equal(span.num_steps, num_steps)
+    np.testing.assert_array_equal(span.terminated, ends_world)
+    np.testing.assert_array_equal(transitions.discount, np.where(ends_world, 0, gamma**num_steps))
+    np.testing.assert_array_equal(transitions.reward, np.where(num_steps == 1, 1, 1 + gamma))
 
 
 @pytest.mark.parametrize("overlap", [True, False])
 def test_a_call_that_waits_in_a_thread_as_on_a_gpu_changes_no_bit(overlap, monkeypatch):
-    settings = Settings().with_changes(**SMALL, num_envs=4, overlap=overlap)
-    spec = describe("CartPole-v1", {})
-    compiled, threads = round_module.compiled_learn, set()
+    experiment = small_experiment(num_envs=4, overlap=overlap)
+    compiled, threads = rounds_module.compiled_learn, set()
 
     def watched(*given):
         learn = compiled(*given)
@@ -177,15 +181,15 @@ def test_a_call_that_waits_in_a_thread_as_on_a_gpu_changes_no_bit(overlap, monke
 
         return call
 
-    monkeypatch.setattr(round_module, "compiled_learn", watched)
+    monkeypatch.setattr(rounds_module, "compiled_learn", watched)
     found = []
     for backend, thread in (("cpu", "MainThread"), ("gpu", "learner_0")):
         monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
         threads.clear()
-        envs, state = GymnasiumVector(spec, 4, 0), init_train_state(settings, spec, 0)
-        results = rounds(settings, 0, envs, state)
+        results = rounds_of(experiment)
         *_, last = itertools.islice(results, 30)
-        found.append((weights(last.state()), last.state().acting, last.outcome().statistics))
+        state = last.state()
+        found.append((weights(state), state.behaviour_params, last.output().metrics))
         assert threads == {thread}
         results.close()
     jax.tree.map(np.testing.assert_array_equal, *found)
@@ -199,12 +203,10 @@ def test_what_goes_wrong_in_the_thread_comes_out_where_it_is_waited_for(monkeypa
 
         return call
 
-    monkeypatch.setattr(round_module, "compiled_learn", compiled)
+    monkeypatch.setattr(rounds_module, "compiled_learn", compiled)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    settings, spec = Settings().with_changes(**SMALL), describe("CartPole-v1", {})
-    envs, state = GymnasiumVector(spec, 1, 0), init_train_state(settings, spec, 0)
-    results = rounds(settings, 0, envs, state)
+    results = rounds_of(small_experiment())
     result = next(results)
-    for ask in (result.outcome, result.state, lambda: next(results)):
+    for ask in (result.output, result.state, lambda: next(results)):
         with pytest.raises(FloatingPointError, match="the learner has failed"):
             ask()

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.runs import list_checkpoints
-from torture.crew import at_once
-from torture.disk import KILL, compiled, counted, failing
-from torture.outcome import Outcome
-from torture.runs import Case, contents, continued, finished, frank, interrupted, train
+from robustness.disk import compiled, counted, failing
+from robustness.outcome import Outcome
+from robustness.parallel import at_once
+from robustness.runs import Case, contents, continued, finished, frank, interrupted, train
 
 CASES = [
     Case(env_id, num_envs, overlap, seed)
@@ -59,7 +59,7 @@ def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASE
         case, out, draw = chosen[number], work / f"killed-{number}", random.Random(number)
         if number % 2 == 0:
             at = draw.randrange(1, whole[case].calls + 1)
-            shim = failing(library, out / "checkpoints", at, KILL, work / "none")
+            shim = failing(library, out / "checkpoints", at, _DIED, work / "none")
             status, _ = train(case, out, shim)
             outcome.count("inside a save", int(status == _DIED))
         else:
@@ -77,7 +77,7 @@ def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASE
         case, out, draw = chosen[0], work / "killed-often", random.Random(many)
         for _ in range(many):
             # Three saves or so further each time: about ten calls of the shim are one save.
-            shim = failing(library, out / "checkpoints", draw.randrange(20, 45), KILL, work / "no")
+            shim = failing(library, out / "checkpoints", draw.randrange(20, 45), _DIED, work / "no")
             resume = bool(list_checkpoints(out / "checkpoints"))
             status, _ = train(case, out, shim, resume=resume)
             outcome.count("times one run was killed", int(status == _DIED))

@@ -1,0 +1,9 @@
+import shutil
+
+from robustness import faults
+from robustness.outcome import assert_all_held
+
+
+def test_a_disk_that_fails_once_costs_nothing_good_and_is_told(tmp_path):
+    assert shutil.which("cc"), "this test compiles a shim: install a C compiler (apt: gcc)"
+    assert_all_held(faults.study(tmp_path, most=10), at_least=10)

@@ -1,0 +1,6 @@
+from robustness import fuzz
+from robustness.outcome import assert_all_held
+
+
+def test_files_that_anyone_may_have_made_are_refused_in_franks_words(tmp_path):
+    assert_all_held(fuzz.study(tmp_path, 1_000), at_least=900)

@@ -1,0 +1,6 @@
+from robustness import numbers
+from robustness.outcome import assert_all_held
+
+
+def test_a_number_that_is_not_finite_stops_the_run_within_one_update(tmp_path):
+    assert_all_held(numbers.study(tmp_path, 2), at_least=8)

@@ -1,1 +1,0 @@
-"""Frank put to the torture: kills, damage, faults, signals, fuzz, and what came of it."""
