@@ -50,7 +50,7 @@ def test_no_module_but_the_heads_own_names_a_kind_of_head():
 
 
 def test_a_module_that_names_a_kind_would_be_found():
-    assert KINDS == {"c51", "qr", "iqn"}
+    assert {"c51", "qr", "iqn"} == KINDS
     assert {"CategoricalHead", "QuantileHead", "ImplicitHead", "QuantileLearning"} <= CLASSES
     for text, kind in {
         "if settings.network.distribution == 'c51': pass": "c51",
