@@ -28,7 +28,9 @@ def test_quantile_losses_agree_with_rlax(kind, double):
     fractions = found.noise.fractions
     outputs = network.apply(found.params, batch.observation, fractions)
     if kind == "qr":
-        fractions = jnp.broadcast_to(network.head.fractions(), (BATCH, KINDS[kind]["num_quantiles"]))
+        fractions = jnp.broadcast_to(
+            network.head.fractions(), (BATCH, KINDS[kind]["num_quantiles"])
+        )
     expected = jax.vmap(rlax.quantile_q_learning, in_axes=(0, 0, 0, 0, 0, 0, 0, None))(
         outputs.swapaxes(1, 2),
         fractions,

@@ -71,4 +71,3 @@ def test_a_layout_of_shapes_is_that_of_the_arrays_and_hashes_like_it():
     assert hash(layout) == hash(network.layout)
     assert layout != network_of(settings_of("c51")).layout
     assert layout.size == sum(leaf.size for leaf in jax.tree.leaves(network.init(0)))
-
