@@ -11,6 +11,7 @@ from frankrl.config.presets import load_preset, preset_names
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe
 from frankrl.training import Experiment, preflight
+from frankrl.training.noise import noise_shapes, update_noise
 from frankrl.training.preflight import belongs_on_cpu, check_device, check_memory, memory_line
 from frankrl.training.state import init_replay
 
@@ -103,3 +104,12 @@ def test_the_memory_told_of_is_what_the_buffer_takes(changes):
     assert f"20,000 transitions × {each} bytes" in memory_line(experiment)
     # Of which eight numbers of four bytes are the observation, and another eight would be s′.
     assert 8 * 4 < each < 2 * 8 * 4
+
+
+@pytest.mark.parametrize("changes", [{}, {"noisy": True}, {"distribution": "iqn"}])
+def test_the_shapes_of_an_updates_noise_are_those_of_what_is_drawn_for_it(changes):
+    network = experiment_of(Settings().with_changes(**changes)).network
+    drawn = update_noise(network, 16, seed=0, first_update=0, count=3)
+    wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(drawn)]
+    told = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(noise_shapes(network, 16))]
+    assert told == wanted
