@@ -15,7 +15,7 @@ from frankrl.core.types import Transition
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
-from frankrl.training.noise import update_noise
+from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment
 
 _LARGEST_SHARE = 0.3
@@ -176,12 +176,7 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
     learner = jax.eval_shape(
         lambda params: init_learner(settings.learning, network, params), network.shapes
     )
-    noise = jax.eval_shape(
-        lambda: jax.tree.map(
-            lambda array: jnp.zeros(array.shape[1:], array.dtype),
-            update_noise(network, settings.replay.batch_size, 0, 0, 1),
-        )
-    )
+    noise = noise_shapes(network, settings.replay.batch_size)
     step = functools.partial(update, settings.learning, network)
     jaxpr = jax.make_jaxpr(lambda state, batch, noise: step(state, batch, 1.0, noise))(
         learner, batch, noise
