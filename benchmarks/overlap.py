@@ -1,8 +1,8 @@
 """Do acting and learning run at the same time? Wall time beside that of each half alone.
 
 `python -m benchmarks.overlap` trains LunarLander-v3 for some rounds, then does the same
-number of rounds of the environments' half alone (acting, stepping, storing away, drawing
-the batches' rows) and of the learner's half alone (the compiled call), in turns. With a
+number of rounds of the environments' half alone (acting, stepping, drawing which transitions
+updates learn from) and of the learner's half alone (the compiled call), in turns. With a
 perfect overlap the whole takes as long as the longer half.
 """
 
@@ -18,9 +18,9 @@ from frankrl.config import Settings
 from frankrl.config.presets import load_preset
 from frankrl.core.backend import start_backend
 from frankrl.environments import describe, make_vector
-from frankrl.replay import Due, make_sampling, n_step_quadruples
-from frankrl.training.round import Lesson, act, compiled_learn, most_updates, rounds
-from frankrl.training.state import HostNetwork, init_train_state, initial_network
+from frankrl.experience import HostSource, make_policy
+from frankrl.training import Experiment, init_train_state, rounds
+from frankrl.training.rounds import compiled_learn, learner_input, most_updates
 
 _SEED = 0
 
@@ -67,13 +67,8 @@ def halves(
 ) -> tuple[Callable[[], None], Callable[[], None], Callable[[], None]]:
     """The whole, the environments' half and the learner's half: each does so many rounds."""
     spec = describe(env, settings.environment.env_kwargs)
-    replay = settings.replay
-    running = rounds(
-        settings,
-        _SEED,
-        make_vector(settings.environment, spec, _SEED),
-        init_train_state(settings, spec, _SEED),
-    )
+    experiment = Experiment.of(settings, spec, _SEED)
+    running = rounds(experiment, _source(experiment), init_train_state(experiment))
     for result in running:
         if result.updates:
             break
@@ -81,44 +76,41 @@ def halves(
     def whole() -> None:
         for _ in range(num_rounds - 1):
             next(running)
-        next(running).outcome().playing.block_until_ready()
+        next(running).output().params.block_until_ready()
 
-    envs = make_vector(settings.environment, spec, _SEED)
-    state = init_train_state(settings, spec, _SEED)
-    network = HostNetwork(initial_network(settings, spec, _SEED))
-    weights = state.newest
-    window, env_steps, updates = state.window, 0, 0
-    most, sampling = most_updates(settings), make_sampling(replay)
+    source, state = _source(experiment), init_train_state(experiment)
+    policy = make_policy(settings.training.acting, experiment.network)
+    begun = settings.training.learning_starts_env_steps
+    most, env_steps, updates = most_updates(settings), begun, 0
 
     def environments() -> None:
-        nonlocal window, env_steps, updates
+        nonlocal env_steps, updates
         for _ in range(num_rounds):
-            steps, _ = act(settings, _SEED, envs, network.set(weights), env_steps)
-            window, *_ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
-            sampling.choice(_SEED, Due(updates, most, most, 1_000, 0, env_steps))
+            policy.load(state.params)
+            steps, _ = source.collect(policy, env_steps)
             env_steps += settings.round_env_steps
+            learner_input(experiment, steps, env_steps, updates, most)
             updates += most
 
-    steps, _ = act(settings, _SEED, envs, network.set(weights), 0)
-    _, rows, begun, _ = n_step_quadruples(window, steps, replay.n_step, settings.learning.gamma)
+    policy.load(state.params)
+    steps, _ = source.collect(policy, begun)
+    given = learner_input(experiment, steps, begun, 0, most)
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
-    learn = compiled_learn(structure, settings.learning, sampling)
-    lesson = Lesson(
-        rows=rows,
-        begun=begun.astype(np.uint32),
-        count=np.uint32(rows.reward.size),
-        choice=sampling.choice(_SEED, Due(0, most, most, 1_000, 0, 0)),
-        num_updates=np.uint32(most),
-        learning_rate=np.float32(1e-4),
-    )
+    learn = compiled_learn(settings.learning, experiment.network, experiment.replay, structure)
 
     def learner() -> None:
         nonlocal leaves
         for _ in range(num_rounds):
-            leaves, *_ = learn(leaves, lesson)
+            leaves = learn(leaves, given).leaves
         jax.block_until_ready(leaves)
 
     return whole, environments, learner
+
+
+def _source(experiment: Experiment) -> HostSource:
+    settings, seed = experiment.settings, experiment.seed
+    envs = make_vector(settings.environment, experiment.spec, seed)
+    return HostSource(settings, experiment.network, seed, envs)
 
 
 def main(options: Options) -> None:

@@ -20,8 +20,8 @@ import tyro
 from frankrl.config.presets import load_preset
 from frankrl.core.backend import start_backend
 from frankrl.environments import describe, make_vector
-from frankrl.training.round import rounds
-from frankrl.training.state import init_train_state
+from frankrl.experience import HostSource
+from frankrl.training import Experiment, init_train_state, rounds
 
 SWEEPS: dict[str, list] = {
     "num_envs": [1, 2, 4, 8, 16, 32, 64],
@@ -55,19 +55,17 @@ def measure(env: str, changes: dict, seconds: float) -> dict[str, float]:
     start_backend()
     settings = load_preset(env).with_changes(**changes).resolved()
     spec = describe(env, settings.environment.env_kwargs)
-    running = rounds(
-        settings,
-        0,
-        make_vector(settings.environment, spec, 0),
-        init_train_state(settings, spec, 0),
-    )
+    experiment = Experiment.of(settings, spec, seed=0)
+    envs = make_vector(settings.environment, spec, experiment.seed)
+    source = HostSource(settings, experiment.network, experiment.seed, envs)
+    running = rounds(experiment, source, init_train_state(experiment))
     while (result := next(running)).updates < 100:
         pass
-    result.outcome().playing.block_until_ready()
+    result.output().params.block_until_ready()
     begin_steps, begin = result.env_steps, time.perf_counter()
     while time.perf_counter() - begin < seconds:
         result = next(running)
-    result.outcome().playing.block_until_ready()
+    result.output().params.block_until_ready()
     speed = (result.env_steps - begin_steps) / (time.perf_counter() - begin)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"env_steps_per_second": speed, "memory": memory}

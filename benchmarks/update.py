@@ -1,12 +1,13 @@
 """What an update costs, as a multiple of its arithmetic at this machine's matrix rate.
 
-`python -m benchmarks.update` times the very call that training makes, on a full buffer
-of random quadruples shaped like LunarLander's, and beside it, in turns, a large matrix
-product on the same one thread. Of an update only the matrix products are counted as
-arithmetic; everything else (activations, target, loss, Adam, gathering the batch) is
-what the multiple pays for.
+`python -m benchmarks.update` times the very call that training makes after a step of 16
+environments, on a full buffer of random steps shaped like LunarLander's, and beside it, in
+turns, a large matrix product on the same one thread. Of an update only the matrix products
+are counted as arithmetic; everything else (activations, target, loss, Adam, adding the steps,
+building the transitions) is what the multiple pays for.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Callable
@@ -19,15 +20,15 @@ import tyro
 
 from frankrl.config import Settings
 from frankrl.core.backend import start_backend
-from frankrl.core.types import QuadrupleBatch, Scaling
+from frankrl.core.types import Steps
+from frankrl.environments import EnvironmentSpec, describe
 from frankrl.experiments.family import together
-from frankrl.learning import init_learner
-from frankrl.networks import make_q_network
-from frankrl.replay import Due, init_replay, make_sampling
-from frankrl.training.noise import update_draws
-from frankrl.training.round import Lesson, compiled_learn
+from frankrl.training import Experiment, init_train_state
+from frankrl.training.rounds import compiled_learn, learner_input
 
-OBSERVATION, ACTIONS = 8, 4
+_NUM_ENVS = 16
+_SHARE_OF_ENDS = 0.01
+"""Of all steps, those that end an episode."""
 _MATRIX = 1024
 _CALLS = 5
 
@@ -66,6 +67,7 @@ class Case:
         """A case from its text, with a buffer of that capacity."""
         widths, batch, *switches = text.split(":")
         sizes = {
+            "num_envs": _NUM_ENVS,
             "hidden_widths": [int(width) for width in widths.split("x")],
             "batch_size": int(batch),
             "replay_capacity": capacity,
@@ -79,7 +81,9 @@ class Case:
         Forward with s, forward with s′ (twice for Double), the weights' gradients, and
         the inputs' gradients, which the first layer does not need.
         """
-        widths = (OBSERVATION, *self.settings.network.hidden_widths, ACTIONS)
+        spec = _lander()
+        inputs = sum(leaf.size for leaf in spec.leaves)
+        widths = (inputs, *self.settings.network.hidden_widths, spec.num_actions)
         products = [rows * columns for rows, columns in itertools.pairwise(widths)]
         passes = 4 + self.settings.learning.double
         per_row = passes * sum(products) - products[0]
@@ -87,51 +91,52 @@ class Case:
 
     def call(self, num_updates: int) -> Callable[[], None]:
         """A function that does so many updates and waits for them."""
-        settings, random = self.settings, np.random.default_rng(0)
-        capacity = settings.replay.replay_capacity
-        network = make_q_network(
-            settings.network,
-            (OBSERVATION,),
-            Scaling(),
-            ACTIONS,
-            0,
-            noisy=settings.exploration.noisy,
-        )
-
-        def rows(count: int) -> QuadrupleBatch:
-            return QuadrupleBatch(
-                observation=random.normal(size=(count, OBSERVATION)).astype(np.float32),
-                action=random.integers(0, ACTIONS, count).astype(np.uint16),
-                reward=random.normal(size=count).astype(np.float32),
-                next_observation=random.normal(size=(count, OBSERVATION)).astype(np.float32),
-                terminated=random.random(count) < 0.01,
-                num_steps=np.ones(count, np.uint8),
-            )
-
-        sampling = make_sampling(settings.replay)
-        empty = init_replay(
-            capacity, (OBSERVATION,), np.dtype(np.float32), sampling.priorities(capacity)
-        )
-        begun = jnp.arange(capacity, dtype=jnp.uint32)
-        full = jax.jit(sampling.add)(empty, rows(capacity), begun, jnp.uint32(capacity))
-        leaves, structure = jax.tree.flatten((init_learner(settings.learning, network), full))
-        learn = compiled_learn(structure, settings.learning, sampling)
-        lesson = Lesson(
-            rows=rows(16),
-            begun=np.arange(16, dtype=np.uint32),
-            count=np.uint32(16),
-            choice=sampling.choice(0, Due(0, num_updates, num_updates, capacity, 16, capacity)),
-            num_updates=np.uint32(num_updates),
-            learning_rate=np.float32(1e-4),
-            draws=update_draws(settings, network, 0, 0, num_updates),
-        )
+        experiment = Experiment.of(self.settings, _lander(), seed=0)
+        random = np.random.default_rng(0)
+        state, replay = init_train_state(experiment), experiment.replay
+        add = jax.jit(replay.add, donate_argnums=(0,))
+        # The second time fills the rows beyond the capacity, which n steps need.
+        full = state.replay
+        for _ in range(2):
+            full = add(full, _random_steps(random, replay.capacity))
+        env_steps = 2 * replay.capacity + self.settings.round_env_steps
+        steps = _random_steps(random, self.settings.round_env_steps)
+        given = learner_input(experiment, steps, env_steps, 0, num_updates)
+        leaves, structure = jax.tree.flatten((state.learner, full))
+        learn = compiled_learn(self.settings.learning, experiment.network, replay, structure)
 
         def once() -> None:
             nonlocal leaves
-            leaves, newest, *_ = learn(leaves, lesson)
-            newest.block_until_ready()
+            output = learn(leaves, given)
+            leaves = output.leaves
+            output.params.block_until_ready()
 
         return once
+
+
+@functools.cache
+def _lander() -> EnvironmentSpec:
+    return describe("LunarLander-v3", {})
+
+
+def _random_steps(random: np.random.Generator, count: int) -> Steps:
+    spec = _lander()
+    (leaf,) = spec.leaves
+
+    def observations(count: int) -> np.ndarray:
+        return random.normal(size=(count, *leaf.shape)).astype(leaf.dtype)
+
+    ends = random.random(count) < _SHARE_OF_ENDS
+    return Steps(
+        observation=observations(count + _NUM_ENVS),
+        mask=None,
+        action=random.integers(0, spec.num_actions, count),
+        reward=random.normal(size=count).astype(np.float32),
+        is_last=ends,
+        terminated=ends,
+        last_observation=observations(count),
+        last_mask=None,
+    )
 
 
 def matrix_product() -> Callable[[], None]:

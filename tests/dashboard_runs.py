@@ -42,8 +42,8 @@ def write_metrics(run, **tables):
 def _columns(metrics, table):
     """A table's columns in order, and whether each needs a value."""
     with contextlib.closing(sqlite3.connect(metrics)) as connection:
-        found = connection.execute(f"PRAGMA table_info({table})").fetchall()
-    return {name: bool(needed) for _, name, _, needed, _, _ in found}
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    return {name: bool(needed) for _, name, _, needed, _, _ in columns}
 
 
 @contextlib.contextmanager
@@ -69,28 +69,28 @@ def serving(root, *words):
         yield int(match[1]), process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
+        _, printed = process.communicate()
     assert process.returncode == 0
-    assert re.fullmatch("The runs below .*, until Ctrl-C:\n", said)
+    assert re.fullmatch("The runs below .*, until Ctrl-C:\n", printed)
 
 
 def workers_of(process):
     """The processes that do work for one."""
-    found = []
+    workers = []
     for number in Path(f"/proc/{process}/task/{process}/children").read_text().split():
         with contextlib.suppress(OSError):
             if b"frankrl.dashboard.work" in Path(f"/proc/{number}/cmdline").read_bytes():
-                found.append(number)
-    return found
+                workers.append(number)
+    return workers
 
 
 def wait_until(condition):
     """Wait for something that has to come."""
     ends_at = time.monotonic() + HANGS_AFTER_SECONDS
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < ends_at, "it hangs: what was waited for never came"
         time.sleep(0.02)
-    return found
+    return value
 
 
 def get(port, path, **headers):

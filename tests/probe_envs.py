@@ -1,5 +1,6 @@
 """Environments so small that everything they should give is known beforehand."""
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -10,6 +11,7 @@ OBSERVATION_SPACES = {
     "float64": spaces.Box(-1, 1, (3,), np.float64),
     "int64": spaces.Box(-5, 5, (2,), np.int64),
     "bytes": spaces.Box(0, 255, (2, 3), np.uint8),
+    "small_picture": spaces.Box(0, 255, (2, 2), np.uint8),
     "small_bytes": spaces.Box(0, 7, (4,), np.uint8),
     "matrix": spaces.Box(-1, 1, (2, 3), np.float32),
     "scalar": spaces.Box(-1, 1, (), np.float32),
@@ -18,6 +20,15 @@ OBSERVATION_SPACES = {
     "multi_binary": spaces.MultiBinary(3),
     "tuple": spaces.Tuple((spaces.Discrete(2), spaces.Box(-1, 1, (2,), np.float32))),
     "dict": spaces.Dict({"a": spaces.Box(-1, 1, (2,), np.float64), "b": spaces.Discrete(3)}),
+    "nested": spaces.Dict(
+        {
+            "picture": spaces.Box(0, 255, (2, 2, 3), np.uint8),
+            "inner": spaces.Dict(
+                {"speed": spaces.Box(-1, 1, (2,), np.float64), "bits": spaces.MultiBinary(3)}
+            ),
+            "cards": spaces.Tuple((spaces.Discrete(4, start=1), spaces.MultiDiscrete([2, 3]))),
+        }
+    ),
     "sequence": spaces.Sequence(spaces.Discrete(2)),
     "graph": spaces.Graph(spaces.Discrete(2), None),
 }
@@ -34,7 +45,7 @@ class SpaceProbe(gymnasium.Env):
     """Gives samples of an observation space; its reward is the action that it received."""
 
     def __init__(self, observation: str = "float64", action: str = "two", render_mode=None) -> None:
-        self.observation_space = OBSERVATION_SPACES[observation]
+        self.observation_space = copy.deepcopy(OBSERVATION_SPACES[observation])
         self.action_space = ACTION_SPACES[action]
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:

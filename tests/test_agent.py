@@ -1,16 +1,16 @@
 """The trained agent, asked from Python."""
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
 from training import masked_mdps
 
 import frankrl
-from frankrl.config import NetworkSettings
+from frankrl.agent import Agent
 from frankrl.core.errors import FrankError, SettingError
 from frankrl.environments import describe
-from frankrl.networks import MaskedQNetwork, make_q_network
 
 QUICK = {"total_env_steps": 600, "num_envs": 4, "final_evaluation_episodes": 2}
 
@@ -22,18 +22,24 @@ def run(tmp_path_factory):
     return path
 
 
-def agent_for(env_id: str, **env_kwargs) -> frankrl.Agent:
+def linear(spec):
+    """Q-values that are a fixed linear function of all numbers of an observation."""
+
+    def q_values(observation, action_mask):
+        leaves = jax.tree.leaves(observation)
+        for leaf, expected in zip(leaves, spec.leaves, strict=True):
+            assert (leaf.shape[1:], leaf.dtype) == (expected.shape, expected.dtype)
+        numbers = np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
+        weights = np.random.default_rng(0).normal(size=(numbers.shape[1], spec.num_actions))
+        values = numbers @ weights + np.arange(spec.num_actions) / 7
+        return values if action_mask is None else np.where(action_mask, values, -np.inf)
+
+    return q_values
+
+
+def agent_for(env_id: str, **env_kwargs) -> Agent:
     spec = describe(env_id, env_kwargs)
-    network = make_q_network(
-        NetworkSettings(),
-        spec.state_shape,
-        spec.scaling(to_bounds=False),
-        spec.num_actions,
-        0,
-    )
-    if spec.mask_size:
-        network = MaskedQNetwork(network, spec.state_shape)
-    return frankrl.Agent(spec, network, epsilon=0.5)
+    return Agent(spec, linear(spec), epsilon=0.5)
 
 
 def test_a_loaded_agent_acts_by_the_largest_of_its_q_values(run):
@@ -44,20 +50,28 @@ def test_a_loaded_agent_acts_by_the_largest_of_its_q_values(run):
     np.testing.assert_array_equal(agent.act(observations), q_values.argmax(axis=1))
 
 
-def test_one_observation_gives_one_answer_and_a_batch_gives_a_batch(run):
-    agent = frankrl.load(run)
+def test_one_observation_gives_one_answer_and_a_batch_gives_a_batch():
+    agent = agent_for("CartPole-v1")
     observations = np.random.default_rng(0).normal(size=(5, 4))
     single = [agent.q_values(one) for one in observations]
     np.testing.assert_allclose(agent.q_values(observations), single, rtol=1e-5)
+    np.testing.assert_array_equal(
+        agent.q_values(observations.tolist()), agent.q_values(observations)
+    )
     assert np.shape(agent.act(observations[0])) == ()
     action, state = agent.predict(observations[0])
     assert (np.shape(action), state) == ((), None)
     assert agent.predict(observations, state="kept")[1] == "kept"
 
 
-def test_an_observation_of_another_shape_is_refused_with_the_right_one(run):
+def test_an_observation_of_another_shape_is_refused_with_the_right_one():
     with pytest.raises(SettingError, match=r"shape \(4,\) .*got \(3,\)"):
-        frankrl.load(run).act(np.zeros(3))
+        agent_for("CartPole-v1").act(np.zeros(3))
+
+
+def test_an_observation_that_is_not_finite_is_refused():
+    with pytest.raises(SettingError, match=r"agent of CartPole-v1 was given .* not finite"):
+        agent_for("CartPole-v1").act([0, 0, np.nan, 0])
 
 
 def test_acting_deterministically_repeats_and_otherwise_explores_with_epsilon():
@@ -87,7 +101,7 @@ class Dictionary(gymnasium.Env):
 gymnasium.register("Dictionary-v0", Dictionary)
 
 
-def test_observations_that_are_no_arrays_are_encoded_singly_and_in_batches():
+def test_observations_with_parts_are_taken_singly_and_in_batches():
     agent = agent_for("Dictionary-v0")
     singles = [
         {"place": place, "speed": np.array([0.1 * place, -0.5], np.float32)} for place in range(5)
@@ -102,8 +116,28 @@ def test_observations_that_are_no_arrays_are_encoded_singly_and_in_batches():
     lake = agent_for("FrozenLake-v1")
     assert lake.q_values(7).shape == (4,)
     assert lake.q_values(np.array([7, 8])).shape == (2, 4)
-    with pytest.raises(SettingError, match="must lie in"):
-        lake.q_values("seven")
+    for wrong, words in (("seven", "no array of numbers"), (99, "holds 99"), (-1, "holds -1")):
+        with pytest.raises(SettingError, match=f"FrozenLake-v1 was given an observation.*{words}"):
+            lake.q_values(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"place": 1}, "was given an observation without the entry 'speed'; its .* lie in Dict"),
+        (7, "no dict but int"),
+        ({"place": 5, "speed": [0, 0]}, "'place' that holds 5"),
+        ({"place": [1, 2], "speed": [[0, 0]]}, "entries of different lengths"),
+        ({"place": [1, 2], "speed": [0, 0]}, "entries of different lengths"),
+        (
+            {"place": 1, "speed": [0]},
+            r"entry 'speed' of .* shape \(2,\) .*got \(1,\)",
+        ),
+    ],
+)
+def test_a_wrong_part_of_an_observation_is_named(wrong, words):
+    with pytest.raises(SettingError, match=words):
+        agent_for("Dictionary-v0").q_values(wrong)
 
 
 def test_an_agent_is_told_what_is_allowed_where_the_environment_tells_it_in_its_info():
@@ -140,8 +174,13 @@ def test_an_observation_with_named_parts_carries_its_own_mask():
     found = agent.q_values(batch)
     np.testing.assert_array_equal(np.isinf(found), masked_mdps.ALLOWED == 0)
     np.testing.assert_allclose(found, [agent.q_values(one) for one in singles], rtol=1e-5)
-    for wrong in (singles[0] | {"observation": np.zeros(3)}, {"action_mask": [1, 1, 1]}, 7):
-        with pytest.raises(SettingError, match="must lie in"):
+    for wrong, words in (
+        (singles[0] | {"observation": np.zeros(3)}, r"has shape \(2, 2\) .*got \(3,\)"),
+        ({"action_mask": [1, 1, 1]}, "without the entry 'observation'"),
+        ({"observation": np.zeros((2, 2))}, "no action mask"),
+        (7, "no dict but int"),
+    ):
+        with pytest.raises(SettingError, match=words):
             agent.act(wrong)
     with pytest.raises(SettingError, match="without an action_mask: its observations hold it"):
         agent.act(singles[0], action_mask=[1, 1, 1])
@@ -200,14 +239,14 @@ def test_a_mistake_in_python_is_one_kind_of_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stable_baselines3_evaluates_an_agent_unchanged(run):
+def test_stable_baselines3_evaluates_an_agent_unchanged():
     evaluation = pytest.importorskip(
         "stable_baselines3.common.evaluation",
         reason="Stable-Baselines3 is not installed: pip install -e '.[test-sb3]'",
     )
     from stable_baselines3.common.env_util import make_vec_env
 
-    agent = frankrl.load(run)
+    agent = agent_for("CartPole-v1")
     envs = make_vec_env("CartPole-v1", n_envs=3, seed=0)
     returns, lengths = evaluation.evaluate_policy(
         agent, envs, n_eval_episodes=6, return_episode_rewards=True

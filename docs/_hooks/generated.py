@@ -3,12 +3,13 @@
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
 - `<!-- frank: robustness -->` becomes the table of what `scripts/robustness` found;
-- `<!-- frank: alarms -->` becomes what the dashboard says of its alarms;
+- `<!-- frank: warnings -->` becomes what the dashboard says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
-- `<!-- source: MODULE.NAME -->` becomes that piece of source, folded away;
+- `<!-- source: MODULE.NAME -->` becomes that function or class, folded away;
+- `<!-- page: MODULE -->` becomes that whole file;
 - `{{ PRESET.SETTING }}` becomes that preset's value.
 
 It also checks that the page on metrics names every table and column there is.
@@ -21,8 +22,8 @@ import importlib
 import importlib.resources
 import inspect
 import io
-import itertools
 import json
+import pkgutil
 import re
 import sys
 import typing
@@ -36,7 +37,8 @@ _ROBUSTNESS = Path(__file__).parents[2] / "benchmarks" / "results" / "robustness
 _CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
 sys.path.insert(0, str(_SOURCE))
 
-from frankrl import checked, config  # noqa: E402
+from frankrl import config  # noqa: E402
+from frankrl.config.choices import NONE  # noqa: E402
 from frankrl.config.presets import load_preset, preset_names  # noqa: E402
 
 _VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
@@ -44,6 +46,7 @@ _CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
 _DIFFERS = re.compile(r"<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->")
 _WALK = re.compile(r"<!-- walk: (?P<name>[^>]+?) -->")
 _SOURCE_OF = re.compile(r"<!-- source: (?P<name>[\w.]+) -->")
+_PAGE_OF = re.compile(r"<!-- page: (?P<name>[\w.]+) -->")
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
 
 
@@ -53,7 +56,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
-    markdown = markdown.replace("<!-- frank: alarms -->", _alarms())
+    markdown = markdown.replace("<!-- frank: warnings -->", _warnings())
     if "<!-- frank: robustness -->" in markdown:
         markdown = markdown.replace("<!-- frank: robustness -->", _robustness())
     if "<!-- frank: explain -->" in markdown:
@@ -62,6 +65,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = _DIFFERS.sub(lambda m: _differing(m["name"], m["base"]), markdown)
     markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
     markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
+    markdown = _PAGE_OF.sub(lambda m: _whole_file(m["name"]), markdown)
     return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
 
 
@@ -70,10 +74,11 @@ def _settings() -> str:
     sections = []
     for group in dataclasses.fields(config.Settings):
         kind = typing.get_type_hints(config.Settings)[group.name]
-        meanings = _attribute_docstrings(kind)
         rows = []
         for spec in dataclasses.fields(kind):
-            text, unit = _split(meanings[spec.name])
+            text, unit = _split(config.meaning_of(spec.name))
+            if condition := config.condition_of(spec.name):
+                text = f"{text} (*{condition}*)"
             default = _shown(getattr(kind(), spec.name))
             allowed = _allowed(kind, spec)
             rows.append((f"`{spec.name}`", f"`{default}`", allowed, unit, text))
@@ -82,9 +87,9 @@ def _settings() -> str:
     return "\n\n".join(sections)
 
 
-def _alarms() -> str:
+def _warnings() -> str:
     """The body of the dashboard's own page."""
-    page = importlib.resources.files("frankrl.dashboard") / "page" / "alarms.html"
+    page = importlib.resources.files("frankrl.dashboard") / "page" / "warnings.html"
     return page.read_text("utf-8").partition("<main>")[2].partition("</main>")[0]
 
 
@@ -144,19 +149,30 @@ def _walk() -> Any:
 
 def _source(name: str) -> str:
     """A function or class, folded away under its place in the repository."""
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-        owner = getattr(module, attribute)
-    except ModuleNotFoundError:
-        module_name, _, kind = module_name.rpartition(".")
-        module = importlib.import_module(module_name)
-        owner = getattr(getattr(module, kind), attribute)
+    owner, attribute = _named(name), name.rpartition(".")[2]
     lines, first = inspect.getsourcelines(owner)
-    path = Path(inspect.getsourcefile(owner) or "").relative_to(_SOURCE.parent)
     code = "".join(f"    {line}" if line.strip() else "\n" for line in lines)
-    title = f"`{attribute}` in `{path}`, lines {first} to {first + len(lines) - 1}"
+    title = f"`{attribute}` in `{_path(owner)}`, lines {first} to {first + len(lines) - 1}"
     return f'??? quote "{title}"\n    ```python\n{code}    ```\n'
+
+
+def _whole_file(name: str) -> str:
+    """A module's file."""
+    module = _named(name)
+    return f'```python title="{_path(module)}"\n{inspect.getsource(module)}```\n'
+
+
+def _named(name: str) -> Any:
+    """The module, class or function of that name, wherever it was defined."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"a page shows {name}, which does not exist: {error}") from error
+
+
+def _path(owner: Any) -> Path:
+    """Where something is defined, from the repository's root."""
+    return Path(inspect.getsourcefile(owner) or "").relative_to(_SOURCE.parent)
 
 
 def _robustness() -> str:
@@ -189,16 +205,6 @@ def _presets() -> str:
     return "\n".join([*lines, "", table])
 
 
-def _attribute_docstrings(kind: type) -> dict[str, str]:
-    """The text under each field of a class."""
-    body = ast.parse(inspect.getsource(kind)).body[0].body
-    return {
-        field.target.id: " ".join(inspect.cleandoc(text.value.value).split())
-        for field, text in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
-    }
-
-
 def _split(text: str) -> tuple[str, str]:
     """Meaning and unit."""
     unit = _UNIT.search(text)
@@ -223,11 +229,11 @@ def _allowed(kind: type, spec: dataclasses.Field) -> str:
 
 
 def _default(setting: str) -> Any:
-    return getattr(getattr(config.Settings(), config.group_of(setting)), setting)
+    return config.Settings().values()[setting]
 
 
 def _value(preset: str, setting: str) -> Any:
-    return getattr(getattr(load_preset(preset), config.group_of(setting)), setting)
+    return load_preset(preset).values()[setting]
 
 
 def _leading_comment(preset: str) -> str:
@@ -244,7 +250,7 @@ def _leading_comment(preset: str) -> str:
 def _shown(value: Any) -> str:
     """A value as it is written in a TOML file."""
     if value is None:
-        return checked.NONE
+        return NONE
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):

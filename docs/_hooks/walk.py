@@ -9,7 +9,6 @@ import contextlib
 import functools
 import io
 import itertools
-import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +19,18 @@ import numpy as np
 from frankrl import load, train
 from frankrl.agent import Agent
 from frankrl.cli.main import main
-from frankrl.config import Settings
 from frankrl.config.presets import load_preset
 from frankrl.environments import GymnasiumVector, describe, nine_squares
-from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
+from frankrl.experience import (
+    HostPolicy,
+    HostSource,
+    epsilon_greedy,
+    exploration_draws,
+    linear_epsilon,
+)
+from frankrl.networks import DenseParams
 from frankrl.tabular import model_of, optimal_q_values, q_table
-from frankrl.training import TrainState, init_train_state, rounds
-from frankrl.training.state import HostNetwork, initial_network
+from frankrl.training import Experiment, TrainState, init_train_state, rounds
 
 _GRID = "frankrl/NineSquares-v0"
 _GRID_STEPS = 12_000
@@ -101,12 +105,11 @@ def _grids() -> tuple[np.ndarray, np.ndarray, np.ndarray, Agent]:
     model = model_of(table.spec)
     assert model is not None
     exact = optimal_q_values(model, load_preset("table").learning.gamma)
-    return (
-        exact,
-        q_table(table.spec, table.network),
-        q_table(network.spec, network.network),
-        network,
-    )
+    return exact, _table_of(table), _table_of(network), network
+
+
+def _table_of(agent: Agent) -> np.ndarray:
+    return q_table(agent.spec, lambda states: agent.batch_q_values(states, None))
 
 
 def _ordinary() -> list[int]:
@@ -181,14 +184,11 @@ def _grid_picture() -> str:
 
 
 def _cells() -> str:
-    spec = describe("LunarLander-v3", {})
-    network = initial_network(load_preset("classic"), spec, 0)
-    weights = sum(leaf.size for leaf in _leaves(network))
-    numbers = math.prod(spec.observation_shape)
+    spec, weights = _experiment().spec, _experiment().network.layout.size
+    numbers = sum(leaf.size for leaf in spec.leaves)
     pieces, legs = 100, 2
     states = pieces ** (numbers - legs) * 2**legs
-    state = _state()
-    stored = np.asarray(state.replay.quadruples.observation)[: int(state.replay.num_added)]
+    stored = _stored_observations()
     different = len(np.unique(stored, axis=0))
     return (
         f"A state of LunarLander is {numbers} numbers: two say whether a leg stands on the ground, "
@@ -203,38 +203,34 @@ def _cells() -> str:
 
 
 def _networks() -> str:
-    spec = describe("LunarLander-v3", {})
-    network: Any = initial_network(load_preset("classic"), spec, 0)
+    experiment = _experiment()
+    params = experiment.network.init(experiment.seed)
+    layers: list[DenseParams] = [*params.hidden, params.output]
     lines = ["| layer | in | out | weights and biases |", "|---|---|---|---|"]
-    for number, layer in enumerate(network.layers):
+    for number, layer in enumerate(layers):
         inputs, outputs = layer.weight.shape
-        name = "output" if number == len(network.layers) - 1 else f"hidden {number + 1}"
+        name = "output" if number == len(layers) - 1 else f"hidden {number + 1}"
         lines.append(f"| {name} | {inputs} | {outputs} | {layer.weight.size + layer.bias.size:,} |")
-    total = sum(leaf.size for leaf in _leaves(network))
-    lines.append(f"| all | | | {total:,} |")
-    state = init_train_state(_settings(), spec, 0)
-    online, target = (
-        np.asarray(part.weights) for part in (state.learner.online, state.learner.target)
-    )
+    lines.append(f"| all | | | {experiment.network.layout.size:,} |")
     lines += [
         "",
-        f"The target network has as many. At the beginning it is a copy: the largest difference "
-        f"between the two is {np.abs(online - target).max():g}.",
+        "The target network has as many. At the beginning it is a copy: the largest difference "
+        f"between the two is {np.abs(_difference(init_train_state(experiment))).max():g}.",
     ]
     return "\n".join(lines)
 
 
 def _first_step() -> str:
-    settings, spec = _settings(), describe("LunarLander-v3", {})
-    envs = GymnasiumVector(spec, 1, 0)
+    experiment = _experiment()
+    network, spec, seed = experiment.network, experiment.spec, experiment.seed
+    envs = GymnasiumVector(spec, 1, seed)
     try:
         state = envs.observation.copy()
-        network = HostNetwork(initial_network(settings, spec, 0)).set(
-            init_train_state(settings, spec, 0).acting
-        )
-        q_values = network(state)
-        coins, choices = exploration_draws(0, 0, 1)
-        epsilon = linear_epsilon(settings.exploration, np.arange(1))
+        policy = HostPolicy(network)
+        policy.load(init_train_state(experiment).behaviour_params)
+        q_values = policy.q_values(spec.observation(state))
+        coins, choices = exploration_draws(seed, 0, 1)
+        epsilon = linear_epsilon(experiment.settings.exploration, np.arange(1))
         action = epsilon_greedy(q_values, epsilon, coins, choices)
         step, _ = envs.step(action, 0)
     finally:
@@ -283,25 +279,37 @@ def _update() -> str:
 
 
 @functools.cache
+def _experiment() -> Experiment:
+    """The small run's."""
+    settings = load_preset("classic").with_changes(**_SHORT).resolved()
+    return Experiment.of(settings, describe("LunarLander-v3", {}), seed=0)
+
+
+@functools.cache
 def _history() -> tuple[np.ndarray, TrainState]:
     """‖θ - θ⁻‖ after each update of the small run, and its last state."""
-    settings, spec = _settings(), describe("LunarLander-v3", {})
-    envs = GymnasiumVector(spec, 1, 0)
-    state, distances = init_train_state(settings, spec, 0), []
+    experiment = _experiment()
+    settings, spec, seed = experiment.settings, experiment.spec, experiment.seed
+    envs = GymnasiumVector(spec, settings.environment.num_envs, seed)
+    state, distances = init_train_state(experiment), []
     total = settings.training.total_env_steps
-    try:
-        for result in itertools.islice(rounds(settings, 0, envs, state), total):
+    with contextlib.closing(HostSource(settings, experiment.network, seed, envs)) as source:
+        for result in itertools.islice(rounds(experiment, source, state), total):
             state = result.state()
             if result.updates:
-                online, target = state.learner.online.weights, state.learner.target.weights
-                distances.append(float(np.linalg.norm(np.asarray(online) - np.asarray(target))))
-    finally:
-        envs.close()
+                distances.append(float(np.linalg.norm(_difference(state))))
     return np.array(distances), state
 
 
-def _state() -> TrainState:
-    return _history()[1]
+def _difference(state: TrainState) -> np.ndarray:
+    """θ - θ⁻."""
+    return np.asarray(state.learner.params) - np.asarray(state.learner.target_params)
+
+
+def _stored_observations() -> np.ndarray:
+    """The states in which the actions of the small run were taken, in order of time."""
+    _, state = _history()
+    return np.asarray(state.replay.observation)[: int(state.replay.num_steps)]
 
 
 def _distance() -> str:
@@ -311,7 +319,7 @@ def _distance() -> str:
     panel.plot(np.arange(1, len(distances) + 1), distances, color=_ORANGE, linewidth=1.6)
     panel.set(xlabel="updates", ylabel="‖θ − θ⁻‖", xlim=(0, len(distances)), ylim=(0, None))
     _dress(panel)
-    period = _settings().learning.target_period_updates
+    period = _experiment().settings.learning.target_period_updates
     return _picture(
         figure,
         f"The distance between the two networks grows from zero and falls back to zero every "
@@ -320,8 +328,7 @@ def _distance() -> str:
 
 
 def _neighbours() -> str:
-    state = _state()
-    stored = np.asarray(state.replay.quadruples.observation)[: int(state.replay.num_added)]
+    stored = _stored_observations()
     scaled = (stored - stored.mean(axis=0)) / np.maximum(stored.std(axis=0), 1e-6)
     beside = np.linalg.norm(np.diff(scaled, axis=0), axis=1)
     random = np.random.default_rng(0)
@@ -332,14 +339,6 @@ def _neighbours() -> str:
         f"apart, two random ones {np.median(apart):.2g} (medians; every component in units of its "
         "standard deviation)."
     )
-
-
-def _settings() -> Settings:
-    return load_preset("classic").with_changes(**_SHORT).resolved()
-
-
-def _leaves(network: Any) -> list[np.ndarray]:
-    return [array for layer in network.layers for array in (layer.weight, layer.bias)]
 
 
 def _figure(width: float, height: float) -> Any:

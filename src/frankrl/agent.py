@@ -1,37 +1,43 @@
-"""A trained agent: its Q-network, and how to ask it."""
+"""A trained agent: its Q-values, and how to ask for them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
-from gymnasium.vector.utils import batch_space, iterate
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Shaped
 
 from frankrl.core.errors import SettingError
 from frankrl.core.random import Use, uniforms
 from frankrl.environments import EnvironmentSpec
-from frankrl.environments.masks import checked_mask, joined
+from frankrl.environments.encoding import as_array, checked_leaf
+from frankrl.environments.leaves import together
+from frankrl.environments.masks import checked_mask
 from frankrl.experience.exploration import epsilon_greedy
-from frankrl.networks import QNetwork
+
+QValues = Callable[
+    [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
+]
+"""Q-values of a batch: a pytree of leaves, and which actions are allowed."""
 
 
 class Agent:
-    """Acts greedily by its Q-network.
+    """Acts greedily by its Q-values.
 
     Every method takes one observation or a batch of them, as the environment gives
     them, and answers in kind.
     """
 
-    def __init__(self, spec: EnvironmentSpec, network: QNetwork, epsilon: float) -> None:
-        """Wrap a Q-network.
+    def __init__(self, spec: EnvironmentSpec, q_values: QValues, epsilon: float) -> None:
+        """Wrap a Q-function.
 
         Args:
             spec: the environment that it was trained on.
-            network: with NumPy leaves.
+            q_values: from a batch of observations, and of action masks where the environment
+                has them, to Q-values; -∞ for actions that are not allowed.
             epsilon: probability of a random action when asked to act non-deterministically.
         """
         self.spec = spec
-        self.network = network
+        self.batch_q_values = q_values
         self.epsilon = epsilon
         self._random_actions = 0
 
@@ -48,7 +54,7 @@ class Agent:
         Raises:
             SettingError: an observation or a mask is not the environment's.
         """
-        q_values, single = self._rows(observation, action_mask)
+        q_values, single = self._asked(observation, action_mask)
         return q_values[0] if single else q_values
 
     def act(self, observation: Any, action_mask: Any = None) -> Int[np.ndarray, "*batch"]:
@@ -70,13 +76,13 @@ class Agent:
 
         Args:
             observation: one or a batch.
-            state: passed through; the network has no memory.
+            state: passed through; the agent has no memory.
             episode_start: not needed.
             deterministic: if false, each action is replaced by a random one with the
                 probability that ε had at the end of training.
             action_mask: as for `q_values`.
         """
-        q_values, single = self._rows(observation, action_mask)
+        q_values, single = self._asked(observation, action_mask)
         count = len(q_values)
         epsilon, coins, choices = np.zeros((3, count))
         if not deterministic:
@@ -86,74 +92,63 @@ class Agent:
         actions = epsilon_greedy(q_values, epsilon, coins, choices) + self.spec.first_action
         return (np.asarray(actions[0]) if single else actions), state
 
-    def _rows(
+    def _asked(
         self, observation: Any, action_mask: Any
     ) -> tuple[Float[np.ndarray, "batch action"], bool]:
         """Q-values of a batch, and whether only one observation was given."""
-        states, masks, single = self._parts(observation)
         spec = self.spec
-        if action_mask is not None:
-            if spec.masks_from != "info":
-                carried = "its observations hold it" if spec.mask_size else "it has none"
-                raise SettingError(f"{spec.env_id} is asked without an action_mask: {carried}")
-            many = not single and np.iterable(action_mask)
-            masks = list(action_mask) if many else [action_mask]
-        elif spec.masks_from == "info":
+        parts, masks = spec.parts(observation, {}, self._wrong_observation)
+        leaves, single = self._leaves(parts)
+        if action_mask is not None and spec.masks_from != "info":
+            carried = "its observations hold it" if spec.is_masked else "it has none"
+            raise SettingError(f"{spec.env_id} is asked without an action_mask: {carried}")
+        if action_mask is None and spec.masks_from == "info":
             raise SettingError(
                 f"{spec.env_id} tells in its info which actions are allowed: "
                 'give action_mask=info["action_mask"] as well'
             )
-        if spec.mask_size:
-            states = joined(states, self._allowed(masks, len(states)))
-        return self.network(states), single
+        allowed = None
+        if spec.is_masked:
+            masks = masks if spec.masks_from == "observation" else action_mask
+            masks = list(masks) if not single and np.iterable(masks) else [masks]
+            allowed = self._allowed(masks, len(leaves[0]))
+        return self.batch_q_values(together(spec.structure, leaves), allowed), single
 
-    def _allowed(self, masks: list[Any], count: int) -> Bool[np.ndarray, "batch action"]:
-        def mistake(what: str) -> SettingError:
-            return SettingError(f"{what} was given to the agent of {self.spec.env_id}")
-
-        if len(masks) != count:
-            raise mistake(f"an action mask for {len(masks):,} of {count:,} observations")
-        num_actions = self.spec.num_actions
-        allowed = np.array([checked_mask(mask, num_actions, mistake) for mask in masks], np.bool_)
-        allowed = allowed.reshape(count, num_actions)
-        if not allowed.any(axis=1).all():
-            raise mistake("an action mask that allows no action")
-        return allowed
-
-    def _parts(self, observation: Any) -> tuple[Num[np.ndarray, "batch *state"], list[Any], bool]:
-        """States as they are stored, the masks they came with, and whether there was only one."""
-        spec = self.spec
-        if spec.is_array:
-            array = np.asarray(observation)
-            single = array.shape == spec.state_shape
-            if not single and array.shape[1:] != spec.state_shape:
+    def _leaves(self, parts: list[Any]) -> tuple[list[Shaped[np.ndarray, "batch *leaf"]], bool]:
+        """The leaves of a batch, and whether only one observation was given."""
+        mistake, leaves = self._wrong_observation, self.spec.leaves
+        arrays = [as_array(leaf, part, mistake) for leaf, part in zip(leaves, parts, strict=True)]
+        lengths = set()
+        for leaf, array in zip(leaves, arrays, strict=True):
+            if array.shape not in (leaf.shape, (*array.shape[:1], *leaf.shape)):
+                entry = f"the entry {leaf.name!r} of " if leaf.name else ""
                 raise SettingError(
-                    f"an observation of {spec.env_id} has shape {spec.state_shape} and a "
+                    f"{entry}an observation of {self.spec.env_id} has shape {leaf.shape} and a "
                     f"batch of them one more dimension in front, got {array.shape}"
                 )
-            array = array[None] if single else array
-            return array.astype(spec.observation_dtype), [], single
-        space = spec.observation_space
-        single = space.contains(observation)
-        try:
-            many = [observation] if single else _each(space, observation)
-            encoded = [spec.encode(one, {}) for one in many]
-            if any(state.shape != spec.state_shape for state, _ in encoded):
-                raise ValueError
-        except (TypeError, ValueError, KeyError, IndexError) as error:
-            raise SettingError(
-                f"an observation of {spec.env_id} must lie in {space} or be a batch of such"
-            ) from error
-        states = np.stack([state for state, _ in encoded])
-        return states.astype(spec.observation_dtype), [mask for _, mask in encoded], single
+            lengths.add(array.shape[: array.ndim - len(leaf.shape)])
+        if len(lengths) > 1:
+            raise mistake("an observation with entries of different lengths")
+        (batch,) = lengths
+        stored = [
+            checked_leaf(leaf, array, mistake, batch)
+            for leaf, array in zip(leaves, arrays, strict=True)
+        ]
+        return (stored, False) if batch else ([array[None] for array in stored], True)
 
+    def _allowed(self, masks: list[Any], count: int) -> Bool[np.ndarray, "batch action"]:
+        if len(masks) != count:
+            raise self._wrong(f"an action mask for {len(masks):,} of {count:,} observations")
+        num_actions = self.spec.num_actions
+        each = [checked_mask(mask, num_actions, self._wrong) for mask in masks]
+        allowed = np.array(each, np.bool_).reshape(count, num_actions)
+        if not allowed.any(axis=1).all():
+            raise self._wrong("an action mask that allows no action")
+        return allowed
 
-def _each(space: spaces.Space, batch: Any) -> list[Any]:
-    return list(iterate(batch_space(space, _length(batch)), batch))
+    def _wrong(self, what: str) -> SettingError:
+        return SettingError(f"the agent of {self.spec.env_id} was given {what}")
 
-
-def _length(batch: Any) -> int:
-    """How many observations a batch holds, whatever its structure."""
-    while isinstance(batch, (dict, tuple)):
-        batch = next(iter(batch.values())) if isinstance(batch, dict) else batch[0]
-    return len(batch)
+    def _wrong_observation(self, what: str) -> SettingError:
+        space = " ".join(str(self.spec.observation_space).split())
+        return SettingError(f"{self._wrong(what)}; its observations lie in {space}")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frankrl.agent import Agent
 from frankrl.config import MAX_EPISODES
@@ -10,17 +10,17 @@ from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import RunFolderError, SettingError, warn
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
+from frankrl.core.types import Params
 from frankrl.environments import describe
-from frankrl.experience.exploration import linear_epsilon
-from frankrl.networks import QNetwork
+from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import RunFolder, check_same_environment, list_checkpoints, load_newest
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in
-from frankrl.training.codec import filled, named, playing_file
+from frankrl.training.codec import eval_file, filled
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.preflight import check_network
 from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
-from frankrl.training.state import initial_network
+from frankrl.training.state import Experiment
 
 if TYPE_CHECKING:
     from frankrl.explaining import UpdateRecord
@@ -100,8 +100,32 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
     return open_agent(RunFolder.open(run), best=best)[0]
 
 
+class OpenedNetwork(NamedTuple):
+    """The Q-network of a run, as a checkpoint holds it."""
+
+    experiment: Experiment
+    params: Params
+    """Those that act greedily, of NumPy arrays."""
+    info: dict[str, Any]
+    """What the checkpoint says of itself."""
+
+
 def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
     """The agent of a run, and what its checkpoint says of itself.
+
+    Raises:
+        RunFolderError: there is no usable checkpoint.
+    """
+    (experiment, params, info) = open_network(folder, best=best)
+    settings, network = experiment.settings, experiment.network
+    policy = make_policy(settings.training.acting, network)
+    policy.load(network.layout.flatten(params))
+    epsilon = float(linear_epsilon(settings.exploration, count_in(info, "env_steps")))
+    return Agent(experiment.spec, policy.q_values, epsilon), info
+
+
+def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
+    """The Q-network of a run.
 
     Raises:
         RunFolderError: there is no usable checkpoint.
@@ -112,19 +136,17 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
         )
     description = folder.description
     spec = describe(description.env_id, description.settings.environment.env_kwargs)
-    file = playing_file(description.settings.learning)
-    check_network(description.settings, spec)
-    like = initial_network(description.settings, spec, description.seed)
+    experiment = Experiment.of(description.settings, spec, description.seed)
+    file = eval_file(description.settings.learning)
+    check_network(experiment)
+    network = experiment.network
     checkpoints = folder.best if best else folder.checkpoints
-    most = sum(array.nbytes for array in named(like).values())
-    loaded, damaged = load_newest(checkpoints, {file: most})
+    loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
     for error in damaged:
         warn(f"{error}; the checkpoint before it is used")
     check_same_environment(folder, loaded.info)
-    env_steps = count_in(loaded.info, "env_steps")
-    network: QNetwork = filled(like, loaded.tensors[file])
-    epsilon = float(linear_epsilon(description.settings.exploration, env_steps))
-    return Agent(spec, network, epsilon), loaded.info
+    params = filled(network.shapes, loaded.tensors[file])
+    return OpenedNetwork(experiment, params, loaded.info)
 
 
 def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
@@ -137,7 +159,7 @@ def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
     check_seed(seed)
     evaluator = Evaluator(agent.spec)
     try:
-        return evaluator.evaluate(agent.network, episodes, Use.EVALUATION_RESET, seed)
+        return evaluator.evaluate(agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed)
     finally:
         evaluator.close()
 

@@ -57,7 +57,27 @@ MISTAKES = {
     "epsilon": (["train", "CartPole-v1", "--epsilon-end", "-1"], "epsilon_end must be at least 0"),
     "batch": (
         ["train", "CartPole-v1", "--batch-size", "99", "--replay-capacity", "50"],
-        "batch_size .99. is larger than the buffer can ever hold",
+        "batch_size .99. must be at most replay_capacity .50.",
+    ),
+    "idle": (
+        ["train", "CartPole-v1", "--num-atoms", "21"],
+        "num_atoms .21. changes nothing because distribution is mean: set distribution to c51",
+    ),
+    "idle_with_its_default": (
+        ["train", "CartPole-v1", "--value_min=-10"],
+        "value_min .-10. changes nothing because distribution is mean",
+    ),
+    "idle_switch": (
+        ["train", "CartPole-v1", "--preset", "table", "--no-noisy"],
+        "noisy .false. changes nothing because q_function is table",
+    ),
+    "idle_none": (
+        ["train", "CartPole-v1", "--priority-beta-env-steps=none"],
+        "priority_beta_env_steps .none. changes nothing because replay_sampling is uniform",
+    ),
+    "idle_with_resume": (
+        ["train", "--resume", "RUN", "--munchausen-floor", "-1"],
+        "munchausen_floor .-1. changes nothing because munchausen is false",
     ),
     "memory": (
         ["train", "CartPole-v1", "--replay-capacity", "1000000000000"],
@@ -223,6 +243,30 @@ def test_help_of_train_shows_every_setting_with_its_unit_and_the_presets_default
         assert f"--{name.replace('_', '-')}" in shown
     capacity = load_preset("LunarLander-v3").replay.replay_capacity
     assert f"[transitions] (default: {capacity})" in shown
+
+
+def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):
+    assert frank("train", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in (
+        "Number of fixed returns. [atoms] (with distribution c51) (default: 51)",
+        "losses with it. [reward] (with loss huber, or with distribution qr or iqn)",
+        "ε once the decay is over. [probability] (without noisy)",
+        "(unless learning_rate_end is none)",
+    ):
+        assert words in shown
+
+
+def test_a_choice_on_the_command_line_drops_what_the_preset_says_of_the_old_one(tmp_path):
+    words = ["--preset", "rainbow", "--distribution", "mean", "--no-noisy", *SMALL[1:]]
+    assert frank("train", "CartPole-v1", *words, "--out", tmp_path / "run") == 0
+    settings = RunFolder.open(tmp_path / "run").description.settings
+    assert settings.network.distribution == "mean"
+    assert settings.network.value_max == 10
+    assert settings.network.dueling
+    config = (tmp_path / "run" / "config.toml").read_text()
+    assert "value_max" not in config
+    assert "epsilon_end" in config
 
 
 def test_help_imports_nothing_heavy():

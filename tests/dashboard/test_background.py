@@ -27,14 +27,14 @@ def content_of(run):
 
 
 def test_a_training_has_the_same_bits_while_its_page_is_looked_at(root, tmp_path):
-    looked = []
+    states = []
 
     with served(tmp_path) as port:
 
-        def look(event):
+        def visit(event):
             (row,) = rows(port)
-            looked.append(row["state"])
-            for path in ("/", f"/alarms/{row['id']}", f"/curves?runs={row['id']}&x=seconds"):
+            states.append(row["state"])
+            for path in ("/", f"/warnings/{row['id']}", f"/curves?runs={row['id']}&x=seconds"):
                 assert get(port, path)[0] == 200
 
         path = root / "cart" / "s0"
@@ -44,14 +44,14 @@ def test_a_training_has_the_same_bits_while_its_page_is_looked_at(root, tmp_path
             preset="default",
             seed=0,
             out=tmp_path / "run",
-            on_event=look,
+            on_event=visit,
             **{
                 k: v
                 for group in description.settings.to_tables().values()
                 for k, v in group.items()
             },
         )
-    assert "running" in looked
+    assert "running" in states
     assert content_of(tmp_path / "run") == content_of(path)
 
 

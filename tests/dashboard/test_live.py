@@ -6,14 +6,14 @@ from dashboard_runs import make_run, write_metrics
 
 from frankrl.core.errors import FrankWarning
 from frankrl.dashboard.live import Live
-from frankrl.dashboard.run_table import Board
+from frankrl.dashboard.run_table import RunTable
 
 
 async def never():
     return False
 
 
-def told(event):
+def payload_of(event):
     return json.loads(event.removeprefix(b"data: "))
 
 
@@ -21,21 +21,21 @@ def test_a_page_is_told_of_what_changes_and_nothing_is_left_when_it_goes(tmp_pat
     run = make_run(tmp_path / "run")
 
     async def watch():
-        board = Board(tmp_path)
-        live = Live(board)
+        run_table = RunTable(tmp_path)
+        live = Live(run_table)
         events = live.events(never)
-        first = told(await anext(events))
+        first = payload_of(await anext(events))
         while not first["rows"]:
-            first = told(await anext(events))
+            first = payload_of(await anext(events))
         write_metrics(run, training={"env_steps": [100], "updates": [1]})
-        second = told(await anext(events))
+        second = payload_of(await anext(events))
         assert second["rows"][0]["env_steps"] == 100
-        board.curves(tuple(first["ids"]), "env_steps", group=False)
-        assert board._histories
+        run_table.curves(tuple(first["ids"]), "env_steps", group=False)
+        assert run_table._histories
         await events.aclose()
-        assert (live.streams, live._looking) == (0, None)
+        assert (live.streams, live._polling) == (0, None)
         # Whoever reads just now lets go of it in passing.
-        while board._histories or board._answers:
+        while run_table._histories or run_table._answers:
             await asyncio.sleep(0.01)
 
     asyncio.run(watch())
@@ -45,9 +45,9 @@ def test_a_hundred_pages_are_told_alike_and_let_go(tmp_path):
     make_run(tmp_path / "run")
 
     async def watch():
-        board = Board(tmp_path)
-        board.refresh()
-        live = Live(board)
+        run_table = RunTable(tmp_path)
+        run_table.refresh()
+        live = Live(run_table)
         pages = [live.events(never) for _ in range(100)]
         first = await asyncio.gather(*map(anext, pages))
         assert len(set(first)) == 1
@@ -55,16 +55,16 @@ def test_a_hundred_pages_are_told_alike_and_let_go(tmp_path):
         for page in pages[:-1]:
             await page.aclose()
         assert live.streams == 1
-        assert live._looking is not None
+        assert live._polling is not None
         await pages[-1].aclose()
-        assert live._looking is None
+        assert live._polling is None
 
     asyncio.run(watch())
 
 
 def test_a_page_that_has_gone_ends_its_stream(tmp_path):
     async def watch():
-        live, gone = Live(Board(tmp_path)), asyncio.Event()
+        live, gone = Live(RunTable(tmp_path)), asyncio.Event()
 
         async def is_gone():
             return gone.is_set()
@@ -79,24 +79,24 @@ def test_a_page_that_has_gone_ends_its_stream(tmp_path):
     asyncio.run(watch())
 
 
-def test_looking_goes_on_after_something_unforeseen(tmp_path):
+def test_polling_goes_on_after_something_unforeseen(tmp_path):
     make_run(tmp_path / "run")
 
     async def watch():
-        board = Board(tmp_path)
-        live, scan = Live(board), board.refresh
+        run_table = RunTable(tmp_path)
+        live, scan = Live(run_table), run_table.refresh
 
         def fail(**_):
-            board.refresh = scan
+            run_table.refresh = scan
             raise RuntimeError("unforeseen")
 
-        board.refresh = fail
+        run_table.refresh = fail
         events = live.events(never)
-        while not told(await anext(events))["rows"]:
+        while not payload_of(await anext(events))["rows"]:
             pass
         await events.aclose()
 
-    with pytest.warns(FrankWarning, match="could not be looked at: RuntimeError: unforeseen"):
+    with pytest.warns(FrankWarning, match="could not be read: RuntimeError: unforeseen"):
         asyncio.run(watch())
 
 
@@ -104,11 +104,11 @@ def test_a_page_that_goes_waits_for_no_slow_disk(tmp_path):
     make_run(tmp_path / "run")
 
     async def watch():
-        board = Board(tmp_path)
-        board.refresh()
-        events = Live(board).events(never)
+        run_table = RunTable(tmp_path)
+        run_table.refresh()
+        events = Live(run_table).events(never)
         await anext(events)
-        with board._lock:
+        with run_table._lock:
             await events.aclose()
 
     asyncio.run(watch())

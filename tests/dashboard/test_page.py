@@ -17,16 +17,21 @@ from playwright.sync_api import sync_playwright
 from frankrl.runs import MetricsReader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+<<<<<<< HEAD
 VIEWS = ("learning", "watch", "update", "alarms")
+=======
+VIEWS = ("learning", "watch", "update", "warnings")
+PATIENCE_MS = 120_000
+>>>>>>> main
 # Plotly asks once whether it may style the page itself; the page's policy says no.
 KNOWN = "Applying inline style violates"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    installed = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
-        path = found or playwright.chromium.executable_path
+        path = installed or playwright.chromium.executable_path
         if not os.path.exists(path):
             pytest.skip("no Chromium is installed: apt-get install chromium")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -45,7 +50,7 @@ def open_page(browser):
         address, requests, wrong = f"http://127.0.0.1:{port}/", [], []
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
         page.goto(address)
         page.wait_for_selector("#runs tbody tr")
         yield page
@@ -152,12 +157,12 @@ def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
     with served(tmp_path) as port:
         page = browser.new_page()
         # Straight to the view, as by an address that somebody has kept.
-        page.goto(f"http://127.0.0.1:{port}/#view=alarms")
+        page.goto(f"http://127.0.0.1:{port}/#view=warnings")
         page.get_by_text("this run has no checkpoint yet").wait_for()
         with page.expect_popup() as opened:
             page.get_by_role("link", name="What this means: ε has fallen").click()
         words = opened.value
-        assert words.url.endswith("/page/alarms.html#epsilon-done-early")
+        assert words.url.endswith("/page/warnings.html#epsilon-done-early")
         assert words.locator("#epsilon-done-early").inner_text() == (
             "ε has fallen before learning starts"
         )
@@ -170,7 +175,7 @@ def test_alarms_are_those_of_the_run_that_is_chosen(tmp_path, browser):
         write_metrics(make_run(tmp_path / name), training={"env_steps": [100]})
     with served(tmp_path) as port:
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{port}/#view=alarms")
+        page.goto(f"http://127.0.0.1:{port}/#view=warnings")
         for name in ("a", "b"):
             page.get_by_label(f"show {name}").check()
         for name in ("a", "b", "a"):
@@ -281,26 +286,26 @@ def test_an_update_has_the_numbers_of_frank_explain(port, open_page, explained):
         page.locator("#view-update").click()
         page.locator("#update-number").fill(str(UPDATE))
         page.locator("#open-update").click()
-        page.locator("#believed").wait_for()
-        for quadruple in (0, 31):
-            page.locator("#quadruple").select_option(str(quadruple))
+        page.locator("#q-value").wait_for()
+        for index in (0, 31):
+            page.locator("#transition").select_option(str(index))
             page.wait_for_function(
-                "text => document.querySelector('.account')?.textContent.includes(text)",
-                arg=f"quadruple {quadruple} of 32",
+                "text => document.querySelector('.narrative')?.textContent.includes(text)",
+                arg=f"transition {index} of 32",
             )
             shown = {name: float(page.locator(f"#{name}").inner_text()) for name in SHOWN}
-            expected = {name: explained[key][quadruple] for name, key in SHOWN.items()}
+            expected = {name: explained[key][index] for name, key in SHOWN.items()}
             assert shown == pytest.approx(expected, rel=1e-3)
-            beliefs = page.locator(".beliefs .values")
+            tables = page.locator(".prediction .values")
             for table, key in ((0, "q_values"), (1, "target_q_values")):
-                cells = beliefs.nth(table).locator("td.number").all_inner_texts()
-                found = [float(cell.replace(",", "")) for cell in cells]
-                assert found == pytest.approx(explained[key][quadruple], rel=1e-3)
+                cells = tables.nth(table).locator("td.number").all_inner_texts()
+                numbers = [float(cell.replace(",", "")) for cell in cells]
+                assert numbers == pytest.approx(explained[key][index], rel=1e-3)
         title = page.locator("#update-title").inner_text()
         assert title == f"Update {UPDATE}, done at env step {explained['env_steps']}"
 
 
-SHOWN = {"believed": "chosen_q", "target": "targets", "td-error": "td_errors", "loss": "losses"}
+SHOWN = {"q-value": "chosen_q", "target": "targets", "td-error": "td_errors", "loss": "losses"}
 
 
 @pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (390, "dark")])
@@ -311,8 +316,8 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, 
         ready = {
             "learning": "#plot-loss .main-svg",
             "watch": "#predicted-q",
-            "update": "#believed",
-            "alarms": "text=In the newest checkpoint",
+            "update": "#q-value",
+            "warnings": "text=In the newest checkpoint",
         }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()
@@ -321,10 +326,10 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, 
             if view in ("watch", "update"):
                 page.locator({"watch": "#play-episode", "update": "#open-update"}[view]).click()
             page.locator(ready[view]).first.wait_for()
-            found = Axe().run(page).response["violations"]
+            violations = Axe().run(page).response["violations"]
             serious = [
                 (one["id"], one["nodes"][0]["html"][:200])
-                for one in found
+                for one in violations
                 if one["impact"] in ("serious", "critical")
             ]
             assert serious == [], view
@@ -336,13 +341,13 @@ def test_an_empty_folder_says_what_to_do(tmp_path, browser):
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_text("frank train CartPole-v1").wait_for()
-        told = {
+        notes = {
             "learning": "Curves appear here once there is a run.",
             "watch": "There is no run here yet. Begin one with frank train.",
             "update": "There is no run here yet. Begin one with frank train.",
-            "alarms": "There is no run here yet. Begin one with frank train.",
+            "warnings": "There is no run here yet. Begin one with frank train.",
         }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()
-            page.locator("#view").get_by_text(told[view]).wait_for()
+            page.locator("#view").get_by_text(notes[view]).wait_for()
         page.close()

@@ -7,7 +7,7 @@ import pytest
 from dashboard_runs import make_run, write_metrics
 
 from frankrl.core.errors import RunFolderError, SettingError
-from frankrl.dashboard.run_table import Board
+from frankrl.dashboard.run_table import RunTable
 from frankrl.runs import RunLock
 
 GONE = str(2**31 - 1)
@@ -15,70 +15,72 @@ GONE = str(2**31 - 1)
 
 
 @pytest.fixture
-def board(tmp_path):
-    return Board(tmp_path)
+def run_table(tmp_path):
+    return RunTable(tmp_path)
 
 
-def rows(board, since=-1):
+def rows(run_table, since=-1):
     """The rows that have changed, by name."""
-    board.refresh()
-    return {row["name"]: row for row in json.loads(board.rows_since(since)[1])["rows"]}
+    run_table.refresh()
+    return {row["name"]: row for row in json.loads(run_table.rows_since(since)[1])["rows"]}
 
 
-def test_runs_are_found_at_any_depth_that_people_use_and_links_are_not_followed(board, tmp_path):
+def test_runs_are_found_at_any_depth_that_people_use_and_links_are_not_followed(
+    run_table, tmp_path
+):
     for name in ("a", "env/b", "x/y/z/c", "too/deep/for/any/run", ".hidden/d"):
         make_run(tmp_path / name)
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     make_run(outside / "secret")
     (tmp_path / "link").symlink_to(outside)
-    assert set(rows(board)) == {"a", "env/b", "x/y/z/c"}
+    assert set(rows(run_table)) == {"a", "env/b", "x/y/z/c"}
 
 
 def test_a_run_folder_itself_can_be_shown(tmp_path):
     run = make_run(tmp_path / "alone")
-    assert set(rows(Board(run.path))) == {"alone"}
+    assert set(rows(RunTable(run.path))) == {"alone"}
 
 
-def test_a_row_tells_what_a_run_is_and_where_it_stands(board, tmp_path):
+def test_a_row_tells_what_a_run_is_and_where_it_stands(run_table, tmp_path):
     run = make_run(tmp_path / "run", seed=7, total_env_steps=9_000)
     columns = {"env_steps": [100, 200], "updates": [0, 50], "mean_return_100": [None, 21.5]}
     write_metrics(run, training=columns)
-    row = rows(board)["run"]
+    row = rows(run_table)["run"]
     assert (row["env_id"], row["preset"], row["seed"]) == ("CartPole-v1", "default", 7)
     assert (row["env_steps"], row["total_env_steps"], row["updates"]) == (200, 9_000, 50)
     assert row["last_return"] == 21.5
 
 
-def test_the_state_of_a_run_is_told(board, tmp_path):
+def test_the_state_of_a_run_is_told(run_table, tmp_path):
     run = make_run(tmp_path / "run")
-    assert rows(board)["run"]["state"] == "not begun"
+    assert rows(run_table)["run"]["state"] == "not begun"
     lock = RunLock(run.path, run.path)
-    assert rows(board)["run"]["state"] == "running"
+    assert rows(run_table)["run"]["state"] == "running"
     lock.release()
     (run.path / ".lock").write_text(GONE)
-    assert rows(board)["run"]["state"] == "broken off"
+    assert rows(run_table)["run"]["state"] == "broken off"
     report = {
         "env_steps": 310,
         "solved": {"env_steps": 300, "seconds": 1.0},
         "evaluation": {"mean_return": 480.0},
     }
     run.write_report(report)
-    row = rows(board)["run"]
+    row = rows(run_table)["run"]
     assert (row["state"], row["solved_at"], row["final_return"]) == ("finished", 300, 480.0)
     run.write_report({"env_steps": 310, "stopped": True, "solved": None, "evaluation": None})
-    assert rows(board)["run"]["state"] == "stopped"
+    assert rows(run_table)["run"]["state"] == "stopped"
     # It has gone on since, and was killed.
     write_metrics(run, training={"env_steps": [400]})
-    assert rows(board)["run"]["state"] == "broken off"
+    assert rows(run_table)["run"]["state"] == "broken off"
 
 
-def test_a_copied_run_stands_as_the_run_did(board, root, tmp_path):
+def test_a_copied_run_stands_as_the_run_did(run_table, root, tmp_path):
     shutil.copytree(root / "cart" / "s0", tmp_path / "copy", copy_function=shutil.copyfile)
     (tmp_path / "copy" / ".lock").write_text(GONE)
-    assert rows(board)["copy"]["state"] == "finished"
+    assert rows(run_table)["copy"]["state"] == "finished"
 
 
-def test_looking_takes_no_lock(board, tmp_path, monkeypatch):
+def test_looking_takes_no_lock(run_table, tmp_path, monkeypatch):
     run = make_run(tmp_path / "run")
     RunLock(run.path, run.path).release()
     before = os.stat(run.path / ".lock").st_mtime_ns
@@ -88,41 +90,41 @@ def test_looking_takes_no_lock(board, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr("fcntl.flock", refuse)
-        assert rows(board)["run"]["state"] == "running"
+        assert rows(run_table)["run"]["state"] == "running"
     assert os.stat(run.path / ".lock").st_mtime_ns == before
 
 
-def test_a_run_is_solved_once_a_long_evaluation_has_reached_the_threshold(board, tmp_path):
+def test_a_run_is_solved_once_a_long_evaluation_has_reached_the_threshold(run_table, tmp_path):
     run = make_run(tmp_path / "run")
-    looks = {"env_steps": [100, 200, 300], "mean_return": [100.0, 476.0, 480.0]}
-    write_metrics(run, evaluations=looks | {"purpose": ["solved"] * 3})
-    assert rows(board)["run"]["solved_at"] == 200
+    evaluations = {"env_steps": [100, 200, 300], "mean_return": [100.0, 476.0, 480.0]}
+    write_metrics(run, evaluations=evaluations | {"purpose": ["solved"] * 3})
+    assert rows(run_table)["run"]["solved_at"] == 200
 
 
-def test_only_what_has_changed_is_told_again(board, tmp_path):
+def test_only_what_has_changed_is_told_again(run_table, tmp_path):
     one = make_run(tmp_path / "one")
     make_run(tmp_path / "other")
-    assert set(rows(board)) == {"one", "other"}
-    seen = board.change
-    assert rows(board, seen) == {}
+    assert set(rows(run_table)) == {"one", "other"}
+    seen = run_table.change
+    assert rows(run_table, seen) == {}
     write_metrics(one, training={"env_steps": [100]})
-    assert set(rows(board, seen)) == {"one"}
-    seen = board.change
+    assert set(rows(run_table, seen)) == {"one"}
+    seen = run_table.change
     shutil.rmtree(one.path)
-    board.refresh()
-    told = json.loads(board.rows_since(seen)[1])
-    assert (len(told["ids"]), told["rows"]) == (1, [])
+    run_table.refresh()
+    payload = json.loads(run_table.rows_since(seen)[1])
+    assert (len(payload["ids"]), payload["rows"]) == (1, [])
 
 
-def test_a_damaged_run_is_told_and_the_others_are_shown(board, tmp_path):
+def test_a_damaged_run_is_told_and_the_others_are_shown(run_table, tmp_path):
     make_run(tmp_path / "good")
     bad = make_run(tmp_path / "bad")
     (bad.path / "config.toml").write_text("[run\n")
-    told = rows(board)
-    assert "damaged" in told["bad"]["error"]
-    assert told["good"]["error"] == ""
+    by_name = rows(run_table)
+    assert "damaged" in by_name["bad"]["error"]
+    assert by_name["good"]["error"] == ""
     with pytest.raises(RunFolderError, match="damaged"):
-        board.folder(told["bad"]["id"])
+        run_table.folder(by_name["bad"]["id"])
 
 
 @pytest.mark.parametrize(
@@ -138,99 +140,99 @@ def test_a_damaged_run_is_told_and_the_others_are_shown(board, tmp_path):
         "[" * 100_000,
     ],
 )
-def test_an_odd_report_hides_no_other_run(board, tmp_path, report):
+def test_an_odd_report_hides_no_other_run(run_table, tmp_path, report):
     make_run(tmp_path / "good")
     (make_run(tmp_path / "odd").path / "report.json").write_text(report)
-    assert rows(board)["good"]["error"] == ""
-    assert set(rows(board)) == {"good", "odd"}
+    assert rows(run_table)["good"]["error"] == ""
+    assert set(rows(run_table)) == {"good", "odd"}
 
 
 @pytest.mark.parametrize("config", ["seed = " + "9" * 5_000, "a = " + "[" * 5_000])
-def test_an_odd_configuration_hides_no_other_run(board, tmp_path, config):
+def test_an_odd_configuration_hides_no_other_run(run_table, tmp_path, config):
     make_run(tmp_path / "good")
     (make_run(tmp_path / "odd").path / "config.toml").write_text(config)
-    told = rows(board)
-    assert told["good"]["error"] == ""
-    assert told["odd"]["error"]
+    by_name = rows(run_table)
+    assert by_name["good"]["error"] == ""
+    assert by_name["odd"]["error"]
 
 
-def test_metrics_with_a_number_that_is_none_hide_no_other_run(board, tmp_path):
+def test_metrics_with_a_number_that_is_none_hide_no_other_run(run_table, tmp_path):
     make_run(tmp_path / "good")
     columns = {"env_steps": [100], "mean_return_100": [float("inf")]}
     write_metrics(make_run(tmp_path / "odd"), training=columns)
-    told = rows(board)
-    assert told["good"]["error"] == ""
-    assert "odd" in told["odd"]["error"]
+    by_name = rows(run_table)
+    assert by_name["good"]["error"] == ""
+    assert "odd" in by_name["odd"]["error"]
 
 
-def test_what_is_no_ordinary_file_is_neither_read_nor_waited_for(board, tmp_path):
+def test_what_is_no_ordinary_file_is_neither_read_nor_waited_for(run_table, tmp_path):
     secret = write_metrics(make_run(tmp_path.parent / "elsewhere"), training={"env_steps": [777]})
     for name, place in (("pipe", ".lock"), ("pipes", "metrics.sqlite"), ("report", "report.json")):
         os.mkfifo(make_run(tmp_path / name).path / place)
     (make_run(tmp_path / "endless").path / ".lock").symlink_to("/dev/zero")
     (make_run(tmp_path / "link").path / "metrics.sqlite").symlink_to(secret.metrics)
-    told = rows(board)
-    assert set(told) == {"pipe", "pipes", "report", "endless", "link"}
-    assert "no ordinary file" in told["link"]["note"]
-    assert "no ordinary file" in told["pipes"]["note"]
-    assert all(row.get("env_steps") != 777 for row in told.values())
+    by_name = rows(run_table)
+    assert set(by_name) == {"pipe", "pipes", "report", "endless", "link"}
+    assert "no ordinary file" in by_name["link"]["note"]
+    assert "no ordinary file" in by_name["pipes"]["note"]
+    assert all(row.get("env_steps") != 777 for row in by_name.values())
 
 
-def test_a_run_that_cannot_be_read_hides_no_other_curve(board, tmp_path):
+def test_a_run_that_cannot_be_read_hides_no_other_curve(run_table, tmp_path):
     write_metrics(make_run(tmp_path / "good"), training={"env_steps": [100], "loss": [1.0]})
     make_run(tmp_path / "bad").metrics.write_bytes(b"no database" * 99)
     (make_run(tmp_path / "worse").path / "config.toml").write_text("[run\n")
-    ids = tuple(row["id"] for row in rows(board).values())
-    told = json.loads(board.curves(ids, "env_steps", group=False))
-    assert [one["label"] for one in told["series"]] == ["good"]
-    assert "cannot be read" in told["unread"]["bad"]
-    assert "damaged" in told["unread"]["worse"]
+    ids = tuple(row["id"] for row in rows(run_table).values())
+    payload = json.loads(run_table.curves(ids, "env_steps", group=False))
+    assert [one["label"] for one in payload["series"]] == ["good"]
+    assert "cannot be read" in payload["unread"]["bad"]
+    assert "damaged" in payload["unread"]["worse"]
 
 
-def test_where_there_are_more_runs_than_are_shown_it_is_told(board, tmp_path, monkeypatch):
+def test_where_there_are_more_runs_than_are_shown_it_is_told(run_table, tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         make_run(tmp_path / name)
-    board.refresh()
-    assert json.loads(board.rows_since(-1)[1])["limit"] == 0
+    run_table.refresh()
+    assert json.loads(run_table.rows_since(-1)[1])["limit"] == 0
     monkeypatch.setattr("frankrl.dashboard.run_index.MAX_FOLDERS", 3)
-    board.refresh()
-    told = json.loads(board.rows_since(-1)[1])
-    assert (len(told["ids"]), told["limit"]) == (2, 1_000)
+    run_table.refresh()
+    payload = json.loads(run_table.rows_since(-1)[1])
+    assert (len(payload["ids"]), payload["limit"]) == (2, 1_000)
 
 
 def test_the_folder_that_one_stands_in_has_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(make_run(tmp_path / "alone").path)
-    assert set(rows(Board(Path()))) == {"alone"}
+    assert set(rows(RunTable(Path()))) == {"alone"}
 
 
-def test_metrics_that_are_no_database_are_told(board, tmp_path):
+def test_metrics_that_are_no_database_are_told(run_table, tmp_path):
     run = make_run(tmp_path / "run")
     run.metrics.write_bytes(b"no database, and longer than the header of one" * 9)
-    assert "cannot be read" in rows(board)["run"]["note"]
+    assert "cannot be read" in rows(run_table)["run"]["note"]
 
 
-def test_seeds_are_one_curve_with_its_spread(board, tmp_path):
+def test_seeds_are_one_curve_with_its_spread(run_table, tmp_path):
     for seed, value in enumerate((1.0, 2.0, 6.0)):
         columns = {"env_steps": [100, 200], "updates": [1, 2], "loss": [value, value]}
         write_metrics(make_run(tmp_path / f"s{seed}", seed=seed), training=columns)
     columns = {"env_steps": [100, 200], "updates": [1, 2], "loss": [9.0, 9.0]}
     write_metrics(make_run(tmp_path / "other", gamma=0.5), training=columns)
-    ids = tuple(row["id"] for row in rows(board).values())
-    told = json.loads(board.curves(ids, "env_steps", group=True))["series"]
-    assert sorted(len(one["runs"]) for one in told) == [1, 3]
-    (band,) = (one for one in told if len(one["runs"]) == 3)
+    ids = tuple(row["id"] for row in rows(run_table).values())
+    payload = json.loads(run_table.curves(ids, "env_steps", group=True))["series"]
+    assert sorted(len(one["runs"]) for one in payload) == [1, 3]
+    (band,) = (one for one in payload if len(one["runs"]) == 3)
     traces = band["traces"]["loss"]
     assert {name: y[0] for name, (_, y) in traces.items()} == {"smooth": 2, "low": 1, "high": 6}
-    alone = json.loads(board.curves(ids, "env_steps", group=False))["series"]
+    alone = json.loads(run_table.curves(ids, "env_steps", group=False))["series"]
     assert len(alone) == 4
 
 
-def test_what_is_not_there_is_refused(board, tmp_path):
+def test_what_is_not_there_is_refused(run_table, tmp_path):
     make_run(tmp_path / "run")
-    board.refresh()
+    run_table.refresh()
     with pytest.raises(RunFolderError, match="no such run"):
-        board.curves(("../run",), "env_steps", group=False)
+        run_table.curves(("../run",), "env_steps", group=False)
     with pytest.raises(SettingError, match="x must be one of"):
-        board.curves((), "__class__", group=False)
+        run_table.curves((), "__class__", group=False)
     with pytest.raises(SettingError, match="at most 24 runs"):
-        board.curves(("x",) * 25, "env_steps", group=False)
+        run_table.curves(("x",) * 25, "env_steps", group=False)

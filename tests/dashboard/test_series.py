@@ -6,7 +6,7 @@ import pytest
 from dashboard_runs import make_run, write_metrics
 
 from frankrl.dashboard.history import TD_ERRORS, History
-from frankrl.dashboard.run_table import Board
+from frankrl.dashboard.run_table import RunTable
 from frankrl.dashboard.series import (
     MAX_POINTS,
     Line,
@@ -59,9 +59,9 @@ def test_the_discounted_return_is_the_mean_over_an_episode_of_even_rewards(tmp_p
         "mean_length_100": [float(length)],
     }
     write_metrics(run, training=row)
-    (found,) = discounted_return(history_of(run), run.description.settings)
+    (derived,) = discounted_return(history_of(run), run.description.settings)
     to_go = [sum(reward * gamma**k for k in range(length - step)) for step in range(length)]
-    assert found == pytest.approx(np.mean(to_go))
+    assert derived == pytest.approx(np.mean(to_go))
 
 
 def test_axes_lead_through_what_was_recorded(tmp_path):
@@ -85,10 +85,10 @@ def test_refreshes_are_marked_at_each_multiple_of_the_period(tmp_path):
     assert refreshes(history_of(run), settings, "env_steps") == ([180.0, 260.0], 2)
 
 
-def test_evenly_sampled_quadruples_are_half_as_old_as_the_oldest(tmp_path):
+def test_evenly_sampled_transitions_are_half_as_old_as_the_oldest(tmp_path):
     settings = make_run(tmp_path / "run").description.settings
-    (found,) = sampled_age(np.array([10_001.0]), settings)
-    assert found == pytest.approx(np.arange(10_001).mean(), rel=1e-3)
+    (derived,) = sampled_age(np.array([10_001.0]), settings)
+    assert derived == pytest.approx(np.arange(10_001).mean(), rel=1e-3)
 
 
 def test_a_million_env_steps_fit_into_a_page(tmp_path):
@@ -107,12 +107,12 @@ def test_a_million_env_steps_fit_into_a_page(tmp_path):
         training={"env_steps": rows.tolist(), "updates": rows.tolist()}
         | {name: noise[: len(rows)].tolist() for name in statistics},
     )
-    board = Board(tmp_path)
-    board.refresh()
-    (run_id,) = json.loads(board.rows_since(-1)[1])["ids"]
-    told = board.curves((run_id,), "env_steps", group=False)
-    assert len(told) < 200_000
-    traces = json.loads(told)["series"][0]["traces"]
+    run_table = RunTable(tmp_path)
+    run_table.refresh()
+    (run_id,) = json.loads(run_table.rows_since(-1)[1])["ids"]
+    payload = run_table.curves((run_id,), "env_steps", group=False)
+    assert len(payload) < 200_000
+    traces = json.loads(payload)["series"][0]["traces"]
     for quantity in ("return", "loss", "mean_max_q"):
         for x, y in traces[quantity].values():
             assert 0 < len(x) == len(y) <= MAX_POINTS

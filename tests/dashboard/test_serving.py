@@ -39,8 +39,8 @@ def test_the_page_and_all_that_it_is_made_of_is_served(port):
 def test_no_file_of_the_page_names_another_server(port):
     for name in ("", *(f"page/{n}.js" for n in ("main", "learning", "watch", "update", "dom"))):
         content = get(port, f"/{name}")[2].decode()
-        found = set(re.findall(r"https?://[^\"' )]+", content))
-        assert found <= {"http://www.w3.org/2000/svg"}, name
+        addresses = set(re.findall(r"https?://[^\"' )]+", content))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, name
 
 
 def hostile_paths(count):
@@ -63,7 +63,7 @@ def hostile_paths(count):
         *("checkpoints", "state.json", "%00", "index.html%00.js", "proc/self/environ"),
     ]
     begins = [
-        *("", "page/", "curves/", "alarms/", "episode/", "update/", "inside/", "pieces/"),
+        *("", "page/", "curves/", "warnings/", "episode/", "update/", "diagnostics/", "pieces/"),
         *("pieces/0000000000000000/", "events/", "static/", "page//", "//", "page/%2f"),
     ]
     made = set()
@@ -90,10 +90,10 @@ def test_a_thousand_hostile_paths_lead_nowhere(root, port):
 
 
 def test_runs_have_numbers_that_are_no_paths(root, port):
-    told = rows(port)
-    assert len(told) == 2
-    assert all(re.fullmatch(r"[0-9a-f]{12}", row["id"]) for row in told)
-    text = json.dumps(told)
+    served_rows = rows(port)
+    assert len(served_rows) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{12}", row["id"]) for row in served_rows)
+    text = json.dumps(served_rows)
     assert str(root) not in text
 
 
@@ -184,8 +184,8 @@ def test_only_get_is_answered(port, method):
 )
 def test_a_mistake_is_told_in_a_sentence(port, path, status, sentence):
     run = rows(port)[0]["id"]
-    found, _, body = get(port, path.format(run=run))
-    assert found == status
+    answered, _, body = get(port, path.format(run=run))
+    assert answered == status
     assert sentence in json.loads(body)["error"]
 
 

@@ -1,4 +1,4 @@
-"""Each alarm with data that should raise it, and with data that should not."""
+"""Each warning with data that should raise it, and with data that should not."""
 
 import re
 from pathlib import Path
@@ -12,12 +12,12 @@ from frankrl.dashboard.history import History
 from frankrl.dashboard.warnings import (
     CHECKS,
     DOCS,
-    Inside,
-    alarms_inside,
-    alarms_of,
+    Diagnostics,
+    checkpoint_warnings,
     dead_units,
     epsilon_done_early,
     loss_rises,
+    metrics_warnings,
     mostly_one_episode,
     q_grows_away,
     refreshed_too_seldom,
@@ -27,19 +27,19 @@ from frankrl.dashboard.warnings import (
 
 ROWS = 40
 STEPS = [100 * (row + 1) for row in range(ROWS)]
-HEALTHY = Inside(5_000, (3, 0), (64, 64), 2_000, 5_000, 200, 60)
+HEALTHY = Diagnostics(5_000, (3, 0), (64, 64), 2_000, 5_000, 200, 60)
 
 
 @pytest.fixture
 def check(tmp_path):
     """Judges a run that has these settings and metrics."""
 
-    def judged(alarm, tables=None, **settings):
+    def judged(warning, tables=None, **settings):
         run = make_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", **settings)
         write_metrics(run, **(tables or {"training": {"env_steps": [1]}}))
         history = History(run.metrics)
         history.refresh()
-        return alarm(history, run.description.settings)
+        return warning(history, run.description.settings)
 
     return judged
 
@@ -53,11 +53,11 @@ def learned(**columns):
 def test_q_far_above_the_returns_is_told(check):
     # γ = 0.99 and 50 steps of reward 1: the mean over an episode's states is 22.
     climbing = np.geomspace(1, 900, ROWS)
-    alarm = check(q_grows_away, learned(mean_max_q=climbing.tolist()))
-    assert f"is {climbing[-4:].mean():.4g} in the mean" in alarm.evidence
-    assert "about 21.79 now" in alarm.evidence
+    warning = check(q_grows_away, learned(mean_max_q=climbing.tolist()))
+    assert f"is {climbing[-4:].mean():.4g} in the mean" in warning.evidence
+    assert "about 21.79 now" in warning.evidence
     # A reward of 1 a step for ever: what a right agent expects where a time limit ends it.
-    assert "most that can be made of them is 100." in alarm.evidence
+    assert "most that can be made of them is 100." in warning.evidence
     assert check(q_grows_away, learned(mean_max_q=np.linspace(0, 100, ROWS).tolist())) is None
     # A lander that hovers: steady, but nothing ever came of it.
     nothing = {"mean_return_100": [-60.0] * ROWS, "mean_length_100": [1000.0] * ROWS}
@@ -84,18 +84,19 @@ def test_a_loss_that_rises_while_the_return_does_not_is_told(check):
 
 def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
     early = {"epsilon_decay_env_steps": 900, "learning_starts_env_steps": 1_000}
-    alarm = check(epsilon_done_early, **early)
-    assert "at env step 900" in alarm.evidence
-    assert "at env step 1,000" in alarm.evidence
+    warning = check(epsilon_done_early, **early)
+    assert "at env step 900" in warning.evidence
+    assert "at env step 1,000" in warning.evidence
     assert check(epsilon_done_early, **early | {"epsilon_decay_env_steps": 9_000}) is None
-    assert check(epsilon_done_early, **early, noisy=True) is None
+    assert check(epsilon_done_early, learning_starts_env_steps=20_000)
+    assert check(epsilon_done_early, learning_starts_env_steps=20_000, noisy=True) is None
 
 
 def test_a_target_network_that_is_hardly_ever_refreshed_is_told(check):
     budget = {"total_env_steps": 21_000, "learning_starts_env_steps": 1_000}
-    alarm = check(refreshed_too_seldom, **budget, target_period_updates=10_000)
-    assert "20,000 updates" in alarm.evidence
-    assert "makes 2 in all" in alarm.evidence
+    warning = check(refreshed_too_seldom, **budget, target_period_updates=10_000)
+    assert "20,000 updates" in warning.evidence
+    assert "makes 2 in all" in warning.evidence
     assert check(refreshed_too_seldom, **budget, target_period_updates=500) is None
 
 
@@ -123,40 +124,40 @@ def test_a_training_that_has_lost_its_speed_is_told(check):
         columns = {"env_steps": STEPS, "seconds": STEPS, "env_steps_per_second": speed}
         return {"timing": columns}
 
-    alarm = check(slower, timing(1_000.0), learning_starts_env_steps=100)
-    assert "does 1,000 env steps per second. Before, it did 8,000" in alarm.evidence
+    warning = check(slower, timing(1_000.0), learning_starts_env_steps=100)
+    assert "does 1,000 env steps per second. Before, it did 8,000" in warning.evidence
     assert check(slower, timing(7_000.0), learning_starts_env_steps=100) is None
     # An evaluation at a row's env step takes its time after that row, so from the next one's.
     speed = [8_000.0] * 30 + [8_000.0, 1_000.0] * 5
     columns = {"env_steps": STEPS, "seconds": STEPS, "env_steps_per_second": speed}
-    looked = {"env_steps": STEPS[30::2], "purpose": ["progress"] * 5}
-    tables = {"timing": columns, "evaluations": looked}
+    evaluations = {"env_steps": STEPS[30::2], "purpose": ["progress"] * 5}
+    tables = {"timing": columns, "evaluations": evaluations}
     assert check(slower, tables, learning_starts_env_steps=100) is None
-    looked = {"env_steps": STEPS[31::2], "purpose": ["progress"] * 5}
-    tables = {"timing": columns, "evaluations": looked}
+    evaluations = {"env_steps": STEPS[31::2], "purpose": ["progress"] * 5}
+    tables = {"timing": columns, "evaluations": evaluations}
     assert check(slower, tables, learning_starts_env_steps=100) is not None
 
 
 def test_a_layer_that_is_half_dead_is_told():
-    alarm = dead_units(HEALTHY._replace(dead_units=(3, 40)))
-    assert "40 of 64 in hidden layer 2" in alarm.evidence
-    assert "layer 1" not in alarm.evidence
+    warning = dead_units(HEALTHY._replace(dead_units=(3, 40)))
+    assert "40 of 64 in hidden layer 2" in warning.evidence
+    assert "layer 1" not in warning.evidence
     assert dead_units(HEALTHY) is None
 
 
 def test_a_buffer_of_mostly_one_episode_is_told():
-    alarm = mostly_one_episode(HEALTHY._replace(largest_episode=4_000))
-    assert "4,000 of its 5,000 quadruples (80%)" in alarm.evidence
+    warning = mostly_one_episode(HEALTHY._replace(largest_episode=4_000))
+    assert "4,000 of its 5,000 transitions (80%)" in warning.evidence
     assert mostly_one_episode(HEALTHY) is None
-    assert mostly_one_episode(HEALTHY._replace(quadruples=0, largest_episode=0)) is None
-    assert mostly_one_episode(HEALTHY._replace(quadruples=1, largest_episode=1)) is None
+    assert mostly_one_episode(HEALTHY._replace(transitions=0, largest_episode=0)) is None
+    assert mostly_one_episode(HEALTHY._replace(transitions=1, largest_episode=1)) is None
 
 
 def test_a_healthy_run_and_an_empty_one_raise_nothing(check):
     healthy = learned(loss=[0.5] * ROWS, mean_max_q=np.linspace(0, 25, ROWS).tolist())
-    assert check(alarms_of, healthy) == []
-    assert check(alarms_of, target_period_updates=100) == []
-    assert alarms_inside(HEALTHY) == []
+    assert check(metrics_warnings, healthy) == []
+    assert check(metrics_warnings, target_period_updates=100) == []
+    assert checkpoint_warnings(HEALTHY) == []
 
 
 def test_every_alarm_has_its_section_in_the_documentation(check):
@@ -183,4 +184,6 @@ def test_every_alarm_has_its_section_in_the_documentation(check):
         mostly_one_episode(HEALTHY._replace(largest_episode=5_000)),
     ]
     assert len(raised) == len(CHECKS) + 2
-    assert [alarm.plain()["docs"] for alarm in raised] == [f"{DOCS}#{anchor}" for anchor in anchors]
+    assert [warning.plain()["docs"] for warning in raised] == [
+        f"{DOCS}#{anchor}" for anchor in anchors
+    ]

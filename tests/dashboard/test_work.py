@@ -41,33 +41,33 @@ def ask(port, path):
 
 @pytest.fixture(scope="module")
 def run_id(port, run):
-    (found,) = (row["id"] for row in rows(port) if row["name"] == "cart/s0")
-    return found
+    (run_id,) = (row["id"] for row in rows(port) if row["name"] == "cart/s0")
+    return run_id
 
 
 def test_an_update_is_told_as_frank_explain_tells_it(port, run_id, explained):
-    told, _ = ask(port, f"/update/{run_id}?number={UPDATE}")
+    answer, _ = ask(port, f"/update/{run_id}?number={UPDATE}")
     expected = json.loads(json.dumps(explained))
     for states in ("observation", "next_observation"):
         assert len(expected["batch"].pop(states)) == 32
-    assert told["result"]["record"] == expected
-    status, headers, page = get(port, f"/pieces/{told['name']}/3")
+    assert answer["result"]["record"] == expected
+    status, headers, page = get(port, f"/pieces/{answer['name']}/3")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     shown = page.decode()
     for number in ("targets", "chosen_q", "td_errors", "losses"):
         assert f"<b>{explained[number][3]:.4g}</b>" in shown
     assert "<script" not in shown
-    assert told["result"]["followed"] == 32
+    assert answer["result"]["followed"] == 32
 
 
 def test_an_update_that_is_not_there_is_told(port, run_id):
-    told, _ = ask(port, f"/update/{run_id}?number=99999")
-    assert "has the updates 1 to" in told["error"]
+    answer, _ = ask(port, f"/update/{run_id}?number=99999")
+    assert "has the updates 1 to" in answer["error"]
 
 
 def test_an_episode_is_that_of_the_newest_checkpoint(port, run, run_id):
-    told, _ = ask(port, f"/episode/{run_id}?seed=5")
-    episode = told["result"]
+    answer, _ = ask(port, f"/episode/{run_id}?seed=5")
+    episode = answer["result"]
     agent = frankrl.load(run)
     env = gymnasium.make("CartPole-v1")
     state, _ = env.reset(seed=reset_seed(5, Use.FILM_RESET, 0, 0))
@@ -87,10 +87,10 @@ def test_an_episode_is_that_of_the_newest_checkpoint(port, run, run_id):
     assert episode["discounted_return"] == pytest.approx(followed)
     assert episode["predicted"] == max(episode["q_values"][0])
     for number in (0, len(rewards)):
-        status, headers, picture = get(port, f"/pieces/{told['name']}/{number}")
+        status, headers, picture = get(port, f"/pieces/{answer['name']}/{number}")
         assert (status, headers["content-type"]) == (200, "image/jpeg")
         assert picture.startswith(b"\xff\xd8")
-    assert get(port, f"/pieces/{told['name']}/{len(rewards) + 1}")[0] == 404
+    assert get(port, f"/pieces/{answer['name']}/{len(rewards) + 1}")[0] == 404
 
 
 def trained_on_frank_easy(path, env_id="Easy-v0", **settings):
@@ -110,36 +110,36 @@ def trained_on_frank_easy(path, env_id="Easy-v0", **settings):
 
 def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
     path = trained_on_frank_easy(tmp_path / "easy")
-    told = play(RunFolder.open(path), 0, tmp_path, lambda done, of: None)
-    assert told["pictures"] is False
-    assert len(told["q_values"]) == len(told["rewards"]) == len(told["states"]) - 1
-    assert told["episode_return"] == sum(told["rewards"])
+    episode = play(RunFolder.open(path), 0, tmp_path, lambda done, of: None)
+    assert episode["pictures"] is False
+    assert len(episode["q_values"]) == len(episode["rewards"]) == len(episode["states"]) - 1
+    assert episode["episode_return"] == sum(episode["rewards"])
 
 
 def test_a_look_inside_counts_what_the_checkpoint_holds(port, run, run_id):
-    inside = ask(port, f"/inside/{run_id}")[0]["result"]
+    diagnostics = ask(port, f"/diagnostics/{run_id}")[0]["result"]
     folder = RunFolder.open(run)
     checkpoint = list_checkpoints(folder.checkpoints)[-1]
     arrays = load_checkpoint(checkpoint, {"replay": 1 << 24}).tensors["replay"]
-    assert inside["quadruples"] == len(arrays[".begun"])
-    assert inside["env_steps"] == 600
-    assert inside["widths"] == [16, 8]
+    assert diagnostics["transitions"] == len(arrays[".begun"])
+    assert diagnostics["env_steps"] == 600
+    assert diagnostics["widths"] == [16, 8]
     assert all(
         0 <= dead <= width
-        for dead, width in zip(inside["dead_units"], inside["widths"], strict=True)
+        for dead, width in zip(diagnostics["dead_units"], diagnostics["widths"], strict=True)
     )
 
 
-def test_quadruples_are_counted_by_episode(run):
+def test_transitions_are_counted_by_episode(run):
     folder = RunFolder.open(run)
     reader = MetricsReader(folder.metrics)
     ended = reader.columns("episodes")
     reader.close()
     # Of two environments the even env steps belong to the first.
-    found = episode_sizes(folder, np.arange(600, dtype=np.uint32))
+    sizes = episode_sizes(folder, np.arange(600, dtype=np.uint32))
     lengths = sorted(ended["length"].tolist())
-    assert found.sum() == 600
-    remaining = sorted(found.tolist())
+    assert sizes.sum() == 600
+    remaining = sorted(sizes.tolist())
     for length in lengths:
         remaining.remove(length)
     assert len(remaining) <= 2
@@ -162,8 +162,8 @@ def test_a_unit_that_never_fires_is_dead(run):
 
 
 def test_the_same_question_is_worked_on_once(port, run_id):
-    first, _ = ask(port, f"/inside/{run_id}")
-    again, before = ask(port, f"/inside/{run_id}")
+    first, _ = ask(port, f"/diagnostics/{run_id}")
+    again, before = ask(port, f"/diagnostics/{run_id}")
     assert again == first
     assert before == []
 
@@ -206,7 +206,7 @@ def test_the_server_frees_everything_of_a_client_that_goes_away(root):
         work.close()
         wait_until(lambda: not set(workers) & set(workers_of(process)))
         # The turn is free again.
-        assert "result" in ask(port, f"/inside/{run_id}")[0]
+        assert "result" in ask(port, f"/diagnostics/{run_id}")[0]
 
 
 def _request(path, port):
@@ -238,7 +238,7 @@ def test_only_the_newest_results_are_kept(run, monkeypatch):
         async def never():
             return False
 
-        order = {"kind": "inside", "run": str(run)}
+        order = {"kind": "diagnostics", "run": str(run)}
         names = []
         for number in range(2):
             lines = [line async for line in jobs.answers((str(number),), order, never)]
@@ -260,8 +260,8 @@ def test_work_has_the_lowest_priority(run, tmp_path):
     order = json.dumps({"out": str(tmp_path)})
     with subprocess.Popen([sys.executable, "-c", code, order], stdin=subprocess.PIPE) as work:
         assert work.wait() == 0
-    told = json.loads((tmp_path / "result.json").read_text())
-    assert (told["nice"], told["first"]) == (19, 1000)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["nice"], result["first"]) == (19, 1000)
 
 
 def work_on(run, kind, **order):
@@ -327,7 +327,7 @@ def test_a_result_that_nobody_reads_keeps_nobody_waiting(run):
         async def never():
             return False
 
-        order = {"kind": "inside", "run": str(run)}
+        order = {"kind": "diagnostics", "run": str(run)}
         slow = jobs.answers(("slow",), order, never)
         while b"result" not in await anext(slow):
             pass
@@ -347,14 +347,14 @@ def test_results_that_somebody_has_tidied_away_are_made_again(run):
         async def never():
             return False
 
-        order, told = {"kind": "inside", "run": str(run)}, []
+        order, answers = {"kind": "diagnostics", "run": str(run)}, []
         for _ in range(2):
-            lines = [line async for line in jobs.answers(("inside",), order, never)]
-            told.append(json.loads(lines[-1]))
+            lines = [line async for line in jobs.answers(("diagnostics",), order, never)]
+            answers.append(json.loads(lines[-1]))
             shutil.rmtree(jobs._place, ignore_errors=True)
-        lines = [line async for line in jobs.answers(("inside",), order, never)]
+        lines = [line async for line in jobs.answers(("diagnostics",), order, never)]
         jobs.close()
-        return *told, json.loads(lines[-1])
+        return *answers, json.loads(lines[-1])
 
     first, gone, again = asyncio.run(tidy())
     assert "ask for it again" in gone["error"]

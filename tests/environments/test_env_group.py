@@ -5,9 +5,11 @@ import signal
 
 import frank_easy  # noqa: F401 - registers environments here, but not in a worker process
 import numpy as np
+import probe_envs  # noqa: F401 - registers environments
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from training import masked_mdps  # noqa: F401 - registers environments
 
 from frankrl.core.errors import EnvironmentFailedError, FrankWarning
 from frankrl.core.random import Use
@@ -20,7 +22,6 @@ from frankrl.environments.env_group import (
     step_seconds,
     worthwhile_workers,
 )
-from frankrl.training.evaluation import Evaluator
 
 
 @pytest.fixture(scope="module")
@@ -36,20 +37,33 @@ def random_run(vector, num_steps, seed=0):
     random = np.random.default_rng(seed)
     found = []
     for _ in range(num_steps):
-        actions = random.integers(0, vector.spec.num_actions, vector.num_envs)
+        likes = random.random((vector.num_envs, vector.spec.num_actions))
+        allowed = vector.spec.action_mask(vector.observation)
+        actions = np.argmax(likes if allowed is None else likes * allowed, axis=1)
         step, finished = vector.step(actions, 0)
         found.append((*(np.array(field) for field in step), finished))
     return found
 
 
-@pytest.mark.parametrize("env_id", ["LunarLander-v3", "CartPole-v1", "FrozenLake-v1", "Taxi-v4"])
+@pytest.mark.parametrize(
+    ("env_id", "env_kwargs"),
+    [
+        ("LunarLander-v3", {}),
+        ("CartPole-v1", {}),
+        ("FrozenLake-v1", {}),
+        ("Taxi-v4", {}),
+        ("probe_envs:FrankSpace-v0", {"observation": "nested"}),
+        ("training.masked_mdps:MaskedMDP-v0", {"where": "observation"}),
+    ],
+)
 @pytest.mark.parametrize("num_envs", [1, 2, 5])
-def test_environments_in_other_processes_give_the_same_bits(workers, env_id, num_envs):
-    spec = describe(env_id, {})
+def test_environments_in_other_processes_give_the_same_bits(workers, env_id, env_kwargs, num_envs):
+    spec = describe(env_id, env_kwargs)
     with (
         contextlib.closing(GymnasiumVector(spec, num_envs, 3)) as here,
         contextlib.closing(GymnasiumVector(spec, num_envs, 3, workers)) as spread,
     ):
+        assert spread.observation.dtype == spec.row_dtype
         np.testing.assert_array_equal(here.observation, spread.observation)
         for a, b in zip(random_run(here, 120), random_run(spread, 120), strict=True):
             for x, y in zip(a, b, strict=True):
@@ -75,9 +89,11 @@ def test_a_log_of_one_process_is_restored_over_several(workers):
 
 
 def test_an_evaluation_is_the_same_however_many_processes_play_it(workers):
+    from frankrl.training.evaluation import Evaluator
+
     spec = describe("CartPole-v1", {})
 
-    def lean(observations):
+    def lean(observations, action_mask=None):
         return np.stack([-observations[:, 2], observations[:, 2]], axis=1)
 
     found = []
@@ -249,3 +265,14 @@ def test_a_seat_is_what_a_worker_steps():
     np.testing.assert_array_equal(read[0], state)
     (told,) = protocol.read_states(SPEC, protocol.states_told([first])[1:], 1)
     np.testing.assert_array_equal(told, first)
+
+
+def test_rows_with_parts_and_masks_come_out_of_a_message_as_they_went_in():
+    spec = describe("MaskedMDP-v0", {"where": "info"})
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        rows = [env.reset(0, 0), env.step(1)[0]]
+    read = protocol.read_states(spec, protocol.states_told(rows)[1:], 2)
+    for found, row in zip(read, rows, strict=True):
+        assert (found.shape, found.dtype) == ((), spec.row_dtype)
+        np.testing.assert_array_equal(found, row)
+        np.testing.assert_array_equal(spec.action_mask(found), spec.action_mask(row))

@@ -10,7 +10,7 @@ from frankrl.environments import GymnasiumVector, describe
 
 pytest.importorskip("envpool", reason="needs: pip install '.[envpool]'")
 
-from frankrl.environments.envpool import EnvPoolVector
+from frankrl.environments.envpool import EPISODES_AHEAD, EnvPoolVector
 
 
 def pool(env_id="CartPole-v1", num_envs=3, seed=0, **kwargs):
@@ -114,21 +114,71 @@ def test_an_environment_that_comes_out_otherwise_begins_its_next_episode():
     np.testing.assert_array_equal(third.observation, again.observation)
 
 
-def test_what_the_pool_gives_is_checked():
-    vector = pool()
-
-    class Broken:
-        def step(self, actions):
-            nothing = np.zeros(3, bool)
-            return np.full((3, 4), np.nan, np.float32), np.ones(3), nothing, nothing, {}
-
-        def close(self):
-            pass
-
+def test_what_the_pool_gives_is_checked(monkeypatch):
+    vector, nothing = pool(), np.zeros(3, bool)
+    state, reward = np.zeros((3, 4), np.float32), np.ones(3)
+    state[1, 2] = reward[2] = np.nan
+    place = r"environment %d \(CartPole-v1 of EnvPool\), episode 0, step 1 gave %s"
+    for told, where in (
+        ((state, np.ones(3)), place % (1, "an observation that is not finite")),
+        ((np.zeros((3, 4), np.float32), reward), place % (2, "the reward nan")),
+    ):
+        answer = (*told, nothing, nothing)
+        monkeypatch.setattr(vector, "_told", lambda indices, given, answer=answer: answer)
+        with pytest.raises(EnvironmentFailedError, match=where):
+            vector.step(np.zeros(3, np.int64), 0)
     vector.close()
-    vector._pool = Broken()
-    with pytest.raises(EnvironmentFailedError, match=r"environment 0 \(CartPole-v1 of EnvPool\)"):
-        vector.step(np.zeros(3, np.int64), 0)
+
+
+def test_a_log_holds_the_running_episodes_alone():
+    vector = pool("CartPole-v1")
+    lengths = np.zeros(3, int)
+    for _ in range(400):
+        step, _ = vector.step(np.array([0, 1, 0]), 0)
+        lengths = np.where(step.terminated | step.truncated, 0, lengths + 1)
+        np.testing.assert_array_equal([len(log.actions) for log in vector.logs()], lengths)
+    assert min(log.episode for log in vector.logs()) > 2 * EPISODES_AHEAD
+
+
+def test_how_an_episode_begins_depends_on_its_number_and_not_on_those_before_it():
+    firsts = {}
+    for period in (1, 2):
+        vector = pool(num_envs=2)
+        for t in range(400):
+            before = [log.episode for log in vector.logs()]
+            vector.step(np.array([0, t // period % 2]), 0)
+            for index, log in enumerate(vector.logs()):
+                if log.episode != before[index]:
+                    row = vector.observation[index].tobytes()
+                    assert firsts.setdefault((index, log.episode), row) == row
+        vector.close()
+    assert len(set(firsts.values())) == len(firsts) > 3 * EPISODES_AHEAD
+
+
+def test_environments_in_several_pools_are_brought_back_into_one():
+    vector, most = pool(num_envs=3), 0
+    for t in range(2_000):
+        # The last environment balances far longer than the others.
+        balance = int(vector.observation[2, 2] + 0.5 * vector.observation[2, 3] > 0)
+        vector.step(np.array([0, 1, balance]), 0)
+        most = max(most, len(vector._pools))
+        if t % 400 == 399:
+            again = pool(num_envs=3)
+            assert again.restore(vector.logs()) == []
+            assert len(again._pools) == 1
+            np.testing.assert_array_equal(again.observation, vector.observation)
+            assert play(again, 30, seed=t) == play(vector, 30, seed=t)
+            again.close()
+    assert 2 <= most <= 3
+
+
+def test_a_vector_that_has_played_can_be_brought_back_itself():
+    vector = pool()
+    logs, first = vector.logs(), vector.observation
+    expected = play(vector, 60)
+    assert vector.restore(logs) == []
+    np.testing.assert_array_equal(vector.observation, first)
+    assert play(vector, 60) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from training import masked_mdps
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.environments import CheckedEnv, describe
-from frankrl.environments.encoding import entries, state_space
 from frankrl.environments.env_group import step_seconds
-from frankrl.environments.masks import joined, split
+from frankrl.environments.masks import entries, state_space
 
 BITS = spaces.MultiBinary(3)
 PICTURE = spaces.Box(0, 255, (2, 2), np.uint8)
@@ -35,71 +34,78 @@ def described(**parts):
     return describe("Parts-v0", {"space": spaces.Dict(parts)})
 
 
-def stored(where, **kwargs):
-    """The first two states of an episode in which action 1 is taken."""
+def first_two(where, **kwargs):
+    """The specification, and the first two rows of an episode in which action 1 is taken."""
     spec = describe("MaskedMDP-v0", {"where": where, **kwargs})
-    with contextlib.closing(CheckedEnv(spec)) as seat:
-        return [seat.reset(0, 0), seat.step(1)[0]]
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        return spec, np.stack([env.reset(0, 0), env.step(1)[0]])
 
 
 @pytest.mark.parametrize("where", ["info", "observation"])
-def test_a_mask_is_stored_behind_the_flattened_state(where):
-    spec = describe("MaskedMDP-v0", {"where": where})
-    assert (spec.masks_from, spec.mask_size) == (where, 3)
-    assert (spec.state_shape, spec.observation_shape) == ((2, 2), (7,))
+def test_a_row_holds_the_state_and_its_mask(where):
+    spec, rows = first_two(where)
+    assert (spec.masks_from, spec.is_masked) == (where, True)
+    assert (rows.shape, rows.dtype) == ((2,), spec.row_dtype)
+    assert spec.row_dtype.itemsize == 4 * 4 + 3
     assert spec.component_names == ("s[0]", "s[1]", "s[2]", "s[3]")
-    for found, state in zip(stored(where), range(2), strict=True):
-        assert found.dtype == np.float32
-        expected = [*np.eye(4)[state], *masked_mdps.ALLOWED[state]]
-        np.testing.assert_array_equal(found, expected)
+    states, allowed = spec.observation(rows), spec.action_mask(rows)
+    assert (states.dtype, allowed.dtype) == (np.float32, np.bool_)
+    np.testing.assert_array_equal(states, np.eye(4)[:2].reshape(2, 2, 2))
+    np.testing.assert_array_equal(allowed, masked_mdps.ALLOWED[:2] == 1)
+    assert np.shares_memory(states, rows)
+    assert np.shares_memory(allowed, rows)
 
 
 @pytest.mark.parametrize("where", ["info", "observation"])
 def test_a_numbered_state_stays_one_beside_its_mask(where):
-    spec = describe("MaskedMDP-v0", {"where": where, "numbered": True})
+    spec, rows = first_two(where, numbered=True)
     assert spec.state_space == spaces.Discrete(3)
-    found = stored(where, numbered=True)
-    assert found[0].dtype == np.uint8
-    np.testing.assert_array_equal(found, [[1, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 1]])
-
-
-def test_states_and_masks_come_apart_as_they_were_joined():
-    random = np.random.default_rng(0)
-    states = random.normal(size=(5, 2, 3)).astype(np.float32)
-    allowed = random.random((5, 4)) < 0.5
-    whole = joined(states, allowed)
-    assert (whole.shape, whole.dtype) == ((5, 10), np.float32)
-    for found, expected in zip(split(whole, (2, 3)), (states, allowed), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    states = spec.observation(rows)
+    assert (states.dtype, spec.leaves[0].num_values) == (np.int32, (3,))
+    np.testing.assert_array_equal(states, [0, 1])
+    np.testing.assert_array_equal(
+        spec.action_mask(rows), [[True, True, False], [False, True, True]]
+    )
 
 
 def test_taxi_and_environments_without_masks_are_told_apart():
     taxi = describe("Taxi-v4", {})
-    assert (taxi.masks_from, taxi.state_shape, taxi.observation_shape) == ("info", (500,), (506,))
+    assert (taxi.masks_from, taxi.leaves[0].num_values) == ("info", (500,))
+    assert (taxi.row_shape, taxi.row_dtype.itemsize) == ((), 4 + 6)
     for env_id in ("CartPole-v1", "FrankCounting-v0", "frankrl/NineSquares-v0"):
         spec = describe(env_id, {})
-        assert (spec.masks_from, spec.mask_size) == ("nowhere", 0)
-        assert spec.observation_shape == spec.state_shape
+        assert (spec.masks_from, spec.is_masked) == ("nowhere", False)
+        assert (spec.row_dtype, spec.row_shape) == (spec.leaves[0].dtype, spec.leaves[0].shape)
 
 
-def test_a_single_part_beside_the_mask_is_stored_as_if_it_were_alone():
+def test_a_single_part_beside_the_mask_is_taken_as_if_it_were_alone():
     spec = described(mask=BITS, view=PICTURE)
     assert spec.state_space == PICTURE
-    assert (spec.state_shape, spec.observation_dtype, spec.observation_scale) == (
-        (2, 2),
-        np.uint8,
-        1 / 255,
-    )
-    assert spec.scaling(to_bounds=True).offset == (127.5,) * 4
+    assert spec.leaves == describe("FrankSpace-v0", {"observation": "small_picture"}).leaves
 
 
-def test_several_parts_beside_the_mask_are_flattened_together():
+def test_several_parts_beside_the_mask_stay_parts():
     spec = described(action_mask=BITS, speed=spaces.Box(-1, 1, (2,)), place=spaces.Discrete(2))
-    assert (spec.state_shape, spec.observation_shape) == ((4,), (7,))
+    assert [leaf.name for leaf in spec.leaves] == ["place", "speed"]
+    assert spec.row_dtype.names == ("place", "speed", "action_mask")
     given = {"action_mask": [1, 0, 1], "speed": np.float32([0.5, -0.5]), "place": 1}
-    state, mask = spec.encode(given, {})
-    np.testing.assert_array_equal(sorted(state), sorted([0.5, -0.5, 0, 1]))
+    parts, mask = spec.parts(given, {}, ValueError)
+    assert parts[0] == 1
+    assert parts[1] is given["speed"]
     assert mask == [1, 0, 1]
+    rows = np.zeros(2, spec.row_dtype)
+    assert set(spec.observation(rows)) == {"place", "speed"}
+    assert spec.action_mask(rows).shape == (2, 3)
+
+
+def test_an_observation_without_its_state_is_told():
+    spec = describe("MaskedMDP-v0", {"where": "observation"})
+    for wrong, words in (
+        ({"action_mask": [1, 1, 1]}, "without the entry 'observation'"),
+        (7, "int"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            spec.parts(wrong, {}, ValueError)
 
 
 @pytest.mark.parametrize(
@@ -152,10 +158,10 @@ def test_a_wrong_mask_is_told_with_its_place(where, at, fault, words):
     place = rf"environment 4 \(MaskedMDP-v0\), episode 7, step {at}"
 
     def play():
-        with contextlib.closing(CheckedEnv(spec, 4)) as seat:
-            seat.reset(0, 7)
-            seat.step(1)
-            seat.step(1)
+        with contextlib.closing(CheckedEnv(spec, 4)) as env:
+            env.reset(0, 7)
+            env.step(1)
+            env.step(1)
 
     with pytest.raises(EnvironmentFailedError, match=f"^{place} gave {words}"):
         play()
@@ -164,22 +170,22 @@ def test_a_wrong_mask_is_told_with_its_place(where, at, fault, words):
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 def test_where_an_episode_has_ended_a_mask_of_zeros_allows_everything(end):
     spec = describe("MaskedMDP-v0", {"end": end, "fault": "none", "at": 3})
-    with contextlib.closing(CheckedEnv(spec)) as seat:
-        seat.reset(0, 0)
-        seat.step(0)
-        seat.step(1)
-        state, _, terminated, truncated = seat.step(0)
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        env.reset(0, 0)
+        env.step(0)
+        env.step(1)
+        row, _, terminated, truncated = env.step(0)
     assert (terminated, truncated) == (end == "terminated", end == "truncated")
-    np.testing.assert_array_equal(state[4:], [1, 1, 1])
+    assert spec.action_mask(row).all()
 
 
 def test_masks_that_begin_after_the_reset_are_not_passed_over():
     spec = describe("LateMask-v0", {})
     assert spec.masks_from == "nowhere"
-    with contextlib.closing(CheckedEnv(spec)) as seat:
-        seat.reset(0, 0)
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        env.reset(0, 0)
         with pytest.raises(EnvironmentFailedError, match="step 1 gave an action mask, and its"):
-            seat.step(0)
+            env.step(0)
 
 
 def test_an_environment_whose_first_action_is_not_allowed_is_timed():

@@ -1,69 +1,47 @@
 import numpy as np
 import pytest
-from probe_envs import ACTION_SPACES, OBSERVATION_SPACES, SpaceProbe
+from probe_envs import ACTION_SPACES, SpaceProbe
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.environments import GymnasiumVector, describe, make_environment
 
-# Stored shape, type and scale of each observation space.
-STORED = {
-    "float64": ((3,), np.float32, 1.0),
-    "int64": ((2,), np.float32, 1.0),
-    "bytes": ((2, 3), np.uint8, 1 / 255),
-    "small_bytes": ((4,), np.uint8, 1.0),
-    "matrix": ((2, 3), np.float32, 1.0),
-    "scalar": ((), np.float32, 1.0),
-    "discrete": ((4,), np.uint8, 1.0),
-    "multi_discrete": ((5,), np.uint8, 1.0),
-    "multi_binary": ((3,), np.uint8, 1.0),
-    "tuple": ((4,), np.float32, 1.0),
-    "dict": ((5,), np.float32, 1.0),
+# Shape and type of a row of each observation space.
+ROWS = {
+    "float64": ((3,), np.float32),
+    "int64": ((2,), np.float32),
+    "bytes": ((2, 3), np.uint8),
+    "small_bytes": ((4,), np.uint8),
+    "matrix": ((2, 3), np.float32),
+    "scalar": ((), np.float32),
+    "discrete": ((), np.int32),
+    "multi_discrete": ((2,), np.int32),
+    "multi_binary": ((3,), np.uint8),
+    "tuple": ((), [("0", np.int32), ("1", np.float32, 2)]),
+    "dict": ((), [("a", np.float32, 2), ("b", np.int32)]),
 }
+
+
+RESULT = np.zeros(3, np.float32), 0.0, False, False, {}
 
 
 def probe(observation="float64", action="two"):
     return describe("FrankSpace-v0", {"observation": observation, "action": action})
 
 
-def by_hand(name, sample):
-    """The stored form of an observation, written out for each space."""
-    if name == "discrete":
-        return np.eye(4)[sample + 1]
-    if name == "multi_discrete":
-        return np.concatenate([np.eye(2)[sample[0]], np.eye(3)[sample[1]]])
-    if name == "tuple":
-        return np.concatenate([np.eye(2)[sample[0]], sample[1]])
-    if name == "dict":
-        return np.concatenate([sample["a"], np.eye(3)[sample["b"]]])
-    return np.asarray(sample)
+@pytest.mark.parametrize("name", ROWS)
+def test_every_observation_space_has_rows_of_one_shape_and_type(name):
+    spec, (shape, dtype) = probe(name), ROWS[name]
+    assert (spec.row_shape, spec.row_dtype) == (shape, np.dtype(dtype))
 
 
-@pytest.mark.parametrize("name", STORED)
-def test_every_observation_space_has_a_shape_type_and_scale(name):
-    spec = probe(name)
-    found = (spec.observation_shape, spec.observation_dtype, spec.observation_scale)
-    assert found == STORED[name]
-
-
-@pytest.mark.parametrize("name", STORED)
-def test_observations_are_stored_as_written_out_by_hand(name):
-    spec = probe(name)
-    samples = [OBSERVATION_SPACES[name].sample() for _ in range(20)]
-    for sample in samples:
-        expected = by_hand(name, sample).astype(spec.observation_dtype)
-        state, mask = spec.encode(sample, {})
-        np.testing.assert_array_equal(state.astype(spec.observation_dtype), expected)
-        assert mask is None
-
-
-@pytest.mark.parametrize("name", STORED)
-def test_a_vector_of_environments_gives_stored_observations(name):
-    spec = probe(name)
+@pytest.mark.parametrize("name", ROWS)
+def test_a_vector_of_environments_gives_rows(name):
+    spec, (shape, dtype) = probe(name), ROWS[name]
     vector = GymnasiumVector(spec, 2, seed=0)
     step, _ = vector.step(np.array([0, 1]), 0)
-    for observation in (step.observation, step.next_observation, vector.observation):
-        assert observation.shape == (2, *STORED[name][0])
-        assert observation.dtype == STORED[name][1]
+    for rows in (step.observation, step.next_observation, vector.observation):
+        assert rows.shape == (2, *shape)
+        assert rows.dtype == np.dtype(dtype)
     vector.close()
 
 
@@ -137,6 +115,16 @@ def test_an_environment_that_knows_no_render_mode_can_be_made():
     assert describe("FrankPlain-v0", {}).num_actions == 2
 
 
+def test_actions_are_given_as_the_action_space_gives_them(monkeypatch):
+    spec, given = probe(action="from_five"), []
+    monkeypatch.setattr(SpaceProbe, "step", lambda self, action: given.append(action) or RESULT)
+    vector = GymnasiumVector(spec, 1, seed=0)
+    vector.step(np.array([2]), 0)
+    assert given == [7]
+    assert type(given[0]) is type(ACTION_SPACES["from_five"].sample())
+    vector.close()
+
+
 def test_the_threshold_is_the_environments_own():
     assert describe("FrankCounting-v0", {}).reward_threshold == 9.0
     assert describe("FrankSpace-v0", {}).reward_threshold is None
@@ -145,7 +133,7 @@ def test_the_threshold_is_the_environments_own():
 
 def test_lunar_lander_is_what_the_notes_say():
     spec = describe("LunarLander-v3", {})
-    assert spec.observation_shape == (8,)
+    assert (spec.row_shape, spec.row_dtype) == ((8,), np.float32)
     assert spec.action_names == ("do nothing", "fire left", "fire main", "fire right")
 
 
@@ -168,9 +156,9 @@ def test_an_environment_that_cannot_be_closed_can_still_be_described():
 
 
 def test_scaling_to_bounds_brings_every_bounded_component_to_one():
-    scaling = describe("MountainCar-v0", {}).scaling(to_bounds=True)
+    scaling = describe("MountainCar-v0", {}).leaves[0].scaling(to_bounds=True)
     np.testing.assert_allclose(scaling.offset, [-0.3, 0.0], atol=1e-7)
     np.testing.assert_allclose(scaling.factor, [2 / 1.8, 2 / 0.14], rtol=1e-6)
-    cart_pole = describe("CartPole-v1", {}).scaling(to_bounds=True)
+    cart_pole = describe("CartPole-v1", {}).leaves[0].scaling(to_bounds=True)
     np.testing.assert_allclose(cart_pole.factor, [1 / 4.8, 1, 1 / 0.41887903, 1], rtol=1e-6)
-    assert describe("MountainCar-v0", {}).scaling(to_bounds=False).factor == (1.0,)
+    assert describe("MountainCar-v0", {}).leaves[0].scaling(to_bounds=False).factor == (1.0,)

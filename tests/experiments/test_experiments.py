@@ -58,14 +58,14 @@ def study_in(folder, seeds=(0, 1)):
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    study, said = study_in(tmp_path_factory.mktemp("study")), []
+    study, reported = study_in(tmp_path_factory.mktemp("study")), []
     stopped = study.jobs()[1]
     # One of its runs has been begun before, and was stopped halfway.
     training = prepare(stopped.env_id, stopped.arm, stopped.settings, stopped.seed, stopped.path)
     run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
     assert not is_done(stopped.path)
-    run_study(study, 2, said.append)
-    return study, said
+    run_study(study, 2, reported.append)
+    return study, reported
 
 
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
@@ -73,12 +73,12 @@ def done(tmp_path_factory):
 def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id):
     experiment = EXPERIMENTS[name]
     tables = [settings_of(experiment, arm, env_id).to_tables() for arm in experiment.arms]
-    differing = {
-        setting
-        for group in tables[0]
-        for setting in tables[0][group]
-        if len({json.dumps(table[group][setting]) for table in tables}) > 1
-    }
+    # An arm's tables leave its idle settings out: those belong to a choice, and that differs.
+    found = {}
+    for table in tables:
+        for setting, value in (item for group in table.values() for item in group.items()):
+            found.setdefault(setting, set()).add(json.dumps(value))
+    differing = {setting for setting, values in found.items() if len(values) > 1}
     assert differing == ABOUT[name]
     assert len({json.dumps(table) for table in tables}) == len(tables)
 
@@ -94,8 +94,8 @@ def test_the_family_has_each_switch_alone_and_rainbow_without_each_of_its_parts(
 
 
 def test_every_run_is_done_and_told_of_once(done):
-    study, said = done
-    assert sorted(job.path for job in said) == sorted(job.path for job in study.jobs())
+    study, reported = done
+    assert sorted(job.path for job in reported) == sorted(job.path for job in study.jobs())
     assert all(is_done(job.path) for job in study.jobs())
 
 
@@ -115,9 +115,9 @@ def test_a_run_of_a_study_is_the_training_that_its_settings_say(done, tmp_path):
 def test_what_is_done_is_not_done_again(done):
     study, _ = done
     before = {job.path: (job.path / "report.json").stat().st_mtime_ns for job in study.jobs()}
-    said = []
-    run_study(study, 2, said.append)
-    assert len(said) == len(before)
+    reported = []
+    run_study(study, 2, reported.append)
+    assert len(reported) == len(before)
     assert before == {p: (p / "report.json").stat().st_mtime_ns for p in before}
 
 
@@ -138,7 +138,7 @@ def test_results_are_those_of_the_runs_in_the_order_of_arms_and_seeds(done):
     ]
     assert one.final_returns.tolist() == expected
     assert one.env_steps.tolist() == [100, 200, 300, 400]
-    assert one.looks.shape == (2, 4)
+    assert one.evaluations.shape == (2, 4)
 
 
 def test_table_data_and_figure_tell_the_results(done, tmp_path):
@@ -152,10 +152,12 @@ def test_table_data_and_figure_tell_the_results(done, tmp_path):
         assert f"| {result.arm} | {result.final.middle:.0f} (" in text
     data = json.loads(paths[1].read_text("utf-8"))
     assert data == as_plain(study, results)
-    assert data["arms"][1]["looks"] == results[1].looks.tolist()
+    assert data["arms"][1]["evaluations"] == results[1].evaluations.tolist()
     assert paths[2].read_bytes().startswith(b"\x89PNG")
     (panel,) = figure(study, results).axes
-    np.testing.assert_array_equal(panel.lines[0].get_ydata(), np.median(results[0].looks, axis=0))
+    np.testing.assert_array_equal(
+        panel.lines[0].get_ydata(), np.median(results[0].evaluations, axis=0)
+    )
 
 
 def test_many_arms_are_drawn_as_a_row_each(done):
@@ -169,10 +171,10 @@ def test_many_arms_are_drawn_as_a_row_each(done):
 
 def test_the_middle_of_seeds_is_the_mean_of_their_middle_half():
     values = np.array([0.0, 10, 11, 12, 13, 14, 15, 1000])
-    found = score(values)
-    assert found.middle == pytest.approx(np.mean([11, 12, 13, 14]))
-    assert found.low < found.middle < found.high
-    assert score(values) == found  # the resampling has a seed of its own
+    interval = score(values)
+    assert interval.middle == pytest.approx(np.mean([11, 12, 13, 14]))
+    assert interval.low < interval.middle < interval.high
+    assert score(values) == interval  # the resampling has a seed of its own
     assert score(np.array([3.0])) == (3.0, 3.0, 3.0)
     assert score(np.array([3.0] * 5)) == (3.0, 3.0, 3.0)
 
@@ -186,17 +188,17 @@ def test_of_few_seeds_the_mean_and_the_range_are_told(done):
 def test_a_budget_of_the_experiment_gives_way_to_that_of_an_arm():
     arms = (Arm("long"), Arm("short", {"total_env_steps": 900}))
     experiment = Experiment("", arms, budgets={"CartPole-v1": 7_000})
-    found = [settings_of(experiment, arm, "CartPole-v1") for arm in arms]
-    assert [settings.training.total_env_steps for settings in found] == [7_000, 900]
+    chosen = [settings_of(experiment, arm, "CartPole-v1") for arm in arms]
+    assert [settings.training.total_env_steps for settings in chosen] == [7_000, 900]
 
 
 @pytest.mark.parametrize(("count", "rows"), [(7, 0), (8, 8)])
 def test_more_arms_than_can_be_told_apart_are_drawn_as_rows(tmp_path, count, rows):
     experiment = Experiment("", tuple(Arm(str(number)) for number in range(count)))
     study = Study(experiment, ("CartPole-v1",), (0, 1), tmp_path)
-    looks = np.zeros((2, 3))
+    evaluations = np.zeros((2, 3))
     results = [
-        ArmResult("CartPole-v1", arm.name, np.array([1.0, 2.0]), np.arange(3.0), looks)
+        ArmResult("CartPole-v1", arm.name, np.array([1.0, 2.0]), np.arange(3.0), evaluations)
         for arm in experiment.arms
     ]
     (panel,) = figure(study, results).axes
@@ -206,21 +208,21 @@ def test_more_arms_than_can_be_told_apart_are_drawn_as_rows(tmp_path, count, row
 def test_the_interval_covers_the_true_middle_about_as_often_as_it_says():
     random = np.random.default_rng(0)
     intervals = [score(random.normal(5, 2, 20)) for _ in range(200)]
-    covered = sum(found.low <= 5 <= found.high for found in intervals)
+    covered = sum(interval.low <= 5 <= interval.high for interval in intervals)
     assert 170 <= covered <= 200
 
 
 def test_learning_is_scored_by_the_mean_of_all_looks():
-    looks = np.array([[0.0, 10.0], [20.0, 30.0]])
-    result = ArmResult("E", "a", np.array([10.0, 30.0]), np.array([1.0, 2.0]), looks)
+    evaluations = np.array([[0.0, 10.0], [20.0, 30.0]])
+    result = ArmResult("E", "a", np.array([10.0, 30.0]), np.array([1.0, 2.0]), evaluations)
     assert result.learning == score(np.array([5.0, 25.0]))
 
 
 def test_without_a_name_the_experiments_are_listed(capsys):
     assert frank(["experiment"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name, experiment in EXPERIMENTS.items():
-        assert f"{name}: {experiment.claim}" in told
+        assert f"{name}: {experiment.claim}" in printed
 
 
 @pytest.mark.parametrize(
@@ -236,9 +238,9 @@ def test_without_a_name_the_experiments_are_listed(capsys):
 )
 def test_mistakes_are_told_in_one_line(arguments, words, capsys, tmp_path):
     assert frank(["experiment", *arguments, "--out", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

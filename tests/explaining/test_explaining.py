@@ -41,7 +41,8 @@ SETTINGS = {
 def run(request, tmp_path_factory):
     loss, double, overlap = request.param
     path = tmp_path_factory.mktemp("explained") / "run"
-    chosen = SETTINGS | {"loss": loss, "double": double, "overlap": overlap, "huber_delta": 0.5}
+    chosen = SETTINGS | {"loss": loss, "double": double, "overlap": overlap}
+    chosen |= {"huber_delta": 0.5} if loss == "huber" else {}
     frankrl.train("CartPole-v1", seed=3, out=path, **chosen)
     return RunFolder.open(path)
 
@@ -71,12 +72,12 @@ def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
     last = list_checkpoints(run.checkpoints)[-1]
     expected = state_at(run, last)
     opened = reopen(run, expected.updates)
-    for found, wanted in zip(
+    for reopened, saved in zip(
         jax.tree.leaves((opened.state.learner, opened.state.replay, opened.state.window)),
         jax.tree.leaves((expected.learner, expected.replay, expected.window)),
         strict=True,
     ):
-        assert np.asarray(found).tobytes() == np.asarray(wanted).tobytes()
+        assert np.asarray(reopened).tobytes() == np.asarray(saved).tobytes()
     assert opened.cost.env_steps == 200
 
 
@@ -167,11 +168,11 @@ def test_consecutive_updates_follow_from_each_other(run):
 def test_origins_agree_with_what_the_metrics_say_of_episodes(run):
     settings, seed = run.description.settings, run.description.seed
     record = reopen(run, 400).record
-    found = origins(run, settings, seed, record.begun)
+    came_from = origins(run, settings, seed, record.transition_env_steps)
     reader = MetricsReader(run.metrics)
     episodes = reader.columns("episodes")
     reader.close()
-    for origin, observation in zip(found, record.batch.observation, strict=True):
+    for origin, observation in zip(came_from, record.batch.observation, strict=True):
         assert origin.env_index == origin.env_step % 4
         assert origin.step >= 1
         own = (episodes["env_index"] == origin.env_index) & (episodes["episode"] == origin.episode)
@@ -181,7 +182,7 @@ def test_origins_agree_with_what_the_metrics_say_of_episodes(run):
             assert (end - 1 - origin.env_step) == 4 * (length - origin.step)
         # CartPole starts every episode within ±0.05 in all its components, and only there.
         assert (np.abs(observation) <= 0.05).all() or origin.step > 1
-    assert all(origin.explored for origin in found if origin.epsilon == 1)
+    assert all(origin.explored for origin in came_from if origin.epsilon == 1)
 
 
 def test_a_greedy_action_was_the_best_one_at_the_time():
@@ -195,8 +196,8 @@ def test_a_greedy_action_was_the_best_one_at_the_time():
         frankrl.train("CartPole-v1", out=path, **chosen)
         opened = RunFolder.open(path)
         record = frankrl.explain(path, update=50)
-        found = origins(opened, opened.description.settings, 0, record.begun)
-        assert not any(origin.explored for origin in found)
+        came_from = origins(opened, opened.description.settings, 0, record.transition_env_steps)
+        assert not any(origin.explored for origin in came_from)
 
 
 @pytest.mark.parametrize(
@@ -220,12 +221,11 @@ def test_updates_older_than_any_checkpoint_are_come_to_from_the_beginning(run):
 
 
 def test_a_point_that_is_not_exact_is_not_passed(run, tmp_path, monkeypatch):
-    import shutil
-
     from frankrl.runs import machine
+    from frankrl.training import trainer
 
     shutil.copytree(run.path, tmp_path / "run")
-    monkeypatch.setattr(loop, "versions", lambda: machine.versions() | {"jax": "0.0.1"})
+    monkeypatch.setattr(trainer, "versions", lambda: machine.versions() | {"jax": "0.0.1"})
     with pytest.warns(UserWarning, match="not bit-exact"):
         frankrl.resume(tmp_path / "run", total_env_steps=900)
     folder = RunFolder.open(tmp_path / "run")
@@ -243,30 +243,30 @@ def test_the_notes_own_numbers_come_out():
 
 def test_without_a_run_the_notes_are_told(capsys):
     assert frank(["explain"]) == 0
-    told = capsys.readouterr().out
-    assert "= 4.953" in told
-    assert "3.43" in told
-    assert "Fire" in told or "fire main" in told
+    printed = capsys.readouterr().out
+    assert "= 4.953" in printed
+    assert "3.43" in printed
+    assert "Fire" in printed or "fire main" in printed
 
 
 def test_the_command_tells_the_numbers_of_the_record(run, capsys):
     record = reopen(run, 300).record
-    assert frank(["explain", str(run.path), "--update", "300", "--quadruple", "5"]) == 0
-    told = capsys.readouterr().out
-    assert f"Q(s, a) = {record.chosen_q[5]:.4g}" in told
-    assert f"= {record.targets[5]:.4g}" in told
+    assert frank(["explain", str(run.path), "--update", "300", "--transition", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert f"Q(s, a) = {record.chosen_q[5]:.4g}" in printed
+    assert f"= {record.targets[5]:.4g}" in printed
     assert frank(["explain", str(run.path), "--update", "300", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["targets"] == record.targets.tolist()
     assert len(data["origins"]) == len(record.indices)
 
 
-def test_a_quadruple_that_there_is_not_is_refused(run, capsys):
-    assert frank(["explain", str(run.path), "--update", "300", "--quadruple", "64"]) == 2
-    assert "quadruples 0 to 63" in capsys.readouterr().err
+def test_a_transition_that_there_is_not_is_refused(run, capsys):
+    assert frank(["explain", str(run.path), "--update", "300", "--transition", "64"]) == 2
+    assert "transitions 0 to 63" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", [["--json"], ["--update", "3"], ["--quadruple", "1"]])
+@pytest.mark.parametrize("flag", [["--json"], ["--update", "3"], ["--transition", "1"]])
 def test_what_only_a_run_has_is_refused_without_one(flag, capsys):
     assert frank(["explain", *flag]) == 2
     assert "are for a run: name its folder first" in capsys.readouterr().err
@@ -276,9 +276,9 @@ def test_a_target_that_follows_and_its_optimiser_are_told(tmp_path, capsys):
     chosen = SETTINGS | {"tau": 0.05, "target_period_updates": 10, "total_env_steps": 100}
     frankrl.train("CartPole-v1", out=tmp_path / "run", **chosen)
     assert frank(["explain", str(tmp_path / "run"), "--update", "10"]) == 0
-    told = capsys.readouterr().out
-    assert "after this update it follows a little: θ⁻ ← θ⁻ + 0.05 (θ − θ⁻)" in told
-    assert "Adam, learning rate" in told
+    printed = capsys.readouterr().out
+    assert "after this update it follows a little: θ⁻ ← θ⁻ + 0.05 (θ − θ⁻)" in printed
+    assert "Adam, learning rate" in printed
     record = frankrl.explain(tmp_path / "run", update=11)
     assert record.updates_since_refresh == 0
     assert record.distance_to_target["all"] > 0

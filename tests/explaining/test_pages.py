@@ -1,4 +1,4 @@
-"""An account as a page and as text: nothing is lost, nothing can run, nothing is left behind."""
+"""An document as a page and as text: nothing is lost, nothing can run, nothing is left behind."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ import pytest
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.environments import describe
-from frankrl.explaining import origins, reopen
+from frankrl.explaining import atomic_file, origins, reopen
 from frankrl.explaining.document import (
     Document,
     Formula,
@@ -23,13 +23,13 @@ from frankrl.explaining.document import (
     Vectors,
 )
 from frankrl.explaining.html import as_html
-from frankrl.explaining.narrative import tell
-from frankrl.explaining.notes import account as notes_account
+from frankrl.explaining.narrative import narrate
+from frankrl.explaining.notes import notes_document
 from frankrl.explaining.plain import plain
 from frankrl.explaining.text import as_text
 from frankrl.runs import RunFolder
 
-QUADRUPLE = 5
+TRANSITION = 5
 HOSTILE = """<script>alert("1")</script> ' & " <img src=http://x onerror=y>"""
 SETTINGS = {
     "preset": "default",
@@ -101,18 +101,18 @@ def record(run):
 
 @pytest.fixture(scope="module")
 def came_from(run, record):
-    return origins(run, run.description.settings, run.description.seed, record.begun)
+    return origins(run, run.description.settings, run.description.seed, record.transition_env_steps)
 
 
 @pytest.fixture(scope="module")
-def account(run, record, came_from):
+def document(run, record, came_from):
     settings = run.description.settings
-    return tell(record, came_from, QUADRUPLE, describe("CartPole-v1", {}), settings, "a test's")
+    return narrate(record, came_from, TRANSITION, describe("CartPole-v1", {}), settings, "a test's")
 
 
 @pytest.fixture(scope="module")
-def page(account):
-    return Page(as_html(account))
+def page(document):
+    return Page(as_html(document))
 
 
 def numbers_in(value):
@@ -125,15 +125,15 @@ def numbers_in(value):
     return [str(value) if isinstance(value, int) else f"{value:.4g}"]
 
 
-def test_every_number_of_the_followed_quadruple_stands_on_the_page(record, came_from, page):
+def test_every_number_of_the_followed_transition_stands_on_the_page(record, came_from, page):
     data = plain(record, came_from)
     size, batch = len(record.indices), data.pop("batch")
-    shares, origin = data.pop("loss_shares"), data.pop("origins")[QUADRUPLE]
-    own = [value[QUADRUPLE] for value in batch.values()]
+    shares, origin = data.pop("loss_shares"), data.pop("origins")[TRANSITION]
+    own = [value[TRANSITION] for value in batch.values()]
     for value in data.values():
         each = isinstance(value, list) and len(value) == size
-        own.append(value[QUADRUPLE] if each else value)
-    wanted = [*numbers_in([*own, *origin.values()]), f"{shares[QUADRUPLE]:.1%}"]
+        own.append(value[TRANSITION] if each else value)
+    wanted = [*numbers_in([*own, *origin.values()]), f"{shares[TRANSITION]:.1%}"]
     assert len(wanted) > 40
     assert set(wanted) <= page.numbers()
 
@@ -141,7 +141,7 @@ def test_every_number_of_the_followed_quadruple_stands_on_the_page(record, came_
 def test_the_q_values_of_both_networks_stand_beside_their_actions(record, page):
     names = describe("CartPole-v1", {}).action_names
     shown = [table for table in page.tables if table[0][0] == "action"]
-    taken, best = record.batch.action[QUADRUPLE], int(record.next_policy[QUADRUPLE].argmax())
+    taken, best = record.batch.action[TRANSITION], int(record.next_policy[TRANSITION].argmax())
     expected = [
         ("Q(s, ·; θ)", record.q_values, taken, "taken"),
         ("Q(s′, ·; θ⁻)", record.target_q_values, best, "counts"),
@@ -150,7 +150,7 @@ def test_the_q_values_of_both_networks_stand_beside_their_actions(record, page):
     assert len(shown) == len(expected)
     for table, (heading, values, marked, mark) in zip(shown, expected, strict=True):
         assert table[0][1] == heading
-        for number, (name, value) in enumerate(zip(names, values[QUADRUPLE], strict=True)):
+        for number, (name, value) in enumerate(zip(names, values[TRANSITION], strict=True)):
             label = f"{name} {mark}" if number == marked else name
             assert table[1 + number][:2] == [label, f"{value:.4g}"]
 
@@ -162,19 +162,19 @@ def test_bars_of_all_q_values_share_one_scale_and_begin_at_zero():
     )
     page = Page(as_html(Document("", "", (Section("", blocks),))))
     bars = [attrs for tag, attrs in page.elements if tag == "rect"]
-    found = [(float(bar["x"]), float(bar["width"])) for bar in bars]
-    assert found == [(0, 25), (25, 75), (25, 0), (25, 37.5)]
+    extents = [(float(bar["x"]), float(bar["width"])) for bar in bars]
+    assert extents == [(0, 25), (25, 75), (25, 0), (25, 37.5)]
 
 
 def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, came_from, page):
     header, *rows = page.tables[-1]
-    assert header[0] == "quadruple"
+    assert header[0] == "transition"
     assert len(rows) == len(record.indices)
     names = describe("CartPole-v1", {}).action_names
     for number, (row, origin) in enumerate(zip(rows, came_from, strict=True)):
         ago = record.env_steps - origin.env_step
         assert row == [
-            f"{number} followed" if number == QUADRUPLE else str(number),
+            f"{number} followed" if number == TRANSITION else str(number),
             *(f"{count:,}" for count in (origin.env_index, origin.episode, origin.step, ago)),
             names[record.batch.action[number]],
             "explored" if origin.explored else "greedy",
@@ -185,7 +185,7 @@ def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, c
             f"{record.td_errors[number]:.4g}",
             f"{record.loss_shares[number]:.1%}",
         ]
-    assert page.marked[-1] == rows[QUADRUPLE]
+    assert page.marked[-1] == rows[TRANSITION]
 
 
 def test_the_picture_of_the_td_errors_has_words_for_those_who_do_not_see_it(record, page):
@@ -195,18 +195,18 @@ def test_the_picture_of_the_td_errors_has_words_for_those_who_do_not_see_it(reco
     assert sum(counts) == len(record.indices)
 
 
-def test_a_terminal_is_told_what_a_page_tells_but_for_the_table_of_the_batch(account, page):
-    lines = as_text(account)
-    for section in account.sections:
+def test_a_terminal_is_told_what_a_page_tells_but_for_the_table_of_the_batch(document, page):
+    lines = as_text(document)
+    for section in document.sections:
         assert (section.title in lines) != section.too_wide_for_terminals
     assert not any("followed" in line for line in lines)
-    for formula in (b for s in account.sections for b in s.blocks if isinstance(b, Formula)):
+    for formula in (b for s in document.sections for b in s.blocks if isinstance(b, Formula)):
         line = next(line for line in lines if str(formula.parts[0]) in line)
         assert line.strip() in "".join(page.texts)
 
 
-def test_a_page_loads_nothing_and_runs_nothing(account):
-    text = as_html(account)
+def test_a_page_loads_nothing_and_runs_nothing(document):
+    text = as_html(document)
     page = Page(text)
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base", "a"}
@@ -250,32 +250,32 @@ def test_words_that_would_be_markup_are_shown_as_they_are():
 
 
 def test_a_batch_of_one_has_a_td_error_and_no_picture_of_it():
-    account = notes_account(describe("LunarLander-v3", {}))
-    assert "   TD error of the single quadruple of the batch: 1.853" in as_text(account)
-    assert not [b for s in account.sections for b in s.blocks if isinstance(b, Histogram)]
+    document = notes_document(describe("LunarLander-v3", {}))
+    assert "   TD error of the single transition of the batch: 1.853" in as_text(document)
+    assert not [b for s in document.sections for b in s.blocks if isinstance(b, Histogram)]
 
 
 @pytest.mark.parametrize(
     ("errors", "words"),
     [
-        (np.full(64, 0.25, np.float32), "TD error of the 64 quadruples of the batch: 0.25"),
+        (np.full(64, 0.25, np.float32), "TD error of the 64 transitions of the batch: 0.25"),
         (np.array([1] * 63 + [np.nextafter(np.float32(1), np.float32(2))], np.float32), "█ 63"),
     ],
 )
 def test_td_errors_that_are_alike_are_told_without_a_range(run, record, came_from, errors, words):
     alike = dataclasses.replace(record, td_errors=errors)
     settings = run.description.settings
-    account = tell(alike, came_from, QUADRUPLE, describe("CartPole-v1", {}), settings, "")
-    assert any(line.endswith(words) for line in as_text(account))
-    assert "nan" not in Page(as_html(account)).numbers()
+    document = narrate(alike, came_from, TRANSITION, describe("CartPole-v1", {}), settings, "")
+    assert any(line.endswith(words) for line in as_text(document))
+    assert "nan" not in Page(as_html(document)).numbers()
 
 
 def test_numbers_with_a_sign_stand_in_brackets_behind_another(run, record, came_from):
     chosen = np.full_like(record.chosen_q, -2.5)
     negative = dataclasses.replace(record, chosen_q=chosen)
     settings = run.description.settings
-    account = tell(negative, came_from, QUADRUPLE, describe("CartPole-v1", {}), settings, "")
-    assert any(" − (-2.5) = " in line for line in as_text(account))
+    document = narrate(negative, came_from, TRANSITION, describe("CartPole-v1", {}), settings, "")
+    assert any(" − (-2.5) = " in line for line in as_text(document))
 
 
 def test_a_picture_is_told_by_its_mean(run, record, came_from):
@@ -284,9 +284,9 @@ def test_a_picture_is_told_by_its_mean(run, record, came_from):
     spec = dataclasses.replace(describe("CartPole-v1", {}), state_shape=(8, 8))
     settings = run.description.settings
     seen = dataclasses.replace(record, batch=batch)
-    account = tell(seen, came_from, QUADRUPLE, spec, settings, "")
-    assert "   s = 64 numbers, mean 200" in as_text(account)
-    assert "s′ = 64 numbers, mean 200" in "".join(Page(as_html(account)).texts)
+    document = narrate(seen, came_from, TRANSITION, spec, settings, "")
+    assert "   s = 64 numbers, mean 200" in as_text(document)
+    assert "s′ = 64 numbers, mean 200" in "".join(Page(as_html(document)).texts)
 
 
 def test_the_command_writes_a_page_in_place_of_the_old_one_and_prints_its_name(
@@ -294,8 +294,8 @@ def test_the_command_writes_a_page_in_place_of_the_old_one_and_prints_its_name(
 ):
     file = tmp_path / "update.html"
     file.write_text("the page before")
-    told = ["explain", str(run.path), "--update", "300", "--quadruple", "5", "--html", str(file)]
-    assert frank(told) == 0
+    words = ["explain", str(run.path), "--update", "300", "--transition", "5", "--html", str(file)]
+    assert frank(words) == 0
     assert capsys.readouterr().out == f"{file}\n"
     page = Page(file.read_text("utf-8"))
     assert f"{record.targets[5]:.4g}" in page.numbers()
@@ -338,11 +338,11 @@ def test_a_place_for_no_page_is_refused_before_the_run_is_replayed(
     (tmp_path / "file").touch()
     opened = [str(run.path), "--update", "300"] if of_run else []
     assert frank(["explain", *opened, "--html", str(tmp_path / place)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert words in told.err
-    assert str(tmp_path) in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert words in printed.err
+    assert str(tmp_path) in printed.err
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "file"}
 
 
@@ -355,13 +355,12 @@ def test_a_folder_that_may_not_be_written_is_refused(run, tmp_path, capsys):
 
 
 def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path, capsys, monkeypatch):
-
     def full(path, content):
         path.write_bytes(content[:10])
         if content:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page_file, "write_durably", full)
+    monkeypatch.setattr(atomic_file, "write_durably", full)
     file = tmp_path / "notes.html"
     file.write_text("the page before")
     assert frank(["explain", "--html", str(file)]) == 2
@@ -371,9 +370,9 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path, capsys, mon
 
 
 @pytest.mark.parametrize(
-    "refused", [["--update", "9999"], ["--update", "300", "--quadruple", "64"], []]
+    "refused", [["--update", "9999"], ["--update", "300", "--transition", "64"], []]
 )
-def test_a_refused_update_or_quadruple_leaves_no_file(run, tmp_path, capsys, refused):
+def test_a_refused_update_or_transition_leaves_no_file(run, tmp_path, capsys, refused):
     file = tmp_path / "update.html"
     assert frank(["explain", str(run.path), *refused, "--html", str(file)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

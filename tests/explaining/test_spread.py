@@ -42,16 +42,16 @@ def test_the_percentiles_of_quantiles_are_their_own():
 def test_an_update_tells_what_was_said_of_the_return(changes, words, tmp_path, capsys):
     run = tmp_path / "run"
     frankrl.train("CartPole-v1", out=run, **SHORT, **changes)
-    assert frank(["explain", str(run), "--update", "50", "--quadruple", "3"]) == 0
-    told = capsys.readouterr().out
+    assert frank(["explain", str(run), "--update", "50", "--transition", "3"]) == 0
+    printed = capsys.readouterr().out
     record = frankrl.explain(run, update=50)
-    assert f"{words}{record.losses[3]:.4g}" in told
+    assert f"{words}{record.losses[3]:.4g}" in printed
     settings = frankrl.Settings().with_changes(**changes).network
     for label, outputs, mean in (
         ("what it says", record.chosen_outputs, record.chosen_q),
         ("what it should say", record.target_outputs, record.targets),
     ):
         numbers = [*percentiles(outputs[3], settings), mean[3]]
-        (line,) = (line for line in told.splitlines() if line.strip().startswith(f"{label} "))
+        (line,) = (line for line in printed.splitlines() if line.strip().startswith(f"{label} "))
         assert line.split()[-6:] == [f"{number:.4g}" for number in numbers]
-    assert ("draw of the noise in its weights" in told) == ("noisy" in changes)
+    assert ("draw of the noise in its weights" in printed) == ("noisy" in changes)

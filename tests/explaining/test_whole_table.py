@@ -10,7 +10,7 @@ import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.environments import describe
 from frankrl.explaining.text import as_text
-from frankrl.explaining.whole_table import WholeTable, tell_table
+from frankrl.explaining.whole_table import WholeTable, table_document
 from frankrl.tabular import exact, model_of, optimal_q_values, q_table
 
 ENV = "frankrl/NineSquares-v0"
@@ -33,14 +33,14 @@ def test_the_table_told_is_the_agents_and_the_exact_one_stands_below(run, capsys
     lines = capsys.readouterr().out.splitlines()
     assert f"The Q-{holder}" in lines
     agent = frankrl.load(path)
-    found = q_table(agent.spec, agent.network)
+    values = q_table(agent.spec, agent.network)
     exact = optimal_q_values(model_of(agent.spec), 0.99)
     rows = [line.split() for line in lines if line.split()[:1] and line.split()[0].isdigit()]
     assert len(rows) == 2 * 9
-    for state, (told, right) in enumerate(zip(rows[:9], rows[9:], strict=True)):
-        assert told[:5] == [str(state), *(f"{value:.4g}" for value in found[state])]
-        assert right[:5] == [str(state), *(f"{value:.4g}" for value in exact[state])]
-    largest = np.abs(found - exact)[[0, 1, 2, 3, 5, 6, 7]].max()
+    for state, (row, exact_row) in enumerate(zip(rows[:9], rows[9:], strict=True)):
+        assert row[:5] == [str(state), *(f"{value:.4g}" for value in values[state])]
+        assert exact_row[:5] == [str(state), *(f"{value:.4g}" for value in exact[state])]
+    largest = np.abs(values - exact)[[0, 1, 2, 3, 5, 6, 7]].max()
     assert lines[-1].endswith(f": {largest:.4g}")
 
 
@@ -63,12 +63,12 @@ def test_as_a_page_it_has_a_row_for_each_state(run, tmp_path, capsys):
 def test_an_update_of_it_names_states_by_their_number(run, capsys):
     holder, path = run
     assert frank(["explain", str(path), "--update", "100"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     record = frankrl.explain(path, update=100)
-    assert f"   s = {record.batch.observation[0].argmax()}\n" in told
-    assert f"2. The Q-{holder} looks at s" in told
-    assert f"3. The target {holder} looks at s′" in told
-    assert ("plain gradient descent, learning rate" in told) == (holder == "table")
+    assert f"   s = {record.batch.observation[0].argmax()}\n" in printed
+    assert f"2. The Q-{holder} looks at s" in printed
+    assert f"3. The target {holder} looks at s′" in printed
+    assert ("plain gradient descent, learning rate" in printed) == (holder == "table")
 
 
 class Numbered(gymnasium.Env):
@@ -97,8 +97,8 @@ def test_states_have_the_environments_own_numbers(tmp_path, capsys):
         rows = [line.split() for line in capsys.readouterr().out.splitlines()]
         assert [row[0] for row in rows if row and row[0].isdigit()] == ["5", "6", "7"]
         assert frank(["explain", str(tmp_path / "run"), "--update", "2"]) == 0
-        told = capsys.readouterr().out
-        assert "   s = 6\n   s′ = 7\n" in told
+        printed = capsys.readouterr().out
+        assert "   s = 6\n   s′ = 7\n" in printed
     finally:
         del gymnasium.registry["Numbered-v0"]
 
@@ -109,14 +109,14 @@ def test_exact_values_that_do_not_settle_are_left_out_and_the_rest_is_told(
 ):
     monkeypatch.setattr(exact, "_MAX_SWEEPS", 1)
     assert frank(["explain", str(run[1])]) == 0
-    told = capsys.readouterr()
-    assert "the exact values are left out: with γ = 0.99" in told.err
-    assert "exact" not in told.out
+    printed = capsys.readouterr()
+    assert "the exact values are left out: with γ = 0.99" in printed.err
+    assert "exact" not in printed.out
 
 
 def test_without_a_model_there_is_the_agents_table_alone():
     table = WholeTable(np.zeros((9, 4)), None)
-    lines = as_text(tell_table(table, describe(ENV, {}), "Q-table", "a test's"))
+    lines = as_text(table_document(table, describe(ENV, {}), "Q-table", "a test's"))
     assert table.error is None
     assert not any("exact" in line for line in lines)
     assert lines[-1].endswith("–")  # no action of state 8 is better than another

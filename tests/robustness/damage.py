@@ -12,7 +12,7 @@ from frankrl.core.backend import start_backend
 from frankrl.core.errors import FrankError, FrankWarning
 from frankrl.environments import describe
 from frankrl.runs import RunFolder, list_checkpoints, load_newest
-from frankrl.training import init_train_state
+from frankrl.training import Experiment
 from frankrl.training.codec import BEST_FILE, most_bytes
 from robustness.outcome import Outcome
 from robustness.runs import Case, contents, train
@@ -62,8 +62,7 @@ def _reader(run: Path):
     folder = RunFolder.open(run)
     settings = folder.description.settings
     spec = describe(_CASE.env_id, {})
-    state = init_train_state(settings, spec, 0)
-    most = most_bytes(settings, state, settings.training.total_env_steps)
+    most = most_bytes(Experiment.of(settings, spec, 0), settings.training.total_env_steps)
     before, newest = list_checkpoints(folder.checkpoints)[-2:]
 
     def read(name: str) -> bool:

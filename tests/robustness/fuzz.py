@@ -15,7 +15,7 @@ from frankrl.core.errors import FrankError
 from frankrl.environments import describe
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import manifest_of
-from frankrl.training import init_train_state
+from frankrl.training import Experiment
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
 from robustness.outcome import Outcome
@@ -44,8 +44,8 @@ def study(work: Path, examples: int) -> Outcome:
     folder = RunFolder.open(run)
     newest = list_checkpoints(folder.checkpoints)[-1]
     chosen = folder.description.settings
-    like = init_train_state(chosen, describe(_CASE.env_id, {}), 0)
-    most = most_bytes(chosen, like, chosen.training.total_env_steps)
+    experiment = Experiment.of(chosen, describe(_CASE.env_id, {}), 0)
+    most = most_bytes(experiment, chosen.training.total_env_steps)
     config, manifest = run / "config.toml", newest / "manifest.json"
     whole_manifest = json.loads(manifest.read_bytes())
 
@@ -56,8 +56,7 @@ def study(work: Path, examples: int) -> Outcome:
     def read_all() -> None:
         loaded = load_checkpoint(newest, most, optional=(BEST_FILE,))
         standing = CheckpointMetadata.from_info(loaded.info, chosen)
-        counts = (standing.env_steps, standing.updates)
-        from_tensors(loaded.tensors, like, *counts, chosen.replay.batch_size)
+        from_tensors(loaded.tensors, experiment, standing.env_steps, standing.updates)
 
     def read_manifest(content: bytes) -> None:
         manifest.write_bytes(content)

@@ -12,10 +12,11 @@ import numpy as np
 from gymnasium import spaces
 
 import frankrl
+from frankrl.api import open_network
 from frankrl.core.errors import DivergedError, EnvironmentFailedError
-from frankrl.learning import learner
-from frankrl.runs import list_checkpoints
-from frankrl.training import round as training_round
+from frankrl.learning import batch_loss, learner
+from frankrl.runs import RunFolder, list_checkpoints
+from frankrl.training.rounds import compiled_learn
 from robustness.outcome import Outcome
 
 _SETTINGS = {
@@ -84,11 +85,11 @@ def study(work: Path, moments: int) -> Outcome:
             at = int(random.integers(1, 300))
             out = work / f"{what}-{number}"
             with poison(at, value):
-                training_round.compiled_learn.cache_clear()
+                compiled_learn.cache_clear()
                 error = _error("CartPole-v1", out, {"overlap": overlap})
             named = isinstance(error, DivergedError) and f"at update {at:,} " in str(error)
             outcome.note(named and _all_finite(out), f"{what} at {at}: {error}")
-    training_round.compiled_learn.cache_clear()
+    compiled_learn.cache_clear()
     return outcome
 
 
@@ -104,20 +105,21 @@ def _all_finite(out: Path) -> bool:
     """Whether the last checkpoint, if there is one, is of finite numbers."""
     if not list_checkpoints(out / "checkpoints"):
         return True
-    network = frankrl.load(out).network
-    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network))
+    params = open_network(RunFolder.open(out)).params
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
 
 
 @contextlib.contextmanager
 def _poison_loss(at: int, value: float) -> Iterator[None]:
     """Let the rewards of one update's batch, and with them its loss, be no numbers."""
-    real = learner._learn_from
+    real = learner.update
 
-    def update(settings, state, batch, *rest):
+    def update(settings, network, state, batch, *rest):
         factor = jnp.where(state.num_updates == at - 1, jnp.float32(value), 1.0)
-        return real(settings, state, batch._replace(reward=batch.reward * factor), *rest)
+        poisoned = batch._replace(reward=batch.reward * factor)
+        return real(settings, network, state, poisoned, *rest)
 
-    with mock.patch.object(learner, "_learn_from", update):
+    with mock.patch.object(learner, "update", update):
         yield
 
 
@@ -134,19 +136,19 @@ def _poison_gradient(at: int, value: float) -> Iterator[None]:
         (loss, poisoned), (change, _) = primals, tangents
         return loss, change * jnp.where(poisoned, jnp.float32(value), 1.0)
 
-    real_loss, real_update = learner.batch_loss, learner._learn_from
+    real_update = learner.update
     now = []
 
     def loss(*given, **more):
-        found, judgement = real_loss(*given, **more)
-        return same(found, now[-1]), judgement
+        value, predictions = batch_loss(*given, **more)
+        return same(value, now[-1]), predictions
 
-    def update(settings, state, *rest):
+    def update(settings, network, state, *rest):
         now.append(state.num_updates == at - 1)
-        return real_update(settings, state, *rest)
+        return real_update(settings, network, state, *rest)
 
     with (
         mock.patch.object(learner, "batch_loss", loss),
-        mock.patch.object(learner, "_learn_from", update),
+        mock.patch.object(learner, "update", update),
     ):
         yield

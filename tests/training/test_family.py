@@ -37,12 +37,13 @@ SWITCHES = {
     "average": {"polyak_window_updates": 50},
     "prioritised": {"replay_sampling": "prioritised", "priority_beta_env_steps": 250},
 }
+EXCLUSIVE = ("c51", "qr", "iqn")
+"""Values of one setting: no pair of them can even be written down."""
 REFUSED = {
     frozenset({"double", "munchausen"}): "no best one for double to pick",
     frozenset({"munchausen", "c51"}): "c51's fixed returns",
+    **{frozenset({"huber", kind}): f"loss .*because distribution is {kind}" for kind in EXCLUSIVE},
 }
-EXCLUSIVE = ("c51", "qr", "iqn")
-"""Values of one setting: no pair of them can even be written down."""
 PAIRS = [pair for pair in itertools.combinations(SWITCHES, 2) if not set(pair) <= set(EXCLUSIVE)]
 PROBE_ID, PROBE = f"{probe_mdps.ProbeMDP.__name__}-v0", {"length": 2}
 EXPECTED = [[1 + GAMMA] * 2, [1.0, 1.0]]
@@ -65,14 +66,11 @@ SMALL = {
 
 
 def chosen(*names):
-    changes = dict(SMALL)
-    for name in names:
-        changes |= SWITCHES[name]
-    return changes
+    return {setting: value for name in names for setting, value in SWITCHES[name].items()}
 
 
 def learned_q_values(changes, count, env_id=PROBE_ID, states=STATES):
-    settings = Settings().with_changes(**changes).resolved()
+    settings = Settings().with_changes(**SMALL).with_changes(**changes).resolved()
     spec = describe(env_id, settings.environment.env_kwargs)
     envs = GymnasiumVector(spec, settings.environment.num_envs, seed=3)
     state = init_train_state(settings, spec, seed=3)

@@ -4,11 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from in_memory import experiment_of, rounds_of
 
 import frankrl
-from frankrl.environments import GymnasiumVector, describe
 from frankrl.runs import MetricsReader, RunFolder
-from frankrl.training import init_train_state, rounds
 from frankrl.training.interval import MAX_ROUNDS, Interval
 
 QUANTILES = {
@@ -63,12 +62,9 @@ def test_a_row_tells_the_td_errors_of_the_rounds_before_it(tmp_path, every):
     reader = MetricsReader(run.metrics)
     rows = reader.columns("training")
     reader.close()
-    settings, seed = run.description.settings, run.description.seed
-    spec = describe("CartPole-v1", {})
-    state = init_train_state(settings, spec, seed)
-    again = rounds(settings, seed, GymnasiumVector(spec, 4, seed), state)
+    again = rounds_of(experiment_of("CartPole-v1", run.description.settings, run.description.seed))
     results = [
-        (one.env_steps, np.array(one.outcome().td_errors))
+        (one.env_steps, np.array(one.output().td_errors))
         for one in itertools.islice(again, result.env_steps // 4)
         if one.updates > 0
     ]

@@ -32,27 +32,27 @@ class Display(abc.ABC):
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen."""
         settings, description = training.settings, training.folder.description
-        self.say(
+        self.log(
             f"Training {description.env_id} with preset {description.preset}, seed "
             f"{description.seed}, for {settings.training.total_env_steps:,} env steps"
         )
-        self.say(f"  {memory_line(settings, training.spec)}")
+        self.log(f"  {memory_line(training.experiment)}")
         if training.env_steps:
-            self.say(f"  continuing at env step {training.env_steps:,}")
+            self.log(f"  continuing at env step {training.env_steps:,}")
         for warning in settings.warnings():
-            self.say(f"  warning: {warning}")
+            self.log(f"  warning: {warning}")
 
     def end(self, result: TrainingResult) -> None:
         """Say what was reached and what to type next."""
         for line in ending_lines(result):
-            self.say(line)
+            self.log(line)
 
     @abc.abstractmethod
     def show(self, event: Event) -> None:
         """Show an event."""
 
     @abc.abstractmethod
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print a line that stays."""
 
     def open(self) -> None:  # noqa: B027 - most displays have nothing to do
@@ -84,9 +84,9 @@ class PlainDisplay(Display):
         """Print the event's line."""
         line = event_line(event)
         if line:
-            self.say(line)
+            self.log(line)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print a line; once nobody can read it, training goes on in silence."""
         if self._stream is None:
             return
@@ -139,14 +139,14 @@ class LiveDisplay(Display):
                 self._bar.update(self._task, completed=event.env_steps)
                 self._live.update(Group(Panel(_figures(event), title="Frank"), self._bar))
         elif line := event_line(event):
-            self.say(line)
+            self.log(line)
 
     def end(self, result: TrainingResult) -> None:
         """Remove the bar and say what was reached."""
         self.close()
         super().end(result)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print a line above the live figures."""
         with contextlib.suppress(OSError, ValueError):
             self._console.print(text, markup=False, soft_wrap=True)

@@ -26,8 +26,8 @@ class ExplainOptions:
     """Run folder; none: the worked example of the notes."""
     update: int = 0
     """The update to open, from 1; none, where states are numbered: the whole table. [updates]"""
-    quadruple: int = 0
-    """Which quadruple of its batch to follow, from 0."""
+    transition: int = 0
+    """Which transition of its batch to follow, from 0."""
     json: bool = False
     """Print one JSON object with every number instead."""
     html: str = ""
@@ -41,16 +41,16 @@ def run(arguments: Sequence[str]) -> int:
     if options.json and options.html:
         raise SettingError("--json prints numbers and --html writes a page: give one of them")
     if not options.run:
-        if options.json or options.update or options.quadruple:
+        if options.json or options.update or options.transition:
             raise SettingError(
-                "--update, --quadruple and --json are for a run: name its folder first"
+                "--update, --transition and --json are for a run: name its folder first"
             )
         return _explain_notes(options.html)
 
     from frankrl.environments import describe
     from frankrl.explaining import cost_of, origins, reopen
     from frankrl.explaining.atomic_file import check_page_file
-    from frankrl.explaining.narrative import tell
+    from frankrl.explaining.narrative import narrate
     from frankrl.explaining.plain import plain
     from frankrl.runs import RunFolder
     from frankrl.tabular import table_size
@@ -59,71 +59,75 @@ def run(arguments: Sequence[str]) -> int:
     description = folder.description
     settings = description.settings
     spec = describe(description.env_id, settings.environment.env_kwargs)
-    of = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
+    about = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
     if not options.update and table_size(spec) is not None:
-        return _explain_table(folder, of, options)
+        return _explain_table(folder, about, options)
     size = settings.replay.batch_size
-    if not 0 <= options.quadruple < size:
-        raise SettingError(f"the batch has the quadruples 0 to {size - 1}, got {options.quadruple}")
+    if not 0 <= options.transition < size:
+        raise SettingError(
+            f"the batch has the transitions 0 to {size - 1}, got {options.transition}"
+        )
     cost = cost_of(folder, options.update)
     if options.html:
         check_page_file(Path(options.html))
-    _say_cost(cost.env_steps, cost.first_env_step, cost.seconds)
+    _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
     with _progress() as show:
         record = reopen(folder, options.update, show, cost=cost).record
-    came_from = origins(folder, settings, description.seed, record.begun)
+    came_from = origins(folder, settings, description.seed, record.transition_env_steps)
     if options.json:
         print(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
-    _show(tell(record, came_from, options.quadruple, spec, settings, of), options.html)
+    _show(narrate(record, came_from, options.transition, spec, settings, about), options.html)
     return 0
 
 
-def _explain_table(folder: "RunFolder", of: str, options: ExplainOptions) -> int:
+def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
     from frankrl.api import open_agent
     from frankrl.explaining.atomic_file import check_page_file
-    from frankrl.explaining.whole_table import tell_table, whole_table
+    from frankrl.explaining.whole_table import table_document, whole_table
 
-    if options.quadruple:
-        raise SettingError("--quadruple is one of an update's: give --update with it")
+    if options.transition:
+        raise SettingError("--transition is one of an update's: give --update with it")
     if options.html:
         check_page_file(Path(options.html))
     agent, _ = open_agent(folder)
     settings = folder.description.settings
-    table = whole_table(agent.spec, agent.network, settings.learning.gamma)
+    table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
     if options.json:
         print(json.dumps(table.plain(), allow_nan=False))
         return 0
-    _show(tell_table(table, agent.spec, f"Q-{settings.network.q_function}", of), options.html)
+    _show(
+        table_document(table, agent.spec, f"Q-{settings.network.q_function}", about), options.html
+    )
     return 0
 
 
 def _explain_notes(html: str) -> int:
     from frankrl.environments import describe
     from frankrl.explaining.atomic_file import check_page_file
-    from frankrl.explaining.notes import account
+    from frankrl.explaining.notes import notes_document
 
     if html:
         check_page_file(Path(html))
-    _show(account(describe("LunarLander-v3", {})), html)
+    _show(notes_document(describe("LunarLander-v3", {})), html)
     return 0
 
 
-def _show(account: "Document", html: str) -> None:
+def _show(document: "Document", html: str) -> None:
     """On the terminal, or as a page in a file."""
     if not html:
         from frankrl.explaining.text import as_text
 
-        print("\n".join(as_text(account)))
+        print("\n".join(as_text(document)))
         return
     from frankrl.explaining.atomic_file import write_page
     from frankrl.explaining.html import as_html
 
-    write_page(Path(html), as_html(account))
+    write_page(Path(html), as_html(document))
     print(html)
 
 
-def _say_cost(env_steps: int, first: int, seconds: float | None) -> None:
+def _print_cost(env_steps: int, first: int, seconds: float | None) -> None:
     about = "" if seconds is None else f", about {seconds:.0f} s"
     print(f"running {env_steps:,} env steps again from env step {first:,}{about}", file=sys.stderr)
 

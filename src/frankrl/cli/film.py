@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     path = Path(options.out or folder.videos / f"{steps:012d}-s{options.seed}.mp4")
     filmed = film(
         agent.spec,
-        agent.network,
+        agent.batch_q_values,
         path,
         episodes=options.episodes,
         seed=options.seed,

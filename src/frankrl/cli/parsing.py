@@ -1,16 +1,19 @@
 """Command lines from dataclasses, with mistakes told on one line."""
 
 import contextlib
+import dataclasses
+import functools
 import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 
-from frankrl.config import optional_setting_names
-from frankrl.config.validation import NONE
+from frankrl.config import condition_of, meaning_of, optional_setting_names, setting_names
+from frankrl.config.choices import NONE
+from frankrl.config.validation import Checked
 from frankrl.core.errors import FrankError
 
 Options = TypeVar("Options")
@@ -56,9 +59,21 @@ def parse(
         raise FrankError(f"{_one_line(errors.getvalue())} (see `frank {command} --help`)") from None
 
 
+def named_settings(arguments: Sequence[str]) -> list[str]:
+    """Short names of the settings that a command line names, whatever values it gives them."""
+    flags = {_flag(name): name for name in setting_names()}
+    flags |= {_flag(f"no_{name}"): name for name in setting_names()}
+    words = (word.partition("=")[0].replace("_", "-") for word in arguments)
+    return list(dict.fromkeys(flags[word] for word in words if word in flags))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _none_as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:
     """The words typed, with an optional setting's `none` as tyro wants it."""
-    flags = {f"--{name.replace('_', '-')}" for name in optional_setting_names()}
+    flags = {_flag(name) for name in optional_setting_names()}
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
         flag, equals, value = word.partition("=")
@@ -115,7 +130,30 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
             str_from_instance=lambda value: [str(value)],
         )
 
+    @registry.struct_rule
+    def settings_group(info: Any) -> tyro.constructors.StructConstructorSpec | None:
+        if not (isinstance(info.type, type) and issubclass(info.type, Checked)):
+            return None
+        defaults = info.default if isinstance(info.default, info.type) else info.type()
+        hints = get_type_hints(info.type)
+        fields = tuple(
+            tyro.constructors.StructFieldSpec(
+                name=spec.name,
+                type=hints[spec.name],
+                default=getattr(defaults, spec.name),
+                helptext=functools.partial(_help, spec.name),
+            )
+            for spec in dataclasses.fields(info.type)
+        )
+        return tyro.constructors.StructConstructorSpec(info.type, fields)
+
     return registry
+
+
+def _help(name: str) -> str:
+    """What a setting means, and the choice without which it changes nothing."""
+    condition = condition_of(name)
+    return f"{meaning_of(name)} ({condition})" if condition else meaning_of(name)
 
 
 def _whole(text: str) -> int:

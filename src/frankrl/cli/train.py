@@ -4,14 +4,14 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from frankrl.cli.clock import process_started
-from frankrl.cli.parsing import parse
+from frankrl.cli.parsing import named_settings, parse
 from frankrl.config import (
     EnvironmentSettings,
     EvaluationSettings,
@@ -22,6 +22,7 @@ from frankrl.config import (
     SavingSettings,
     Settings,
     TrainingSettings,
+    group_of,
 )
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import FrankError
@@ -65,10 +66,9 @@ class TrainOptions:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     saving: SavingSettings = field(default_factory=SavingSettings)
 
-    def settings(self) -> Settings:
-        """The settings among the options."""
-        groups = [spec.name for spec in dataclasses.fields(Settings)]
-        return Settings(**{name: getattr(self, name) for name in groups})
+    def values_of(self, names: Iterable[str]) -> dict[str, Any]:
+        """The values of some settings, by their short names."""
+        return {name: getattr(getattr(self, group_of(name)), name) for name in names}
 
     @classmethod
     def with_defaults(cls, settings: Settings) -> "TrainOptions":
@@ -101,9 +101,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     if first.resume:
         return _resume(first, arguments, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
-    defaults = TrainOptions.with_defaults(load_preset(preset))
-    options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
-    settings = options.settings()
+    options, settings = _changed(load_preset(preset), arguments)
 
     from frankrl.training.session import prepare
 
@@ -117,6 +115,13 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         started=started,
     )
     return _drive(training, options, signals)
+
+
+def _changed(base: Settings, arguments: Sequence[str]) -> tuple[TrainOptions, Settings]:
+    """The options, and the settings of `base` with those replaced that the arguments name."""
+    defaults = TrainOptions.with_defaults(base)
+    options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
+    return options, base.with_changes(**options.values_of(named_settings(arguments)))
 
 
 def _resume(
@@ -135,12 +140,11 @@ def _resume(
         raise FrankError(
             f"the run {folder.path} is of {folder.description.env_id!r}, not of {first.env!r}"
         )
-    defaults = TrainOptions.with_defaults(folder.description.settings)
-    options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
+    options, settings = _changed(folder.description.settings, arguments)
 
     from frankrl.training.session import prepare_resume
 
-    training = prepare_resume(folder, options.settings(), started=started)
+    training = prepare_resume(folder, settings, started=started)
     return _drive(training, options, signals)
 
 
@@ -150,14 +154,14 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))
-        signals.told = lambda: display.say(
+        signals.told = lambda: display.log(
             "stopping after this round, then saving (again: end at once)"
         )
         display.begin(training)
         if options.dashboard:
-            from frankrl.dashboard.background import dashboard_beside
+            from frankrl.dashboard.background import dashboard_in_background
 
-            stack.enter_context(dashboard_beside(training.folder.path, display.say))
+            stack.enter_context(dashboard_in_background(training.folder.path, display.log))
         result = run_to_end(training, display.show, signals)
         display.end(result)
     if options.json:

@@ -1,6 +1,6 @@
 """Every setting of a run: its name, unit, default and allowed range; which go together; presets."""
 
-from frankrl.config.settings import (
+from frankrl.config.groups import (
     MAX_EPISODES,
     EnvironmentSettings,
     EvaluationSettings,
@@ -9,12 +9,16 @@ from frankrl.config.settings import (
     NetworkSettings,
     ReplaySettings,
     SavingSettings,
-    Settings,
     TrainingSettings,
+)
+from frankrl.config.names import (
+    condition_of,
     group_of,
+    meaning_of,
     optional_setting_names,
     setting_names,
 )
+from frankrl.config.settings import Settings
 
 __all__ = [
     "MAX_EPISODES",
@@ -27,7 +31,9 @@ __all__ = [
     "SavingSettings",
     "Settings",
     "TrainingSettings",
+    "condition_of",
     "group_of",
+    "meaning_of",
     "optional_setting_names",
     "setting_names",
 ]

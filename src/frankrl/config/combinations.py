@@ -1,11 +1,51 @@
 """Which settings go together."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from frankrl.config.choices import Choice, chosen, shown
 from frankrl.core.errors import SettingError
 
 if TYPE_CHECKING:
     from frankrl.config import Settings
+
+
+class Contradiction(NamedTuple):
+    """Two choices that cannot both be made."""
+
+    one: Choice
+    other: Choice
+    sentence: str
+    """Why, and what to do."""
+
+
+class Order(NamedTuple):
+    """A setting that must be below another one."""
+
+    lower: str
+    upper: str
+    may_be_equal: bool
+    reason: str
+
+
+CONTRADICTIONS = (
+    Contradiction(
+        chosen("munchausen", True),
+        chosen("double", True),
+        "munchausen takes a mean over all next actions, so there is no best one for double to "
+        "pick: leave one of them out",
+    ),
+    Contradiction(
+        chosen("munchausen", True),
+        chosen("distribution", "c51"),
+        "munchausen shifts each action's returns by another amount, which c51's fixed returns "
+        "cannot take: use distribution qr or iqn, or leave munchausen out",
+    ),
+)
+ORDERS = (
+    Order("value_min", "value_max", False, "c51's fixed returns lie between them"),
+    Order("batch_size", "replay_capacity", True, "the buffer must hold a batch"),
+)
 
 
 def check_together(settings: "Settings") -> None:
@@ -14,52 +54,40 @@ def check_together(settings: "Settings") -> None:
     Raises:
         SettingError: one of them is broken.
     """
-    replay, training = settings.replay, settings.training
-    network = settings.network
-    for name in ("scale_observation", "layer_norm", "dueling"):
-        if network.q_function == "table" and getattr(network, name):
-            raise SettingError(f"a Q-table has no {name}: leave it out")
-    _check_combination(settings)
-    if replay.batch_size > replay.replay_capacity:
-        raise SettingError(
-            f"batch_size ({replay.batch_size:,}) is larger than the buffer can ever hold "
-            f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
-        )
-    largest_round = settings.round_env_steps + (replay.n_step - 1) * settings.environment.num_envs
+    values = settings.values()
+    for rule in CONTRADICTIONS:
+        if all(choice.is_made(values[choice.setting]) for choice in (rule.one, rule.other)):
+            raise SettingError(rule.sentence)
+    for order in ORDERS:
+        _check_order(order, values)
+    _check_rounds(settings)
+
+
+def _check_order(order: Order, values: Mapping[str, Any]) -> None:
+    lower, upper = values[order.lower], values[order.upper]
+    if lower < upper or (order.may_be_equal and lower == upper):
+        return
+    words = "at most" if order.may_be_equal else "below"
+    raise SettingError(
+        f"{order.lower} ({shown(lower)}) must be {words} {order.upper} ({shown(upper)}), since "
+        f"{order.reason}: lower the one or raise the other"
+    )
+
+
+def _check_rounds(settings: "Settings") -> None:
+    """Rules about how many transitions come in together."""
+    replay, num_envs = settings.replay, settings.environment.num_envs
+    largest_round = settings.round_env_steps + (replay.n_step - 1) * num_envs
     if largest_round > replay.replay_capacity:
         raise SettingError(
-            f"one round can store {largest_round:,} quadruples (num_envs × "
+            f"one round can store {largest_round:,} transitions (num_envs × "
             f"vector_steps_per_round, and what n_step holds back), more than the buffer holds "
             f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
         )
-    first_stored = replay.n_step * settings.environment.num_envs
-    if training.learning_starts_env_steps < first_stored:
+    first_stored = replay.n_step * num_envs
+    starts = settings.training.learning_starts_env_steps
+    if starts < first_stored:
         raise SettingError(
             f"learning_starts_env_steps must be at least n_step × num_envs = {first_stored:,}, "
-            f"so that the buffer is not empty, got {training.learning_starts_env_steps:,}"
+            f"so that the buffer is not empty, got {starts:,}"
         )
-
-
-def _check_combination(settings: "Settings") -> None:
-    """Refuse switches that contradict each other."""
-    network, learning = settings.network, settings.learning
-    if network.q_function == "table" and network.distribution != "mean":
-        raise SettingError("a Q-table has no distribution: leave it out")
-    if network.q_function == "table" and settings.exploration.noisy:
-        raise SettingError("a Q-table has no noisy layers: leave noisy out")
-    if learning.munchausen and learning.double:
-        raise SettingError(
-            "munchausen takes a mean over all next actions, so there is no best one for double to "
-            "pick: leave one of them out"
-        )
-    if learning.munchausen and network.distribution == "c51":
-        raise SettingError(
-            "munchausen shifts each action's returns by another amount, which c51's fixed returns "
-            "cannot take: use distribution qr or iqn, or leave munchausen out"
-        )
-    if network.distribution == "c51" and network.value_min >= network.value_max:
-        raise SettingError(
-            f"value_min ({network.value_min:g}) must be below value_max ({network.value_max:g})"
-        )
-    if network.distribution == "iqn" and not network.hidden_widths:
-        raise SettingError("iqn needs a hidden layer: give hidden_widths at least one width")

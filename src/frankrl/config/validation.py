@@ -1,18 +1,20 @@
 """Frozen records that check type and range of every field when they are made."""
 
 import dataclasses
+import functools
 import json
 import math
 import numbers
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
 
+from frankrl.config.choices import NONE, Choice
 from frankrl.core.errors import SettingError, nearest
 
-NONE = "none"
-"""How a TOML file says that an optional setting is off."""
+_MAX_SHOWN = 80
 
 
 def number(
@@ -21,10 +23,28 @@ def number(
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
+    belongs_to: Choice | tuple[Choice, ...] = (),
 ) -> Any:
-    """A numeric field with the range its value must lie in."""
+    """A numeric field, or a list of numbers, with the range that each must lie in.
+
+    Args:
+        default: its value unless another is given.
+        at_least: the least allowed value.
+        above: every allowed value is greater.
+        at_most: the greatest allowed value.
+        belongs_to: choices of which one must be made, or the field changes nothing.
+    """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(default=default, metadata=bounds)
+    return field(default=default, metadata=bounds | _belonging(belongs_to))
+
+
+def option(default: Any, *, belongs_to: Choice | tuple[Choice, ...]) -> Any:
+    """A field of words or of true and false that changes nothing unless a choice is made."""
+    return field(default=default, metadata=_belonging(belongs_to))
+
+
+def _belonging(choices: Choice | tuple[Choice, ...]) -> dict[str, tuple[Choice, ...]]:
+    return {"belongs_to": (choices,) if isinstance(choices, Choice) else choices}
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,7 @@ class Checked:
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
             try:
-                value = _coerced(spec, getattr(self, spec.name), type(self))
+                value = _coerced(spec, _plain(getattr(self, spec.name)), type(self))
                 _check_range(spec, value)
             except OverflowError as error:
                 raise SettingError(
@@ -43,25 +63,34 @@ class Checked:
             object.__setattr__(self, spec.name, value)
 
 
+def _plain(value: Any) -> Any:
+    """NumPy's arrays and numbers as Python's lists and numbers."""
+    numpy = sys.modules.get("numpy")  # without it there is no value of its types
+    if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
+        return value.tolist()
+    return value
+
+
 def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
     """The value in the field's own type; whole numbers may stand for floats and vice versa."""
-    wanted = typing.get_type_hints(owner)[spec.name]
+    wanted = _types(owner)[spec.name]
     options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    if (value is None or value == NONE) and type(None) in options:
+    is_none = value is None or (isinstance(value, str) and value == NONE)
+    if is_none and type(None) in options:
         return None
     kind = next(option for option in options if option is not type(None))
     if typing.get_origin(kind) is Literal:
         allowed = typing.get_args(kind)
-        if value in allowed:
+        if isinstance(value, str) and value in allowed:
             return value
+        hint = nearest(value, allowed) if isinstance(value, str) else ""
         raise SettingError(
-            f"{spec.name} must be one of {', '.join(allowed)}, got {value!r}"
-            f"{nearest(str(value), allowed)}"
+            f"{spec.name} must be one of {', '.join(allowed)}, got {_given(value)}{hint}"
         )
     if typing.get_origin(kind) is tuple:
-        if isinstance(value, (list, tuple)) and all(_is_whole(item) for item in value):
-            return tuple(map(int, value))
-        raise SettingError(f"{spec.name} must be a list of whole numbers, got {value!r}")
+        if isinstance(value, (list, tuple)) and all(_is_whole(item) for item in map(_plain, value)):
+            return tuple(int(item) for item in value)
+        raise SettingError(f"{spec.name} must be a list of whole numbers, got {_given(value)}")
     if typing.get_origin(kind) is dict:
         return _json_object(spec.name, value)
     if kind is bool and isinstance(value, bool):
@@ -71,7 +100,21 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
     if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
     names = {bool: "true or false", int: "a whole number", float: "a number"}
-    raise SettingError(f"{spec.name} must be {names[kind]}, got {value!r}")
+    raise SettingError(f"{spec.name} must be {names[kind]}, got {_given(value)}")
+
+
+@functools.cache
+def _types(owner: type) -> dict[str, Any]:
+    return typing.get_type_hints(owner)
+
+
+def _given(value: Any) -> str:
+    """A value of any type on one short line."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # whatever a foreign type raises, such as of a number too long to write
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def _json_object(name: str, value: Any) -> dict[str, Any]:
@@ -84,7 +127,7 @@ def _json_object(name: str, value: Any) -> dict[str, Any]:
         pass
     raise SettingError(
         f"{name} must be a table or JSON object of numbers, text, true, false, null, lists and "
-        f"such tables, got {value!r}"
+        f"such tables, got {_given(value)}"
     )
 
 

@@ -3,30 +3,60 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, Shaped, UInt8, UInt16
+from jaxtyping import Bool, Float, Num, PyTree, Shaped
 
 ACTION_DTYPE = np.dtype(np.uint16)
 """How an action index is stored."""
 
 Array = Any
 """A NumPy or a JAX array: records are the same on both sides."""
+Observation = PyTree
+"""What an environment shows: an array, or dictionaries and tuples of arrays (its leaves), each in
+its own dtype, with the same axes in front."""
+Params = PyTree
+"""The parameters of a Q-network, θ: arrays in any structure that its definition chooses."""
 
 
-class QuadrupleBatch(NamedTuple):
-    """Quadruples (s, a, r, s′), each with what its target needs to know about the end.
+class Transition(NamedTuple):
+    """The notes' quadruple (s, a, r, s′), with the discount of what follows s′.
 
-    With n-step returns r is the discounted sum of the rewards of `num_steps` steps
-    and s′ the state after the last of them.
+    With n-step returns, reward is the discounted sum of the rewards of n steps, and s′ the
+    observation after the last of them. Observations are arrays, or dictionaries and tuples of
+    arrays, with the batch's axes in front.
     """
 
-    observation: Shaped[Array, "*batch_and_obs"]
-    action: UInt16[Array, "*batch"]
+    observation: Observation
+    action: Shaped[Array, "*batch"]
     reward: Float[Array, "*batch"]
-    next_observation: Shaped[Array, "*batch_and_obs"]
-    terminated: Bool[Array, "*batch"]
-    """The world ended in s′: there is no future. A time limit does not set this."""
-    num_steps: UInt8[Array, "*batch"]
-    """Env steps from s to s′; the target's discount is γ to this power."""
+    next_observation: Observation
+    discount: Float[Array, "*batch"]
+    """γⁿ, and 0 after termination, where there is no future."""
+    mask: Bool[Array, "*batch action"] | None = None
+    """Which actions are allowed in s; none where all are in every state."""
+    next_mask: Bool[Array, "*batch action"] | None = None
+    """Likewise in s′."""
+
+
+class Steps(NamedTuple):
+    """What a round of stepping gave: the rows of all environments in order of time.
+
+    Row t · num_envs + i is step t of environment i, so rows follow each other as env steps do.
+    """
+
+    observation: Observation
+    """The state in which each action was taken, s; then where each environment stands now."""
+    mask: Bool[Array, "row+env action"] | None
+    """Which actions are allowed there; none where all are in every state."""
+    action: Shaped[Array, " row"]
+    reward: Float[Array, " row"]
+    is_last: Bool[Array, " row"]
+    """The step ended its episode, one way or the other."""
+    terminated: Bool[Array, " row"]
+    """The world ended with it: there is no future. A time limit does not set this."""
+    last_observation: Observation
+    """The observations that the ended episodes arrived at, in the order of those rows; zeros
+    after them, so that the shape is fixed."""
+    last_mask: Bool[Array, "row action"] | None
 
 
 class Scaling(NamedTuple):
@@ -42,12 +72,12 @@ class Scaling(NamedTuple):
 class VectorStep(NamedTuple):
     """What one step of all environments gave."""
 
-    observation: Num[Array, "env *obs"]
+    observation: Shaped[Array, "env *row"]
     """State in which the action was taken, s."""
     action: Num[Array, " env"]
     """Action index from 0, a."""
     reward: Float[Array, " env"]
-    next_observation: Num[Array, "env *obs"]
+    next_observation: Shaped[Array, "env *row"]
     """State arrived at, s′; at an episode's end its true last state, never the reset one."""
     terminated: Bool[Array, " env"]
     truncated: Bool[Array, " env"]

@@ -17,8 +17,8 @@ from frankrl.core.errors import FrankError, RunFolderError, SettingError
 from frankrl.core.random import check_seed
 from frankrl.dashboard.jobs import Jobs
 from frankrl.dashboard.live import MAX_STREAMS, Live
-from frankrl.dashboard.run_table import Board
-from frankrl.dashboard.warnings import LOOKED_FOR
+from frankrl.dashboard.run_table import RunTable
+from frankrl.dashboard.warnings import CHECKED
 from frankrl.runs.checkpoint import list_checkpoints
 from frankrl.runs.folder import RunFolder
 
@@ -49,14 +49,14 @@ def make_app(root: Path, is_ending: Callable[[], bool] = lambda: False) -> Starl
         "/page/{name}": dashboard.file,
         "/events": dashboard.events,
         "/curves": dashboard.curves,
-        "/alarms/{run}": dashboard.alarms,
+        "/warnings/{run}": dashboard.warnings,
         "/episode/{run}": dashboard.episode,
         "/update/{run}": dashboard.update,
-        "/inside/{run}": dashboard.inside,
+        "/diagnostics/{run}": dashboard.diagnostics,
         "/pieces/{name}/{number:int}": dashboard.piece,
     }
     return Starlette(
-        routes=[Route(path, _told(handler)) for path, handler in routes.items()],
+        routes=[Route(path, _answering_errors(handler)) for path, handler in routes.items()],
         lifespan=dashboard.lifespan,
     )
 
@@ -65,28 +65,28 @@ def page_files() -> dict[str, bytes]:
     """Every file of the page by name; nothing else is ever served from the disk."""
     own = importlib.resources.files("frankrl.dashboard") / "page"
     files = {entry.name: entry.read_bytes() for entry in own.iterdir() if entry.is_file()}
-    account = importlib.resources.files("frankrl.explaining") / "page.css"
+    document = importlib.resources.files("frankrl.explaining") / "page.css"
     plotly = importlib.resources.files("plotly") / "package_data" / "plotly.min.js"
-    return files | {"account.css": account.read_bytes(), "plotly.min.js": plotly.read_bytes()}
+    return files | {"document.css": document.read_bytes(), "plotly.min.js": plotly.read_bytes()}
 
 
-def _told(handler: Handler) -> Handler:
+def _answering_errors(handler: Handler) -> Handler:
     """Answers with a sentence where something is not allowed or not there."""
 
-    async def told(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         try:
             return await handler(request)
         except SettingError as error:
-            return _sentence(400, error)
+            return _error(400, error)
         except FrankError as error:
-            return _sentence(404, error)
+            return _error(404, error)
 
-    return told
+    return answer
 
 
-def _sentence(status: int, error: FrankError | str) -> Response:
-    told = json.dumps({"error": str(error)})
-    return Response(told, status, media_type=_JSON, headers=_FRESH)
+def _error(status: int, error: FrankError | str) -> Response:
+    payload = json.dumps({"error": str(error)})
+    return Response(payload, status, media_type=_JSON, headers=_FRESH)
 
 
 class _Dashboard:
@@ -94,8 +94,8 @@ class _Dashboard:
 
     def __init__(self, root: Path, is_ending: Callable[[], bool]) -> None:
         self._is_ending = is_ending
-        self._board = Board(root)
-        self._live = Live(self._board)
+        self._run_table = RunTable(root)
+        self._live = Live(self._run_table)
         self._files = page_files()
         self._jobs: Jobs
 
@@ -103,7 +103,7 @@ class _Dashboard:
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """From the first request to the last."""
         self._jobs = Jobs()
-        await asyncio.to_thread(self._board.refresh)
+        await asyncio.to_thread(self._run_table.refresh)
         try:
             yield
         finally:
@@ -119,7 +119,7 @@ class _Dashboard:
 
     def _file(self, name: str) -> Response:
         if name not in self._files:
-            return _sentence(404, "there is no such file")
+            return _error(404, "there is no such file")
         kind = _KINDS[Path(name).suffix]
         # The library is large and stays as it is while its version does.
         headers = _KEPT if name == "plotly.min.js" else {"cache-control": "no-cache"}
@@ -128,7 +128,7 @@ class _Dashboard:
     async def events(self, request: Request) -> Response:
         """The page's one stream of events."""
         if self._live.streams >= MAX_STREAMS:
-            return _sentence(503, f"{MAX_STREAMS} pages are open already; close one of them")
+            return _error(503, f"{MAX_STREAMS} pages are open already; close one of them")
         stream = self._live.events(self._gone(request))
         return StreamingResponse(stream, media_type="text/event-stream", headers=_FRESH)
 
@@ -140,14 +140,14 @@ class _Dashboard:
             raise SettingError("name at least one run")
         group = query.get("group") == "1"
         axis = query.get("x", "env_steps")
-        told = await asyncio.to_thread(self._board.curves, runs, axis, group=group)
-        return Response(told, media_type=_JSON, headers=_FRESH)
+        payload = await asyncio.to_thread(self._run_table.curves, runs, axis, group=group)
+        return Response(payload, media_type=_JSON, headers=_FRESH)
 
-    async def alarms(self, request: Request) -> Response:
+    async def warnings(self, request: Request) -> Response:
         """What is to be said of a run, by its metrics."""
-        found = await asyncio.to_thread(self._board.alarms, request.path_params["run"])
-        told = {"alarms": [alarm.plain() for alarm in found], "looked_for": LOOKED_FOR}
-        return Response(json.dumps(told), media_type=_JSON, headers=_FRESH)
+        warnings = await asyncio.to_thread(self._run_table.warnings, request.path_params["run"])
+        payload = {"warnings": [warning.plain() for warning in warnings], "checked": CHECKED}
+        return Response(json.dumps(payload), media_type=_JSON, headers=_FRESH)
 
     async def episode(self, request: Request) -> Response:
         """A fresh episode of the newest checkpoint."""
@@ -161,17 +161,17 @@ class _Dashboard:
         number = _whole(request, "number")
         return self._work(request, self._folder(request), "update", number=number)
 
-    async def inside(self, request: Request) -> Response:
+    async def diagnostics(self, request: Request) -> Response:
         """A look into the newest checkpoint."""
         folder = self._folder(request)
-        return self._work(request, folder, "inside", newest_checkpoint(folder))
+        return self._work(request, folder, "diagnostics", newest_checkpoint(folder))
 
     async def piece(self, request: Request) -> Response:
-        """A picture of an episode, or the account of a quadruple."""
-        found = self._jobs.piece(request.path_params["name"], request.path_params["number"])
-        if found is None:
-            return _sentence(404, "that is not kept any more; ask for it again")
-        content, ending = found
+        """A picture of an episode, or the account of a transition."""
+        piece = self._jobs.piece(request.path_params["name"], request.path_params["number"])
+        if piece is None:
+            return _error(404, "that is not kept any more; ask for it again")
+        content, ending = piece
         return Response(content, media_type=_KINDS[f".{ending}"], headers=_KEPT)
 
     def _gone(self, request: Request) -> Callable[[], Awaitable[bool]]:
@@ -183,7 +183,7 @@ class _Dashboard:
         return gone
 
     def _folder(self, request: Request) -> RunFolder:
-        return self._board.folder(request.path_params["run"])
+        return self._run_table.folder(request.path_params["run"])
 
     def _work(
         self, request: Request, folder: RunFolder, kind: str, at: str = "", **order: Any

@@ -11,12 +11,12 @@ _PATIENCE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def dashboard_beside(run: Path, say: Callable[[str], None]) -> Iterator[None]:
+def dashboard_in_background(run: Path, log: Callable[[str], None]) -> Iterator[None]:
     """Show a run while it is trained; the training's own process does nothing for it.
 
     Args:
         run: its folder.
-        say: told the page's address once it is there.
+        log: told the page's address once it is there.
     """
     # Its standard input is a pipe that ends with this process, however that ends; Ctrl-C is
     # for the training alone.
@@ -29,15 +29,15 @@ def dashboard_beside(run: Path, say: Callable[[str], None]) -> Iterator[None]:
         process_group=0,
     )
 
-    def tell_address() -> None:
+    def log_address() -> None:
         assert process.stdout is not None
         if address := process.stdout.readline().strip():
-            say(f"  watch it at {address} while it trains")
+            log(f"  watch it at {address} while it trains")
         else:
-            say("  the dashboard could not be started; `frank dashboard RUN` says why")
+            log("  the dashboard could not be started; `frank dashboard RUN` says why")
 
-    telling = threading.Thread(target=tell_address, daemon=True)
-    telling.start()
+    reader = threading.Thread(target=log_address, daemon=True)
+    reader.start()
     try:
         yield
     finally:
@@ -48,6 +48,6 @@ def dashboard_beside(run: Path, say: Callable[[str], None]) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        telling.join(_PATIENCE_SECONDS)
+        reader.join(_PATIENCE_SECONDS)
         assert process.stdout is not None
         process.stdout.close()

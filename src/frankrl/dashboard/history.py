@@ -101,10 +101,10 @@ def _empty(table: str) -> Columns:
 
 
 def _evaluations(reader: MetricsReader) -> dict[str, Columns]:
-    found = {}
+    evaluations = {}
     for purpose in ("progress", "solved", "final"):
         rows = reader.columns("evaluations", f"purpose = '{purpose}'")
-        found[purpose] = {
+        evaluations[purpose] = {
             name: rows[name].astype(np.float64) for name in ("env_steps", "mean_return")
         }
-    return found
+    return evaluations

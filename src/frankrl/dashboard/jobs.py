@@ -22,7 +22,7 @@ _MAX_WAITING = 8
 _LONGEST_SECONDS = 900
 _END_SECONDS = 5
 """For a worker that has said everything to end."""
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 """How often it is asked whether the client is still there."""
 
 
@@ -60,14 +60,14 @@ class Jobs:
             self._waiting -= 1
         # Nobody waits for a client that takes its time to read.
         if key in self._done:
-            yield self._told(key)
+            yield self._result_line(key)
 
     async def _until_done(
         self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[bytes, None]:
         while key not in self._done:
             try:
-                await asyncio.wait_for(self._turn.acquire(), _LOOK_SECONDS)
+                await asyncio.wait_for(self._turn.acquire(), _POLL_SECONDS)
             except TimeoutError:
                 if await is_gone():
                     return
@@ -105,7 +105,7 @@ class Jobs:
         try:
             while True:
                 reading = reading or asyncio.ensure_future(worker.stdout.readline())
-                await asyncio.wait([reading], timeout=_LOOK_SECONDS)
+                await asyncio.wait([reading], timeout=_POLL_SECONDS)
                 if await is_gone():
                     return
                 if asyncio.get_running_loop().time() > time_is_up:
@@ -152,7 +152,7 @@ class Jobs:
             oldest = next(iter(self._done))
             shutil.rmtree(self._place / self._done.pop(oldest), ignore_errors=True)
 
-    def _told(self, key: Key) -> bytes:
+    def _result_line(self, key: Key) -> bytes:
         name = self._done[key] = self._done.pop(key)
         try:
             text = (self._place / name / RESULT).read_bytes()
@@ -162,7 +162,7 @@ class Jobs:
         return b'{"name": "%s", "result": %s}\n' % (name.encode(), text)
 
     def piece(self, name: str, number: int) -> tuple[bytes, str] | None:
-        """A part of a result: a picture of an episode, or the page of a quadruple.
+        """A part of a result: a picture of an episode, or the page of a transition.
 
         Args:
             name: of the result.
@@ -184,5 +184,5 @@ class Jobs:
         shutil.rmtree(self._place, ignore_errors=True)
 
 
-def _line(**told: Any) -> bytes:
-    return json.dumps(told).encode() + b"\n"
+def _line(**payload: Any) -> bytes:
+    return json.dumps(payload).encode() + b"\n"

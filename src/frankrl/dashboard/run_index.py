@@ -11,17 +11,17 @@ from frankrl.runs.folder import CONFIG, RunFolder
 _DEEPEST = 4
 MAX_RUNS = 1_000
 MAX_FOLDERS = 20_000
-"""That are looked through for runs."""
+"""That are visited through for runs."""
 ODD = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 """What files that Frank has not written may raise: one such run must not hide the others."""
 Stamp = tuple[int, ...]
 
 
 class Listed(NamedTuple):
-    """A run that was found."""
+    """A run that was folders."""
 
     id: str
-    """What a page calls it: it is looked up, never made into a path."""
+    """What a page calls it: it is visited up, never made into a path."""
     name: str
     """Its path below the folder, as it is shown."""
     path: Path
@@ -31,7 +31,7 @@ class Listed(NamedTuple):
     """Why not."""
 
 
-class Catalogue:
+class RunIndex:
     """All runs below a folder; a run that is there stays as it was read until it changes."""
 
     def __init__(self, root: Path) -> None:
@@ -42,14 +42,14 @@ class Catalogue:
 
     def scan(self) -> dict[str, Listed]:
         """The runs that are there now, by id; links are not followed."""
-        found = {}
+        scanned = {}
         paths, self.is_whole = _run_folders(self.root)
         for path in paths:
             stamp = stamp_of(path / CONFIG)
             known = self._read.get(path)
-            found[path] = known if known and known[0] == stamp else (stamp, self._listed(path))
-        self._read = found
-        return {listed.id: listed for _, listed in found.values()}
+            scanned[path] = known if known and known[0] == stamp else (stamp, self._listed(path))
+        self._read = scanned
+        return {listed.id: listed for _, listed in scanned.values()}
 
     def _listed(self, path: Path) -> Listed:
         relative = path.relative_to(self.root)
@@ -67,30 +67,30 @@ class Catalogue:
 def stamp_of(path: Path) -> Stamp | None:
     """What changes when a file is written or replaced; None: there is no such file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _run_folders(root: Path) -> tuple[list[Path], bool]:
     """Folders that hold a `config.toml`, in order of their names, and whether these are all."""
-    waiting, found, looked = [(root, 0)], [], 0
+    waiting, folders, visited = [(root, 0)], [], 0
     while waiting:
-        if len(found) == MAX_RUNS or looked == MAX_FOLDERS:
-            return found, False
+        if len(folders) == MAX_RUNS or visited == MAX_FOLDERS:
+            return folders, False
         folder, depth = waiting.pop()
-        looked += 1
+        visited += 1
         try:
             if (folder / CONFIG).is_file():
-                found.append(folder)
+                folders.append(folder)
                 continue
             if depth == _DEEPEST:
                 continue
             with os.scandir(folder) as entries:
-                inside = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+                children = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
         except OSError:
             continue
-        names = sorted((n for n in inside if not n.startswith(".")), reverse=True)
+        names = sorted((n for n in children if not n.startswith(".")), reverse=True)
         waiting += [(folder / name, depth + 1) for name in names]
-    return found, True
+    return folders, True

@@ -14,7 +14,7 @@ from frankrl.runs.lock import LOCK, is_held
 _MAX_REPORT_BYTES = 1 << 22
 
 
-class Condition(NamedTuple):
+class RunStatus(NamedTuple):
     """How a run stands."""
 
     state: str
@@ -27,16 +27,16 @@ class Condition(NamedTuple):
     """Where it ended by its report; metrics beyond that come from a training that went on."""
 
 
-def condition_of(run: Path) -> Condition:
+def status_of(run: Path) -> RunStatus:
     """How a run stands, by its lock and its report; nothing is locked to find out."""
     report = _report(run)
     if is_held(run) and not (report and _is_newer(run / REPORT, run / LOCK)):
-        return Condition("running", None, None, None)
+        return RunStatus("running", None, None, None)
     if report is None:
         begun = (run / LOCK).exists()
-        return Condition("broken off" if begun else "not begun", None, None, None)
+        return RunStatus("broken off" if begun else "not begun", None, None, None)
     solved, evaluation = report.get("solved"), report.get("evaluation")
-    return Condition(
+    return RunStatus(
         "stopped" if report.get("stopped") else "finished",
         int(solved["env_steps"]) if isinstance(solved, dict) else None,
         float(evaluation["mean_return"]) if isinstance(evaluation, dict) else None,

@@ -11,8 +11,8 @@ import numpy as np
 
 from frankrl.core.errors import FrankError, RunFolderError, SettingError
 from frankrl.dashboard.history import History
-from frankrl.dashboard.run_index import MAX_RUNS, ODD, Catalogue, Listed, stamp_of
-from frankrl.dashboard.run_status import Condition, condition_of
+from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
+from frankrl.dashboard.run_status import RunStatus, status_of
 from frankrl.dashboard.series import (
     AXES,
     Axis,
@@ -20,7 +20,7 @@ from frankrl.dashboard.series import (
     refreshes,
     traces,
 )
-from frankrl.dashboard.warnings import Alarm, alarms_of
+from frankrl.dashboard.warnings import RunWarning, metrics_warnings
 from frankrl.environments.threshold import reward_threshold
 from frankrl.runs.curves import grouped
 from frankrl.runs.folder import METRICS, REPORT, RunFolder
@@ -33,14 +33,14 @@ _KEPT_HISTORIES = 48
 Row = dict[str, Any]
 
 
-class Board:
+class RunTable:
     """The rows of the table of runs, and the curves of those that are looked at.
 
     Its methods may be called from several threads; one works at a time.
     """
 
     def __init__(self, root: Path) -> None:
-        self._catalogue = Catalogue(root)
+        self._index = RunIndex(root)
         self._listed: dict[str, Listed] = {}
         self._rows: dict[str, Row] = {}
         self._texts: dict[str, str] = {}
@@ -61,19 +61,19 @@ class Board:
         """
         with self._held():
             if everything:
-                self._listed = self._catalogue.scan()
+                self._listed = self._index.scan()
             for gone in self._rows.keys() - self._listed.keys():
                 del self._rows[gone], self._texts[gone], self._stamps[gone]
                 self._histories.pop(gone, None)
                 self.change += 1
             for listed in self._listed.values():
                 if everything or self._is_running(listed):
-                    self._look_at(listed)
+                    self._update_row(listed)
 
     def _is_running(self, listed: Listed) -> bool:
         return self._rows.get(listed.id, {}).get("state") == "running"
 
-    def _look_at(self, listed: Listed) -> None:
+    def _update_row(self, listed: Listed) -> None:
         files = (METRICS, f"{METRICS}-wal", REPORT, LOCK)
         stamp = (listed, *(stamp_of(listed.path / name) for name in files))
         unchanged = self._stamps.get(listed.id) == stamp
@@ -84,7 +84,7 @@ class Board:
         written = max(mark[0] for mark in stamp[1:] if mark) if any(stamp[1:]) else 0
         always = {"change": self.change, "written_at": written / 1e9}
         try:
-            row = _row(listed, condition_of(listed.path)) | always
+            row = _row(listed, status_of(listed.path)) | always
             text = json.dumps(row, allow_nan=False)
         except ODD as error:
             odd = f"its files are odd: {error}"
@@ -96,7 +96,7 @@ class Board:
         """What has changed after a number, as JSON, and the number that it stands at now."""
         with self._held():
             changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
-            limit = 0 if self._catalogue.is_whole else MAX_RUNS
+            limit = 0 if self._index.is_whole else MAX_RUNS
             ids = json.dumps(list(self._rows))
             text = f'{{"ids": {ids}, "limit": {limit}, "rows": [{", ".join(changed)}]}}'
             return self.change, text
@@ -149,11 +149,11 @@ class Board:
             key = (run_ids, axis, group)
             asked = (key, stamps, tuple(unread.items()))
             if asked not in self._answers:
-                told = self._told(histories, axis, group=group) | {"unread": unread}
+                payload = self._curves_payload(histories, axis, group=group) | {"unread": unread}
                 # Only the newest answer to a question is worth keeping.
                 others = {k: v for k, v in self._answers.items() if k[0] != key}
                 self._answers = dict(list(others.items())[-_KEPT_HISTORIES:])
-                self._answers[asked] = json.dumps(told, allow_nan=False).encode()
+                self._answers[asked] = json.dumps(payload, allow_nan=False).encode()
             return self._answers[asked]
 
     @contextlib.contextmanager
@@ -171,7 +171,7 @@ class Board:
         self._histories.clear()
         self._answers.clear()
 
-    def alarms(self, run_id: str) -> list[Alarm]:
+    def warnings(self, run_id: str) -> list[RunWarning]:
         """What is to be said of a run, by its metrics.
 
         Raises:
@@ -179,7 +179,7 @@ class Board:
         """
         with self._held():
             history = self._history(run_id)
-            return alarms_of(history, self.folder(run_id).description.settings)
+            return metrics_warnings(history, self.folder(run_id).description.settings)
 
     def forget(self) -> None:
         """Let go of everything that was read for somebody who has gone.
@@ -204,7 +204,9 @@ class Board:
             del self._histories[next(iter(self._histories))]
         return history
 
-    def _told(self, histories: dict[str, History], axis: Axis, *, group: bool) -> dict[str, Any]:
+    def _curves_payload(
+        self, histories: dict[str, History], axis: Axis, *, group: bool
+    ) -> dict[str, Any]:
         folders = {run_id: self.folder(run_id) for run_id in histories}
         if group:
             by_path = {folder.path.resolve(): run_id for run_id, folder in folders.items()}
@@ -253,7 +255,7 @@ class Board:
         }
 
 
-def _row(listed: Listed, condition: Condition) -> Row:
+def _row(listed: Listed, status: RunStatus) -> Row:
     if listed.folder is None:
         return {"id": listed.id, "name": listed.name, "error": listed.error}
     description = listed.folder.description
@@ -264,25 +266,25 @@ def _row(listed: Listed, condition: Condition) -> Row:
         "env_id": description.env_id,
         "preset": description.preset,
         "seed": description.seed,
-        "state": condition.state,
-        "solved_at": condition.solved_at,
-        "final_return": condition.final_return,
+        "state": status.state,
+        "solved_at": status.solved_at,
+        "final_return": status.final_return,
         "total_env_steps": description.settings.training.total_env_steps,
         "gamma": description.settings.learning.gamma,
         "batch_size": description.settings.replay.batch_size,
     }
     try:
-        return row | _newest(listed.folder, condition)
+        return row | _newest(listed.folder, status)
     except FrankError as error:
         return row | {"note": str(error)}
 
 
-def _newest(folder: RunFolder, condition: Condition) -> Row:
+def _newest(folder: RunFolder, status: RunStatus) -> Row:
     """Where the metrics stand, by their last row."""
     reader = MetricsReader(folder.metrics)
     try:
         last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
-        proofs = reader.columns("evaluations", "purpose = 'solved'")
+        solved_checks = reader.columns("evaluations", "purpose = 'solved'")
         start = folder.description.settings.training.learning_starts_env_steps
     finally:
         reader.close()
@@ -294,12 +296,12 @@ def _newest(folder: RunFolder, condition: Condition) -> Row:
             "updates": int(last["updates"][0]),
             "last_return": None if value is None else float(value),
         }
-    if condition.env_steps is not None:
-        if row["env_steps"] > condition.env_steps:
+    if status.env_steps is not None:
+        if row["env_steps"] > status.env_steps:
             row["state"] = "broken off"
-        row["env_steps"] = max(row["env_steps"], condition.env_steps)
+        row["env_steps"] = max(row["env_steps"], status.env_steps)
     threshold = reward_threshold(folder.description.env_id)
-    if condition.solved_at is None and threshold is not None and len(proofs["env_steps"]):
-        passed = np.flatnonzero(proofs["mean_return"].astype(float) >= threshold)
-        row["solved_at"] = int(proofs["env_steps"][passed[0]]) if len(passed) else None
+    if status.solved_at is None and threshold is not None and len(solved_checks["env_steps"]):
+        passed = np.flatnonzero(solved_checks["mean_return"].astype(float) >= threshold)
+        row["solved_at"] = int(solved_checks["env_steps"][passed[0]]) if len(passed) else None
     return row

@@ -83,14 +83,14 @@ def _line(place: Callable, env_steps: np.ndarray, values: np.ndarray) -> Line:
 
 
 def replay_fill(env_steps: np.ndarray, settings: Settings) -> np.ndarray:
-    """Quadruples in the experience replay buffer, by how many were collected. [quadruples]"""
+    """Transitions in the experience replay buffer, by how many were collected. [transitions]"""
     return np.minimum(env_steps, settings.replay.replay_capacity)
 
 
 def sampled_age(fill: np.ndarray, settings: Settings) -> np.ndarray | None:
-    """Mean age of the quadruples that an update draws; None where the draw is not even.
+    """Mean age of the transitions that an update draws; None where the draw is not even.
 
-    Evenly drawn quadruples are half as old as the oldest in the mean. [env steps]
+    Evenly drawn transitions are half as old as the oldest in the mean. [env steps]
     """
     match settings.replay.replay_sampling:
         case "uniform":
@@ -133,17 +133,19 @@ def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[fl
 
 def traces(history: History, settings: Settings, axis: Axis) -> tuple[Traces, Newest]:
     """What is drawn of one run, and where it stands."""
-    found = lines(history, settings, axis)
-    drawn: Traces = {name: {"smooth": shortened(found[name])} for name in PER_ROW if name in found}
-    newest = {name: line.y[-1] for name, line in found.items() if len(line.y)}
+    quantities = lines(history, settings, axis)
+    drawn: Traces = {
+        name: {"smooth": shortened(quantities[name])} for name in PER_ROW if name in quantities
+    }
+    newest = {name: line.y[-1] for name, line in quantities.items() if len(line.y)}
     for name in PER_EPISODE:
-        line = found[name]
+        line = quantities[name]
         mean = Line(line.x, smoothed(line.y, smoothing_window(len(line.y))))
         drawn[name] = {"raw": extremes(line), "smooth": shortened(mean)}
         if len(mean.y):
             newest[name] = mean.y[-1]
-    if "evaluations" in found and len(found["evaluations"].y):
-        drawn["return"]["evaluations"] = shortened(found["evaluations"])
+    if "evaluations" in quantities and len(quantities["evaluations"].y):
+        drawn["return"]["evaluations"] = shortened(quantities["evaluations"])
     return drawn, _finite(newest)
 
 

@@ -10,11 +10,11 @@ from frankrl.config import Settings
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 
-DOCS = "page/alarms.html"
+DOCS = "page/warnings.html"
 
 
 @dataclass(frozen=True)
-class Alarm:
+class RunWarning:
     """Something that a person should look at."""
 
     title: str
@@ -35,7 +35,7 @@ class Alarm:
         }
 
 
-class Inside(NamedTuple):
+class Diagnostics(NamedTuple):
     """What a look into a checkpoint found."""
 
     env_steps: int
@@ -46,7 +46,7 @@ class Inside(NamedTuple):
     """How many units each hidden layer has."""
     states: int
     """How many states were tried."""
-    quadruples: int
+    transitions: int
     """How many the experience replay buffer holds."""
     largest_episode: int
     """How many of them come from the episode that has the most."""
@@ -54,24 +54,24 @@ class Inside(NamedTuple):
     """How many episodes they come from."""
 
 
-Check = Callable[[History, Settings], Alarm | None]
+Check = Callable[[History, Settings], RunWarning | None]
 _FEWEST_ROWS = 20
-_FEWEST_QUADRUPLES = 100
+_FEWEST_TRANSITIONS = 100
 """A buffer of fewer is not there to mix episodes."""
 
 
-def alarms_of(history: History, settings: Settings) -> list[Alarm]:
+def metrics_warnings(history: History, settings: Settings) -> list[RunWarning]:
     """What the metrics and the settings of a run give reason to say."""
-    return [alarm for check in CHECKS if (alarm := check(history, settings))]
+    return [warning for check in CHECKS if (warning := check(history, settings))]
 
 
-def alarms_inside(inside: Inside) -> list[Alarm]:
+def checkpoint_warnings(diagnostics: Diagnostics) -> list[RunWarning]:
     """What a look into a checkpoint gives reason to say."""
-    found = (dead_units(inside), mostly_one_episode(inside))
-    return [alarm for alarm in found if alarm]
+    candidates = (dead_units(diagnostics), mostly_one_episode(diagnostics))
+    return [warning for warning in candidates if warning]
 
 
-def q_grows_away(history: History, settings: Settings) -> Alarm | None:
+def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
     """The largest Q-values stand far above any return that episodes have brought."""
     q, learned = _measured(history, "mean_max_q")
     if len(q) < _FEWEST_ROWS:
@@ -90,7 +90,7 @@ def q_grows_away(history: History, settings: Settings) -> Alarm | None:
     now, brought = _end(q), _end(discounted)
     if now <= max(1.5 * most, size / 2) or now - brought <= size:
         return None
-    return Alarm(
+    return RunWarning(
         "Q grows away from the returns",
         f"The largest Q-value of a state is {now:,.4g} in the mean. Discounted, the episodes bring "
         f"about {brought:,.4g} now. The most that can be made of them is {most:,.4g}.",
@@ -100,7 +100,7 @@ def q_grows_away(history: History, settings: Settings) -> Alarm | None:
     )
 
 
-def loss_rises(history: History, settings: Settings) -> Alarm | None:
+def loss_rises(history: History, settings: Settings) -> RunWarning | None:
     """The loss has grown tenfold, and the return has not improved, or has been lost again."""
     loss, learned = _measured(history, "loss")
     returns = history.training["mean_return_100"][learned]
@@ -114,7 +114,7 @@ def loss_rises(history: History, settings: Settings) -> Alarm | None:
     gained = max(return_before - return_first, abs(return_first) / 4)
     if now <= 10 * before or before <= 0 or return_now - return_first > gained / 2:
         return None
-    return Alarm(
+    return RunWarning(
         "The loss rises and the return does not",
         f"The loss is {now:,.4g}, after {before:,.4g} when learning began. The mean return is "
         f"{return_now:,.4g}, and has been {return_before:,.4g} before.",
@@ -125,13 +125,13 @@ def loss_rises(history: History, settings: Settings) -> Alarm | None:
     )
 
 
-def epsilon_done_early(history: History, settings: Settings) -> Alarm | None:
+def epsilon_done_early(history: History, settings: Settings) -> RunWarning | None:
     """ε has fallen to its end before the first update."""
     exploration, starts = settings.exploration, settings.training.learning_starts_env_steps
     decay = exploration.epsilon_decay_env_steps
     if exploration.noisy or exploration.epsilon_start <= exploration.epsilon_end or decay > starts:
         return None
-    return Alarm(
+    return RunWarning(
         "ε has fallen before learning starts",
         f"ε reaches {exploration.epsilon_end:g} at env step {decay:,}. "
         f"The first update comes at env step {starts:,}.",
@@ -141,7 +141,7 @@ def epsilon_done_early(history: History, settings: Settings) -> Alarm | None:
     )
 
 
-def refreshed_too_seldom(history: History, settings: Settings) -> Alarm | None:
+def refreshed_too_seldom(history: History, settings: Settings) -> RunWarning | None:
     """The whole budget holds only a few refreshes of the target network."""
     training, learning = settings.training, settings.learning
     left = max(0, training.total_env_steps - training.learning_starts_env_steps)
@@ -149,7 +149,7 @@ def refreshed_too_seldom(history: History, settings: Settings) -> Alarm | None:
     refreshes = updates // learning.target_period_updates
     if updates == 0 or refreshes >= 10:
         return None
-    return Alarm(
+    return RunWarning(
         "The target network is refreshed too seldom",
         f"The budget of {training.total_env_steps:,} env steps holds {updates:,} updates. "
         f"A refresh every {learning.target_period_updates:,} updates makes {refreshes} in all.",
@@ -159,7 +159,7 @@ def refreshed_too_seldom(history: History, settings: Settings) -> Alarm | None:
     )
 
 
-def reward_scale(history: History, settings: Settings) -> Alarm | None:
+def reward_scale(history: History, settings: Settings) -> RunWarning | None:
     """Rewards are so large or so small that the usual settings do not suit them.
 
     A reward that comes seldom is not small.
@@ -172,7 +172,7 @@ def reward_scale(history: History, settings: Settings) -> Alarm | None:
     if largest == 0 or (largest <= 100 and (largest >= 1e-3 or seen >= 0.1)):
         return None
     how = "large" if largest > 1 else "small"
-    return Alarm(
+    return RunWarning(
         f"The rewards are very {how}",
         f"An env step brings {largest:,.3g} in the mean of the episode where it is most, "
         f"over {len(returns):,} episodes.",
@@ -182,21 +182,21 @@ def reward_scale(history: History, settings: Settings) -> Alarm | None:
     )
 
 
-def slower(history: History, settings: Settings) -> Alarm | None:
+def slower(history: History, settings: Settings) -> RunWarning | None:
     """The training has lost more than half of its speed; evaluations do not count."""
     timing, starts = history.timing, settings.training.learning_starts_env_steps
     steps = timing["env_steps"]
-    looks = np.concatenate([[], *(e["env_steps"] for e in history.evaluations.values())])
+    evaluated_at = np.concatenate([[], *(e["env_steps"] for e in history.evaluations.values())])
     # A row is written before the evaluation at its env step, whose time falls to the next one.
-    looked = np.searchsorted(np.sort(looks), steps, side="left")
-    without = np.diff(looked, prepend=0) == 0
+    evaluations_before = np.searchsorted(np.sort(evaluated_at), steps, side="left")
+    without = np.diff(evaluations_before, prepend=0) == 0
     speed = timing["env_steps_per_second"][(steps > 2 * starts) & without]
     if len(speed) < _FEWEST_ROWS:
         return None
     now, before = float(np.median(speed[-5:])), float(np.median(speed[:-5]))
     if now >= before / 2:
         return None
-    return Alarm(
+    return RunWarning(
         "The training has become slower",
         f"It does {now:,.0f} env steps per second. Before, it did {before:,.0f}.",
         "Something else may be using the processors, or the disk may be slow. An environment whose "
@@ -205,38 +205,38 @@ def slower(history: History, settings: Settings) -> Alarm | None:
     )
 
 
-def dead_units(inside: Inside) -> Alarm | None:
+def dead_units(diagnostics: Diagnostics) -> RunWarning | None:
     """Half of a hidden layer or more answers 0 to every state."""
     layers = [
         f"{dead} of {width} in hidden layer {number}"
         for number, (dead, width) in enumerate(
-            zip(inside.dead_units, inside.widths, strict=True), start=1
+            zip(diagnostics.dead_units, diagnostics.widths, strict=True), start=1
         )
         if dead * 2 >= width
     ]
-    if not layers or not inside.states:
+    if not layers or not diagnostics.states:
         return None
-    return Alarm(
+    return RunWarning(
         "Many units are dead",
-        f"Units that give 0 for each of {inside.states:,} states of the experience replay buffer: "
-        f"{', '.join(layers)} (checkpoint at env step {inside.env_steps:,}).",
+        f"Units that give 0 for each of {diagnostics.states:,} states of the replay buffer: "
+        f"{', '.join(layers)} (checkpoint at env step {diagnostics.env_steps:,}).",
         "No gradient flows through a unit that is always 0, so it learns nothing any more. Try a "
         "lower learning_rate, layer_norm, or another activation.",
         "dead-units",
     )
 
 
-def mostly_one_episode(inside: Inside) -> Alarm | None:
+def mostly_one_episode(diagnostics: Diagnostics) -> RunWarning | None:
     """Half of the experience replay buffer or more comes from a single episode."""
-    few = inside.quadruples < _FEWEST_QUADRUPLES
-    if few or inside.largest_episode * 2 < inside.quadruples:
+    few = diagnostics.transitions < _FEWEST_TRANSITIONS
+    if few or diagnostics.largest_episode * 2 < diagnostics.transitions:
         return None
-    share = inside.largest_episode / inside.quadruples
-    return Alarm(
+    share = diagnostics.largest_episode / diagnostics.transitions
+    return RunWarning(
         "The experience replay buffer holds mostly one episode",
-        f"{inside.largest_episode:,} of its {inside.quadruples:,} quadruples ({share:.0%}) come "
-        f"from one episode; there are {inside.episodes:,} (checkpoint at env step "
-        f"{inside.env_steps:,}).",
+        f"{diagnostics.largest_episode:,} of its {diagnostics.transitions:,} transitions "
+        f"({share:.0%}) come from one episode; there are {diagnostics.episodes:,} (checkpoint at "
+        f"env step {diagnostics.env_steps:,}).",
         "A batch of neighbours is not a random sample: replay cannot break their correlation. Make "
         "replay_capacity larger, or train on more environments at once (num_envs).",
         "mostly-one-episode",
@@ -251,7 +251,7 @@ CHECKS: tuple[Check, ...] = (
     reward_scale,
     slower,
 )
-LOOKED_FOR = (
+CHECKED = (
     "Q against the returns",
     "the loss against the return",
     "ε against the start of learning",

@@ -2,6 +2,7 @@
 
 from frankrl.environments.checked_env import CheckedEnv
 from frankrl.environments.env_group import EnvGroup, Worker
+from frankrl.environments.leaves import Leaf
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
 from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
@@ -22,6 +23,7 @@ __all__ = [
     "EnvironmentSpec",
     "EnvironmentVector",
     "GymnasiumVector",
+    "Leaf",
     "Worker",
     "WorkerPool",
     "describe",

@@ -7,10 +7,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from jaxtyping import Bool, Num, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
-from frankrl.environments.masks import checked_mask, joined
+from frankrl.environments.encoding import checked_leaf
+from frankrl.environments.leaves import MASK_FIELD
+from frankrl.environments.masks import checked_mask
 from frankrl.environments.spec import EnvironmentSpec, close_environments, make_environment
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -19,8 +21,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 class CheckedEnv:
     """One environment of several: its own mistakes are told with its index, episode and step.
 
-    Observations come out encoded and in the type they are stored in; actions go in by
-    their index from 0.
+    Observations come out as rows; actions go in by their index from 0, and reach the
+    environment as the int64 that its action space gives.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class CheckedEnv:
         """Steps taken in the episode."""
         self._env: gymnasium.Env = make_environment(spec.env_id, spec.env_kwargs, render_mode)
 
-    def reset(self, seed: int, episode: int) -> Num[np.ndarray, "*obs"]:
+    def reset(self, seed: int, episode: int) -> Shaped[np.ndarray, "*row"]:
         """The first state of an episode.
 
         Raises:
@@ -42,13 +44,13 @@ class CheckedEnv:
         self.episode, self.length = episode, 0
         try:
             observation, info = self._env.reset(seed=seed)
-            return self._stored(observation, info, ended=False)
+            return self._row(observation, info, ended=False)
         except EnvironmentFailedError:
             raise
         except (Exception, SystemExit) as error:
             raise self._raised(error) from error
 
-    def step(self, action: int) -> tuple[Num[np.ndarray, "*obs"], float, bool, bool]:
+    def step(self, action: int) -> tuple[Shaped[np.ndarray, "*row"], float, bool, bool]:
         """The next state, the reward, and whether the episode was terminated or truncated.
 
         Raises:
@@ -57,14 +59,14 @@ class CheckedEnv:
         self.length += 1
         try:
             observation, reward, terminated, truncated, info = self._env.step(
-                self.spec.first_action + action
+                np.int64(self.spec.first_action + action)
             )
             # Not finite, or not so in the single precision that it is stored in.
             if not -_LARGEST <= (reward := float(reward)) <= _LARGEST:
                 raise EnvironmentFailedError(f"{self.place()} gave the reward {reward}")
             terminated, truncated = bool(terminated), bool(truncated)
-            stored = self._stored(observation, info, ended=terminated or truncated)
-            return stored, reward, terminated, truncated
+            row = self._row(observation, info, ended=terminated or truncated)
+            return row, reward, terminated, truncated
         except EnvironmentFailedError:
             raise
         except (Exception, SystemExit) as error:
@@ -112,16 +114,21 @@ class CheckedEnv:
         """Close the environment; one that fails to close is let go all the same."""
         close_envs([self])
 
-    def _stored(self, observation: Any, info: Any, *, ended: bool) -> np.ndarray:
-        encoded, mask = self.spec.encode(observation, info)
-        state = self._state(encoded)
-        if self.spec.mask_size:
-            return joined(state[None], self._allowed(mask, ended=ended)[None])[0]
-        if mask is not None:
+    def _row(self, observation: Any, info: Any, *, ended: bool) -> np.ndarray:
+        spec = self.spec
+        parts, mask = spec.parts(observation, info, self._gave)
+        if mask is not None and not spec.is_masked:
             raise self._gave(
                 "an action mask, and its first reset gave none: it must come with every state"
             )
-        return state
+        if (names := spec.row_dtype.names) is None:
+            return checked_leaf(spec.leaves[0], parts[0], self._gave)
+        row = np.empty((), spec.row_dtype)
+        for name, leaf, given in zip(names, spec.leaves, parts, strict=False):
+            row[name] = checked_leaf(leaf, given, self._gave)
+        if spec.is_masked:
+            row[MASK_FIELD] = self._allowed(mask, ended=ended)
+        return row
 
     def _allowed(self, mask: Any, *, ended: bool) -> Bool[np.ndarray, " action"]:
         """The mask, checked. Where an episode has ended nothing is chosen: none is all there."""
@@ -131,28 +138,6 @@ class CheckedEnv:
                 raise self._gave("an action mask that allows no action while its episode goes on")
             allowed[:] = True
         return allowed
-
-    def _state(self, stored: np.ndarray) -> np.ndarray:
-        """A state as it is stored, checked."""
-        spec = self.spec
-        if stored.shape != spec.state_shape:
-            raise EnvironmentFailedError(
-                f"{self.place()} gave an observation of shape {stored.shape}; "
-                f"its space says {spec.state_shape}"
-            )
-        if stored.dtype != spec.observation_dtype:
-            # A number too large for single precision becomes infinite, and is told below.
-            with np.errstate(over="ignore", invalid="ignore"):
-                given, stored = stored, stored.astype(spec.observation_dtype)
-            if stored.dtype == np.uint8 and not np.array_equal(stored, given):
-                raise EnvironmentFailedError(f"{self.place()} gave an observation that is no bytes")
-        if stored.dtype == np.float32 and not np.isfinite(stored).all():
-            wrong = np.flatnonzero(~np.isfinite(stored))
-            raise EnvironmentFailedError(
-                f"{self.place()} gave an observation that is not finite "
-                f"(component {', '.join(map(str, wrong[:8]))} of {stored.size})"
-            )
-        return stored
 
     def _gave(self, what: str) -> EnvironmentFailedError:
         return EnvironmentFailedError(f"{self.place()} gave {what}")

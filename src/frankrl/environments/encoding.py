@@ -1,147 +1,125 @@
-"""From what an environment gives to arrays: the state, and which actions are allowed in it."""
+"""From what an environment gives to leaves as they are stored, each checked.
 
-import math
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+An environment is taken as leniently as NumPy allows: a float64 array where its space says
+float32 is cast, lists are arrays, and a number outside the bounds of its space is a number.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
-from gymnasium import spaces
+from jaxtyping import Shaped
 
-from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.core.errors import FrankError
+from frankrl.environments.leaves import Leaf, Structure
 
-_KEY = "action_mask"
-"""What Gymnasium's own environments call it, in their info."""
-_IN_OBSERVATION = (_KEY, "mask")
-"""Entries that may hold it in an observation with named parts, as PettingZoo's do."""
+Mistake = Callable[[str], FrankError]
+"""Makes the error from what is wrong with an observation, in words."""
 
-MaskSource = Literal["nowhere", "info", "observation"]
-"""Where an environment says which actions are allowed."""
-Encode = Callable[[Any, Any], tuple[np.ndarray, Any]]
-"""From an observation and its info to the state as an array, and the mask as it was given."""
+_FLOAT = np.dtype(np.float32)
 
 
-class StateEncoding(NamedTuple):
-    """How states are stored."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    scale: float
-    """Factor that brings a stored state to the network's range."""
-    encode: Callable[[Any], np.ndarray]
-
-
-class Entries(NamedTuple):
-    """The parts of an observation that holds a mask beside the state."""
-
-    state: tuple[str, ...]
-    mask: str
-
-
-def entries(space: spaces.Space, num_actions: int, env_id: str) -> Entries | None:
-    """Which entries of an observation are the state and which is the mask; none if none is.
-
-    Raises:
-        EnvironmentUnusableError: that cannot be told, or nothing is left for the state.
-    """
-    if not isinstance(space, spaces.Dict):
-        return None
-    found = [name for name in _IN_OBSERVATION if _is_mask(space.get(name), num_actions)]
-    declared = space.get(_KEY)
-    if declared is not None and _KEY not in found:
-        raise EnvironmentUnusableError(
-            f"{env_id} has observations with an {_KEY} from {declared}; wanted is a "
-            f"MultiBinary or a Box of zeros and ones, one for each of its {num_actions:,} actions"
-        )
-    if len(found) > 1:
-        raise EnvironmentUnusableError(
-            f"{env_id} has observations with two entries that could say which actions are "
-            f"allowed, {' and '.join(found)}: leave one of them out"
-        )
-    if not found:
-        return None
-    state = tuple(name for name in space if name != found[0])
-    if not state:
-        raise EnvironmentUnusableError(
-            f"{env_id} has observations that hold nothing but {found[0]}: no state is left"
-        )
-    return Entries(state, found[0])
-
-
-def _is_mask(space: spaces.Space | None, num_actions: int) -> bool:
-    if not isinstance(space, spaces.Box | spaces.MultiBinary):
-        return False
-    bits = isinstance(space, spaces.MultiBinary) or bool(
-        np.all(space.low >= 0) and np.all(space.high <= 1)
-    )
-    return bits and math.prod(space.shape) == num_actions
-
-
-def state_space(space: spaces.Space, found: Entries | None) -> spaces.Space:
-    """The observation space without the mask; a single entry that is left stands alone."""
-    if found is None or not isinstance(space, spaces.Dict):
-        return space
-    if len(found.state) == 1:
-        return space[found.state[0]]
-    return spaces.Dict({name: space[name] for name in found.state})
-
-
-def mask_in(info: Any) -> Any:
-    """The mask that an environment's info holds, or None."""
-    return info.get(_KEY) if isinstance(info, dict) else None
-
-
-def encoder(encode_state: Callable[[Any], np.ndarray], found: Entries | None) -> Encode:
-    """From an observation and its info to the state as an array and the mask as given.
+def parts_of(structure: Structure, given: Any, mistake: Mistake, path: str = "") -> Iterator[Any]:
+    """What an observation has at the place of each leaf, as it was given.
 
     Args:
-        encode_state: from the state to an array.
-        found: the entries of the observation; none: the mask is in the info, if anywhere.
-    """
-
-    def from_info(observation: Any, info: Any) -> tuple[np.ndarray, Any]:
-        return encode_state(observation), mask_in(info)
-
-    if found is None:
-        return from_info
-    names, key = found
-
-    def from_observation(observation: Any, info: Any) -> tuple[np.ndarray, Any]:
-        alone = len(names) == 1
-        state = observation[names[0]] if alone else {name: observation[name] for name in names}
-        return encode_state(state), observation.get(key)
-
-    return from_observation
-
-
-def state_encoding(space: spaces.Space, env_id: str) -> StateEncoding:
-    """How states of a space are stored.
+        structure: of the observation.
+        given: one observation or a batch; entries that it has beyond its space are ignored.
+        mistake: makes the error from what is wrong, in words.
+        path: of this part in the whole.
 
     Raises:
-        EnvironmentUnusableError: they have no fixed number of components.
+        FrankError: the one that `mistake` makes.
     """
-    float32, byte = np.dtype(np.float32), np.dtype(np.uint8)
-    if isinstance(space, spaces.Box):
-        if space.dtype == byte:
-            full = bool(np.all(space.high == 255) and np.all(space.low == 0))
-            return StateEncoding(space.shape, byte, 1 / 255 if full else 1.0, np.asarray)
-        return StateEncoding(space.shape, float32, 1.0, np.asarray)
-    zero_one = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-    try:
-        flat = spaces.flatten_space(space)
-    except NotImplementedError as error:
-        raise EnvironmentUnusableError(
-            f"{env_id} has the observation space {space}, which Gymnasium cannot flatten"
-        ) from error
-    if not isinstance(flat, spaces.Box):
-        raise EnvironmentUnusableError(
-            f"{env_id} has the observation space {space}, which does not flatten to numbers "
-            "of a fixed shape"
+    if isinstance(structure, int):
+        yield given
+    elif isinstance(structure, dict):
+        if not isinstance(given, Mapping):
+            raise mistake(f"{_observation(path)} that is no dict but {type(given).__name__}")
+        for name, part in structure.items():
+            below = f"{path}.{name}" if path else name
+            if name not in given:
+                raise mistake(f"an observation without the entry {below!r}")
+            yield from parts_of(part, given[name], mistake, below)
+    else:
+        if not isinstance(given, tuple | list | np.ndarray) or len(given) != len(structure):
+            raise mistake(f"{_observation(path)} that is no tuple of {len(structure)} parts")
+        for number, part in enumerate(structure):
+            below = f"{path}.{number}" if path else str(number)
+            yield from parts_of(part, given[number], mistake, below)
+
+
+def checked_leaf(
+    leaf: Leaf, given: Any, mistake: Mistake, batch: tuple[int, ...] = ()
+) -> Shaped[np.ndarray, "*batch_and_leaf"]:
+    """A leaf as it is stored; the array itself where it is that already.
+
+    Args:
+        leaf: what it should be.
+        given: what was given in its place.
+        mistake: makes the error from what is wrong, in words.
+        batch: leading axes.
+
+    Raises:
+        FrankError: the one that `mistake` makes.
+    """
+    array = given if type(given) is np.ndarray else as_array(leaf, given, mistake)
+    if array.shape != (batch + leaf.shape if batch else leaf.shape):
+        raise mistake(
+            f"{_observation(leaf.name)} of shape {array.shape}; its space says {batch + leaf.shape}"
         )
-    dtype = byte if isinstance(space, zero_one) else float32
+    if leaf.num_values is not None:
+        return _indices(leaf, array, mistake)
+    if array.dtype != leaf.dtype:
+        given, array = array, _cast(leaf, array, leaf.dtype, mistake)
+        if leaf.dtype != _FLOAT and not np.array_equal(array, given):
+            raise mistake(f"{_observation(leaf.name)} that is no bytes")
+    # Counting is quicker than `all`, by a third of a small observation's whole check.
+    if leaf.dtype == _FLOAT and np.count_nonzero(np.isfinite(array)) != array.size:
+        wrong = np.flatnonzero(~np.isfinite(array))
+        raise mistake(
+            f"{_observation(leaf.name)} that is not finite "
+            f"(component {', '.join(map(str, wrong[:8]))} of {array.size})"
+        )
+    return array
 
-    def encode(given: Any) -> np.ndarray:
-        if not space.contains(given):
-            raise ValueError(f"{given!r} does not lie in {space}")
-        return np.asarray(spaces.flatten(space, given))
 
-    return StateEncoding(flat.shape, dtype, 1.0, encode)
+def as_array(leaf: Leaf, given: Any, mistake: Mistake) -> np.ndarray:
+    """What was given for a leaf, as an array of whatever shape and type.
+
+    Raises:
+        FrankError: the one that `mistake` makes.
+    """
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise mistake(f"{_observation(leaf.name)} that is no array of numbers") from error
+
+
+def _indices(leaf: Leaf, array: np.ndarray, mistake: Mistake) -> np.ndarray:
+    """Numbered values, counted from 0."""
+    values = array if array.dtype == np.int64 else _cast(leaf, array, np.dtype(np.int64), mistake)
+    if values is not array and not np.array_equal(values, array):
+        raise mistake(f"{_observation(leaf.name)} that is no whole number")
+    first = np.reshape(leaf.first_values or (), leaf.shape)
+    count = np.reshape(leaf.num_values or (), leaf.shape)
+    known = (values >= first) & (values < first + count)
+    if not known.all():
+        raise mistake(
+            f"{_observation(leaf.name)} that holds {values[~known].ravel()[0]}, "
+            "which its space does not"
+        )
+    return np.asarray(values - first, leaf.dtype)
+
+
+def _cast(leaf: Leaf, array: np.ndarray, dtype: np.dtype, mistake: Mistake) -> np.ndarray:
+    try:
+        # A number too large for single precision becomes infinite, and is told as such.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return array.astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise mistake(f"{_observation(leaf.name)} that is no array of numbers") from error
+
+
+def _observation(path: str) -> str:
+    return f"an observation with an entry {path!r}" if path else "an observation"

@@ -21,7 +21,6 @@ import numpy as np
 from frankrl.core.errors import EnvironmentFailedError, FrankError, warn
 from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, close_envs
-from frankrl.environments.masks import split
 from frankrl.environments.spec import EnvironmentSpec
 
 _LEAST_SHARE_SECONDS = 500e-6
@@ -129,10 +128,8 @@ def step_seconds(spec: EnvironmentSpec) -> float:
 
 
 def _first_allowed(spec: EnvironmentSpec, state: np.ndarray) -> int:
-    if not spec.mask_size:
-        return 0
-    _, allowed = split(state[None], spec.state_shape)
-    return int(np.argmax(allowed[0]))
+    allowed = spec.action_mask(state)
+    return 0 if allowed is None else int(np.argmax(allowed))
 
 
 def worthwhile_workers(seconds: float, count: int, available: int) -> int:

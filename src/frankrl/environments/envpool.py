@@ -3,45 +3,41 @@
 Source: Weng et al. (2022). https://arxiv.org/abs/2206.10558
 """
 
-import hashlib
 import platform
 import warnings
 from typing import Any
 
 import gymnasium
 import numpy as np
-from jaxtyping import Int, Num
+from gymnasium import spaces
+from jaxtyping import Int, Int32, Num
 
 from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import (
     EnvironmentFailedError,
     EnvironmentUnusableError,
     MissingExtraError,
-    RunFolderError,
     nearest,
 )
 from frankrl.core.random import Use, reset_seed
-from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
-from frankrl.environments.spec import MAX_ACTIONS, EnvironmentSpec
-from frankrl.environments.vector import (
-    DIGEST_BYTES,
-    EnvironmentLog,
-    EnvironmentVector,
-    check_logs,
-)
+from frankrl.environments.spec import EnvironmentSpec
+from frankrl.environments.vector import EnvironmentVector, EnvSteps
 
-_ALL_RESET = MAX_ACTIONS
-"""In a log, where an action would be: all environments were reset."""
+EPISODES_AHEAD = 16
+"""How many episodes each environment of a run can play before a new pool is made."""
 
 
 class EnvPoolVector(EnvironmentVector):
     """EnvPool's environments behind the interface of Gymnasium's.
 
-    Each environment has one seed for the whole run, and its episodes follow from it: a
-    log therefore holds all actions since the run began, and restoring does them again.
+    EnvPool takes seeds only when a pool is made. So that every episode can have a seed of
+    its own, a pool holds an environment for each of the next episodes of each environment
+    of the run; each is reset once, and what rests costs nothing while others are stepped.
+    Which pool an episode is played in changes nothing of it.
+
     Left to itself, EnvPool spends a step on every reset and returns a transition that
-    is none; here an episode that has ended is reset in the same step. An end on the very
-    step of the time limit is a truncation for EnvPool, whatever its cause.
+    is none; here an episode that has ended is followed by the next one in the same step.
+    An end on the very step of the time limit is a truncation for EnvPool, whatever its cause.
     """
 
     def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
@@ -52,115 +48,120 @@ class EnvPoolVector(EnvironmentVector):
                 the same name.
             MissingExtraError: EnvPool is not installed.
         """
-        self.spec = spec
-        self.num_envs = num_envs
-        self._seed = seed
-        self._pool: Any = None
-        self._begin()
+        super().__init__(spec, num_envs, seed)
+        self._pools: list[_Pool] = []
+        """The last one is the newest; others have episodes that still go on."""
+        self._pool_of = np.zeros(num_envs, np.int64)
+        """Number in `_pools`, for each environment of the run."""
+        self._id_of = np.zeros(num_envs, np.int32)
+        """Likewise, number of the environment in that pool."""
+        self._start()
 
-    def _begin(self) -> None:
-        self.close()
-        self._pool = _make_pool(self.spec, self.num_envs, self._seed)
-        self._episodes = np.zeros(self.num_envs, np.int64)
-        self._returns = np.zeros(self.num_envs)
-        self._lengths = np.zeros(self.num_envs, np.int64)
-        self._actions: list[np.ndarray] = []
-        self._hash = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        observation, _ = self._pool.reset()
-        self.observation = self._checked(observation)
-        self._hash.update(self.observation.tobytes())
+    def _reset_envs(self, indices: list[int], episodes: list[int]) -> Num[np.ndarray, "some *leaf"]:
+        chosen, numbers = np.array(indices), np.array(episodes)
+        if not self._pools or not self._pools[-1].has(chosen, numbers):
+            following = np.array([record.episode + 1 for record in self._records])
+            following[chosen] = numbers
+            self._pools.append(_Pool(self.spec, self._seed, following))
+        rows, self._id_of[chosen] = self._pools[-1].reset(chosen, numbers)
+        self._pool_of[chosen] = len(self._pools) - 1
+        self._close_unused()
+        return self._checked(indices, rows)
 
-    def step(
-        self, actions: Int[np.ndarray, " env"], env_steps: int
-    ) -> tuple[VectorStep, list[FinishedEpisode]]:
-        self._lengths += 1
-        self._actions.append(actions.astype(ACTION_DTYPE))
-        observation = self.observation
-        arrived, reward, terminated, truncated, _ = self._pool.step(
-            (actions + self.spec.first_action).astype(np.int32)
-        )
-        arrived = self._checked(arrived)
-        if not np.isfinite(reward).all():
-            index = int(np.flatnonzero(~np.isfinite(reward))[0])
-            raise EnvironmentFailedError(f"{self._place(index)} gave the reward {reward[index]}")
-        self._returns += reward
-        finished, following = [], arrived
-        ended = np.flatnonzero(terminated | truncated)
-        if len(ended):
-            finished = [self._finished(int(index), env_steps) for index in ended]
-            first, _ = self._pool.reset(ended.astype(np.int32))
-            following = arrived.copy()
-            following[ended] = self._checked(first)
-            self._episodes[ended] += 1
-            self._returns[ended] = 0
-            self._lengths[ended] = 0
-        self.observation = following
-        for array in (self._actions[-1], arrived, reward, terminated, following):
-            self._hash.update(array.tobytes())
-        reward = reward.astype(np.float32)
-        return VectorStep(observation, actions, reward, arrived, terminated, truncated), finished
+    def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
+        given = np.array(actions, np.int32) + np.int32(self.spec.first_action)
+        rows, reward, terminated, truncated = self._told(np.array(indices), given)
+        if np.count_nonzero(np.isfinite(reward)) != len(reward):
+            place = int(np.flatnonzero(~np.isfinite(reward))[0])
+            raise EnvironmentFailedError(
+                f"{self._place(indices[place])} gave the reward {reward[place]}"
+            )
+        rows = self._checked(indices, rows)
+        return EnvSteps(rows, reward.astype(np.float64), terminated, truncated)
 
-    def logs(self) -> list[EnvironmentLog]:
-        taken = np.stack(self._actions) if self._actions else np.zeros((0, self.num_envs))
-        return [
-            EnvironmentLog(int(episode), column.astype(ACTION_DTYPE), self._hash.digest())
-            for episode, column in zip(self._episodes, taken.T, strict=True)
-        ]
+    def _told(
+        self, indices: Int[np.ndarray, " some"], given: Int32[np.ndarray, " some"]
+    ) -> tuple[np.ndarray, ...]:
+        """Observation, reward, terminated and truncated, as EnvPool gives them."""
+        if len(self._pools) == 1:
+            return self._pools[0].envs.step(given, self._id_of[indices])[:4]
+        places = [np.flatnonzero(self._pool_of[indices] == n) for n in range(len(self._pools))]
+        asked = [part for part in zip(self._pools, places, strict=True) if len(part[1])]
+        for pool, some in asked:
+            pool.envs.send(given[some], self._id_of[indices[some]])
+        answers = [pool.envs.recv()[:4] for pool, _ in asked]
+        order = np.argsort(np.concatenate(places))
+        return tuple(np.concatenate(field)[order] for field in zip(*answers, strict=True))
 
-    def restore(self, logs: list[EnvironmentLog]) -> list[int]:
-        self._begin()
-        check_logs(logs, self.spec, also=_ALL_RESET)
-        if len({len(log.actions) for log in logs}) > 1:
-            raise RunFolderError("the checkpoint's log of actions is not one of EnvPool's")
-        for actions in np.stack([log.actions for log in logs]).T:
-            if actions[0] == _ALL_RESET:
-                self._reset_all()
-            else:
-                self.step(actions.astype(np.int64), 0)
-        if self._hash.digest() == logs[0].digest:
-            return []
-        self._reset_all()
-        return list(range(self.num_envs))
-
-    def _reset_all(self) -> None:
-        """Let every environment begin its next episode, and note that in the log."""
-        self._actions.append(np.full(self.num_envs, _ALL_RESET, ACTION_DTYPE))
-        observation, _ = self._pool.reset(np.arange(self.num_envs, dtype=np.int32))
-        self.observation = self._checked(observation)
-        self._hash.update(self.observation.tobytes())
-        self._episodes += 1
-        self._returns[:], self._lengths[:] = 0, 0
+    def _close_unused(self) -> None:
+        """Close all pools but the newest in which no environment is left."""
+        if len(self._pools) == 1:
+            return
+        used = np.union1d(self._pool_of, len(self._pools) - 1)
+        for n in set(range(len(self._pools))) - set(used.tolist()):
+            self._pools[n].envs.close()
+        self._pools = [self._pools[n] for n in used]
+        self._pool_of = np.searchsorted(used, self._pool_of)
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.close()
+        for pool in self._pools:
+            pool.envs.close()
+        self._pools = []
 
-    def _finished(self, index: int, env_steps: int) -> FinishedEpisode:
-        return FinishedEpisode(
-            env_steps=env_steps + index + 1,
-            env_index=index,
-            episode=int(self._episodes[index]),
-            episode_return=float(self._returns[index]),
-            length=int(self._lengths[index]),
-        )
-
-    def _checked(self, observation: Num[np.ndarray, "env *obs"]) -> Num[np.ndarray, "env *obs"]:
-        """The observation as it is stored; EnvPool may write into its own again."""
-        stored = np.array(observation, self.spec.observation_dtype)
-        if stored.dtype == np.float32 and not np.isfinite(stored).all():
-            wrong = ~np.isfinite(stored).reshape(len(stored), -1).all(axis=1)
-            place = self._place(int(np.flatnonzero(wrong)[0]))
+    def _checked(
+        self, indices: list[int], given: Num[np.ndarray, "some *leaf"]
+    ) -> Num[np.ndarray, "some *leaf"]:
+        """Observations as they are stored; EnvPool may write into its own again."""
+        rows = np.array(given, self.spec.row_dtype)
+        if rows.dtype == np.float32 and np.count_nonzero(np.isfinite(rows)) != rows.size:
+            wrong = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+            place = self._place(indices[int(np.flatnonzero(wrong)[0])])
             raise EnvironmentFailedError(f"{place} gave an observation that is not finite")
-        return stored
+        return rows
 
     def _place(self, index: int) -> str:
+        record = self._records[index]
         return (
             f"environment {index} ({self.spec.env_id} of EnvPool), episode "
-            f"{self._episodes[index]}, step {self._lengths[index]}"
+            f"{record.episode}, step {len(record.actions) + 1}"
         )
 
 
-def _make_pool(spec: EnvironmentSpec, num_envs: int, seed: int) -> Any:
+class _Pool:
+    """EnvPool's environments for the next episodes of every environment of a run."""
+
+    def __init__(self, spec: EnvironmentSpec, seed: int, first: Int[np.ndarray, " env"]) -> None:
+        """Make them.
+
+        Args:
+            spec: of each.
+            seed: the run's.
+            first: episode of each environment of the run from which on it has some.
+        """
+        self._first, self._unused = first, first.copy()
+        seeds = [
+            reset_seed(seed, Use.TRAINING_RESET, index, int(episode) + ahead)
+            for index, episode in enumerate(first)
+            for ahead in range(EPISODES_AHEAD)
+        ]
+        self.envs = _make_pool(spec, seeds, most_at_once=len(first))
+
+    def has(self, indices: Int[np.ndarray, " some"], episodes: Int[np.ndarray, " some"]) -> bool:
+        """Whether all of these episodes have an environment that has not been used."""
+        unused, first = self._unused[indices], self._first[indices]
+        return bool(((episodes >= unused) & (episodes < first + EPISODES_AHEAD)).all())
+
+    def reset(
+        self, indices: Int[np.ndarray, " some"], episodes: Int[np.ndarray, " some"]
+    ) -> tuple[Num[np.ndarray, "some *leaf"], Int32[np.ndarray, " some"]]:
+        """First observations of episodes, and EnvPool's own numbers of their environments."""
+        ids = indices * EPISODES_AHEAD + episodes - self._first[indices]
+        self._unused[indices] = episodes + 1
+        ids = ids.astype(np.int32)
+        return self.envs.reset(ids)[0], ids
+
+
+def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> Any:
     """EnvPool's environments, if they are what the specification says."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise EnvironmentUnusableError(
@@ -179,6 +180,11 @@ def _make_pool(spec: EnvironmentSpec, num_envs: int, seed: int) -> Any:
             f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "
             "use backend gymnasium for them"
         )
+    if spec.is_masked or not isinstance(spec.observation_space, spaces.Box):
+        raise EnvironmentUnusableError(
+            f"backend envpool takes environments with observations from a Box and no action "
+            f"masks, {spec.env_id} is none; use backend gymnasium"
+        )
     known = envpool.list_all_envs()
     if spec.env_id not in known:
         raise EnvironmentUnusableError(
@@ -192,15 +198,15 @@ def _make_pool(spec: EnvironmentSpec, num_envs: int, seed: int) -> Any:
         pool = envpool.make(
             spec.env_id,
             env_type="gymnasium",
-            num_envs=num_envs,
-            num_threads=max(1, min(num_envs, visible_cpus() - 1)),
-            seed=[reset_seed(seed, Use.TRAINING_RESET, index, 0) for index in range(num_envs)],
+            num_envs=len(seeds),
+            num_threads=max(1, min(most_at_once, visible_cpus() - 1)),
+            seed=seeds,
             **({} if limit is None else {"max_episode_steps": limit}),
         )
         actions, shape = pool.action_space.n, pool.observation_space.shape
-    if (actions, shape) != (spec.num_actions, spec.observation_shape):
+    if (actions, shape) != (spec.num_actions, spec.row_shape):
         raise EnvironmentUnusableError(
             f"EnvPool's {spec.env_id} has {actions} actions and observations of shape {shape}, "
-            f"Gymnasium's {spec.num_actions} and {spec.observation_shape}; use backend gymnasium"
+            f"Gymnasium's {spec.num_actions} and {spec.row_shape}; use backend gymnasium"
         )
     return pool

@@ -1,18 +1,82 @@
-"""Which actions are allowed in a state, and how that is stored: behind the state itself.
-
-An environment whose actions are not always allowed is stored as flat arrays: the state's
-numbers, then a one for each allowed action and a zero for each other. What stores, samples
-and saves states so needs to know nothing of masks.
-"""
+"""Which actions are allowed in a state: where an environment says so, and its mask checked."""
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Num, Shaped
+from gymnasium import spaces
+from jaxtyping import Bool
 
-from frankrl.core.errors import FrankError
+from frankrl.core.errors import EnvironmentUnusableError, FrankError
+
+_KEY = "action_mask"
+"""What Gymnasium's own environments call it, in their info."""
+_IN_OBSERVATION = (_KEY, "mask")
+"""Entries that may hold it in an observation with named parts, as PettingZoo's do."""
+
+MaskSource = Literal["nowhere", "info", "observation"]
+"""Where an environment says which actions are allowed."""
+
+
+class Entries(NamedTuple):
+    """The parts of an observation that holds a mask beside the state."""
+
+    state: tuple[str, ...]
+    mask: str
+
+
+def entries(space: spaces.Space, num_actions: int, env_id: str) -> Entries | None:
+    """Which entries of an observation are the state and which is the mask; none if none is.
+
+    Raises:
+        EnvironmentUnusableError: that cannot be told, or nothing is left for the state.
+    """
+    if not isinstance(space, spaces.Dict):
+        return None
+    found = [name for name in _IN_OBSERVATION if _is_mask(space.get(name), num_actions)]
+    declared = space.get(_KEY)
+    if declared is not None and _KEY not in found:
+        raise EnvironmentUnusableError(
+            f"{env_id} has observations with an {_KEY} from {declared}; wanted is a "
+            f"MultiBinary or a Box of zeros and ones, one for each of its {num_actions:,} actions"
+        )
+    if len(found) > 1:
+        raise EnvironmentUnusableError(
+            f"{env_id} has observations with two entries that could say which actions are "
+            f"allowed, {' and '.join(found)}: leave one of them out"
+        )
+    if not found:
+        return None
+    state = tuple(name for name in space if name != found[0])
+    if not state:
+        raise EnvironmentUnusableError(
+            f"{env_id} has observations that hold nothing but {found[0]}: no state is left"
+        )
+    return Entries(state, found[0])
+
+
+def _is_mask(space: spaces.Space | None, num_actions: int) -> bool:
+    if not isinstance(space, spaces.Box | spaces.MultiBinary):
+        return False
+    bits = isinstance(space, spaces.MultiBinary) or bool(
+        np.all(space.low >= 0) and np.all(space.high <= 1)
+    )
+    return bits and math.prod(space.shape) == num_actions
+
+
+def state_space(space: spaces.Space, found: Entries | None) -> spaces.Space:
+    """The observation space without the mask; a single entry that is left stands alone."""
+    if found is None or not isinstance(space, spaces.Dict):
+        return space
+    if len(found.state) == 1:
+        return space[found.state[0]]
+    return spaces.Dict({name: space[name] for name in found.state})
+
+
+def mask_in(info: Any) -> Any:
+    """The mask that an environment's info holds, or None."""
+    return info.get(_KEY) if isinstance(info, dict) else None
 
 
 def checked_mask(
@@ -43,24 +107,3 @@ def checked_mask(
     if not (allowed | (array == 0)).all():
         raise mistake("an action mask with entries other than 0 and 1")
     return allowed.ravel()
-
-
-def joined(
-    states: Num[np.ndarray, "batch *state"], allowed: Bool[np.ndarray, "batch action"]
-) -> Num[np.ndarray, "batch number"]:
-    """States with their masks behind them, as they are stored."""
-    flat = states.reshape(len(states), -1)
-    return np.concatenate([flat, allowed.astype(flat.dtype)], axis=1)
-
-
-def split(
-    stored: Shaped[Any, "batch number"], state_shape: tuple[int, ...]
-) -> tuple[Shaped[Any, "batch *state"], Bool[Any, "batch action"]]:
-    """The reverse of `joined`, for arrays of NumPy and of JAX.
-
-    Args:
-        stored: states with their masks behind them.
-        state_shape: of a state alone.
-    """
-    size = math.prod(state_shape)
-    return stored[:, :size].reshape(stored.shape[0], *state_shape), stored[:, size:] != 0

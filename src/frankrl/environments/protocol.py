@@ -44,8 +44,8 @@ def opening(group: int, spec: EnvironmentSpec, slots: Sequence[int]) -> bytes:
 
 def known_as(spec: EnvironmentSpec) -> str:
     """What must be the same on both sides, or they would not step the same environment."""
-    shape, kind = spec.observation_shape, spec.observation_dtype
-    return f"{spec.made_by} {list(shape)} {kind} {spec.num_actions} {spec.first_action}"
+    actions = (spec.num_actions, spec.first_action, spec.masks_from)
+    return f"{spec.made_by} {spec.leaves} {actions}"
 
 
 def resetting(
@@ -101,8 +101,8 @@ def failure_told(error: Exception, done: int) -> bytes:
 
 def read_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.ndarray]:
     """The states in an answer."""
-    whole = np.frombuffer(body, spec.observation_dtype)
-    return list(whole.reshape(count, *spec.observation_shape))
+    whole = np.frombuffer(body, spec.row_dtype).reshape(count, *spec.row_shape)
+    return [whole[place, ...] for place in range(count)]
 
 
 def read_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep]:

@@ -1,75 +1,52 @@
 """What an environment is, and how one is made."""
 
 import contextlib
-import math
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from jaxtyping import Bool, Shaped
 
 from frankrl.core.errors import EnvironmentUnusableError, nearest, warn
-from frankrl.core.types import ACTION_DTYPE, Scaling
-from frankrl.environments.encoding import (
-    Encode,
-    MaskSource,
-    encoder,
-    entries,
-    mask_in,
-    state_encoding,
-    state_space,
+from frankrl.core.types import ACTION_DTYPE
+from frankrl.environments import names
+from frankrl.environments.encoding import Mistake, parts_of
+from frankrl.environments.leaves import (
+    MASK_FIELD,
+    Leaf,
+    Structure,
+    leaves_in,
+    leaves_of,
+    row_dtype,
+    structure_of,
+    together,
 )
+from frankrl.environments.masks import Entries, MaskSource, entries, mask_in, state_space
 
 _CLOSING_SECONDS = 5.0
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
 
-_ACTIONS = {
-    "LunarLander": ("do nothing", "fire left", "fire main", "fire right"),
-    "CartPole": ("push left", "push right"),
-    "Acrobot": ("torque -1", "no torque", "torque +1"),
-    "MountainCar": ("accelerate left", "do nothing", "accelerate right"),
-    "NineSquares": ("up", "right", "down", "left"),
-    "FrozenLake": ("left", "down", "right", "up"),
-    "FrozenLake8x8": ("left", "down", "right", "up"),
-    "CliffWalking": ("up", "right", "down", "left"),
-    "Taxi": ("south", "north", "east", "west", "pick up", "drop off"),
-}
-
-
-_COMPONENTS = {
-    "LunarLander": (
-        "x",
-        "y",
-        "speed in x",
-        "speed in y",
-        "angle",
-        "angular speed",
-        "left leg down",
-        "right leg down",
-    ),
-    "CartPole": ("position", "speed", "angle", "angular speed"),
-    "Acrobot": ("cos θ₁", "sin θ₁", "cos θ₂", "sin θ₂", "speed of θ₁", "speed of θ₂"),
-    "MountainCar": ("position", "speed"),
-}
-
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """Everything the rest of Frank knows of an environment."""
+    """Everything the rest of Frank knows of an environment.
+
+    An observation has two forms. Where environments are stepped it is a row: one array
+    without leading axes, which is copied, hashed and sent in one piece. What learns and
+    acts sees its leaves, in the dicts and tuples of the environment's own observations.
+    """
 
     env_id: str
     env_kwargs: Mapping[str, Any]
-    state_shape: tuple[int, ...]
-    """Of an observation as the network sees it, without the mask."""
-    observation_dtype: np.dtype
-    """How an observation is stored: bytes stay bytes, every other number is float32."""
-    observation_scale: float
-    """Factor that brings a stored observation to the network's range."""
+    leaves: tuple[Leaf, ...]
+    """The parts of an observation without its mask, in the order in which JAX flattens it."""
     num_actions: int
     first_action: int
     """What the environment calls action index 0."""
@@ -81,63 +58,84 @@ class EnvironmentSpec:
     """Likewise, without the mask where that is a part of it."""
     masks_from: MaskSource
     """Where it says which actions are allowed."""
+    mask_entries: Entries | None
+    """Which entries of an observation are the state and which is the mask, where one is."""
     made_by: str
     """What Gymnasium makes it from: two processes may know different ones by one name."""
-    encode: Encode = field(repr=False, compare=False)
-    """From the environment's own observation and its info to an array of `state_shape`, and
-    to the action mask as it was given, None if it was not."""
+    structure: Structure = field(repr=False)
+    """How the leaves make up an observation."""
 
     @property
-    def mask_size(self) -> int:
-        """Entries of the mask that is stored behind a state; 0 if all actions are allowed."""
-        return 0 if self.masks_from == "nowhere" else self.num_actions
+    def is_masked(self) -> bool:
+        """Whether some actions may not be allowed."""
+        return self.masks_from != "nowhere"
 
-    @property
-    def observation_shape(self) -> tuple[int, ...]:
-        """How an observation is stored: with its mask behind it where there is one."""
-        if not self.mask_size:
-            return self.state_shape
-        return (math.prod(self.state_shape) + self.mask_size,)
+    @cached_property
+    def row_dtype(self) -> np.dtype:
+        """Of an observation as it is stepped, with its mask: a leaf's, or a record's."""
+        return row_dtype(self.leaves, self.num_actions if self.is_masked else 0)
 
-    def scaling(self, *, to_bounds: bool) -> Scaling:
-        """How the network scales a stored observation.
+    @cached_property
+    def row_shape(self) -> tuple[int, ...]:
+        """Likewise; () for a record."""
+        return self.leaves[0].shape if self.row_dtype.names is None else ()
+
+    def observation(self, rows: Shaped[np.ndarray, "*batch_and_row"]) -> Any:
+        """The leaves of rows, in the environment's own structure.
 
         Args:
-            to_bounds: bring every component with finite bounds to -1 … 1.
-        """
-        space = self.state_space
-        if not to_bounds or not isinstance(space, spaces.Box):
-            return Scaling(factor=(self.observation_scale,))
-        low, high = (part.astype(np.float64).ravel() for part in (space.low, space.high))
-        bounded = np.isfinite(low) & np.isfinite(high) & (high > low)
-        span = np.where(bounded, high - low, 1.0)
-        offset = np.where(bounded, low + span / 2, 0.0)
-        factor = np.where(bounded, 2 / span, self.observation_scale)
-        return Scaling(tuple(offset.tolist()), tuple(factor.tolist()))
+            rows: with any leading axes.
 
-    @property
-    def is_array(self) -> bool:
-        """Whether the environment gives arrays itself, so that nothing has to be flattened."""
-        return isinstance(self.observation_space, spaces.Box)
+        Returns:
+            A pytree of views; the rows themselves where they are the only leaf.
+        """
+        if self.row_dtype.names is None:
+            return rows
+        return together(self.structure, leaves_in(rows, len(self.leaves)))
+
+    def action_mask(
+        self, rows: Shaped[np.ndarray, "*batch_and_row"]
+    ) -> Bool[np.ndarray, "*batch action"] | None:
+        """Which actions are allowed, a view of the rows; None if all always are."""
+        return rows[MASK_FIELD] if self.is_masked else None
+
+    def parts(self, observation: Any, info: Any, mistake: Mistake) -> tuple[list[Any], Any]:
+        """What the environment gave for each leaf and for the mask, None if it gave none.
+
+        Args:
+            observation: the environment's own, or a batch of such.
+            info: likewise.
+            mistake: makes the error from what is wrong with it, in words.
+        """
+        state, mask = observation, mask_in(info)
+        if self.mask_entries is not None:
+            alone, key = self.mask_entries
+            if not isinstance(observation, Mapping):
+                kind = type(observation).__name__
+                raise mistake(f"an observation that is no dict but {kind}")
+            mask = observation.get(key)
+            if len(alone) == 1:
+                (name,) = alone
+                if name not in observation:
+                    raise mistake(f"an observation without the entry {name!r}")
+                state = observation[name]
+        if isinstance(self.structure, int):
+            return [state], mask
+        return list(parts_of(self.structure, state, mistake)), mask
 
     @property
     def action_names(self) -> tuple[str, ...]:
         """Names of the actions, where known; else their numbers."""
-        names = _ACTIONS.get(self._family, ())
-        if len(names) == self.num_actions:
-            return names
-        return tuple(f"action {number}" for number in range(self.num_actions))
+        return names.action_names(self.env_id, self.num_actions)
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of a state's components, where known; else their numbers."""
-        size = math.prod(self.state_shape)
-        names = _COMPONENTS.get(self._family, ())
-        return names if len(names) == size else tuple(f"s[{number}]" for number in range(size))
+        """Names of all leaves' components, where known; else their numbers."""
+        return tuple(name for leaf in self.leaves for name in self.leaf_component_names(leaf))
 
-    @property
-    def _family(self) -> str:
-        return self.env_id.rsplit(":")[-1].rsplit("/")[-1].split("-")[0]
+    def leaf_component_names(self, leaf: Leaf) -> tuple[str, ...]:
+        """Names of one leaf's components, where known; else their numbers."""
+        return names.component_names(self.env_id, leaf)
 
 
 def make_environment(
@@ -240,21 +238,19 @@ def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> 
     num_actions = int(actions.n)
     found = entries(observations, num_actions, env_id)
     states = state_space(observations, found)
-    shape, dtype, scale, encode_state = state_encoding(states, env_id)
     return EnvironmentSpec(
         env_id=env_id,
         env_kwargs=dict(env_kwargs),
-        state_shape=shape,
-        observation_dtype=dtype,
-        observation_scale=scale,
+        leaves=leaves_of(states, env_id),
         num_actions=num_actions,
         first_action=int(actions.start),
         reward_threshold=env.spec.reward_threshold if env.spec else None,
         observation_space=observations,
         state_space=states,
         masks_from="observation" if found else _masks_of_info(env),
+        mask_entries=found,
         made_by=_made_by(env.spec),
-        encode=encoder(encode_state, found),
+        structure=structure_of(states),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Num, UInt16
+from jaxtyping import Bool, Float64, Int, Shaped, UInt16
 
 from frankrl.core.errors import RunFolderError
 from frankrl.core.random import Use, reset_seed
@@ -29,73 +29,19 @@ class EnvironmentLog(NamedTuple):
 
     episode: int
     actions: UInt16[np.ndarray, " step"]
-    """Since the last seeded reset."""
+    """Of the episode so far."""
     digest: bytes
     """`DIGEST_BYTES` of them."""
 
 
-def check_logs(
-    logs: list[EnvironmentLog], spec: EnvironmentSpec, *, also: int | None = None
-) -> None:
-    """Refuse logs with actions that the environment does not have.
+class EnvSteps(NamedTuple):
+    """What one step of some environments gave."""
 
-    Args:
-        logs: from a checkpoint.
-        spec: the environment's.
-        also: a number that stands for something else in them.
-
-    Raises:
-        RunFolderError: there is such an action.
-    """
-    for index, log in enumerate(logs):
-        if not ((log.actions < spec.num_actions) | (log.actions == also)).all():
-            raise RunFolderError(
-                f"the checkpoint's log of environment {index} holds actions that "
-                f"{spec.env_id} does not have"
-            )
-
-
-class EnvironmentVector(abc.ABC):
-    """`num_envs` environments; an episode that ends is followed at once by the next.
-
-    `step` returns each transition's true last state, and `observation` is where each
-    environment stands now: past an episode's end, the first state of the next one.
-    """
-
-    spec: EnvironmentSpec
-    num_envs: int
-    observation: Num[np.ndarray, "env *obs"]
-
-    @abc.abstractmethod
-    def step(
-        self, actions: Int[np.ndarray, " env"], env_steps: int
-    ) -> tuple[VectorStep, list[FinishedEpisode]]:
-        """Step every environment once.
-
-        Args:
-            actions: action indices from 0.
-            env_steps: transitions of the whole run before this step.
-
-        Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
-        """
-
-    @abc.abstractmethod
-    def logs(self) -> list[EnvironmentLog]:
-        """Where each environment stands, enough to restore it."""
-
-    @abc.abstractmethod
-    def restore(self, logs: list[EnvironmentLog]) -> list[int]:
-        """Bring every environment to where its log says.
-
-        Returns:
-            Indices of the environments that did not come out the same; each of those
-            has begun its next episode instead.
-        """
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Close every environment; one that fails to close does not stop the others."""
+    row: Shaped[np.ndarray, "some *row"]
+    """The observation arrived at; at an episode's end its true last one."""
+    reward: Float64[np.ndarray, " some"]
+    terminated: Bool[np.ndarray, " some"]
+    truncated: Bool[np.ndarray, " some"]
 
 
 class _Record:
@@ -103,22 +49,20 @@ class _Record:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.begin(-1, None)
+        self.begin(-1, b"")
 
-    def begin(self, episode: int, state: np.ndarray | None) -> None:
-        """A new episode, in its first state."""
+    def begin(self, episode: int, first_row: bytes) -> None:
+        """A new episode."""
         self.episode = episode
         self.actions: list[int] = []
         self.episode_return = 0.0
-        self._hash = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        if state is not None:
-            self._hash.update(state.tobytes())
+        self._hash = hashlib.blake2b(first_row, digest_size=DIGEST_BYTES)
 
-    def note(self, action: int, state: np.ndarray, reward: float) -> None:
-        """A step of it."""
+    def note(self, action: int, reward: float, row: bytes) -> None:
+        """A step of it, to this row."""
         self.actions.append(action)
         self.episode_return += reward
-        self._hash.update(_STEP.pack(action, reward) + state.tobytes())
+        self._hash.update(_STEP.pack(action, reward) + row)
 
     def log(self) -> EnvironmentLog:
         actions = np.asarray(self.actions, ACTION_DTYPE)
@@ -132,6 +76,140 @@ class _Record:
             episode_return=self.episode_return,
             length=len(self.actions),
         )
+
+
+class EnvironmentVector(abc.ABC):
+    """`num_envs` environments; an episode that ends is followed at once by the next.
+
+    `step` returns each transition's true last state, and `observation` is where each
+    environment stands now: past an episode's end, the first state of the next one.
+    Observations are rows (see `EnvironmentSpec`). Every episode starts from a seed of
+    its own, so that it can be played again without those before it.
+    """
+
+    observation: Shaped[np.ndarray, "env *row"]
+
+    def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
+        """Nothing is made yet: whoever makes the environments calls `_start` then.
+
+        Args:
+            spec: of each.
+            num_envs: how many.
+            seed: the run's.
+        """
+        self.spec = spec
+        self.num_envs = num_envs
+        self._seed = seed
+        self._all = list(range(num_envs))
+        self._records = [_Record(index) for index in self._all]
+
+    @abc.abstractmethod
+    def _reset_envs(
+        self, indices: list[int], episodes: list[int]
+    ) -> Shaped[np.ndarray, "some *row"]:
+        """Reset some environments to the first rows of episodes."""
+
+    @abc.abstractmethod
+    def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
+        """Step some environments."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close every environment; one that fails to close does not stop the others."""
+
+    def step(
+        self, actions: Int[np.ndarray, " env"], env_steps: int
+    ) -> tuple[VectorStep, list[FinishedEpisode]]:
+        """Step every environment once.
+
+        Args:
+            actions: action indices from 0.
+            env_steps: transitions of the whole run before this step.
+
+        Raises:
+            EnvironmentFailedError: an environment raised, or gave something impossible.
+        """
+        observation, taken = self.observation, actions.tolist()
+        steps = self._step_envs(self._all, taken)
+        self._note(self._all, taken, steps)
+        following, finished = steps.row, []
+        if np.count_nonzero(is_last := steps.terminated | steps.truncated):
+            ended = np.flatnonzero(is_last).tolist()
+            finished = [self._records[index].finished(env_steps) for index in ended]
+            following = steps.row.copy()
+            following[ended] = self._begin(ended, [episode.episode + 1 for episode in finished])
+        self.observation = following
+        reward = steps.reward.astype(np.float32)
+        step = VectorStep(
+            observation, actions, reward, steps.row, steps.terminated, steps.truncated
+        )
+        return step, finished
+
+    def logs(self) -> list[EnvironmentLog]:
+        """Where each environment stands, enough to restore it."""
+        return [record.log() for record in self._records]
+
+    def restore(self, logs: list[EnvironmentLog]) -> list[int]:
+        """Bring every environment to where its log says.
+
+        Returns:
+            Indices of the environments that did not come out the same; each of those
+            has begun its next episode instead.
+
+        Raises:
+            RunFolderError: a log holds an action that the environment does not have.
+            EnvironmentFailedError: an environment raised, or gave something impossible.
+        """
+        for index, log in enumerate(logs):
+            if not (log.actions < self.spec.num_actions).all():
+                raise RunFolderError(
+                    f"the checkpoint's log of environment {index} holds actions that "
+                    f"{self.spec.env_id} does not have"
+                )
+        rows = self._begin(self._all, [log.episode for log in logs])
+        left = [log.actions.tolist()[::-1] for log in logs]
+        different: set[int] = set()
+        while indices := [index for index in self._all if left[index]]:
+            actions = [left[index].pop() for index in indices]
+            steps = self._step_envs(indices, actions)
+            self._note(indices, actions, steps)
+            rows[indices] = steps.row
+            for place in np.flatnonzero(steps.terminated | steps.truncated).tolist():
+                # A log holds an episode that still goes on: this is not the same one.
+                different.add(indices[place])
+                left[indices[place]] = []
+        digests = [record.log().digest for record in self._records]
+        different |= {index for index in self._all if digests[index] != logs[index].digest}
+        if different:
+            again = sorted(different)
+            rows[again] = self._begin(again, [logs[index].episode + 1 for index in again])
+        self.observation = rows
+        return sorted(different)
+
+    def _start(self) -> None:
+        """Reset every environment to its first episode.
+
+        Raises:
+            EnvironmentFailedError: an environment does not even begin.
+        """
+        try:
+            self.observation = self._begin(self._all, [0] * self.num_envs)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, indices: list[int], episodes: list[int]) -> Shaped[np.ndarray, "some *row"]:
+        rows = self._reset_envs(indices, episodes)
+        for index, episode, row in zip(indices, episodes, rows, strict=True):
+            self._records[index].begin(episode, row.tobytes())
+        return rows
+
+    def _note(self, indices: list[int], actions: list[int], steps: EnvSteps) -> None:
+        rows, rewards = steps.row.tobytes(), steps.reward.tolist()
+        size, place = len(rows) // len(indices), 0
+        for index, action, reward in zip(indices, actions, rewards, strict=True):
+            self._records[index].note(action, reward, rows[place : place + size])
+            place += size
 
 
 class GymnasiumVector(EnvironmentVector):
@@ -156,82 +234,27 @@ class GymnasiumVector(EnvironmentVector):
         Raises:
             EnvironmentFailedError: an environment does not even begin.
         """
-        self.spec = spec
-        self.num_envs = num_envs
-        self._seed = seed
-        self._all = list(range(num_envs))
-        self._records = [_Record(index) for index in self._all]
-        self._seats = EnvGroup(spec, num_envs, workers)
-        try:
-            self.observation = np.stack(self._begin(self._all, [0] * num_envs))
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(spec, num_envs, seed)
+        self._envs = EnvGroup(spec, num_envs, workers)
+        self._start()
 
-    def _begin(self, indices: list[int], episodes: list[int]) -> list[np.ndarray]:
-        """Reset some environments to the first states of episodes."""
+    def _reset_envs(
+        self, indices: list[int], episodes: list[int]
+    ) -> Shaped[np.ndarray, "some *row"]:
         seeds = [
             reset_seed(self._seed, Use.TRAINING_RESET, index, episode)
             for index, episode in zip(indices, episodes, strict=True)
         ]
-        states = self._seats.reset(indices, seeds, episodes)
-        for index, episode, state in zip(indices, episodes, states, strict=True):
-            self._records[index].begin(episode, state)
-        return states
+        return np.stack(self._envs.reset(indices, seeds, episodes))
 
-    def step(
-        self, actions: Int[np.ndarray, " env"], env_steps: int
-    ) -> tuple[VectorStep, list[FinishedEpisode]]:
-        observation, taken = self.observation, actions.tolist()
-        arrived = np.empty_like(observation)
-        reward = np.empty(self.num_envs, np.float32)
-        terminated = np.empty(self.num_envs, np.bool_)
-        truncated = np.empty(self.num_envs, np.bool_)
-        ended: list[_Record] = []
-        steps = self._seats.step(self._all, taken)
-        for i, (record, action, step) in enumerate(zip(self._records, taken, steps, strict=True)):
-            arrived[i], reward[i], terminated[i], truncated[i] = step
-            record.note(action, step[0], step[1])
-            if step[2] or step[3]:
-                ended.append(record)
-        finished = [record.finished(env_steps) for record in ended]
-        following = arrived
-        if ended:
-            following = arrived.copy()
-            indices = [record.index for record in ended]
-            states = self._begin(indices, [record.episode + 1 for record in ended])
-            following[indices] = np.stack(states)
-        self.observation = following
-        return VectorStep(observation, actions, reward, arrived, terminated, truncated), finished
-
-    def logs(self) -> list[EnvironmentLog]:
-        return [record.log() for record in self._records]
-
-    def restore(self, logs: list[EnvironmentLog]) -> list[int]:
-        check_logs(logs, self.spec)
-        states = self._begin(self._all, [log.episode for log in logs])
-        left = [log.actions.tolist()[::-1] for log in logs]
-        different: list[int] = []
-        while indices := [i for i in self._all if left[i]]:
-            actions = [left[i].pop() for i in indices]
-            steps = self._seats.step(indices, actions)
-            for i, action, step in zip(indices, actions, steps, strict=True):
-                states[i] = step[0]
-                self._records[i].note(action, step[0], step[1])
-                if step[2] or step[3]:
-                    # A log holds an episode that still goes on: this is not the same one.
-                    different.append(i)
-                    left[i] = []
-        for i, log in enumerate(logs):
-            if i not in different and self._records[i].log().digest != log.digest:
-                different.append(i)
-        different.sort()
-        if different:
-            next_ones = [logs[i].episode + 1 for i in different]
-            for i, state in zip(different, self._begin(different, next_ones), strict=True):
-                states[i] = state
-        self.observation = np.stack(states)
-        return different
+    def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
+        count, spec = len(indices), self.spec
+        row = np.empty((count, *spec.row_shape), spec.row_dtype)
+        steps = EnvSteps(row, np.empty(count), np.empty(count, np.bool_), np.empty(count, np.bool_))
+        _, reward, terminated, truncated = steps
+        for place, step in enumerate(self._envs.step(indices, actions)):
+            row[place], reward[place], terminated[place], truncated[place] = step
+        return steps
 
     def close(self) -> None:
-        self._seats.close()
+        self._envs.close()

@@ -61,7 +61,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
     ),
     "reuse": Experiment(
-        "Each quadruple can be learned from many times, so more is learned from the same "
+        "Each transition can be learned from many times, so more is learned from the same "
         "experience.",
         (
             Arm("1 update per 4 env steps", {"replay_ratio": 0.25}),
@@ -127,16 +127,12 @@ _OWN: dict[str, dict[str, Any]] = {
         "epsilon_decay_env_steps": 10_000,
         "evaluate_every_env_steps": 2_500,
         "checkpoint_every_env_steps": 50_000,
-        "value_min": 0.0,
-        "value_max": 100.0,
     },
     "Acrobot-v1": {
         "total_env_steps": 40_000,
         "epsilon_decay_env_steps": 10_000,
         "evaluate_every_env_steps": 5_000,
         "checkpoint_every_env_steps": 40_000,
-        "value_min": -100.0,
-        "value_max": 0.0,
     },
     "MountainCar-v0": {
         "scale_observation": True,
@@ -145,18 +141,21 @@ _OWN: dict[str, dict[str, Any]] = {
         "epsilon_decay_env_steps": 25_000,
         "evaluate_every_env_steps": 10_000,
         "checkpoint_every_env_steps": 120_000,
-        "value_min": -100.0,
-        "value_max": 0.0,
     },
     "LunarLander-v3": {
         "total_env_steps": 200_000,
         "epsilon_decay_env_steps": 50_000,
         "evaluate_every_env_steps": 10_000,
         "checkpoint_every_env_steps": 100_000,
-        "value_min": -300.0,
-        "value_max": 300.0,
     },
 }
+_RETURNS: dict[str, dict[str, float]] = {
+    "CartPole-v1": {"value_min": 0.0, "value_max": 100.0},
+    "Acrobot-v1": {"value_min": -100.0, "value_max": 0.0},
+    "MountainCar-v0": {"value_min": -100.0, "value_max": 0.0},
+    "LunarLander-v3": {"value_min": -300.0, "value_max": 300.0},
+}
+"""Where C51's fixed returns lie."""
 ENVIRONMENTS: tuple[str, ...] = tuple(_OWN)
 
 
@@ -168,5 +167,8 @@ def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
     """
     budget = experiment.budgets.get(env_id)
     changes = dict(experiment.changes) | ({"total_env_steps": budget} if budget else {})
-    chosen = _SHARED | _OWN[env_id] | changes | dict(arm.changes)
-    return load_preset("classic").with_changes(**chosen).resolved()
+    shared = load_preset("classic").with_changes(**_SHARED | _OWN[env_id] | changes)
+    own = dict(arm.changes)
+    if own.get("distribution") == "c51":
+        own |= _RETURNS[env_id]
+    return shared.with_changes(**own).resolved()

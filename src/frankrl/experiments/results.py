@@ -31,8 +31,8 @@ class ArmResult(NamedTuple):
     arm: str
     final_returns: Float[np.ndarray, " seed"]
     """Mean return of each seed's final policy."""
-    env_steps: Float[np.ndarray, " look"]
-    looks: Float[np.ndarray, "seed look"]
+    env_steps: Float[np.ndarray, " evaluation"]
+    evaluations: Float[np.ndarray, "seed evaluation"]
     """Mean return of the greedy evaluations while training."""
 
     @property
@@ -42,8 +42,8 @@ class ArmResult(NamedTuple):
 
     @property
     def learning(self) -> Score:
-        """How good the policies were over the whole training: the mean of all looks."""
-        return score(self.looks.mean(axis=1))
+        """How good the policies were over the whole training: the mean of all evaluations."""
+        return score(self.evaluations.mean(axis=1))
 
 
 def results_of(study: Study) -> list[ArmResult]:
@@ -52,10 +52,10 @@ def results_of(study: Study) -> list[ArmResult]:
     Raises:
         RunFolderError: a run is missing or has not come to its end.
     """
-    found = []
+    results = []
     for env_id in study.env_ids:
         for arm in study.experiment.arms:
-            finals, looks, env_steps = [], [], np.zeros(0)
+            finals, evaluations, env_steps = [], [], np.zeros(0)
             for path in paths_of(study, env_id, arm):
                 final = final_return(path)
                 if final is None:
@@ -65,9 +65,11 @@ def results_of(study: Study) -> list[ArmResult]:
                 reader.close()
                 finals.append(final)
                 env_steps = rows["env_steps"].astype(np.float64)
-                looks.append(rows["mean_return"])
-            found.append(ArmResult(env_id, arm.name, np.array(finals), env_steps, np.stack(looks)))
-    return found
+                evaluations.append(rows["mean_return"])
+            results.append(
+                ArmResult(env_id, arm.name, np.array(finals), env_steps, np.stack(evaluations))
+            )
+    return results
 
 
 def score(values: Float[np.ndarray, " seed"]) -> Score:

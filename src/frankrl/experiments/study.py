@@ -21,7 +21,7 @@ from frankrl.runs import RunFolder, list_checkpoints, read_regular
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 _MAX_REPORT_BYTES = 1 << 24
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 """Between two looks at whether a stop is asked for."""
 
 
@@ -102,7 +102,7 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
                     job = missing.pop(0)
                     under_way[pool.submit(run_job, job)] = job
                 done, _ = concurrent.futures.wait(
-                    under_way, _LOOK_SECONDS, concurrent.futures.FIRST_COMPLETED
+                    under_way, _POLL_SECONDS, concurrent.futures.FIRST_COMPLETED
                 )
                 for outcome in done:
                     outcome.result()

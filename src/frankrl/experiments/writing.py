@@ -70,7 +70,8 @@ def as_markdown(study: Study, results: Sequence[ArmResult]) -> str:
         for result in (result for result in results if result.env_id == env_id):
             each = ", ".join(f"{value:.0f}" for value in result.final_returns)
             lines.append(
-                f"| {result.arm} | {_told(result.final)} | {_told(result.learning)} | {each} |"
+                f"| {result.arm} | {_with_interval(result.final)} "
+                f"| {_with_interval(result.learning)} | {each} |"
             )
         lines.append("")
     lines.append(
@@ -100,7 +101,7 @@ def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
                 "learning": result.learning._asdict(),
                 "final_returns": result.final_returns.tolist(),
                 "env_steps": result.env_steps.tolist(),
-                "looks": result.looks.tolist(),
+                "evaluations": result.evaluations.tolist(),
             }
             for result in results
         ],
@@ -142,7 +143,7 @@ def intervals(study: Study, results: Sequence[ArmResult]) -> Any:
 
 
 def curves(study: Study, results: Sequence[ArmResult]) -> Any:
-    """The median of the looks, and their range over seeds."""
+    """The median of the evaluations, and their range over seeds."""
     figures = importlib.import_module("matplotlib.figure")
     ticker = importlib.import_module("matplotlib.ticker")
     drawn = figures.Figure(figsize=(5.2 * len(study.env_ids), 4.2), layout="constrained")
@@ -151,18 +152,18 @@ def curves(study: Study, results: Sequence[ArmResult]) -> Any:
         own = [result for result in results if result.env_id == env_id]
         for number, result in enumerate(own):
             colour, style = _COLOURS[number % len(_COLOURS)], _STYLES[number % len(_STYLES)]
-            looks = result.looks
+            evaluations = result.evaluations
             panel.fill_between(
                 result.env_steps,
-                looks.min(axis=0),
-                looks.max(axis=0),
+                evaluations.min(axis=0),
+                evaluations.max(axis=0),
                 color=colour,
                 alpha=0.12,
                 linewidth=0,
             )
             panel.plot(
                 result.env_steps,
-                np.median(looks, axis=0),
+                np.median(evaluations, axis=0),
                 style,
                 color=colour,
                 linewidth=1.8,
@@ -179,5 +180,5 @@ def curves(study: Study, results: Sequence[ArmResult]) -> Any:
     return drawn
 
 
-def _told(score: Score) -> str:
+def _with_interval(score: Score) -> str:
     return f"{score.middle:.0f} ({score.low:.0f} … {score.high:.0f})"

@@ -1,4 +1,4 @@
-"""An account as a page: one file that asks for nothing else, and in which nothing can run."""
+"""An document as a page: one file that asks for nothing else, and in which nothing can run."""
 
 import importlib.resources
 import itertools
@@ -27,10 +27,10 @@ _CHARACTER, _ROW, _LONGEST_BAR, _COUNT = 7, 22, 200, 50
 Range = tuple[float, float]
 
 
-def as_html(account: Document) -> str:
+def as_html(document: Document) -> str:
     """The page, with everything that comes from a run escaped."""
     style = importlib.resources.files("frankrl.explaining").joinpath("page.css").read_text("utf-8")
-    title = escape(account.title)
+    title = escape(document.title)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -46,28 +46,28 @@ def as_html(account: Document) -> str:
 <main>
 <header>
 <h1>{title}</h1>
-<p>{escape(account.about)}</p>
+<p>{escape(document.about)}</p>
 </header>
-{sections_html(account)}
+{sections_html(document)}
 </main>
 </body>
 </html>
 """
 
 
-def sections_html(account: Document) -> str:
+def sections_html(document: Document) -> str:
     """Its sections alone, for a page that has a head and a style of its own."""
-    scale = _scale(account)
+    scale = _scale(document)
     return "\n".join(
-        _section(section, number, scale) for number, section in enumerate(account.sections)
+        _section(section, number, scale) for number, section in enumerate(document.sections)
     )
 
 
-def _scale(account: Document) -> Range:
+def _scale(document: Document) -> Range:
     """The ends that all bars of Q-values share, so that they can be compared; zero lies between."""
     values = [
         value
-        for section in account.sections
+        for section in document.sections
         for block in section.blocks
         if isinstance(block, NamedValues)
         for value in block.values
@@ -211,13 +211,13 @@ def _histogram(block: Histogram) -> str:
             f'<rect x="{start}" y="{top + 3}" width="{length:.1f}" height="{_ROW - 6}"/>'
             f'<text x="{start + length + 6:.1f}" y="{top + 15}">{count:,}</text>'
         )
-    told = "; ".join(
+    counts = "; ".join(
         f"{label}: {count:,}" for label, count in zip(labels, block.counts, strict=True)
     )
     caption = escape(block.caption)
     return f"""<figure>
 <figcaption>{caption}</figcaption>
-<svg class="histogram" viewBox="0 0 {width} {height}" role="img" aria-label="{caption}: {told}">
+<svg class="histogram" viewBox="0 0 {width} {height}" role="img" aria-label="{caption}: {counts}">
 {chr(10).join(rows)}
 </svg>
 </figure>"""

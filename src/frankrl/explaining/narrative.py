@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from gymnasium import spaces
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.environments import EnvironmentSpec
-from frankrl.environments.masks import split
 from frankrl.explaining.document import (
     Block,
     Cell,
@@ -19,23 +17,22 @@ from frankrl.explaining.document import (
     NamedValues,
     Section,
     Table,
-    Vectors,
 )
+from frankrl.explaining.observations import state_blocks
 from frankrl.explaining.origin import Origin
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.spread import spread_table
+from frankrl.learning import make_head
+from frankrl.networks import Head
 
-_MAX_COMPONENTS = 12
-"""A picture's bytes say nothing one by one."""
 _BINS = 8
-_LABELS = ("s", "s′")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def tell(
+def narrate(
     record: UpdateRecord,
     origins: Sequence[Origin],
-    quadruple: int,
+    index: int,
     spec: EnvironmentSpec,
     settings: Settings,
     about: str,
@@ -44,118 +41,83 @@ def tell(
 
     Args:
         record: of the update.
-        origins: of every quadruple of its batch.
-        quadruple: the one that is followed, by its place in the batch, from 0.
+        origins: of every transition of its batch.
+        index: the one that is followed, by its place in the batch, from 0.
         spec: the environment's.
         settings: the run's.
         about: what was opened, in a line.
     """
-    who = "Q-table" if settings.network.q_function == "table" else "Q-network"
+    head = make_head(settings)
+    network_name = "Q-table" if settings.network.q_function == "table" else "Q-network"
     return Document(
         title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
         about=about,
         sections=(
-            _stored(record, origins[quadruple], quadruple, spec),
-            _present(record, quadruple, spec, settings, who),
-            _future(record, quadruple, spec, settings, who),
-            _target(record, quadruple, settings),
-            _loss(record, quadruple, settings),
-            _learning(record, quadruple, settings.learning, who),
-            _refresh(record, settings.learning, who),
-            _batch(record, origins, quadruple, spec),
+            _stored(record, origins[index], index, spec),
+            _present(record, index, spec, settings, network_name),
+            _future(record, index, spec, head, network_name),
+            _target(record, index, settings.learning, head),
+            _loss(record, index, head),
+            _learning(record, index, settings.learning, network_name),
+            _refresh(record, settings.learning, network_name),
+            _batch(record, origins, index, spec),
         ),
     )
 
 
-def _stored(record: UpdateRecord, origin: Origin, quadruple: int, spec: EnvironmentSpec) -> Section:
+def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentSpec) -> Section:
     batch = record.batch
-    action, steps = batch.action[quadruple].item(), batch.num_steps[quadruple].item()
+    action, steps = batch.action[index].item(), record.num_steps[index].item()
     how = "a random action" if origin.explored else "the best action at the time"
     chosen = f" ({spec.action_names[action]}), {how} (ε was "
-    stored = np.stack([batch.observation[quadruple], batch.next_observation[quadruple]])
     over = f", the discounted sum over {steps} steps" if steps > 1 else ""
-    end = "the world ended there" if batch.terminated[quadruple] else "the world goes on from there"
+    end = "the world ended there" if record.terminated[index] else "the world goes on from there"
     return Section(
-        "1. The quadruple (s, a, r, s′)",
+        "1. The transition (s, a, r, s′)",
         (
-            Line(
-                f"quadruple {quadruple} of {len(record.indices)}, "
-                f"row {record.indices[quadruple]:,} of the buffer"
-            ),
+            Line(f"transition {index} of {len(record.losses)}"),
             Line(
                 f"from environment {origin.env_index}, episode {origin.episode:,}, "
                 f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
                 f"{record.env_steps - origin.env_step:,} env steps ago"
             ),
-            *_drawn(record, quadruple),
-            *_states(stored, spec),
+            *_drawn(record, index),
+            *state_blocks(batch, index, spec),
             Formula(("a = ", action, chosen, origin.epsilon, ")")),
-            Formula(("r = ", batch.reward[quadruple].item(), over)),
+            Formula(("r = ", batch.reward[index].item(), over)),
             Line(end),
         ),
     )
 
 
-def _drawn(record: UpdateRecord, quadruple: int) -> list[Block]:
+def _drawn(record: UpdateRecord, index: int) -> list[Block]:
     """How likely it was, and what it counts; nothing where all are alike."""
-    told = _chances(record)
-    if not told:
+    columns = _sampling_columns(record)
+    if not columns:
         return []
-    probability, weight = (chance[quadruple].item() for chance in told.values())
+    probability, weight = (chance[index].item() for chance in columns.values())
     return [
         Formula(("drawn by its priority, with probability ", probability)),
         Formula(("its loss is multiplied by ", weight)),
     ]
 
 
-def _chances(record: UpdateRecord) -> dict[str, Float[np.ndarray, " batch"]]:
-    """What prioritised sampling says of each quadruple."""
-    told = {"probability": record.probabilities, "weight": record.weights}
-    return {name: column for name, column in told.items() if column is not None}
-
-
-def _states(stored: Shaped[np.ndarray, "2 *obs"], spec: EnvironmentSpec) -> list[Block]:
-    """s and s′, and what cannot be done in them."""
-    if not spec.mask_size:
-        return _numbers(stored, spec)
-    states, allowed = split(stored, spec.state_shape)
-    rows = zip(_LABELS, allowed, strict=True)
-    return _numbers(states, spec) + [_forbidden(label, row, spec) for label, row in rows]
-
-
-def _forbidden(label: str, allowed: Bool[np.ndarray, " action"], spec: EnvironmentSpec) -> Block:
-    actions = np.flatnonzero(~allowed)
-    names = ", ".join(spec.action_names[action] for action in actions) or "nothing"
-    if len(actions) > _MAX_COMPONENTS:
-        names = f"{len(actions):,} of {len(allowed):,} actions"
-    return Line(f"not allowed in {label}: {names}")
-
-
-def _numbers(states: Shaped[np.ndarray, "2 *state"], spec: EnvironmentSpec) -> list[Block]:
-    if isinstance(spec.state_space, spaces.Discrete):
-        numbers = int(spec.state_space.start) + np.argmax(states, axis=-1)
-        numbered = zip(_LABELS, numbers.tolist(), strict=True)
-        return [Formula((f"{label} = ", number)) for label, number in numbered]
-    flat = [(label, np.ravel(state)) for label, state in zip(_LABELS, states, strict=True)]
-    if len(spec.component_names) > _MAX_COMPONENTS:
-        return [
-            Formula((f"{label} = ", len(state), " numbers, mean ", float(np.mean(state))))
-            for label, state in flat
-        ]
-    rows = tuple((label, _plain(state)) for label, state in flat)
-    return [Vectors(spec.component_names, rows)]
+def _sampling_columns(record: UpdateRecord) -> dict[str, Float[np.ndarray, " batch"]]:
+    """What prioritised sampling says of each transition."""
+    columns = {"probability": record.probabilities, "weight": record.weights}
+    return {name: column for name, column in columns.items() if column is not None}
 
 
 def _present(
-    record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, settings: Settings, who: str
+    record: UpdateRecord, index: int, spec: EnvironmentSpec, settings: Settings, network_name: str
 ) -> Section:
-    values, action = record.q_values[quadruple], record.batch.action[quadruple].item()
+    values, action = record.q_values[index], record.batch.action[index].item()
     return Section(
-        f"2. The {who} looks at s",
+        f"2. The {network_name} looks at s",
         (
             *_noise(settings),
             NamedValues("Q(s, ·; θ)", spec.action_names, _plain(values), action, "taken"),
-            Formula(("Q(s, a) = ", record.chosen_q[quadruple].item())),
+            Formula(("Q(s, a) = ", record.chosen_q[index].item())),
         ),
     )
 
@@ -166,19 +128,12 @@ def _noise(settings: Settings) -> tuple[Line, ...]:
     return (Line("under this update's own draw of the noise in its weights"),)
 
 
-def _by_fractions(settings: Settings) -> str:
-    """Of IQN: by which fractions, for the list above it is made of others."""
-    if settings.network.distribution != "iqn":
-        return ""
-    return f" by the {settings.learning.iqn_samples} fractions drawn for it"
-
-
 def _future(
-    record: UpdateRecord, quadruple: int, spec: EnvironmentSpec, settings: Settings, who: str
+    record: UpdateRecord, index: int, spec: EnvironmentSpec, head: Head, network_name: str
 ) -> Section:
-    names, policy = spec.action_names, record.next_policy[quadruple]
+    names, policy = spec.action_names, record.next_policy[index]
     best = int(np.argmax(policy))
-    values, value = record.target_q_values[quadruple], record.next_values[quadruple].item()
+    values, value = record.target_q_values[index], record.next_values[index].item()
     online = record.online_next_q_values
     blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, _plain(values), best, "counts")]
     if record.munchausen_bonuses is not None:
@@ -188,39 +143,40 @@ def _future(
             Formula(("mean value, and what the softmax's own surprise is worth: ", value)),
         ]
     elif online is None:
-        blocks.append(Formula((f"its highest value{_by_fractions(settings)}: ", value)))
+        blocks.append(Formula((f"its highest value{head.next_value_note}: ", value)))
     else:
         blocks += [
-            Line(f"Double DQN: the {who}'s own values of s′ pick {names[best]}:"),
-            NamedValues("Q(s′, ·; θ)", names, _plain(online[quadruple]), best, "picked"),
-            Formula((f"which the target {_kind(who)} values{_by_fractions(settings)} at ", value)),
+            Line(f"Double DQN: the {network_name}'s own values of s′ pick {names[best]}:"),
+            NamedValues("Q(s′, ·; θ)", names, _plain(online[index]), best, "picked"),
+            Formula(
+                (
+                    f"which the target {_kind(network_name)} values{head.next_value_note} at ",
+                    value,
+                )
+            ),
         ]
-    return Section(f"3. The target {_kind(who)} looks at s′", tuple(blocks))
+    return Section(f"3. The target {_kind(network_name)} looks at s′", tuple(blocks))
 
 
-def _target(record: UpdateRecord, quadruple: int, settings: Settings) -> Section:
-    section, network = _target_sum(record, quadruple, settings.learning), settings.network
-    if network.distribution != "c51":
+def _target(record: UpdateRecord, index: int, settings: LearningSettings, head: Head) -> Section:
+    section = _target_sum(record, index, settings)
+    if not head.target_note:
         return section
-    within = (
-        f"C51: whatever of it lies beyond {network.value_min:g} or {network.value_max:g} "
-        "counts as these, in y, too"
-    )
-    return Section(section.title, (*section.blocks, Line(within)))
+    return Section(section.title, (*section.blocks, Line(head.target_note)))
 
 
-def _target_sum(record: UpdateRecord, quadruple: int, settings: LearningSettings) -> Section:
+def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) -> Section:
     title = "4. The target, what Q(s, a) should have been"
-    y, reward = record.targets[quadruple].item(), record.batch.reward[quadruple].item()
+    y, reward = record.targets[index].item(), record.batch.reward[index].item()
     bonus: tuple[Cell, ...] = ()
     if record.munchausen_bonuses is not None:
-        bonus = _bracketed(record.munchausen_bonuses[quadruple].item())
-    if record.batch.terminated[quadruple]:
+        bonus = _bracketed(record.munchausen_bonuses[index].item())
+    if record.terminated[index]:
         sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
         return Section(title, (Formula((*sum_of, ": after a termination there is no future")),))
-    steps = record.batch.num_steps[quadruple].item()
+    steps = record.num_steps[index].item()
     power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
-    value = _bracketed(record.next_values[quadruple].item())
+    value = _bracketed(record.next_values[index].item())
     product = (f" + {settings.gamma:g}{power} × ", *value)
     if bonus:
         return Section(
@@ -235,47 +191,34 @@ def _target_sum(record: UpdateRecord, quadruple: int, settings: LearningSettings
     return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
 
 
-def _loss(record: UpdateRecord, quadruple: int, settings: Settings) -> Section:
-    formula = _loss_formula(settings)
-    spread = spread_table(record, quadruple, settings.network)
-    y, chosen = record.targets[quadruple].item(), record.chosen_q[quadruple].item()
-    error, size = record.td_errors[quadruple].item(), len(record.indices)
-    share = f": {record.loss_shares[quadruple]:.1%} of the batch's loss"
+def _loss(record: UpdateRecord, index: int, head: Head) -> Section:
+    spread = spread_table(record, index, head)
+    y, chosen = record.targets[index].item(), record.chosen_q[index].item()
+    error, size = record.td_errors[index].item(), len(record.losses)
+    share = f": {record.loss_shares[index]:.1%} of the batch's loss"
     mean = "mean" if record.weights is None else "mean of weight × loss"
     return Section(
         "5. The loss",
         (
             *(() if spread is None else (spread,)),
             Formula(("y − Q(s, a) = ", y, " − ", *_bracketed(chosen), " = ", error)),
-            Formula((f"{formula} = ", record.losses[quadruple].item(), share)),
-            Formula((f"{mean} over {_quadruples(size)}: ", record.loss)),
+            Formula((f"{head.loss_name} = ", record.losses[index].item(), share)),
+            Formula((f"{mean} over {_transitions(size)}: ", record.loss)),
             _td_errors(record.td_errors),
         ),
     )
 
 
-def _loss_formula(settings: Settings) -> str:
-    delta = f"{settings.learning.huber_delta:g}"
-    match settings.network.distribution:
-        case "c51":
-            return "cross-entropy of the two distributions"
-        case "qr" | "iqn":
-            return f"quantile regression, linear beyond {delta},"
-    if settings.learning.loss == "huber":
-        return f"Huber loss of y − Q, linear beyond {delta},"
-    return "(y − Q)²"
-
-
 def _td_errors(errors: Float[np.ndarray, " batch"]) -> Block:
     if errors.min() == errors.max():
-        return Formula((f"TD error of {_quadruples(len(errors))}: ", errors[0].item()))
+        return Formula((f"TD error of {_transitions(len(errors))}: ", errors[0].item()))
     # NumPy refuses to cut a narrow range of single precision.
     counts, edges = np.histogram(errors.astype(np.float64), _BINS)
     return Histogram("TD errors of the batch", tuple(counts.tolist()), tuple(edges.tolist()))
 
 
 def _learning(
-    record: UpdateRecord, quadruple: int, settings: LearningSettings, who: str
+    record: UpdateRecord, index: int, settings: LearningSettings, network_name: str
 ) -> Section:
     changes, distances = record.weight_changes, record.distance_to_target
     rows = tuple(
@@ -285,25 +228,25 @@ def _learning(
     header = ("layer", "gradient", "change of the weights", "distance to θ⁻ before")
     step = {"adam": "Adam", "sgd": "plain gradient descent"}[settings.optimiser]
     return Section(
-        f"6. Backpropagation through the {who}",
+        f"6. Backpropagation through the {network_name}",
         (
             Formula((f"{step}, learning rate ", record.learning_rate)),
             Table("L2 norms of each layer", header, rows),
             Formula(
                 (
                     "Q(s, a) was ",
-                    record.chosen_q[quadruple].item(),
+                    record.chosen_q[index].item(),
                     " and is now ",
-                    record.chosen_q_after[quadruple].item(),
+                    record.chosen_q_after[index].item(),
                     "; the target is ",
-                    record.targets[quadruple].item(),
+                    record.targets[index].item(),
                 )
             ),
         ),
     )
 
 
-def _refresh(record: UpdateRecord, settings: LearningSettings, who: str) -> Section:
+def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str) -> Section:
     since = record.updates_since_refresh
     left = settings.target_period_updates - since - 1
     then = f"the next refresh is {_updates(left)} away"
@@ -312,7 +255,7 @@ def _refresh(record: UpdateRecord, settings: LearningSettings, who: str) -> Sect
         if settings.tau < 1:
             then = f"after this update it follows a little: θ⁻ ← θ⁻ + {settings.tau:g} (θ − θ⁻)"
     return Section(
-        f"7. The target {_kind(who)} stays as it is",
+        f"7. The target {_kind(network_name)} stays as it is",
         (
             Line(f"refreshed {_updates(since)} before this one"),
             Formula(("‖θ − θ⁻‖ = ", record.distance_to_target["all"])),
@@ -322,16 +265,16 @@ def _refresh(record: UpdateRecord, settings: LearningSettings, who: str) -> Sect
 
 
 def _batch(
-    record: UpdateRecord, origins: Sequence[Origin], quadruple: int, spec: EnvironmentSpec
+    record: UpdateRecord, origins: Sequence[Origin], index: int, spec: EnvironmentSpec
 ) -> Section:
     header = (
-        *("quadruple", "environment", "episode", "step", "env steps ago", "action", "choice"),
+        *("transition", "environment", "episode", "step", "env steps ago", "action", "choice"),
         *("r", "terminated", "Q(s, a)", "y", "TD error"),
-        *_chances(record),
+        *_sampling_columns(record),
         "loss share",
     )
     rows = tuple(_batch_row(record, number, origin, spec) for number, origin in enumerate(origins))
-    table = Table("In the order in which they were drawn", header, rows, quadruple, "followed")
+    table = Table("In the order in which they were drawn", header, rows, index, "followed")
     return Section("The whole batch", (table,), too_wide_for_terminals=True)
 
 
@@ -348,28 +291,28 @@ def _batch_row(
         spec.action_names[batch.action[number]],
         "explored" if origin.explored else "greedy",
         batch.reward[number].item(),
-        "yes" if batch.terminated[number] else "no",
+        "yes" if record.terminated[number] else "no",
         record.chosen_q[number].item(),
         record.targets[number].item(),
         record.td_errors[number].item(),
-        *(chance[number].item() for chance in _chances(record).values()),
+        *(chance[number].item() for chance in _sampling_columns(record).values()),
         f"{record.loss_shares[number]:.1%}",
     )
 
 
-def _kind(who: str) -> str:
-    return who.removeprefix("Q-")
+def _kind(network_name: str) -> str:
+    return network_name.removeprefix("Q-")
 
 
 def _updates(count: int) -> str:
     return "1 update" if count == 1 else f"{count:,} updates"
 
 
-def _quadruples(count: int) -> str:
+def _transitions(count: int) -> str:
     return (
-        "the single quadruple of the batch"
+        "the single transition of the batch"
         if count == 1
-        else f"the {count:,} quadruples of the batch"
+        else f"the {count:,} transitions of the batch"
     )
 
 

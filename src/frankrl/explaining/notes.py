@@ -1,11 +1,14 @@
 """The worked example of the notes, computed by the functions that training uses."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from frankrl.config import ExplorationSettings, LearningSettings, Settings
-from frankrl.core.types import QuadrupleBatch, Scaling
+from frankrl.core.types import Scaling, Transition
 from frankrl.environments import EnvironmentSpec
 from frankrl.experience.exploration import epsilon_greedy, linear_epsilon
 from frankrl.explaining.document import (
@@ -17,11 +20,19 @@ from frankrl.explaining.document import (
     Section,
     Vectors,
 )
-from frankrl.explaining.narrative import tell
+from frankrl.explaining.narrative import narrate
 from frankrl.explaining.origin import Origin
-from frankrl.explaining.record import UpdateRecord, record_of
-from frankrl.learning import LearnerState, init_learner, update
-from frankrl.networks import ExpectedHead, Linear, MLPQNetwork, pack
+from frankrl.explaining.record import DrawnBatch, UpdateRecord, record_of
+from frankrl.learning import ExpectedHead, LearnerState, init_learner, update
+from frankrl.networks import (
+    ActionOutputs,
+    Dense,
+    DenseParams,
+    Flatten,
+    NetworkParams,
+    QNetwork,
+)
+from frankrl.replay import Sample
 
 STATE = np.array([[0.12, 0.85, -0.03, -0.15, 0.08, 0.02, 0, 0]], np.float32)
 NEXT_STATE = np.array([[0.11, 0.80, -0.02, -0.15, 0.08, 0.02, 0, 0]], np.float32)
@@ -30,6 +41,14 @@ FIRST_Q_VALUES = (0.3, -0.1, 0.5, 0.2)
 Q_VALUES, TARGET_Q_VALUES = (0.4, 1.2, 3.1, 0.8), (2.1, 1.3, 4.7, 0.9)
 """Later on. Of the Q-network the notes give the third alone."""
 FIRE_MAIN, REWARD, GAMMA, LEARNING_RATE = 2, 0.3, 0.99, 0.1
+NETWORK = QNetwork(
+    torsos=(Flatten((8,), Scaling()),),
+    hidden=(),
+    activation="relu",
+    output=ActionOutputs(Dense(4), 4, None),
+    head=ExpectedHead(),
+)
+"""A single layer: what the notes say of layers is told elsewhere."""
 ORIGIN = Origin(env_step=0, env_index=0, episode=0, step=1, epsilon=1.0, explored=False)
 """Of the quadruple: the very first of a run."""
 
@@ -46,57 +65,47 @@ def example() -> UpdateRecord:
     """The update of the notes' second phase, on its single quadruple."""
     chosen = settings().learning
     before = _learner(chosen)
-    batch = QuadrupleBatch(
+    batch = Transition(
         observation=jnp.array(STATE),
         action=jnp.array([FIRE_MAIN], jnp.uint16),
         reward=jnp.array([REWARD], jnp.float32),
         next_observation=jnp.array(NEXT_STATE),
-        terminated=jnp.array([False]),
-        num_steps=jnp.array([1], jnp.uint8),
+        discount=jnp.array([GAMMA], jnp.float32),
     )
-    after, _ = jax.jit(lambda state, rows: update(chosen, state, rows, LEARNING_RATE))(
-        before, batch
+    step = functools.partial(update, chosen, NETWORK, learning_rate=LEARNING_RATE)
+    after, _ = jax.jit(step)(before, batch)
+    drawn = DrawnBatch(
+        Sample(np.zeros(1, np.uint32), None, None),
+        batch,
+        num_steps=jnp.ones(1, jnp.uint32),
+        terminated=jnp.zeros(1, jnp.bool_),
     )
     return record_of(
-        chosen,
-        before,
-        after,
-        batch,
-        env_steps=1,
-        learning_rate=LEARNING_RATE,
-        indices=np.zeros(1, np.uint32),
-        begun=np.zeros(1, np.uint32),
+        chosen, NETWORK, before, after, drawn, env_steps=1, learning_rate=LEARNING_RATE
     )
 
 
 def _learner(chosen: LearningSettings) -> LearnerState:
     """Two networks that give the notes' numbers, whatever the state."""
-    state = init_learner(chosen, _network(Q_VALUES))
-    target = pack(jax.tree.map(jnp.asarray, _network(TARGET_Q_VALUES)))
-    return LearnerState(state.online, target, state.average, state.opt_state, state.num_updates)
+    state = init_learner(chosen, NETWORK, _params(Q_VALUES))
+    target = jnp.asarray(NETWORK.layout.flatten(_params(TARGET_Q_VALUES)))
+    return dataclasses.replace(state, target_params=target)
 
 
-def _network(q_values: tuple[float, ...]) -> MLPQNetwork:
-    size = STATE.shape[1]
-    layer = Linear(np.zeros((size, len(q_values)), np.float32), np.array(q_values, np.float32))
-    return MLPQNetwork(
-        layers=(layer,),
-        norms=(),
-        embedding=None,
-        activation="relu",
-        dueling=False,
-        scaling=Scaling(),
-        read_by=ExpectedHead(),
-    )
+def _params(q_values: tuple[float, ...]) -> NetworkParams:
+    """Weights of zero, so that the biases are the Q-values."""
+    weight = np.zeros((STATE.shape[1], len(q_values)), np.float32)
+    output = DenseParams(weight, np.array(q_values, np.float32))
+    return NetworkParams(torsos=((),), hidden=(), output=output, head=())
 
 
-def account(spec: EnvironmentSpec) -> Document:
+def notes_document(spec: EnvironmentSpec) -> Document:
     """Both phases: a quadruple is collected, then learned from.
 
     Args:
         spec: of LunarLander-v3, for the names of its actions and components.
     """
-    learned = tell(example(), [ORIGIN], 0, spec, settings(), "")
+    learned = narrate(example(), [ORIGIN], 0, spec, settings(), "")
     return Document(
         title="The worked example of the notes",
         about=f"{spec.env_id}: first data is collected (a to e), then learned from (1 to 7)",
@@ -111,7 +120,7 @@ def collecting(spec: EnvironmentSpec, env_steps: int = 10_000) -> tuple[Section,
         spec: of LunarLander-v3, for the names of its actions and components.
         env_steps: how far the run is, for ε.
     """
-    q_values = _network(FIRST_Q_VALUES)(STATE)
+    q_values = NETWORK.q_values(_params(FIRST_Q_VALUES), STATE)
     exploration = ExplorationSettings(epsilon_end=0.05, epsilon_decay_env_steps=100_000)
     epsilon = linear_epsilon(exploration, np.array([env_steps]))
     names, first = spec.action_names, tuple(np.asarray(q_values[0]).tolist())

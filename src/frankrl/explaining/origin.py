@@ -1,4 +1,4 @@
-"""Where a quadruple came from: which environment, episode and step, explored or greedy."""
+"""Where a transition came from: which environment, episode and step, explored or greedy."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from frankrl.runs import MetricsReader, RunFolder
 
 
 class Origin(NamedTuple):
-    """Of one quadruple."""
+    """Of one transition."""
 
     env_step: int
     """Number of its first transition in the whole run, from 0."""
@@ -27,15 +27,15 @@ class Origin(NamedTuple):
 
 
 def origins(
-    folder: RunFolder, settings: Settings, seed: int, begun: UInt32[np.ndarray, " row"]
+    folder: RunFolder, settings: Settings, seed: int, env_steps: UInt32[np.ndarray, " row"]
 ) -> list[Origin]:
-    """Where quadruples came from.
+    """Where transitions came from.
 
     Args:
         folder: the run's; its metrics say when episodes ended.
         settings: the run's.
         seed: the run's.
-        begun: env step that each begins with.
+        env_steps: env step that each begins with.
     """
     num_envs = settings.environment.num_envs
     reader = MetricsReader(folder.metrics)
@@ -43,7 +43,7 @@ def origins(
         ended = reader.columns("episodes")
     finally:
         reader.close()
-    return [_origin(settings, seed, int(number), num_envs, ended) for number in begun]
+    return [_origin(settings, seed, int(number), num_envs, ended) for number in env_steps]
 
 
 def _origin(

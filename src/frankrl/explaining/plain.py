@@ -12,12 +12,12 @@ from frankrl.explaining.record import UpdateRecord
 
 def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
     """Every number of an update, in lists and dictionaries; None where an action is not allowed."""
-    told = {
+    payload = {
         spec.name: _plain(getattr(record, spec.name)) for spec in dataclasses.fields(UpdateRecord)
     }
-    told["loss_shares"] = _plain(record.loss_shares)
-    told["origins"] = [origin._asdict() for origin in origins]
-    return told
+    payload["loss_shares"] = _plain(record.loss_shares)
+    payload["origins"] = [origin._asdict() for origin in origins]
+    return payload
 
 
 def _plain(value: Any) -> Any:

@@ -1,27 +1,38 @@
 """Every number of one update."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import QuadrupleBatch
+from frankrl.core.types import Params, Transition
 from frankrl.learning import (
+    NO_NOISE,
     LearnerState,
-    UpdateDraws,
+    Predictions,
+    UpdateNoise,
     batch_loss,
-    batch_target,
-    judge,
-    look_ahead,
-    mean_of,
-    target_says,
+    batch_targets,
+    bootstrap,
+    predictions,
+    target_outputs,
     td_errors,
 )
-from frankrl.networks import CategoricalHead, Head, MaskedQNetwork, PackedNetwork, QNetwork
+from frankrl.networks import QNetwork
+from frankrl.replay import Sample
 
-NO_DRAWS = UpdateDraws()
+
+class DrawnBatch(NamedTuple):
+    """What one update learns from, and which steps that is made of."""
+
+    sample: Sample
+    """Fields of shape (batch,)."""
+    batch: Transition
+    num_steps: UInt32[Array, " batch"]
+    terminated: Bool[Array, " batch"]
 
 
 @dataclass(frozen=True)
@@ -36,15 +47,17 @@ class UpdateRecord:
     env_steps: int
     """Transitions collected in the whole run when it was done."""
     learning_rate: float
-    indices: UInt32[np.ndarray, " batch"]
-    """Rows of the buffer that were drawn."""
-    begun: UInt32[np.ndarray, " batch"]
-    """Env step of the run that each quadruple begins with, from 0."""
+    transition_env_steps: UInt32[np.ndarray, " batch"]
+    """Env step of the run that each transition begins with, from 0."""
     probabilities: Float[np.ndarray, " batch"] | None
     """How likely each was to be drawn; none where all were alike."""
     weights: Float[np.ndarray, " batch"] | None
     """What its loss was multiplied by; none where all counted alike."""
-    batch: QuadrupleBatch
+    batch: Transition
+    num_steps: UInt32[np.ndarray, " batch"]
+    """Env steps from s to s′: n, or fewer where the episode ended before."""
+    terminated: Bool[np.ndarray, " batch"]
+    """Whether the world ended in s′."""
     q_values: Float[np.ndarray, "batch action"]
     """Q(s, ·; θ) before the update."""
     chosen_q: Float[np.ndarray, " batch"]
@@ -87,7 +100,7 @@ class UpdateRecord:
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
-        """Each quadruple's part of the batch's loss; they sum to 1 unless the loss is 0."""
+        """Each transition's part of the batch's loss; they sum to 1 unless the loss is 0."""
         losses = self.losses if self.weights is None else self.weights * self.losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
@@ -95,76 +108,74 @@ class UpdateRecord:
 
 def record_of(
     settings: LearningSettings,
+    network: QNetwork,
     before: LearnerState,
     after: LearnerState,
-    batch: QuadrupleBatch,
+    drawn: DrawnBatch,
     *,
     env_steps: int,
     learning_rate: float,
-    indices: UInt32[np.ndarray, " batch"],
-    begun: UInt32[np.ndarray, " batch"],
-    draws: UpdateDraws = NO_DRAWS,
-    weights: Float[Array, " batch"] | None = None,
-    probabilities: Float[Array, " batch"] | None = None,
+    noise: UpdateNoise = NO_NOISE,
 ) -> UpdateRecord:
     """Open one update, by the functions that learning itself uses.
 
     Args:
         settings: the learner's.
+        network: the definition of both networks.
         before: where learning stood.
         after: where it stood one update later.
-        batch: what it learned from.
+        drawn: what it learned from.
         env_steps: transitions collected when it was done.
         learning_rate: the step size.
-        indices: rows of the buffer that make the batch.
-        begun: env steps that its quadruples begin with.
-        draws: the update's random numbers.
-        weights: what the loss of each is multiplied by; none: all count alike.
-        probabilities: how likely each was to be drawn; none: all were alike.
+        noise: the update's random numbers.
     """
-    q_network = before.online.network()
-    head = q_network.head
-    says = target_says(settings, before.target, batch, draws)
-    ahead = look_ahead(settings, q_network, batch, says, draws)
-    target = batch_target(settings, q_network, batch, ahead)
+    head, batch, unflatten = network.head, drawn.batch, network.layout.unflatten
+    params, target_params = unflatten(before.params), unflatten(before.target_params)
+    outputs = target_outputs(settings, network, target_params, batch, noise)
+    following = bootstrap(settings, network, params, batch, outputs, noise)
+    targets = batch_targets(network, batch, following)
 
-    def loss_of(network: QNetwork) -> tuple:
-        return batch_loss(settings, network, batch, target, draws, weights)
+    def loss_of(params: Params) -> tuple[Array, Predictions]:
+        return batch_loss(network, params, batch, targets, noise, drawn.sample.weights)
 
-    (loss, seen), gradient = jax.value_and_grad(loss_of, has_aux=True)(q_network)
-    seen_after = judge(settings, after.online.network(), batch, target, draws)
-    online_next = ahead.online_next_q_values
+    (loss, seen), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    seen_after = predictions(network, unflatten(after.params), batch, targets, noise)
+    online_next = following.online_next_q_values
     period, done = settings.target_period_updates, int(before.num_updates)
-    host = jax.tree.map(np.asarray, batch)
     return UpdateRecord(
         update=done + 1,
         env_steps=env_steps,
         learning_rate=learning_rate,
-        indices=indices,
-        begun=begun,
-        probabilities=None if probabilities is None else np.asarray(probabilities),
-        weights=None if weights is None else np.asarray(weights),
-        batch=host,
+        transition_env_steps=np.asarray(drawn.sample.env_steps),
+        probabilities=_host(drawn.sample.probabilities),
+        weights=_host(drawn.sample.weights),
+        batch=jax.tree.map(np.asarray, batch),
+        num_steps=np.asarray(drawn.num_steps),
+        terminated=np.asarray(drawn.terminated),
         q_values=np.asarray(seen.q_values),
         chosen_q=np.asarray(seen.chosen_q),
-        target_q_values=np.asarray(says.next_q_values),
-        online_next_q_values=None if online_next is None else np.asarray(online_next),
-        next_policy=_next_policy(settings, says.next_q_values, online_next),
-        next_values=np.asarray(head.q_values(ahead.next_values)),
-        munchausen_bonuses=None if ahead.bonus is None else np.asarray(ahead.bonus),
-        targets=np.asarray(mean_of(head, target)),
-        chosen_outputs=_as_told(head, seen.chosen),
-        target_outputs=None if target.ndim == 1 else np.asarray(target),
-        td_errors=np.asarray(td_errors(q_network, target, seen.chosen_q)),
+        target_q_values=np.asarray(outputs.next_q_values),
+        online_next_q_values=_host(online_next),
+        next_policy=_next_policy(settings, outputs.next_q_values, online_next),
+        next_values=np.asarray(head.q_values(following.next_values)),
+        munchausen_bonuses=_host(following.bonus),
+        targets=np.asarray(head.target_mean(targets)),
+        chosen_outputs=head.distribution(seen.chosen),
+        target_outputs=None if targets.ndim == 1 else np.asarray(targets),
+        td_errors=np.asarray(td_errors(network, targets, seen.chosen_q)),
         losses=np.asarray(seen.losses),
         loss=float(loss),
         gradient_norms=norms(gradient),
-        weight_changes=norms(_difference(after.online, before.online)),
+        weight_changes=norms(unflatten(after.params - before.params)),
         chosen_q_after=np.asarray(seen_after.chosen_q),
         updates_since_refresh=done % period,
-        distance_to_target=norms(_difference(before.online, before.target)),
+        distance_to_target=norms(unflatten(before.params - before.target_params)),
         refreshes_target=(done + 1) % period == 0,
     )
+
+
+def _host(array: Array | None) -> np.ndarray | None:
+    return None if array is None else np.asarray(array)
 
 
 def _next_policy(
@@ -176,24 +187,12 @@ def _next_policy(
     return np.eye(target_q.shape[1], dtype=np.float32)[picked]
 
 
-def _as_told(head: Head, chosen: Float[Array, "batch *atom"]) -> np.ndarray | None:
-    """What the Q-network says of the actions taken, as one reads it; none of a mean alone."""
-    if chosen.ndim == 1:
-        return None
-    return np.asarray(head.probabilities(chosen) if isinstance(head, CategoricalHead) else chosen)
-
-
-def norms(network: QNetwork) -> dict[str, float]:
+def norms(params: Params) -> dict[str, float]:
     """L2 norm of what lies in each layer, and of everything, as `all`."""
     squares: dict[str, float] = {}
-    network = network.inner if isinstance(network, MaskedQNetwork) else network
-    leaves, _ = jax.tree_util.tree_flatten_with_path(network)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     for path, leaf in leaves:
-        layer = jax.tree_util.keystr(path[:-1] or path).removeprefix(".")
+        layer = jax.tree_util.keystr(path[:-1] if len(path) > 1 else path).removeprefix(".")
         squares[layer] = squares.get(layer, 0.0) + float(np.square(leaf, dtype=np.float64).sum())
     squares["all"] = sum(squares.values())
     return {layer: float(np.sqrt(total)) for layer, total in squares.items()}
-
-
-def _difference(one: PackedNetwork, other: PackedNetwork) -> QNetwork:
-    return one.with_weights(one.weights - other.weights).network()

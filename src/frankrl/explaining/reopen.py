@@ -1,6 +1,7 @@
 """Going back to the moment before an update: the nearest checkpoint, then the same rounds again."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.environments import describe, make_vector
-from frankrl.explaining.record import UpdateRecord, record_of
-from frankrl.learning import updates
-from frankrl.replay import Drawn, add, gather
+from frankrl.experience import HostSource
+from frankrl.explaining.record import DrawnBatch, UpdateRecord, record_of
+from frankrl.learning import LearnerState, updates
+from frankrl.replay import EndingRoom, with_ending_rows
 from frankrl.runs import (
     MetricsReader,
     RunFolder,
@@ -24,10 +26,10 @@ from frankrl.runs import (
     machine_facts,
     versions,
 )
-from frankrl.training import TrainState, init_train_state, rounds
+from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.resuming import Found, read_checkpoint
-from frankrl.training.round import Lesson, updates_due
+from frankrl.training.rounds import updates_due
 
 
 class Cost(NamedTuple):
@@ -66,8 +68,8 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
         RunFolderError: it cannot be come back to exactly; the message says what can.
     """
     settings = folder.description.settings
-    standings = _standings(folder)
-    reached = _reached(folder, standings)
+    checkpoints = _checkpoints_metadata(folder)
+    reached = _reached(folder, checkpoints)
     if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
         first = settings.training.learning_starts_env_steps
         raise SettingError(
@@ -77,9 +79,9 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
             else f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )
     last = _round_end(settings, update)
-    starts = [s for s in standings if s.updates < update]
+    starts = [s for s in checkpoints if s.updates < update]
     start = starts[-1].env_steps if starts else 0
-    _refuse_inexact(folder, standings, start, last)
+    _refuse_inexact(folder, checkpoints, start, last)
     writer = starts[-1] if starts else folder.description
     return Cost(start, last, _seconds(folder, last - start), writer.versions | writer.machine)
 
@@ -109,17 +111,21 @@ def reopen(
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
     for change in differences(cost.surroundings, versions() | machine_facts()):
         warn(f"the update may come out with other bits than in the run, because {change}")
-    with contextlib.closing(make_vector(settings.environment, spec, description.seed)) as envs:
-        state = init_train_state(settings, spec, description.seed)
+    experiment = Experiment.of(settings, spec, description.seed)
+    envs = make_vector(settings.environment, spec, description.seed)
+    with contextlib.closing(
+        HostSource(settings, experiment.network, description.seed, envs)
+    ) as source:
+        state = init_train_state(experiment)
         if cost.first_env_step:
-            found = _found_at(folder, settings, state, cost.first_env_step)
-            if envs.restore(found.logs):
+            checkpoint = _checkpoint_at(folder, experiment, cost.first_env_step)
+            if source.restore(checkpoint.logs):
                 raise RunFolderError(
                     f"the environments of {folder.path} do not replay to the same bits, so no "
                     "update can be opened exactly"
                 )
-            state = found.state
-        results = rounds(settings, description.seed, envs, _copied(state))
+            state = checkpoint.state
+        results = rounds(experiment, source, _copied(state))
         last_begins = cost.last_env_step - settings.round_env_steps
         while state.env_steps < last_begins:
             state = next(results).state()
@@ -128,44 +134,40 @@ def reopen(
         before = _copied(state)
         result = next(results)
         on_progress(cost.env_steps, cost.env_steps)
-    drawn = result.outcome().drawn
-    record = _opened(settings, before, result.lesson, drawn, update, result.env_steps)
+    record = _opened(experiment, before, result, update)
     return Reopened(record, result.state(), cost)
 
 
-def _opened(
-    settings: Settings,
-    before: TrainState,
-    lesson: Lesson,
-    drawn: Drawn,
-    update: int,
-    env_steps: int,
-) -> UpdateRecord:
+def _opened(experiment: Experiment, before: TrainState, result: Round, update: int) -> UpdateRecord:
     """The record of one update of a round, given the state before the round."""
-    replay = jax.jit(add)(before.replay, lesson.rows, lesson.begun, lesson.count)
-    drawn = jax.tree.map(jnp.asarray, drawn)
-    batches = gather(replay, drawn.indices)
-    learn = jax.jit(lambda *given: updates(settings.learning, *given))
+    settings, network, replay = experiment.settings, experiment.network, experiment.replay
+    given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
+    needed = EndingRoom(replay, before.replay).needed(given.steps.is_last)
+    stored = jax.jit(replay.add)(with_ending_rows(before.replay, needed), given.steps)
+    batches = replay.read(stored, sample.env_steps)
     number = update - before.updates - 1
-    given = (lesson.learning_rate, lesson.draws, drawn.weights)
-    just_before, just_after = (
-        learn(before.learner, batches, jnp.uint32(count), *given).state
-        for count in (number, number + 1)
+    learn = jax.jit(functools.partial(updates, settings.learning, network))
+
+    def after(count: int) -> LearnerState:
+        if not count:
+            return before.learner
+        first = jax.tree.map(lambda table: table[:count], (batches, given.noise, sample.weights))
+        rows, noise, weights = first
+        return learn(before.learner, rows, given.learning_rate, noise, weights)[0]
+
+    own, batch, noise = jax.tree.map(
+        lambda table: jnp.asarray(table[number]), (sample, batches, given.noise)
     )
-    batch, own = jax.tree.map(lambda table: table[number], (batches, drawn))
-    indices = np.asarray(own.indices)
+    span = replay.spans(stored, own.env_steps)
     return record_of(
         settings.learning,
-        just_before,
-        just_after,
-        batch,
-        env_steps=env_steps,
-        learning_rate=float(lesson.learning_rate),
-        indices=indices,
-        begun=np.asarray(replay.begun)[indices],
-        draws=jax.tree.map(lambda field: jnp.asarray(field[number]), lesson.draws),
-        weights=own.weights,
-        probabilities=own.probabilities,
+        network,
+        after(number),
+        after(number + 1),
+        DrawnBatch(own, batch, span.num_steps, span.terminated),
+        env_steps=result.env_steps,
+        learning_rate=float(given.learning_rate),
+        noise=noise,
     )
 
 
@@ -176,19 +178,19 @@ def _copied(state: TrainState) -> TrainState:
     )
 
 
-def _standings(folder: RunFolder) -> list[CheckpointMetadata]:
+def _checkpoints_metadata(folder: RunFolder) -> list[CheckpointMetadata]:
     """What each intact checkpoint says of itself, the oldest first."""
-    found = []
+    intact = []
     for checkpoint in list_checkpoints(folder.checkpoints):
         with contextlib.suppress(DamagedError):
             info = load_checkpoint(checkpoint, {}).info
-            found.append(CheckpointMetadata.from_info(info, folder.description.settings))
-    return found
+            intact.append(CheckpointMetadata.from_info(info, folder.description.settings))
+    return intact
 
 
-def _reached(folder: RunFolder, standings: list[CheckpointMetadata]) -> int:
+def _reached(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     """Updates that the run is known to have done."""
-    done = max((standing.updates for standing in standings), default=0)
+    done = max((metadata.updates for metadata in checkpoints), default=0)
     with contextlib.suppress(FrankError):
         reader = MetricsReader(folder.metrics)
         rows = reader.columns("training")["updates"]
@@ -213,14 +215,14 @@ def _round_end(settings: Settings, update: int) -> int:
 
 
 def _refuse_inexact(
-    folder: RunFolder, standings: list[CheckpointMetadata], start: int, last: int
+    folder: RunFolder, checkpoints: list[CheckpointMetadata], start: int, last: int
 ) -> None:
     """Refuse to pass a point from which on the run may have other bits."""
-    marks = standings[-1].inexact if standings else ()
+    marks = checkpoints[-1].inexact if checkpoints else ()
     between = [mark for mark in marks if start <= mark.env_steps < last]
     if between:
         mark = between[0]
-        later = [s for s in standings if s.env_steps > mark.env_steps]
+        later = [s for s in checkpoints if s.env_steps > mark.env_steps]
         then = f", or after {later[0].updates:,}" if later else ""
         due = updates_due(folder.description.settings, mark.env_steps)
         raise RunFolderError(
@@ -239,9 +241,9 @@ def _seconds(folder: RunFolder, env_steps: int) -> float | None:
     return None
 
 
-def _found_at(folder: RunFolder, settings: Settings, like: TrainState, env_steps: int) -> Found:
+def _checkpoint_at(folder: RunFolder, experiment: Experiment, env_steps: int) -> Found:
     """What the checkpoint of one env step holds."""
     for checkpoint in list_checkpoints(folder.checkpoints):
         if int(checkpoint.name) == env_steps:
-            return read_checkpoint(folder, settings, like, checkpoint)
+            return read_checkpoint(folder, experiment, checkpoint)
     raise RunFolderError(f"the checkpoint at env step {env_steps:,} has gone meanwhile")

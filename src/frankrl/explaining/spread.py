@@ -1,22 +1,19 @@
 """How a return is distributed, by a few of its percentiles."""
 
-import numpy as np
-from jaxtyping import Float
-
-from frankrl.config import NetworkSettings
 from frankrl.explaining.document import Table
 from frankrl.explaining.record import UpdateRecord
+from frankrl.networks import Head
 
 PERCENTS = (10, 25, 50, 75, 90)
 
 
-def spread_table(record: UpdateRecord, quadruple: int, settings: NetworkSettings) -> Table | None:
-    """What the Q-network says of a quadruple's return, and what it should have said.
+def spread_table(record: UpdateRecord, index: int, head: Head) -> Table | None:
+    """What the Q-network says of a transition's return, and what it should have said.
 
     Args:
         record: of the update.
-        quadruple: its place in the batch.
-        settings: which returns C51's atoms stand for.
+        index: which transition of its batch.
+        head: what the network's outputs mean.
 
     Returns:
         A table of percentiles; none where the network says nothing but the mean.
@@ -28,18 +25,7 @@ def spread_table(record: UpdateRecord, quadruple: int, settings: NetworkSettings
         ("what it says", record.chosen_outputs, record.chosen_q),
         ("what it should say", record.target_outputs, record.targets),
     ):
-        found = percentiles(outputs[quadruple], settings)
-        rows.append((label, *found.tolist(), mean[quadruple].item()))
+        values = head.percentiles(outputs[index], PERCENTS)
+        rows.append((label, *values.tolist(), mean[index].item()))
     header = ("the return", *(f"{percent} %" for percent in PERCENTS), "mean")
     return Table("How the return is distributed", header, tuple(rows))
-
-
-def percentiles(
-    outputs: Float[np.ndarray, " atom"], settings: NetworkSettings
-) -> Float[np.ndarray, " percent"]:
-    """Percentiles of one distribution, as the head gives it."""
-    if settings.distribution != "c51":
-        return np.percentile(outputs, PERCENTS, method="inverted_cdf")
-    support = np.linspace(settings.value_min, settings.value_max, settings.num_atoms)
-    reached = np.searchsorted(np.cumsum(outputs, dtype=np.float64), np.array(PERCENTS) / 100)
-    return support[np.minimum(reached, settings.num_atoms - 1)]

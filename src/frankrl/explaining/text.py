@@ -1,4 +1,4 @@
-"""An account as lines for a terminal."""
+"""An document as lines for a terminal."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -22,10 +22,10 @@ _NUMBER = 9
 """Characters that numbers take up at least, so that those of several lists stand alike."""
 
 
-def as_text(account: Document) -> list[str]:
+def as_text(document: Document) -> list[str]:
     """Its lines, without the sections that are too wide for a terminal."""
-    lines = [account.title, account.about]
-    for section in account.sections:
+    lines = [document.title, document.about]
+    for section in document.sections:
         if not section.too_wide_for_terminals:
             lines += ["", *_section(section)]
     return lines

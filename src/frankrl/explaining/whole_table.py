@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from frankrl.agent import QValues
 from frankrl.core.errors import SettingError, warn
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.document import Block, Document, Formula, Line, Section, Table
-from frankrl.networks import QNetwork
 from frankrl.tabular import first_state, led_to, model_of, optimal_q_values, q_table
 
 
@@ -42,16 +42,16 @@ class WholeTable(NamedTuple):
         }
 
 
-def whole_table(spec: EnvironmentSpec, network: QNetwork, gamma: float) -> WholeTable:
+def whole_table(spec: EnvironmentSpec, q_values: QValues, gamma: float) -> WholeTable:
     """The table of an agent, and the exact one.
 
     Args:
         spec: of an environment whose states are numbered.
-        network: a Q-network or a Q-table, with NumPy leaves.
+        q_values: of its agent, from a batch of states and no action masks.
         gamma: γ.
     """
-    model = None if spec.mask_size else model_of(spec)
-    values = q_table(spec, network)
+    model = None if spec.is_masked else model_of(spec)
+    values = q_table(spec, lambda states: q_values(states, None))
     if model is None:
         return WholeTable(values, None)
     try:
@@ -61,7 +61,7 @@ def whole_table(spec: EnvironmentSpec, network: QNetwork, gamma: float) -> Whole
         return WholeTable(values, None)
 
 
-def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Document:
+def table_document(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Document:
     """What `frank explain RUN` tells of a run whose states are numbered.
 
     Args:
@@ -70,25 +70,25 @@ def tell_table(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str
         holder: what the values are kept in, such as "Q-table".
         about: which run, in a line.
     """
-    told: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
-    if spec.mask_size:
-        told = (Line("what is not allowed in a state is never learned there"), *told)
-    sections = [Section(f"The {holder}", told)]
+    blocks: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
+    if spec.is_masked:
+        blocks = (Line("what is not allowed in a state is never learned there"), *blocks)
+    sections = [Section(f"The {holder}", blocks)]
     if table.exact is not None:
-        blocks: tuple[Block, ...] = (
+        exact_blocks: tuple[Block, ...] = (
             Line("found by dynamic programming, from all that can happen in this world"),
             _rows(table.exact, spec, "Q*(s, a)"),
             Formula(
                 (f"largest difference between {holder} and exact values: ", table.error or 0.0)
             ),
         )
-        sections.append(Section("The exact values", blocks))
+        sections.append(Section("The exact values", exact_blocks))
     return Document(f"Every state of {spec.env_id}", about, tuple(sections))
 
 
 def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, caption: str) -> Table:
     names, first = spec.action_names, first_state(spec)
-    if spec.mask_size:
+    if spec.is_masked:
         # Which of a state's actions may be the best one only the environment knows.
         rows = tuple((str(state), *row.tolist()) for state, row in enumerate(values, first))
         return Table(caption, ("state", *names), rows)

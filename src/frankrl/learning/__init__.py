@@ -1,50 +1,54 @@
 """Targets, losses and the update of the Q-network."""
 
-from frankrl.learning.draws import UpdateDraws
-from frankrl.learning.judging import (
-    Judgement,
-    Lookahead,
-    TargetSays,
-    batch_loss,
-    batch_target,
-    judge,
-    look_ahead,
-    target_says,
-    td_errors,
-    under_noise,
-)
+from frankrl.learning.heads import ExpectedHead, make_head
 from frankrl.learning.learner import (
-    Learned,
     LearnerState,
-    UpdateStatistics,
+    UpdateMetrics,
+    UpdateOutput,
     init_learner,
     learning_rate_at,
+    refresh_target,
     update,
     updates,
 )
-from frankrl.learning.losses import elementwise_loss
-from frankrl.learning.returns import mean_of
+from frankrl.learning.loss_terms import (
+    Bootstrap,
+    Predictions,
+    TargetOutputs,
+    batch_loss,
+    batch_targets,
+    bootstrap,
+    predictions,
+    target_outputs,
+    td_errors,
+    under_noise,
+)
+from frankrl.learning.make_network import network_for
+from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
-    "Judgement",
-    "Learned",
+    "NO_NOISE",
+    "Bootstrap",
+    "ExpectedHead",
     "LearnerState",
-    "Lookahead",
-    "TargetSays",
-    "UpdateDraws",
-    "UpdateStatistics",
+    "Predictions",
+    "TargetOutputs",
+    "UpdateMetrics",
+    "UpdateNoise",
+    "UpdateOutput",
     "batch_loss",
-    "batch_target",
+    "batch_targets",
+    "bootstrap",
     "bootstrap_values",
-    "elementwise_loss",
     "init_learner",
-    "judge",
     "learning_rate_at",
-    "look_ahead",
-    "mean_of",
+    "make_head",
+    "network_for",
     "of_actions",
-    "target_says",
+    "predictions",
+    "refresh_target",
+    "target_outputs",
     "td_errors",
     "td_target",
     "under_noise",

@@ -3,10 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from frankrl.config import LearningSettings
 
-
-def squared(td_error: Float[Array, " batch"]) -> Float[Array, " batch"]:
+def squared(td_error: Float[Array, "*error"]) -> Float[Array, "*error"]:
     """δ², the notes' loss (no factor ½)."""
     return jnp.square(td_error)
 
@@ -19,15 +17,6 @@ def huber(td_error: Float[Array, "*error"], delta: float) -> Float[Array, "*erro
     size = jnp.abs(td_error)
     quadratic = jnp.minimum(size, delta)
     return 0.5 * jnp.square(quadratic) + delta * (size - quadratic)
-
-
-def elementwise_loss(
-    settings: LearningSettings, td_error: Float[Array, " batch"]
-) -> Float[Array, " batch"]:
-    """The loss of each quadruple, by the settings' choice; the batch's loss is its mean."""
-    if settings.loss == "mse":
-        return squared(td_error)
-    return huber(td_error, settings.huber_delta)
 
 
 def quantile_huber(

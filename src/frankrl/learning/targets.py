@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Float
 
 
 def bootstrap_values(
@@ -40,22 +40,20 @@ def of_actions(
 
 def td_target(
     reward: Float[Array, " batch"],
-    terminated: Bool[Array, " batch"],
-    num_steps: UInt8[Array, " batch"],
+    discount: Float[Array, " batch"],
     next_values: Float[Array, "batch *atom"],
-    gamma: float,
 ) -> Float[Array, "batch *atom"]:
-    """y = r + γⁿ · V(s′), and y = r after termination, where there is no future.
+    """y = r + discount · V(s′).
 
-    A truncated episode keeps its future: time ran out, the world did not. No gradient
-    flows through the target.
+    The discount is γⁿ, and 0 after termination, where there is no future. A truncated episode
+    keeps its future: time ran out, the world did not. No gradient flows through the target.
 
     Source: Mnih et al. (2015), eq. 2, https://doi.org/10.1038/nature14236;
     n > 1: Sutton (1988), https://doi.org/10.1007/BF00115009
     """
-    discount = jnp.power(jnp.float32(gamma), num_steps.astype(jnp.float32))
-    reward, terminated, discount = (
-        part.reshape(-1, *(1,) * (next_values.ndim - 1)) for part in (reward, terminated, discount)
+    reward, discount = (
+        part.reshape(-1, *(1,) * (next_values.ndim - 1)) for part in (reward, discount)
     )
-    future = jnp.where(terminated, 0.0, discount * next_values)
+    # A value that is not finite must not come back as 0 · ∞.
+    future = jnp.where(discount == 0, 0.0, discount * next_values)
     return jax.lax.stop_gradient(reward + future)

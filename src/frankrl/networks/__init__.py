@@ -1,35 +1,31 @@
 """Q-networks: an observation in, one Q-value per action out."""
 
-from frankrl.networks.heads import (
-    CategoricalHead,
-    ExpectedHead,
-    Head,
-    ImplicitHead,
-    QuantileHead,
-)
-from frankrl.networks.linear import Linear, NoisyLinear
-from frankrl.networks.masked import MaskedQNetwork
-from frankrl.networks.mlp import MLPQNetwork, make_head, make_q_network
-from frankrl.networks.packed import PackedNetwork, concatenated, pack
-from frankrl.networks.q_network import QNetwork
-from frankrl.networks.table import QTable, make_q_table
+from frankrl.networks.head import Head
+from frankrl.networks.initializer import Initializer
+from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
+from frankrl.networks.layout import Layout
+from frankrl.networks.make import make_q_network
+from frankrl.networks.network import NetworkParams, QNetwork, masked
+from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 __all__ = [
-    "CategoricalHead",
-    "ExpectedHead",
+    "ActionOutputs",
+    "Dense",
+    "DenseParams",
+    "Dueling",
+    "Flatten",
     "Head",
-    "ImplicitHead",
-    "Linear",
-    "MLPQNetwork",
-    "MaskedQNetwork",
-    "NoisyLinear",
-    "PackedNetwork",
+    "Initializer",
+    "Layout",
+    "NetworkParams",
+    "Noisy",
+    "Normalised",
+    "OneHot",
     "QNetwork",
-    "QTable",
-    "QuantileHead",
-    "concatenated",
-    "make_head",
+    "Table",
+    "Torso",
     "make_q_network",
-    "make_q_table",
-    "pack",
+    "masked",
+    "perturb",
 ]

@@ -1,45 +1,31 @@
-"""The experience replay buffer, what goes into it and what is drawn from it."""
+"""The experience replay buffer: steps stored once, transitions built when they are sampled."""
 
-from frankrl.replay.make import make_sampling
-from frankrl.replay.n_step import NStepWindow, init_window, n_step_quadruples
-from frankrl.replay.priorities import BYTES_PER_PRIORITY, Priorities, init_priorities
-from frankrl.replay.prioritised import PrioritisedSampling
-from frankrl.replay.sampling import Drawn, Due, Sampling
-from frankrl.replay.uniform import (
-    FilledPart,
-    ReplayState,
-    add,
-    bytes_per_transition,
-    filled_part,
-    first_slots,
-    gather,
-    init_replay,
-    newest_indices,
-    refilled,
-    sample_indices,
-)
+from frankrl.replay.buffer import ReplayBuffer, first_ending_rows
+from frankrl.replay.endings import EndingRoom, cut_short, with_ending_rows
+from frankrl.replay.filled import ending_rows_in, filled_part, part_of, refilled
+from frankrl.replay.host_samplers import NewestSampler, UniformSampler
+from frankrl.replay.make import init_replay, make_replay
+from frankrl.replay.prioritised import PrioritisedSampler
+from frankrl.replay.sampler import Sample, Sampler, SampleRequest
+from frankrl.replay.state import ReplayState
 
 __all__ = [
-    "BYTES_PER_PRIORITY",
-    "Drawn",
-    "Due",
-    "FilledPart",
-    "NStepWindow",
-    "Priorities",
-    "PrioritisedSampling",
+    "EndingRoom",
+    "NewestSampler",
+    "PrioritisedSampler",
+    "ReplayBuffer",
     "ReplayState",
-    "Sampling",
-    "add",
-    "bytes_per_transition",
+    "Sample",
+    "SampleRequest",
+    "Sampler",
+    "UniformSampler",
+    "cut_short",
+    "ending_rows_in",
     "filled_part",
-    "first_slots",
-    "gather",
-    "init_priorities",
+    "first_ending_rows",
     "init_replay",
-    "init_window",
-    "make_sampling",
-    "n_step_quadruples",
-    "newest_indices",
+    "make_replay",
+    "part_of",
     "refilled",
-    "sample_indices",
+    "with_ending_rows",
 ]

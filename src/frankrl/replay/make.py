@@ -1,28 +1,71 @@
-"""From settings to the way in which rows are chosen."""
+"""From settings to a replay buffer."""
 
-from frankrl.config import ReplaySettings
-from frankrl.replay.given_rows import NewestSampling, UniformSampling
-from frankrl.replay.prioritised import PrioritisedSampling
-from frankrl.replay.sampling import Sampling
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from frankrl.config import ReplaySettings, Settings
+from frankrl.replay.buffer import ReplayBuffer, first_ending_rows
+from frankrl.replay.host_samplers import NewestSampler, UniformSampler
+from frankrl.replay.prioritised import PrioritisedSampler
+from frankrl.replay.sampler import Sampler
+from frankrl.replay.state import ReplayState
+
+if TYPE_CHECKING:
+    from frankrl.environments import EnvironmentSpec
 
 
-def make_sampling(settings: ReplaySettings) -> Sampling:
-    """The way that `replay_sampling` names.
+def make_replay(settings: Settings) -> ReplayBuffer:
+    """The replay buffer of a run.
 
     Args:
         settings: those of a resolved record, where every duration is written out.
     """
+    return ReplayBuffer(
+        capacity=settings.replay.replay_capacity,
+        num_envs=settings.environment.num_envs,
+        n_step=settings.replay.n_step,
+        gamma=settings.learning.gamma,
+        sampler=_sampler(settings.replay),
+    )
+
+
+def init_replay(
+    buffer: ReplayBuffer,
+    spec: "EnvironmentSpec",
+    round_env_steps: int,
+    ending_rows: int | None = None,
+) -> ReplayState:
+    """The empty buffer of a run.
+
+    Args:
+        buffer: its definition.
+        spec: the environment's, for what an observation is made of.
+        round_env_steps: env steps that are added at once.
+        ending_rows: rows for the last observations of episodes; none: as many as at first.
+    """
+    rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), spec.observation(rows)
+    )
+    if ending_rows is None:
+        ending_rows = first_ending_rows(buffer.capacity, round_env_steps)
+    return buffer.init(shapes, spec.num_actions if spec.is_masked else None, ending_rows)
+
+
+def _sampler(settings: ReplaySettings) -> Sampler:
     match settings.replay_sampling:
         case "uniform":
-            return UniformSampling(settings.batch_size, settings.replay_capacity)
+            return UniformSampler(settings.batch_size)
         case "newest":
-            return NewestSampling(settings.batch_size, settings.replay_capacity)
+            return NewestSampler(settings.batch_size)
         case "prioritised":
             if settings.priority_beta_env_steps is None:
                 raise ValueError(
                     "the rise of priority_beta has no duration: call Settings.resolved first"
                 )
-            return PrioritisedSampling(
+            return PrioritisedSampler(
                 batch_size=settings.batch_size,
                 exponent=settings.priority_exponent,
                 epsilon=settings.priority_epsilon,

@@ -23,7 +23,7 @@ from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
 
 MANIFEST, INFO = "manifest.json", "state.json"
-FORMAT = 5
+FORMAT = 6
 """Raised whenever what a checkpoint holds changes its name, shape or meaning."""
 _DIGITS = 12
 _MAX_JSON_BYTES = 1 << 20

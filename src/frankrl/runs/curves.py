@@ -150,14 +150,20 @@ def grouped(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[RunFolder]]
             if (other.description.env_id, other.description.preset)
             == (run.description.env_id, run.description.preset)
         ]
-        differing = [name for name in own if any(other[name] != own[name] for other in alike)]
+        # What is idle in another run is not in its tables; the choice itself differs then.
+        differing = [
+            name for name in own if any(other.get(name, own[name]) != own[name] for other in alike)
+        ]
         name = ", ".join([run.description.preset, *(f"{n}={own[n]}" for n in differing)])
         groups.setdefault((run.description.env_id, name), []).append(run)
     return groups
 
 
 def _deciding(run: RunFolder) -> dict[str, Any]:
-    """The settings that decide how a run learns, by short name; its length does not."""
+    """The settings that decide how a run learns, by short name; its length does not.
+
+    Idle ones decide nothing and are left out.
+    """
     tables = run.description.settings.to_tables()
     return {
         name: value

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.config import Settings
-from frankrl.config.validation import NONE
+from frankrl.config.choices import NONE
 from frankrl.core.errors import FrankError, RunFolderError, SettingError
 from frankrl.core.random import check_seed
 from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
@@ -72,13 +72,8 @@ class RunDescription:
         if not isinstance(versions, dict) or not isinstance(machine, dict):
             raise SettingError("[versions] and [machine] must be tables")
         settings = Settings.from_tables(tables)
-        needed = {
-            "learning_rate_decay_env_steps": settings.learning.learning_rate_end is not None,
-            "priority_beta_env_steps": settings.replay.replay_sampling == "prioritised",
-        }
         for name in settings.unresolved():
-            if needed[name]:
-                raise SettingError(f"{name} must be a number of env steps")
+            raise SettingError(f"{name} must be a number of env steps")
         return cls(
             env_id=run["env_id"],
             preset=str(run.get("preset", "default")),

@@ -1,12 +1,12 @@
 """The Q-table of an agent, whatever it keeps its Q-values in."""
 
+from collections.abc import Callable
+
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from frankrl.environments import EnvironmentSpec
-from frankrl.environments.masks import joined
-from frankrl.networks import QNetwork
 
 _MAX_NUMBERS = 1 << 24
 """Of states that are looked up together: each is a row of zeros with a one."""
@@ -18,23 +18,23 @@ def table_size(spec: EnvironmentSpec) -> int | None:
     return int(space.n) if isinstance(space, spaces.Discrete) else None
 
 
-def q_table(spec: EnvironmentSpec, network: QNetwork) -> Float[np.ndarray, "state action"]:
+def q_table(
+    spec: EnvironmentSpec, q_values: Callable[[Int[np.ndarray, " state"]], np.ndarray]
+) -> Float[np.ndarray, "state action"]:
     """Q-values of every state and action, as if every action were allowed in every state.
 
     Args:
         spec: of an environment whose states are numbered.
-        network: a Q-network or a Q-table, with NumPy leaves.
+        q_values: from a batch of states, by their index from 0, to Q-values.
     """
     size = table_size(spec)
     if size is None:
         raise ValueError(f"the states of {spec.env_id} cannot be counted")
-    parts = []
     some = max(1, _MAX_NUMBERS // size)
-    for first in range(0, size, some):
-        states = np.eye(min(some, size - first), size, first, dtype=spec.observation_dtype)
-        if spec.mask_size:
-            states = joined(states, np.ones((len(states), spec.num_actions), np.bool_))
-        parts.append(np.asarray(network(states)))
+    parts = [
+        np.asarray(q_values(np.arange(first, min(first + some, size), dtype=np.int32)))
+        for first in range(0, size, some)
+    ]
     return np.concatenate(parts)
 
 

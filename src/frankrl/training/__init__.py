@@ -10,14 +10,15 @@ from frankrl.training.events import (
     SavingFailed,
     Solved,
 )
-from frankrl.training.round import Round, rounds
-from frankrl.training.state import TrainState, init_train_state
+from frankrl.training.rounds import Round, rounds
+from frankrl.training.state import Experiment, TrainState, init_train_state
 from frankrl.training.trainer import Trainer
 
 __all__ = [
     "Checkpointed",
     "Evaluated",
     "Event",
+    "Experiment",
     "Finished",
     "NotReproducible",
     "Progress",

@@ -3,10 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.environments import EnvironmentSpec
-from frankrl.networks import pack
 from frankrl.runs import (
-    RunDescription,
     RunFolder,
     Tensors,
     list_checkpoints,
@@ -14,32 +11,32 @@ from frankrl.runs import (
     save_checkpoint,
     tidy_checkpoints,
 )
-from frankrl.training.codec import BEST_FILE, filled, named, playing_file
+from frankrl.training.codec import BEST_FILE, eval_file, filled, named
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Best
-from frankrl.training.state import initial_network
+from frankrl.training.state import Experiment
 
 
 class BestAgent:
     """Weights of the best look, and the folder that holds them."""
 
-    def __init__(self, description: RunDescription, spec: EnvironmentSpec) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         self.best: Best | None = None
         """None before the first look."""
-        self._spec = spec
-        self._file = playing_file(description.settings.learning)
-        self._like = initial_network(description.settings, spec, description.seed)
-        self._weights: np.ndarray | None = None
+        self._env_id = experiment.spec.env_id
+        self._file = eval_file(experiment.settings.learning)
+        self._network = experiment.network
+        self._params: np.ndarray | None = None
         self._written = True
         self._stays_until = 0
 
     def consider(
-        self, look: Evaluation, env_steps: int, weights: Float[np.ndarray, " weight"]
+        self, look: Evaluation, env_steps: int, params: Float[np.ndarray, " weight"]
     ) -> None:
-        """Keep the weights that played, if their look was better than all before it."""
+        """Keep the parameters that acted, if their look was better than all before it."""
         if self.best is None or look.mean_return > self.best.mean_return:
             self.best = Best(env_steps, look.mean_return, len(look.returns))
-            self._weights = np.array(weights)
+            self._params = np.array(params)
             self._written = False
 
     def take_up(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
@@ -53,7 +50,8 @@ class BestAgent:
         self.best, self._written = best, False
         self._stays_until = max((int(c.name) for c in list_checkpoints(folder.best)), default=0)
         if best is not None:
-            self._weights = pack(filled(self._like, tensors or {})).weights
+            found = filled(self._network.shapes, tensors or {})
+            self._params = self._network.layout.flatten(found)
 
     def for_checkpoint(self) -> dict[str, Tensors]:
         """What a checkpoint of the run holds of it: a file of weights, or nothing."""
@@ -74,7 +72,7 @@ class BestAgent:
         tidy_checkpoints(folder.best)
         newest = -1
         if self.best is not None:
-            info = {"env_id": self._spec.env_id, **self.best._asdict()}
+            info = {"env_id": self._env_id, **self.best._asdict()}
             newest = self.best.env_steps
             save_checkpoint(folder.best, newest, self._tensors(self._file), info)
         for other in list_checkpoints(folder.best):
@@ -83,6 +81,6 @@ class BestAgent:
         self._written = True
 
     def _tensors(self, file: str) -> dict[str, Tensors]:
-        if self._weights is None:
+        if self._params is None:
             return {}
-        return {file: named(pack(self._like).with_weights(self._weights).network())}
+        return {file: named(self._network.layout.unflatten(self._params))}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError
 from frankrl.training.events import Best, NotReproducible, Solved
-from frankrl.training.round import updates_due
+from frankrl.training.rounds import updates_due
 
 
 class CheckpointMetadata(NamedTuple):

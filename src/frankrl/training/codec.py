@@ -6,81 +6,99 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
-from frankrl.config import LearningSettings, Settings
+from frankrl.config import LearningSettings
 from frankrl.core.errors import DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
-from frankrl.learning import LearnerState
-from frankrl.networks import pack
-from frankrl.replay import ReplayState, filled_part, first_slots, refilled
+from frankrl.learning import LearnerState, init_learner
+from frankrl.replay import ReplayState, ending_rows_in, filled_part, part_of, refilled
 from frankrl.runs.checkpoint import Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
-from frankrl.training.round import updates_due
-from frankrl.training.state import TrainState
+from frankrl.training.rounds import updates_due
+from frankrl.training.state import Experiment, TrainState
 
 
-def playing_file(settings: LearningSettings) -> str:
-    """The file of the network that plays greedily."""
+def eval_file(settings: LearningSettings) -> str:
+    """The file of the parameters that act greedily."""
     return "q_network" if settings.polyak_window_updates is None else _AVERAGE
 
 
 _AVERAGE = "average_network"
 BEST_FILE = "best_network"
-"""The agent of the best look so far; there once there has been one."""
-_MOST = 2**53
+"""The agent of the best evaluation so far; there once there has been one."""
+_MAX = 2**53
 """Numbers of episodes that can be told apart everywhere."""
 
 
-def most_bytes(settings: Settings, like: TrainState, env_steps: int) -> dict[str, int]:
+def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     """What each file of a checkpoint can hold, for a run that has come so far at most. [bytes]
 
     Args:
-        settings: the run's.
-        like: a state with these settings.
+        experiment: the run's.
         env_steps: the run's budget.
     """
-    logs = [EnvironmentLog(0, np.zeros(0, ACTION_DTYPE), bytes(DIGEST_BYTES))]
-    logs *= settings.environment.num_envs
-    batch_size = settings.replay.batch_size
-    files = to_tensors(like, logs, Interval.empty(batch_size))
+    settings, replay = experiment.settings, experiment.replay
+    weights = experiment.network.layout.size * np.dtype(np.float32).itemsize
+    stored = jax.eval_shape(experiment.empty_replay)
+    row = sum(
+        leaf.dtype.itemsize * int(np.prod(leaf.shape[1:]))
+        for leaf in jax.tree.leaves((stored.observation, stored.mask))
+    )
+    like = _like(experiment)
+    optimiser = sum(_bytes(leaf) for leaf in jax.tree.leaves((like.opt_state, like.num_updates)))
     sizes = {
-        name: sum(np.asarray(array).nbytes for array in arrays.values())
-        for name, arrays in files.items()
+        "q_network": weights,
+        "target_network": weights,
+        BEST_FILE: weights,
+        "optimiser": optimiser,
+        # At the most every step ends an episode.
+        "replay": sum(map(_bytes, jax.tree.leaves(stored))) + 2 * row * replay.num_rows,
     }
-    sizes["replay"] = sum(x.nbytes for x in jax.tree.leaves(like.replay))
+    if like.average_params is not None:
+        sizes[_AVERAGE] = weights
     # Longer with each step of an episode that goes on, and with each update between two rows.
+    logs = settings.environment.num_envs * (16 + DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
-    figures = updates_due(settings, env_steps) * len(STATISTICS) + MAX_ROUNDS * batch_size
+    figures = updates_due(settings, env_steps) * len(STATISTICS)
+    figures += MAX_ROUNDS * settings.replay.batch_size
     growing += figures * np.dtype(np.float32).itemsize
-    sizes["collection"] += growing
-    return sizes | {BEST_FILE: sizes["q_network"]}
+    return sizes | {"collection": weights + logs + growing}
+
+
+def _bytes(leaf: Any) -> int:
+    return leaf.size * leaf.dtype.itemsize
+
+
+def _like(experiment: Experiment) -> LearnerState:
+    """The shapes of the learner's state; no memory is taken for them."""
+    settings, network = experiment.settings.learning, experiment.network
+    return jax.eval_shape(lambda params: init_learner(settings, network, params), network.shapes)
 
 
 def to_tensors(
-    state: TrainState, logs: list[EnvironmentLog], interval: Interval
+    experiment: Experiment, state: TrainState, logs: list[EnvironmentLog], interval: Interval
 ) -> dict[str, Tensors]:
     """All arrays of a run between two rounds, by file and name.
 
     Args:
+        experiment: the run's.
         state: the training state.
         logs: where each environment stands.
         interval: what updates have reported since the last row of metrics.
     """
-    learner = state.learner
-    online = learner.online
+    learner, unflatten = state.learner, experiment.network.layout.unflatten
     average = {}
-    if learner.average is not None:
-        average[_AVERAGE] = named(online.with_weights(learner.average).network())
+    if learner.average_params is not None:
+        average[_AVERAGE] = named(unflatten(learner.average_params))
     return average | {
-        "q_network": named(online.network()),
-        "target_network": named(learner.target.network()),
+        "q_network": named(unflatten(learner.params)),
+        "target_network": named(unflatten(learner.target_params)),
         "optimiser": named((learner.opt_state, learner.num_updates)),
-        "replay": named(filled_part(state.replay)),
+        "replay": named(filled_part(experiment.replay, state.replay)),
         "collection": {
-            **{f"window{name}": array for name, array in named(state.window).items()},
-            "acting": np.asarray(state.acting),
+            "behaviour_params": np.asarray(state.behaviour_params),
             "statistics": interval.statistics,
             "td_errors": interval.td_errors,
             "env_episode": np.array([log.episode for log in logs], np.int64),
@@ -107,68 +125,82 @@ def check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
 
 
 def from_tensors(
-    tensors: Mapping[str, Tensors],
-    like: TrainState,
-    env_steps: int,
-    updates: int,
-    batch_size: int,
+    tensors: Mapping[str, Tensors], experiment: Experiment, env_steps: int, updates: int
 ) -> tuple[TrainState, list[EnvironmentLog], Interval]:
     """The reverse of `to_tensors`.
 
     Args:
         tensors: the arrays of every file of a checkpoint.
-        like: a state of the same settings, for the structure.
+        experiment: the run's.
         env_steps: transitions collected so far.
         updates: updates done so far.
-        batch_size: quadruples of an update.
 
     Raises:
         RunFolderError: the arrays do not fit the settings.
     """
-    collection = tensors["collection"]
-    learner = like.learner
-    online, target = (
-        pack(on_device(filled(network.network(), tensors[file])))
-        for network, file in ((learner.online, "q_network"), (learner.target, "target_network"))
-    )
-    average = None
-    if learner.average is not None:
-        average = pack(on_device(filled(learner.online.network(), tensors[_AVERAGE]))).weights
+    collection, like = tensors["collection"], _like(experiment)
+
+    def vector(file: str) -> Float[Any, " weight"]:
+        found = filled(experiment.network.shapes, tensors[file])
+        return jnp.array(experiment.network.layout.flatten(found))
+
     opt_state, num_updates = on_device(
-        filled((learner.opt_state, learner.num_updates), tensors["optimiser"])
+        filled((like.opt_state, like.num_updates), tensors["optimiser"])
     )
-    restored = LearnerState(
-        online=online,
-        target=target,
-        average=average,
+    learner = LearnerState(
+        params=vector("q_network"),
+        target_params=vector("target_network"),
+        average_params=None if like.average_params is None else vector(_AVERAGE),
         opt_state=opt_state,
         num_updates=num_updates,
     )
-    window = {name[6:]: array for name, array in collection.items() if name.startswith("window")}
+    behaviour = _column(collection, "behaviour_params", np.float32, like.params.shape)
     state = TrainState(
-        learner=restored,
-        replay=_replay(tensors["replay"], like.replay),
-        window=filled(like.window, window),
-        acting=jnp.array(_column(collection, "acting", np.float32, like.acting.shape)),
-        newest=jnp.copy(online.weights),
-        playing=jnp.copy(restored.playing),
+        learner=learner,
+        replay=_replay(tensors["replay"], experiment, env_steps),
+        behaviour_params=jnp.array(behaviour),
+        params=jnp.copy(learner.params),
+        eval_params=jnp.copy(learner.eval_params),
         env_steps=env_steps,
         updates=updates,
     )
-    logs = _logs(collection, like.window.filled.shape[1])
-    return state, logs, _interval(collection, batch_size)
+    settings = experiment.settings
+    logs = _logs(collection, settings.environment.num_envs)
+    return state, logs, _interval(collection, settings.replay.batch_size)
 
 
-def _replay(arrays: Tensors, like: ReplayState) -> ReplayState:
-    """The buffer, of which a checkpoint holds the slots that have been written to."""
-    added = _column(arrays, ".num_added", np.uint32, ())
-    capacity = len(like.begun)
-    size = min(int(added), capacity)
-    part = filled(jax.eval_shape(lambda state: first_slots(state, size), like), arrays)
+def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplayState:
+    """The buffer, of which a checkpoint holds the rows that have been written to."""
+    num_steps = int(_column(arrays, ".num_steps", np.uint32, ()))
+    num_endings = int(_column(arrays, ".num_endings", np.uint32, ()))
+    if num_steps != env_steps or num_endings > num_steps:
+        raise RunFolderError(
+            f"the checkpoint's buffer tells of {num_steps:,} env steps and {num_endings:,} "
+            f"endings, and the run stands at env step {env_steps:,}"
+        )
+    replay = experiment.replay
+    saved = arrays.get(_first_leaf(experiment))
+    saved_rows = len(saved) if saved is not None and saved.ndim else 0
+    first = jax.eval_shape(experiment.empty_replay).num_ending_rows
+    rows = ending_rows_in(replay, first, num_steps, saved_rows)
+
+    def saved_part() -> ReplayState:
+        return part_of(replay, experiment.empty_replay(rows), num_steps, num_endings)
+
+    part = filled(jax.eval_shape(saved_part), arrays)
     for numbers in jax.tree.leaves(part.priorities):
         if not (np.isfinite(numbers) & (numbers >= 0)).all():
             raise RunFolderError("the checkpoint's priorities are not numbers of 0 or more")
-    return refilled(part, capacity)
+    if (part.ending > num_endings).any():
+        raise RunFolderError("the checkpoint's buffer tells of endings that there were not")
+    return refilled(replay, part, rows)
+
+
+def _first_leaf(experiment: Experiment) -> str:
+    """What the first leaf of the buffer's observations is called in its file."""
+    like = jax.eval_shape(experiment.empty_replay)
+    (path, _), *_ = jax.tree_util.tree_flatten_with_path(like)[0]
+    return jax.tree_util.keystr(path)
 
 
 def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
@@ -177,7 +209,7 @@ def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
     actions = _column(collection, "env_actions", ACTION_DTYPE, (None,))
     digests = _column(collection, "env_digest", np.uint8, (num_envs * DIGEST_BYTES,))
     if (
-        not ((episode >= 0) & (episode <= _MOST)).all()
+        not ((episode >= 0) & (episode <= _MAX)).all()
         or not ((taken >= 0) & (taken <= len(actions))).all()
         or taken.sum() != len(actions)
     ):

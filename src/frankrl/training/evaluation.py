@@ -5,16 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int
 
 from frankrl.core.random import Use, reset_seed
+from frankrl.core.types import Observation
 from frankrl.environments import EnvGroup, EnvironmentSpec, Worker
 
 MAX_AT_ONCE = 25
 MAX_STEPS = 100_000
 """An episode that its environment does not end is counted as it stands after so many steps."""
 
-QValues = Callable[[Num[np.ndarray, "batch *obs"]], Float[np.ndarray, "batch action"]]
+QValues = Callable[[Observation, Bool[np.ndarray, "batch action"] | None], np.ndarray]
+"""From a batch of observations and of action masks to Q-values."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Evaluator:
         """Play episodes with the action of highest Q-value in every state.
 
         Args:
-            q_values: from a batch of observations to Q-values.
+            q_values: from a batch of observations and of action masks to Q-values.
             episodes: how many.
             use: what for; decides the seeds together with the two below.
             seed: the evaluation's seed.
@@ -111,14 +113,15 @@ class Evaluator:
         seats = self._at_least(at_once)
         returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
         # A product's last bits depend on its number of rows, so that is always the same.
-        observations = np.zeros((MAX_AT_ONCE, *spec.observation_shape), spec.observation_dtype)
+        rows = np.zeros((MAX_AT_ONCE, *spec.row_shape), spec.row_dtype)
+        observations, masks = spec.observation(rows), spec.action_mask(rows)
         playing: dict[int, int] = {}
         """Slots in use, and the episode that each is in."""
 
         def begin(slots: list[int], numbers: list[int]) -> None:
             seeds = [reset_seed(seed, use, number, episode) for episode in numbers]
             for slot, state in zip(slots, seats.reset(slots, seeds, numbers), strict=True):
-                observations[slot] = state
+                rows[slot] = state
             playing.update(zip(slots, numbers, strict=True))
 
         begin(list(range(at_once)), list(range(at_once)))
@@ -126,10 +129,10 @@ class Evaluator:
         while playing:
             if stop_requested():
                 raise EvaluationStopped
-            actions = np.argmax(q_values(observations), axis=1)
+            actions = np.argmax(q_values(observations, masks), axis=1)
             slots, free = list(playing), []
             for slot, step in zip(slots, seats.step(slots, actions[slots].tolist()), strict=True):
-                observations[slot], reward, terminated, truncated = step
+                rows[slot], reward, terminated, truncated = step
                 episode = playing[slot]
                 returns[episode] += reward
                 lengths[episode] += 1

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.learning import UpdateStatistics
+from frankrl.learning import UpdateMetrics
 
-STATISTICS = UpdateStatistics._fields
+STATISTICS = UpdateMetrics._fields
 MAX_ROUNDS = 256
 """Rounds whose TD errors are kept for the next row, the newest of them."""
 TD_ERROR_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -18,7 +18,7 @@ class Interval(NamedTuple):
     """The figures that the next row is made of."""
 
     statistics: Float[np.ndarray, "update statistic"]
-    """Of each update, columns as in `UpdateStatistics`."""
+    """Of each update, columns as in `UpdateMetrics`."""
     td_errors: Float[np.ndarray, "round batch"]
     """y - Q(s, a) of each quadruple of a round's last update. [reward]"""
 

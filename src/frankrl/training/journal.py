@@ -16,7 +16,7 @@ from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import NotReproducible, Progress
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
-from frankrl.training.round import Round
+from frankrl.training.rounds import Round
 
 RECENT_EPISODES = 100
 
@@ -66,9 +66,9 @@ class Journal:
 
     def take(self, result: Round, updates_before: int) -> None:
         """Note what a round did, and check the figures that have come in by now."""
-        self._unwritten += [("episodes", episode) for episode in result.finished]
-        self._recent.extend((e.episode_return, e.length) for e in result.finished)
-        self.episodes += len(result.finished)
+        self._unwritten += [("episodes", episode) for episode in result.episodes]
+        self._recent.extend((e.episode_return, e.length) for e in result.episodes)
+        self.episodes += len(result.episodes)
         self._unchecked.append((result, updates_before))
         self.check(leave=1 if self._settings.training.overlap else 0)
 
@@ -80,13 +80,13 @@ class Journal:
         """
         while len(self._unchecked) > leave:
             result, updates_before = self._unchecked.popleft()
-            outcome = result.outcome()
-            values = np.asarray(outcome.statistics)[: result.updates - updates_before]
+            output = result.output()
+            values = np.asarray(output.metrics)
             if not np.isfinite(values).all():
                 raise _diverged(values, updates_before, result.env_steps)
             if len(values):
                 self._statistics.append(values)
-                self._td_errors.append(np.asarray(outcome.td_errors))
+                self._td_errors.append(np.asarray(output.td_errors))
 
     def interval(self) -> Interval:
         """What updates have reported since the last row of metrics."""

@@ -1,45 +1,48 @@
-"""The random numbers that networks ask for: noise of noisy layers, fractions of IQN."""
+"""The random numbers of updates: a function of the seed and the update's number alone."""
 
+import jax
 import numpy as np
-from jaxtyping import Float
 
-from frankrl.config import Settings
 from frankrl.core.random import Use, normals, uniforms
-from frankrl.learning import UpdateDraws
-from frankrl.networks import ImplicitHead, QNetwork
+from frankrl.learning import UpdateNoise
+from frankrl.networks import QNetwork
 
 
-def update_draws(
-    settings: Settings, network: QNetwork, seed: int, first_update: int, count: int
-) -> UpdateDraws:
-    """What the next updates need, each a function of the seed and the update's number alone.
+def update_noise(
+    network: QNetwork, batch_size: int, seed: int, first_update: int, count: int
+) -> UpdateNoise:
+    """What the next updates need of noise and fractions.
 
     Args:
-        settings: the run's.
-        network: one of the run's, for what it asks for.
+        network: for what it asks for.
+        batch_size: transitions of an update.
         seed: the run's.
         first_update: number of the first update, from 0.
         count: how many updates to draw for.
     """
-    draws = UpdateDraws()
+    drawn = UpdateNoise()
     if size := network.noise_size:
         noise = normals(seed, Use.LEARNING_NOISE, first_update, count, width=2 * size)
         noise = noise.astype(np.float32)
-        draws = draws._replace(online_noise=noise[:, :size], target_noise=noise[:, size:])
-    if isinstance(network.head, ImplicitHead):
-        shape = (2, settings.replay.batch_size, settings.learning.iqn_samples)
-        width = int(np.prod(shape))
-        table = uniforms(seed, Use.FRACTIONS, first_update, count, width=width)
+        drawn = drawn._replace(online_noise=noise[:, :size], target_noise=noise[:, size:])
+    if samples := network.head.num_fractions:
+        shape = (2, batch_size, samples)
+        table = uniforms(seed, Use.FRACTIONS, first_update, count, width=int(np.prod(shape)))
         table = table.astype(np.float32).reshape(count, *shape)
-        draws = draws._replace(fractions=table[:, 0], target_fractions=table[:, 1])
-    return draws
+        drawn = drawn._replace(fractions=table[:, 0], target_fractions=table[:, 1])
+    return drawn
 
 
-def acting_noise(
-    network: QNetwork, seed: int, vector_step: int
-) -> Float[np.ndarray, " noise"] | None:
-    """The noise that all environments act under in one step; none without noisy layers."""
-    if not network.noise_size:
-        return None
-    table = normals(seed, Use.ACTING_NOISE, vector_step, 1, width=network.noise_size)
-    return table[0].astype(np.float32)
+def noise_shapes(network: QNetwork, batch_size: int) -> UpdateNoise:
+    """The shapes of what one update needs of them; no memory is taken for them.
+
+    Arguments are those of `update_noise`.
+    """
+    shapes = UpdateNoise()
+    if size := network.noise_size:
+        noise = jax.ShapeDtypeStruct((size,), np.float32)
+        shapes = shapes._replace(online_noise=noise, target_noise=noise)
+    if samples := network.head.num_fractions:
+        fractions = jax.ShapeDtypeStruct((batch_size, samples), np.float32)
+        shapes = shapes._replace(fractions=fractions, target_fractions=fractions)
+    return shapes

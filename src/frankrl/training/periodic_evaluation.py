@@ -7,60 +7,57 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.random import Use
-from frankrl.environments import EnvironmentSpec, Worker
-from frankrl.runs import RunDescription
+from frankrl.environments import Worker
+from frankrl.experience import make_policy
 from frankrl.training.best import BestAgent
 from frankrl.training.evaluation import Evaluation, EvaluationStopped, Evaluator
 from frankrl.training.events import Evaluated, Solved
-from frankrl.training.state import HostNetwork, initial_network
+from frankrl.training.state import Experiment
 
 
 class PeriodicEvaluator:
     """Plays greedy episodes for a run, and remembers what they have shown."""
 
-    def __init__(
-        self, description: RunDescription, spec: EnvironmentSpec, workers: Sequence[Worker]
-    ) -> None:
+    def __init__(self, experiment: Experiment, workers: Sequence[Worker]) -> None:
         """Nothing is played yet.
 
         Args:
-            description: what the run is.
-            spec: its environment.
+            experiment: the run's.
             workers: processes that step some of the environments.
         """
         self.due = False
         """Whether the evaluation that belongs to this env step is still to be played."""
         self.solved: Solved | None = None
-        self.best = BestAgent(description, spec)
+        self.best = BestAgent(experiment)
         self.stop_requested: Callable[[], bool] = lambda: False
         """Asked after every step; when true an evaluation is given up, and stays due."""
-        self._settings = description.settings.evaluation
-        self._seed = description.seed
-        self._threshold = spec.reward_threshold
-        self._evaluator = Evaluator(spec, workers)
-        self._network = HostNetwork(initial_network(description.settings, spec, description.seed))
+        self._settings = experiment.settings.evaluation
+        self._seed = experiment.seed
+        self._threshold = experiment.spec.reward_threshold
+        self._evaluator = Evaluator(experiment.spec, workers)
+        self._policy = make_policy(experiment.settings.training.acting, experiment.network)
         self._proof: Evaluation | None = None
 
     def look(
-        self, env_steps: int, weights: Float[np.ndarray, " weight"], seconds: Callable[[], float]
+        self, env_steps: int, params: Float[np.ndarray, " weight"], seconds: Callable[[], float]
     ) -> Iterator[Evaluated | Solved]:
         """A short evaluation; where it is promising, the long one that proves it solved.
 
         Args:
             env_steps: where the run stands.
-            weights: those that play.
+            params: those that act.
             seconds: the run's clock.
         """
         self.due = True
         episodes = self._settings.evaluation_episodes
-        found = self._play(weights, episodes, Use.EVALUATION_RESET, env_steps)
+        found = self._play(params, episodes, Use.EVALUATION_RESET, env_steps)
         if found is None:
             return
         yield Evaluated(env_steps, found, "progress")
-        self.best.consider(found, env_steps, weights)
+        self.best.consider(found, env_steps, params)
         threshold = self._threshold
         if self.solved is None and threshold is not None and found.mean_return >= threshold:
-            proof = self._prove(env_steps, weights, threshold)
+            proof = self._prove(env_steps, params, threshold)
             if proof is None:
                 return
             yield Evaluated(env_steps, proof, "solved")
@@ -70,33 +67,39 @@ class PeriodicEvaluator:
                 yield self.solved
         self.due = False
 
-    def final(self, env_steps: int, weights: Float[np.ndarray, " weight"]) -> Evaluation | None:
+    def final(self, env_steps: int, params: Float[np.ndarray, " weight"]) -> Evaluation | None:
         """The evaluation of the final policy; none if asked to stop meanwhile."""
         if self.solved is not None and self.solved.env_steps == env_steps:
             # This policy has passed a long evaluation already; a resumed run repeats it.
             assert self._threshold is not None
-            return self._proof or self._prove(env_steps, weights, self._threshold)
+            return self._proof or self._prove(env_steps, params, self._threshold)
         episodes = self._settings.final_evaluation_episodes
-        return self._play(weights, episodes, Use.EVALUATION_RESET, 0)
+        return self._play(params, episodes, Use.EVALUATION_RESET, 0)
 
     def _prove(
-        self, env_steps: int, weights: Float[np.ndarray, " weight"], threshold: float
+        self, env_steps: int, params: Float[np.ndarray, " weight"], threshold: float
     ) -> Evaluation | None:
         episodes = self._settings.final_evaluation_episodes
-        return self._play(weights, episodes, Use.SOLVED_RESET, env_steps, threshold)
+        return self._play(params, episodes, Use.SOLVED_RESET, env_steps, threshold)
 
     def _play(
         self,
-        weights: Float[np.ndarray, " weight"],
+        params: Float[np.ndarray, " weight"],
         episodes: int,
         use: Use,
         number: int,
         hopeless_below: float = -math.inf,
     ) -> Evaluation | None:
-        network = self._network.set(weights)
+        self._policy.load(params)
         try:
             return self._evaluator.evaluate(
-                network, episodes, use, self._seed, number, self.stop_requested, hopeless_below
+                self._policy.q_values,
+                episodes,
+                use,
+                self._seed,
+                number,
+                self.stop_requested,
+                hopeless_below,
             )
         except EvaluationStopped:
             return None

@@ -1,20 +1,22 @@
 """What is checked before a run begins or goes on."""
 
-import itertools
-import math
+import functools
 import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 from gymnasium import spaces
 
 from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
 from frankrl.core.errors import SettingError
+from frankrl.core.types import Transition
 from frankrl.environments import EnvironmentSpec
-from frankrl.networks import make_head
-from frankrl.replay import BYTES_PER_PRIORITY, bytes_per_transition
+from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
+from frankrl.training.noise import noise_shapes
+from frankrl.training.state import Experiment
 
 _LARGEST_SHARE = 0.3
 """Part of the available memory that the buffer may take: writing it out takes two copies more."""
@@ -28,31 +30,23 @@ them roughly: see "On a GPU" in docs/benchmarks.md."""
 _MAX_SHOWN = 60
 _COPIES = 8
 """Roughly: both networks, their mean, the gradient, Adam's moments, and what is in flight."""
-_DETAIL = {
-    "mean": " or smaller hidden_widths",
-    "c51": " or num_atoms",
-    "qr": " or num_quantiles",
-    "iqn": ", iqn_samples or iqn_acting_fractions",
-}
 
 
-def memory_line(settings: Settings, spec: EnvironmentSpec) -> str:
+def memory_line(experiment: Experiment) -> str:
     """What the replay buffer takes, in words."""
-    each = _bytes_each(settings, spec)
-    capacity = settings.replay.replay_capacity
+    each, capacity = _bytes_each(experiment), experiment.replay.capacity
     return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
 
 
-def belongs_on_cpu(settings: Settings, spec: EnvironmentSpec) -> bool:
+def belongs_on_cpu(experiment: Experiment) -> bool:
     """Whether updates are to be computed on the CPU, whatever else JAX can use."""
+    settings, network = experiment.settings, experiment.network
     training = settings.training
     if training.device != "auto":
         return training.device == "cpu"
-    rows = settings.replay.batch_size
-    if settings.network.distribution == "iqn":
-        rows *= settings.learning.iqn_samples
+    rows = settings.replay.batch_size * max(network.head.num_fractions, 1)
     # Forward, and the gradients of weights and inputs: a product and a sum for each weight.
-    operations = 6 * _weights(settings, spec) * rows
+    operations = 6 * network.layout.size * rows
     saved = _CPU_UPDATE + _CPU_OPERATION * operations - _GPU_UPDATE
     return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
 
@@ -80,29 +74,32 @@ def check_device(settings: Settings) -> None:
     )
 
 
-def check_memory(settings: Settings, spec: EnvironmentSpec) -> None:
+def check_memory(experiment: Experiment) -> None:
     """Refuse a replay buffer that does not fit.
 
     Raises:
         SettingError: it needs more memory than there is.
     """
-    each = _bytes_each(settings, spec)
-    check_network(settings, spec)
+    settings = experiment.settings
+    check_network(experiment)
     there = _memory()
     if there is None:
         return
-    updates = settings.round_env_steps * settings.training.replay_ratio
-    in_round = updates * settings.replay.batch_size
-    if in_round * each * _COPIES > there:
+    each = _bytes_each(experiment)
+    in_round = (
+        settings.round_env_steps * settings.training.replay_ratio * settings.replay.batch_size
+    )
+    # A transition that has been sampled holds two observations.
+    if in_round * 2 * each * _COPIES > there:
         raise SettingError(
-            f"the updates of one round learn from {in_round:,.0f} quadruples at once "
+            f"the updates of one round learn from {in_round:,.0f} transitions at once "
             "(num_envs × vector_steps_per_round × replay_ratio × batch_size), which does not fit "
             f"into memory: {_size(there)} are available"
         )
     most = int(there * _LARGEST_SHARE / each)
     if settings.replay.replay_capacity > most:
         raise SettingError(
-            f"the {memory_line(settings, spec)} does not fit into memory: {_size(there)} are "
+            f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
             "available, and a checkpoint takes twice the buffer again while it is written; "
             f"replay_capacity can be {most:,} at most"
         )
@@ -123,7 +120,7 @@ def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
-def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
+def check_network(experiment: Experiment) -> None:
     """Refuse a network that does not fit.
 
     Raises:
@@ -132,7 +129,8 @@ def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
     there = _memory()
     if there is None:
         return
-    weights = _weights(settings, spec)
+    settings, network = experiment.settings, experiment.network
+    weights = network.layout.size
     needed = 4 * weights * _COPIES
     if needed > there:
         raise SettingError(
@@ -140,60 +138,76 @@ def check_network(settings: Settings, spec: EnvironmentSpec) -> None:
             f"head asks for has about {weights:,} weights; learning them takes {_size(needed)} "
             f"and {_size(there)} are available: choose smaller ones"
         )
-    batch = settings.replay.batch_size
-    needed = 4 * batch * _numbers_of_each(settings, spec) * _COPIES
+    needed = _update_bytes(experiment, there)
     if needed > there:
+        smaller = " or ".join(("batch_size", *network.head.sized_by))
         raise SettingError(
-            f"an update with batch_size {batch:,} and distribution "
+            f"an update with batch_size {settings.replay.batch_size:,} and distribution "
             f"{settings.network.distribution!r} takes about {_size(needed)}, and {_size(there)} "
-            f"are available: choose a smaller batch_size{_DETAIL[settings.network.distribution]}"
+            f"are available: choose a smaller {smaller}"
         )
 
 
-def _weights(settings: Settings, spec: EnvironmentSpec) -> int:
-    """Numbers that are learned, about."""
-    network = settings.network
-    if network.q_function == "table":
-        return math.prod(spec.state_shape) * spec.num_actions
-    outputs = (spec.num_actions + network.dueling) * (make_head(network).atoms or 1)
-    sizes = (math.prod(spec.state_shape), *network.hidden_widths, outputs)
-    weights = sum(a * b + b for a, b in itertools.pairwise(sizes))
-    if settings.exploration.noisy:
-        weights *= 2
-    if network.distribution == "iqn":
-        weights += (network.iqn_cosines + 1) * network.hidden_widths[0]
-    return weights
+def _update_bytes(experiment: Experiment, there: int) -> int:
+    """Memory that all an update computes takes, about. [bytes]
+
+    Args:
+        experiment: the run's.
+        there: how much there is: what is far below is not looked into.
+    """
+    settings, network = experiment.settings, experiment.network
+    batch_size = settings.replay.batch_size
+    batch = _batch_shapes(experiment)
+    outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
+    widest = max(settings.network.hidden_widths, default=1)
+    samples = max(network.head.num_fractions, 1)
+    rows = batch_size * samples * widest + outputs.size
+    if (least := 4 * rows * _COPIES) > there:
+        return least
+    # A loss may compare each number that is told of an action with each other one.
+    if 4 * rows * max(outputs.size // batch_size, samples) * _COPIES < there:
+        return least
+    return _computed_bytes(experiment, batch)
 
 
-def _numbers_of_each(settings: Settings, spec: EnvironmentSpec) -> int:
-    """The most numbers that an update has at once for each quadruple, about."""
-    network, samples = settings.network, settings.learning.iqn_samples
-    widest = max(*network.hidden_widths, spec.num_actions, 1)
-    match network.distribution:
-        case "mean":
-            return widest
-        case "c51":
-            return network.num_atoms * max(network.num_atoms, spec.num_actions)
-        case "qr":
-            return network.num_quantiles * max(network.num_quantiles, spec.num_actions)
-        case "iqn":
-            asked = max(samples, network.iqn_acting_fractions)
-            return max(asked * max(widest, network.iqn_cosines), samples**2)
+def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
+    """Memory that all intermediate results of an update take, from its own definition. [bytes]"""
+    settings, network = experiment.settings, experiment.network
+    learner = jax.eval_shape(
+        lambda params: init_learner(settings.learning, network, params), network.shapes
+    )
+    noise = noise_shapes(network, settings.replay.batch_size)
+    step = functools.partial(update, settings.learning, network)
+    jaxpr = jax.make_jaxpr(lambda state, batch, noise: step(state, batch, 1.0, noise))(
+        learner, batch, noise
+    )
+    return sum(
+        variable.aval.size * variable.aval.dtype.itemsize
+        for equation in jaxpr.eqns
+        for variable in equation.outvars
+    )
 
 
-def check_disk(path: Path, settings: Settings, spec: EnvironmentSpec, *, already: int = 0) -> None:
+def _batch_shapes(experiment: Experiment) -> Transition:
+    """The shapes of one update's batch."""
+    draws = jax.ShapeDtypeStruct((experiment.settings.replay.batch_size,), jnp.uint32)
+    return jax.eval_shape(
+        lambda chosen: experiment.replay.read(experiment.empty_replay(), chosen), draws
+    )
+
+
+def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     """Refuse a run whose checkpoints do not fit on the disk.
 
     Args:
         path: the run folder, which need not be there.
-        settings: the run's.
-        spec: its environment.
+        experiment: the run's.
         already: checkpoints that are there.
 
     Raises:
         SettingError: there is too little room.
     """
-    each = _bytes_each(settings, spec)
+    each, settings = _bytes_each(experiment), experiment.settings
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
     # A new checkpoint is written before the oldest one goes.
     checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
@@ -232,11 +246,11 @@ def _memory() -> int | None:
     return min((size for size in found if size is not None), default=None)
 
 
-def _bytes_each(settings: Settings, spec: EnvironmentSpec) -> int:
-    """Memory that one row of the buffer takes. [bytes]"""
-    each = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
-    is_prioritised = settings.replay.replay_sampling == "prioritised"
-    return each + BYTES_PER_PRIORITY if is_prioritised else each
+def _bytes_each(experiment: Experiment) -> int:
+    """Memory that the buffer takes for each transition that can be drawn. [bytes]"""
+    leaves = jax.tree.leaves(jax.eval_shape(experiment.empty_replay))
+    whole = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    return -(-whole // experiment.replay.capacity)
 
 
 def _short(space: spaces.Space) -> str:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from frankrl.config import Settings
 from frankrl.core.errors import DamagedError, SettingError
 from frankrl.environments import EnvironmentLog
 from frankrl.runs import (
@@ -17,7 +16,7 @@ from frankrl.runs import (
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
 from frankrl.training.interval import Interval
-from frankrl.training.state import TrainState
+from frankrl.training.state import Experiment, TrainState
 
 
 class Found(NamedTuple):
@@ -33,22 +32,22 @@ class Found(NamedTuple):
     """What is wrong with each newer checkpoint."""
 
 
-def read_run(folder: RunFolder, settings: Settings, like: TrainState) -> Found:
+def read_run(folder: RunFolder, experiment: Experiment) -> Found:
     """Read the newest checkpoint that is intact.
 
     Args:
         folder: the run's.
-        settings: those that it is to continue with.
-        like: a state with these settings.
+        experiment: with the settings that it is to continue with.
 
     Raises:
         RunFolderError: there is none, or it does not fit the settings.
         SettingError: the run is beyond its budget already.
     """
-    most = _most_bytes(folder, settings, like)
+    most = _most_bytes(folder, experiment)
     loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
-    found = _found(folder, settings, like, loaded)._replace(damaged=damaged)
+    found = _found(folder, experiment, loaded)._replace(damaged=damaged)
     standing = found.standing
+    settings = experiment.settings
     if settings.training.total_env_steps < standing.env_steps:
         raise SettingError(
             f"the run has already done {standing.env_steps:,} env steps: total_env_steps "
@@ -57,29 +56,28 @@ def read_run(folder: RunFolder, settings: Settings, like: TrainState) -> Found:
     return found
 
 
-def read_checkpoint(
-    folder: RunFolder, settings: Settings, like: TrainState, checkpoint: Path
-) -> Found:
+def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:
     """Read one checkpoint of a run.
 
     Raises:
         RunFolderError: it is damaged, or does not fit the settings.
     """
-    most = _most_bytes(folder, settings, like)
+    most = _most_bytes(folder, experiment)
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
-    return _found(folder, settings, like, loaded)
+    return _found(folder, experiment, loaded)
 
 
-def _most_bytes(folder: RunFolder, settings: Settings, like: TrainState) -> dict[str, int]:
+def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
     # The last round may go beyond the budget that the run had.
     budget = folder.description.settings.training.total_env_steps
-    return most_bytes(settings, like, budget + settings.round_env_steps)
+    return most_bytes(experiment, budget + experiment.settings.round_env_steps)
 
 
-def _found(folder: RunFolder, settings: Settings, like: TrainState, loaded: Loaded) -> Found:
+def _found(folder: RunFolder, experiment: Experiment, loaded: Loaded) -> Found:
     check_same_environment(folder, loaded.info)
-    standing, tensors = CheckpointMetadata.from_info(loaded.info, settings), loaded.tensors
-    state, logs, interval = from_tensors(
-        tensors, like, standing.env_steps, standing.updates, settings.replay.batch_size
+    standing, tensors = (
+        CheckpointMetadata.from_info(loaded.info, experiment.settings),
+        loaded.tensors,
     )
+    state, logs, interval = from_tensors(tensors, experiment, standing.env_steps, standing.updates)
     return Found(standing, state, logs, interval, tensors.get(BEST_FILE), [])

@@ -12,10 +12,10 @@ from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.random import check_seed
-from frankrl.environments import EnvironmentSpec, describe
+from frankrl.environments import describe
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints, machine_facts, versions
 from frankrl.runs.folder import refuse_existing
-from frankrl.training import Event, Finished, Trainer
+from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.preflight import (
     belongs_on_cpu,
@@ -86,13 +86,12 @@ def prepare(
     seed, settings = int(seed), settings.resolved()
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
-    spec = _begun(env_id, settings)
-    check_agent(settings, spec)
-    check_memory(settings, spec)
-    check_disk(path, settings, spec)
-    check_threshold(settings, spec)
+    experiment = _begun(env_id, settings, seed)
+    check_memory(experiment)
+    check_disk(path, experiment)
+    check_threshold(settings, experiment.spec)
     description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
-    return Trainer.begin(path, description, spec, overwrite=overwrite, started=started)
+    return Trainer.begin(path, description, experiment, overwrite=overwrite, started=started)
 
 
 def prepare_resume(
@@ -122,30 +121,33 @@ def prepare_resume(
             "a run that continues keeps its settings: only total_env_steps, worker_processes, "
             "device and those of [evaluation] and [saving] may change; for others begin a new run"
         )
-    spec = _begun(folder.description.env_id, settings)
-    check_memory(settings, spec)
+    description = folder.description
+    experiment = _begun(description.env_id, settings, description.seed)
+    check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
-    check_disk(folder.path, settings, spec, already=there)
-    check_threshold(settings, spec)
+    check_disk(folder.path, experiment, already=there)
+    check_threshold(settings, experiment.spec)
     try:
-        return Trainer.resume(folder, settings, spec, started=started)
+        return Trainer.resume(folder, experiment, started=started)
     except WRITE_ERRORS as error:
         raise RunFolderError(
             f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
         ) from error
 
 
-def _begun(env_id: str, settings: Settings) -> EnvironmentSpec:
-    """What the environment is, with JAX started on the device that learning it belongs on.
+def _begun(env_id: str, settings: Settings, seed: int) -> Experiment:
+    """What is trained, with JAX started on the device that learning it belongs on.
 
     Raises:
         FrankError: the environment cannot be made, or the device asked for is not there.
     """
     with prepared():
         spec = describe(env_id, settings.environment.env_kwargs)
-        start_backend(on_cpu=belongs_on_cpu(settings, spec))
+        check_agent(settings, spec)
+        experiment = Experiment.of(settings, spec, seed)
+        start_backend(on_cpu=belongs_on_cpu(experiment))
     check_device(settings)
-    return spec
+    return experiment
 
 
 def run_to_end(

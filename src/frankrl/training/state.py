@@ -1,94 +1,69 @@
-"""Everything that training changes, as one record."""
+"""What a run is made of, and everything that training changes, each as one record."""
 
-import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.config import Settings
 from frankrl.environments import EnvironmentSpec
-from frankrl.learning import LearnerState, init_learner
-from frankrl.networks import MaskedQNetwork, QNetwork, make_q_network, make_q_table, pack
-from frankrl.replay import NStepWindow, ReplayState, init_replay, init_window, make_sampling
+from frankrl.learning import LearnerState, init_learner, network_for
+from frankrl.networks import QNetwork
+from frankrl.replay import ReplayBuffer, ReplayState, init_replay, make_replay
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What does not change while a run goes on; it holds no arrays."""
+
+    settings: Settings
+    """Resolved."""
+    spec: EnvironmentSpec
+    seed: int
+    network: QNetwork
+    replay: ReplayBuffer
+
+    @classmethod
+    def of(cls, settings: Settings, spec: EnvironmentSpec, seed: int) -> "Experiment":
+        """The experiment that settings describe."""
+        return cls(settings, spec, seed, network_for(settings, spec), make_replay(settings))
+
+    def empty_replay(self, ending_rows: int | None = None) -> ReplayState:
+        """The empty buffer of the run.
+
+        Args:
+            ending_rows: rows for the last observations of episodes; none: as many as at first.
+        """
+        return init_replay(self.replay, self.spec, self.settings.round_env_steps, ending_rows)
 
 
 class TrainState(NamedTuple):
-    """The state between two rounds; together with the environments' logs it is the whole run."""
+    """The state between two rounds; together with the source's snapshot it is the whole run."""
 
     learner: LearnerState
     replay: ReplayState
-    window: NStepWindow
-    acting: Float[Array, " weight"]
-    """Weights that the next round acts with; with `overlap` one round older than the newest."""
-    newest: Float[Array, " weight"]
-    """Weights of `learner.online` in a buffer of their own, which no later call reuses."""
-    playing: Float[Array, " weight"]
-    """Weights that play greedily, likewise."""
+    behaviour_params: Float[Array, " weight"]
+    """What the next round acts by; with `overlap` one round older than `params`."""
+    params: Float[Array, " weight"]
+    """`learner.params` in a buffer of their own, which no later call reuses."""
+    eval_params: Float[Array, " weight"]
+    """What acts greedily, likewise."""
     env_steps: int
     updates: int
 
 
-def init_train_state(settings: Settings, spec: EnvironmentSpec, seed: int) -> TrainState:
+def init_train_state(experiment: Experiment) -> TrainState:
     """The state of a run that has not begun."""
-    network = initial_network(settings, spec, seed)
-    weights = jnp.array(pack(network).weights)
-    capacity = settings.replay.replay_capacity
+    settings, network = experiment.settings, experiment.network
+    params = network.init(experiment.seed)
+    vector = jnp.array(network.layout.flatten(params))
     return TrainState(
-        learner=init_learner(settings.learning, network),
-        replay=init_replay(
-            capacity,
-            spec.observation_shape,
-            spec.observation_dtype,
-            make_sampling(settings.replay).priorities(capacity),
-        ),
-        window=init_window(
-            settings.replay.n_step,
-            settings.environment.num_envs,
-            spec.observation_shape,
-            spec.observation_dtype,
-        ),
-        acting=weights,
-        newest=weights,
-        playing=weights,
+        learner=init_learner(settings.learning, network, params),
+        replay=experiment.empty_replay(),
+        behaviour_params=vector,
+        params=vector,
+        eval_params=vector,
         env_steps=0,
         updates=0,
     )
-
-
-def initial_network(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
-    """The randomly initialised Q-network of a run, or its empty Q-table, with NumPy leaves."""
-    inner = _of_states(settings, spec, seed)
-    return MaskedQNetwork(inner, spec.state_shape) if spec.mask_size else inner
-
-
-def _of_states(settings: Settings, spec: EnvironmentSpec, seed: int) -> QNetwork:
-    if settings.network.q_function == "table":
-        return make_q_table(math.prod(spec.state_shape), spec.num_actions)
-    return make_q_network(
-        settings.network,
-        spec.state_shape,
-        spec.scaling(to_bounds=settings.network.scale_observation),
-        spec.num_actions,
-        seed,
-        noisy=settings.exploration.noisy,
-    )
-
-
-class HostNetwork:
-    """A Q-network in NumPy whose weights are set from packed ones.
-
-    Its arrays are views of one buffer, made once: setting the weights is one copy.
-    """
-
-    def __init__(self, like: QNetwork) -> None:
-        packed = pack(jax.tree.map(np.asarray, like))
-        self._buffer = packed.weights
-        self._network = packed.network()
-
-    def set(self, weights: Float[Array | np.ndarray, " weight"]) -> QNetwork:
-        """The network with these weights, until the next call; waits for their computation."""
-        np.copyto(self._buffer, np.asarray(weights))
-        return self._network

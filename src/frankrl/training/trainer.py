@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.config import Settings
 from frankrl.core.errors import DivergedError, warn
-from frankrl.environments import EnvironmentSpec, make_vector, start_worker_pool
+from frankrl.environments import make_vector, start_worker_pool
+from frankrl.experience import HostSource
+from frankrl.replay import cut_short
 from frankrl.runs import (
     RunDescription,
     RunFolder,
@@ -40,24 +41,25 @@ from frankrl.training.events import (
 from frankrl.training.journal import Journal
 from frankrl.training.periodic_evaluation import PeriodicEvaluator
 from frankrl.training.resuming import Found, read_run
-from frankrl.training.round import Round, rounds
-from frankrl.training.state import TrainState, init_train_state
+from frankrl.training.rounds import Round, rounds
+from frankrl.training.state import Experiment, TrainState, init_train_state
 
 
 class Trainer:
     """One run in progress: begin or resume it, then iterate over its events."""
 
     def __init__(
-        self, description: RunDescription, spec: EnvironmentSpec, started: float | None
+        self, description: RunDescription, experiment: Experiment, started: float | None
     ) -> None:
         """Make everything that a run needs, before anything is written.
 
         Args:
             description: what the run is.
-            spec: its environment.
+            experiment: what is trained.
             started: `time.perf_counter()` of when the run's clock began; none: now.
         """
-        self.spec = spec
+        spec = experiment.spec
+        self.experiment = experiment
         self.settings = description.settings
         self.seed = description.seed
         self.folder: RunFolder
@@ -72,21 +74,22 @@ class Trainer:
             MAX_AT_ONCE,
             overlap=self.settings.training.overlap,
         )
-        self._envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
-        self._looks = PeriodicEvaluator(description, spec, self._workers.evaluation)
+        envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
+        self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
+        self._evaluator = PeriodicEvaluator(self.experiment, self._workers.evaluation)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
         self._saver: CheckpointWriter
         self._versions, self._machine = versions(), machine_facts()
         self._inexact: tuple[NotReproducible, ...] = ()
-        self._stand_at(init_train_state(self.settings, spec, self.seed))
+        self._stand_at(init_train_state(self.experiment))
 
     @classmethod
     def begin(
         cls,
         path: Path,
         description: RunDescription,
-        spec: EnvironmentSpec,
+        experiment: Experiment,
         *,
         overwrite: bool = False,
         started: float | None = None,
@@ -97,7 +100,7 @@ class Trainer:
             RunFolderError: the folder cannot be made.
             EnvironmentFailedError: an environment does not even begin.
         """
-        training = cls(description, spec, started)
+        training = cls(description, experiment, started)
         try:
             folder = RunFolder.create(path, description, overwrite=overwrite)
             training._write_into(folder, path)
@@ -111,8 +114,7 @@ class Trainer:
     def resume(
         cls,
         folder: RunFolder,
-        settings: Settings,
-        spec: EnvironmentSpec,
+        experiment: Experiment,
         *,
         started: float | None = None,
     ) -> "Trainer":
@@ -120,16 +122,15 @@ class Trainer:
 
         Args:
             folder: the run's.
-            settings: its own, but for what may change within a run.
-            spec: its environment.
+            experiment: with its own settings, but for what may change within a run.
             started: as in `__init__`.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
             SettingError: the run is beyond its budget already.
         """
-        description = dataclasses.replace(folder.description, settings=settings)
-        training = cls(description, spec, started)
+        description = dataclasses.replace(folder.description, settings=experiment.settings)
+        training = cls(description, experiment, started)
         try:
             training._write_into(folder, folder.path)
             training._go_back(description)
@@ -149,17 +150,17 @@ class Trainer:
         folder = self.folder
         # First of all: what a killed process has left may be the newest checkpoint.
         tidy_checkpoints(folder.checkpoints)
-        found = read_run(folder, self.settings, self.state())
-        self._looks.best.take_up(found.standing.best, found.best, folder)
+        found = read_run(folder, self.experiment)
+        self._evaluator.best.take_up(found.standing.best, found.best, folder)
         for error in found.damaged:
             warn(f"{error}; this checkpoint is set aside, the one before it is used")
         self._stand_at(self._restored(found))
-        self._looks.solved = found.standing.solved
-        self._looks.due = found.standing.evaluation_due
+        self._evaluator.solved = found.standing.solved
+        self._evaluator.due = found.standing.evaluation_due
         self._started -= found.standing.seconds
         set_aside(error.checkpoint for error in found.damaged if error.checkpoint)
         standing = found.standing
-        self._looks.best.save(folder, standing.env_steps)
+        self._evaluator.best.save(folder, standing.env_steps)
         missing = self._journal.go_back(
             folder, standing.env_steps, standing.episodes, found.interval
         )
@@ -173,12 +174,10 @@ class Trainer:
         standing, state = found.standing, found.state
         before = standing.versions | standing.machine
         reasons = differences(before, self._versions | self._machine)
-        different = self._envs.restore(found.logs)
+        different = self._source.restore(found.logs)
         if different:
-            # What such an environment had not yet stored cannot be completed.
-            filled = np.array(state.window.filled)
-            filled[:, different] = False
-            state = state._replace(window=state.window._replace(filled=filled))
+            replay = cut_short(self.experiment.replay, state.replay, different)
+            state = state._replace(replay=replay)
             which = ", ".join(map(str, different))
             reasons.append(f"environment {which} did not replay to the same bits")
         self._inexact = standing.inexact
@@ -207,13 +206,13 @@ class Trainer:
                 checkpoint stays.
         """
         saving, evaluation = self.settings.saving, self.settings.evaluation
-        self._looks.stop_requested = stop_requested
+        self._evaluator.stop_requested = stop_requested
         tried_at = self.env_steps or None
-        if self._looks.due:
+        if self._evaluator.due:
             # The checkpoint that is there does not know yet what this will show.
             tried_at = None
             yield from self._evaluate()
-        results = rounds(self.settings, self.seed, self._envs, self.state())
+        results = rounds(self.experiment, self._source, self.state())
         while not stop_requested() and not self._is_over():
             before = self.env_steps
             self._take(next(results))
@@ -241,15 +240,15 @@ class Trainer:
 
     def close(self) -> None:
         """Close environments and files."""
-        self._envs.close()
-        self._looks.close()
+        self._source.close()
+        self._evaluator.close()
         self._workers.close()
         self._journal.close()
         if self._lock is not None:
             self._lock.release()
 
     def _is_over(self) -> bool:
-        solved = self.settings.evaluation.until_solved and self._looks.solved is not None
+        solved = self.settings.evaluation.until_solved and self._evaluator.solved is not None
         return solved or self.env_steps >= self.settings.training.total_env_steps
 
     def _seconds(self) -> float:
@@ -260,21 +259,21 @@ class Trainer:
 
     def _stand_at(self, state: TrainState) -> None:
         self.env_steps, self.updates = state.env_steps, state.updates
-        self._playing: Callable[[], Float[Array, " weight"]] = lambda: state.playing
+        self._eval_params: Callable[[], Float[Array, " weight"]] = lambda: state.eval_params
         self._state: Callable[[], TrainState] = lambda: state
 
     def _take(self, result: Round) -> None:
         if self._startup_seconds is None:
-            result.outcome()
+            result.output()
             self._startup_seconds = time.perf_counter() - self._clock_began
         updates_before = self.updates
         self.env_steps, self.updates = result.env_steps, result.updates
-        self._playing, self._state = lambda: result.outcome().playing, result.state
+        self._eval_params, self._state = lambda: result.output().eval_params, result.state
         self._journal.take(result, updates_before)
 
     def _evaluate(self) -> Iterator[Event]:
         """Play the evaluation that belongs to this env step."""
-        for event in self._looks.look(self.env_steps, self._weights(), self._seconds):
+        for event in self._evaluator.look(self.env_steps, self._weights(), self._seconds):
             if isinstance(event, Evaluated):
                 self._journal.log_evaluation(
                     self.env_steps, self.updates, event.purpose, event.evaluation
@@ -285,7 +284,7 @@ class Trainer:
     def _weights(self) -> Float[np.ndarray, " weight"]:
         """Those that play greedily, once it is known that they can."""
         self._journal.check()
-        weights = np.asarray(self._playing())
+        weights = np.asarray(self._eval_params())
         if not np.isfinite(weights).all():
             raise DivergedError(
                 f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "
@@ -295,16 +294,17 @@ class Trainer:
 
     def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
         interval = self._journal.interval()
-        tensors = to_tensors(self.state(), self._envs.logs(), interval)
+        logs = self._source.snapshot()
+        tensors = to_tensors(self.experiment, self.state(), logs, interval)
         standing = CheckpointMetadata(
-            self.spec.env_id,
+            self.experiment.spec.env_id,
             self.env_steps,
             self.updates,
             self._journal.episodes,
-            self._looks.due,
+            self._evaluator.due,
             self._seconds(),
-            self._looks.solved,
-            self._looks.best.best,
+            self._evaluator.solved,
+            self._evaluator.best.best,
             self._inexact,
             self._versions,
             self._machine,
@@ -312,7 +312,7 @@ class Trainer:
         yield from self._save_best()
         yield from self._saver.checkpoint(
             self.env_steps,
-            tensors | self._looks.best.for_checkpoint(),
+            tensors | self._evaluator.best.for_checkpoint(),
             standing.info(),
             self._journal.make_durable,
         )
@@ -323,14 +323,14 @@ class Trainer:
     def _save_best(self) -> Iterator[SavingFailed]:
         at = math.inf if self._is_over() else self.env_steps
         return self._saver.attempt(
-            "best agent", self.env_steps, lambda: self._looks.best.save(self.folder, at)
+            "best agent", self.env_steps, lambda: self._evaluator.best.save(self.folder, at)
         )
 
     def _finish(self) -> Finished:
         """Play the final evaluation, if the run is over and nobody asks it to stop."""
         evaluation = None
-        if self._is_over() and not self._looks.due:
-            evaluation = self._looks.final(self.env_steps, self._weights())
+        if self._is_over() and not self._evaluator.due:
+            evaluation = self._evaluator.final(self.env_steps, self._weights())
         if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
         return Finished(
@@ -338,8 +338,8 @@ class Trainer:
             self.updates,
             self._seconds(),
             self._startup_seconds or 0.0,
-            self._looks.solved,
-            self._looks.best.best,
+            self._evaluator.solved,
+            self._evaluator.best.best,
             evaluation,
             self._inexact,
         )

@@ -53,7 +53,7 @@ class VideoWriter:
         self._frames_per_second = max(frames_per_second, 1)
         self._is_gif = path.suffix.lower() == ".gif"
         self._encoder: subprocess.Popen[bytes] | None = None
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._recorded = self._hidden(".mkv" if self._is_gif else ".mp4")
         self._palette = self._hidden(".png")
         self._converted = self._hidden(".gif")
@@ -71,7 +71,7 @@ class VideoWriter:
             assert self._encoder.stdin is not None
             self._encoder.stdin.write(frame.tobytes())
         except BrokenPipeError as error:
-            raise self._not_writable(self._complaint()) from error
+            raise self._not_writable(self._error_line()) from error
         except OSError as error:
             raise self._not_writable(error.strerror or str(error)) from error
 
@@ -89,14 +89,14 @@ class VideoWriter:
             [*_ffmpeg(), *raw, *rate, "-i", "-", "-an", *codec, _plain(self._recorded)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=self._complaints,
+            stderr=self._stderr,
             process_group=0,  # Ctrl-C is for us alone; we then end the encoder.
         )
 
     def _finish(self) -> None:
         """Turn what was recorded into the target."""
         if self._stop():
-            raise self._not_writable(self._complaint())
+            raise self._not_writable(self._error_line())
         if self._is_gif:
             self._convert()
         finished = self._converted if self._is_gif else self._recorded
@@ -135,10 +135,10 @@ class VideoWriter:
             ],
         ):
             done = subprocess.run(
-                [*command, *options], stdin=subprocess.DEVNULL, stderr=self._complaints
+                [*command, *options], stdin=subprocess.DEVNULL, stderr=self._stderr
             )
             if done.returncode:
-                raise self._not_writable(self._complaint())
+                raise self._not_writable(self._error_line())
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -156,7 +156,7 @@ class VideoWriter:
             if self._encoder is not None:
                 self._encoder.kill()
                 self._stop()
-            self._complaints.close()
+            self._stderr.close()
             for leftover in (self._recorded, self._palette, self._converted):
                 with contextlib.suppress(OSError):
                     leftover.unlink(missing_ok=True)
@@ -164,10 +164,10 @@ class VideoWriter:
     def _hidden(self, ending: str) -> Path:
         return self._path.with_name(f".{self._path.stem}.new-{os.getpid()}{ending}")
 
-    def _complaint(self) -> str:
+    def _error_line(self) -> str:
         """What the encoder said went wrong."""
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode("utf-8", "replace").splitlines()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode("utf-8", "replace").splitlines()
         return lines[-1].strip() if lines else "the video encoder failed"
 
     def _not_writable(self, why: str) -> SettingError:

@@ -13,7 +13,7 @@ from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec
 from frankrl.training.evaluation import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
-from frankrl.video.frame_layout import Stage
+from frankrl.video.frame_layout import FrameLayout
 from frankrl.video.panel import PanelContent
 
 _HOLD_SECONDS = 1
@@ -74,14 +74,16 @@ def film(
     filmed = []
     with contextlib.closing(CheckedEnv(spec, render_mode="rgb_array")) as env:
         speed = env.frames_per_second
-        stage: Stage | None = None
+        layout: FrameLayout | None = None
         with VideoWriter(path, speed) as video:
             for number in range(episodes):
                 reset = reset_seed(seed, Use.FILM_RESET, 0, number)
                 for scene in _scenes(env, q_values, reset, (number + 1, episodes)):
-                    if stage is None:
-                        stage = Stage(scene.picture.shape[:2], spec.action_names, caption, small)
-                    frame = stage.frame(scene.picture, scene.content)
+                    if layout is None:
+                        layout = FrameLayout(
+                            scene.picture.shape[:2], spec.action_names, caption, small
+                        )
+                    frame = layout.frame(scene.picture, scene.content)
                     for _ in range(speed * _HOLD_SECONDS if scene.content.ended else 1):
                         video.add(frame)
                     if scene.content.ended:
@@ -97,11 +99,13 @@ def _scenes(
     which: tuple[int, int],
 ) -> Iterator[_Scene]:
     """One greedy episode: a scene for each step, then one for the last state."""
+    spec = env.spec
     observation = env.reset(reset, which[0])
     ended, episode_return, step = False, 0.0, 0
     while True:
         picture = env.picture()
-        values = np.asarray(q_values(observation[np.newaxis]))[0]
+        rows = observation[np.newaxis]
+        values = q_values(spec.observation(rows), spec.action_mask(rows))[0]
         action = int(np.argmax(values))
         observation, reward, terminated, truncated = env.step(action)
         ended = terminated or truncated or step + 1 >= MAX_STEPS

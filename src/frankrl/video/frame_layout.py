@@ -37,7 +37,7 @@ def picture_size(height: int, width: int, *, small: bool) -> tuple[int, int]:
     return height * factor, width * factor
 
 
-class Stage:
+class FrameLayout:
     """The frame of one film: picture on the left, panel on the right."""
 
     def __init__(

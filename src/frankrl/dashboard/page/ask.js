@@ -3,14 +3,14 @@
 /** The answer as JSON; a refusal becomes an error with the server's own sentence. */
 export async function ask(path, signal) {
   const response = await fetch(path, { signal });
-  const told = await response.json().catch(() => ({ error: response.statusText }));
-  if (!response.ok) throw new Error(told.error);
-  return told;
+  const payload = await response.json().catch(() => ({ error: response.statusText }));
+  if (!response.ok) throw new Error(payload.error);
+  return payload;
 }
 
 /**
  * The result of work that takes longer; aborting the signal ends the work.
- * `onProgress` is told { done, of } or { waiting }.
+ * `onProgress` receives { done, of } or { waiting }.
  */
 export async function work(path, signal, onProgress) {
   const response = await fetch(path, { signal });
@@ -26,10 +26,10 @@ export async function work(path, signal, onProgress) {
     const lines = parts.join("").split("\n");
     parts = [lines.pop()];
     for (const line of lines) {
-      const told = JSON.parse(line);
-      if (told.error) throw new Error(told.error);
-      if (told.result) return told;
-      onProgress(told);
+      const message = JSON.parse(line);
+      if (message.error) throw new Error(message.error);
+      if (message.result) return message;
+      onProgress(message);
     }
   }
   throw new Error("the work ended without a result; try again");

@@ -4,7 +4,7 @@ import { ask, newest } from "./ask.js";
 import { h, note, written } from "./dom.js";
 import { AXES, choose, state } from "./state.js";
 
-// Okabe and Ito's colours, told apart by the colour-blind; each with a dash of its own.
+// Okabe and Ito's colours, payload apart by the colour-blind; each with a dash of its own.
 const LIGHT = ["#0072b2", "#d55e00", "#007a5a", "#b0538a", "#8a6000", "#2f7fb0", "#1d2329"];
 const DARK = ["#56b4e9", "#e69f00", "#29c99a", "#e29cc6", "#f0e442", "#8fd0f5", "#e6e9ec"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
@@ -15,11 +15,11 @@ const PANELS = [
   { key: "epsilon", title: "ε", unit: "probability", text: "How often an action is random." },
   { key: "loss", title: "Loss", unit: "reward², or as set", text: "Mean loss of a batch. It need not fall: it grows with the Q-values.", marks: true },
   { key: "q", title: "Q-values against the return", unit: "reward", parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q above what episodes really bring is overestimation. The discounted return is derived: from the mean return and length of the last 100 episodes, as if rewards came evenly.", marks: true },
-  { key: "td_error", title: "TD errors", unit: "reward", fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "How y − Q(s, a) is distributed over quadruples: the median, half of them (dark) and, where one run is shown, nine in ten (light). Below stand the smallest and the largest, which would hide the rest.", marks: true },
+  { key: "td_error", title: "TD errors", unit: "reward", fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "How y − Q(s, a) is distributed over transitions: the median, half of them (dark) and, where one run is shown, nine in ten (light). Below stand the smallest and the largest, which would hide the rest.", marks: true },
   { key: "gradient_norm", title: "Gradient norm", unit: "gradient", text: "Global L2 norm before it is clipped.", clip: true },
   { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the row before; an interval with an evaluation looks slower." },
-  { key: "replay_fill", title: "Experience replay buffer", unit: "quadruples", text: "How many quadruples it holds. Derived: from the env steps and the capacity." },
-  { key: "sampled_age", title: "Age of what is sampled", unit: "env steps", text: "Mean age of the quadruples of a batch. Derived: half of what the buffer holds, where all are drawn alike." },
+  { key: "replay_fill", title: "Experience replay buffer", unit: "transitions", text: "How many transitions it holds. Derived: from the env steps and the capacity." },
+  { key: "sampled_age", title: "Age of what is sampled", unit: "env steps", text: "Mean age of the transitions of a batch. Derived: half of what the buffer holds, where all are drawn alike." },
 ];
 const SHORTEST_MS = 400;
 const AGAIN_MS = 5_000;
@@ -71,10 +71,10 @@ export function learning(place) {
       clearTimeout(again);
       try {
         const path = `curves?runs=${state.selected}&x=${state.x}&group=${state.group ? 1 : 0}`;
-        const told = await asking.run((signal) => ask(path, signal));
-        if (left || !told) return;
+        const payload = await asking.run((signal) => ask(path, signal));
+        if (left || !payload) return;
         busy = false;
-        draw(told);
+        draw(payload);
       } catch (error) {
         if (left) return;
         busy = false;
@@ -202,16 +202,16 @@ function tracesOf(one, number, panel, colours) {
   return keysOf(panel).flatMap((key) => {
     const parts = one.traces[key];
     if (!parts) return [];
-    const found = [];
+    const traces = [];
     const common = { type: "scatter", name: panel.parts ? panel.parts[key][0] : plain(one.label), hoverlabel: { namelength: 40 } };
-    if (parts.raw) found.push({ ...common, x: parts.raw[0], y: parts.raw[1], mode: "markers", marker: { color: colour, size: 3 }, opacity: 0.35, showlegend: false, hoverinfo: "skip" });
+    if (parts.raw) traces.push({ ...common, x: parts.raw[0], y: parts.raw[1], mode: "markers", marker: { color: colour, size: 3 }, opacity: 0.35, showlegend: false, hoverinfo: "skip" });
     if (parts.low) {
-      found.push({ ...common, x: parts.low[0], y: parts.low[1], mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" });
-      found.push({ ...common, x: parts.high[0], y: parts.high[1], mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: `${colour}33`, showlegend: false, hoverinfo: "skip" });
+      traces.push({ ...common, x: parts.low[0], y: parts.low[1], mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" });
+      traces.push({ ...common, x: parts.high[0], y: parts.high[1], mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: `${colour}33`, showlegend: false, hoverinfo: "skip" });
     }
-    found.push({ ...common, x: parts.smooth[0], y: parts.smooth[1], mode: parts.smooth[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash: panel.parts ? panel.parts[key][1] : dash } });
-    if (panel.evaluations && parts.evaluations?.[0].length) found.push({ ...common, name: `${plain(one.label)}, evaluation`, x: parts.evaluations[0], y: parts.evaluations[1], mode: "markers", marker: { color: colour, size: 8, symbol: ["diamond", "square", "triangle-up", "cross", "star"][number % 5], line: { width: 1, color: colour } } });
-    return found;
+    traces.push({ ...common, x: parts.smooth[0], y: parts.smooth[1], mode: parts.smooth[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash: panel.parts ? panel.parts[key][1] : dash } });
+    if (panel.evaluations && parts.evaluations?.[0].length) traces.push({ ...common, name: `${plain(one.label)}, evaluation`, x: parts.evaluations[0], y: parts.evaluations[1], mode: "markers", marker: { color: colour, size: 8, symbol: ["diamond", "square", "triangle-up", "cross", "star"][number % 5], line: { width: 1, color: colour } } });
+    return traces;
   });
 }
 

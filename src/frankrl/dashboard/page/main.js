@@ -1,14 +1,14 @@
 // The page: one stream of events, a table of runs, one view at a time.
 
-import { alarms } from "./alarms.js";
 import { h } from "./dom.js";
 import { learning } from "./learning.js";
 import { showRuns } from "./runs.js";
 import { VIEWS, choose, onChange, readAddress, state, takeRows } from "./state.js";
 import { update } from "./update.js";
+import { warnings } from "./warnings.js";
 import { watch } from "./watch.js";
 
-const MAKERS = { learning, watch, update, alarms };
+const MAKERS = { learning, watch, update, warnings };
 const connection = document.getElementById("connection");
 const place = document.getElementById("view");
 const AGAIN_MS = 5_000;
@@ -56,8 +56,8 @@ async function reason() {
   try {
     const response = await fetch("events", { signal: asking.signal });
     if (response.ok) return "";
-    const told = await response.text();
-    return `${told.startsWith("{") ? JSON.parse(told).error : told}.`.replace("..", ".");
+    const text = await response.text();
+    return `${text.startsWith("{") ? JSON.parse(text).error : text}.`.replace("..", ".");
   } catch {
     return "is frank dashboard still running?";
   } finally {

@@ -14,13 +14,13 @@ export function runChoice() {
   return h("label", {}, "Run ", h("select", { id: "focus", change: (event) => choose({ focus: event.target.value }) }, options));
 }
 
-/** A bar of progress, and what it tells in words. */
+/** A bar of progress, and what it says in words. */
 export function progress(text) {
   const bar = h("progress", { "aria-label": text });
   const words = h("span", {}, `${text} …`);
   return {
     element: h("p", { class: "note", role: "status" }, bar, " ", words),
-    tell({ done, of, waiting }) {
+    report({ done, of, waiting }) {
       if (waiting) words.textContent = `${text}: waiting for its turn …`;
       if (of) {
         bar.max = of;

@@ -1,6 +1,6 @@
 // What the page knows and what is chosen. The choice lives in the address, so it can be kept.
 
-export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", alarms: "Alarms" };
+export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", warnings: "Warnings" };
 export const AXES = { env_steps: "env steps", updates: "updates", seconds: "seconds" };
 
 export const state = {
@@ -21,7 +21,7 @@ export function onChange(listener) {
   listeners.add(listener);
 }
 
-function tell(what) {
+function notify(what) {
   for (const listener of listeners) listener(what);
 }
 
@@ -36,7 +36,7 @@ export function takeRows({ ids, rows, limit }) {
   const kept = state.selected.filter((id) => there.has(id));
   if (kept.length !== state.selected.length) choose({ selected: kept });
   else if (first && !state.selected.length) choose({ selected: likely() });
-  tell("rows");
+  notify("rows");
 }
 
 /** The run that somebody who has just come most likely wants to see: the one written last. */
@@ -55,7 +55,7 @@ export function choose(change) {
   if (state.focus) words.set("focus", state.focus);
   if (state.group) words.set("group", "1");
   history.replaceState(null, "", `#${words}`);
-  tell("choice");
+  notify("choice");
 }
 
 /** Take the choice from the address. */

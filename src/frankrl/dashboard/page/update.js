@@ -1,4 +1,4 @@
-// One update, opened: what `frank explain` tells.
+// One update, opened: what `frank explain` shows.
 
 import { newest, work } from "./ask.js";
 import { h, note, qTable, scaleOf, written } from "./dom.js";
@@ -43,8 +43,8 @@ export function update(place) {
     content.replaceChildren(bar.element);
     try {
       const path = `update/${state.focus}?number=${encodeURIComponent(number.value)}`;
-      const told = await working.run((signal) => work(path, signal, bar.tell));
-      if (told) content.replaceChildren(opened(told.name, told.result));
+      const answer = await working.run((signal) => work(path, signal, bar.report));
+      if (answer) content.replaceChildren(opened(answer.name, answer.result));
     } catch (error) {
       content.replaceChildren(note(error.message));
     }
@@ -62,51 +62,51 @@ function emptyText(row, reached) {
 
 function opened(name, result) {
   const { record } = result;
-  const believed = h("div", { class: "beliefs" });
-  const account = h("div", { class: "account" });
-  const quadruple = h("select", { id: "quadruple", change: () => follow(Number(quadruple.value)) },
+  const prediction = h("div", { class: "prediction" });
+  const narrative = h("div", { class: "narrative" });
+  const transition = h("select", { id: "transition", change: () => follow(Number(transition.value)) },
     Array.from({ length: result.followed }, (_, place) => h("option", { value: place }, String(place))));
-  const all = record.indices.length;
+  const all = record.losses.length;
   const some = result.followed < all ? ` (the first ${result.followed} of ${all})` : ` of ${all}`;
 
   const asking = newest();
 
   async function follow(place) {
-    believed.replaceChildren(...beliefs(result, place));
+    prediction.replaceChildren(...predictions(result, place));
     try {
-      const told = await asking.run(async (signal) => {
+      const page = await asking.run(async (signal) => {
         const response = await fetch(`pieces/${name}/${place}`, { signal });
         if (!response.ok) throw new Error((await response.json()).error);
         return response.text();
       });
-      if (told) account.replaceChildren(...new DOMParser().parseFromString(told, "text/html").body.childNodes);
+      if (page) narrative.replaceChildren(...new DOMParser().parseFromString(page, "text/html").body.childNodes);
     } catch (error) {
-      account.replaceChildren(note(error.message));
+      narrative.replaceChildren(note(error.message));
     }
   }
 
   follow(0);
   return h("div", {}, h("h3", { id: "update-title" }, result.title),
-    result.warnings.map((text) => note(text)),
-    h("label", {}, "Quadruple ", quadruple, some), believed, account);
+    result.notices.map((text) => note(text)),
+    h("label", {}, "Transition ", transition, some), prediction, narrative);
 }
 
 /** Both networks side by side, and the two values that the loss compares. */
-function beliefs({ record, action_names: names }, place) {
+function predictions({ record, action_names: names }, place) {
   const action = record.batch.action[place];
-  const believes = record.q_values[place];
-  const future = record.target_q_values[place];
-  const scale = scaleOf([...believes, ...future]);
+  const qValues = record.q_values[place];
+  const nextQValues = record.target_q_values[place];
+  const scale = scaleOf([...qValues, ...nextQValues]);
   const policy = record.next_policy[place];
   const best = policy.indexOf(Math.max(...policy));
   return [
-    h("section", { "aria-labelledby": "believes" }, h("h3", { id: "believes" }, "What it believes"),
-      h("p", { class: "formula" }, `Q-network, in s: Q(s, ${names[action]}) = `, h("b", { id: "believed" }, written(record.chosen_q[place]))),
-      qTable("Q(s, ·; θ)", names, believes, scale, action, "taken")),
-    h("section", { "aria-labelledby": "should" }, h("h3", { id: "should" }, "What it should believe"),
+    h("section", { "aria-labelledby": "prediction-title" }, h("h3", { id: "prediction-title" }, "What the Q-network predicts"),
+      h("p", { class: "formula" }, `Q-network, in s: Q(s, ${names[action]}) = `, h("b", { id: "q-value" }, written(record.chosen_q[place]))),
+      qTable("Q(s, ·; θ)", names, qValues, scale, action, "taken")),
+    h("section", { "aria-labelledby": "target-title" }, h("h3", { id: "target-title" }, "What it should have predicted"),
       h("p", { class: "formula" }, "target: y = ", h("b", { id: "target" }, written(record.targets[place])),
         "; y − Q(s, a) = ", h("b", { id: "td-error" }, written(record.td_errors[place])),
         "; loss ", h("b", { id: "loss" }, written(record.losses[place]))),
-      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, future, scale, best, "counts")),
+      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, nextQValues, scale, best, "counts")),
   ];
 }

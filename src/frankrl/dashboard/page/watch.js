@@ -14,20 +14,20 @@ export function watch(place) {
   let player = null;
   let of = null;
   const choice = h("div", {});
-  const stage = h("div", {});
+  const content = h("div", {});
   const seed = h("input", { id: "seed", type: "number", min: 0, max: 4294967295, step: 1, value: 0 });
   const form = h("div", { class: "bar-of-controls" }, choice,
     h("label", {}, "Seed ", seed),
     h("button", { type: "button", id: "play-episode", click: () => play() }, "Play an episode"),
     h("button", { type: "button", click: () => { seed.value = Number(seed.value) + 1; play(); } }, "Another seed"));
-  place.replaceChildren(h("h2", {}, "Watch"), form, stage);
+  place.replaceChildren(h("h2", {}, "Watch"), form, content);
 
   function update() {
     if (of === state.focus && of !== "" && choice.firstChild?.querySelector?.("select")?.options.length === state.selected.length) return;
     if (of !== state.focus) {
       player?.stop();
       working.stop();
-      stage.replaceChildren(note("The agent of the newest checkpoint plays a fresh episode. It is not a part of the training."));
+      content.replaceChildren(note("The agent of the newest checkpoint plays a fresh episode. It is not a part of the training."));
     }
     of = state.focus;
     choice.replaceChildren(runChoice());
@@ -37,16 +37,16 @@ export function watch(place) {
     if (!state.focus) return;
     player?.stop();
     const bar = progress("Playing");
-    stage.replaceChildren(bar.element);
+    content.replaceChildren(bar.element);
     try {
       const path = `episode/${state.focus}?seed=${encodeURIComponent(seed.value || 0)}`;
-      const told = await working.run((signal) => work(path, signal, bar.tell));
-      if (!told) return;
-      player = makePlayer(told.name, told.result);
-      stage.replaceChildren(player.element);
+      const answer = await working.run((signal) => work(path, signal, bar.report));
+      if (!answer) return;
+      player = makePlayer(answer.name, answer.result);
+      content.replaceChildren(player.element);
       player.begin();
     } catch (error) {
-      stage.replaceChildren(note(error.message));
+      content.replaceChildren(note(error.message));
     }
   }
 
@@ -150,5 +150,5 @@ function summary(episode) {
       judged),
     h("p", {}, `Return ${written(episode.episode_return)}, not discounted, in ${written(episode.actions.length)} steps; ${episode.end}. `,
       `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
-    episode.warnings.map((text) => note(text)));
+    episode.notices.map((text) => note(text)));
 }

@@ -1,6 +1,6 @@
 """`python -m frankrl.dashboard.work ORDER`: do one piece of work, at low priority.
 
-The order is a JSON object. How far the work is, or what went wrong, is printed in lines of
+The order is a JSON object. How far the work is, or what went wrong, is printed in log of
 JSON; the result is a file in the order's folder. It ends when its standard input does.
 """
 
@@ -28,7 +28,7 @@ _NO_WINDOW = {
 }
 
 
-class _Lines:
+class _Log:
     """Lines of JSON for whoever ordered the work; what an environment prints is none of them."""
 
     def __init__(self) -> None:
@@ -36,17 +36,17 @@ class _Lines:
         self._file = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
 
-    def say(self, **told: Any) -> None:
+    def write(self, **payload: Any) -> None:
         """One line."""
-        self._file.write(f"{json.dumps(told)}\n")
+        self._file.write(f"{json.dumps(payload)}\n")
         self._file.flush()
 
     def progress(self, done: int, of: int) -> None:
         """How far the work is."""
-        self.say(done=done, of=of)
+        self.write(done=done, of=of)
 
 
-def _do(order: dict[str, Any], out: Path, lines: _Lines) -> dict[str, Any]:
+def _do(order: dict[str, Any], out: Path, log: _Log) -> dict[str, Any]:
     from frankrl.runs.folder import RunFolder
 
     folder = RunFolder.open(order["run"])
@@ -54,15 +54,15 @@ def _do(order: dict[str, Any], out: Path, lines: _Lines) -> dict[str, Any]:
         case "episode":
             from frankrl.dashboard.work.episode import play
 
-            return play(folder, order["seed"], out, lines.progress)
+            return play(folder, order["seed"], out, log.progress)
         case "update":
             from frankrl.dashboard.work.update import open_update
 
-            return open_update(folder, order["number"], out, lines.progress)
-        case "inside":
-            from frankrl.dashboard.work.diagnostics import look_inside
+            return open_update(folder, order["number"], out, log.progress)
+        case "diagnostics":
+            from frankrl.dashboard.work.diagnostics import diagnose
 
-            return look_inside(folder)
+            return diagnose(folder)
         case kind:
             raise ValueError(f"there is no such work: {kind!r}")
 
@@ -86,7 +86,7 @@ def _end_with_input() -> None:
 def main() -> None:
     """Do what the command line orders."""
     order = json.loads(sys.argv[1])
-    lines = _Lines()
+    log = _Log()
     os.environ.update(_NO_WINDOW)
     out = Path(order["out"])
     _give_way()
@@ -94,16 +94,16 @@ def main() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            result = _do(order, out, lines)
-            told = [str(w.message) for w in caught if issubclass(w.category, FrankWarning)]
-            text = json.dumps(result | {"warnings": told}, allow_nan=False)
+            result = _do(order, out, log)
+            notices = [str(w.message) for w in caught if issubclass(w.category, FrankWarning)]
+            text = json.dumps(result | {"notices": notices}, allow_nan=False)
             (out / _RESULT).write_text(text, "utf-8")
         except FrankError as error:
-            lines.say(error=str(error)[:_LONGEST_ERROR])
+            log.write(error=str(error)[:_LONGEST_ERROR])
         # An environment may end its process, too.
         except (Exception, SystemExit) as error:
             what = f"the work failed: {type(error).__name__}: {error}"
-            lines.say(error=what[:_LONGEST_ERROR])
+            log.write(error=what[:_LONGEST_ERROR])
 
 
 if __name__ == "__main__":

@@ -1,108 +1,99 @@
-"""A look into a run's newest checkpoint: dead units, and whose quadruples the buffer holds."""
+"""A look into a run's newest checkpoint: dead units, and whose transitions the buffer holds."""
 
-import dataclasses
 import math
 from typing import Any
 
+import jax
 import numpy as np
-from jaxtyping import Float, Shaped, UInt32
+from jaxtyping import Float, Int
 
-from frankrl.api import open_agent
-from frankrl.dashboard.warnings import Inside, alarms_inside
+from frankrl.api import open_network
+from frankrl.core.types import Observation, Params
+from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
 from frankrl.environments import EnvironmentSpec
-from frankrl.networks import ExpectedHead, Linear, MaskedQNetwork, MLPQNetwork, QNetwork
-from frankrl.replay import bytes_per_transition
+from frankrl.networks import QNetwork
 from frankrl.runs.checkpoint import load_checkpoint
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
 _STATES = 2_048
 """States that are tried."""
-_STATE, _BEGUN = ".quadruples.observation", ".begun"
+_STATE = ".observation"
+"""What the leaves of observations are called in a checkpoint, before their own path."""
+_MAX_OTHER_BYTES = 32
+"""What the buffer holds for each step beside its observation, at the most."""
 _REPLAY = "replay"
 
 
-def look_inside(folder: RunFolder) -> dict[str, Any]:
+def diagnose(folder: RunFolder) -> dict[str, Any]:
     """Look into the newest checkpoint.
 
     Raises:
         FrankError: there is no usable checkpoint.
     """
-    agent, info = open_agent(folder)
+    experiment, params, info = open_network(folder)
     env_steps = int(info["env_steps"])
-    states, begun = _buffer(folder, agent.spec, env_steps)
-    dead, widths = dead_units(agent.network, states)
-    sizes = episode_sizes(folder, begun)
-    inside = Inside(
+    states = _buffer_states(folder, experiment.spec, env_steps)
+    dead, widths = dead_units(experiment.network, params, states)
+    transitions = np.arange(*experiment.replay.drawable(env_steps))
+    sizes = episode_sizes(folder, transitions)
+    diagnostics = Diagnostics(
         env_steps=env_steps,
         dead_units=dead,
         widths=widths,
-        states=len(states),
-        quadruples=len(begun),
+        states=len(jax.tree.leaves(states)[0]),
+        transitions=len(transitions),
         largest_episode=int(sizes.max(initial=0)),
         episodes=len(sizes),
     )
-    return inside._asdict() | {"alarms": [alarm.plain() for alarm in alarms_inside(inside)]}
+    return diagnostics._asdict() | {
+        "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)]
+    }
 
 
-def _buffer(
-    folder: RunFolder, spec: EnvironmentSpec, env_steps: int
-) -> tuple[Shaped[np.ndarray, "state *obs"], UInt32[np.ndarray, " row"]]:
-    """Some states of the experience replay buffer, and the env step that each row begins with."""
-    capacity = folder.description.settings.replay.replay_capacity
-    row = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
+def _buffer_states(folder: RunFolder, spec: EnvironmentSpec, env_steps: int) -> Observation:
+    """Some states of the experience replay buffer."""
+    settings = folder.description.settings
+    rows = settings.replay.replay_capacity + settings.replay.n_step * settings.environment.num_envs
+    example = np.zeros((0, *spec.row_shape), spec.row_dtype)
+    row_bytes = spec.row_dtype.itemsize * math.prod(spec.row_shape) + _MAX_OTHER_BYTES
     checkpoint = folder.checkpoints / f"{env_steps:012d}"
-    # Rows may have more fields than the quadruple itself; none of them is as large.
-    most = min(capacity, env_steps) * row * 2 + 1024
-    arrays = load_checkpoint(checkpoint, {_REPLAY: most}).tensors[_REPLAY]
-    begun = arrays.get(_BEGUN, np.zeros(0, np.uint32))
-    observations = arrays.get(_STATE, np.zeros((0, *spec.observation_shape), np.float32))
-    every = max(1, math.ceil(len(observations) / _STATES))
-    return observations[::every], begun
+    arrays = load_checkpoint(checkpoint, {_REPLAY: 2 * rows * row_bytes}).tensors[_REPLAY]
+    paths, structure = jax.tree_util.tree_flatten_with_path(spec.observation(example))
+    leaves = [arrays.get(_STATE + jax.tree_util.keystr(path), empty) for path, empty in paths]
+    every = max(1, math.ceil(min(map(len, leaves)) / _STATES))
+    return jax.tree.unflatten(structure, [leaf[::every] for leaf in leaves])
 
 
 def dead_units(
-    network: QNetwork, states: Shaped[np.ndarray, "state *obs"]
+    network: QNetwork, params: Params, states: Observation
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Units of each hidden layer that give 0 for every state, and how many there are.
 
     Only a rectifier can be stuck at 0; of other networks nothing is said.
     """
-    if isinstance(network, MaskedQNetwork):
-        states = states[:, : math.prod(network.state_shape)]
-        network = network.inner
-    if not isinstance(network, MLPQNetwork) or network.activation != "relu" or not len(states):
+    is_empty = not len(jax.tree.leaves(states)[0])
+    if network.activation != "relu" or network.head.num_fractions or is_empty:
         return (), ()
-    if network.embedding is not None:
-        return (), ()
-    outputs = [_cut_after(network, layer)(states) for layer in range(len(network.layers) - 1)]
+    outputs = network.activations(params, states)
     dead = tuple(int((~output.any(axis=0)).sum()) for output in outputs)
     return dead, tuple(output.shape[1] for output in outputs)
 
 
-def _cut_after(network: MLPQNetwork, layer: int) -> MLPQNetwork:
-    """The network that gives what one of its hidden layers gives."""
-    width = network.layers[layer].bias.shape[0]
-    passed_on = Linear(np.eye(width, dtype=np.float32), np.zeros(width, np.float32))
-    return dataclasses.replace(
-        network,
-        layers=(*network.layers[: layer + 1], passed_on),
-        dueling=False,
-        read_by=ExpectedHead(),
-    )
-
-
 def episode_sizes(
-    folder: RunFolder, begun: UInt32[np.ndarray, " row"]
+    folder: RunFolder, first_env_steps: Int[np.ndarray, " transition"]
 ) -> Float[np.ndarray, " episode"]:
-    """How many of the buffer's quadruples each episode has that any of them comes from."""
+    """How many of the buffer's transitions each episode has that any of them comes from."""
     reader = MetricsReader(folder.metrics)
     try:
         ended = reader.columns("episodes")
     finally:
         reader.close()
     num_envs = folder.description.settings.environment.num_envs
-    env_index, vector_step = begun % num_envs, begun.astype(np.int64) // num_envs
+    env_index, vector_step = (
+        first_env_steps % num_envs,
+        first_env_steps // num_envs,
+    )
     sizes = []
     for index in range(num_envs):
         own = ended["env_index"] == index if len(ended["env_index"]) else np.zeros(0, bool)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 
@@ -13,7 +14,6 @@ from frankrl.api import open_agent
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec
-from frankrl.environments.masks import split
 from frankrl.runs.folder import RunFolder
 
 MAX_STEPS = 1_500
@@ -42,28 +42,30 @@ def play(
     agent, info = open_agent(folder)
     spec, gamma = agent.spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
-    told: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
-    with contextlib.closing(_seat(spec)) as env:
+    per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
+    with contextlib.closing(_make_env(spec)) as env:
         observation = env.reset(reset, 0)
         drawn = _draw(env, out / "0.jpg")
         ended, terminated, steps = False, False, 0
         while not ended:
-            values = np.asarray(agent.network(observation[np.newaxis]))[0]
+            rows = observation[np.newaxis]
+            mask = spec.action_mask(rows)
+            values = agent.batch_q_values(spec.observation(rows), mask)[0]
             action = int(np.argmax(values))
-            told["q_values"].append(_finite(values))
-            told["actions"].append(action)
-            told["states"].append(_state(observation, spec))
+            per_step["q_values"].append(_finite(values))
+            per_step["actions"].append(action)
+            per_step["states"].append(_state(observation, spec))
             observation, reward, terminated, truncated = env.step(action)
-            told["rewards"].append(reward)
+            per_step["rewards"].append(reward)
             steps += 1
             ended = terminated or truncated or steps >= MAX_STEPS
             drawn = drawn and _draw(env, out / f"{steps}.jpg")
             if steps % _EVERY == 0:
                 on_progress(steps, MAX_STEPS)
-        told["states"].append(_state(observation, spec))
+        per_step["states"].append(_state(observation, spec))
         frames_per_second = env.frames_per_second
-    rewards = np.array(told["rewards"], np.float64)
-    return told | {
+    rewards = np.array(per_step["rewards"], np.float64)
+    return per_step | {
         "env_id": spec.env_id,
         "env_steps": info["env_steps"],
         "seed": seed,
@@ -76,13 +78,13 @@ def play(
         "gamma": gamma,
         "is_whole": terminated,
         "end": _end(terminated, steps, ended_early=steps >= MAX_STEPS),
-        "predicted": max(v for v in told["q_values"][0] if v is not None),
+        "predicted": max(v for v in per_step["q_values"][0] if v is not None),
         "episode_return": float(rewards.sum()),
         "discounted_return": float(rewards @ gamma ** np.arange(steps)),
     }
 
 
-def _seat(spec: EnvironmentSpec) -> CheckedEnv:
+def _make_env(spec: EnvironmentSpec) -> CheckedEnv:
     """An environment that draws pictures, if it can be made so."""
     try:
         return CheckedEnv(spec, render_mode="rgb_array")
@@ -100,9 +102,9 @@ def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
 
 def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[float]:
     """The first components of a state, without the mask."""
-    if spec.mask_size:
-        observation = split(observation[None], spec.state_shape)[0][0]
-    return [float(value) for value in np.ravel(observation)[:_MAX_COMPONENTS]]
+    leaves = jax.tree.leaves(spec.observation(observation[np.newaxis]))
+    values = np.concatenate([np.ravel(leaf) for leaf in leaves])
+    return [float(value) for value in values[:_MAX_COMPONENTS]]
 
 
 def _finite(values: np.ndarray) -> list[float | None]:

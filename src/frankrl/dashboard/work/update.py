@@ -7,12 +7,12 @@ from typing import Any
 from frankrl.environments import describe
 from frankrl.explaining import cost_of, origins, reopen
 from frankrl.explaining.html import sections_html
-from frankrl.explaining.narrative import tell
+from frankrl.explaining.narrative import narrate
 from frankrl.explaining.plain import plain
 from frankrl.runs.folder import RunFolder
 
-MAX_QUADRUPLES = 128
-"""Quadruples of a batch that can be followed on the page."""
+MAX_TRANSITIONS = 128
+"""Transitions of a batch that can be followed on the page."""
 _STATES = ("observation", "next_observation")
 
 
@@ -24,7 +24,7 @@ def open_update(
     Args:
         folder: the run's.
         number: the update's, from 1.
-        out: where the account of each quadruple goes, by its place in the batch.
+        out: where the account of each transition goes, by its place in the batch.
         on_progress: called with env steps done again, and to do.
 
     Returns:
@@ -40,13 +40,13 @@ def open_update(
     cost = cost_of(folder, number)
     on_progress(0, cost.env_steps)
     record = reopen(folder, number, _seldom(on_progress), cost=cost).record
-    came_from = origins(folder, settings, description.seed, record.begun)
-    followed = min(len(record.indices), MAX_QUADRUPLES)
-    for quadruple in range(followed):
-        account = tell(record, came_from, quadruple, spec, settings, "")
-        (out / f"{quadruple}.html").write_text(sections_html(account), "utf-8")
+    came_from = origins(folder, settings, description.seed, record.transition_env_steps)
+    followed = min(len(record.losses), MAX_TRANSITIONS)
+    for index in range(followed):
+        document = narrate(record, came_from, index, spec, settings, "")
+        (out / f"{index}.html").write_text(sections_html(document), "utf-8")
     return {
-        "title": tell(record, came_from, 0, spec, settings, "").title,
+        "title": narrate(record, came_from, 0, spec, settings, "").title,
         "followed": followed,
         "action_names": spec.action_names,
         "record": _without_states(plain(record, came_from)),
@@ -60,12 +60,12 @@ def _without_states(record: dict[str, Any]) -> dict[str, Any]:
 
 def _seldom(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
     """At most a hundred reports of a way of any length."""
-    told = -1
+    reported = -1
 
     def report(done: int, of: int) -> None:
-        nonlocal told
-        if (now := 100 * done // max(of, 1)) != told:
-            told = now
+        nonlocal reported
+        if (now := 100 * done // max(of, 1)) != reported:
+            reported = now
             on_progress(done, of)
 
     return report

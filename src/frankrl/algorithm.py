@@ -1,0 +1,119 @@
+"""Deep Q-learning on one page: the notes from top to bottom, as a plain loop.
+
+Every function that is called here is the one that `frank train` calls. Training does the same
+with several environments and updates at a time, and adds evaluations, metrics and checkpoints; a
+test holds it against this loop, bit for bit.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from frankrl.config import Settings
+from frankrl.environments import describe, make_vector
+from frankrl.experience import (
+    HostPolicy,
+    epsilon_greedy,
+    exploration_draws,
+    linear_epsilon,
+    steps_of,
+)
+from frankrl.learning import (
+    LearnerState,
+    init_learner,
+    learning_rate_at,
+    network_for,
+    refresh_target,
+    update,
+)
+from frankrl.replay import EndingRoom, SampleRequest, init_replay, make_replay, with_ending_rows
+
+
+class Moment(NamedTuple):
+    """Where the loop stands after an env step and the updates that follow it."""
+
+    env_steps: int
+    """Transitions collected so far, summed over environments."""
+    action: Int[np.ndarray, " env"]
+    """What each environment was told to do."""
+    learner: LearnerState
+    """The two networks, the optimiser, and the number of updates done."""
+
+
+def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[Moment]:
+    """Learn for ever, one step of the environment at a time.
+
+    Args:
+        env_id: a Gymnasium environment with a `Discrete` action space.
+        settings: such as `load_preset("classic")`; without noisy layers, IQN and priorities.
+        seed: the same seed and settings give the same bits.
+
+    Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
+    """
+    settings = settings.resolved()
+    spec = describe(env_id, settings.environment.env_kwargs)
+    envs = make_vector(settings.environment, spec, seed)
+    learning, num_envs = settings.learning, envs.num_envs
+
+    # Two networks with one architecture. The target network begins as a copy: θ⁻ = θ.
+    network = network_for(settings, spec)
+    learner = init_learner(learning, network, network.init(seed))
+    learn = jax.jit(functools.partial(update, learning, network))
+    refresh = jax.jit(functools.partial(refresh_target, learning))
+    policy = HostPolicy(network)
+
+    # The experience replay buffer, empty as yet.
+    replay = make_replay(settings)
+    stored = init_replay(replay, spec, num_envs)
+    room = EndingRoom(replay, stored)
+    store, read = jax.jit(replay.add, donate_argnums=0), jax.jit(replay.sample)
+
+    env_steps = 0
+    while True:
+        # Phase 1, steps 2 and 3: observe the state s, ask the Q-network for Q(s, ·; θ).
+        policy.load(learner.params)
+        rows = envs.observation
+        q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows))
+
+        # Step 4: with probability ε a random action, else the one of the highest Q-value.
+        epsilon = linear_epsilon(settings.exploration, env_steps + np.arange(num_envs))
+        coins, choices = exploration_draws(seed, env_steps, num_envs)
+        action = epsilon_greedy(q_values, epsilon, coins, choices)
+
+        # Steps 5 to 7: act, get r and s′, store (s, a, r, s′), go on from s′.
+        step, _ = envs.step(action, env_steps)
+        steps = steps_of(envs, [step], learning)
+        stored = with_ending_rows(stored, room.needed(steps.is_last))
+        stored = store(stored, steps)
+        env_steps += num_envs
+
+        # Phase 2, at every step once the buffer has enough data.
+        while learner.num_updates < _updates_due(settings, env_steps):
+            # Step 1: sample a batch of transitions.
+            number = int(learner.num_updates)
+            first, end = replay.drawable(env_steps)
+            request = SampleRequest(number, 1, first, end, num_envs, env_steps)
+            _, batches = read(stored, replay.sampler.draws(seed, request))
+            batch = jax.tree.map(lambda field: field[0], batches)
+
+            # Steps 2 to 7, which `update` does one after the other: Q(s, a; θ), the target
+            # y = r + γ · max Q(s′, ·; θ⁻), the loss (y - Q(s, a))², backpropagation through the
+            # Q-network alone, and a step of the optimiser.
+            rate = np.float32(learning_rate_at(learning, env_steps))
+            learner, _ = learn(learner, batch, rate)
+
+            # Phase 3: every so many updates θ⁻ ← θ; in between the target network is frozen.
+            learner = refresh(learner)
+
+        yield Moment(env_steps, action, learner)
+
+
+def _updates_due(settings: Settings, env_steps: int) -> int:
+    """`replay_ratio` updates for each env step, from `learning_starts_env_steps` on."""
+    training, size = settings.training, settings.environment.num_envs
+    before_first = (training.learning_starts_env_steps - 1) // size * size
+    return max(0, int((env_steps - before_first) * training.replay_ratio))

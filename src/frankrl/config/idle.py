@@ -1,0 +1,53 @@
+"""Idle settings: those that change nothing, because the choice that they belong to is not made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from frankrl.config.choices import Choice, shown
+from frankrl.config.names import DECLARED
+from frankrl.core.errors import SettingError
+
+
+def idle_settings(values: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that change nothing, in order of declaration.
+
+    Args:
+        values: of every setting, by its short name.
+    """
+    return [name for name in DECLARED if _is_idle(name, values)]
+
+
+def idle_error(name: str, values: Mapping[str, Any]) -> SettingError:
+    """Why a setting changes nothing, and what to do.
+
+    Args:
+        name: of an idle setting.
+        values: of every setting, by its short name.
+    """
+    choices = _open_choices(name, values)
+    made = {choice.setting: shown(values[choice.setting]) for choice in choices}
+    reason = " and ".join(f"{setting} is {value}" for setting, value in made.items())
+    advice = " or ".join(choice.advice for choice in choices)
+    return SettingError(
+        f"{name} ({shown(values[name])}) changes nothing because {reason}: {advice}, "
+        f"or leave {name} out"
+    )
+
+
+def _is_idle(name: str, values: Mapping[str, Any]) -> bool:
+    choices = DECLARED[name].belongs_to
+    return bool(choices) and not any(_is_made(choice, values) for choice in choices)
+
+
+def _is_made(choice: Choice, values: Mapping[str, Any]) -> bool:
+    """Whether a choice is made; a setting that is idle itself stands for its default."""
+    if _is_idle(choice.setting, values):
+        return not choice.is_excluding and choice.is_made(DECLARED[choice.setting].default)
+    return choice.is_made(values[choice.setting])
+
+
+def _open_choices(name: str, values: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """The choices that would give a setting its effect, as far as they can be made at once."""
+    choices = DECLARED[name].belongs_to
+    possible = tuple(choice for choice in choices if not _is_idle(choice.setting, values))
+    return possible or _open_choices(choices[0].setting, values)

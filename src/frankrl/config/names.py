@@ -1,0 +1,99 @@
+"""Every setting by its short name, and what the source says of it."""
+
+import ast
+import dataclasses
+import functools
+import inspect
+import itertools
+import typing
+from typing import Any, NamedTuple
+
+from frankrl.config.choices import Choice, conditions
+from frankrl.config.groups import GROUPS
+from frankrl.core.errors import SettingError, nearest
+
+
+class Declared(NamedTuple):
+    """What is declared of one setting."""
+
+    group: str
+    default: Any
+    is_optional: bool
+    """Whether it can be off."""
+    belongs_to: tuple[Choice, ...]
+    """Choices of which one must be made, or the setting is idle; none: it never is."""
+
+
+def _declared() -> dict[str, Declared]:
+    found = {}
+    for group, kind in GROUPS.items():
+        defaults, hints = kind(), typing.get_type_hints(kind)
+        for spec in dataclasses.fields(kind):
+            found[spec.name] = Declared(
+                group,
+                getattr(defaults, spec.name),
+                type(None) in typing.get_args(hints[spec.name]),
+                spec.metadata.get("belongs_to", ()),
+            )
+    return found
+
+
+DECLARED: dict[str, Declared] = _declared()
+"""All settings, in order of declaration."""
+
+
+def setting_names() -> tuple[str, ...]:
+    """Short names of all settings, in order of declaration."""
+    return tuple(DECLARED)
+
+
+def optional_setting_names() -> tuple[str, ...]:
+    """Short names of the settings that can be off."""
+    return tuple(name for name, declared in DECLARED.items() if declared.is_optional)
+
+
+def group_of(name: str) -> str:
+    """The group that a setting belongs to.
+
+    Raises:
+        SettingError: there is no such setting; the message names the nearest one.
+    """
+    if name not in DECLARED:
+        raise SettingError(
+            f"unknown setting {name!r}{nearest(name, DECLARED)} "
+            f"(`frank train --help` lists all settings)"
+        )
+    return DECLARED[name].group
+
+
+def meaning_of(name: str) -> str:
+    """What a setting means, by the text under it in the source, and its unit in brackets.
+
+    Raises:
+        SettingError: there is no such setting.
+    """
+    return _meanings(GROUPS[group_of(name)])[name]
+
+
+def condition_of(name: str) -> str:
+    """With which choice a setting has an effect, in words; empty: always.
+
+    Raises:
+        SettingError: there is no such setting.
+    """
+    group_of(name)
+    return conditions(DECLARED[name].belongs_to)
+
+
+@functools.cache
+def _meanings(kind: type) -> dict[str, str]:
+    """The text under each field of a class."""
+    (definition,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: " ".join(inspect.cleandoc(ast.literal_eval(text.value)).split())
+        for field, text in itertools.pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+    }

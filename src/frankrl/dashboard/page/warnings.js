@@ -1,0 +1,85 @@
+// What is worth a word of warning in a run.
+
+import { ask, newest, work } from "./ask.js";
+import { h, note, written } from "./dom.js";
+import { runChoice } from "./run_choice.js";
+import { focused, state } from "./state.js";
+
+/** The view; returns what to do on a change and on leaving. */
+export function warnings(place) {
+  const asking = newest();
+  const working = newest();
+  const choice = h("div", {});
+  const list = h("div", {});
+  const diagnostics = h("div", {});
+  place.replaceChildren(h("h2", {}, "Warnings"), choice, list, diagnostics);
+  let of = null;
+  let shown = "";
+
+  async function update() {
+    const row = focused();
+    if (of !== row?.id || !choice.firstChild) {
+      of = row?.id ?? null;
+      asking.stop();
+      shown = "";
+      list.dataset.payload = "";
+      list.replaceChildren();
+      diagnose();
+    }
+    if (choice.querySelector("select")?.options.length !== state.selected.length || choice.querySelector("select")?.value !== state.focus) choice.replaceChildren(runChoice());
+    const wanted = `${state.focus} ${row?.change}`;
+    if (!row || wanted === shown) return;
+    shown = wanted;
+    try {
+      const payload = await asking.run((signal) => ask(`warnings/${row.id}`, signal));
+      // What stands there already is not read out again.
+      if (!payload || JSON.stringify(payload) === list.dataset.payload) return;
+      list.replaceChildren(...listed(payload));
+      list.dataset.payload = JSON.stringify(payload);
+    } catch (error) {
+      list.dataset.payload = "";
+      list.replaceChildren(note(error.message));
+    }
+  }
+
+  async function diagnose() {
+    working.stop();
+    diagnostics.replaceChildren();
+    if (!focused()) return;
+    diagnostics.replaceChildren(note("Looking into the newest checkpoint …"));
+    try {
+      const payload = await working.run((signal) => work(`diagnostics/${state.focus}`, signal, () => {}));
+      if (payload) diagnostics.replaceChildren(...diagnosed(payload.result));
+    } catch (error) {
+      diagnostics.replaceChildren(h("h3", {}, "In the newest checkpoint"), note(error.message));
+    }
+  }
+
+  return {
+    update,
+    leave() {
+      asking.stop();
+      working.stop();
+    },
+  };
+}
+
+function listed({ warnings, checked }) {
+  const none = note("Nothing to warn of in its metrics and settings.");
+  return [h("h3", {}, "In its metrics and settings"), ...(warnings.length ? warnings.map(shown) : [none]),
+    h("p", { class: "quiet" }, `Checked: ${checked.join("; ")}.`)];
+}
+
+function diagnosed(diagnostics) {
+  const layers = diagnostics.widths.map((width, layer) => `${diagnostics.dead_units[layer]} of ${width}`);
+  const units = layers.length ? `dead units by hidden layer: ${layers.join(", ")}` : "dead units are only counted in networks with relu";
+  const summary = `Env step ${written(diagnostics.env_steps)}: ${units}; the experience replay buffer holds ${written(diagnostics.transitions)} transitions of ${written(diagnostics.episodes)} episodes, ${written(diagnostics.largest_episode)} of one.`;
+  const none = note("Nothing to warn of there.");
+  return [h("h3", {}, "In the newest checkpoint"), h("p", {}, summary), ...(diagnostics.warnings.length ? diagnostics.warnings.map(shown) : [none])];
+}
+
+function shown({ title, evidence, advice, docs }) {
+  return h("article", { class: "warning" }, h("h4", {}, h("span", { "aria-hidden": "true" }, "▲ "), title),
+    h("p", {}, evidence), h("p", {}, advice),
+    h("p", {}, h("a", { href: docs, target: "_blank", rel: "noopener", "aria-label": `What this means: ${title} (opens another page)` }, "What this means")));
+}

@@ -1,0 +1,204 @@
+"""The parts of an observation, how each is stored, and how they make up the whole."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Shaped
+
+from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.core.types import Scaling
+
+Structure = int | dict[str, Any] | tuple[Any, ...]
+"""How leaves make up an observation: numbers of leaves, in nested dicts and tuples."""
+
+MASK_FIELD = "action_mask"
+_LONE_FIELD = "observation"
+"""The field of a leaf that has no name, beside that of its action mask."""
+_FLOAT, _BYTE, _INDEX = np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int32)
+_LARGEST_SPAN = 1e6
+"""Bounds further apart than this are there because there had to be some: ±3.4e38, say."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One part of an observation, stored in its own dtype and shape.
+
+    Leaves compare and hash by value: the definition of a network holds them.
+    """
+
+    name: str
+    """Its path in the observation, `inner.pos` or `0`; empty where it is the whole."""
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    """Bytes and bits are uint8, numbered values int32, all other numbers float32."""
+    num_values: tuple[int, ...] | None = None
+    """How many values each index can take, for Discrete and MultiDiscrete, else None.
+
+    An index counts from 0; the network sees it one-hot.
+    """
+    first_values: tuple[int, ...] | None = None
+    """What the environment calls index 0 of each."""
+    low: tuple[float, ...] | None = None
+    """A Box's lower bounds, one for each component or a single one for all."""
+    high: tuple[float, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+    def scaling(self, *, to_bounds: bool) -> Scaling:
+        """What the network does to it first: bytes from 0 to 255 become 0 … 1.
+
+        Args:
+            to_bounds: bring every component whose bounds are known to -1 … 1.
+        """
+        if self.low is None or self.high is None:
+            return Scaling()
+        low, high = np.broadcast_arrays(np.array(self.low), np.array(self.high))
+        is_picture = self.dtype == _BYTE and bool(np.all(low == 0) and np.all(high == 255))
+        unbounded = 1 / 255 if is_picture else 1.0
+        if not to_bounds:
+            return Scaling(factor=(unbounded,))
+        with np.errstate(over="ignore", invalid="ignore"):
+            span = high - low
+        bounded = (span > 0) & (span <= _LARGEST_SPAN)
+        span = np.where(bounded, span, 1.0)
+        offset = np.where(bounded, low + span / 2, 0.0)
+        factor = np.where(bounded, 2 / span, unbounded)
+        return Scaling(tuple(offset.tolist()), tuple(factor.tolist()))
+
+
+def leaves_of(space: spaces.Space, env_id: str) -> tuple[Leaf, ...]:
+    """The leaves of a space, in the order in which JAX flattens an observation.
+
+    Raises:
+        EnvironmentUnusableError: it has a part without a fixed number of components.
+    """
+    leaves = tuple(_leaves(space, "", _Refusal(space, env_id)))
+    if not leaves:
+        raise EnvironmentUnusableError(f"{env_id} has observations that hold nothing: {space}")
+    names = [_field(leaf) for leaf in leaves]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise EnvironmentUnusableError(
+            f"{env_id} has observations with two entries of the path {min(twice)!r}: rename one"
+        )
+    return leaves
+
+
+def structure_of(space: spaces.Space) -> Structure:
+    """How the leaves of a space make up an observation."""
+    count = iter(range(1 << 31))
+
+    def structure(part: spaces.Space) -> Structure:
+        if isinstance(part, spaces.Dict):
+            return {name: structure(part[name]) for name in sorted(part.spaces)}
+        if isinstance(part, spaces.Tuple):
+            return tuple(structure(entry) for entry in part.spaces)
+        return next(count)
+
+    return structure(space)
+
+
+def together(structure: Structure, leaves: Sequence[Any]) -> Any:
+    """An observation made of its leaves: an array, or dicts and tuples of arrays."""
+    if isinstance(structure, int):
+        return leaves[structure]
+    if isinstance(structure, dict):
+        return {name: together(part, leaves) for name, part in structure.items()}
+    return tuple(together(part, leaves) for part in structure)
+
+
+def row_dtype(leaves: Sequence[Leaf], num_masked: int) -> np.dtype:
+    """Of one observation in one piece, with its action mask if there is one.
+
+    A leaf that is alone is its own row. Otherwise a row is a record with a field for each
+    leaf and no bytes between them, so that a hash of it is a hash of numbers alone.
+
+    Args:
+        leaves: of the observation.
+        num_masked: entries of the action mask; 0 if there is none.
+    """
+    if len(leaves) == 1 and not leaves[0].name and not num_masked:
+        return leaves[0].dtype
+    fields: list[Any] = [(_field(leaf), leaf.dtype, leaf.shape) for leaf in leaves]
+    if num_masked:
+        fields.append((MASK_FIELD, np.bool_, (num_masked,)))
+    return np.dtype(fields)
+
+
+def leaves_in(
+    rows: Shaped[np.ndarray, "*batch"], num_leaves: int
+) -> list[Shaped[np.ndarray, "*batch_and_leaf"]]:
+    """Views of the leaves that rows of observations hold."""
+    if rows.dtype.names is None:
+        return [rows]
+    return [rows[name] for name in rows.dtype.names[:num_leaves]]
+
+
+def _field(leaf: Leaf) -> str:
+    return leaf.name or _LONE_FIELD
+
+
+class _Refusal:
+    """Refuses an observation space for one of its parts."""
+
+    def __init__(self, space: spaces.Space, env_id: str) -> None:
+        self.start = f"{env_id} has the observation space {space}"
+
+    def __call__(self, what: str) -> EnvironmentUnusableError:
+        return EnvironmentUnusableError(
+            f"{self.start}: {what}; supported are Box, Discrete, MultiDiscrete, MultiBinary, "
+            "and Dict and Tuple of these"
+        )
+
+
+def _leaves(space: spaces.Space, path: str, refusal: _Refusal) -> Iterator[Leaf]:
+    if isinstance(space, spaces.Dict):
+        if not all(isinstance(name, str) for name in space.spaces):
+            raise refusal(f"{_part(path)} has keys that are no strings")
+        for name in sorted(space.spaces):
+            yield from _leaves(space[name], _below(path, name), refusal)
+    elif isinstance(space, spaces.Tuple):
+        for number, entry in enumerate(space.spaces):
+            yield from _leaves(entry, _below(path, str(number)), refusal)
+    else:
+        yield _leaf(space, path, refusal)
+
+
+def _leaf(space: spaces.Space, path: str, refusal: _Refusal) -> Leaf:
+    if isinstance(space, spaces.Box):
+        kind = np.dtype(space.dtype)
+        if kind.kind not in "biuf":
+            raise refusal(f"{_part(path)} holds {kind} numbers")
+        dtype = _BYTE if kind in (_BYTE, np.bool_) else _FLOAT
+        low, high = _bounds(space.low), _bounds(space.high)
+        return Leaf(path, space.shape, dtype, low=low, high=high)
+    if isinstance(space, spaces.MultiBinary):
+        return Leaf(path, space.shape, _BYTE)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        lone = isinstance(space, spaces.Discrete)
+        counts = np.ravel(space.n if lone else space.nvec).tolist()
+        if max(counts, default=0) > np.iinfo(_INDEX).max:
+            raise refusal(f"{_part(path)} has more values than an index of 32 bits can number")
+        starts = np.ravel(space.start).tolist()
+        return Leaf(path, () if lone else space.shape, _INDEX, tuple(counts), tuple(starts))
+    raise refusal(f"{_part(path)} is a {type(space).__name__}")
+
+
+def _bounds(bounds: np.ndarray) -> tuple[float, ...]:
+    """As plain numbers; a single one where all are the same, as a picture's are."""
+    flat = bounds.ravel()
+    return tuple((flat[:1] if (flat == flat[:1]).all() else flat).astype(np.float64).tolist())
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _part(path: str) -> str:
+    return f"its entry {path!r}" if path else "it"

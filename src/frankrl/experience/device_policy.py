@@ -1,0 +1,49 @@
+"""Acting by a compiled call, on the device that learns."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from frankrl.core.types import Observation
+from frankrl.networks import QNetwork, perturb
+
+
+class DevicePolicy:
+    """Computes by a compiled call: for any network; its parameters never leave the device."""
+
+    def __init__(self, network: QNetwork) -> None:
+        self._compiled = _compiled(network)
+        self._params: Float[Any, " weight"] = jnp.zeros(network.layout.size, jnp.float32)
+
+    def load(self, params: Float[Any, " weight"]) -> None:
+        self._params = params
+
+    def q_values(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "env action"] | None = None,
+        noise: Float[np.ndarray, " noise"] | None = None,
+    ) -> Float[np.ndarray, "env action"]:
+        return np.asarray(self._compiled(self._params, observation, mask, noise))
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(network: QNetwork) -> Callable[..., Array]:
+    @jax.jit
+    def q_values(
+        vector: Float[Array, " weight"],
+        observation: Observation,
+        mask: Bool[Array, "env action"] | None,
+        noise: Float[Array, " noise"] | None,
+    ) -> Float[Array, "env action"]:
+        params = network.layout.unflatten(vector)
+        if noise is not None:
+            params = perturb(params, noise)
+        return network.q_values(params, observation, mask)
+
+    return q_values

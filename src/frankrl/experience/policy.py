@@ -1,0 +1,78 @@
+"""Who acts: Q-values of what the environments show now, on the host or on the device."""
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from frankrl.core.random import Use, normals
+from frankrl.core.types import Observation
+from frankrl.networks import QNetwork, perturb
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Gives Q-values by parameters that are loaded into it."""
+
+    def load(self, params: Float[Any, " weight"]) -> None:
+        """Act by these parameters from now on. Where they are still being computed, this or
+        `q_values` waits for them."""
+        ...
+
+    def q_values(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "env action"] | None = None,
+        noise: Float[np.ndarray, " noise"] | None = None,
+    ) -> Float[np.ndarray, "env action"]:
+        """Q(s, ·) of a batch of observations; -∞ for actions that are not allowed.
+
+        Args:
+            observation: one of each environment.
+            mask: which actions are allowed; none: all.
+            noise: a draw of the noise of noisy layers; none: their mean acts.
+        """
+        ...
+
+
+class HostPolicy:
+    """Computes in NumPy: quickest for dense layers and the few states of one acting step.
+
+    Its parameters are views of one buffer, made once: loading others is one copy.
+    """
+
+    def __init__(self, network: QNetwork) -> None:
+        self._network = network
+        self._vector = np.zeros(network.layout.size, np.float32)
+        self._params = network.layout.unflatten(self._vector)
+
+    def load(self, params: Float[Any, " weight"]) -> None:
+        np.copyto(self._vector, np.asarray(params))
+
+    def q_values(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "env action"] | None = None,
+        noise: Float[np.ndarray, " noise"] | None = None,
+    ) -> Float[np.ndarray, "env action"]:
+        params = self._params if noise is None else perturb(self._params, noise)
+        return self._network.q_values(params, observation, mask)
+
+
+def make_policy(acting: Literal["auto", "host", "device"], network: QNetwork) -> Policy:
+    """The policy that the setting `acting` names; auto: the host's."""
+    if acting == "device":
+        from frankrl.experience.device_policy import DevicePolicy
+
+        return DevicePolicy(network)
+    return HostPolicy(network)
+
+
+def acting_noise(
+    network: QNetwork, seed: int, vector_step: int
+) -> Float[np.ndarray, " noise"] | None:
+    """The noise that all environments act under in one step; none without noisy layers."""
+    if not network.noise_size:
+        return None
+    table = normals(seed, Use.ACTING_NOISE, vector_step, 1, width=network.noise_size)
+    return table[0].astype(np.float32)

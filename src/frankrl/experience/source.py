@@ -1,0 +1,141 @@
+"""Where experience comes from, and the source that steps environments on the host."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from frankrl.config import LearningSettings, Settings
+from frankrl.core.types import FinishedEpisode, Steps, VectorStep
+from frankrl.environments import EnvironmentLog, EnvironmentVector
+from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
+from frankrl.experience.policy import Policy, acting_noise
+from frankrl.networks import QNetwork
+
+
+class Collected(NamedTuple):
+    """What one round of stepping gave."""
+
+    steps: Steps
+    episodes: list[FinishedEpisode]
+    """Those that ended, in the order in which they did."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Gives experience, a round at a time, and can be brought back to where it stood."""
+
+    def collect(self, policy: Policy, env_steps: int) -> Collected:
+        """A round of steps, acted by a policy.
+
+        Args:
+            policy: with the parameters that act.
+            env_steps: transitions of the whole run before it.
+        """
+        ...
+
+    def snapshot(self) -> list[EnvironmentLog]:
+        """Where it stands, enough to restore it."""
+        ...
+
+    def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+        """Go back to where a snapshot was taken.
+
+        Returns:
+            Indices of the environments that did not come out the same; each of those has begun
+            its next episode instead.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever it holds."""
+        ...
+
+
+class HostSource:
+    """Steps environments side by side on the host, each acting ε-greedily."""
+
+    def __init__(
+        self, settings: Settings, network: QNetwork, seed: int, envs: EnvironmentVector
+    ) -> None:
+        """Take environments that stand where the run stands.
+
+        Args:
+            settings: the run's.
+            network: whose noise acts, if it has any.
+            seed: the run's.
+            envs: closed with the source.
+        """
+        self._settings = settings
+        self._network = network
+        self._seed = seed
+        self._envs = envs
+
+    def collect(self, policy: Policy, env_steps: int) -> Collected:
+        """Step every environment `vector_steps_per_round` times."""
+        vector_steps: list[VectorStep] = []
+        episodes: list[FinishedEpisode] = []
+        for _ in range(self._settings.training.vector_steps_per_round):
+            step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
+            vector_steps.append(step)
+            episodes += ended
+            env_steps += self._envs.num_envs
+        return Collected(steps_of(self._envs, vector_steps, self._settings.learning), episodes)
+
+    def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
+        envs, exploration = self._envs, self._settings.exploration
+        coins, choices = exploration_draws(self._seed, env_steps, envs.num_envs)
+        epsilon = linear_epsilon(exploration, env_steps + np.arange(envs.num_envs))
+        noise = acting_noise(self._network, self._seed, env_steps // envs.num_envs)
+        rows, spec = envs.observation, envs.spec
+        q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows), noise)
+        return epsilon_greedy(q_values, epsilon, coins, choices)
+
+    def snapshot(self) -> list[EnvironmentLog]:
+        return self._envs.logs()
+
+    def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+        return self._envs.restore(snapshot)
+
+    def close(self) -> None:
+        self._envs.close()
+
+
+def steps_of(
+    envs: EnvironmentVector, vector_steps: Sequence[VectorStep], settings: LearningSettings
+) -> Steps:
+    """What is stored of some steps of all environments.
+
+    Args:
+        envs: standing where the last of the steps has brought them.
+        vector_steps: in order of time.
+        settings: at which ends of an episode the future still counts.
+    """
+    spec = envs.spec
+    seen = np.concatenate([*(step.observation for step in vector_steps), envs.observation])
+    action, reward, terminated, truncated = (
+        np.concatenate([getattr(step, name) for step in vector_steps])
+        for name in ("action", "reward", "terminated", "truncated")
+    )
+    is_last = terminated | truncated
+    last = np.zeros((len(is_last), *seen.shape[1:]), seen.dtype)
+    if ended := np.flatnonzero(is_last).tolist():
+        size = envs.num_envs
+        last[: len(ended)] = [
+            vector_steps[row // size].next_observation[row % size] for row in ended
+        ]
+    ends_world = {
+        "truncation": terminated,
+        "never": is_last,
+        "always": np.zeros_like(is_last),
+    }
+    return Steps(
+        observation=spec.observation(seen),
+        mask=spec.action_mask(seen),
+        action=action,
+        reward=reward,
+        is_last=is_last,
+        terminated=ends_world[settings.bootstrap_on],
+        last_observation=spec.observation(last),
+        last_mask=spec.action_mask(last),
+    )

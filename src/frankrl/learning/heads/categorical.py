@@ -1,0 +1,123 @@
+"""C51: how likely each of some fixed returns is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlogy
+from jaxtyping import Array, Float
+
+from frankrl.config import Settings
+from frankrl.core.types import Transition
+from frankrl.learning.targets import td_target
+from frankrl.networks import Head
+
+
+@dataclass(frozen=True)
+class CategoricalHead(Head):
+    """The output is a distribution over fixed returns, as logits.
+
+    Source: Bellemare, Dabney & Munos (2017). https://arxiv.org/abs/1707.06887
+    """
+
+    num_atoms: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "CategoricalHead":
+        """The head that settings describe."""
+        network = settings.network
+        return cls(network.num_atoms, network.value_min, network.value_max)
+
+    @property
+    def atoms(self) -> int:
+        return self.num_atoms
+
+    def support(self) -> Float[np.ndarray, " atom"]:
+        """The returns that the atoms stand for, evenly spaced."""
+        return np.linspace(self.low, self.high, self.num_atoms, dtype=np.float32)
+
+    def probabilities(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch atom"]:
+        """What the logits say."""
+        xp = outputs.__array_namespace__()
+        shares = xp.exp(outputs - outputs.max(axis=-1, keepdims=True))
+        return shares / shares.sum(axis=-1, keepdims=True)
+
+    def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
+        return (self.probabilities(outputs) * self.support()).sum(axis=-1)
+
+    def target(
+        self, transition: Transition, next_outputs: Float[Array, "batch atom"]
+    ) -> Float[Array, "batch atom"]:
+        """The probabilities of the returns that r and the discount make of the fixed ones."""
+        shape = (transition.reward.shape[0], self.num_atoms)
+        support = jnp.broadcast_to(self.support(), shape)
+        moved = td_target(transition.reward, transition.discount, support)
+        return jax.lax.stop_gradient(self.projected(moved, self.probabilities(next_outputs)))
+
+    def projected(
+        self, returns: Float[Array, "batch outcome"], probabilities: Float[Array, "batch outcome"]
+    ) -> Float[Array, "batch atom"]:
+        """A distribution over any returns, brought to the fixed ones.
+
+        Each return's probability is shared by the two fixed ones beside it, the nearer one
+        having more; what lies beyond the ends goes to the end.
+
+        Source: Bellemare, Dabney & Munos (2017), eq. 7.
+        """
+        support = jnp.asarray(self.support())
+        spacing = (self.high - self.low) / (self.num_atoms - 1)
+        clipped = jnp.clip(returns, self.low, self.high)
+        distance = jnp.abs(clipped[:, None, :] - support[:, None]) / spacing
+        return jnp.sum(jnp.clip(1 - distance, 0, 1) * probabilities[:, None, :], axis=-1)
+
+    def losses(
+        self,
+        chosen: Float[Array, "batch atom"],
+        target: Float[Array, "batch atom"],
+        fractions: Float[Array, "batch fraction"] | None,
+    ) -> Float[Array, " batch"]:
+        """The cross-entropy of the two distributions."""
+        return -jnp.sum(target * jax.nn.log_softmax(chosen, axis=-1), axis=-1)
+
+    def target_mean(self, target: Float[Array, "batch atom"]) -> Float[Array, " batch"]:
+        return jnp.sum(target * self.support(), axis=-1)
+
+    def priorities(
+        self,
+        losses: Float[Array, " batch"],
+        td_errors: Float[Array, " batch"],
+        target: Float[Array, "batch atom"],
+    ) -> Float[Array, " batch"]:
+        """The Kullback-Leibler divergence: the cross-entropy, less what no network could avoid."""
+        return jnp.maximum(losses + jnp.sum(xlogy(target, target), axis=-1), 0.0)
+
+    @property
+    def sized_by(self) -> tuple[str, ...]:
+        return ("num_atoms",)
+
+    @property
+    def loss_name(self) -> str:
+        return "cross-entropy of the two distributions"
+
+    @property
+    def target_note(self) -> str:
+        return (
+            f"C51: whatever of it lies beyond {self.low:g} or {self.high:g} counts as these, "
+            "in y, too"
+        )
+
+    def distribution(self, outputs: Float[Any, "batch atom"]) -> Float[np.ndarray, "batch atom"]:
+        return np.asarray(self.probabilities(outputs))
+
+    def percentiles(
+        self, distribution: Float[np.ndarray, " atom"], percents: Sequence[float]
+    ) -> Float[np.ndarray, " percent"]:
+        support = np.linspace(self.low, self.high, self.num_atoms)
+        total = np.cumsum(distribution, dtype=np.float64)
+        reached = np.searchsorted(total, np.array(percents) / 100)
+        return support[np.minimum(reached, self.num_atoms - 1)]

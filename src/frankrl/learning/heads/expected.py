@@ -1,0 +1,62 @@
+"""The expected return alone: the notes' Q-value."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from frankrl.config import Settings
+from frankrl.core.types import Transition
+from frankrl.learning.losses import huber, squared
+from frankrl.learning.targets import td_target
+from frankrl.networks import Head
+
+
+@dataclass(frozen=True)
+class ExpectedHead(Head):
+    """The output is Q(s, a) itself; its loss is (y - Q)², or Huber's."""
+
+    huber_delta: float | None = None
+    """|TD error| at which the loss turns linear; none: it is squared throughout. [reward]"""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ExpectedHead":
+        """The head that settings describe."""
+        learning = settings.learning
+        return cls(learning.huber_delta if learning.loss == "huber" else None)
+
+    def q_values(self, outputs: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
+        return outputs
+
+    def target(
+        self, transition: Transition, next_outputs: Float[Array, " batch"]
+    ) -> Float[Array, " batch"]:
+        return td_target(transition.reward, transition.discount, next_outputs)
+
+    def losses(
+        self,
+        chosen: Float[Array, " batch"],
+        target: Float[Array, " batch"],
+        fractions: Float[Array, "batch fraction"] | None,
+    ) -> Float[Array, " batch"]:
+        td_error = target - chosen
+        return squared(td_error) if self.huber_delta is None else huber(td_error, self.huber_delta)
+
+    def target_mean(self, target: Float[Array, " batch"]) -> Float[Array, " batch"]:
+        return target
+
+    def priorities(
+        self,
+        losses: Float[Array, " batch"],
+        td_errors: Float[Array, " batch"],
+        target: Float[Array, " batch"],
+    ) -> Float[Array, " batch"]:
+        """|TD error|, as Schaul et al. (2016) have it."""
+        return jnp.abs(td_errors)
+
+    @property
+    def loss_name(self) -> str:
+        if self.huber_delta is None:
+            return "(y − Q)²"
+        return f"Huber loss of y − Q, linear beyond {self.huber_delta:g},"

@@ -1,0 +1,113 @@
+"""IQN: the return's quantile at any fraction that the network is asked for."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from frankrl.config import Settings
+from frankrl.learning.heads.quantile import QuantileLearning, middles
+from frankrl.learning.losses import quantile_huber
+from frankrl.networks import Dense, DenseParams, Initializer
+
+
+@dataclass(frozen=True)
+class ImplicitHead(QuantileLearning):
+    """The output is the return's quantile at each fraction that is asked for.
+
+    A fraction becomes a factor for each feature of the first layer, by an embedding of its
+    cosines. `acting_fractions` evenly spaced ones are averaged where Q-values are wanted, so
+    that the same state always has the same Q-values.
+
+    Source: Dabney et al. (2018). https://arxiv.org/abs/1806.06923
+    """
+
+    num_cosines: int
+    acting_fractions: int
+    num_samples: int
+    """Fractions drawn for each transition of an update."""
+    huber_delta: float = 1.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ImplicitHead":
+        """The head that settings describe."""
+        network, learning = settings.network, settings.learning
+        return cls(
+            network.iqn_cosines,
+            network.iqn_acting_fractions,
+            learning.iqn_samples,
+            learning.huber_delta,
+        )
+
+    def fractions(self) -> Float[np.ndarray, " fraction"]:
+        """Those asked for where Q-values are wanted."""
+        return middles(self.acting_fractions)
+
+    @property
+    def num_fractions(self) -> int:
+        return self.num_samples
+
+    def init(self, initializer: Initializer, num_features: int) -> DenseParams:
+        return Dense(num_features).init(initializer, self.num_cosines)
+
+    def condition(
+        self,
+        params: DenseParams,
+        features: Float[Any, "batch feature"],
+        fractions: Float[Any, "batch fraction"] | None,
+    ) -> Float[Any, "row feature"]:
+        """The features once for each fraction, each multiplied by the fraction's factor."""
+        xp, batch = features.__array_namespace__(), features.shape[0]
+        if fractions is None:
+            cosines = self.embedding(xp.asarray(self.fractions()))[None]
+        else:
+            cosines = self.embedding(fractions)
+        factors = xp.maximum(cosines @ params.weight + params.bias, 0)
+        return (features[:, None, :] * factors).reshape(batch * factors.shape[1], -1)
+
+    def embedding(self, fractions: Float[Any, "*batch"]) -> Float[Any, "*batch cosine"]:
+        """cos(π i τ) for i = 0, 1, … (eq. 4 there)."""
+        return _cosine_of_pi_times(
+            fractions[..., None] * np.arange(self.num_cosines, dtype=np.float32)
+        )
+
+    def arrange(
+        self, outputs: Float[Any, "row action"], batch_size: int
+    ) -> Float[Any, "batch action fraction"]:
+        count = outputs.shape[0] // batch_size
+        return outputs.reshape(batch_size, count, -1).swapaxes(1, 2)
+
+    def losses(
+        self,
+        chosen: Float[Array, "batch fraction"],
+        target: Float[Array, "batch target_fraction"],
+        fractions: Float[Array, "batch fraction"] | None,
+    ) -> Float[Array, " batch"]:
+        assert fractions is not None
+        return quantile_huber(chosen, fractions, target, self.huber_delta)
+
+    @property
+    def sized_by(self) -> tuple[str, ...]:
+        return ("iqn_samples", "iqn_acting_fractions")
+
+    @property
+    def next_value_note(self) -> str:
+        return f" by the {self.num_samples} fractions drawn for it"
+
+
+def _cosine_of_pi_times(x: Float[Any, "*number"]) -> Float[Any, "*number"]:
+    """cos(πx) within 10⁻⁶, by the series of the sine: cos(πx) = 1 - 2 sin²(πx/2).
+
+    XLA's cosine is a call for each number on the CPU, and was half of an update of IQN.
+    """
+    xp = x.__array_namespace__()
+    turned = x - 2 * xp.round(x / 2)
+    square = turned * turned
+    sine = xp.zeros_like(x)
+    for power in reversed(range(7)):
+        term = (-1) ** power * (math.pi / 2) ** (2 * power + 1) / math.factorial(2 * power + 1)
+        sine = sine * square + np.float32(term)
+    sine = sine * turned
+    return 1 - 2 * sine * sine

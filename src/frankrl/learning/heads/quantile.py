@@ -1,0 +1,98 @@
+"""QR-DQN: the return's quantiles, at fixed fractions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from frankrl.config import Settings
+from frankrl.core.types import Transition
+from frankrl.learning.losses import quantile_huber
+from frankrl.learning.targets import td_target
+from frankrl.networks import Head
+
+
+class QuantileLearning(Head):
+    """What all heads that learn quantiles of the return share."""
+
+    huber_delta: float
+    """|TD error| at which the loss turns linear. [reward]"""
+
+    def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
+        return outputs.mean(axis=-1)
+
+    def target(
+        self, transition: Transition, next_outputs: Float[Array, "batch quantile"]
+    ) -> Float[Array, "batch quantile"]:
+        return td_target(transition.reward, transition.discount, next_outputs)
+
+    def target_mean(self, target: Float[Array, "batch quantile"]) -> Float[Array, " batch"]:
+        return jnp.mean(target, axis=-1)
+
+    def priorities(
+        self,
+        losses: Float[Array, " batch"],
+        td_errors: Float[Array, " batch"],
+        target: Float[Array, "batch quantile"],
+    ) -> Float[Array, " batch"]:
+        """The loss, which stays above 0 where a return is random, however well it is known."""
+        return losses
+
+    @property
+    def loss_name(self) -> str:
+        return f"quantile regression, linear beyond {self.huber_delta:g},"
+
+    def distribution(
+        self, outputs: Float[Any, "batch quantile"]
+    ) -> Float[np.ndarray, "batch quantile"]:
+        return np.asarray(outputs)
+
+    def percentiles(
+        self, distribution: Float[np.ndarray, " quantile"], percents: Sequence[float]
+    ) -> Float[np.ndarray, " percent"]:
+        return np.percentile(distribution, percents, method="inverted_cdf")
+
+
+@dataclass(frozen=True)
+class QuantileHead(QuantileLearning):
+    """The output is the return's quantiles, at the middles of equal shares.
+
+    Source: Dabney et al. (2018). https://arxiv.org/abs/1710.10044
+    """
+
+    num_quantiles: int
+    huber_delta: float = 1.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> "QuantileHead":
+        """The head that settings describe."""
+        return cls(settings.network.num_quantiles, settings.learning.huber_delta)
+
+    @property
+    def atoms(self) -> int:
+        return self.num_quantiles
+
+    def fractions(self) -> Float[np.ndarray, " quantile"]:
+        """τ̂ of each quantile."""
+        return middles(self.num_quantiles)
+
+    def losses(
+        self,
+        chosen: Float[Array, "batch quantile"],
+        target: Float[Array, "batch target_quantile"],
+        fractions: Float[Array, "batch fraction"] | None,
+    ) -> Float[Array, " batch"]:
+        own = jnp.broadcast_to(self.fractions(), chosen.shape)
+        return quantile_huber(chosen, own, target, self.huber_delta)
+
+    @property
+    def sized_by(self) -> tuple[str, ...]:
+        return ("num_quantiles",)
+
+
+def middles(count: int) -> Float[np.ndarray, " fraction"]:
+    """The middles of `count` equal parts of 0 … 1."""
+    return (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)

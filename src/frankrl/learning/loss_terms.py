@@ -1,0 +1,150 @@
+"""From a batch to its loss: what the two networks say of it, the targets, the losses."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from frankrl.config import LearningSettings
+from frankrl.core.types import Params, Transition
+from frankrl.learning.munchausen import munchausen_bonus, soft_bootstrap
+from frankrl.learning.noise import UpdateNoise
+from frankrl.learning.targets import bootstrap_values, of_actions
+from frankrl.networks import QNetwork, masked, perturb
+
+
+class TargetOutputs(NamedTuple):
+    """What the target network says of a batch."""
+
+    next_outputs: Float[Array, "batch action *atom"]
+    """Of s′: what its head gives for each action."""
+    next_q_values: Float[Array, "batch action"]
+    """Q(s′, ·; θ⁻): their means."""
+    q_values: Float[Array, "batch action"] | None
+    """Q(s, ·; θ⁻), which Munchausen DQN needs; else none."""
+
+
+class Bootstrap(NamedTuple):
+    """The value of what follows on s′."""
+
+    online_next_q_values: Float[Array, "batch action"] | None
+    """Q(s′, ·; θ), which picks the next action with Double DQN; else none."""
+    next_values: Float[Array, "batch *atom"]
+    """What the target network says of what follows on s′."""
+    bonus: Float[Array, " batch"] | None
+    """What Munchausen DQN adds to the reward; else none."""
+
+
+class Predictions(NamedTuple):
+    """What the Q-network says of a batch, and how far that is from the targets."""
+
+    q_values: Float[Array, "batch action"]
+    """Q(s, ·; θ)."""
+    chosen: Float[Array, "batch *atom"]
+    """What the head gives for the actions taken."""
+    chosen_q: Float[Array, " batch"]
+    """Q(s, a; θ): its mean."""
+    losses: Float[Array, " batch"]
+    """Of each transition, before they are weighted."""
+
+
+def target_outputs(
+    settings: LearningSettings,
+    network: QNetwork,
+    target_params: Params,
+    batch: Transition,
+    noise: UpdateNoise,
+) -> TargetOutputs:
+    """Ask the target network."""
+    params = target_params
+    if noise.target_noise is not None:
+        params = perturb(params, noise.target_noise)
+    outputs = network.apply(params, batch.next_observation, noise.target_fractions)
+    q_values = masked(network.head.q_values(outputs), batch.next_mask)
+    if noise.target_fractions is not None:
+        # The best action is picked by more fractions than the target is made of.
+        q_values = network.q_values(params, batch.next_observation, batch.next_mask)
+    own = None
+    if settings.munchausen:
+        own = network.q_values(params, batch.observation, batch.mask)
+    return TargetOutputs(outputs, q_values, own)
+
+
+def bootstrap(
+    settings: LearningSettings,
+    network: QNetwork,
+    params: Params,
+    batch: Transition,
+    outputs: TargetOutputs,
+    noise: UpdateNoise,
+) -> Bootstrap:
+    """What follows on s′, by the target network's outputs."""
+    if outputs.q_values is not None:
+        next_values = soft_bootstrap(settings, outputs.next_q_values, outputs.next_outputs)
+        bonus = munchausen_bonus(settings, outputs.q_values, batch.action)
+        return Bootstrap(None, next_values, bonus)
+    online = None
+    if settings.double:
+        own = under_noise(params, noise)
+        online = network.q_values(own, batch.next_observation, batch.next_mask)
+    next_values = bootstrap_values(outputs.next_q_values, online, outputs.next_outputs)
+    return Bootstrap(online, next_values, None)
+
+
+def batch_targets(
+    network: QNetwork, batch: Transition, following: Bootstrap
+) -> Float[Array, "batch *atom"]:
+    """y of each transition."""
+    if following.bonus is not None:
+        batch = batch._replace(reward=batch.reward + following.bonus)
+    return network.head.target(batch, following.next_values)
+
+
+def predictions(
+    network: QNetwork,
+    params: Params,
+    batch: Transition,
+    targets: Float[Array, "batch *atom"],
+    noise: UpdateNoise,
+) -> Predictions:
+    """What the Q-network says of a batch, and how far that is from the targets."""
+    outputs = network.apply(under_noise(params, noise), batch.observation, noise.fractions)
+    q_values = masked(network.head.q_values(outputs), batch.mask)
+    chosen = of_actions(outputs, batch.action)
+    losses = network.head.losses(chosen, targets, noise.fractions)
+    return Predictions(q_values, chosen, of_actions(q_values, batch.action), losses)
+
+
+def batch_loss(
+    network: QNetwork,
+    params: Params,
+    batch: Transition,
+    targets: Float[Array, "batch *atom"],
+    noise: UpdateNoise,
+    weights: Float[Array, " batch"] | None = None,
+) -> tuple[Float[Array, ""], Predictions]:
+    """The mean loss of a batch, and what it is made of.
+
+    Args:
+        network: the definition.
+        params: θ, under no noise yet.
+        batch: fields of shape (batch, …).
+        targets: of `batch_targets`.
+        noise: noise and fractions.
+        weights: what each transition's loss is multiplied by; none: all count alike.
+    """
+    found = predictions(network, params, batch, targets, noise)
+    losses = found.losses if weights is None else weights * found.losses
+    return jnp.mean(losses), found
+
+
+def td_errors(
+    network: QNetwork, targets: Float[Array, "batch *atom"], chosen_q: Float[Array, " batch"]
+) -> Float[Array, " batch"]:
+    """y - Q(s, a), of distributions the difference of their means."""
+    return network.head.target_mean(targets) - chosen_q
+
+
+def under_noise(params: Params, noise: UpdateNoise) -> Params:
+    """The Q-network's parameters as an update sees them."""
+    return params if noise.online_noise is None else perturb(params, noise.online_noise)

@@ -1,0 +1,196 @@
+"""Layers: a definition that compares by value, and its parameters apart.
+
+`init` gives a layer's parameters, `apply` computes it with them, on arrays of NumPy or of
+JAX. Noise and normalisation are wrappers around a layer.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+from jaxtyping import Float
+
+from frankrl.core.types import Params
+from frankrl.networks.initializer import Initializer
+
+_LAYER_NORM_EPSILON = 1e-5
+_INITIAL_NOISE = 0.5
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """From the features of a batch to other features."""
+
+    @property
+    def num_outputs(self) -> int:
+        """Features that come out."""
+        ...
+
+    def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        """Its parameters at the beginning."""
+        ...
+
+    def apply(self, params: Any, inputs: Float[Any, "batch input"]) -> Float[Any, "batch output"]:
+        """What comes out."""
+        ...
+
+
+class DenseParams(NamedTuple):
+    """The parameters of a dense layer."""
+
+    weight: Float[Any, "input output"]
+    bias: Float[Any, " output"]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """x ↦ x·W + b. Weights and biases begin uniform in ±1/√(inputs), as in PyTorch."""
+
+    num_outputs: int
+
+    def init(self, initializer: Initializer, num_inputs: int) -> DenseParams:
+        bound = 1 / math.sqrt(max(num_inputs, 1))
+        weight = initializer.uniform(bound, num_inputs, self.num_outputs)
+        return DenseParams(weight, initializer.uniform(bound, self.num_outputs))
+
+    def apply(
+        self, params: DenseParams, inputs: Float[Any, "batch input"]
+    ) -> Float[Any, "batch output"]:
+        return inputs @ params.weight + params.bias
+
+
+class NoisyParams(NamedTuple):
+    """The parameters of a noisy layer."""
+
+    weight: Float[Any, "input output"]
+    bias: Float[Any, " output"]
+    weight_noise: Float[Any, "input output"]
+    """Σ."""
+    bias_noise: Float[Any, " output"]
+    """σ."""
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """x ↦ x·(W + Σ ⊙ noise) + b + σ ⊙ noise, where `perturb` has put the noise into W and b.
+
+    The noise is factorised: one number for each input and one for each output. Its size is
+    learned and begins at 0.5/√(inputs).
+
+    Source: Fortunato et al. (2018), eqs. 10 and 11, section 3.2. https://arxiv.org/abs/1706.10295
+    """
+
+    layer: Dense
+
+    @property
+    def num_outputs(self) -> int:
+        return self.layer.num_outputs
+
+    def init(self, initializer: Initializer, num_inputs: int) -> NoisyParams:
+        weight, bias = self.layer.init(initializer, num_inputs)
+        size = _INITIAL_NOISE / math.sqrt(max(num_inputs, 1))
+        noise = (initializer.constant(size, *part.shape) for part in (weight, bias))
+        return NoisyParams(weight, bias, *noise)
+
+    def apply(
+        self, params: NoisyParams, inputs: Float[Any, "batch input"]
+    ) -> Float[Any, "batch output"]:
+        return inputs @ params.weight + params.bias
+
+
+class NormalisedParams(NamedTuple):
+    """The parameters of a normalised layer."""
+
+    layer: Params
+    gain: Float[Any, " output"]
+    shift: Float[Any, " output"]
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """Layer normalisation of a layer's outputs: zero mean and unit variance over each row, then
+    a learned gain and shift.
+
+    Source: Ba, Kiros & Hinton (2016). https://arxiv.org/abs/1607.06450
+    """
+
+    layer: Layer
+
+    @property
+    def num_outputs(self) -> int:
+        return self.layer.num_outputs
+
+    def init(self, initializer: Initializer, num_inputs: int) -> NormalisedParams:
+        return NormalisedParams(
+            self.layer.init(initializer, num_inputs),
+            initializer.constant(1.0, self.num_outputs),
+            initializer.constant(0.0, self.num_outputs),
+        )
+
+    def apply(
+        self, params: NormalisedParams, inputs: Float[Any, "batch input"]
+    ) -> Float[Any, "batch output"]:
+        outputs = self.layer.apply(params.layer, inputs)
+        xp = outputs.__array_namespace__()
+        centred = outputs - outputs.mean(axis=-1, keepdims=True)
+        variance = xp.square(centred).mean(axis=-1, keepdims=True)
+        return centred / xp.sqrt(variance + _LAYER_NORM_EPSILON) * params.gain + params.shift
+
+
+def activate(name: str, inputs: Float[Any, "batch feature"]) -> Float[Any, "batch feature"]:
+    """The non-linearity of that name."""
+    xp = inputs.__array_namespace__()
+    if name == "relu":
+        return xp.maximum(inputs, 0)
+    if name == "tanh":
+        return xp.tanh(inputs)
+    if name == "elu":
+        return xp.where(inputs > 0, inputs, xp.expm1(xp.minimum(inputs, 0)))
+    if name == "silu":
+        return 0.5 * inputs * (1 + xp.tanh(0.5 * inputs))
+    raise ValueError(f"no such activation: {name!r}")
+
+
+def noise_size(params: Params) -> int:
+    """Standard normal numbers that one draw of the noise of all noisy layers takes."""
+    return sum(sum(layer.weight.shape) for layer in _layers(params) if _is_noisy(layer))
+
+
+def perturb(params: Params, noise: Float[Any, " noise"]) -> Params:
+    """The parameters under one draw of the noise of all noisy layers.
+
+    Args:
+        params: of a network.
+        noise: standard normal numbers, `noise_size` of them.
+    """
+    start = 0
+
+    def perturbed(layer: Any) -> Any:
+        nonlocal start
+        if not _is_noisy(layer):
+            return layer
+        middle = start + layer.weight.shape[0]
+        end = middle + layer.weight.shape[1]
+        inputs, outputs = _shaped(noise[start:middle]), _shaped(noise[middle:end])
+        start = end
+        return layer._replace(
+            weight=layer.weight + layer.weight_noise * (inputs[:, None] * outputs),
+            bias=layer.bias + layer.bias_noise * outputs,
+        )
+
+    return jax.tree.map(perturbed, params, is_leaf=_is_noisy)
+
+
+def _layers(params: Params) -> list[Any]:
+    return jax.tree.leaves(params, is_leaf=_is_noisy)
+
+
+def _is_noisy(node: Any) -> bool:
+    return isinstance(node, NoisyParams)
+
+
+def _shaped(noise: Float[Any, " number"]) -> Float[Any, " number"]:
+    """f(x) = sign(x) √|x|."""
+    xp = noise.__array_namespace__()
+    return xp.sign(noise) * xp.sqrt(xp.abs(noise))

@@ -1,0 +1,152 @@
+"""Q-networks: a definition that holds no weights, and how Q(s, ·) is computed with some."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from frankrl.core.types import Observation, Params
+from frankrl.networks.head import Head
+from frankrl.networks.initializer import SeededInitializer, ShapeInitializer
+from frankrl.networks.layers import Layer, activate, noise_size
+from frankrl.networks.layout import Layout
+from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.torsos import Torso
+
+
+class NetworkParams(NamedTuple):
+    """The parameters of a Q-network, θ."""
+
+    torsos: tuple[Params, ...]
+    hidden: tuple[Params, ...]
+    output: Params
+    head: Params
+
+
+@dataclass(frozen=True)
+class QNetwork:
+    """How Q(s, ·) is computed: a torso for each leaf, joint layers, an output for each action.
+
+    It holds no weights, compares and hashes by value, and is the same for NumPy, which is
+    quickest for the few states of one acting step, and for JAX, where the same lines are traced
+    and compiled for learning.
+    """
+
+    torsos: tuple[Torso, ...]
+    """One for each leaf of an observation, in the order of `jax.tree.leaves`; their features are
+    joined."""
+    hidden: tuple[Layer, ...]
+    activation: str
+    output: ActionOutputs | Dueling | Table
+    head: Head
+
+    def init(self, seed: int) -> NetworkParams:
+        """The initial parameters of a run, as NumPy arrays."""
+        return self._init(SeededInitializer(seed))
+
+    def _init(self, initializer: Any) -> NetworkParams:
+        torsos = tuple(torso.init(initializer) for torso in self.torsos)
+        size, hidden = sum(torso.num_features for torso in self.torsos), []
+        conditioned = size
+        for index, layer in enumerate(self.hidden):
+            hidden.append(layer.init(initializer, size))
+            size = layer.num_outputs
+            if index == 0:
+                conditioned = size
+        output = self.output.init(initializer, size)
+        return NetworkParams(
+            torsos, tuple(hidden), output, self.head.init(initializer, conditioned)
+        )
+
+    def apply(
+        self,
+        params: NetworkParams,
+        observation: Observation,
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> Float[Any, "batch action *atom"]:
+        """What the network says of each action: its Q-value, or a distribution of the return.
+
+        Args:
+            params: θ, of NumPy or of JAX as the observation is.
+            observation: a batch of them.
+            fractions: which quantiles are asked for (IQN alone); none: evenly spaced ones.
+        """
+        features = self._joined(params.torsos, observation)
+        batch_size = features.shape[0]
+        if not self.hidden:
+            features = self.head.condition(params.head, features, fractions)
+        hidden = self._activations(params, features, fractions)
+        outputs = self.output.apply(params.output, hidden[-1] if hidden else features)
+        return self.head.arrange(outputs, batch_size)
+
+    def activations(
+        self, params: NetworkParams, observation: Observation
+    ) -> list[Float[Any, "row unit"]]:
+        """What each hidden layer gives."""
+        features = self._joined(params.torsos, observation)
+        return self._activations(params, features, None)
+
+    def _activations(
+        self,
+        params: NetworkParams,
+        features: Float[Any, "batch feature"],
+        fractions: Float[Any, "batch fraction"] | None,
+    ) -> list[Float[Any, "row unit"]]:
+        outputs = []
+        for index, (layer, own) in enumerate(zip(self.hidden, params.hidden, strict=True)):
+            features = activate(self.activation, layer.apply(own, features))
+            if index == 0:
+                features = self.head.condition(params.head, features, fractions)
+            outputs.append(features)
+        return outputs
+
+    def _joined(
+        self, params: tuple[Params, ...], observation: Observation
+    ) -> Float[Any, "batch feature"]:
+        if len(self.torsos) == 1 and hasattr(observation, "shape"):
+            return self.torsos[0].apply(params[0], observation)
+        leaves = jax.tree.leaves(observation)
+        parts = [
+            torso.apply(own, leaf)
+            for torso, own, leaf in zip(self.torsos, params, leaves, strict=True)
+        ]
+        return parts[0].__array_namespace__().concat(parts, axis=1)
+
+    def q_values(
+        self,
+        params: NetworkParams,
+        observation: Observation,
+        mask: Bool[Any, "batch action"] | None = None,
+    ) -> Float[Any, "batch action"]:
+        """Q(s, ·; θ); -∞ for actions that are not allowed."""
+        return masked(self.head.q_values(self.apply(params, observation)), mask)
+
+    @functools.cached_property
+    def shapes(self) -> NetworkParams:
+        """The shapes of its parameters; no memory is taken for them."""
+        return jax.eval_shape(lambda: self._init(ShapeInitializer()))
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Where each of its parameters lies in one vector."""
+        return Layout.of(self.shapes)
+
+    @functools.cached_property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one draw of its noise takes; 0: it has no noisy layers."""
+        return noise_size(self.shapes)
+
+
+def masked(
+    q_values: Float[Any, "batch action"], mask: Bool[Any, "batch action"] | None
+) -> Float[Any, "batch action"]:
+    """Q-values with -∞ for every action that is not allowed.
+
+    Whoever takes their maximum, to act or for a target, so passes over those actions.
+    """
+    if mask is None:
+        return q_values
+    return q_values.__array_namespace__().where(mask, q_values, -np.inf)

@@ -1,0 +1,81 @@
+"""The last layer: numbers for each action."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+
+from frankrl.core.types import Params
+from frankrl.networks.initializer import Initializer
+from frankrl.networks.layers import Dense, Noisy
+
+
+@dataclass(frozen=True)
+class ActionOutputs:
+    """A layer whose outputs are read as one number, or several, for each action."""
+
+    layer: Dense | Noisy
+    num_actions: int
+    atoms: int | None
+    """Numbers for each action; none: a single one, without an axis of its own."""
+
+    def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        return self.layer.init(initializer, num_inputs)
+
+    def apply(
+        self, params: Any, features: Float[Any, "row feature"]
+    ) -> Float[Any, "row action *atom"]:
+        outputs = self.layer.apply(params, features)
+        if self.atoms is None:
+            return outputs
+        return outputs.reshape(outputs.shape[0], self.num_actions, self.atoms)
+
+
+@dataclass(frozen=True)
+class Dueling:
+    """Q = V + A - mean of A over actions, from V in the first place and A in the others.
+
+    V and A are both linear in the last hidden layer, which they share. Of a distribution every
+    atom is put together so (Hessel et al. 2018).
+
+    Source: Wang et al. (2016), eq. 9. https://arxiv.org/abs/1511.06581
+    """
+
+    outputs: ActionOutputs
+    """With one action more than there are: the value."""
+
+    @property
+    def num_actions(self) -> int:
+        return self.outputs.num_actions - 1
+
+    def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        return self.outputs.init(initializer, num_inputs)
+
+    def apply(
+        self, params: Any, features: Float[Any, "row feature"]
+    ) -> Float[Any, "row action *atom"]:
+        parts = self.outputs.apply(params, features)
+        value, advantage = parts[:, :1], parts[:, 1:]
+        return value + (advantage - advantage.mean(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Q-table: a row for each state, a column for each action; it begins with zeros.
+
+    A state comes as a row of zeros with a one in its place, so the product of the two is the
+    state's row of the table. A table is therefore a network of one layer without biases, and
+    what learns a network learns a table: only the cells that were taken have a gradient.
+
+    Source: Watkins & Dayan (1992). https://doi.org/10.1007/BF00992698
+    """
+
+    num_actions: int
+
+    def init(self, initializer: Initializer, num_inputs: int) -> Float[Any, "state action"]:
+        return initializer.constant(0.0, num_inputs, self.num_actions)
+
+    def apply(
+        self, params: Float[Any, "state action"], features: Float[Any, "row state"]
+    ) -> Float[Any, "row action"]:
+        return features @ params

@@ -1,0 +1,75 @@
+"""Torsos: from one leaf of an observation to features."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from frankrl.core.types import Params, Scaling
+from frankrl.networks.initializer import Initializer
+
+
+@runtime_checkable
+class Torso(Protocol):
+    """From one leaf of an observation to features."""
+
+    @property
+    def num_features(self) -> int:
+        """Features that come out."""
+        ...
+
+    def init(self, initializer: Initializer) -> Params:
+        """Its parameters at the beginning; an empty tuple where nothing is learned."""
+        ...
+
+    def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
+        """What comes out."""
+        ...
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """The numbers of a leaf in a row, each scaled; nothing is learned."""
+
+    shape: tuple[int, ...]
+    scaling: Scaling
+
+    @property
+    def num_features(self) -> int:
+        return math.prod(self.shape)
+
+    def init(self, initializer: Initializer) -> Params:
+        return ()
+
+    def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
+        features = leaf.reshape(leaf.shape[0], self.num_features).astype(np.float32)
+        if self.scaling == Scaling():
+            return features
+        offset, factor = (np.asarray(part, np.float32) for part in self.scaling)
+        return (features - offset) * factor
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """A one in the place of each number, zeros elsewhere; nothing is learned."""
+
+    num_values: tuple[int, ...]
+    """How many values each of the leaf's numbers can have, from 0."""
+
+    @property
+    def num_features(self) -> int:
+        return sum(self.num_values)
+
+    def init(self, initializer: Initializer) -> Params:
+        return ()
+
+    def apply(self, params: Any, leaf: Int[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
+        xp, numbers = leaf.__array_namespace__(), leaf.reshape(leaf.shape[0], len(self.num_values))
+        parts = [
+            numbers[:, index, None] == np.arange(size, dtype=np.int32)
+            for index, size in enumerate(self.num_values)
+        ]
+        together = parts[0] if len(parts) == 1 else xp.concat(parts, axis=1)
+        return together.astype(np.float32)

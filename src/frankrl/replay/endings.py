@@ -1,0 +1,110 @@
+"""Room for the last observations of episodes: more of it where episodes are short."""
+
+import collections
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree, Shaped, UInt32
+
+from frankrl.replay.buffer import ReplayBuffer
+from frankrl.replay.state import ReplayState
+
+
+class EndingRoom:
+    """Sees to it, on the host, that no last observation is overwritten while it can be read.
+
+    A buffer begins with room for one ending in 64 steps. Where episodes are shorter the room is
+    doubled when it is full, so that memory is taken for what is stored alone.
+    """
+
+    def __init__(self, buffer: ReplayBuffer, state: ReplayState) -> None:
+        self._buffer = buffer
+        self._num_steps = int(state.num_steps)
+        first, _ = buffer.drawable(self._num_steps)
+        env_steps = np.arange(first, self._num_steps)
+        ended = np.asarray(state.ending)[env_steps % buffer.num_rows] > 0
+        self._ended = collections.deque(env_steps[ended].tolist())
+        """Env steps that ended an episode and can still be read, the oldest first."""
+        self._num_endings = int(state.num_endings)
+
+    def needed(self, is_last: np.ndarray) -> int:
+        """Rows for endings that a round needs; call it once for each.
+
+        Args:
+            is_last: which of the round's steps end an episode.
+        """
+        places = np.flatnonzero(is_last)
+        self._ended.extend((self._num_steps + places).tolist())
+        self._num_steps += len(is_last)
+        self._num_endings += len(places)
+        first, _ = self._buffer.drawable(self._num_steps)
+        while self._ended and self._ended[0] < first:
+            self._ended.popleft()
+        # Endings of episodes that were cut short may be out of order by one step of all. More
+        # rows than there were endings are of no use, and could not be told from what is saved.
+        return min(len(self._ended) + self._buffer.num_envs, self._num_endings)
+
+
+def with_ending_rows(state: ReplayState, needed: int) -> ReplayState:
+    """The buffer with room for so many endings; itself if it has that."""
+    before = state.num_ending_rows
+    if needed <= before:
+        return state
+    after = before
+    while after < needed:
+        after *= 2
+    observation, mask = _grown(
+        (state.observation, state.mask), state.num_endings, state.num_rows, after
+    )
+    return replace(state, observation=observation, mask=mask)
+
+
+@functools.partial(jax.jit, static_argnames=("num_rows", "after"))
+def _grown(leaves: PyTree, num_endings: UInt32[Array, ""], num_rows: int, after: int) -> PyTree:
+    """The leaves with a ring of `after` rows for endings, in which each finds its new place."""
+    place = jnp.arange(after, dtype=jnp.uint32)
+    # How many endings have come since the newest one that belongs in each place.
+    age = (num_endings + (after - 1 - place)) % after
+
+    def grown(leaf: Shaped[Array, "place ..."]) -> Shaped[Array, "more_places ..."]:
+        ring = leaf[num_rows:]
+        before = ring.shape[0]
+        held = age < jnp.minimum(num_endings, before)
+        found = ring[(num_endings - 1 - age) % before]
+        held = held.reshape(after, *[1] * (leaf.ndim - 1))
+        return jnp.concatenate([leaf[:num_rows], jnp.where(held, found, jnp.zeros_like(found))])
+
+    return jax.tree.map(grown, leaves)
+
+
+def cut_short(buffer: ReplayBuffer, state: ReplayState, env_indices: Sequence[int]) -> ReplayState:
+    """The buffer with the running episodes of some environments ended where they stand.
+
+    They end by truncation: what followed is not known, so the value of the last observation
+    stands for it.
+    """
+    num_steps, rows = int(state.num_steps), buffer.num_rows
+    if num_steps == 0:
+        return state
+    indices = np.array(env_indices, np.int64)
+    last_rows = (num_steps - buffer.num_envs + indices) % rows
+    running = np.asarray(state.ending)[last_rows] == 0
+    indices, last_rows = indices[running], last_rows[running]
+    alive = EndingRoom(buffer, state).needed(np.zeros(0, np.bool_))
+    state = with_ending_rows(state, alive + len(indices))
+    numbers = int(state.num_endings) + np.arange(len(indices))
+    arrived, to = (num_steps + indices) % rows, rows + numbers % state.num_ending_rows
+    observation, mask = jax.tree.map(
+        lambda leaf: leaf.at[to].set(leaf[arrived]), (state.observation, state.mask)
+    )
+    return replace(
+        state,
+        observation=observation,
+        mask=mask,
+        ending=state.ending.at[last_rows].set((numbers + 1).astype(np.uint32)),
+        num_endings=state.num_endings + jnp.uint32(len(indices)),
+    )

@@ -1,0 +1,98 @@
+"""The part of a buffer that something has been written to: what has to be saved of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from frankrl.replay.buffer import ReplayBuffer
+from frankrl.replay.priorities import first_leaves, whole_again
+from frankrl.replay.state import ReplayState, stored
+
+
+def filled_part(buffer: ReplayBuffer, state: ReplayState) -> ReplayState:
+    """What has to be saved of a buffer, on the host."""
+    host = jax.tree.map(np.asarray, state)
+    return part_of(buffer, host, int(host.num_steps), int(host.num_endings))
+
+
+def part_of(
+    buffer: ReplayBuffer, state: ReplayState, num_steps: int, num_endings: int
+) -> ReplayState:
+    """The filled part of a buffer, whatever kind its arrays are of.
+
+    Args:
+        buffer: its definition.
+        state: all of it.
+        num_steps: env steps ever added.
+        num_endings: episodes whose end was.
+    """
+    steps = min(num_steps, state.num_rows)
+    seen = min(num_steps + buffer.num_envs, state.num_rows) if num_steps else 0
+    ended = min(num_endings, state.num_ending_rows)
+
+    def rows(leaf: Any) -> Any:
+        parts = [leaf[:seen], leaf[state.num_rows : state.num_rows + ended]]
+        return leaf.__array_namespace__().concat(parts)
+
+    observation, mask = jax.tree.map(rows, (state.observation, state.mask))
+    priorities = state.priorities
+    if priorities is not None:
+        priorities = first_leaves(priorities, min(num_steps, buffer.capacity))
+    return replace(
+        state,
+        observation=observation,
+        mask=mask,
+        **{name: field[:steps] for name, field in stored(state).items()},
+        priorities=priorities,
+    )
+
+
+def ending_rows_in(buffer: ReplayBuffer, first: int, num_steps: int, saved_rows: int) -> int:
+    """Room for last observations in the whole buffer, from what was saved of it.
+
+    Args:
+        buffer: its definition.
+        first: the room that an empty buffer has.
+        num_steps: env steps ever added.
+        saved_rows: rows of a saved leaf of the observations.
+    """
+    seen = min(num_steps + buffer.num_envs, buffer.num_rows) if num_steps else 0
+    rows = first
+    while rows < saved_rows - seen:
+        rows *= 2
+    return rows
+
+
+def refilled(buffer: ReplayBuffer, part: ReplayState, ending_rows: int) -> ReplayState:
+    """The whole buffer again, on the device that learns.
+
+    Args:
+        buffer: its definition.
+        part: of `filled_part`, with NumPy arrays.
+        ending_rows: room for last observations in the whole.
+    """
+    num_steps, rows = int(part.num_steps), buffer.num_rows
+    seen = min(num_steps + buffer.num_envs, rows) if num_steps else 0
+
+    def padded(found: np.ndarray, size: int) -> np.ndarray:
+        empty = np.zeros((size - len(found), *found.shape[1:]), found.dtype)
+        return np.concatenate([found, empty])
+
+    def whole(leaf: np.ndarray) -> Array:
+        parts = [padded(leaf[:seen], rows), padded(leaf[seen:], ending_rows)]
+        return jnp.array(np.concatenate(parts))
+
+    observation, mask = jax.tree.map(whole, (part.observation, part.mask))
+    return replace(
+        part,
+        observation=observation,
+        mask=mask,
+        **{name: jnp.array(padded(field, rows)) for name, field in stored(part).items()},
+        num_steps=jnp.array(part.num_steps),
+        num_endings=jnp.array(part.num_endings),
+        priorities=part.priorities and whole_again(part.priorities, buffer.capacity),
+    )

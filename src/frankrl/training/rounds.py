@@ -1,0 +1,247 @@
+"""One round: act, store, learn; and the endless sequence of rounds."""
+
+import contextlib
+import fractions
+import functools
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from frankrl.config import LearningSettings, Settings
+from frankrl.core.types import FinishedEpisode, Steps
+from frankrl.experience import Source, make_policy
+from frankrl.learning import UpdateMetrics, UpdateNoise, learning_rate_at, updates
+from frankrl.networks import QNetwork
+from frankrl.replay import EndingRoom, ReplayBuffer, Sample, SampleRequest, with_ending_rows
+from frankrl.training.noise import update_noise
+from frankrl.training.state import Experiment, TrainState
+
+
+class LearnerInput(NamedTuple):
+    """What one round gives the learner."""
+
+    steps: Steps
+    """Of fixed size."""
+    draws: Any
+    """From what the transitions of each update that is due are found, by `Sampler.draws`."""
+    learning_rate: Float[Any, ""]
+    noise: UpdateNoise
+    """Random numbers for each update that is due."""
+
+
+class LearnerOutput(NamedTuple):
+    """What the learner's call of one round gives.
+
+    On the CPU its arrays are still being computed; whoever reads one waits for it.
+    """
+
+    leaves: list[Array]
+    """Of the learner and the buffer; given up to the next call."""
+    params: Float[Array, " weight"]
+    """θ after the round's updates."""
+    eval_params: Float[Array, " weight"]
+    """What acts greedily after them."""
+    metrics: Float[Array, "update metric"]
+    """A row for each of the round's updates, columns as in `UpdateMetrics`."""
+    td_errors: Float[Array, " batch"]
+    """y - Q(s, a) of the last of them; zeros without any. [reward]"""
+    sample: Sample
+    """The transitions that those updates learn from."""
+
+
+class Round(NamedTuple):
+    """What one round did."""
+
+    env_steps: int
+    """Transitions collected in the whole run."""
+    updates: int
+    """Updates done, or under way, in the whole run."""
+    episodes: list[FinishedEpisode]
+    """Those that ended."""
+    input: LearnerInput
+    """What the learner got."""
+    output: Callable[[], LearnerOutput]
+    """What it makes of it; on a GPU this waits for the call. Once the next round has begun its
+    `leaves` are gone; all else stays."""
+    state: Callable[[], TrainState]
+    """The whole state after the round. To be read before the next round: its buffers are
+    then given up to the next compiled call."""
+
+
+def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterator[Round]:
+    """Train for ever, one round at a time.
+
+    A round steps every environment `vector_steps_per_round` times, adds what was seen
+    to the buffer and starts the updates that are due, in one compiled call that runs
+    in the background. With `overlap` the next round acts with the parameters from before
+    that call and so does not wait for it; without, it waits.
+
+    Args:
+        experiment: the run's.
+        source: standing where the state says.
+        state: given up to the rounds.
+    """
+    settings, network = experiment.settings, experiment.network
+    policy = make_policy(settings.training.acting, network)
+    behaviour_params, params = state.behaviour_params, state.params
+    output: Callable[[], LearnerOutput] | None = None
+    env_steps, done = state.env_steps, state.updates
+    room = EndingRoom(experiment.replay, state.replay)
+    # Flattening the state's records at each call would cost more than a small update.
+    leaves, structure = jax.tree.flatten((state.learner, state.replay))
+    learn = compiled_learn(settings.learning, network, experiment.replay, structure)
+    with _starter() as start:
+        while True:
+            policy.load(behaviour_params)
+            steps, episodes = source.collect(policy, env_steps)
+            env_steps += settings.round_env_steps
+            num_updates = updates_due(settings, env_steps) - done
+            given = learner_input(experiment, steps, env_steps, done, num_updates)
+            done += num_updates
+            if output is not None:
+                leaves, params = output().leaves, output().params
+            leaves = _with_room(structure, leaves, room.needed(steps.is_last))
+            output = start(learn, leaves, given)
+            behaviour_params = params if settings.training.overlap else output().params
+
+            def whole(
+                output: Callable[[], LearnerOutput] = output,
+                behaviour_params: Array = behaviour_params,
+                env_steps: int = env_steps,
+                updates: int = done,
+            ) -> TrainState:
+                found = output()
+                learner, replay = jax.tree.unflatten(structure, found.leaves)
+                weights = (behaviour_params, found.params, found.eval_params)
+                return TrainState(learner, replay, *weights, env_steps, updates)
+
+            yield Round(env_steps, done, episodes, given, output, whole)
+
+
+def learner_input(
+    experiment: Experiment, steps: Steps, env_steps: int, first_update: int, num_updates: int
+) -> LearnerInput:
+    """What a round gives the learner.
+
+    Args:
+        experiment: the run's.
+        steps: of the round.
+        env_steps: transitions of the whole run by its end.
+        first_update: number of the round's first update, from 0.
+        num_updates: due in this round.
+    """
+    settings, replay = experiment.settings, experiment.replay
+    first, end = replay.drawable(env_steps)
+    _, end_before = replay.drawable(env_steps - settings.round_env_steps)
+    request = SampleRequest(first_update, num_updates, first, end, end - end_before, env_steps)
+    batch_size = settings.replay.batch_size
+    return LearnerInput(
+        steps=steps,
+        draws=replay.sampler.draws(experiment.seed, request),
+        learning_rate=np.float32(learning_rate_at(settings.learning, env_steps)),
+        noise=update_noise(
+            experiment.network, batch_size, experiment.seed, first_update, num_updates
+        ),
+    )
+
+
+def _with_room(structure: Any, leaves: list[Array], needed: int) -> list[Array]:
+    """The state's leaves with room for the endings that a round brings."""
+    _, replay = jax.tree.unflatten(structure, leaves)
+    if needed <= replay.num_ending_rows:
+        return leaves
+    learner, replay = jax.tree.unflatten(structure, leaves)
+    return jax.tree.leaves((learner, with_ending_rows(replay, needed)))
+
+
+@contextlib.contextmanager
+def _starter() -> Iterator[Callable[..., Callable[[], LearnerOutput]]]:
+    """How the learner's call is started.
+
+    On the CPU JAX computes in a thread of its own, and a call comes back at once. On a GPU it
+    comes back when all kernels have been launched; so there it waits in a thread, and the
+    environments do not.
+    """
+    if jax.default_backend() == "cpu":
+        yield _started
+    else:
+        with ThreadPoolExecutor(1, "learner") as pool:
+            yield lambda learn, *given: pool.submit(learn, *given).result
+
+
+def _started(learn: Callable[..., LearnerOutput], *given: Any) -> Callable[[], LearnerOutput]:
+    output = learn(*given)
+    return lambda: output
+
+
+@functools.lru_cache(maxsize=8)
+def compiled_learn(
+    settings: LearningSettings, network: QNetwork, replay: ReplayBuffer, structure: Any
+) -> Callable[[list[Array], LearnerInput], LearnerOutput]:
+    """Add to the buffer, then learn from it, over flat leaves of both, compiled.
+
+    The leaves are given up to the call: otherwise each would copy the whole buffer. How many
+    updates are done is the number of draws, of which a run knows three at most: none, and
+    `replay_ratio` × env steps of a round, rounded down and up.
+    """
+
+    @functools.partial(jax.jit, donate_argnums=(0,))
+    def compiled(leaves: list[Array], given: LearnerInput) -> LearnerOutput:
+        learner, stored = jax.tree.unflatten(structure, leaves)
+        stored = replay.add(stored, given.steps)
+        # One gather for all updates: one for each would pay its overhead each time.
+        sample, batches = replay.sample(stored, given.draws)
+        metrics = jnp.zeros((0, len(UpdateMetrics._fields)), jnp.float32)
+        td_errors = jnp.zeros(replay.sampler.batch_size, jnp.float32)
+        if batches.reward.shape[0]:
+            learner, output = updates(
+                settings,
+                network,
+                learner,
+                batches,
+                given.learning_rate,
+                given.noise,
+                sample.weights,
+            )
+            stored = replay.set_priorities(stored, sample, output.priorities)
+            metrics, td_errors = output.metrics, output.td_errors[-1]
+        return LearnerOutput(
+            leaves=jax.tree.leaves((learner, stored)),
+            # Copies, because the leaves are given up to the next call.
+            params=jnp.copy(learner.params),
+            eval_params=jnp.copy(learner.eval_params),
+            metrics=metrics,
+            td_errors=td_errors,
+            sample=sample,
+        )
+
+    return compiled
+
+
+def updates_due(settings: Settings, env_steps: int) -> int:
+    """Updates that should be done once that many env steps are.
+
+    `replay_ratio` per env step, counted from the round that brings the buffer to
+    `learning_starts_env_steps`.
+    """
+    size = settings.round_env_steps
+    before_first = (settings.training.learning_starts_env_steps - 1) // size * size
+    ratio = _exact(settings.training.replay_ratio)
+    return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
+
+
+def most_updates(settings: Settings) -> int:
+    """The most updates that can be due after one round."""
+    return math.ceil(settings.round_env_steps * _exact(settings.training.replay_ratio))
+
+
+@functools.cache
+def _exact(ratio: float) -> fractions.Fraction:
+    """The fraction that a ratio was meant as: 0.1 is one tenth, not its nearest float."""
+    return fractions.Fraction(ratio).limit_denominator(10**9)

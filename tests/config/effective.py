@@ -1,0 +1,125 @@
+"""When each setting has an effect, written by hand from what the papers say.
+
+Each function takes the values of all choices; where a choice is idle itself, as those of a
+network are under a Q-table, its value is the default.
+"""
+
+
+def is_network(chosen):
+    return chosen["q_function"] == "network"
+
+
+def has_hidden_layers(chosen):
+    return is_network(chosen) and len(chosen["hidden_widths"]) > 0
+
+
+def learns(*distributions):
+    return lambda chosen: chosen["distribution"] in distributions
+
+
+def is_prioritised(chosen):
+    # Schaul et al. (2016): α, β and ε are of prioritised sampling alone.
+    return chosen["replay_sampling"] == "prioritised"
+
+
+def is_munchausen(chosen):
+    # Vieillard et al. (2020): α, τ and l₀ of the bonus.
+    return chosen["munchausen"]
+
+
+def is_epsilon_greedy(chosen):
+    # Fortunato et al. (2018): NoisyNet-DQN replaces ε-greedy.
+    return not chosen["noisy"]
+
+
+def is_huber(chosen):
+    # Quantile regression has Huber's δ as κ (Dabney et al. 2018); C51's loss is a cross-entropy.
+    if chosen["distribution"] in ("qr", "iqn"):
+        return True
+    return chosen["distribution"] == "mean" and chosen["loss"] == "huber"
+
+
+EFFECTIVE = {
+    "hidden_widths": is_network,
+    "activation": has_hidden_layers,
+    "scale_observation": is_network,
+    "layer_norm": has_hidden_layers,
+    "dueling": is_network,
+    "distribution": is_network,
+    "num_atoms": learns("c51"),
+    "value_min": learns("c51"),
+    "value_max": learns("c51"),
+    "num_quantiles": learns("qr"),
+    "iqn_cosines": learns("iqn"),
+    "iqn_acting_fractions": learns("iqn"),
+    "iqn_samples": learns("iqn"),
+    "noisy": is_network,
+    "epsilon_start": is_epsilon_greedy,
+    "epsilon_end": is_epsilon_greedy,
+    "epsilon_decay_env_steps": is_epsilon_greedy,
+    "priority_exponent": is_prioritised,
+    "priority_beta": is_prioritised,
+    "priority_beta_env_steps": is_prioritised,
+    "priority_epsilon": is_prioritised,
+    "munchausen_scale": is_munchausen,
+    "munchausen_temperature": is_munchausen,
+    "munchausen_floor": is_munchausen,
+    "loss": learns("mean"),
+    "huber_delta": is_huber,
+    "learning_rate_decay_env_steps": lambda chosen: chosen["learning_rate_end"] is not None,
+    "adam_epsilon": lambda chosen: chosen["optimiser"] == "adam",
+}
+ALWAYS = {
+    *("num_envs", "env_kwargs", "backend", "worker_processes", "q_function"),
+    *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
+    *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
+    *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),
+    *("max_gradient_norm", "total_env_steps", "learning_starts_env_steps", "replay_ratio"),
+    *("vector_steps_per_round", "overlap", "device", "acting"),
+    *("evaluate_every_env_steps", "evaluation_starts_env_steps", "evaluation_episodes"),
+    *("final_evaluation_episodes", "until_solved"),
+    *("checkpoint_every_env_steps", "keep_checkpoints", "log_every_env_steps"),
+}
+CHOICES = {
+    "q_function": ["network", "table"],
+    "hidden_widths": [(64, 64), ()],
+    "distribution": ["mean", "c51", "qr", "iqn"],
+    "noisy": [False, True],
+    "replay_sampling": ["uniform", "newest", "prioritised"],
+    "munchausen": [False, True],
+    "loss": ["mse", "huber"],
+    "optimiser": ["adam", "sgd"],
+    "learning_rate_end": [None, 1e-5],
+}
+"""Their defaults come first."""
+OTHER = {
+    "hidden_widths": [8],
+    "activation": "tanh",
+    "scale_observation": True,
+    "layer_norm": True,
+    "dueling": True,
+    "distribution": "qr",
+    "num_atoms": 21,
+    "value_min": -4.0,
+    "value_max": 4.0,
+    "num_quantiles": 8,
+    "iqn_cosines": 16,
+    "iqn_acting_fractions": 8,
+    "iqn_samples": 4,
+    "noisy": True,
+    "epsilon_start": 0.5,
+    "epsilon_end": 0.5,
+    "epsilon_decay_env_steps": 5_000,
+    "priority_exponent": 0.7,
+    "priority_beta": 0.5,
+    "priority_beta_env_steps": 500,
+    "priority_epsilon": 1e-3,
+    "munchausen_scale": 0.5,
+    "munchausen_temperature": 0.1,
+    "munchausen_floor": -2.0,
+    "loss": "huber",
+    "huber_delta": 2.0,
+    "learning_rate_decay_env_steps": 500,
+    "adam_epsilon": 1e-3,
+}
+"""A value of each setting that is not its default."""

@@ -1,0 +1,44 @@
+"""The algorithm on one page is what training does, bit for bit."""
+
+import contextlib
+import inspect
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from frankrl import algorithm
+from frankrl.algorithm import deep_q_learning
+from frankrl.config.presets import load_preset
+from frankrl.environments import describe, make_vector
+from frankrl.experience import HostSource
+from frankrl.training import Experiment, init_train_state, rounds
+
+ENV_STEPS = 3_000
+CHANGES = {"learning_starts_env_steps": 500, "overlap": False, "target_period_updates": 300}
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "frankrl/NineSquares-v0"])
+@pytest.mark.parametrize("changes", [{}, {"num_envs": 2, "n_step": 3, "double": True}])
+def test_the_page_and_training_act_and_learn_alike_to_the_bit(env_id, changes):
+    settings = load_preset("classic").with_changes(**CHANGES | changes).resolved()
+    experiment = Experiment.of(settings, describe(env_id, {}), 0)
+    envs = make_vector(settings.environment, experiment.spec, 0)
+    source = HostSource(settings, experiment.network, 0, envs)
+    trained = rounds(experiment, source, init_train_state(experiment))
+    page = deep_q_learning(env_id, settings)
+    num_rounds = ENV_STEPS // settings.environment.num_envs
+    with contextlib.closing(source):
+        for result, moment in itertools.islice(zip(trained, page, strict=False), num_rounds):
+            np.testing.assert_array_equal(result.input.steps.action, moment.action)
+            if result.env_steps % 100 == 0:
+                learner = result.state().learner
+                assert result.updates == learner.num_updates == moment.learner.num_updates
+                jax.tree.map(np.testing.assert_array_equal, learner, moment.learner)
+    assert result.updates > 2_000
+
+
+def test_the_page_is_a_page():
+    lines = inspect.getsource(algorithm).splitlines()
+    assert len(lines) <= 150
