@@ -132,7 +132,7 @@ def test_the_distribution_of_the_td_errors_is_drawn_and_told(port, root, open_pa
         panel = page.locator("figure", has=page.locator("#panel-td_error"))
         drawn = page.evaluate("document.getElementById('plot-td_error').data")
         named = {trace["name"]: trace for trace in drawn if "name" in trace}
-        for name, column in (("median", "p50"), ("half of them", "p75"), ("nine in ten", "p95")):
+        for name, column in (("median", "p50"), ("middle 50 %", "p75"), ("middle 90 %", "p95")):
             values = recorded[f"td_error_{column}"]
             expected = [value for value in values if value is not None]
             assert named[name]["y"] == pytest.approx(expected, rel=1e-5, abs=1e-9)
@@ -155,11 +155,11 @@ def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
         page.goto(f"http://127.0.0.1:{port}/#view=warnings")
         page.get_by_text("this run has no checkpoint yet").wait_for()
         with page.expect_popup() as opened:
-            page.get_by_role("link", name="What this means: ε has fallen").click()
+            page.get_by_role("link", name="What this means: ε has decayed").click()
         words = opened.value
         assert words.url.endswith("/page/warnings.html#epsilon-done-early")
         assert words.locator("#epsilon-done-early").inner_text() == (
-            "ε has fallen before learning starts"
+            "ε has decayed before learning starts"
         )
         words.close()
         page.close()
@@ -175,7 +175,7 @@ def test_alarms_are_those_of_the_run_that_is_chosen(tmp_path, browser):
             page.get_by_label(f"show {name}").check()
         for name in ("a", "b", "a"):
             page.locator("#focus").select_option(label=name)
-            page.get_by_text("Nothing to warn of in its metrics and settings.").wait_for()
+            page.get_by_text("No warnings from the metrics and settings.").wait_for()
         page.close()
 
 
@@ -312,7 +312,7 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, 
             "learning": "#plot-loss .main-svg",
             "watch": "#predicted-q",
             "update": "#q-value",
-            "warnings": "text=In the newest checkpoint",
+            "warnings": "text=Newest checkpoint",
         }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()
@@ -338,9 +338,9 @@ def test_an_empty_folder_says_what_to_do(tmp_path, browser):
         page.get_by_text("frank train CartPole-v1").wait_for()
         notes = {
             "learning": "Curves appear here once there is a run.",
-            "watch": "There is no run here yet. Begin one with frank train.",
-            "update": "There is no run here yet. Begin one with frank train.",
-            "warnings": "There is no run here yet. Begin one with frank train.",
+            "watch": "There is no run here yet. Start one with frank train.",
+            "update": "There is no run here yet. Start one with frank train.",
+            "warnings": "There is no run here yet. Start one with frank train.",
         }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()

@@ -53,7 +53,7 @@ def test_a_row_tells_what_a_run_is_and_where_it_stands(run_table, tmp_path):
 
 def test_the_state_of_a_run_is_told(run_table, tmp_path):
     run = make_run(tmp_path / "run")
-    assert rows(run_table)["run"]["state"] == "not begun"
+    assert rows(run_table)["run"]["state"] == "not started"
     lock = RunLock(run.path, run.path)
     assert rows(run_table)["run"]["state"] == "running"
     lock.release()

@@ -177,7 +177,7 @@ def test_only_get_is_answered(port, method):
         ("/episode/{run}?seed=99999999999999999999", 400, "seed must be a whole number"),
         ("/update/{run}?number=%27", 400, "number must be a whole number"),
         ("/update/nowhere?number=1", 404, "no such run"),
-        ("/pieces/0123456789abcdef/0", 404, "not kept any more"),
+        ("/pieces/0123456789abcdef/0", 404, "no longer kept"),
         ("/page/nothing.js", 404, "no such file"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Each warning with data that should raise it, and with data that should not."""
+"""Each warning, with data that should raise it and with data that should not."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ from frankrl.dashboard.warnings import (
     metrics_warnings,
     mostly_one_episode,
     q_grows_away,
-    refreshed_too_seldom,
+    refreshed_too_rarely,
     reward_scale,
     slower,
 )
@@ -54,10 +54,10 @@ def test_q_far_above_the_returns_is_told(check):
     # γ = 0.99 and 50 steps of reward 1: the mean over an episode's states is 22.
     climbing = np.geomspace(1, 900, ROWS)
     warning = check(q_grows_away, learned(mean_max_q=climbing.tolist()))
-    assert f"is {climbing[-4:].mean():.4g} in the mean" in warning.evidence
-    assert "about 21.79 now" in warning.evidence
+    assert f"largest Q-value of a state is {climbing[-4:].mean():.4g}." in warning.evidence
+    assert "is now about 21.79." in warning.evidence
     # A reward of 1 a step for ever: what a right agent expects where a time limit ends it.
-    assert "most that can be made of them is 100." in warning.evidence
+    assert "from all episodes so far is 100." in warning.evidence
     assert check(q_grows_away, learned(mean_max_q=np.linspace(0, 100, ROWS).tolist())) is None
     # A lander that hovers: steady, but nothing ever came of it.
     nothing = {"mean_return_100": [-60.0] * ROWS, "mean_length_100": [1000.0] * ROWS}
@@ -70,14 +70,17 @@ def test_q_far_above_the_returns_is_told(check):
 
 def test_a_loss_that_rises_while_the_return_does_not_is_told(check):
     rising = np.geomspace(0.1, 50, ROWS).tolist()
-    assert "and has been 50" in check(loss_rises, learned(loss=rising)).evidence
+    assert "first half of the run was 50." in check(loss_rises, learned(loss=rising)).evidence
     better = np.linspace(20, 90, ROWS).tolist()
     assert check(loss_rises, learned(loss=rising, mean_return_100=better)) is None
     assert check(loss_rises, learned(loss=[0.3] * ROWS)) is None
     early = [10.0] * 8 + [500.0] * (ROWS - 8)
     assert check(loss_rises, learned(loss=rising, mean_return_100=early)) is None
     lost = [10.0] * 8 + [500.0] * 16 + [30.0] * (ROWS - 24)
-    assert "has been 500" in check(loss_rises, learned(loss=rising, mean_return_100=lost)).evidence
+    assert (
+        "first half of the run was 500."
+        in check(loss_rises, learned(loss=rising, mean_return_100=lost)).evidence
+    )
     unknown = [None] * (ROWS - 5) + [50.0] * 5
     assert check(loss_rises, learned(loss=rising, mean_return_100=unknown)) is None
 
@@ -93,10 +96,10 @@ def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
 
 def test_a_target_network_that_is_hardly_ever_refreshed_is_told(check):
     budget = {"total_env_steps": 21_000, "learning_starts_env_steps": 1_000}
-    warning = check(refreshed_too_seldom, **budget, target_period_updates=10_000)
+    warning = check(refreshed_too_rarely, **budget, target_period_updates=10_000)
     assert "20,000 updates" in warning.evidence
-    assert "makes 2 in all" in warning.evidence
-    assert check(refreshed_too_seldom, **budget, target_period_updates=500) is None
+    assert "there are 2." in warning.evidence
+    assert check(refreshed_too_rarely, **budget, target_period_updates=500) is None
 
 
 @pytest.mark.parametrize(("reward", "how"), [(5_000.0, "large"), (1e-5, "small")])
@@ -124,7 +127,7 @@ def test_a_training_that_has_lost_its_speed_is_told(check):
         return {"timing": columns}
 
     warning = check(slower, timing(1_000.0), learning_starts_env_steps=100)
-    assert "does 1,000 env steps per second. Before, it did 8,000" in warning.evidence
+    assert "at 1,000 env steps per second. Before, it ran at 8,000" in warning.evidence
     assert check(slower, timing(7_000.0), learning_starts_env_steps=100) is None
     # An evaluation at a row's env step takes its time after that row, so from the next one's.
     speed = [8_000.0] * 30 + [8_000.0, 1_000.0] * 5
@@ -165,7 +168,7 @@ def test_every_alarm_has_its_section_in_the_documentation(check):
         check(q_grows_away, learned(mean_max_q=np.geomspace(1, 900, ROWS).tolist())),
         check(loss_rises, learned(loss=np.geomspace(0.1, 50, ROWS).tolist())),
         check(epsilon_done_early, epsilon_decay_env_steps=1, learning_starts_env_steps=90),
-        check(refreshed_too_seldom, total_env_steps=9_000, target_period_updates=9_000),
+        check(refreshed_too_rarely, total_env_steps=9_000, target_period_updates=9_000),
         check(
             reward_scale, {"episodes": {"env_steps": [9], "episode_return": [1e6], "length": [1]}}
         ),

@@ -226,7 +226,7 @@ def test_work_that_breaks_is_told(run, tmp_path):
         return lines
 
     (line,) = asyncio.run(ask_for_nonsense())
-    assert "the work failed: ValueError: there is no such work" in json.loads(line)["error"]
+    assert "the job failed: ValueError: there is no such job" in json.loads(line)["error"]
 
 
 def test_only_the_newest_results_are_kept(run, monkeypatch):

@@ -262,13 +262,13 @@ def test_the_command_tells_the_numbers_of_the_record(run, capsys):
 
 def test_a_transition_that_there_is_not_is_refused(run, capsys):
     assert frank(["explain", str(run.path), "--update", "300", "--transition", "64"]) == 2
-    assert "transitions 0 to 63" in capsys.readouterr().err
+    assert "--transition must be from 0 to 63, got 64" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", [["--json"], ["--update", "3"], ["--transition", "1"]])
 def test_what_only_a_run_has_is_refused_without_one(flag, capsys):
     assert frank(["explain", *flag]) == 2
-    assert "are for a run: name its folder first" in capsys.readouterr().err
+    assert "need a run: name its folder first" in capsys.readouterr().err
 
 
 def test_a_target_that_follows_and_its_optimiser_are_told(tmp_path, capsys):
@@ -276,7 +276,7 @@ def test_a_target_that_follows_and_its_optimiser_are_told(tmp_path, capsys):
     frankrl.train("CartPole-v1", out=tmp_path / "run", **chosen)
     assert frank(["explain", str(tmp_path / "run"), "--update", "10"]) == 0
     printed = capsys.readouterr().out
-    assert "after this update it follows a little: θ⁻ ← θ⁻ + 0.05 (θ − θ⁻)" in printed
+    assert "after this update, a soft refresh: θ⁻ ← θ⁻ + 0.05 (θ − θ⁻)" in printed
     assert "Adam, learning rate" in printed
     record = frankrl.explain(tmp_path / "run", update=11)
     assert record.updates_since_refresh == 0

@@ -1,4 +1,4 @@
-"""An document as a page and as text: nothing is lost, nothing can run, nothing is left behind."""
+"""The document of an update as an HTML page and as text."""
 
 import dataclasses
 import os
@@ -144,7 +144,7 @@ def test_the_q_values_of_both_networks_stand_beside_their_actions(record, page):
     taken, best = record.batch.action[TRANSITION], int(record.next_policy[TRANSITION].argmax())
     expected = [
         ("Q(s, ·; θ)", record.q_values, taken, "taken"),
-        ("Q(s′, ·; θ⁻)", record.target_q_values, best, "counts"),
+        ("Q(s′, ·; θ⁻)", record.target_q_values, best, "used"),
         ("Q(s′, ·; θ)", record.online_next_q_values, best, "picked"),
     ]
     assert len(shown) == len(expected)
@@ -384,5 +384,5 @@ def test_a_page_and_json_at_once_are_refused(run, tmp_path, capsys):
     both = ["--json", "--html", str(file)]
     for opened in ([str(run.path), "--update", "300"], []):
         assert frank(["explain", *opened, *both]) == 2
-        assert "give one of them" in capsys.readouterr().err
+        assert "give one of the two" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -66,8 +66,8 @@ def test_an_update_of_it_names_states_by_their_number(run, capsys):
     printed = capsys.readouterr().out
     record = frankrl.explain(path, update=100)
     assert f"   s = {record.batch.observation[0].argmax()}\n" in printed
-    assert f"2. The Q-{holder} looks at s" in printed
-    assert f"3. The target {holder} looks at s′" in printed
+    assert f"2. The Q-{holder} evaluates s" in printed
+    assert f"3. The target {holder} evaluates s′" in printed
     assert ("plain gradient descent, learning rate" in printed) == (holder == "table")
 
 

@@ -26,24 +26,24 @@ NO_DRAWS = UpdateDraws()
 
 @dataclass(frozen=True)
 class UpdateRecord:
-    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's.
+    """One update: the batch, and everything computed from it. All arrays are NumPy arrays.
 
     Q-values of actions that are not allowed are -∞.
     """
 
     update: int
-    """Its number, from 1."""
+    """Number of the update, from 1."""
     env_steps: int
-    """Transitions collected in the whole run when it was done."""
+    """Env steps of the run when the update was done."""
     learning_rate: float
     indices: UInt32[np.ndarray, " batch"]
-    """Rows of the buffer that were drawn."""
+    """Rows of the replay buffer that were sampled."""
     transition_env_steps: UInt32[np.ndarray, " batch"]
-    """Env step of the run that each transition begins with, from 0."""
+    """Env step of the run at which each transition begins, from 0."""
     probabilities: Float[np.ndarray, " batch"] | None
-    """How likely each was to be drawn; none where all were alike."""
+    """Probability that each transition was sampled; None if sampling was uniform."""
     weights: Float[np.ndarray, " batch"] | None
-    """What its loss was multiplied by; none where all counted alike."""
+    """Importance weight of each transition's loss; None if all weights are 1."""
     batch: QuadrupleBatch
     q_values: Float[np.ndarray, "batch action"]
     """Q(s, ·; θ) before the update."""
@@ -52,42 +52,42 @@ class UpdateRecord:
     target_q_values: Float[np.ndarray, "batch action"]
     """Q(s′, ·; θ⁻)."""
     online_next_q_values: Float[np.ndarray, "batch action"] | None
-    """Q(s′, ·; θ), which picks the next action with Double DQN; else none."""
+    """Q(s′, ·; θ), which picks the next action in Double DQN; None otherwise."""
     next_policy: Float[np.ndarray, "batch action"]
-    """How much each action of s′ counts: 1 for the picked one, or Munchausen's softmax."""
+    """Weight of each action in s′: 1 for the greedy action, or Munchausen DQN's softmax."""
     next_values: Float[np.ndarray, " batch"]
-    """What follows on s′, by the target network; of a distribution its mean."""
+    """Value of s′ by the target network; the mean if the head is distributional."""
     munchausen_bonuses: Float[np.ndarray, " batch"] | None
-    """What is added to r by Munchausen DQN; else none."""
+    """What Munchausen DQN adds to r; None otherwise."""
     targets: Float[np.ndarray, " batch"]
-    """y; of a distribution its mean."""
+    """y; the mean if the head is distributional."""
     chosen_outputs: Float[np.ndarray, "batch atom"] | None
-    """What the Q-network says of the return of (s, a): C51's probabilities, or quantiles;
-    none where it says nothing but the mean."""
+    """Predicted return distribution of (s, a): C51's probabilities, or quantiles.
+    None if the head predicts only the mean."""
     target_outputs: Float[np.ndarray, "batch target_atom"] | None
-    """What it should have said, likewise."""
+    """Target distribution, in the same form; None likewise."""
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
-    """Before they are weighted."""
+    """Loss of each transition, without its weight."""
     loss: float
-    """Their mean, each multiplied by its weight."""
+    """Mean of weight × loss over the batch."""
     gradient_norms: dict[str, float]
-    """L2 norm of the loss's gradient, by layer, before it is clipped; and of all, as `all`."""
+    """L2 norm of the gradient before clipping, per layer; `all` is the global norm."""
     weight_changes: dict[str, float]
-    """L2 norm of the change of θ, likewise."""
+    """L2 norm of the change of θ, per layer and `all`."""
     chosen_q_after: Float[np.ndarray, " batch"]
     """Q(s, a; θ) after the update."""
     updates_since_refresh: int
-    """Updates between the target network's last copy and this one."""
+    """Updates since the target network was last refreshed."""
     distance_to_target: dict[str, float]
-    """L2 norm of θ - θ⁻ before the update, likewise."""
+    """L2 norm of θ - θ⁻ before the update, per layer and `all`."""
     refreshes_target: bool
-    """Whether the target network is copied right after it."""
+    """Whether the target network is refreshed right after this update."""
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
-        """Each transition's part of the batch's loss; they sum to 1 unless the loss is 0."""
+        """Each transition's share of the batch's loss; the shares sum to 1 unless the loss is 0."""
         losses = self.losses if self.weights is None else self.weights * self.losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
@@ -107,20 +107,20 @@ def record_of(
     weights: Float[Array, " batch"] | None = None,
     probabilities: Float[Array, " batch"] | None = None,
 ) -> UpdateRecord:
-    """Open one update, by the functions that learning itself uses.
+    """Record one update, computed by the functions that training uses.
 
     Args:
-        settings: the learner's.
-        before: where learning stood.
-        after: where it stood one update later.
-        batch: what it learned from.
-        env_steps: transitions collected when it was done.
-        learning_rate: the step size.
-        indices: rows of the buffer that make the batch.
-        transition_env_steps: env steps that its transitions begin with.
+        settings: the learner's settings.
+        before: the learner before the update.
+        after: the learner after the update.
+        batch: the transitions of the update.
+        env_steps: env steps of the run when the update was done.
+        learning_rate: step size of the optimiser.
+        indices: rows of the replay buffer that make the batch.
+        transition_env_steps: env step at which each transition begins.
         draws: the update's random numbers.
-        weights: what the loss of each is multiplied by; none: all count alike.
-        probabilities: how likely each was to be drawn; none: all were alike.
+        weights: importance weights; None means that all are 1.
+        probabilities: sampling probabilities; None means uniform sampling.
     """
     q_network = before.online.network()
     head = q_network.head
@@ -177,14 +177,14 @@ def _next_policy(
 
 
 def _readable_outputs(head: Head, chosen: Float[Array, "batch *atom"]) -> np.ndarray | None:
-    """What the Q-network says of the actions taken, as one reads it; none of a mean alone."""
+    """The return distribution of each action taken; None if the head predicts only the mean."""
     if chosen.ndim == 1:
         return None
     return np.asarray(head.probabilities(chosen) if isinstance(head, CategoricalHead) else chosen)
 
 
 def norms(network: QNetwork) -> dict[str, float]:
-    """L2 norm of what lies in each layer, and of everything, as `all`."""
+    """L2 norm of the parameters of each layer, and of all parameters as `all`."""
     squares: dict[str, float] = {}
     network = network.inner if isinstance(network, MaskedQNetwork) else network
     leaves, _ = jax.tree_util.tree_flatten_with_path(network)

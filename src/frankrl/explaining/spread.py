@@ -1,4 +1,4 @@
-"""How a return is distributed, by a few of its percentiles."""
+"""Percentiles of a return distribution."""
 
 import numpy as np
 from jaxtyping import Float
@@ -11,33 +11,33 @@ PERCENTS = (10, 25, 50, 75, 90)
 
 
 def spread_table(record: UpdateRecord, index: int, settings: NetworkSettings) -> Table | None:
-    """What the Q-network says of a transition's return, and what it should have said.
+    """Percentiles of the predicted return distribution of a transition, and of its target.
 
     Args:
-        record: of the update.
-        transition: its place in the batch.
-        settings: which returns C51's atoms stand for.
+        record: the update.
+        index: position of the transition in the batch.
+        settings: they define the returns of C51's atoms.
 
     Returns:
-        A table of percentiles; none where the network says nothing but the mean.
+        A table; None if the head predicts only the mean.
     """
     if record.chosen_outputs is None or record.target_outputs is None:
         return None
     rows = []
     for label, outputs, mean in (
-        ("what it says", record.chosen_outputs, record.chosen_q),
-        ("what it should say", record.target_outputs, record.targets),
+        ("predicted", record.chosen_outputs, record.chosen_q),
+        ("target", record.target_outputs, record.targets),
     ):
         values = percentiles(outputs[index], settings)
         rows.append((label, *values.tolist(), mean[index].item()))
     header = ("the return", *(f"{percent} %" for percent in PERCENTS), "mean")
-    return Table("How the return is distributed", header, tuple(rows))
+    return Table("Distribution of the return", header, tuple(rows))
 
 
 def percentiles(
     outputs: Float[np.ndarray, " atom"], settings: NetworkSettings
 ) -> Float[np.ndarray, " percent"]:
-    """Percentiles of one distribution, as the head gives it."""
+    """Percentiles of one return distribution, given in the head's own form."""
     if settings.distribution != "c51":
         return np.percentile(outputs, PERCENTS, method="inverted_cdf")
     support = np.linspace(settings.value_min, settings.value_max, settings.num_atoms)

@@ -1,4 +1,4 @@
-"""A look into a run's newest checkpoint: dead units, and whose transitions the buffer holds."""
+"""Diagnostics of a run's newest checkpoint: dead units, and episodes in the replay buffer."""
 
 import dataclasses
 import math
@@ -17,13 +17,13 @@ from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
 _STATES = 2_048
-"""States that are tried."""
+"""Number of states that the network is tried on."""
 _STATE, _ENV_STEP = ".quadruples.observation", ".begun"
 _REPLAY = "replay"
 
 
 def diagnose(folder: RunFolder) -> dict[str, Any]:
-    """Look into the newest checkpoint.
+    """Diagnose the newest checkpoint.
 
     Raises:
         FrankError: there is no usable checkpoint.
@@ -50,11 +50,11 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
 def _buffer(
     folder: RunFolder, spec: EnvironmentSpec, env_steps: int
 ) -> tuple[Shaped[np.ndarray, "state *obs"], UInt32[np.ndarray, " row"]]:
-    """Some states of the experience replay buffer, and the env step that each row begins with."""
+    """Some states of the replay buffer, and the env step at which each transition begins."""
     capacity = folder.description.settings.replay.replay_capacity
     row = bytes_per_transition(spec.observation_shape, spec.observation_dtype)
     checkpoint = folder.checkpoints / f"{env_steps:012d}"
-    # Rows may have more fields than the transition itself; none of them is as large.
+    # A row may have further, smaller fields besides the transition.
     most = min(capacity, env_steps) * row * 2 + 1024
     arrays = load_checkpoint(checkpoint, {_REPLAY: most}).tensors[_REPLAY]
     first_env_steps = arrays.get(_ENV_STEP, np.zeros(0, np.uint32))
@@ -66,9 +66,10 @@ def _buffer(
 def dead_units(
     network: QNetwork, states: Shaped[np.ndarray, "state *obs"]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Units of each hidden layer that give 0 for every state, and how many there are.
+    """Number of dead units in each hidden layer, and the widths of the layers.
 
-    Only a rectifier can be stuck at 0; of other networks nothing is said.
+    A unit is dead if it outputs 0 for every state. Only relu has such units; other networks
+    give empty tuples.
     """
     if isinstance(network, MaskedQNetwork):
         states = states[:, : math.prod(network.state_shape)]
@@ -83,7 +84,7 @@ def dead_units(
 
 
 def _cut_after(network: MLPQNetwork, layer: int) -> MLPQNetwork:
-    """The network that gives what one of its hidden layers gives."""
+    """A network whose output is that of one hidden layer."""
     width = network.layers[layer].bias.shape[0]
     passed_on = Linear(np.eye(width, dtype=np.float32), np.zeros(width, np.float32))
     return dataclasses.replace(
@@ -97,7 +98,7 @@ def _cut_after(network: MLPQNetwork, layer: int) -> MLPQNetwork:
 def episode_sizes(
     folder: RunFolder, first_env_steps: UInt32[np.ndarray, " row"]
 ) -> Float[np.ndarray, " episode"]:
-    """How many of the buffer's transitions each episode has that any of them comes from."""
+    """Number of transitions in the replay buffer from each episode that has any."""
     reader = MetricsReader(folder.metrics)
     try:
         ended = reader.columns("episodes")
