@@ -36,7 +36,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """Opens a dashboard; no request may leave it, and nothing may go wrong in it."""
+    """Opens a dashboard; the page may request nothing elsewhere and log no error."""
 
     @contextlib.contextmanager
     def opened(port, *, width=1280, colours="light"):
@@ -58,7 +58,7 @@ def open_page(browser):
 
 @contextlib.contextmanager
 def training(out, seed):
-    """A training that goes on until it is no longer needed."""
+    """A training that runs until the block ends."""
     words = [
         *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "16", "8"),
         *("--num-envs=2", "--total-env-steps=50_000_000", "--learning-starts-env-steps=200"),
@@ -80,7 +80,7 @@ NEWEST = (
 
 
 def newest_point(page):
-    """Where the curve of the loss ends. [env steps]"""
+    """The last point of the loss curve. [env steps]"""
     return page.evaluate(f"() => {NEWEST} ?? 0")
 
 
@@ -121,7 +121,7 @@ def test_two_runs_are_laid_over_each_other_and_the_axis_is_switched(port, open_p
         page.wait_for_function(f"{drawn} === 3")
 
 
-def test_the_distribution_of_the_td_errors_is_drawn_and_told(port, root, open_page):
+def test_the_distribution_of_the_td_errors_is_drawn_and_described(port, root, open_page):
     reader = MetricsReader(root / "cart" / "s0" / "metrics.sqlite")
     recorded = reader.columns("training")
     reader.close()
@@ -142,11 +142,11 @@ def test_the_distribution_of_the_td_errors_is_drawn_and_told(port, root, open_pa
 
 
 def written(value):
-    """A number as the page writes it."""
+    """A number in the format of the page."""
     return f"{float(f'{value:.4g}'):g}"
 
 
-def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
+def test_a_warning_links_to_its_section_in_the_documentation(tmp_path, browser):
     run = make_run(tmp_path / "run", epsilon_decay_env_steps=1, learning_starts_env_steps=90)
     write_metrics(run, training={"env_steps": [100]})
     with served(tmp_path) as port:
@@ -165,7 +165,7 @@ def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
         page.close()
 
 
-def test_alarms_are_those_of_the_run_that_is_chosen(tmp_path, browser):
+def test_warnings_are_those_of_the_chosen_run(tmp_path, browser):
     for name in ("a", "b"):
         write_metrics(make_run(tmp_path / name), training={"env_steps": [100]})
     with served(tmp_path) as port:
@@ -179,7 +179,7 @@ def test_alarms_are_those_of_the_run_that_is_chosen(tmp_path, browser):
         page.close()
 
 
-def test_a_run_that_cannot_be_read_is_told_and_the_others_are_drawn(root, tmp_path, open_page):
+def test_a_run_that_cannot_be_read_has_a_note_and_the_others_are_drawn(root, tmp_path, open_page):
     shutil.copytree(root / "cart" / "s0", tmp_path / "good")
     shutil.copytree(root / "cart" / "s1", tmp_path / "bad")
     (tmp_path / "bad" / "metrics.sqlite").write_bytes(b"no database" * 99)

@@ -32,7 +32,7 @@ HEALTHY = Diagnostics(5_000, (3, 0), (64, 64), 2_000, 5_000, 200, 60)
 
 @pytest.fixture
 def check(tmp_path):
-    """Judges a run that has these settings and metrics."""
+    """Runs one check on a run with these settings and metrics."""
 
     def judged(warning, tables=None, **settings):
         run = make_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", **settings)
@@ -45,12 +45,12 @@ def check(tmp_path):
 
 
 def learned(**columns):
-    """Rows of training in which episodes of 50 steps bring 50."""
+    """Rows of training in which episodes of 50 steps have the return 50."""
     steady = {"mean_return_100": [50.0] * ROWS, "mean_length_100": [50.0] * ROWS}
     return {"training": {"env_steps": STEPS, "updates": STEPS} | steady | columns}
 
 
-def test_q_far_above_the_returns_is_told(check):
+def test_q_far_above_the_returns_raises_a_warning(check):
     # γ = 0.99 and 50 steps of reward 1: the mean over an episode's states is 22.
     climbing = np.geomspace(1, 900, ROWS)
     warning = check(q_grows_away, learned(mean_max_q=climbing.tolist()))
@@ -68,7 +68,7 @@ def test_q_far_above_the_returns_is_told(check):
     assert check(q_grows_away, learned(mean_max_q=[-30.0] * ROWS, **crashes)) is None
 
 
-def test_a_loss_that_rises_while_the_return_does_not_is_told(check):
+def test_a_loss_that_rises_while_the_return_does_not_raises_a_warning(check):
     rising = np.geomspace(0.1, 50, ROWS).tolist()
     assert "first half of the run was 50." in check(loss_rises, learned(loss=rising)).evidence
     better = np.linspace(20, 90, ROWS).tolist()
@@ -85,7 +85,7 @@ def test_a_loss_that_rises_while_the_return_does_not_is_told(check):
     assert check(loss_rises, learned(loss=rising, mean_return_100=unknown)) is None
 
 
-def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
+def test_an_epsilon_that_decays_before_learning_starts_raises_a_warning(check):
     early = {"epsilon_decay_env_steps": 900, "learning_starts_env_steps": 1_000}
     warning = check(epsilon_done_early, **early)
     assert "at env step 900" in warning.evidence
@@ -94,7 +94,7 @@ def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
     assert check(epsilon_done_early, **early, noisy=True) is None
 
 
-def test_a_target_network_that_is_hardly_ever_refreshed_is_told(check):
+def test_a_target_network_that_is_hardly_ever_refreshed_raises_a_warning(check):
     budget = {"total_env_steps": 21_000, "learning_starts_env_steps": 1_000}
     warning = check(refreshed_too_rarely, **budget, target_period_updates=10_000)
     assert "20,000 updates" in warning.evidence
@@ -103,7 +103,7 @@ def test_a_target_network_that_is_hardly_ever_refreshed_is_told(check):
 
 
 @pytest.mark.parametrize(("reward", "how"), [(5_000.0, "large"), (1e-5, "small")])
-def test_rewards_of_an_extreme_size_are_told(check, reward, how):
+def test_rewards_of_an_extreme_size_raise_a_warning(check, reward, how):
     def episodes(reward):
         columns = {
             "env_steps": STEPS,
@@ -120,7 +120,7 @@ def test_rewards_of_an_extreme_size_are_told(check, reward, how):
     assert check(reward_scale, {"episodes": seldom}) is None
 
 
-def test_a_training_that_has_lost_its_speed_is_told(check):
+def test_a_training_that_has_lost_its_speed_raises_a_warning(check):
     def timing(last):
         speed = [8_000.0] * (ROWS - 5) + [last] * 5
         columns = {"env_steps": STEPS, "seconds": STEPS, "env_steps_per_second": speed}
@@ -140,14 +140,14 @@ def test_a_training_that_has_lost_its_speed_is_told(check):
     assert check(slower, tables, learning_starts_env_steps=100) is not None
 
 
-def test_a_layer_that_is_half_dead_is_told():
+def test_a_layer_that_is_half_dead_raises_a_warning():
     warning = dead_units(HEALTHY._replace(dead_units=(3, 40)))
     assert "40 of 64 in hidden layer 2" in warning.evidence
     assert "layer 1" not in warning.evidence
     assert dead_units(HEALTHY) is None
 
 
-def test_a_buffer_of_mostly_one_episode_is_told():
+def test_a_replay_buffer_of_mostly_one_episode_raises_a_warning():
     warning = mostly_one_episode(HEALTHY._replace(largest_episode=4_000))
     assert "4,000 of its 5,000 transitions (80%)" in warning.evidence
     assert mostly_one_episode(HEALTHY) is None
@@ -162,7 +162,7 @@ def test_a_healthy_run_and_an_empty_one_raise_nothing(check):
     assert checkpoint_warnings(HEALTHY) == []
 
 
-def test_every_alarm_has_its_section_in_the_documentation(check):
+def test_every_warning_has_its_section_in_the_documentation(check):
     anchors = re.findall(r'<h3 id="(.+)">', page_files()[Path(DOCS).name].decode())
     raised = [
         check(q_grows_away, learned(mean_max_q=np.geomspace(1, 900, ROWS).tolist())),

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.dashboard.history import History
 from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
-from frankrl.dashboard.run_status import RunStatus, status_of
+from frankrl.dashboard.run_row import Row, row_of
+from frankrl.dashboard.run_status import status_of
 from frankrl.dashboard.series import (
     AXES,
     Axis,
@@ -25,12 +24,10 @@ from frankrl.environments.threshold import reward_threshold
 from frankrl.runs.curves import grouped
 from frankrl.runs.folder import METRICS, REPORT, RunFolder
 from frankrl.runs.lock import LOCK, is_held
-from frankrl.runs.metrics import MetricsReader
 
 MAX_SELECTED = 24
 """Number of runs that can be shown together."""
 _KEPT_HISTORIES = 48
-Row = dict[str, Any]
 
 
 class RunTable:
@@ -84,7 +81,7 @@ class RunTable:
         written = max(mark[0] for mark in stamp[1:] if mark) if any(stamp[1:]) else 0
         always = {"change": self.change, "written_at": written / 1e9}
         try:
-            row = _row(listed, status_of(listed.path)) | always
+            row = row_of(listed, status_of(listed.path)) | always
             text = json.dumps(row, allow_nan=False)
         except ODD as error:
             odd = f"its files are odd: {error}"
@@ -253,55 +250,3 @@ class RunTable:
             "replay_capacity": settings.replay.replay_capacity,
             "replay_sampling": settings.replay.replay_sampling,
         }
-
-
-def _row(listed: Listed, status: RunStatus) -> Row:
-    if listed.folder is None:
-        return {"id": listed.id, "name": listed.name, "error": listed.error}
-    description = listed.folder.description
-    row: Row = {
-        "id": listed.id,
-        "name": listed.name,
-        "error": "",
-        "env_id": description.env_id,
-        "preset": description.preset,
-        "seed": description.seed,
-        "state": status.state,
-        "solved_at": status.solved_at,
-        "final_return": status.final_return,
-        "total_env_steps": description.settings.training.total_env_steps,
-        "gamma": description.settings.learning.gamma,
-        "batch_size": description.settings.replay.batch_size,
-    }
-    try:
-        return row | _newest(listed.folder, status)
-    except FrankError as error:
-        return row | {"note": str(error)}
-
-
-def _newest(folder: RunFolder, status: RunStatus) -> Row:
-    """Progress of a run, from the last row of its metrics."""
-    reader = MetricsReader(folder.metrics)
-    try:
-        last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
-        solved_checks = reader.columns("evaluations", "purpose = 'solved'")
-        start = folder.description.settings.training.learning_starts_env_steps
-    finally:
-        reader.close()
-    row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}
-    if len(last["env_steps"]):
-        value = last["mean_return_100"][0]
-        row |= {
-            "env_steps": int(last["env_steps"][0]),
-            "updates": int(last["updates"][0]),
-            "last_return": None if value is None else float(value),
-        }
-    if status.env_steps is not None:
-        if row["env_steps"] > status.env_steps:
-            row["state"] = "broken off"
-        row["env_steps"] = max(row["env_steps"], status.env_steps)
-    threshold = reward_threshold(folder.description.env_id)
-    if status.solved_at is None and threshold is not None and len(solved_checks["env_steps"]):
-        passed = np.flatnonzero(solved_checks["mean_return"].astype(float) >= threshold)
-        row["solved_at"] = int(solved_checks["env_steps"][passed[0]]) if len(passed) else None
-    return row
