@@ -8,7 +8,7 @@ const COLUMNS = [
   { key: "env_id", title: "environment", wide: true },
   { key: "preset", title: "preset", wide: true },
   { key: "seed", title: "seed", wide: true, number: true },
-  { key: "state", title: "state" },
+  { key: "state", title: "status" },
   { key: "env_steps", title: "env steps", wide: true, number: true },
   { key: "last_return", title: "last return", number: true },
   { key: "written_at", title: "last change", wide: true },
