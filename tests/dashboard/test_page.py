@@ -17,16 +17,7 @@ from playwright.sync_api import sync_playwright
 from frankrl.runs import MetricsReader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-<<<<<<< HEAD
 VIEWS = ("learning", "watch", "update", "warnings")
-=======
-<<<<<<< HEAD
-VIEWS = ("learning", "watch", "update", "alarms")
-=======
-VIEWS = ("learning", "watch", "update", "warnings")
-PATIENCE_MS = 120_000
->>>>>>> main
->>>>>>> infra
 # Plotly asks once whether it may style the page itself; the page's policy says no.
 KNOWN = "Applying inline style violates"
 
