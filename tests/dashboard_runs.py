@@ -1,4 +1,4 @@
-"""Run folders with metrics of one's choice, and a dashboard that shows them."""
+"""Run folders with chosen metrics, and a dashboard that shows them."""
 
 import contextlib
 import http.client
@@ -26,7 +26,7 @@ def make_run(path: Path, *, env_id="CartPole-v1", seed=0, preset="default", **se
 
 
 def write_metrics(run, **tables):
-    """Add rows; each table's are given as columns by name, what is not given is 0 or unknown."""
+    """Add rows, given as columns by name; other columns are 0 or NULL."""
     writer = MetricsWriter(run.metrics)
     for table, columns in tables.items():
         names = _columns(run.metrics, table)
@@ -40,7 +40,7 @@ def write_metrics(run, **tables):
 
 
 def _columns(metrics, table):
-    """A table's columns in order, and whether each needs a value."""
+    """The columns of a table in order, and whether each is NOT NULL."""
     with contextlib.closing(sqlite3.connect(metrics)) as connection:
         columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
     return {name: bool(needed) for _, name, _, needed, _, _ in columns}
@@ -48,14 +48,14 @@ def _columns(metrics, table):
 
 @contextlib.contextmanager
 def served(root, *words):
-    """The port of a `frank dashboard` in a process of its own, ended by Ctrl-C."""
+    """The port of a `frank dashboard` in a separate process, ended by Ctrl-C."""
     with serving(root, *words) as (port, _):
         yield port
 
 
 @contextlib.contextmanager
 def serving(root, *words):
-    """The same, and the number of its process."""
+    """The same, with the id of the process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "frankrl", "dashboard", str(root), "--port", "0", *words],
         stdout=subprocess.PIPE,
@@ -75,7 +75,7 @@ def serving(root, *words):
 
 
 def workers_of(process):
-    """The processes that do work for one."""
+    """The ids of a server's worker processes."""
     workers = []
     for number in Path(f"/proc/{process}/task/{process}/children").read_text().split():
         with contextlib.suppress(OSError):

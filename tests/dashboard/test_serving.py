@@ -1,4 +1,4 @@
-"""The server as another program meets it, friendly or not."""
+"""The server and its answers to friendly and hostile clients."""
 
 import asyncio
 import http.client
@@ -44,7 +44,7 @@ def test_no_file_of_the_page_names_another_server(port):
 
 
 def hostile_paths(count):
-    """Ways out of a folder, in every disguise."""
+    """Paths that try to leave a folder, in many encodings."""
     random_number = random.Random(0)
     up = [
         "..",
@@ -178,11 +178,11 @@ def test_only_get_is_answered(port, method):
         ("/episode/{run}?seed=99999999999999999999", 400, "seed must be a whole number"),
         ("/update/{run}?number=%27", 400, "number must be a whole number"),
         ("/update/nowhere?number=1", 404, "no such run"),
-        ("/pieces/0123456789abcdef/0", 404, "not kept any more"),
+        ("/pieces/0123456789abcdef/0", 404, "no longer kept"),
         ("/page/nothing.js", 404, "no such file"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(port, path, status, sentence):
+def test_a_mistake_is_answered_with_a_sentence(port, path, status, sentence):
     run = rows(port)[0]["id"]
     answered, _, body = get(port, path.format(run=run))
     assert answered == status
@@ -273,7 +273,7 @@ def test_an_address_without_a_port_means_80(host, status):
     assert asyncio.run(ask()) == status
 
 
-def test_a_port_that_is_taken_is_told(tmp_path, capsys):
+def test_a_port_that_is_taken_gives_an_error(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert frank(["dashboard", str(tmp_path), "--port", str(port)]) == 2
@@ -336,7 +336,7 @@ def test_listening_and_errors_are_of_one_kind():
         listen("", 0)
 
 
-def test_a_page_beyond_the_most_is_told_so(tmp_path, monkeypatch):
+def test_a_page_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("frankrl.dashboard.app.MAX_STREAMS", 0)
 
     async def ask():
