@@ -1,4 +1,4 @@
-"""Run folders with metrics of one's choice, and a dashboard that shows them."""
+"""Run folders with chosen metrics, and a dashboard that shows them."""
 
 import contextlib
 import http.client
@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.config.presets import load_preset
 from frankrl.runs import MetricsWriter, RunDescription, RunFolder
@@ -24,7 +26,7 @@ def make_run(path: Path, *, env_id="CartPole-v1", seed=0, preset="default", **se
 
 
 def write_metrics(run, **tables):
-    """Add rows; each table's are given as columns by name, what is not given is 0 or unknown."""
+    """Add rows, given as columns by name; other columns are 0 or NULL."""
     writer = MetricsWriter(run.metrics)
     for table, columns in tables.items():
         names = _columns(run.metrics, table)
@@ -38,7 +40,7 @@ def write_metrics(run, **tables):
 
 
 def _columns(metrics, table):
-    """A table's columns in order, and whether each needs a value."""
+    """The columns of a table in order, and whether each is NOT NULL."""
     with contextlib.closing(sqlite3.connect(metrics)) as connection:
         columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
     return {name: bool(needed) for _, name, _, needed, _, _ in columns}
@@ -46,14 +48,14 @@ def _columns(metrics, table):
 
 @contextlib.contextmanager
 def served(root, *words):
-    """The port of a `frank dashboard` in a process of its own, ended by Ctrl-C."""
+    """The port of a `frank dashboard` in a separate process, ended by Ctrl-C."""
     with serving(root, *words) as (port, _):
         yield port
 
 
 @contextlib.contextmanager
 def serving(root, *words):
-    """The same, and the number of its process."""
+    """The same, with the id of the process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "frankrl", "dashboard", str(root), "--port", "0", *words],
         stdout=subprocess.PIPE,
@@ -73,7 +75,7 @@ def serving(root, *words):
 
 
 def workers_of(process):
-    """The processes that do work for one."""
+    """The ids of a server's worker processes."""
     workers = []
     for number in Path(f"/proc/{process}/task/{process}/children").read_text().split():
         with contextlib.suppress(OSError):
@@ -82,18 +84,18 @@ def workers_of(process):
     return workers
 
 
-def wait_until(condition, seconds=300):
-    """Wait for something that has to come; the limit is there for a test that would never end."""
-    ends_at = time.monotonic() + seconds
+def wait_until(condition):
+    """Wait for something that has to come."""
+    ends_at = time.monotonic() + HANGS_AFTER_SECONDS
     while not (value := condition()):
-        assert time.monotonic() < ends_at, "it never came"
+        assert time.monotonic() < ends_at, "it hangs: what was waited for never came"
         time.sleep(0.02)
     return value
 
 
 def get(port, path, **headers):
     """Status, headers and body of one request, whose path is sent as it is."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     try:
         connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
         for name, value in ({"Host": f"127.0.0.1:{port}"} | headers).items():
@@ -108,7 +110,7 @@ def get(port, path, **headers):
 
 def rows(port):
     """The rows of the table of runs, as a page is told them first."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     connection.request("GET", "/events")
     answer = connection.getresponse()
     line = answer.readline()

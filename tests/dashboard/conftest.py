@@ -8,7 +8,7 @@ from dashboard_runs import served
 from frankrl.cli.main import main as frank
 
 UPDATE = 123
-"""The one that is opened: each takes seconds."""
+"""The update that the tests open; opening one takes seconds."""
 
 TRAINED = [
     *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "16", "8"),
@@ -21,7 +21,7 @@ TRAINED = [
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """A folder with two trained runs that differ in their seed."""
+    """A folder with two trained runs that differ only in their seed."""
     root = tmp_path_factory.mktemp("runs")
     for seed in (0, 1):
         words = [*TRAINED, f"--seed={seed}", "--out", str(root / "cart" / f"s{seed}")]
@@ -31,14 +31,14 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def port(root):
-    """Where a dashboard serves them."""
+    """The port of a dashboard that serves these runs."""
     with served(root) as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def explained(root):
-    """What `frank explain --json` prints of an update of the first run."""
+    """The output of `frank explain --json` for an update of the first run."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         words = ["explain", str(root / "cart" / "s0"), "--update", str(UPDATE), "--json"]

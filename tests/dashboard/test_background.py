@@ -1,4 +1,4 @@
-"""A training and the page beside it."""
+"""A training with a dashboard in the background."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from frankrl.runs import RunFolder
 
 
 def content_of(run):
-    """Everything of a run but what the clock said."""
+    """The content of a run except the measured times."""
     files = {
         path.relative_to(run): path.read_bytes()
         for folder in ("checkpoints", "best")
@@ -26,7 +26,7 @@ def content_of(run):
     return files, rows
 
 
-def test_a_training_has_the_same_bits_while_its_page_is_looked_at(root, tmp_path):
+def test_a_training_has_the_same_bits_while_its_page_is_open(root, tmp_path):
     states = []
 
     with served(tmp_path) as port:

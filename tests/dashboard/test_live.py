@@ -17,7 +17,7 @@ def payload_of(event):
     return json.loads(event.removeprefix(b"data: "))
 
 
-def test_a_page_is_told_of_what_changes_and_nothing_is_left_when_it_goes(tmp_path):
+def test_a_page_receives_changes_and_nothing_is_left_when_it_closes(tmp_path):
     run = make_run(tmp_path / "run")
 
     async def watch():
@@ -41,7 +41,7 @@ def test_a_page_is_told_of_what_changes_and_nothing_is_left_when_it_goes(tmp_pat
     asyncio.run(watch())
 
 
-def test_a_hundred_pages_are_told_alike_and_let_go(tmp_path):
+def test_a_hundred_pages_receive_the_same_event_and_are_released(tmp_path):
     make_run(tmp_path / "run")
 
     async def watch():
@@ -79,7 +79,7 @@ def test_a_page_that_has_gone_ends_its_stream(tmp_path):
     asyncio.run(watch())
 
 
-def test_polling_goes_on_after_something_unforeseen(tmp_path):
+def test_polling_goes_on_after_an_unforeseen_error(tmp_path):
     make_run(tmp_path / "run")
 
     async def watch():

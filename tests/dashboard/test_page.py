@@ -11,13 +11,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import UPDATE
 from dashboard_runs import make_run, served, wait_until, write_metrics
+from hanging import HANGS_AFTER_SECONDS
 from playwright.sync_api import sync_playwright
 
 from frankrl.runs import MetricsReader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 VIEWS = ("learning", "watch", "update", "warnings")
-PATIENCE_MS = 120_000
 # Plotly asks once whether it may style the page itself; the page's policy says no.
 KNOWN = "Applying inline style violates"
 
@@ -36,12 +36,12 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """Opens a dashboard; no request may leave it, and nothing may go wrong in it."""
+    """Opens a dashboard; the page may request nothing elsewhere and log no error."""
 
     @contextlib.contextmanager
     def opened(port, *, width=1280, colours="light"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(1_000 * HANGS_AFTER_SECONDS)
         address, requests, wrong = f"http://127.0.0.1:{port}/", [], []
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -58,7 +58,7 @@ def open_page(browser):
 
 @contextlib.contextmanager
 def training(out, seed):
-    """A training that goes on until it is no longer needed."""
+    """A training that runs until the block ends."""
     words = [
         *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "16", "8"),
         *("--num-envs=2", "--total-env-steps=50_000_000", "--learning-starts-env-steps=200"),
@@ -80,7 +80,7 @@ NEWEST = (
 
 
 def newest_point(page):
-    """Where the curve of the loss ends. [env steps]"""
+    """The last point of the loss curve. [env steps]"""
     return page.evaluate(f"() => {NEWEST} ?? 0")
 
 
@@ -121,7 +121,7 @@ def test_two_runs_are_laid_over_each_other_and_the_axis_is_switched(port, open_p
         page.wait_for_function(f"{drawn} === 3")
 
 
-def test_the_distribution_of_the_td_errors_is_drawn_and_told(port, root, open_page):
+def test_the_distribution_of_the_td_errors_is_drawn_and_described(port, root, open_page):
     reader = MetricsReader(root / "cart" / "s0" / "metrics.sqlite")
     recorded = reader.columns("training")
     reader.close()
@@ -132,7 +132,7 @@ def test_the_distribution_of_the_td_errors_is_drawn_and_told(port, root, open_pa
         panel = page.locator("figure", has=page.locator("#panel-td_error"))
         drawn = page.evaluate("document.getElementById('plot-td_error').data")
         named = {trace["name"]: trace for trace in drawn if "name" in trace}
-        for name, column in (("median", "p50"), ("half of them", "p75"), ("nine in ten", "p95")):
+        for name, column in (("median", "p50"), ("middle 50 %", "p75"), ("middle 90 %", "p95")):
             values = recorded[f"td_error_{column}"]
             expected = [value for value in values if value is not None]
             assert named[name]["y"] == pytest.approx(expected, rel=1e-5, abs=1e-9)
@@ -142,11 +142,11 @@ def test_the_distribution_of_the_td_errors_is_drawn_and_told(port, root, open_pa
 
 
 def written(value):
-    """A number as the page writes it."""
+    """A number in the format of the page."""
     return f"{float(f'{value:.4g}'):g}"
 
 
-def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
+def test_a_warning_links_to_its_section_in_the_documentation(tmp_path, browser):
     run = make_run(tmp_path / "run", epsilon_decay_env_steps=1, learning_starts_env_steps=90)
     write_metrics(run, training={"env_steps": [100]})
     with served(tmp_path) as port:
@@ -155,17 +155,17 @@ def test_an_alarm_leads_to_its_words_in_the_documentation(tmp_path, browser):
         page.goto(f"http://127.0.0.1:{port}/#view=warnings")
         page.get_by_text("this run has no checkpoint yet").wait_for()
         with page.expect_popup() as opened:
-            page.get_by_role("link", name="What this means: ε has fallen").click()
+            page.get_by_role("link", name="What this means: ε has decayed").click()
         words = opened.value
         assert words.url.endswith("/page/warnings.html#epsilon-done-early")
         assert words.locator("#epsilon-done-early").inner_text() == (
-            "ε has fallen before learning starts"
+            "ε has decayed before learning starts"
         )
         words.close()
         page.close()
 
 
-def test_alarms_are_those_of_the_run_that_is_chosen(tmp_path, browser):
+def test_warnings_are_those_of_the_chosen_run(tmp_path, browser):
     for name in ("a", "b"):
         write_metrics(make_run(tmp_path / name), training={"env_steps": [100]})
     with served(tmp_path) as port:
@@ -175,11 +175,11 @@ def test_alarms_are_those_of_the_run_that_is_chosen(tmp_path, browser):
             page.get_by_label(f"show {name}").check()
         for name in ("a", "b", "a"):
             page.locator("#focus").select_option(label=name)
-            page.get_by_text("Nothing to warn of in its metrics and settings.").wait_for()
+            page.get_by_text("No warnings from the metrics and settings.").wait_for()
         page.close()
 
 
-def test_a_run_that_cannot_be_read_is_told_and_the_others_are_drawn(root, tmp_path, open_page):
+def test_a_run_that_cannot_be_read_has_a_note_and_the_others_are_drawn(root, tmp_path, open_page):
     shutil.copytree(root / "cart" / "s0", tmp_path / "good")
     shutil.copytree(root / "cart" / "s1", tmp_path / "bad")
     (tmp_path / "bad" / "metrics.sqlite").write_bytes(b"no database" * 99)
@@ -195,7 +195,7 @@ def test_a_view_that_has_been_left_asks_for_nothing(tmp_path, browser):
     with served(tmp_path) as port, training(tmp_path / "run", 0):
         wait_until((tmp_path / "run" / "metrics.sqlite").exists)
         page = browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(1_000 * HANGS_AFTER_SECONDS)
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"http://127.0.0.1:{port}/")
@@ -312,7 +312,7 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, 
             "learning": "#plot-loss .main-svg",
             "watch": "#predicted-q",
             "update": "#q-value",
-            "warnings": "text=In the newest checkpoint",
+            "warnings": "text=Newest checkpoint",
         }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()
@@ -338,9 +338,9 @@ def test_an_empty_folder_says_what_to_do(tmp_path, browser):
         page.get_by_text("frank train CartPole-v1").wait_for()
         notes = {
             "learning": "Curves appear here once there is a run.",
-            "watch": "There is no run here yet. Begin one with frank train.",
-            "update": "There is no run here yet. Begin one with frank train.",
-            "warnings": "There is no run here yet. Begin one with frank train.",
+            "watch": "There is no run here yet. Start one with frank train.",
+            "update": "There is no run here yet. Start one with frank train.",
+            "warnings": "There is no run here yet. Start one with frank train.",
         }
         for view in VIEWS:
             page.locator(f"#view-{view}").click()

@@ -11,7 +11,7 @@ from frankrl.dashboard.run_table import RunTable
 from frankrl.runs import RunLock
 
 GONE = str(2**31 - 1)
-"""The number of a process that there is not."""
+"""The id of a process that does not exist."""
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def run_table(tmp_path):
 
 
 def rows(run_table, since=-1):
-    """The rows that have changed, by name."""
+    """The changed rows by name."""
     run_table.refresh()
     return {row["name"]: row for row in json.loads(run_table.rows_since(since)[1])["rows"]}
 
@@ -41,7 +41,7 @@ def test_a_run_folder_itself_can_be_shown(tmp_path):
     assert set(rows(RunTable(run.path))) == {"alone"}
 
 
-def test_a_row_tells_what_a_run_is_and_where_it_stands(run_table, tmp_path):
+def test_a_row_has_the_description_and_the_progress_of_a_run(run_table, tmp_path):
     run = make_run(tmp_path / "run", seed=7, total_env_steps=9_000)
     columns = {"env_steps": [100, 200], "updates": [0, 50], "mean_return_100": [None, 21.5]}
     write_metrics(run, training=columns)
@@ -51,9 +51,9 @@ def test_a_row_tells_what_a_run_is_and_where_it_stands(run_table, tmp_path):
     assert row["last_return"] == 21.5
 
 
-def test_the_state_of_a_run_is_told(run_table, tmp_path):
+def test_the_status_of_a_run_follows_from_its_lock_and_report(run_table, tmp_path):
     run = make_run(tmp_path / "run")
-    assert rows(run_table)["run"]["state"] == "not begun"
+    assert rows(run_table)["run"]["state"] == "not started"
     lock = RunLock(run.path, run.path)
     assert rows(run_table)["run"]["state"] == "running"
     lock.release()
@@ -74,13 +74,13 @@ def test_the_state_of_a_run_is_told(run_table, tmp_path):
     assert rows(run_table)["run"]["state"] == "broken off"
 
 
-def test_a_copied_run_stands_as_the_run_did(run_table, root, tmp_path):
+def test_a_copied_run_has_the_status_of_the_original(run_table, root, tmp_path):
     shutil.copytree(root / "cart" / "s0", tmp_path / "copy", copy_function=shutil.copyfile)
     (tmp_path / "copy" / ".lock").write_text(GONE)
     assert rows(run_table)["copy"]["state"] == "finished"
 
 
-def test_looking_takes_no_lock(run_table, tmp_path, monkeypatch):
+def test_reading_the_status_takes_no_lock(run_table, tmp_path, monkeypatch):
     run = make_run(tmp_path / "run")
     RunLock(run.path, run.path).release()
     before = os.stat(run.path / ".lock").st_mtime_ns
@@ -101,7 +101,7 @@ def test_a_run_is_solved_once_a_long_evaluation_has_reached_the_threshold(run_ta
     assert rows(run_table)["run"]["solved_at"] == 200
 
 
-def test_only_what_has_changed_is_told_again(run_table, tmp_path):
+def test_only_changed_rows_are_sent_again(run_table, tmp_path):
     one = make_run(tmp_path / "one")
     make_run(tmp_path / "other")
     assert set(rows(run_table)) == {"one", "other"}
@@ -116,7 +116,7 @@ def test_only_what_has_changed_is_told_again(run_table, tmp_path):
     assert (len(payload["ids"]), payload["rows"]) == (1, [])
 
 
-def test_a_damaged_run_is_told_and_the_others_are_shown(run_table, tmp_path):
+def test_a_damaged_run_has_an_error_and_the_others_are_shown(run_table, tmp_path):
     make_run(tmp_path / "good")
     bad = make_run(tmp_path / "bad")
     (bad.path / "config.toml").write_text("[run\n")
@@ -165,7 +165,7 @@ def test_metrics_with_a_number_that_is_none_hide_no_other_run(run_table, tmp_pat
     assert "odd" in by_name["odd"]["error"]
 
 
-def test_what_is_no_ordinary_file_is_neither_read_nor_waited_for(run_table, tmp_path):
+def test_files_that_are_not_ordinary_are_neither_read_nor_waited_for(run_table, tmp_path):
     secret = write_metrics(make_run(tmp_path.parent / "elsewhere"), training={"env_steps": [777]})
     for name, place in (("pipe", ".lock"), ("pipes", "metrics.sqlite"), ("report", "report.json")):
         os.mkfifo(make_run(tmp_path / name).path / place)
@@ -189,7 +189,7 @@ def test_a_run_that_cannot_be_read_hides_no_other_curve(run_table, tmp_path):
     assert "damaged" in payload["unread"]["worse"]
 
 
-def test_where_there_are_more_runs_than_are_shown_it_is_told(run_table, tmp_path, monkeypatch):
+def test_the_page_learns_when_not_all_runs_are_listed(run_table, tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         make_run(tmp_path / name)
     run_table.refresh()
@@ -200,12 +200,12 @@ def test_where_there_are_more_runs_than_are_shown_it_is_told(run_table, tmp_path
     assert (len(payload["ids"]), payload["limit"]) == (2, 1_000)
 
 
-def test_the_folder_that_one_stands_in_has_a_name(tmp_path, monkeypatch):
+def test_a_run_in_the_working_directory_has_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(make_run(tmp_path / "alone").path)
     assert set(rows(RunTable(Path()))) == {"alone"}
 
 
-def test_metrics_that_are_no_database_are_told(run_table, tmp_path):
+def test_metrics_that_are_no_database_give_a_note(run_table, tmp_path):
     run = make_run(tmp_path / "run")
     run.metrics.write_bytes(b"no database, and longer than the header of one" * 9)
     assert "cannot be read" in rows(run_table)["run"]["note"]

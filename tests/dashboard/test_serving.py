@@ -1,4 +1,4 @@
-"""The server as another program meets it, friendly or not."""
+"""The server and its answers to friendly and hostile clients."""
 
 import asyncio
 import http.client
@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from dashboard_runs import get, make_run, rows, served
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main as frank
 from frankrl.core.errors import SettingError
@@ -43,7 +44,7 @@ def test_no_file_of_the_page_names_another_server(port):
 
 
 def hostile_paths(count):
-    """Ways out of a folder, in every disguise."""
+    """Paths that try to leave a folder, in many encodings."""
     random_number = random.Random(0)
     up = [
         "..",
@@ -76,7 +77,7 @@ def hostile_paths(count):
 def test_a_thousand_hostile_paths_lead_nowhere(root, port):
     (root / "secret.txt").write_text(SECRET)
     (root.parent / "secret.txt").write_text(SECRET)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     for path in hostile_paths(1_000):
         connection.putrequest("GET", path, skip_accept_encoding=True)
         connection.endheaders()
@@ -123,7 +124,7 @@ def test_a_foreign_host_is_refused(port, host):
 
 def test_a_request_without_a_host_or_with_two_is_refused(port):
     assert get(port, "/", Host=None)[0] in (400, 421)
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANGS_AFTER_SECONDS) as raw:
         own = f"127.0.0.1:{port}"
         raw.sendall(f"GET / HTTP/1.1\r\nHost: {own}\r\nHost: evil.example\r\n\r\n".encode())
         assert raw.recv(20).split()[1] in (b"400", b"421")
@@ -159,7 +160,7 @@ def test_its_own_names_and_origin_are_let_in(port):
     "method", ["HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FRANK"]
 )
 def test_only_get_is_answered(port, method):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     connection.request(method, "/curves?runs=x")
     assert connection.getresponse().status in (400, 405)
     connection.close()
@@ -177,11 +178,11 @@ def test_only_get_is_answered(port, method):
         ("/episode/{run}?seed=99999999999999999999", 400, "seed must be a whole number"),
         ("/update/{run}?number=%27", 400, "number must be a whole number"),
         ("/update/nowhere?number=1", 404, "no such run"),
-        ("/pieces/0123456789abcdef/0", 404, "not kept any more"),
+        ("/pieces/0123456789abcdef/0", 404, "no longer kept"),
         ("/page/nothing.js", 404, "no such file"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(port, path, status, sentence):
+def test_a_mistake_is_answered_with_a_sentence(port, path, status, sentence):
     run = rows(port)[0]["id"]
     answered, _, body = get(port, path.format(run=run))
     assert answered == status
@@ -218,7 +219,7 @@ def test_at_any_other_address_a_token_is_demanded(tmp_path):
         visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
         assert get(port, "/", Cookie=cookie, **visit)[0] == 200
         # Whatever address of this machine it is asked at: that of the connection itself.
-        with socket.create_connection(("127.0.0.2", port), timeout=60) as raw:
+        with socket.create_connection(("127.0.0.2", port), timeout=HANGS_AFTER_SECONDS) as raw:
             asked = f"GET / HTTP/1.1\r\nHost: 127.0.0.2:{port}\r\nCookie: {cookie}\r\n\r\n"
             raw.sendall(asked.encode())
             assert raw.recv(15) == b"HTTP/1.1 200 OK"
@@ -272,7 +273,7 @@ def test_an_address_without_a_port_means_80(host, status):
     assert asyncio.run(ask()) == status
 
 
-def test_a_port_that_is_taken_is_told(tmp_path, capsys):
+def test_a_port_that_is_taken_gives_an_error(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert frank(["dashboard", str(tmp_path), "--port", str(port)]) == 2
@@ -335,7 +336,7 @@ def test_listening_and_errors_are_of_one_kind():
         listen("", 0)
 
 
-def test_a_page_beyond_the_most_is_told_so(tmp_path, monkeypatch):
+def test_a_page_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("frankrl.dashboard.app.MAX_STREAMS", 0)
 
     async def ask():

@@ -1,4 +1,4 @@
-"""Each warning with data that should raise it, and with data that should not."""
+"""Each warning, with data that should raise it and with data that should not."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ from frankrl.dashboard.warnings import (
     metrics_warnings,
     mostly_one_episode,
     q_grows_away,
-    refreshed_too_seldom,
+    refreshed_too_rarely,
     reward_scale,
     slower,
 )
@@ -32,7 +32,7 @@ HEALTHY = Diagnostics(5_000, (3, 0), (64, 64), 2_000, 5_000, 200, 60)
 
 @pytest.fixture
 def check(tmp_path):
-    """Judges a run that has these settings and metrics."""
+    """Runs one check on a run with these settings and metrics."""
 
     def judged(warning, tables=None, **settings):
         run = make_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", **settings)
@@ -45,19 +45,19 @@ def check(tmp_path):
 
 
 def learned(**columns):
-    """Rows of training in which episodes of 50 steps bring 50."""
+    """Rows of training in which episodes of 50 steps have the return 50."""
     steady = {"mean_return_100": [50.0] * ROWS, "mean_length_100": [50.0] * ROWS}
     return {"training": {"env_steps": STEPS, "updates": STEPS} | steady | columns}
 
 
-def test_q_far_above_the_returns_is_told(check):
+def test_q_far_above_the_returns_raises_a_warning(check):
     # γ = 0.99 and 50 steps of reward 1: the mean over an episode's states is 22.
     climbing = np.geomspace(1, 900, ROWS)
     warning = check(q_grows_away, learned(mean_max_q=climbing.tolist()))
-    assert f"is {climbing[-4:].mean():.4g} in the mean" in warning.evidence
-    assert "about 21.79 now" in warning.evidence
+    assert f"largest Q-value of a state is {climbing[-4:].mean():.4g}." in warning.evidence
+    assert "is now about 21.79." in warning.evidence
     # A reward of 1 a step for ever: what a right agent expects where a time limit ends it.
-    assert "most that can be made of them is 100." in warning.evidence
+    assert "from all episodes so far is 100." in warning.evidence
     assert check(q_grows_away, learned(mean_max_q=np.linspace(0, 100, ROWS).tolist())) is None
     # A lander that hovers: steady, but nothing ever came of it.
     nothing = {"mean_return_100": [-60.0] * ROWS, "mean_length_100": [1000.0] * ROWS}
@@ -68,21 +68,24 @@ def test_q_far_above_the_returns_is_told(check):
     assert check(q_grows_away, learned(mean_max_q=[-30.0] * ROWS, **crashes)) is None
 
 
-def test_a_loss_that_rises_while_the_return_does_not_is_told(check):
+def test_a_loss_that_rises_while_the_return_does_not_raises_a_warning(check):
     rising = np.geomspace(0.1, 50, ROWS).tolist()
-    assert "and has been 50" in check(loss_rises, learned(loss=rising)).evidence
+    assert "first half of the run was 50." in check(loss_rises, learned(loss=rising)).evidence
     better = np.linspace(20, 90, ROWS).tolist()
     assert check(loss_rises, learned(loss=rising, mean_return_100=better)) is None
     assert check(loss_rises, learned(loss=[0.3] * ROWS)) is None
     early = [10.0] * 8 + [500.0] * (ROWS - 8)
     assert check(loss_rises, learned(loss=rising, mean_return_100=early)) is None
     lost = [10.0] * 8 + [500.0] * 16 + [30.0] * (ROWS - 24)
-    assert "has been 500" in check(loss_rises, learned(loss=rising, mean_return_100=lost)).evidence
+    assert (
+        "first half of the run was 500."
+        in check(loss_rises, learned(loss=rising, mean_return_100=lost)).evidence
+    )
     unknown = [None] * (ROWS - 5) + [50.0] * 5
     assert check(loss_rises, learned(loss=rising, mean_return_100=unknown)) is None
 
 
-def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
+def test_an_epsilon_that_decays_before_learning_starts_raises_a_warning(check):
     early = {"epsilon_decay_env_steps": 900, "learning_starts_env_steps": 1_000}
     warning = check(epsilon_done_early, **early)
     assert "at env step 900" in warning.evidence
@@ -92,16 +95,16 @@ def test_an_epsilon_that_has_fallen_before_learning_starts_is_told(check):
     assert check(epsilon_done_early, learning_starts_env_steps=20_000, noisy=True) is None
 
 
-def test_a_target_network_that_is_hardly_ever_refreshed_is_told(check):
+def test_a_target_network_that_is_hardly_ever_refreshed_raises_a_warning(check):
     budget = {"total_env_steps": 21_000, "learning_starts_env_steps": 1_000}
-    warning = check(refreshed_too_seldom, **budget, target_period_updates=10_000)
+    warning = check(refreshed_too_rarely, **budget, target_period_updates=10_000)
     assert "20,000 updates" in warning.evidence
-    assert "makes 2 in all" in warning.evidence
-    assert check(refreshed_too_seldom, **budget, target_period_updates=500) is None
+    assert "there are 2." in warning.evidence
+    assert check(refreshed_too_rarely, **budget, target_period_updates=500) is None
 
 
 @pytest.mark.parametrize(("reward", "how"), [(5_000.0, "large"), (1e-5, "small")])
-def test_rewards_of_an_extreme_size_are_told(check, reward, how):
+def test_rewards_of_an_extreme_size_raise_a_warning(check, reward, how):
     def episodes(reward):
         columns = {
             "env_steps": STEPS,
@@ -118,14 +121,14 @@ def test_rewards_of_an_extreme_size_are_told(check, reward, how):
     assert check(reward_scale, {"episodes": seldom}) is None
 
 
-def test_a_training_that_has_lost_its_speed_is_told(check):
+def test_a_training_that_has_lost_its_speed_raises_a_warning(check):
     def timing(last):
         speed = [8_000.0] * (ROWS - 5) + [last] * 5
         columns = {"env_steps": STEPS, "seconds": STEPS, "env_steps_per_second": speed}
         return {"timing": columns}
 
     warning = check(slower, timing(1_000.0), learning_starts_env_steps=100)
-    assert "does 1,000 env steps per second. Before, it did 8,000" in warning.evidence
+    assert "at 1,000 env steps per second. Before, it ran at 8,000" in warning.evidence
     assert check(slower, timing(7_000.0), learning_starts_env_steps=100) is None
     # An evaluation at a row's env step takes its time after that row, so from the next one's.
     speed = [8_000.0] * 30 + [8_000.0, 1_000.0] * 5
@@ -138,14 +141,14 @@ def test_a_training_that_has_lost_its_speed_is_told(check):
     assert check(slower, tables, learning_starts_env_steps=100) is not None
 
 
-def test_a_layer_that_is_half_dead_is_told():
+def test_a_layer_that_is_half_dead_raises_a_warning():
     warning = dead_units(HEALTHY._replace(dead_units=(3, 40)))
     assert "40 of 64 in hidden layer 2" in warning.evidence
     assert "layer 1" not in warning.evidence
     assert dead_units(HEALTHY) is None
 
 
-def test_a_buffer_of_mostly_one_episode_is_told():
+def test_a_replay_buffer_of_mostly_one_episode_raises_a_warning():
     warning = mostly_one_episode(HEALTHY._replace(largest_episode=4_000))
     assert "4,000 of its 5,000 transitions (80%)" in warning.evidence
     assert mostly_one_episode(HEALTHY) is None
@@ -160,13 +163,13 @@ def test_a_healthy_run_and_an_empty_one_raise_nothing(check):
     assert checkpoint_warnings(HEALTHY) == []
 
 
-def test_every_alarm_has_its_section_in_the_documentation(check):
+def test_every_warning_has_its_section_in_the_documentation(check):
     anchors = re.findall(r'<h3 id="(.+)">', page_files()[Path(DOCS).name].decode())
     raised = [
         check(q_grows_away, learned(mean_max_q=np.geomspace(1, 900, ROWS).tolist())),
         check(loss_rises, learned(loss=np.geomspace(0.1, 50, ROWS).tolist())),
         check(epsilon_done_early, epsilon_decay_env_steps=1, learning_starts_env_steps=90),
-        check(refreshed_too_seldom, total_env_steps=9_000, target_period_updates=9_000),
+        check(refreshed_too_rarely, total_env_steps=9_000, target_period_updates=9_000),
         check(
             reward_scale, {"episodes": {"env_steps": [9], "episode_return": [1e6], "length": [1]}}
         ),

@@ -1,4 +1,4 @@
-"""What is done in a process of its own: episodes, updates, checkpoints."""
+"""Jobs in worker processes: episodes, updates, diagnostics."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ def run(root):
 
 
 def ask(port, path):
-    """The last line of an answer in lines, and all before it."""
+    """The last line of an answer, and all lines before it."""
     status, _, body = get(port, path)
     assert status == 200, body
     *before, last = map(json.loads, body.splitlines())
@@ -45,7 +45,7 @@ def run_id(port, run):
     return run_id
 
 
-def test_an_update_is_told_as_frank_explain_tells_it(port, run_id, explained):
+def test_an_update_has_the_same_content_as_in_frank_explain(port, run_id, explained):
     answer, _ = ask(port, f"/update/{run_id}?number={UPDATE}")
     expected = json.loads(json.dumps(explained))
     for states in ("observation", "next_observation"):
@@ -60,7 +60,7 @@ def test_an_update_is_told_as_frank_explain_tells_it(port, run_id, explained):
     assert answer["result"]["followed"] == 32
 
 
-def test_an_update_that_is_not_there_is_told(port, run_id):
+def test_an_update_that_does_not_exist_gives_an_error(port, run_id):
     answer, _ = ask(port, f"/update/{run_id}?number=99999")
     assert "has the updates 1 to" in answer["error"]
 
@@ -94,7 +94,7 @@ def test_an_episode_is_that_of_the_newest_checkpoint(port, run, run_id):
 
 
 def trained_on_frank_easy(path, env_id="Easy-v0", **settings):
-    """A run on an environment that draws no pictures."""
+    """A run on an environment that renders no pictures."""
     frankrl.train(
         f"frank_easy:{env_id}",
         preset="default",
@@ -116,7 +116,7 @@ def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
     assert episode["episode_return"] == sum(episode["rewards"])
 
 
-def test_a_look_inside_counts_what_the_checkpoint_holds(port, run, run_id):
+def test_diagnostics_count_what_the_checkpoint_holds(port, run, run_id):
     diagnostics = ask(port, f"/diagnostics/{run_id}")[0]["result"]
     folder = RunFolder.open(run)
     checkpoint = list_checkpoints(folder.checkpoints)[-1]
@@ -213,7 +213,7 @@ def _request(path, port):
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
 
 
-def test_work_that_breaks_is_told(run, tmp_path):
+def test_a_job_that_fails_reports_the_error(run, tmp_path):
     async def ask_for_nonsense():
         jobs = Jobs()
 
@@ -226,7 +226,7 @@ def test_work_that_breaks_is_told(run, tmp_path):
         return lines
 
     (line,) = asyncio.run(ask_for_nonsense())
-    assert "the work failed: ValueError: there is no such work" in json.loads(line)["error"]
+    assert "the job failed: ValueError: there is no such job" in json.loads(line)["error"]
 
 
 def test_only_the_newest_results_are_kept(run, monkeypatch):
@@ -265,7 +265,7 @@ def test_work_has_the_lowest_priority(run, tmp_path):
 
 
 def work_on(run, kind, **order):
-    """The lines that a piece of work ends with, told by a server of its own."""
+    """The lines of one job."""
 
     async def ask():
         jobs = Jobs()
@@ -287,7 +287,7 @@ def test_what_an_environment_prints_is_not_taken_for_an_answer(tmp_path):
     assert last["result"]["episode_return"] == sum(last["result"]["rewards"])
 
 
-def test_a_module_beside_the_runs_is_not_run(tmp_path, monkeypatch):
+def test_a_module_next_to_the_runs_is_not_imported(tmp_path, monkeypatch):
     run = trained_on_frank_easy(tmp_path / "run")
     (tmp_path / "random.py").write_text("raise SystemExit('run')")
     monkeypatch.chdir(tmp_path)
@@ -312,7 +312,7 @@ def test_work_ends_with_the_server_however_that_ends(tmp_path):
 
 
 def is_at_work(process):
-    """Whether a process is there and is no leftover that nobody has asked for its end."""
+    """Whether a worker process is running; a zombie does not count."""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
             return b"frankrl.dashboard.work" in file.read()

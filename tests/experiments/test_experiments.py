@@ -1,4 +1,4 @@
-"""Experiments: arms that differ in one thing, runs done once, figures with their spread."""
+"""Experiments: arms that differ in one thing, runs done once, scores with their spread."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
@@ -92,7 +93,7 @@ def test_the_family_has_each_switch_alone_and_rainbow_without_each_of_its_parts(
     assert len(arms) == len(SWITCHES) + 1 + len(RAINBOW)
 
 
-def test_every_run_is_done_and_told_of_once(done):
+def test_every_run_is_done_and_reported_once(done):
     study, reported = done
     assert sorted(job.path for job in reported) == sorted(job.path for job in study.jobs())
     assert all(is_done(job.path) for job in study.jobs())
@@ -140,7 +141,7 @@ def test_results_are_those_of_the_runs_in_the_order_of_arms_and_seeds(done):
     assert one.evaluations.shape == (2, 4)
 
 
-def test_table_data_and_figure_tell_the_results(done, tmp_path):
+def test_table_data_and_figure_show_the_results(done, tmp_path):
     study, _ = done
     results = results_of(study)
     paths = write(study, "mine", results, tmp_path / "new" / "folder")
@@ -178,7 +179,7 @@ def test_the_middle_of_seeds_is_the_mean_of_their_middle_half():
     assert score(np.array([3.0] * 5)) == (3.0, 3.0, 3.0)
 
 
-def test_of_few_seeds_the_mean_and_the_range_are_told(done):
+def test_few_seeds_give_the_mean_and_the_range(done):
     study, _ = done
     assert score(np.array([1.0, 9.0, 2.0])) == (4.0, 1.0, 9.0)
     assert "Mean over seeds, with their range." in as_markdown(study, results_of(study))
@@ -192,7 +193,7 @@ def test_a_budget_of_the_experiment_gives_way_to_that_of_an_arm():
 
 
 @pytest.mark.parametrize(("count", "rows"), [(7, 0), (8, 8)])
-def test_more_arms_than_can_be_told_apart_are_drawn_as_rows(tmp_path, count, rows):
+def test_more_arms_than_can_be_distinguished_are_drawn_as_rows(tmp_path, count, rows):
     experiment = Experiment("", tuple(Arm(str(number)) for number in range(count)))
     study = Study(experiment, ("CartPole-v1",), (0, 1), tmp_path)
     evaluations = np.zeros((2, 3))
@@ -204,14 +205,14 @@ def test_more_arms_than_can_be_told_apart_are_drawn_as_rows(tmp_path, count, row
     assert sum(line.get_marker() == "D" for line in panel.lines) == rows
 
 
-def test_the_interval_covers_the_true_middle_about_as_often_as_it_says():
+def test_the_interval_covers_the_true_mean_about_as_often_as_it_should():
     random = np.random.default_rng(0)
     intervals = [score(random.normal(5, 2, 20)) for _ in range(200)]
     covered = sum(interval.low <= 5 <= interval.high for interval in intervals)
     assert 170 <= covered <= 200
 
 
-def test_learning_is_scored_by_the_mean_of_all_looks():
+def test_learning_is_scored_by_the_mean_of_all_evaluations():
     evaluations = np.array([[0.0, 10.0], [20.0, 30.0]])
     result = ArmResult("E", "a", np.array([10.0, 30.0]), np.array([1.0, 2.0]), evaluations)
     assert result.learning == score(np.array([5.0, 25.0]))
@@ -235,7 +236,7 @@ def test_without_a_name_the_experiments_are_listed(capsys):
         (["target", "--processes", "-1"], "processes at least 0"),
     ],
 )
-def test_mistakes_are_told_in_one_line(arguments, words, capsys, tmp_path):
+def test_mistakes_give_one_line(arguments, words, capsys, tmp_path):
     assert frank(["experiment", *arguments, "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr().err
     assert words in printed
@@ -243,7 +244,7 @@ def test_mistakes_are_told_in_one_line(arguments, words, capsys, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_without_matplotlib_nothing_is_begun(monkeypatch, capsys, tmp_path):
+def test_without_matplotlib_nothing_is_started(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert frank(["experiment", "target", "--out", str(tmp_path / "out")]) == 2
     assert "pip install 'frankrl[plot]'" in capsys.readouterr().err
@@ -257,7 +258,7 @@ def test_settings_that_are_changed_exist():
 
 
 def test_a_study_that_is_stopped_saves_its_runs_and_goes_on_later(tmp_path):
-    """The command in a process of its own, ended by SIGTERM while its first run is under way."""
+    """The command runs in a separate process and gets SIGTERM during its first run."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "frankrl", "experiment", "ends"]
     command += ["--envs", "CartPole-v1", "--seeds", "1", "--out", str(tmp_path)]
@@ -268,7 +269,7 @@ def test_a_study_that_is_stopped_saves_its_runs_and_goes_on_later(tmp_path):
             assert study.poll() is None
             time.sleep(0.05)
         study.send_signal(signal.SIGTERM)
-        assert study.wait(60) == 130
+        assert study.wait(HANGS_AFTER_SECONDS) == 130
     finally:
         study.kill()
         study.wait()

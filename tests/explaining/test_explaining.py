@@ -1,4 +1,4 @@
-"""An update opened: where it came from, every number again in plain NumPy, the same bits after."""
+"""An update recomputed: origins, every number again in plain NumPy, and the same bits after it."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def run(request, tmp_path_factory):
 
 
 def forward(network, observation):
-    """The Q-network in plain NumPy, double precision."""
+    """The Q-network in plain NumPy with double precision."""
     hidden = np.asarray(observation, np.float64).reshape(len(observation), -1)
     for layer, norm in zip(network.layers[:-1], network.norms, strict=True):
         hidden = hidden @ np.asarray(layer.weight, np.float64) + np.asarray(layer.bias)
@@ -81,7 +81,7 @@ def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
     assert opened.cost.env_steps == 200
 
 
-def test_every_number_told_comes_out_again_in_plain_numpy(run):
+def test_every_number_of_the_record_agrees_with_plain_numpy(run):
     settings = run.description.settings.learning
     first = list_checkpoints(run.checkpoints)[0]
     before = state_at(run, first)
@@ -124,8 +124,8 @@ def test_every_number_told_comes_out_again_in_plain_numpy(run):
     assert record.updates_since_refresh == before.updates % 50
 
 
-def test_the_gradient_told_is_the_slope_of_the_loss(run):
-    """By finite differences of the loss in plain NumPy, along the last layer's biases."""
+def test_the_gradient_norm_agrees_with_finite_differences_of_the_loss(run):
+    """By finite differences of the loss in plain NumPy, for the parameters of the last layer."""
     settings = run.description.settings.learning
     before = state_at(run, list_checkpoints(run.checkpoints)[0])
     record = reopen(run, before.updates + 1).record
@@ -186,7 +186,7 @@ def test_origins_agree_with_what_the_metrics_say_of_episodes(run):
 
 
 def test_a_greedy_action_was_the_best_one_at_the_time():
-    """With ε = 0 from the start, no stored action is a random one."""
+    """With ε = 0 from the start, no stored action is random."""
     import tempfile
     from pathlib import Path
 
@@ -204,7 +204,7 @@ def test_a_greedy_action_was_the_best_one_at_the_time():
     ("update", "words"),
     [(0, "updates 1 to 544"), (545, "updates 1 to 544"), (-1, "got -1"), (True, "got True")],
 )
-def test_an_update_that_there_is_not_is_refused_with_those_there_are(run, update, words):
+def test_an_update_that_does_not_exist_is_refused_with_the_existing_ones(run, update, words):
     with pytest.raises(SettingError, match=words):
         cost_of(run, update)
 
@@ -215,12 +215,12 @@ def test_a_run_before_learning_started_says_when_it_does(tmp_path):
         frankrl.explain(tmp_path / "run", update=1)
 
 
-def test_updates_older_than_any_checkpoint_are_come_to_from_the_beginning(run):
+def test_updates_before_all_checkpoints_are_recomputed_from_the_beginning(run):
     assert cost_of(run, 20).first_env_step == 0
     assert reopen(run, 20).record.update == 20
 
 
-def test_a_point_that_is_not_exact_is_not_passed(run, tmp_path, monkeypatch):
+def test_rounds_are_not_repeated_across_a_point_that_is_not_exact(run, tmp_path, monkeypatch):
     from frankrl.runs import machine
     from frankrl.training import trainer
 
@@ -241,7 +241,7 @@ def test_the_notes_own_numbers_come_out():
     assert record.chosen_q_after[0] > record.chosen_q[0]
 
 
-def test_without_a_run_the_notes_are_told(capsys):
+def test_without_a_run_the_worked_example_of_the_notes_is_shown(capsys):
     assert frank(["explain"]) == 0
     printed = capsys.readouterr().out
     assert "= 4.953" in printed
@@ -249,7 +249,7 @@ def test_without_a_run_the_notes_are_told(capsys):
     assert "Fire" in printed or "fire main" in printed
 
 
-def test_the_command_tells_the_numbers_of_the_record(run, capsys):
+def test_the_command_shows_the_numbers_of_the_record(run, capsys):
     record = reopen(run, 300).record
     assert frank(["explain", str(run.path), "--update", "300", "--transition", "5"]) == 0
     printed = capsys.readouterr().out
@@ -261,23 +261,23 @@ def test_the_command_tells_the_numbers_of_the_record(run, capsys):
     assert len(data["origins"]) == len(record.indices)
 
 
-def test_a_transition_that_there_is_not_is_refused(run, capsys):
+def test_a_transition_that_does_not_exist_is_refused(run, capsys):
     assert frank(["explain", str(run.path), "--update", "300", "--transition", "64"]) == 2
-    assert "transitions 0 to 63" in capsys.readouterr().err
+    assert "--transition must be from 0 to 63, got 64" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", [["--json"], ["--update", "3"], ["--transition", "1"]])
 def test_what_only_a_run_has_is_refused_without_one(flag, capsys):
     assert frank(["explain", *flag]) == 2
-    assert "are for a run: name its folder first" in capsys.readouterr().err
+    assert "need a run: name its folder first" in capsys.readouterr().err
 
 
-def test_a_target_that_follows_and_its_optimiser_are_told(tmp_path, capsys):
+def test_a_soft_refresh_and_the_optimiser_are_shown(tmp_path, capsys):
     chosen = SETTINGS | {"tau": 0.05, "target_period_updates": 10, "total_env_steps": 100}
     frankrl.train("CartPole-v1", out=tmp_path / "run", **chosen)
     assert frank(["explain", str(tmp_path / "run"), "--update", "10"]) == 0
     printed = capsys.readouterr().out
-    assert "after this update it follows a little: θ⁻ ← θ⁻ + 0.05 (θ − θ⁻)" in printed
+    assert "after this update, a soft refresh: θ⁻ ← θ⁻ + 0.05 (θ − θ⁻)" in printed
     assert "Adam, learning rate" in printed
     record = frankrl.explain(tmp_path / "run", update=11)
     assert record.updates_since_refresh == 0

@@ -1,4 +1,4 @@
-"""An document as a page and as text: nothing is lost, nothing can run, nothing is left behind."""
+"""The document of an update as an HTML page and as text."""
 
 import dataclasses
 import os
@@ -46,7 +46,7 @@ SETTINGS = {
 
 
 class Page(HTMLParser):
-    """What a reader of a page sees: text by element, tables as rows of cells."""
+    """The visible content of a page: texts by element, tables as rows of cells."""
 
     def __init__(self, text):
         super().__init__()
@@ -79,7 +79,7 @@ class Page(HTMLParser):
             self.tables[-1][-1][-1] += data
 
     def numbers(self):
-        """Every number that stands in its text."""
+        """Every number in the text."""
         words = " ".join(self.texts).replace(",", "").replace("(", " ").replace(")", " ").split()
         return {word.rstrip(":;") for word in words}
 
@@ -125,7 +125,7 @@ def numbers_in(value):
     return [str(value) if isinstance(value, int) else f"{value:.4g}"]
 
 
-def test_every_number_of_the_followed_transition_stands_on_the_page(record, came_from, page):
+def test_every_number_of_the_followed_transition_is_on_the_page(record, came_from, page):
     data = plain(record, came_from)
     size, batch = len(record.indices), data.pop("batch")
     shares, origin = data.pop("loss_shares"), data.pop("origins")[TRANSITION]
@@ -138,13 +138,13 @@ def test_every_number_of_the_followed_transition_stands_on_the_page(record, came
     assert set(wanted) <= page.numbers()
 
 
-def test_the_q_values_of_both_networks_stand_beside_their_actions(record, page):
+def test_the_q_values_of_both_networks_are_next_to_their_actions(record, page):
     names = describe("CartPole-v1", {}).action_names
     shown = [table for table in page.tables if table[0][0] == "action"]
     taken, best = record.batch.action[TRANSITION], int(record.next_policy[TRANSITION].argmax())
     expected = [
         ("Q(s, ·; θ)", record.q_values, taken, "taken"),
-        ("Q(s′, ·; θ⁻)", record.target_q_values, best, "counts"),
+        ("Q(s′, ·; θ⁻)", record.target_q_values, best, "used"),
         ("Q(s′, ·; θ)", record.online_next_q_values, best, "picked"),
     ]
     assert len(shown) == len(expected)
@@ -188,14 +188,14 @@ def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, c
     assert page.marked[-1] == rows[TRANSITION]
 
 
-def test_the_picture_of_the_td_errors_has_words_for_those_who_do_not_see_it(record, page):
+def test_the_histogram_of_the_td_errors_has_a_text_alternative(record, page):
     (words,) = [attrs["aria-label"] for tag, attrs in page.elements if attrs.get("role") == "img"]
     counts = [int(part.rpartition(": ")[2]) for part in words.split("; ")]
     assert len(counts) == 8
     assert sum(counts) == len(record.indices)
 
 
-def test_a_terminal_is_told_what_a_page_tells_but_for_the_table_of_the_batch(document, page):
+def test_text_has_the_content_of_the_page_without_the_table_of_the_batch(document, page):
     lines = as_text(document)
     for section in document.sections:
         assert (section.title in lines) != section.too_wide_for_terminals
@@ -228,7 +228,7 @@ def test_headings_columns_and_rows_are_named_for_screen_readers(page):
     assert set(labels) <= set(page.attributes("id"))
 
 
-def test_words_that_would_be_markup_are_shown_as_they_are():
+def test_text_that_looks_like_markup_is_escaped():
     blocks = (
         Line(HOSTILE),
         Formula((HOSTILE, 1.5, HOSTILE)),
@@ -262,7 +262,7 @@ def test_a_batch_of_one_has_a_td_error_and_no_picture_of_it():
         (np.array([1] * 63 + [np.nextafter(np.float32(1), np.float32(2))], np.float32), "█ 63"),
     ],
 )
-def test_td_errors_that_are_alike_are_told_without_a_range(run, record, came_from, errors, words):
+def test_equal_td_errors_are_shown_without_a_histogram(run, record, came_from, errors, words):
     alike = dataclasses.replace(record, td_errors=errors)
     settings = run.description.settings
     document = narrate(alike, came_from, TRANSITION, describe("CartPole-v1", {}), settings, "")
@@ -270,7 +270,7 @@ def test_td_errors_that_are_alike_are_told_without_a_range(run, record, came_fro
     assert "nan" not in Page(as_html(document)).numbers()
 
 
-def test_numbers_with_a_sign_stand_in_brackets_behind_another(run, record, came_from):
+def test_negative_numbers_in_a_formula_have_brackets(run, record, came_from):
     chosen = np.full_like(record.chosen_q, -2.5)
     negative = dataclasses.replace(record, chosen_q=chosen)
     settings = run.description.settings
@@ -278,7 +278,7 @@ def test_numbers_with_a_sign_stand_in_brackets_behind_another(run, record, came_
     assert any(" − (-2.5) = " in line for line in as_text(document))
 
 
-def test_a_picture_is_told_by_its_mean(run, record, came_from):
+def test_an_image_is_summarised_by_its_mean(run, record, came_from):
     pictures = np.full((len(record.indices), 8, 8), 200, np.uint8)
     batch = record.batch._replace(observation=pictures, next_observation=pictures)
     spec = dataclasses.replace(describe("CartPole-v1", {}), state_shape=(8, 8))
@@ -331,7 +331,7 @@ def test_what_an_update_costs_is_worked_out_once(run, monkeypatch, capsys):
     ],
 )
 @pytest.mark.parametrize("of_run", [True, False])
-def test_a_place_for_no_page_is_refused_before_the_run_is_replayed(
+def test_a_path_that_cannot_be_written_is_refused_before_any_work(
     run, tmp_path, capsys, place, words, of_run
 ):
     os.mkfifo(tmp_path / "pipe")
@@ -384,5 +384,5 @@ def test_a_page_and_json_at_once_are_refused(run, tmp_path, capsys):
     both = ["--json", "--html", str(file)]
     for opened in ([str(run.path), "--update", "300"], []):
         assert frank(["explain", *opened, *both]) == 2
-        assert "give one of them" in capsys.readouterr().err
+        assert "give one of the two" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Distributions of the return, told by their percentiles."""
+"""Percentiles of the return distribution in `frank explain`."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,9 @@ def test_the_percentiles_of_quantiles_are_their_own():
         ({"distribution": "iqn"}, "quantile regression, linear beyond 1, = "),
     ],
 )
-def test_an_update_tells_what_was_said_of_the_return(changes, words, tmp_path, capsys):
+def test_an_update_shows_the_predicted_distribution_and_its_target(
+    changes, words, tmp_path, capsys
+):
     run = tmp_path / "run"
     frankrl.train("CartPole-v1", out=run, **SHORT, **changes)
     assert frank(["explain", str(run), "--update", "50", "--transition", "3"]) == 0
@@ -48,10 +50,10 @@ def test_an_update_tells_what_was_said_of_the_return(changes, words, tmp_path, c
     assert f"{words}{record.losses[3]:.4g}" in printed
     settings = frankrl.Settings().with_changes(**changes).network
     for label, outputs, mean in (
-        ("what it says", record.chosen_outputs, record.chosen_q),
-        ("what it should say", record.target_outputs, record.targets),
+        ("predicted", record.chosen_outputs, record.chosen_q),
+        ("target", record.target_outputs, record.targets),
     ):
         numbers = [*percentiles(outputs[3], settings), mean[3]]
         (line,) = (line for line in printed.splitlines() if line.strip().startswith(f"{label} "))
         assert line.split()[-6:] == [f"{number:.4g}" for number in numbers]
-    assert ("draw of the noise in its weights" in printed) == ("noisy" in changes)
+    assert ("sample of the noise in its weights" in printed) == ("noisy" in changes)

@@ -1,4 +1,4 @@
-"""A run whose states are numbered is told as a whole table, beside the exact one."""
+"""The whole Q-table of a run with numbered states, and the exact one."""
 
 import json
 
@@ -27,7 +27,7 @@ def run(request, tmp_path_factory):
     return request.param, path
 
 
-def test_the_table_told_is_the_agents_and_the_exact_one_stands_below(run, capsys):
+def test_the_agents_table_is_shown_with_the_exact_one_below(run, capsys):
     holder, path = run
     assert frank(["explain", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -66,13 +66,13 @@ def test_an_update_of_it_names_states_by_their_number(run, capsys):
     printed = capsys.readouterr().out
     record = frankrl.explain(path, update=100)
     assert f"   s = {record.batch.observation[0].argmax()}\n" in printed
-    assert f"2. The Q-{holder} looks at s" in printed
-    assert f"3. The target {holder} looks at s′" in printed
+    assert f"2. The Q-{holder} evaluates s" in printed
+    assert f"3. The target {holder} evaluates s′" in printed
     assert ("plain gradient descent, learning rate" in printed) == (holder == "table")
 
 
 class Numbered(gymnasium.Env):
-    """Three states whose numbers begin with 5."""
+    """Three states, numbered from 5."""
 
     observation_space = gymnasium.spaces.Discrete(3, start=5)
     action_space = gymnasium.spaces.Discrete(2)
@@ -104,9 +104,7 @@ def test_states_have_the_environments_own_numbers(tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("default::frankrl.core.errors.FrankWarning")
-def test_exact_values_that_do_not_settle_are_left_out_and_the_rest_is_told(
-    run, capsys, monkeypatch
-):
+def test_exact_values_that_do_not_converge_are_left_out(run, capsys, monkeypatch):
     monkeypatch.setattr(exact, "_MAX_SWEEPS", 1)
     assert frank(["explain", str(run[1])]) == 0
     printed = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Plots: the curves are those of the metrics, and the picture is written whole."""
+"""Plots: the curves are those of the metrics, and the picture is complete."""
 
 import sys
 
@@ -167,7 +167,7 @@ def test_several_runs_are_drawn_as_one_curve_per_preset(tmp_path):
     assert len(axis.collections) == 1
 
 
-def test_runs_of_different_environments_are_said_to_be_so(tmp_path):
+def test_runs_of_different_environments_are_named_in_the_title(tmp_path):
     runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", env_id="Acrobot-v1")]
     figure = draw(runs)
     assert "different environments" in figure.get_suptitle()

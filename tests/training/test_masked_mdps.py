@@ -135,7 +135,7 @@ def test_an_update_tells_what_was_not_allowed(run, tmp_path, capsys):
     (forbidden,) = np.flatnonzero(masked_mdps.ALLOWED[states[chosen]] == 0)
     assert f"   not allowed in s: action {forbidden}" in lines
     assert [line for line in lines if " = s[0] " in line and "s[4]" not in line]
-    first = lines.index("2. The Q-network looks at s") + 1
+    first = lines.index("2. The Q-network evaluates s") + 1
     values = record.q_values[chosen]
     for number, (line, value) in enumerate(zip(lines[first:], values, strict=False)):
         shown = "not allowed" if number == forbidden else f"{value:.4g}"

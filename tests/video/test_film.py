@@ -1,4 +1,4 @@
-"""Films: what is decoded from the file is what the episodes were."""
+"""Films: the decoded frames show the episodes."""
 
 import itertools
 import subprocess
@@ -25,7 +25,7 @@ ORANGE = np.array([230, 159, 0])
 
 
 class ScriptedEnv(gymnasium.Env):
-    """Ends after `length` steps; its picture is a chequerboard of the wanted kind."""
+    """Ends after `length` steps and renders a chequerboard of the given kind."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
@@ -59,7 +59,7 @@ class ScriptedEnv(gymnasium.Env):
 
 
 class BlindEnv(gymnasium.Env):
-    """Knows nothing of render modes."""
+    """An environment without render modes."""
 
     def __init__(self):
         self.action_space = spaces.Discrete(2)
@@ -189,7 +189,7 @@ def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp
     film(scripted(num_actions=1), lambda _: [[np.nan]], tmp_path / "b.mp4", episodes=1, seed=0)
 
 
-def test_an_action_that_is_not_allowed_says_so_and_has_no_bar(tmp_path, monkeypatch):
+def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monkeypatch):
     spec, written = describe("Taxi-v4", {"max_episode_steps": 4}), []
     write = Panel._write
 

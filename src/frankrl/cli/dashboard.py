@@ -15,15 +15,15 @@ PORT = 7265
 
 @dataclass(frozen=True)
 class DashboardOptions:
-    """Everything that `frank dashboard` can be told."""
+    """Options of `frank dashboard`."""
 
     runs: tyro.conf.Positional[str] = _DEFAULT
-    """A folder with run folders in it, or a run folder."""
+    """A run folder, or a folder that contains run folders."""
     port: int = PORT
-    """Where the page is served; 0 takes a free port."""
+    """Port of the page; 0 picks a free one."""
     host: str = "127.0.0.1"
-    """The IP address that the page is served at. At any but this machine's own, the page asks for
-    the token that is printed with its address."""
+    """IP address of the page. At any address but 127.0.0.1 and ::1 the page needs the token that is
+    printed with its address."""
     open: bool = False
     """Open the page in the browser."""
 
@@ -31,8 +31,8 @@ class DashboardOptions:
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     description = (
-        "Show runs on a live page: their curves, an episode of the newest checkpoint, any update "
-        "opened, and what is worth a word of warning. It only reads run folders."
+        "Show runs on a live page: curves, an episode of the newest checkpoint, any update, and "
+        "warnings. The page only reads run folders."
     )
     options = parse(DashboardOptions, arguments, "dashboard", description)
 
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     check_packages()
     root = Path(options.runs).expanduser()
     if not root.is_dir() and options.runs != _DEFAULT:
-        raise RunFolderError(f"there is no folder {root}: name one that holds runs")
+        raise RunFolderError(f"there is no folder {root}: name one that contains runs")
     listening = listen(options.host, options.port)
     say(f"The runs below {root}, until Ctrl-C:")
     serve(root, listening, opened=options.open)

@@ -1,4 +1,4 @@
-"""What a training looks like on the terminal."""
+"""Terminal output of a training."""
 
 import abc
 import contextlib
@@ -27,7 +27,7 @@ from frankrl.training.session import TrainingResult
 
 
 class Display(abc.ABC):
-    """Shows a training's events."""
+    """Shows the events of a training."""
 
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen."""
@@ -43,7 +43,7 @@ class Display(abc.ABC):
             self.log(f"  warning: {warning}")
 
     def end(self, result: TrainingResult) -> None:
-        """Say what was reached and what to type next."""
+        """Print the result, and what to type next."""
         for line in ending_lines(result):
             self.log(line)
 
@@ -87,7 +87,7 @@ class PlainDisplay(Display):
             self.log(line)
 
     def log(self, text: str) -> None:
-        """Print a line; once nobody can read it, training goes on in silence."""
+        """Print a line; if the stream is closed, training goes on without output."""
         if self._stream is None:
             return
         try:
@@ -97,7 +97,7 @@ class PlainDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """A progress bar and the newest figures, drawn in place."""
+    """A progress bar and the newest numbers, redrawn in place."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._console = Console(file=stream, highlight=False, emoji=False)
@@ -113,11 +113,11 @@ class LiveDisplay(Display):
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
 
     def open(self) -> None:
-        """Begin to draw."""
+        """Start drawing."""
         self._live.start()
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Stop drawing and restore the terminal."""
         with contextlib.suppress(OSError, ValueError):
             self._live.stop()
 
@@ -132,9 +132,9 @@ class LiveDisplay(Display):
         self._live.update(self._bar)
 
     def show(self, event: Event) -> None:
-        """Redraw the figures; evaluations and the like stay above them."""
+        """Redraw the numbers; evaluations and other lines stay above them."""
         if isinstance(event, Progress):
-            # The terminal may be closed while training goes on.
+            # The terminal may close while training goes on.
             with contextlib.suppress(OSError, ValueError):
                 self._bar.update(self._task, completed=event.env_steps)
                 self._live.update(Group(Panel(_figures(event), title="Frank"), self._bar))
@@ -142,25 +142,25 @@ class LiveDisplay(Display):
             self.log(line)
 
     def end(self, result: TrainingResult) -> None:
-        """Remove the bar and say what was reached."""
+        """Remove the bar and print the result."""
         self.close()
         super().end(result)
 
     def log(self, text: str) -> None:
-        """Print a line above the live figures."""
+        """Print a line above the live numbers."""
         with contextlib.suppress(OSError, ValueError):
             self._console.print(text, markup=False, soft_wrap=True)
 
 
 def make_display(stream: IO[str] | None) -> Display:
-    """A live display on a terminal that can redraw itself, plain lines elsewhere."""
+    """A live display on a terminal that can redraw, plain lines elsewhere."""
     if stream is None or not stream.isatty() or Console(file=stream).is_dumb_terminal:
         return PlainDisplay(stream)
     return LiveDisplay(stream)
 
 
 def event_line(event: Event) -> str:
-    """An event in one line; empty for one that needs none."""
+    """One line about an event; empty if there is nothing to print."""
     if isinstance(event, Progress):
         return (
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
@@ -178,8 +178,8 @@ def event_line(event: Event) -> str:
     if isinstance(event, Evaluated):
         evaluation = event.evaluation
         return (
-            f"  promising: mean return {evaluation.mean_return:.1f} over "
-            f"{len(evaluation.returns)} more greedy episodes"
+            f"  solved check: mean return {evaluation.mean_return:.1f} over "
+            f"{len(evaluation.returns)} greedy episodes"
         )
     if isinstance(event, Solved):
         return f"  solved at env step {event.env_steps:,}, after {event.seconds:.1f} s"
@@ -188,14 +188,14 @@ def event_line(event: Event) -> str:
     if isinstance(event, SavingFailed):
         there = f"the newest checkpoint is {event.newest}" if event.newest else "there is none yet"
         return (
-            f"  WARNING: at env step {event.env_steps:,} this could not be written: {event.what} "
+            f"  WARNING: writing failed at env step {event.env_steps:,}: {event.what} "
             f"({event.reason}). Training goes on and tries again; {there}"
         )
     return ""
 
 
 def ending_lines(result: TrainingResult) -> list[str]:
-    """What was reached, and what to type next."""
+    """The result of a training, and what to type next."""
     lines = [
         "",
         f"{'Stopped' if result.stopped else 'Finished'} after {result.env_steps:,} env steps and "
@@ -209,7 +209,7 @@ def ending_lines(result: TrainingResult) -> list[str]:
     if result.evaluation:
         lines += evaluation_lines(result.evaluation, None)
     lines += [
-        f"Not bit-exact from env step {mark['env_steps']:,}, because {mark['reason']}"
+        f"Not bit-exact from env step {mark['env_steps']:,} on, because {mark['reason']}"
         for mark in result.inexact
     ]
     run = shlex.quote(str(result.run))
@@ -221,7 +221,7 @@ def ending_lines(result: TrainingResult) -> list[str]:
 
 
 def evaluation_lines(summary: dict[str, Any], threshold: float | None) -> list[str]:
-    """An evaluation in words."""
+    """An evaluation as lines of text."""
     low, high = summary["interval_95"]
     lines = [
         f"Greedy evaluation over {summary['episodes']} episodes: mean return "

@@ -1,4 +1,4 @@
-"""`frank evaluate`: how good is the agent of a run?"""
+"""`frank evaluate`: the returns of a trained agent."""
 
 import json
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from frankrl.cli.parsing import parse
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Everything that `frank evaluate` can be told."""
+    """Options of `frank evaluate`."""
 
     run: tyro.conf.Positional[str]
     """Run folder."""
     episodes: int = 100
-    """Greedy episodes to play. [episodes]"""
+    """Number of greedy episodes. [episodes]"""
     seed: int = 0
-    """Decides the episodes; none of them is ever used in training."""
+    """Decides the reset seeds of the episodes; training never uses them."""
     best: bool = False
-    """The agent whose evaluation while training was the best, instead of the newest."""
+    """Use the agent with the best evaluation during training instead of the newest."""
     json: bool = False
     """Print one JSON object on standard output instead of a table."""
 

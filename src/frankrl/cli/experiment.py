@@ -1,4 +1,4 @@
-"""`frank experiment`: a claim, tested over several seeds."""
+"""`frank experiment`: test a claim over several seeds."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,18 +16,18 @@ MAX_SEEDS = 1_000
 
 @dataclass(frozen=True)
 class ExperimentOptions:
-    """Everything that `frank experiment` can be told."""
+    """Options of `frank experiment`."""
 
     name: tyro.conf.Positional[str] = ""
-    """Which; none: list them."""
+    """Name of the experiment; empty: list all."""
     envs: tuple[str, ...] = ()
-    """Environments to test it on; none: those that the experiment is made for."""
+    """Environments to test on; empty: those of the experiment."""
     seeds: int = 5
-    """Runs of each arm. [seeds]"""
+    """Number of seeds per arm. [seeds]"""
     first_seed: int = 0
-    """They have this seed, the next one, … [seed]"""
+    """The first seed; the others follow it. [seed]"""
     processes: int = 0
-    """Runs side by side; they change no result. 0: as many as there are processor cores."""
+    """Number of runs in parallel, which changes no result. 0: one per processor core."""
     out: str = "experiments"
     """Folder for the runs, the table and the figure."""
 
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     description = (
         "Train with one thing changed and everything else equal, over several seeds, and write a "
-        "table and a figure. What is done already is not done again."
+        "table and a figure. Runs that are done are not repeated."
     )
     options = parse(ExperimentOptions, arguments, "experiment", description)
 
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A callback for each run that is done: a bar on a terminal, a line elsewhere."""
+    """A callback for each finished run: a bar on a terminal, a line elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""`frank explain`: open an update, and tell it in the order of the notes."""
+"""`frank explain`: show every number of one update, in the order of the notes."""
 
 import contextlib
 import json
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """Everything that `frank explain` can be told."""
+    """Options of `frank explain`."""
 
     run: tyro.conf.Positional[str] = ""
     """Run folder; none: the worked example of the notes."""
     update: int = 0
-    """The update to open, from 1; none, where states are numbered: the whole table. [updates]"""
+    """The update to open, from 1; none, with numbered states: the whole Q-table. [updates]"""
     transition: int = 0
-    """Which transition of its batch to follow, from 0."""
+    """Transition of the batch to follow, from 0."""
     json: bool = False
-    """Print one JSON object with every number instead."""
+    """Print one JSON object with every number instead of text."""
     html: str = ""
-    """Write a page to this file instead, and print the file's name."""
+    """Write an HTML page to this file instead, and print the file's name."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    summary = "Open one update of a run and tell every number of it, in the order of the notes."
+    summary = "Open one update of a run and show every number of it, in the order of the notes."
     options = parse(ExplainOptions, arguments, "explain", summary)
     if options.json and options.html:
-        raise SettingError("--json prints numbers and --html writes a page: give one of them")
+        raise SettingError("--json prints numbers and --html writes a page: give one of the two")
     if not options.run:
         if options.json or options.update or options.transition:
             raise SettingError(
-                "--update, --transition and --json are for a run: name its folder first"
+                "--update, --transition and --json need a run: name its folder first"
             )
         return _explain_notes(options.html)
 
@@ -64,9 +64,7 @@ def run(arguments: Sequence[str]) -> int:
         return _explain_table(folder, about, options)
     size = settings.replay.batch_size
     if not 0 <= options.transition < size:
-        raise SettingError(
-            f"the batch has the transitions 0 to {size - 1}, got {options.transition}"
-        )
+        raise SettingError(f"--transition must be from 0 to {size - 1}, got {options.transition}")
     cost = cost_of(folder, options.update)
     if options.html:
         check_page_file(Path(options.html))
@@ -87,7 +85,7 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     from frankrl.explaining.whole_table import table_document, whole_table
 
     if options.transition:
-        raise SettingError("--transition is one of an update's: give --update with it")
+        raise SettingError("--transition belongs to an update: give --update with it")
     if options.html:
         check_page_file(Path(options.html))
     agent, _ = open_agent(folder)
@@ -114,7 +112,7 @@ def _explain_notes(html: str) -> int:
 
 
 def _show(document: "Document", html: str) -> None:
-    """On the terminal, or as a page in a file."""
+    """Print the document, or write it as a page."""
     if not html:
         from frankrl.explaining.text import as_text
 
@@ -129,12 +127,12 @@ def _show(document: "Document", html: str) -> None:
 
 def _print_cost(env_steps: int, first: int, seconds: float | None) -> None:
     about = "" if seconds is None else f", about {seconds:.0f} s"
-    print(f"running {env_steps:,} env steps again from env step {first:,}{about}", file=sys.stderr)
+    print(f"repeating {env_steps:,} env steps from env step {first:,}{about}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A callback that draws a bar on a terminal, and nothing elsewhere."""
+    """A progress callback: a bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -143,5 +141,5 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, all_of_them: None
         return
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("coming back to it", total=None)
+        task = bar.add_task("recomputing", total=None)
         yield lambda done, all_of_them: bar.update(task, completed=done, total=all_of_them)

@@ -1,4 +1,4 @@
-"""`frank film`: see what the agent of a run does, and what it thinks."""
+"""`frank film`: a film of an agent and its Q-values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from frankrl.core.errors import SettingError
 
 @dataclass(frozen=True)
 class FilmOptions:
-    """Everything that `frank film` can be told."""
+    """Options of `frank film`."""
 
     run: tyro.conf.Positional[str]
     """Run folder."""
     episodes: int = 1
-    """Episodes to film, one after the other. [episodes]"""
+    """Number of episodes to film. [episodes]"""
     seed: int = 0
-    """Decides the episodes; none of them is ever used in training."""
+    """Decides the reset seeds of the episodes; training never uses them."""
     best: bool = False
-    """The agent whose evaluation while training was the best, instead of the newest."""
+    """Use the agent with the best evaluation during training instead of the newest."""
     out: str = ""
-    """Where to write, .mp4 or .gif; empty: into the run's folder of videos."""
+    """File to write, .mp4 or .gif; empty: a file in the run's `videos` folder."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    description = "Film greedy episodes with the Q-value of every action drawn beside them."
+    description = "Film greedy episodes, with the Q-value of every action next to the picture."
     options = parse(FilmOptions, arguments, "film", description)
     if options.episodes < 1:
         raise SettingError(f"episodes must be at least 1, got {options.episodes}")

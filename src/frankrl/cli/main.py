@@ -14,19 +14,21 @@ from frankrl.core.errors import FrankError, FrankWarning, nearest
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",
     "evaluate": "play greedy episodes with a trained agent and report its returns",
-    "film": "write a film of an episode, with the Q-value of every action beside it",
+    "film": "write a film of an episode, with the Q-value of every action",
     "plot": "draw the learning curves of one or several runs",
     "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
-    "explain": "open one update of a run and tell every number of it",
-    "experiment": "test a claim: what it is about is changed, over several seeds",
+    "explain": "open one update of a run and show every number of it",
+    "experiment": "test a claim: train with one thing changed, over several seeds",
 }
 _USER_ERROR = 2
 _INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `frank`; returns the exit status: 0 done, 2 a mistake of the
-    user, 130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP."""
+    """Run `frank` and return its exit status.
+
+    0: done; 2: a mistake of the user; 130, 143 or 129: ended by SIGINT, SIGTERM or SIGHUP.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -50,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.EPIPE, errno.ENOSPC) or sys.stdout is None:
             raise
         if error.errno == errno.ENOSPC:
-            place = f": {error.filename}" if error.filename else " for what was to be printed"
+            place = f": {error.filename}" if error.filename else " for the output"
             print(f"frank: no space is left on the disk{place}", file=sys.stderr)
-        # Whoever read the output has gone, or it has no room; the rest must not raise at exit.
+        # The reader of the output has gone, or the disk is full; flushing at exit must not raise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any
 ) -> None:
-    """Frank's own warnings in one line, without a place in the code."""
+    """Print Frank's own warnings as one line, without a location in the code."""
     if issubclass(category, FrankWarning):
         print(f"frank: warning: {message}", file=sys.stderr)
     else:
@@ -94,7 +96,7 @@ def _help() -> str:
         "",
         *(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items()),
         "",
-        "`frank COMMAND --help` shows every option. To begin:  frank train LunarLander-v3",
+        "`frank COMMAND --help` shows every option. To start:  frank train LunarLander-v3",
     ]
     return "\n".join(lines)
 

@@ -12,12 +12,12 @@ from frankrl.core.errors import FrankError
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """Everything that `frank plot` can be told."""
+    """Options of `frank plot`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders; several runs of one preset become one curve with its spread."""
+    """Run folders; runs with the same preset become one curve with its spread."""
     out: str = ""
-    """Where to write the PNG; empty: `plot.png` in the first run's folder."""
+    """PNG file to write; empty: `plot.png` in the first run's folder."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,6 +1,5 @@
-"""A live page for runs: it reads run folders, and changes nothing.
+"""A live page for runs; it only reads run folders.
 
-The process that serves the page computes nothing of a network; what takes longer (an
-episode, an update, a look into a checkpoint) is done by `frankrl.dashboard.work` in a
-process of its own.
+The server process runs no network. Slow work (an episode, an update, the diagnostics of a
+checkpoint) is done by `frankrl.dashboard.work` in a process of its own.
 """

@@ -1,4 +1,4 @@
-"""What can be asked for, and what is answered."""
+"""The routes of the dashboard and their answers."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ def make_app(root: Path, is_ending: Callable[[], bool] = lambda: False) -> Starl
 
     Args:
         root: the folder.
-        is_ending: whether the server is about to end, so that what goes on should end too.
+        is_ending: whether the server is shutting down; streams then end as well.
     """
     dashboard = _Dashboard(root, is_ending)
     routes = {
@@ -62,7 +62,7 @@ def make_app(root: Path, is_ending: Callable[[], bool] = lambda: False) -> Starl
 
 
 def page_files() -> dict[str, bytes]:
-    """Every file of the page by name; nothing else is ever served from the disk."""
+    """The files of the page by name. No other file of the disk is served under `/page`."""
     own = importlib.resources.files("frankrl.dashboard") / "page"
     files = {entry.name: entry.read_bytes() for entry in own.iterdir() if entry.is_file()}
     document = importlib.resources.files("frankrl.explaining") / "page.css"
@@ -71,7 +71,7 @@ def page_files() -> dict[str, bytes]:
 
 
 def _answering_errors(handler: Handler) -> Handler:
-    """Answers with a sentence where something is not allowed or not there."""
+    """A handler that answers an error of ours with status 400 or 404 and its message as JSON."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -90,7 +90,7 @@ def _error(status: int, error: FrankError | str) -> Response:
 
 
 class _Dashboard:
-    """Answers one question each."""
+    """The handlers: one method per route."""
 
     def __init__(self, root: Path, is_ending: Callable[[], bool]) -> None:
         self._is_ending = is_ending
@@ -101,7 +101,7 @@ class _Dashboard:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """From the first request to the last."""
+        """Set up before the first request, and clean up after the last one."""
         self._jobs = Jobs()
         await asyncio.to_thread(self._run_table.refresh)
         try:
@@ -110,23 +110,23 @@ class _Dashboard:
             self._jobs.close()
 
     async def page(self, request: Request) -> Response:
-        """The page itself."""
+        """The HTML page."""
         return self._file("index.html")
 
     async def file(self, request: Request) -> Response:
-        """A file that the page is made of."""
+        """A script, style sheet or picture of the page."""
         return self._file(request.path_params["name"])
 
     def _file(self, name: str) -> Response:
         if name not in self._files:
             return _error(404, "there is no such file")
         kind = _KINDS[Path(name).suffix]
-        # The library is large and stays as it is while its version does.
+        # The library is large and changes only with its version.
         headers = _KEPT if name == "plotly.min.js" else {"cache-control": "no-cache"}
         return Response(self._files[name], media_type=kind, headers=headers)
 
     async def events(self, request: Request) -> Response:
-        """The page's one stream of events."""
+        """The stream of server-sent events; each page listens to one."""
         if self._live.streams >= MAX_STREAMS:
             return _error(503, f"{MAX_STREAMS} pages are open already; close one of them")
         stream = self._live.events(self._gone(request))
@@ -144,7 +144,7 @@ class _Dashboard:
         return Response(payload, media_type=_JSON, headers=_FRESH)
 
     async def warnings(self, request: Request) -> Response:
-        """What is to be said of a run, by its metrics."""
+        """The warnings about a run, from its metrics and settings."""
         warnings = await asyncio.to_thread(self._run_table.warnings, request.path_params["run"])
         payload = {"warnings": [warning.plain() for warning in warnings], "checked": CHECKED}
         return Response(json.dumps(payload), media_type=_JSON, headers=_FRESH)
@@ -157,25 +157,25 @@ class _Dashboard:
         return self._work(request, folder, "episode", newest_checkpoint(folder), seed=seed)
 
     async def update(self, request: Request) -> Response:
-        """An update, opened."""
+        """One update, recomputed."""
         number = _whole(request, "number")
         return self._work(request, self._folder(request), "update", number=number)
 
     async def diagnostics(self, request: Request) -> Response:
-        """A look into the newest checkpoint."""
+        """Diagnostics of the newest checkpoint."""
         folder = self._folder(request)
         return self._work(request, folder, "diagnostics", newest_checkpoint(folder))
 
     async def piece(self, request: Request) -> Response:
-        """A picture of an episode, or the account of a transition."""
+        """A picture of an episode, or the explanation of a transition."""
         piece = self._jobs.piece(request.path_params["name"], request.path_params["number"])
         if piece is None:
-            return _error(404, "that is not kept any more; ask for it again")
+            return _error(404, "this result is no longer kept; ask for it again")
         content, ending = piece
         return Response(content, media_type=_KINDS[f".{ending}"], headers=_KEPT)
 
     def _gone(self, request: Request) -> Callable[[], Awaitable[bool]]:
-        """Whether nobody waits for an answer any more."""
+        """A function that says whether the client has gone or the server is shutting down."""
 
         async def gone() -> bool:
             return self._is_ending() or await request.is_disconnected()
@@ -198,14 +198,14 @@ def newest_checkpoint(folder: RunFolder) -> str:
     """The name of a run's newest checkpoint.
 
     Raises:
-        RunFolderError: there is none yet.
+        RunFolderError: there is no checkpoint yet.
     """
     there = list_checkpoints(folder.checkpoints)
     if not there:
         every = folder.description.settings.saving.checkpoint_every_env_steps
         raise RunFolderError(
             f"this run has no checkpoint yet: the first comes at env step {every:,}; "
-            "a smaller --checkpoint-every-env-steps brings it earlier"
+            "a smaller --checkpoint-every-env-steps writes it earlier"
         )
     return there[-1].name
 

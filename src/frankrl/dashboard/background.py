@@ -1,4 +1,4 @@
-"""A dashboard beside a training: in a process of its own, and gone with it."""
+"""A dashboard that runs in the background while a run trains, and ends with it."""
 
 import contextlib
 import subprocess
@@ -12,14 +12,14 @@ _PATIENCE_SECONDS = 5.0
 
 @contextlib.contextmanager
 def dashboard_in_background(run: Path, log: Callable[[str], None]) -> Iterator[None]:
-    """Show a run while it is trained; the training's own process does nothing for it.
+    """Serve a run in a separate process while it trains.
 
     Args:
-        run: its folder.
-        log: told the page's address once it is there.
+        run: the run folder.
+        log: called with a line that has the page's address.
     """
-    # Its standard input is a pipe that ends with this process, however that ends; Ctrl-C is
-    # for the training alone.
+    # The server stops when its standard input ends, so it stops with this process, however that
+    # ends. Its own process group keeps Ctrl-C for the training.
     process = subprocess.Popen(
         [sys.executable, "-m", "frankrl.dashboard", str(run)],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Who may ask for what: everything that a request must be before the page sees it."""
+"""Access control: every check that a request must pass before it reaches the page."""
 
 import ipaddress
 import secrets
@@ -30,24 +30,24 @@ _LONGEST_QUERY = 2_000
 
 
 class Guard:
-    """Lets a request through to the page, or answers it with a refusal.
+    """ASGI middleware that passes a request on, or answers it with a refusal.
 
-    A page of another site cannot ask: its `Origin` is not ours, and a name that somebody
-    has made to lead here is not in `Host`. Nothing but GET is answered.
+    Requests from other sites are refused by their `Origin`, and DNS rebinding by the `Host`.
+    Only GET is allowed.
     """
 
     def __init__(self, app: App, *, port: int, names: Iterable[str], token: str = "") -> None:
         """Wrap an application.
 
         Args:
-            app: what is guarded.
-            port: where it listens.
-            names: host names under which it may be asked for.
-            token: what a client must know; empty: nothing.
+            app: the application to guard.
+            port: port that the server listens on.
+            names: host names that are accepted.
+            token: secret that a client must present; empty: none.
         """
         self._app, self._port, self._names = app, port, frozenset(names)
         self._token = token
-        # Cookies are of a host, whatever the port: two dashboards must not take each other's.
+        # Cookies ignore the port, so two dashboards on one host need different cookie names.
         self.cookie = f"frank-dashboard-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,10 +75,10 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str] | None:
         if scope["method"] != "GET":
-            return 405, "This page only answers GET: it changes nothing."
+            return 405, "This page only answers GET, because it changes nothing."
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not self._is_ours(hosts[0], scope):
-            return 421, "This page is not served under that name."
+            return 421, "This page is not served under this host name."
         origins = headers.get("origin", [])
         if any(origin != f"http://{hosts[0]}" for origin in origins):
             return 403, "Another site may not ask this page for anything."
@@ -114,9 +114,9 @@ class Guard:
     async def _ask_for_token(self, scope: Scope, send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if scope["path"] == "/" and any(self._is_token(given) for given in query.get("token", [])):
-            # Lax: who follows the address from a message or another page is let in, too.
+            # Lax: following a link to the page from elsewhere must work.
             cookie = f"{self.cookie}={self._token}; HttpOnly; SameSite=Lax; Path=/"
-            # The token does not stay in the address, where a screen or a history shows it.
+            # The redirect removes the token from the address, which screens and histories show.
             extra = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
             await _answer(send, 303, "", extra)
             return
@@ -124,9 +124,9 @@ class Guard:
 
 
 def local_names(host: str) -> frozenset[str]:
-    """Names under which a page may be asked for, by the address that it listens on.
+    """Host names that are accepted, for the address that the server listens on.
 
-    The IP address that a request came to counts as well: it cannot be made to lead elsewhere.
+    The IP address that a request arrived at is accepted, too: DNS rebinding cannot fake it.
     """
     address = ipaddress.ip_address(host)
     if address.is_loopback:
@@ -138,7 +138,7 @@ def local_names(host: str) -> frozenset[str]:
 
 
 def _address_asked(scope: Scope) -> str:
-    """The address of this machine that a request came to, as it stands in `Host`."""
+    """The IP address that a request arrived at, in the notation of `Host`."""
     server = scope.get("server")
     try:
         address = ipaddress.ip_address(server[0] if server else "")

@@ -1,4 +1,4 @@
-"""What has been read of a run's metrics: each row once, however long the run goes on."""
+"""The metrics of a run, read incrementally: each row once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ TD_ERRORS = (
     *("td_error_min", "td_error_p05", "td_error_p25", "td_error_p50"),
     *("td_error_p75", "td_error_p95", "td_error_max"),
 )
-"""Columns with the distribution of the TD errors."""
+"""Columns with quantiles of the TD errors."""
 NUMBERS = {
     "episodes": ("env_steps", "env_index", "episode_return", "length"),
     "training": (
@@ -25,11 +25,11 @@ NUMBERS = {
     ),
     "timing": ("env_steps", "seconds", "env_steps_per_second"),
 }
-"""The columns that are shown, by table."""
+"""The columns that the page needs, by table."""
 
 
 class History:
-    """The metrics of one run, read anew only where something has been added."""
+    """The metrics of one run; a refresh reads only new rows."""
 
     def __init__(self, metrics: Path) -> None:
         self._path = metrics
@@ -37,7 +37,7 @@ class History:
         self.evaluations: dict[str, Columns] = {}
         """Env steps and mean returns, by purpose."""
         self.stamp: tuple[Stamp | None, ...] = ()
-        """Of the files as they were read: other rows have another one."""
+        """State of the files when they were read; it changes whenever rows do."""
 
     @property
     def episodes(self) -> Columns:
@@ -46,7 +46,7 @@ class History:
 
     @property
     def training(self) -> Columns:
-        """Rows of the table `training`; NaN where nothing was measured."""
+        """Rows of the table `training`; NaN where a statistic was not measured."""
         return self._tables["training"]
 
     @property
@@ -55,7 +55,7 @@ class History:
         return self._tables["timing"]
 
     def refresh(self) -> None:
-        """Read what has been added; all of it where the run has gone back or begun again.
+        """Read new rows; read all rows if the run went back to a checkpoint or was restarted.
 
         Raises:
             RunFolderError: the metrics cannot be read.
@@ -76,7 +76,7 @@ class History:
         self.stamp = stamp
 
     def _goes_on(self, reader: MetricsReader) -> bool:
-        """Whether the newest row is still the one that is known: the clock says nothing twice."""
+        """Whether the newest known row is still there; its clock time identifies it."""
         timing = self.timing
         if not len(timing["env_steps"]):
             return False

@@ -1,4 +1,4 @@
-"""Work that takes longer, done one piece at a time in processes of low priority."""
+"""Slow work, done one job at a time in worker processes of low priority."""
 
 import asyncio
 import contextlib
@@ -17,19 +17,19 @@ Key = tuple[str, ...]
 RESULT = "result.json"
 _PREFIX = "frank-dashboard-"
 _KEPT = 4
-"""Results that are kept on the disk."""
+"""Number of results kept on the disk."""
 _MAX_WAITING = 8
 _LONGEST_SECONDS = 900
 _END_SECONDS = 5
-"""For a worker that has said everything to end."""
+"""Time for a worker to exit after its last line of output."""
 _POLL_SECONDS = 0.25
-"""How often it is asked whether the client is still there."""
+"""How often a job checks whether the client is still connected."""
 
 
 class Jobs:
-    """Does work for clients, and remembers the newest results.
+    """Does work for clients, and keeps the newest results.
 
-    A client that goes away ends the work that was done for it.
+    A client that disconnects ends its work.
     """
 
     def __init__(self) -> None:
@@ -41,15 +41,15 @@ class Jobs:
     async def answers(
         self, key: Key, order: dict[str, Any], is_gone: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[bytes, None]:
-        """Lines of JSON: how far the work is, then its result or what went wrong.
+        """Lines of JSON: progress, then the result or an error.
 
         Args:
-            key: the same key has the same result.
-            order: what `frankrl.dashboard.work` is to do.
-            is_gone: whether nobody waits for it any more.
+            key: identifies the result; equal keys share it.
+            order: the job for `frankrl.dashboard.work`.
+            is_gone: whether the client has disconnected.
         """
         if self._waiting >= _MAX_WAITING:
-            yield _line(error="too much has been asked for at once; try again in a moment")
+            yield _line(error="too many jobs are waiting; try again in a moment")
             return
         self._waiting += 1
         try:
@@ -58,7 +58,7 @@ class Jobs:
                     yield line
         finally:
             self._waiting -= 1
-        # Nobody waits for a client that takes its time to read.
+        # Sent after the turn is released, so that a slow reader does not block other clients.
         if key in self._done:
             yield self._result_line(key)
 
@@ -91,7 +91,7 @@ class Jobs:
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "frankrl.dashboard.work"),
             json.dumps(order | {"out": str(folder)}),
-            # It ends with this process, whose end closes the pipe.
+            # The worker ends with this process, because the pipe then closes.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -120,7 +120,7 @@ class Jobs:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(worker.wait(), _END_SECONDS)
             if worker.returncode:
-                # It has said itself what went wrong, unless it was ended from outside.
+                # A worker reports its own errors and exits with 0; any other status means a kill.
                 yield _line(error="the work was ended from outside; is there enough memory?")
                 return
             finished = (folder / RESULT).is_file()
@@ -133,12 +133,12 @@ class Jobs:
                 os.killpg(worker.pid, signal.SIGKILL)
             if not finished:
                 shutil.rmtree(folder, ignore_errors=True)
-            # Where this is being cancelled already, the loop buries the process by itself.
+            # If this task is being cancelled, the event loop reaps the process.
             with contextlib.suppress(asyncio.CancelledError):
                 await worker.wait()
 
     def _place_for(self, name: str) -> Path:
-        """A new folder for a result; what was kept is gone where somebody has tidied up."""
+        """A new folder for a result. If the temporary folder was deleted, all results are gone."""
         if not self._place.is_dir():
             self._done.clear()
             self._place = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -158,18 +158,18 @@ class Jobs:
             text = (self._place / name / RESULT).read_bytes()
         except OSError:
             del self._done[key]
-            return _line(error="the result is not kept any more; ask for it again")
+            return _line(error="this result is no longer kept; ask for it again")
         return b'{"name": "%s", "result": %s}\n' % (name.encode(), text)
 
     def piece(self, name: str, number: int) -> tuple[bytes, str] | None:
-        """A part of a result: a picture of an episode, or the page of a transition.
+        """A file of a result: a picture of an episode, or the HTML of a transition.
 
         Args:
-            name: of the result.
-            number: of the part, from 0.
+            name: name of the result.
+            number: number of the file, from 0.
 
         Returns:
-            Its content and its ending; none if there is no such part any more.
+            Its content and its file extension; None if the file no longer exists.
         """
         if name not in self._done.values() or not 0 <= number < 1_000_000:
             return None

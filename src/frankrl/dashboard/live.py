@@ -1,4 +1,4 @@
-"""Tells every open page of what changes; nothing is polled at while no page is open."""
+"""Sends changed runs to every open page; polls the runs only while a page is open."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -7,17 +7,17 @@ from frankrl.core.errors import warn
 from frankrl.dashboard.run_table import RunTable
 
 SECONDS = 0.5
-"""Between two looks at the runs."""
+"""Time between two polls of the runs."""
 _POLLS_PER_SCAN = 4
-"""Every so many looks new runs are polled for too."""
+"""Every so many polls, the folder is scanned for new runs."""
 _STILL_THERE = b": still here\n\n"
 _SILENT_POLLS = 30
-"""After so many a page that hears of no change is sent a word all the same."""
+"""After so many polls without a change, a page gets a comment that keeps the stream open."""
 MAX_STREAMS = 64
 
 
 class Live:
-    """One look at the runs serves all pages."""
+    """Polls the runs once for all open pages."""
 
     def __init__(self, run_table: RunTable) -> None:
         self._run_table = run_table
@@ -25,10 +25,10 @@ class Live:
         self._polled = asyncio.Event()
         self._newest_event: tuple[int, int, bytes] = (-1, -1, b"")
         self.streams = 0
-        """Pages that listen."""
+        """Number of open pages."""
 
     async def events(self, is_gone: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
-        """Server-sent events: the rows that have changed, as soon as they have.
+        """Server-sent events with the rows that have changed.
 
         Args:
             is_gone: whether the page has been closed.
@@ -55,7 +55,7 @@ class Live:
                 self._run_table.forget()
 
     async def _event(self, seen: int) -> tuple[int, bytes]:
-        """What has changed since; the pages that stand alike are told the same bytes."""
+        """The rows changed since `seen`; pages with the same `seen` share the bytes."""
         if self._newest_event[:2] != (seen, self._run_table.change):
             change, text = await asyncio.to_thread(self._run_table.rows_since, seen)
             self._newest_event = (seen, change, f"data: {text}\n\n".encode())
@@ -68,7 +68,7 @@ class Live:
             try:
                 await asyncio.to_thread(self._run_table.refresh, everything=everything)
             except Exception as error:
-                # What was not foreseen in one run's files must not end the looking.
+                # An unforeseen error in one run's files must not end the polling.
                 trouble = f"{type(error).__name__}: {error}"
                 if trouble != reported:
                     warn(f"the runs could not be read: {trouble}")

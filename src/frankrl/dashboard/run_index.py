@@ -1,4 +1,4 @@
-"""The runs below a folder, each under a name that leads nowhere else."""
+"""The runs below a folder, each under an id that is not a path."""
 
 import hashlib
 import os
@@ -11,37 +11,37 @@ from frankrl.runs.folder import CONFIG, RunFolder
 _DEEPEST = 4
 MAX_RUNS = 1_000
 MAX_FOLDERS = 20_000
-"""That are visited through for runs."""
+"""Number of folders that a scan visits at most."""
 ODD = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
-"""What files that Frank has not written may raise: one such run must not hide the others."""
+"""Errors that files not written by Frank may raise; one such run must not hide the others."""
 Stamp = tuple[int, ...]
 
 
 class Listed(NamedTuple):
-    """A run that was folders."""
+    """A run folder that a scan found."""
 
     id: str
-    """What a page calls it: it is visited up, never made into a path."""
+    """Id of the run in requests; it is looked up, never used as a path."""
     name: str
-    """Its path below the folder, as it is shown."""
+    """Its path relative to the root, as shown."""
     path: Path
     folder: RunFolder | None
-    """None: it cannot be read."""
+    """None if the run cannot be read."""
     error: str
-    """Why not."""
+    """Why the run cannot be read, else empty."""
 
 
 class RunIndex:
-    """All runs below a folder; a run that is there stays as it was read until it changes."""
+    """All runs below a folder; a run is read again only when its `config.toml` changes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.is_whole = True
-        """Whether the last scan came to its end, not to one of its limits."""
+        """Whether the last scan visited everything, without hitting a limit."""
         self._read: dict[Path, tuple[Stamp | None, Listed]] = {}
 
     def scan(self) -> dict[str, Listed]:
-        """The runs that are there now, by id; links are not followed."""
+        """The runs that exist now, by id; links are not followed."""
         scanned = {}
         paths, self.is_whole = _run_folders(self.root)
         for path in paths:
@@ -65,7 +65,7 @@ class RunIndex:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """What changes when a file is written or replaced; None: there is no such file."""
+    """Time, size and inode of a file, which change when it is written; None: no such file."""
     try:
         status = path.stat()
     except OSError:
@@ -74,7 +74,7 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 def _run_folders(root: Path) -> tuple[list[Path], bool]:
-    """Folders that hold a `config.toml`, in order of their names, and whether these are all."""
+    """Folders with a `config.toml`, sorted by name, and whether the list is complete."""
     waiting, folders, visited = [(root, 0)], [], 0
     while waiting:
         if len(folders) == MAX_RUNS or visited == MAX_FOLDERS:

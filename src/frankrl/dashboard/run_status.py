@@ -1,4 +1,4 @@
-"""How a run stands: running, finished, solved, stopped."""
+"""The status of a run: running, finished, stopped or broken off."""
 
 import contextlib
 import json
@@ -15,26 +15,26 @@ _MAX_REPORT_BYTES = 1 << 22
 
 
 class RunStatus(NamedTuple):
-    """How a run stands."""
+    """The status of a run."""
 
     state: str
-    """One of `running`, `finished`, `stopped`, `broken off`."""
+    """One of `not started`, `running`, `finished`, `stopped`, `broken off`."""
     solved_at: int | None
-    """Where it was first proved solved. [env steps]"""
+    """Env step of the first passed solved check."""
     final_return: float | None
     """Mean return of the final evaluation."""
     env_steps: int | None
-    """Where it ended by its report; metrics beyond that come from a training that went on."""
+    """Env step of the report; later metrics mean that the run was continued."""
 
 
 def status_of(run: Path) -> RunStatus:
-    """How a run stands, by its lock and its report; nothing is locked to find out."""
+    """The status of a run by its lock file and its report; takes no lock."""
     report = _report(run)
     if is_held(run) and not (report and _is_newer(run / REPORT, run / LOCK)):
         return RunStatus("running", None, None, None)
     if report is None:
-        begun = (run / LOCK).exists()
-        return RunStatus("broken off" if begun else "not begun", None, None, None)
+        started = (run / LOCK).exists()
+        return RunStatus("broken off" if started else "not started", None, None, None)
     solved, evaluation = report.get("solved"), report.get("evaluation")
     return RunStatus(
         "stopped" if report.get("stopped") else "finished",
@@ -53,5 +53,5 @@ def _report(run: Path) -> dict[str, Any] | None:
 
 
 def _is_newer(file: Path, other: Path) -> bool:
-    """Whether a file was written after another: a report after the lock was taken."""
+    """Whether a file was written after another one."""
     return os.stat(file).st_mtime_ns >= os.stat(other).st_mtime_ns

@@ -1,4 +1,4 @@
-"""What the page shows of all runs, kept up to date while somebody looks."""
+"""The table of runs and their curves, kept up to date while a page is open."""
 
 import contextlib
 import json
@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.dashboard.history import History
 from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
-from frankrl.dashboard.run_status import RunStatus, status_of
+from frankrl.dashboard.run_row import Row, row_of
+from frankrl.dashboard.run_status import status_of
 from frankrl.dashboard.series import (
     AXES,
     Axis,
@@ -25,18 +24,16 @@ from frankrl.environments.threshold import reward_threshold
 from frankrl.runs.curves import grouped
 from frankrl.runs.folder import METRICS, REPORT, RunFolder
 from frankrl.runs.lock import LOCK, is_held
-from frankrl.runs.metrics import MetricsReader
 
 MAX_SELECTED = 24
-"""Runs that are shown together."""
+"""Number of runs that can be shown together."""
 _KEPT_HISTORIES = 48
-Row = dict[str, Any]
 
 
 class RunTable:
-    """The rows of the table of runs, and the curves of those that are looked at.
+    """The rows of the table of runs, and the curves of the selected runs.
 
-    Its methods may be called from several threads; one works at a time.
+    Thread-safe: a lock lets one method run at a time.
     """
 
     def __init__(self, root: Path) -> None:
@@ -44,20 +41,20 @@ class RunTable:
         self._listed: dict[str, Listed] = {}
         self._rows: dict[str, Row] = {}
         self._texts: dict[str, str] = {}
-        """The rows as JSON."""
+        """Each row as JSON."""
         self._stamps: dict[str, tuple] = {}
         self._histories: dict[str, History] = {}
         self._answers: dict[tuple, bytes] = {}
-        self._is_unwanted = False
+        self._forget_requested = False
         self._lock = threading.Lock()
         self.change = 0
-        """Grows whenever a row has changed; each row carries the number of its last change."""
+        """Counts changes of rows; each row stores the count at its last change."""
 
     def refresh(self, *, everything: bool = True) -> None:
-        """Look at the runs that have changed.
+        """Update the rows of runs that have changed.
 
         Args:
-            everything: look for new runs too, and at those that were not running.
+            everything: also scan for new runs and check runs that were not running.
         """
         with self._held():
             if everything:
@@ -84,7 +81,7 @@ class RunTable:
         written = max(mark[0] for mark in stamp[1:] if mark) if any(stamp[1:]) else 0
         always = {"change": self.change, "written_at": written / 1e9}
         try:
-            row = _row(listed, status_of(listed.path)) | always
+            row = row_of(listed, status_of(listed.path)) | always
             text = json.dumps(row, allow_nan=False)
         except ODD as error:
             odd = f"its files are odd: {error}"
@@ -93,7 +90,7 @@ class RunTable:
         self._rows[listed.id], self._texts[listed.id] = row, text
 
     def rows_since(self, change: int) -> tuple[int, str]:
-        """What has changed after a number, as JSON, and the number that it stands at now."""
+        """The rows changed after a given `change`, as JSON, and the current `change`."""
         with self._held():
             changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
             limit = 0 if self._index.is_whole else MAX_RUNS
@@ -122,12 +119,12 @@ class RunTable:
         """The curves of some runs, as JSON.
 
         Args:
-            run_ids: which.
+            run_ids: ids of the runs.
             axis: one of `AXES`.
-            group: draw runs that differ in nothing but their seed as one.
+            group: merge runs that differ only in their seed into one curve.
 
         Returns:
-            The curves, and of runs that cannot be read the reason.
+            The curves, and the reason for each run that cannot be read.
 
         Raises:
             SettingError: an argument is not allowed.
@@ -150,7 +147,7 @@ class RunTable:
             asked = (key, stamps, tuple(unread.items()))
             if asked not in self._answers:
                 payload = self._curves_payload(histories, axis, group=group) | {"unread": unread}
-                # Only the newest answer to a question is worth keeping.
+                # Older answers to the same request are useless.
                 others = {k: v for k, v in self._answers.items() if k[0] != key}
                 self._answers = dict(list(others.items())[-_KEPT_HISTORIES:])
                 self._answers[asked] = json.dumps(payload, allow_nan=False).encode()
@@ -158,21 +155,21 @@ class RunTable:
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
-        """Alone with what has been read; afterwards it is let go of if nobody wants it any more."""
+        """Hold the lock; then drop the caches if `forget` was called meanwhile."""
         with self._lock:
             try:
                 yield
             finally:
-                if self._is_unwanted:
-                    self._let_go()
+                if self._forget_requested:
+                    self._drop_caches()
 
-    def _let_go(self) -> None:
-        self._is_unwanted = False
+    def _drop_caches(self) -> None:
+        self._forget_requested = False
         self._histories.clear()
         self._answers.clear()
 
     def warnings(self, run_id: str) -> list[RunWarning]:
-        """What is to be said of a run, by its metrics.
+        """The warnings about a run, from its metrics and settings.
 
         Raises:
             RunFolderError: there is no such run.
@@ -182,15 +179,15 @@ class RunTable:
             return metrics_warnings(history, self.folder(run_id).description.settings)
 
     def forget(self) -> None:
-        """Let go of everything that was read for somebody who has gone.
+        """Drop all caches, because no page is open any more.
 
-        It waits for nobody: a slow disk may hold up whoever reads just now, and who then lets
-        go of it in passing.
+        This never waits for the lock, which a reader on a slow disk may hold; that reader then
+        drops the caches when it is done.
         """
-        self._is_unwanted = True
+        self._forget_requested = True
         if self._lock.acquire(blocking=False):
             try:
-                self._let_go()
+                self._drop_caches()
             finally:
                 self._lock.release()
 
@@ -198,7 +195,7 @@ class RunTable:
         folder = self.folder(run_id)
         history = self._histories.pop(run_id, None) or History(folder.metrics)
         history.refresh()
-        # The one that was asked for last goes last.
+        # Insertion order is the order of use: the least recently used is first.
         self._histories[run_id] = history
         while len(self._histories) > _KEPT_HISTORIES:
             del self._histories[next(iter(self._histories))]
@@ -253,55 +250,3 @@ class RunTable:
             "replay_capacity": settings.replay.replay_capacity,
             "replay_sampling": settings.replay.replay_sampling,
         }
-
-
-def _row(listed: Listed, status: RunStatus) -> Row:
-    if listed.folder is None:
-        return {"id": listed.id, "name": listed.name, "error": listed.error}
-    description = listed.folder.description
-    row: Row = {
-        "id": listed.id,
-        "name": listed.name,
-        "error": "",
-        "env_id": description.env_id,
-        "preset": description.preset,
-        "seed": description.seed,
-        "state": status.state,
-        "solved_at": status.solved_at,
-        "final_return": status.final_return,
-        "total_env_steps": description.settings.training.total_env_steps,
-        "gamma": description.settings.learning.gamma,
-        "batch_size": description.settings.replay.batch_size,
-    }
-    try:
-        return row | _newest(listed.folder, status)
-    except FrankError as error:
-        return row | {"note": str(error)}
-
-
-def _newest(folder: RunFolder, status: RunStatus) -> Row:
-    """Where the metrics stand, by their last row."""
-    reader = MetricsReader(folder.metrics)
-    try:
-        last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
-        solved_checks = reader.columns("evaluations", "purpose = 'solved'")
-        start = folder.description.settings.training.learning_starts_env_steps
-    finally:
-        reader.close()
-    row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}
-    if len(last["env_steps"]):
-        value = last["mean_return_100"][0]
-        row |= {
-            "env_steps": int(last["env_steps"][0]),
-            "updates": int(last["updates"][0]),
-            "last_return": None if value is None else float(value),
-        }
-    if status.env_steps is not None:
-        if row["env_steps"] > status.env_steps:
-            row["state"] = "broken off"
-        row["env_steps"] = max(row["env_steps"], status.env_steps)
-    threshold = reward_threshold(folder.description.env_id)
-    if status.solved_at is None and threshold is not None and len(solved_checks["env_steps"]):
-        passed = np.flatnonzero(solved_checks["mean_return"].astype(float) >= threshold)
-        row["solved_at"] = int(solved_checks["env_steps"][passed[0]]) if len(passed) else None
-    return row

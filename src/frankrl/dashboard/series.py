@@ -1,4 +1,4 @@
-"""From the metrics of a run to curves that are short enough for a page."""
+"""Curves from the metrics of a run, short enough for a page."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -23,29 +23,29 @@ AXES: tuple[Axis, ...] = get_args(Axis)
 MAX_POINTS = 300
 _DIGITS = 6
 _LARGEST_POWER = 300
-"""Of ten, as a float."""
+"""Largest power of ten that a float can scale by."""
 _MAX_MARKS = 80
 PER_EPISODE = {"return": "episode_return", "length": "length"}
 _STATISTICS = ("epsilon", "loss", "mean_q", "mean_max_q", "gradient_norm", *TD_ERRORS)
 PER_ROW = (*_STATISTICS, "speed", "replay_fill", "sampled_age", "discounted_return")
 Points = tuple[list[float | None], list[float | None]]
 Traces = dict[str, dict[str, Points]]
-"""For each quantity its traces by name."""
+"""The traces of each quantity, by name."""
 Newest = dict[str, float]
-"""For each quantity its newest value, for whoever cannot see its curve."""
+"""The newest value of each quantity, as text for readers who cannot see the curve."""
 
 
 class Line(NamedTuple):
-    """A quantity over the chosen axis; both arrays hold finite numbers only."""
+    """A quantity over the chosen axis; all numbers are finite."""
 
     x: Float[np.ndarray, " point"]
     y: Float[np.ndarray, " point"]
 
 
 def along(history: History, axis: Axis) -> Callable[[Float[np.ndarray, " row"]], np.ndarray]:
-    """From env steps to places on an axis; between two rows of metrics in a straight line.
+    """A function from env steps to positions on an axis, interpolated between rows of metrics.
 
-    Beyond the last row it is not known yet, which is NaN.
+    It returns NaN beyond the last row.
     """
     if axis == "env_steps":
         return lambda env_steps: env_steps
@@ -59,7 +59,7 @@ def along(history: History, axis: Axis) -> Callable[[Float[np.ndarray, " row"]],
 
 
 def lines(history: History, settings: Settings, axis: Axis) -> dict[str, Line]:
-    """Every quantity of a run, in full."""
+    """Every quantity of a run, with all its points."""
     place = along(history, axis)
     episodes, training, timing = history.episodes, history.training, history.timing
     columns = {name: (episodes["env_steps"], episodes[PER_EPISODE[name]]) for name in PER_EPISODE}
@@ -83,14 +83,14 @@ def _line(place: Callable, env_steps: np.ndarray, values: np.ndarray) -> Line:
 
 
 def replay_fill(env_steps: np.ndarray, settings: Settings) -> np.ndarray:
-    """Transitions in the experience replay buffer, by how many were collected. [transitions]"""
+    """Number of transitions in the replay buffer. [transitions]"""
     return np.minimum(env_steps, settings.replay.replay_capacity)
 
 
 def sampled_age(fill: np.ndarray, settings: Settings) -> np.ndarray | None:
-    """Mean age of the transitions that an update draws; None where the draw is not even.
+    """Mean age of sampled transitions; None with prioritised replay. [env steps]
 
-    Evenly drawn transitions are half as old as the oldest in the mean. [env steps]
+    With uniform sampling it is half the age of the oldest transition.
     """
     match settings.replay.replay_sampling:
         case "uniform":
@@ -102,10 +102,10 @@ def sampled_age(fill: np.ndarray, settings: Settings) -> np.ndarray | None:
 
 
 def discounted_return(history: History, settings: Settings) -> np.ndarray:
-    """What Q should come to, by the last episodes: derived, for the metrics hold plain returns.
+    """The discounted return that Q should predict, estimated from the last 100 episodes.
 
-    The mean over an episode's steps of the discounted return from there on, as if its reward
-    had come evenly, by mean return and mean length of the last 100 episodes.
+    The metrics record undiscounted returns. So this takes their mean return and mean length,
+    assumes equal rewards at each step, and averages the discounted return over the steps.
     """
     training, gamma = history.training, settings.learning.gamma
     length = np.maximum(training["mean_length_100"], 1.0)
@@ -117,7 +117,7 @@ def discounted_return(history: History, settings: Settings) -> np.ndarray:
 
 
 def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[float], int]:
-    """Where the target network was refreshed, if that was seldom enough to be marked; how often."""
+    """Positions of the target network's refreshes, none if there are too many; and their count."""
     updates, period = history.training["updates"], settings.learning.target_period_updates
     count = int(updates[-1]) // period if len(updates) else 0
     if not 0 < count <= _MAX_MARKS:
@@ -132,7 +132,7 @@ def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[fl
 
 
 def traces(history: History, settings: Settings, axis: Axis) -> tuple[Traces, Newest]:
-    """What is drawn of one run, and where it stands."""
+    """The traces and newest values of one run."""
     quantities = lines(history, settings, axis)
     drawn: Traces = {
         name: {"smooth": shortened(quantities[name])} for name in PER_ROW if name in quantities
@@ -150,7 +150,7 @@ def traces(history: History, settings: Settings, axis: Axis) -> tuple[Traces, Ne
 
 
 def band_traces(runs: Mapping[str, tuple[History, Settings]], axis: Axis) -> tuple[Traces, Newest]:
-    """What is drawn of several runs as one: the median over runs, and how far they spread."""
+    """The traces of several runs as one: median and spread over runs; and the newest medians."""
     each = [lines(history, settings, axis) for history, settings in runs.values()]
     drawn: Traces = {}
     newest = {}
@@ -178,7 +178,7 @@ def _smooth(line: Line, name: str) -> Curve:
 
 
 def shortened(line: Line, most: int = MAX_POINTS) -> Points:
-    """A line of at most so many points: the mean of each stretch."""
+    """A line of at most `most` points: the mean of each segment."""
     count = len(line.y)
     if count <= most:
         return _points(line.x, line.y)
@@ -188,7 +188,7 @@ def shortened(line: Line, most: int = MAX_POINTS) -> Points:
 
 
 def extremes(line: Line, most: int = MAX_POINTS) -> Points:
-    """At most so many points: the lowest and the highest of each stretch, so no peak is lost."""
+    """At most `most` points: the minimum and maximum of each segment, so no peak is lost."""
     count = len(line.y)
     if count <= most:
         return _points(line.x, line.y)
@@ -209,10 +209,10 @@ def _points(x: np.ndarray, y: np.ndarray) -> Points:
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    """Numbers for JSON, to six digits; None for what is not finite."""
+    """Numbers for JSON, rounded to six digits; None where a number is not finite."""
     finite = np.isfinite(values)
     size = np.abs(np.where(finite & (values != 0), values, 1.0))
-    # All at once, as formatting each would take most of the time of an answer.
+    # Vectorised, because formatting each number would take most of the time of an answer.
     places = np.clip(_DIGITS - 1 - np.floor(np.log10(size)), -_LARGEST_POWER, _LARGEST_POWER)
     up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
     with np.errstate(invalid="ignore"):

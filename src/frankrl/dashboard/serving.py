@@ -1,4 +1,4 @@
-"""Listening at an address of this machine, until it is told to stop."""
+"""The server: listen at an address, serve until stopped."""
 
 import contextlib
 import errno
@@ -19,14 +19,14 @@ _PACKAGES = ("starlette", "uvicorn", "plotly")
 _NICENESS = 19
 _LARGEST_PORT = 65_535
 _GRACE_SECONDS = 3
-"""For streams to end, which look twice a second whether they should."""
+"""Time for streams to end on shutdown; they poll twice a second."""
 
 
 def check_packages() -> None:
-    """Refuse to begin without the packages that the page needs.
+    """Check that the packages of the dashboard are installed.
 
     Raises:
-        MissingExtraError: one is not installed.
+        MissingExtraError: a package is missing.
     """
     for package in _PACKAGES:
         if importlib.util.find_spec(package) is None:
@@ -34,14 +34,14 @@ def check_packages() -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address.
+    """Bind a listening socket.
 
     Args:
         host: an IP address, or `localhost`.
-        port: 0 takes a free one.
+        port: 0 picks a free port.
 
     Raises:
-        SettingError: it is no address of this machine, or it is taken.
+        SettingError: the address is not one of this machine, or the port is taken.
     """
     if not 0 <= port <= _LARGEST_PORT:
         raise SettingError(f"--port must be from 0 to {_LARGEST_PORT}, got {port}")
@@ -53,7 +53,7 @@ def listen(host: str, port: int) -> socket.socket:
             f"--host must be an IP address such as 127.0.0.1 or 0.0.0.0, got {host!r}"
         ) from None
     family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    # Named as TCP, or asyncio leaves its packets to be held back for 40 ms.
+    # With the protocol named, asyncio sets TCP_NODELAY; without it packets wait for 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,20 +64,20 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise SettingError(
                 f"port {port} is taken, perhaps by another frank dashboard: "
-                "choose another with --port, or let --port 0 take a free one"
+                "choose another with --port, or let --port 0 pick a free one"
             ) from error
         raise SettingError(f"cannot listen at {host} port {port}: {error.strerror}") from error
     return listening
 
 
 def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bool = False) -> None:
-    """Show the runs below a folder, until SIGINT or SIGTERM.
+    """Serve the runs below a folder until SIGINT or SIGTERM.
 
     Args:
         root: the folder.
-        listening: as from `listen`.
-        opened: open it in the browser.
-        with_parent: stop once standard input ends, as it does when whoever started this ends.
+        listening: a socket from `listen`.
+        opened: open the page in the browser.
+        with_parent: stop when standard input ends, which happens when the parent process ends.
     """
     import uvicorn
 
@@ -104,23 +104,23 @@ def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bo
     url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     print(url, flush=True)
     if opened and token:
-        # On a browser's command line every user of this machine could read the token.
-        warn("with a token in its address the page is not opened by itself; open it yourself")
+        # Every user of this machine can read the command line of a browser, and so the token.
+        warn("the address has a token, so --open does nothing: open the page yourself")
     elif opened:
-        # Some browsers return only when they are closed.
+        # Some browsers return only when they are closed, so a thread waits for them.
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-    # After that: a browser is no part of it.
-    _give_way()
+    # After starting the browser, which should keep its priority.
+    _lower_priority()
     if with_parent:
         threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     if not server.started:
-        raise FrankError("the dashboard could not be started; what went wrong stands above")
+        raise FrankError("the dashboard could not be started; the lines above say why")
 
 
-def _give_way() -> None:
-    """Training comes first: what runs is not interrupted when the page has something to do."""
+def _lower_priority() -> None:
+    """Lower the priority of this process, so that it never preempts a training."""
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     if sys.platform == "linux":
@@ -129,14 +129,14 @@ def _give_way() -> None:
 
 
 def _reached_at(host: str) -> str:
-    """An address that leads to this machine, from outside where it listens on all."""
+    """The address to print: for 0.0.0.0 or ::, one that other machines can reach."""
     address = ipaddress.ip_address(host)
     if not address.is_unspecified:
         return host
     family, elsewhere = (
         (socket.AF_INET, "192.0.2.1") if address.version == 4 else (socket.AF_INET6, "2001:db8::1")
     )
-    # Nothing is sent: the system only says which address it would send from.
+    # Connecting a UDP socket sends nothing; it only tells which address the system would use.
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asking:
         asking.connect((elsewhere, 9))
         return str(asking.getsockname()[0])

@@ -1,4 +1,4 @@
-"""What is worth a word of warning in a run, in plain language and with its evidence."""
+"""Warnings about a run, each with its evidence and advice."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ DOCS = "page/warnings.html"
 
 @dataclass(frozen=True)
 class RunWarning:
-    """Something that a person should look at."""
+    """A reason to look at a run more closely."""
 
     title: str
     evidence: str
-    """What was seen, with its numbers."""
+    """The numbers that raised the warning."""
     advice: str
-    """What it means, and what to try."""
+    """What the warning means and what to try."""
     anchor: str
     """Its section in `DOCS`."""
 
     def plain(self) -> dict[str, str]:
-        """As plain data."""
+        """As JSON data."""
         return {
             "title": self.title,
             "evidence": self.evidence,
@@ -36,43 +36,43 @@ class RunWarning:
 
 
 class Diagnostics(NamedTuple):
-    """What a look into a checkpoint found."""
+    """Diagnostics of a checkpoint."""
 
     env_steps: int
-    """The checkpoint's."""
+    """Env step of the checkpoint."""
     dead_units: tuple[int, ...]
-    """Units of each hidden layer whose output was 0 for every state that was tried."""
+    """Number of units in each hidden layer that output 0 for every state tried."""
     widths: tuple[int, ...]
-    """How many units each hidden layer has."""
+    """Number of units in each hidden layer."""
     states: int
-    """How many states were tried."""
+    """Number of states tried."""
     transitions: int
-    """How many the experience replay buffer holds."""
+    """Number of transitions in the replay buffer."""
     largest_episode: int
-    """How many of them come from the episode that has the most."""
+    """Number of transitions from the episode that has the most."""
     episodes: int
-    """How many episodes they come from."""
+    """Number of episodes that the transitions come from."""
 
 
 Check = Callable[[History, Settings], RunWarning | None]
 _FEWEST_ROWS = 20
 _FEWEST_TRANSITIONS = 100
-"""A buffer of fewer is not there to mix episodes."""
+"""A smaller replay buffer is not meant to mix episodes."""
 
 
 def metrics_warnings(history: History, settings: Settings) -> list[RunWarning]:
-    """What the metrics and the settings of a run give reason to say."""
+    """The warnings that the metrics and settings of a run raise."""
     return [warning for check in CHECKS if (warning := check(history, settings))]
 
 
 def checkpoint_warnings(diagnostics: Diagnostics) -> list[RunWarning]:
-    """What a look into a checkpoint gives reason to say."""
+    """The warnings that the diagnostics of a checkpoint raise."""
     candidates = (dead_units(diagnostics), mostly_one_episode(diagnostics))
     return [warning for warning in candidates if warning]
 
 
 def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
-    """The largest Q-values stand far above any return that episodes have brought."""
+    """The largest Q-values lie far above every return so far."""
     q, learned = _measured(history, "mean_max_q")
     if len(q) < _FEWEST_ROWS:
         return None
@@ -81,8 +81,8 @@ def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
     discounted = discounted[np.isfinite(discounted)]
     if not len(discounted):
         return None
-    # Where the reward comes at the end, even the discounted return is nearer to the plain one;
-    # where a time limit ends an episode, the rewards beyond it count as well.
+    # The estimate assumes even rewards. If the reward comes at the end, the discounted return
+    # can be near the undiscounted one; if a time limit truncates, Q counts rewards beyond it.
     a_step = plain / np.maximum(history.training["mean_length_100"][learned], 1.0)
     for_ever = 0.0 if settings.learning.gamma == 1 else 1 / (1 - settings.learning.gamma)
     most = float(max(0.0, np.nanmax(plain), discounted.max(), np.nanmax(a_step) * for_ever))
@@ -91,17 +91,17 @@ def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
     if now <= max(1.5 * most, size / 2) or now - brought <= size:
         return None
     return RunWarning(
-        "Q grows away from the returns",
-        f"The largest Q-value of a state is {now:,.4g} in the mean. Discounted, the episodes bring "
-        f"about {brought:,.4g} now. The most that can be made of them is {most:,.4g}.",
-        "The Q-network believes in a future that does not come. Its own maximum feeds its targets, "
-        "so the error grows. Try double, a lower learning_rate, or a longer target_period_updates.",
+        "Q-values grow beyond the returns",
+        f"The mean of the largest Q-value of a state is {now:,.4g}. The discounted return is now "
+        f"about {brought:,.4g}. An upper estimate from all episodes so far is {most:,.4g}.",
+        "The Q-network overestimates. The targets contain its own maximum, so the error grows. Try "
+        "double, a lower learning_rate, or a longer target_period_updates.",
         "q-grows-away",
     )
 
 
 def loss_rises(history: History, settings: Settings) -> RunWarning | None:
-    """The loss has grown tenfold, and the return has not improved, or has been lost again."""
+    """The loss has grown tenfold, and the return has not improved or has fallen again."""
     loss, learned = _measured(history, "loss")
     returns = history.training["mean_return_100"][learned]
     known = np.isfinite(returns)
@@ -116,9 +116,9 @@ def loss_rises(history: History, settings: Settings) -> RunWarning | None:
         return None
     return RunWarning(
         "The loss rises and the return does not",
-        f"The loss is {now:,.4g}, after {before:,.4g} when learning began. The mean return is "
-        f"{return_now:,.4g}, and has been {return_before:,.4g} before.",
-        "A loss grows with the Q-values, so a rise alone is no harm. Without a better return it "
+        f"The loss is {now:,.4g}; it was {before:,.4g} when learning started. The mean return is "
+        f"{return_now:,.4g}; its best in the first half of the run was {return_before:,.4g}.",
+        "The loss grows with the Q-values, so a rise alone is harmless. Without a better return it "
         "means that the Q-network cannot follow its targets. Try a lower learning_rate, the Huber "
         "loss, or a smaller max_gradient_norm.",
         "loss-rises",
@@ -126,23 +126,23 @@ def loss_rises(history: History, settings: Settings) -> RunWarning | None:
 
 
 def epsilon_done_early(history: History, settings: Settings) -> RunWarning | None:
-    """ε has fallen to its end before the first update."""
+    """ε reaches its final value before the first update."""
     exploration, starts = settings.exploration, settings.training.learning_starts_env_steps
     decay = exploration.epsilon_decay_env_steps
     if exploration.noisy or exploration.epsilon_start <= exploration.epsilon_end or decay > starts:
         return None
     return RunWarning(
-        "ε has fallen before learning starts",
+        "ε has decayed before learning starts",
         f"ε reaches {exploration.epsilon_end:g} at env step {decay:,}. "
-        f"The first update comes at env step {starts:,}.",
-        "While ε falls the Q-values are still random numbers, so the fall changes nothing that is "
-        "learned. Make epsilon_decay_env_steps several times learning_starts_env_steps.",
+        f"The first update is at env step {starts:,}.",
+        "While ε decays, the Q-network is still untrained, so the decay has no effect on learning. "
+        "Set epsilon_decay_env_steps to several times learning_starts_env_steps.",
         "epsilon-done-early",
     )
 
 
-def refreshed_too_seldom(history: History, settings: Settings) -> RunWarning | None:
-    """The whole budget holds only a few refreshes of the target network."""
+def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | None:
+    """The target network is refreshed only a few times in the whole run."""
     training, learning = settings.training, settings.learning
     left = max(0, training.total_env_steps - training.learning_starts_env_steps)
     updates = int(left * training.replay_ratio)
@@ -150,19 +150,20 @@ def refreshed_too_seldom(history: History, settings: Settings) -> RunWarning | N
     if updates == 0 or refreshes >= 10:
         return None
     return RunWarning(
-        "The target network is refreshed too seldom",
-        f"The budget of {training.total_env_steps:,} env steps holds {updates:,} updates. "
-        f"A refresh every {learning.target_period_updates:,} updates makes {refreshes} in all.",
-        "Each refresh carries the reward one step further back. With fewer than ten the Q-values "
-        "stay close to the reward alone. Make target_period_updates smaller, or the budget larger.",
-        "refreshed-too-seldom",
+        "The target network is refreshed too rarely",
+        f"The run of {training.total_env_steps:,} env steps does {updates:,} updates. "
+        f"With a refresh every {learning.target_period_updates:,} updates there are {refreshes}.",
+        "Each refresh propagates the reward one step further back. With fewer than ten refreshes "
+        "the Q-values hardly look beyond the next rewards. Make target_period_updates smaller, or "
+        "total_env_steps larger.",
+        "refreshed-too-rarely",
     )
 
 
 def reward_scale(history: History, settings: Settings) -> RunWarning | None:
     """Rewards are so large or so small that the usual settings do not suit them.
 
-    A reward that comes seldom is not small.
+    A rare reward is not a small one.
     """
     returns, length = history.episodes["episode_return"], history.episodes["length"]
     if not len(returns):
@@ -174,20 +175,20 @@ def reward_scale(history: History, settings: Settings) -> RunWarning | None:
     how = "large" if largest > 1 else "small"
     return RunWarning(
         f"The rewards are very {how}",
-        f"An env step brings {largest:,.3g} in the mean of the episode where it is most, "
+        f"The largest mean reward per env step of an episode is {largest:,.3g}, "
         f"over {len(returns):,} episodes.",
-        "The loss goes with the square of the reward, and learning_rate, huber_delta and "
-        "max_gradient_norm are made for rewards around 1. Scale the rewards in the environment.",
+        "The loss grows with the square of the reward, and learning_rate, huber_delta and "
+        "max_gradient_norm suit rewards around 1. Scale the rewards in the environment.",
         "reward-scale",
     )
 
 
 def slower(history: History, settings: Settings) -> RunWarning | None:
-    """The training has lost more than half of its speed; evaluations do not count."""
+    """The training has lost more than half of its speed, evaluations aside."""
     timing, starts = history.timing, settings.training.learning_starts_env_steps
     steps = timing["env_steps"]
     evaluated_at = np.concatenate([[], *(e["env_steps"] for e in history.evaluations.values())])
-    # A row is written before the evaluation at its env step, whose time falls to the next one.
+    # A row is written before the evaluation at its env step, so the next row includes its time.
     evaluations_before = np.searchsorted(np.sort(evaluated_at), steps, side="left")
     without = np.diff(evaluations_before, prepend=0) == 0
     speed = timing["env_steps_per_second"][(steps > 2 * starts) & without]
@@ -198,15 +199,15 @@ def slower(history: History, settings: Settings) -> RunWarning | None:
         return None
     return RunWarning(
         "The training has become slower",
-        f"It does {now:,.0f} env steps per second. Before, it did {before:,.0f}.",
-        "Something else may be using the processors, or the disk may be slow. An environment whose "
-        "episodes have become longer can also cost more per step. The results are the same.",
+        f"It runs at {now:,.0f} env steps per second. Before, it ran at {before:,.0f}.",
+        "Another program may be using the processors, or the disk may be slow. Env steps can also "
+        "cost more as the policy changes. The results are the same.",
         "slower",
     )
 
 
 def dead_units(diagnostics: Diagnostics) -> RunWarning | None:
-    """Half of a hidden layer or more answers 0 to every state."""
+    """At least half of a hidden layer outputs 0 for every state."""
     layers = [
         f"{dead} of {width} in hidden layer {number}"
         for number, (dead, width) in enumerate(
@@ -218,26 +219,26 @@ def dead_units(diagnostics: Diagnostics) -> RunWarning | None:
         return None
     return RunWarning(
         "Many units are dead",
-        f"Units that give 0 for each of {diagnostics.states:,} states of the replay buffer: "
+        f"Units that output 0 for each of {diagnostics.states:,} states of the replay buffer: "
         f"{', '.join(layers)} (checkpoint at env step {diagnostics.env_steps:,}).",
-        "No gradient flows through a unit that is always 0, so it learns nothing any more. Try a "
+        "No gradient flows through a unit that always outputs 0, so it no longer learns. Try a "
         "lower learning_rate, layer_norm, or another activation.",
         "dead-units",
     )
 
 
 def mostly_one_episode(diagnostics: Diagnostics) -> RunWarning | None:
-    """Half of the experience replay buffer or more comes from a single episode."""
+    """At least half of the replay buffer comes from a single episode."""
     few = diagnostics.transitions < _FEWEST_TRANSITIONS
     if few or diagnostics.largest_episode * 2 < diagnostics.transitions:
         return None
     share = diagnostics.largest_episode / diagnostics.transitions
     return RunWarning(
-        "The experience replay buffer holds mostly one episode",
+        "The replay buffer holds mostly one episode",
         f"{diagnostics.largest_episode:,} of its {diagnostics.transitions:,} transitions "
-        f"({share:.0%}) come from one episode; there are {diagnostics.episodes:,} (checkpoint at "
-        f"env step {diagnostics.env_steps:,}).",
-        "A batch of neighbours is not a random sample: replay cannot break their correlation. Make "
+        f"({share:.0%}) come from one of {diagnostics.episodes:,} episodes (checkpoint at env step "
+        f"{diagnostics.env_steps:,}).",
+        "Transitions of one episode are correlated, so a batch is not a random sample. Make "
         "replay_capacity larger, or train on more environments at once (num_envs).",
         "mostly-one-episode",
     )
@@ -247,25 +248,25 @@ CHECKS: tuple[Check, ...] = (
     q_grows_away,
     loss_rises,
     epsilon_done_early,
-    refreshed_too_seldom,
+    refreshed_too_rarely,
     reward_scale,
     slower,
 )
 CHECKED = (
-    "Q against the returns",
-    "the loss against the return",
-    "ε against the start of learning",
+    "Q-values against returns",
+    "loss against return",
+    "end of the decay of ε",
     "refreshes of the target network",
-    "the size of the rewards",
-    "the speed",
+    "size of the rewards",
+    "speed",
     "dead units",
-    "episodes in the experience replay buffer",
+    "episodes in the replay buffer",
 )
-"""What all of them look at, in words."""
+"""What all checks look at, in words."""
 
 
 def _measured(history: History, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """A statistic's finite values, and which rows they are."""
+    """The finite values of a statistic, and a mask of their rows."""
     values = history.training[column]
     finite = np.isfinite(values)
     return values[finite], finite

@@ -1,4 +1,4 @@
-"""Claims put to the test: what a claim is about is changed, everything else is equal."""
+"""Experiments: each tests a claim by changing one thing and keeping everything else equal."""
 
 from frankrl.experiments.claims import EXPERIMENTS, Arm, Experiment
 from frankrl.experiments.results import ArmResult, Score, results_of

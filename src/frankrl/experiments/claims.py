@@ -1,4 +1,4 @@
-"""Claims about deep Q-learning, the notes' and others', and what is changed to test each."""
+"""Claims about deep Q-learning, from the notes and elsewhere, and the arms that test each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,25 +11,25 @@ from frankrl.experiments.family import members
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train, among those that are compared."""
+    """One of the compared ways to train."""
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that differ from those that all arms share."""
+    """Settings that differ from those shared by all arms."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A claim, and the arms that differ in what it is about."""
+    """A claim, and arms that differ only in what the claim is about."""
 
     claim: str
     arms: tuple[Arm, ...]
     env_ids: tuple[str, ...] = ("CartPole-v1", "LunarLander-v3")
-    """Where it is tested unless other environments are asked for."""
+    """Environments of the experiment, unless others are asked for."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of all its arms that differ from those of the other experiments."""
+    """Settings of all arms that differ from those of the other experiments."""
     budgets: Mapping[str, int] = field(default_factory=dict)
-    """Env steps of a run, by environment, where they are not those of the other experiments."""
+    """Env steps of a run by environment, where they differ from those of the other experiments."""
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -160,10 +160,11 @@ ENVIRONMENTS: tuple[str, ...] = tuple(_OWN)
 
 
 def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
-    """The settings of an arm on one of `ENVIRONMENTS`: the notes' algorithm, with its changes.
+    """The settings of an arm on one of `ENVIRONMENTS`.
 
-    It is the preset `classic`, smaller, so that a run takes seconds or a minute, and with
-    the period of the target network's copies that does best in so short a run.
+    They are the preset `classic`, the notes' algorithm, with the arm's changes. Network and run
+    are smaller, so that a run takes seconds or a minute, and the target network is copied as
+    often as is best in such a short run.
     """
     budget = experiment.budgets.get(env_id)
     changes = dict(experiment.changes) | ({"total_env_steps": budget} if budget else {})

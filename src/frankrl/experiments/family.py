@@ -1,4 +1,4 @@
-"""The improvements on DQN, each as what it changes in the settings."""
+"""The improvements on DQN, each as a change of settings."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,19 +18,19 @@ SWITCHES: dict[str, Mapping[str, Any]] = {
     "LayerNorm": {"layer_norm": True},
     "averaged weights": {"polyak_window_updates": 1_000},
 }
-"""What turns each on."""
+"""The settings that turn each improvement on."""
 
 RAINBOW = ("Double", "dueling", "3 steps", "prioritised", "noisy", "C51")
-"""What Rainbow is made of: Hessel et al. (2018), https://arxiv.org/abs/1710.02298."""
+"""The parts of Rainbow. Source: Hessel et al. (2018), https://arxiv.org/abs/1710.02298."""
 
 
 def together(switches: tuple[str, ...]) -> dict[str, Any]:
-    """What several of them change."""
+    """The combined settings of several improvements."""
     return {name: value for switch in switches for name, value in SWITCHES[switch].items()}
 
 
 def members() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each switch alone, Rainbow, and Rainbow without each of its parts; by name."""
+    """Name and settings: each improvement alone, Rainbow, and Rainbow without each of its parts."""
     for switch in SWITCHES:
         yield switch, together((switch,))
     yield "Rainbow", together(RAINBOW)

@@ -1,4 +1,4 @@
-"""From the runs of a study to figures with their spread."""
+"""Results of a study: scores with their spread over seeds."""
 
 from typing import NamedTuple
 
@@ -10,22 +10,22 @@ from frankrl.experiments.study import Study, final_return, paths_of
 from frankrl.runs import MetricsReader
 
 FEWEST_FOR_INTERVAL = 5
-"""Seeds."""
+"""Least number of seeds for a bootstrap interval."""
 _RESAMPLES = 10_000
 
 
 class Score(NamedTuple):
-    """One figure over several seeds."""
+    """A score over several seeds."""
 
     middle: float
-    """Interquartile mean over seeds; of fewer than `FEWEST_FOR_INTERVAL` their mean."""
+    """Interquartile mean over seeds; the plain mean below `FEWEST_FOR_INTERVAL` seeds."""
     low: float
     high: float
-    """95 % bootstrap interval of it, over seeds; of fewer than `FEWEST_FOR_INTERVAL` the range."""
+    """`low` to `high`: 95 % bootstrap interval; the range below `FEWEST_FOR_INTERVAL` seeds."""
 
 
 class ArmResult(NamedTuple):
-    """How one arm came out on one environment."""
+    """The results of one arm on one environment."""
 
     env_id: str
     arm: str
@@ -33,11 +33,11 @@ class ArmResult(NamedTuple):
     """Mean return of each seed's final policy."""
     env_steps: Float[np.ndarray, " evaluation"]
     evaluations: Float[np.ndarray, "seed evaluation"]
-    """Mean return of the greedy evaluations while training."""
+    """Mean returns of the greedy evaluations during training."""
 
     @property
     def final(self) -> Score:
-        """How good the final policies are."""
+        """Score of the final policies."""
         return score(self.final_returns)
 
     @property
@@ -47,10 +47,10 @@ class ArmResult(NamedTuple):
 
 
 def results_of(study: Study) -> list[ArmResult]:
-    """What the runs of a study show, arm by arm.
+    """The results of a study, arm by arm.
 
     Raises:
-        RunFolderError: a run is missing or has not come to its end.
+        RunFolderError: a run is missing or not finished.
     """
     results = []
     for env_id in study.env_ids:
@@ -59,7 +59,7 @@ def results_of(study: Study) -> list[ArmResult]:
             for path in paths_of(study, env_id, arm):
                 final = final_return(path)
                 if final is None:
-                    raise RunFolderError(f"the run {path} has not come to its end")
+                    raise RunFolderError(f"the run {path} is not finished")
                 reader = MetricsReader(path / "metrics.sqlite")
                 rows = reader.columns("evaluations", "purpose = 'progress'")
                 reader.close()
@@ -75,8 +75,7 @@ def results_of(study: Study) -> list[ArmResult]:
 def score(values: Float[np.ndarray, " seed"]) -> Score:
     """Interquartile mean and its bootstrap interval (percentile method, fixed seed).
 
-    Of fewer than `FEWEST_FOR_INTERVAL` values, which leave nothing to cut off or to draw from,
-    the plain mean and the range.
+    For fewer than `FEWEST_FOR_INTERVAL` values: the plain mean and the range.
 
     Source: Agarwal et al. (2021). https://arxiv.org/abs/2108.13264
     """

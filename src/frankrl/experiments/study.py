@@ -1,4 +1,4 @@
-"""Running an experiment: every arm on every environment with every seed, each once."""
+"""Runs an experiment: every arm on every environment with every seed."""
 
 import concurrent.futures
 import concurrent.futures.process
@@ -22,21 +22,21 @@ from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 _MAX_REPORT_BYTES = 1 << 24
 _POLL_SECONDS = 0.3
-"""Between two looks at whether a stop is asked for."""
+"""Time between two checks whether a stop was requested."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """An experiment on some environments with some seeds."""
+    """An experiment with its environments and seeds."""
 
     experiment: Experiment
     env_ids: tuple[str, ...]
     seeds: tuple[int, ...]
     folder: Path
-    """Where the runs lie. Experiments with one folder share the runs that they have in common."""
+    """Folder of the runs. Experiments with the same folder share identical runs."""
 
     def jobs(self) -> list["Job"]:
-        """Every run of the study, seed by seed, so that a study cut short has whole seeds."""
+        """Every run of the study, seed by seed, so that a stopped study has complete seeds."""
         return [
             Job(
                 env_id,
@@ -51,7 +51,7 @@ class Study:
         ]
 
     def path_of(self, env_id: str, arm: Arm, seed: int) -> Path:
-        """The run folder of one arm; it follows from the settings, not from the arm's name."""
+        """The run folder of one arm; it depends on the settings, not on the arm's name."""
         text = json.dumps(settings_of(self.experiment, arm, env_id).to_tables(), sort_keys=True)
         name = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
         return self.folder / env_id / f"{name}-s{seed}"
@@ -68,16 +68,16 @@ class Job(NamedTuple):
 
 
 def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> None:
-    """Do every run that is not done yet; one that was stopped is continued.
+    """Do every run that is not done yet; stopped runs are continued.
 
     Args:
-        study: which runs.
-        processes: how many runs side by side; it changes none of them.
-        on_done: called after each run, also with those that were done already.
+        study: the runs to do.
+        processes: number of runs in parallel; it changes no result.
+        on_done: called for each finished run, including runs finished earlier.
 
     Raises:
-        FrankError: a run cannot be made, or cannot go on.
-        KeyboardInterrupt: asked to stop; what is done is kept.
+        FrankError: a run cannot be started or continued.
+        KeyboardInterrupt: a stop was requested; everything done so far is saved.
     """
     missing = []
     for job in study.jobs():
@@ -88,7 +88,7 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
     if not missing:
         return
     others = multiprocessing.active_children()
-    # A process that JAX runs in must not be forked.
+    # A process with JAX must not be forked.
     processes = min(processes, len(missing))
     pool = concurrent.futures.ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), _stand_alone
@@ -97,7 +97,7 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
     with stop_signals() as stop_requested, pool:
         try:
             while (missing or under_way) and not stop_requested():
-                # Not more than are at work: one that waits in the pool could not be taken back.
+                # Submit only what can run now: a job waiting in the pool could not be withdrawn.
                 while missing and len(under_way) < processes:
                     job = missing.pop(0)
                     under_way[pool.submit(run_job, job)] = job
@@ -108,11 +108,11 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
                     outcome.result()
                     on_done(under_way.pop(outcome))
             if under_way or missing:
-                raise KeyboardInterrupt("the runs are saved; the same command goes on")
+                raise KeyboardInterrupt("the runs are saved; the same command continues")
         except concurrent.futures.process.BrokenProcessPool as error:
             raise FrankError(
-                "the process of a run has died, for want of memory perhaps: lower --processes; "
-                "the same command goes on from what is done"
+                "the process of a run has died, perhaps for lack of memory: lower --processes; "
+                "the same command continues from what is done"
             ) from error
         finally:
             if under_way:
@@ -120,7 +120,7 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
 
 
 def _end(pool: concurrent.futures.ProcessPoolExecutor, others: Sequence[object]) -> None:
-    """Let the runs under way save themselves, and begin no other."""
+    """Ask the active runs to save and stop, and start no other."""
     for process in multiprocessing.active_children():
         if process not in others:
             process.terminate()
@@ -128,7 +128,7 @@ def _end(pool: concurrent.futures.ProcessPoolExecutor, others: Sequence[object])
 
 
 def _stand_alone() -> None:
-    """Of a run's process: a signal comes from the parent only, and it does not outlive it."""
+    """Set up a worker process: signals come only from the parent, and it ends with the parent."""
     os.setsid()
     parent = multiprocessing.parent_process()
 
@@ -141,7 +141,7 @@ def _stand_alone() -> None:
 
 
 def run_job(job: Job) -> bool:
-    """Train one arm with one seed; false if it was asked to stop, and can be continued."""
+    """Train one arm with one seed; false if it was stopped and can be continued."""
     with stop_signals() as stop_requested:
         folder = None
         with contextlib.suppress(RunFolderError):
@@ -156,12 +156,12 @@ def run_job(job: Job) -> bool:
 
 
 def is_done(path: Path) -> bool:
-    """Whether a run has come to its end."""
+    """Whether a run is finished."""
     return final_return(path) is not None
 
 
 def final_return(path: Path) -> float | None:
-    """Mean return of a run's final policy; none if the run has not come to its end."""
+    """Mean return of a run's final policy; None if the run is not finished."""
     with contextlib.suppress(RunFolderError, ValueError, KeyError, TypeError):
         report = json.loads(read_regular(path / "report.json", _MAX_REPORT_BYTES))
         return float(report["evaluation"]["mean_return"])

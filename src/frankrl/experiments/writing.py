@@ -1,4 +1,4 @@
-"""An experiment's table and figure."""
+"""Table, data and figure of an experiment."""
 
 import importlib.util
 import json
@@ -15,11 +15,11 @@ from frankrl.experiments.study import Study
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
 _MAX_CURVES = 7
-"""That can be told apart in one panel."""
+"""Number of curves that can be distinguished in one panel."""
 
 
 def check_can_draw() -> None:
-    """Refuse to begin what could not be drawn at its end.
+    """Check, before any run, that the figure can be drawn.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -32,16 +32,16 @@ def write(study: Study, name: str, results: Sequence[ArmResult], folder: Path) -
     """Write `NAME.md`, `NAME.json` and `NAME.png`.
 
     Args:
-        study: what was run.
-        name: of the experiment.
-        results: its outcome.
-        folder: where to.
+        study: the study.
+        name: name of the experiment.
+        results: results of the study.
+        folder: target folder.
 
     Returns:
-        The files, in that order.
+        The three files, in that order.
 
     Raises:
-        SettingError: they cannot be written.
+        SettingError: a file cannot be written.
     """
     table, data, picture = (folder / f"{name}.{kind}" for kind in ("md", "json", "png"))
     try:
@@ -75,21 +75,21 @@ def as_markdown(study: Study, results: Sequence[ArmResult]) -> str:
             )
         lines.append("")
     lines.append(
-        f"{_figures(study)}. The final return is the mean of 50 greedy episodes of the final "
-        "policy; the return over the whole training is the mean of all evaluations meanwhile."
+        f"{_score_kind(study)}. The final return is the mean of 50 greedy episodes of the final "
+        "policy; the return over the whole training is the mean of all evaluations during training."
     )
     return "\n".join(lines) + "\n"
 
 
-def _figures(study: Study) -> str:
-    """What the figures are, in words."""
+def _score_kind(study: Study) -> str:
+    """The kind of score and spread, in words."""
     if len(study.seeds) < FEWEST_FOR_INTERVAL:
         return "Mean over seeds, with their range"
     return "Interquartile mean over seeds, with its 95 % bootstrap interval"
 
 
 def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
-    """Everything as plain data."""
+    """All results as JSON data."""
     return {
         "claim": study.experiment.claim,
         "seeds": list(study.seeds),
@@ -109,13 +109,13 @@ def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
 
 
 def figure(study: Study, results: Sequence[ArmResult]) -> Any:
-    """A panel for each environment: learning curves, or of many arms how they ended."""
+    """A panel for each environment: learning curves, or final returns if there are many arms."""
     many = len(study.experiment.arms) > _MAX_CURVES
     return intervals(study, results) if many else curves(study, results)
 
 
 def intervals(study: Study, results: Sequence[ArmResult]) -> Any:
-    """A row for each arm: its final return and interval, and each seed's as a dot."""
+    """A row for each arm: its final return with interval, and a dot for each seed."""
     figures = importlib.import_module("matplotlib.figure")
     arms = [arm.name for arm in study.experiment.arms]
     size = (3.1 * len(study.env_ids) + 1.6, 0.28 * len(arms) + 1.4)
@@ -136,14 +136,14 @@ def intervals(study: Study, results: Sequence[ArmResult]) -> Any:
     panels[0].set_yticks(range(len(arms)), arms, fontsize=8)
     panels[0].invert_yaxis()
     drawn.suptitle(
-        f"{_figures(study).lower()} ({len(study.seeds)} seeds, dots); the dashed line is {arms[0]}",
+        f"{_score_kind(study).lower()} ({len(study.seeds)} seeds, dots); dashed line: {arms[0]}",
         fontsize=9,
     )
     return drawn
 
 
 def curves(study: Study, results: Sequence[ArmResult]) -> Any:
-    """The median of the evaluations, and their range over seeds."""
+    """Median and range over seeds of the evaluations during training."""
     figures = importlib.import_module("matplotlib.figure")
     ticker = importlib.import_module("matplotlib.ticker")
     drawn = figures.Figure(figsize=(5.2 * len(study.env_ids), 4.2), layout="constrained")

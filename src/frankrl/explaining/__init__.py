@@ -1,4 +1,4 @@
-"""Any update of any run, opened: where its batch came from, and every number of it."""
+"""Open any update of a run: where its batch came from, and every number of it."""
 
 from frankrl.explaining.origin import Origin, origins
 from frankrl.explaining.record import UpdateRecord, record_of

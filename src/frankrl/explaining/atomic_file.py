@@ -1,4 +1,4 @@
-"""The file that a page is written to: refused early if it cannot be, whole once it is there."""
+"""The file of an HTML page: checked before the work starts, and replaced in one step."""
 
 import contextlib
 import os
@@ -10,11 +10,11 @@ from frankrl.runs.disk import write_durably
 
 
 def check_page_file(path: Path) -> None:
-    """Refuse a place where no page can be written; nothing is left there.
+    """Check that a page can be written to a path; the check leaves no file behind.
 
     Raises:
-        SettingError: its folder is missing or cannot be written, or something other than
-            an ordinary file has its name.
+        SettingError: the folder is missing or not writable, or the path names something
+            other than an ordinary file.
     """
     with _temporary(path) as temporary:
         if path.is_dir():
@@ -30,20 +30,20 @@ def check_page_file(path: Path) -> None:
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page, in place of the file that has its name.
+    """Write a page and replace any file of that name.
 
     Raises:
-        SettingError: it cannot be written; then the file that was there stays.
+        SettingError: the page cannot be written; an existing file is then unchanged.
     """
     with _temporary(path) as temporary:
-        # A path that is not UTF-8 stands on the page as it does on a terminal.
+        # The page may name a path that is not UTF-8; a terminal shows such a path escaped, too.
         write_durably(temporary, page.encode("utf-8", "backslashreplace"))
         temporary.replace(path)
 
 
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """A file beside another; it does not stay, and what goes wrong is told of the other."""
+    """A temporary file in the same folder; errors name the final path, and the file is removed."""
     if not path.name:
         raise SettingError(f"--html {path} is a folder: name a file in it")
     temporary = path.with_name(f".{path.stem}.new-{os.getpid()}.html")

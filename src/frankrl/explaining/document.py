@@ -1,4 +1,7 @@
-"""What is told of an update, whatever it is written on. Numbers stay numbers here."""
+"""The document that explains an update, before it becomes text or HTML.
+
+Numbers are stored as numbers; each output formats them.
+"""
 
 from dataclasses import dataclass
 
@@ -7,36 +10,36 @@ Cell = str | int | float
 
 @dataclass(frozen=True)
 class Line:
-    """A line of words."""
+    """A line of text."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A line in which numbers stand: words and numbers in turn."""
+    """A line of text and numbers."""
 
     parts: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors that share the names of their components, such as s and s′."""
+    """Vectors with the same component names, such as s and s′."""
 
     names: tuple[str, ...]
     rows: tuple[tuple[str, tuple[float, ...]], ...]
-    """What each is called, and its components."""
+    """Name and components of each vector."""
 
 
 @dataclass(frozen=True)
 class NamedValues:
-    """One value for each name, such as the Q-value of each action; one of them may be marked.
+    """One value per name, such as the Q-value of each action; one row may be marked.
 
-    A value of -∞ says that there is none: the action is not allowed.
+    A value of -∞ means that the action is not allowed.
     """
 
     heading: str
-    """What the values are, as a formula."""
+    """The formula of the values."""
     names: tuple[str, ...]
     values: tuple[float, ...]
     marked: int | None = None
@@ -45,7 +48,7 @@ class NamedValues:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, each row named by its first; one of them may be marked."""
+    """A table; the first cell of a row names the row, and one row may be marked."""
 
     caption: str
     header: tuple[str, ...]
@@ -56,12 +59,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many values lie between each edge and the next."""
+    """How many values lie in each bin."""
 
     caption: str
     counts: tuple[int, ...]
     edges: tuple[float, ...]
-    """One more than there are counts."""
+    """Bin edges, one more than there are counts."""
 
 
 Block = Line | Formula | Vectors | NamedValues | Table | Histogram
@@ -69,19 +72,19 @@ Block = Line | Formula | Vectors | NamedValues | Table | Histogram
 
 @dataclass(frozen=True)
 class Section:
-    """Some blocks under a title."""
+    """Blocks under a title."""
 
     title: str
     blocks: tuple[Block, ...]
     too_wide_for_terminals: bool = False
-    """Whether only a page has room for it."""
+    """If true, only the HTML page shows this section."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """Everything that is told, in order."""
+    """All sections, in order."""
 
     title: str
     about: str
-    """Of what it is an account."""
+    """One line that says which run, or which example, is explained."""
     sections: tuple[Section, ...]

@@ -1,4 +1,4 @@
-"""An document as a page: one file that asks for nothing else, and in which nothing can run."""
+"""A document as an HTML page: a single file that loads nothing and runs no script."""
 
 import importlib.resources
 import itertools
@@ -22,13 +22,13 @@ from frankrl.explaining.numerals import written
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CHARACTER, _ROW, _LONGEST_BAR, _COUNT = 7, 22, 200, 50
-"""Sizes in a histogram: what a letter, a row, the longest bar and a count take up."""
+"""Sizes in a histogram: width of a letter, height of a row, the longest bar, room for a count."""
 
 Range = tuple[float, float]
 
 
 def as_html(document: Document) -> str:
-    """The page, with everything that comes from a run escaped."""
+    """The page; every text that comes from a run is escaped."""
     style = importlib.resources.files("frankrl.explaining").joinpath("page.css").read_text("utf-8")
     title = escape(document.title)
     return f"""<!doctype html>
@@ -56,7 +56,7 @@ def as_html(document: Document) -> str:
 
 
 def sections_html(document: Document) -> str:
-    """Its sections alone, for a page that has a head and a style of its own."""
+    """The sections alone, for a page with its own head and style sheet."""
     scale = _scale(document)
     return "\n".join(
         _section(section, number, scale) for number, section in enumerate(document.sections)
@@ -64,7 +64,7 @@ def sections_html(document: Document) -> str:
 
 
 def _scale(document: Document) -> Range:
-    """The ends that all bars of Q-values share, so that they can be compared; zero lies between."""
+    """One scale for the bars of all Q-values, so that they can be compared; it contains zero."""
     values = [
         value
         for section in document.sections
@@ -140,7 +140,7 @@ def _table(block: Table) -> str:
 
 
 def _scrolling(called: str, table: str) -> str:
-    """A table that is moved by itself where the window is too narrow for it."""
+    """A table that scrolls on its own where the window is too narrow."""
     return (
         f'<div class="scrolling" role="region" tabindex="0" aria-label="{escape(called)}">\n'
         f"{table}\n</div>"
@@ -148,7 +148,7 @@ def _scrolling(called: str, table: str) -> str:
 
 
 def _head(names: Sequence[str], below: Sequence[Cell]) -> str:
-    """The names of columns, each set as the cells below it are."""
+    """The column names, aligned like the cells below them."""
     cells = (
         f'<th scope="col"{_kind(cell)}>{escape(name)}</th>' if name else "<td></td>"
         for name, cell in zip(names, below, strict=True)
@@ -181,9 +181,9 @@ def _marked_class(block: NamedValues | Table, number: int) -> str:
 
 
 def _bar(value: float, scale: Range) -> str:
-    """A bar from zero to a value; the number stands beside it, so it is not read out.
+    """A bar from zero to a value; hidden from screen readers, which read the number instead.
 
-    An action that is not allowed has none.
+    An action that is not allowed has no bar.
     """
     if not math.isfinite(value):
         return ""

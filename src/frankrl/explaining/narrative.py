@@ -1,4 +1,4 @@
-"""An update in words and numbers, in the order of the notes."""
+"""An update as a document, in the order of the notes."""
 
 from collections.abc import Sequence
 
@@ -37,15 +37,15 @@ def narrate(
     settings: Settings,
     about: str,
 ) -> Document:
-    """What `frank explain RUN --update N` tells.
+    """The document of `frank explain RUN --update N`.
 
     Args:
-        record: of the update.
-        origins: of every transition of its batch.
-        index: the one that is followed, by its place in the batch, from 0.
-        spec: the environment's.
-        settings: the run's.
-        about: what was opened, in a line.
+        record: the update.
+        origins: where each transition of the batch came from.
+        index: position in the batch of the transition to follow, from 0.
+        spec: the environment.
+        settings: the run's settings.
+        about: one line that says which run it is.
     """
     head = make_head(settings)
     network_name = "Q-table" if settings.network.q_function == "table" else "Q-network"
@@ -68,10 +68,11 @@ def narrate(
 def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentSpec) -> Section:
     batch = record.batch
     action, steps = batch.action[index].item(), record.num_steps[index].item()
-    how = "a random action" if origin.explored else "the best action at the time"
+    how = "a random action" if origin.explored else "the greedy action at the time"
     chosen = f" ({spec.action_names[action]}), {how} (ε was "
     over = f", the discounted sum over {steps} steps" if steps > 1 else ""
-    end = "the world ended there" if record.terminated[index] else "the world goes on from there"
+    ago = record.env_steps - origin.env_step
+    end = "s′ is terminal" if record.terminated[index] else "s′ is not terminal"
     return Section(
         "1. The transition (s, a, r, s′)",
         (
@@ -79,7 +80,7 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
             Line(
                 f"from environment {origin.env_index}, episode {origin.episode:,}, "
                 f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
-                f"{record.env_steps - origin.env_step:,} env steps ago"
+                f"{ago:,} env step{'s' * (ago != 1)} ago"
             ),
             *_drawn(record, index),
             *state_blocks(batch, index, spec),
@@ -91,19 +92,19 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
 
 
 def _drawn(record: UpdateRecord, index: int) -> list[Block]:
-    """How likely it was, and what it counts; nothing where all are alike."""
+    """Sampling probability and weight; nothing if sampling was uniform."""
     columns = _sampling_columns(record)
     if not columns:
         return []
-    probability, weight = (chance[index].item() for chance in columns.values())
+    probability, weight = (column[index].item() for column in columns.values())
     return [
-        Formula(("drawn by its priority, with probability ", probability)),
-        Formula(("its loss is multiplied by ", weight)),
+        Formula(("sampled by its priority, with probability ", probability)),
+        Formula(("importance weight, which multiplies its loss: ", weight)),
     ]
 
 
 def _sampling_columns(record: UpdateRecord) -> dict[str, Float[np.ndarray, " batch"]]:
-    """What prioritised sampling says of each transition."""
+    """Sampling probability and weight of each transition; empty if sampling was uniform."""
     columns = {"probability": record.probabilities, "weight": record.weights}
     return {name: column for name, column in columns.items() if column is not None}
 
@@ -113,7 +114,7 @@ def _present(
 ) -> Section:
     values, action = record.q_values[index], record.batch.action[index].item()
     return Section(
-        f"2. The {network_name} looks at s",
+        f"2. The {network_name} evaluates s",
         (
             *_noise(settings),
             NamedValues("Q(s, ·; θ)", spec.action_names, _plain(values), action, "taken"),
@@ -125,7 +126,7 @@ def _present(
 def _noise(settings: Settings) -> tuple[Line, ...]:
     if not settings.exploration.noisy:
         return ()
-    return (Line("under this update's own draw of the noise in its weights"),)
+    return (Line("with this update's own sample of the noise in its weights"),)
 
 
 def _future(
@@ -135,27 +136,22 @@ def _future(
     best = int(np.argmax(policy))
     values, value = record.target_q_values[index], record.next_values[index].item()
     online = record.online_next_q_values
-    blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, _plain(values), best, "counts")]
+    blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, _plain(values), best, "used")]
     if record.munchausen_bonuses is not None:
         blocks += [
-            Line("Munchausen DQN: every action counts, by the softmax of these values"),
-            NamedValues("π(· | s′)", names, _plain(policy), best, "likeliest"),
-            Formula(("mean value, and what the softmax's own surprise is worth: ", value)),
+            Line("Munchausen DQN weights every action by the softmax of these values:"),
+            NamedValues("π(· | s′)", names, _plain(policy), best, "most likely"),
+            Formula(("mean value plus the entropy bonus of the softmax: ", value)),
         ]
     elif online is None:
-        blocks.append(Formula((f"its highest value{head.next_value_note}: ", value)))
+        blocks.append(Formula((f"the highest of them{head.next_value_note}: ", value)))
     else:
         blocks += [
-            Line(f"Double DQN: the {network_name}'s own values of s′ pick {names[best]}:"),
+            Line(f"Double DQN: the {network_name} picks the action with its own Q-values of s′:"),
             NamedValues("Q(s′, ·; θ)", names, _plain(online[index]), best, "picked"),
-            Formula(
-                (
-                    f"which the target {_kind(network_name)} values{head.next_value_note} at ",
-                    value,
-                )
-            ),
+            Formula((f"its target Q-value{head.next_value_note}: ", value)),
         ]
-    return Section(f"3. The target {_kind(network_name)} looks at s′", tuple(blocks))
+    return Section(f"3. The target {_kind(network_name)} evaluates s′", tuple(blocks))
 
 
 def _target(record: UpdateRecord, index: int, settings: LearningSettings, head: Head) -> Section:
@@ -173,7 +169,7 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
         bonus = _bracketed(record.munchausen_bonuses[index].item())
     if record.terminated[index]:
         sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
-        return Section(title, (Formula((*sum_of, ": after a termination there is no future")),))
+        return Section(title, (Formula((*sum_of, ": no reward follows a terminal state")),))
     steps = record.num_steps[index].item()
     power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
     value = _bracketed(record.next_values[index].item())
@@ -212,7 +208,7 @@ def _loss(record: UpdateRecord, index: int, head: Head) -> Section:
 def _td_errors(errors: Float[np.ndarray, " batch"]) -> Block:
     if errors.min() == errors.max():
         return Formula((f"TD error of {_transitions(len(errors))}: ", errors[0].item()))
-    # NumPy refuses to cut a narrow range of single precision.
+    # NumPy cannot split a narrow range of single precision into bins.
     counts, edges = np.histogram(errors.astype(np.float64), _BINS)
     return Histogram("TD errors of the batch", tuple(counts.tolist()), tuple(edges.tolist()))
 
@@ -251,13 +247,13 @@ def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str
     left = settings.target_period_updates - since - 1
     then = f"the next refresh is {_updates(left)} away"
     if record.refreshes_target:
-        then = "after this update θ is copied into it: θ⁻ ← θ"
+        then = "after this update, a copy: θ⁻ ← θ"
         if settings.tau < 1:
-            then = f"after this update it follows a little: θ⁻ ← θ⁻ + {settings.tau:g} (θ − θ⁻)"
+            then = f"after this update, a soft refresh: θ⁻ ← θ⁻ + {settings.tau:g} (θ − θ⁻)"
     return Section(
-        f"7. The target {_kind(network_name)} stays as it is",
+        f"7. The target {_kind(network_name)} does not change in the update",
         (
-            Line(f"refreshed {_updates(since)} before this one"),
+            Line(f"last refreshed {_updates(since)} before this one"),
             Formula(("‖θ − θ⁻‖ = ", record.distance_to_target["all"])),
             Line(then),
         ),
@@ -274,7 +270,13 @@ def _batch(
         "loss share",
     )
     rows = tuple(_batch_row(record, number, origin, spec) for number, origin in enumerate(origins))
-    table = Table("In the order in which they were drawn", header, rows, index, "followed")
+    table = Table(
+        "All transitions of the batch, in the order in which they were sampled",
+        header,
+        rows,
+        index,
+        "followed",
+    )
     return Section("The whole batch", (table,), too_wide_for_terminals=True)
 
 
@@ -295,7 +297,7 @@ def _batch_row(
         record.chosen_q[number].item(),
         record.targets[number].item(),
         record.td_errors[number].item(),
-        *(chance[number].item() for chance in _sampling_columns(record).values()),
+        *(column[number].item() for column in _sampling_columns(record).values()),
         f"{record.loss_shares[number]:.1%}",
     )
 
@@ -317,7 +319,7 @@ def _transitions(count: int) -> str:
 
 
 def _bracketed(value: float) -> tuple[Cell, ...]:
-    """A number to stand behind a sign, in brackets if it has one of its own."""
+    """A number to be added or subtracted; a negative one gets brackets."""
     return ("(", value, ")") if value < 0 else (value,)
 
 

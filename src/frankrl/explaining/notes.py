@@ -37,9 +37,9 @@ from frankrl.replay import Sample
 STATE = np.array([[0.12, 0.85, -0.03, -0.15, 0.08, 0.02, 0, 0]], np.float32)
 NEXT_STATE = np.array([[0.11, 0.80, -0.02, -0.15, 0.08, 0.02, 0, 0]], np.float32)
 FIRST_Q_VALUES = (0.3, -0.1, 0.5, 0.2)
-"""Of the untrained network, in the notes' first phase."""
+"""Q-values of the untrained network, in the notes' first phase."""
 Q_VALUES, TARGET_Q_VALUES = (0.4, 1.2, 3.1, 0.8), (2.1, 1.3, 4.7, 0.9)
-"""Later on. Of the Q-network the notes give the third alone."""
+"""Q-values later in training. For the Q-network the notes give only the third."""
 FIRE_MAIN, REWARD, GAMMA, LEARNING_RATE = 2, 0.3, 0.99, 0.1
 NETWORK = QNetwork(
     torsos=(Flatten((8,), Scaling()),),
@@ -50,11 +50,11 @@ NETWORK = QNetwork(
 )
 """A single layer: what the notes say of layers is told elsewhere."""
 ORIGIN = Origin(env_step=0, env_index=0, episode=0, step=1, epsilon=1.0, explored=False)
-"""Of the quadruple: the very first of a run."""
+"""Origin of the quadruple: the first env step of a run."""
 
 
 def settings() -> Settings:
-    """Those of the notes: one step, squared error, neither clip nor Double DQN."""
+    """The settings of the notes: one step, squared error, no clipping, no Double DQN."""
     learning = LearningSettings(
         gamma=GAMMA, double=False, loss="mse", max_gradient_norm=None, learning_rate=LEARNING_RATE
     )
@@ -86,7 +86,7 @@ def example() -> UpdateRecord:
 
 
 def _learner(chosen: LearningSettings) -> LearnerState:
-    """Two networks that give the notes' numbers, whatever the state."""
+    """A learner whose two networks output the notes' Q-values in every state."""
     state = init_learner(chosen, NETWORK, _params(Q_VALUES))
     target = jnp.asarray(NETWORK.layout.flatten(_params(TARGET_Q_VALUES)))
     return dataclasses.replace(state, target_params=target)
@@ -100,15 +100,15 @@ def _params(q_values: tuple[float, ...]) -> NetworkParams:
 
 
 def notes_document(spec: EnvironmentSpec) -> Document:
-    """Both phases: a quadruple is collected, then learned from.
+    """The notes' worked example: collect one quadruple, then learn from it.
 
     Args:
-        spec: of LunarLander-v3, for the names of its actions and components.
+        spec: that of LunarLander-v3, for the names of actions and components.
     """
     learned = narrate(example(), [ORIGIN], 0, spec, settings(), "")
     return Document(
         title="The worked example of the notes",
-        about=f"{spec.env_id}: first data is collected (a to e), then learned from (1 to 7)",
+        about=f"{spec.env_id}: Frank collects a transition (a to e) and learns from it (1 to 7)",
         sections=(*collecting(spec), *learned.sections),
     )
 
@@ -117,8 +117,8 @@ def collecting(spec: EnvironmentSpec, env_steps: int = 10_000) -> tuple[Section,
     """The notes' first phase: from a state to a stored quadruple.
 
     Args:
-        spec: of LunarLander-v3, for the names of its actions and components.
-        env_steps: how far the run is, for ε.
+        spec: that of LunarLander-v3, for the names of actions and components.
+        env_steps: env steps of the run so far; they decide ε.
     """
     q_values = NETWORK.q_values(_params(FIRST_Q_VALUES), STATE)
     exploration = ExplorationSettings(epsilon_end=0.05, epsilon_decay_env_steps=100_000)
@@ -127,23 +127,24 @@ def collecting(spec: EnvironmentSpec, env_steps: int = 10_000) -> tuple[Section,
     coins: list[Block] = []
     for coin in (0.93, 0.42):
         action = int(epsilon_greedy(q_values, epsilon, np.array([coin]), np.array([0.3]))[0])
-        side = "above ε, the best action" if coin >= epsilon[0] else "below ε, a random action"
-        coins.append(Formula(("a coin of ", coin, f" lies {side}: {names[action]}")))
-    decay = f" after {env_steps:,} of {exploration.epsilon_decay_env_steps:,} env steps"
+        choice = "above ε: the best action" if coin >= epsilon[0] else "below ε: a random action"
+        coins.append(Formula(("the random number ", coin, f" is {choice}, {names[action]}")))
+    progress = f" after {env_steps:,} of {exploration.epsilon_decay_env_steps:,} env steps"
+    decayed = Formula(("ε is ", float(epsilon[0]), progress))
     return (
-        Section("a. The environment is in a state s", (_vector("s", STATE, spec),)),
+        Section("a. The environment is in the state s", (_vector("s", STATE, spec),)),
         Section(
-            "b. The Q-network, random as yet, gives each action a number",
+            "b. The untrained Q-network computes a Q-value for each action",
             (NamedValues("Q(s, ·; θ)", names, first),),
         ),
-        Section("c. ε-greedy picks one", (Formula(("ε is ", float(epsilon[0]), decay)), *coins)),
+        Section("c. ε-greedy picks an action", (decayed, *coins)),
         Section(
-            "d. The environment answers with a reward and the next state s′",
+            "d. The environment returns a reward and the next state s′",
             (Formula(("r = ", REWARD)), _vector("s′", NEXT_STATE, spec)),
         ),
         Section(
-            "e. What happened is stored",
-            (Line("(s, a, r, s′) goes into the replay buffer, and all begins again at s′"),),
+            "e. The transition is stored",
+            (Line("(s, a, r, s′), the notes' quadruple, goes into the replay buffer"),),
         ),
     )
 

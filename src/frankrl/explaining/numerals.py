@@ -1,12 +1,12 @@
-"""How a number is written, in a terminal and on a page alike."""
+"""Number formatting for the terminal and the HTML page."""
 
 import math
 
 
 def written(cell: str | int | float) -> str:
-    """A whole number in full, any other to four digits; words stay as they are.
+    """A whole number in full, any other number to four digits; text is unchanged.
 
-    A Q-value of -∞ is that of an action that is not allowed.
+    A Q-value of -∞ means that the action is not allowed.
     """
     if isinstance(cell, str):
         return cell

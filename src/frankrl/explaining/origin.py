@@ -11,31 +11,31 @@ from frankrl.runs import MetricsReader, RunFolder
 
 
 class Origin(NamedTuple):
-    """Of one transition."""
+    """The origin of one transition."""
 
     env_step: int
-    """Number of its first transition in the whole run, from 0."""
+    """Env step of the run at which the transition begins, from 0."""
     env_index: int
     episode: int
     """Number of the episode in its environment, from 0."""
     step: int
     """Step of the episode, from 1."""
     epsilon: float
-    """ε at that moment."""
+    """ε at that env step."""
     explored: bool
-    """Whether the coin said to take a random action, rather than the best one."""
+    """Whether the action was random rather than greedy."""
 
 
 def origins(
     folder: RunFolder, settings: Settings, seed: int, env_steps: UInt32[np.ndarray, " row"]
 ) -> list[Origin]:
-    """Where transitions came from.
+    """The origins of some transitions.
 
     Args:
-        folder: the run's; its metrics say when episodes ended.
-        settings: the run's.
-        seed: the run's.
-        env_steps: env step that each begins with.
+        folder: the run; its metrics record when episodes ended.
+        settings: the run's settings.
+        seed: the run's seed.
+        env_steps: env step at which each transition begins.
     """
     num_envs = settings.environment.num_envs
     reader = MetricsReader(folder.metrics)

@@ -1,4 +1,4 @@
-"""An update as plain data, for JSON."""
+"""An update as JSON data."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,7 +11,10 @@ from frankrl.explaining.record import UpdateRecord
 
 
 def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
-    """Every number of an update, in lists and dictionaries; None where an action is not allowed."""
+    """Every number of an update, in lists and dictionaries.
+
+    A Q-value is None where the action is not allowed.
+    """
     payload = {
         spec.name: _plain(getattr(record, spec.name)) for spec in dataclasses.fields(UpdateRecord)
     }

@@ -37,27 +37,27 @@ class DrawnBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class UpdateRecord:
-    """One update: a batch goes in, the Q-network moves. All arrays are NumPy's.
+    """One update: the batch, and everything computed from it. All arrays are NumPy arrays.
 
     Q-values of actions that are not allowed are -∞.
     """
 
     update: int
-    """Its number, from 1."""
+    """Number of the update, from 1."""
     env_steps: int
-    """Transitions collected in the whole run when it was done."""
+    """Env steps of the run when the update was done."""
     learning_rate: float
     transition_env_steps: UInt32[np.ndarray, " batch"]
-    """Env step of the run that each transition begins with, from 0."""
+    """Env step of the run at which each transition begins, from 0."""
     probabilities: Float[np.ndarray, " batch"] | None
-    """How likely each was to be drawn; none where all were alike."""
+    """Probability that each transition was sampled; None if sampling was uniform."""
     weights: Float[np.ndarray, " batch"] | None
-    """What its loss was multiplied by; none where all counted alike."""
+    """Importance weight of each transition's loss; None if all weights are 1."""
     batch: Transition
     num_steps: UInt32[np.ndarray, " batch"]
-    """Env steps from s to s′: n, or fewer where the episode ended before."""
+    """Env steps from s to s′: n, or fewer if the episode ended earlier."""
     terminated: Bool[np.ndarray, " batch"]
-    """Whether the world ended in s′."""
+    """Whether s′ is terminal."""
     q_values: Float[np.ndarray, "batch action"]
     """Q(s, ·; θ) before the update."""
     chosen_q: Float[np.ndarray, " batch"]
@@ -65,42 +65,42 @@ class UpdateRecord:
     target_q_values: Float[np.ndarray, "batch action"]
     """Q(s′, ·; θ⁻)."""
     online_next_q_values: Float[np.ndarray, "batch action"] | None
-    """Q(s′, ·; θ), which picks the next action with Double DQN; else none."""
+    """Q(s′, ·; θ), which picks the next action in Double DQN; None otherwise."""
     next_policy: Float[np.ndarray, "batch action"]
-    """How much each action of s′ counts: 1 for the picked one, or Munchausen's softmax."""
+    """Weight of each action in s′: 1 for the greedy action, or Munchausen DQN's softmax."""
     next_values: Float[np.ndarray, " batch"]
-    """What follows on s′, by the target network; of a distribution its mean."""
+    """Value of s′ by the target network; the mean if the head is distributional."""
     munchausen_bonuses: Float[np.ndarray, " batch"] | None
-    """What is added to r by Munchausen DQN; else none."""
+    """What Munchausen DQN adds to r; None otherwise."""
     targets: Float[np.ndarray, " batch"]
-    """y; of a distribution its mean."""
+    """y; the mean if the head is distributional."""
     chosen_outputs: Float[np.ndarray, "batch atom"] | None
-    """What the Q-network says of the return of (s, a): C51's probabilities, or quantiles;
-    none where it says nothing but the mean."""
+    """Predicted return distribution of (s, a): C51's probabilities, or quantiles.
+    None if the head predicts only the mean."""
     target_outputs: Float[np.ndarray, "batch target_atom"] | None
-    """What it should have said, likewise."""
+    """Target distribution, in the same form; None likewise."""
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
-    """Before they are weighted."""
+    """Loss of each transition, without its weight."""
     loss: float
-    """Their mean, each multiplied by its weight."""
+    """Mean of weight × loss over the batch."""
     gradient_norms: dict[str, float]
-    """L2 norm of the loss's gradient, by layer, before it is clipped; and of all, as `all`."""
+    """L2 norm of the gradient before clipping, per layer; `all` is the global norm."""
     weight_changes: dict[str, float]
-    """L2 norm of the change of θ, likewise."""
+    """L2 norm of the change of θ, per layer and `all`."""
     chosen_q_after: Float[np.ndarray, " batch"]
     """Q(s, a; θ) after the update."""
     updates_since_refresh: int
-    """Updates between the target network's last copy and this one."""
+    """Updates since the target network was last refreshed."""
     distance_to_target: dict[str, float]
-    """L2 norm of θ - θ⁻ before the update, likewise."""
+    """L2 norm of θ - θ⁻ before the update, per layer and `all`."""
     refreshes_target: bool
-    """Whether the target network is copied right after it."""
+    """Whether the target network is refreshed right after this update."""
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
-        """Each transition's part of the batch's loss; they sum to 1 unless the loss is 0."""
+        """Each transition's share of the batch's loss; the shares sum to 1 unless the loss is 0."""
         losses = self.losses if self.weights is None else self.weights * self.losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
@@ -117,16 +117,16 @@ def record_of(
     learning_rate: float,
     noise: UpdateNoise = NO_NOISE,
 ) -> UpdateRecord:
-    """Open one update, by the functions that learning itself uses.
+    """Record one update, computed by the functions that training uses.
 
     Args:
-        settings: the learner's.
+        settings: the learner's settings.
         network: the definition of both networks.
-        before: where learning stood.
-        after: where it stood one update later.
-        drawn: what it learned from.
-        env_steps: transitions collected when it was done.
-        learning_rate: the step size.
+        before: the learner before the update.
+        after: the learner after the update.
+        drawn: the transitions of the update.
+        env_steps: env steps of the run when the update was done.
+        learning_rate: step size of the optimiser.
         noise: the update's random numbers.
     """
     head, batch, unflatten = network.head, drawn.batch, network.layout.unflatten
@@ -188,7 +188,7 @@ def _next_policy(
 
 
 def norms(params: Params) -> dict[str, float]:
-    """L2 norm of what lies in each layer, and of everything, as `all`."""
+    """L2 norm of the parameters of each layer, and of all parameters as `all`."""
     squares: dict[str, float] = {}
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     for path, leaf in leaves:

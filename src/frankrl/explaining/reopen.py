@@ -1,4 +1,4 @@
-"""Going back to the moment before an update: the nearest checkpoint, then the same rounds again."""
+"""Recompute an update: load the nearest checkpoint before it and repeat the rounds since."""
 
 import contextlib
 import functools
@@ -33,26 +33,26 @@ from frankrl.training.rounds import updates_due
 
 
 class Cost(NamedTuple):
-    """What it takes to come to an update."""
+    """What it costs to recompute an update."""
 
     first_env_step: int
-    """Where the run is taken up: a checkpoint's env step, or 0."""
+    """Env step of the checkpoint to start from; 0 for the start of the run."""
     last_env_step: int
-    """The end of the update's round."""
+    """Env step at the end of the update's round."""
     seconds: float | None
-    """By the run's own speed; none if it is not known."""
+    """Estimate from the run's own speed; None if the speed is unknown."""
     surroundings: Mapping[str, Any]
-    """Versions and machine of the process that wrote where the run is taken up. It did the update
-    as well: where another one went on elsewhere, the run is marked and `cost_of` refuses."""
+    """Versions and machine of the process that wrote the starting point. The same process also did
+    the update: a run that continued under other versions is marked, and `cost_of` refuses it."""
 
     @property
     def env_steps(self) -> int:
-        """Transitions to be collected again."""
+        """Env steps to repeat."""
         return self.last_env_step - self.first_env_step
 
 
 class Reopened(NamedTuple):
-    """An update that has been come back to."""
+    """A recomputed update."""
 
     record: UpdateRecord
     state: TrainState
@@ -61,11 +61,11 @@ class Reopened(NamedTuple):
 
 
 def cost_of(folder: RunFolder, update: int) -> Cost:
-    """What it takes to open an update.
+    """What it costs to open an update.
 
     Raises:
         SettingError: the run has no such update.
-        RunFolderError: it cannot be come back to exactly; the message says what can.
+        RunFolderError: the update cannot be recomputed exactly; the message says which can.
     """
     settings = folder.description.settings
     checkpoints = _checkpoints_metadata(folder)
@@ -93,16 +93,16 @@ def reopen(
     *,
     cost: Cost | None = None,
 ) -> Reopened:
-    """Come back to an update, and open it.
+    """Recompute an update and record it.
 
     Args:
-        folder: the run's.
-        update: its number, from 1.
-        on_progress: called with env steps done and to do.
-        cost: what `cost_of` says of this update; none: it is asked.
+        folder: the run.
+        update: number of the update, from 1.
+        on_progress: called with the env steps done and the env steps to do.
+        cost: result of `cost_of` for this update; None: computed here.
 
     Raises:
-        FrankError: there is no such update, or it cannot be come back to.
+        FrankError: there is no such update, or it cannot be recomputed.
     """
     cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
@@ -110,7 +110,7 @@ def reopen(
         spec = describe(description.env_id, settings.environment.env_kwargs)
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
     for change in differences(cost.surroundings, versions() | machine_facts()):
-        warn(f"the update may come out with other bits than in the run, because {change}")
+        warn(f"the update may differ in its last bits from the run, because {change}")
     experiment = Experiment.of(settings, spec, description.seed)
     envs = make_vector(settings.environment, spec, description.seed)
     with contextlib.closing(
@@ -122,7 +122,7 @@ def reopen(
             if source.restore(checkpoint.logs):
                 raise RunFolderError(
                     f"the environments of {folder.path} do not replay to the same bits, so no "
-                    "update can be opened exactly"
+                    "update can be recomputed exactly"
                 )
             state = checkpoint.state
         results = rounds(experiment, source, _copied(state))
@@ -130,7 +130,7 @@ def reopen(
         while state.env_steps < last_begins:
             state = next(results).state()
             on_progress(state.env_steps - cost.first_env_step, cost.env_steps)
-        # The next round is given the buffer; copying it in every round would be most of the work.
+        # The next round takes over the buffer; copying it in every round would cost too much.
         before = _copied(state)
         result = next(results)
         on_progress(cost.env_steps, cost.env_steps)
@@ -172,14 +172,14 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
 
 
 def _copied(state: TrainState) -> TrainState:
-    """A state whose arrays no later round is given."""
+    """A copy of the state, whose arrays no later round takes over."""
     return state._replace(
         learner=jax.tree.map(jnp.copy, state.learner), replay=jax.tree.map(jnp.copy, state.replay)
     )
 
 
 def _checkpoints_metadata(folder: RunFolder) -> list[CheckpointMetadata]:
-    """What each intact checkpoint says of itself, the oldest first."""
+    """Metadata of each intact checkpoint, the oldest first."""
     intact = []
     for checkpoint in list_checkpoints(folder.checkpoints):
         with contextlib.suppress(DamagedError):
@@ -189,7 +189,7 @@ def _checkpoints_metadata(folder: RunFolder) -> list[CheckpointMetadata]:
 
 
 def _reached(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
-    """Updates that the run is known to have done."""
+    """Number of updates that the run has done, by its checkpoints and metrics."""
     done = max((metadata.updates for metadata in checkpoints), default=0)
     with contextlib.suppress(FrankError):
         reader = MetricsReader(folder.metrics)
@@ -200,7 +200,7 @@ def _reached(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
 
 
 def _round_end(settings: Settings, update: int) -> int:
-    """Env steps at the end of the round in which an update is done."""
+    """Env step at the end of the round that does an update."""
     size = settings.round_env_steps
     low, high = 1, 1
     while updates_due(settings, high * size) < update:
@@ -217,7 +217,7 @@ def _round_end(settings: Settings, update: int) -> int:
 def _refuse_inexact(
     folder: RunFolder, checkpoints: list[CheckpointMetadata], start: int, last: int
 ) -> None:
-    """Refuse to pass a point from which on the run may have other bits."""
+    """Refuse to repeat rounds across a point from which the run is not reproducible."""
     marks = checkpoints[-1].inexact if checkpoints else ()
     between = [mark for mark in marks if start <= mark.env_steps < last]
     if between:
@@ -242,8 +242,8 @@ def _seconds(folder: RunFolder, env_steps: int) -> float | None:
 
 
 def _checkpoint_at(folder: RunFolder, experiment: Experiment, env_steps: int) -> Found:
-    """What the checkpoint of one env step holds."""
+    """Content of the checkpoint at one env step."""
     for checkpoint in list_checkpoints(folder.checkpoints):
         if int(checkpoint.name) == env_steps:
             return read_checkpoint(folder, experiment, checkpoint)
-    raise RunFolderError(f"the checkpoint at env step {env_steps:,} has gone meanwhile")
+    raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed in the meantime")

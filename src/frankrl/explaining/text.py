@@ -1,4 +1,4 @@
-"""An document as lines for a terminal."""
+"""A document as lines for a terminal."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -19,11 +19,11 @@ from frankrl.explaining.numerals import written
 _INDENT = "   "
 _LONGEST_BAR = 40
 _NUMBER = 9
-"""Characters that numbers take up at least, so that those of several lists stand alike."""
+"""Least width of a number, so that numbers of several lists are aligned. [characters]"""
 
 
 def as_text(document: Document) -> list[str]:
-    """Its lines, without the sections that are too wide for a terminal."""
+    """The lines of a document, without the sections that are too wide for a terminal."""
     lines = [document.title, document.about]
     for section in document.sections:
         if not section.too_wide_for_terminals:

@@ -1,4 +1,4 @@
-"""The whole Q-table of an agent, as the notes draw it: a row for each state."""
+"""The whole Q-table of an agent, with one row per state, as in the notes."""
 
 from typing import Any, NamedTuple
 
@@ -13,19 +13,21 @@ from frankrl.tabular import first_state, led_to, model_of, optimal_q_values, q_t
 
 
 class WholeTable(NamedTuple):
-    """Q-values of every state and action, and what they should be where that is known."""
+    """Q-values of every state and action, and the exact ones where they are known."""
 
     q_values: Float[np.ndarray, "state action"]
     exact: Float[np.ndarray, "state action"] | None
-    """By dynamic programming; none where the environment shows no model of itself, or one
-    that leaves out which actions are allowed, or where they have no limit."""
+    """Optimal Q-values by dynamic programming. None if the environment has no model, if it has
+    action masks, which the model leaves out, or if value iteration does not converge."""
     visited: Bool[np.ndarray, " state"] | None = None
-    """Which states an action leads to; none: not known."""
+    """Which states some action leads to; None: not known."""
 
     @property
     def error(self) -> float | None:
-        """The largest difference between the two, over the states in which there is a choice
-        and which an action leads to."""
+        """Largest difference between the two tables.
+
+        Terminal states and states that no action leads to do not count.
+        """
         if self.exact is None:
             return None
         live = np.any(self.exact != 0, axis=1)
@@ -34,7 +36,7 @@ class WholeTable(NamedTuple):
         return float(np.abs(self.q_values - self.exact)[live].max()) if live.any() else 0.0
 
     def plain(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
+        """As JSON data."""
         return {
             "q_table": self.q_values.tolist(),
             "exact": None if self.exact is None else self.exact.tolist(),
@@ -43,11 +45,11 @@ class WholeTable(NamedTuple):
 
 
 def whole_table(spec: EnvironmentSpec, q_values: QValues, gamma: float) -> WholeTable:
-    """The table of an agent, and the exact one.
+    """The Q-table of an agent, and the exact one.
 
     Args:
-        spec: of an environment whose states are numbered.
-        q_values: of its agent, from a batch of states and no action masks.
+        spec: an environment with a `Discrete` observation space.
+        q_values: the agent's Q-values of a batch of states, given without action masks.
         gamma: γ.
     """
     model = None if spec.is_masked else model_of(spec)
@@ -62,21 +64,21 @@ def whole_table(spec: EnvironmentSpec, q_values: QValues, gamma: float) -> Whole
 
 
 def table_document(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Document:
-    """What `frank explain RUN` tells of a run whose states are numbered.
+    """The document of `frank explain RUN` for a run with numbered states.
 
     Args:
-        table: of its agent.
-        spec: its environment's.
-        holder: what the values are kept in, such as "Q-table".
-        about: which run, in a line.
+        table: the agent's table.
+        spec: the run's environment.
+        holder: "Q-table" or "Q-network".
+        about: one line that says which run it is.
     """
     blocks: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
     if spec.is_masked:
-        blocks = (Line("what is not allowed in a state is never learned there"), *blocks)
+        blocks = (Line("Q-values of actions that are not allowed are never learned"), *blocks)
     sections = [Section(f"The {holder}", blocks)]
     if table.exact is not None:
         exact_blocks: tuple[Block, ...] = (
-            Line("found by dynamic programming, from all that can happen in this world"),
+            Line("computed by dynamic programming from the environment's model"),
             _rows(table.exact, spec, "Q*(s, a)"),
             Formula(
                 (f"largest difference between {holder} and exact values: ", table.error or 0.0)
@@ -89,7 +91,7 @@ def table_document(table: WholeTable, spec: EnvironmentSpec, holder: str, about:
 def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, caption: str) -> Table:
     names, first = spec.action_names, first_state(spec)
     if spec.is_masked:
-        # Which of a state's actions may be the best one only the environment knows.
+        # The table has no masks, so it cannot say which allowed action is the best.
         rows = tuple((str(state), *row.tolist()) for state, row in enumerate(values, first))
         return Table(caption, ("state", *names), rows)
     rows = tuple(

@@ -1,4 +1,4 @@
-"""Plots runs: what they earned, how they explored and what they learned."""
+"""Plots runs: return, episode length, ε, loss and mean Q."""
 
 import contextlib
 import importlib
@@ -33,7 +33,7 @@ _LABELS = {
     "mean_q": "mean Q",
 }
 _PER_EPISODE = ("return", "length")
-# Okabe & Ito's palette without its yellow, which is too pale on white.
+# Okabe & Ito's palette without yellow, which is too pale on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
 _INK, _GRID = "#333333", "#e3e5e8"
@@ -43,11 +43,11 @@ _Groups = Mapping[tuple[str, str], Sequence[RunFolder]]
 
 
 def plot(runs: Sequence[RunFolder], path: Path) -> None:
-    """Write a picture of one run, or of several with one curve per environment and preset.
+    """Plot one run, or several runs with one curve per environment and preset.
 
     Args:
-        runs: at least one.
-        path: where to; ends in .png.
+        runs: at least one run.
+        path: target file, ending in .png.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -99,7 +99,7 @@ def draw(runs: Sequence[RunFolder]) -> Any:
 
 
 def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
-    """One run: each training episode faintly, and their running mean."""
+    """Draw one run: training episodes as faint points, and their moving mean."""
     colour = _COLOURS[0]
     for quantity, curve in run.curves.items():
         axis = axes[quantity]
@@ -123,7 +123,7 @@ def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
 def _draw_group(
     axes: Mapping[str, Any], runs: Sequence[RunCurves], label: str, number: int
 ) -> None:
-    """Several runs as one curve: their median, and around it their spread."""
+    """Draw several runs as one curve: their median and spread."""
     colour = _COLOURS[number % len(_COLOURS)]
     style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
     for quantity, axis in axes.items():
@@ -152,7 +152,7 @@ def _points(colour: str) -> dict[str, Any]:
 
 
 def _dress(axes: Mapping[str, Any]) -> None:
-    """Names, grids, scales and legend."""
+    """Add labels, grids, scales and the legend."""
     ticker = importlib.import_module("matplotlib.ticker")
     for quantity, axis in axes.items():
         axis.set_ylabel(_LABELS[quantity], color=_INK)
@@ -176,14 +176,14 @@ def _dress(axes: Mapping[str, Any]) -> None:
 
 
 def _spans_decades(axis: Any) -> bool:
-    """Whether what is drawn is positive and of such different sizes that logarithms help."""
+    """Whether all values are positive and spread enough for a logarithmic axis."""
     values = np.concatenate([line.get_ydata() for line in axis.lines] or [np.zeros(0)])
     values = values[np.isfinite(values)]
     return bool(len(values) and values.min() > 0 and values.max() > _LOG_SPAN * values.min())
 
 
 def _label(key: tuple[str, str], groups: _Groups) -> str:
-    """How the legend names a group of runs."""
+    """Label of a group of runs in the legend."""
     env_id, preset = key
     several = len({other for other, _ in groups}) > 1
     count = len(groups[key])
@@ -203,7 +203,7 @@ def _title(groups: _Groups) -> str:
 
 
 def _spread(groups: _Groups) -> str:
-    """What the bands show."""
+    """Name of the spread that the bands show."""
     sizes = [len(members) for members in groups.values()]
     if max(sizes) < FEWEST_FOR_QUARTILES:
         return "range"

@@ -2,11 +2,13 @@
 
 import functools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from gymnasium import spaces
+from jaxtyping import Array, UInt32
 
 from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
@@ -14,6 +16,7 @@ from frankrl.core.errors import SettingError
 from frankrl.core.types import Transition
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
+from frankrl.replay import init_replay
 from frankrl.runs.machine import available_memory
 from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment
@@ -189,11 +192,14 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
 
 
 def _batch_shapes(experiment: Experiment) -> Transition:
-    """The shapes of one update's batch."""
+    """The shapes of one update's batch, which do not depend on the buffer's capacity."""
+    small = replace(experiment.replay, capacity=1)
     draws = jax.ShapeDtypeStruct((experiment.settings.replay.batch_size,), jnp.uint32)
-    return jax.eval_shape(
-        lambda chosen: experiment.replay.read(experiment.empty_replay(), chosen), draws
-    )
+
+    def read(env_steps: UInt32[Array, " batch"]) -> Transition:
+        return small.read(init_replay(small, experiment.spec, 1), env_steps)
+
+    return jax.eval_shape(read, draws)
 
 
 def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:

@@ -19,10 +19,10 @@ def round_up(value: float) -> float:
 
 
 class BarScale:
-    """From a value to a place along the bar; zero is always on it.
+    """Maps a value to a position along the bar; the scale always contains zero.
 
-    Its ends are round numbers that only ever move outward, and only when a value lies
-    beyond them, so bars of one film can be compared from frame to frame.
+    Its ends are round numbers. They move only outward, and only for a value beyond them, so
+    bars can be compared from frame to frame.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class BarScale:
         self.high = 0.0
 
     def include(self, values: Sequence[float] | np.ndarray) -> None:
-        """Widen the scale to hold these values; those that are not finite are ignored."""
+        """Widen the scale to contain these values; values that are not finite are ignored."""
         finite = [float(value) for value in values if math.isfinite(value)]
         largest, smallest = max(finite, default=0.0), min(finite, default=0.0)
         if largest > self.high:
@@ -39,7 +39,7 @@ class BarScale:
             self.low = -round_up(-smallest)
 
     def place(self, value: float) -> float:
-        """How far along the bar a value lies, from 0 at the low end to 1 at the high end."""
+        """Position of a value along the bar, from 0 at the low end to 1 at the high end."""
         width = self.high - self.low
         if width == 0:
             return 0.0

@@ -24,10 +24,10 @@ _H264 = [
 
 
 def check_ending(path: Path) -> None:
-    """Refuse a file whose ending says no known kind of video.
+    """Check the file extension of a film.
 
     Raises:
-        SettingError: the ending is neither .mp4 nor .gif.
+        SettingError: the extension is neither .mp4 nor .gif.
     """
     if path.suffix.lower() not in ENDINGS:
         given = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
@@ -35,18 +35,17 @@ def check_ending(path: Path) -> None:
 
 
 class VideoWriter:
-    """A context in which frames are added; leaving it finishes the file.
+    """A context manager that takes frames; leaving it finishes the file.
 
-    Until then everything lies in hidden files next to the target, and leaving with an
-    exception removes them.
+    Until then the data lies in hidden files next to the target. An exception removes them.
     """
 
     def __init__(self, path: Path, frames_per_second: int) -> None:
-        """Prepare to write; nothing is made before the first frame.
+        """Prepare to write; no file is created before the first frame.
 
         Args:
             path: target, ending in .mp4 (H.264) or .gif.
-            frames_per_second: speed; a .gif drops frames down to 15 per second.
+            frames_per_second: speed; a .gif drops frames to at most 15 per second.
         """
         check_ending(path)
         self._path = path
@@ -59,10 +58,10 @@ class VideoWriter:
         self._converted = self._hidden(".gif")
 
     def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-        """Append a frame; height and width are even and the same for all frames.
+        """Append a frame; height and width must be even and the same for all frames.
 
         Raises:
-            SettingError: the place is not writable.
+            SettingError: the target is not writable.
         """
         try:
             if self._encoder is None:
@@ -78,23 +77,23 @@ class VideoWriter:
     def _start(self, width: int, height: int) -> "subprocess.Popen[bytes]":
         """Start the encoder.
 
-        Not through `imageio_ffmpeg.write_frames`: that forks, which a process that has
-        started JAX must not do, and it does not tell whether the encoder succeeded.
+        Not with `imageio_ffmpeg.write_frames`: that forks, which a process with JAX must not
+        do, and it does not report whether the encoder succeeded.
         """
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
         rate = ["-r", str(self._frames_per_second)]
-        # A palette needs the whole film at once, so a .gif is recorded without loss first.
+        # The palette of a .gif needs the whole film, so the film is first recorded without loss.
         codec = ["-c:v", "ffv1", "-pix_fmt", "bgr0"] if self._is_gif else _H264
         return subprocess.Popen(
             [*_ffmpeg(), *raw, *rate, "-i", "-", "-an", *codec, _plain(self._recorded)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
-            process_group=0,  # Ctrl-C is for us alone; we then end the encoder.
+            process_group=0,  # Ctrl-C reaches only this process, which then ends the encoder.
         )
 
     def _finish(self) -> None:
-        """Turn what was recorded into the target."""
+        """Turn the recording into the target."""
         if self._stop():
             raise self._not_writable(self._error_line())
         if self._is_gif:
@@ -106,7 +105,7 @@ class VideoWriter:
             raise self._not_writable(error.strerror or str(error)) from error
 
     def _stop(self) -> int:
-        """End the recording; returns the encoder's exit status."""
+        """End the recording and return the encoder's exit status."""
         if self._encoder is None or self._encoder.stdin is None:
             return 0
         with contextlib.suppress(OSError):
@@ -114,10 +113,10 @@ class VideoWriter:
         return self._encoder.wait()
 
     def _convert(self) -> None:
-        """Make the .gif: the palette of the whole film first, then its frames."""
+        """Make the .gif: first the palette of the whole film, then the frames."""
         rate = f"fps={min(GIF_FRAMES_PER_SECOND, self._frames_per_second)}"
         colours = "palettegen=stats_mode=full"
-        # Without dithering flat areas stay flat, which keeps text sharp and the file small.
+        # Without dithering, flat areas stay flat: the text is sharp and the file small.
         use = f"[0:v]{rate}[film];[film][1:v]paletteuse=dither=none:diff_mode=rectangle"
         command = [*_ffmpeg(), "-i", _plain(self._recorded)]
         for options in (
@@ -165,7 +164,7 @@ class VideoWriter:
         return self._path.with_name(f".{self._path.stem}.new-{os.getpid()}{ending}")
 
     def _error_line(self) -> str:
-        """What the encoder said went wrong."""
+        """The last line of the encoder's error output."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", "replace").splitlines()
         return lines[-1].strip() if lines else "the video encoder failed"
@@ -181,5 +180,5 @@ def _ffmpeg() -> list[str]:
 
 
 def _plain(path: Path) -> str:
-    """A path that ffmpeg takes as a file's, whatever characters it has."""
+    """A path in a form that ffmpeg reads as a file, whatever its characters."""
     return f"file:{path}"

@@ -1,4 +1,4 @@
-"""Films an agent: its greedy episodes, and beside them what it thinks of each action."""
+"""Films an agent: its greedy episodes, with the Q-value of each action."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from frankrl.video.panel import PanelContent
 
 _HOLD_SECONDS = 1
 MAX_STEPS = 10_000
-"""An episode that its environment does not end is filmed for so many steps."""
+"""An episode that does not end is filmed for this many env steps."""
 
 
 class FilmedEpisode(NamedTuple):
     """One episode of a film."""
 
     seed: int
-    """What the environment was reset with."""
+    """Reset seed of the environment."""
     episode_return: float
     """Undiscounted sum of rewards."""
     length: int
@@ -48,24 +48,25 @@ def film(
 ) -> list[FilmedEpisode]:
     """Play greedy episodes and write them as a film.
 
-    Each frame shows a state, its Q-values, the action chosen in it and the reward that
-    this brought. An episode's last state is held for a second.
+    Each frame shows a state, its Q-values, the chosen action and its reward. The last state
+    of an episode is held for a second.
 
     Args:
         spec: the environment.
-        q_values: from a batch of observations to Q-values.
-        path: where to; .mp4 (the environment's own speed and size) or .gif (small).
-        episodes: how many.
-        seed: decides, with an episode's number, where the episode begins.
-        caption: heads the panel.
+        q_values: function from a batch of observations to Q-values.
+        path: target file; .mp4 (the environment's own speed and size) or .gif (small).
+        episodes: number of episodes.
+        seed: decides, with the episode's number, the reset seed.
+        caption: title of the panel.
 
     Returns:
-        What was filmed, in order.
+        The filmed episodes, in order.
 
     Raises:
-        SettingError: the path's ending, its place or the number of episodes is not allowed.
-        EnvironmentUnusableError: the environment draws no picture.
-        EnvironmentFailedError: the environment raised while it was played.
+        SettingError: the file extension or the number of episodes is not allowed, or the
+            target is not writable.
+        EnvironmentUnusableError: the environment renders no picture.
+        EnvironmentFailedError: the environment raised an exception.
     """
     check_ending(path)
     if episodes < 1:
@@ -98,7 +99,7 @@ def _scenes(
     reset: int,
     which: tuple[int, int],
 ) -> Iterator[_Scene]:
-    """One greedy episode: a scene for each step, then one for the last state."""
+    """One greedy episode: a scene for each env step, then one for the last state."""
     spec = env.spec
     observation = env.reset(reset, which[0])
     ended, episode_return, step = False, 0.0, 0

@@ -1,4 +1,4 @@
-"""Puts the environment's picture and the panel together into a frame."""
+"""The layout of a frame: the environment's picture on the left, the panel on the right."""
 
 import math
 
@@ -13,15 +13,15 @@ _GIF_ZOOM, _GIF_WIDTH, _GIF_HEIGHT = 0.7, 360, 300
 
 
 def picture_size(height: int, width: int, *, small: bool) -> tuple[int, int]:
-    """How large an environment's picture is shown.
+    """The size at which an environment's picture is shown.
 
-    A tiny picture grows by a whole factor, so its pixels stay square and sharp; one
-    that is too large for a film shrinks.
+    A tiny picture grows by a whole factor, so its pixels stay sharp squares. A picture that
+    is too large for a film shrinks.
 
     Args:
-        height: of the environment's own picture. [px]
-        width: likewise. [px]
-        small: for a .gif.
+        height: height of the environment's picture. [px]
+        width: width of the environment's picture. [px]
+        small: true for a .gif.
 
     Returns:
         Height and width. [px]
@@ -38,7 +38,7 @@ def picture_size(height: int, width: int, *, small: bool) -> tuple[int, int]:
 
 
 class FrameLayout:
-    """The frame of one film: picture on the left, panel on the right."""
+    """Composes the frames of one film."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class FrameLayout:
         caption: str,
         small: bool,
     ) -> None:
-        """Lay out the frame.
+        """Compute the layout.
 
         Args:
             picture_shape: height and width of the environment's picture. [px]
             action_names: one for each action.
-            caption: heads the panel.
-            small: for a .gif.
+            caption: title of the panel.
+            small: true for a .gif.
         """
         self._pygame = load_pygame()
         self._panel = Panel(action_names, caption, _GIF_ZOOM if small else 1.0)

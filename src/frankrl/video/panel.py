@@ -1,7 +1,7 @@
-"""The panel beside the picture of a film: what the agent thinks, does and gets.
+"""The panel of a film: Q-values, the chosen action, reward and return.
 
-Drawn with pygame on off-screen surfaces; the font is the one that pygame ships, so a
-film looks the same on every machine.
+The panel is drawn with pygame on off-screen surfaces. It uses the font that pygame ships, so
+a film looks the same on every machine.
 """
 
 import functools
@@ -24,21 +24,21 @@ _TRACK: Colour = (33, 38, 47)
 _LINE: Colour = (72, 80, 95)
 _TEXT: Colour = (240, 242, 245)
 _QUIET: Colour = (160, 168, 182)
-# Orange and blue of Okabe & Ito, whose colours stay apart for every kind of colour vision.
+# Orange and blue of Okabe & Ito, which are distinguishable with every kind of colour vision.
 _CHOSEN: Colour = (230, 159, 0)
 _OTHER: Colour = (62, 130, 180)
 
 MAX_ROWS = 24
-"""Actions shown; with more, those of highest Q-value."""
+"""Number of actions shown at most; of more, those of highest Q-value."""
 _WIDTH, _MARGIN, _NAME, _VALUE = 400, 18, 128, 76
 _TOP, _BOTTOM, _ROWS, _ROW_MIN, _ROW_MAX = 120, 128, 144, 18, 34
 _BAR = _WIDTH - 2 * _MARGIN - 12 - _NAME - _VALUE
 _FINER = 3
-"""Text is drawn this much larger and then shrunk: small letters then sit evenly."""
+"""Text is drawn larger by this factor and then shrunk, which spaces small letters evenly."""
 
 
 class PanelContent(NamedTuple):
-    """Everything that one frame of the panel says."""
+    """The content of one frame of the panel."""
 
     episode: int
     """Number of the episode in the film, from 1."""
@@ -54,7 +54,7 @@ class PanelContent(NamedTuple):
 
 
 def load_pygame() -> Any:
-    """pygame with fonts ready and no window; only its off-screen surfaces are used."""
+    """pygame with its fonts initialised and without a window."""
     for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
         os.environ.setdefault(name, "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -73,8 +73,8 @@ class Panel:
 
         Args:
             action_names: one for each action.
-            caption: what the film is about; up to two lines are shown.
-            zoom: size of everything; 1 is for films, less for small ones.
+            caption: title of the film; up to two lines are shown.
+            zoom: scale factor of the whole panel; less than 1 for a .gif.
         """
         self._pygame = load_pygame()
         self._names = action_names
@@ -180,7 +180,7 @@ class Panel:
         return min(len(self._names), MAX_ROWS)
 
     def _shown(self, q_values: np.ndarray) -> list[int]:
-        """The actions that get a row: all in order, or the best where there are too many."""
+        """The actions that get a row: all in order, or the best ones if there are too many."""
         if len(q_values) <= MAX_ROWS:
             return list(range(len(q_values)))
         ranked = np.argsort(-np.nan_to_num(q_values, nan=np.inf), kind="stable")
@@ -199,7 +199,7 @@ class Panel:
         return [self._fitted(line, 21, width) for line in lines if line]
 
     def _fitted(self, text: str, size: float, width: int) -> str:
-        """The text, cut short with an ellipsis where it is too wide."""
+        """The text, shortened with an ellipsis if it is too wide."""
         if self._text_width(text, size) <= width:
             return text
         while text and self._text_width(f"{text}…", size) > width:
@@ -230,7 +230,7 @@ class Panel:
 
 
 def signed(value: float) -> str:
-    """A number with its sign, in at most seven characters for every size that rewards have."""
+    """A number with its sign, in at most seven characters at usual sizes of rewards."""
     if not math.isfinite(value):
         return str(value)
     if value == 0:

@@ -1,6 +1,6 @@
-// Questions to the server: plain JSON, and work that tells how far it is.
+// Requests to the server: JSON answers, and jobs that report progress.
 
-/** The answer as JSON; a refusal becomes an error with the server's own sentence. */
+/** The answer as JSON; a refusal becomes an error with the server's message. */
 export async function ask(path, signal) {
   const response = await fetch(path, { signal });
   const payload = await response.json().catch(() => ({ error: response.statusText }));
@@ -9,7 +9,7 @@ export async function ask(path, signal) {
 }
 
 /**
- * The result of work that takes longer; aborting the signal ends the work.
+ * The result of a job; aborting the signal ends the job.
  * `onProgress` receives { done, of } or { waiting }.
  */
 export async function work(path, signal, onProgress) {
@@ -20,7 +20,7 @@ export async function work(path, signal, onProgress) {
   for (;;) {
     const { value, done } = await reader.read();
     if (done) break;
-    // A result is one long line that comes in many parts.
+    // A result is one long line that arrives in many parts.
     parts.push(value);
     if (!value.includes("\n")) continue;
     const lines = parts.join("").split("\n");
@@ -32,10 +32,10 @@ export async function work(path, signal, onProgress) {
       onProgress(message);
     }
   }
-  throw new Error("the work ended without a result; try again");
+  throw new Error("the job ended without a result; try again");
 }
 
-/** Runs the newest of several tasks; a new one aborts the one before. */
+/** Runs one task at a time; a new task aborts the running one. */
 export function newest() {
   let running = new AbortController();
   return {

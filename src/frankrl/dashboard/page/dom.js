@@ -1,6 +1,6 @@
-// Elements without a framework. Text is always text: nothing of a run becomes markup.
+// DOM elements without a framework. Text from a run is never parsed as markup.
 
-/** An element with attributes (functions become listeners) and children. */
+/** An element with attributes and children; attributes that are functions become listeners. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -14,7 +14,7 @@ export function h(tag, attributes = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** A bar from zero to a value on a scale [low, high] that holds zero. */
+/** A bar from zero to a value, on a scale [low, high] that contains zero. */
 export function bar(value, [low, high]) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "bar");
@@ -50,12 +50,12 @@ export function qTable(heading, names, values, scale, marked, mark) {
     h("tbody", {}, rows));
 }
 
-/** The ends of a scale that holds zero and all of these values. */
+/** The ends of a scale that contains zero and all these values. */
 export function scaleOf(values) {
   return values.reduce(([low, high], value) => (value == null ? [low, high] : [Math.min(low, value), Math.max(high, value)]), [0, 0]);
 }
 
-/** A number to four digits, a whole one in full; null is an action that is not allowed. */
+/** A number to four digits, a whole number in full; null means that the action is not allowed. */
 export function written(value) {
   if (value == null) return "not allowed";
   if (Number.isInteger(value)) return value.toLocaleString("en");
@@ -64,7 +64,7 @@ export function written(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-/** A sentence where there is nothing to see, or something went wrong. */
+/** A paragraph that says why there is nothing to show. */
 export function note(...text) {
   return h("p", { class: "note" }, ...text);
 }

@@ -1,25 +1,25 @@
-// Curves of the selected runs: what they earned, what they learned, how fast.
+// Learning curves of the selected runs.
 
 import { ask, newest } from "./ask.js";
 import { h, note, written } from "./dom.js";
 import { AXES, choose, state } from "./state.js";
 
-// Okabe and Ito's colours, payload apart by the colour-blind; each with a dash of its own.
+// Okabe and Ito's palette, distinguishable with colour blindness; each curve has its own dash.
 const LIGHT = ["#0072b2", "#d55e00", "#007a5a", "#b0538a", "#8a6000", "#2f7fb0", "#1d2329"];
 const DARK = ["#56b4e9", "#e69f00", "#29c99a", "#e29cc6", "#f0e442", "#8fd0f5", "#e6e9ec"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 const PANELS = [
-  { key: "return", title: "Return", unit: "reward", text: "Sum of an episode's rewards: each episode, the mean around it, and the greedy evaluations as markers.", evaluations: true, threshold: true },
-  { key: "length", title: "Episode length", unit: "env steps", text: "Steps of each training episode, and the mean around it." },
-  { key: "epsilon", title: "ε", unit: "probability", text: "How often an action is random." },
-  { key: "loss", title: "Loss", unit: "reward², or as set", text: "Mean loss of a batch. It need not fall: it grows with the Q-values.", marks: true },
-  { key: "q", title: "Q-values against the return", unit: "reward", parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q above what episodes really bring is overestimation. The discounted return is derived: from the mean return and length of the last 100 episodes, as if rewards came evenly.", marks: true },
-  { key: "td_error", title: "TD errors", unit: "reward", fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "How y − Q(s, a) is distributed over transitions: the median, half of them (dark) and, where one run is shown, nine in ten (light). Below stand the smallest and the largest, which would hide the rest.", marks: true },
-  { key: "gradient_norm", title: "Gradient norm", unit: "gradient", text: "Global L2 norm before it is clipped.", clip: true },
-  { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the row before; an interval with an evaluation looks slower." },
-  { key: "replay_fill", title: "Experience replay buffer", unit: "transitions", text: "How many transitions it holds. Derived: from the env steps and the capacity." },
-  { key: "sampled_age", title: "Age of what is sampled", unit: "env steps", text: "Mean age of the transitions of a batch. Derived: half of what the buffer holds, where all are drawn alike." },
+  { key: "return", title: "Return", unit: "reward", text: "Sum of an episode's rewards: single episodes, their moving mean, and greedy evaluations as markers.", evaluations: true, threshold: true },
+  { key: "length", title: "Episode length", unit: "env steps", text: "Env steps of each training episode, and their moving mean." },
+  { key: "epsilon", title: "ε", unit: "probability", text: "Probability of a random action." },
+  { key: "loss", title: "Loss", unit: "reward², or as set", text: "Mean loss of a batch. The loss grows with the Q-values, so it need not fall.", marks: true },
+  { key: "q", title: "Q-values against the return", unit: "reward", parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q-values above the discounted return are overestimates. The discounted return is derived from the mean return and length of the last 100 episodes, assuming equal rewards at every step.", marks: true },
+  { key: "td_error", title: "TD errors", unit: "reward", fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "Distribution of y − Q(s, a): the median, the middle 50 % (dark) and, with a single run, the middle 90 % (light). Minimum and maximum are given as text below, because they would hide the rest.", marks: true },
+  { key: "gradient_norm", title: "Gradient norm", unit: "gradient", text: "Global L2 norm of the gradient before clipping.", clip: true },
+  { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the previous row; an evaluation makes its interval slower." },
+  { key: "replay_fill", title: "Replay buffer", unit: "transitions", text: "Number of stored transitions, derived from env steps and capacity." },
+  { key: "sampled_age", title: "Age of sampled transitions", unit: "env steps", text: "Mean age of the transitions of a batch. With uniform sampling it is half the size of the buffer." },
 ];
 const SHORTEST_MS = 400;
 const AGAIN_MS = 5_000;
@@ -59,7 +59,7 @@ export function learning(place) {
     const versions = state.selected.map((id) => state.rows.get(id)?.change).join(",");
     const chosen = [state.selected, state.x, state.group].join("|");
     const wanted = `${chosen}|${versions}`;
-    // An answer that is on its way is waited for, unless something else has been chosen.
+    // Wait for a pending answer, unless the choice has changed.
     if (wanted === shown || waiting || (busy && chosen === choice)) return;
     const wait = Math.max(0, last + SHORTEST_MS - performance.now());
     waiting = setTimeout(async () => {
@@ -112,7 +112,7 @@ export function learning(place) {
       }
       drawPanel(figure, panel, x, series, colours);
     }
-    if (!figures.size && series.length) message.append(note("Nothing has been measured yet. The first row comes after a while of training: log_every_env_steps says when."));
+    if (!figures.size && series.length) message.append(note("Nothing has been measured yet. The first row of metrics is written after log_every_env_steps."));
   }
 
   return {
@@ -145,7 +145,7 @@ function legendItem(one, number, colours) {
   for (const [name, value] of [["x1", 0], ["x2", 32], ["y1", 4], ["y2", 4], ["stroke", colours[number % colours.length]], ["stroke-width", 3], ["stroke-dasharray", dash[DASHES[number % DASHES.length]]]]) line.setAttribute(name, value);
   sample.append(line);
   const refreshed = one.tau < 1
-    ? "the target network follows slowly"
+    ? "soft refreshes of the target network"
     : `target network refreshed ${written(one.num_refreshes)} times, every ${written(one.target_period_updates)} updates`;
   return h("li", {}, sample, ` ${one.label} `, h("span", { class: "quiet" }, one.runs.length > 1 ? "" : refreshed));
 }
@@ -159,7 +159,7 @@ function makeFigure(panel) {
   return { frame, plot, latest };
 }
 
-/** Text as Plotly shows it unchanged: it takes some of HTML for markup. */
+/** Text escaped for Plotly, which interprets some HTML. */
 function plain(text) {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
@@ -215,7 +215,7 @@ function tracesOf(one, number, panel, colours) {
   });
 }
 
-/** A distribution over time, by seven of its quantiles. */
+/** A distribution over time, drawn from its quantiles. */
 function fanOf(one, number, { fan }, colours, alone) {
   const colour = colours[number % colours.length];
   const [, low, lower, middle, upper, high] = fan.map((key) => one.traces[key]?.smooth);
@@ -225,16 +225,16 @@ function fanOf(one, number, { fan }, colours, alone) {
     { ...common, x: below[0], y: below[1], line: { width: 0 }, showlegend: false },
     { ...common, x: above[0], y: above[1], name, line: { width: 0 }, fill: "tonexty", fillcolor: `${colour}${share}` },
   ];
-  const most = alone ? between(low, high, "nine in ten", "26") : [];
+  const most = alone ? between(low, high, "middle 90 %", "26") : [];
   const dash = DASHES[number % DASHES.length];
   const median = { ...common, hoverinfo: "all", x: middle[0], y: middle[1], name: alone ? "median" : plain(one.label), mode: middle[0].length > 1 ? "lines" : "markers", marker: { color: colour, size: 7 }, line: { color: colour, width: 2, dash }, hoverlabel: { namelength: 40 } };
-  return [...most, ...between(lower, upper, "half of them", "4d"), median];
+  return [...most, ...between(lower, upper, "middle 50 %", "4d"), median];
 }
 
 function spreadNow(latest, [least, low, , middle, , high, most]) {
   if (latest[middle] == null) return [];
   const span = (from, to) => `${written(latest[from])} … ${written(latest[to])}`;
-  return [`median ${written(latest[middle])}`, `nine in ten ${span(low, high)}`, `all ${span(least, most)}`];
+  return [`median ${written(latest[middle])}`, `middle 90 % ${span(low, high)}`, `all ${span(least, most)}`];
 }
 
 function shapesOf(panel, series, colour) {

@@ -42,15 +42,15 @@ function listen() {
   events.addEventListener("open", () => { connection.textContent = "live"; });
   events.addEventListener("message", (event) => takeRows(JSON.parse(event.data)));
   events.addEventListener("error", async () => {
-    connection.textContent = "not connected; the page tries again by itself";
+    connection.textContent = "not connected; the page keeps trying";
     const why = await reason();
-    if (events.readyState !== EventSource.OPEN && why) connection.textContent = `not connected: ${why} The page tries again by itself`;
-    // A stream that was refused is closed for good; one that broke off is opened again by the browser.
+    if (events.readyState !== EventSource.OPEN && why) connection.textContent = `not connected: ${why} The page keeps trying`;
+    // The browser reopens a stream that breaks, but not one that the server refused.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN_MS);
   });
 }
 
-/** Why there is no stream: the server's own sentence, if there is a server. */
+/** Why there is no stream: the server's message, if the server answers. */
 async function reason() {
   const asking = new AbortController();
   try {

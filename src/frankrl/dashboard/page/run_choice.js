@@ -1,20 +1,20 @@
-// Which of the selected runs is looked at alone.
+// The choice of one run among the selected ones.
 
 import { h, note } from "./dom.js";
 import { choose, focused, state } from "./state.js";
 
-/** A choice among the selected runs, or what to do where none is selected. */
+/** A choice among the selected runs, or a note that says what to do first. */
 export function runChoice() {
   if (!state.loaded) return note("Looking for runs …");
   if (!focused()) {
-    return note(state.rows.size ? "Select a run in the table first." : "There is no run here yet. Begin one with frank train.");
+    return note(state.rows.size ? "Select a run in the table first." : "There is no run here yet. Start one with frank train.");
   }
   const options = state.selected.filter((id) => state.rows.has(id)).map((id) =>
     h("option", { value: id, selected: id === state.focus }, state.rows.get(id).name));
   return h("label", {}, "Run ", h("select", { id: "focus", change: (event) => choose({ focus: event.target.value }) }, options));
 }
 
-/** A bar of progress, and what it says in words. */
+/** A progress bar with a text. */
 export function progress(text) {
   const bar = h("progress", { "aria-label": text });
   const words = h("span", {}, `${text} …`);

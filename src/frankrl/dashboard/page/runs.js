@@ -8,7 +8,7 @@ const COLUMNS = [
   { key: "env_id", title: "environment", wide: true },
   { key: "preset", title: "preset", wide: true },
   { key: "seed", title: "seed", wide: true, number: true },
-  { key: "state", title: "state" },
+  { key: "state", title: "status" },
   { key: "env_steps", title: "env steps", wide: true, number: true },
   { key: "last_return", title: "last return", number: true },
   { key: "written_at", title: "last change", wide: true },
@@ -40,7 +40,7 @@ export function showRuns() {
     order = { key, down: order.key === key ? !order.down : key !== "name" };
     draw();
   });
-  // How long ago something was grows by itself.
+  // The column "last change" ages even without news.
   setInterval(draw, TIMES_MS);
 }
 
@@ -53,13 +53,13 @@ function fill(place, filter) {
   }
   if (!place.contains(body)) place.replaceChildren(h("table", { class: "runs-table" }, header, body), limit);
   limit.hidden = state.limit === 0;
-  limit.textContent = `There are more: at most ${written(state.limit)} runs are shown, and not every folder was looked through. Name a folder further down.`;
+  limit.textContent = `There are more runs: at most ${written(state.limit)} are shown, and not every folder was scanned. Start the dashboard with a subfolder.`;
   COLUMNS.forEach(({ key }, number) => mark(header.rows[0].cells[number + 1], key));
   const chosen = new Set(state.selected);
   const wanted = rows.map((row) => line(row, chosen.has(row.id)));
   const kept = new Set(wanted);
   for (const element of [...body.rows]) if (!kept.has(element)) element.remove();
-  // Only what is out of place moves, and the row with the keyboard's focus never does.
+  // Only rows out of place move, and the row with the keyboard focus never does.
   const held = wanted.find((element) => element.contains(document.activeElement));
   let next = body.firstElementChild;
   for (const element of wanted) {
@@ -76,10 +76,10 @@ function fill(place, filter) {
 function nothing() {
   if (!state.loaded) return note("Looking for runs …");
   if (!state.rows.size) {
-    return note("There is no run here yet. Begin one: ", h("code", {}, "frank train CartPole-v1"),
-      " The page shows it by itself.");
+    return note("There is no run here yet. Start one: ", h("code", {}, "frank train CartPole-v1"),
+      " It appears here on its own.");
   }
-  return note(`No run has those letters in it. Clear the filter to see all ${state.rows.size}.`);
+  return note(`No run matches. Clear the filter to see all ${state.rows.size}.`);
 }
 
 function words(row) {
@@ -91,14 +91,14 @@ function head({ key, title, wide, number }) {
     h("button", { type: "button", "data-sort": key, id: `sort-${key}` }, title, h("span", { "aria-hidden": "true" })));
 }
 
-/** Say by which column the table is sorted. */
+/** Mark the column that the table is sorted by. */
 function mark(place, key) {
   const sorted = order.key === key ? (order.down ? "descending" : "ascending") : "none";
   place.setAttribute("aria-sort", sorted);
   place.querySelector("span").textContent = { descending: " ▾", ascending: " ▴", none: "" }[sorted];
 }
 
-/** A run's line. Its elements stay the same, so that no click is lost while rows change. */
+/** The row of a run. Its elements are reused, so that no click is lost while rows change. */
 function line(row, chosen) {
   if (!lines.has(row.id)) {
     const box = h("input", {
@@ -129,7 +129,7 @@ function toggle(id, chosen) {
   choose({ selected: chosen ? [...others, id] : others, ...(chosen ? { focus: id } : {}) });
 }
 
-/** What stands in a column; under a run's name what a narrow page has no columns for. */
+/** The text of a cell; below the run's name, what a narrow page has no columns for. */
 function cellText(row, key) {
   if (key === "name") return row.error || row.note || `${row.env_id} · ${row.preset} · seed ${row.seed}`;
   if (key === "state") return row.note ? `${stateOf(row)}; its metrics cannot be read` : stateOf(row);
@@ -140,7 +140,7 @@ function cellText(row, key) {
   return String(row[key] ?? "");
 }
 
-/** How a run stands, in words. */
+/** The status of a run in words. */
 export function stateOf(row) {
   if (row.error) return "cannot be read";
   const solved = row.solved_at == null ? "" : `, solved at ${written(row.solved_at)}`;
@@ -148,8 +148,8 @@ export function stateOf(row) {
     running: "running",
     finished: "finished",
     stopped: "stopped on request",
-    "broken off": "broken off: killed, or an error",
-    "not begun": "not begun",
+    "broken off": "broken off: killed or failed",
+    "not started": "not started",
   }[row.state];
   return how + solved;
 }

@@ -1,4 +1,4 @@
-// What the page knows and what is chosen. The choice lives in the address, so it can be kept.
+// The state of the page. The user's choice is stored in the address, so it can be bookmarked.
 
 export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", warnings: "Warnings" };
 export const AXES = { env_steps: "env steps", updates: "updates", seconds: "seconds" };
@@ -16,7 +16,7 @@ export const state = {
 
 const listeners = new Set();
 
-/** Call a function after every change, with what has changed: "rows" or "choice". */
+/** Call a function after every change with "rows" or "choice". */
 export function onChange(listener) {
   listeners.add(listener);
 }
@@ -25,7 +25,7 @@ function notify(what) {
   for (const listener of listeners) listener(what);
 }
 
-/** Take in what the server says of the runs. */
+/** Update the rows from a server-sent event. */
 export function takeRows({ ids, rows, limit }) {
   state.limit = limit;
   for (const row of rows) state.rows.set(row.id, row);
@@ -39,14 +39,14 @@ export function takeRows({ ids, rows, limit }) {
   notify("rows");
 }
 
-/** The run that somebody who has just come most likely wants to see: the one written last. */
+/** The run to select at first: the one written last. */
 function likely() {
   const rows = [...state.rows.values()].filter((row) => !row.error);
   const byTime = rows.sort((a, b) => (b.written_at ?? 0) - (a.written_at ?? 0));
   return byTime.slice(0, 1).map((row) => row.id);
 }
 
-/** Change the choice; it goes into the address. */
+/** Change the choice and store it in the address. */
 export function choose(change) {
   Object.assign(state, change);
   if (!state.selected.includes(state.focus)) state.focus = state.selected[0] ?? "";
@@ -58,7 +58,7 @@ export function choose(change) {
   notify("choice");
 }
 
-/** Take the choice from the address. */
+/** Read the choice from the address. */
 export function readAddress() {
   const words = new URLSearchParams(location.hash.slice(1));
   const view = words.get("view");
@@ -70,7 +70,7 @@ export function readAddress() {
   state.group = words.get("group") === "1";
 }
 
-/** The row of the run that is looked at alone. */
+/** The row of the focused run. */
 export function focused() {
   return state.rows.get(state.focus);
 }

@@ -1,4 +1,4 @@
-// One update, opened: what `frank explain` shows.
+// One update, explained as by `frank explain`.
 
 import { newest, work } from "./ask.js";
 import { h, note, qTable, scaleOf, written } from "./dom.js";
@@ -39,7 +39,7 @@ export function update(place) {
 
   async function open() {
     if (!state.focus) return;
-    const bar = progress("Coming back to the update");
+    const bar = progress("Recomputing the update");
     content.replaceChildren(bar.element);
     try {
       const path = `update/${state.focus}?number=${encodeURIComponent(number.value)}`;
@@ -56,7 +56,7 @@ export function update(place) {
 function emptyText(row, reached) {
   if (row.note) return note(row.note);
   return note(reached
-    ? `Choose one of the ${written(reached)} updates. Frank goes back to the nearest checkpoint and does the same rounds again, to the same bits.`
+    ? `Choose one of the ${written(reached)} updates. Frank loads the nearest checkpoint before it and repeats the training from there, to the same bits.`
     : `This run has no updates yet: learning starts at env step ${written(row.learning_starts ?? 0)}.`);
 }
 
@@ -91,7 +91,7 @@ function opened(name, result) {
     h("label", {}, "Transition ", transition, some), prediction, narrative);
 }
 
-/** Both networks side by side, and the two values that the loss compares. */
+/** The Q-values of both networks, and the two values that the loss compares. */
 function predictions({ record, action_names: names }, place) {
   const action = record.batch.action[place];
   const qValues = record.q_values[place];
@@ -103,10 +103,10 @@ function predictions({ record, action_names: names }, place) {
     h("section", { "aria-labelledby": "prediction-title" }, h("h3", { id: "prediction-title" }, "What the Q-network predicts"),
       h("p", { class: "formula" }, `Q-network, in s: Q(s, ${names[action]}) = `, h("b", { id: "q-value" }, written(record.chosen_q[place]))),
       qTable("Q(s, ·; θ)", names, qValues, scale, action, "taken")),
-    h("section", { "aria-labelledby": "target-title" }, h("h3", { id: "target-title" }, "What it should have predicted"),
+    h("section", { "aria-labelledby": "target-title" }, h("h3", { id: "target-title" }, "The target"),
       h("p", { class: "formula" }, "target: y = ", h("b", { id: "target" }, written(record.targets[place])),
         "; y − Q(s, a) = ", h("b", { id: "td-error" }, written(record.td_errors[place])),
         "; loss ", h("b", { id: "loss" }, written(record.losses[place]))),
-      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, nextQValues, scale, best, "counts")),
+      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, nextQValues, scale, best, "used")),
   ];
 }

@@ -1,4 +1,4 @@
-// What is worth a word of warning in a run.
+// Warnings about a run.
 
 import { ask, newest, work } from "./ask.js";
 import { h, note, written } from "./dom.js";
@@ -32,7 +32,7 @@ export function warnings(place) {
     shown = wanted;
     try {
       const payload = await asking.run((signal) => ask(`warnings/${row.id}`, signal));
-      // What stands there already is not read out again.
+      // Unchanged content is kept, so that screen readers do not read it again.
       if (!payload || JSON.stringify(payload) === list.dataset.payload) return;
       list.replaceChildren(...listed(payload));
       list.dataset.payload = JSON.stringify(payload);
@@ -46,12 +46,12 @@ export function warnings(place) {
     working.stop();
     diagnostics.replaceChildren();
     if (!focused()) return;
-    diagnostics.replaceChildren(note("Looking into the newest checkpoint …"));
+    diagnostics.replaceChildren(note("Diagnosing the newest checkpoint …"));
     try {
       const payload = await working.run((signal) => work(`diagnostics/${state.focus}`, signal, () => {}));
       if (payload) diagnostics.replaceChildren(...diagnosed(payload.result));
     } catch (error) {
-      diagnostics.replaceChildren(h("h3", {}, "In the newest checkpoint"), note(error.message));
+      diagnostics.replaceChildren(h("h3", {}, "Newest checkpoint"), note(error.message));
     }
   }
 
@@ -65,17 +65,17 @@ export function warnings(place) {
 }
 
 function listed({ warnings, checked }) {
-  const none = note("Nothing to warn of in its metrics and settings.");
-  return [h("h3", {}, "In its metrics and settings"), ...(warnings.length ? warnings.map(shown) : [none]),
+  const none = note("No warnings from the metrics and settings.");
+  return [h("h3", {}, "Metrics and settings"), ...(warnings.length ? warnings.map(shown) : [none]),
     h("p", { class: "quiet" }, `Checked: ${checked.join("; ")}.`)];
 }
 
 function diagnosed(diagnostics) {
   const layers = diagnostics.widths.map((width, layer) => `${diagnostics.dead_units[layer]} of ${width}`);
-  const units = layers.length ? `dead units by hidden layer: ${layers.join(", ")}` : "dead units are only counted in networks with relu";
-  const summary = `Env step ${written(diagnostics.env_steps)}: ${units}; the experience replay buffer holds ${written(diagnostics.transitions)} transitions of ${written(diagnostics.episodes)} episodes, ${written(diagnostics.largest_episode)} of one.`;
-  const none = note("Nothing to warn of there.");
-  return [h("h3", {}, "In the newest checkpoint"), h("p", {}, summary), ...(diagnostics.warnings.length ? diagnostics.warnings.map(shown) : [none])];
+  const units = layers.length ? `dead units by hidden layer: ${layers.join(", ")}` : "dead units are counted only with relu";
+  const summary = `Env step ${written(diagnostics.env_steps)}: ${units}; the replay buffer holds ${written(diagnostics.transitions)} transitions from ${written(diagnostics.episodes)} episodes, at most ${written(diagnostics.largest_episode)} from one.`;
+  const none = note("No warnings from the checkpoint.");
+  return [h("h3", {}, "Newest checkpoint"), h("p", {}, summary), ...(diagnostics.warnings.length ? diagnostics.warnings.map(shown) : [none])];
 }
 
 function shown({ title, evidence, advice, docs }) {

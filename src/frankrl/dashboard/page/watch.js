@@ -1,4 +1,4 @@
-// A fresh episode of the newest checkpoint, step by step.
+// An episode played with the newest checkpoint, step by step.
 
 import { newest, work } from "./ask.js";
 import { h, note, qTable, scaleOf, written } from "./dom.js";
@@ -27,7 +27,7 @@ export function watch(place) {
     if (of !== state.focus) {
       player?.stop();
       working.stop();
-      content.replaceChildren(note("The agent of the newest checkpoint plays a fresh episode. It is not a part of the training."));
+      content.replaceChildren(note("The agent of the newest checkpoint plays a new greedy episode. The episode is not used for training."));
     }
     of = state.focus;
     choice.replaceChildren(runChoice());
@@ -80,7 +80,7 @@ function makePlayer(name, episode) {
     h("button", { type: "button", click: () => { stop(); show(0); } }, "To the start"),
     h("button", { type: "button", id: "back", click: () => { stop(); show(at - 1); } }, "One step back"),
     toggle,
-    h("button", { type: "button", id: "forward", click: () => { stop(); show(at + 1); } }, "One step on"),
+    h("button", { type: "button", id: "forward", click: () => { stop(); show(at + 1); } }, "One step forward"),
     h("label", {}, "Speed ", pace));
 
   function show(step) {
@@ -119,7 +119,7 @@ function makePlayer(name, episode) {
   }
 
   const element = h("div", { class: "player" },
-    h("div", { class: "scene" }, episode.pictures ? picture : note("This environment draws no picture. Its numbers are here all the same."), slider, controls),
+    h("div", { class: "scene" }, episode.pictures ? picture : note("This environment has no pictures; its numbers are shown here."), slider, controls),
     h("div", { class: "thoughts" }, figures, values, components),
     summary(episode));
   show(0);
@@ -140,15 +140,15 @@ function stateTable(episode, at) {
 
 function summary(episode) {
   const off = episode.predicted - episode.discounted_return;
-  const judged = episode.is_whole
-    ? `; Q said ${written(Math.abs(off))} ${off > 0 ? "more than came" : "less than came"}`
-    : "; what would have followed is missing from it, so the two cannot be compared";
+  const comparison = episode.is_whole
+    ? `; Q was ${written(Math.abs(off))} too ${off > 0 ? "high" : "low"}`
+    : "; the episode did not terminate, so the two cannot be compared";
   return h("section", { class: "summary", "aria-labelledby": "predicted" },
-    h("h3", { id: "predicted" }, "What Q predicted, and what followed"),
+    h("h3", { id: "predicted" }, "Predicted and actual return"),
     h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
-      "; discounted return that followed = ", h("b", { id: "followed" }, written(episode.discounted_return)),
-      judged),
-    h("p", {}, `Return ${written(episode.episode_return)}, not discounted, in ${written(episode.actions.length)} steps; ${episode.end}. `,
+      "; discounted return of the episode = ", h("b", { id: "followed" }, written(episode.discounted_return)),
+      comparison),
+    h("p", {}, `Undiscounted return ${written(episode.episode_return)} in ${written(episode.actions.length)} steps; ${episode.end}. `,
       `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
     episode.notices.map((text) => note(text)));
 }

@@ -1,7 +1,7 @@
-"""`python -m frankrl.dashboard.work ORDER`: do one piece of work, at low priority.
+"""`python -m frankrl.dashboard.work ORDER`: do one job at low priority.
 
-The order is a JSON object. How far the work is, or what went wrong, is printed in log of
-JSON; the result is a file in the order's folder. It ends when its standard input does.
+The order is a JSON object. Progress and errors are printed as lines of JSON; the result is a
+file in the order's folder. The process ends when its standard input ends.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from typing import Any
 from frankrl.core.errors import FrankError, FrankWarning
 
 _NICENESS = 19
-_FIRST_TO_GO = "1000"
-"""To the system, where memory is short: a training beside it must not be the one."""
+_OOM_SCORE = "1000"
+"""Score for the out-of-memory killer: it should end this process before any training."""
 _LONGEST_ERROR = 1_000
 _RESULT = "result.json"
 _NO_WINDOW = {
@@ -29,7 +29,7 @@ _NO_WINDOW = {
 
 
 class _Log:
-    """Lines of JSON for whoever ordered the work; what an environment prints is none of them."""
+    """Lines of JSON on standard output; the output of an environment goes to standard error."""
 
     def __init__(self) -> None:
         sys.stdout.flush()
@@ -37,12 +37,12 @@ class _Log:
         os.dup2(2, 1)
 
     def write(self, **payload: Any) -> None:
-        """One line."""
+        """Write one line."""
         self._file.write(f"{json.dumps(payload)}\n")
         self._file.flush()
 
     def progress(self, done: int, of: int) -> None:
-        """How far the work is."""
+        """Report progress."""
         self.write(done=done, of=of)
 
 
@@ -64,15 +64,15 @@ def _do(order: dict[str, Any], out: Path, log: _Log) -> dict[str, Any]:
 
             return diagnose(folder)
         case kind:
-            raise ValueError(f"there is no such work: {kind!r}")
+            raise ValueError(f"there is no such job: {kind!r}")
 
 
-def _give_way() -> None:
-    """Training comes first, with the processors and with memory."""
+def _lower_priority() -> None:
+    """Yield processors and memory to any training."""
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, "ascii")
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
 
 
 def _end_with_input() -> None:
@@ -84,12 +84,12 @@ def _end_with_input() -> None:
 
 
 def main() -> None:
-    """Do what the command line orders."""
+    """Do the job given on the command line."""
     order = json.loads(sys.argv[1])
     log = _Log()
     os.environ.update(_NO_WINDOW)
     out = Path(order["out"])
-    _give_way()
+    _lower_priority()
     threading.Thread(target=_end_with_input, daemon=True).start()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -100,10 +100,10 @@ def main() -> None:
             (out / _RESULT).write_text(text, "utf-8")
         except FrankError as error:
             log.write(error=str(error)[:_LONGEST_ERROR])
-        # An environment may end its process, too.
+        # An environment may call sys.exit.
         except (Exception, SystemExit) as error:
-            what = f"the work failed: {type(error).__name__}: {error}"
-            log.write(error=what[:_LONGEST_ERROR])
+            reason = f"the job failed: {type(error).__name__}: {error}"
+            log.write(error=reason[:_LONGEST_ERROR])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A look into a run's newest checkpoint: dead units, and whose transitions the buffer holds."""
+"""Diagnostics of a run's newest checkpoint: dead units, and episodes in the replay buffer."""
 
 import math
 from typing import Any
@@ -17,16 +17,16 @@ from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
 _STATES = 2_048
-"""States that are tried."""
+"""Number of states that the network is tried on."""
 _STATE = ".observation"
-"""What the leaves of observations are called in a checkpoint, before their own path."""
+"""Name of an observation's leaves in a checkpoint, before the leaf's own path."""
 _MAX_OTHER_BYTES = 32
-"""What the buffer holds for each step beside its observation, at the most."""
+"""Bytes that the replay buffer holds for each step besides its observation, at most."""
 _REPLAY = "replay"
 
 
 def diagnose(folder: RunFolder) -> dict[str, Any]:
-    """Look into the newest checkpoint.
+    """Diagnose the newest checkpoint.
 
     Raises:
         FrankError: there is no usable checkpoint.
@@ -52,7 +52,7 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
 
 
 def _buffer_states(folder: RunFolder, spec: EnvironmentSpec, env_steps: int) -> Observation:
-    """Some states of the experience replay buffer."""
+    """Some states of the replay buffer."""
     settings = folder.description.settings
     rows = settings.replay.replay_capacity + settings.replay.n_step * settings.environment.num_envs
     example = np.zeros((0, *spec.row_shape), spec.row_dtype)
@@ -68,9 +68,10 @@ def _buffer_states(folder: RunFolder, spec: EnvironmentSpec, env_steps: int) -> 
 def dead_units(
     network: QNetwork, params: Params, states: Observation
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Units of each hidden layer that give 0 for every state, and how many there are.
+    """Number of dead units in each hidden layer, and the widths of the layers.
 
-    Only a rectifier can be stuck at 0; of other networks nothing is said.
+    A unit is dead if it outputs 0 for every state. Only relu has such units; other networks
+    give empty tuples.
     """
     is_empty = not len(jax.tree.leaves(states)[0])
     if network.activation != "relu" or network.head.num_fractions or is_empty:
@@ -83,7 +84,7 @@ def dead_units(
 def episode_sizes(
     folder: RunFolder, first_env_steps: Int[np.ndarray, " transition"]
 ) -> Float[np.ndarray, " episode"]:
-    """How many of the buffer's transitions each episode has that any of them comes from."""
+    """Number of transitions in the replay buffer from each episode that has any."""
     reader = MetricsReader(folder.metrics)
     try:
         ended = reader.columns("episodes")

@@ -1,4 +1,4 @@
-"""A fresh greedy episode of a run's newest checkpoint, with a picture of every step."""
+"""A greedy episode with a run's newest checkpoint, with a picture of every step."""
 
 import contextlib
 import importlib
@@ -17,7 +17,7 @@ from frankrl.environments import CheckedEnv, EnvironmentSpec
 from frankrl.runs.folder import RunFolder
 
 MAX_STEPS = 1_500
-"""An episode that is longer is shown up to here."""
+"""A longer episode is cut off here."""
 _MAX_COMPONENTS = 16
 _EVERY = 20
 
@@ -25,16 +25,16 @@ _EVERY = 20
 def play(
     folder: RunFolder, seed: int, out: Path, on_progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Play it.
+    """Play the episode.
 
     Args:
-        folder: the run's.
-        seed: decides where the episode begins; none of these is ever used in training.
-        out: where the pictures go, by number: one before each step, and one of the end.
-        on_progress: called now and then with steps done, and the most that there can be.
+        folder: the run.
+        seed: decides the initial state; training never uses the same reset seed.
+        out: folder for the pictures: one before each step, and one of the last state.
+        on_progress: called every few steps with the steps done and the most possible.
 
     Returns:
-        Every number of it; of steps one in each list.
+        Every number of the episode; per-step values as lists.
 
     Raises:
         FrankError: there is no usable checkpoint, or the environment fails.
@@ -85,7 +85,7 @@ def play(
 
 
 def _make_env(spec: EnvironmentSpec) -> CheckedEnv:
-    """An environment that draws pictures, if it can be made so."""
+    """The environment with pictures if it has that render mode, else without."""
     try:
         return CheckedEnv(spec, render_mode="rgb_array")
     except EnvironmentUnusableError:
@@ -94,10 +94,10 @@ def _make_env(spec: EnvironmentSpec) -> CheckedEnv:
 
 def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
     if terminated:
-        return "the world ended there"
+        return "the episode terminated"
     if ended_early:
-        return f"only {steps:,} steps are shown"
-    return "the time limit ended it; the future would still count"
+        return f"cut off after {steps:,} steps"
+    return "truncated by the time limit"
 
 
 def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[float]:
@@ -123,7 +123,7 @@ def _draw(env: CheckedEnv, path: Path) -> bool:
 
 
 def _write_picture(picture: UInt8[np.ndarray, "height width 3"], path: Path) -> None:
-    # JPEG: a tenth of the time that PNG takes, and an episode can have a thousand of them.
+    # JPEG takes a tenth of the time of PNG, and an episode can have a thousand pictures.
     pygame = importlib.import_module("pygame")
     height, width = picture.shape[:2]
     pixels = np.ascontiguousarray(picture).tobytes()

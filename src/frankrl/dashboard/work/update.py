@@ -1,4 +1,4 @@
-"""An update, opened as `frank explain` opens it."""
+"""One update, recomputed as `frank explain` does it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,27 +12,27 @@ from frankrl.explaining.plain import plain
 from frankrl.runs.folder import RunFolder
 
 MAX_TRANSITIONS = 128
-"""Transitions of a batch that can be followed on the page."""
+"""Number of transitions of a batch that the page can follow."""
 _STATES = ("observation", "next_observation")
 
 
 def open_update(
     folder: RunFolder, number: int, out: Path, on_progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Open it.
+    """Recompute an update and explain each transition of its batch.
 
     Args:
-        folder: the run's.
-        number: the update's, from 1.
-        out: where the account of each transition goes, by its place in the batch.
-        on_progress: called with env steps done again, and to do.
+        folder: the run.
+        number: number of the update, from 1.
+        out: folder for the HTML of each transition, named by its position in the batch.
+        on_progress: called with the env steps repeated and the env steps to repeat.
 
     Returns:
-        What `frank explain --json` prints but for the states, which may be pictures; and what
-        heads the account.
+        The output of `frank explain --json` without the states, which may be large; and the
+        title of the update.
 
     Raises:
-        FrankError: there is no such update, or it cannot be come back to.
+        FrankError: there is no such update, or it cannot be recomputed.
     """
     description = folder.description
     settings = description.settings
@@ -59,7 +59,7 @@ def _without_states(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seldom(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """At most a hundred reports of a way of any length."""
+    """The same callback, called at most a hundred times."""
     reported = -1
 
     def report(done: int, of: int) -> None:

@@ -107,8 +107,8 @@ class CategoricalHead(Head):
     @property
     def target_note(self) -> str:
         return (
-            f"C51: whatever of it lies beyond {self.low:g} or {self.high:g} counts as these, "
-            "in y, too"
+            f"C51 clips returns to the range from {self.low:g} to {self.high:g}, "
+            "so y is the mean of the clipped distribution"
         )
 
     def distribution(self, outputs: Float[Any, "batch atom"]) -> Float[np.ndarray, "batch atom"]:

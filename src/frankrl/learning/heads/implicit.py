@@ -94,7 +94,7 @@ class ImplicitHead(QuantileLearning):
 
     @property
     def next_value_note(self) -> str:
-        return f" by the {self.num_samples} fractions drawn for it"
+        return f", averaged over {self.num_samples} fractions sampled for the update"
 
 
 def _cosine_of_pi_times(x: Float[Any, "*number"]) -> Float[Any, "*number"]:

@@ -1,0 +1,67 @@
+"""One row of the table of runs: description, status and progress of a run."""
+
+from typing import Any
+
+import numpy as np
+
+from frankrl.core.errors import FrankError
+from frankrl.dashboard.run_index import Listed
+from frankrl.dashboard.run_status import RunStatus
+from frankrl.environments.threshold import reward_threshold
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.metrics import MetricsReader
+
+Row = dict[str, Any]
+
+
+def row_of(listed: Listed, status: RunStatus) -> Row:
+    """The row of a run; `error` or `note` say what cannot be read."""
+    if listed.folder is None:
+        return {"id": listed.id, "name": listed.name, "error": listed.error}
+    description = listed.folder.description
+    row: Row = {
+        "id": listed.id,
+        "name": listed.name,
+        "error": "",
+        "env_id": description.env_id,
+        "preset": description.preset,
+        "seed": description.seed,
+        "state": status.state,
+        "solved_at": status.solved_at,
+        "final_return": status.final_return,
+        "total_env_steps": description.settings.training.total_env_steps,
+        "gamma": description.settings.learning.gamma,
+        "batch_size": description.settings.replay.batch_size,
+    }
+    try:
+        return row | _progress(listed.folder, status)
+    except FrankError as error:
+        return row | {"note": str(error)}
+
+
+def _progress(folder: RunFolder, status: RunStatus) -> Row:
+    """Progress of a run, from the last row of its metrics."""
+    reader = MetricsReader(folder.metrics)
+    try:
+        last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
+        solved_checks = reader.columns("evaluations", "purpose = 'solved'")
+        start = folder.description.settings.training.learning_starts_env_steps
+    finally:
+        reader.close()
+    row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}
+    if len(last["env_steps"]):
+        value = last["mean_return_100"][0]
+        row |= {
+            "env_steps": int(last["env_steps"][0]),
+            "updates": int(last["updates"][0]),
+            "last_return": None if value is None else float(value),
+        }
+    if status.env_steps is not None:
+        if row["env_steps"] > status.env_steps:
+            row["state"] = "broken off"
+        row["env_steps"] = max(row["env_steps"], status.env_steps)
+    threshold = reward_threshold(folder.description.env_id)
+    if status.solved_at is None and threshold is not None and len(solved_checks["env_steps"]):
+        passed = np.flatnonzero(solved_checks["mean_return"].astype(float) >= threshold)
+        row["solved_at"] = int(solved_checks["env_steps"][passed[0]]) if len(passed) else None
+    return row
