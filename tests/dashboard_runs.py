@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from hanging import HANGS_AFTER_SECONDS
+
 from frankrl.config.presets import load_preset
 from frankrl.runs import MetricsWriter, RunDescription, RunFolder
 
@@ -82,18 +84,18 @@ def workers_of(process):
     return workers
 
 
-def wait_until(condition, seconds=300):
-    """Wait for a condition; the limit only ends a test that would hang."""
-    ends_at = time.monotonic() + seconds
+def wait_until(condition):
+    """Wait for something that has to come."""
+    ends_at = time.monotonic() + HANGS_AFTER_SECONDS
     while not (value := condition()):
-        assert time.monotonic() < ends_at, "it never came"
+        assert time.monotonic() < ends_at, "it hangs: what was waited for never came"
         time.sleep(0.02)
     return value
 
 
 def get(port, path, **headers):
-    """Status, headers and body of one request; the path is sent unchanged."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    """Status, headers and body of one request, whose path is sent as it is."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     try:
         connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
         for name, value in ({"Host": f"127.0.0.1:{port}"} | headers).items():
@@ -107,8 +109,8 @@ def get(port, path, **headers):
 
 
 def rows(port):
-    """The rows of the table of runs, as in a page's first event."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    """The rows of the table of runs, as a page is told them first."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     connection.request("GET", "/events")
     answer = connection.getresponse()
     line = answer.readline()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main
 from frankrl.config import setting_names
@@ -321,7 +322,7 @@ def test_a_run_whose_terminal_is_closed_is_saved_and_exits_129(tmp_path):
     process, terminal = started_on_a_terminal(tmp_path / "run")
     os.close(terminal)
     process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == 129
+    assert process.wait(HANGS_AFTER_SECONDS) == 129
     assert len(list_checkpoints(tmp_path / "run" / "checkpoints")) == 1
 
 

@@ -11,13 +11,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import UPDATE
 from dashboard_runs import make_run, served, wait_until, write_metrics
+from hanging import HANGS_AFTER_SECONDS
 from playwright.sync_api import sync_playwright
 
 from frankrl.runs import MetricsReader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 VIEWS = ("learning", "watch", "update", "warnings")
-PATIENCE_MS = 120_000
 # Plotly asks once whether it may style the page itself; the page's policy says no.
 KNOWN = "Applying inline style violates"
 
@@ -41,7 +41,7 @@ def open_page(browser):
     @contextlib.contextmanager
     def opened(port, *, width=1280, colours="light"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(1_000 * HANGS_AFTER_SECONDS)
         address, requests, wrong = f"http://127.0.0.1:{port}/", [], []
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -195,7 +195,7 @@ def test_a_view_that_has_been_left_asks_for_nothing(tmp_path, browser):
     with served(tmp_path) as port, training(tmp_path / "run", 0):
         wait_until((tmp_path / "run" / "metrics.sqlite").exists)
         page = browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(1_000 * HANGS_AFTER_SECONDS)
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"http://127.0.0.1:{port}/")

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from dashboard_runs import get, make_run, rows, served
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main as frank
 from frankrl.core.errors import SettingError
@@ -76,7 +77,7 @@ def hostile_paths(count):
 def test_a_thousand_hostile_paths_lead_nowhere(root, port):
     (root / "secret.txt").write_text(SECRET)
     (root.parent / "secret.txt").write_text(SECRET)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     for path in hostile_paths(1_000):
         connection.putrequest("GET", path, skip_accept_encoding=True)
         connection.endheaders()
@@ -123,7 +124,7 @@ def test_a_foreign_host_is_refused(port, host):
 
 def test_a_request_without_a_host_or_with_two_is_refused(port):
     assert get(port, "/", Host=None)[0] in (400, 421)
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANGS_AFTER_SECONDS) as raw:
         own = f"127.0.0.1:{port}"
         raw.sendall(f"GET / HTTP/1.1\r\nHost: {own}\r\nHost: evil.example\r\n\r\n".encode())
         assert raw.recv(20).split()[1] in (b"400", b"421")
@@ -159,7 +160,7 @@ def test_its_own_names_and_origin_are_let_in(port):
     "method", ["HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FRANK"]
 )
 def test_only_get_is_answered(port, method):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     connection.request(method, "/curves?runs=x")
     assert connection.getresponse().status in (400, 405)
     connection.close()
@@ -218,7 +219,7 @@ def test_at_any_other_address_a_token_is_demanded(tmp_path):
         visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
         assert get(port, "/", Cookie=cookie, **visit)[0] == 200
         # Whatever address of this machine it is asked at: that of the connection itself.
-        with socket.create_connection(("127.0.0.2", port), timeout=60) as raw:
+        with socket.create_connection(("127.0.0.2", port), timeout=HANGS_AFTER_SECONDS) as raw:
             asked = f"GET / HTTP/1.1\r\nHost: 127.0.0.2:{port}\r\nCookie: {cookie}\r\n\r\n"
             raw.sendall(asked.encode())
             assert raw.recv(15) == b"HTTP/1.1 200 OK"

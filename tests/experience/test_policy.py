@@ -99,9 +99,7 @@ def assert_agree(host, device):
     best_two = np.sort(host, axis=1)[:, -2:]
     no_tie = best_two[:, 1] - best_two[:, 0] > 1e-4
     assert no_tie.sum() > BATCH // 2
-    np.testing.assert_array_equal(
-        host.argmax(axis=1)[no_tie], device.argmax(axis=1)[no_tie]
-    )
+    np.testing.assert_array_equal(host.argmax(axis=1)[no_tie], device.argmax(axis=1)[no_tie])
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
@@ -268,7 +269,7 @@ def test_a_study_that_is_stopped_saves_its_runs_and_goes_on_later(tmp_path):
             assert study.poll() is None
             time.sleep(0.05)
         study.send_signal(signal.SIGTERM)
-        assert study.wait(60) == 130
+        assert study.wait(HANGS_AFTER_SECONDS) == 130
     finally:
         study.kill()
         study.wait()

@@ -10,7 +10,7 @@ import scipy.stats
 from judged_batch import judged
 from quiet_rlax import rlax
 
-from frankrl.learning import CategoricalHead
+from frankrl.learning.heads import CategoricalHead
 
 HEAD = CategoricalHead(11, -4.0, 4.0)
 PROJECTED = jax.jit(CategoricalHead.projected, static_argnums=0)

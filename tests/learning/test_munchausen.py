@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from judged_batch import judged
+from small_networks import BATCH
 
 from frankrl.config import LearningSettings
 from frankrl.learning.munchausen import munchausen_bonus, soft_bootstrap
@@ -60,3 +62,22 @@ def test_an_action_that_is_not_allowed_counts_for_nothing():
         soft_bootstrap(SETTINGS, forbidden, forbidden), soft_bootstrap(SETTINGS, allowed, allowed)
     )
     assert munchausen_bonus(SETTINGS, forbidden, jnp.array([1])) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["mean", "qr"])
+def test_a_target_is_the_reward_the_bonus_and_the_discounted_soft_value(kind):
+    """Of quantiles each for itself."""
+    found = judged(kind, munchausen=True, munchausen_temperature=0.5)
+    batch, rows = found.batch, np.arange(BATCH)
+    own, following = (
+        np.asarray(q_values, np.float64)
+        for q_values in (found.outputs.q_values, found.outputs.next_q_values)
+    )
+    outputs = np.asarray(found.outputs.next_outputs, np.float64).reshape(*following.shape, -1)
+    bonus = 0.9 * np.clip(0.5 * log_policy(own, 0.5)[rows, batch.action], -1, 0)
+    logs = log_policy(following, 0.5)
+    value = np.einsum("ba,bak->bk", np.exp(logs), outputs - 0.5 * logs[:, :, None])
+    expected = (batch.reward + bonus)[:, None] + batch.discount[:, None] * value
+    np.testing.assert_allclose(
+        np.reshape(found.targets, expected.shape), expected, rtol=1e-4, atol=1e-4
+    )

@@ -8,7 +8,7 @@ from judged_batch import judged
 from quiet_rlax import rlax
 from small_networks import BATCH, KINDS, network_of, numbers, settings_of
 
-from frankrl.learning import ImplicitHead, QuantileHead
+from frankrl.learning.heads import ImplicitHead, QuantileHead
 from frankrl.learning.losses import quantile_huber
 
 STATES = np.random.default_rng(5).normal(size=(10, 4)).astype(np.float32)

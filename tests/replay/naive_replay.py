@@ -105,9 +105,11 @@ class World:
         """The environment begins another episode, whatever it was in."""
         self._now[env_index] = self._new_id()
 
-    def vector_step(self, terminates: float, truncates: float) -> list[NaiveStep]:
-        """A step of every environment, which ends its episode with these probabilities."""
-        return [self._step(index, terminates, truncates) for index in range(self.num_envs)]
+    def vector_step(self, terminates: Any, truncates: Any) -> list[NaiveStep]:
+        """A step of every environment, which ends its episode with these probabilities: one for
+        all, or one for each."""
+        chances = (np.broadcast_to(chance, self.num_envs) for chance in (terminates, truncates))
+        return [self._step(index, *ends) for index, ends in enumerate(zip(*chances, strict=True))]
 
     def _step(self, env_index: int, terminates: float, truncates: float) -> NaiveStep:
         number, arrived = self._now[env_index], self._new_id()

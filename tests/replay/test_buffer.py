@@ -240,6 +240,22 @@ def test_an_episode_that_was_cut_short_twice_has_ended_once():
         assert_holds(driven, naive)
 
 
+def test_an_ending_that_was_numbered_late_takes_no_room_from_one_that_is_alive():
+    """Environment 0 is cut short after 1 has ended in the same vector step: the earlier env step
+    has the later number. It is forgotten first, and its row lies between rows still read."""
+    setup = Setup(2, 1, 7, 1, "lone", False, ending_rows=4)
+    world, naive = begun(setup)
+    driven = Driven(setup, world)
+    play(world, naive, [driven], 1, ([0, 1], 0))
+    naive.cut_short(0)
+    world.reset(0)
+    driven.cut_short([0])
+    for _ in range(3):
+        play(world, naive, [driven], 1, (0, [0, 1]))
+        assert_holds(driven, naive)
+    assert driven.drawable() == (1, 8)
+
+
 def test_env_steps_near_the_largest_budget_are_counted_right():
     """Steps, rows and endings are numbered by uint32; a run has less than 2³¹ env steps."""
     setup = SETUPS["capacity_is_no_multiple"]

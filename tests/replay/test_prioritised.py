@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_profile import examples
 
-from frankrl.config import ReplaySettings, Settings
 from frankrl.core.types import Steps
 from frankrl.replay import (
     PrioritisedSampler,
@@ -19,7 +18,6 @@ from frankrl.replay import (
     Sample,
     SampleRequest,
     filled_part,
-    make_replay,
     refilled,
 )
 
@@ -308,24 +306,6 @@ def test_what_is_saved_of_the_priorities_gives_them_back_bit_for_bit(count):
     assert jax.tree.structure(state) == jax.tree.structure(again)
     for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_settings_are_what_the_sampler_is_made_of():
-    settings = Settings().with_changes(
-        replay_sampling="prioritised", priority_exponent=0.7, priority_beta=0.2, batch_size=16
-    )
-    assert make_replay(settings.resolved()).sampler == PrioritisedSampler(
-        batch_size=16, exponent=0.7, epsilon=1e-6, beta=0.2, beta_env_steps=100_000
-    )
-    unresolved = Settings(replay=ReplaySettings(replay_sampling="prioritised"))
-    with pytest.raises(ValueError, match=r"Settings\.resolved"):
-        make_replay(unresolved)
-
-
-def test_a_later_budget_does_not_bend_the_rise_of_beta():
-    settings = Settings().with_changes(replay_sampling="prioritised", total_env_steps=500)
-    longer = settings.resolved().with_changes(total_env_steps=5_000).resolved()
-    assert longer.replay.priority_beta_env_steps == 500
 
 
 def test_equal_samplers_share_one_compilation():

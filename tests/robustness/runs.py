@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from hanging import HANGS_AFTER_SECONDS
 
-HANGS_AFTER_SECONDS = 900.0
-"""When a process is ended and reported as hanging; no run here takes a hundredth of it."""
+from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def test_the_table_comes_to_the_exact_q_values(tmp_path):
         "frankrl/NineSquares-v0",
         q_function="table",
         out=tmp_path / "run",
-        total_env_steps=12_000,
+        total_env_steps=4_000,
         epsilon_end=1.0,
         **SHORT,
     )

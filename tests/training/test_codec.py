@@ -21,6 +21,7 @@ from frankrl.runs import (
 )
 from frankrl.runs.checkpoint import save_checkpoint
 from frankrl.training import Checkpointed, SavingFailed, checkpoint_writer, trainer
+from frankrl.training.session import prepare_resume, run_to_end
 
 QUICK = {
     "preset": "default",
@@ -269,8 +270,8 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
     beyond = best.rename(best.with_name("000000000500"))
     settings = RunFolder.open(half).description.settings
     rounds = iter(range(10))
-    training = running.prepare_resume(RunFolder.open(half), settings)
-    stopped = running.run_to_end(training, lambda event: None, lambda: next(rounds, None) is None)
+    training = prepare_resume(RunFolder.open(half), settings)
+    stopped = run_to_end(training, lambda event: None, lambda: next(rounds, None) is None)
     assert stopped.stopped
     assert beyond.is_dir()
     frankrl.resume(half)

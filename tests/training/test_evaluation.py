@@ -13,7 +13,7 @@ USE = Use.EVALUATION_RESET
 
 
 def always(action):
-    return lambda observations: np.tile(np.eye(2)[action], (len(observations), 1))
+    return lambda observations, masks: np.tile(np.eye(2)[action], (len(observations), 1))
 
 
 def evaluate(q_values, episodes, env_id="FrankSeed-v0", seed=3, number=0, use=USE, **kwargs):
@@ -48,7 +48,7 @@ def test_the_result_does_not_depend_on_how_many_episodes_are_played_at_once(monk
 def test_the_policy_sees_the_state_of_its_own_environment():
     seen = []
 
-    def q_values(observations):
+    def q_values(observations, masks):
         seen.append(observations.copy())
         return np.eye(2)[(observations[:, 0] >= 2).astype(int)]
 
@@ -60,7 +60,7 @@ def test_the_policy_sees_the_state_of_its_own_environment():
 
 
 def test_a_tie_is_broken_towards_the_first_action():
-    found = evaluate(lambda observations: np.zeros((len(observations), 2)), 5)
+    found = evaluate(lambda observations, masks: np.zeros((len(observations), 2)), 5)
     assert (found.returns > 0).all()
 
 
@@ -104,7 +104,7 @@ def test_an_environment_that_fails_is_an_environment_failed_error(fault):
         evaluate(ending_at_three, 3, env_id="FrankFaulty-v0", fault=fault)
 
 
-def ending_at_three(observations):
+def ending_at_three(observations, masks):
     return np.eye(2)[(observations[:, 0] >= 2).astype(int)]
 
 

@@ -1,12 +1,11 @@
 """Actions that are not allowed: never taken, never counted, in any way of training."""
 
 import contextlib
-import itertools
 import json
 
 import numpy as np
 import pytest
-from robustness.runs import contents
+from in_memory import experiment_of, greedy_policy, round_number
 from training import masked_mdps
 
 import frankrl
@@ -39,10 +38,7 @@ WAYS = [
 ]
 
 
-def three_states(spec):
-    """The three states as batches of observations, with their masks."""
-    states = np.eye(3, 4, dtype=np.float32).reshape(3, 2, 2)
-    return (states if spec.masks_from == "info" else states), masked_mdps.ALLOWED == 1
+STATES = np.eye(3, 4, dtype=np.float32).reshape(3, 2, 2)
 
 
 @pytest.mark.parametrize(("where", "num_envs", "n_step", "overlap", "double", "end"), WAYS)
@@ -63,26 +59,25 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
         target_period_updates=20,
         epsilon_start=1.0 if n_step > 1 else 0.5,
         epsilon_end=1.0 if n_step > 1 else 0.5,
-        replay_capacity=600,
+        # Small, because its room for short episodes grows, which compiles the learner again.
+        replay_capacity=100,
         batch_size=64,
         learning_starts_env_steps=40,
     )
-    spec = describe(ENV, settings.environment.env_kwargs)
-    with contextlib.closing(GymnasiumVector(spec, num_envs, seed=3)) as envs:
-        state = init_train_state(settings, spec, seed=3)
-        *_, last = itertools.islice(rounds(settings, 3, envs, state), 200)
-        rows = last.state().replay.quadruples
-    network = HostNetwork(initial_network(settings, spec, 3)).set(last.outcome().playing)
+    experiment = experiment_of(ENV, settings, seed=3)
+    last = round_number(experiment, 200)
+    policy = greedy_policy(experiment, last)
     expected = {"terminated": TERMINATED, "truncated": TRUNCATED}[end]
     expected = THREE_STEPS if n_step == 3 else expected
-    found = network(stored_states(spec))
+    found = policy.q_values(STATES, masked_mdps.ALLOWED == 1)
     np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
     np.testing.assert_allclose(found, expected, atol=0.1)
-    _, allowed = split(np.asarray(rows.observation), spec.state_shape)
-    assert allowed[np.arange(len(allowed)), np.asarray(rows.action)].all()
-    assert np.isfinite(last.outcome().statistics).all()
-    with contextlib.closing(Evaluator(spec)) as evaluator:
-        played = evaluator.evaluate(network, 30, Use.EVALUATION_RESET, 1)
+    stored = last.state().replay
+    newest = np.arange(last.env_steps - 100, last.env_steps) % stored.num_rows
+    assert np.asarray(stored.mask)[newest, np.asarray(stored.action)[newest]].all()
+    assert np.isfinite(last.output().metrics).all()
+    with contextlib.closing(Evaluator(experiment.spec)) as evaluator:
+        played = evaluator.evaluate(policy.q_values, 30, Use.EVALUATION_RESET, 1)
     np.testing.assert_array_equal(played.returns, [-0.5 + 0.5 - 0.5] * 30)
 
 
@@ -132,16 +127,16 @@ def test_a_run_that_continues_comes_to_the_same_bits(run, tmp_path):
 def test_an_update_tells_what_was_not_allowed(run, tmp_path, capsys):
     _, path = run
     record = frankrl.explain(path, update=100)
-    quadruple = int(np.argmax(~record.batch.terminated))
-    told = ["explain", str(path), "--update", "100", "--transition", str(quadruple)]
+    chosen = int(np.argmax(~record.terminated))
+    told = ["explain", str(path), "--update", "100", "--transition", str(chosen)]
     assert frank(told) == 0
     lines = capsys.readouterr().out.splitlines()
-    states = np.argmax(record.batch.observation[:, :4], axis=1)
-    (forbidden,) = np.flatnonzero(masked_mdps.ALLOWED[states[quadruple]] == 0)
+    states = np.argmax(record.batch.observation.reshape(-1, 4), axis=1)
+    (forbidden,) = np.flatnonzero(masked_mdps.ALLOWED[states[chosen]] == 0)
     assert f"   not allowed in s: action {forbidden}" in lines
     assert [line for line in lines if " = s[0] " in line and "s[4]" not in line]
     first = lines.index("2. The Q-network evaluates s") + 1
-    values = record.q_values[quadruple]
+    values = record.q_values[chosen]
     for number, (line, value) in enumerate(zip(lines[first:], values, strict=False)):
         shown = "not allowed" if number == forbidden else f"{value:.4g}"
         assert line.removesuffix("  ← taken").endswith(f" {shown}")
@@ -159,15 +154,15 @@ def test_as_json_what_is_not_allowed_has_no_value(run, capsys):
     for name in ("q_values", "target_q_values"):
         for told, values in zip(data[name], getattr(record, name), strict=True):
             assert told == [None if value == NOT else value for value in values.tolist()]
-    assert list(record.gradient_norms) == ["layers[0]", "layers[1]", "norms[0]", "all"]
+    assert list(record.gradient_norms) == ["hidden[0].layer", "hidden[0]", "output", "all"]
 
 
 def test_after_an_end_without_allowed_actions_all_count_as_allowed(run):
     _, path = run
     record = frankrl.explain(path, update=100)
-    ended = record.batch.terminated
+    ended = record.terminated
     assert ended.any()
-    assert (record.batch.next_observation[ended][:, 4:] == 1).all()
+    assert record.batch.next_mask[ended].all()
     np.testing.assert_array_equal(record.targets[ended], record.batch.reward[ended])
 
 
@@ -180,7 +175,8 @@ def test_the_whole_table_has_a_value_in_every_cell(where, q_function, tmp_path, 
     assert frank(["explain", str(path), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     loaded = frankrl.load(path)
-    assert data["q_table"] == q_table(loaded.spec, loaded.network).tolist()
+    values = q_table(loaded.spec, lambda states: loaded.batch_q_values(states, None))
+    assert data["q_table"] == values.tolist()
     assert np.isfinite(data["q_table"]).all()
     if q_function == "table":
         # A cell that is never allowed stays as it began.

@@ -3,16 +3,23 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import jax
 import pytest
 
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset, preset_names
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe
-from frankrl.training import preflight
-from frankrl.training.preflight import belongs_on_cpu, check_device, check_memory
+from frankrl.training import Experiment, preflight
+from frankrl.training.noise import noise_shapes, update_noise
+from frankrl.training.preflight import belongs_on_cpu, check_device, check_memory, memory_line
+from frankrl.training.state import init_replay
 
 SPEC = describe("LunarLander-v3", {})
+
+
+def experiment_of(settings):
+    return Experiment.of(settings.resolved(), SPEC, seed=0)
 
 
 @dataclass
@@ -42,20 +49,20 @@ MEASURED = [
 @pytest.mark.parametrize(("changes", "expected"), MEASURED)
 def test_auto_chooses_what_was_measured_to_be_faster(changes, expected):
     settings = load_preset("LunarLander-v3").with_changes(**changes)
-    assert belongs_on_cpu(settings, SPEC) == expected
+    assert belongs_on_cpu(experiment_of(settings)) == expected
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", True), ("gpu", False)])
 def test_a_device_that_is_asked_for_is_taken(device, expected):
     for widths in ([8], [2048, 2048]):
         settings = Settings().with_changes(hidden_widths=widths, num_envs=32, device=device)
-        assert belongs_on_cpu(settings, SPEC) == expected
+        assert belongs_on_cpu(experiment_of(settings)) == expected
 
 
 @pytest.mark.parametrize("preset", sorted(set(preset_names()) - {"rainbow"}))
 def test_the_presets_but_rainbow_do_not_wait_for_a_gpu(preset):
-    assert belongs_on_cpu(load_preset(preset), SPEC)
-    assert not belongs_on_cpu(load_preset("rainbow"), SPEC)
+    assert belongs_on_cpu(experiment_of(load_preset(preset)))
+    assert not belongs_on_cpu(experiment_of(load_preset("rainbow")))
 
 
 GPU, CPU = Settings().with_changes(device="gpu"), Settings().with_changes(device="cpu")
@@ -82,8 +89,27 @@ def test_a_device_that_jax_does_not_compute_on_is_refused_with_the_reason(case, 
 
 
 def test_a_buffer_has_to_fit_where_it_is_learned_from(monkeypatch):
-    check_memory(Settings(), SPEC)
+    check_memory(experiment_of(Settings()))
     small = Device("gpu", {"bytes_limit": 5 * 2**20})
-    monkeypatch.setattr(preflight, "jax", SimpleNamespace(devices=lambda: [small]))
+    monkeypatch.setattr(jax, "devices", lambda: [small])
     with pytest.raises(SettingError, match="does not fit into memory: 5 MiB are available"):
-        check_memory(Settings(), SPEC)
+        check_memory(experiment_of(Settings()))
+
+
+@pytest.mark.parametrize("changes", [{}, {"replay_sampling": "prioritised", "n_step": 3}])
+def test_the_memory_told_of_is_what_the_buffer_takes(changes):
+    experiment = experiment_of(Settings().with_changes(replay_capacity=20_000, **changes))
+    taken = sum(leaf.nbytes for leaf in jax.tree.leaves(init_replay(experiment)))
+    each = -(-taken // 20_000)
+    assert f"20,000 transitions × {each} bytes" in memory_line(experiment)
+    # Of which eight numbers of four bytes are the observation, and another eight would be s′.
+    assert 8 * 4 < each < 2 * 8 * 4
+
+
+@pytest.mark.parametrize("changes", [{}, {"noisy": True}, {"distribution": "iqn"}])
+def test_the_shapes_of_an_updates_noise_are_those_of_what_is_drawn_for_it(changes):
+    network = experiment_of(Settings().with_changes(**changes)).network
+    drawn = update_noise(network, 16, seed=0, first_update=0, count=3)
+    wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(drawn)]
+    told = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(noise_shapes(network, 16))]
+    assert told == wanted

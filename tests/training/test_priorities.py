@@ -3,13 +3,13 @@
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from in_memory import experiment_of, rounds_of
 
 from frankrl.config import Settings
-from frankrl.environments import GymnasiumVector, describe
-from frankrl.learning import UpdateStatistics
-from frankrl.training import init_train_state, rounds
+from frankrl.learning import UpdateMetrics
 
 GAMMA, EPSILON, CAPACITY, ENVS = 0.9, 0.01, 48, 4
 SETTINGS = {
@@ -36,42 +36,57 @@ def leaves(replay):
 
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["overlap", "textbook_order"])
-def test_each_round_sets_the_priorities_of_the_rows_that_it_learned_from(overlap):
-    settings = Settings().with_changes(**SETTINGS, overlap=overlap).resolved()
-    spec = describe("CartPole-v1", {})
-    state = init_train_state(settings, spec, 3)
-    before = jax.tree.map(np.array, state)
-    learned = 0
-    for result in itertools.islice(rounds(settings, 3, GymnasiumVector(spec, ENVS, 3), state), 60):
+def test_each_round_sets_the_priorities_of_the_transitions_that_it_learned_from(overlap):
+    settings = Settings().with_changes(**SETTINGS, overlap=overlap)
+    experiment = experiment_of("CartPole-v1", settings, seed=3)
+    before, learned = None, 0
+    for result in itertools.islice(rounds_of(experiment), 60):
         after = jax.tree.map(np.array, result.state())
-        added_before, added = int(before.replay.num_added), int(after.replay.num_added)
+        if before is None:
+            # The first round stores what it saw and learns nothing.
+            assert not leaves(after.replay).any()
+            before = after
+            continue
         expected, largest = leaves(before.replay), before.replay.priorities.largest
-        new = np.arange(added_before, added) % CAPACITY
-        expected[new] = largest
+        new = np.arange(*(drawable_end(state.env_steps) for state in (before, after)))
+        expected[new % CAPACITY] = largest
         if result.updates > before.updates:
             learned += 1
-            rows = np.array(result.outcome().drawn.indices[0])
-            quadruples = jax.tree.map(
-                lambda stored, rows=rows: stored[rows], after.replay.quadruples
-            )
-            chosen = np.asarray(before.learner.online(quadruples.observation))
-            chosen = chosen[np.arange(len(rows)), quadruples.action]
-            follows = np.asarray(before.learner.target(quadruples.next_observation)).max(axis=1)
-            future = GAMMA**quadruples.num_steps * follows
-            y = quadruples.reward + np.where(quadruples.terminated, 0, future)
-            likely = expected[rows] / expected.sum()
-            np.testing.assert_allclose(result.outcome().drawn.probabilities[0], likely, rtol=1e-4)
+            sample = jax.tree.map(lambda field: np.array(field[0]), result.output().sample)
+            slots = sample.env_steps % CAPACITY
+            likely = expected[slots] / expected.sum()
+            np.testing.assert_allclose(sample.probabilities, likely, rtol=1e-4)
             beta = 0.4 + 0.6 * min(result.env_steps / 100, 1)
             weights = likely**-beta / (likely**-beta).max()
-            np.testing.assert_allclose(result.outcome().drawn.weights[0], weights, rtol=1e-4)
-            told = UpdateStatistics(*np.asarray(result.outcome().statistics)[0])
+            np.testing.assert_allclose(sample.weights, weights, rtol=1e-4)
+            chosen, y = predictions_and_targets(experiment, before, after, sample.env_steps)
+            told = UpdateMetrics(*np.asarray(result.output().metrics)[0])
             assert told.loss == pytest.approx((weights * (y - chosen) ** 2).mean(), rel=1e-3)
-            surprises = np.abs(y - chosen) + EPSILON
-            expected[rows] = 0
-            np.maximum.at(expected, rows, surprises)
-            largest = max(largest, surprises.max())
+            priorities = np.abs(y - chosen) + EPSILON
+            expected[slots] = 0
+            np.maximum.at(expected, slots, priorities)
+            largest = max(largest, priorities.max())
         np.testing.assert_allclose(leaves(after.replay), expected, rtol=2e-4, atol=1e-5)
         assert after.replay.priorities.largest == pytest.approx(largest, rel=1e-4)
         before = after
     assert learned > 40
-    assert int(before.replay.num_added) > 3 * CAPACITY
+    assert int(before.replay.num_steps) > 3 * CAPACITY
+
+
+def drawable_end(env_steps):
+    """A transition can be drawn once three steps from its first on have been taken."""
+    return max(0, env_steps - 2 * ENVS)
+
+
+def predictions_and_targets(experiment, before, after, env_steps):
+    """Q(s, a) and y of the transitions, by the parameters from before the round."""
+    network, unflatten = experiment.network, experiment.network.layout.unflatten
+    replay = jax.tree.map(jnp.asarray, after.replay)
+    batch = jax.tree.map(np.asarray, experiment.replay.read(replay, jnp.asarray(env_steps)))
+    params, target_params = (
+        unflatten(vector) for vector in (before.learner.params, before.learner.target_params)
+    )
+    q_values = network.q_values(params, batch.observation)
+    follows = network.q_values(target_params, batch.next_observation).max(axis=1)
+    chosen = q_values[np.arange(len(env_steps)), batch.action]
+    return chosen, batch.reward + batch.discount * follows

@@ -12,6 +12,7 @@ from frankrl.config.presets import load_preset
 from frankrl.core.errors import DivergedError, EnvironmentFailedError, RunFolderError, SettingError
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved
+from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 QUICK = {
     "preset": "default",
@@ -104,8 +105,8 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env_id, n_step,
     changes |= {"backend": backend, "polyak_window_updates": 50 if n_step == 3 else "none"}
     frankrl.train(env_id, out=tmp_path / "whole", **changes)
     rounds_left = iter(range(130))
-    stopped = running.run_to_end(
-        running.prepare(
+    stopped = run_to_end(
+        prepare(
             env_id,
             "default",
             load_preset("default").with_changes(
@@ -204,7 +205,7 @@ def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_pat
     settings = {k: v for k, v in quick.items() if k != "preset"}
     chosen = load_preset("default").with_changes(**settings)
     frankrl.train("CartPole-v1", out=tmp_path / "whole", **quick)
-    training = running.prepare("CartPole-v1", "default", chosen, 0, tmp_path / "halves")
+    training = prepare("CartPole-v1", "default", chosen, 0, tmp_path / "halves")
     asked_in_evaluation = []
 
     def stop_requested() -> bool:
@@ -212,7 +213,7 @@ def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_pat
             asked_in_evaluation.append(True)
         return len(asked_in_evaluation) > 5
 
-    stopped = running.run_to_end(training, lambda event: None, stop_requested)
+    stopped = run_to_end(training, lambda event: None, stop_requested)
     assert stopped.stopped
     assert stopped.env_steps == 400
     frankrl.resume(tmp_path / "halves")
@@ -233,7 +234,7 @@ def test_two_trainings_cannot_write_one_run(run, tmp_path):
     shutil.copytree(run[0], tmp_path / "run")
     folder = RunFolder.open(tmp_path / "run")
     settings = folder.description.settings.with_changes(total_env_steps=1_300)
-    first = running.prepare_resume(folder, settings)
+    first = prepare_resume(folder, settings)
     with pytest.raises(RunFolderError, match="being written by process"):
         frankrl.resume(tmp_path / "run", total_env_steps=1_400)
     first.close()

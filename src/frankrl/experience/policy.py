@@ -15,7 +15,8 @@ class Policy(Protocol):
     """Gives Q-values by parameters that are loaded into it."""
 
     def load(self, params: Float[Any, " weight"]) -> None:
-        """Act by these parameters from now on; waits until they have been computed."""
+        """Act by these parameters from now on. Where they are still being computed, this or
+        `q_values` waits for them."""
         ...
 
     def q_values(

@@ -1,12 +1,6 @@
 """Targets, losses and the update of the Q-network."""
 
-from frankrl.learning.heads import (
-    CategoricalHead,
-    ExpectedHead,
-    ImplicitHead,
-    QuantileHead,
-    make_head,
-)
+from frankrl.learning.heads import ExpectedHead, make_head
 from frankrl.learning.learner import (
     LearnerState,
     UpdateMetrics,
@@ -36,12 +30,9 @@ from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 __all__ = [
     "NO_NOISE",
     "Bootstrap",
-    "CategoricalHead",
     "ExpectedHead",
-    "ImplicitHead",
     "LearnerState",
     "Predictions",
-    "QuantileHead",
     "TargetOutputs",
     "UpdateMetrics",
     "UpdateNoise",

@@ -1,5 +1,6 @@
 """The gradient step, and several of them in a row."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -92,18 +93,19 @@ def init_learner(settings: LearningSettings, network: QNetwork, params: Params) 
         network: likewise.
         params: initial parameters, of NumPy or of JAX; they are copied.
     """
+    return _begin(settings, network, jax.tree.map(jnp.asarray, params))
 
-    def begin(params: Params) -> LearnerState:
-        vector = network.layout.flatten(params)
-        return LearnerState(
-            params=vector,
-            target_params=jnp.copy(vector),
-            average_params=None if settings.polyak_window_updates is None else jnp.copy(vector),
-            opt_state=optimiser(settings).init(vector),
-            num_updates=jnp.zeros((), jnp.int32),
-        )
 
-    return jax.jit(begin)(jax.tree.map(jnp.asarray, params))
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
+    vector = network.layout.flatten(params)
+    return LearnerState(
+        params=vector,
+        target_params=jnp.copy(vector),
+        average_params=None if settings.polyak_window_updates is None else jnp.copy(vector),
+        opt_state=optimiser(settings).init(vector),
+        num_updates=jnp.zeros((), jnp.int32),
+    )
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
@@ -184,13 +186,7 @@ def refresh_target(settings: LearningSettings, state: LearnerState) -> LearnerSt
     target = state.params
     if settings.tau < 1:
         target = state.target_params + settings.tau * (state.params - state.target_params)
-    return LearnerState(
-        params=state.params,
-        target_params=jnp.where(due, target, state.target_params),
-        average_params=state.average_params,
-        opt_state=state.opt_state,
-        num_updates=state.num_updates,
-    )
+    return dataclasses.replace(state, target_params=jnp.where(due, target, state.target_params))
 
 
 def updates(

@@ -46,15 +46,17 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         leaf.dtype.itemsize * int(np.prod(leaf.shape[1:]))
         for leaf in jax.tree.leaves((stored.observation, stored.mask))
     )
-    # At the most every step ends an episode.
+    like = _like(experiment)
+    optimiser = sum(_bytes(leaf) for leaf in jax.tree.leaves((like.opt_state, like.num_updates)))
     sizes = {
         "q_network": weights,
         "target_network": weights,
         BEST_FILE: weights,
-        "optimiser": sum(_bytes(leaf) for leaf in jax.tree.leaves(_like(experiment).opt_state)) + 4,
+        "optimiser": optimiser,
+        # At the most every step ends an episode.
         "replay": sum(map(_bytes, jax.tree.leaves(stored))) + 2 * row * replay.num_rows,
     }
-    if settings.learning.polyak_window_updates is not None:
+    if like.average_params is not None:
         sizes[_AVERAGE] = weights
     # Longer with each step of an episode that goes on, and with each update between two rows.
     logs = settings.environment.num_envs * (16 + DIGEST_BYTES)

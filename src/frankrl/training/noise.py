@@ -1,5 +1,6 @@
 """The random numbers of updates: a function of the seed and the update's number alone."""
 
+import jax
 import numpy as np
 
 from frankrl.core.random import Use, normals, uniforms
@@ -30,3 +31,18 @@ def update_noise(
         table = table.astype(np.float32).reshape(count, *shape)
         drawn = drawn._replace(fractions=table[:, 0], target_fractions=table[:, 1])
     return drawn
+
+
+def noise_shapes(network: QNetwork, batch_size: int) -> UpdateNoise:
+    """The shapes of what one update needs of them; no memory is taken for them.
+
+    Arguments are those of `update_noise`.
+    """
+    shapes = UpdateNoise()
+    if size := network.noise_size:
+        noise = jax.ShapeDtypeStruct((size,), np.float32)
+        shapes = shapes._replace(online_noise=noise, target_noise=noise)
+    if samples := network.head.num_fractions:
+        fractions = jax.ShapeDtypeStruct((batch_size, samples), np.float32)
+        shapes = shapes._replace(fractions=fractions, target_fractions=fractions)
+    return shapes

@@ -2,11 +2,13 @@
 
 import functools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from gymnasium import spaces
+from jaxtyping import Array, UInt32
 
 from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
@@ -14,8 +16,9 @@ from frankrl.core.errors import SettingError
 from frankrl.core.types import Transition
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
+from frankrl.replay import init_replay
 from frankrl.runs.machine import available_memory
-from frankrl.training.noise import update_noise
+from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment
 
 _LARGEST_SHARE = 0.3
@@ -176,12 +179,7 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
     learner = jax.eval_shape(
         lambda params: init_learner(settings.learning, network, params), network.shapes
     )
-    noise = jax.eval_shape(
-        lambda: jax.tree.map(
-            lambda array: jnp.zeros(array.shape[1:], array.dtype),
-            update_noise(network, settings.replay.batch_size, 0, 0, 1),
-        )
-    )
+    noise = noise_shapes(network, settings.replay.batch_size)
     step = functools.partial(update, settings.learning, network)
     jaxpr = jax.make_jaxpr(lambda state, batch, noise: step(state, batch, 1.0, noise))(
         learner, batch, noise
@@ -194,11 +192,14 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
 
 
 def _batch_shapes(experiment: Experiment) -> Transition:
-    """The shapes of one update's batch."""
+    """The shapes of one update's batch, which do not depend on the buffer's capacity."""
+    small = replace(experiment.replay, capacity=1)
     draws = jax.ShapeDtypeStruct((experiment.settings.replay.batch_size,), jnp.uint32)
-    return jax.eval_shape(
-        lambda chosen: experiment.replay.read(experiment.empty_replay(), chosen), draws
-    )
+
+    def read(env_steps: UInt32[Array, " batch"]) -> Transition:
+        return small.read(init_replay(small, experiment.spec, 1), env_steps)
+
+    return jax.eval_shape(read, draws)
 
 
 def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
