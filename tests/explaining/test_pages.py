@@ -1,4 +1,4 @@
-"""An document as a page and as text: nothing is lost, nothing can run, nothing is left behind."""
+"""A document as a page and as text: nothing is lost, nothing can run, nothing is left behind."""
 
 import dataclasses
 import os
@@ -127,7 +127,7 @@ def numbers_in(value):
 
 def test_every_number_of_the_followed_transition_stands_on_the_page(record, came_from, page):
     data = plain(record, came_from)
-    size, batch = len(record.indices), data.pop("batch")
+    size, batch = len(record.losses), data.pop("batch")
     shares, origin = data.pop("loss_shares"), data.pop("origins")[TRANSITION]
     own = [value[TRANSITION] for value in batch.values()]
     for value in data.values():
@@ -169,7 +169,7 @@ def test_bars_of_all_q_values_share_one_scale_and_begin_at_zero():
 def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, came_from, page):
     header, *rows = page.tables[-1]
     assert header[0] == "transition"
-    assert len(rows) == len(record.indices)
+    assert len(rows) == len(record.losses)
     names = describe("CartPole-v1", {}).action_names
     for number, (row, origin) in enumerate(zip(rows, came_from, strict=True)):
         ago = record.env_steps - origin.env_step
@@ -179,7 +179,7 @@ def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, c
             names[record.batch.action[number]],
             "explored" if origin.explored else "greedy",
             f"{record.batch.reward[number]:.4g}",
-            "yes" if record.batch.terminated[number] else "no",
+            "yes" if record.terminated[number] else "no",
             f"{record.chosen_q[number]:.4g}",
             f"{record.targets[number]:.4g}",
             f"{record.td_errors[number]:.4g}",
@@ -192,7 +192,7 @@ def test_the_picture_of_the_td_errors_has_words_for_those_who_do_not_see_it(reco
     (words,) = [attrs["aria-label"] for tag, attrs in page.elements if attrs.get("role") == "img"]
     counts = [int(part.rpartition(": ")[2]) for part in words.split("; ")]
     assert len(counts) == 8
-    assert sum(counts) == len(record.indices)
+    assert sum(counts) == len(record.losses)
 
 
 def test_a_terminal_is_told_what_a_page_tells_but_for_the_table_of_the_batch(document, page):
@@ -279,9 +279,11 @@ def test_numbers_with_a_sign_stand_in_brackets_behind_another(run, record, came_
 
 
 def test_a_picture_is_told_by_its_mean(run, record, came_from):
-    pictures = np.full((len(record.indices), 8, 8), 200, np.uint8)
+    pictures = np.full((len(record.losses), 8, 8), 200, np.uint8)
     batch = record.batch._replace(observation=pictures, next_observation=pictures)
-    spec = dataclasses.replace(describe("CartPole-v1", {}), state_shape=(8, 8))
+    spec = describe("CartPole-v1", {})
+    (leaf,) = spec.leaves
+    spec = dataclasses.replace(spec, leaves=(dataclasses.replace(leaf, shape=(8, 8)),))
     settings = run.description.settings
     seen = dataclasses.replace(record, batch=batch)
     document = narrate(seen, came_from, TRANSITION, spec, settings, "")

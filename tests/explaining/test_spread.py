@@ -5,8 +5,9 @@ import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
-from frankrl.config import NetworkSettings
-from frankrl.explaining.spread import percentiles
+from frankrl.config import Settings
+from frankrl.explaining.spread import PERCENTS
+from frankrl.learning import make_head
 
 SHORT = {
     "preset": "default",
@@ -20,15 +21,20 @@ SHORT = {
 
 
 def test_the_percentiles_of_fixed_returns_are_where_their_shares_add_up():
-    settings = NetworkSettings(distribution="c51", num_atoms=5, value_min=0, value_max=4)
+    head = head_of(distribution="c51", num_atoms=5, value_min=0, value_max=4)
     shares = np.array([0.1, 0.2, 0.4, 0.2, 0.1], np.float32)
-    np.testing.assert_array_equal(percentiles(shares, settings), [0, 1, 2, 3, 3])
+    np.testing.assert_array_equal(head.percentiles(shares, PERCENTS), [0, 1, 2, 3, 3])
 
 
-def test_the_percentiles_of_quantiles_are_their_own():
-    settings = NetworkSettings(distribution="qr")
+@pytest.mark.parametrize("distribution", ["qr", "iqn"])
+def test_the_percentiles_of_quantiles_are_their_own(distribution):
     quantiles = np.random.default_rng(0).permutation(100).astype(np.float32)
-    np.testing.assert_array_equal(percentiles(quantiles, settings), [9, 24, 49, 74, 89])
+    found = head_of(distribution=distribution).percentiles(quantiles, PERCENTS)
+    np.testing.assert_array_equal(found, [9, 24, 49, 74, 89])
+
+
+def head_of(**changes):
+    return make_head(Settings().with_changes(**changes))
 
 
 @pytest.mark.parametrize(
@@ -46,12 +52,11 @@ def test_an_update_tells_what_was_said_of_the_return(changes, words, tmp_path, c
     printed = capsys.readouterr().out
     record = frankrl.explain(run, update=50)
     assert f"{words}{record.losses[3]:.4g}" in printed
-    settings = frankrl.Settings().with_changes(**changes).network
     for label, outputs, mean in (
         ("what it says", record.chosen_outputs, record.chosen_q),
         ("what it should say", record.target_outputs, record.targets),
     ):
-        numbers = [*percentiles(outputs[3], settings), mean[3]]
+        numbers = [*head_of(**changes).percentiles(outputs[3], PERCENTS), mean[3]]
         (line,) = (line for line in printed.splitlines() if line.strip().startswith(f"{label} "))
         assert line.split()[-6:] == [f"{number:.4g}" for number in numbers]
     assert ("draw of the noise in its weights" in printed) == ("noisy" in changes)
