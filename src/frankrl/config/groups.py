@@ -179,7 +179,7 @@ class LearningSettings(Checked):
 class TrainingSettings(Checked):
     """How long, how often, in which order."""
 
-    total_env_steps: int = number(100_000, at_least=1)
+    total_env_steps: int = number(100_000, at_least=1, at_most=4_000_000_000)
     """Budget: transitions collected, summed over environments. [env steps]"""
     learning_starts_env_steps: int = number(1_000, at_least=1)
     """Transitions collected before the first update. [env steps]"""
