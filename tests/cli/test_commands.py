@@ -141,8 +141,9 @@ def test_train_tells_the_memory_then_progress_then_what_to_do_next(tmp_path, cap
     lines = captured.err.splitlines()
     assert captured.out == ""
     assert lines[0].startswith("Training CartPole-v1 with preset default, seed 0")
-    # 2 × 4 float32 of state, action, reward, end, number of steps: 32 + 2 + 4 + 1 + 1.
-    assert lines[1].strip() == "replay buffer: 100,000 transitions × 44 bytes = 4.2 MiB"
+    # 4 float32 of state, action, reward, terminated, ending: 16 + 2 + 4 + 1 + 4, and room for
+    # the last observation of one episode in 64 env steps.
+    assert lines[1].strip() == "replay buffer: 100,000 transitions × 28 bytes = 2.67 MiB"
     assert sum(line.startswith("env steps ") for line in lines) == 4
     assert any("mean return" in line and "95 %" in line for line in lines)
     assert f"  frank film {tmp_path / 'r'}" in lines

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
@@ -18,11 +17,11 @@ from conftest import UPDATE
 from dashboard_runs import get, rows, serving, wait_until, workers_of
 
 import frankrl
+from frankrl.api import open_network
 from frankrl.core.random import Use, reset_seed
 from frankrl.dashboard.jobs import Jobs
 from frankrl.dashboard.work.diagnostics import dead_units, episode_sizes
 from frankrl.dashboard.work.episode import play
-from frankrl.networks import Linear
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
 
 
@@ -121,7 +120,8 @@ def test_diagnostics_count_what_the_checkpoint_holds(port, run, run_id):
     folder = RunFolder.open(run)
     checkpoint = list_checkpoints(folder.checkpoints)[-1]
     arrays = load_checkpoint(checkpoint, {"replay": 1 << 24}).tensors["replay"]
-    assert diagnostics["transitions"] == len(arrays[".begun"])
+    # The last two steps of each of the two environments lack rewards of their three steps.
+    assert diagnostics["transitions"] == len(arrays[".reward"]) - 2 * 2
     assert diagnostics["env_steps"] == 600
     assert diagnostics["widths"] == [16, 8]
     assert all(
@@ -146,14 +146,14 @@ def test_transitions_are_counted_by_episode(run):
 
 
 def test_a_unit_that_never_fires_is_dead(run):
-    network = frankrl.load(run).network
-    first = network.layers[0]
+    experiment, params, _ = open_network(RunFolder.open(run))
+    network, (first, second) = experiment.network, params.hidden
     bias = np.array(first.bias)
     bias[[2, 7, 11]] = -1e6
-    stuck = dataclasses.replace(network, layers=(Linear(first.weight, bias), *network.layers[1:]))
+    stuck = params._replace(hidden=(first._replace(bias=bias), second))
     states = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
-    before, widths = dead_units(network, states)
-    after, _ = dead_units(stuck, states)
+    before, widths = dead_units(network, params, states)
+    after, _ = dead_units(network, stuck, states)
     hidden = np.maximum(states @ first.weight + first.bias, 0)
     alive_before = (hidden > 0).any(axis=0)
     assert widths == (16, 8)

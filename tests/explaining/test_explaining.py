@@ -15,8 +15,8 @@ from frankrl.environments import describe
 from frankrl.explaining import cost_of, origins, reopen
 from frankrl.explaining.notes import example
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from frankrl.training import Experiment
 from frankrl.training.resuming import read_checkpoint
-from frankrl.training.state import init_train_state
 
 reopen_module = sys.modules["frankrl.explaining.reopen"]
 SETTINGS = {
@@ -47,25 +47,35 @@ def run(request, tmp_path_factory):
     return RunFolder.open(path)
 
 
-def forward(network, observation):
+def forward(params, observation):
     """The Q-network in plain NumPy with double precision."""
     hidden = np.asarray(observation, np.float64).reshape(len(observation), -1)
-    for layer, norm in zip(network.layers[:-1], network.norms, strict=True):
-        hidden = hidden @ np.asarray(layer.weight, np.float64) + np.asarray(layer.bias)
+    for (weight, bias), gain, shift in params.hidden:
+        hidden = hidden @ np.asarray(weight, np.float64) + np.asarray(bias)
         centred = hidden - hidden.mean(axis=1, keepdims=True)
         hidden = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
-        hidden = np.maximum(hidden * np.asarray(norm.gain) + np.asarray(norm.shift), 0)
-    last = network.layers[-1]
-    output = hidden @ np.asarray(last.weight, np.float64) + np.asarray(last.bias)
+        hidden = np.maximum(hidden * np.asarray(gain) + np.asarray(shift), 0)
+    output = hidden @ np.asarray(params.output.weight, np.float64) + np.asarray(params.output.bias)
     value, advantage = output[:, :1], output[:, 1:]
     return value + advantage - advantage.mean(axis=1, keepdims=True)
 
 
+def experiment_of(folder):
+    description = folder.description
+    spec = describe(description.env_id, {})
+    return Experiment.of(description.settings, spec, description.seed)
+
+
 def state_at(folder, checkpoint):
-    settings = folder.description.settings
-    spec = describe(folder.description.env_id, {})
-    like = init_train_state(settings, spec, folder.description.seed)
-    return read_checkpoint(folder, settings, like, checkpoint).state
+    return read_checkpoint(folder, experiment_of(folder), checkpoint).state
+
+
+def both_params(folder, state, dtype=np.float32):
+    """θ and θ⁻ of a state, as NumPy arrays."""
+    unflatten = experiment_of(folder).network.layout.unflatten
+    learner = state.learner
+    vectors = (learner.params, learner.target_params)
+    return [unflatten(np.array(vector, dtype)) for vector in vectors]
 
 
 def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
@@ -73,8 +83,8 @@ def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
     expected = state_at(run, last)
     opened = reopen(run, expected.updates)
     for reopened, saved in zip(
-        jax.tree.leaves((opened.state.learner, opened.state.replay, opened.state.window)),
-        jax.tree.leaves((expected.learner, expected.replay, expected.window)),
+        jax.tree.leaves((opened.state.learner, opened.state.replay)),
+        jax.tree.leaves((expected.learner, expected.replay)),
         strict=True,
     ):
         assert np.asarray(reopened).tobytes() == np.asarray(saved).tobytes()
@@ -86,9 +96,8 @@ def test_every_number_of_the_record_agrees_with_plain_numpy(run):
     first = list_checkpoints(run.checkpoints)[0]
     before = state_at(run, first)
     record = reopen(run, before.updates + 1).record
-    online = jax.tree.map(np.asarray, before.learner.online.network())
-    target = jax.tree.map(np.asarray, before.learner.target.network())
-    batch, rows = record.batch, np.arange(len(record.indices))
+    online, target = both_params(run, before)
+    batch, rows = record.batch, np.arange(len(record.losses))
     q_values = forward(online, batch.observation)
     np.testing.assert_allclose(record.q_values, q_values, rtol=1e-4, atol=1e-5)
     chosen = q_values[rows, batch.action]
@@ -104,7 +113,7 @@ def test_every_number_of_the_record_agrees_with_plain_numpy(run):
     np.testing.assert_array_equal(record.next_policy.argmax(axis=1), picks.argmax(axis=1))
     values = next_target[rows, record.next_policy.argmax(axis=1)]
     np.testing.assert_allclose(record.next_values, values, rtol=1e-4, atol=1e-5)
-    future = np.where(batch.terminated, 0, settings.gamma ** batch.num_steps.astype(int) * values)
+    future = np.where(record.terminated, 0, settings.gamma ** record.num_steps.astype(int) * values)
     targets = batch.reward + future
     np.testing.assert_allclose(record.targets, targets, rtol=1e-4, atol=1e-5)
     errors = targets - chosen
@@ -129,20 +138,20 @@ def test_the_gradient_norm_agrees_with_finite_differences_of_the_loss(run):
     settings = run.description.settings.learning
     before = state_at(run, list_checkpoints(run.checkpoints)[0])
     record = reopen(run, before.updates + 1).record
-    online = jax.tree.map(lambda leaf: np.array(leaf, np.float64), before.learner.online.network())
-    rows = np.arange(len(record.indices))
+    online, _ = both_params(run, before, np.float64)
+    rows = np.arange(len(record.losses))
 
-    def loss(network):
+    def loss(params):
         errors = (
-            record.targets - forward(network, record.batch.observation)[rows, record.batch.action]
+            record.targets - forward(params, record.batch.observation)[rows, record.batch.action]
         )
         size, delta = np.abs(errors), settings.huber_delta
         if settings.loss == "huber":
             return np.where(size <= delta, 0.5 * errors**2, delta * (size - 0.5 * delta)).mean()
         return (errors**2).mean()
 
-    layer, slopes = online.layers[-1], []
-    for array in (layer.weight, layer.bias):
+    slopes = []
+    for array in online.output:
         for at in np.ndindex(array.shape):
             kept, step = array[at], 1e-5
             array[at] = kept + step
@@ -150,16 +159,18 @@ def test_the_gradient_norm_agrees_with_finite_differences_of_the_loss(run):
             array[at] = kept - step
             slopes.append((above - loss(online)) / (2 * step))
             array[at] = kept
-    assert record.gradient_norms["layers[2]"] == pytest.approx(np.linalg.norm(slopes), rel=1e-3)
+    assert record.gradient_norms["output"] == pytest.approx(np.linalg.norm(slopes), rel=1e-3)
 
 
 def test_consecutive_updates_follow_from_each_other(run):
     first, second = (reopen(run, number).record for number in (120, 121))
     assert (first.update, second.update) == (120, 121)
     assert second.updates_since_refresh == first.updates_since_refresh + 1
-    common = np.intersect1d(first.indices, second.indices)
-    for row in common:
-        one, other = (np.flatnonzero(r.indices == row)[0] for r in (first, second))
+    common = np.intersect1d(first.transition_env_steps, second.transition_env_steps)
+    for step in common:
+        one, other = (
+            np.flatnonzero(record.transition_env_steps == step)[0] for record in (first, second)
+        )
         assert first.chosen_q_after[one] == pytest.approx(second.chosen_q[other], rel=1e-5)
     assert reopen(run, 150).record.refreshes_target
     assert reopen(run, 151).record.updates_since_refresh == 0
@@ -258,7 +269,7 @@ def test_the_command_shows_the_numbers_of_the_record(run, capsys):
     assert frank(["explain", str(run.path), "--update", "300", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["targets"] == record.targets.tolist()
-    assert len(data["origins"]) == len(record.indices)
+    assert len(data["origins"]) == len(record.losses)
 
 
 def test_a_transition_that_does_not_exist_is_refused(run, capsys):

@@ -11,6 +11,7 @@ import pytest
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.environments import describe
+from frankrl.environments.leaves import Leaf
 from frankrl.explaining import atomic_file, origins, reopen
 from frankrl.explaining.document import (
     Document,
@@ -127,9 +128,10 @@ def numbers_in(value):
 
 def test_every_number_of_the_followed_transition_is_on_the_page(record, came_from, page):
     data = plain(record, came_from)
-    size, batch = len(record.indices), data.pop("batch")
+    size, batch = len(record.losses), data.pop("batch")
     shares, origin = data.pop("loss_shares"), data.pop("origins")[TRANSITION]
-    own = [value[TRANSITION] for value in batch.values()]
+    del batch["discount"]  # the page prints γⁿ as a power
+    own = [value[TRANSITION] for value in batch.values() if value is not None]
     for value in data.values():
         each = isinstance(value, list) and len(value) == size
         own.append(value[TRANSITION] if each else value)
@@ -169,7 +171,7 @@ def test_bars_of_all_q_values_share_one_scale_and_begin_at_zero():
 def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, came_from, page):
     header, *rows = page.tables[-1]
     assert header[0] == "transition"
-    assert len(rows) == len(record.indices)
+    assert len(rows) == len(record.losses)
     names = describe("CartPole-v1", {}).action_names
     for number, (row, origin) in enumerate(zip(rows, came_from, strict=True)):
         ago = record.env_steps - origin.env_step
@@ -179,7 +181,7 @@ def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, c
             names[record.batch.action[number]],
             "explored" if origin.explored else "greedy",
             f"{record.batch.reward[number]:.4g}",
-            "yes" if record.batch.terminated[number] else "no",
+            "yes" if record.terminated[number] else "no",
             f"{record.chosen_q[number]:.4g}",
             f"{record.targets[number]:.4g}",
             f"{record.td_errors[number]:.4g}",
@@ -192,7 +194,7 @@ def test_the_histogram_of_the_td_errors_has_a_text_alternative(record, page):
     (words,) = [attrs["aria-label"] for tag, attrs in page.elements if attrs.get("role") == "img"]
     counts = [int(part.rpartition(": ")[2]) for part in words.split("; ")]
     assert len(counts) == 8
-    assert sum(counts) == len(record.indices)
+    assert sum(counts) == len(record.losses)
 
 
 def test_text_has_the_content_of_the_page_without_the_table_of_the_batch(document, page):
@@ -279,9 +281,10 @@ def test_negative_numbers_in_a_formula_have_brackets(run, record, came_from):
 
 
 def test_an_image_is_summarised_by_its_mean(run, record, came_from):
-    pictures = np.full((len(record.indices), 8, 8), 200, np.uint8)
+    pictures = np.full((len(record.losses), 8, 8), 200, np.uint8)
     batch = record.batch._replace(observation=pictures, next_observation=pictures)
-    spec = dataclasses.replace(describe("CartPole-v1", {}), state_shape=(8, 8))
+    leaf = Leaf("", (8, 8), np.dtype(np.uint8))
+    spec = dataclasses.replace(describe("CartPole-v1", {}), leaves=(leaf,))
     settings = run.description.settings
     seen = dataclasses.replace(record, batch=batch)
     document = narrate(seen, came_from, TRANSITION, spec, settings, "")

@@ -5,8 +5,8 @@ import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
-from frankrl.config import NetworkSettings
-from frankrl.explaining.spread import percentiles
+from frankrl.explaining.spread import PERCENTS
+from frankrl.learning import CategoricalHead, QuantileHead, make_head
 
 SHORT = {
     "preset": "default",
@@ -20,15 +20,15 @@ SHORT = {
 
 
 def test_the_percentiles_of_fixed_returns_are_where_their_shares_add_up():
-    settings = NetworkSettings(distribution="c51", num_atoms=5, value_min=0, value_max=4)
+    head = CategoricalHead(num_atoms=5, low=0, high=4)
     shares = np.array([0.1, 0.2, 0.4, 0.2, 0.1], np.float32)
-    np.testing.assert_array_equal(percentiles(shares, settings), [0, 1, 2, 3, 3])
+    np.testing.assert_array_equal(head.percentiles(shares, PERCENTS), [0, 1, 2, 3, 3])
 
 
 def test_the_percentiles_of_quantiles_are_their_own():
-    settings = NetworkSettings(distribution="qr")
+    head = QuantileHead(num_quantiles=100)
     quantiles = np.random.default_rng(0).permutation(100).astype(np.float32)
-    np.testing.assert_array_equal(percentiles(quantiles, settings), [9, 24, 49, 74, 89])
+    np.testing.assert_array_equal(head.percentiles(quantiles, PERCENTS), [9, 24, 49, 74, 89])
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_an_update_shows_the_predicted_distribution_and_its_target(
     printed = capsys.readouterr().out
     record = frankrl.explain(run, update=50)
     assert f"{words}{record.losses[3]:.4g}" in printed
-    settings = frankrl.Settings().with_changes(**changes).network
+    head = make_head(frankrl.Settings().with_changes(**changes))
     for label, outputs, mean in (
         ("predicted", record.chosen_outputs, record.chosen_q),
         ("target", record.target_outputs, record.targets),
     ):
-        numbers = [*percentiles(outputs[3], settings), mean[3]]
+        numbers = [*head.percentiles(outputs[3], PERCENTS), mean[3]]
         (line,) = (line for line in printed.splitlines() if line.strip().startswith(f"{label} "))
         assert line.split()[-6:] == [f"{number:.4g}" for number in numbers]
     assert ("sample of the noise in its weights" in printed) == ("noisy" in changes)

@@ -11,7 +11,7 @@ from frankrl.cli.main import main as frank
 from frankrl.environments import describe
 from frankrl.explaining.text import as_text
 from frankrl.explaining.whole_table import WholeTable, table_document
-from frankrl.tabular import exact, model_of, optimal_q_values, q_table
+from frankrl.tabular import exact, model_of, optimal_q_values
 
 ENV = "frankrl/NineSquares-v0"
 SHORT = {"evaluate_every_env_steps": 10**6, "final_evaluation_episodes": 5}
@@ -33,7 +33,7 @@ def test_the_agents_table_is_shown_with_the_exact_one_below(run, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert f"The Q-{holder}" in lines
     agent = frankrl.load(path)
-    values = q_table(agent.spec, agent.network)
+    values = agent.q_values(np.arange(9))
     exact = optimal_q_values(model_of(agent.spec), 0.99)
     rows = [line.split() for line in lines if line.split()[:1] and line.split()[0].isdigit()]
     assert len(rows) == 2 * 9
@@ -49,7 +49,7 @@ def test_as_json_it_is_the_same_numbers(run, capsys):
     assert frank(["explain", str(path), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     agent = frankrl.load(path)
-    assert data["q_table"] == q_table(agent.spec, agent.network).tolist()
+    assert data["q_table"] == agent.q_values(np.arange(9)).tolist()
     assert np.shape(data["exact"]) == (9, 4)
 
 
@@ -65,7 +65,7 @@ def test_an_update_of_it_names_states_by_their_number(run, capsys):
     assert frank(["explain", str(path), "--update", "100"]) == 0
     printed = capsys.readouterr().out
     record = frankrl.explain(path, update=100)
-    assert f"   s = {record.batch.observation[0].argmax()}\n" in printed
+    assert f"   s = {record.batch.observation[0]}\n" in printed
     assert f"2. The Q-{holder} evaluates s" in printed
     assert f"3. The target {holder} evaluates s′" in printed
     assert ("plain gradient descent, learning rate" in printed) == (holder == "table")

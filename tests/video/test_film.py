@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, SettingError
 from frankrl.environments import describe
-from frankrl.environments.masks import split
 from frankrl.video import film as film_module
 from frankrl.video.bar_scale import BarScale, round_up
 from frankrl.video.film import film
@@ -83,7 +82,7 @@ def always(action, num_actions=2):
     """A policy whose Q-value is 10 for one action and 4 for the others."""
     values = np.full((1, num_actions), 4.0, np.float32)
     values[0, action] = 10.0
-    return lambda observation: values
+    return lambda observations, masks: values
 
 
 def decoded(path):
@@ -185,8 +184,8 @@ def test_tiny_pictures_grow_by_a_whole_factor_and_many_actions_fit(tmp_path, scr
 def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp_path, scripted):
     values = np.linspace(-5, 5, 300)[None]
     values[0, :2] = -np.inf, 1e300
-    film(scripted(num_actions=300), lambda _: values, tmp_path / "a.mp4", episodes=1, seed=0)
-    film(scripted(num_actions=1), lambda _: [[np.nan]], tmp_path / "b.mp4", episodes=1, seed=0)
+    film(scripted(num_actions=300), lambda *_: values, tmp_path / "a.mp4", episodes=1, seed=0)
+    film(scripted(num_actions=1), lambda *_: [[np.nan]], tmp_path / "b.mp4", episodes=1, seed=0)
 
 
 def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monkeypatch):
@@ -199,9 +198,8 @@ def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monk
 
     forbidden = 0
 
-    def q_values(observations):
+    def q_values(observations, allowed):
         nonlocal forbidden
-        allowed = split(observations, spec.state_shape)[1]
         forbidden += int((~allowed).sum())
         return np.where(allowed, 1.0, -np.inf)
 
@@ -245,8 +243,8 @@ def test_an_interrupted_film_leaves_the_earlier_one_and_nothing_else(tmp_path, c
     path.write_text("the earlier film")
     calls = []
 
-    def interrupted(observation):
-        calls.append(observation)
+    def interrupted(observations, masks):
+        calls.append(observations)
         if len(calls) == 4:
             raise KeyboardInterrupt
         return np.zeros((1, 2))

@@ -25,7 +25,11 @@ def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
-        return {name: _plain(part) for name, part in value._asdict().items()}
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
     if not isinstance(value, np.ndarray):
         return value
     if value.dtype.kind == "f" and (forbidden := value == -np.inf).any():

@@ -83,12 +83,18 @@ def check_memory(experiment: Experiment) -> None:
     Raises:
         SettingError: it needs more memory than there is.
     """
-    settings = experiment.settings
-    check_network(experiment)
-    there = _memory()
+    settings, there = experiment.settings, _memory()
     if there is None:
         return
     each = _bytes_each(experiment)
+    most = int(there * _LARGEST_SHARE / each)
+    if settings.replay.replay_capacity > most:
+        raise SettingError(
+            f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
+            "available, and a checkpoint takes twice the buffer again while it is written; "
+            f"replay_capacity can be {most:,} at most"
+        )
+    check_network(experiment)
     in_round = (
         settings.round_env_steps * settings.training.replay_ratio * settings.replay.batch_size
     )
@@ -98,13 +104,6 @@ def check_memory(experiment: Experiment) -> None:
             f"the updates of one round learn from {in_round:,.0f} transitions at once "
             "(num_envs × vector_steps_per_round × replay_ratio × batch_size), which does not fit "
             f"into memory: {_size(there)} are available"
-        )
-    most = int(there * _LARGEST_SHARE / each)
-    if settings.replay.replay_capacity > most:
-        raise SettingError(
-            f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
-            "available, and a checkpoint takes twice the buffer again while it is written; "
-            f"replay_capacity can be {most:,} at most"
         )
 
 
