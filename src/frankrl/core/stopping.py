@@ -20,7 +20,7 @@ class StopSignals:
     """Which signals have come; called, it says whether a stop has been requested."""
 
     def __init__(self) -> None:
-        self.told: Callable[[], None] = lambda: None
+        self.on_first_signal: Callable[[], None] = lambda: None
         """Called at the first signal."""
         self._first: int | None = None
 
@@ -39,7 +39,7 @@ class StopSignals:
         self._first = number
         # Whoever is told may have gone: a closed terminal must not keep the run from being saved.
         with contextlib.suppress(Exception):
-            self.told()
+            self.on_first_signal()
 
 
 @contextlib.contextmanager

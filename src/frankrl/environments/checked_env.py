@@ -151,6 +151,6 @@ class CheckedEnv:
         )
 
 
-def close_envs(seats: Iterable[CheckedEnv]) -> None:
+def close_envs(envs: Iterable[CheckedEnv]) -> None:
     """Close environments; those that fail to are let go all the same."""
-    close_environments([seat._env for seat in seats])
+    close_environments([env._env for env in envs])

@@ -54,10 +54,10 @@ class Worker:
         self._awaited = 0
         """Answers that are still to come."""
 
-    def open(self, spec: EnvironmentSpec, slots: Sequence[int]) -> int:
-        """Ask for seats; the first answer that is received says whether they could be made."""
+    def open(self, spec: EnvironmentSpec, env_indices: Sequence[int]) -> int:
+        """Ask for envs; the first answer that is received says whether they could be made."""
         group = next(self._groups)
-        self.send(protocol.opening(group, spec, slots))
+        self.send(protocol.encode_open(group, spec, env_indices))
         return group
 
     def send(self, message: bytes) -> None:
@@ -81,7 +81,7 @@ class Worker:
 
     def close_envs(self, group: int) -> None:
         """Close a group; a process that does not answer, or has died, is ended."""
-        self.send(protocol.closing(group))
+        self.send(protocol.encode_close(group))
         end = time.monotonic() + _CLOSING_SECONDS
         try:
             while self._awaited:
@@ -116,14 +116,14 @@ def step_seconds(spec: EnvironmentSpec) -> float:
     An environment that fails in it will fail again where that is told.
     """
     taken = []
-    with contextlib.suppress(FrankError), contextlib.closing(CheckedEnv(spec)) as seat:
-        state = seat.reset(0, 0)
+    with contextlib.suppress(FrankError), contextlib.closing(CheckedEnv(spec)) as env:
+        state = env.reset(0, 0)
         end = time.perf_counter() + _MEASURED_SECONDS
         while len(taken) < _MEASURED_STEPS and (start := time.perf_counter()) < end:
-            state, _, terminated, truncated = seat.step(_first_allowed(spec, state))
+            state, _, terminated, truncated = env.step(_first_allowed(spec, state))
             taken.append(time.perf_counter() - start)
             if terminated or truncated:
-                state = seat.reset(0, 0)
+                state = env.reset(0, 0)
     return float(np.median(taken)) if taken else 0.0
 
 
@@ -150,7 +150,7 @@ class EnvGroup:
     def __init__(self, spec: EnvironmentSpec, count: int, workers: Sequence[Worker] = ()) -> None:
         """Make the environments: this process has the first, each worker as many of the others.
 
-        Few slots, if they are the first ones, are so stepped without any message.
+        Few env_indices, if they are the first ones, are so stepped without any message.
 
         Raises:
             FrankError: one cannot be made.
@@ -159,35 +159,37 @@ class EnvGroup:
         self._local: dict[int, CheckedEnv] = {}
         self._remote: list[tuple[Worker, int, frozenset[int]]] = []
         self._settled = False
-        """Whether every worker has said that it could make its seats."""
+        """Whether every worker has said that it could make its envs."""
         own, *others = np.array_split(np.arange(count), len(workers) + 1)
         for worker, part in zip(workers, others, strict=True):
-            if slots := part.tolist():
-                self._remote.append((worker, worker.open(spec, slots), frozenset(slots)))
+            if env_indices := part.tolist():
+                self._remote.append(
+                    (worker, worker.open(spec, env_indices), frozenset(env_indices))
+                )
         try:
-            for slot in own.tolist():
-                self._local[slot] = CheckedEnv(spec, slot)
+            for env_index in own.tolist():
+                self._local[env_index] = CheckedEnv(spec, env_index)
         except BaseException:
             self.close()
             raise
 
     def reset(
-        self, slots: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
+        self, env_indices: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
     ) -> list[np.ndarray]:
-        """Begin an episode in each of the slots; their first states in the same order.
+        """Begin an episode in each of the env_indices; their first states in the same order.
 
         Raises:
             EnvironmentFailedError: an environment raised, or gave something impossible.
         """
-        return self._all("reset", slots, seeds, episodes)
+        return self._all("reset", env_indices, seeds, episodes)
 
-    def step(self, slots: Sequence[int], actions: Sequence[int]) -> list[protocol.EnvStep]:
-        """Take an action in each of the slots; what `CheckedEnv.step` returns, in the same order.
+    def step(self, env_indices: Sequence[int], actions: Sequence[int]) -> list[protocol.EnvStep]:
+        """Take an action in each of the env_indices; what `CheckedEnv.step` returns, in the same order.
 
         Raises:
             EnvironmentFailedError: an environment raised, or gave something impossible.
         """
-        return self._all("step", slots, actions)
+        return self._all("step", env_indices, actions)
 
     def close(self) -> None:
         """Close every environment."""
@@ -201,38 +203,41 @@ class EnvGroup:
 
         An environment may be known to this process alone, for example.
         """
-        for seats in list(self._remote):
-            worker, _, slots = seats
+        for envs in list(self._remote):
+            worker, _, env_indices = envs
             try:
                 answer = worker.receive()
             except EOFError:
-                answer = protocol.failure_told(EOFError("the process has died"), 0)
+                answer = protocol.encode_failure(EOFError("the process has died"), 0)
             if answer != protocol.OK:
-                self._remote.remove(seats)
+                self._remote.remove(envs)
                 reason = json.loads(answer[1:])["message"]
                 warn(f"environments are stepped without a worker process: {reason}")
-                self._local |= {slot: CheckedEnv(self._spec, slot) for slot in sorted(slots)}
+                self._local |= {
+                    env_index: CheckedEnv(self._spec, env_index)
+                    for env_index in sorted(env_indices)
+                }
         self._settled = True
 
-    def _all(self, what: str, slots: Sequence[int], *columns: Sequence[int]) -> list[Any]:
+    def _all(self, what: str, env_indices: Sequence[int], *columns: Sequence[int]) -> list[Any]:
         if not self._settled:
             self._settle()
         if not self._remote:
-            seats, rows = self._local, zip(slots, *columns, strict=True)
-            return [getattr(seats[slot], what)(*row) for slot, *row in rows]
+            envs, rows = self._local, zip(env_indices, *columns, strict=True)
+            return [getattr(envs[env_index], what)(*row) for env_index, *row in rows]
         asked = []
         for worker, group, own in self._remote:
-            if places := [place for place, slot in enumerate(slots) if slot in own]:
-                message = protocol.stepping if what == "step" else protocol.resetting
-                chosen = [[column[place] for place in places] for column in (slots, *columns)]
+            if places := [place for place, env_index in enumerate(env_indices) if env_index in own]:
+                message = protocol.encode_step if what == "step" else protocol.encode_reset
+                chosen = [[column[place] for place in places] for column in (env_indices, *columns)]
                 worker.send(message(group, *chosen))
                 asked.append((worker, places))
-        found: list[Any] = [None] * len(slots)
+        found: list[Any] = [None] * len(env_indices)
         failures: list[tuple[int, EnvironmentFailedError]] = []
-        for place, (slot, *row) in enumerate(zip(slots, *columns, strict=True)):
-            if slot in self._local:
+        for place, (env_index, *row) in enumerate(zip(env_indices, *columns, strict=True)):
+            if env_index in self._local:
                 try:
-                    found[place] = getattr(self._local[slot], what)(*row)
+                    found[place] = getattr(self._local[env_index], what)(*row)
                 except EnvironmentFailedError as error:
                     failures.append((place, error))
                     break
@@ -257,7 +262,7 @@ class EnvGroup:
         if answer[:1] == protocol.FAILED:
             told = json.loads(answer[1:])
             raise _FailedAt(told["message"], told["done"])
-        read = protocol.read_steps if what == "step" else protocol.read_states
+        read = protocol.decode_steps if what == "step" else protocol.decode_states
         return read(self._spec, answer[1:], len(places))
 
 
@@ -265,4 +270,4 @@ class _FailedAt(Exception):  # noqa: N818 - turned into Frank's own before anyon
     def __init__(self, message: str, done: int) -> None:
         super().__init__(message)
         self.done = done
-        """How many of the slots were done before."""
+        """How many of the env_indices were done before."""

@@ -70,7 +70,7 @@ class EnvPoolVector(EnvironmentVector):
 
     def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
         given = np.array(actions, np.int32) + np.int32(self.spec.first_action)
-        rows, reward, terminated, truncated = self._told(np.array(indices), given)
+        rows, reward, terminated, truncated = self._step_pools(np.array(indices), given)
         if np.count_nonzero(np.isfinite(reward)) != len(reward):
             place = int(np.flatnonzero(~np.isfinite(reward))[0])
             raise EnvironmentFailedError(
@@ -79,7 +79,7 @@ class EnvPoolVector(EnvironmentVector):
         rows = self._checked(indices, rows)
         return EnvSteps(rows, reward.astype(np.float64), terminated, truncated)
 
-    def _told(
+    def _step_pools(
         self, indices: Int[np.ndarray, " some"], given: Int32[np.ndarray, " some"]
     ) -> tuple[np.ndarray, ...]:
         """Observation, reward, terminated and truncated, as EnvPool gives them."""

@@ -27,47 +27,47 @@ class Request(NamedTuple):
 
     kind: bytes
     group: int
-    """Which group of seats: a process may hold several."""
+    """Which group of envs: a process may hold several."""
     body: Any
 
 
-def opening(group: int, spec: EnvironmentSpec, slots: Sequence[int]) -> bytes:
-    """Ask for a group of seats, by their numbers."""
+def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -> bytes:
+    """Ask for a group of envs, by their numbers."""
     told = {
         "env_id": spec.env_id,
         "env_kwargs": dict(spec.env_kwargs),
-        "known_as": known_as(spec),
-        "slots": list(slots),
+        "fingerprint": fingerprint(spec),
+        "env_indices": list(env_indices),
     }
     return _HEAD.pack(OPEN, group, 0) + json.dumps(told).encode()
 
 
-def known_as(spec: EnvironmentSpec) -> str:
+def fingerprint(spec: EnvironmentSpec) -> str:
     """What must be the same on both sides, or they would not step the same environment."""
     actions = (spec.num_actions, spec.first_action, spec.masks_from)
     return f"{spec.made_by} {spec.leaves} {actions}"
 
 
-def resetting(
-    group: int, slots: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
+def encode_reset(
+    group: int, env_indices: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
 ) -> bytes:
     """Ask for first states."""
-    columns = (np.array(slots, "<u4"), np.array(seeds, "<u8"), np.array(episodes, "<i8"))
-    return _HEAD.pack(RESET, group, len(slots)) + b"".join(c.tobytes() for c in columns)
+    columns = (np.array(env_indices, "<u4"), np.array(seeds, "<u8"), np.array(episodes, "<i8"))
+    return _HEAD.pack(RESET, group, len(env_indices)) + b"".join(c.tobytes() for c in columns)
 
 
-def stepping(group: int, slots: Sequence[int], actions: Sequence[int]) -> bytes:
+def encode_step(group: int, env_indices: Sequence[int], actions: Sequence[int]) -> bytes:
     """Ask for a step of each."""
-    columns = (np.array(slots, "<u4"), np.array(actions, "<u4"))
-    return _HEAD.pack(STEP, group, len(slots)) + b"".join(c.tobytes() for c in columns)
+    columns = (np.array(env_indices, "<u4"), np.array(actions, "<u4"))
+    return _HEAD.pack(STEP, group, len(env_indices)) + b"".join(c.tobytes() for c in columns)
 
 
-def closing(group: int) -> bytes:
-    """Ask to close a group of seats."""
+def encode_close(group: int) -> bytes:
+    """Ask to close a group of envs."""
     return _HEAD.pack(CLOSE, group, 0)
 
 
-def read_request(message: bytes) -> Request:
+def decode_request(message: bytes) -> Request:
     """What a message asks for; columns as lists of whole numbers."""
     kind, group, count = _HEAD.unpack_from(message)
     rest = message[_HEAD.size :]
@@ -82,33 +82,33 @@ def read_request(message: bytes) -> Request:
     return Request(kind, group, columns)
 
 
-def states_told(states: Sequence[np.ndarray]) -> bytes:
-    """An answer to `resetting`."""
+def encode_states(states: Sequence[np.ndarray]) -> bytes:
+    """An answer to `encode_reset`."""
     return OK + b"".join(state.tobytes() for state in states)
 
 
-def steps_told(steps: Sequence[EnvStep]) -> bytes:
-    """An answer to `stepping`."""
+def encode_steps(steps: Sequence[EnvStep]) -> bytes:
+    """An answer to `encode_step`."""
     flags = bytes(_TERMINATED * step[2] + _TRUNCATED * step[3] for step in steps)
     rewards = np.array([step[1] for step in steps], "<f8").tobytes()
     return OK + flags + rewards + b"".join(step[0].tobytes() for step in steps)
 
 
-def failure_told(error: Exception, done: int) -> bytes:
-    """An answer that says what went wrong, after so many of the slots."""
+def encode_failure(error: Exception, done: int) -> bytes:
+    """An answer that says what went wrong, after so many of the env_indices."""
     return FAILED + json.dumps({"message": str(error), "done": done}).encode()
 
 
-def read_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.ndarray]:
+def decode_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.ndarray]:
     """The states in an answer."""
     whole = np.frombuffer(body, spec.row_dtype).reshape(count, *spec.row_shape)
     return [whole[place, ...] for place in range(count)]
 
 
-def read_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep]:
+def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep]:
     """The steps in an answer."""
     rewards = np.frombuffer(body, "<f8", count, count).tolist()
-    states = read_states(spec, body[count + 8 * count :], count)
+    states = decode_states(spec, body[count + 8 * count :], count)
     return [
         (state, reward, bool(flags & _TERMINATED), bool(flags & _TRUNCATED))
         for state, reward, flags in zip(states, rewards, body[:count], strict=True)

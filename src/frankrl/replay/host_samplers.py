@@ -37,9 +37,9 @@ class UniformSampler(HostSampler):
             seed, Use.REPLAY, request.first_update, request.num_updates, width=self.batch_size
         )
         count = request.end - request.first
-        slots = (numbers * count).astype(np.int64)
+        places = (numbers * count).astype(np.int64)
         # The transition in slot i of a ring of that many: the one whose env step is ≡ i.
-        return (request.first + (slots - request.first) % max(count, 1)).astype(np.uint32)
+        return (request.first + (places - request.first) % max(count, 1)).astype(np.uint32)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class BestAgent:
             self._params = np.array(params)
             self._written = False
 
-    def take_up(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
+    def restore(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
         """Go back to what a checkpoint says; `save` then brings the folder there too.
 
         What the folder holds of later looks stays until the run has come there again.

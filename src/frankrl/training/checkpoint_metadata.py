@@ -22,7 +22,7 @@ class CheckpointMetadata(NamedTuple):
     seconds: float
     solved: Solved | None
     best: Best | None
-    inexact: tuple[NotReproducible, ...]
+    not_reproducible: tuple[NotReproducible, ...]
     versions: dict[str, Any]
     """Of the process that has written it."""
     machine: dict[str, Any]
@@ -32,7 +32,7 @@ class CheckpointMetadata(NamedTuple):
         told = self._asdict()
         for name in ("solved", "best"):
             told[name] = told[name] and told[name]._asdict()
-        told["inexact"] = [mark._asdict() for mark in self.inexact]
+        told["not_reproducible"] = [mark._asdict() for mark in self.not_reproducible]
         return told
 
     @classmethod
@@ -65,10 +65,10 @@ class CheckpointMetadata(NamedTuple):
                     count_in(told, "episodes"),
                 ),
             ),
-            inexact=tuple(
+            not_reproducible=tuple(
                 NotReproducible(count_in(mark, "env_steps"), _typed(mark, "reason", str))
-                for mark in _typed(info, "inexact", list)
-                if _typed({"inexact": mark}, "inexact", dict)
+                for mark in _typed(info, "not_reproducible", list)
+                if _typed({"not_reproducible": mark}, "not_reproducible", dict)
             ),
             versions=_typed(info, "versions", dict),
             machine=_typed(info, "machine", dict),

@@ -77,7 +77,7 @@ class Evaluator:
         """
         self._spec = spec
         self._workers = workers
-        self._seats: EnvGroup | None = None
+        self._envs: EnvGroup | None = None
         self._made = 0
 
     def evaluate(
@@ -110,7 +110,7 @@ class Evaluator:
             The evaluation. It depends on nothing but the arguments.
         """
         spec, at_once = self._spec, min(episodes, MAX_AT_ONCE)
-        seats = self._at_least(at_once)
+        envs = self._at_least(at_once)
         returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
         # A product's last bits depend on its number of rows, so that is always the same.
         rows = np.zeros((MAX_AT_ONCE, *spec.row_shape), spec.row_dtype)
@@ -118,49 +118,53 @@ class Evaluator:
         playing: dict[int, int] = {}
         """Slots in use, and the episode that each is in."""
 
-        def begin(slots: list[int], numbers: list[int]) -> None:
+        def begin(env_indices: list[int], numbers: list[int]) -> None:
             seeds = [reset_seed(seed, use, number, episode) for episode in numbers]
-            for slot, state in zip(slots, seats.reset(slots, seeds, numbers), strict=True):
-                rows[slot] = state
-            playing.update(zip(slots, numbers, strict=True))
+            for env_index, state in zip(
+                env_indices, envs.reset(env_indices, seeds, numbers), strict=True
+            ):
+                rows[env_index] = state
+            playing.update(zip(env_indices, numbers, strict=True))
 
         begin(list(range(at_once)), list(range(at_once)))
-        begun, undecided = at_once, at_once
+        num_started, undecided = at_once, at_once
         while playing:
             if stop_requested():
                 raise EvaluationStopped
             actions = np.argmax(q_values(observations, masks), axis=1)
-            slots, free = list(playing), []
-            for slot, step in zip(slots, seats.step(slots, actions[slots].tolist()), strict=True):
-                rows[slot], reward, terminated, truncated = step
-                episode = playing[slot]
+            env_indices, free = list(playing), []
+            for env_index, step in zip(
+                env_indices, envs.step(env_indices, actions[env_indices].tolist()), strict=True
+            ):
+                rows[env_index], reward, terminated, truncated = step
+                episode = playing[env_index]
                 returns[episode] += reward
                 lengths[episode] += 1
                 if terminated or truncated or lengths[episode] >= MAX_STEPS:
-                    del playing[slot]
-                    free.append(slot)
+                    del playing[env_index]
+                    free.append(env_index)
                     undecided -= episode < at_once
             if free and undecided == 0:
                 if np.mean(returns[:at_once]) < hopeless_below:
                     return Evaluation(returns[:at_once], lengths[:at_once])
                 undecided = -1
-            following = list(range(begun, min(begun + len(free), episodes)))
+            following = list(range(num_started, min(num_started + len(free), episodes)))
             if following:
                 begin(free[: len(following)], following)
-                begun += len(following)
+                num_started += len(following)
         return Evaluation(returns, lengths)
 
     def _at_least(self, count: int) -> EnvGroup:
         """Environments for so many episodes at once."""
-        if self._seats is None or self._made < count:
+        if self._envs is None or self._made < count:
             self.close()
             # A few episodes are over before a worker would have been of use.
             workers = self._workers if count == MAX_AT_ONCE else ()
-            self._seats, self._made = EnvGroup(self._spec, count, workers), count
-        return self._seats
+            self._envs, self._made = EnvGroup(self._spec, count, workers), count
+        return self._envs
 
     def close(self) -> None:
         """Close the environments."""
-        if self._seats is not None:
-            self._seats.close()
-        self._seats = None
+        if self._envs is not None:
+            self._envs.close()
+        self._envs = None

@@ -88,7 +88,7 @@ class Finished(NamedTuple):
     """None where there was no look."""
     evaluation: Evaluation | None
     """Of the final policy; none when the run was asked to stop."""
-    inexact: tuple[NotReproducible, ...]
+    not_reproducible: tuple[NotReproducible, ...]
 
 
 Event = Progress | Evaluated | Solved | Checkpointed | SavingFailed | Finished

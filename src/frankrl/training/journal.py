@@ -117,7 +117,7 @@ class Journal:
 
     def note_not_reproducible(self, marks: Iterable[NotReproducible]) -> None:
         """Note from where on, and why, the run may have other bits than an uninterrupted one."""
-        self._unwritten += [("inexact", mark) for mark in marks]
+        self._unwritten += [("not_reproducible", mark) for mark in marks]
 
     def log(self, env_steps: int, updates: int, seconds: float) -> Progress:
         """Note a row of metrics, and return it."""

@@ -1,4 +1,4 @@
-"""The evaluations of a run: short looks, the proof that it is solved, and the final one."""
+"""The evaluations of a run: short looks, the check that it is solved, and the final one."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -36,9 +36,9 @@ class PeriodicEvaluator:
         self._threshold = experiment.spec.reward_threshold
         self._evaluator = Evaluator(experiment.spec, workers)
         self._policy = make_policy(experiment.settings.training.acting, experiment.network)
-        self._proof: Evaluation | None = None
+        self._solved_check: Evaluation | None = None
 
-    def look(
+    def evaluate(
         self, env_steps: int, params: Float[np.ndarray, " weight"], seconds: Callable[[], float]
     ) -> Iterator[Evaluated | Solved]:
         """A short evaluation; where it is promising, the long one that proves it solved.
@@ -57,13 +57,13 @@ class PeriodicEvaluator:
         self.best.consider(found, env_steps, params)
         threshold = self._threshold
         if self.solved is None and threshold is not None and found.mean_return >= threshold:
-            proof = self._prove(env_steps, params, threshold)
-            if proof is None:
+            check = self._play_solved_check(env_steps, params, threshold)
+            if check is None:
                 return
-            yield Evaluated(env_steps, proof, "solved")
-            if proof.mean_return >= threshold:
-                self.solved = Solved(env_steps, seconds(), proof.mean_return)
-                self._proof = proof
+            yield Evaluated(env_steps, check, "solved")
+            if check.mean_return >= threshold:
+                self.solved = Solved(env_steps, seconds(), check.mean_return)
+                self._solved_check = check
                 yield self.solved
         self.due = False
 
@@ -72,11 +72,11 @@ class PeriodicEvaluator:
         if self.solved is not None and self.solved.env_steps == env_steps:
             # This policy has passed a long evaluation already; a resumed run repeats it.
             assert self._threshold is not None
-            return self._proof or self._prove(env_steps, params, self._threshold)
+            return self._solved_check or self._play_solved_check(env_steps, params, self._threshold)
         episodes = self._settings.final_evaluation_episodes
         return self._play(params, episodes, Use.EVALUATION_RESET, 0)
 
-    def _prove(
+    def _play_solved_check(
         self, env_steps: int, params: Float[np.ndarray, " weight"], threshold: float
     ) -> Evaluation | None:
         episodes = self._settings.final_evaluation_episodes

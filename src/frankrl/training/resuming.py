@@ -22,7 +22,7 @@ from frankrl.training.state import Experiment, TrainState
 class Found(NamedTuple):
     """What a run's newest intact checkpoint holds."""
 
-    standing: CheckpointMetadata
+    metadata: CheckpointMetadata
     state: TrainState
     logs: list[EnvironmentLog]
     interval: Interval
@@ -46,11 +46,11 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
     most = _most_bytes(folder, experiment)
     loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
     found = _found(folder, experiment, loaded)._replace(damaged=damaged)
-    standing = found.standing
+    metadata = found.metadata
     settings = experiment.settings
-    if settings.training.total_env_steps < standing.env_steps:
+    if settings.training.total_env_steps < metadata.env_steps:
         raise SettingError(
-            f"the run has already done {standing.env_steps:,} env steps: total_env_steps "
+            f"the run has already done {metadata.env_steps:,} env steps: total_env_steps "
             f"cannot be {settings.training.total_env_steps:,}"
         )
     return found
@@ -75,9 +75,9 @@ def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
 
 def _found(folder: RunFolder, experiment: Experiment, loaded: Loaded) -> Found:
     check_same_environment(folder, loaded.info)
-    standing, tensors = (
+    metadata, tensors = (
         CheckpointMetadata.from_info(loaded.info, experiment.settings),
         loaded.tensors,
     )
-    state, logs, interval = from_tensors(tensors, experiment, standing.env_steps, standing.updates)
-    return Found(standing, state, logs, interval, tensors.get(BEST_FILE), [])
+    state, logs, interval = from_tensors(tensors, experiment, metadata.env_steps, metadata.updates)
+    return Found(metadata, state, logs, interval, tensors.get(BEST_FILE), [])

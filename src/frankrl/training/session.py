@@ -45,7 +45,7 @@ class TrainingResult:
     """`env_steps` and `mean_return` of the best look while training: `load(run, best=True)`."""
     evaluation: dict[str, Any] | None
     """Greedy episodes of the final policy; none if the run was stopped before its end."""
-    inexact: list[dict[str, Any]]
+    not_reproducible: list[dict[str, Any]]
     """`env_steps` from where on the run may have other bits than an uninterrupted one, and
     the `reason`; empty for nearly every run."""
     stopped: bool = False
@@ -62,7 +62,7 @@ class TrainingResult:
             "solved": self.solved,
             "best": self.best,
             "evaluation": self.evaluation,
-            "inexact": self.inexact,
+            "not_reproducible": self.not_reproducible,
             "stopped": self.stopped,
         }
 
@@ -86,7 +86,7 @@ def prepare(
     seed, settings = int(seed), settings.resolved()
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
-    experiment = _begun(env_id, settings, seed)
+    experiment = _experiment(env_id, settings, seed)
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
@@ -122,7 +122,7 @@ def prepare_resume(
             "device and those of [evaluation] and [saving] may change; for others begin a new run"
         )
     description = folder.description
-    experiment = _begun(description.env_id, settings, description.seed)
+    experiment = _experiment(description.env_id, settings, description.seed)
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
     check_disk(folder.path, experiment, already=there)
@@ -135,7 +135,7 @@ def prepare_resume(
         ) from error
 
 
-def _begun(env_id: str, settings: Settings, seed: int) -> Experiment:
+def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
     """What is trained, with JAX started on the device that learning it belongs on.
 
     Raises:
@@ -178,7 +178,7 @@ def run_to_end(
             solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
             best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
-            inexact=[mark._asdict() for mark in finished.inexact],
+            not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
             stopped=finished.evaluation is None,
         )
         unsaved = training.unsaved

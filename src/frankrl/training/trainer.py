@@ -79,9 +79,9 @@ class Trainer:
         self._evaluator = PeriodicEvaluator(self.experiment, self._workers.evaluation)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
-        self._saver: CheckpointWriter
+        self._checkpoint_writer: CheckpointWriter
         self._versions, self._machine = versions(), machine_facts()
-        self._inexact: tuple[NotReproducible, ...] = ()
+        self._not_reproducible: tuple[NotReproducible, ...] = ()
         self._stand_at(init_train_state(self.experiment))
 
     @classmethod
@@ -143,7 +143,7 @@ class Trainer:
         """Become the folder's only writer."""
         self._lock = RunLock(folder.path, shown)
         self.folder = folder
-        self._saver = CheckpointWriter(folder, self.settings.saving.keep_checkpoints)
+        self._checkpoint_writer = CheckpointWriter(folder, self.settings.saving.keep_checkpoints)
 
     def _go_back(self, description: RunDescription) -> None:
         """Stand where the newest checkpoint that is intact says."""
@@ -151,28 +151,28 @@ class Trainer:
         # First of all: what a killed process has left may be the newest checkpoint.
         tidy_checkpoints(folder.checkpoints)
         found = read_run(folder, self.experiment)
-        self._evaluator.best.take_up(found.standing.best, found.best, folder)
+        self._evaluator.best.restore(found.metadata.best, found.best, folder)
         for error in found.damaged:
             warn(f"{error}; this checkpoint is set aside, the one before it is used")
         self._stand_at(self._restored(found))
-        self._evaluator.solved = found.standing.solved
-        self._evaluator.due = found.standing.evaluation_due
-        self._started -= found.standing.seconds
+        self._evaluator.solved = found.metadata.solved
+        self._evaluator.due = found.metadata.evaluation_due
+        self._started -= found.metadata.seconds
         set_aside(error.checkpoint for error in found.damaged if error.checkpoint)
-        standing = found.standing
-        self._evaluator.best.save(folder, standing.env_steps)
+        metadata = found.metadata
+        self._evaluator.best.save(folder, metadata.env_steps)
         missing = self._journal.go_back(
-            folder, standing.env_steps, standing.episodes, found.interval
+            folder, metadata.env_steps, metadata.episodes, found.interval
         )
         if missing:
-            self._mark(standing.env_steps, f"the metrics lack the rows of {missing:,} episodes")
-        self._journal.note_not_reproducible(self._inexact)
+            self._mark(metadata.env_steps, f"the metrics lack the rows of {missing:,} episodes")
+        self._journal.note_not_reproducible(self._not_reproducible)
         self.folder = folder.with_description(description)
 
     def _restored(self, found: Found) -> TrainState:
         """The state, with every environment back where it was; what is not exact is noted."""
-        standing, state = found.standing, found.state
-        before = standing.versions | standing.machine
+        metadata, state = found.metadata, found.state
+        before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
         different = self._source.restore(found.logs)
         if different:
@@ -180,7 +180,7 @@ class Trainer:
             state = state._replace(replay=replay)
             which = ", ".join(map(str, different))
             reasons.append(f"environment {which} did not replay to the same bits")
-        self._inexact = standing.inexact
+        self._not_reproducible = metadata.not_reproducible
         for reason in reasons:
             self._mark(state.env_steps, reason)
         return state
@@ -188,7 +188,7 @@ class Trainer:
     def _mark(self, env_steps: int, reason: str) -> None:
         """Say, here and in all that the run leaves, that it may have other bits from now on."""
         warn(f"not bit-exact from env step {env_steps:,}, because {reason}")
-        self._inexact = (*self._inexact, NotReproducible(env_steps, reason))
+        self._not_reproducible = (*self._not_reproducible, NotReproducible(env_steps, reason))
 
     def state(self) -> TrainState:
         """Everything that training has changed; read it before the next event."""
@@ -227,16 +227,18 @@ class Trainer:
             if self._crossed(before, saving.checkpoint_every_env_steps):
                 yield from self._checkpoint()
                 tried_at = self.env_steps
-        if tried_at != self.env_steps or self._saver.unsaved:
+        if tried_at != self.env_steps or self._checkpoint_writer.unsaved:
             yield from self._checkpoint()
         yield from self._save_best()
         yield self._finish()
-        yield from self._saver.attempt("metrics", self.env_steps, self._journal.make_durable)
+        yield from self._checkpoint_writer.attempt(
+            "metrics", self.env_steps, self._journal.make_durable
+        )
 
     @property
     def unsaved(self) -> str:
         """What could not be written, and why; empty if all is."""
-        return self._saver.unsaved
+        return self._checkpoint_writer.unsaved
 
     def close(self) -> None:
         """Close environments and files."""
@@ -273,7 +275,7 @@ class Trainer:
 
     def _evaluate(self) -> Iterator[Event]:
         """Play the evaluation that belongs to this env step."""
-        for event in self._evaluator.look(self.env_steps, self._weights(), self._seconds):
+        for event in self._evaluator.evaluate(self.env_steps, self._weights(), self._seconds):
             if isinstance(event, Evaluated):
                 self._journal.log_evaluation(
                     self.env_steps, self.updates, event.purpose, event.evaluation
@@ -296,7 +298,7 @@ class Trainer:
         interval = self._journal.interval()
         logs = self._source.snapshot()
         tensors = to_tensors(self.experiment, self.state(), logs, interval)
-        standing = CheckpointMetadata(
+        metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self.env_steps,
             self.updates,
@@ -305,24 +307,24 @@ class Trainer:
             self._seconds(),
             self._evaluator.solved,
             self._evaluator.best.best,
-            self._inexact,
+            self._not_reproducible,
             self._versions,
             self._machine,
         )
         yield from self._save_best()
-        yield from self._saver.checkpoint(
+        yield from self._checkpoint_writer.checkpoint(
             self.env_steps,
             tensors | self._evaluator.best.for_checkpoint(),
-            standing.info(),
+            metadata.info(),
             self._journal.make_durable,
         )
 
     def _save_metrics(self) -> Iterator[SavingFailed]:
-        return self._saver.attempt("metrics", self.env_steps, self._journal.save)
+        return self._checkpoint_writer.attempt("metrics", self.env_steps, self._journal.save)
 
     def _save_best(self) -> Iterator[SavingFailed]:
         at = math.inf if self._is_over() else self.env_steps
-        return self._saver.attempt(
+        return self._checkpoint_writer.attempt(
             "best agent", self.env_steps, lambda: self._evaluator.best.save(self.folder, at)
         )
 
@@ -341,5 +343,5 @@ class Trainer:
             self._evaluator.solved,
             self._evaluator.best.best,
             evaluation,
-            self._inexact,
+            self._not_reproducible,
         )
