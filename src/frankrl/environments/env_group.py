@@ -1,8 +1,7 @@
-"""Several environments by number, some of them in processes of their own.
+"""A group of environments, some of them in worker processes.
 
-A Python process steps one environment at a time, so on several processor cores some of
-them are given to worker processes. Which process steps an environment changes nothing
-that comes out of it.
+A Python process steps one environment at a time, so on several processor cores worker processes
+step some of them. Results do not depend on which process steps an environment.
 """
 
 import contextlib
@@ -24,8 +23,8 @@ from frankrl.environments.checked_env import CheckedEnv, close_envs
 from frankrl.environments.spec import EnvironmentSpec
 
 _LEAST_SHARE_SECONDS = 500e-6
-"""A worker's part of a step of all environments must take at least so long to be worth the
-message and waking the process up, which took some 100 µs where it was measured."""
+"""Minimum time of a worker's part of a vector step. A message to a worker and back took about
+100 µs where it was measured."""
 _MEASURED_STEPS, _MEASURED_SECONDS = 50, 0.02
 _CLOSING_SECONDS = 5.0
 
@@ -34,7 +33,7 @@ class Worker:
     """One process that steps environments; it starts in the background."""
 
     def __init__(self) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
             OSError: no process can be started.
@@ -47,21 +46,21 @@ class Worker:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": path},
-                # Ctrl-C is for the process that asks; this one ends with its connection.
+                # Ctrl-C is for the main process; a worker ends with its connection.
                 start_new_session=True,
             )
         self._groups = itertools.count()
         self._awaited = 0
-        """Answers that are still to come."""
+        """Number of answers still to be received."""
 
     def open(self, spec: EnvironmentSpec, env_indices: Sequence[int]) -> int:
-        """Ask for envs; the first answer that is received says whether they could be made."""
+        """Request a group of environments; the first answer shows whether they could be made."""
         group = next(self._groups)
         self.send(protocol.encode_open(group, spec, env_indices))
         return group
 
     def send(self, message: bytes) -> None:
-        """Ask for something; one that has died is found out by `receive`."""
+        """Send a request; if the process has died, `receive` raises."""
         self._awaited += 1
         with contextlib.suppress(OSError):
             self._connection.send_bytes(message)
@@ -80,7 +79,7 @@ class Worker:
         return answer
 
     def close_envs(self, group: int) -> None:
-        """Close a group; a process that does not answer, or has died, is ended."""
+        """Close a group of environments; a process that does not answer is killed."""
         self.send(protocol.encode_close(group))
         end = time.monotonic() + _CLOSING_SECONDS
         try:
@@ -102,7 +101,7 @@ class Worker:
 
 
 def start_workers(count: int) -> list[Worker]:
-    """Up to so many workers; fewer where the system gives no more."""
+    """Start up to `count` workers; fewer if the system allows no more."""
     workers: list[Worker] = []
     with contextlib.suppress(OSError, TypeError):
         while len(workers) < count:
@@ -111,9 +110,9 @@ def start_workers(count: int) -> list[Worker]:
 
 
 def step_seconds(spec: EnvironmentSpec) -> float:
-    """How long a step of the environment takes, from a short try with its first actions. [s]
+    """Time of a step of the environment, measured on a few steps. [s]
 
-    An environment that fails in it will fail again where that is told.
+    Failures of the environment are ignored here; the run reports them.
     """
     taken = []
     with contextlib.suppress(FrankError), contextlib.closing(CheckedEnv(spec)) as env:
@@ -133,33 +132,33 @@ def _first_allowed(spec: EnvironmentSpec, state: np.ndarray) -> int:
 
 
 def worthwhile_workers(seconds: float, count: int, available: int) -> int:
-    """How many workers to step `count` environments with, each step taking so many seconds.
+    """Number of workers that speed up the stepping of environments.
 
     Args:
-        seconds: of one step of one environment.
+        seconds: time of a step of one environment.
         count: environments stepped together.
-        available: processor cores with nothing else to do.
+        available: idle processor cores.
     """
     shares = int(seconds * count / _LEAST_SHARE_SECONDS)
     return max(0, min(available, shares - 1, count - 1))
 
 
 class EnvGroup:
-    """Environments by number, from 0; stepped together, those of workers at the same time."""
+    """Environments with indices from 0; workers step theirs at the same time."""
 
     def __init__(self, spec: EnvironmentSpec, count: int, workers: Sequence[Worker] = ()) -> None:
-        """Make the environments: this process has the first, each worker as many of the others.
+        """Make the environments: the first ones in this process, equal parts in each worker.
 
-        Few env_indices, if they are the first ones, are so stepped without any message.
+        Stepping only the first few environments therefore needs no messages.
 
         Raises:
-            FrankError: one cannot be made.
+            FrankError: an environment cannot be made.
         """
         self._spec = spec
         self._local: dict[int, CheckedEnv] = {}
         self._remote: list[tuple[Worker, int, frozenset[int]]] = []
         self._settled = False
-        """Whether every worker has said that it could make its envs."""
+        """Whether every worker has answered that it could make its environments."""
         own, *others = np.array_split(np.arange(count), len(workers) + 1)
         for worker, part in zip(workers, others, strict=True):
             if env_indices := part.tolist():
@@ -176,18 +175,18 @@ class EnvGroup:
     def reset(
         self, env_indices: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
     ) -> list[np.ndarray]:
-        """Begin an episode in each of the env_indices; their first states in the same order.
+        """Begin an episode in some environments; returns their first states in the same order.
 
         Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
         """
         return self._all("reset", env_indices, seeds, episodes)
 
     def step(self, env_indices: Sequence[int], actions: Sequence[int]) -> list[protocol.EnvStep]:
-        """Take an action in each of the env_indices; what `CheckedEnv.step` returns, in the same order.
+        """Step some environments; returns the results of `CheckedEnv.step` in the same order.
 
         Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
         """
         return self._all("step", env_indices, actions)
 
@@ -199,18 +198,18 @@ class EnvGroup:
         self._local, self._remote = {}, []
 
     def _settle(self) -> None:
-        """Wait for the workers; what one cannot make is made here.
+        """Wait for the workers; environments that a worker cannot make are made in this process.
 
-        An environment may be known to this process alone, for example.
+        For example, an environment may be registered only in this process.
         """
-        for envs in list(self._remote):
-            worker, _, env_indices = envs
+        for part in list(self._remote):
+            worker, _, env_indices = part
             try:
                 answer = worker.receive()
             except EOFError:
                 answer = protocol.encode_failure(EOFError("the process has died"), 0)
             if answer != protocol.OK:
-                self._remote.remove(envs)
+                self._remote.remove(part)
                 reason = json.loads(answer[1:])["message"]
                 warn(f"environments are stepped without a worker process: {reason}")
                 self._local |= {
@@ -241,7 +240,7 @@ class EnvGroup:
                 except EnvironmentFailedError as error:
                     failures.append((place, error))
                     break
-        # Every answer is taken, whatever failed: the next one must be to the next question.
+        # Every answer is received even after a failure, or a later request would get it.
         for worker, places in asked:
             try:
                 for place, value in zip(places, self._answer(worker, what, places), strict=True):
@@ -260,8 +259,8 @@ class EnvGroup:
             text = f"the process that stepped some of the environments {self._spec.env_id} has died"
             raise _FailedAt(text, 0) from None
         if answer[:1] == protocol.FAILED:
-            told = json.loads(answer[1:])
-            raise _FailedAt(told["message"], told["done"])
+            failure = json.loads(answer[1:])
+            raise _FailedAt(failure["message"], failure["done"])
         read = protocol.decode_steps if what == "step" else protocol.decode_states
         return read(self._spec, answer[1:], len(places))
 
@@ -270,4 +269,4 @@ class _FailedAt(Exception):  # noqa: N818 - turned into Frank's own before anyon
     def __init__(self, message: str, done: int) -> None:
         super().__init__(message)
         self.done = done
-        """How many of the env_indices were done before."""
+        """Number of environments that were done before the failure."""

@@ -1,6 +1,6 @@
-"""A process of its own that steps some environments: `python -m frankrl.environments.worker`.
+"""A worker process that steps some environments: `python -m frankrl.environments.worker`.
 
-It does what it is asked over the connection whose number it is given, until that ends.
+It answers requests on the connection whose number it is given, until that is closed.
 """
 
 import os
@@ -21,7 +21,7 @@ def serve(connection: Connection) -> None:
             request = protocol.decode_request(connection.recv_bytes())
             connection.send_bytes(_answer(groups, request))
         except (EOFError, OSError):
-            # The other end has gone.
+            # The main process has closed the connection.
             return
 
 

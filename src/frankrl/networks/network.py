@@ -135,7 +135,7 @@ class QNetwork:
 
     @functools.cached_property
     def noise_size(self) -> int:
-        """How many standard normal numbers one sample of its noise takes; 0 without noisy layers."""
+        """Standard normal numbers in one sample of its noise; 0 without noisy layers."""
         return noise_size(self.shapes)
 
 
