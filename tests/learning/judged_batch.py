@@ -4,8 +4,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from small_networks import KINDS, in_jax, network_of, random_batch, random_noise, settings_of
+from small_networks import KINDS, network_of, random_batch, random_noise, settings_of
 
 from frankrl.core.types import Transition
 from frankrl.learning import (
@@ -24,7 +23,8 @@ GAMMA = 0.9
 
 
 class JudgedBatch(NamedTuple):
-    """Everything that an update computes of a batch before its gradient."""
+    """Everything that an update computes of a batch before its gradient, by JAX; what it was given
+    is NumPy's."""
 
     network: QNetwork
     params: NetworkParams
@@ -39,7 +39,7 @@ class JudgedBatch(NamedTuple):
 
 def params_of(network: QNetwork, seed: int) -> NetworkParams:
     """Weights three times as large as at the beginning, so that networks are far apart."""
-    return jax.tree.map(lambda leaf: jnp.asarray(3 * leaf), network.init(seed))
+    return jax.tree.map(lambda leaf: 3 * leaf, network.init(seed))
 
 
 @functools.cache
@@ -48,8 +48,7 @@ def judged(kind: str, **changes) -> JudgedBatch:
     assert kind in KINDS
     settings = settings_of(kind, activation="tanh", gamma=GAMMA, **changes)
     learning, network = settings.learning, network_of(settings)
-    batch = in_jax(random_batch(0, gamma=GAMMA))
-    noise = in_jax(random_noise(network, 0))
+    batch, noise = random_batch(0, gamma=GAMMA), random_noise(network, 0)
     params, target_params = params_of(network, 0), params_of(network, 1)
 
     @jax.jit

@@ -14,6 +14,7 @@ from frankrl.learning.heads import CategoricalHead
 
 HEAD = CategoricalHead(11, -4.0, 4.0)
 PROJECTED = jax.jit(CategoricalHead.projected, static_argnums=0)
+TARGET = jax.jit(CategoricalHead.target, static_argnums=0)
 
 
 def test_the_atoms_are_evenly_spaced_from_the_lowest_to_the_highest_return():
@@ -31,10 +32,11 @@ def test_huge_logits_do_not_overflow():
 @pytest.mark.parametrize("double", [False, True])
 def test_c51_agrees_with_rlax(double):
     found = judged("c51", double=double)
-    support, batch = jnp.asarray(HEAD.support()), found.batch
+    support, batch = HEAD.support(), found.batch
     params = found.params if double else found.target_params
     selector = found.network.q_values(params, batch.next_observation)
-    expected = jax.vmap(rlax.categorical_double_q_learning, in_axes=(None, 0, 0, 0, 0, None, 0, 0))(
+    axes = (None, 0, 0, 0, 0, None, 0, 0)
+    expected = jax.jit(jax.vmap(rlax.categorical_double_q_learning, in_axes=axes))(
         support,
         found.network.apply(found.params, batch.observation),
         batch.action.astype(int),
@@ -51,9 +53,8 @@ def test_the_projection_agrees_with_rlax_also_beyond_the_ends():
     random = np.random.default_rng(0)
     returns = np.sort(random.normal(0, 5, (50, 7)).astype(np.float32), axis=1)
     shares = random.dirichlet(np.ones(7), 50).astype(np.float32)
-    expected = jax.vmap(rlax.categorical_l2_project, in_axes=(0, 0, None))(
-        jnp.asarray(returns), jnp.asarray(shares), jnp.asarray(HEAD.support())
-    )
+    project = jax.jit(jax.vmap(rlax.categorical_l2_project, in_axes=(0, 0, None)))
+    expected = project(returns, shares, HEAD.support())
     np.testing.assert_allclose(PROJECTED(HEAD, returns, shares), expected, atol=1e-6)
 
 
@@ -69,7 +70,7 @@ def test_the_order_of_the_returns_changes_no_projection():
 
 def test_a_return_between_two_atoms_is_shared_by_them():
     head = CategoricalHead(3, 0.0, 2.0)
-    found = head.projected(jnp.float32([[1.25, 5.0]]), jnp.float32([[0.8, 0.2]]))
+    found = PROJECTED(head, np.float32([[1.25, 5.0]]), np.float32([[0.8, 0.2]]))
     np.testing.assert_allclose(found, [[0.0, 0.6, 0.4]], atol=1e-6)
 
 
@@ -90,16 +91,16 @@ def test_the_target_of_a_certain_return_is_r_plus_the_discounted_return():
     logits = np.full((1, 11), -1e9, np.float32)
     logits[0, 6] = 0
     batch = jax.tree.map(lambda part: part[:1], found.batch)
-    batch = batch._replace(reward=jnp.ones(1), discount=jnp.full(1, 0.5))
+    batch = batch._replace(reward=np.float32([1]), discount=np.float32([0.5]))
     target = np.zeros((1, 11))
     target[0, 6:8] = 0.25, 0.75
-    np.testing.assert_allclose(HEAD.target(batch, jnp.asarray(logits)), target, atol=1e-6)
+    np.testing.assert_allclose(TARGET(HEAD, batch, logits), target, atol=1e-6)
 
 
 def test_what_lies_beyond_the_highest_return_counts_as_it_in_the_mean_too():
     found = judged("c51")
-    batch = found.batch._replace(reward=jnp.full(len(found.batch.reward), 100.0))
-    target = HEAD.target(batch, found.outputs.next_outputs[:, 0])
+    batch = found.batch._replace(reward=np.full_like(found.batch.reward, 100))
+    target = TARGET(HEAD, batch, found.outputs.next_outputs[:, 0])
     np.testing.assert_allclose(HEAD.target_mean(target), 4.0, rtol=1e-6)
 
 

@@ -232,6 +232,6 @@ def test_larger_sizes_make_larger_outputs(kind):
 def test_what_is_told_of_a_head_names_its_numbers():
     assert head_of("mean").loss_name == "(y − Q)²"
     assert "0.7" in head_of("mean", loss="huber", huber_delta=0.7).loss_name
-    assert "-4 or 4" in head_of("c51").target_note
+    assert "from -4 to 4" in head_of("c51").target_note
     assert "2.5" in head_of("qr", huber_delta=2.5).loss_name
     assert "6 fractions" in head_of("iqn").next_value_note

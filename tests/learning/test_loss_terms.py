@@ -1,10 +1,12 @@
 """Under which noise, and at which fractions, each network is asked in an update."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 from judged_batch import judged
-from small_networks import BATCH, in_jax, random_noise
+from small_networks import BATCH, random_noise
 
 from frankrl.learning import batch_loss, predictions
 from frankrl.networks import perturb
@@ -26,7 +28,7 @@ def test_each_network_is_asked_under_noise_of_its_own(kind):
         expected = network.q_values(params, observation)
         np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-5)
     said = network.apply(online, batch.observation, noise.fractions)
-    chosen = np.asarray(said)[ROWS, batch.action]
+    chosen = said[ROWS, batch.action]
     np.testing.assert_allclose(found.predictions.chosen, chosen, rtol=1e-4, atol=1e-5)
     following = network.apply(target, batch.next_observation, noise.target_fractions)
     np.testing.assert_allclose(found.outputs.next_outputs, following, rtol=1e-4, atol=1e-5)
@@ -45,8 +47,9 @@ def test_both_states_of_munchausen_are_seen_under_the_target_networks_noise():
 
 def test_other_noise_gives_other_losses():
     found = judged("mean", noisy=True)
-    other = in_jax(random_noise(found.network, 1))
-    seen = predictions(found.network, found.params, found.batch, found.targets, other)
+    other = random_noise(found.network, 1)
+    given = (found.params, found.batch, found.targets, other)
+    seen = jax.jit(lambda *given: predictions(found.network, *given))(*given)
     assert np.abs(seen.losses - found.predictions.losses).min() > 0
 
 
@@ -54,9 +57,9 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_weighted_losses():
     found = judged("c51")
     weights = np.linspace(0, 2, BATCH, dtype=np.float32)
     given = (found.params, found.batch, found.targets, found.noise)
-    loss_of = jax.jit(lambda *rest: batch_loss(found.network, *given, *rest))
+    loss_of = jax.jit(functools.partial(batch_loss, found.network))
     losses = np.asarray(found.predictions.losses, np.float64)
-    plain, seen = loss_of()
+    plain, seen = loss_of(*given)
     assert float(plain) == pytest.approx(losses.mean(), rel=1e-5)
     np.testing.assert_allclose(seen.losses, losses, rtol=1e-5)
-    assert float(loss_of(weights)[0]) == pytest.approx((weights * losses).mean(), rel=1e-5)
+    assert float(loss_of(*given, weights)[0]) == pytest.approx((weights * losses).mean(), rel=1e-5)

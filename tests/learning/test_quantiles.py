@@ -31,7 +31,8 @@ def test_quantile_losses_agree_with_rlax(kind, double):
         fractions = jnp.broadcast_to(
             network.head.fractions(), (BATCH, KINDS[kind]["num_quantiles"])
         )
-    expected = jax.vmap(rlax.quantile_q_learning, in_axes=(0, 0, 0, 0, 0, 0, 0, None))(
+    axes = (0, 0, 0, 0, 0, 0, 0, None)
+    expected = jax.jit(jax.vmap(rlax.quantile_q_learning, in_axes=axes), static_argnums=7)(
         outputs.swapaxes(1, 2),
         fractions,
         batch.action.astype(int),

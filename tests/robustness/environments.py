@@ -110,7 +110,7 @@ def study(work: Path, faults: dict[str, str] = FAULTS) -> Outcome:
     """
     outcome = Outcome(
         "environments",
-        "misbehaving environments: a clear error or right training, whole quadruples",
+        "misbehaving environments: a clear error or right training, whole transitions",
     )
     for number, (fault, words) in enumerate(faults.items()):
         out = work / f"environment-{number}"
@@ -130,13 +130,17 @@ def study(work: Path, faults: dict[str, str] = FAULTS) -> Outcome:
 
 
 def _all_whole(out: Path) -> bool:
-    """Whether every stored quadruple leads from one step of an episode to the next."""
+    """Whether every stored transition leads from one step of an episode to the next."""
     newest = list_checkpoints(out / "checkpoints")[-1]
-    rows = load_checkpoint(newest, {"replay": _LONG_ENOUGH}).tensors["replay"]
-    before, after = rows[".quadruples.observation"], rows[".quadruples.next_observation"]
+    stored = load_checkpoint(newest, {"replay": _LONG_ENOUGH}).tensors["replay"]
+    observation, ending = stored[".observation"], stored[".ending"].astype(int)
+    num_envs, num_steps = _SETTINGS["num_envs"], len(ending)
+    # First what was seen at each step, and is seen now; then how each episode ended, from 1 on.
+    follows = np.where(ending, num_steps + num_envs - 1 + ending, np.arange(num_steps) + num_envs)
+    before, after = observation[:num_steps], observation[follows]
     return (
-        len(before) > 0
+        num_steps > 0
         and bool((before[:, 0] == after[:, 0]).all())
         and bool((before[:, 1] + 1 == after[:, 1]).all())
-        and bool((rows[".quadruples.reward"] == 1).all())
+        and bool((stored[".reward"] == 1).all())
     )

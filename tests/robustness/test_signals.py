@@ -1,8 +1,13 @@
+import pytest
+
 from robustness import signals
 from robustness.outcome import assert_all_held
 
 
-def test_a_signal_saves_the_run_and_gives_the_right_exit_status(tmp_path):
-    outcome = signals.study(tmp_path, 6)
-    assert_all_held(outcome, at_least=6)
-    assert outcome.notes == {"while starting": 2, "while training": 4}
+@pytest.mark.parametrize(
+    "number", [6, pytest.param(24, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+def test_a_signal_saves_the_run_and_gives_the_right_exit_status(tmp_path, number):
+    outcome = signals.study(tmp_path, number)
+    assert_all_held(outcome, at_least=number)
+    assert outcome.notes == {"while starting": number // 3, "while training": number - number // 3}

@@ -4,19 +4,19 @@ import itertools
 import warnings
 
 import gymnasium
-import jax
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from in_memory import experiment_of, rounds_of
 
 import frankrl
+from frankrl.api import open_network
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import SettingError
-from frankrl.environments import GymnasiumVector, describe, nine_squares
-from frankrl.networks import make_q_table
+from frankrl.environments import describe, nine_squares
+from frankrl.runs import RunFolder
 from frankrl.tabular import Model, led_to, model_of, optimal_q_values, q_table, table_size
 from frankrl.tabular import table as table_module
-from frankrl.training import init_train_state, rounds
 
 GAMMA = 0.99
 SHORT = {"evaluate_every_env_steps": 10**6, "final_evaluation_episodes": 50}
@@ -128,18 +128,30 @@ def test_no_action_leads_onto_the_cliff():
 
 
 def test_a_large_table_is_looked_up_in_parts(monkeypatch):
-    table = make_q_table(48, 4)
-    table.table[:] = np.random.default_rng(0).normal(size=(48, 4))
+    values, sizes = np.random.default_rng(0).normal(size=(48, 4)), []
+
+    def q_values(states):
+        sizes.append(len(states))
+        return values[states]
+
     monkeypatch.setattr(table_module, "_MAX_NUMBERS", 240)
-    np.testing.assert_array_equal(q_table(spec_of("CliffWalking-v1"), table), table.table)
+    np.testing.assert_array_equal(q_table(spec_of("CliffWalking-v1"), q_values), values)
+    assert sizes == [5] * 9 + [3]
 
 
 def test_a_state_is_looked_up_in_the_table():
     random = np.random.default_rng(0)
-    table = make_q_table(9, 4)
-    table.table[:] = random.normal(size=(9, 4))
-    states = random.integers(0, 9, 50)
-    np.testing.assert_array_equal(table(np.eye(9, dtype=np.uint8)[states]), table.table[states])
+    network = experiment_of("frankrl/NineSquares-v0", load_preset("table"), seed=0).network
+    table = random.normal(size=(9, 4)).astype(np.float32)
+    states = random.integers(0, 9, 50, dtype=np.int32)
+    found = network.q_values(network.init(0)._replace(output=table), states)
+    np.testing.assert_array_equal(found, table[states])
+
+
+def learned_table(path):
+    """The Q-table of a run's agent, and its environment."""
+    agent = frankrl.load(path)
+    return q_table(agent.spec, lambda states: agent.batch_q_values(states, None)), agent.spec
 
 
 def test_the_table_comes_to_the_exact_q_values(tmp_path):
@@ -151,23 +163,23 @@ def test_the_table_comes_to_the_exact_q_values(tmp_path):
         epsilon_end=1.0,
         **SHORT,
     )
-    agent = frankrl.load(tmp_path / "run")
-    exact = optimal_q_values(model_of(agent.spec), GAMMA)
-    np.testing.assert_allclose(q_table(agent.spec, agent.network), exact, atol=1e-4)
+    found, spec = learned_table(tmp_path / "run")
+    np.testing.assert_allclose(found, optimal_q_values(model_of(spec), GAMMA), atol=1e-4)
 
 
 def test_each_step_of_the_table_is_watkins_rule():
     """Q(s, a) ← Q(s, a) + α (r + γ max Q(s′, ·) - Q(s, a)), in a loop of its own."""
     settings = load_preset("table").with_changes(learning_rate_end=None, learning_rate=0.15)
-    spec, table, alpha = spec_of("frankrl/NineSquares-v0"), np.zeros((9, 4)), 2 * 0.15
-    envs = GymnasiumVector(spec, 1, seed=1)
-    state = init_train_state(settings, spec, seed=1)
-    for result in itertools.islice(rounds(settings, 1, envs, state), 300):
-        row = jax.tree.map(lambda field: np.asarray(field)[0], result.lesson.rows)
-        square, arrived = row.observation.argmax(), row.next_observation.argmax()
-        y = row.reward + (0 if row.terminated else GAMMA * table[arrived].max())
-        table[square, row.action] += alpha * (y - table[square, row.action])
-        found = np.asarray(result.outcome().playing).reshape(9, 4)
+    experiment, alpha = experiment_of("frankrl/NineSquares-v0", settings, seed=1), 2 * 0.15
+    table = np.zeros((9, 4))
+    for result in itertools.islice(rounds_of(experiment), 300):
+        steps = result.input.steps
+        square, arrived = steps.observation
+        if steps.is_last[0]:
+            arrived = steps.last_observation[0]
+        y = steps.reward[0] + (0 if steps.terminated[0] else GAMMA * table[arrived].max())
+        table[square, steps.action[0]] += alpha * (y - table[square, steps.action[0]])
+        found = np.asarray(result.output().eval_params).reshape(9, 4)
         np.testing.assert_allclose(found, table, atol=1e-5)
     assert np.count_nonzero(table) > 10
 
@@ -185,10 +197,8 @@ def test_a_network_comes_to_the_exact_q_values_too(tmp_path):
         target_period_updates=100,
         **SHORT,
     )
-    agent = frankrl.load(tmp_path / "run")
-    exact = optimal_q_values(model_of(agent.spec), GAMMA)
-    ordinary = [0, 1, 2, 3, 5, 6, 7]
-    found = q_table(agent.spec, agent.network)
+    found, spec = learned_table(tmp_path / "run")
+    exact, ordinary = optimal_q_values(model_of(spec), GAMMA), [0, 1, 2, 3, 5, 6, 7]
     np.testing.assert_allclose(found[ordinary], exact[ordinary], atol=0.03)
 
 
@@ -204,8 +214,11 @@ def test_a_table_run_continues_to_the_same_bits(tmp_path):
         **settings,
     )
     frankrl.resume(tmp_path / "parts", total_env_steps=900)
-    one, other = (frankrl.load(tmp_path / name).network.table for name in ("whole", "parts"))
+    one, other = (
+        open_network(RunFolder.open(tmp_path / name)).params.output for name in ("whole", "parts")
+    )
     assert one.tobytes() == other.tobytes()
+    assert one.shape == (9, 4)
 
 
 def test_a_table_where_states_have_no_numbers_is_refused(tmp_path):
@@ -214,7 +227,7 @@ def test_a_table_where_states_have_no_numbers_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
     assert table_size(spec_of("CartPole-v1")) is None
     with pytest.raises(ValueError, match="cannot be counted"):
-        q_table(spec_of("CartPole-v1"), make_q_table(4, 2))
+        q_table(spec_of("CartPole-v1"), lambda states: np.zeros((len(states), 2)))
 
 
 @pytest.mark.parametrize("name", ["dueling", "layer_norm", "scale_observation"])

@@ -1,5 +1,6 @@
 """Torsos: map one leaf of an observation to features."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -45,10 +46,17 @@ class Flatten:
 
     def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
         features = leaf.reshape(leaf.shape[0], self.num_features).astype(np.float32)
-        if self.scaling == Scaling():
+        if self._scaling is None:
             return features
-        offset, factor = (np.asarray(part, np.float32) for part in self.scaling)
+        offset, factor = self._scaling
         return (features - offset) * factor
+
+    @functools.cached_property
+    def _scaling(self) -> tuple[Float[np.ndarray, " number"], ...] | None:
+        """Offset and factor as arrays, made once; none where nothing is scaled."""
+        if self.scaling == Scaling():
+            return None
+        return tuple(np.asarray(part, np.float32) for part in self.scaling)
 
 
 @dataclass(frozen=True)
