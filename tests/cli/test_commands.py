@@ -161,7 +161,7 @@ def test_train_with_json_ends_with_one_line_on_standard_output(tmp_path, capsys)
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)
     names = {"run", "env_steps", "updates", "seconds", "startup_seconds", "solved"}
-    names |= {"best", "evaluation", "inexact", "stopped"}
+    names |= {"best", "evaluation", "not_reproducible", "stopped"}
     assert set(told) == names
     assert (told["run"], told["env_steps"], told["solved"]) == (str(out), 400, None)
     assert 0 < told["startup_seconds"] < told["seconds"]
@@ -218,7 +218,7 @@ def test_resume_may_choose_another_device(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     words = ["--total-env-steps", "600", "--device", "cpu", "--json"]
     assert frank("train", "--resume", tmp_path / "run", *words) == 0
-    assert json.loads(capsys.readouterr().out)["inexact"] == []
+    assert json.loads(capsys.readouterr().out)["not_reproducible"] == []
     assert RunFolder.open(tmp_path / "run").description.settings.training.device == "cpu"
 
 

@@ -236,9 +236,9 @@ steps = st.lists(
 
 @given(steps)
 def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
-    answer = protocol.steps_told(given_steps)
+    answer = protocol.encode_steps(given_steps)
     assert answer[:1] == protocol.OK
-    found = protocol.read_steps(SPEC, answer[1:], len(given_steps))
+    found = protocol.decode_steps(SPEC, answer[1:], len(given_steps))
     for (state, *rest), (expected, *others) in zip(found, given_steps, strict=True):
         np.testing.assert_array_equal(state, expected)
         assert rest == others
@@ -248,8 +248,12 @@ def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), max_size=5))
 def test_requests_come_out_of_a_message_as_they_went_in(rows):
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
-    assert protocol.read_request(protocol.resetting(3, *columns)) == (protocol.RESET, 3, columns)
-    assert protocol.read_request(protocol.stepping(1, *columns[:2])) == (
+    assert protocol.decode_request(protocol.encode_reset(3, *columns)) == (
+        protocol.RESET,
+        3,
+        columns,
+    )
+    assert protocol.decode_request(protocol.encode_step(1, *columns[:2])) == (
         protocol.STEP,
         1,
         columns[:2],
@@ -260,10 +264,10 @@ def test_a_seat_is_what_a_worker_steps():
     with contextlib.closing(CheckedEnv(SPEC)) as seat:
         first = seat.reset(7, 0)
         state, reward, terminated, truncated = seat.step(1)
-    answer = protocol.steps_told([(state, reward, terminated, truncated)])
-    (read,) = protocol.read_steps(SPEC, answer[1:], 1)
+    answer = protocol.encode_steps([(state, reward, terminated, truncated)])
+    (read,) = protocol.decode_steps(SPEC, answer[1:], 1)
     np.testing.assert_array_equal(read[0], state)
-    (told,) = protocol.read_states(SPEC, protocol.states_told([first])[1:], 1)
+    (told,) = protocol.decode_states(SPEC, protocol.encode_states([first])[1:], 1)
     np.testing.assert_array_equal(told, first)
 
 
@@ -271,7 +275,7 @@ def test_rows_with_parts_and_masks_come_out_of_a_message_as_they_went_in():
     spec = describe("MaskedMDP-v0", {"where": "info"})
     with contextlib.closing(CheckedEnv(spec)) as env:
         rows = [env.reset(0, 0), env.step(1)[0]]
-    read = protocol.read_states(spec, protocol.states_told(rows)[1:], 2)
+    read = protocol.decode_states(spec, protocol.encode_states(rows)[1:], 2)
     for found, row in zip(read, rows, strict=True):
         assert (found.shape, found.dtype) == ((), spec.row_dtype)
         np.testing.assert_array_equal(found, row)

@@ -124,7 +124,7 @@ def test_what_the_pool_gives_is_checked(monkeypatch):
         ((np.zeros((3, 4), np.float32), reward), place % (2, "the reward nan")),
     ):
         answer = (*told, nothing, nothing)
-        monkeypatch.setattr(vector, "_told", lambda indices, given, answer=answer: answer)
+        monkeypatch.setattr(vector, "_step_pools", lambda indices, given, answer=answer: answer)
         with pytest.raises(EnvironmentFailedError, match=where):
             vector.step(np.zeros(3, np.int64), 0)
     vector.close()

@@ -202,7 +202,7 @@ def test_percentiles_are_those_of_returns_drawn_from_the_distribution(kind):
 def test_a_mean_has_no_distribution_and_no_percentiles():
     head = head_of("mean")
     assert head.distribution(np.zeros(3, np.float32)) is None
-    with pytest.raises(TypeError, match="ExpectedHead tells nothing but a mean"):
+    with pytest.raises(TypeError, match="ExpectedHead predicts only the mean"):
         head.percentiles(np.zeros(1, np.float32), PERCENTS)
 
 

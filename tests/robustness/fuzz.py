@@ -55,8 +55,8 @@ def study(work: Path, examples: int) -> Outcome:
 
     def read_all() -> None:
         loaded = load_checkpoint(newest, most, optional=(BEST_FILE,))
-        standing = CheckpointMetadata.from_info(loaded.info, chosen)
-        from_tensors(loaded.tensors, experiment, standing.env_steps, standing.updates)
+        metadata = CheckpointMetadata.from_info(loaded.info, chosen)
+        from_tensors(loaded.tensors, experiment, metadata.env_steps, metadata.updates)
 
     def read_manifest(content: bytes) -> None:
         manifest.write_bytes(content)

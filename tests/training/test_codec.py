@@ -53,9 +53,9 @@ def half(whole, tmp_path):
     return path
 
 
-def inexact(path):
+def not_reproducible(path):
     reader = MetricsReader(RunFolder.open(path).metrics)
-    found = reader.columns("inexact")
+    found = reader.columns("not_reproducible")
     reader.close()
     return list(zip(found["env_steps"].tolist(), found["reason"].tolist(), strict=True))
 
@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_costs_nothing_but_the_way_back_to_the_one_before(w
     with pytest.warns(FrankWarning, match=r"0400/replay\.safetensors is damaged.*set aside"):
         result = frankrl.resume(half)
     assert third.name == "000000000300"
-    assert result.inexact == []
+    assert result.not_reproducible == []
     assert contents(half) == contents(whole)
 
 
@@ -105,14 +105,14 @@ def test_other_versions_are_warned_of_by_name_and_the_run_is_marked(half, monkey
     monkeypatch.setattr(trainer, "versions", lambda: machine.versions() | {"jax": "0.0.1"})
     with pytest.warns(FrankWarning, match=r"from env step 400, because jax was .* is '0\.0\.1'"):
         result = frankrl.resume(half)
-    ((env_steps, reason),) = inexact(half)
+    ((env_steps, reason),) = not_reproducible(half)
     assert env_steps == 400
     assert reason.startswith("jax was")
-    assert result.inexact == [{"env_steps": env_steps, "reason": reason}]
+    assert result.not_reproducible == [{"env_steps": env_steps, "reason": reason}]
     monkeypatch.undo()
     with pytest.warns(FrankWarning, match=r"jax was '0\.0\.1' and is"):
         again = frankrl.resume(half, total_env_steps=600)
-    assert [mark["env_steps"] for mark in again.inexact] == [400, 500]
+    assert [mark["env_steps"] for mark in again.not_reproducible] == [400, 500]
 
 
 def test_an_environment_that_does_not_replay_ends_its_episode_and_marks_the_run(half, monkeypatch):
@@ -125,8 +125,8 @@ def test_an_environment_that_does_not_replay_ends_its_episode_and_marks_the_run(
     monkeypatch.setattr(vector.GymnasiumVector, "restore", altered)
     with pytest.warns(FrankWarning, match="because environment 1 did not replay to the same bits"):
         result = frankrl.resume(half)
-    assert [mark["env_steps"] for mark in result.inexact] == [400]
-    assert inexact(half)[0][1] == "environment 1 did not replay to the same bits"
+    assert [mark["env_steps"] for mark in result.not_reproducible] == [400]
+    assert not_reproducible(half)[0][1] == "environment 1 did not replay to the same bits"
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told_and_training_goes_on(
@@ -200,17 +200,17 @@ def altered_info(half, **changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"env_steps": "many"}, "says of env_steps"),
+        ({"env_steps": "many"}, "has the env_steps"),
         ({"env_steps": 399}, "does not fit the run's settings"),
-        ({"env_steps": 10**30}, "cannot be"),
-        ({"env_steps": -2}, "cannot be"),
-        ({"env_steps": True}, "says of env_steps"),
+        ({"env_steps": 10**30}, "which is not from 0 to"),
+        ({"env_steps": -2}, "which is not from 0 to"),
+        ({"env_steps": True}, "has the env_steps"),
         ({"updates": 3}, "does not fit the run's settings"),
         ({"seconds": "long"}, "no number"),
-        ({"solved": 5}, "says of solved"),
+        ({"solved": 5}, "has the solved"),
         ({"best": {"env_steps": 1}}, "mean_return"),
-        ({"inexact": [3]}, "says of inexact"),
-        ({"versions": None}, "says of versions"),
+        ({"not_reproducible": [3]}, "has the not_reproducible"),
+        ({"versions": None}, "has the versions"),
         ({"env_id": "Acrobot-v1"}, "was made for 'Acrobot-v1'"),
     ],
 )
@@ -251,7 +251,7 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_not_taken_for_damaged(half
         frankrl.resume(half)
     monkeypatch.undo()
     assert list_checkpoints(half / "checkpoints")[-1] == newest
-    assert frankrl.resume(half).inexact == []
+    assert frankrl.resume(half).not_reproducible == []
 
 
 def test_metrics_that_lost_their_rows_mark_the_run(half):
@@ -259,8 +259,8 @@ def test_metrics_that_lost_their_rows_mark_the_run(half):
         file.unlink()
     with pytest.warns(FrankWarning, match=r"because the metrics lack the rows of \d+ episodes"):
         result = frankrl.resume(half)
-    assert "metrics lack" in result.inexact[0]["reason"]
-    assert "metrics lack" in inexact(half)[0][1]
+    assert "metrics lack" in result.not_reproducible[0]["reason"]
+    assert "metrics lack" in not_reproducible(half)[0][1]
 
 
 def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_there(whole, half):
@@ -285,7 +285,7 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
         ({"distribution": "qr", "num_quantiles": 10**6}, "or num_quantiles"),
         ({"distribution": "c51", "num_atoms": 10**6}, "or num_atoms"),
         ({"distribution": "iqn", "iqn_samples": 10**6}, "iqn_samples or"),
-        ({"distribution": "iqn", "iqn_cosines": 10**10}, "what its head asks for"),
+        ({"distribution": "iqn", "iqn_cosines": 10**10}, "and its head has about"),
         ({"replay_ratio": 1e9}, "one round"),
         ({"final_evaluation_episodes": 10**9}, "at most 1000000"),
     ],

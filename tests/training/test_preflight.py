@@ -13,7 +13,6 @@ from frankrl.environments import describe
 from frankrl.training import Experiment, preflight
 from frankrl.training.noise import noise_shapes, update_noise
 from frankrl.training.preflight import belongs_on_cpu, check_device, check_memory, memory_line
-from frankrl.training.state import init_replay
 
 SPEC = describe("LunarLander-v3", {})
 
@@ -99,7 +98,7 @@ def test_a_buffer_has_to_fit_where_it_is_learned_from(monkeypatch):
 @pytest.mark.parametrize("changes", [{}, {"replay_sampling": "prioritised", "n_step": 3}])
 def test_the_memory_told_of_is_what_the_buffer_takes(changes):
     experiment = experiment_of(Settings().with_changes(replay_capacity=20_000, **changes))
-    taken = sum(leaf.nbytes for leaf in jax.tree.leaves(init_replay(experiment)))
+    taken = sum(leaf.nbytes for leaf in jax.tree.leaves(experiment.empty_replay()))
     each = -(-taken // 20_000)
     assert f"20,000 transitions × {each} bytes" in memory_line(experiment)
     # Of which eight numbers of four bytes are the observation, and another eight would be s′.

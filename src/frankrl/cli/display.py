@@ -210,7 +210,7 @@ def ending_lines(result: TrainingResult) -> list[str]:
         lines += evaluation_lines(result.evaluation, None)
     lines += [
         f"Not bit-exact from env step {mark['env_steps']:,} on, because {mark['reason']}"
-        for mark in result.inexact
+        for mark in result.not_reproducible
     ]
     run = shlex.quote(str(result.run))
     lines += [f"Run folder: {run}", "", "Next:"]

@@ -154,7 +154,7 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))
-        signals.told = lambda: display.log(
+        signals.on_first_signal = lambda: display.log(
             "stopping after this round, then saving (again: end at once)"
         )
         display.begin(training)

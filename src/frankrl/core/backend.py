@@ -1,4 +1,4 @@
-"""How JAX is started: one thread for its computations on the CPU, and compiled code kept.
+"""Starts JAX with one thread for its computations on the CPU, and keeps compiled code.
 
 **One thread.** An update of a small network is a chain of operations of a few
 microseconds; handing them from thread to thread costs more than it saves, and takes the
@@ -7,8 +7,8 @@ other core from the environments. Measured on 2 CPUs: an env step with one updat
 256×256 network 1.73 ms with two threads and 1.25 ms with one.
 
 **Compiled code is kept** in the user's cache folder, so that only the first run of its
-kind waits for the compiler. What the code depends on beside the program is part of the
-folder's name; deleting it costs nothing but the next compilation.
+kind waits for the compiler. Everything the code depends on besides the program is part of the
+folder's name. Deleting the folder only costs the next compilation.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from pathlib import Path
 from frankrl.core.errors import SettingError
 
 _THREADS = "NPROC"
-"""XLA reads the size of its CPU thread pool from here, once, when the backend starts."""
+"""XLA reads the size of its CPU thread pool from this variable, once, when the backend starts."""
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
-"""Whether XLA takes three quarters of a GPU's memory when it starts. With no, an update can be
-opened on the GPU that the run still trains on."""
+"""Whether XLA takes three quarters of a GPU's memory when it starts. If not, an update can be
+opened on a GPU on which a run is training."""
 
 _found = "unknown: JAX was in use before Frank"
 _held_to_cpu = False
@@ -32,9 +32,9 @@ _held_to_cpu = False
 
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """Whatever starts JAX's backend meanwhile, an environment for example, starts it as Frank does.
+    """Within this context JAX's backend starts as Frank wants, even if an environment starts it.
 
-    A backend that runs already stays as it is.
+    A backend that is already running stays as it is.
     """
     global _found
     if _runs():
@@ -53,17 +53,17 @@ def prepared() -> Iterator[None]:
 
 
 def start_backend(*, on_cpu: bool = False) -> str:
-    """Start JAX's backend with the threads asked for; one that runs already stays as it is.
+    """Start JAX's backend with the requested threads; one that is already running stays as it is.
 
     Args:
-        on_cpu: compute on the CPU even if JAX could use something else, unless the user has set
-            `jax_platforms`. In this process JAX then knows of the CPU alone.
+        on_cpu: compute on the CPU even if JAX could use another device, unless the user has set
+            `jax_platforms`. In this process JAX then only knows the CPU.
 
     Returns:
-        How many threads it has: a number, or that this is not known.
+        The number of threads, or that it is unknown.
 
     Raises:
-        SettingError: JAX has been told to compute where it cannot.
+        SettingError: `jax_platforms` names a device that does not exist.
     """
     import jax
 
@@ -75,18 +75,18 @@ def start_backend(*, on_cpu: bool = False) -> str:
         try:
             jax.devices()
         except (RuntimeError, AssertionError) as error:
-            # JAX asserts where it knows the platform and finds no such device.
-            told = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+            # JAX fails an assertion if it knows the platform and finds no such device.
+            platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
             why = " ".join(str(error).split()) or "there is no such device"
             raise SettingError(
-                f"JAX cannot start with JAX_PLATFORMS={told!r}: {why}; unset it, or install JAX "
-                "for that device"
+                f"JAX cannot start with JAX_PLATFORMS={platforms!r}: {why}; unset it, or install "
+                "JAX for that device"
             ) from error
     return _found
 
 
 def held_to_cpu() -> bool:
-    """Whether `start_backend` has let JAX know of the CPU alone, in this process."""
+    """Whether `start_backend` has limited JAX to the CPU in this process."""
     return _held_to_cpu
 
 
@@ -96,7 +96,7 @@ def _runs() -> bool:
 
     devices = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        # A change is refused once the backend runs: the one public way to ask whether it does.
+        # A running backend refuses a change; JAX has no other public way to find out.
         jax.config.update("jax_num_cpu_devices", 3 if devices == 2 else 2)
     except RuntimeError:
         return True
@@ -105,7 +105,7 @@ def _runs() -> bool:
 
 
 def _keep_compiled_code() -> None:
-    """Let JAX keep what it compiles, unless the user has said where, or there is no room for it."""
+    """Let JAX cache compiled code, unless the user has set a cache folder or none can be made."""
     import jax
 
     if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
@@ -121,10 +121,10 @@ def _keep_compiled_code() -> None:
 
 
 def cache_folder() -> Path:
-    """Where compiled code is kept: one folder for each machine, jaxlib and number of threads.
+    """The cache of compiled code: one folder for each machine, jaxlib and number of threads.
 
-    XLA compiles for the CPU it finds and the threads it has, and JAX's own names for
-    what it keeps leave both out.
+    XLA compiles for the CPU that it finds and for its threads; JAX's own cache keys contain
+    neither.
 
     Raises:
         RuntimeError: the user has no home folder.
@@ -138,7 +138,7 @@ def cache_folder() -> Path:
 
 
 def visible_cpus() -> int:
-    """How many CPUs this process may use."""
+    """Number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,8 +1,7 @@
-"""What can go wrong, as one small hierarchy.
+"""Frank's errors, in one small hierarchy.
 
-Every message says what was given, what is allowed and what to do. The command
-line prints it on one line and exits with status 2; a traceback is never shown
-for any of these.
+Every message names what was given, what is allowed and what to do. The command line prints it
+on one line, without a traceback, and exits with status 2.
 """
 
 import difflib
@@ -36,16 +35,16 @@ class RunFolderError(FrankError):
 
 
 class DamagedError(RunFolderError):
-    """A file of a run is missing, or is not what was written."""
+    """A file of a run is missing, or differs from what was written."""
 
     def __init__(self, message: str, checkpoint: Path | None = None) -> None:
         super().__init__(message)
         self.checkpoint = checkpoint
-        """The checkpoint that it belongs to, where it is one's."""
+        """The checkpoint that the file belongs to, if any."""
 
 
 class FrankWarning(UserWarning):
-    """Something that does not stop Frank and that its user should know."""
+    """Something that the user should know and that does not stop Frank."""
 
 
 class MissingExtraError(FrankError):
@@ -59,7 +58,7 @@ class MissingExtraError(FrankError):
 
 
 def warn(message: str) -> None:
-    """Tell the user of something; on the command line it becomes one line on standard error."""
+    """Issue a `FrankWarning`; the command line prints it as one line on standard error."""
     warnings.warn(message, FrankWarning, stacklevel=2)
 
 

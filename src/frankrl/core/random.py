@@ -1,8 +1,8 @@
 """Random numbers without random-number state.
 
 Every draw of a run is a pure function of the run's seed, the name of its use and
-a counter. A run can therefore be continued, repeated or re-opened at any point
-without saving a generator: knowing where it stood is enough.
+a counter. A run can therefore be continued or repeated from any point without saving a
+generator; the counters are enough.
 
 Streams are NumPy's Philox, a counter-based generator (Salmon et al., 2011,
 https://doi.org/10.1145/2063384.2063405), keyed through `SeedSequence`.
@@ -45,7 +45,7 @@ def sequence(seed: int, use: Use, *counters: int) -> np.random.SeedSequence:
 
 
 def generator(seed: int, use: Use, *counters: int) -> np.random.Generator:
-    """A fresh generator for one use of one run, at one counter."""
+    """A new generator for one use of one run, at one counter."""
     return np.random.Generator(np.random.Philox(sequence(seed, use, *counters)))
 
 
@@ -106,7 +106,7 @@ def reset_seed(seed: int, use: Use, env_index: int, episode: int) -> int:
 
 
 def check_seed(seed: Any) -> None:
-    """Refuse what is no seed.
+    """Refuse an invalid seed.
 
     Raises:
         SettingError: it is not a whole number in range.

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request: finish the round, save, then stop."""
+"""Ctrl-C as a request: finish the round, save, stop."""
 
 import contextlib
 import signal
@@ -9,7 +9,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StoppedAtOnceError(KeyboardInterrupt):
-    """A second signal has come."""
+    """Raised at a second signal."""
 
     def __init__(self, exit_status: int) -> None:
         super().__init__("stopped at once")
@@ -17,10 +17,10 @@ class StoppedAtOnceError(KeyboardInterrupt):
 
 
 class StopSignals:
-    """Which signals have come; called, it says whether a stop has been requested."""
+    """The signals received; a call returns whether a stop was requested."""
 
     def __init__(self) -> None:
-        self.told: Callable[[], None] = lambda: None
+        self.on_first_signal: Callable[[], None] = lambda: None
         """Called at the first signal."""
         self._first: int | None = None
 
@@ -33,13 +33,13 @@ class StopSignals:
         return 128 + (self._first or signal.SIGINT)
 
     def note(self, number: int, frame: object) -> None:
-        """A signal has come; the second one ends at once."""
+        """Handle a signal; the second one ends the process at once."""
         if self._first is not None:
             raise StoppedAtOnceError(128 + self._first)
         self._first = number
-        # Whoever is told may have gone: a closed terminal must not keep the run from being saved.
+        # The terminal may be closed; that must not keep the run from being saved.
         with contextlib.suppress(Exception):
-            self.told()
+            self.on_first_signal()
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def stop_signals() -> Iterator[StopSignals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    # Ignored by `nohup`: the end of the terminal is not to be the end of the run.
+    # `nohup` ignores SIGHUP: the run is to go on when the terminal is closed.
     kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     heard = [number for number in _SIGNALS if number != signal.SIGHUP or not kept]
     before = {number: signal.signal(number, signals.note) for number in heard}

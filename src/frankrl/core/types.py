@@ -1,4 +1,4 @@
-"""The nouns of deep Q-learning, with their shapes."""
+"""The records of deep Q-learning, with their shapes."""
 
 from typing import Any, NamedTuple
 
@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Num, PyTree, Shaped
 
 ACTION_DTYPE = np.dtype(np.uint16)
-"""How an action index is stored."""
+"""Dtype of a stored action index."""
 
 Array = Any
-"""A NumPy or a JAX array: records are the same on both sides."""
+"""A NumPy or JAX array; the same records are used for both."""
 Observation = PyTree
 """What an environment shows: an array, or dictionaries and tuples of arrays (its leaves), each in
 its own dtype, with the same axes in front."""
@@ -18,11 +18,11 @@ Params = PyTree
 
 
 class Transition(NamedTuple):
-    """The notes' quadruple (s, a, r, s′), with the discount of what follows s′.
+    """The notes' quadruple (s, a, r, s′), with the discount of the value of s′.
 
-    With n-step returns, reward is the discounted sum of the rewards of n steps, and s′ the
-    observation after the last of them. Observations are arrays, or dictionaries and tuples of
-    arrays, with the batch's axes in front.
+    With n-step returns, the reward is the discounted sum of n rewards, and s′ is the observation
+    after the last of these steps. Observations are arrays, or dictionaries and tuples of arrays,
+    with the batch axes in front.
     """
 
     observation: Observation
@@ -30,29 +30,29 @@ class Transition(NamedTuple):
     reward: Float[Array, "*batch"]
     next_observation: Observation
     discount: Float[Array, "*batch"]
-    """γⁿ, and 0 after termination, where there is no future."""
+    """γⁿ; 0 if s′ is terminal."""
     mask: Bool[Array, "*batch action"] | None = None
-    """Which actions are allowed in s; none where all are in every state."""
+    """Which actions are allowed in s; None without action masks."""
     next_mask: Bool[Array, "*batch action"] | None = None
-    """Likewise in s′."""
+    """Which actions are allowed in s′."""
 
 
 class Steps(NamedTuple):
-    """What a round of stepping gave: the rows of all environments in order of time.
+    """The steps that all environments took in a round, in order of time.
 
-    Row t · num_envs + i is step t of environment i, so rows follow each other as env steps do.
+    Row t · num_envs + i is step t of environment i, so the rows have the order of env steps.
     """
 
     observation: Observation
     """The state in which each action was taken, s; then where each environment stands now."""
     mask: Bool[Array, "row+env action"] | None
-    """Which actions are allowed there; none where all are in every state."""
+    """Which actions are allowed in these states; None without action masks."""
     action: Shaped[Array, " row"]
     reward: Float[Array, " row"]
     is_last: Bool[Array, " row"]
-    """The step ended its episode, one way or the other."""
+    """The step ended its episode, by termination or truncation."""
     terminated: Bool[Array, " row"]
-    """The world ended with it: there is no future. A time limit does not set this."""
+    """The step led to a terminal state. A time limit does not set this."""
     last_observation: Observation
     """The observations that the ended episodes arrived at, in the order of those rows; zeros
     after them, so that the shape is fixed."""
@@ -60,9 +60,9 @@ class Steps(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """What the network does to an observation first: (x - offset) · factor.
+    """Fixed scaling of an observation before the network: (x - offset) · factor.
 
-    Plain numbers, one for each component or a single one for all; nothing learns them.
+    Plain numbers, one for each component or a single one for all.
     """
 
     offset: tuple[float, ...] = (0.0,)
@@ -70,7 +70,7 @@ class Scaling(NamedTuple):
 
 
 class VectorStep(NamedTuple):
-    """What one step of all environments gave."""
+    """One step of all environments."""
 
     observation: Shaped[Array, "env *row"]
     """State in which the action was taken, s."""
@@ -87,7 +87,7 @@ class FinishedEpisode(NamedTuple):
     """One episode that ended in training."""
 
     env_steps: int
-    """Transitions collected in the whole run when it ended."""
+    """Env steps of the run when it ended."""
     env_index: int
     episode: int
     """Number of the episode in its environment, from 0."""

@@ -1,4 +1,4 @@
-"""Environments: made, checked, stepped side by side, restored."""
+"""Environments: make them, check what they return, step many together, restore them."""
 
 from frankrl.environments.checked_env import CheckedEnv
 from frankrl.environments.env_group import EnvGroup, Worker

@@ -1,4 +1,4 @@
-"""One environment, with everything it gives checked."""
+"""One environment, with a check of everything that it returns."""
 
 import traceback
 import warnings
@@ -19,10 +19,10 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class CheckedEnv:
-    """One environment of several: its own mistakes are told with its index, episode and step.
+    """One of several environments; errors name its index, episode and step.
 
-    Observations come out as rows; actions go in by their index from 0, and reach the
-    environment as the int64 that its action space gives.
+    It returns observations as rows and takes action indices from 0, which it passes on as the
+    int64 numbers of the environment's action space.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class CheckedEnv:
         self.index = index
         self.episode = -1
         self.length = 0
-        """Steps taken in the episode."""
+        """Env steps of the episode so far."""
         self._env: gymnasium.Env = make_environment(spec.env_id, spec.env_kwargs, render_mode)
 
     def reset(self, seed: int, episode: int) -> Shaped[np.ndarray, "*row"]:
-        """The first state of an episode.
+        """Begin an episode and return its first state.
 
         Raises:
-            EnvironmentFailedError: the environment raised, or gave something impossible.
+            EnvironmentFailedError: the environment raised, or returned something impossible.
         """
         self.episode, self.length = episode, 0
         try:
@@ -51,17 +51,17 @@ class CheckedEnv:
             raise self._raised(error) from error
 
     def step(self, action: int) -> tuple[Shaped[np.ndarray, "*row"], float, bool, bool]:
-        """The next state, the reward, and whether the episode was terminated or truncated.
+        """Take an action; returns the next state, the reward, terminated and truncated.
 
         Raises:
-            EnvironmentFailedError: the environment raised, or gave something impossible.
+            EnvironmentFailedError: the environment raised, or returned something impossible.
         """
         self.length += 1
         try:
             observation, reward, terminated, truncated, info = self._env.step(
                 np.int64(self.spec.first_action + action)
             )
-            # Not finite, or not so in the single precision that it is stored in.
+            # Refuses rewards that are not finite as float32, in which they are stored.
             if not -_LARGEST <= (reward := float(reward)) <= _LARGEST:
                 raise EnvironmentFailedError(f"{self.place()} gave the reward {reward}")
             terminated, truncated = bool(terminated), bool(truncated)
@@ -73,10 +73,10 @@ class CheckedEnv:
             raise self._raised(error) from error
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
-        """What the environment looks like now.
+        """The environment's picture of its current state.
 
         Raises:
-            EnvironmentUnusableError: it draws no picture.
+            EnvironmentUnusableError: it renders no picture.
         """
         try:
             with warnings.catch_warnings():
@@ -100,18 +100,18 @@ class CheckedEnv:
 
     @property
     def frames_per_second(self) -> int:
-        """The environment's own speed."""
+        """Frames per second for films of this environment."""
         return max(1, int(self._env.metadata.get("render_fps") or 30))
 
     def place(self) -> str:
-        """Where this environment is, in words."""
+        """Environment, episode and step, in words."""
         return (
             f"environment {self.index} ({self.spec.env_id}), episode {self.episode}, "
             f"step {self.length}"
         )
 
     def close(self) -> None:
-        """Close the environment; one that fails to close is let go all the same."""
+        """Close the environment; errors are ignored."""
         close_envs([self])
 
     def _row(self, observation: Any, info: Any, *, ended: bool) -> np.ndarray:
@@ -131,7 +131,7 @@ class CheckedEnv:
         return row
 
     def _allowed(self, mask: Any, *, ended: bool) -> Bool[np.ndarray, " action"]:
-        """The mask, checked. Where an episode has ended nothing is chosen: none is all there."""
+        """The checked mask; at the end of an episode it may be all 0, since no action is chosen."""
         allowed = checked_mask(mask, self.spec.num_actions, self._gave)
         if not allowed.any():
             if not ended:
@@ -151,6 +151,6 @@ class CheckedEnv:
         )
 
 
-def close_envs(seats: Iterable[CheckedEnv]) -> None:
-    """Close environments; those that fail to are let go all the same."""
-    close_environments([seat._env for seat in seats])
+def close_envs(envs: Iterable[CheckedEnv]) -> None:
+    """Close environments; errors are ignored."""
+    close_environments([env._env for env in envs])

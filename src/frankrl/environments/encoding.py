@@ -1,7 +1,7 @@
-"""From what an environment gives to leaves as they are stored, each checked.
+"""Converts observations of an environment to leaves as they are stored, and checks them.
 
-An environment is taken as leniently as NumPy allows: a float64 array where its space says
-float32 is cast, lists are arrays, and a number outside the bounds of its space is a number.
+The conversion is as lenient as NumPy: a float64 array in a float32 space is cast, lists become
+arrays, and numbers outside the bounds of the space are accepted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,19 +14,19 @@ from frankrl.core.errors import FrankError
 from frankrl.environments.leaves import Leaf, Structure
 
 Mistake = Callable[[str], FrankError]
-"""Makes the error from what is wrong with an observation, in words."""
+"""Makes the error from a description of what is wrong with an observation."""
 
 _FLOAT = np.dtype(np.float32)
 
 
 def parts_of(structure: Structure, given: Any, mistake: Mistake, path: str = "") -> Iterator[Any]:
-    """What an observation has at the place of each leaf, as it was given.
+    """The parts of an observation, one for each leaf, as the environment gave them.
 
     Args:
-        structure: of the observation.
-        given: one observation or a batch; entries that it has beyond its space are ignored.
-        mistake: makes the error from what is wrong, in words.
-        path: of this part in the whole.
+        structure: structure of the observation.
+        given: an observation or a batch; entries that its space lacks are ignored.
+        mistake: makes the error from a description of what is wrong.
+        path: path of this part in the observation.
 
     Raises:
         FrankError: the one that `mistake` makes.
@@ -52,12 +52,12 @@ def parts_of(structure: Structure, given: Any, mistake: Mistake, path: str = "")
 def checked_leaf(
     leaf: Leaf, given: Any, mistake: Mistake, batch: tuple[int, ...] = ()
 ) -> Shaped[np.ndarray, "*batch_and_leaf"]:
-    """A leaf as it is stored; the array itself where it is that already.
+    """A part of an observation as it is stored; no copy if it has that form already.
 
     Args:
-        leaf: what it should be.
-        given: what was given in its place.
-        mistake: makes the error from what is wrong, in words.
+        leaf: the leaf that the part belongs to.
+        given: the part, as the environment gave it.
+        mistake: makes the error from a description of what is wrong.
         batch: leading axes.
 
     Raises:
@@ -74,7 +74,7 @@ def checked_leaf(
         given, array = array, _cast(leaf, array, leaf.dtype, mistake)
         if leaf.dtype != _FLOAT and not np.array_equal(array, given):
             raise mistake(f"{_observation(leaf.name)} that is no bytes")
-    # Counting is quicker than `all`, by a third of a small observation's whole check.
+    # Counting is faster than `all`: it saves a third of the check of a small observation.
     if leaf.dtype == _FLOAT and np.count_nonzero(np.isfinite(array)) != array.size:
         wrong = np.flatnonzero(~np.isfinite(array))
         raise mistake(
@@ -85,7 +85,7 @@ def checked_leaf(
 
 
 def as_array(leaf: Leaf, given: Any, mistake: Mistake) -> np.ndarray:
-    """What was given for a leaf, as an array of whatever shape and type.
+    """A part of an observation as an array of any shape and dtype.
 
     Raises:
         FrankError: the one that `mistake` makes.
@@ -97,7 +97,7 @@ def as_array(leaf: Leaf, given: Any, mistake: Mistake) -> np.ndarray:
 
 
 def _indices(leaf: Leaf, array: np.ndarray, mistake: Mistake) -> np.ndarray:
-    """Numbered values, counted from 0."""
+    """Numbered values as indices from 0."""
     values = array if array.dtype == np.int64 else _cast(leaf, array, np.dtype(np.int64), mistake)
     if values is not array and not np.array_equal(values, array):
         raise mistake(f"{_observation(leaf.name)} that is no whole number")
@@ -114,7 +114,7 @@ def _indices(leaf: Leaf, array: np.ndarray, mistake: Mistake) -> np.ndarray:
 
 def _cast(leaf: Leaf, array: np.ndarray, dtype: np.dtype, mistake: Mistake) -> np.ndarray:
     try:
-        # A number too large for single precision becomes infinite, and is told as such.
+        # A number too large for float32 becomes infinite, which is refused later.
         with np.errstate(over="ignore", invalid="ignore"):
             return array.astype(dtype)
     except (TypeError, ValueError) as error:

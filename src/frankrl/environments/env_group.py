@@ -1,8 +1,7 @@
-"""Several environments by number, some of them in processes of their own.
+"""A group of environments, some of them in worker processes.
 
-A Python process steps one environment at a time, so on several processor cores some of
-them are given to worker processes. Which process steps an environment changes nothing
-that comes out of it.
+A Python process steps one environment at a time, so on several processor cores worker processes
+step some of them. Results do not depend on which process steps an environment.
 """
 
 import contextlib
@@ -24,8 +23,8 @@ from frankrl.environments.checked_env import CheckedEnv, close_envs
 from frankrl.environments.spec import EnvironmentSpec
 
 _LEAST_SHARE_SECONDS = 500e-6
-"""A worker's part of a step of all environments must take at least so long to be worth the
-message and waking the process up, which took some 100 µs where it was measured."""
+"""Minimum time of a worker's part of a vector step. A message to a worker and back took about
+100 µs where it was measured."""
 _MEASURED_STEPS, _MEASURED_SECONDS = 50, 0.02
 _CLOSING_SECONDS = 5.0
 
@@ -34,7 +33,7 @@ class Worker:
     """One process that steps environments; it starts in the background."""
 
     def __init__(self) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
             OSError: no process can be started.
@@ -47,21 +46,21 @@ class Worker:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": path},
-                # Ctrl-C is for the process that asks; this one ends with its connection.
+                # Ctrl-C is for the main process; a worker ends with its connection.
                 start_new_session=True,
             )
         self._groups = itertools.count()
         self._awaited = 0
-        """Answers that are still to come."""
+        """Number of answers still to be received."""
 
-    def open(self, spec: EnvironmentSpec, slots: Sequence[int]) -> int:
-        """Ask for seats; the first answer that is received says whether they could be made."""
+    def open(self, spec: EnvironmentSpec, env_indices: Sequence[int]) -> int:
+        """Request a group of environments; the first answer shows whether they could be made."""
         group = next(self._groups)
-        self.send(protocol.opening(group, spec, slots))
+        self.send(protocol.encode_open(group, spec, env_indices))
         return group
 
     def send(self, message: bytes) -> None:
-        """Ask for something; one that has died is found out by `receive`."""
+        """Send a request; if the process has died, `receive` raises."""
         self._awaited += 1
         with contextlib.suppress(OSError):
             self._connection.send_bytes(message)
@@ -80,8 +79,8 @@ class Worker:
         return answer
 
     def close_envs(self, group: int) -> None:
-        """Close a group; a process that does not answer, or has died, is ended."""
-        self.send(protocol.closing(group))
+        """Close a group of environments; a process that does not answer is killed."""
+        self.send(protocol.encode_close(group))
         end = time.monotonic() + _CLOSING_SECONDS
         try:
             while self._awaited:
@@ -102,7 +101,7 @@ class Worker:
 
 
 def start_workers(count: int) -> list[Worker]:
-    """Up to so many workers; fewer where the system gives no more."""
+    """Start up to `count` workers; fewer if the system allows no more."""
     workers: list[Worker] = []
     with contextlib.suppress(OSError, TypeError):
         while len(workers) < count:
@@ -111,19 +110,19 @@ def start_workers(count: int) -> list[Worker]:
 
 
 def step_seconds(spec: EnvironmentSpec) -> float:
-    """How long a step of the environment takes, from a short try with its first actions. [s]
+    """Time of a step of the environment, measured on a few steps. [s]
 
-    An environment that fails in it will fail again where that is told.
+    Failures of the environment are ignored here; the run reports them.
     """
     taken = []
-    with contextlib.suppress(FrankError), contextlib.closing(CheckedEnv(spec)) as seat:
-        state = seat.reset(0, 0)
+    with contextlib.suppress(FrankError), contextlib.closing(CheckedEnv(spec)) as env:
+        state = env.reset(0, 0)
         end = time.perf_counter() + _MEASURED_SECONDS
         while len(taken) < _MEASURED_STEPS and (start := time.perf_counter()) < end:
-            state, _, terminated, truncated = seat.step(_first_allowed(spec, state))
+            state, _, terminated, truncated = env.step(_first_allowed(spec, state))
             taken.append(time.perf_counter() - start)
             if terminated or truncated:
-                state = seat.reset(0, 0)
+                state = env.reset(0, 0)
     return float(np.median(taken)) if taken else 0.0
 
 
@@ -133,61 +132,63 @@ def _first_allowed(spec: EnvironmentSpec, state: np.ndarray) -> int:
 
 
 def worthwhile_workers(seconds: float, count: int, available: int) -> int:
-    """How many workers to step `count` environments with, each step taking so many seconds.
+    """Number of workers that speed up the stepping of environments.
 
     Args:
-        seconds: of one step of one environment.
+        seconds: time of a step of one environment.
         count: environments stepped together.
-        available: processor cores with nothing else to do.
+        available: idle processor cores.
     """
     shares = int(seconds * count / _LEAST_SHARE_SECONDS)
     return max(0, min(available, shares - 1, count - 1))
 
 
 class EnvGroup:
-    """Environments by number, from 0; stepped together, those of workers at the same time."""
+    """Environments with indices from 0; workers step theirs at the same time."""
 
     def __init__(self, spec: EnvironmentSpec, count: int, workers: Sequence[Worker] = ()) -> None:
-        """Make the environments: this process has the first, each worker as many of the others.
+        """Make the environments: the first ones in this process, equal parts in each worker.
 
-        Few slots, if they are the first ones, are so stepped without any message.
+        Stepping only the first few environments therefore needs no messages.
 
         Raises:
-            FrankError: one cannot be made.
+            FrankError: an environment cannot be made.
         """
         self._spec = spec
         self._local: dict[int, CheckedEnv] = {}
         self._remote: list[tuple[Worker, int, frozenset[int]]] = []
         self._settled = False
-        """Whether every worker has said that it could make its seats."""
+        """Whether every worker has answered that it could make its environments."""
         own, *others = np.array_split(np.arange(count), len(workers) + 1)
         for worker, part in zip(workers, others, strict=True):
-            if slots := part.tolist():
-                self._remote.append((worker, worker.open(spec, slots), frozenset(slots)))
+            if env_indices := part.tolist():
+                self._remote.append(
+                    (worker, worker.open(spec, env_indices), frozenset(env_indices))
+                )
         try:
-            for slot in own.tolist():
-                self._local[slot] = CheckedEnv(spec, slot)
+            for env_index in own.tolist():
+                self._local[env_index] = CheckedEnv(spec, env_index)
         except BaseException:
             self.close()
             raise
 
     def reset(
-        self, slots: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
+        self, env_indices: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
     ) -> list[np.ndarray]:
-        """Begin an episode in each of the slots; their first states in the same order.
+        """Begin an episode in some environments; returns their first states in the same order.
 
         Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
         """
-        return self._all("reset", slots, seeds, episodes)
+        return self._all("reset", env_indices, seeds, episodes)
 
-    def step(self, slots: Sequence[int], actions: Sequence[int]) -> list[protocol.EnvStep]:
-        """Take an action in each of the slots; what `CheckedEnv.step` returns, in the same order.
+    def step(self, env_indices: Sequence[int], actions: Sequence[int]) -> list[protocol.EnvStep]:
+        """Step some environments; returns the results of `CheckedEnv.step` in the same order.
 
         Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
         """
-        return self._all("step", slots, actions)
+        return self._all("step", env_indices, actions)
 
     def close(self) -> None:
         """Close every environment."""
@@ -197,46 +198,49 @@ class EnvGroup:
         self._local, self._remote = {}, []
 
     def _settle(self) -> None:
-        """Wait for the workers; what one cannot make is made here.
+        """Wait for the workers; environments that a worker cannot make are made in this process.
 
-        An environment may be known to this process alone, for example.
+        For example, an environment may be registered only in this process.
         """
-        for seats in list(self._remote):
-            worker, _, slots = seats
+        for part in list(self._remote):
+            worker, _, env_indices = part
             try:
                 answer = worker.receive()
             except EOFError:
-                answer = protocol.failure_told(EOFError("the process has died"), 0)
+                answer = protocol.encode_failure(EOFError("the process has died"), 0)
             if answer != protocol.OK:
-                self._remote.remove(seats)
+                self._remote.remove(part)
                 reason = json.loads(answer[1:])["message"]
                 warn(f"environments are stepped without a worker process: {reason}")
-                self._local |= {slot: CheckedEnv(self._spec, slot) for slot in sorted(slots)}
+                self._local |= {
+                    env_index: CheckedEnv(self._spec, env_index)
+                    for env_index in sorted(env_indices)
+                }
         self._settled = True
 
-    def _all(self, what: str, slots: Sequence[int], *columns: Sequence[int]) -> list[Any]:
+    def _all(self, what: str, env_indices: Sequence[int], *columns: Sequence[int]) -> list[Any]:
         if not self._settled:
             self._settle()
         if not self._remote:
-            seats, rows = self._local, zip(slots, *columns, strict=True)
-            return [getattr(seats[slot], what)(*row) for slot, *row in rows]
+            envs, rows = self._local, zip(env_indices, *columns, strict=True)
+            return [getattr(envs[env_index], what)(*row) for env_index, *row in rows]
         asked = []
         for worker, group, own in self._remote:
-            if places := [place for place, slot in enumerate(slots) if slot in own]:
-                message = protocol.stepping if what == "step" else protocol.resetting
-                chosen = [[column[place] for place in places] for column in (slots, *columns)]
+            if places := [place for place, env_index in enumerate(env_indices) if env_index in own]:
+                message = protocol.encode_step if what == "step" else protocol.encode_reset
+                chosen = [[column[place] for place in places] for column in (env_indices, *columns)]
                 worker.send(message(group, *chosen))
                 asked.append((worker, places))
-        found: list[Any] = [None] * len(slots)
+        found: list[Any] = [None] * len(env_indices)
         failures: list[tuple[int, EnvironmentFailedError]] = []
-        for place, (slot, *row) in enumerate(zip(slots, *columns, strict=True)):
-            if slot in self._local:
+        for place, (env_index, *row) in enumerate(zip(env_indices, *columns, strict=True)):
+            if env_index in self._local:
                 try:
-                    found[place] = getattr(self._local[slot], what)(*row)
+                    found[place] = getattr(self._local[env_index], what)(*row)
                 except EnvironmentFailedError as error:
                     failures.append((place, error))
                     break
-        # Every answer is taken, whatever failed: the next one must be to the next question.
+        # Every answer is received even after a failure, or a later request would get it.
         for worker, places in asked:
             try:
                 for place, value in zip(places, self._answer(worker, what, places), strict=True):
@@ -255,9 +259,9 @@ class EnvGroup:
             text = f"the process that stepped some of the environments {self._spec.env_id} has died"
             raise _FailedAt(text, 0) from None
         if answer[:1] == protocol.FAILED:
-            told = json.loads(answer[1:])
-            raise _FailedAt(told["message"], told["done"])
-        read = protocol.read_steps if what == "step" else protocol.read_states
+            failure = json.loads(answer[1:])
+            raise _FailedAt(failure["message"], failure["done"])
+        read = protocol.decode_steps if what == "step" else protocol.decode_states
         return read(self._spec, answer[1:], len(places))
 
 
@@ -265,4 +269,4 @@ class _FailedAt(Exception):  # noqa: N818 - turned into Frank's own before anyon
     def __init__(self, message: str, done: int) -> None:
         super().__init__(message)
         self.done = done
-        """How many of the slots were done before."""
+        """Number of environments that were done before the failure."""

@@ -1,4 +1,4 @@
-"""EnvPool's environments: Gymnasium's classics written again in C++, stepped in one call.
+"""EnvPool's environments: Gymnasium's classics in C++, stepped in one call.
 
 Source: Weng et al. (2022). https://arxiv.org/abs/2206.10558
 """
@@ -24,37 +24,36 @@ from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.vector import EnvironmentVector, EnvSteps
 
 EPISODES_AHEAD = 16
-"""How many episodes each environment of a run can play before a new pool is made."""
+"""Number of episodes that each environment of a run can play before a new pool is made."""
 
 
 class EnvPoolVector(EnvironmentVector):
-    """EnvPool's environments behind the interface of Gymnasium's.
+    """EnvPool's environments with the interface of Gymnasium's.
 
-    EnvPool takes seeds only when a pool is made. So that every episode can have a seed of
-    its own, a pool holds an environment for each of the next episodes of each environment
-    of the run; each is reset once, and what rests costs nothing while others are stepped.
-    Which pool an episode is played in changes nothing of it.
+    EnvPool takes seeds only when a pool is made. To give every episode a seed of its own, a pool
+    holds one environment for each of the next episodes of each environment of the run. Each is
+    reset once; idle ones cost nothing. The pool in which an episode is played does not affect it.
 
-    Left to itself, EnvPool spends a step on every reset and returns a transition that
-    is none; here an episode that has ended is followed by the next one in the same step.
-    An end on the very step of the time limit is a truncation for EnvPool, whatever its cause.
+    By default EnvPool spends a step on every reset and returns an invalid transition for it. Here
+    the next episode begins in the same step in which the last one ended. If an episode terminates
+    at the step of the time limit, EnvPool reports a truncation.
     """
 
     def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
-        """Make the environments and reset each to its first episode.
+        """Make the environments and begin the first episode of each.
 
         Raises:
-            EnvironmentUnusableError: EnvPool has no such environment, or another one of
+            EnvironmentUnusableError: EnvPool has no such environment, or a different one with
                 the same name.
             MissingExtraError: EnvPool is not installed.
         """
         super().__init__(spec, num_envs, seed)
         self._pools: list[_Pool] = []
-        """The last one is the newest; others have episodes that still go on."""
+        """The last pool is the newest; the others have running episodes."""
         self._pool_of = np.zeros(num_envs, np.int64)
-        """Number in `_pools`, for each environment of the run."""
+        """Index in `_pools` for each environment of the run."""
         self._id_of = np.zeros(num_envs, np.int32)
-        """Likewise, number of the environment in that pool."""
+        """Number in that pool for each environment of the run."""
         self._start()
 
     def _reset_envs(self, indices: list[int], episodes: list[int]) -> Num[np.ndarray, "some *leaf"]:
@@ -70,7 +69,7 @@ class EnvPoolVector(EnvironmentVector):
 
     def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
         given = np.array(actions, np.int32) + np.int32(self.spec.first_action)
-        rows, reward, terminated, truncated = self._told(np.array(indices), given)
+        rows, reward, terminated, truncated = self._step_pools(np.array(indices), given)
         if np.count_nonzero(np.isfinite(reward)) != len(reward):
             place = int(np.flatnonzero(~np.isfinite(reward))[0])
             raise EnvironmentFailedError(
@@ -79,10 +78,10 @@ class EnvPoolVector(EnvironmentVector):
         rows = self._checked(indices, rows)
         return EnvSteps(rows, reward.astype(np.float64), terminated, truncated)
 
-    def _told(
+    def _step_pools(
         self, indices: Int[np.ndarray, " some"], given: Int32[np.ndarray, " some"]
     ) -> tuple[np.ndarray, ...]:
-        """Observation, reward, terminated and truncated, as EnvPool gives them."""
+        """Step some environments; returns EnvPool's observation, reward, terminated, truncated."""
         if len(self._pools) == 1:
             return self._pools[0].envs.step(given, self._id_of[indices])[:4]
         places = [np.flatnonzero(self._pool_of[indices] == n) for n in range(len(self._pools))]
@@ -94,7 +93,7 @@ class EnvPoolVector(EnvironmentVector):
         return tuple(np.concatenate(field)[order] for field in zip(*answers, strict=True))
 
     def _close_unused(self) -> None:
-        """Close all pools but the newest in which no environment is left."""
+        """Close all pools without running episodes, except the newest."""
         if len(self._pools) == 1:
             return
         used = np.union1d(self._pool_of, len(self._pools) - 1)
@@ -111,7 +110,7 @@ class EnvPoolVector(EnvironmentVector):
     def _checked(
         self, indices: list[int], given: Num[np.ndarray, "some *leaf"]
     ) -> Num[np.ndarray, "some *leaf"]:
-        """Observations as they are stored; EnvPool may write into its own again."""
+        """A checked copy of observations; EnvPool may overwrite its own arrays."""
         rows = np.array(given, self.spec.row_dtype)
         if rows.dtype == np.float32 and np.count_nonzero(np.isfinite(rows)) != rows.size:
             wrong = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
@@ -131,12 +130,12 @@ class _Pool:
     """EnvPool's environments for the next episodes of every environment of a run."""
 
     def __init__(self, spec: EnvironmentSpec, seed: int, first: Int[np.ndarray, " env"]) -> None:
-        """Make them.
+        """Make the environments.
 
         Args:
-            spec: of each.
-            seed: the run's.
-            first: episode of each environment of the run from which on it has some.
+            spec: the environment.
+            seed: the run's seed.
+            first: first episode of each environment of the run for which the pool has one.
         """
         self._first, self._unused = first, first.copy()
         seeds = [
@@ -147,14 +146,14 @@ class _Pool:
         self.envs = _make_pool(spec, seeds, most_at_once=len(first))
 
     def has(self, indices: Int[np.ndarray, " some"], episodes: Int[np.ndarray, " some"]) -> bool:
-        """Whether all of these episodes have an environment that has not been used."""
+        """Whether the pool has unused environments for all of these episodes."""
         unused, first = self._unused[indices], self._first[indices]
         return bool(((episodes >= unused) & (episodes < first + EPISODES_AHEAD)).all())
 
     def reset(
         self, indices: Int[np.ndarray, " some"], episodes: Int[np.ndarray, " some"]
     ) -> tuple[Num[np.ndarray, "some *leaf"], Int32[np.ndarray, " some"]]:
-        """First observations of episodes, and EnvPool's own numbers of their environments."""
+        """Begin episodes; returns the first observations and EnvPool's environment numbers."""
         ids = indices * EPISODES_AHEAD + episodes - self._first[indices]
         self._unused[indices] = episodes + 1
         ids = ids.astype(np.int32)
@@ -162,7 +161,7 @@ class _Pool:
 
 
 def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> Any:
-    """EnvPool's environments, if they are what the specification says."""
+    """EnvPool's environments; refused if they differ from Gymnasium's."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise EnvironmentUnusableError(
             "EnvPool is made for Linux on x86-64 only; use backend gymnasium"

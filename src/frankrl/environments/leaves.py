@@ -1,4 +1,4 @@
-"""The parts of an observation, how each is stored, and how they make up the whole."""
+"""The leaves of an observation, how each is stored, and how they form the observation."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,49 +13,49 @@ from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.types import Scaling
 
 Structure = int | dict[str, Any] | tuple[Any, ...]
-"""How leaves make up an observation: numbers of leaves, in nested dicts and tuples."""
+"""The structure of an observation: indices of leaves in nested dicts and tuples."""
 
 MASK_FIELD = "action_mask"
 _LONE_FIELD = "observation"
-"""The field of a leaf that has no name, beside that of its action mask."""
+"""Name of the field of a leaf without a name in a record that also has an action mask."""
 _FLOAT, _BYTE, _INDEX = np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int32)
 _LARGEST_SPAN = 1e6
-"""Bounds further apart than this are there because there had to be some: ±3.4e38, say."""
+"""Bounds further apart than this, such as ±3.4e38, are treated as unbounded."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One part of an observation, stored in its own dtype and shape.
+    """One leaf of an observation, stored in its own dtype and shape.
 
-    Leaves compare and hash by value: the definition of a network holds them.
+    Leaves compare and hash by value.
     """
 
     name: str
-    """Its path in the observation, `inner.pos` or `0`; empty where it is the whole."""
+    """Path in the observation, such as `inner.pos` or `0`; empty if it is the only leaf."""
     shape: tuple[int, ...]
     dtype: np.dtype
     """Bytes and bits are uint8, numbered values int32, all other numbers float32."""
     num_values: tuple[int, ...] | None = None
-    """How many values each index can take, for Discrete and MultiDiscrete, else None.
+    """Number of values of each index, for Discrete and MultiDiscrete; else None.
 
-    An index counts from 0; the network sees it one-hot.
+    An index starts at 0; the network gets it one-hot.
     """
     first_values: tuple[int, ...] | None = None
-    """What the environment calls index 0 of each."""
+    """The environment's own number for index 0 of each."""
     low: tuple[float, ...] | None = None
-    """A Box's lower bounds, one for each component or a single one for all."""
+    """Lower bounds of a Box, one for each component or a single one for all."""
     high: tuple[float, ...] | None = None
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of components."""
         return math.prod(self.shape)
 
     def scaling(self, *, to_bounds: bool) -> Scaling:
-        """What the network does to it first: bytes from 0 to 255 become 0 … 1.
+        """How the network scales the leaf: bytes from 0 to 255 become 0 … 1.
 
         Args:
-            to_bounds: bring every component whose bounds are known to -1 … 1.
+            to_bounds: scale every component with known bounds to -1 … 1.
         """
         if self.low is None or self.high is None:
             return Scaling()
@@ -77,7 +77,7 @@ def leaves_of(space: spaces.Space, env_id: str) -> tuple[Leaf, ...]:
     """The leaves of a space, in the order in which JAX flattens an observation.
 
     Raises:
-        EnvironmentUnusableError: it has a part without a fixed number of components.
+        EnvironmentUnusableError: a part of the space is not supported.
     """
     leaves = tuple(_leaves(space, "", _Refusal(space, env_id)))
     if not leaves:
@@ -91,7 +91,7 @@ def leaves_of(space: spaces.Space, env_id: str) -> tuple[Leaf, ...]:
 
 
 def structure_of(space: spaces.Space) -> Structure:
-    """How the leaves of a space make up an observation."""
+    """The structure of the observations of a space."""
     count = iter(range(1 << 31))
 
     def structure(part: spaces.Space) -> Structure:
@@ -105,7 +105,7 @@ def structure_of(space: spaces.Space) -> Structure:
 
 
 def together(structure: Structure, leaves: Sequence[Any]) -> Any:
-    """An observation made of its leaves: an array, or dicts and tuples of arrays."""
+    """An observation made from its leaves: an array, or dicts and tuples of arrays."""
     if isinstance(structure, int):
         return leaves[structure]
     if isinstance(structure, dict):
@@ -114,13 +114,13 @@ def together(structure: Structure, leaves: Sequence[Any]) -> Any:
 
 
 def row_dtype(leaves: Sequence[Leaf], num_masked: int) -> np.dtype:
-    """Of one observation in one piece, with its action mask if there is one.
+    """Dtype of a row: an observation in one piece, with its action mask if there is one.
 
-    A leaf that is alone is its own row. Otherwise a row is a record with a field for each
-    leaf and no bytes between them, so that a hash of it is a hash of numbers alone.
+    A single leaf without a mask is the row itself. Otherwise a row is a record with a field for
+    each leaf. It has no padding, so that its bytes can be hashed.
 
     Args:
-        leaves: of the observation.
+        leaves: leaves of the observation.
         num_masked: entries of the action mask; 0 if there is none.
     """
     if len(leaves) == 1 and not leaves[0].name and not num_masked:
@@ -134,7 +134,7 @@ def row_dtype(leaves: Sequence[Leaf], num_masked: int) -> np.dtype:
 def leaves_in(
     rows: Shaped[np.ndarray, "*batch"], num_leaves: int
 ) -> list[Shaped[np.ndarray, "*batch_and_leaf"]]:
-    """Views of the leaves that rows of observations hold."""
+    """The leaves of rows, as views."""
     if rows.dtype.names is None:
         return [rows]
     return [rows[name] for name in rows.dtype.names[:num_leaves]]
@@ -145,7 +145,7 @@ def _field(leaf: Leaf) -> str:
 
 
 class _Refusal:
-    """Refuses an observation space for one of its parts."""
+    """Makes the error that refuses an observation space because of one of its parts."""
 
     def __init__(self, space: spaces.Space, env_id: str) -> None:
         self.start = f"{env_id} has the observation space {space}"
@@ -191,7 +191,7 @@ def _leaf(space: spaces.Space, path: str, refusal: _Refusal) -> Leaf:
 
 
 def _bounds(bounds: np.ndarray) -> tuple[float, ...]:
-    """As plain numbers; a single one where all are the same, as a picture's are."""
+    """Bounds as plain numbers; a single number if all are equal, as for an image."""
     flat = bounds.ravel()
     return tuple((flat[:1] if (flat == flat[:1]).all() else flat).astype(np.float64).tolist())
 

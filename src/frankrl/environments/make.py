@@ -1,4 +1,4 @@
-"""The environments of a run, by its settings, and the processes that step them."""
+"""Makes the environments of a run, and the processes that step them, from its settings."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,16 +16,16 @@ def make_vector(
     seed: int,
     workers: Sequence[Worker] = (),
 ) -> EnvironmentVector:
-    """The environments that a run steps, each at the beginning of its first episode.
+    """The training environments of a run, each at the beginning of its first episode.
 
     Args:
-        settings: which, and how many.
-        spec: of each.
-        seed: the run's.
-        workers: processes that may step some of Gymnasium's; EnvPool has threads of its own.
+        settings: backend and number of environments.
+        spec: the environment.
+        seed: the run's seed.
+        workers: processes that step some of Gymnasium's environments; EnvPool has its own threads.
 
     Raises:
-        FrankError: they cannot be made, or do not even begin.
+        FrankError: an environment cannot be made, or fails at its first reset.
     """
     if settings.backend == "envpool":
         from frankrl.environments.envpool import EnvPoolVector
@@ -35,14 +35,14 @@ def make_vector(
 
 
 class WorkerPool(NamedTuple):
-    """The worker processes of a run, and who may use which."""
+    """The worker processes of a run: all, those for training, those for evaluations."""
 
     workers: list[Worker]
     training: list[Worker]
     evaluation: list[Worker]
 
     def close(self) -> None:
-        """End all of them."""
+        """End all processes."""
         for worker in self.workers:
             worker.close()
 
@@ -50,18 +50,18 @@ class WorkerPool(NamedTuple):
 def start_worker_pool(
     settings: EnvironmentSettings, spec: EnvironmentSpec, most_evaluated: int, *, overlap: bool
 ) -> WorkerPool:
-    """Start the worker processes that pay, or as many as the settings say.
+    """Start as many worker processes as speed up the run, or as the settings say.
 
     Args:
-        settings: of the run's environments.
-        spec: of each.
-        most_evaluated: how many are stepped together in an evaluation.
+        settings: settings of the environments.
+        spec: the environment.
+        most_evaluated: maximum number of environments stepped together in an evaluation.
         overlap: whether the learner computes while environments are stepped.
     """
     training = evaluation = settings.worker_processes
     if training is None or evaluation is None:
         cpus, seconds = visible_cpus(), step_seconds(spec) if visible_cpus() > 1 else 0.0
-        # While an evaluation is played nothing is learned.
+        # The learner is idle during an evaluation.
         spare = cpus - 1
         training = worthwhile_workers(seconds, settings.num_envs, spare - overlap)
         evaluation = worthwhile_workers(seconds, most_evaluated, spare)

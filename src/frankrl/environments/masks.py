@@ -1,4 +1,4 @@
-"""Which actions are allowed in a state: where an environment says so, and its mask checked."""
+"""Action masks: where an environment provides them, and how they are checked."""
 
 import math
 from collections.abc import Callable
@@ -11,26 +11,26 @@ from jaxtyping import Bool
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 
 _KEY = "action_mask"
-"""What Gymnasium's own environments call it, in their info."""
+"""Key of the mask in the info of Gymnasium's own environments."""
 _IN_OBSERVATION = (_KEY, "mask")
-"""Entries that may hold it in an observation with named parts, as PettingZoo's do."""
+"""Keys under which a Dict observation may hold the mask, as in PettingZoo."""
 
 MaskSource = Literal["nowhere", "info", "observation"]
-"""Where an environment says which actions are allowed."""
+"""Where an environment provides its action mask."""
 
 
 class Entries(NamedTuple):
-    """The parts of an observation that holds a mask beside the state."""
+    """The keys of the state and of the mask in an observation that holds both."""
 
     state: tuple[str, ...]
     mask: str
 
 
 def entries(space: spaces.Space, num_actions: int, env_id: str) -> Entries | None:
-    """Which entries of an observation are the state and which is the mask; none if none is.
+    """The keys of state and mask in an observation; None if it holds no mask.
 
     Raises:
-        EnvironmentUnusableError: that cannot be told, or nothing is left for the state.
+        EnvironmentUnusableError: the mask is ambiguous or invalid, or there is no state.
     """
     if not isinstance(space, spaces.Dict):
         return None
@@ -66,7 +66,7 @@ def _is_mask(space: spaces.Space | None, num_actions: int) -> bool:
 
 
 def state_space(space: spaces.Space, found: Entries | None) -> spaces.Space:
-    """The observation space without the mask; a single entry that is left stands alone."""
+    """The observation space without the mask; a single remaining entry becomes the space."""
     if found is None or not isinstance(space, spaces.Dict):
         return space
     if len(found.state) == 1:
@@ -75,19 +75,19 @@ def state_space(space: spaces.Space, found: Entries | None) -> spaces.Space:
 
 
 def mask_in(info: Any) -> Any:
-    """The mask that an environment's info holds, or None."""
+    """The mask in an environment's info, or None."""
     return info.get(_KEY) if isinstance(info, dict) else None
 
 
 def checked_mask(
     given: Any, num_actions: int, mistake: Callable[[str], FrankError]
 ) -> Bool[np.ndarray, " action"]:
-    """An action mask as an environment or a person gives it: one entry for each action.
+    """A checked action mask, with one entry per action.
 
     Args:
-        given: the mask; None where there is none.
-        num_actions: how many actions there are.
-        mistake: makes the error from what is wrong, in words.
+        given: the mask as an environment or a person gave it, or None.
+        num_actions: number of actions.
+        mistake: makes the error from a description of what is wrong.
 
     Raises:
         FrankError: the one that `mistake` makes.

@@ -1,4 +1,4 @@
-"""Names of actions and of the components of observations, where Frank knows them."""
+"""Names of actions and of components of observations in well-known environments."""
 
 from frankrl.environments.leaves import Leaf
 
@@ -31,7 +31,7 @@ _COMPONENTS = {
 
 
 def action_names(env_id: str, num_actions: int) -> tuple[str, ...]:
-    """Names of the actions, where known; else their numbers."""
+    """Names of the actions if known, else their numbers."""
     names = _ACTIONS.get(_family(env_id), ())
     if len(names) == num_actions:
         return names
@@ -39,7 +39,7 @@ def action_names(env_id: str, num_actions: int) -> tuple[str, ...]:
 
 
 def component_names(env_id: str, leaf: Leaf) -> tuple[str, ...]:
-    """Names of a leaf's components, where known; else their numbers."""
+    """Names of a leaf's components if known, else their numbers."""
     if leaf.name:
         if leaf.shape == ():
             return (leaf.name,)

@@ -1,4 +1,4 @@
-"""The nine-square grid: small enough for a Q-table, and for knowing every right answer."""
+"""The nine-square grid: small enough for a Q-table and for exact Q-values."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ GOAL, PIT = 8, 4
 GOAL_REWARD, PIT_REWARD, STEP_REWARD = 1.0, -1.0, -0.1
 MAX_STEPS = 50
 REWARD_THRESHOLD = 0.8
-"""Always going the shortest way gives 0.87 on average over the squares to start from."""
+"""The optimal policy has a mean return of 0.87 over the start squares."""
 
 _MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
-"""Of up, right, down and left: rows and columns."""
+"""Change of row and column for up, right, down and left."""
 _PIXELS = 96
 _COLOURS = {"square": (238, 240, 243), "goal": (0, 158, 115), "pit": (51, 51, 51)}
 _LINE, _FRANK = (150, 156, 164), (213, 94, 0)
@@ -25,12 +25,12 @@ Outcome = tuple[float, int, float, bool]
 
 
 class NineSquares(gymnasium.Env[Any, Any]):
-    """Three rows of three squares, numbered 0 to 8 as one reads; Frank walks up, right, down, left.
+    """Three rows of three squares, numbered 0 to 8 by row; the actions are up, right, down, left.
 
-    The last square is the goal (reward 1, the episode terminates), the middle one a pit
-    (reward -1, it terminates too); any other step costs 0.1, and a step into a wall leaves
-    Frank where he is. An episode begins on one of the seven ordinary squares, each as
-    likely; after 50 steps it is truncated.
+    The last square is the goal (reward 1, terminal) and the middle one is a pit (reward -1,
+    terminal). Any other step has reward -0.1; a step into a wall does not move. An episode
+    begins on one of the seven other squares with equal probability and is truncated after
+    50 steps.
     """
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012
@@ -45,7 +45,7 @@ class NineSquares(gymnasium.Env[Any, Any]):
         self.observation_space = spaces.Discrete(SIDE * SIDE)
         self.action_space = spaces.Discrete(len(_MOVES))
         self.P = transitions()
-        """What every action leads to in every state, as in Gymnasium's own grids."""
+        """Outcomes of every action in every state, as in Gymnasium's own grids."""
         self._square = 0
 
     def reset(
@@ -87,7 +87,7 @@ class NineSquares(gymnasium.Env[Any, Any]):
 
 
 def transitions() -> dict[int, dict[int, list[Outcome]]]:
-    """Every state's and action's outcomes; goal and pit are never left."""
+    """Outcomes of every action in every state; goal and pit are never left."""
     table: dict[int, dict[int, list[Outcome]]] = {}
     for square in range(SIDE * SIDE):
         table[square] = {}
@@ -106,7 +106,7 @@ def transitions() -> dict[int, dict[int, list[Outcome]]]:
 
 
 def register() -> None:
-    """Make the grid known to Gymnasium."""
+    """Register the grid in Gymnasium."""
     if "frankrl/NineSquares-v0" not in gymnasium.registry:
         gymnasium.register(
             id="frankrl/NineSquares-v0",

@@ -1,7 +1,7 @@
-"""What is said between Frank and the processes that step some of its environments.
+"""The messages between the main process and its worker processes.
 
-Messages are a letter and packed numbers; nothing that could hold code. An answer begins
-with `OK` or with `FAILED`, which is followed by a JSON object.
+A message is a letter and packed numbers, so it cannot hold code. An answer begins with `OK`, or
+with `FAILED` and a JSON object.
 """
 
 import json
@@ -19,56 +19,56 @@ _HEAD = struct.Struct("<cHI")
 _TERMINATED, _TRUNCATED = 1, 2
 
 EnvStep = tuple[np.ndarray, float, bool, bool]
-"""State, reward, terminated, truncated: what `CheckedEnv.step` returns."""
+"""State, reward, terminated and truncated, as `CheckedEnv.step` returns them."""
 
 
 class Request(NamedTuple):
-    """What one process is asked to do."""
+    """A request to a worker process."""
 
     kind: bytes
     group: int
-    """Which group of seats: a process may hold several."""
+    """Number of the group of environments; a process may hold several groups."""
     body: Any
 
 
-def opening(group: int, spec: EnvironmentSpec, slots: Sequence[int]) -> bytes:
-    """Ask for a group of seats, by their numbers."""
-    told = {
+def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -> bytes:
+    """A request to make a group of environments with these indices."""
+    body = {
         "env_id": spec.env_id,
         "env_kwargs": dict(spec.env_kwargs),
-        "known_as": known_as(spec),
-        "slots": list(slots),
+        "fingerprint": fingerprint(spec),
+        "env_indices": list(env_indices),
     }
-    return _HEAD.pack(OPEN, group, 0) + json.dumps(told).encode()
+    return _HEAD.pack(OPEN, group, 0) + json.dumps(body).encode()
 
 
-def known_as(spec: EnvironmentSpec) -> str:
-    """What must be the same on both sides, or they would not step the same environment."""
+def fingerprint(spec: EnvironmentSpec) -> str:
+    """Text that is equal in two processes only if they know the same environment by this name."""
     actions = (spec.num_actions, spec.first_action, spec.masks_from)
     return f"{spec.made_by} {spec.leaves} {actions}"
 
 
-def resetting(
-    group: int, slots: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
+def encode_reset(
+    group: int, env_indices: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
 ) -> bytes:
-    """Ask for first states."""
-    columns = (np.array(slots, "<u4"), np.array(seeds, "<u8"), np.array(episodes, "<i8"))
-    return _HEAD.pack(RESET, group, len(slots)) + b"".join(c.tobytes() for c in columns)
+    """A request to begin episodes."""
+    columns = (np.array(env_indices, "<u4"), np.array(seeds, "<u8"), np.array(episodes, "<i8"))
+    return _HEAD.pack(RESET, group, len(env_indices)) + b"".join(c.tobytes() for c in columns)
 
 
-def stepping(group: int, slots: Sequence[int], actions: Sequence[int]) -> bytes:
-    """Ask for a step of each."""
-    columns = (np.array(slots, "<u4"), np.array(actions, "<u4"))
-    return _HEAD.pack(STEP, group, len(slots)) + b"".join(c.tobytes() for c in columns)
+def encode_step(group: int, env_indices: Sequence[int], actions: Sequence[int]) -> bytes:
+    """A request to step environments."""
+    columns = (np.array(env_indices, "<u4"), np.array(actions, "<u4"))
+    return _HEAD.pack(STEP, group, len(env_indices)) + b"".join(c.tobytes() for c in columns)
 
 
-def closing(group: int) -> bytes:
-    """Ask to close a group of seats."""
+def encode_close(group: int) -> bytes:
+    """A request to close a group of environments."""
     return _HEAD.pack(CLOSE, group, 0)
 
 
-def read_request(message: bytes) -> Request:
-    """What a message asks for; columns as lists of whole numbers."""
+def decode_request(message: bytes) -> Request:
+    """The request in a message; its columns are lists of whole numbers."""
     kind, group, count = _HEAD.unpack_from(message)
     rest = message[_HEAD.size :]
     if kind == OPEN:
@@ -82,33 +82,33 @@ def read_request(message: bytes) -> Request:
     return Request(kind, group, columns)
 
 
-def states_told(states: Sequence[np.ndarray]) -> bytes:
-    """An answer to `resetting`."""
+def encode_states(states: Sequence[np.ndarray]) -> bytes:
+    """The answer to a request to begin episodes."""
     return OK + b"".join(state.tobytes() for state in states)
 
 
-def steps_told(steps: Sequence[EnvStep]) -> bytes:
-    """An answer to `stepping`."""
+def encode_steps(steps: Sequence[EnvStep]) -> bytes:
+    """The answer to a request to step environments."""
     flags = bytes(_TERMINATED * step[2] + _TRUNCATED * step[3] for step in steps)
     rewards = np.array([step[1] for step in steps], "<f8").tobytes()
     return OK + flags + rewards + b"".join(step[0].tobytes() for step in steps)
 
 
-def failure_told(error: Exception, done: int) -> bytes:
-    """An answer that says what went wrong, after so many of the slots."""
+def encode_failure(error: Exception, done: int) -> bytes:
+    """The answer after an error; `done` environments had been done before it."""
     return FAILED + json.dumps({"message": str(error), "done": done}).encode()
 
 
-def read_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.ndarray]:
-    """The states in an answer."""
+def decode_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.ndarray]:
+    """The states in the body of an answer."""
     whole = np.frombuffer(body, spec.row_dtype).reshape(count, *spec.row_shape)
     return [whole[place, ...] for place in range(count)]
 
 
-def read_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep]:
-    """The steps in an answer."""
+def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep]:
+    """The steps in the body of an answer."""
     rewards = np.frombuffer(body, "<f8", count, count).tolist()
-    states = read_states(spec, body[count + 8 * count :], count)
+    states = decode_states(spec, body[count + 8 * count :], count)
     return [
         (state, reward, bool(flags & _TERMINATED), bool(flags & _TRUNCATED))
         for state, reward, flags in zip(states, rewards, body[:count], strict=True)

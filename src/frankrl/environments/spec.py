@@ -1,4 +1,4 @@
-"""What an environment is, and how one is made."""
+"""The description of an environment, and how environments are made and closed."""
 
 import contextlib
 import threading
@@ -36,58 +36,58 @@ MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """Everything the rest of Frank knows of an environment.
+    """Everything that the rest of Frank knows about an environment.
 
-    An observation has two forms. Where environments are stepped it is a row: one array
-    without leading axes, which is copied, hashed and sent in one piece. What learns and
-    acts sees its leaves, in the dicts and tuples of the environment's own observations.
+    An observation has two forms. For stepping, it is a row: one array or record that is copied,
+    hashed and sent in one piece. For acting and learning, it is a pytree of leaves, with the
+    dicts and tuples of the environment's own observations.
     """
 
     env_id: str
     env_kwargs: Mapping[str, Any]
     leaves: tuple[Leaf, ...]
-    """The parts of an observation without its mask, in the order in which JAX flattens it."""
+    """Leaves of an observation without its mask, in the order in which JAX flattens it."""
     num_actions: int
     first_action: int
-    """What the environment calls action index 0."""
+    """The environment's own number for action index 0."""
     reward_threshold: float | None
-    """Mean return at which the environment counts as solved, where it names one."""
+    """Mean return at which the environment counts as solved; None if it names none."""
     observation_space: spaces.Space
-    """The environment's own."""
+    """The environment's own observation space."""
     state_space: spaces.Space
-    """Likewise, without the mask where that is a part of it."""
+    """The observation space without the action mask."""
     masks_from: MaskSource
-    """Where it says which actions are allowed."""
+    """Where the environment provides its action mask."""
     mask_entries: Entries | None
-    """Which entries of an observation are the state and which is the mask, where one is."""
+    """Keys of state and mask in an observation; None if it holds no mask."""
     made_by: str
-    """What Gymnasium makes it from: two processes may know different ones by one name."""
+    """How Gymnasium makes it; two processes may register different environments by one name."""
     structure: Structure = field(repr=False)
-    """How the leaves make up an observation."""
+    """How the leaves form an observation."""
 
     @property
     def is_masked(self) -> bool:
-        """Whether some actions may not be allowed."""
+        """Whether the environment provides action masks."""
         return self.masks_from != "nowhere"
 
     @cached_property
     def row_dtype(self) -> np.dtype:
-        """Of an observation as it is stepped, with its mask: a leaf's, or a record's."""
+        """Dtype of a row, with its mask: that of the only leaf, or a record."""
         return row_dtype(self.leaves, self.num_actions if self.is_masked else 0)
 
     @cached_property
     def row_shape(self) -> tuple[int, ...]:
-        """Likewise; () for a record."""
+        """Shape of a row; () for a record."""
         return self.leaves[0].shape if self.row_dtype.names is None else ()
 
     def observation(self, rows: Shaped[np.ndarray, "*batch_and_row"]) -> Any:
-        """The leaves of rows, in the environment's own structure.
+        """The observations in rows, in the environment's own structure.
 
         Args:
-            rows: with any leading axes.
+            rows: rows with any leading axes.
 
         Returns:
-            A pytree of views; the rows themselves where they are the only leaf.
+            A pytree of views; the rows themselves if there is only one leaf.
         """
         if self.row_dtype.names is None:
             return rows
@@ -96,16 +96,16 @@ class EnvironmentSpec:
     def action_mask(
         self, rows: Shaped[np.ndarray, "*batch_and_row"]
     ) -> Bool[np.ndarray, "*batch action"] | None:
-        """Which actions are allowed, a view of the rows; None if all always are."""
+        """The action masks in rows, as a view; None without action masks."""
         return rows[MASK_FIELD] if self.is_masked else None
 
     def parts(self, observation: Any, info: Any, mistake: Mistake) -> tuple[list[Any], Any]:
-        """What the environment gave for each leaf and for the mask, None if it gave none.
+        """The part of an observation for each leaf, and the action mask or None.
 
         Args:
-            observation: the environment's own, or a batch of such.
-            info: likewise.
-            mistake: makes the error from what is wrong with it, in words.
+            observation: an observation of the environment, or a batch.
+            info: the info that came with it.
+            mistake: makes the error from a description of what is wrong.
         """
         state, mask = observation, mask_in(info)
         if self.mask_entries is not None:
@@ -125,28 +125,28 @@ class EnvironmentSpec:
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """Names of the actions, where known; else their numbers."""
+        """Names of the actions if known, else their numbers."""
         return names.action_names(self.env_id, self.num_actions)
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of all leaves' components, where known; else their numbers."""
+        """Names of the components of all leaves if known, else their numbers."""
         return tuple(name for leaf in self.leaves for name in self.leaf_component_names(leaf))
 
     def leaf_component_names(self, leaf: Leaf) -> tuple[str, ...]:
-        """Names of one leaf's components, where known; else their numbers."""
+        """Names of the components of a leaf if known, else their numbers."""
         return names.component_names(self.env_id, leaf)
 
 
 def make_environment(
     env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None = None
 ) -> gymnasium.Env:
-    """One Gymnasium environment.
+    """Make a Gymnasium environment.
 
     Args:
         env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
         env_kwargs: passed on to `gymnasium.make`.
-        render_mode: only for filming: rendering may add to an environment's world.
+        render_mode: only for films, because rendering may change an environment.
 
     Raises:
         EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
@@ -156,7 +156,7 @@ def make_environment(
         raise EnvironmentUnusableError(
             f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
         )
-    # An environment need not know of `render_mode`, so it is named only when wanted.
+    # An environment need not take `render_mode`, so it is passed only when needed.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
         with warnings.catch_warnings():
@@ -185,19 +185,19 @@ def make_environment(
 
 
 def close_environments(envs: Iterable[gymnasium.Env]) -> None:
-    """Close environments; those that fail to, or take too long over it, are let go."""
+    """Close environments; errors are ignored, and one that hangs is abandoned."""
 
     def close() -> None:
         for env in envs:
             with contextlib.suppress(Exception):
                 env.close()
 
-    # A thread that nobody waits for at the end: an environment may hang for ever.
+    # A daemon thread, because an environment may hang.
     thread = threading.Thread(target=close, daemon=True)
     thread.start()
     thread.join(_CLOSING_SECONDS)
     if thread.is_alive():
-        warn(f"an environment has not closed within {_CLOSING_SECONDS:g} s; it is let go")
+        warn(f"an environment has not closed within {_CLOSING_SECONDS:g} s; it is abandoned")
 
 
 def _missing_module(env_id: str, error: ModuleNotFoundError) -> str:
@@ -212,7 +212,7 @@ def _missing_module(env_id: str, error: ModuleNotFoundError) -> str:
 
 
 def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
-    """Make an environment once and write down what it is.
+    """Make an environment once and describe it.
 
     Raises:
         EnvironmentUnusableError: it cannot be made, or DQN cannot act in it.
@@ -255,11 +255,11 @@ def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> 
 
 
 def _masks_of_info(env: gymnasium.Env) -> MaskSource:
-    """Whether the environment's first info holds a mask; no space tells it."""
+    """Whether the environment's first info holds a mask; its spaces do not show it."""
     try:
         _, info = env.reset(seed=0)
     except (Exception, SystemExit):
-        # It will fail again where that is told, with its place.
+        # It will fail again in the run, which reports the error with its place.
         return "nowhere"
     return "nowhere" if mask_in(info) is None else "info"
 

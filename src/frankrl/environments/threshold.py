@@ -1,4 +1,4 @@
-"""When an environment counts as solved, found out without making it."""
+"""The reward threshold of an environment, without making it."""
 
 import functools
 
@@ -7,9 +7,9 @@ import gymnasium
 
 @functools.cache
 def reward_threshold(env_id: str) -> float | None:
-    """Mean return at which an environment counts as solved; None where Gymnasium names none.
+    """Mean return at which an environment counts as solved; None if Gymnasium names none.
 
-    The module of a third-party environment is not imported for it.
+    Does not import the module of a third-party environment.
     """
     spec = gymnasium.registry.get(env_id)
     return None if spec is None else spec.reward_threshold

@@ -1,4 +1,4 @@
-"""Several environments stepped side by side, and brought back to where they were."""
+"""Vectors of environments that are stepped together and can be restored."""
 
 import abc
 import hashlib
@@ -17,49 +17,49 @@ from frankrl.environments.spec import EnvironmentSpec
 
 DIGEST_BYTES = 16
 _STEP = struct.Struct("<Hd")
-"""An action and its reward, as the hash of an episode takes them."""
+"""Action and reward in the bytes that are hashed."""
 
 
 class EnvironmentLog(NamedTuple):
-    """Where one environment stands: the episode it is in and the actions that led there.
+    """Snapshot of one environment: its episode and the actions taken in it.
 
-    An environment's state is restored by doing the same again; `digest`, a hash of the
-    actions and of everything the environment returned, proves that it came out the same.
+    The state is restored by taking the same actions again. `digest`, a hash of the actions and of
+    everything that the environment returned, shows whether it came to the same state.
     """
 
     episode: int
     actions: UInt16[np.ndarray, " step"]
-    """Of the episode so far."""
+    """Actions of the episode so far."""
     digest: bytes
     """`DIGEST_BYTES` of them."""
 
 
 class EnvSteps(NamedTuple):
-    """What one step of some environments gave."""
+    """One step of some environments."""
 
     row: Shaped[np.ndarray, "some *row"]
-    """The observation arrived at; at an episode's end its true last one."""
+    """The next observation; at the end of an episode its true last one."""
     reward: Float64[np.ndarray, " some"]
     terminated: Bool[np.ndarray, " some"]
     truncated: Bool[np.ndarray, " some"]
 
 
 class _Record:
-    """What one environment's running episode has been so far."""
+    """Record of the running episode of one environment."""
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.begin(-1, b"")
 
     def begin(self, episode: int, first_row: bytes) -> None:
-        """A new episode."""
+        """Begin a new episode."""
         self.episode = episode
         self.actions: list[int] = []
         self.episode_return = 0.0
         self._hash = hashlib.blake2b(first_row, digest_size=DIGEST_BYTES)
 
     def note(self, action: int, reward: float, row: bytes) -> None:
-        """A step of it, to this row."""
+        """Add a step that led to this row."""
         self.actions.append(action)
         self.episode_return += reward
         self._hash.update(_STEP.pack(action, reward) + row)
@@ -79,23 +79,23 @@ class _Record:
 
 
 class EnvironmentVector(abc.ABC):
-    """`num_envs` environments; an episode that ends is followed at once by the next.
+    """`num_envs` environments; when an episode ends, the next one begins at once.
 
-    `step` returns each transition's true last state, and `observation` is where each
-    environment stands now: past an episode's end, the first state of the next one.
-    Observations are rows (see `EnvironmentSpec`). Every episode starts from a seed of
-    its own, so that it can be played again without those before it.
+    `step` returns the true last state of an episode, and `observation` is the current state of
+    each environment: after the end of an episode, the first state of the next one. Observations
+    are rows (see `EnvironmentSpec`). Every episode has a seed of its own, so it can be replayed
+    without the episodes before it.
     """
 
     observation: Shaped[np.ndarray, "env *row"]
 
     def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
-        """Nothing is made yet: whoever makes the environments calls `_start` then.
+        """Does not make any environment; subclasses make them and then call `_start`.
 
         Args:
-            spec: of each.
-            num_envs: how many.
-            seed: the run's.
+            spec: the environment.
+            num_envs: number of environments.
+            seed: the run's seed.
         """
         self.spec = spec
         self.num_envs = num_envs
@@ -107,7 +107,7 @@ class EnvironmentVector(abc.ABC):
     def _reset_envs(
         self, indices: list[int], episodes: list[int]
     ) -> Shaped[np.ndarray, "some *row"]:
-        """Reset some environments to the first rows of episodes."""
+        """Begin episodes in some environments; returns their first rows."""
 
     @abc.abstractmethod
     def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
@@ -115,7 +115,7 @@ class EnvironmentVector(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Close every environment; one that fails to close does not stop the others."""
+        """Close every environment; errors are ignored."""
 
     def step(
         self, actions: Int[np.ndarray, " env"], env_steps: int
@@ -124,10 +124,10 @@ class EnvironmentVector(abc.ABC):
 
         Args:
             actions: action indices from 0.
-            env_steps: transitions of the whole run before this step.
+            env_steps: env steps of the run before this step.
 
         Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
         """
         observation, taken = self.observation, actions.tolist()
         steps = self._step_envs(self._all, taken)
@@ -146,19 +146,19 @@ class EnvironmentVector(abc.ABC):
         return step, finished
 
     def logs(self) -> list[EnvironmentLog]:
-        """Where each environment stands, enough to restore it."""
+        """Snapshots from which the environments can be restored."""
         return [record.log() for record in self._records]
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
-        """Bring every environment to where its log says.
+        """Restore every environment from its log.
 
         Returns:
-            Indices of the environments that did not come out the same; each of those
-            has begun its next episode instead.
+            Indices of the environments that did not come to the same state; these have begun
+            their next episode instead.
 
         Raises:
             RunFolderError: a log holds an action that the environment does not have.
-            EnvironmentFailedError: an environment raised, or gave something impossible.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
         """
         for index, log in enumerate(logs):
             if not (log.actions < self.spec.num_actions).all():
@@ -175,7 +175,7 @@ class EnvironmentVector(abc.ABC):
             self._note(indices, actions, steps)
             rows[indices] = steps.row
             for place in np.flatnonzero(steps.terminated | steps.truncated).tolist():
-                # A log holds an episode that still goes on: this is not the same one.
+                # A log holds a running episode, so this one is different.
                 different.add(indices[place])
                 left[indices[place]] = []
         digests = [record.log().digest for record in self._records]
@@ -187,10 +187,10 @@ class EnvironmentVector(abc.ABC):
         return sorted(different)
 
     def _start(self) -> None:
-        """Reset every environment to its first episode.
+        """Begin the first episode of every environment.
 
         Raises:
-            EnvironmentFailedError: an environment does not even begin.
+            EnvironmentFailedError: an environment fails at its first reset.
         """
         try:
             self.observation = self._begin(self._all, [0] * self.num_envs)
@@ -215,24 +215,24 @@ class EnvironmentVector(abc.ABC):
 class GymnasiumVector(EnvironmentVector):
     """Gymnasium's environments in a plain loop, or spread over processes.
 
-    For environments that cost a few microseconds a step it is quicker than Gymnasium's
-    own vector classes, lets every episode start from a seed of its own, and knows which
-    environment failed.
+    Unlike Gymnasium's own vector classes, it is fast for environments that take a few
+    microseconds per step, gives every episode a seed of its own, and knows which environment
+    failed.
     """
 
     def __init__(
         self, spec: EnvironmentSpec, num_envs: int, seed: int, workers: Sequence[Worker] = ()
     ) -> None:
-        """Make the environments and reset each to its first episode.
+        """Make the environments and begin the first episode of each.
 
         Args:
-            spec: of each.
-            num_envs: how many.
-            seed: the run's.
-            workers: processes that step some of them.
+            spec: the environment.
+            num_envs: number of environments.
+            seed: the run's seed.
+            workers: processes that step some of the environments.
 
         Raises:
-            EnvironmentFailedError: an environment does not even begin.
+            EnvironmentFailedError: an environment fails at its first reset.
         """
         super().__init__(spec, num_envs, seed)
         self._envs = EnvGroup(spec, num_envs, workers)

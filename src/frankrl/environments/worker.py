@@ -1,6 +1,6 @@
-"""A process of its own that steps some environments: `python -m frankrl.environments.worker`.
+"""A worker process that steps some environments: `python -m frankrl.environments.worker`.
 
-It does what it is asked over the connection whose number it is given, until that ends.
+It answers requests on the connection whose number it is given, until that is closed.
 """
 
 import os
@@ -18,36 +18,38 @@ def serve(connection: Connection) -> None:
     groups: dict[int, dict[int, CheckedEnv]] = {}
     while True:
         try:
-            request = protocol.read_request(connection.recv_bytes())
+            request = protocol.decode_request(connection.recv_bytes())
             connection.send_bytes(_answer(groups, request))
         except (EOFError, OSError):
-            # The other end has gone.
+            # The main process has closed the connection.
             return
 
 
 def _answer(groups: dict[int, dict[int, CheckedEnv]], request: protocol.Request) -> bytes:
     if request.kind == protocol.OPEN:
-        told = request.body
+        message = request.body
         try:
-            spec = describe(told["env_id"], told["env_kwargs"])
-            if protocol.known_as(spec) != told["known_as"]:
+            spec = describe(message["env_id"], message["env_kwargs"])
+            if protocol.fingerprint(spec) != message["fingerprint"]:
                 raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")
-            groups[request.group] = {slot: CheckedEnv(spec, slot) for slot in told["slots"]}
+            groups[request.group] = {
+                env_index: CheckedEnv(spec, env_index) for env_index in message["env_indices"]
+            }
         except FrankError as error:
-            return protocol.failure_told(error, 0)
+            return protocol.encode_failure(error, 0)
         return protocol.OK
     if request.kind == protocol.CLOSE:
         close_envs(groups.pop(request.group, {}).values())
         return protocol.OK
-    seats, done = groups[request.group], []
-    slots, *columns = request.body
+    envs, done = groups[request.group], []
+    env_indices, *columns = request.body
     what = "reset" if request.kind == protocol.RESET else "step"
     try:
-        for slot, *row in zip(slots, *columns, strict=True):
-            done.append(getattr(seats[slot], what)(*row))
+        for env_index, *row in zip(env_indices, *columns, strict=True):
+            done.append(getattr(envs[env_index], what)(*row))
     except FrankError as error:
-        return protocol.failure_told(error, len(done))
-    return protocol.states_told(done) if what == "reset" else protocol.steps_told(done)
+        return protocol.encode_failure(error, len(done))
+    return protocol.encode_states(done) if what == "reset" else protocol.encode_steps(done)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Experience: who acts, how actions are chosen, and where steps come from."""
+"""Experience: policies, exploration, and the sources of steps."""
 
 from frankrl.experience.exploration import (
     epsilon_greedy,

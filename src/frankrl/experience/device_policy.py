@@ -1,4 +1,4 @@
-"""Acting by a compiled call, on the device that learns."""
+"""A policy that computes on the device that learns, in a compiled call."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from frankrl.networks import QNetwork, perturb
 
 
 class DevicePolicy:
-    """Computes by a compiled call: for any network; its parameters never leave the device."""
+    """Computes Q-values in a compiled call, for any network; parameters stay on the device."""
 
     def __init__(self, network: QNetwork) -> None:
         self._compiled = _compiled(network)

@@ -1,4 +1,4 @@
-"""ε-greedy action selection: explore with probability ε, else take the best action."""
+"""ε-greedy action selection: explore with probability ε, else take the greedy action."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,9 +10,9 @@ from frankrl.core.random import Use, uniforms
 def linear_epsilon(
     settings: ExplorationSettings, env_steps: Int[np.ndarray, "..."] | int
 ) -> Float[np.ndarray, "..."]:
-    """ε at an absolute number of env steps: linear from start to end, then constant.
+    """ε after a number of env steps: linear from start to end, then constant.
 
-    With noisy layers it is 0: their noise explores.
+    With noisy layers ε is 0, because their noise explores.
 
     Source: Mnih et al. (2015), Methods. https://doi.org/10.1038/nature14236
     """
@@ -31,13 +31,13 @@ def epsilon_greedy(
     coins: Float[np.ndarray, " env"],
     choices: Float[np.ndarray, " env"],
 ) -> Int[np.ndarray, " env"]:
-    """An action for every environment, each tossing its own coin.
+    """An ε-greedy action for every environment.
 
     Args:
         q_values: Q(s, ·) of each environment's state; -∞ for actions that are not allowed.
         epsilon: probability of a random action.
-        coins: uniform in [0, 1); a coin below ε explores.
-        choices: uniform in [0, 1); which random action, if it explores.
+        coins: uniform in [0, 1); below ε the environment explores.
+        choices: uniform in [0, 1); they pick the random action.
     """
     greedy = np.argmax(q_values, axis=1)
     exploring = explores(epsilon, coins)
@@ -53,7 +53,7 @@ def _random_actions(
     allowed = q_values != -np.inf
     if allowed.all():
         return (choices * q_values.shape[1]).astype(np.intp)
-    # Of each state's allowed actions, in order, the one with this number.
+    # Number of the action to take among the allowed ones of each state.
     number = (choices * allowed.sum(axis=1)).astype(np.intp)
     return np.argmax(np.cumsum(allowed, axis=1) > number[:, None], axis=1)
 
@@ -61,13 +61,13 @@ def _random_actions(
 def explores(
     epsilon: Float[np.ndarray, " env"], coins: Float[np.ndarray, " env"]
 ) -> Bool[np.ndarray, " env"]:
-    """Whether each environment's coin says to explore; never at ε = 0, always at ε = 1."""
+    """Whether each environment explores; never at ε = 0, always at ε = 1."""
     return coins < epsilon
 
 
 def exploration_draws(
     seed: int, env_steps: int, num_envs: int
 ) -> tuple[Float[np.ndarray, " env"], Float[np.ndarray, " env"]]:
-    """Coins and choices of the next `num_envs` transitions after `env_steps`."""
+    """Coins and choices for the next step of all environments, after `env_steps`."""
     table = uniforms(seed, Use.EXPLORATION, env_steps, num_envs, width=2)
     return table[:, 0], table[:, 1]

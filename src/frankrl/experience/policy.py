@@ -1,4 +1,4 @@
-"""Who acts: Q-values of what the environments show now, on the host or on the device."""
+"""Policies: compute Q-values of the current observations, on the host or on the device."""
 
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -12,10 +12,10 @@ from frankrl.networks import QNetwork, perturb
 
 @runtime_checkable
 class Policy(Protocol):
-    """Gives Q-values by parameters that are loaded into it."""
+    """Computes Q-values with parameters that are loaded into it."""
 
     def load(self, params: Float[Any, " weight"]) -> None:
-        """Act by these parameters from now on. Where they are still being computed, this or
+        """Use these parameters from now on. If they are still being computed, this call or
         `q_values` waits for them."""
         ...
 
@@ -28,17 +28,17 @@ class Policy(Protocol):
         """Q(s, ·) of a batch of observations; -∞ for actions that are not allowed.
 
         Args:
-            observation: one of each environment.
-            mask: which actions are allowed; none: all.
-            noise: a draw of the noise of noisy layers; none: their mean acts.
+            observation: one observation of each environment.
+            mask: which actions are allowed; None: all.
+            noise: a sample of the noise of noisy layers; None: no noise.
         """
         ...
 
 
 class HostPolicy:
-    """Computes in NumPy: quickest for dense layers and the few states of one acting step.
+    """Computes with NumPy, which is fastest for dense layers and the few states of an acting step.
 
-    Its parameters are views of one buffer, made once: loading others is one copy.
+    The parameters are views of one vector, so loading new ones is a single copy.
     """
 
     def __init__(self, network: QNetwork) -> None:
@@ -60,7 +60,7 @@ class HostPolicy:
 
 
 def make_policy(acting: Literal["auto", "host", "device"], network: QNetwork) -> Policy:
-    """The policy that the setting `acting` names; auto: the host's."""
+    """The policy that the setting `acting` selects; auto: the host's."""
     if acting == "device":
         from frankrl.experience.device_policy import DevicePolicy
 
@@ -71,7 +71,7 @@ def make_policy(acting: Literal["auto", "host", "device"], network: QNetwork) ->
 def acting_noise(
     network: QNetwork, seed: int, vector_step: int
 ) -> Float[np.ndarray, " noise"] | None:
-    """The noise that all environments act under in one step; none without noisy layers."""
+    """The noise with which all environments act in one step; None without noisy layers."""
     if not network.noise_size:
         return None
     table = normals(seed, Use.ACTING_NOISE, vector_step, 1, width=network.noise_size)

@@ -1,4 +1,4 @@
-"""Where experience comes from, and the source that steps environments on the host."""
+"""Sources of experience; the host's source steps environments on the CPU."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -15,57 +15,57 @@ from frankrl.networks import QNetwork
 
 
 class Collected(NamedTuple):
-    """What one round of stepping gave."""
+    """The experience of one round."""
 
     steps: Steps
     episodes: list[FinishedEpisode]
-    """Those that ended, in the order in which they did."""
+    """Episodes that ended, in this order."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Gives experience, a round at a time, and can be brought back to where it stood."""
+    """Collects experience round by round, and can be restored to an earlier state."""
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
-        """A round of steps, acted by a policy.
+        """Collect a round of steps.
 
         Args:
-            policy: with the parameters that act.
-            env_steps: transitions of the whole run before it.
+            policy: acts; its parameters are loaded.
+            env_steps: env steps of the run before the round.
         """
         ...
 
     def snapshot(self) -> list[EnvironmentLog]:
-        """Where it stands, enough to restore it."""
+        """The current state, in a form from which it can be restored."""
         ...
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
-        """Go back to where a snapshot was taken.
+        """Restore the state of a snapshot.
 
         Returns:
-            Indices of the environments that did not come out the same; each of those has begun
-            its next episode instead.
+            Indices of the environments that could not be restored to the same bits; these have
+            begun their next episode instead.
         """
         ...
 
     def close(self) -> None:
-        """Let go of whatever it holds."""
+        """Close the source."""
         ...
 
 
 class HostSource:
-    """Steps environments side by side on the host, each acting ε-greedily."""
+    """Steps environments on the host, with ε-greedy actions."""
 
     def __init__(
         self, settings: Settings, network: QNetwork, seed: int, envs: EnvironmentVector
     ) -> None:
-        """Take environments that stand where the run stands.
+        """Take over the environments of a run.
 
         Args:
-            settings: the run's.
-            network: whose noise acts, if it has any.
-            seed: the run's.
-            envs: closed with the source.
+            settings: the run's settings.
+            network: the Q-network; if it has noisy layers, their noise explores.
+            seed: the run's seed.
+            envs: the environments; closed with the source.
         """
         self._settings = settings
         self._network = network
@@ -105,12 +105,12 @@ class HostSource:
 def steps_of(
     envs: EnvironmentVector, vector_steps: Sequence[VectorStep], settings: LearningSettings
 ) -> Steps:
-    """What is stored of some steps of all environments.
+    """The steps of all environments in the form in which the replay buffer stores them.
 
     Args:
-        envs: standing where the last of the steps has brought them.
-        vector_steps: in order of time.
-        settings: at which ends of an episode the future still counts.
+        envs: the environments, after the last of the steps.
+        vector_steps: the steps in order of time.
+        settings: `bootstrap_on` decides which ends of an episode count as termination.
     """
     spec = envs.spec
     seen = np.concatenate([*(step.observation for step in vector_steps), envs.observation])

@@ -82,7 +82,7 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
                 f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
                 f"{ago:,} env step{'s' * (ago != 1)} ago"
             ),
-            *_drawn(record, index),
+            *_sampling(record, index),
             *state_blocks(batch, index, spec),
             Formula(("a = ", action, chosen, origin.epsilon, ")")),
             Formula(("r = ", batch.reward[index].item(), over)),
@@ -91,7 +91,7 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
     )
 
 
-def _drawn(record: UpdateRecord, index: int) -> list[Block]:
+def _sampling(record: UpdateRecord, index: int) -> list[Block]:
     """Sampling probability and weight; nothing if sampling was uniform."""
     columns = _sampling_columns(record)
     if not columns:

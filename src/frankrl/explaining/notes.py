@@ -22,7 +22,7 @@ from frankrl.explaining.document import (
 )
 from frankrl.explaining.narrative import narrate
 from frankrl.explaining.origin import Origin
-from frankrl.explaining.record import DrawnBatch, UpdateRecord, record_of
+from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.learning import ExpectedHead, LearnerState, init_learner, update
 from frankrl.networks import (
     ActionOutputs,
@@ -74,7 +74,7 @@ def example() -> UpdateRecord:
     )
     step = functools.partial(update, chosen, NETWORK, learning_rate=LEARNING_RATE)
     after, _ = jax.jit(step)(before, batch)
-    drawn = DrawnBatch(
+    drawn = SampledBatch(
         Sample(np.zeros(1, np.uint32), None, None),
         batch,
         num_steps=jnp.ones(1, jnp.uint32),

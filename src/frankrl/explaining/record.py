@@ -26,7 +26,7 @@ from frankrl.networks import QNetwork
 from frankrl.replay import Sample
 
 
-class DrawnBatch(NamedTuple):
+class SampledBatch(NamedTuple):
     """What one update learns from, and which steps that is made of."""
 
     sample: Sample
@@ -112,7 +112,7 @@ def record_of(
     network: QNetwork,
     before: LearnerState,
     after: LearnerState,
-    drawn: DrawnBatch,
+    drawn: SampledBatch,
     *,
     env_steps: int,
     learning_rate: float,

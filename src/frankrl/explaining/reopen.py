@@ -14,7 +14,7 @@ from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.environments import describe, make_vector
 from frankrl.experience import HostSource, Source
-from frankrl.explaining.record import DrawnBatch, UpdateRecord, record_of
+from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.learning import LearnerState, updates
 from frankrl.replay import EndingRoom, with_ending_rows
 from frankrl.runs import (
@@ -80,7 +80,7 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
     last = _round_end(settings, update)
     starts = [s for s in checkpoints if s.updates < update]
     start = starts[-1].env_steps if starts else 0
-    _refuse_inexact(folder, checkpoints, start, last)
+    _refuse_not_reproducible(folder, checkpoints, start, last)
     writer = starts[-1] if starts else folder.description
     return Cost(start, last, _seconds(folder, last - start), writer.versions | writer.machine)
 
@@ -173,7 +173,7 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
         network,
         after(number),
         after(number + 1),
-        DrawnBatch(own, batch, span.num_steps, span.terminated),
+        SampledBatch(own, batch, span.num_steps, span.terminated),
         env_steps=result.env_steps,
         learning_rate=float(given.learning_rate),
         noise=noise,
@@ -223,11 +223,11 @@ def _round_end(settings: Settings, update: int) -> int:
     return high * size
 
 
-def _refuse_inexact(
+def _refuse_not_reproducible(
     folder: RunFolder, checkpoints: list[CheckpointMetadata], start: int, last: int
 ) -> None:
     """Refuse to repeat rounds across a point from which the run is not reproducible."""
-    marks = checkpoints[-1].inexact if checkpoints else ()
+    marks = checkpoints[-1].not_reproducible if checkpoints else ()
     between = [mark for mark in marks if start <= mark.env_steps < last]
     if between:
         mark = between[0]

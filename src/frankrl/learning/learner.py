@@ -1,4 +1,4 @@
-"""The gradient step, and several of them in a row."""
+"""The learner: one gradient step, or several in a row."""
 
 import dataclasses
 import functools
@@ -26,31 +26,31 @@ from frankrl.networks import QNetwork
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LearnerState:
-    """Everything that learning changes; of JAX's arrays, or of NumPy's on the way to a file.
+    """Everything that learning changes. Arrays are JAX's, or NumPy's on the way to a file.
 
-    Parameters lie in one vector, by the network's `layout`.
+    Parameters are stored in one vector, by the network's `layout`.
     """
 
     params: Float[Any, " weight"]
-    """θ, of the Q-network."""
+    """Parameters of the Q-network, θ."""
     target_params: Float[Any, " weight"]
-    """θ⁻, of the target network: a frozen copy of an earlier θ, or a slow follower of it."""
+    """Parameters of the target network, θ⁻: a copy of an earlier θ, or its moving average."""
     average_params: Float[Any, " weight"] | None
-    """Running mean of θ; none where the settings want none."""
+    """Running mean of θ; None if `polyak_window_updates` is off."""
     opt_state: PyTree
     num_updates: Int[Any, ""]
 
     @property
     def eval_params(self) -> Float[Any, " weight"]:
-        """The parameters that act greedily: the averaged ones, or else the newest."""
+        """Parameters for greedy acting: the averaged ones if there are any, else the newest."""
         return self.params if self.average_params is None else self.average_params
 
 
 class UpdateMetrics(NamedTuple):
-    """What an update reports of itself, each a scalar.
+    """Metrics of one update, each a scalar.
 
-    The loss counts each transition by its weight; all else are plain means over the batch, into
-    which prioritised replay draws what the Q-network was wrong about.
+    The loss uses the importance weights; all others are plain means over the batch. Prioritised
+    replay fills the batch with transitions of large error, which shifts these means.
     """
 
     loss: Float[Array, ""]
@@ -65,18 +65,19 @@ class UpdateMetrics(NamedTuple):
 
 
 class UpdateOutput(NamedTuple):
-    """What an update gives beside the new state; with an axis in front of several."""
+    """Output of an update besides the new state; several updates have an axis in front."""
 
     metrics: Float[Array, "*update metric"]
     """`UpdateMetrics`, in its order."""
     td_errors: Float[Array, "*update batch"]
     """y - Q(s, a) of each transition, before the update. [reward]"""
     priorities: Float[Array, "*update batch"] | None
-    """How wrong the Q-network was about each transition; none without weights."""
+    """Error of each transition, for its new priority; None without importance weights."""
 
 
 def optimiser(settings: LearningSettings) -> optax.GradientTransformation:
-    """Clip by the global norm, then the step for a rate of 1; the learner applies the rate."""
+    """Clips by the global norm, then computes the step for a learning rate of 1; `update` applies
+    the learning rate."""
     step = optax.identity()
     if settings.optimiser == "adam":
         step = optax.scale_by_adam(eps=settings.adam_epsilon)
@@ -86,12 +87,12 @@ def optimiser(settings: LearningSettings) -> optax.GradientTransformation:
 
 
 def init_learner(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
-    """A learner at its beginning; the target network is a copy of the Q-network.
+    """The initial state of a learner; the target network is a copy of the Q-network.
 
     Args:
-        settings: as later given to `update`.
-        network: likewise.
-        params: initial parameters, of NumPy or of JAX; they are copied.
+        settings: as for `update`.
+        network: as for `update`.
+        params: initial parameters, NumPy or JAX arrays; they are copied.
     """
     return _begin(settings, network, jax.tree.map(jnp.asarray, params))
 
@@ -109,7 +110,7 @@ def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> Lea
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
-    """The step size at an absolute number of env steps."""
+    """The learning rate after a number of env steps of the run."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
     if settings.learning_rate_decay_env_steps is None:
@@ -127,16 +128,16 @@ def update(
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, " batch"] | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
-    """One gradient step of the Q-network on a batch; the target network stays as it is.
+    """One gradient step of the Q-network on a batch; the target network does not change.
 
     Args:
         settings: target, loss and optimiser.
         network: the definition of both networks.
-        state: where learning stands.
+        state: the learner before the update.
         batch: fields of shape (batch, …).
-        learning_rate: the step size.
+        learning_rate: step size of the optimiser.
         noise: random numbers of the update.
-        weights: what each transition's loss is multiplied by; none: all count alike.
+        weights: importance weight of each transition's loss; None: all are 1.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
@@ -177,7 +178,7 @@ def update(
 
 
 def refresh_target(settings: LearningSettings, state: LearnerState) -> LearnerState:
-    """θ⁻ ← θ if that is due after this update; with τ < 1 θ⁻ ← θ⁻ + τ (θ - θ⁻).
+    """θ⁻ ← θ if the refresh is due after this update; with τ < 1, θ⁻ ← θ⁻ + τ (θ - θ⁻).
 
     Source: Mnih et al. (2015), Algorithm 1, https://doi.org/10.1038/nature14236;
     τ < 1: Lillicrap et al. (2016), Algorithm 1, https://arxiv.org/abs/1509.02971
@@ -198,16 +199,16 @@ def updates(
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, "update batch"] | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
-    """Several updates, one batch each, and the target network's refresh whenever it is due.
+    """Several updates, one batch each; the target network is refreshed whenever that is due.
 
     Args:
         settings: target, loss and optimiser.
         network: the definition of both networks.
-        state: where learning stands.
+        state: the learner before the first update.
         batches: fields of shape (update, batch, …).
-        learning_rate: the step size of all of them.
+        learning_rate: step size of all updates.
         noise: random numbers, fields of shape (update, …).
-        weights: what each transition's loss is multiplied by; none: all count alike.
+        weights: importance weight of each transition's loss; None: all are 1.
     """
 
     def one(state: LearnerState, given: tuple) -> tuple[LearnerState, UpdateOutput]:
@@ -223,10 +224,11 @@ def updates(
 def _averaged(
     settings: LearningSettings, state: LearnerState, params: Float[Array, " weight"]
 ) -> Float[Array, " weight"] | None:
-    """The mean of the parameters so far; from `polyak_window_updates` on, one that forgets.
+    """The mean of the parameters so far; after `polyak_window_updates` updates, an exponential
+    moving average.
 
-    Source: Polyak & Juditsky (1992), https://doi.org/10.1137/0330046, in the exponential
-    form that is usual for moving targets.
+    Source: Polyak & Juditsky (1992), https://doi.org/10.1137/0330046; the exponential form is
+    the usual one when targets move.
     """
     if settings.polyak_window_updates is None or state.average_params is None:
         return None

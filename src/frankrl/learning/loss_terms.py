@@ -1,4 +1,4 @@
-"""From a batch to its loss: what the two networks say of it, the targets, the losses."""
+"""From a batch to its loss: outputs of both networks, targets, losses."""
 
 from typing import NamedTuple
 
@@ -14,38 +14,38 @@ from frankrl.networks import QNetwork, masked, perturb
 
 
 class TargetOutputs(NamedTuple):
-    """What the target network says of a batch."""
+    """Outputs of the target network for a batch."""
 
     next_outputs: Float[Array, "batch action *atom"]
-    """Of s′: what its head gives for each action."""
+    """Outputs for s′."""
     next_q_values: Float[Array, "batch action"]
-    """Q(s′, ·; θ⁻): their means."""
+    """Q(s′, ·; θ⁻): the expected returns that the outputs describe."""
     q_values: Float[Array, "batch action"] | None
-    """Q(s, ·; θ⁻), which Munchausen DQN needs; else none."""
+    """Q(s, ·; θ⁻) with Munchausen DQN, else None."""
 
 
 class Bootstrap(NamedTuple):
-    """The value of what follows on s′."""
+    """The value of s′, for the target."""
 
     online_next_q_values: Float[Array, "batch action"] | None
-    """Q(s′, ·; θ), which picks the next action with Double DQN; else none."""
+    """Q(s′, ·; θ), which picks the next action in Double DQN; else None."""
     next_values: Float[Array, "batch *atom"]
-    """What the target network says of what follows on s′."""
+    """The target network's value of s′, or its distribution."""
     bonus: Float[Array, " batch"] | None
-    """What Munchausen DQN adds to the reward; else none."""
+    """What Munchausen DQN adds to the reward; else None."""
 
 
 class Predictions(NamedTuple):
-    """What the Q-network says of a batch, and how far that is from the targets."""
+    """Outputs of the Q-network for a batch, and the loss of each transition."""
 
     q_values: Float[Array, "batch action"]
     """Q(s, ·; θ)."""
     chosen: Float[Array, "batch *atom"]
-    """What the head gives for the actions taken."""
+    """Outputs for the actions taken."""
     chosen_q: Float[Array, " batch"]
-    """Q(s, a; θ): its mean."""
+    """Q(s, a; θ)."""
     losses: Float[Array, " batch"]
-    """Of each transition, before they are weighted."""
+    """Loss of each transition, without its weight."""
 
 
 def target_outputs(
@@ -55,14 +55,14 @@ def target_outputs(
     batch: Transition,
     noise: UpdateNoise,
 ) -> TargetOutputs:
-    """Ask the target network."""
+    """Outputs of the target network for a batch."""
     params = target_params
     if noise.target_noise is not None:
         params = perturb(params, noise.target_noise)
     outputs = network.apply(params, batch.next_observation, noise.target_fractions)
     q_values = masked(network.head.q_values(outputs), batch.next_mask)
     if noise.target_fractions is not None:
-        # The best action is picked by more fractions than the target is made of.
+        # The greedy action is picked by more fractions than the target has.
         q_values = network.q_values(params, batch.next_observation, batch.next_mask)
     own = None
     if settings.munchausen:
@@ -78,7 +78,7 @@ def bootstrap(
     outputs: TargetOutputs,
     noise: UpdateNoise,
 ) -> Bootstrap:
-    """What follows on s′, by the target network's outputs."""
+    """The value of s′, from the target network's outputs."""
     if outputs.q_values is not None:
         next_values = soft_bootstrap(settings, outputs.next_q_values, outputs.next_outputs)
         bonus = munchausen_bonus(settings, outputs.q_values, batch.action)
@@ -94,7 +94,7 @@ def bootstrap(
 def batch_targets(
     network: QNetwork, batch: Transition, following: Bootstrap
 ) -> Float[Array, "batch *atom"]:
-    """y of each transition."""
+    """The target y of each transition."""
     if following.bonus is not None:
         batch = batch._replace(reward=batch.reward + following.bonus)
     return network.head.target(batch, following.next_values)
@@ -107,7 +107,7 @@ def predictions(
     targets: Float[Array, "batch *atom"],
     noise: UpdateNoise,
 ) -> Predictions:
-    """What the Q-network says of a batch, and how far that is from the targets."""
+    """Outputs of the Q-network for a batch, and the loss of each transition."""
     outputs = network.apply(under_noise(params, noise), batch.observation, noise.fractions)
     q_values = masked(network.head.q_values(outputs), batch.mask)
     chosen = of_actions(outputs, batch.action)
@@ -123,15 +123,15 @@ def batch_loss(
     noise: UpdateNoise,
     weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], Predictions]:
-    """The mean loss of a batch, and what it is made of.
+    """The mean loss of a batch, and the predictions behind it.
 
     Args:
-        network: the definition.
-        params: θ, under no noise yet.
+        network: the definition of the Q-network.
+        params: θ, without noise.
         batch: fields of shape (batch, …).
-        targets: of `batch_targets`.
-        noise: noise and fractions.
-        weights: what each transition's loss is multiplied by; none: all count alike.
+        targets: result of `batch_targets`.
+        noise: random numbers of the update.
+        weights: importance weight of each transition's loss; None: all are 1.
     """
     found = predictions(network, params, batch, targets, noise)
     losses = found.losses if weights is None else weights * found.losses
@@ -141,10 +141,10 @@ def batch_loss(
 def td_errors(
     network: QNetwork, targets: Float[Array, "batch *atom"], chosen_q: Float[Array, " batch"]
 ) -> Float[Array, " batch"]:
-    """y - Q(s, a), of distributions the difference of their means."""
+    """y - Q(s, a); with a distributional head, the difference of the means."""
     return network.head.target_mean(targets) - chosen_q
 
 
 def under_noise(params: Params, noise: UpdateNoise) -> Params:
-    """The Q-network's parameters as an update sees them."""
+    """The Q-network's parameters with the noise of an update."""
     return params if noise.online_noise is None else perturb(params, noise.online_noise)

@@ -1,4 +1,4 @@
-"""How bad a TD error is."""
+"""Losses of TD errors."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -10,7 +10,7 @@ def squared(td_error: Float[Array, "*error"]) -> Float[Array, "*error"]:
 
 
 def huber(td_error: Float[Array, "*error"], delta: float) -> Float[Array, "*error"]:
-    """½δ² up to |δ| = `delta`, then linear with slope `delta`.
+    """½δ² up to |δ| = `delta`, beyond it linear with slope `delta`.
 
     Source: Huber (1964). https://doi.org/10.1214/aoms/1177703732
     """
@@ -27,7 +27,7 @@ def quantile_huber(
 ) -> Float[Array, " batch"]:
     """Quantile regression: |τ - 1{δ < 0}| Huber(δ) / `delta`, with δ = target - quantile.
 
-    Summed over the quantiles that are learned, and a mean over those of the target.
+    Summed over the predicted quantiles, averaged over the target's quantiles.
 
     Source: Dabney et al. (2018), eq. 10. https://arxiv.org/abs/1710.10044
     """

@@ -1,4 +1,4 @@
-"""From a run's settings and its environment to its Q-network."""
+"""Makes the Q-network of a run from its settings and its environment."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
-    """The definition of a run's Q-network, or Q-table."""
+    """The definition of a run's Q-network or Q-table."""
     return make_q_network(
         settings.network,
         spec.leaves,

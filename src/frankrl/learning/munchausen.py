@@ -1,4 +1,4 @@
-"""Munchausen DQN: the policy's own log-probability is part of the reward."""
+"""Munchausen DQN: adds the log-probability of the action taken to the reward."""
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,15 @@ def soft_bootstrap(
     """The value of the next state: Σ_a π(a) (Z(a) - τ ln π(a)), where π = softmax(Q/τ).
 
     Args:
-        settings: τ is its `munchausen_temperature`.
+        settings: `munchausen_temperature` is τ.
         target_q_values: Q(s′, ·; θ⁻).
-        outputs: what the target network says of each action, Z; Q-values or quantiles.
+        outputs: the target network's outputs Z for each action; Q-values or quantiles.
 
     Source: Vieillard, Pietquin & Geist (2020), eq. 1. https://arxiv.org/abs/2007.14430
     """
     log_policy = _log_policy(settings, target_q_values)
     policy = jnp.exp(log_policy)
-    # An action that is never taken may have an infinite logarithm.
+    # The log-probability of an action that is not allowed is -∞.
     bonus = jnp.where(policy > 0, settings.munchausen_temperature * log_policy, 0.0)
     likely, policy, bonus = (
         part.reshape(*part.shape, *(1,) * (outputs.ndim - 2))
@@ -36,16 +36,16 @@ def soft_bootstrap(
 def munchausen_bonus(
     settings: LearningSettings, target_q_values: Float[Array, "batch action"], action: Array
 ) -> Float[Array, " batch"]:
-    """What is added to the reward: α max(τ ln π(a|s), floor).
+    """The bonus that is added to the reward: α max(τ ln π(a|s), floor).
 
-    With n steps it is added to the first of them.
+    With n-step returns it is added to the first reward.
 
     Args:
-        settings: α is its `munchausen_scale`.
+        settings: `munchausen_scale` is α.
         target_q_values: Q(s, ·; θ⁻).
         action: the actions taken.
 
-    Source: as `soft_bootstrap`; the floor is l₀ in section 3 there.
+    Source: as for `soft_bootstrap`; the floor is l₀ in section 3 of the paper.
     """
     log_policy = of_actions(_log_policy(settings, target_q_values), action)
     clipped = jnp.clip(settings.munchausen_temperature * log_policy, settings.munchausen_floor, 0.0)

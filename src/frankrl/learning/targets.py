@@ -1,4 +1,4 @@
-"""What Q(s, a) should have been."""
+"""Targets: what Q(s, a) should have been."""
 
 import jax
 import jax.numpy as jnp
@@ -10,28 +10,28 @@ def bootstrap_values(
     online_q_values: Float[Array, "batch action"] | None = None,
     outputs: Float[Array, "batch action *atom"] | None = None,
 ) -> Float[Array, "batch *atom"]:
-    """The value of the next state, from what the target network says there.
+    """The value of the next state, by the target network.
 
-    Alone it is the largest of its Q-values. Given the Q-network's values of the same
-    states, that network picks the action and the target network values it (Double DQN).
-    Given outputs that say more than a mean, it is what they say of the picked action.
+    Without further arguments it is the largest target Q-value. Given the Q-network's Q-values
+    of the same states, the Q-network picks the action and the target network evaluates it (Double
+    DQN). Given the outputs of a distributional head, it is the output of the picked action.
 
     Source: Mnih et al. (2015), eq. 2, https://doi.org/10.1038/nature14236;
     van Hasselt et al. (2016), eq. 4, https://arxiv.org/abs/1509.06461
     """
-    says = target_q_values if outputs is None else outputs
-    if online_q_values is None and says.ndim == target_q_values.ndim:
+    values = target_q_values if outputs is None else outputs
+    if online_q_values is None and values.ndim == target_q_values.ndim:
         return jnp.max(target_q_values, axis=-1)
     picks = target_q_values if online_q_values is None else online_q_values
-    return of_actions(says, jnp.argmax(picks, axis=-1))
+    return of_actions(values, jnp.argmax(picks, axis=-1))
 
 
 def of_actions(
     outputs: Float[Array, "batch action *atom"], action: Array
 ) -> Float[Array, "batch *atom"]:
-    """What is said of one action per row, such as Q(s, a).
+    """The outputs of one action per row, such as Q(s, a).
 
-    A masked sum rather than a gather: its gradient is a product instead of a scatter.
+    Computed as a masked sum, because the gradient of a gather is a slow scatter.
     """
     chosen = action[:, None] == jnp.arange(outputs.shape[1], dtype=action.dtype)
     chosen = chosen.reshape(*chosen.shape, *(1,) * (outputs.ndim - 2))
@@ -45,8 +45,8 @@ def td_target(
 ) -> Float[Array, "batch *atom"]:
     """y = r + discount · V(s′).
 
-    The discount is γⁿ, and 0 after termination, where there is no future. A truncated episode
-    keeps its future: time ran out, the world did not. No gradient flows through the target.
+    The discount is γⁿ, and 0 if s′ is terminal. A truncated episode is bootstrapped: a time limit
+    is no end of the world. No gradient flows through the target.
 
     Source: Mnih et al. (2015), eq. 2, https://doi.org/10.1038/nature14236;
     n > 1: Sutton (1988), https://doi.org/10.1007/BF00115009
@@ -54,6 +54,6 @@ def td_target(
     reward, discount = (
         part.reshape(-1, *(1,) * (next_values.ndim - 1)) for part in (reward, discount)
     )
-    # A value that is not finite must not come back as 0 · ∞.
+    # Avoids 0 · ∞, which is NaN.
     future = jnp.where(discount == 0, 0.0, discount * next_values)
     return jax.lax.stop_gradient(reward + future)

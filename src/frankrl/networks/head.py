@@ -1,4 +1,4 @@
-"""What a head is: everything that depends on what the network's output says of the return."""
+"""The interface of a head: everything that depends on how outputs describe the return."""
 
 import abc
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ from frankrl.networks.initializer import Initializer
 
 
 class Head(abc.ABC):
-    """How the numbers that belong to one action are read, learned and told.
+    """How the outputs for an action become a Q-value, how they are trained, how they are explained.
 
-    A head compares and hashes by value. Methods that have no JAX type in their names compute on
-    arrays of NumPy as well as of JAX. A new kind of head is a new file with a new subclass.
+    A head compares and hashes by value. Methods whose arrays are typed `Any` take NumPy or JAX
+    arrays. A new kind of head is a new file with a new subclass.
     """
 
-    # What it is to the network.
+    # Used by the network.
 
     @property
     def atoms(self) -> int | None:
-        """Numbers that the last layer gives for each action; none: a single one."""
+        """Outputs of the last layer per action; None: a single one, without an axis of its own."""
         return None
 
     @property
     def num_fractions(self) -> int:
-        """Random fractions that an update draws for each transition, for Q(s, a) and for the
-        target each; 0: none."""
+        """Fractions sampled per transition of an update, for Q(s, a) and for the target each;
+        0 if the head takes none."""
         return 0
 
     def init(self, initializer: Initializer, num_features: int) -> Params:
-        """Its own parameters; an empty tuple where there are none."""
+        """Initial parameters of the head; an empty tuple if it has none."""
         return ()
 
     def condition(
@@ -41,36 +41,37 @@ class Head(abc.ABC):
         features: Float[Any, "batch feature"],
         fractions: Float[Any, "batch fraction"] | None,
     ) -> Float[Any, "row feature"]:
-        """Features as the layers above see them."""
+        """The features that the next layer gets; a head may combine them with fractions."""
         return features
 
     def arrange(
         self, outputs: Float[Any, "row action *atom"], batch_size: int
     ) -> Float[Any, "batch action *atom"]:
-        """Outputs with one row for each observation of the batch."""
+        """The outputs with one row per observation of the batch."""
         return outputs
 
     @abc.abstractmethod
     def q_values(self, outputs: Float[Any, "*batch"]) -> Float[Any, "..."]:
-        """The mean of the return that outputs tell, over their last axis if they are several."""
+        """Q-values: the expected returns that outputs describe, over their last axis if they have
+        an axis of atoms."""
 
     @property
     def sized_by(self) -> tuple[str, ...]:
-        """Settings that make its outputs larger."""
+        """Names of the settings that decide how many outputs there are."""
         return ("hidden_widths",)
 
-    # What it is to the learner.
+    # Used by the learner.
 
     @abc.abstractmethod
     def target(
         self, transition: Transition, next_outputs: Float[Array, "batch *atom"]
     ) -> Float[Array, "batch *atom"]:
-        """What the network should have said of the actions taken: numbers, quantiles or
-        probabilities. No gradient flows through it.
+        """The target of the outputs for the actions taken: Q-values, quantiles or probabilities.
+        No gradient flows through it.
 
         Args:
-            transition: rewards and discounts.
-            next_outputs: what the target network says of the next action.
+            transition: provides rewards and discounts.
+            next_outputs: the target network's outputs for the next actions.
         """
 
     @abc.abstractmethod
@@ -80,17 +81,17 @@ class Head(abc.ABC):
         target: Float[Array, "batch *atom"],
         fractions: Float[Array, "batch fraction"] | None,
     ) -> Float[Array, " batch"]:
-        """How far what the network says of the actions taken is from the target.
+        """Loss of each transition.
 
         Args:
-            chosen: what the network says of them.
-            target: of `target`.
-            fractions: those that the network was asked for, where it is asked for any.
+            chosen: the Q-network's outputs for the actions taken.
+            target: result of `target`.
+            fractions: the fractions at which `chosen` was computed; None without fractions.
         """
 
     @abc.abstractmethod
     def target_mean(self, target: Float[Array, "batch *atom"]) -> Float[Array, " batch"]:
-        """The mean of a target, which Q(s, a) is compared with."""
+        """The expected return of each target, with which the TD error is computed."""
 
     @abc.abstractmethod
     def priorities(
@@ -99,40 +100,40 @@ class Head(abc.ABC):
         td_errors: Float[Array, " batch"],
         target: Float[Array, "batch *atom"],
     ) -> Float[Array, " batch"]:
-        """How wrong the network was about each transition, which its new priority is made of.
+        """The error of each transition, on which its new priority is based.
 
         Args:
-            losses: of `losses`.
-            td_errors: y - Q(s, a), of the means.
-            target: of `target`.
+            losses: result of `losses`.
+            td_errors: y - Q(s, a), by the expected returns.
+            target: result of `target`.
         """
 
-    # What is told of it.
+    # Used by `frank explain`.
 
     @property
     @abc.abstractmethod
     def loss_name(self) -> str:
-        """The loss of one transition, as a formula or in words."""
+        """The loss of a transition, as a formula or in words."""
 
     @property
     def target_note(self) -> str:
-        """What has to be known to follow the target by hand; empty where nothing has."""
+        """What a reader needs to know to compute the target by hand; empty: nothing."""
         return ""
 
     @property
     def next_value_note(self) -> str:
-        """What the value of s′ is made of, where it is not what Q(s′, ·) is made of."""
+        """How the value of s′ is computed if not from the Q-values Q(s′, ·); else empty."""
         return ""
 
     def distribution(
         self, outputs: Float[Any, "batch *atom"]
     ) -> Float[np.ndarray, "batch atom"] | None:
-        """What outputs for single actions say of the return, in the form of a target; none where
-        they say nothing but its mean."""
+        """The return distributions that outputs for single actions describe, in the form of a
+        target; None if the head predicts only the mean."""
         return None
 
     def percentiles(
         self, distribution: Float[np.ndarray, " atom"], percents: Sequence[float]
     ) -> Float[np.ndarray, " percent"]:
-        """Percentiles of the return by one distribution or target."""
-        raise TypeError(f"{type(self).__name__} tells nothing but a mean")
+        """Percentiles of one return distribution or target."""
+        raise TypeError(f"{type(self).__name__} predicts only the mean of the return")

@@ -1,4 +1,4 @@
-"""Where initial weights come from."""
+"""Initial parameters of a network."""
 
 import abc
 from typing import Any
@@ -11,19 +11,19 @@ from frankrl.core.random import Use, generator
 
 
 class Initializer(abc.ABC):
-    """Gives the arrays that a network begins with, in the order in which they are asked for."""
+    """Makes the initial arrays of a network, one after the other."""
 
     @abc.abstractmethod
     def uniform(self, bound: float, *shape: int) -> Float[Any, "..."]:
-        """Numbers between -bound and bound."""
+        """Uniform random numbers between -bound and bound."""
 
     @abc.abstractmethod
     def constant(self, value: float, *shape: int) -> Float[Any, "..."]:
-        """The same number everywhere."""
+        """An array of one value."""
 
 
 class SeededInitializer(Initializer):
-    """The initial weights of a run, as NumPy arrays: a function of its seed alone."""
+    """The initial parameters of a run, as NumPy arrays; they depend only on its seed."""
 
     def __init__(self, seed: int) -> None:
         self._random = generator(seed, Use.NETWORK)
@@ -36,7 +36,7 @@ class SeededInitializer(Initializer):
 
 
 class ShapeInitializer(Initializer):
-    """Arrays without contents, for `jax.eval_shape`: shapes are known before memory is taken."""
+    """For `jax.eval_shape`, which gives the shapes without allocating memory."""
 
     def uniform(self, bound: float, *shape: int) -> Float[Any, "..."]:
         return jnp.zeros(shape, jnp.float32)

@@ -1,7 +1,7 @@
-"""Layers: a definition that compares by value, and its parameters apart.
+"""Layers: a definition that compares by value; the parameters are kept apart.
 
-`init` gives a layer's parameters, `apply` computes it with them, on arrays of NumPy or of
-JAX. Noise and normalisation are wrappers around a layer.
+`init` makes a layer's parameters, `apply` computes the layer with them, on NumPy or JAX
+arrays. Noise and normalisation are wrappers around a layer.
 """
 
 import math
@@ -20,19 +20,19 @@ _INITIAL_NOISE = 0.5
 
 @runtime_checkable
 class Layer(Protocol):
-    """From the features of a batch to other features."""
+    """Maps the features of a batch to other features."""
 
     @property
     def num_outputs(self) -> int:
-        """Features that come out."""
+        """Number of output features."""
         ...
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
-        """Its parameters at the beginning."""
+        """Initial parameters."""
         ...
 
     def apply(self, params: Any, inputs: Float[Any, "batch input"]) -> Float[Any, "batch output"]:
-        """What comes out."""
+        """The output features."""
         ...
 
 
@@ -45,7 +45,7 @@ class DenseParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Dense:
-    """x ↦ x·W + b. Weights and biases begin uniform in ±1/√(inputs), as in PyTorch."""
+    """x ↦ x·W + b. Weights and biases are initialised uniformly in ±1/√(inputs), as in PyTorch."""
 
     num_outputs: int
 
@@ -73,10 +73,10 @@ class NoisyParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Noisy:
-    """x ↦ x·(W + Σ ⊙ noise) + b + σ ⊙ noise, where `perturb` has put the noise into W and b.
+    """x ↦ x·(W + Σ ⊙ noise) + b + σ ⊙ noise; `perturb` adds the noise to W and b beforehand.
 
-    The noise is factorised: one number for each input and one for each output. Its size is
-    learned and begins at 0.5/√(inputs).
+    The noise is factorised: one number for each input and one for each output. Its scale is
+    learned and is initialised to 0.5/√(inputs).
 
     Source: Fortunato et al. (2018), eqs. 10 and 11, section 3.2. https://arxiv.org/abs/1706.10295
     """
@@ -109,7 +109,7 @@ class NormalisedParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Normalised:
-    """Layer normalisation of a layer's outputs: zero mean and unit variance over each row, then
+    """Layer normalisation of a layer's outputs: zero mean and unit variance in each row, then
     a learned gain and shift.
 
     Source: Ba, Kiros & Hinton (2016). https://arxiv.org/abs/1607.06450
@@ -139,7 +139,7 @@ class Normalised:
 
 
 def activate(name: str, inputs: Float[Any, "batch feature"]) -> Float[Any, "batch feature"]:
-    """The non-linearity of that name."""
+    """Apply the activation function of that name."""
     xp = inputs.__array_namespace__()
     if name == "relu":
         return xp.maximum(inputs, 0)
@@ -153,16 +153,16 @@ def activate(name: str, inputs: Float[Any, "batch feature"]) -> Float[Any, "batc
 
 
 def noise_size(params: Params) -> int:
-    """Standard normal numbers that one draw of the noise of all noisy layers takes."""
+    """How many standard normal numbers one sample of the noise of all noisy layers takes."""
     return sum(sum(layer.weight.shape) for layer in _layers(params) if _is_noisy(layer))
 
 
 def perturb(params: Params, noise: Float[Any, " noise"]) -> Params:
-    """The parameters under one draw of the noise of all noisy layers.
+    """The parameters of a network with one sample of noise added in all noisy layers.
 
     Args:
-        params: of a network.
-        noise: standard normal numbers, `noise_size` of them.
+        params: parameters of a network.
+        noise: `noise_size` standard normal numbers.
     """
     start = 0
 

@@ -1,4 +1,4 @@
-"""From settings to the definition of a Q-network, or of a Q-table."""
+"""Makes the definition of a Q-network or Q-table from settings."""
 
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,13 @@ def make_q_network(
     *,
     noisy: bool = False,
 ) -> QNetwork:
-    """The Q-network, or Q-table, that settings describe.
+    """The Q-network or Q-table that settings describe.
 
     Args:
-        settings: layers, and what is done to observations first.
-        leaves: the parts of an observation.
-        num_actions: how many there are.
-        head: how the output is read.
+        settings: layers and scaling of observations.
+        leaves: leaves of an observation.
+        num_actions: number of actions.
+        head: how the outputs describe the return.
         noisy: whether all layers have learned noise in their weights.
     """
     torsos = tuple(_torso(leaf, to_bounds=settings.scale_observation) for leaf in leaves)

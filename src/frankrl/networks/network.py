@@ -1,4 +1,4 @@
-"""Q-networks: a definition that holds no weights, and how Q(s, ·) is computed with some."""
+"""Q-networks: a definition without weights that computes Q(s, ·) from given parameters."""
 
 import functools
 from dataclasses import dataclass
@@ -28,16 +28,15 @@ class NetworkParams(NamedTuple):
 
 @dataclass(frozen=True)
 class QNetwork:
-    """How Q(s, ·) is computed: a torso for each leaf, joint layers, an output for each action.
+    """How Q(s, ·) is computed: one torso per leaf, shared hidden layers, outputs for each action.
 
-    It holds no weights, compares and hashes by value, and is the same for NumPy, which is
-    quickest for the few states of one acting step, and for JAX, where the same lines are traced
-    and compiled for learning.
+    It holds no weights, and compares and hashes by value. It computes with NumPy, which is
+    fastest for the few states of one acting step, and with JAX, which compiles it for learning.
     """
 
     torsos: tuple[Torso, ...]
     """One for each leaf of an observation, in the order of `jax.tree.leaves`; their features are
-    joined."""
+    concatenated."""
     hidden: tuple[Layer, ...]
     activation: str
     output: ActionOutputs | Dueling | Table
@@ -67,12 +66,12 @@ class QNetwork:
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
-        """What the network says of each action: its Q-value, or a distribution of the return.
+        """Outputs for each action: a Q-value, or a distribution of the return.
 
         Args:
-            params: θ, of NumPy or of JAX as the observation is.
-            observation: a batch of them.
-            fractions: which quantiles are asked for (IQN alone); none: evenly spaced ones.
+            params: θ; NumPy or JAX arrays, as the observations.
+            observation: a batch of observations.
+            fractions: fractions of the quantiles (only IQN); None: evenly spaced ones.
         """
         features = self._joined(params.torsos, observation)
         batch_size = features.shape[0]
@@ -85,7 +84,7 @@ class QNetwork:
     def activations(
         self, params: NetworkParams, observation: Observation
     ) -> list[Float[Any, "row unit"]]:
-        """What each hidden layer gives."""
+        """Outputs of each hidden layer, after the activation function."""
         features = self._joined(params.torsos, observation)
         return self._activations(params, features, None)
 
@@ -126,27 +125,24 @@ class QNetwork:
 
     @functools.cached_property
     def shapes(self) -> NetworkParams:
-        """The shapes of its parameters; no memory is taken for them."""
+        """Shapes of the parameters; allocates no memory."""
         return jax.eval_shape(lambda: self._init(ShapeInitializer()))
 
     @functools.cached_property
     def layout(self) -> Layout:
-        """Where each of its parameters lies in one vector."""
+        """Position of each parameter in one vector."""
         return Layout.of(self.shapes)
 
     @functools.cached_property
     def noise_size(self) -> int:
-        """Standard normal numbers that one draw of its noise takes; 0: it has no noisy layers."""
+        """Standard normal numbers in one sample of its noise; 0 without noisy layers."""
         return noise_size(self.shapes)
 
 
 def masked(
     q_values: Float[Any, "batch action"], mask: Bool[Any, "batch action"] | None
 ) -> Float[Any, "batch action"]:
-    """Q-values with -∞ for every action that is not allowed.
-
-    Whoever takes their maximum, to act or for a target, so passes over those actions.
-    """
+    """Q-values with -∞ for every action that is not allowed, so that no maximum picks it."""
     if mask is None:
         return q_values
     return q_values.__array_namespace__().where(mask, q_values, -np.inf)

@@ -1,4 +1,4 @@
-"""The last layer: numbers for each action."""
+"""The last layer: outputs for each action."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,12 @@ from frankrl.networks.layers import Dense, Noisy
 
 @dataclass(frozen=True)
 class ActionOutputs:
-    """A layer whose outputs are read as one number, or several, for each action."""
+    """A layer with one output, or several, for each action."""
 
     layer: Dense | Noisy
     num_actions: int
     atoms: int | None
-    """Numbers for each action; none: a single one, without an axis of its own."""
+    """Outputs per action; None: a single one, without an axis of its own."""
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
         return self.layer.init(initializer, num_inputs)
@@ -33,16 +33,16 @@ class ActionOutputs:
 
 @dataclass(frozen=True)
 class Dueling:
-    """Q = V + A - mean of A over actions, from V in the first place and A in the others.
+    """Q = V + A - mean of A over actions; V is the first output and A are the others.
 
-    V and A are both linear in the last hidden layer, which they share. Of a distribution every
-    atom is put together so (Hessel et al. 2018).
+    V and A are both linear in the last hidden layer, which they share. A distribution is combined
+    atom by atom (Hessel et al. 2018).
 
     Source: Wang et al. (2016), eq. 9. https://arxiv.org/abs/1511.06581
     """
 
     outputs: ActionOutputs
-    """With one action more than there are: the value."""
+    """Has one action more than the environment: the first one stands for V."""
 
     @property
     def num_actions(self) -> int:
@@ -61,11 +61,11 @@ class Dueling:
 
 @dataclass(frozen=True)
 class Table:
-    """A Q-table: a row for each state, a column for each action; it begins with zeros.
+    """A Q-table: a row for each state, a column for each action; initialised to zeros.
 
-    A state comes as a row of zeros with a one in its place, so the product of the two is the
-    state's row of the table. A table is therefore a network of one layer without biases, and
-    what learns a network learns a table: only the cells that were taken have a gradient.
+    A state is given as a one-hot row, so its product with the table is the state's row. A table
+    is therefore a network of one layer without biases, and the learner treats both alike: only
+    the entries of the states and actions in the batch have a gradient.
 
     Source: Watkins & Dayan (1992). https://doi.org/10.1007/BF00992698
     """

@@ -1,4 +1,4 @@
-"""Torsos: from one leaf of an observation to features."""
+"""Torsos: map one leaf of an observation to features."""
 
 import functools
 import math
@@ -14,25 +14,25 @@ from frankrl.networks.initializer import Initializer
 
 @runtime_checkable
 class Torso(Protocol):
-    """From one leaf of an observation to features."""
+    """Maps one leaf of an observation to features."""
 
     @property
     def num_features(self) -> int:
-        """Features that come out."""
+        """Number of features."""
         ...
 
     def init(self, initializer: Initializer) -> Params:
-        """Its parameters at the beginning; an empty tuple where nothing is learned."""
+        """Initial parameters; an empty tuple if there are none."""
         ...
 
     def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
-        """What comes out."""
+        """The features."""
         ...
 
 
 @dataclass(frozen=True)
 class Flatten:
-    """The numbers of a leaf in a row, each scaled; nothing is learned."""
+    """The components of a leaf, flattened and scaled; has no parameters."""
 
     shape: tuple[int, ...]
     scaling: Scaling
@@ -61,10 +61,10 @@ class Flatten:
 
 @dataclass(frozen=True)
 class OneHot:
-    """A one in the place of each number, zeros elsewhere; nothing is learned."""
+    """One-hot encoding of each index; has no parameters."""
 
     num_values: tuple[int, ...]
-    """How many values each of the leaf's numbers can have, from 0."""
+    """Number of values that each index of the leaf can have, from 0."""
 
     @property
     def num_features(self) -> int:

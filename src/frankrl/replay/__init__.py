@@ -1,4 +1,4 @@
-"""The experience replay buffer: steps stored once, transitions built when they are sampled."""
+"""The experience replay buffer: stores each step once, builds transitions when sampled."""
 
 from frankrl.replay.buffer import ReplayBuffer, first_ending_rows
 from frankrl.replay.endings import EndingRoom, cut_short, with_ending_rows

@@ -13,21 +13,21 @@ from frankrl.replay.sampler import Sample, Sampler
 from frankrl.replay.state import ReplayState, field_shapes
 
 _STEPS_PER_ENDING = 64
-"""For each so many steps there is room for an episode's end at first; `make_room` makes more."""
+"""A new buffer has room for one episode end per this many steps; `with_ending_rows` adds more."""
 
 
 @dataclass(frozen=True)
 class ReplayBuffer:
-    """Stores steps once; builds transitions when they are sampled. Holds no arrays; hashable.
+    """Stores steps once and builds transitions when sampled. Holds no arrays; hashable.
 
-    A transition spans `n_step` steps of one environment, or those to its episode's end; it can
-    be drawn once the last of `n_step` steps would have been taken.
+    A transition spans `n_step` steps of one environment, or fewer if its episode ends earlier. It
+    can be sampled once `n_step` steps have passed, even if its episode ended earlier.
     """
 
     capacity: int
-    """Transitions that can be drawn at once; the oldest goes when a new one comes."""
+    """Number of transitions that can be sampled; a new one replaces the oldest."""
     num_envs: int
-    """Environments whose steps come in turns."""
+    """Number of environments; their steps are stored in turns."""
     n_step: int
     gamma: float
     """Discount γ per env step."""
@@ -35,8 +35,8 @@ class ReplayBuffer:
 
     @property
     def num_rows(self) -> int:
-        """Rows for steps: those of all transitions, what follows them, and where environments
-        stand now."""
+        """Rows for steps: those of all transitions, the steps after them, and the current
+        observation of each environment."""
         return self.capacity + self.n_step * self.num_envs
 
     def init(
@@ -48,8 +48,8 @@ class ReplayBuffer:
         """An empty buffer.
 
         Args:
-            observation: shapes and types of the leaves of one observation.
-            num_masked_actions: how many actions there are, where some may not be allowed.
+            observation: shapes and dtypes of the leaves of one observation.
+            num_masked_actions: number of actions if there are action masks, else None.
             ending_rows: rows for the last observations of episodes.
         """
         rows = self.num_rows
@@ -69,19 +69,19 @@ class ReplayBuffer:
         )
 
     def drawable(self, num_steps: int) -> tuple[int, int]:
-        """The transitions that can be drawn once so many env steps have been added.
+        """The transitions that can be sampled after so many env steps.
 
         Returns:
-            The env step that the oldest begins with, and the one after that of the newest.
+            The env step at which the oldest begins, and the one after that of the newest.
         """
         end = max(0, num_steps - (self.n_step - 1) * self.num_envs)
         return max(0, end - self.capacity), end
 
     def add(self, state: ReplayState, steps: Steps) -> ReplayState:
-        """The buffer with a round's steps written over its oldest ones.
+        """The buffer with the steps of a round; they overwrite the oldest ones.
 
         Args:
-            state: donate it to the compiled call, or the whole buffer is copied.
+            state: donate it to the compiled call; otherwise the whole buffer is copied.
             steps: at most `capacity`; their number is fixed.
         """
         rows = self.num_rows
@@ -115,7 +115,7 @@ class ReplayBuffer:
             num_endings=state.num_endings + order[-1],
             priorities=state.priorities,
         )
-        # Without the barrier XLA may write into a copy of the whole buffer to read from it again.
+        # Without the barrier XLA may copy the whole buffer between writing and reading.
         new_state = jax.lax.optimization_barrier(new_state)
         first, end = self._ends_drawable(state.num_steps), self._ends_drawable(new_state.num_steps)
         return self.sampler.add(new_state, self.capacity, first, end, count)
@@ -125,40 +125,39 @@ class ReplayBuffer:
         return jnp.where(num_steps > held, num_steps - held, 0).astype(jnp.uint32)
 
     def sample(self, state: ReplayState, draws: Any) -> tuple[Sample, Transition]:
-        """The transitions that a round's updates learn from, built from the stored steps.
+        """Sample the transitions for the updates of a round, and build them from the steps.
 
         Args:
-            state: the buffer, with the round's steps in it.
-            draws: what the sampler's `draws` made on the host.
+            state: the buffer, with the round's steps.
+            draws: result of the sampler's `draws`, made on the host.
 
         Returns:
-            Which were drawn, and the transitions, fields of shape (update, batch, …).
+            The sample, and its transitions with fields of shape (update, batch, …).
         """
         sample = self.sampler.sample(state, self.capacity, draws)
         return sample, self.read(state, sample.env_steps)
 
     def read(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Transition:
-        """The transitions that begin with the given env steps."""
+        """The transitions that begin at the given env steps."""
         return read_transitions(state, env_steps, self.num_envs, self.n_step, self.gamma)
 
     def spans(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Span:
-        """Which steps those transitions are made of."""
+        """The steps that make up the transitions which begin at the given env steps."""
         return spans(state, env_steps, self.num_envs, self.n_step)
 
     def set_priorities(
         self, state: ReplayState, sample: Sample, priorities: Float[Array, "update batch"] | None
     ) -> ReplayState:
-        """The buffer after updates have found how wrong the Q-network was about what they drew.
+        """The buffer with new priorities for the transitions of a sample.
 
         Args:
             state: the buffer.
-            sample: what was drawn.
-            priorities: what the head says of each (`Head.priorities`); none where the sampler
-                gives no weights.
+            sample: the sampled transitions.
+            priorities: error of each (`Head.priorities`); None if the sampler gives no weights.
         """
         return self.sampler.set_priorities(state, self.capacity, sample, priorities)
 
 
 def first_ending_rows(capacity: int, round_env_steps: int) -> int:
-    """Rows for last observations that a buffer begins with."""
+    """Rows for the last observations of episodes in a new buffer."""
     return 2 * round_env_steps + capacity // _STEPS_PER_ENDING

@@ -1,4 +1,4 @@
-"""Room for the last observations of episodes: more of it where episodes are short."""
+"""Room for the last observations of episodes; it grows if episodes are short."""
 
 import collections
 import functools
@@ -15,10 +15,11 @@ from frankrl.replay.state import ReplayState
 
 
 class EndingRoom:
-    """Sees to it, on the host, that no last observation is overwritten while it can be read.
+    """Tracks, on the host, how many last observations of episodes the buffer must hold.
 
-    A buffer begins with room for one ending in 64 steps. Where episodes are shorter the room is
-    doubled when it is full, so that memory is taken for what is stored alone.
+    None may be overwritten while a transition can still read it. A new buffer has room for one
+    episode end in 64 steps. With shorter episodes the room is doubled whenever it is full, so
+    memory is only taken for what is stored.
     """
 
     def __init__(self, buffer: ReplayBuffer, state: ReplayState) -> None:
@@ -28,7 +29,7 @@ class EndingRoom:
         env_steps = np.arange(first, self._num_steps)
         ended = np.asarray(state.ending)[env_steps % buffer.num_rows] > 0
         self._ended = collections.deque(env_steps[ended].tolist())
-        """Env steps that ended an episode and can still be read, the oldest first."""
+        """Env steps that ended an episode and can still be read, oldest first."""
         self._num_endings = int(state.num_endings)
         self._rows = state.num_ending_rows
 
@@ -51,8 +52,8 @@ class EndingRoom:
         first, _ = self._buffer.drawable(self._num_steps)
         while self._ended and self._ended[0] < first:
             self._ended.popleft()
-        # Endings of episodes that were cut short may be out of order by one step of all. More
-        # rows than there were endings are of no use, and could not be told from what is saved.
+        # Endings of episodes that were cut short may be out of order by one vector step. More
+        # rows than endings would be useless, and a checkpoint would not show that they exist.
         return min(len(self._ended) + self._buffer.num_envs, self._num_endings)
 
 
@@ -66,9 +67,9 @@ def with_ending_rows(state: ReplayState, rows: int) -> ReplayState:
 
 @functools.partial(jax.jit, static_argnames=("num_rows", "after"))
 def _grown(leaves: PyTree, num_endings: UInt32[Array, ""], num_rows: int, after: int) -> PyTree:
-    """The leaves with a ring of `after` rows for endings, in which each finds its new place."""
+    """The leaves with a ring of `after` rows for endings, each moved to its new place."""
     place = jnp.arange(after, dtype=jnp.uint32)
-    # How many endings have come since the newest one that belongs in each place.
+    # Number of endings since the newest one that belongs in each place.
     age = (num_endings + (after - 1 - place)) % after
 
     def grown(leaf: Shaped[Array, "place ..."]) -> Shaped[Array, "more_places ..."]:
@@ -83,10 +84,9 @@ def _grown(leaves: PyTree, num_endings: UInt32[Array, ""], num_rows: int, after:
 
 
 def cut_short(buffer: ReplayBuffer, state: ReplayState, env_indices: Sequence[int]) -> ReplayState:
-    """The buffer with the running episodes of some environments ended where they stand.
+    """The buffer with the running episodes of some environments truncated.
 
-    They end by truncation: what followed is not known, so the value of the last observation
-    stands for it.
+    Their next steps are unknown, so the value of the last observation is bootstrapped.
     """
     num_steps, rows = int(state.num_steps), buffer.num_rows
     if num_steps == 0:

@@ -1,4 +1,4 @@
-"""The part of a buffer that something has been written to: what has to be saved of it."""
+"""The filled part of a buffer, which a checkpoint holds."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from frankrl.replay.state import ReplayState, stored
 
 
 def filled_part(buffer: ReplayBuffer, state: ReplayState) -> ReplayState:
-    """What has to be saved of a buffer, on the host."""
+    """The filled part of a buffer, as NumPy arrays."""
     host = jax.tree.map(np.asarray, state)
     return part_of(buffer, host, int(host.num_steps), int(host.num_endings))
 
@@ -22,13 +22,13 @@ def filled_part(buffer: ReplayBuffer, state: ReplayState) -> ReplayState:
 def part_of(
     buffer: ReplayBuffer, state: ReplayState, num_steps: int, num_endings: int
 ) -> ReplayState:
-    """The filled part of a buffer, whatever kind its arrays are of.
+    """The filled part of a buffer with NumPy or JAX arrays.
 
     Args:
         buffer: its definition.
-        state: all of it.
-        num_steps: env steps ever added.
-        num_endings: episodes whose end was.
+        state: the whole buffer.
+        num_steps: env steps added so far.
+        num_endings: episode ends added so far.
     """
     steps = min(num_steps, state.num_rows)
     seen = _seen_rows(buffer, num_steps)
@@ -57,13 +57,13 @@ def _seen_rows(buffer: ReplayBuffer, num_steps: int) -> int:
 
 
 def ending_rows_in(buffer: ReplayBuffer, first: int, num_steps: int, saved_rows: int) -> int:
-    """Room for last observations in the whole buffer, from what was saved of it.
+    """Rows for last observations in the whole buffer, computed from its filled part.
 
     Args:
         buffer: its definition.
-        first: the room that an empty buffer has.
-        num_steps: env steps ever added.
-        saved_rows: rows of a saved leaf of the observations.
+        first: rows for last observations in a new buffer.
+        num_steps: env steps added so far.
+        saved_rows: rows of an observation leaf in the filled part.
     """
     seen = _seen_rows(buffer, num_steps)
     rows = first
@@ -73,12 +73,12 @@ def ending_rows_in(buffer: ReplayBuffer, first: int, num_steps: int, saved_rows:
 
 
 def refilled(buffer: ReplayBuffer, part: ReplayState, ending_rows: int) -> ReplayState:
-    """The whole buffer again, on the device that learns.
+    """The reverse of `filled_part`: the whole buffer, on the device.
 
     Args:
         buffer: its definition.
-        part: of `filled_part`, with NumPy arrays.
-        ending_rows: room for last observations in the whole.
+        part: the filled part, with NumPy arrays.
+        ending_rows: rows for last observations in the whole buffer.
     """
     num_steps, rows = int(part.num_steps), buffer.num_rows
     seen = _seen_rows(buffer, num_steps)

@@ -1,4 +1,4 @@
-"""Transitions that the host names: any, or the newest."""
+"""Samplers that choose transitions on the host: uniformly, or the newest."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,48 +12,48 @@ from frankrl.replay.state import ReplayState
 
 
 class HostSampler(Sampler):
-    """Every transition counts alike, and nothing is kept in mind."""
+    """Gives all transitions equal weight and stores nothing about them."""
 
     def sample(
         self, state: ReplayState, capacity: int, draws: UInt32[Any, "update batch"]
     ) -> Sample:
-        """Those that the host named."""
+        """The transitions that `draws` chose."""
         return Sample(draws, None, None)
 
 
 @dataclass(frozen=True)
 class UniformSampler(HostSampler):
-    """Transitions drawn uniformly with replacement.
+    """Samples transitions uniformly with replacement.
 
-    An update's draws are a function of the seed, its number and the env steps alone: any past
-    update's batch can be found again.
+    The sample of an update depends only on the seed, the number of the update and the env steps,
+    so the batch of any past update can be found again.
     """
 
     batch_size: int
 
     def draws(self, seed: int, request: SampleRequest) -> UInt32[np.ndarray, "update batch"]:
-        """The env steps that they begin with."""
+        """The env steps at which the transitions begin."""
         numbers = uniforms(
             seed, Use.REPLAY, request.first_update, request.num_updates, width=self.batch_size
         )
         count = request.end - request.first
-        slots = (numbers * count).astype(np.int64)
-        # The transition in slot i of a ring of that many: the one whose env step is ≡ i.
-        return (request.first + (slots - request.first) % max(count, 1)).astype(np.uint32)
+        places = (numbers * count).astype(np.int64)
+        # In a ring of `count` places, place i holds the transition whose env step is ≡ i.
+        return (request.first + (places - request.first) % max(count, 1)).astype(np.uint32)
 
 
 @dataclass(frozen=True)
 class NewestSampler(HostSampler):
-    """The newest transitions in order, as if there were no replay."""
+    """Takes the newest transitions in order, as if there were no replay."""
 
     batch_size: int
 
     def draws(self, seed: int, request: SampleRequest) -> UInt32[np.ndarray, "update batch"]:
-        """The env steps that they begin with; a round's updates go through its new transitions
-        evenly. Fewer transitions than a batch are repeated."""
+        """The env steps at which the transitions begin. The updates of a round are spread evenly
+        over its new transitions; fewer transitions than a batch are repeated."""
         count = request.num_updates
         update = np.arange(1, count + 1)[:, None]
-        # What the round has overwritten by now cannot be learned from any more.
+        # Transitions that the round has overwritten are gone.
         oldest = min(request.first + self.batch_size, request.end) if request.first else 1
         seen = request.end - request.num_new + update * request.num_new // max(count, 1)
         seen = np.maximum(seen, oldest)

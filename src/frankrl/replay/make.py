@@ -1,4 +1,4 @@
-"""From settings to a replay buffer."""
+"""Makes a replay buffer from settings."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ def make_replay(settings: Settings) -> ReplayBuffer:
     """The replay buffer of a run.
 
     Args:
-        settings: those of a resolved record, where every duration is written out.
+        settings: resolved settings, in which every duration is a number.
     """
     return ReplayBuffer(
         capacity=settings.replay.replay_capacity,
@@ -41,9 +41,9 @@ def init_replay(
 
     Args:
         buffer: its definition.
-        spec: the environment's, for what an observation is made of.
+        spec: the environment; it decides shapes and dtypes of observations.
         round_env_steps: env steps that are added at once.
-        ending_rows: rows for the last observations of episodes; none: as many as at first.
+        ending_rows: rows for the last observations of episodes; None: those of a new buffer.
     """
     rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
     shapes = jax.tree.map(

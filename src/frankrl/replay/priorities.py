@@ -1,4 +1,4 @@
-"""How likely each transition of a buffer is to be drawn."""
+"""Priorities of the transitions in a buffer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,25 +14,25 @@ from frankrl.replay.sum_tree import SumTree, init_tree
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Priorities:
-    """A number for each transition, in proportion to which it is drawn.
+    """A priority for each transition; it is sampled in proportion to it.
 
-    Env step s has the leaf s modulo the buffer's capacity.
+    The transition that begins at env step s has leaf s modulo the buffer's capacity.
     """
 
     tree: SumTree
     largest: Float[Any, ""]
-    """The largest priority so far, which a new transition gets; it begins at 1, never falls."""
+    """The largest priority so far, given to new transitions; starts at 1 and never decreases."""
 
 
 def init_priorities(capacity: int) -> Priorities:
-    """Those of an empty buffer: 0 for each leaf, and 1 for the first transitions that come."""
+    """Priorities of an empty buffer: 0 for each leaf; the first transitions will get 1."""
     return Priorities(init_tree(capacity), jnp.ones((), jnp.float32))
 
 
 def first_leaves(priorities: Priorities, count: int) -> Priorities:
-    """What belongs to the first leaves: all else is 0 if they alone are filled.
+    """The first leaves and the sums over them; all others are 0 if only these are filled.
 
-    Sums are kept like leaves. Taken anew from the leaves they might differ in their last bits.
+    The sums are kept because summing the leaves again could change their last bits.
     """
     levels = []
     for level in priorities.tree.levels:
@@ -42,7 +42,7 @@ def first_leaves(priorities: Priorities, count: int) -> Priorities:
 
 
 def whole_again(part: Priorities, capacity: int) -> Priorities:
-    """The reverse of `first_leaves`, on the device that learns."""
+    """The reverse of `first_leaves`, on the device."""
     levels = []
     for empty, found in zip(init_tree(capacity).levels, part.tree.levels, strict=True):
         rest = np.zeros((len(empty) - len(found), empty.shape[1]), empty.dtype)

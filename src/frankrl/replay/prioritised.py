@@ -1,4 +1,4 @@
-"""Transitions drawn in proportion to how wrong the Q-network was about them.
+"""Prioritised replay: samples transitions in proportion to the Q-network's error.
 
 Source: Schaul et al. (2016), the proportional variant. https://arxiv.org/abs/1511.05952
 """
@@ -20,26 +20,26 @@ _LARGEST_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))
 
 
 class PriorityDraws(NamedTuple):
-    """What the transitions of a round's updates are found from."""
+    """The host's input for sampling the transitions of a round's updates."""
 
     uniforms: Float[Any, "update batch"]
-    """One number in [0, 1) for each transition, which says where in its segment it lies. As
-    float32 they are multiples of 2⁻²⁴ near 1: a transition that takes a smaller part of a
-    segment may have none."""
+    """A number in [0, 1) for each transition: its position in its segment. As float32 these are
+    multiples of 2⁻²⁴ near 1, so a transition that takes a smaller part of a segment may never be
+    hit."""
     beta: Float[Any, ""]
-    """β of all of the round's updates."""
+    """β of the round's updates."""
     first: UInt32[Any, ""]
-    """Env step that the oldest transition begins with which can be drawn."""
+    """Env step at which the oldest transition begins that can be sampled."""
 
 
 @dataclass(frozen=True)
 class PrioritisedSampler(Sampler):
-    """P(i) = pᵢ^α / Σ p^α, with pᵢ = how wrong the Q-network was about i when last asked, + ε.
+    """P(i) = pᵢ^α / Σ p^α, with pᵢ = the error of i at its last update, + ε.
 
-    That is |TD error|, or what the head learns from instead. All transitions of a round are
-    drawn before its updates, and all priorities set after them, so a priority is at most one
-    round behind. A transition that several of the round's updates learned from gets the largest
-    of its new priorities; one that none has yet, the largest so far, which is 1 before any.
+    The error is |TD error|, or what the head defines instead (`Head.priorities`). All transitions
+    of a round are sampled before its updates, and all priorities are set after them, so a
+    priority is at most one round old. A transition sampled by several updates of a round gets the
+    largest of its new priorities. A new transition gets the largest priority so far, at first 1.
     """
 
     batch_size: int
@@ -48,26 +48,26 @@ class PrioritisedSampler(Sampler):
     epsilon: float
     """ε."""
     beta: float
-    """β at the beginning."""
+    """β at the start of the run."""
     beta_env_steps: int
-    """Env steps until it is 1."""
+    """Env steps until β is 1."""
 
     def init(self, capacity: int) -> Priorities:
         """The priorities of an empty buffer."""
         return init_priorities(capacity)
 
     def draws(self, seed: int, request: SampleRequest) -> PriorityDraws:
-        """Where in its segment each transition lies."""
+        """The position of each transition in its segment."""
         numbers = uniforms(
             seed, Use.REPLAY, request.first_update, request.num_updates, width=self.batch_size
         )
-        # Rounding must not make a 1 of what is below.
+        # Rounding to float32 must not give 1.
         below_1 = np.minimum(numbers.astype(np.float32), _LARGEST_BELOW_1)
         beta = np.float32(self.beta_at(request.env_steps))
         return PriorityDraws(below_1, beta, np.uint32(request.first))
 
     def beta_at(self, env_steps: int) -> float:
-        """β at an absolute number of env steps: linearly to 1, where the weights undo all bias."""
+        """β after a number of env steps: rises linearly to 1, where the weights undo all bias."""
         done = min(env_steps / self.beta_env_steps, 1.0)
         return self.beta + done * (1.0 - self.beta)
 
@@ -79,7 +79,7 @@ class PrioritisedSampler(Sampler):
         end: UInt32[Array, ""],
         most: int,
     ) -> ReplayState:
-        """New transitions, each with the largest priority so far."""
+        """Gives new transitions the largest priority so far."""
         priorities = _of(state)
         env_steps = first + jnp.arange(most, dtype=jnp.uint32)
         values = jnp.broadcast_to(priorities.largest, env_steps.shape)
@@ -87,10 +87,10 @@ class PrioritisedSampler(Sampler):
         return replace(state, priorities=Priorities(tree, priorities.largest))
 
     def sample(self, state: ReplayState, capacity: int, draws: PriorityDraws) -> Sample:
-        """One transition from each of `batch_size` equal segments of the line of all priorities.
+        """Samples one transition from each of `batch_size` equal segments of the summed priorities.
 
         The weights are wᵢ = (N · P(i))^(-β), divided by the largest of the batch. N and the
-        sum of all priorities drop out of that quotient.
+        sum of all priorities cancel out.
 
         Source: Schaul et al. (2016), Algorithm 1 and appendix B.2.1.
         """
@@ -101,7 +101,7 @@ class PrioritisedSampler(Sampler):
         found, values = find(
             tree, jnp.broadcast_to(begin, draws.uniforms.shape), draws.uniforms * segment
         )
-        # Only a damaged tree could lead beyond the leaves; reading there must stay impossible.
+        # Only a damaged tree could lead beyond the leaves; no read may go there.
         leaves = jnp.minimum(found, capacity - 1).astype(jnp.uint32)
         oldest = draws.first % capacity
         since = jnp.where(leaves >= oldest, leaves - oldest, leaves + capacity - oldest)
@@ -116,7 +116,7 @@ class PrioritisedSampler(Sampler):
         sample: Sample,
         priorities: Float[Array, "update batch"] | None,
     ) -> ReplayState:
-        """The buffer with the priorities that the updates gave to what they drew."""
+        """Sets the priorities of the sampled transitions to their new errors."""
         assert priorities is not None
         before = _of(state)
         values = jnp.power(priorities + jnp.float32(self.epsilon), jnp.float32(self.exponent))

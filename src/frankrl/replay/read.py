@@ -1,4 +1,4 @@
-"""From stored steps to transitions over n of them."""
+"""Builds n-step transitions from stored steps."""
 
 from typing import NamedTuple
 
@@ -12,24 +12,24 @@ from frankrl.replay.state import ReplayState
 
 
 class Span(NamedTuple):
-    """Which steps transitions are made of."""
+    """The steps that make up each transition."""
 
     rows: UInt32[Array, "*batch step"]
-    """Of the n steps from the first on."""
+    """Rows of its first step and of the n - 1 steps after it."""
     belongs: Bool[Array, "*batch step"]
-    """Whether each belongs to the transition: none before it has ended the episode."""
+    """Whether each step belongs to the transition: false after the end of the episode."""
     num_steps: UInt32[Array, "*batch"]
-    """How many do."""
+    """Number of steps that belong to it."""
     ending: UInt32[Array, "*batch"]
-    """Number of the episode's end that they come to; 0 where it goes on."""
+    """Number of the episode end that it reaches; 0 if it reaches none."""
     terminated: Bool[Array, "*batch"]
-    """Whether the world ends with them."""
+    """Whether s′ is terminal."""
 
 
 def spans(
     state: ReplayState, env_steps: UInt32[Array, "*batch"], num_envs: int, n_step: int
 ) -> Span:
-    """Which steps the transitions are made of that begin with the given env steps."""
+    """The steps that make up the transitions which begin at the given env steps."""
     distance = jnp.arange(n_step, dtype=jnp.uint32) * num_envs
     rows = (env_steps[..., None] + distance) % state.num_rows
     terminated, ending = _rows(state.terminated, rows), _rows(state.ending, rows)
@@ -53,15 +53,15 @@ def read_transitions(
     n_step: int,
     gamma: float,
 ) -> Transition:
-    """The transitions that begin with the given env steps.
+    """The transitions that begin at the given env steps.
 
-    Rewards are summed up to the end of the episode, or over n steps if that comes first:
-    r₀ + γ r₁ + …; s′ is the observation after the last of them.
+    Rewards are summed over n steps, or up to the end of the episode if that comes first:
+    r₀ + γ r₁ + …; s′ is the observation after the last of these steps.
 
     Args:
-        state: the buffer.
-        env_steps: whose steps are all there.
-        num_envs: environments whose steps come in turns.
+        state: the buffer; it must hold all steps of the transitions.
+        env_steps: env step at which each transition begins.
+        num_envs: number of environments; their steps are stored in turns.
         n_step: n.
         gamma: γ.
 

@@ -1,4 +1,4 @@
-"""What every way of choosing the transitions that updates learn from has to do."""
+"""The interface of samplers, which choose the transitions that updates learn from."""
 
 import abc
 from typing import Any, NamedTuple
@@ -10,50 +10,50 @@ from frankrl.replay.state import ReplayState
 
 
 class SampleRequest(NamedTuple):
-    """What a round needs transitions for."""
+    """The updates of a round, and the transitions that they can be given."""
 
     first_update: int
-    """Number of its first update in the whole run, from 0."""
+    """Number of the round's first update in the run, from 0."""
     num_updates: int
     first: int
-    """Env step that the oldest transition begins with which can be drawn."""
+    """Env step at which the oldest transition begins that can be sampled."""
     end: int
-    """The one after that of the newest; there is at least one transition if updates are due."""
+    """The env step after that of the newest; there is at least one if updates are due."""
     num_new: int
-    """How many of them the round has added."""
+    """How many of these transitions the round has added."""
     env_steps: int
-    """Transitions collected in the whole run by the end of this round."""
+    """Env steps of the run at the end of this round."""
 
 
 class Sample(NamedTuple):
-    """The transitions that a round's updates learn from."""
+    """The transitions that the updates of a round learn from."""
 
     env_steps: UInt32[Any, "update batch"]
-    """The env step that each begins with, which is where it came from."""
+    """Env step of the run at which each transition begins."""
     weights: Float[Any, "update batch"] | None
-    """What each transition's loss is multiplied by; none where all count alike."""
+    """Importance weight of each transition's loss; None: all are 1."""
     probabilities: Float[Any, "update batch"] | None
-    """P(i), in the mean over an update's draws: each is from a segment of its own, in which a
-    transition that lies there is likelier than that. None where all were alike."""
+    """P(i), the mean over the samples of an update: each sample is taken from a segment of its
+    own, in which the transitions that it contains are likelier. None if sampling is uniform."""
 
 
 class Sampler(abc.ABC):
-    """Which transitions updates learn from, what each counts, and what is kept in mind of it.
+    """Chooses the transitions of updates and their weights, and keeps their priorities if any.
 
-    `draws` is made on the host while the learner computes; the rest is traced into the
-    learner's compiled call. A sampler compares and hashes by value, so that equal ones share
-    one compilation.
+    `draws` runs on the host while the learner computes; all other methods are traced into the
+    learner's compiled call. A sampler compares and hashes by value, so equal ones share one
+    compilation.
     """
 
     batch_size: int
 
     @abc.abstractmethod
     def draws(self, seed: int, request: SampleRequest) -> Any:
-        """What the compiled call needs for finding the transitions: NumPy arrays, made of the
-        run's seed and counters alone."""
+        """The compiled call's input for choosing transitions: NumPy arrays that depend only on
+        the run's seed and counters."""
 
     def init(self, capacity: int) -> Priorities | None:
-        """What an empty buffer keeps beside its steps."""
+        """Priorities of an empty buffer; None if the sampler keeps none."""
         return None
 
     def add(
@@ -64,13 +64,13 @@ class Sampler(abc.ABC):
         end: UInt32[Array, ""],
         most: int,
     ) -> ReplayState:
-        """The buffer once the transitions from env step `first` to before `end` can be drawn,
-        which are `most` at most."""
+        """The buffer after the transitions from env step `first` up to, but not including, `end`
+        have been added; these are at most `most`."""
         return state
 
     @abc.abstractmethod
     def sample(self, state: ReplayState, capacity: int, draws: Any) -> Sample:
-        """The transitions of all of a round's updates, drawn before the first of them."""
+        """The transitions of all updates of a round, chosen before the first update."""
 
     def set_priorities(
         self,
@@ -79,5 +79,5 @@ class Sampler(abc.ABC):
         sample: Sample,
         priorities: Float[Array, "update batch"] | None,
     ) -> ReplayState:
-        """The buffer after the round's updates."""
+        """The buffer with new priorities after the updates of a round."""
         return state

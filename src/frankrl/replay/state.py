@@ -1,4 +1,4 @@
-"""What the experience replay buffer holds."""
+"""The contents of the experience replay buffer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,28 +15,28 @@ from frankrl.replay.priorities import Priorities
 class ReplayState:
     """The buffer: each observation once, in order of time. Arrays are JAX's, or NumPy's in a file.
 
-    Env step number s of the run lies in row s modulo the number of rows; the step that its
-    environment takes next lies `num_envs` rows further. The observation that an episode arrived
-    at, which no step follows, lies behind those rows, in a ring of its own.
+    Env step s of the run is stored in row s modulo the number of rows; its environment's next
+    step is stored `num_envs` rows further. The last observation of an episode, which no step
+    follows, is stored behind these rows, in a ring of its own.
     """
 
     observation: Observation
-    """The state in which each step's action was taken; leaves of shape (place, …), where places
-    are the rows of steps and then those of endings."""
+    """The state s of each step; leaves of shape (place, …), where the places are the rows of
+    steps, followed by those of episode ends."""
     mask: Bool[Any, "place action"] | None
-    """Which actions are allowed there; none where all are in every state."""
+    """Which actions are allowed in each state; None without action masks."""
     action: UInt16[Any, " row"]
     reward: Float[Any, " row"]
     terminated: Bool[Any, " row"]
-    """The world ended with the step. A time limit does not set this."""
+    """The step led to a terminal state. A time limit does not set this."""
     ending: UInt32[Any, " row"]
-    """Where an episode ended with the step: the number of that ending, from 1; elsewhere 0."""
+    """Number of the episode end that the step led to, from 1; 0 if its episode went on."""
     num_steps: UInt32[Any, ""]
-    """Env steps ever added."""
+    """Env steps added so far."""
     num_endings: UInt32[Any, ""]
-    """Episodes whose end was ever added."""
+    """Episode ends added so far."""
     priorities: Priorities | None
-    """How likely each transition is to be drawn; none where all are drawn alike."""
+    """Priorities of the transitions; None without prioritised replay."""
 
     @property
     def num_rows(self) -> int:
@@ -50,7 +50,7 @@ class ReplayState:
 
 
 def field_shapes(num_rows: int) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type of what is stored once for each step, beside observation and mask."""
+    """Shape and dtype of the fields with one entry per step, except observation and mask."""
     shape = (num_rows,)
     return {
         "action": (shape, "uint16"),
@@ -61,5 +61,5 @@ def field_shapes(num_rows: int) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def stored(state: ReplayState) -> dict[str, Shaped[Any, "row ..."]]:
-    """What is stored once for each step, beside observation and mask."""
+    """The fields with one entry per step, except observation and mask."""
     return {name: getattr(state, name) for name in field_shapes(0)}

@@ -1,8 +1,8 @@
-"""Sums over many numbers that change one by one, made for drawing in proportion to them.
+"""A sum tree: sampling in proportion to many numbers of which a few change at a time.
 
-The leaves lie in rows; the sum of each row is an entry of the level above, and so on up to
-a single row. A sum is always taken anew from what lies below it, never adjusted, so
-rounding errors do not pile up however long a run is.
+The leaves are arranged in rows; the sum of each row is an entry of the level above, and so on
+up to a single row. A sum is always recomputed from the entries below it, never adjusted, so
+rounding errors do not accumulate over a run.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 BRANCHING = 16
-"""Entries that one sum is taken over: with more there are fewer levels, and more to add in each."""
+"""Entries per sum: more entries mean fewer levels, but more additions in each."""
 
 
 @jax.tree_util.register_dataclass
@@ -22,12 +22,12 @@ class SumTree:
     """Leaves and their sums; `levels[0]` holds the leaves, the last level has a single row."""
 
     levels: tuple[Float[Any, "_ branching"], ...]
-    """Entry (i, j) of a level is the sum of row `branching · i + j` of the level below; what
-    lies beyond the last row is 0."""
+    """Entry (i, j) of a level is the sum of row `branching · i + j` of the level below, or 0 if
+    there is no such row."""
 
 
 def init_tree(num_leaves: int, branching: int = BRANCHING) -> SumTree:
-    """A tree of at least so many leaves, all 0.
+    """A tree with at least `num_leaves` leaves, all 0.
 
     Args:
         num_leaves: at least 1.
@@ -51,13 +51,13 @@ def set_leaves(
     values: Float[Array, " leaf"],
     is_real: Bool[Array, " leaf"],
 ) -> SumTree:
-    """The tree with new values for some leaves, and every sum above them taken anew.
+    """The tree with new values for some leaves; the sums above them are recomputed.
 
     Args:
-        tree: donate it to the compiled call, or all of it is copied.
-        indices: of leaves; where one is named several times, the largest of its values wins.
-        values: 0 or more.
-        is_real: false where an index and its value stand for nothing.
+        tree: donate it to the compiled call; otherwise all of it is copied.
+        indices: leaves to set; if one occurs several times, the largest of its values is used.
+        values: new values, 0 or more.
+        is_real: false for entries of `indices` and `values` to ignore.
     """
     row, column = jnp.divmod(indices.astype(jnp.int32), tree.levels[0].shape[1])
     row = jnp.where(is_real, row, tree.levels[0].shape[0])
@@ -71,7 +71,7 @@ def set_leaves(
             levels.append(padded.reshape(above.shape))
             continue
         sums = jnp.sum(below.at[row].get(mode="clip"), axis=1)
-        # A row that stands for nothing stays beyond the end of every level.
+        # An ignored row stays beyond the end of every level.
         parent = jnp.where(row < below.shape[0], row // branching, above.shape[0])
         levels.append(above.at[parent, row % branching].set(sums, mode="drop"))
         row = parent
@@ -81,18 +81,18 @@ def set_leaves(
 def find(
     tree: SumTree, begin: Float[Array, "*draw"], offset: Float[Array, "*draw"]
 ) -> tuple[Int[Array, "*draw"], Float[Array, "*draw"]]:
-    """The leaf in whose part of the line from 0 to `total` each target lies, and its value.
+    """The leaf whose interval contains each target, and the leaf's value.
 
-    The leaves' values lie on that line one after the other. A leaf of value 0 is found only
-    in a tree without any other. The value is told because reading it a second time would keep
-    XLA from setting leaves in place later on.
+    The values of the leaves, one after the other, divide the line from 0 to `total` into
+    intervals. A leaf of value 0 is found only if all leaves are 0. The value is returned because
+    reading it a second time would keep XLA from setting leaves in place later.
 
     Args:
-        tree: with a total above 0.
-        begin: a target is `begin + offset`, in [0, total): given in two parts, because the sum
-            of a large and a small number loses the small one's last bits. The sums above are
-            rounded all the same: a target within some ulps of `total` of a boundary between
-            two leaves may be taken for either side's.
+        tree: its total must be above 0.
+        begin: a target is `begin + offset`, in [0, total). It is given in two parts, because the
+            sum of a large and a small number loses the last bits of the small one. Since sums
+            are rounded, a target within a few ulps of `total` of a boundary between two leaves
+            may be assigned to either.
         offset: the rest of each target, 0 or more.
     """
     node, value = jnp.zeros(begin.shape, jnp.int32), begin
@@ -107,16 +107,16 @@ def find(
 def _chosen_child(
     values: Float[Array, "*draw child"], target: Float[Array, "*draw"]
 ) -> tuple[Int[Array, "*draw"], Float[Array, "*draw"], Float[Array, "*draw"]]:
-    """Which child each target lies in, the sum of those before it, and its own value."""
+    """The child that contains each target, the sum of the children before it, and its value."""
     branching = values.shape[-1]
     child = jnp.arange(branching, dtype=jnp.int32)
-    # As a product, because XLA's own running sum takes several passes on the CPU.
+    # A matrix product, because XLA's cumulative sum takes several passes on the CPU.
     up_to = jnp.triu(jnp.ones((branching, branching), values.dtype))
     ends = jnp.matmul(values, up_to, precision=jax.lax.Precision.HIGHEST)
     is_filled = values > 0
     reaches = is_filled & (ends > target[..., None])
     first = jnp.min(jnp.where(reaches, child, branching), axis=-1)
-    # Rounding can put a target beyond the end of them all: then it is the last one's.
+    # Rounding can put a target beyond the end of the last child; then it belongs to that child.
     last = jnp.max(jnp.where(is_filled, child, 0), axis=-1)
     chosen = jnp.where(first < branching, first, last)
     before = jnp.where(child < chosen[..., None], values, 0.0)

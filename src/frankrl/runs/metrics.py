@@ -55,7 +55,7 @@ _TABLES = {
         "mean_length REAL NOT NULL",
         "PRIMARY KEY (env_steps, purpose)",
     ),
-    "inexact": (
+    "not_reproducible": (
         "env_steps INTEGER NOT NULL",
         "reason TEXT NOT NULL",
         "PRIMARY KEY (env_steps, reason)",
@@ -131,7 +131,7 @@ class MetricsWriter:
             for table in _TABLES:
                 self._connection.execute(f"DELETE FROM {table} WHERE env_steps > ?", (env_steps,))
             self._connection.execute("DELETE FROM evaluations WHERE purpose = 'final'")
-            self._connection.execute("DELETE FROM inexact")
+            self._connection.execute("DELETE FROM not_reproducible")
         return self._connection.execute("SELECT count(*) FROM episodes").fetchone()[0]
 
     def write(self, rows: Iterable[Row]) -> None:

@@ -1,4 +1,4 @@
-"""Acting and learning joined: the state, the round and the loop."""
+"""Training: acting and learning in rounds, with evaluations, metrics and checkpoints."""
 
 from frankrl.training.events import (
     Checkpointed,

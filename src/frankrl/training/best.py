@@ -1,4 +1,4 @@
-"""The agent whose look was the best so far: kept beside the newest, for whoever wants it."""
+"""The best agent of a run so far, by its evaluation during training."""
 
 import numpy as np
 from jaxtyping import Float
@@ -18,11 +18,11 @@ from frankrl.training.state import Experiment
 
 
 class BestAgent:
-    """Weights of the best look, and the folder that holds them."""
+    """The parameters with the best evaluation so far, and their folder."""
 
     def __init__(self, experiment: Experiment) -> None:
         self.best: Best | None = None
-        """None before the first look."""
+        """None before the first evaluation."""
         self._env_id = experiment.spec.env_id
         self._file = eval_file(experiment.settings.learning)
         self._network = experiment.network
@@ -31,21 +31,21 @@ class BestAgent:
         self._stays_until = 0
 
     def consider(
-        self, look: Evaluation, env_steps: int, params: Float[np.ndarray, " weight"]
+        self, evaluation: Evaluation, env_steps: int, params: Float[np.ndarray, " weight"]
     ) -> None:
-        """Keep the parameters that acted, if their look was better than all before it."""
-        if self.best is None or look.mean_return > self.best.mean_return:
-            self.best = Best(env_steps, look.mean_return, len(look.returns))
+        """Keep the evaluated parameters if their mean return is the highest so far."""
+        if self.best is None or evaluation.mean_return > self.best.mean_return:
+            self.best = Best(env_steps, evaluation.mean_return, len(evaluation.returns))
             self._params = np.array(params)
             self._written = False
 
-    def take_up(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
-        """Go back to what a checkpoint says; `save` then brings the folder there too.
+    def restore(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
+        """Restore the best agent of a checkpoint; `save` then writes it to the folder.
 
-        What the folder holds of later looks stays until the run has come there again.
+        A later best agent in the folder stays until the run has reached its env step again.
 
         Raises:
-            RunFolderError: the checkpoint does not hold the agent that it tells of.
+            RunFolderError: the checkpoint lacks the weights of its best agent.
         """
         self.best, self._written = best, False
         self._stays_until = max((int(c.name) for c in list_checkpoints(folder.best)), default=0)
@@ -54,15 +54,15 @@ class BestAgent:
             self._params = self._network.layout.flatten(found)
 
     def for_checkpoint(self) -> dict[str, Tensors]:
-        """What a checkpoint of the run holds of it: a file of weights, or nothing."""
+        """The best agent's file in a checkpoint of the run; empty before the first evaluation."""
         return self._tensors(BEST_FILE)
 
     def save(self, folder: RunFolder, env_steps: float) -> None:
-        """Bring the folder to what is known here.
+        """Write the best agent to its folder, if it is not there yet.
 
         Args:
-            folder: the run's.
-            env_steps: where the run stands; infinite at its end.
+            folder: the run's folder.
+            env_steps: env steps of the run so far; infinite at its end.
 
         Raises:
             OSError, RunFolderError: it cannot be written.

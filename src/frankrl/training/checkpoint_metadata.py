@@ -1,4 +1,4 @@
-"""Where a run stands, beside its arrays: what a checkpoint says of itself."""
+"""Metadata of a checkpoint: the state of a run apart from its arrays."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,36 +10,36 @@ from frankrl.training.events import Best, NotReproducible, Solved
 
 
 class CheckpointMetadata(NamedTuple):
-    """Counters and findings of a run between two rounds."""
+    """Counters and results of a run between two rounds."""
 
     env_id: str
     env_steps: int
     updates: int
     episodes: int
     evaluation_due: bool
-    """Whether the evaluation that belongs to this env step is still to be played."""
+    """Whether the evaluation of this env step still has to be played."""
     seconds: float
     solved: Solved | None
     best: Best | None
-    inexact: tuple[NotReproducible, ...]
+    not_reproducible: tuple[NotReproducible, ...]
     versions: dict[str, Any]
-    """Of the process that has written it."""
+    """Versions of the process that wrote the checkpoint."""
     machine: dict[str, Any]
 
     def info(self) -> dict[str, Any]:
-        """As plain data."""
-        told = self._asdict()
+        """The metadata as JSON data."""
+        data = self._asdict()
         for name in ("solved", "best"):
-            told[name] = told[name] and told[name]._asdict()
-        told["inexact"] = [mark._asdict() for mark in self.inexact]
-        return told
+            data[name] = data[name] and data[name]._asdict()
+        data["not_reproducible"] = [mark._asdict() for mark in self.not_reproducible]
+        return data
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any], settings: Settings) -> "CheckpointMetadata":
-        """The reverse of `info`, with everything checked.
+        """The reverse of `info`; checks everything.
 
         Raises:
-            RunFolderError: it is not such data, or cannot be of a run with these settings.
+            RunFolderError: the data is invalid, or does not fit these settings.
         """
         found = cls(
             env_id=_typed(info, "env_id", str),
@@ -51,23 +51,23 @@ class CheckpointMetadata(NamedTuple):
             solved=_optional(
                 info,
                 "solved",
-                lambda told: Solved(
-                    count_in(told, "env_steps"), _real(told, "seconds"), _real(told, "mean_return")
+                lambda data: Solved(
+                    count_in(data, "env_steps"), _real(data, "seconds"), _real(data, "mean_return")
                 ),
             ),
             best=_optional(
                 info,
                 "best",
-                lambda told: Best(
-                    count_in(told, "env_steps"),
-                    _real(told, "mean_return"),
-                    count_in(told, "episodes"),
+                lambda data: Best(
+                    count_in(data, "env_steps"),
+                    _real(data, "mean_return"),
+                    count_in(data, "episodes"),
                 ),
             ),
-            inexact=tuple(
+            not_reproducible=tuple(
                 NotReproducible(count_in(mark, "env_steps"), _typed(mark, "reason", str))
-                for mark in _typed(info, "inexact", list)
-                if _typed({"inexact": mark}, "inexact", dict)
+                for mark in _typed(info, "not_reproducible", list)
+                if _typed({"not_reproducible": mark}, "not_reproducible", dict)
             ),
             versions=_typed(info, "versions", dict),
             machine=_typed(info, "machine", dict),
@@ -82,15 +82,15 @@ class CheckpointMetadata(NamedTuple):
 
 
 _T = TypeVar("_T")
-_MOST = 2**53
-"""What every reader of JSON agrees on."""
+_MAX = 2**53
+"""Whole numbers up to this one are the same in every JSON reader."""
 
 
 def _typed(info: Mapping[str, Any], name: str, kind: type) -> Any:
     value = info.get(name)
     if type(value) is not kind:
         raise RunFolderError(
-            f"the checkpoint says of {name} {str(value)[:40]!r}, where a {kind.__name__} belongs"
+            f"the checkpoint has the {name} {str(value)[:40]!r}, which is no {kind.__name__}"
         )
     return value
 
@@ -102,21 +102,25 @@ def _optional(
 
 
 def count_in(info: Mapping[str, Any], name: str) -> int:
-    """A count that a checkpoint tells of.
+    """A count in the metadata of a checkpoint.
 
     Raises:
-        RunFolderError: it tells of none.
+        RunFolderError: it is missing or invalid.
     """
     value = _typed(info, name, int)
-    if not 0 <= value <= _MOST:
-        raise RunFolderError(f"the checkpoint says of {name} {str(value)[:40]}, which cannot be")
+    if not 0 <= value <= _MAX:
+        raise RunFolderError(
+            f"the checkpoint has the {name} {str(value)[:40]}, which is not from 0 to {_MAX}"
+        )
     return value
 
 
 def _real(info: Mapping[str, Any], name: str) -> float:
     value = info.get(name)
-    if type(value) is int and abs(value) <= _MOST:
+    if type(value) is int and abs(value) <= _MAX:
         return float(value)
     if type(value) is not float or not math.isfinite(value):
-        raise RunFolderError(f"the checkpoint says of {name} {str(value)[:40]!r}, no number")
+        raise RunFolderError(
+            f"the checkpoint has the {name} {str(value)[:40]!r}, which is no number"
+        )
     return value

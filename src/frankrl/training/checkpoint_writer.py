@@ -1,4 +1,4 @@
-"""What a run leaves on the disk while it goes on; a disk that fails does not stop it."""
+"""Writes checkpoints and other files of a run; a disk that fails does not stop the run."""
 
 import contextlib
 import sqlite3
@@ -19,18 +19,18 @@ from frankrl.training.events import Checkpointed, SavingFailed
 
 WRITE_ERRORS = (OSError, sqlite3.Error)
 _REMOVAL = "removal of old checkpoints"
-"""Leaves too much, not too little."""
+"""If it fails, files are left over, but none is missing."""
 
 
 class CheckpointWriter:
-    """Writes for one run, and remembers what could not be written."""
+    """Writes the files of one run and records what could not be written."""
 
     def __init__(self, folder: RunFolder, keep: int) -> None:
-        """Nothing is written yet.
+        """Does not write anything yet.
 
         Args:
-            folder: the run's.
-            keep: how many checkpoints.
+            folder: the run's folder.
+            keep: number of checkpoints to keep.
         """
         self._folder = folder
         self._keep = keep
@@ -38,7 +38,7 @@ class CheckpointWriter:
 
     @property
     def unsaved(self) -> str:
-        """What the last try could not write, and why; empty if all is written."""
+        """What could not be written at the last attempt, and why; empty if everything was."""
         return "; ".join(
             f"{what}: {reason}" for what, reason in self._failing.items() if what != _REMOVAL
         )
@@ -46,10 +46,10 @@ class CheckpointWriter:
     def attempt(
         self, what: str, env_steps: int, write: Callable[[], Any]
     ) -> Iterator[SavingFailed]:
-        """Write something; a failure is told at the first of several tries in a row."""
-        told = what in self._failing
+        """Write something; only the first of several failures in a row gives an event."""
+        was_failing = what in self._failing
         failed = self._try(what, env_steps, write)
-        if failed and not told:
+        if failed and not was_failing:
             yield failed
 
     def checkpoint(
@@ -59,13 +59,13 @@ class CheckpointWriter:
         info: dict[str, Any],
         make_metrics_durable: Callable[[], None],
     ) -> Iterator[Checkpointed | SavingFailed]:
-        """Write a checkpoint, and then remove those that are too many.
+        """Write a checkpoint, then remove the oldest ones.
 
         Args:
-            env_steps: where the run stands.
-            tensors: for each file its named arrays.
+            env_steps: env steps of the run so far.
+            tensors: the named arrays of each file.
             info: everything that is not an array.
-            make_metrics_durable: called first: a resume needs the rows up to this point.
+            make_metrics_durable: called first, because a resume needs the rows up to this point.
 
         Raises:
             DivergedError: a weight is not finite.

@@ -1,4 +1,4 @@
-"""From a training state to a checkpoint's arrays, and back."""
+"""Converts the training state to the arrays of a checkpoint, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,23 +20,23 @@ from frankrl.training.state import Experiment, TrainState
 
 
 def eval_file(settings: LearningSettings) -> str:
-    """The file of the parameters that act greedily."""
+    """File of the parameters for greedy acting."""
     return "q_network" if settings.polyak_window_updates is None else _AVERAGE
 
 
 _AVERAGE = "average_network"
 BEST_FILE = "best_network"
-"""The agent of the best evaluation so far; there once there has been one."""
+"""File of the agent with the best evaluation so far; missing before the first evaluation."""
 _MAX = 2**53
-"""Numbers of episodes that can be told apart everywhere."""
+"""Largest number of an episode."""
 
 
 def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
-    """What each file of a checkpoint can hold, for a run that has come so far at most. [bytes]
+    """The largest possible size of each file of a checkpoint. [bytes]
 
     Args:
-        experiment: the run's.
-        env_steps: the run's budget.
+        experiment: the run's experiment.
+        env_steps: the largest number of env steps that the run may have done.
     """
     settings, replay = experiment.settings, experiment.replay
     weights = experiment.network.layout.size * np.dtype(np.float32).itemsize
@@ -52,12 +52,12 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         "target_network": weights,
         BEST_FILE: weights,
         "optimiser": optimiser,
-        # At the most every step ends an episode.
+        # At most, every step ends an episode.
         "replay": sum(map(_bytes, jax.tree.leaves(stored))) + 2 * row * replay.num_rows,
     }
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
-    # Longer with each step of an episode that goes on, and with each update between two rows.
+    # Grows with each step of the running episodes, and with each update since the last metrics row.
     logs = settings.environment.num_envs * (16 + DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
     figures = settings.updates_due(env_steps) * len(STATISTICS)
@@ -71,7 +71,7 @@ def _bytes(leaf: Any) -> int:
 
 
 def _like(experiment: Experiment) -> LearnerState:
-    """The shapes of the learner's state; no memory is taken for them."""
+    """Shapes of the learner's state; allocates no memory."""
     settings, network = experiment.settings.learning, experiment.network
     return jax.eval_shape(lambda params: init_learner(settings, network, params), network.shapes)
 
@@ -82,10 +82,10 @@ def to_tensors(
     """All arrays of a run between two rounds, by file and name.
 
     Args:
-        experiment: the run's.
+        experiment: the run's experiment.
         state: the training state.
-        logs: where each environment stands.
-        interval: what updates have reported since the last row of metrics.
+        logs: snapshot of each environment.
+        interval: metrics of the updates since the last row of metrics.
     """
     learner, unflatten = state.learner, experiment.network.layout.unflatten
     average = {}
@@ -109,10 +109,10 @@ def to_tensors(
 
 
 def check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
-    """Refuse to save what learning cannot go on from.
+    """Refuse to save parameters that are not finite.
 
     Raises:
-        DivergedError: a weight, or a number of the optimiser's, is not finite.
+        DivergedError: a weight, or a number of the optimiser's state, is not finite.
     """
     for file in ("q_network", "target_network", _AVERAGE, "optimiser"):
         for name, array in tensors.get(file, {}).items():
@@ -130,9 +130,9 @@ def from_tensors(
 
     Args:
         tensors: the arrays of every file of a checkpoint.
-        experiment: the run's.
-        env_steps: transitions collected so far.
-        updates: updates done so far.
+        experiment: the run's experiment.
+        env_steps: env steps of the run so far.
+        updates: updates of the run so far.
 
     Raises:
         RunFolderError: the arrays do not fit the settings.
@@ -169,13 +169,13 @@ def from_tensors(
 
 
 def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplayState:
-    """The buffer, of which a checkpoint holds the rows that have been written to."""
+    """The whole buffer, from the filled part in the checkpoint."""
     num_steps = int(_column(arrays, ".num_steps", np.uint32, ()))
     num_endings = int(_column(arrays, ".num_endings", np.uint32, ()))
     if num_steps != env_steps or num_endings > num_steps:
         raise RunFolderError(
-            f"the checkpoint's buffer tells of {num_steps:,} env steps and {num_endings:,} "
-            f"endings, and the run stands at env step {env_steps:,}"
+            f"the checkpoint's buffer counts {num_steps:,} env steps and {num_endings:,} "
+            f"episode ends, but the run has done {env_steps:,} env steps"
         )
     replay = experiment.replay
     saved = arrays.get(_first_leaf(experiment))
@@ -191,12 +191,12 @@ def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplaySt
         if not (np.isfinite(numbers) & (numbers >= 0)).all():
             raise RunFolderError("the checkpoint's priorities are not numbers of 0 or more")
     if (part.ending > num_endings).any():
-        raise RunFolderError("the checkpoint's buffer tells of endings that there were not")
+        raise RunFolderError("the checkpoint's buffer refers to episode ends that it does not hold")
     return refilled(replay, part, rows)
 
 
 def _first_leaf(experiment: Experiment) -> str:
-    """What the first leaf of the buffer's observations is called in its file."""
+    """Name of the buffer's first observation leaf in its file."""
     like = jax.eval_shape(experiment.empty_replay)
     (path, _), *_ = jax.tree_util.tree_flatten_with_path(like)[0]
     return jax.tree_util.keystr(path)
@@ -212,7 +212,7 @@ def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
         or not ((taken >= 0) & (taken <= len(actions))).all()
         or taken.sum() != len(actions)
     ):
-        raise RunFolderError("the checkpoint's logs of actions do not fit together")
+        raise RunFolderError("the checkpoint's action logs contradict each other")
     parts = np.split(actions, np.cumsum(taken)[:-1])
     return [
         EnvironmentLog(int(number), part, digest.tobytes())
@@ -244,7 +244,7 @@ def _column(
 
 
 def on_device(tree: Any) -> Any:
-    """The record with its leaves copied to the device that learns."""
+    """The record with its leaves copied to the device."""
     return jax.tree.map(jnp.array, tree)
 
 
@@ -255,10 +255,10 @@ def named(tree: PyTree) -> dict[str, np.ndarray]:
 
 
 def filled(like: Any, arrays: Mapping[str, np.ndarray | None]) -> Any:
-    """A record of the same structure with NumPy leaves taken by name.
+    """A record of the same structure as `like`, with leaves taken from `arrays` by name.
 
     Raises:
-        RunFolderError: a leaf is missing or of another shape or type.
+        RunFolderError: a leaf is missing, or has another shape or dtype.
     """
     paths, structure = jax.tree_util.tree_flatten_with_path(like)
     leaves = []

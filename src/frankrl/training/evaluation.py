@@ -1,4 +1,4 @@
-"""Greedy episodes on fresh environments: how good is a policy?"""
+"""Evaluation of a policy: greedy episodes in environments of their own."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from frankrl.environments import EnvGroup, EnvironmentSpec, Worker
 
 MAX_AT_ONCE = 25
 MAX_STEPS = 100_000
-"""An episode that its environment does not end is counted as it stands after so many steps."""
+"""An episode that its environment does not end is ended after so many steps."""
 
 QValues = Callable[[Observation, Bool[np.ndarray, "batch action"] | None], np.ndarray]
-"""From a batch of observations and of action masks to Q-values."""
+"""Maps a batch of observations and action masks to Q-values."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Evaluation:
 
     @property
     def mean_return(self) -> float:
-        """Mean return."""
+        """Mean return over the episodes."""
         return float(np.mean(self.returns))
 
     def summary(self) -> dict:
-        """The usual figures: mean, spread, 95 % interval of the mean, and each episode."""
+        """Statistics of the returns, with a 95 % interval of the mean, and each episode."""
         low, high = interval_of_mean(self.returns)
         return {
             "episodes": len(self.returns),
@@ -52,7 +52,7 @@ def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]
     """95 % bootstrap interval of the mean (percentile method, 2,000 resamples, fixed seed)."""
     if len(values) < 2 or np.all(values == values[0]):
         return float(np.mean(values)), float(np.mean(values))
-    # Half of the time that the command line takes to start, if it were imported above.
+    # Imported here, because it would double the time that the command line takes to start.
     import scipy.stats
 
     result = scipy.stats.bootstrap(
@@ -62,22 +62,22 @@ def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]
 
 
 class EvaluationStopped(Exception):  # noqa: N818 - not an error
-    """An evaluation was asked to stop before its end."""
+    """An evaluation was stopped before its end."""
 
 
 class Evaluator:
-    """Plays greedy episodes; its environments are its own and are kept between evaluations."""
+    """Plays greedy episodes in environments of its own, which it keeps between evaluations."""
 
     def __init__(self, spec: EnvironmentSpec, workers: Sequence[Worker] = ()) -> None:
-        """Nothing is made yet.
+        """Does not make any environment yet.
 
         Args:
-            spec: of its environments.
-            workers: processes that step some of them.
+            spec: the environment.
+            workers: processes that step some of the environments.
         """
         self._spec = spec
         self._workers = workers
-        self._seats: EnvGroup | None = None
+        self._envs: EnvGroup | None = None
         self._made = 0
 
     def evaluate(
@@ -93,74 +93,78 @@ class Evaluator:
         """Play episodes with the action of highest Q-value in every state.
 
         Args:
-            q_values: from a batch of observations and of action masks to Q-values.
-            episodes: how many.
-            use: what for; decides the seeds together with the two below.
-            seed: the evaluation's seed.
-            number: tells apart several evaluations of one use and seed.
-            stop_requested: asked after every step; when true the evaluation is given up.
-            hopeless_below: if the first 25 episodes have a lower mean return than this,
-                the evaluation ends there, with these alone.
+            q_values: maps a batch of observations and action masks to Q-values.
+            episodes: number of episodes.
+            use: purpose of the evaluation; decides its seeds, together with the next two.
+            seed: seed of the evaluation.
+            number: distinguishes evaluations with the same use and seed.
+            stop_requested: called after every step; if true, the evaluation is aborted.
+            hopeless_below: if the mean return of the first 25 episodes is below this, the
+                evaluation ends with these episodes.
 
         Raises:
-            EnvironmentFailedError: an environment raised, or gave something impossible.
-            EvaluationStopped: it was asked to stop.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
+            EvaluationStopped: a stop was requested.
 
         Returns:
-            The evaluation. It depends on nothing but the arguments.
+            The evaluation. It depends only on the arguments.
         """
         spec, at_once = self._spec, min(episodes, MAX_AT_ONCE)
-        seats = self._at_least(at_once)
+        envs = self._at_least(at_once)
         returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-        # A product's last bits depend on its number of rows, so that is always the same.
+        # The last bits of a matrix product depend on its number of rows, so the number is fixed.
         rows = np.zeros((MAX_AT_ONCE, *spec.row_shape), spec.row_dtype)
         observations, masks = spec.observation(rows), spec.action_mask(rows)
         playing: dict[int, int] = {}
-        """Slots in use, and the episode that each is in."""
+        """Number of the episode that each environment in use is playing."""
 
-        def begin(slots: list[int], numbers: list[int]) -> None:
+        def begin(env_indices: list[int], numbers: list[int]) -> None:
             seeds = [reset_seed(seed, use, number, episode) for episode in numbers]
-            for slot, state in zip(slots, seats.reset(slots, seeds, numbers), strict=True):
-                rows[slot] = state
-            playing.update(zip(slots, numbers, strict=True))
+            for env_index, state in zip(
+                env_indices, envs.reset(env_indices, seeds, numbers), strict=True
+            ):
+                rows[env_index] = state
+            playing.update(zip(env_indices, numbers, strict=True))
 
         begin(list(range(at_once)), list(range(at_once)))
-        begun, undecided = at_once, at_once
+        num_started, undecided = at_once, at_once
         while playing:
             if stop_requested():
                 raise EvaluationStopped
             actions = np.argmax(q_values(observations, masks), axis=1)
-            slots, free = list(playing), []
-            for slot, step in zip(slots, seats.step(slots, actions[slots].tolist()), strict=True):
-                rows[slot], reward, terminated, truncated = step
-                episode = playing[slot]
+            env_indices, free = list(playing), []
+            for env_index, step in zip(
+                env_indices, envs.step(env_indices, actions[env_indices].tolist()), strict=True
+            ):
+                rows[env_index], reward, terminated, truncated = step
+                episode = playing[env_index]
                 returns[episode] += reward
                 lengths[episode] += 1
                 if terminated or truncated or lengths[episode] >= MAX_STEPS:
-                    del playing[slot]
-                    free.append(slot)
+                    del playing[env_index]
+                    free.append(env_index)
                     undecided -= episode < at_once
             if free and undecided == 0:
                 if np.mean(returns[:at_once]) < hopeless_below:
                     return Evaluation(returns[:at_once], lengths[:at_once])
                 undecided = -1
-            following = list(range(begun, min(begun + len(free), episodes)))
+            following = list(range(num_started, min(num_started + len(free), episodes)))
             if following:
                 begin(free[: len(following)], following)
-                begun += len(following)
+                num_started += len(following)
         return Evaluation(returns, lengths)
 
     def _at_least(self, count: int) -> EnvGroup:
-        """Environments for so many episodes at once."""
-        if self._seats is None or self._made < count:
+        """At least `count` environments."""
+        if self._envs is None or self._made < count:
             self.close()
-            # A few episodes are over before a worker would have been of use.
+            # A few episodes end before a worker has started.
             workers = self._workers if count == MAX_AT_ONCE else ()
-            self._seats, self._made = EnvGroup(self._spec, count, workers), count
-        return self._seats
+            self._envs, self._made = EnvGroup(self._spec, count, workers), count
+        return self._envs
 
     def close(self) -> None:
         """Close the environments."""
-        if self._seats is not None:
-            self._seats.close()
-        self._seats = None
+        if self._envs is not None:
+            self._envs.close()
+        self._envs = None

@@ -1,4 +1,4 @@
-"""What a training tells whoever watches it."""
+"""Events of a training run."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from frankrl.training.evaluation import Evaluation
 
 
 class Progress(NamedTuple):
-    """Where the run stands; loss, Q and speed are means since the last such event."""
+    """Progress of the run; loss, Q and speed are means since the last such event."""
 
     env_steps: int
     total_env_steps: int
@@ -31,7 +31,7 @@ class Evaluated(NamedTuple):
     env_steps: int
     evaluation: Evaluation
     purpose: str
-    """`progress`: a short look; `solved`: the long one that may prove the run solved."""
+    """`progress`: a periodic evaluation; `solved`: the longer one of the solved check."""
 
 
 class Solved(NamedTuple):
@@ -43,7 +43,7 @@ class Solved(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The look that was better than all before it."""
+    """The periodic evaluation with the highest mean return so far."""
 
     env_steps: int
     mean_return: float
@@ -51,20 +51,20 @@ class Best(NamedTuple):
 
 
 class NotReproducible(NamedTuple):
-    """From where on a run may have other bits than an uninterrupted one, and why."""
+    """The env step from which a run may differ from an uninterrupted one in its bits, and why."""
 
     env_steps: int
     reason: str
 
 
 class SavingFailed(NamedTuple):
-    """Something could not be written; training goes on, and it is tried again later."""
+    """Something could not be written; training goes on and tries again later."""
 
     env_steps: int
     what: str
     reason: str
     newest: Path | None
-    """The checkpoint that a resume would begin with; none if there is none."""
+    """The checkpoint from which a resume would start; None if there is none."""
 
 
 class Checkpointed(NamedTuple):
@@ -75,20 +75,20 @@ class Checkpointed(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The run is over, or was asked to stop."""
+    """The run has ended, or a stop was requested."""
 
     env_steps: int
     updates: int
     seconds: float
     startup_seconds: float
-    """From the clock's beginning to the end of the first round: imports, environments,
-    compilation, and on a resume the way back to where the run stood."""
+    """From the start of the clock to the end of the first round: imports, environments,
+    compilation, and on a resume restoring the run."""
     solved: Solved | None
     best: Best | None
-    """None where there was no look."""
+    """None before the first periodic evaluation."""
     evaluation: Evaluation | None
-    """Of the final policy; none when the run was asked to stop."""
-    inexact: tuple[NotReproducible, ...]
+    """Evaluation of the final policy; None if a stop was requested."""
+    not_reproducible: tuple[NotReproducible, ...]
 
 
 Event = Progress | Evaluated | Solved | Checkpointed | SavingFailed | Finished

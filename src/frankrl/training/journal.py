@@ -1,4 +1,4 @@
-"""The run's memory of itself: episodes, statistics of updates, rows of metrics."""
+"""The journal of a run: episodes, statistics of updates, rows of metrics."""
 
 import collections
 import sqlite3
@@ -22,7 +22,7 @@ RECENT_EPISODES = 100
 
 
 class Journal:
-    """Collects what rounds report, checks it, and writes it to the run's metrics."""
+    """Collects the results of rounds, checks them, and writes them to the run's metrics."""
 
     def __init__(self, settings: Settings) -> None:
         self.episodes = 0
@@ -38,7 +38,7 @@ class Journal:
         self._last_row = (0, time.perf_counter())
 
     def open(self, folder: RunFolder) -> None:
-        """Begin to write into a run's folder."""
+        """Open the metrics of a run folder for writing."""
         self._metrics = MetricsWriter(folder.metrics)
 
     def go_back(
@@ -48,10 +48,10 @@ class Journal:
         episodes: int,
         interval: Interval,
     ) -> int:
-        """Take up a run's metrics as they were at an earlier point, and forget the rest.
+        """Restore the metrics of a run to an earlier point, and remove later rows.
 
         Returns:
-            How many episodes the metrics should hold and do not.
+            How many episodes are missing in the metrics.
         """
         self.open(folder)
         there = self._writer.go_back(env_steps)
@@ -65,7 +65,7 @@ class Journal:
         return max(0, episodes - there)
 
     def take(self, result: Round, updates_before: int) -> None:
-        """Note what a round did, and check the figures that have come in by now."""
+        """Record the results of a round, and check the metrics that are available by now."""
         self._unwritten += [("episodes", episode) for episode in result.episodes]
         self._recent.extend((e.episode_return, e.length) for e in result.episodes)
         self.episodes += len(result.episodes)
@@ -73,10 +73,10 @@ class Journal:
         self.check(leave=1 if self._settings.training.overlap else 0)
 
     def check(self, leave: int = 0) -> None:
-        """Look at the figures of every update, but for the last `leave` rounds still under way.
+        """Check the metrics of all updates, except those of the last `leave` rounds.
 
         Raises:
-            DivergedError: a figure is not finite; the message names the first such update.
+            DivergedError: a metric is not finite; the message names the first such update.
         """
         while len(self._unchecked) > leave:
             result, updates_before = self._unchecked.popleft()
@@ -89,7 +89,7 @@ class Journal:
                 self._td_errors.append(np.asarray(output.td_errors))
 
     def interval(self) -> Interval:
-        """What updates have reported since the last row of metrics."""
+        """Metrics of the updates since the last row of metrics."""
         self.check()
         nothing = Interval.empty(self._settings.replay.batch_size)
         return Interval(
@@ -98,7 +98,7 @@ class Journal:
         )
 
     def save(self) -> None:
-        """Write the rows that have come up since the last write; they are kept until it succeeds.
+        """Write the rows since the last write; they are kept until a write succeeds.
 
         Raises:
             sqlite3.Error: they cannot be written.
@@ -107,7 +107,7 @@ class Journal:
         self._unwritten = []
 
     def make_durable(self) -> None:
-        """Write all rows, and return once the disk has them.
+        """Write all rows, and return once they are on the disk.
 
         Raises:
             OSError, sqlite3.Error: they cannot be written.
@@ -116,11 +116,11 @@ class Journal:
         self._writer.make_durable()
 
     def note_not_reproducible(self, marks: Iterable[NotReproducible]) -> None:
-        """Note from where on, and why, the run may have other bits than an uninterrupted one."""
-        self._unwritten += [("inexact", mark) for mark in marks]
+        """Record from where on, and why, the run may not be bit-exact."""
+        self._unwritten += [("not_reproducible", mark) for mark in marks]
 
     def log(self, env_steps: int, updates: int, seconds: float) -> Progress:
-        """Note a row of metrics, and return it."""
+        """Add a row of metrics, and return it as an event."""
         settings = self._settings
         interval = self.interval()
         self._statistics = []
@@ -160,7 +160,7 @@ class Journal:
     def log_evaluation(
         self, env_steps: int, updates: int, purpose: str, evaluation: Evaluation
     ) -> None:
-        """Note a row about an evaluation."""
+        """Add a row for an evaluation."""
         row = (
             env_steps,
             updates,
@@ -179,8 +179,8 @@ class Journal:
                 self._metrics.close()
             except sqlite3.Error as error:
                 warn(
-                    f"the log of the metrics could not be folded into their file ({error}); no row "
-                    "is lost: keep metrics.sqlite-wal beside it"
+                    f"the metrics' write-ahead log could not be merged into their file ({error}); "
+                    "no row is lost: keep metrics.sqlite-wal next to it"
                 )
 
     @property

@@ -1,4 +1,4 @@
-"""The random numbers of updates: a function of the seed and the update's number alone."""
+"""Random numbers of updates; they depend only on the seed and the number of the update."""
 
 import jax
 import numpy as np
@@ -11,14 +11,14 @@ from frankrl.networks import QNetwork
 def update_noise(
     network: QNetwork, batch_size: int, seed: int, first_update: int, count: int
 ) -> UpdateNoise:
-    """What the next updates need of noise and fractions.
+    """Noise and fractions of some updates.
 
     Args:
-        network: for what it asks for.
-        batch_size: transitions of an update.
-        seed: the run's.
+        network: decides which random numbers are needed.
+        batch_size: transitions per update.
+        seed: the run's seed.
         first_update: number of the first update, from 0.
-        count: how many updates to draw for.
+        count: number of updates.
     """
     drawn = UpdateNoise()
     if size := network.noise_size:
@@ -34,9 +34,9 @@ def update_noise(
 
 
 def noise_shapes(network: QNetwork, batch_size: int) -> UpdateNoise:
-    """The shapes of what one update needs of them; no memory is taken for them.
+    """Shapes of the random numbers of one update; allocates no memory.
 
-    Arguments are those of `update_noise`.
+    Arguments as for `update_noise`.
     """
     shapes = UpdateNoise()
     if size := network.noise_size:

@@ -1,4 +1,4 @@
-"""The evaluations of a run: short looks, the proof that it is solved, and the final one."""
+"""The evaluations of a run: the periodic ones, the solved check, and the final one."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,37 +16,37 @@ from frankrl.training.state import Experiment
 
 
 class PeriodicEvaluator:
-    """Plays greedy episodes for a run, and remembers what they have shown."""
+    """Evaluates a run, and records whether it is solved and which agent is the best."""
 
     def __init__(self, experiment: Experiment, workers: Sequence[Worker]) -> None:
-        """Nothing is played yet.
+        """Does not play any episode yet.
 
         Args:
-            experiment: the run's.
+            experiment: the run's experiment.
             workers: processes that step some of the environments.
         """
         self.due = False
-        """Whether the evaluation that belongs to this env step is still to be played."""
+        """Whether the evaluation of this env step still has to be played."""
         self.solved: Solved | None = None
         self.best = BestAgent(experiment)
         self.stop_requested: Callable[[], bool] = lambda: False
-        """Asked after every step; when true an evaluation is given up, and stays due."""
+        """Called after every step; if true, an evaluation is aborted and stays due."""
         self._settings = experiment.settings.evaluation
         self._seed = experiment.seed
         self._threshold = experiment.spec.reward_threshold
         self._evaluator = Evaluator(experiment.spec, workers)
         self._policy = make_policy(experiment.settings.training.acting, experiment.network)
-        self._proof: Evaluation | None = None
+        self._solved_check: Evaluation | None = None
 
-    def look(
+    def evaluate(
         self, env_steps: int, params: Float[np.ndarray, " weight"], seconds: Callable[[], float]
     ) -> Iterator[Evaluated | Solved]:
-        """A short evaluation; where it is promising, the long one that proves it solved.
+        """The periodic evaluation; if it reaches the threshold, also the longer solved check.
 
         Args:
-            env_steps: where the run stands.
-            params: those that act.
-            seconds: the run's clock.
+            env_steps: env steps of the run so far.
+            params: the parameters to evaluate.
+            seconds: returns the seconds since the run began.
         """
         self.due = True
         episodes = self._settings.evaluation_episodes
@@ -57,26 +57,26 @@ class PeriodicEvaluator:
         self.best.consider(found, env_steps, params)
         threshold = self._threshold
         if self.solved is None and threshold is not None and found.mean_return >= threshold:
-            proof = self._prove(env_steps, params, threshold)
-            if proof is None:
+            check = self._play_solved_check(env_steps, params, threshold)
+            if check is None:
                 return
-            yield Evaluated(env_steps, proof, "solved")
-            if proof.mean_return >= threshold:
-                self.solved = Solved(env_steps, seconds(), proof.mean_return)
-                self._proof = proof
+            yield Evaluated(env_steps, check, "solved")
+            if check.mean_return >= threshold:
+                self.solved = Solved(env_steps, seconds(), check.mean_return)
+                self._solved_check = check
                 yield self.solved
         self.due = False
 
     def final(self, env_steps: int, params: Float[np.ndarray, " weight"]) -> Evaluation | None:
-        """The evaluation of the final policy; none if asked to stop meanwhile."""
+        """The evaluation of the final policy; None if a stop was requested."""
         if self.solved is not None and self.solved.env_steps == env_steps:
-            # This policy has passed a long evaluation already; a resumed run repeats it.
+            # This policy has passed the solved check; only a resumed run has to repeat it.
             assert self._threshold is not None
-            return self._proof or self._prove(env_steps, params, self._threshold)
+            return self._solved_check or self._play_solved_check(env_steps, params, self._threshold)
         episodes = self._settings.final_evaluation_episodes
         return self._play(params, episodes, Use.EVALUATION_RESET, 0)
 
-    def _prove(
+    def _play_solved_check(
         self, env_steps: int, params: Float[np.ndarray, " weight"], threshold: float
     ) -> Evaluation | None:
         episodes = self._settings.final_evaluation_episodes

@@ -1,4 +1,4 @@
-"""What is checked before a run begins or goes on."""
+"""Checks before a run begins or continues."""
 
 import functools
 import shutil
@@ -22,52 +22,53 @@ from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment
 
 _LARGEST_SHARE = 0.3
-"""Part of the available memory that the buffer may take: writing it out takes two copies more."""
+"""Share of the available memory that the buffer may take: saving it needs two more copies."""
 
 _CPU_UPDATE, _CPU_OPERATION = 60e-6, 17e-12
-"""What an update takes on one thread of a CPU, and each of its floating-point operations. [s]"""
+"""Time of an update on one CPU thread, and of each of its floating-point operations. [s]"""
 _GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
-"""What an update takes on a GPU however small it is, and what a round takes besides. [s] All of
-them roughly: see "On a GPU" in docs/benchmarks.md."""
+"""Time of a small update on a GPU, and additional time of a round. [s] All four are rough: see
+"On a GPU" in docs/benchmarks.md."""
 
 _MAX_SHOWN = 60
 _COPIES = 8
-"""Roughly: both networks, their mean, the gradient, Adam's moments, and what is in flight."""
+"""Roughly: both networks, their average, the gradient, Adam's moments, and temporary arrays."""
 
 
 def memory_line(experiment: Experiment) -> str:
-    """What the replay buffer takes, in words."""
+    """The memory of the replay buffer, in words."""
     each, capacity = _bytes_each(experiment), experiment.replay.capacity
     return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
 
 
 def belongs_on_cpu(experiment: Experiment) -> bool:
-    """Whether updates are to be computed on the CPU, whatever else JAX can use."""
+    """Whether updates are computed on the CPU even if JAX can use another device."""
     settings, network = experiment.settings, experiment.network
     training = settings.training
     if training.device != "auto":
         return training.device == "cpu"
     rows = settings.replay.batch_size * max(network.head.num_fractions, 1)
-    # Forward, and the gradients of weights and inputs: a product and a sum for each weight.
+    # Forward pass, gradient of the weights, gradient of the inputs: each takes a product and a
+    # sum per weight.
     operations = 6 * network.layout.size * rows
     saved = _CPU_UPDATE + _CPU_OPERATION * operations - _GPU_UPDATE
     return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
 
 
 def check_device(settings: Settings) -> None:
-    """Refuse to learn elsewhere than on the device that is asked for.
+    """Refuse to learn on another device than the requested one.
 
     Raises:
-        SettingError: JAX, once started, does not compute there.
+        SettingError: JAX computes on another device.
     """
     wanted, found = settings.training.device, jax.devices()[0].platform
     if wanted in ("auto", found):
         return
-    told = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+    platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
     if held_to_cpu():
         why = "an earlier run in this process chose it: begin this one in a process of its own"
-    elif told:
-        why = f"JAX_PLATFORMS is {told!r}: unset it"
+    elif platforms:
+        why = f"JAX_PLATFORMS is {platforms!r}: unset it"
     elif wanted == "gpu":
         why = "it finds no GPU: install JAX for yours, as by pip install 'jax[cuda13]'"
     else:
@@ -108,25 +109,25 @@ def check_memory(experiment: Experiment) -> None:
 
 
 def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
-    """Refuse a Q-table where the states have no numbers.
+    """Refuse a Q-table for an environment without numbered states.
 
     Raises:
-        SettingError: it is asked for, and they have none.
+        SettingError: the setting asks for a Q-table and the states have no numbers.
     """
     space = spec.state_space
     if settings.network.q_function == "table" and not isinstance(space, spaces.Discrete):
         raise SettingError(
             f"a Q-table has a row for each state, and the states of {spec.env_id} are no numbers "
-            f"from 0 on (its observation space is {_short(space)}): leave --q-function "
-            "table out, and a network learns them"
+            f"(its observation space is {_short(space)}): leave out --q-function table to learn "
+            "with a network"
         )
 
 
 def check_network(experiment: Experiment) -> None:
-    """Refuse a network that does not fit.
+    """Refuse a network that does not fit into memory.
 
     Raises:
-        SettingError: it, or learning it, needs more memory than there is.
+        SettingError: the network, or an update of it, needs more memory than is available.
     """
     there = _memory()
     if there is None:
@@ -136,9 +137,9 @@ def check_network(experiment: Experiment) -> None:
     needed = 4 * weights * _COPIES
     if needed > there:
         raise SettingError(
-            f"a network with hidden_widths {list(settings.network.hidden_widths)} and what its "
-            f"head asks for has about {weights:,} weights; learning them takes {_size(needed)} "
-            f"and {_size(there)} are available: choose smaller ones"
+            f"a network with hidden_widths {list(settings.network.hidden_widths)} and its head has "
+            f"about {weights:,} weights; learning them takes {_size(needed)} and {_size(there)} "
+            "are available: choose smaller hidden_widths"
         )
     needed = _update_bytes(experiment, there)
     if needed > there:
@@ -151,11 +152,11 @@ def check_network(experiment: Experiment) -> None:
 
 
 def _update_bytes(experiment: Experiment, there: int) -> int:
-    """Memory that all an update computes takes, about. [bytes]
+    """Approximate memory of everything that an update computes. [bytes]
 
     Args:
-        experiment: the run's.
-        there: how much there is: what is far below is not looked into.
+        experiment: the run's experiment.
+        there: available memory; if an update clearly fits, only a lower bound is returned. [bytes]
     """
     settings, network = experiment.settings, experiment.network
     batch_size = settings.replay.batch_size
@@ -166,14 +167,14 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     rows = batch_size * samples * widest + outputs.size
     if (least := 4 * rows * _COPIES) > there:
         return least
-    # A loss may compare each number that is told of an action with each other one.
+    # A loss may compare each output for an action with each other one.
     if 4 * rows * max(outputs.size // batch_size, samples) * _COPIES < there:
         return least
     return _computed_bytes(experiment, batch)
 
 
 def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
-    """Memory that all intermediate results of an update take, from its own definition. [bytes]"""
+    """Memory of all intermediate results of an update, from its jaxpr. [bytes]"""
     settings, network = experiment.settings, experiment.network
     learner = jax.eval_shape(
         lambda params: init_learner(settings.learning, network, params), network.shapes
@@ -191,7 +192,7 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
 
 
 def _batch_shapes(experiment: Experiment) -> Transition:
-    """The shapes of one update's batch, which do not depend on the buffer's capacity."""
+    """Shapes of the batch of an update; they do not depend on the buffer's capacity."""
     small = replace(experiment.replay, capacity=1)
     draws = jax.ShapeDtypeStruct((experiment.settings.replay.batch_size,), jnp.uint32)
 
@@ -205,16 +206,16 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     """Refuse a run whose checkpoints do not fit on the disk.
 
     Args:
-        path: the run folder, which need not be there.
-        experiment: the run's.
-        already: checkpoints that are there.
+        path: the run folder, which need not exist.
+        experiment: the run's experiment.
+        already: number of checkpoints that exist already.
 
     Raises:
         SettingError: there is too little room.
     """
     each, settings = _bytes_each(experiment), experiment.settings
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
-    # A new checkpoint is written before the oldest one goes.
+    # A new checkpoint is written before the oldest one is removed.
     checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
     needed = each * transitions * checkpoints
     there = path.absolute()
@@ -233,10 +234,10 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
 
 
 def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
-    """Refuse to wait for an environment to be solved that does not say when it is.
+    """Refuse `until_solved` for an environment without a reward threshold.
 
     Raises:
-        SettingError: it names no reward threshold.
+        SettingError: the environment names no reward threshold.
     """
     if settings.evaluation.until_solved and spec.reward_threshold is None:
         raise SettingError(
@@ -246,13 +247,13 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
 
 
 def _memory() -> int | None:
-    """Memory that a run can take where it learns, as far as that is known. [bytes]"""
+    """Memory available to a run on the device, as far as it is known. [bytes]"""
     found = [available_memory(), (jax.devices()[0].memory_stats() or {}).get("bytes_limit")]
     return min((size for size in found if size is not None), default=None)
 
 
 def _bytes_each(experiment: Experiment) -> int:
-    """Memory that the buffer takes for each transition that can be drawn. [bytes]"""
+    """Memory of the buffer per transition that can be sampled. [bytes]"""
     leaves = jax.tree.leaves(jax.eval_shape(experiment.empty_replay))
     whole = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     return -(-whole // experiment.replay.capacity)

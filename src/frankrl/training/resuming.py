@@ -1,4 +1,4 @@
-"""Reading where a run stands; nothing is written, so a checkpoint that is no good costs nothing."""
+"""Reads the state of a run from its checkpoints; writes nothing."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,37 +20,37 @@ from frankrl.training.state import Experiment, TrainState
 
 
 class Found(NamedTuple):
-    """What a run's newest intact checkpoint holds."""
+    """The content of a run's newest intact checkpoint."""
 
-    standing: CheckpointMetadata
+    metadata: CheckpointMetadata
     state: TrainState
     logs: list[EnvironmentLog]
     interval: Interval
     best: Tensors | None
-    """The agent of the best look."""
+    """Weights of the agent with the best evaluation."""
     damaged: list[DamagedError]
     """What is wrong with each newer checkpoint."""
 
 
 def read_run(folder: RunFolder, experiment: Experiment) -> Found:
-    """Read the newest checkpoint that is intact.
+    """Read the newest intact checkpoint.
 
     Args:
-        folder: the run's.
-        experiment: with the settings that it is to continue with.
+        folder: the run's folder.
+        experiment: the experiment, with the settings for continuing.
 
     Raises:
         RunFolderError: there is none, or it does not fit the settings.
-        SettingError: the run is beyond its budget already.
+        SettingError: the run has already done more env steps than the budget.
     """
     most = _most_bytes(folder, experiment)
     loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
     found = _found(folder, experiment, loaded)._replace(damaged=damaged)
-    standing = found.standing
+    metadata = found.metadata
     settings = experiment.settings
-    if settings.training.total_env_steps < standing.env_steps:
+    if settings.training.total_env_steps < metadata.env_steps:
         raise SettingError(
-            f"the run has already done {standing.env_steps:,} env steps: total_env_steps "
+            f"the run has already done {metadata.env_steps:,} env steps: total_env_steps "
             f"cannot be {settings.training.total_env_steps:,}"
         )
     return found
@@ -75,9 +75,9 @@ def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
 
 def _found(folder: RunFolder, experiment: Experiment, loaded: Loaded) -> Found:
     check_same_environment(folder, loaded.info)
-    standing, tensors = (
+    metadata, tensors = (
         CheckpointMetadata.from_info(loaded.info, experiment.settings),
         loaded.tensors,
     )
-    state, logs, interval = from_tensors(tensors, experiment, standing.env_steps, standing.updates)
-    return Found(standing, state, logs, interval, tensors.get(BEST_FILE), [])
+    state, logs, interval = from_tensors(tensors, experiment, metadata.env_steps, metadata.updates)
+    return Found(metadata, state, logs, interval, tensors.get(BEST_FILE), [])

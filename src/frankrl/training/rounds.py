@@ -1,4 +1,4 @@
-"""One round: act, store, learn; and the endless sequence of rounds."""
+"""Rounds: act, store, learn, again and again."""
 
 import contextlib
 import functools
@@ -22,68 +22,68 @@ from frankrl.training.state import Experiment, TrainState
 
 
 class LearnerInput(NamedTuple):
-    """What one round gives the learner."""
+    """Input of the learner's call of one round."""
 
     steps: Steps
-    """Of fixed size."""
+    """Steps of the round; their number is fixed."""
     draws: Any
-    """From what the transitions of each update that is due are found, by `Sampler.draws`."""
+    """Input for sampling the transitions of the updates that are due; result of `Sampler.draws`."""
     learning_rate: Float[Any, ""]
     noise: UpdateNoise
-    """Random numbers for each update that is due."""
+    """Random numbers of the updates that are due."""
 
 
 class LearnerOutput(NamedTuple):
-    """What the learner's call of one round gives.
+    """Output of the learner's call of one round.
 
-    On the CPU its arrays are still being computed; whoever reads one waits for it.
+    On the CPU its arrays may still be being computed; reading one waits for it.
     """
 
     leaves: list[Array]
-    """Of the learner and the buffer; given up to the next call."""
+    """Leaves of the learner and the buffer; donated to the next call."""
     params: Float[Array, " weight"]
-    """θ after the round's updates."""
+    """θ after the updates of the round."""
     eval_params: Float[Array, " weight"]
-    """What acts greedily after them."""
+    """Parameters for greedy acting after these updates."""
     metrics: Float[Array, "update metric"]
-    """A row for each of the round's updates, columns as in `UpdateMetrics`."""
+    """A row for each update of the round; columns as in `UpdateMetrics`."""
     td_errors: Float[Array, " batch"]
-    """y - Q(s, a) of the last of them; zeros without any. [reward]"""
+    """y - Q(s, a) in the last of these updates; zeros if there is none. [reward]"""
     sample: Sample
-    """The transitions that those updates learn from."""
+    """The transitions that these updates learned from."""
 
 
 class Round(NamedTuple):
-    """What one round did."""
+    """The result of one round."""
 
     env_steps: int
-    """Transitions collected in the whole run."""
+    """Env steps of the run so far."""
     updates: int
-    """Updates done, or under way, in the whole run."""
+    """Updates of the run so far, including those still being computed."""
     episodes: list[FinishedEpisode]
-    """Those that ended."""
+    """Episodes that ended in the round."""
     input: LearnerInput
-    """What the learner got."""
+    """Input of the learner's call."""
     output: Callable[[], LearnerOutput]
-    """What it makes of it; on a GPU this waits for the call. Once the next round has begun its
-    `leaves` are gone; all else stays."""
+    """Returns the output of the learner's call; on a GPU this waits for the call. Its `leaves` are
+    only valid until the next round begins."""
     state: Callable[[], TrainState]
-    """The whole state after the round. To be read before the next round: its buffers are
-    then given up to the next compiled call."""
+    """Returns the state after the round. Read it before the next round begins, because its buffers
+    are donated to the next compiled call."""
 
 
 def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterator[Round]:
-    """Train for ever, one round at a time.
+    """Train without end, one round at a time.
 
-    A round steps every environment `vector_steps_per_round` times, adds what was seen
-    to the buffer and starts the updates that are due, in one compiled call that runs
-    in the background. With `overlap` the next round acts with the parameters from before
-    that call and so does not wait for it; without, it waits.
+    A round steps every environment `vector_steps_per_round` times, adds the steps to the buffer
+    and starts the updates that are due, in one compiled call that runs in the background. With
+    `overlap`, the next round acts with the parameters from before that call and does not wait
+    for it; without, it waits.
 
     Args:
-        experiment: the run's.
-        source: standing where the state says.
-        state: given up to the rounds.
+        experiment: the run's experiment.
+        source: the source of experience, in the state that belongs to `state`.
+        state: the state to start from; its buffers are donated.
     """
     settings, network = experiment.settings, experiment.network
     policy = make_policy(settings.training.acting, network)
@@ -91,7 +91,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     output: Callable[[], LearnerOutput] | None = None
     env_steps, done = state.env_steps, state.updates
     room = EndingRoom(experiment.replay, state.replay)
-    # Flattening the state's records at each call would cost more than a small update.
+    # Flattening the state's records in each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
     learn = compiled_learn(settings.learning, network, experiment.replay, structure)
     with _starter() as start:
@@ -127,14 +127,14 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
 def learner_input(
     experiment: Experiment, steps: Steps, env_steps: int, first_update: int, num_updates: int
 ) -> LearnerInput:
-    """What a round gives the learner.
+    """Input of the learner's call of a round.
 
     Args:
-        experiment: the run's.
-        steps: of the round.
-        env_steps: transitions of the whole run by its end.
+        experiment: the run's experiment.
+        steps: steps of the round.
+        env_steps: env steps of the run at the end of the round.
         first_update: number of the round's first update, from 0.
-        num_updates: due in this round.
+        num_updates: number of updates that are due in this round.
     """
     settings, replay = experiment.settings, experiment.replay
     first, end = replay.drawable(env_steps)
@@ -153,11 +153,10 @@ def learner_input(
 
 @contextlib.contextmanager
 def _starter() -> Iterator[Callable[..., Callable[[], LearnerOutput]]]:
-    """How the learner's call is started.
+    """Returns how to start the learner's call without waiting for it.
 
-    On the CPU JAX computes in a thread of its own, and a call comes back at once. On a GPU it
-    comes back when all kernels have been launched; so there it waits in a thread, and the
-    environments do not.
+    On the CPU, JAX computes in a thread of its own and a call returns at once. On a GPU, a call
+    returns when all kernels have been launched, so it is made in a separate thread.
     """
     if jax.default_backend() == "cpu":
         yield _started
@@ -175,18 +174,18 @@ def _started(learn: Callable[..., LearnerOutput], *given: Any) -> Callable[[], L
 def compiled_learn(
     settings: LearningSettings, network: QNetwork, replay: ReplayBuffer, structure: Any
 ) -> Callable[[list[Array], LearnerInput], LearnerOutput]:
-    """Add to the buffer, then learn from it, over flat leaves of both, compiled.
+    """The compiled learner's call: adds steps to the buffer, then does the updates.
 
-    The leaves are given up to the call: otherwise each would copy the whole buffer. How many
-    updates are done is the number of draws, of which a run knows three at most: none, and
-    `replay_ratio` × env steps of a round, rounded down and up.
+    It takes the flat leaves of learner and buffer, which are donated; otherwise each call would
+    copy the whole buffer. The number of updates follows from the shape of the draws. A run has at
+    most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
     """
 
     @functools.partial(jax.jit, donate_argnums=(0,))
     def compiled(leaves: list[Array], given: LearnerInput) -> LearnerOutput:
         learner, stored = jax.tree.unflatten(structure, leaves)
         stored = replay.add(stored, given.steps)
-        # One gather for all updates: one for each would pay its overhead each time.
+        # One gather for all updates is faster than one for each.
         sample, batches = replay.sample(stored, given.draws)
         metrics = jnp.zeros((0, len(UpdateMetrics._fields)), jnp.float32)
         td_errors = jnp.zeros(replay.sampler.batch_size, jnp.float32)
@@ -204,7 +203,7 @@ def compiled_learn(
             metrics, td_errors = output.metrics, output.td_errors[-1]
         return LearnerOutput(
             leaves=jax.tree.leaves((learner, stored)),
-            # Copies, because the leaves are given up to the next call.
+            # Copies, because the leaves are donated to the next call.
             params=jnp.copy(learner.params),
             eval_params=jnp.copy(learner.eval_params),
             metrics=metrics,

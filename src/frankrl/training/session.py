@@ -1,4 +1,4 @@
-"""A run from its checks to its report, for whoever drives one."""
+"""A run from its first check to its report."""
 
 import os
 import time
@@ -29,30 +29,31 @@ from frankrl.training.preflight import (
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run came out."""
+    """The outcome of a run."""
 
     run: Path
     """The run folder."""
     env_steps: int
     updates: int
     seconds: float
-    """Since the run's clock began; on the command line since the process started."""
+    """Time since the run began; on the command line since the process started."""
     startup_seconds: float
-    """Part of it until the first round was done: imports, environments, compilation."""
+    """Part of it up to the end of the first round: imports, environments, compilation."""
     solved: dict[str, Any] | None
     """`env_steps` and `seconds` of the first policy that reached the reward threshold."""
     best: dict[str, Any] | None
-    """`env_steps` and `mean_return` of the best look while training: `load(run, best=True)`."""
+    """`env_steps` and `mean_return` of the best evaluation during training; its agent is
+    `load(run, best=True)`."""
     evaluation: dict[str, Any] | None
-    """Greedy episodes of the final policy; none if the run was stopped before its end."""
-    inexact: list[dict[str, Any]]
-    """`env_steps` from where on the run may have other bits than an uninterrupted one, and
-    the `reason`; empty for nearly every run."""
+    """Greedy episodes of the final policy; None if the run was stopped before its end."""
+    not_reproducible: list[dict[str, Any]]
+    """`env_steps` from which the run may differ in its bits from an uninterrupted one, and the
+    `reason`; empty for nearly every run."""
     stopped: bool = False
-    """Whether it was asked to stop before its end."""
+    """Whether a stop was requested before its end."""
 
     def report(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """The outcome as JSON data."""
         return {
             "run": str(self.run),
             "env_steps": self.env_steps,
@@ -62,7 +63,7 @@ class TrainingResult:
             "solved": self.solved,
             "best": self.best,
             "evaluation": self.evaluation,
-            "inexact": self.inexact,
+            "not_reproducible": self.not_reproducible,
             "stopped": self.stopped,
         }
 
@@ -80,13 +81,13 @@ def prepare(
     """Check everything that can be checked, then begin a run.
 
     Raises:
-        FrankError: something is not allowed; then nothing has been written.
+        FrankError: something is not allowed; nothing has been written.
     """
     check_seed(seed)
     seed, settings = int(seed), settings.resolved()
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
     refuse_existing(path, overwrite=overwrite)
-    experiment = _begun(env_id, settings, seed)
+    experiment = _experiment(env_id, settings, seed)
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
@@ -97,7 +98,7 @@ def prepare(
 def prepare_resume(
     folder: RunFolder, settings: Settings, *, started: float | None = None
 ) -> Trainer:
-    """Take up a run with the given settings.
+    """Prepare to continue a run with the given settings.
 
     Raises:
         FrankError: a setting cannot change within a run, or the run is damaged.
@@ -119,10 +120,10 @@ def prepare_resume(
     if kept_budget != before:
         raise SettingError(
             "a run that continues keeps its settings: only total_env_steps, worker_processes, "
-            "device and those of [evaluation] and [saving] may change; for others begin a new run"
+            "device and those of [evaluation] and [saving] may change; begin a new run for others"
         )
     description = folder.description
-    experiment = _begun(description.env_id, settings, description.seed)
+    experiment = _experiment(description.env_id, settings, description.seed)
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
     check_disk(folder.path, experiment, already=there)
@@ -135,11 +136,11 @@ def prepare_resume(
         ) from error
 
 
-def _begun(env_id: str, settings: Settings, seed: int) -> Experiment:
-    """What is trained, with JAX started on the device that learning it belongs on.
+def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
+    """The experiment; also starts JAX, on the CPU if updates are faster there.
 
     Raises:
-        FrankError: the environment cannot be made, or the device asked for is not there.
+        FrankError: the environment cannot be made, or the requested device is not available.
     """
     with prepared():
         spec = describe(env_id, settings.environment.env_kwargs)
@@ -155,10 +156,10 @@ def run_to_end(
     on_event: Callable[[Event], None],
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> TrainingResult:
-    """Drive a run to its end and write its report.
+    """Train to the end and write the report.
 
     Raises:
-        FrankError: training cannot go on, or its folder cannot be written; the last
+        FrankError: training cannot go on, or the folder cannot be written; the last
             checkpoint stays.
     """
     try:
@@ -178,7 +179,7 @@ def run_to_end(
             solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
             best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
-            inexact=[mark._asdict() for mark in finished.inexact],
+            not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
             stopped=finished.evaluation is None,
         )
         unsaved = training.unsaved
@@ -201,7 +202,7 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     then = "it has no checkpoint, so begin it again"
     if there:
         then = (
-            f"its newest checkpoint is {there[-1]}. Mend that, then: "
+            f"its newest checkpoint is {there[-1]}. Repair the disk, then: "
             f"frank train --resume {folder.path}"
         )
     return (

@@ -1,4 +1,4 @@
-"""What a run is made of, and everything that training changes, each as one record."""
+"""What a run consists of, and everything that training changes, each as one record."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,10 +15,10 @@ from frankrl.replay import ReplayBuffer, ReplayState, init_replay, make_replay
 
 @dataclass(frozen=True)
 class Experiment:
-    """What does not change while a run goes on; it holds no arrays."""
+    """The parts of a run that do not change during training; holds no arrays."""
 
     settings: Settings
-    """Resolved."""
+    """Resolved settings."""
     spec: EnvironmentSpec
     seed: int
     network: QNetwork
@@ -30,31 +30,31 @@ class Experiment:
         return cls(settings, spec, seed, network_for(settings, spec), make_replay(settings))
 
     def empty_replay(self, ending_rows: int | None = None) -> ReplayState:
-        """The empty buffer of the run.
+        """An empty replay buffer.
 
         Args:
-            ending_rows: rows for the last observations of episodes; none: as many as at first.
+            ending_rows: rows for the last observations of episodes; None: those of a new buffer.
         """
         return init_replay(self.replay, self.spec, self.settings.round_env_steps, ending_rows)
 
 
 class TrainState(NamedTuple):
-    """The state between two rounds; together with the source's snapshot it is the whole run."""
+    """The state between two rounds; with the source's snapshot it is the whole state of a run."""
 
     learner: LearnerState
     replay: ReplayState
     behaviour_params: Float[Array, " weight"]
-    """What the next round acts by; with `overlap` one round older than `params`."""
+    """Parameters with which the next round acts; with `overlap` one round older than `params`."""
     params: Float[Array, " weight"]
-    """`learner.params` in a buffer of their own, which no later call reuses."""
+    """Copy of `learner.params` that is not donated to a later call."""
     eval_params: Float[Array, " weight"]
-    """What acts greedily, likewise."""
+    """Copy of `learner.eval_params`, likewise."""
     env_steps: int
     updates: int
 
 
 def init_train_state(experiment: Experiment) -> TrainState:
-    """The state of a run that has not begun."""
+    """The initial state of a run."""
     settings, network = experiment.settings, experiment.network
     params = network.init(experiment.seed)
     vector = jnp.array(network.layout.flatten(params))

@@ -1,6 +1,6 @@
-"""The loop: rounds, and between them metrics, evaluations and checkpoints.
+"""The training loop: rounds, and between them metrics, evaluations and checkpoints.
 
-It is a generator of events, so whoever shows or drives a run stays outside.
+It is a generator of events, so displaying and controlling a run stay outside.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ from frankrl.training.state import Experiment, TrainState, init_train_state
 
 
 class Trainer:
-    """One run in progress: begin or resume it, then iterate over its events."""
+    """A run in progress: begin or resume it, then iterate over its events."""
 
     def __init__(
         self, description: RunDescription, experiment: Experiment, started: float | None
@@ -54,9 +54,9 @@ class Trainer:
         """Make everything that a run needs, before anything is written.
 
         Args:
-            description: what the run is.
-            experiment: what is trained.
-            started: `time.perf_counter()` of when the run's clock began; none: now.
+            description: the run's description.
+            experiment: the run's experiment.
+            started: `time.perf_counter()` at which the run's clock started; None: now.
         """
         spec = experiment.spec
         self.experiment = experiment
@@ -79,9 +79,9 @@ class Trainer:
         self._evaluator = PeriodicEvaluator(self.experiment, self._workers.evaluation)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
-        self._saver: CheckpointWriter
+        self._checkpoint_writer: CheckpointWriter
         self._versions, self._machine = versions(), machine_facts()
-        self._inexact: tuple[NotReproducible, ...] = ()
+        self._not_reproducible: tuple[NotReproducible, ...] = ()
 
     @classmethod
     def begin(
@@ -93,11 +93,11 @@ class Trainer:
         overwrite: bool = False,
         started: float | None = None,
     ) -> "Trainer":
-        """Begin a run; its folder appears only once everything else has been made.
+        """Begin a run; its folder is made after everything else.
 
         Raises:
             RunFolderError: the folder cannot be made.
-            EnvironmentFailedError: an environment does not even begin.
+            EnvironmentFailedError: an environment fails at its first reset.
         """
         training = cls(description, experiment, started)
         try:
@@ -118,16 +118,16 @@ class Trainer:
         *,
         started: float | None = None,
     ) -> "Trainer":
-        """Take up a run at its newest checkpoint that is intact.
+        """Continue a run from its newest intact checkpoint.
 
         Args:
-            folder: the run's.
-            experiment: with its own settings, but for what may change within a run.
+            folder: the run's folder.
+            experiment: the run's experiment, with the settings for continuing.
             started: as in `__init__`.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
-            SettingError: the run is beyond its budget already.
+            SettingError: the run has already done more env steps than the budget.
         """
         description = dataclasses.replace(folder.description, settings=experiment.settings)
         training = cls(description, experiment, started)
@@ -140,39 +140,39 @@ class Trainer:
         return training
 
     def _write_into(self, folder: RunFolder, shown: Path) -> None:
-        """Become the folder's only writer."""
+        """Lock the folder for writing."""
         self._lock = RunLock(folder.path, shown)
         self.folder = folder
-        self._saver = CheckpointWriter(folder, self.settings.saving.keep_checkpoints)
+        self._checkpoint_writer = CheckpointWriter(folder, self.settings.saving.keep_checkpoints)
 
     def _go_back(self, description: RunDescription) -> None:
-        """Stand where the newest checkpoint that is intact says."""
+        """Restore the newest intact checkpoint."""
         folder = self.folder
-        # First of all: what a killed process has left may be the newest checkpoint.
+        # This comes first, because it may complete a checkpoint of a killed process.
         tidy_checkpoints(folder.checkpoints)
         found = read_run(folder, self.experiment)
-        self._evaluator.best.take_up(found.standing.best, found.best, folder)
+        self._evaluator.best.restore(found.metadata.best, found.best, folder)
         for error in found.damaged:
             warn(f"{error}; this checkpoint is set aside, the one before it is used")
         self._stand_at(self._restored(found))
-        self._evaluator.solved = found.standing.solved
-        self._evaluator.due = found.standing.evaluation_due
-        self._started -= found.standing.seconds
+        self._evaluator.solved = found.metadata.solved
+        self._evaluator.due = found.metadata.evaluation_due
+        self._started -= found.metadata.seconds
         set_aside(error.checkpoint for error in found.damaged if error.checkpoint)
-        standing = found.standing
-        self._evaluator.best.save(folder, standing.env_steps)
+        metadata = found.metadata
+        self._evaluator.best.save(folder, metadata.env_steps)
         missing = self._journal.go_back(
-            folder, standing.env_steps, standing.episodes, found.interval
+            folder, metadata.env_steps, metadata.episodes, found.interval
         )
         if missing:
-            self._mark(standing.env_steps, f"the metrics lack the rows of {missing:,} episodes")
-        self._journal.note_not_reproducible(self._inexact)
+            self._mark(metadata.env_steps, f"the metrics lack the rows of {missing:,} episodes")
+        self._journal.note_not_reproducible(self._not_reproducible)
         self.folder = folder.with_description(description)
 
     def _restored(self, found: Found) -> TrainState:
-        """The state, with every environment back where it was; what is not exact is noted."""
-        standing, state = found.standing, found.state
-        before = standing.versions | standing.machine
+        """The state of a checkpoint; restores the environments and notes what is not bit-exact."""
+        metadata, state = found.metadata, found.state
+        before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
         different = self._source.restore(found.logs)
         if different:
@@ -180,28 +180,28 @@ class Trainer:
             state = state._replace(replay=replay)
             which = ", ".join(map(str, different))
             reasons.append(f"environment {which} did not replay to the same bits")
-        self._inexact = standing.inexact
+        self._not_reproducible = metadata.not_reproducible
         for reason in reasons:
             self._mark(state.env_steps, reason)
         return state
 
     def _mark(self, env_steps: int, reason: str) -> None:
-        """Say, here and in all that the run leaves, that it may have other bits from now on."""
+        """Warn, and record, that the run may differ in its bits from here on."""
         warn(f"not bit-exact from env step {env_steps:,}, because {reason}")
-        self._inexact = (*self._inexact, NotReproducible(env_steps, reason))
+        self._not_reproducible = (*self._not_reproducible, NotReproducible(env_steps, reason))
 
     def state(self) -> TrainState:
-        """Everything that training has changed; read it before the next event."""
+        """The training state; read it before the next event."""
         return self._state()
 
     def events(self, stop_requested: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train to the end of the budget, or until solved or asked to stop.
+        """Train to the end of the budget, or until the run is solved or a stop is requested.
 
         Args:
-            stop_requested: asked after every round; when true the run is saved and ends.
+            stop_requested: called after every round; if true, the run is saved and ends.
 
         Raises:
-            DivergedError: a loss, gradient or weight stopped being finite.
+            DivergedError: a loss, gradient or weight is not finite.
             EnvironmentFailedError: an environment failed. In both cases the last
                 checkpoint stays.
         """
@@ -209,7 +209,7 @@ class Trainer:
         self._evaluator.stop_requested = stop_requested
         tried_at = self.env_steps or None
         if self._evaluator.due:
-            # The checkpoint that is there does not know yet what this will show.
+            # The existing checkpoint lacks the result of this evaluation.
             tried_at = None
             yield from self._evaluate()
         results = rounds(self.experiment, self._source, self.state())
@@ -227,16 +227,18 @@ class Trainer:
             if self._crossed(before, saving.checkpoint_every_env_steps):
                 yield from self._checkpoint()
                 tried_at = self.env_steps
-        if tried_at != self.env_steps or self._saver.unsaved:
+        if tried_at != self.env_steps or self._checkpoint_writer.unsaved:
             yield from self._checkpoint()
         yield from self._save_best()
         yield self._finish()
-        yield from self._saver.attempt("metrics", self.env_steps, self._journal.make_durable)
+        yield from self._checkpoint_writer.attempt(
+            "metrics", self.env_steps, self._journal.make_durable
+        )
 
     @property
     def unsaved(self) -> str:
-        """What could not be written, and why; empty if all is."""
-        return self._saver.unsaved
+        """What could not be written, and why; empty if everything was."""
+        return self._checkpoint_writer.unsaved
 
     def close(self) -> None:
         """Close environments and files."""
@@ -272,8 +274,8 @@ class Trainer:
         self._journal.take(result, updates_before)
 
     def _evaluate(self) -> Iterator[Event]:
-        """Play the evaluation that belongs to this env step."""
-        for event in self._evaluator.look(self.env_steps, self._weights(), self._seconds):
+        """Play the evaluation of this env step."""
+        for event in self._evaluator.evaluate(self.env_steps, self._weights(), self._seconds):
             if isinstance(event, Evaluated):
                 self._journal.log_evaluation(
                     self.env_steps, self.updates, event.purpose, event.evaluation
@@ -282,7 +284,7 @@ class Trainer:
         yield from self._save_best()
 
     def _weights(self) -> Float[np.ndarray, " weight"]:
-        """Those that play greedily, once it is known that they can."""
+        """The parameters for greedy acting, after checking that they are finite."""
         self._journal.check()
         weights = np.asarray(self._eval_params())
         if not np.isfinite(weights).all():
@@ -296,7 +298,7 @@ class Trainer:
         interval = self._journal.interval()
         logs = self._source.snapshot()
         tensors = to_tensors(self.experiment, self.state(), logs, interval)
-        standing = CheckpointMetadata(
+        metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self.env_steps,
             self.updates,
@@ -305,29 +307,29 @@ class Trainer:
             self._seconds(),
             self._evaluator.solved,
             self._evaluator.best.best,
-            self._inexact,
+            self._not_reproducible,
             self._versions,
             self._machine,
         )
         yield from self._save_best()
-        yield from self._saver.checkpoint(
+        yield from self._checkpoint_writer.checkpoint(
             self.env_steps,
             tensors | self._evaluator.best.for_checkpoint(),
-            standing.info(),
+            metadata.info(),
             self._journal.make_durable,
         )
 
     def _save_metrics(self) -> Iterator[SavingFailed]:
-        return self._saver.attempt("metrics", self.env_steps, self._journal.save)
+        return self._checkpoint_writer.attempt("metrics", self.env_steps, self._journal.save)
 
     def _save_best(self) -> Iterator[SavingFailed]:
         at = math.inf if self._is_over() else self.env_steps
-        return self._saver.attempt(
+        return self._checkpoint_writer.attempt(
             "best agent", self.env_steps, lambda: self._evaluator.best.save(self.folder, at)
         )
 
     def _finish(self) -> Finished:
-        """Play the final evaluation, if the run is over and nobody asks it to stop."""
+        """Play the final evaluation if the run has reached its end."""
         evaluation = None
         if self._is_over() and not self._evaluator.due:
             evaluation = self._evaluator.final(self.env_steps, self._weights())
@@ -341,5 +343,5 @@ class Trainer:
             self._evaluator.solved,
             self._evaluator.best.best,
             evaluation,
-            self._inexact,
+            self._not_reproducible,
         )

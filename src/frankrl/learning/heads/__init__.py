@@ -1,4 +1,4 @@
-"""Heads: what a network's output says of the return, one file for each kind."""
+"""Heads: how a network's outputs describe the return; one file for each kind."""
 
 from frankrl.config import Settings
 from frankrl.learning.heads.categorical import CategoricalHead
@@ -13,11 +13,11 @@ _KINDS = {
     "qr": QuantileHead,
     "iqn": ImplicitHead,
 }
-"""By the values of the setting `distribution`."""
+"""Heads by the value of the setting `distribution`."""
 
 __all__ = ["CategoricalHead", "ExpectedHead", "ImplicitHead", "QuantileHead", "make_head"]
 
 
 def make_head(settings: Settings) -> Head:
-    """The head that the setting `distribution` names."""
+    """The head that the setting `distribution` selects."""
     return _KINDS[settings.network.distribution].of(settings)

@@ -1,4 +1,4 @@
-"""C51: how likely each of some fixed returns is."""
+"""C51: the return distribution as probabilities of fixed returns."""
 
 import functools
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from frankrl.networks import Head
 
 @dataclass(frozen=True)
 class CategoricalHead(Head):
-    """The output is a distribution over fixed returns, as logits.
+    """The outputs are the logits of a distribution over fixed returns, the atoms.
 
     Source: Bellemare, Dabney & Munos (2017). https://arxiv.org/abs/1707.06887
     """
@@ -40,11 +40,11 @@ class CategoricalHead(Head):
 
     @functools.cached_property
     def support(self) -> Float[np.ndarray, " atom"]:
-        """The returns that the atoms stand for, evenly spaced."""
+        """Returns of the atoms, evenly spaced."""
         return np.linspace(self.low, self.high, self.num_atoms, dtype=np.float32)
 
     def probabilities(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch atom"]:
-        """What the logits say."""
+        """Softmax of the logits."""
         xp = outputs.__array_namespace__()
         shares = xp.exp(outputs - outputs.max(axis=-1, keepdims=True))
         return shares / shares.sum(axis=-1, keepdims=True)
@@ -55,7 +55,7 @@ class CategoricalHead(Head):
     def target(
         self, transition: Transition, next_outputs: Float[Array, "batch atom"]
     ) -> Float[Array, "batch atom"]:
-        """The probabilities of the returns that r and the discount make of the fixed ones."""
+        """The distribution of r + discount · Z(s′), projected onto the atoms."""
         shape = (transition.reward.shape[0], self.num_atoms)
         support = jnp.broadcast_to(self.support, shape)
         moved = td_target(transition.reward, transition.discount, support)
@@ -64,10 +64,10 @@ class CategoricalHead(Head):
     def projected(
         self, returns: Float[Array, "batch outcome"], probabilities: Float[Array, "batch outcome"]
     ) -> Float[Array, "batch atom"]:
-        """A distribution over any returns, brought to the fixed ones.
+        """A distribution over arbitrary returns, projected onto the atoms.
 
-        Each return's probability is shared by the two fixed ones beside it, the nearer one
-        having more; what lies beyond the ends goes to the end.
+        The probability of each return is split between its two neighbouring atoms; the nearer
+        one gets more. Returns beyond the ends are clipped to them.
 
         Source: Bellemare, Dabney & Munos (2017), eq. 7.
         """
@@ -83,7 +83,7 @@ class CategoricalHead(Head):
         target: Float[Array, "batch atom"],
         fractions: Float[Array, "batch fraction"] | None,
     ) -> Float[Array, " batch"]:
-        """The cross-entropy of the two distributions."""
+        """Cross-entropy of target and prediction."""
         return -jnp.sum(target * jax.nn.log_softmax(chosen, axis=-1), axis=-1)
 
     def target_mean(self, target: Float[Array, "batch atom"]) -> Float[Array, " batch"]:
@@ -95,7 +95,7 @@ class CategoricalHead(Head):
         td_errors: Float[Array, " batch"],
         target: Float[Array, "batch atom"],
     ) -> Float[Array, " batch"]:
-        """The Kullback-Leibler divergence: the cross-entropy, less what no network could avoid."""
+        """Kullback-Leibler divergence: the cross-entropy minus the entropy of the target."""
         return jnp.maximum(losses + jnp.sum(xlogy(target, target), axis=-1), 0.0)
 
     @property

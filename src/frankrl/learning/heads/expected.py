@@ -1,4 +1,4 @@
-"""The expected return alone: the notes' Q-value."""
+"""The expected return only: the notes' Q-value."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ from frankrl.networks import Head
 
 @dataclass(frozen=True)
 class ExpectedHead(Head):
-    """The output is Q(s, a) itself; its loss is (y - Q)², or Huber's."""
+    """The output is Q(s, a) itself; its loss is (y - Q)², or the Huber loss."""
 
     huber_delta: float | None = None
-    """|TD error| at which the loss turns linear; none: it is squared throughout. [reward]"""
+    """|TD error| above which the loss is linear; None: the squared error everywhere. [reward]"""
 
     @classmethod
     def of(cls, settings: Settings) -> "ExpectedHead":
@@ -52,7 +52,7 @@ class ExpectedHead(Head):
         td_errors: Float[Array, " batch"],
         target: Float[Array, " batch"],
     ) -> Float[Array, " batch"]:
-        """|TD error|, as Schaul et al. (2016) have it."""
+        """|TD error|, as in Schaul et al. (2016)."""
         return jnp.abs(td_errors)
 
     @property

@@ -1,4 +1,4 @@
-"""IQN: the return's quantile at any fraction that the network is asked for."""
+"""IQN: the quantile of the return at any given fraction."""
 
 import functools
 import math
@@ -16,11 +16,11 @@ from frankrl.networks import Dense, DenseParams, Initializer
 
 @dataclass(frozen=True)
 class ImplicitHead(QuantileLearning):
-    """The output is the return's quantile at each fraction that is asked for.
+    """The outputs are the quantiles of the return at the given fractions.
 
-    A fraction becomes a factor for each feature of the first layer, by an embedding of its
-    cosines. `acting_fractions` evenly spaced ones are averaged where Q-values are wanted, so
-    that the same state always has the same Q-values.
+    Cosines of a fraction are embedded, and multiply the features of the first layer. A Q-value
+    is the mean of the quantiles at `acting_fractions` evenly spaced fractions, so a state always
+    has the same Q-values.
 
     Source: Dabney et al. (2018). https://arxiv.org/abs/1806.06923
     """
@@ -28,7 +28,7 @@ class ImplicitHead(QuantileLearning):
     num_cosines: int
     acting_fractions: int
     num_samples: int
-    """Fractions drawn for each transition of an update."""
+    """Fractions sampled for each transition of an update."""
     huber_delta: float = 1.0
 
     @classmethod
@@ -43,7 +43,7 @@ class ImplicitHead(QuantileLearning):
         )
 
     def fractions(self) -> Float[np.ndarray, " fraction"]:
-        """Those asked for where Q-values are wanted."""
+        """Fractions at which quantiles are averaged for Q-values."""
         return middles(self.acting_fractions)
 
     @property
@@ -59,7 +59,7 @@ class ImplicitHead(QuantileLearning):
         features: Float[Any, "batch feature"],
         fractions: Float[Any, "batch fraction"] | None,
     ) -> Float[Any, "row feature"]:
-        """The features once for each fraction, each multiplied by the fraction's factor."""
+        """A row for each observation and fraction: the features times the fraction's embedding."""
         xp, batch = features.__array_namespace__(), features.shape[0]
         if fractions is None:
             cosines = xp.asarray(self._acting_cosines)[None]
@@ -69,7 +69,7 @@ class ImplicitHead(QuantileLearning):
         return (features[:, None, :] * factors).reshape(batch * factors.shape[1], -1)
 
     def embedding(self, fractions: Float[Any, "*batch"]) -> Float[Any, "*batch cosine"]:
-        """cos(π i τ) for i = 0, 1, … (eq. 4 there)."""
+        """cos(π i τ) for i = 0, 1, … (eq. 4 of the paper)."""
         return _cosine_of_pi_times(
             fractions[..., None] * np.arange(self.num_cosines, dtype=np.float32)
         )
@@ -104,9 +104,9 @@ class ImplicitHead(QuantileLearning):
 
 
 def _cosine_of_pi_times(x: Float[Any, "*number"]) -> Float[Any, "*number"]:
-    """cos(πx) within 10⁻⁶, by the series of the sine: cos(πx) = 1 - 2 sin²(πx/2).
+    """cos(πx) within 10⁻⁶, from the series of the sine: cos(πx) = 1 - 2 sin²(πx/2).
 
-    XLA's cosine is a call for each number on the CPU, and was half of an update of IQN.
+    On the CPU, XLA calls a function for each cosine, which took half of an update of IQN.
     """
     xp = x.__array_namespace__()
     turned = x - 2 * xp.round(x / 2)

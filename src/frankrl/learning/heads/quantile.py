@@ -1,4 +1,4 @@
-"""QR-DQN: the return's quantiles, at fixed fractions."""
+"""QR-DQN: quantiles of the return at fixed fractions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from frankrl.networks import Head
 
 
 class QuantileLearning(Head):
-    """What all heads that learn quantiles of the return share."""
+    """Shared by the heads that learn quantiles of the return."""
 
     huber_delta: float
-    """|TD error| at which the loss turns linear. [reward]"""
+    """|TD error| above which the loss is linear. [reward]"""
 
     def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
         return outputs.mean(axis=-1)
@@ -38,7 +38,7 @@ class QuantileLearning(Head):
         td_errors: Float[Array, " batch"],
         target: Float[Array, "batch quantile"],
     ) -> Float[Array, " batch"]:
-        """The loss, which stays above 0 where a return is random, however well it is known."""
+        """The loss. It stays above 0 for random returns, even with perfect predictions."""
         return losses
 
     @property
@@ -58,7 +58,7 @@ class QuantileLearning(Head):
 
 @dataclass(frozen=True)
 class QuantileHead(QuantileLearning):
-    """The output is the return's quantiles, at the middles of equal shares.
+    """The outputs are quantiles of the return, at the midpoints of equal parts of 0 … 1.
 
     Source: Dabney et al. (2018). https://arxiv.org/abs/1710.10044
     """
@@ -76,7 +76,7 @@ class QuantileHead(QuantileLearning):
         return self.num_quantiles
 
     def fractions(self) -> Float[np.ndarray, " quantile"]:
-        """τ̂ of each quantile."""
+        """Fraction τ̂ of each quantile."""
         return middles(self.num_quantiles)
 
     def losses(
@@ -94,5 +94,5 @@ class QuantileHead(QuantileLearning):
 
 
 def middles(count: int) -> Float[np.ndarray, " fraction"]:
-    """The middles of `count` equal parts of 0 … 1."""
+    """Midpoints of `count` equal parts of 0 … 1."""
     return (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)
