@@ -130,7 +130,7 @@ def test_a_mistake_gets_one_line_exit_status_2_and_no_folder(
 def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("years of work")
     assert frank("train", "CartPole-v1", *SMALL, "--out", tmp_path, "--overwrite") == 2
-    assert "is not a run; it is left alone" in capsys.readouterr().err
+    assert "is not a run: choose another" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
