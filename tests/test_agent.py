@@ -182,7 +182,7 @@ def test_an_observation_with_named_parts_carries_its_own_mask():
     ):
         with pytest.raises(SettingError, match=words):
             agent.act(wrong)
-    with pytest.raises(SettingError, match="without an action_mask: its observations hold it"):
+    with pytest.raises(SettingError, match="takes no action_mask: its observations hold it"):
         agent.act(singles[0], action_mask=[1, 1, 1])
 
 

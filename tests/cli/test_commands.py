@@ -251,8 +251,8 @@ def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
         "Number of fixed returns. [atoms] (with distribution c51) (default: 51)",
-        "losses with it. [reward] (with loss huber, or with distribution qr or iqn)",
-        "ε once the decay is over. [probability] (without noisy)",
+        "quantile losses are linear. [reward] (with loss huber, or with distribution qr or iqn)",
+        "ε after the decay. [probability] (without noisy)",
         "(unless learning_rate_end is none)",
     ):
         assert words in shown
