@@ -182,7 +182,7 @@ def test_an_observation_with_named_parts_carries_its_own_mask():
     ):
         with pytest.raises(SettingError, match=words):
             agent.act(wrong)
-    with pytest.raises(SettingError, match="without an action_mask: its observations hold it"):
+    with pytest.raises(SettingError, match="takes no action_mask: its observations hold it"):
         agent.act(singles[0], action_mask=[1, 1, 1])
 
 
@@ -204,7 +204,7 @@ def test_a_missing_or_wrong_mask_is_one_kind_of_error(observation, mask, words):
 
 
 def test_a_mask_for_an_environment_that_has_none_is_refused():
-    with pytest.raises(SettingError, match="CartPole-v1 is asked without an action_mask: it has"):
+    with pytest.raises(SettingError, match="CartPole-v1 takes no action_mask: it has"):
         agent_for("CartPole-v1").q_values(np.zeros(4), action_mask=[1, 1])
 
 

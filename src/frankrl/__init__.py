@@ -1,7 +1,7 @@
 """Frank trains Deep Q-Networks.
 
-`frankrl.train(env_id)` trains and returns the result; `frankrl.load(run)` gives the
-trained agent. Everything is imported when it is first used.
+`frankrl.train(env_id)` trains and returns the result; `frankrl.load(run)` returns the trained
+agent. Everything is imported at its first use.
 """
 
 from typing import TYPE_CHECKING, Any

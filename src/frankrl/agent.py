@@ -1,4 +1,4 @@
-"""A trained agent: its Q-values, and how to ask for them."""
+"""A trained agent: Q-values and actions for observations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,24 +17,24 @@ from frankrl.experience.exploration import epsilon_greedy
 QValues = Callable[
     [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
 ]
-"""Q-values of a batch: a pytree of leaves, and which actions are allowed."""
+"""Maps a batch of observations, as a pytree of leaves, and action masks to Q-values."""
 
 
 class Agent:
     """Acts greedily by its Q-values.
 
-    Every method takes one observation or a batch of them, as the environment gives
-    them, and answers in kind.
+    Every method takes one observation or a batch, in the environment's own form, and returns
+    one result or a batch.
     """
 
     def __init__(self, spec: EnvironmentSpec, q_values: QValues, epsilon: float) -> None:
-        """Wrap a Q-function.
+        """Make an agent from a Q-function.
 
         Args:
-            spec: the environment that it was trained on.
-            q_values: from a batch of observations, and of action masks where the environment
-                has them, to Q-values; -∞ for actions that are not allowed.
-            epsilon: probability of a random action when asked to act non-deterministically.
+            spec: the environment of its training.
+            q_values: maps a batch of observations, and action masks if the environment has them,
+                to Q-values; -∞ for actions that are not allowed.
+            epsilon: probability of a random action in `predict` with `deterministic=False`.
         """
         self.spec = spec
         self.batch_q_values = q_values
@@ -47,20 +47,20 @@ class Agent:
         """Q(s, ·), one value per action; -∞ for actions that are not allowed.
 
         Args:
-            observation: one or a batch.
-            action_mask: which actions are allowed, one mask or a batch of them. Needed where
-                the environment tells it in its info (`info["action_mask"]`), and only there.
+            observation: one observation or a batch.
+            action_mask: which actions are allowed, one mask or a batch. Needed if the environment
+                provides it in its info (`info["action_mask"]`), and only then.
 
         Raises:
-            SettingError: an observation or a mask is not the environment's.
+            SettingError: an observation or a mask does not fit the environment.
         """
         q_values, single = self._asked(observation, action_mask)
         return q_values[0] if single else q_values
 
     def act(self, observation: Any, action_mask: Any = None) -> Int[np.ndarray, "*batch"]:
-        """The action of highest Q-value, as the environment numbers it.
+        """The action with the highest Q-value, by the environment's own number.
 
-        Arguments and errors are those of `q_values`.
+        Arguments and errors as for `q_values`.
         """
         return np.argmax(self.q_values(observation, action_mask), axis=-1) + self.spec.first_action
 
@@ -72,14 +72,14 @@ class Agent:
         deterministic: bool = True,
         action_mask: Any = None,
     ) -> tuple[Int[np.ndarray, "*batch"], Any]:
-        """What `predict` of Stable-Baselines3 returns: the action, and the state as given.
+        """The interface of Stable-Baselines3's `predict`: returns the action and the state.
 
         Args:
-            observation: one or a batch.
-            state: passed through; the agent has no memory.
-            episode_start: not needed.
+            observation: one observation or a batch.
+            state: returned unchanged; the agent has no memory.
+            episode_start: ignored.
             deterministic: if false, each action is replaced by a random one with the
-                probability that ε had at the end of training.
+                probability ε of the end of training.
             action_mask: as for `q_values`.
         """
         q_values, single = self._asked(observation, action_mask)
@@ -100,11 +100,11 @@ class Agent:
         parts, masks = spec.parts(observation, {}, self._wrong_observation)
         leaves, single = self._leaves(parts)
         if action_mask is not None and spec.masks_from != "info":
-            carried = "its observations hold it" if spec.is_masked else "it has none"
-            raise SettingError(f"{spec.env_id} is asked without an action_mask: {carried}")
+            reason = "its observations hold it" if spec.is_masked else "it has none"
+            raise SettingError(f"{spec.env_id} takes no action_mask: {reason}")
         if action_mask is None and spec.masks_from == "info":
             raise SettingError(
-                f"{spec.env_id} tells in its info which actions are allowed: "
+                f"{spec.env_id} has action masks in its info: "
                 'give action_mask=info["action_mask"] as well'
             )
         allowed = None

@@ -1,8 +1,8 @@
 """Deep Q-learning on one page: the notes from top to bottom, as a plain loop.
 
-Every function that is called here is the one that `frank train` calls. Training does the same
-with several environments and updates at a time, and adds evaluations, metrics and checkpoints; a
-test holds it against this loop, bit for bit.
+`frank train` calls the same functions. It steps several environments and does several updates at
+a time, and adds evaluations, metrics and checkpoints. A test compares it with this loop, bit for
+bit.
 """
 
 import functools
@@ -35,18 +35,18 @@ from frankrl.replay import EndingRoom, SampleRequest, init_replay, make_replay, 
 
 
 class Moment(NamedTuple):
-    """Where the loop stands after an env step and the updates that follow it."""
+    """The state of the loop after a step of all environments and its updates."""
 
     env_steps: int
-    """Transitions collected so far, summed over environments."""
+    """Env steps so far, summed over environments."""
     action: Int[np.ndarray, " env"]
-    """What each environment was told to do."""
+    """The action taken in each environment."""
     learner: LearnerState
     """The two networks, the optimiser, and the number of updates done."""
 
 
 def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[Moment]:
-    """Learn for ever, one step of the environment at a time.
+    """Learn without end, one step of the environments at a time.
 
     Args:
         env_id: a Gymnasium environment with a `Discrete` action space.
@@ -65,7 +65,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     envs = make_vector(settings.environment, spec, seed)
     learning, num_envs = settings.learning, envs.num_envs
 
-    # Two networks with one architecture. The target network begins as a copy: θ⁻ = θ.
+    # Two networks with the same architecture. The target network starts as a copy: θ⁻ = θ.
     network = network_for(settings, spec)
     if (
         network.noise_size
@@ -80,7 +80,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     refresh = jax.jit(functools.partial(refresh_target, learning))
     policy = HostPolicy(network)
 
-    # The experience replay buffer, empty as yet.
+    # The experience replay buffer, empty at first.
     replay = make_replay(settings)
     stored = init_replay(replay, spec, num_envs)
     room = EndingRoom(replay, stored)
@@ -88,17 +88,17 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
 
     env_steps = 0
     while True:
-        # Phase 1, steps 2 and 3: observe the state s, ask the Q-network for Q(s, ·; θ).
+        # Phase 1, steps 2 and 3: observe the state s and compute Q(s, ·; θ) with the Q-network.
         policy.load(learner.params)
         rows = envs.observation
         q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows))
 
-        # Step 4: with probability ε a random action, else the one of the highest Q-value.
+        # Step 4: with probability ε a random action, else the one with the highest Q-value.
         epsilon = linear_epsilon(settings.exploration, env_steps + np.arange(num_envs))
         coins, choices = exploration_draws(seed, env_steps, num_envs)
         action = epsilon_greedy(q_values, epsilon, coins, choices)
 
-        # Steps 5 to 7: act, get r and s′, store (s, a, r, s′), go on from s′.
+        # Steps 5 to 7: act, get r and s′, store (s, a, r, s′), continue from s′.
         step, _ = envs.step(action, env_steps)
         steps = steps_of(envs, [step], learning)
         if rows_needed := room.grown_to(steps.is_last):
@@ -115,13 +115,13 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
             _, batches = read(stored, replay.sampler.draws(seed, request))
             batch = jax.tree.map(lambda field: field[0], batches)
 
-            # Steps 2 to 7, which `update` does one after the other: Q(s, a; θ), the target
+            # Steps 2 to 7, all in `update`: Q(s, a; θ), the target
             # y = r + γ · max Q(s′, ·; θ⁻), the loss (y - Q(s, a))², backpropagation through the
-            # Q-network alone, and a step of the optimiser.
+            # Q-network only, and a step of the optimiser.
             rate = np.float32(learning_rate_at(learning, env_steps))
             learner, _ = learn(learner, batch, rate)
 
-            # Phase 3: every so many updates θ⁻ ← θ; in between the target network is frozen.
+            # Phase 3: θ⁻ ← θ every `target_period_updates` updates; until then θ⁻ is frozen.
             learner = refresh(learner)
 
         yield Moment(env_steps, action, learner)

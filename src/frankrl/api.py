@@ -1,4 +1,4 @@
-"""Frank from Python: train, resume, load, evaluate."""
+"""Frank's Python interface: train, resume, load, evaluate, explain."""
 
 import os
 from collections.abc import Callable
@@ -40,15 +40,15 @@ def train(
 
     Args:
         env_id: a Gymnasium environment with a `Discrete` action space.
-        preset: named settings; none: the environment's own, or `default`.
+        preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
-        out: the run folder; none: `runs/<env>/<preset>-s<seed>-<time>`.
-        overwrite: replace a run that is already there.
+        out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
+        overwrite: replace an existing run.
         on_event: called with every event of the training.
         **settings: any setting by its name (`frank train --help` lists them).
 
     Raises:
-        FrankError: something given is not allowed, or training cannot go on.
+        FrankError: an argument is not allowed, or training cannot go on.
     """
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
@@ -67,10 +67,10 @@ def resume(
     Args:
         run: the run folder.
         on_event: called with every event of the training.
-        **settings: settings to change, a larger `total_env_steps` for example.
+        **settings: settings to change, for example a larger `total_env_steps`.
 
     Raises:
-        FrankError: the run cannot be continued so.
+        FrankError: the run cannot be continued, or not with these settings.
     """
     folder = RunFolder.open(run)
     chosen = folder.description.settings.with_changes(**settings)
@@ -78,7 +78,7 @@ def resume(
 
 
 def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> TrainingResult:
-    """Drive a run to its end; an interruption is raised once the run is saved."""
+    """Train to the end; a stop signal is raised as `KeyboardInterrupt` once the run is saved."""
     with stop_signals() as stop_requested:
         result = run_to_end(training, on_event, stop_requested)
     if result.stopped:
@@ -91,8 +91,8 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
 
     Args:
         run: the run folder.
-        best: not the agent of the newest checkpoint, but the one whose look while
-            training was the best. A look is short, so evaluate it again on other seeds.
+        best: load the agent with the best evaluation during training instead of the newest
+            checkpoint. That evaluation is short, so evaluate the agent again on other seeds.
 
     Raises:
         RunFolderError: there is no run, or it holds no usable checkpoint.
@@ -101,17 +101,17 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
 
 
 class OpenedNetwork(NamedTuple):
-    """The Q-network of a run, as a checkpoint holds it."""
+    """The Q-network of a checkpoint."""
 
     experiment: Experiment
     params: Params
-    """Those that act greedily, of NumPy arrays."""
+    """Parameters for greedy acting, as NumPy arrays."""
     info: dict[str, Any]
-    """What the checkpoint says of itself."""
+    """Metadata of the checkpoint."""
 
 
 def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
-    """The agent of a run, and what its checkpoint says of itself.
+    """The agent of a run, and the metadata of its checkpoint.
 
     Raises:
         RunFolderError: there is no usable checkpoint.
@@ -132,7 +132,7 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     """
     if best and not list_checkpoints(folder.best):
         raise RunFolderError(
-            f"{folder.path} holds no best agent: no evaluation was played while it trained"
+            f"{folder.path} holds no best agent: no evaluation was played during its training"
         )
     description = folder.description
     spec = describe(description.env_id, description.settings.environment.env_kwargs)
@@ -150,7 +150,7 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
 
 
 def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
-    """Greedy episodes in fresh environments, on seeds never used in training."""
+    """Play greedy episodes in new environments, with seeds that training never uses."""
     whole = isinstance(episodes, int) and not isinstance(episodes, bool)
     if not whole or not 1 <= episodes <= MAX_EPISODES:
         raise SettingError(
@@ -165,14 +165,14 @@ def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
 
 
 def explain(run: str | os.PathLike[str], *, update: int) -> "UpdateRecord":
-    """Open one update of a run: every number of it, computed again from the nearest checkpoint.
+    """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:
         run: the run folder.
-        update: the update's number, from 1.
+        update: number of the update, from 1.
 
     Raises:
-        FrankError: the run has no such update, or it cannot be come back to exactly.
+        FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
     from frankrl.explaining import reopen
 

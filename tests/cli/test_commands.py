@@ -130,7 +130,7 @@ def test_a_mistake_gets_one_line_exit_status_2_and_no_folder(
 def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("years of work")
     assert frank("train", "CartPole-v1", *SMALL, "--out", tmp_path, "--overwrite") == 2
-    assert "is not a run; it is left alone" in capsys.readouterr().err
+    assert "is not a run: choose another" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
@@ -251,8 +251,8 @@ def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
         "Number of fixed returns. [atoms] (with distribution c51) (default: 51)",
-        "losses with it. [reward] (with loss huber, or with distribution qr or iqn)",
-        "ε once the decay is over. [probability] (without noisy)",
+        "quantile losses are linear. [reward] (with loss huber, or with distribution qr or iqn)",
+        "ε after the decay. [probability] (without noisy)",
         "(unless learning_rate_end is none)",
     ):
         assert words in shown

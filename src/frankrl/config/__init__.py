@@ -1,4 +1,4 @@
-"""Every setting of a run: its name, unit, default and allowed range; which go together; presets."""
+"""The settings of a run: names, units, defaults, ranges, allowed combinations, presets."""
 
 from frankrl.config.groups import (
     MAX_EPISODES,

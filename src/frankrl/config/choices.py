@@ -1,20 +1,20 @@
-"""The choice that a setting belongs to: without it the setting is idle, it changes nothing."""
+"""Choices that settings belong to: if its choice is not made, a setting is idle."""
 
 from dataclasses import dataclass
 from typing import Any
 
 NONE = "none"
-"""How a TOML file says that an optional setting is off."""
+"""The value in a TOML file that turns an optional setting off."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Values of a setting that give other settings their effect."""
+    """Values of a setting that make other settings effective."""
 
     setting: str
     values: tuple[Any, ...]
     is_excluding: bool = False
-    """The values are those that take the effect away; any other one gives it."""
+    """The choice is any value except `values`."""
 
     def is_made(self, value: Any) -> bool:
         """Whether this value of the setting makes the choice."""
@@ -49,7 +49,7 @@ def chosen(setting: str, *values: Any) -> Choice:
 
 
 def unless(setting: str, *values: Any) -> Choice:
-    """The choice of any value but these. A setting that is idle itself makes it not."""
+    """The choice of any value except these. It is not made if the setting itself is idle."""
     return Choice(setting, values, is_excluding=True)
 
 
@@ -59,7 +59,7 @@ def conditions(choices: tuple[Choice, ...]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a person reads it in a sentence."""
+    """A value in the form in which messages show it."""
     if value is None:
         return NONE
     if isinstance(value, bool):

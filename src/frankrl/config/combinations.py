@@ -1,4 +1,4 @@
-"""Which settings go together."""
+"""Allowed combinations of settings."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ class Contradiction(NamedTuple):
     one: Choice
     other: Choice
     sentence: str
-    """Why, and what to do."""
+    """The reason, and what to do."""
 
 
 class Order(NamedTuple):
@@ -49,10 +49,10 @@ ORDERS = (
 
 
 def check_together(settings: "Settings") -> None:
-    """Rules that involve more than one setting.
+    """Check the rules that involve more than one setting.
 
     Raises:
-        SettingError: one of them is broken.
+        SettingError: a rule is violated.
     """
     values = settings.values()
     for rule in CONTRADICTIONS:
@@ -75,7 +75,7 @@ def _check_order(order: Order, values: Mapping[str, Any]) -> None:
 
 
 def _check_rounds(settings: "Settings") -> None:
-    """Rules about how many transitions come in together."""
+    """Check the rules about the number of transitions in a round."""
     replay, num_envs = settings.replay, settings.environment.num_envs
     largest_round = settings.round_env_steps + (replay.n_step - 1) * num_envs
     if largest_round > replay.replay_capacity:

@@ -1,9 +1,8 @@
 """Every setting in its group: its name, unit, default, allowed range and the choice it belongs to.
 
-The command line, the TOML files and the keyword arguments of `frankrl.train`
-are all made from these dataclasses; leaf names are unique across groups, so
-a setting has the same short name everywhere. A choice is declared before what
-belongs to it.
+The command line, the TOML files and the keyword arguments of `frankrl.train` are all made from
+these dataclasses. Names are unique across groups, so a setting has the same short name
+everywhere. A choice is declared before the settings that belong to it.
 """
 
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from frankrl.config.choices import chosen, unless
 from frankrl.config.validation import Checked, number, option
 
 _INT32 = 2**31 - 1
-"""What the learner counts updates with."""
+"""Largest number of updates that the learner can count."""
 MAX_EPISODES = 1_000_000
-"""Of one evaluation."""
+"""Largest number of episodes of an evaluation."""
 
 _NETWORK = chosen("q_function", "network")
 _HIDDEN_LAYER = unless("hidden_widths", ())
@@ -34,18 +33,18 @@ _RATE_DECAYS = unless("learning_rate_end", None)
 
 @dataclass(frozen=True)
 class EnvironmentSettings(Checked):
-    """How many environments there are and how each is made."""
+    """Number of environments, and how each is made."""
 
     num_envs: int = number(1, at_least=1)
-    """Environments stepped side by side. Changes no other setting's meaning. [environments]"""
+    """Environments stepped together; other settings keep their meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments for `gymnasium.make`, as a JSON object where text is wanted."""
+    """Keyword arguments for `gymnasium.make`; on the command line a JSON object."""
     backend: Literal["gymnasium", "envpool"] = "gymnasium"
-    """The library whose environments are trained on. EnvPool's are faster, few, and need an extra.
-    Evaluations always use Gymnasium's."""
+    """Library of the training environments. EnvPool has fewer and faster ones, and needs an extra.
+    Evaluations always use Gymnasium."""
     worker_processes: int | None = number(None, at_least=0, at_most=256)
-    """Processes beside the main one that step environments; they change no result. None: as many
-    as pay, by the processors and by how long a step takes. [processes]"""
+    """Worker processes that step environments; they do not change results. None: chosen from the
+    number of processors and the time of a step. [processes]"""
 
 
 @dataclass(frozen=True)
@@ -53,22 +52,22 @@ class NetworkSettings(Checked):
     """The Q-network, or Q-table: observation → one Q-value per action."""
 
     q_function: Literal["network", "table"] = "network"
-    """What holds the Q-values: a Q-network, or a Q-table with a row for each state, which is for
-    environments whose states are numbered."""
+    """A Q-network, or a Q-table with a row for each state, for environments with numbered
+    states."""
     hidden_widths: tuple[int, ...] = number((64, 64), at_least=1, belongs_to=_NETWORK)
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = option("relu", belongs_to=_HIDDEN_LAYER)
     """Non-linearity after each hidden layer."""
     scale_observation: bool = option(False, belongs_to=_NETWORK)
-    """Scale every component whose bounds the environment names to -1 … 1 first."""
+    """Scale every component of an observation with known bounds to -1 … 1."""
     layer_norm: bool = option(False, belongs_to=_HIDDEN_LAYER)
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
     dueling: bool = option(False, belongs_to=_NETWORK)
-    """Estimate the state's value and each action's advantage apart (Wang et al. 2016)."""
+    """Estimate the state value and the advantage of each action separately (Wang et al. 2016)."""
     distribution: Literal["mean", "c51", "qr", "iqn"] = option("mean", belongs_to=_NETWORK)
-    """What is learned of the return: its mean alone, or its distribution as probabilities of fixed
-    returns (C51, Bellemare et al. 2017), as quantiles at fixed fractions (QR-DQN, Dabney et al.
-    2018), or as quantiles at any fraction (IQN, Dabney et al. 2018)."""
+    """What is learned about the return: only its mean, or its distribution as probabilities of
+    fixed returns (C51, Bellemare et al. 2017), as quantiles at fixed fractions (QR-DQN, Dabney et
+    al. 2018), or as quantiles at any fraction (IQN, Dabney et al. 2018)."""
     num_atoms: int = number(51, at_least=2, belongs_to=_C51)
     """Number of fixed returns. [atoms]"""
     value_min: float = number(-10.0, belongs_to=_C51)
@@ -76,7 +75,7 @@ class NetworkSettings(Checked):
     value_max: float = number(10.0, belongs_to=_C51)
     """Highest of the fixed returns. [reward]"""
     num_quantiles: int = number(51, at_least=1, belongs_to=_QR)
-    """Number of quantiles that the network gives. [quantiles]"""
+    """Number of predicted quantiles. [quantiles]"""
     iqn_cosines: int = number(64, at_least=1, belongs_to=_IQN)
     """Number of cosines that embed a fraction. [cosines]"""
     iqn_acting_fractions: int = number(32, at_least=1, belongs_to=_IQN)
@@ -85,17 +84,17 @@ class NetworkSettings(Checked):
 
 @dataclass(frozen=True)
 class ExplorationSettings(Checked):
-    """ε-greedy: with probability ε a random action, otherwise the best one."""
+    """ε-greedy: with probability ε a random action, otherwise the greedy one."""
 
     noisy: bool = option(False, belongs_to=_NETWORK)
-    """Explore by learned noise in the network's weights instead of ε, which is then 0 throughout
-    (Fortunato et al. 2018)."""
+    """Explore by learned noise in the network's weights instead of ε, which is then 0 (Fortunato
+    et al. 2018)."""
     epsilon_start: float = number(1.0, at_least=0, at_most=1, belongs_to=_EPSILON_GREEDY)
     """ε before the first env step. [probability]"""
     epsilon_end: float = number(0.05, at_least=0, at_most=1, belongs_to=_EPSILON_GREEDY)
-    """ε once the decay is over. [probability]"""
+    """ε after the decay. [probability]"""
     epsilon_decay_env_steps: int = number(10_000, at_least=0, belongs_to=_EPSILON_GREEDY)
-    """Duration of the linear decay from start to end, from the run's beginning. [env steps]"""
+    """Duration of the linear decay, from the start of the run. [env steps]"""
 
 
 @dataclass(frozen=True)
@@ -103,27 +102,26 @@ class ReplaySettings(Checked):
     """The experience replay buffer."""
 
     replay_capacity: int = number(100_000, at_least=1)
-    """Transitions that the buffer holds; the oldest is overwritten. [transitions]"""
+    """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
     batch_size: int = number(64, at_least=1)
     """Transitions per update. [transitions]"""
     replay_sampling: Literal["uniform", "newest", "prioritised"] = "uniform"
-    """Which transitions an update learns from: any, uniformly with replacement; the newest in
-    order, as if there were no replay; or those with a large TD error more often (Schaul et al.
-    2016)."""
+    """Which transitions an update samples: uniformly with replacement; the newest in order, as if
+    there were no replay; or those with a large TD error more often (Schaul et al. 2016)."""
     priority_exponent: float = number(0.5, at_least=0, at_most=1, belongs_to=_PRIORITISED)
     """α: a transition is sampled in proportion to its priority to this power; 0 makes all equally
     likely. [exponent]"""
     priority_beta: float = number(0.4, at_least=0, at_most=1, belongs_to=_PRIORITISED)
-    """β before the first env step: how much of the sampling's bias the importance weights correct.
+    """β before the first env step: how much of the sampling bias the importance weights correct.
     It rises linearly to 1. [exponent]"""
     priority_beta_env_steps: int | None = number(None, at_least=1, belongs_to=_PRIORITISED)
-    """Duration of that rise, from the run's beginning; none: `total_env_steps`. [env steps]"""
+    """Duration of the rise of β, from the start of the run; none: `total_env_steps`. [env steps]"""
     priority_epsilon: float = number(1e-6, at_least=1e-12, at_most=1e6, belongs_to=_PRIORITISED)
-    """Added to a transition's error, so that one without any error can still be sampled: to
+    """Added to the error of a transition, so that one without error can still be sampled: to
     |TD error| [reward]; with c51 to the KL divergence [nats], with qr and iqn to the loss.
     [reward]"""
     n_step: int = number(1, at_least=1, at_most=255)
-    """Rewards summed before the target network takes over; 1 is the notes' target. [env steps]"""
+    """Rewards summed before bootstrapping; 1 is the notes' target. [env steps]"""
 
 
 @dataclass(frozen=True)
@@ -131,13 +129,13 @@ class LearningSettings(Checked):
     """Target, loss and optimiser of one update."""
 
     gamma: float = number(0.99, at_least=0, at_most=1)
-    """Discount γ of the future per env step. [ratio]"""
+    """Discount γ per env step. [ratio]"""
     bootstrap_on: Literal["truncation", "never", "always"] = "truncation"
-    """At which ends of an episode the future still counts. Only a termination ends the world; the
-    other two are mistakes, here to be measured: `never` takes a time limit for an end of the world,
-    `always` takes no notice of any end."""
+    """At which ends of an episode the target bootstraps from the value of the last state. Only
+    `truncation` is right; the other two are common mistakes whose effect can be measured: `never`
+    treats a time limit as a terminal state, `always` ignores terminal states."""
     double: bool = False
-    """Double DQN: the Q-network picks the next action, the target network values it."""
+    """Double DQN: the Q-network picks the next action, the target network evaluates it."""
     munchausen: bool = False
     """Add the log-probability of the action taken to its reward, by the softmax of the target
     network's Q-values (Vieillard et al. 2020)."""
@@ -146,68 +144,67 @@ class LearningSettings(Checked):
     munchausen_temperature: float = number(0.03, above=0, belongs_to=_MUNCHAUSEN)
     """Temperature of the softmax. [reward]"""
     munchausen_floor: float = number(-1.0, at_most=0, belongs_to=_MUNCHAUSEN)
-    """Least that is added, before its share is taken. [reward]"""
+    """Lower bound of the log-probability times the temperature. [reward]"""
     iqn_samples: int = number(8, at_least=1, belongs_to=_IQN)
-    """Fractions drawn for each transition, for Q(s, a) and for the target each. [fractions]"""
+    """Fractions sampled per transition, for Q(s, a) and for the target each. [fractions]"""
     loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN)
-    """Squared TD error, or Huber: squared up to `huber_delta`, then linear."""
+    """Squared TD error, or Huber loss: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0, belongs_to=(_HUBER, _QUANTILES))
-    """|TD error| at which Huber turns linear, and the quantile losses with it. [reward]"""
+    """|TD error| above which the Huber loss and the quantile losses are linear. [reward]"""
     target_period_updates: int = number(10_000, at_least=1, at_most=_INT32)
-    """The target network is refreshed from the Q-network every so often. [updates]"""
+    """Interval between refreshes of the target network from the Q-network. [updates]"""
     tau: float = number(1.0, above=0, at_most=1)
-    """Share of the way that a refresh goes: 1 overwrites the target network; a small share with
-    `target_period_updates` 1 lets it follow slowly (Lillicrap et al. 2016). [ratio]"""
+    """Step of a refresh: 1 copies the Q-network; a small value with `target_period_updates` 1 is
+    a soft update (Lillicrap et al. 2016). [ratio]"""
     optimiser: Literal["adam", "sgd"] = "adam"
     """Adam, or plain gradient descent."""
     learning_rate: float = number(1e-3, above=0)
-    """The optimiser's step size at the beginning. [per update]"""
+    """Initial step size of the optimiser. [per update]"""
     learning_rate_end: float | None = number(None, above=0)
-    """The step size once its linear decay is over; none: it stays as it begins. [per update]"""
+    """Step size after its linear decay; none: constant. [per update]"""
     learning_rate_decay_env_steps: int | None = number(None, at_least=1, belongs_to=_RATE_DECAYS)
     """Duration of the learning rate's linear decay; none: `total_env_steps`. [env steps]"""
     polyak_window_updates: int | None = number(None, at_least=1, at_most=_INT32)
-    """Weights are averaged over about so many updates, and the average plays wherever the agent
-    acts greedily (evaluations, films, the saved agent); none: the newest weights do. [updates]"""
+    """Average the weights over about this many updates; the average acts in evaluations, in films
+    and as the saved agent; none: the newest weights do. [updates]"""
     adam_epsilon: float = number(1e-8, above=0, belongs_to=_ADAM)
     """Adam's ε, added to the root of the second moment. [gradient]"""
     max_gradient_norm: float | None = number(10.0, above=0)
-    """Global L2 norm to which a larger gradient is scaled down; none: never. [gradient]"""
+    """Global L2 norm to which larger gradients are clipped; none: no clipping. [gradient]"""
 
 
 @dataclass(frozen=True)
 class TrainingSettings(Checked):
-    """How long, how often, in which order."""
+    """Budget, number of updates, overlap and devices."""
 
     total_env_steps: int = number(100_000, at_least=1, at_most=4_000_000_000)
     """Budget: transitions collected, summed over environments. [env steps]"""
     learning_starts_env_steps: int = number(1_000, at_least=1)
-    """Transitions collected before the first update. [env steps]"""
+    """Env steps before the first update. [env steps]"""
     replay_ratio: float = number(1.0, above=0)
     """Updates per env step. [updates per env step]"""
     vector_steps_per_round: int = number(1, at_least=1)
     """Steps of all environments between two calls of the learner. [vector steps]"""
     overlap: bool = True
-    """Act with weights one round older, so that acting and learning run at the same time."""
+    """Act with weights that are one round older, so that acting and learning overlap."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where updates are computed; auto: where JAX computes by itself, such as a GPU, if updates are
-    large enough to gain by it, else on the CPU. The first run of a process decides for all."""
+    """Where updates are computed; auto: on JAX's default device, such as a GPU, if updates are
+    large enough to be faster there, else on the CPU. The first run of a process decides for all."""
     acting: Literal["auto", "host", "device"] = "auto"
-    """Where actions are computed: on the host in NumPy, or on the device that learns by a compiled
+    """Where actions are computed: on the host with NumPy, or on the learner's device in a compiled
     call; auto: on the host for networks of dense layers."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings(Checked):
-    """Greedy episodes on environments and seeds of their own."""
+    """Greedy episodes in environments and with seeds of their own."""
 
     evaluate_every_env_steps: int = number(10_000, at_least=1)
-    """Interval between evaluations while training. [env steps]"""
+    """Interval between evaluations during training. [env steps]"""
     evaluation_starts_env_steps: int = number(0, at_least=0)
-    """No evaluation is played before: an agent that has hardly learned is not worth one.
-    [env steps]"""
+    """Env steps before the first evaluation. [env steps]"""
     evaluation_episodes: int = number(10, at_least=1, at_most=MAX_EPISODES)
-    """Episodes of each evaluation while training. [episodes]"""
+    """Episodes of each evaluation during training. [episodes]"""
     final_evaluation_episodes: int = number(100, at_least=1, at_most=MAX_EPISODES)
     """Episodes of the evaluation at the end, and of the solved check. [episodes]"""
     until_solved: bool = False
@@ -223,7 +220,7 @@ class SavingSettings(Checked):
     keep_checkpoints: int = number(3, at_least=1)
     """Newest checkpoints kept. [checkpoints]"""
     log_every_env_steps: int = number(1_000, at_least=1)
-    """Interval between rows of metrics; each is a mean over it. [env steps]"""
+    """Interval between rows of metrics; a row has means over the interval. [env steps]"""
 
 
 GROUPS: dict[str, type[Checked]] = {
@@ -236,4 +233,4 @@ GROUPS: dict[str, type[Checked]] = {
     "evaluation": EvaluationSettings,
     "saving": SavingSettings,
 }
-"""Each group's record, by the name that it has in `Settings` and in TOML files."""
+"""The record of each group, by its name in `Settings` and in TOML files."""

@@ -1,4 +1,4 @@
-"""Idle settings: those that change nothing, because the choice that they belong to is not made."""
+"""Idle settings: they change nothing, because the choice that they belong to is not made."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +12,17 @@ def idle_settings(values: Mapping[str, Any]) -> list[str]:
     """Names of the settings that change nothing, in order of declaration.
 
     Args:
-        values: of every setting, by its short name.
+        values: the value of every setting, by its short name.
     """
     return [name for name in DECLARED if _is_idle(name, values)]
 
 
 def idle_error(name: str, values: Mapping[str, Any]) -> SettingError:
-    """Why a setting changes nothing, and what to do.
+    """The error that says why a setting changes nothing, and what to do.
 
     Args:
-        name: of an idle setting.
-        values: of every setting, by its short name.
+        name: name of an idle setting.
+        values: the value of every setting, by its short name.
     """
     choices = _open_choices(name, values)
     made = {choice.setting: shown(values[choice.setting]) for choice in choices}
@@ -40,14 +40,14 @@ def _is_idle(name: str, values: Mapping[str, Any]) -> bool:
 
 
 def _is_made(choice: Choice, values: Mapping[str, Any]) -> bool:
-    """Whether a choice is made; a setting that is idle itself stands for its default."""
+    """Whether a choice is made; an idle setting counts as its default."""
     if _is_idle(choice.setting, values):
         return not choice.is_excluding and choice.is_made(DECLARED[choice.setting].default)
     return choice.is_made(values[choice.setting])
 
 
 def _open_choices(name: str, values: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """The choices that would give a setting its effect, as far as they can be made at once."""
+    """The choices that would make a setting effective, if possible by one change."""
     choices = DECLARED[name].belongs_to
     possible = tuple(choice for choice in choices if not _is_idle(choice.setting, values))
     return possible or _open_choices(choices[0].setting, values)

@@ -1,4 +1,4 @@
-"""Every setting by its short name, and what the source says of it."""
+"""Every setting by its short name, with its declaration and its description in the source."""
 
 import ast
 import dataclasses
@@ -14,14 +14,14 @@ from frankrl.core.errors import SettingError, nearest
 
 
 class Declared(NamedTuple):
-    """What is declared of one setting."""
+    """The declaration of a setting."""
 
     group: str
     default: Any
     is_optional: bool
     """Whether it can be off."""
     belongs_to: tuple[Choice, ...]
-    """Choices of which one must be made, or the setting is idle; none: it never is."""
+    """Choices of which one must be made, or the setting is idle; empty: it is never idle."""
 
 
 def _declared() -> dict[str, Declared]:
@@ -67,7 +67,7 @@ def group_of(name: str) -> str:
 
 
 def meaning_of(name: str) -> str:
-    """What a setting means, by the text under it in the source, and its unit in brackets.
+    """The description of a setting from the source, with its unit in brackets.
 
     Raises:
         SettingError: there is no such setting.
@@ -76,7 +76,7 @@ def meaning_of(name: str) -> str:
 
 
 def condition_of(name: str) -> str:
-    """With which choice a setting has an effect, in words; empty: always.
+    """The choice with which a setting has an effect, in words; empty: it always has one.
 
     Raises:
         SettingError: there is no such setting.

@@ -34,7 +34,7 @@ _Groups = dict[str, Checked]
 class Settings:
     """All settings of a run, in groups.
 
-    A setting that is idle has its default: a value that would change nothing is refused.
+    An idle setting has its default; another value is refused, because it would change nothing.
     """
 
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def round_env_steps(self) -> int:
-        """Env steps collected between two calls of the learner."""
+        """Env steps in a round, between two calls of the learner."""
         return self.environment.num_envs * self.training.vector_steps_per_round
 
     def updates_due(self, env_steps: int) -> int:
@@ -80,7 +80,7 @@ class Settings:
         return _values(self._groups())
 
     def warnings(self) -> list[str]:
-        """Settings that are allowed but rarely meant, one sentence each."""
+        """Warnings about allowed but unusual settings, one sentence each."""
         found = []
         decay = self.exploration.epsilon_decay_env_steps
         starts, total = self.training.learning_starts_env_steps, self.training.total_env_steps
@@ -103,28 +103,28 @@ class Settings:
         if rise is not None and rise > total:
             found.append(
                 f"priority_beta_env_steps ({rise:,}) lies beyond total_env_steps ({total:,}): "
-                "β never comes to 1, and the bias of the sampling is never corrected in full"
+                "β never reaches 1, so the sampling bias is never fully corrected"
             )
         return found
 
     def resolved(self) -> "Settings":
-        """The same settings with every duration that follows from another written out.
+        """The same settings with a number for every duration that follows from another one.
 
-        A run is made of these, so that a later, larger budget bends no schedule. A duration
+        A run stores these, so a larger budget on a resume does not change a schedule. A duration
         that is idle stays none.
         """
         total = self.training.total_env_steps
         return self.with_changes(**dict.fromkeys(self.unresolved(), total))
 
     def unresolved(self) -> list[str]:
-        """Names of the durations that follow from another and are not written out."""
+        """Names of the durations that follow from another one and have no number yet."""
         values, idle = self.values(), self._idle()
         return [name for name in _FOLLOW_THE_BUDGET if values[name] is None and name not in idle]
 
     def with_changes(self, **changes: Any) -> "Settings":
-        """The same settings with some replaced, each by its short name.
+        """The same settings with some changed, each by its short name.
 
-        Settings that become idle, and are not named, fall back to their defaults.
+        Settings that become idle, and are not in `changes`, return to their defaults.
 
         Raises:
             SettingError: a name or value is not allowed, or a setting that is named is idle.
@@ -141,7 +141,7 @@ class Settings:
     def to_tables(self) -> dict[str, dict[str, Any]]:
         """Groups and their values as plain dictionaries, in order of declaration.
 
-        Idle settings are left out, so that `from_tables` takes the tables as they are.
+        Idle settings are left out, because `from_tables` would refuse them.
         """
         idle = self._idle()
         return {

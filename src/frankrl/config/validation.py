@@ -25,21 +25,21 @@ def number(
     at_most: float | None = None,
     belongs_to: Choice | tuple[Choice, ...] = (),
 ) -> Any:
-    """A numeric field, or a list of numbers, with the range that each must lie in.
+    """A numeric field, or a list of numbers, with the allowed range of each number.
 
     Args:
-        default: its value unless another is given.
-        at_least: the least allowed value.
-        above: every allowed value is greater.
-        at_most: the greatest allowed value.
-        belongs_to: choices of which one must be made, or the field changes nothing.
+        default: default value.
+        at_least: smallest allowed value.
+        above: exclusive lower bound.
+        at_most: largest allowed value.
+        belongs_to: choices of which one must be made for the field to have an effect.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
     return field(default=default, metadata=bounds | _belonging(belongs_to))
 
 
 def option(default: Any, *, belongs_to: Choice | tuple[Choice, ...]) -> Any:
-    """A field of words or of true and false that changes nothing unless a choice is made."""
+    """A field with named values or a boolean that has an effect only if a choice is made."""
     return field(default=default, metadata=_belonging(belongs_to))
 
 

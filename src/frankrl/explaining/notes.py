@@ -48,7 +48,7 @@ NETWORK = QNetwork(
     output=ActionOutputs(Dense(4), 4, None),
     head=ExpectedHead(),
 )
-"""A single layer: what the notes say of layers is told elsewhere."""
+"""A network of a single layer whose biases are the Q-values."""
 ORIGIN = Origin(env_step=0, env_index=0, episode=0, step=1, epsilon=1.0, explored=False)
 """Origin of the quadruple: the first env step of a run."""
 

@@ -1,4 +1,4 @@
-"""s and s′ of a transition, part by part, and what cannot be done in them."""
+"""The observations s and s′ of a transition, leaf by leaf, and the actions not allowed in them."""
 
 import jax
 import numpy as np
@@ -10,17 +10,17 @@ from frankrl.environments.leaves import Leaf
 from frankrl.explaining.document import Block, Formula, Line, Vectors
 
 _MAX_COMPONENTS = 12
-"""A picture's bytes say nothing one by one."""
+"""A larger leaf, such as an image, is summarised."""
 _LABELS = ("s", "s′")
 
 
 def state_blocks(batch: Transition, index: int, spec: EnvironmentSpec) -> list[Block]:
-    """What is told of s and s′.
+    """The blocks that show s and s′.
 
     Args:
-        batch: of NumPy arrays.
-        index: which transition of it.
-        spec: the environment's, for the names of parts, components and actions.
+        batch: the transitions, as NumPy arrays.
+        index: position of the transition in the batch.
+        spec: the environment, for the names of leaves, components and actions.
     """
     before, after = (
         [leaf[index] for leaf in jax.tree.leaves(observation)]
@@ -41,7 +41,7 @@ def _leaf_blocks(
     names = [f"{label} {leaf.name}".rstrip() for label in _LABELS]
     rows = [(name, np.ravel(state)) for name, state in zip(names, states, strict=True)]
     if leaf.first_values is not None:
-        # Numbered values are told as the environment numbers them.
+        # Numbered values are shown with the environment's own numbers.
         rows = [(name, row + np.array(leaf.first_values, row.dtype)) for name, row in rows]
     if leaf.num_values is not None and leaf.shape == ():
         return [Formula((f"{name} = ", row[0].item())) for name, row in rows]

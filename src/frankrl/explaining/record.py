@@ -27,13 +27,15 @@ from frankrl.replay import Sample
 
 
 class SampledBatch(NamedTuple):
-    """What one update learns from, and which steps that is made of."""
+    """The transitions of one update, and the env steps of each."""
 
     sample: Sample
     """Fields of shape (batch,)."""
     batch: Transition
     num_steps: UInt32[Array, " batch"]
+    """Env steps from s to s′."""
     terminated: Bool[Array, " batch"]
+    """Whether s′ is terminal."""
 
 
 @dataclass(frozen=True)

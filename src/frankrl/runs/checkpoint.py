@@ -1,8 +1,8 @@
-"""Checkpoints: a folder of safetensors and JSON, whole or not there.
+"""Checkpoints: a folder of safetensors and JSON files that exists completely or not at all.
 
-A checkpoint is written to a temporary folder, flushed to the disk, described by a
-manifest of sizes and SHA-256 hashes and then renamed; reading verifies the manifest
-before anything is parsed. Nothing in it can run code.
+A checkpoint is written to a temporary folder with a manifest of sizes and SHA-256 hashes, flushed
+to the disk, and then renamed. Reading verifies the manifest before it parses anything. Nothing in
+a checkpoint can run code.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ from frankrl.runs.disk import flush_folder, read_regular, write_durably
 
 MANIFEST, INFO = "manifest.json", "state.json"
 FORMAT = 6
-"""Raised whenever what a checkpoint holds changes its name, shape or meaning."""
+"""Increased whenever a name, shape or meaning in a checkpoint changes."""
 _DIGITS = 12
 _MAX_JSON_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 20
-"""What the names and shapes of a file of arrays may take beside the arrays themselves."""
+"""Largest size of the names and shapes in a file of arrays."""
 _ANOTHER_VERSION = "use the version that config.toml names, or train anew"
 
 Tensors = Mapping[str, np.ndarray]
@@ -39,7 +39,7 @@ class Loaded(NamedTuple):
 
     path: Path
     tensors: dict[str, Tensors]
-    """For each file its arrays by name."""
+    """The arrays of each file, by name."""
     info: dict[str, Any]
     """Everything that is not an array."""
 
@@ -47,16 +47,16 @@ class Loaded(NamedTuple):
 def save_checkpoint(
     folder: Path, env_steps: int, tensors: Mapping[str, Tensors], info: dict[str, Any]
 ) -> Path:
-    """Write a checkpoint; one of the same name is replaced.
+    """Write a checkpoint; it replaces one of the same name.
 
     Args:
         folder: the run's folder of checkpoints.
-        env_steps: the checkpoint's name.
-        tensors: for each file its named arrays.
+        env_steps: name of the checkpoint.
+        tensors: the named arrays of each file.
         info: everything that is not an array.
 
     Raises:
-        OSError: it cannot be written; what was there before is still there.
+        OSError: it cannot be written; earlier checkpoints are unchanged.
     """
     final = folder / f"{env_steps:0{_DIGITS}d}"
     temporary, replaced = folder / f".{final.name}.new", folder / f".{final.name}.old"
@@ -74,7 +74,7 @@ def save_checkpoint(
             final.rename(replaced)
         temporary.rename(final)
     except BaseException:
-        # Half a checkpoint must not take the room that the next one needs.
+        # An incomplete checkpoint must not use up disk space.
         shutil.rmtree(temporary, ignore_errors=True)
         if replaced.exists() and not final.exists():
             replaced.rename(final)
@@ -93,12 +93,12 @@ def _contents(tensors: Mapping[str, Tensors], info: dict[str, Any]) -> Iterator[
 
 
 def manifest_of(described: dict[str, Any]) -> bytes:
-    """The only spelling of a manifest, so that no byte of it can change unnoticed."""
+    """The bytes of a manifest; there is only one valid form, so any changed byte is noticed."""
     return (json.dumps({"files": described}, indent=2, sort_keys=True) + "\n").encode()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """A folder's checkpoints, the oldest first; whether one is intact shows when it is read.
+    """The checkpoints in a folder, oldest first; reading shows whether one is intact.
 
     Raises:
         RunFolderError: the folder cannot be read.
@@ -115,11 +115,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def remove_checkpoints(folder: Path, *, keep: int) -> None:
-    """Remove a folder's oldest checkpoints.
+    """Remove the oldest checkpoints in a folder.
 
     Args:
-        folder: of checkpoints.
-        keep: how many of the newest stay.
+        folder: folder of checkpoints.
+        keep: number of newest checkpoints to keep.
 
     Raises:
         OSError: one cannot be removed.
@@ -136,14 +136,14 @@ def remove_checkpoint(checkpoint: Path) -> None:
     Raises:
         OSError: it cannot be removed.
     """
-    # Renamed first: a removal that is cut short leaves no checkpoint with files missing.
+    # Renamed first, so that an interrupted removal leaves no incomplete checkpoint.
     gone = checkpoint.with_name(f".{checkpoint.name}.gone")
     checkpoint.rename(gone)
     shutil.rmtree(gone)
 
 
 def set_aside(damaged: Iterable[Path]) -> None:
-    """Rename checkpoints to `.<env steps>.damaged`, so that nobody takes them for good ones.
+    """Rename damaged checkpoints to `.<env steps>.damaged`, so that they are not used.
 
     Raises:
         OSError: the folder cannot be changed.
@@ -155,7 +155,7 @@ def set_aside(damaged: Iterable[Path]) -> None:
 
 
 def tidy_checkpoints(folder: Path) -> None:
-    """Put right what a process that was killed has left behind; for the run's writer only.
+    """Clean up after a killed process; only for the process that writes the run.
 
     Raises:
         OSError: the folder cannot be changed.
@@ -177,16 +177,16 @@ def load_newest(
     """The newest checkpoint that is intact.
 
     Args:
-        folder: of checkpoints.
-        most_bytes: the files wanted, and what the arrays in each take at most.
-        optional: those of them that a checkpoint need not have.
+        folder: folder of checkpoints.
+        most_bytes: the files to read, and the largest size of the arrays in each.
+        optional: files that a checkpoint need not have.
 
     Returns:
-        The checkpoint, and what is wrong with each newer one.
+        The checkpoint, and the error of each newer one.
 
     Raises:
-        DamagedError: there are checkpoints and none is intact.
-        RunFolderError: there is none, or another version of Frank has written it.
+        DamagedError: there are checkpoints, but none is intact.
+        RunFolderError: there is none, or another version of Frank wrote it.
     """
     damaged: list[DamagedError] = []
     there = list_checkpoints(folder)
@@ -196,7 +196,7 @@ def load_newest(
         except DamagedError as error:
             damaged.append(error)
     if list_checkpoints(folder) != there:
-        # The run's writer has replaced meanwhile what was being read.
+        # The process that writes the run has replaced a checkpoint in the meantime.
         return load_newest(folder, most_bytes, optional=optional)
     if damaged:
         others = "" if len(damaged) == 1 else f"; nor is any of the {len(damaged) - 1} before it"
@@ -209,14 +209,14 @@ def load_newest(
 def load_checkpoint(
     checkpoint: Path, most_bytes: Mapping[str, int], *, optional: Collection[str] = ()
 ) -> Loaded:
-    """Some of a checkpoint's files, and its information.
+    """Read some files of a checkpoint, and its metadata.
 
-    Every file is compared with the manifest before anything in it is parsed, and none
-    that is larger than it can be is read.
+    Every file is compared with the manifest before it is parsed, and none is read that is larger
+    than allowed.
 
     Raises:
-        DamagedError: a file is missing or is not what the manifest says.
-        RunFolderError: another version of Frank has written it.
+        DamagedError: a file is missing or differs from the manifest.
+        RunFolderError: another version of Frank wrote it.
     """
     try:
         manifest = _manifest(checkpoint)
@@ -242,17 +242,17 @@ def load_checkpoint(
 def _manifest(checkpoint: Path) -> dict[str, Any]:
     content = read_regular(checkpoint / MANIFEST, _MAX_JSON_BYTES)
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
-        told = json.loads(content)
-        if isinstance(told, dict) and "sha256" in told:
-            raise RunFolderError(f"{checkpoint} is of an older format: {_ANOTHER_VERSION}")
-        described = told["files"]
+        manifest = json.loads(content)
+        if isinstance(manifest, dict) and "sha256" in manifest:
+            raise RunFolderError(f"{checkpoint} has an older format: {_ANOTHER_VERSION}")
+        described = manifest["files"]
         if isinstance(described, dict) and manifest_of(described) == content:
             return described
     raise DamagedError(f"{checkpoint / MANIFEST} is damaged: it is not as Frank writes it")
 
 
 def _check_names(checkpoint: Path, manifest: dict[str, Any]) -> None:
-    """Refuse a checkpoint with other files than its manifest names: an optional one may be lost."""
+    """Refuse a checkpoint whose files differ from its manifest; an optional one may be lost."""
     try:
         there = set(os.listdir(checkpoint))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Files of a run: written so that they are whole or not there, read so that nothing is trusted."""
+"""Files of a run: written completely or not at all, and read without trusting them."""
 
 import errno
 import os
@@ -12,9 +12,9 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a new file, and return once the disk has it.
+    """Write a new file, and return once it is on the disk.
 
-    What stands under its name is replaced, a link and not what it leads to.
+    It replaces an existing file; a link is replaced itself, not its target.
     """
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -25,12 +25,12 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Return once the disk has the names of a folder's entries."""
+    """Return once the names of a folder's entries are on the disk."""
     flush_file(folder)
 
 
 def flush_file(path: Path) -> None:
-    """Return once the disk has what was written to a file, by whomever."""
+    """Return once everything written to a file, by any process, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -39,7 +39,7 @@ def flush_file(path: Path) -> None:
 
 
 def replace_durably(path: Path, content: bytes) -> None:
-    """Put another content in a file's place; a reader sees the old one or the new one, whole."""
+    """Replace a file; a reader sees either the complete old content or the complete new one."""
     temporary = path.with_name(f".{path.name}.new")
     write_durably(temporary, content)
     temporary.replace(path)
@@ -47,11 +47,11 @@ def replace_durably(path: Path, content: bytes) -> None:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of a file of a run folder, which anyone may have made.
+    """The content of a file of a run folder, which may come from anyone.
 
     Raises:
-        DamagedError: it is missing, larger than it can be, a link or no file at all.
-        RunFolderError: the system cannot read it now; it may be as it should.
+        DamagedError: it is missing, too large, a link or not a regular file.
+        RunFolderError: the system cannot read it now; it may be intact.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | NO_LINK)

@@ -1,4 +1,4 @@
-"""The run folder: where everything about one run lies, and nothing else."""
+"""The run folder, which holds everything about one run."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ _MAX_CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What a run is: everything that decides its outcome, and where it was made."""
+    """The description of a run: everything that decides its outcome, and its machine."""
 
     env_id: str
     preset: str
@@ -86,7 +86,7 @@ class RunDescription:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder and the places in it."""
+    """The folder of a run, and the paths in it."""
 
     path: Path
     description: RunDescription
@@ -95,10 +95,10 @@ class RunFolder:
     def create(
         cls, path: Path, description: RunDescription, *, overwrite: bool = False
     ) -> "RunFolder":
-        """Make a new run folder; it appears whole or not at all.
+        """Make a new run folder; it appears completely or not at all.
 
         Raises:
-            RunFolderError: there is something already, or the place is not writable.
+            RunFolderError: the path exists already or is not writable.
         """
         refuse_existing(path, overwrite=overwrite)
         text = description.to_toml()
@@ -169,7 +169,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The folder of the agent whose look was the best, kept like a checkpoint."""
+        """The folder of the agent with the best evaluation, in the form of a checkpoint."""
         return self.path / BEST
 
     @property
@@ -189,10 +189,10 @@ class RunFolder:
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise unless a run may be made at this place.
+    """Refuse a path at which no run may be made.
 
     Raises:
-        RunFolderError: something is there that is not to be, or must not be, replaced.
+        RunFolderError: something exists there that must not be replaced.
     """
     try:
         if not path.exists() and not path.is_symlink():
@@ -204,9 +204,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if not _is_run(path):
         if path.is_dir() and not any(path.iterdir()):
             return
-        raise RunFolderError(
-            f"{path} exists and is not a run; it is left alone: choose another --out"
-        )
+        raise RunFolderError(f"{path} exists and is not a run: choose another --out")
     if not overwrite:
         raise RunFolderError(
             f"the run {path} exists already; continue it with --resume {path}, "
@@ -238,7 +236,7 @@ def _is_run(path: Path) -> bool:
 
 
 def _nearby(folder: Path) -> str:
-    """A hint at runs close to a path that is not one."""
+    """A hint at runs close to a path that is no run."""
     with contextlib.suppress(OSError):
         for root in (folder, folder.parent, Path("runs")):
             found = sorted(root.glob(f"*/{CONFIG}")) or sorted(root.glob(f"*/*/{CONFIG}"))

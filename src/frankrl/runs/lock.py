@@ -12,21 +12,21 @@ from frankrl.runs.disk import NO_LINK, read_regular
 
 LOCK = ".lock"
 _CLOCK_SECONDS = 2.0
-"""By how much the clocks of a file and of a process may differ."""
+"""Largest difference between the clock of the file system and that of processes."""
 _MAX_BYTES = 32
 _START_TICKS = 19
-"""Where a process's `stat` has its start, counted behind its name."""
+"""Index of the start time in `/proc/PID/stat`, counted after the process name."""
 
 
 class RunLock:
-    """Held while a process writes a run; it goes with the process, however that ends."""
+    """The lock that a process holds while it writes a run; it ends with the process."""
 
     def __init__(self, folder: Path, shown: Path) -> None:
         """Take the lock of a folder.
 
         Args:
-            folder: where the lock lies.
-            shown: the run, as the message calls it.
+            folder: folder of the lock file.
+            shown: the run's path in messages.
 
         Raises:
             RunFolderError: another process writes the run, or the folder is not writable.
@@ -62,7 +62,7 @@ class RunLock:
 
 @contextlib.contextmanager
 def locked(folder: Path, shown: Path) -> Iterator[None]:
-    """Hold the lock of a folder for a while.
+    """Hold the lock of a folder within a context.
 
     Raises:
         RunFolderError: another process holds it.
@@ -75,10 +75,10 @@ def locked(folder: Path, shown: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process writes the run, as far as can be told without touching the lock.
+    """Whether a process is writing the run, found out without taking the lock.
 
-    Trying the lock would hold it for a moment, and a training that begins just then would
-    be refused. The process that took it last is asked for instead.
+    Taking the lock even for a moment could refuse a run that begins just then. Instead this looks
+    for the process that took the lock last.
     """
     try:
         taken = os.stat(folder / LOCK, follow_symlinks=False).st_mtime
@@ -91,13 +91,13 @@ def is_held(folder: Path) -> bool:
         return True
     except (OSError, OverflowError):
         return False
-    # A process that began later has got the number of one that is gone.
+    # A process that started later has the reused number of one that has ended.
     began = _began(writer)
     return began is None or began <= taken + _CLOCK_SECONDS
 
 
 def _began(process: int) -> float | None:
-    """When a process began, in seconds since 1970; none where the system does not say."""
+    """Start time of a process, in seconds since 1970; None if the system does not provide it."""
     try:
         fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
         system = Path("/proc/stat").read_text("ascii")

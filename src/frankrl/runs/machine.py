@@ -1,4 +1,4 @@
-"""What a run's bits may depend on: versions of packages, and the machine."""
+"""Versions of packages and facts about the machine that may affect the bits of a run."""
 
 import functools
 import importlib.metadata
@@ -24,7 +24,7 @@ _PACKAGES = (
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of everything whose change may change the bits of a run."""
+    """Versions of all software that may affect the bits of a run."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
 
 
 def machine_facts() -> dict[str, str | int]:
-    """The machine, as far as results may depend on it."""
+    """Facts about the machine that may affect the bits of a run."""
     import jax
 
     return {
@@ -54,7 +54,7 @@ which runs of earlier versions name."""
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What has changed of versions or machine, by name, in words."""
+    """Differences in versions or machine, in words."""
     names = [name for name in {**before, **now} if name not in _NO_INFLUENCE]
     return [
         f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
@@ -68,7 +68,7 @@ def _short(value: Any) -> str:
 
 
 def available_memory() -> int | None:
-    """Memory that can still be taken without swapping, where the system tells. [bytes]"""
+    """Memory available without swapping, if the system provides it. [bytes]"""
     try:
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -82,7 +82,7 @@ def available_memory() -> int | None:
 
 
 def _container_memory() -> int:
-    """What the container that this process runs in leaves it; a very large number outside one."""
+    """Memory left in the container of this process; a very large number outside a container."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = int((folder / "memory.max").read_text("ascii"))

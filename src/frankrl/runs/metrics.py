@@ -1,7 +1,7 @@
-"""A run's metrics: one SQLite file, written by the trainer, read by anyone.
+"""The metrics of a run: one SQLite file, written by the trainer and read by anyone.
 
-Every table but `timing` holds what the seed and the settings decide, so the same
-command writes the same rows; `timing` holds what the clock said.
+Every table except `timing` depends only on the seed and the settings, so the same command writes
+the same rows; `timing` depends on the clock.
 """
 
 import sqlite3
@@ -77,10 +77,10 @@ def _created(table: str) -> str:
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether a file has the tables that Frank makes, and nothing else; false: nothing at all.
+    """Whether a file has exactly Frank's tables; false if it has no tables.
 
     Raises:
-        RunFolderError: it has others.
+        RunFolderError: it has other tables.
     """
     query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
     found = {text for (text,) in connection.execute(query)}
@@ -93,7 +93,7 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 class MetricsWriter:
-    """The run's only writer."""
+    """Writes the metrics of a run; there is only one writer at a time."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it.
@@ -109,19 +109,19 @@ class MetricsWriter:
             if not _check_tables(self._connection, path):
                 for table in _TABLES:
                     self._connection.execute(_created(table))
-            # SQLite flushes the names of its new files too, and is silent where that fails.
+            # SQLite also flushes the names of its new files, but ignores failures.
             flush_folder(path.parent)
         except (OSError, sqlite3.Error) as error:
             raise RunFolderError(f"the metrics {path} cannot be opened: {error}") from error
 
     def go_back(self, env_steps: int) -> int:
-        """Remove what lies beyond a point that the run has gone back to.
+        """Remove the rows after the point from which the run continues.
 
-        So are the evaluation of an end that is none any more, and the marks of what is not
-        exact: the checkpoint knows them.
+        Also removes the final evaluation, because the run continues, and the rows of
+        `not_reproducible`, which are restored from the checkpoint.
 
         Returns:
-            How many episodes are left.
+            Number of episodes left.
 
         Raises:
             sqlite3.Error: it cannot be written.
@@ -135,10 +135,10 @@ class MetricsWriter:
         return self._connection.execute("SELECT count(*) FROM episodes").fetchone()[0]
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Add rows, all or none; a row that is there is replaced.
+        """Add rows, all or none; existing rows are replaced.
 
         Args:
-            rows: each a table's name and its values in the order of its columns.
+            rows: for each, the name of a table and values in the order of its columns.
 
         Raises:
             sqlite3.Error: they cannot be written.
@@ -150,31 +150,31 @@ class MetricsWriter:
                 self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
 
     def make_durable(self) -> None:
-        """Return once the disk has everything that was written.
+        """Return once everything written is on the disk.
 
         Raises:
             OSError: the disk could not be written.
         """
-        # SQLite flushes its log when it folds it in, which a reader can put off.
+        # SQLite flushes its log only when it merges it into the file, which a reader can delay.
         flush_file(self._log)
 
     def close(self) -> None:
-        """Fold the log into the file, and close it.
+        """Merge the log into the file, and close it.
 
         Raises:
-            sqlite3.Error: the log could not be folded in; the rows are in it still.
+            sqlite3.Error: the log could not be merged; it still holds the rows.
         """
         try:
-            # Closing does the same, and is silent where it fails.
+            # Closing does the same, but ignores failures.
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         finally:
             self._connection.close()
 
 
 class MetricsReader:
-    """Reads a run's metrics and changes nothing in them.
+    """Reads the metrics of a run without changing them.
 
-    SQLite itself may make its index of the log, `metrics.sqlite-shm`, where there is a log.
+    If there is a log, SQLite may make its index, `metrics.sqlite-shm`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -186,8 +186,7 @@ class MetricsReader:
             ) from None
         if not ordinary:
             raise RunFolderError(f"the metrics {path} are no ordinary file")
-        # Reading a database whose log has been folded in needs no side files, so it also works
-        # where none can be written.
+        # Without a log, reading needs no side files, so it also works in a read-only folder.
         at_rest = not path.with_name(f"{path.name}-wal").exists()
         options = "mode=ro&immutable=1" if at_rest else "mode=ro"
         try:
@@ -198,7 +197,7 @@ class MetricsReader:
             raise RunFolderError(f"the metrics {path} cannot be read: {error}") from error
 
     def columns(self, table: str, where: str = "1") -> dict[str, np.ndarray]:
-        """A table's columns as arrays, in the order of env steps."""
+        """The columns of a table as arrays, in order of env steps."""
         names, rows = self._rows(f"SELECT * FROM {table} WHERE {where} ORDER BY env_steps")
         return {
             name: np.array([row[i] for row in rows]) if rows else np.array([])
@@ -206,7 +205,7 @@ class MetricsReader:
         }
 
     def last_episodes(self, count: int) -> list[tuple[float, int]]:
-        """Return and length of the newest episodes, the oldest of them first."""
+        """Return and length of the newest episodes, oldest first."""
         _, rows = self._rows(
             "SELECT episode_return, length FROM episodes ORDER BY env_steps DESC LIMIT ?", count
         )

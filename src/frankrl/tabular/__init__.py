@@ -1,4 +1,4 @@
-"""States that can be counted: Q-tables, and the exact Q-values that they should come to."""
+"""Environments with numbered states: Q-tables and exact Q-values."""
 
 from frankrl.tabular.exact import Model, led_to, model_of, optimal_q_values
 from frankrl.tabular.table import first_state, q_table, table_size

@@ -1,4 +1,4 @@
-"""The exact Q-values of a small world, by dynamic programming."""
+"""Exact Q-values of a small MDP, by dynamic programming."""
 
 import contextlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _TOLERANCE = 1e-12
 
 
 class Model(NamedTuple):
-    """All that can happen in a small world: for each state and action some outcomes."""
+    """The model of a small MDP: the possible outcomes of each action in each state."""
 
     probability: Float[np.ndarray, "state action outcome"]
     next_state: Int[np.ndarray, "state action outcome"]
@@ -25,9 +25,9 @@ class Model(NamedTuple):
 
 
 def model_of(spec: EnvironmentSpec) -> Model | None:
-    """The model that an environment shows as `P`, as Gymnasium's toy-text ones do; else none.
+    """The model in an environment's attribute `P`, as in Gymnasium's toy-text ones; else None.
 
-    One of another form, whose states are not numbered from 0 for example, counts as none.
+    None also for a model of another form, for example if its states are not numbered from 0.
     """
     env = make_environment(spec.env_id, spec.env_kwargs)
     try:
@@ -60,8 +60,8 @@ def _model(table: Mapping[int, Mapping[int, list[tuple[Any, ...]]]]) -> Model:
 
 
 def led_to(model: Model) -> Bool[np.ndarray, " state"]:
-    """Which states some action leads to from another state: no episode gets to the others,
-    unless it begins there."""
+    """The states that some action reaches from another state; an episode can only be in the
+    others if it begins there."""
     state = np.arange(len(model.probability))[:, None, None]
     arrives = (model.probability > 0) & (model.next_state != state)
     found = np.zeros(len(state), np.bool_)
@@ -70,14 +70,14 @@ def led_to(model: Model) -> Bool[np.ndarray, " state"]:
 
 
 def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state action"]:
-    """Q*, by value iteration: Q(s, a) ← Σ p (r + γ max_a' Q(s′, a')) until nothing changes.
+    """Q*, by value iteration: Q(s, a) ← Σ p (r + γ max_a' Q(s′, a')) until it converges.
 
     Args:
-        model: the world's.
+        model: the model of the MDP.
         gamma: γ.
 
     Raises:
-        SettingError: they do not settle: with γ = 1 they can grow for ever.
+        SettingError: it does not converge; with γ = 1 the Q-values can grow without bound.
 
     Source: Bellman (1957); Sutton & Barto (2018), eq. 4.10.
     """
@@ -89,6 +89,6 @@ def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state act
             return new
         q_values = new
     raise SettingError(
-        f"with γ = {gamma:g} the exact Q-values of this world have not settled after "
+        f"with γ = {gamma:g} the exact Q-values of this environment have not converged after "
         f"{_MAX_SWEEPS:,} sweeps"
     )

@@ -1,4 +1,4 @@
-"""The Q-table of an agent, whatever it keeps its Q-values in."""
+"""The Q-table of an agent that learned with a Q-table or with a network."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from frankrl.environments import EnvironmentSpec
 
 _MAX_NUMBERS = 1 << 24
-"""Of states that are looked up together: each is a row of zeros with a one."""
+"""Limit of numbers in one batch of states; each state is a one-hot row."""
 
 
 def table_size(spec: EnvironmentSpec) -> int | None:
-    """How many states a table of the environment has; none where they cannot be counted."""
+    """Number of states of an environment; None if they are not numbered."""
     space = spec.state_space
     return int(space.n) if isinstance(space, spaces.Discrete) else None
 
@@ -21,15 +21,15 @@ def table_size(spec: EnvironmentSpec) -> int | None:
 def q_table(
     spec: EnvironmentSpec, q_values: Callable[[Int[np.ndarray, " state"]], np.ndarray]
 ) -> Float[np.ndarray, "state action"]:
-    """Q-values of every state and action, as if every action were allowed in every state.
+    """Q-values of every state and action, without action masks.
 
     Args:
-        spec: of an environment whose states are numbered.
-        q_values: from a batch of states, by their index from 0, to Q-values.
+        spec: an environment with numbered states.
+        q_values: maps a batch of state indices from 0 to Q-values.
     """
     size = table_size(spec)
     if size is None:
-        raise ValueError(f"the states of {spec.env_id} cannot be counted")
+        raise ValueError(f"the states of {spec.env_id} are not numbered")
     some = max(1, _MAX_NUMBERS // size)
     parts = [
         np.asarray(q_values(np.arange(first, min(first + some, size), dtype=np.int32)))
@@ -39,6 +39,6 @@ def q_table(
 
 
 def first_state(spec: EnvironmentSpec) -> int:
-    """The environment's own number of the first row."""
+    """The environment's own number for the state of the first row."""
     space = spec.state_space
     return int(space.start) if isinstance(space, spaces.Discrete) else 0

@@ -1,8 +1,7 @@
 """Named sets of settings that ship with the package, one TOML file each.
 
-A preset named like an environment is that environment's own default; `default`
-serves every other one. A file may begin with `base = "NAME"`: it then says only
-what differs from that preset.
+A preset named like an environment is that environment's default; `default` is for all others. A
+file may begin with `base = "NAME"`; it then only holds the differences from that preset.
 """
 
 import importlib.resources
@@ -22,7 +21,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 def default_preset(env_id: str, q_function: str = "network") -> str:
-    """The preset that `frank train ENV_ID` uses when none is named; with a table, `table`."""
+    """The preset that `frank train ENV_ID` uses by default; for a Q-table it is `table`."""
     if q_function == "table":
         return "table"
     # Gymnasium takes a name without a version for the newest one.
@@ -34,7 +33,7 @@ def load_preset(name: str) -> Settings:
     """The settings of a preset.
 
     Args:
-        name: one that ships with the package, or the path of a TOML file of your own.
+        name: a preset of the package, or the path of a TOML file.
 
     Raises:
         SettingError: there is no such preset, or it is not valid.
@@ -66,7 +65,7 @@ def _settings(tables: dict[str, Any]) -> Settings:
 def _load_file(path: Path) -> Settings:
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-        # A run's config.toml is a preset, too: what it says of itself is left out.
+        # The config.toml of a run is a preset, too; its other tables are ignored.
         for name in ("run", "versions", "machine"):
             tables.pop(name, None)
         return _settings(tables)
