@@ -12,6 +12,11 @@ from jaxtyping import install_import_hook
 # Nobody's own cache of compiled code is read or filled by tests.
 os.environ["XDG_CACHE_HOME"] = cache = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, cache, ignore_errors=True)
+# Compiling is most of the work here, so XLA leaves out what costs more time than it saves a short
+# run. Set both variables to something else to compile as for users: XLA_FLAGS= and
+# JAX_DISABLE_MOST_OPTIMIZATIONS=0.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 CHECKED = (
     *("core.types", "environments.masks", "experience", "networks"),
