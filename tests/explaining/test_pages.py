@@ -129,6 +129,9 @@ def test_every_number_of_the_followed_transition_stands_on_the_page(record, came
     data = plain(record, came_from)
     size, batch = len(record.losses), data.pop("batch")
     shares, origin = data.pop("loss_shares"), data.pop("origins")[TRANSITION]
+    # The discount is told as γ to the power of n.
+    assert batch.pop("discount")[TRANSITION] == pytest.approx(0.99 ** data["num_steps"][TRANSITION])
+    assert batch.pop("mask") is batch.pop("next_mask") is None
     own = [value[TRANSITION] for value in batch.values()]
     for value in data.values():
         each = isinstance(value, list) and len(value) == size
