@@ -20,7 +20,7 @@ from frankrl.core.backend import start_backend
 from frankrl.environments import describe, make_vector
 from frankrl.experience import HostSource, make_policy
 from frankrl.training import Experiment, init_train_state, rounds
-from frankrl.training.rounds import compiled_learn, learner_input, most_updates
+from frankrl.training.rounds import compiled_learn, learner_input
 
 _SEED = 0
 
@@ -81,7 +81,7 @@ def halves(
     source, state = _source(experiment), init_train_state(experiment)
     policy = make_policy(settings.training.acting, experiment.network)
     begun = settings.training.learning_starts_env_steps
-    most, env_steps, updates = most_updates(settings), begun, 0
+    most, env_steps, updates = settings.updates_due(10**6 * settings.round_env_steps), begun, 0
 
     def environments() -> None:
         nonlocal env_steps, updates

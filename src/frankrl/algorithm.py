@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from frankrl.config import Settings
+from frankrl.core.errors import SettingError
 from frankrl.environments import describe, make_vector
 from frankrl.experience import (
     HostPolicy,
@@ -49,8 +50,13 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
 
     Args:
         env_id: a Gymnasium environment with a `Discrete` action space.
-        settings: such as `load_preset("classic")`; without noisy layers, IQN and priorities.
+        settings: such as `load_preset("classic")`. Each step is followed by its updates at once:
+            `overlap` and `vector_steps_per_round` change nothing here.
         seed: the same seed and settings give the same bits.
+
+    Raises:
+        SettingError: what is asked for needs more than a page: noisy layers, IQN's fractions, or
+            a choice of transitions other than the uniform one.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
@@ -61,6 +67,14 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
 
     # Two networks with the same architecture. The target network starts as a copy: θ⁻ = θ.
     network = network_for(settings, spec)
+    if (
+        network.noise_size
+        or network.head.num_fractions
+        or settings.replay.replay_sampling != "uniform"
+    ):
+        raise SettingError(
+            "the page has no noisy layers, no iqn and uniform replay alone: use train"
+        )
     learner = init_learner(learning, network, network.init(seed))
     learn = jax.jit(functools.partial(update, learning, network))
     refresh = jax.jit(functools.partial(refresh_target, learning))
@@ -87,12 +101,13 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
         # Steps 5 to 7: act, get r and s′, store (s, a, r, s′), continue from s′.
         step, _ = envs.step(action, env_steps)
         steps = steps_of(envs, [step], learning)
-        stored = with_ending_rows(stored, room.needed(steps.is_last))
+        if rows_needed := room.grown_to(steps.is_last):
+            stored = with_ending_rows(stored, rows_needed)
         stored = store(stored, steps)
         env_steps += num_envs
 
         # Phase 2, after every step once the buffer holds enough data.
-        while learner.num_updates < _updates_due(settings, env_steps):
+        while learner.num_updates < settings.updates_due(env_steps):
             # Step 1: sample a batch of transitions.
             number = int(learner.num_updates)
             first, end = replay.drawable(env_steps)
@@ -110,10 +125,3 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
             learner = refresh(learner)
 
         yield Moment(env_steps, action, learner)
-
-
-def _updates_due(settings: Settings, env_steps: int) -> int:
-    """`replay_ratio` updates for each env step, from `learning_starts_env_steps` on."""
-    training, size = settings.training, settings.environment.num_envs
-    before_first = (training.learning_starts_env_steps - 1) // size * size
-    return max(0, int((env_steps - before_first) * training.replay_ratio))

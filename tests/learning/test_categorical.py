@@ -18,7 +18,7 @@ TARGET = jax.jit(CategoricalHead.target, static_argnums=0)
 
 
 def test_the_atoms_are_evenly_spaced_from_the_lowest_to_the_highest_return():
-    np.testing.assert_allclose(HEAD.support(), -4 + 0.8 * np.arange(11), atol=1e-6)
+    np.testing.assert_allclose(HEAD.support, -4 + 0.8 * np.arange(11), atol=1e-6)
 
 
 def test_huge_logits_do_not_overflow():
@@ -32,7 +32,7 @@ def test_huge_logits_do_not_overflow():
 @pytest.mark.parametrize("double", [False, True])
 def test_c51_agrees_with_rlax(double):
     found = judged("c51", double=double)
-    support, batch = HEAD.support(), found.batch
+    support, batch = HEAD.support, found.batch
     params = found.params if double else found.target_params
     selector = found.network.q_values(params, batch.next_observation)
     axes = (None, 0, 0, 0, 0, None, 0, 0)
@@ -54,7 +54,7 @@ def test_the_projection_agrees_with_rlax_also_beyond_the_ends():
     returns = np.sort(random.normal(0, 5, (50, 7)).astype(np.float32), axis=1)
     shares = random.dirichlet(np.ones(7), 50).astype(np.float32)
     project = jax.jit(jax.vmap(rlax.categorical_l2_project, in_axes=(0, 0, None)))
-    expected = project(returns, shares, HEAD.support())
+    expected = project(returns, shares, HEAD.support)
     np.testing.assert_allclose(PROJECTED(HEAD, returns, shares), expected, atol=1e-6)
 
 
@@ -121,5 +121,5 @@ def test_priorities_are_the_relative_entropy_of_the_two_distributions():
 
 def test_a_categorical_head_of_other_ends_has_other_atoms():
     moved = dataclasses.replace(HEAD, low=-2.0)
-    assert moved.support()[0] == -2
+    assert moved.support[0] == -2
     assert moved != HEAD

@@ -88,7 +88,9 @@ class Driven:
         self.state, self.room = state, EndingRoom(self.buffer, state)
 
     def add(self, steps):
-        state = with_ending_rows(self.state, self.room.needed(steps.is_last))
+        state = self.state
+        if rows := self.room.grown_to(steps.is_last):
+            state = with_ending_rows(state, rows)
         self.state = compiled_add(self.buffer)(state, steps)
 
     def cut_short(self, env_indices):

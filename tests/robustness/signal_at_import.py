@@ -6,6 +6,7 @@ is sent: the number of imports until the run folder exists is written to the fil
 
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -27,5 +28,7 @@ def count(event: str, _: object) -> None:
         os.kill(os.getpid(), number)
 
 
+# Whoever was started in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.addaudithook(count)
 runpy.run_module("frankrl", run_name="__main__", alter_sys=True)

@@ -14,7 +14,6 @@ from training import probe_mdps
 
 from frankrl.config import Settings
 from frankrl.environments import GymnasiumVector
-from frankrl.training.rounds import updates_due
 
 # By its name, because the package has a function of the same name.
 rounds_module = importlib.import_module("frankrl.training.rounds")
@@ -107,7 +106,7 @@ def test_updates_keep_the_replay_ratio_whatever_the_number_of_environments(
         learning_starts_env_steps=1_000,
     )
     size = num_envs * vector_steps
-    due = [updates_due(settings, size * number) for number in range(1, 20_000 // size + 1)]
+    due = [settings.updates_due(size * number) for number in range(1, 20_000 // size + 1)]
     last = size * len(due)
     assert due[-1] == pytest.approx(ratio * (last - 1_000), abs=ratio * size + 1)
     for number, count in enumerate(due, start=1):

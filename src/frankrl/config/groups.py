@@ -177,7 +177,7 @@ class LearningSettings(Checked):
 class TrainingSettings(Checked):
     """Budget, number of updates, overlap and devices."""
 
-    total_env_steps: int = number(100_000, at_least=1)
+    total_env_steps: int = number(100_000, at_least=1, at_most=4_000_000_000)
     """Budget: env steps summed over environments. [env steps]"""
     learning_starts_env_steps: int = number(1_000, at_least=1)
     """Env steps before the first update. [env steps]"""

@@ -1,6 +1,8 @@
 """All settings of a run together."""
 
 import dataclasses
+import fractions
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +63,17 @@ class Settings:
     def round_env_steps(self) -> int:
         """Env steps in a round, between two calls of the learner."""
         return self.environment.num_envs * self.training.vector_steps_per_round
+
+    def updates_due(self, env_steps: int) -> int:
+        """Updates that should be done once that many env steps are.
+
+        `replay_ratio` per env step, counted from the round that brings the buffer to
+        `learning_starts_env_steps`.
+        """
+        size = self.round_env_steps
+        before_first = (self.training.learning_starts_env_steps - 1) // size * size
+        ratio = _exact(self.training.replay_ratio)
+        return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
 
     def values(self) -> dict[str, Any]:
         """Every setting's value by its short name, in order of declaration."""
@@ -176,3 +189,9 @@ def _replaced(groups: _Groups, changes: Mapping[str, Any]) -> _Groups:
     return groups | {
         group: dataclasses.replace(groups[group], **values) for group, values in by_group.items()
     }
+
+
+@functools.cache
+def _exact(ratio: float) -> fractions.Fraction:
+    """The fraction that a ratio was meant as: 0.1 is one tenth, not its nearest float."""
+    return fractions.Fraction(ratio).limit_denominator(10**9)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.core.types import FinishedEpisode, Steps, VectorStep
@@ -124,18 +125,28 @@ def steps_of(
         last[: len(ended)] = [
             vector_steps[row // size].next_observation[row % size] for row in ended
         ]
-    ends_world = {
-        "truncation": terminated,
-        "never": is_last,
-        "always": np.zeros_like(is_last),
-    }
     return Steps(
         observation=spec.observation(seen),
         mask=spec.action_mask(seen),
         action=action,
         reward=reward,
         is_last=is_last,
-        terminated=ends_world[settings.bootstrap_on],
+        terminated=_ends_world(settings, terminated, is_last),
         last_observation=spec.observation(last),
         last_mask=spec.action_mask(last),
     )
+
+
+def _ends_world(
+    settings: LearningSettings,
+    terminated: Bool[np.ndarray, " row"],
+    is_last: Bool[np.ndarray, " row"],
+) -> Bool[np.ndarray, " row"]:
+    """After which steps the learner is to see no future, by `bootstrap_on`."""
+    match settings.bootstrap_on:
+        case "truncation":
+            return terminated
+        case "never":
+            return is_last
+        case "always":
+            return np.zeros_like(is_last)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.tree_util import SequenceKey
 from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.config import LearningSettings
@@ -194,7 +195,9 @@ def norms(params: Params) -> dict[str, float]:
     squares: dict[str, float] = {}
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     for path, leaf in leaves:
-        layer = jax.tree_util.keystr(path[:-1] if len(path) > 1 else path).removeprefix(".")
+        # A layer of `hidden` with all that belongs to it; each other part of the network whole.
+        depth = 2 if len(path) > 1 and isinstance(path[1], SequenceKey) else 1
+        layer = jax.tree_util.keystr(path[:depth]).removeprefix(".")
         squares[layer] = squares.get(layer, 0.0) + float(np.square(leaf, dtype=np.float64).sum())
     squares["all"] = sum(squares.values())
     return {layer: float(np.sqrt(total)) for layer, total in squares.items()}

@@ -13,7 +13,7 @@ from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.environments import describe, make_vector
-from frankrl.experience import HostSource
+from frankrl.experience import HostSource, Source
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.learning import LearnerState, updates
 from frankrl.replay import EndingRoom, with_ending_rows
@@ -29,7 +29,6 @@ from frankrl.runs import (
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.resuming import Found, read_checkpoint
-from frankrl.training.rounds import updates_due
 
 
 class Cost(NamedTuple):
@@ -116,34 +115,44 @@ def reopen(
     with contextlib.closing(
         HostSource(settings, experiment.network, description.seed, envs)
     ) as source:
-        state = init_train_state(experiment)
-        if cost.first_env_step:
-            checkpoint = _checkpoint_at(folder, experiment, cost.first_env_step)
-            if source.restore(checkpoint.logs):
-                raise RunFolderError(
-                    f"the environments of {folder.path} do not replay to the same bits, so no "
-                    "update can be recomputed exactly"
-                )
-            state = checkpoint.state
-        results = rounds(experiment, source, _copied(state))
+        state = _state_at(folder, experiment, source, cost.first_env_step)
         last_begins = cost.last_env_step - settings.round_env_steps
+        # A round takes over the buffer; copying it in every round would cost too much.
+        before = _copied(state) if state.env_steps == last_begins else None
+        results = rounds(experiment, source, state)
         while state.env_steps < last_begins:
             state = next(results).state()
             on_progress(state.env_steps - cost.first_env_step, cost.env_steps)
-        # The next round takes over the buffer; copying it in every round would cost too much.
-        before = _copied(state)
+        before = before or _copied(state)
         result = next(results)
         on_progress(cost.env_steps, cost.env_steps)
     record = _opened(experiment, before, result, update)
     return Reopened(record, result.state(), cost)
 
 
+def _state_at(
+    folder: RunFolder, experiment: Experiment, source: Source, env_steps: int
+) -> TrainState:
+    """The state of the run at a checkpoint, or at its beginning, with the source brought there."""
+    if not env_steps:
+        return init_train_state(experiment)
+    checkpoint = _checkpoint_at(folder, experiment, env_steps)
+    if source.restore(checkpoint.logs):
+        raise RunFolderError(
+            f"the environments of {folder.path} do not replay to the same bits, so no "
+            "update can be recomputed exactly"
+        )
+    return checkpoint.state
+
+
 def _opened(experiment: Experiment, before: TrainState, result: Round, update: int) -> UpdateRecord:
     """The record of one update of a round, given the state before the round."""
     settings, network, replay = experiment.settings, experiment.network, experiment.replay
     given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
-    needed = EndingRoom(replay, before.replay).needed(given.steps.is_last)
-    stored = jax.jit(replay.add)(with_ending_rows(before.replay, needed), given.steps)
+    stored = before.replay
+    if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
+        stored = with_ending_rows(stored, rows)
+    stored = jax.jit(replay.add, donate_argnums=0)(stored, given.steps)
     batches = replay.read(stored, sample.env_steps)
     number = update - before.updates - 1
     learn = jax.jit(functools.partial(updates, settings.learning, network))
@@ -203,11 +212,11 @@ def _round_end(settings: Settings, update: int) -> int:
     """Env step at the end of the round that does an update."""
     size = settings.round_env_steps
     low, high = 1, 1
-    while updates_due(settings, high * size) < update:
+    while settings.updates_due(high * size) < update:
         low, high = high, 2 * high
     while low < high:
         middle = (low + high) // 2
-        if updates_due(settings, middle * size) < update:
+        if settings.updates_due(middle * size) < update:
             low = middle + 1
         else:
             high = middle
@@ -224,7 +233,7 @@ def _refuse_not_reproducible(
         mark = between[0]
         later = [s for s in checkpoints if s.env_steps > mark.env_steps]
         then = f", or after {later[0].updates:,}" if later else ""
-        due = updates_due(folder.description.settings, mark.env_steps)
+        due = folder.description.settings.updates_due(mark.env_steps)
         raise RunFolderError(
             f"the run is not bit-exact from env step {mark.env_steps:,}, because {mark.reason}: "
             f"updates up to {due:,}{then} can be opened"

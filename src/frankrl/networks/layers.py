@@ -96,7 +96,7 @@ class Noisy:
     def apply(
         self, params: NoisyParams, inputs: Float[Any, "batch input"]
     ) -> Float[Any, "batch output"]:
-        return inputs @ params.weight + params.bias
+        return self.layer.apply(DenseParams(params.weight, params.bias), inputs)
 
 
 class NormalisedParams(NamedTuple):

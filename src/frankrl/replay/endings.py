@@ -8,7 +8,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree, Shaped, UInt32
+from jaxtyping import Array, Bool, PyTree, Shaped, UInt32
 
 from frankrl.replay.buffer import ReplayBuffer
 from frankrl.replay.state import ReplayState
@@ -31,13 +31,20 @@ class EndingRoom:
         self._ended = collections.deque(env_steps[ended].tolist())
         """Env steps that ended an episode and can still be read, oldest first."""
         self._num_endings = int(state.num_endings)
+        self._rows = state.num_ending_rows
 
-    def needed(self, is_last: np.ndarray) -> int:
-        """Rows for endings that the buffer needs after a round; call it once per round.
+    def grown_to(self, is_last: Bool[np.ndarray, " row"]) -> int:
+        """Rows that the room has to grow to for a round; 0 if it suffices. Call it once a round.
 
         Args:
             is_last: which of the round's steps end an episode.
         """
+        needed, before = self._needed(is_last), self._rows
+        while self._rows < needed:
+            self._rows *= 2
+        return self._rows if self._rows > before else 0
+
+    def _needed(self, is_last: Bool[np.ndarray, " row"]) -> int:
         places = np.flatnonzero(is_last)
         self._ended.extend((self._num_steps + places).tolist())
         self._num_steps += len(is_last)
@@ -50,16 +57,10 @@ class EndingRoom:
         return min(len(self._ended) + self._buffer.num_envs, self._num_endings)
 
 
-def with_ending_rows(state: ReplayState, needed: int) -> ReplayState:
-    """The buffer with room for so many endings; unchanged if it has enough."""
-    before = state.num_ending_rows
-    if needed <= before:
-        return state
-    after = before
-    while after < needed:
-        after *= 2
+def with_ending_rows(state: ReplayState, rows: int) -> ReplayState:
+    """The buffer with that many rows for endings, which are more than it has."""
     observation, mask = _grown(
-        (state.observation, state.mask), state.num_endings, state.num_rows, after
+        (state.observation, state.mask), state.num_endings, state.num_rows, rows
     )
     return replace(state, observation=observation, mask=mask)
 
@@ -94,8 +95,8 @@ def cut_short(buffer: ReplayBuffer, state: ReplayState, env_indices: Sequence[in
     last_rows = (num_steps - buffer.num_envs + indices) % rows
     running = np.asarray(state.ending)[last_rows] == 0
     indices, last_rows = indices[running], last_rows[running]
-    alive = EndingRoom(buffer, state).needed(np.zeros(0, np.bool_))
-    state = with_ending_rows(state, alive + len(indices))
+    if grown := EndingRoom(buffer, state).grown_to(np.ones(len(indices), np.bool_)):
+        state = with_ending_rows(state, grown)
     numbers = int(state.num_endings) + np.arange(len(indices))
     arrived, to = (num_steps + indices) % rows, rows + numbers % state.num_ending_rows
     observation, mask = jax.tree.map(

@@ -31,7 +31,7 @@ def part_of(
         num_endings: episode ends added so far.
     """
     steps = min(num_steps, state.num_rows)
-    seen = min(num_steps + buffer.num_envs, state.num_rows) if num_steps else 0
+    seen = _seen_rows(buffer, num_steps)
     ended = min(num_endings, state.num_ending_rows)
 
     def rows(leaf: Any) -> Any:
@@ -51,6 +51,11 @@ def part_of(
     )
 
 
+def _seen_rows(buffer: ReplayBuffer, num_steps: int) -> int:
+    """Rows of observations that have been written to once so many steps have been added."""
+    return min(num_steps + buffer.num_envs, buffer.num_rows) if num_steps else 0
+
+
 def ending_rows_in(buffer: ReplayBuffer, first: int, num_steps: int, saved_rows: int) -> int:
     """Rows for last observations in the whole buffer, computed from its filled part.
 
@@ -60,7 +65,7 @@ def ending_rows_in(buffer: ReplayBuffer, first: int, num_steps: int, saved_rows:
         num_steps: env steps added so far.
         saved_rows: rows of an observation leaf in the filled part.
     """
-    seen = min(num_steps + buffer.num_envs, buffer.num_rows) if num_steps else 0
+    seen = _seen_rows(buffer, num_steps)
     rows = first
     while rows < saved_rows - seen:
         rows *= 2
@@ -76,22 +81,25 @@ def refilled(buffer: ReplayBuffer, part: ReplayState, ending_rows: int) -> Repla
         ending_rows: rows for last observations in the whole buffer.
     """
     num_steps, rows = int(part.num_steps), buffer.num_rows
-    seen = min(num_steps + buffer.num_envs, rows) if num_steps else 0
+    seen = _seen_rows(buffer, num_steps)
 
-    def padded(found: np.ndarray, size: int) -> np.ndarray:
-        empty = np.zeros((size - len(found), *found.shape[1:]), found.dtype)
-        return np.concatenate([found, empty])
+    def padded(found: np.ndarray, size: int) -> Array:
+        whole = np.zeros((size, *found.shape[1:]), found.dtype)
+        whole[: len(found)] = found
+        return jnp.array(whole)
 
     def whole(leaf: np.ndarray) -> Array:
-        parts = [padded(leaf[:seen], rows), padded(leaf[seen:], ending_rows)]
-        return jnp.array(np.concatenate(parts))
+        filled = np.zeros((rows + ending_rows, *leaf.shape[1:]), leaf.dtype)
+        filled[:seen] = leaf[:seen]
+        filled[rows : rows + len(leaf) - seen] = leaf[seen:]
+        return jnp.array(filled)
 
     observation, mask = jax.tree.map(whole, (part.observation, part.mask))
     return replace(
         part,
         observation=observation,
         mask=mask,
-        **{name: jnp.array(padded(field, rows)) for name, field in stored(part).items()},
+        **{name: padded(field, rows) for name, field in stored(part).items()},
         num_steps=jnp.array(part.num_steps),
         num_endings=jnp.array(part.num_endings),
         priorities=part.priorities and whole_again(part.priorities, buffer.capacity),

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, TypeVar
 from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError
 from frankrl.training.events import Best, NotReproducible, Solved
-from frankrl.training.rounds import updates_due
 
 
 class CheckpointMetadata(NamedTuple):
@@ -73,7 +72,7 @@ class CheckpointMetadata(NamedTuple):
             versions=_typed(info, "versions", dict),
             machine=_typed(info, "machine", dict),
         )
-        due = updates_due(settings, found.env_steps)
+        due = settings.updates_due(found.env_steps)
         if found.env_steps % settings.round_env_steps or found.updates != due:
             raise RunFolderError(
                 f"the checkpoint does not fit the run's settings: with them no round ends at "

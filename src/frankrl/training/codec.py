@@ -16,7 +16,6 @@ from frankrl.learning import LearnerState, init_learner
 from frankrl.replay import ReplayState, ending_rows_in, filled_part, part_of, refilled
 from frankrl.runs.checkpoint import Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
-from frankrl.training.rounds import updates_due
 from frankrl.training.state import Experiment, TrainState
 
 
@@ -61,7 +60,7 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     # Grows with each step of the running episodes, and with each update since the last metrics row.
     logs = settings.environment.num_envs * (16 + DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
-    figures = updates_due(settings, env_steps) * len(STATISTICS)
+    figures = settings.updates_due(env_steps) * len(STATISTICS)
     figures += MAX_ROUNDS * settings.replay.batch_size
     growing += figures * np.dtype(np.float32).itemsize
     return sizes | {"collection": weights + logs + growing}

@@ -1,9 +1,7 @@
 """Rounds: act, store, learn, again and again."""
 
 import contextlib
-import fractions
 import functools
-import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -13,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.config import LearningSettings, Settings
+from frankrl.config import LearningSettings
 from frankrl.core.types import FinishedEpisode, Steps
 from frankrl.experience import Source, make_policy
 from frankrl.learning import UpdateMetrics, UpdateNoise, learning_rate_at, updates
@@ -101,12 +99,14 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
             policy.load(behaviour_params)
             steps, episodes = source.collect(policy, env_steps)
             env_steps += settings.round_env_steps
-            num_updates = updates_due(settings, env_steps) - done
+            num_updates = settings.updates_due(env_steps) - done
             given = learner_input(experiment, steps, env_steps, done, num_updates)
             done += num_updates
             if output is not None:
                 leaves, params = output().leaves, output().params
-            leaves = _with_room(structure, leaves, room.needed(steps.is_last))
+            if rows := room.grown_to(steps.is_last):
+                learner, stored = jax.tree.unflatten(structure, leaves)
+                leaves = jax.tree.leaves((learner, with_ending_rows(stored, rows)))
             output = start(learn, leaves, given)
             behaviour_params = params if settings.training.overlap else output().params
 
@@ -149,15 +149,6 @@ def learner_input(
             experiment.network, batch_size, experiment.seed, first_update, num_updates
         ),
     )
-
-
-def _with_room(structure: Any, leaves: list[Array], needed: int) -> list[Array]:
-    """The leaves of learner and buffer, with room for the episode ends of a round."""
-    _, replay = jax.tree.unflatten(structure, leaves)
-    if needed <= replay.num_ending_rows:
-        return leaves
-    learner, replay = jax.tree.unflatten(structure, leaves)
-    return jax.tree.leaves((learner, with_ending_rows(replay, needed)))
 
 
 @contextlib.contextmanager
@@ -221,26 +212,3 @@ def compiled_learn(
         )
 
     return compiled
-
-
-def updates_due(settings: Settings, env_steps: int) -> int:
-    """Updates that are due after a number of env steps of the run.
-
-    `replay_ratio` per env step, counted from the beginning of the round in which
-    `learning_starts_env_steps` is reached.
-    """
-    size = settings.round_env_steps
-    before_first = (settings.training.learning_starts_env_steps - 1) // size * size
-    ratio = _exact(settings.training.replay_ratio)
-    return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
-
-
-def most_updates(settings: Settings) -> int:
-    """The most updates that can be due after one round."""
-    return math.ceil(settings.round_env_steps * _exact(settings.training.replay_ratio))
-
-
-@functools.cache
-def _exact(ratio: float) -> fractions.Fraction:
-    """A ratio as an exact fraction: 0.1 is one tenth, not its nearest float."""
-    return fractions.Fraction(ratio).limit_denominator(10**9)

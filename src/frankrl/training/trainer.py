@@ -82,7 +82,6 @@ class Trainer:
         self._checkpoint_writer: CheckpointWriter
         self._versions, self._machine = versions(), machine_facts()
         self._not_reproducible: tuple[NotReproducible, ...] = ()
-        self._stand_at(init_train_state(self.experiment))
 
     @classmethod
     def begin(
@@ -102,6 +101,7 @@ class Trainer:
         """
         training = cls(description, experiment, started)
         try:
+            training._stand_at(init_train_state(experiment))
             folder = RunFolder.create(path, description, overwrite=overwrite)
             training._write_into(folder, path)
             training._journal.open(folder)

@@ -58,7 +58,7 @@ def _buffer_states(folder: RunFolder, spec: EnvironmentSpec, env_steps: int) -> 
     example = np.zeros((0, *spec.row_shape), spec.row_dtype)
     row_bytes = spec.row_dtype.itemsize * math.prod(spec.row_shape) + _MAX_OTHER_BYTES
     checkpoint = folder.checkpoints / f"{env_steps:012d}"
-    arrays = load_checkpoint(checkpoint, {_REPLAY: 2 * rows * row_bytes}).tensors[_REPLAY]
+    arrays = load_checkpoint(checkpoint, {_REPLAY: 3 * rows * row_bytes}).tensors[_REPLAY]
     paths, structure = jax.tree_util.tree_flatten_with_path(spec.observation(example))
     leaves = [arrays.get(_STATE + jax.tree_util.keystr(path), empty) for path, empty in paths]
     every = max(1, math.ceil(min(map(len, leaves)) / _STATES))

@@ -1,5 +1,6 @@
 """C51: the return distribution as probabilities of fixed returns."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ class CategoricalHead(Head):
     def atoms(self) -> int:
         return self.num_atoms
 
+    @functools.cached_property
     def support(self) -> Float[np.ndarray, " atom"]:
         """Returns of the atoms, evenly spaced."""
         return np.linspace(self.low, self.high, self.num_atoms, dtype=np.float32)
@@ -48,14 +50,14 @@ class CategoricalHead(Head):
         return shares / shares.sum(axis=-1, keepdims=True)
 
     def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
-        return (self.probabilities(outputs) * self.support()).sum(axis=-1)
+        return (self.probabilities(outputs) * self.support).sum(axis=-1)
 
     def target(
         self, transition: Transition, next_outputs: Float[Array, "batch atom"]
     ) -> Float[Array, "batch atom"]:
         """The distribution of r + discount · Z(s′), projected onto the atoms."""
         shape = (transition.reward.shape[0], self.num_atoms)
-        support = jnp.broadcast_to(self.support(), shape)
+        support = jnp.broadcast_to(self.support, shape)
         moved = td_target(transition.reward, transition.discount, support)
         return jax.lax.stop_gradient(self.projected(moved, self.probabilities(next_outputs)))
 
@@ -69,7 +71,7 @@ class CategoricalHead(Head):
 
         Source: Bellemare, Dabney & Munos (2017), eq. 7.
         """
-        support = jnp.asarray(self.support())
+        support = jnp.asarray(self.support)
         spacing = (self.high - self.low) / (self.num_atoms - 1)
         clipped = jnp.clip(returns, self.low, self.high)
         distance = jnp.abs(clipped[:, None, :] - support[:, None]) / spacing
@@ -85,7 +87,7 @@ class CategoricalHead(Head):
         return -jnp.sum(target * jax.nn.log_softmax(chosen, axis=-1), axis=-1)
 
     def target_mean(self, target: Float[Array, "batch atom"]) -> Float[Array, " batch"]:
-        return jnp.sum(target * self.support(), axis=-1)
+        return jnp.sum(target * self.support, axis=-1)
 
     def priorities(
         self,
@@ -117,7 +119,6 @@ class CategoricalHead(Head):
     def percentiles(
         self, distribution: Float[np.ndarray, " atom"], percents: Sequence[float]
     ) -> Float[np.ndarray, " percent"]:
-        support = np.linspace(self.low, self.high, self.num_atoms)
         total = np.cumsum(distribution, dtype=np.float64)
         reached = np.searchsorted(total, np.array(percents) / 100)
-        return support[np.minimum(reached, self.num_atoms - 1)]
+        return self.support[np.minimum(reached, self.num_atoms - 1)]

@@ -1,5 +1,6 @@
 """IQN: the quantile of the return at any given fraction."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ class ImplicitHead(QuantileLearning):
         """A row for each observation and fraction: the features times the fraction's embedding."""
         xp, batch = features.__array_namespace__(), features.shape[0]
         if fractions is None:
-            cosines = self.embedding(xp.asarray(self.fractions()))[None]
+            cosines = xp.asarray(self._acting_cosines)[None]
         else:
             cosines = self.embedding(fractions)
         factors = xp.maximum(cosines @ params.weight + params.bias, 0)
@@ -72,6 +73,11 @@ class ImplicitHead(QuantileLearning):
         return _cosine_of_pi_times(
             fractions[..., None] * np.arange(self.num_cosines, dtype=np.float32)
         )
+
+    @functools.cached_property
+    def _acting_cosines(self) -> Float[np.ndarray, "fraction cosine"]:
+        """Of the fractions asked for where Q-values are wanted; always the same ones."""
+        return np.asarray(self.embedding(self.fractions()))
 
     def arrange(
         self, outputs: Float[Any, "row action"], batch_size: int
