@@ -58,7 +58,7 @@ STUDIES = {
         {"until_solved": True},
     ),
     "lunar-lander-best": Study(
-        "LunarLander-v3", "LunarLander-v3-best", range(10), "mean ≥ 272, best look ≥ 280"
+        "LunarLander-v3", "LunarLander-v3-best", range(10), "mean ≥ 272, best evaluation ≥ 280"
     ),
     "classic": Study("LunarLander-v3", "classic", range(5), "≥ 200 in 4 of 5"),
     "cart-pole": Study("CartPole-v1", "CartPole-v1", range(5), "mean ≥ 490"),
@@ -121,7 +121,7 @@ def _run(name: str, seed: int) -> dict:
         told = _told([*command, *words])
         best = None
         if not study.settings().evaluation.until_solved:
-            # The agent of the best look, on seeds that chose nothing.
+            # The agent with the best evaluation, on seeds that did not choose it.
             command[3:] = ["evaluate", f"{folder}/run", "--best", "--json"]
             best = _told([*command, "--seed", str(_BEST_SEED + seed)])["mean_return"]
     machine = machine_facts()
@@ -162,7 +162,7 @@ def table(results: list[dict]) -> str:
 
 
 def solved_table(results: list[dict]) -> str:
-    """When each run was proved solved, from the start of its process."""
+    """When each run passed the solved check, from the start of its process."""
     lines = [
         "| study | seconds until solved, each seed | median | env steps until solved, each seed | "
         "median | solved | mark |",
@@ -186,7 +186,7 @@ def returns_table(results: list[dict]) -> str:
     """How good each final policy was."""
     lines = [
         "| study | env steps | each seed's mean over 100 greedy episodes | median | mean | "
-        "best look, played again: mean | ≥ threshold | seconds (median) | mark |",
+        "best evaluation, played again: mean | ≥ threshold | seconds (median) | mark |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(result["study"] for result in results):

@@ -4,7 +4,7 @@
 top of a preset, each is tried with `frank train --until-solved` on one tuning seed after
 another, and its Wilcoxon pruner gives up those that are clearly worse than the best so
 far on the same seeds. The figure is the mean number of seconds from the start of the
-process to the proof that it is solved; a run that is not solved within its budget
+process to the end of its solved check; a run that is not solved within its budget
 counts as long as it took and the limit on top. Nothing else may run beside it.
 
 Needs `pip install '.[dev]'`. Tuning seeds begin at 101; no reported seed is among them.

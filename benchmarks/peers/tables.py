@@ -107,7 +107,7 @@ def solve_table(rows: list[dict[str, Any]]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the mean return of each greedy look against seconds since the process began."""
+    """Draw the mean return of each greedy evaluation against seconds since the process began."""
     import matplotlib
 
     matplotlib.use("agg")

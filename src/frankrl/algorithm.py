@@ -50,13 +50,12 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
 
     Args:
         env_id: a Gymnasium environment with a `Discrete` action space.
-        settings: such as `load_preset("classic")`. Each step is followed by its updates at once:
-            `overlap` and `vector_steps_per_round` change nothing here.
+        settings: such as `load_preset("classic")`. `overlap` and `vector_steps_per_round` are
+            ignored: updates follow each step of the environments.
         seed: the same seed and settings give the same bits.
 
     Raises:
-        SettingError: what is asked for needs more than a page: noisy layers, IQN's fractions, or
-            a choice of transitions other than the uniform one.
+        SettingError: the settings ask for noisy layers, IQN, or a sampling other than uniform.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
@@ -73,7 +72,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
         or settings.replay.replay_sampling != "uniform"
     ):
         raise SettingError(
-            "the page has no noisy layers, no iqn and uniform replay alone: use train"
+            "deep_q_learning takes no noisy, no iqn and only uniform replay_sampling: use train"
         )
     learner = init_learner(learning, network, network.init(seed))
     learn = jax.jit(functools.partial(update, learning, network))

@@ -65,10 +65,10 @@ class Settings:
         return self.environment.num_envs * self.training.vector_steps_per_round
 
     def updates_due(self, env_steps: int) -> int:
-        """Updates that should be done once that many env steps are.
+        """Updates that are due after a number of env steps of the run.
 
-        `replay_ratio` per env step, counted from the round that brings the buffer to
-        `learning_starts_env_steps`.
+        `replay_ratio` per env step, counted from the beginning of the round in which
+        `learning_starts_env_steps` is reached.
         """
         size = self.round_env_steps
         before_first = (self.training.learning_starts_env_steps - 1) // size * size
@@ -193,5 +193,5 @@ def _replaced(groups: _Groups, changes: Mapping[str, Any]) -> _Groups:
 
 @functools.cache
 def _exact(ratio: float) -> fractions.Fraction:
-    """The fraction that a ratio was meant as: 0.1 is one tenth, not its nearest float."""
+    """A ratio as an exact fraction: 0.1 is one tenth, not its nearest float."""
     return fractions.Fraction(ratio).limit_denominator(10**9)

@@ -142,7 +142,7 @@ def _ends_world(
     terminated: Bool[np.ndarray, " row"],
     is_last: Bool[np.ndarray, " row"],
 ) -> Bool[np.ndarray, " row"]:
-    """After which steps the learner is to see no future, by `bootstrap_on`."""
+    """The steps after which the target does not bootstrap, by `bootstrap_on`."""
     match settings.bootstrap_on:
         case "truncation":
             return terminated

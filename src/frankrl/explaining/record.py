@@ -195,7 +195,7 @@ def norms(params: Params) -> dict[str, float]:
     squares: dict[str, float] = {}
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     for path, leaf in leaves:
-        # A layer of `hidden` with all that belongs to it; each other part of the network whole.
+        # One entry for each hidden layer, and one for each other part of the network.
         depth = 2 if len(path) > 1 and isinstance(path[1], SequenceKey) else 1
         layer = jax.tree_util.keystr(path[:depth]).removeprefix(".")
         squares[layer] = squares.get(layer, 0.0) + float(np.square(leaf, dtype=np.float64).sum())

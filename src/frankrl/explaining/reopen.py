@@ -117,7 +117,7 @@ def reopen(
     ) as source:
         state = _state_at(folder, experiment, source, cost.first_env_step)
         last_begins = cost.last_env_step - settings.round_env_steps
-        # A round takes over the buffer; copying it in every round would cost too much.
+        # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
         results = rounds(experiment, source, state)
         while state.env_steps < last_begins:
@@ -133,7 +133,7 @@ def reopen(
 def _state_at(
     folder: RunFolder, experiment: Experiment, source: Source, env_steps: int
 ) -> TrainState:
-    """The state of the run at a checkpoint, or at its beginning, with the source brought there."""
+    """The state of the run at a checkpoint, or its initial state; also restores the source."""
     if not env_steps:
         return init_train_state(experiment)
     checkpoint = _checkpoint_at(folder, experiment, env_steps)

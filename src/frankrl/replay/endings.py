@@ -34,7 +34,8 @@ class EndingRoom:
         self._rows = state.num_ending_rows
 
     def grown_to(self, is_last: Bool[np.ndarray, " row"]) -> int:
-        """Rows that the room has to grow to for a round; 0 if it suffices. Call it once a round.
+        """Rows for endings to which the buffer must grow before a round is added; 0 if there are
+        enough. Call it once per round.
 
         Args:
             is_last: which of the round's steps end an episode.
@@ -58,7 +59,7 @@ class EndingRoom:
 
 
 def with_ending_rows(state: ReplayState, rows: int) -> ReplayState:
-    """The buffer with that many rows for endings, which are more than it has."""
+    """The buffer with `rows` rows for endings, more than it has now."""
     observation, mask = _grown(
         (state.observation, state.mask), state.num_endings, state.num_rows, rows
     )

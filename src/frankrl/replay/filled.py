@@ -52,7 +52,7 @@ def part_of(
 
 
 def _seen_rows(buffer: ReplayBuffer, num_steps: int) -> int:
-    """Rows of observations that have been written to once so many steps have been added."""
+    """Number of filled observation rows after so many env steps."""
     return min(num_steps + buffer.num_envs, buffer.num_rows) if num_steps else 0
 
 

@@ -76,7 +76,7 @@ class ImplicitHead(QuantileLearning):
 
     @functools.cached_property
     def _acting_cosines(self) -> Float[np.ndarray, "fraction cosine"]:
-        """Of the fractions asked for where Q-values are wanted; always the same ones."""
+        """Cosines of the fixed fractions for Q-values."""
         return np.asarray(self.embedding(self.fractions()))
 
     def arrange(
