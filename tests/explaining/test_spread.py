@@ -6,7 +6,8 @@ import pytest
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.explaining.spread import PERCENTS
-from frankrl.learning import CategoricalHead, QuantileHead, make_head
+from frankrl.learning import make_head
+from frankrl.learning.heads import CategoricalHead, QuantileHead
 
 SHORT = {
     "preset": "default",

@@ -57,6 +57,7 @@ SMALL = {
     "hidden_widths": (32,),
     "gamma": GAMMA,
     "learning_rate": 1e-2,
+    "learning_rate_end": 1e-3,
     "target_period_updates": 20,
     "epsilon_end": 1.0,
     "batch_size": 32,
@@ -75,6 +76,8 @@ def chosen(*names):
 
 def learned_q_values(changes, num_rounds, states, env_id=PROBE_ID, mask=None):
     settings = Settings().with_changes(**SMALL).with_changes(**changes)
+    env_steps = num_rounds * settings.round_env_steps
+    settings = settings.with_changes(learning_rate_decay_env_steps=env_steps)
     experiment = experiment_of(env_id, settings, seed=3)
     return greedy_policy(experiment, round_number(experiment, num_rounds)).q_values(states, mask)
 
@@ -96,7 +99,7 @@ def test_every_pair_of_switches_learns_the_closed_form_with_overlap_or_is_refuse
 
 def assert_closed_form(changes):
     # Noise has to die down before what is left of it is small.
-    found = learned_q_values(changes, 33 if changes.get("noisy") else 15, STATES)
+    found = learned_q_values(changes, 36 if changes.get("noisy") else 15, STATES)
     if changes.get("noisy"):
         # Where noise explores, an action that is no better need never be tried.
         found = np.broadcast_to(found.max(axis=1, keepdims=True), found.shape)
@@ -105,7 +108,8 @@ def assert_closed_form(changes):
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_each_switch_lets_masks_be_and_learns_the_best_of_what_is_allowed(name):
-    changes = chosen(name) | {"env_kwargs": {}, "learning_rate": 5e-3}
+    # With three steps the values are means over random actions, of which it takes many.
+    changes = chosen(name) | {"env_kwargs": {}, "learning_rate": 5e-3, "replay_capacity": 500}
     states, allowed = np.eye(3, 4, dtype=np.float32).reshape(3, 2, 2), masked_mdps.ALLOWED == 1
     found = learned_q_values(changes, 33, states, "MaskedMDP-v0", allowed)
     np.testing.assert_array_equal(np.isfinite(found), allowed)
