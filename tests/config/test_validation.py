@@ -20,6 +20,7 @@ OUT_OF_RANGE = [
     ("epsilon_end", [1.5], "at most 1"),
     ("epsilon_decay_env_steps", [-1], "at least 0"),
     ("replay_capacity", [0], "at least 1"),
+    ("replay_capacity", [2**30], "at most 1073741823"),
     ("batch_size", [0], "at least 1"),
     ("priority_exponent", [-0.1], "at least 0"),
     ("priority_exponent", [1.1], "at most 1"),

@@ -120,9 +120,12 @@ def test_diagnostics_count_what_the_checkpoint_holds(port, run, run_id):
     folder = RunFolder.open(run)
     checkpoint = list_checkpoints(folder.checkpoints)[-1]
     arrays = load_checkpoint(checkpoint, {"replay": 1 << 24}).tensors["replay"]
-    # The last two steps of each of the two environments lack rewards of their three steps.
-    assert diagnostics["transitions"] == len(arrays[".reward"]) - 2 * 2
     assert diagnostics["env_steps"] == 600
+    # With three steps, the last two of each of the two environments begin no transition yet.
+    assert diagnostics["transitions"] == 600 - 2 * 2
+    # Every env step, where the environments stand, and what ended episodes arrived at.
+    endings = int(arrays[".num_endings"])
+    assert diagnostics["states"] == len(arrays[".observation"]) == 600 + 2 + endings
     assert diagnostics["widths"] == [16, 8]
     assert all(
         0 <= dead <= width

@@ -282,6 +282,8 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
     ("changes", "words"),
     [
         ({"hidden_widths": (1_000_000, 1_000_000)}, "hidden_widths"),
+        ({"replay_capacity": 2**30 - 1}, "replay_capacity can be"),
+        ({"replay_capacity": 10**12}, "replay_capacity must be at most 1073741823"),
         ({"distribution": "qr", "num_quantiles": 10**6}, "or num_quantiles"),
         ({"distribution": "c51", "num_atoms": 10**6}, "or num_atoms"),
         ({"distribution": "iqn", "iqn_samples": 10**6}, "iqn_samples or"),

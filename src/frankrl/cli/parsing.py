@@ -1,4 +1,4 @@
-"""Command lines from dataclasses, with mistakes told on one line."""
+"""Command lines from dataclasses, with errors on one line."""
 
 import contextlib
 import dataclasses

@@ -39,7 +39,7 @@ _DESCRIPTION = (
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Everything that `frank train` can be told."""
+    """Options of `frank train`."""
 
     env: tyro.conf.Positional[str] = ""
     """Environment, by its Gymnasium name; `module:EnvId` for third-party ones."""

@@ -13,6 +13,8 @@ from frankrl.config.validation import Checked, number, option
 
 _INT32 = 2**31 - 1
 """Largest number of updates that the learner can count."""
+_MAX_CAPACITY = 2**30 - 1
+"""The buffer counts its rows likewise, and has up to twice as many."""
 MAX_EPISODES = 1_000_000
 """Largest number of episodes of an evaluation."""
 
@@ -101,7 +103,7 @@ class ExplorationSettings(Checked):
 class ReplaySettings(Checked):
     """The experience replay buffer."""
 
-    replay_capacity: int = number(100_000, at_least=1)
+    replay_capacity: int = number(100_000, at_least=1, at_most=_MAX_CAPACITY)
     """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
     batch_size: int = number(64, at_least=1)
     """Transitions per update. [transitions]"""

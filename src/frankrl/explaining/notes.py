@@ -74,14 +74,14 @@ def example() -> UpdateRecord:
     )
     step = functools.partial(update, chosen, NETWORK, learning_rate=LEARNING_RATE)
     after, _ = jax.jit(step)(before, batch)
-    drawn = SampledBatch(
+    sampled = SampledBatch(
         Sample(np.zeros(1, np.uint32), None, None),
         batch,
         num_steps=jnp.ones(1, jnp.uint32),
         terminated=jnp.zeros(1, jnp.bool_),
     )
     return record_of(
-        chosen, NETWORK, before, after, drawn, env_steps=1, learning_rate=LEARNING_RATE
+        chosen, NETWORK, before, after, sampled, env_steps=1, learning_rate=LEARNING_RATE
     )
 
 

@@ -114,7 +114,7 @@ def record_of(
     network: QNetwork,
     before: LearnerState,
     after: LearnerState,
-    drawn: SampledBatch,
+    sampled: SampledBatch,
     *,
     env_steps: int,
     learning_rate: float,
@@ -127,19 +127,19 @@ def record_of(
         network: the definition of both networks.
         before: the learner before the update.
         after: the learner after the update.
-        drawn: the transitions of the update.
+        sampled: the transitions of the update.
         env_steps: env steps of the run when the update was done.
         learning_rate: step size of the optimiser.
         noise: the update's random numbers.
     """
-    head, batch, unflatten = network.head, drawn.batch, network.layout.unflatten
+    head, batch, unflatten = network.head, sampled.batch, network.layout.unflatten
     params, target_params = unflatten(before.params), unflatten(before.target_params)
     outputs = target_outputs(settings, network, target_params, batch, noise)
     following = bootstrap(settings, network, params, batch, outputs, noise)
     targets = batch_targets(network, batch, following)
 
     def loss_of(params: Params) -> tuple[Array, Predictions]:
-        return batch_loss(network, params, batch, targets, noise, drawn.sample.weights)
+        return batch_loss(network, params, batch, targets, noise, sampled.sample.weights)
 
     (loss, seen), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
     seen_after = predictions(network, unflatten(after.params), batch, targets, noise)
@@ -149,12 +149,12 @@ def record_of(
         update=done + 1,
         env_steps=env_steps,
         learning_rate=learning_rate,
-        transition_env_steps=np.asarray(drawn.sample.env_steps),
-        probabilities=_host(drawn.sample.probabilities),
-        weights=_host(drawn.sample.weights),
+        transition_env_steps=np.asarray(sampled.sample.env_steps),
+        probabilities=_host(sampled.sample.probabilities),
+        weights=_host(sampled.sample.weights),
         batch=jax.tree.map(np.asarray, batch),
-        num_steps=np.asarray(drawn.num_steps),
-        terminated=np.asarray(drawn.terminated),
+        num_steps=np.asarray(sampled.num_steps),
+        terminated=np.asarray(sampled.terminated),
         q_values=np.asarray(seen.q_values),
         chosen_q=np.asarray(seen.chosen_q),
         target_q_values=np.asarray(outputs.next_q_values),

@@ -53,7 +53,7 @@ class Flatten:
 
     @functools.cached_property
     def _scaling(self) -> tuple[Float[np.ndarray, " number"], ...] | None:
-        """Offset and factor as arrays, made once; none where nothing is scaled."""
+        """Offset and factor as arrays, made once; None without scaling."""
         if self.scaling == Scaling():
             return None
         return tuple(np.asarray(part, np.float32) for part in self.scaling)

@@ -1,4 +1,4 @@
-"""From the metrics of runs to the curves that a plot draws."""
+"""Curves of a run's metrics, for plots."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,12 +22,12 @@ class Curve(NamedTuple):
 
 
 class RunCurves(NamedTuple):
-    """What one run's metrics show."""
+    """The curves of one run."""
 
     curves: Mapping[str, Curve]
     """For each of `QUANTITIES`; return and length have a point per training episode."""
     evaluations: Curve
-    """Mean return of the greedy evaluations while training."""
+    """Mean return of the periodic evaluations."""
 
 
 class Band(NamedTuple):
@@ -42,7 +42,7 @@ def read_curves(run: RunFolder) -> RunCurves:
     """The curves of a run.
 
     Raises:
-        RunFolderError: nothing has been measured yet, or the metrics cannot be read.
+        RunFolderError: there are no metrics yet, or they cannot be read.
     """
     reader = MetricsReader(run.metrics)
     try:
@@ -66,7 +66,7 @@ def read_curves(run: RunFolder) -> RunCurves:
 
 
 def _curve(columns: Mapping[str, np.ndarray], name: str) -> Curve:
-    """A column over env steps, without what was not measured."""
+    """A column over env steps, without missing values."""
     env_steps = columns["env_steps"].astype(np.float64)
     values = columns[name].astype(np.float64)
     finite = np.isfinite(values)
@@ -79,7 +79,7 @@ def smoothing_window(num_points: int) -> int:
 
 
 def smoothed(values: Float[np.ndarray, " point"], window: int) -> Float[np.ndarray, " point"]:
-    """The mean of the `window` points around each; of those there are, near the ends."""
+    """The mean of the `window` points around each point; of fewer points near the ends."""
     half = window // 2
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     index = np.arange(len(values))
@@ -89,7 +89,7 @@ def smoothed(values: Float[np.ndarray, " point"], window: int) -> Float[np.ndarr
 
 
 def smoothed_curve(curve: Curve) -> Curve:
-    """A curve of single episodes, smoothed with the window that suits its length."""
+    """A curve of single episodes, smoothed with a window that depends on its length."""
     window = smoothing_window(len(curve.values))
     return Curve(curve.env_steps, smoothed(curve.values, window))
 
@@ -105,7 +105,7 @@ def common_grid(curves: Sequence[Curve], num_points: int = 200) -> Float[np.ndar
 
 
 def on_grid(curve: Curve, grid: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
-    """A curve at other env steps, linearly between its points; NaN beyond its ends."""
+    """A curve at other env steps, linearly interpolated; NaN beyond its ends."""
     if not len(curve.values):
         return np.full(len(grid), np.nan)
     return np.interp(grid, curve.env_steps, curve.values, left=np.nan, right=np.nan)
@@ -150,7 +150,7 @@ def grouped(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[RunFolder]]
             if (other.description.env_id, other.description.preset)
             == (run.description.env_id, run.description.preset)
         ]
-        # What is idle in another run is not in its tables; the choice itself differs then.
+        # A setting that is idle in another run is missing there; then the choice itself differs.
         differing = [
             name for name in own if any(other.get(name, own[name]) != own[name] for other in alike)
         ]

@@ -77,8 +77,8 @@ def locked(folder: Path, shown: Path) -> Iterator[None]:
 def is_held(folder: Path) -> bool:
     """Whether a process is writing the run, found out without taking the lock.
 
-    Taking the lock even for a moment could refuse a run that begins just then. Instead this looks
-    for the process that took the lock last.
+    Taking the lock even for a moment could refuse a run that begins just then. Instead this checks
+    the process that took the lock last.
     """
     try:
         taken = os.stat(folder / LOCK, follow_symlinks=False).st_mtime

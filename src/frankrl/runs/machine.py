@@ -49,8 +49,8 @@ def machine_facts() -> dict[str, str | int]:
 
 
 _NO_INFLUENCE = {"visible_cpus", "equinox"}
-"""What is told and changes no bit: the number of CPUs, with XLA's threads given; and Equinox,
-which runs of earlier versions name."""
+"""Facts that do not affect the bits: the number of CPUs, since XLA's threads are fixed; and
+Equinox, which runs of earlier versions name."""
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

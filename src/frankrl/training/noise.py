@@ -20,17 +20,17 @@ def update_noise(
         first_update: number of the first update, from 0.
         count: number of updates.
     """
-    drawn = UpdateNoise()
+    found = UpdateNoise()
     if size := network.noise_size:
         noise = normals(seed, Use.LEARNING_NOISE, first_update, count, width=2 * size)
         noise = noise.astype(np.float32)
-        drawn = drawn._replace(online_noise=noise[:, :size], target_noise=noise[:, size:])
+        found = found._replace(online_noise=noise[:, :size], target_noise=noise[:, size:])
     if samples := network.head.num_fractions:
         shape = (2, batch_size, samples)
         table = uniforms(seed, Use.FRACTIONS, first_update, count, width=int(np.prod(shape)))
         table = table.astype(np.float32).reshape(count, *shape)
-        drawn = drawn._replace(fractions=table[:, 0], target_fractions=table[:, 1])
-    return drawn
+        found = found._replace(fractions=table[:, 0], target_fractions=table[:, 1])
+    return found
 
 
 def noise_shapes(network: QNetwork, batch_size: int) -> UpdateNoise:

@@ -53,7 +53,7 @@ def film(
 
     Args:
         spec: the environment.
-        q_values: function from a batch of observations to Q-values.
+        q_values: function from a batch of observations and of action masks to Q-values.
         path: target file; .mp4 (the environment's own speed and size) or .gif (small).
         episodes: number of episodes.
         seed: decides, with the episode's number, the reset seed.
