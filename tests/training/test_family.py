@@ -174,7 +174,8 @@ def test_each_switch_resumes_to_the_same_bits_and_is_explained(name, overlap, tm
     if record.weights is not None:
         assert "mean of weight × loss" in printed
         assert f"with probability {record.probabilities[0]:.4g}" in printed
-        assert f"its loss is multiplied by {record.weights[0]:.4g}" in printed
+        weight = f"{record.weights[0]:.4g}"
+        assert f"importance weight, which multiplies its loss: {weight}" in printed
 
 
 def drawn_by(folder, update):
