@@ -59,5 +59,5 @@ def test_the_page_is_a_page():
 )
 def test_the_page_refuses_what_it_does_not_hold(changes):
     settings = load_preset("default").with_changes(**changes)
-    with pytest.raises(SettingError, match="uniform replay alone"):
+    with pytest.raises(SettingError, match="only uniform replay_sampling: use train"):
         next(deep_q_learning("CartPole-v1", settings))

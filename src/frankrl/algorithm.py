@@ -5,6 +5,7 @@ a time, and adds evaluations, metrics and checkpoints. A test compares it with t
 bit.
 """
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -86,41 +87,42 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     store, read = jax.jit(replay.add, donate_argnums=0), jax.jit(replay.sample)
 
     env_steps = 0
-    while True:
-        # Phase 1, steps 2 and 3: observe the state s and compute Q(s, ·; θ) with the Q-network.
-        policy.load(learner.params)
-        rows = envs.observation
-        q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows))
+    with contextlib.closing(envs):
+        while True:
+            # Phase 1, steps 2 and 3: observe the state s, and compute Q(s, ·; θ).
+            policy.load(learner.params)
+            rows = envs.observation
+            q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows))
 
-        # Step 4: with probability ε a random action, else the one with the highest Q-value.
-        epsilon = linear_epsilon(settings.exploration, env_steps + np.arange(num_envs))
-        coins, choices = exploration_draws(seed, env_steps, num_envs)
-        action = epsilon_greedy(q_values, epsilon, coins, choices)
+            # Step 4: with probability ε a random action, else the one with the highest Q-value.
+            epsilon = linear_epsilon(settings.exploration, env_steps + np.arange(num_envs))
+            coins, choices = exploration_draws(seed, env_steps, num_envs)
+            action = epsilon_greedy(q_values, epsilon, coins, choices)
 
-        # Steps 5 to 7: act, get r and s′, store (s, a, r, s′), continue from s′.
-        step, _ = envs.step(action, env_steps)
-        steps = steps_of(envs, [step], learning)
-        if rows_needed := room.grown_to(steps.is_last):
-            stored = with_ending_rows(stored, rows_needed)
-        stored = store(stored, steps)
-        env_steps += num_envs
+            # Steps 5 to 7: act, get r and s′, store (s, a, r, s′), continue from s′.
+            step, _ = envs.step(action, env_steps)
+            steps = steps_of(envs, [step], learning)
+            if rows_needed := room.grown_to(steps.is_last):
+                stored = with_ending_rows(stored, rows_needed)
+            stored = store(stored, steps)
+            env_steps += num_envs
 
-        # Phase 2, at every step once the buffer has enough data.
-        while learner.num_updates < settings.updates_due(env_steps):
-            # Step 1: sample a batch of transitions.
-            number = int(learner.num_updates)
-            first, end = replay.drawable(env_steps)
-            request = SampleRequest(number, 1, first, end, num_envs, env_steps)
-            _, batches = read(stored, replay.sampler.draws(seed, request))
-            batch = jax.tree.map(lambda field: field[0], batches)
+            # Phase 2, at every step once the buffer has enough data.
+            while learner.num_updates < settings.updates_due(env_steps):
+                # Step 1: sample a batch of transitions.
+                number = int(learner.num_updates)
+                first, end = replay.drawable(env_steps)
+                request = SampleRequest(number, 1, first, end, num_envs, env_steps)
+                _, batches = read(stored, replay.sampler.draws(seed, request))
+                batch = jax.tree.map(lambda field: field[0], batches)
 
-            # Steps 2 to 7, all in `update`: Q(s, a; θ), the target
-            # y = r + γ · max Q(s′, ·; θ⁻), the loss (y - Q(s, a))², backpropagation through the
-            # Q-network only, and a step of the optimiser.
-            rate = np.float32(learning_rate_at(learning, env_steps))
-            learner, _ = learn(learner, batch, rate)
+                # Steps 2 to 7, all in `update`: Q(s, a; θ), the target
+                # y = r + γ · max Q(s′, ·; θ⁻), the loss (y - Q(s, a))², backpropagation through
+                # the Q-network only, and a step of the optimiser.
+                rate = np.float32(learning_rate_at(learning, env_steps))
+                learner, _ = learn(learner, batch, rate)
 
-            # Phase 3: θ⁻ ← θ every `target_period_updates` updates; until then θ⁻ is frozen.
-            learner = refresh(learner)
+                # Phase 3: θ⁻ ← θ every `target_period_updates` updates; θ⁻ is frozen until then.
+                learner = refresh(learner)
 
-        yield Moment(env_steps, action, learner)
+            yield Moment(env_steps, action, learner)

@@ -80,7 +80,7 @@ MISTAKES = {
         "munchausen_floor .-1. changes nothing because munchausen is false",
     ),
     "memory": (
-        ["train", "CartPole-v1", "--replay-capacity", "1000000000000"],
+        ["train", "CartPole-v1", "--replay-capacity", "1000000000"],
         r"does not fit into memory: .*replay_capacity can be [\d,]+ at most",
     ),
     "device": (

@@ -99,7 +99,9 @@ class World:
         return {"picture": np.array([[low, high], [high, low]], np.uint8), "vector": vector}
 
     def mask(self, number: int) -> np.ndarray | None:
-        return number >> np.arange(NUM_ACTIONS) & 1 == 1 if self._masked else None
+        """Every state allows the first action, and others."""
+        bits = np.arange(NUM_ACTIONS)
+        return (number >> bits & 1 == 1) | (bits == 0) if self._masked else None
 
     def reset(self, env_index: int) -> None:
         """The environment begins another episode, whatever it was in."""

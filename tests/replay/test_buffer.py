@@ -21,6 +21,7 @@ from frankrl.replay import (
     UniformSampler,
     cut_short,
     ending_rows_in,
+    fault_in,
     filled_part,
     refilled,
     with_ending_rows,
@@ -98,6 +99,7 @@ class Driven:
 
     def save_and_restore(self):
         part = filled_part(self.buffer, self.state)
+        assert fault_in(self.buffer, part, 2**16) is None
         saved_rows = len(jax.tree.leaves(part.observation)[0])
         rows = ending_rows_in(self.buffer, self.setup.ending_rows, int(part.num_steps), saved_rows)
         self._stand_at(refilled(self.buffer, part, rows))

@@ -35,7 +35,7 @@ SETTINGS = st.fixed_dictionaries(
         "epsilon_start": st.floats(0, 1),
         "epsilon_end": st.floats(0, 1),
         "epsilon_decay_env_steps": st.integers(0, 10**12),
-        "replay_capacity": st.integers(1_000, 10**12),
+        "replay_capacity": st.integers(1_000, 2**30 - 1),
         "batch_size": st.integers(1, 1_000),
         "n_step": st.integers(1, 10),
         "gamma": st.floats(0, 1),

@@ -220,21 +220,22 @@ def test_a_checkpoint_that_says_impossible_things_is_refused(half, changes, word
         frankrl.resume(half)
 
 
-@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
-def test_priorities_that_cannot_be_are_refused(tmp_path, value):
-    run = tmp_path / "run"
-    frankrl.train("CartPole-v1", out=run, replay_sampling="prioritised", **QUICK)
-    newest = list_checkpoints(run / "checkpoints")[-1]
-    names = {file.stem: 10**7 for file in newest.glob("*.safetensors")}
-    loaded = load_checkpoint(newest, names)
-    arrays = {name: dict(part) for name, part in loaded.tensors.items()}
-    leaves = arrays["replay"][".priorities.tree.levels[0]"].copy()
-    leaves[0, 1] = value
-    arrays["replay"][".priorities.tree.levels[0]"] = leaves
-    info = {name: told for name, told in loaded.info.items() if name != "format"}
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (".action", 2, "an action that does not exist"),
+        (".reward", float("nan"), "a reward that is not finite"),
+    ],
+)
+def test_a_buffer_that_no_run_has_written_is_refused(half, name, value, words):
+    newest = list_checkpoints(half / "checkpoints")[-1]
+    loaded = load_checkpoint(newest, {file.stem: 10**7 for file in newest.glob("*.safetensors")})
+    arrays = {file: dict(part) for file, part in loaded.tensors.items()}
+    arrays["replay"][name] = np.full_like(arrays["replay"][name], value)
+    info = {key: told for key, told in loaded.info.items() if key != "format"}
     save_checkpoint(newest.parent, int(newest.name), arrays, info)
-    with pytest.raises(RunFolderError, match="priorities are not numbers of 0 or more"):
-        frankrl.resume(run, total_env_steps=600)
+    with pytest.raises(RunFolderError, match=f"buffer holds {words}"):
+        frankrl.resume(half)
 
 
 def test_a_checkpoint_that_cannot_be_read_just_now_is_not_taken_for_damaged(half, monkeypatch):

@@ -128,8 +128,9 @@ def test_the_round_that_fills_the_buffer_to_the_mark_is_the_first_that_learns():
 def test_without_replay_an_update_learns_from_the_transitions_just_collected(vector_steps):
     settings = {"replay_sampling": "newest", "learning_starts_env_steps": 8, "batch_size": 4}
     for result, _ in some_rounds(30, vector_steps_per_round=vector_steps, **settings):
-        drawn = np.asarray(result.output().sample.env_steps)
-        for number, env_steps in enumerate(drawn, start=1):
+        sample = result.output().sample
+        assert (sample is None) == (result.env_steps < 8)
+        for number, env_steps in enumerate([] if sample is None else sample.env_steps, start=1):
             newest = result.env_steps - vector_steps + number - 1
             assert env_steps.tolist() == list(range(newest - 3, newest + 1))
 

@@ -149,6 +149,7 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
     """The record of one update of a round, given the state before the round."""
     settings, network, replay = experiment.settings, experiment.network, experiment.replay
     given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
+    assert sample is not None, "the update's own round did none"
     stored = before.replay
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
         stored = with_ending_rows(stored, rows)

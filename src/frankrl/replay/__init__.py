@@ -2,6 +2,7 @@
 
 from frankrl.replay.buffer import ReplayBuffer, first_ending_rows
 from frankrl.replay.endings import EndingRoom, cut_short, with_ending_rows
+from frankrl.replay.faults import fault_in
 from frankrl.replay.filled import ending_rows_in, filled_part, part_of, refilled
 from frankrl.replay.host_samplers import NewestSampler, UniformSampler
 from frankrl.replay.make import init_replay, make_replay
@@ -21,6 +22,7 @@ __all__ = [
     "UniformSampler",
     "cut_short",
     "ending_rows_in",
+    "fault_in",
     "filled_part",
     "first_ending_rows",
     "init_replay",

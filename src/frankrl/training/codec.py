@@ -6,14 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.core.errors import DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.learning import LearnerState, init_learner
-from frankrl.replay import ReplayState, ending_rows_in, filled_part, part_of, refilled
+from frankrl.replay import ReplayState, ending_rows_in, fault_in, filled_part, part_of, refilled
 from frankrl.runs.checkpoint import Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.state import Experiment, TrainState
@@ -87,13 +87,17 @@ def to_tensors(
         logs: snapshot of each environment.
         interval: metrics of the updates since the last row of metrics.
     """
-    learner, unflatten = state.learner, experiment.network.layout.unflatten
+    learner, layout = state.learner, experiment.network.layout
+
+    def weights(vector: Float[Array, " weight"]) -> Tensors:
+        return named(layout.unflatten(np.asarray(vector)))
+
     average = {}
     if learner.average_params is not None:
-        average[_AVERAGE] = named(unflatten(learner.average_params))
+        average[_AVERAGE] = weights(learner.average_params)
     return average | {
-        "q_network": named(unflatten(learner.params)),
-        "target_network": named(unflatten(learner.target_params)),
+        "q_network": weights(learner.params),
+        "target_network": weights(learner.target_params),
         "optimiser": named((learner.opt_state, learner.num_updates)),
         "replay": named(filled_part(experiment.replay, state.replay)),
         "collection": {
@@ -187,11 +191,8 @@ def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplaySt
         return part_of(replay, experiment.empty_replay(rows), num_steps, num_endings)
 
     part = filled(jax.eval_shape(saved_part), arrays)
-    for numbers in jax.tree.leaves(part.priorities):
-        if not (np.isfinite(numbers) & (numbers >= 0)).all():
-            raise RunFolderError("the checkpoint's priorities are not numbers of 0 or more")
-    if (part.ending > num_endings).any():
-        raise RunFolderError("the checkpoint's buffer refers to episode ends that it does not hold")
+    if fault := fault_in(replay, part, experiment.spec.num_actions):
+        raise RunFolderError(f"the checkpoint's buffer holds {fault}")
     return refilled(replay, part, rows)
 
 

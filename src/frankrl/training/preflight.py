@@ -2,21 +2,19 @@
 
 import functools
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnasium import spaces
-from jaxtyping import Array, UInt32
 
 from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
 from frankrl.core.errors import SettingError
-from frankrl.core.types import Transition
+from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
-from frankrl.replay import init_replay
 from frankrl.runs.machine import available_memory
 from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment
@@ -192,14 +190,17 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
 
 
 def _batch_shapes(experiment: Experiment) -> Transition:
-    """Shapes of the batch of an update; they do not depend on the buffer's capacity."""
-    small = replace(experiment.replay, capacity=1)
-    draws = jax.ShapeDtypeStruct((experiment.settings.replay.batch_size,), jnp.uint32)
-
-    def read(env_steps: UInt32[Array, " batch"]) -> Transition:
-        return small.read(init_replay(small, experiment.spec, 1), env_steps)
-
-    return jax.eval_shape(read, draws)
+    """Shapes of the batch of an update."""
+    spec, size = experiment.spec, experiment.settings.replay.batch_size
+    rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
+    observation = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype),
+        spec.observation(rows),
+    )
+    number = jax.ShapeDtypeStruct((size,), jnp.float32)
+    mask = jax.ShapeDtypeStruct((size, spec.num_actions), jnp.bool_) if spec.is_masked else None
+    action = jax.ShapeDtypeStruct((size,), ACTION_DTYPE)
+    return Transition(observation, action, number, observation, number, mask, mask)
 
 
 def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:

@@ -27,7 +27,8 @@ class LearnerInput(NamedTuple):
     steps: Steps
     """Steps of the round; their number is fixed."""
     draws: Any
-    """Input for sampling the transitions of the updates that are due; result of `Sampler.draws`."""
+    """Input for sampling the transitions of the updates that are due, the result of
+    `Sampler.draws`; None if none is due."""
     learning_rate: Float[Any, ""]
     noise: UpdateNoise
     """Random numbers of the updates that are due."""
@@ -49,8 +50,8 @@ class LearnerOutput(NamedTuple):
     """A row for each update of the round; columns as in `UpdateMetrics`."""
     td_errors: Float[Array, " batch"]
     """y - Q(s, a) in the last of these updates; zeros if there is none. [reward]"""
-    sample: Sample
-    """The transitions that these updates learned from."""
+    sample: Sample | None
+    """The transitions that these updates learned from; None if there is none."""
 
 
 class Round(NamedTuple):
@@ -143,7 +144,7 @@ def learner_input(
     batch_size = settings.replay.batch_size
     return LearnerInput(
         steps=steps,
-        draws=replay.sampler.draws(experiment.seed, request),
+        draws=replay.sampler.draws(experiment.seed, request) if num_updates else None,
         learning_rate=np.float32(learning_rate_at(settings.learning, env_steps)),
         noise=update_noise(
             experiment.network, batch_size, experiment.seed, first_update, num_updates
@@ -185,11 +186,12 @@ def compiled_learn(
     def compiled(leaves: list[Array], given: LearnerInput) -> LearnerOutput:
         learner, stored = jax.tree.unflatten(structure, leaves)
         stored = replay.add(stored, given.steps)
-        # One gather for all updates is faster than one for each.
-        sample, batches = replay.sample(stored, given.draws)
         metrics = jnp.zeros((0, len(UpdateMetrics._fields)), jnp.float32)
         td_errors = jnp.zeros(replay.sampler.batch_size, jnp.float32)
-        if batches.reward.shape[0]:
+        sample = None
+        if given.draws is not None:
+            # One gather for all updates is faster than one for each.
+            sample, batches = replay.sample(stored, given.draws)
             learner, output = updates(
                 settings,
                 network,

@@ -88,10 +88,11 @@ export function learning(place) {
   }
 
   function remove(key) {
-    const { frame, plot } = figures.get(key);
-    Plotly.purge(plot);
+    const { frame, plot, drawing } = figures.get(key);
     frame.remove();
     figures.delete(key);
+    // Plotly draws in several turns of the event loop and fails where it is purged in between.
+    drawing.then(() => Plotly.purge(plot));
   }
 
   function draw({ x, series, unread }) {
@@ -110,7 +111,7 @@ export function learning(place) {
         figures.set(panel.key, figure);
         body.append(figure.frame);
       }
-      drawPanel(figure, panel, x, series, colours);
+      figure.drawing = drawPanel(figure, panel, x, series, colours);
     }
     if (!figures.size && series.length) message.append(note("Nothing has been measured yet. The first row of metrics is written after log_every_env_steps."));
   }
@@ -168,6 +169,7 @@ function keysOf(panel) {
   return panel.fan ?? (panel.parts ? Object.keys(panel.parts) : [panel.key]);
 }
 
+/** Draw a panel; returns a promise that is kept when Plotly is done. */
 function drawPanel({ plot, latest }, panel, x, series, colours) {
   const style = getComputedStyle(document.body);
   const colour = (name) => style.getPropertyValue(name).trim();
@@ -188,12 +190,13 @@ function drawPanel({ plot, latest }, panel, x, series, colours) {
     hovermode: "x",
     uirevision: x,
   };
-  Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
+  const drawing = Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
   latest.textContent = series.map((one) => {
     const values = panel.fan ? spreadNow(one.latest, panel.fan) : keysOf(panel).filter((key) => one.latest[key] != null)
       .map((key) => `${panel.parts ? `${panel.parts[key][0]} ` : ""}${written(one.latest[key])}`);
     return values.length ? `${alone ? "now" : one.label}: ${values.join(", ")}` : "";
   }).filter(Boolean).join("; ");
+  return drawing;
 }
 
 function tracesOf(one, number, panel, colours) {
