@@ -1,6 +1,8 @@
 """Every switch alone, and every pair of switches: the right Q-values, or a refusal in one sentence.
 
-The pairs are made from the table below; whoever adds a switch adds a row.
+The pairs are made from the table below; whoever adds a switch adds a row. By default the pairs
+are tried several at once: each of `TOGETHER` has as many switches as go together. One at a time
+they are a long form.
 """
 
 import itertools
@@ -45,7 +47,21 @@ REFUSED = {
     frozenset({"munchausen", "c51"}): "c51's fixed returns",
     **{frozenset({"huber", kind}): f"loss .*because distribution is {kind}" for kind in EXCLUSIVE},
 }
-PAIRS = [pair for pair in itertools.combinations(SWITCHES, 2) if not set(pair) <= set(EXCLUSIVE)]
+ALLOWED = [
+    pair
+    for pair in itertools.combinations(SWITCHES, 2)
+    if not set(pair) <= set(EXCLUSIVE) and frozenset(pair) not in REFUSED
+]
+FREE = [name for name in SWITCHES if not any(name in pair for pair in REFUSED)]
+"""Switches that go with every other one, but for the values of one setting."""
+TOGETHER = [
+    (*others, *(name for name in FREE if name not in EXCLUSIVE))
+    for others in (
+        *itertools.product(("double", "munchausen"), ("huber",)),
+        *itertools.product(("double",), EXCLUSIVE),
+        *itertools.product(("munchausen",), ("qr", "iqn")),
+    )
+]
 PROBE_ID, PROBE = f"{probe_mdps.ProbeMDP.__name__}-v0", {"length": 2}
 EXPECTED = [[1 + GAMMA] * 2, [1.0, 1.0]]
 """Two steps with reward 1, then the end."""
@@ -87,14 +103,21 @@ def test_each_switch_alone_learns_the_closed_form_in_textbook_order(name):
     assert_closed_form(chosen(name) | {"overlap": False})
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids="+".join)
-def test_every_pair_of_switches_learns_the_closed_form_with_overlap_or_is_refused(pair):
-    words = REFUSED.get(frozenset(pair))
-    if words is not None:
-        with pytest.raises(SettingError, match=words):
-            Settings().with_changes(**chosen(*pair))
-        return
+@pytest.mark.parametrize("names", TOGETHER, ids=lambda names: "+".join(names[:2]))
+def test_all_switches_that_go_together_learn_the_closed_form_with_overlap(names):
+    assert_closed_form(chosen(*names) | {"overlap": True})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", ALLOWED, ids="+".join)
+def test_every_pair_of_switches_learns_the_closed_form_with_overlap(pair):
     assert_closed_form(chosen(*pair) | {"overlap": True})
+
+
+@pytest.mark.parametrize("pair", REFUSED, ids="+".join)
+def test_every_other_pair_of_switches_is_refused(pair):
+    with pytest.raises(SettingError, match=REFUSED[pair]):
+        Settings().with_changes(**chosen(*pair))
 
 
 def assert_closed_form(changes):
@@ -118,7 +141,9 @@ def test_each_switch_lets_masks_be_and_learns_the_best_of_what_is_allowed(name):
 
 
 def test_no_pair_is_forgotten():
-    assert len(PAIRS) == len(SWITCHES) * (len(SWITCHES) - 1) // 2 - 3
+    together = {pair for names in TOGETHER for pair in itertools.combinations(sorted(names), 2)}
+    assert together == {tuple(sorted(pair)) for pair in ALLOWED}
+    assert len(ALLOWED) == len(SWITCHES) * (len(SWITCHES) - 1) // 2 - 3 - len(REFUSED)
 
 
 RUN = {
@@ -138,17 +163,26 @@ RUN = {
 }
 
 
-# One order each; the other one with the long forms.
-ORDERS = [
-    pytest.param(name, overlap, marks=[] if overlap == (number % 2 == 0) else pytest.mark.slow)
-    for number, name in enumerate(SWITCHES)
-    for overlap in (True, False)
+# Each switch in some of them; one at a time with the long forms.
+RESUMED = [
+    (("double", "huber", "soft_target", "layer_norm"), True),
+    (("munchausen", "qr", "dueling", "average"), False),
+    (("double", "iqn", "noisy", "n_step"), True),
+    (("double", "c51", "prioritised", "dueling", "noisy"), False),
 ]
+ALONE = [((name,), overlap) for name in SWITCHES for overlap in (True, False)]
 
 
-@pytest.mark.parametrize(("name", "overlap"), ORDERS)
-def test_each_switch_resumes_to_the_same_bits_and_is_explained(name, overlap, tmp_path):
-    changes = RUN | SWITCHES[name] | {"overlap": overlap}
+def test_each_switch_is_resumed():
+    assert {name for names, _ in RESUMED for name in names} == set(SWITCHES)
+
+
+@pytest.mark.parametrize(
+    ("names", "overlap"),
+    [*RESUMED, *(pytest.param(*row, marks=pytest.mark.slow) for row in ALONE)],
+)
+def test_switches_resume_to_the_same_bits_and_are_explained(names, overlap, tmp_path):
+    changes = RUN | chosen(*names) | {"overlap": overlap}
     frankrl.train("CartPole-v1", seed=2, out=tmp_path / "whole", **changes)
     # As if it had been killed after its second checkpoint.
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")

@@ -23,15 +23,18 @@ _STEP = struct.Struct("<Hd")
 class EnvironmentLog(NamedTuple):
     """Snapshot of one environment: its episode and the actions taken in it.
 
-    The state is restored by taking the same actions again. `digest`, a hash of the actions and of
-    everything that the environment returned, shows whether it came to the same state.
+    The state is restored by taking the same actions again. `digest` shows whether the environment
+    came to the same state.
     """
 
     episode: int
     actions: UInt16[np.ndarray, " step"]
     """Actions of the episode so far."""
+    earlier: bytes
+    """`digest` at the end of the episode before."""
     digest: bytes
-    """`DIGEST_BYTES` of them."""
+    """Hash of `earlier`, of the actions, and of everything that the environment returned in this
+    episode: `DIGEST_BYTES` that depend on all its episodes from the first on."""
 
 
 class EnvSteps(NamedTuple):
@@ -49,14 +52,15 @@ class _Record:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.begin(-1, b"")
+        self.begin(-1, b"", bytes(DIGEST_BYTES))
 
-    def begin(self, episode: int, first_row: bytes) -> None:
-        """Begin a new episode."""
+    def begin(self, episode: int, first_row: bytes, earlier: bytes) -> None:
+        """Begin a new episode; `earlier` as in `EnvironmentLog`."""
         self.episode = episode
         self.actions: list[int] = []
         self.episode_return = 0.0
-        self._hash = hashlib.blake2b(first_row, digest_size=DIGEST_BYTES)
+        self._earlier = earlier
+        self._hash = hashlib.blake2b(earlier + first_row, digest_size=DIGEST_BYTES)
 
     def note(self, action: int, reward: float, row: bytes) -> None:
         """Add a step that led to this row."""
@@ -66,7 +70,10 @@ class _Record:
 
     def log(self) -> EnvironmentLog:
         actions = np.asarray(self.actions, ACTION_DTYPE)
-        return EnvironmentLog(self.episode, actions, self._hash.digest())
+        return EnvironmentLog(self.episode, actions, self._earlier, self.digest())
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
 
     def finished(self, env_steps: int) -> FinishedEpisode:
         return FinishedEpisode(
@@ -137,7 +144,7 @@ class EnvironmentVector(abc.ABC):
             ended = np.flatnonzero(is_last).tolist()
             finished = [self._records[index].finished(env_steps) for index in ended]
             following = steps.row.copy()
-            following[ended] = self._begin(ended, [episode.episode + 1 for episode in finished])
+            following[ended] = self._begin_next(ended)
         self.observation = following
         reward = steps.reward.astype(np.float32)
         step = VectorStep(
@@ -148,6 +155,10 @@ class EnvironmentVector(abc.ABC):
     def logs(self) -> list[EnvironmentLog]:
         """Snapshots from which the environments can be restored."""
         return [record.log() for record in self._records]
+
+    def digests(self) -> list[bytes]:
+        """The digest of each environment, as in its log."""
+        return [record.digest() for record in self._records]
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
         """Restore every environment from its log.
@@ -166,7 +177,8 @@ class EnvironmentVector(abc.ABC):
                     f"the checkpoint's log of environment {index} holds actions that "
                     f"{self.spec.env_id} does not have"
                 )
-        rows = self._begin(self._all, [log.episode for log in logs])
+        earlier = [log.earlier for log in logs]
+        rows = self._begin(self._all, [log.episode for log in logs], earlier)
         left = [log.actions.tolist()[::-1] for log in logs]
         different: set[int] = set()
         while indices := [index for index in self._all if left[index]]:
@@ -178,11 +190,11 @@ class EnvironmentVector(abc.ABC):
                 # A log holds a running episode, so this one is different.
                 different.add(indices[place])
                 left[indices[place]] = []
-        digests = [record.log().digest for record in self._records]
+        digests = self.digests()
         different |= {index for index in self._all if digests[index] != logs[index].digest}
         if different:
             again = sorted(different)
-            rows[again] = self._begin(again, [logs[index].episode + 1 for index in again])
+            rows[again] = self._begin_next(again)
         self.observation = rows
         return sorted(different)
 
@@ -193,15 +205,23 @@ class EnvironmentVector(abc.ABC):
             EnvironmentFailedError: an environment fails at its first reset.
         """
         try:
-            self.observation = self._begin(self._all, [0] * self.num_envs)
+            self.observation = self._begin_next(self._all)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, indices: list[int], episodes: list[int]) -> Shaped[np.ndarray, "some *row"]:
+    def _begin_next(self, indices: list[int]) -> Shaped[np.ndarray, "some *row"]:
+        """Begin the next episode of some environments; returns their first rows."""
+        records = [self._records[index] for index in indices]
+        episodes = [record.episode + 1 for record in records]
+        return self._begin(indices, episodes, [record.digest() for record in records])
+
+    def _begin(
+        self, indices: list[int], episodes: list[int], earlier: list[bytes]
+    ) -> Shaped[np.ndarray, "some *row"]:
         rows = self._reset_envs(indices, episodes)
-        for index, episode, row in zip(indices, episodes, rows, strict=True):
-            self._records[index].begin(episode, row.tobytes())
+        for index, episode, row, digest in zip(indices, episodes, rows, earlier, strict=True):
+            self._records[index].begin(episode, row.tobytes(), digest)
         return rows
 
     def _note(self, indices: list[int], actions: list[int], steps: EnvSteps) -> None:

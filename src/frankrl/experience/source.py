@@ -39,6 +39,10 @@ class Source(Protocol):
         """The current state, in a form from which it can be restored."""
         ...
 
+    def digests(self) -> list[bytes]:
+        """A fingerprint of all that each environment has shown and done since the run began."""
+        ...
+
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         """Restore the state of a snapshot.
 
@@ -94,6 +98,9 @@ class HostSource:
 
     def snapshot(self) -> list[EnvironmentLog]:
         return self._envs.logs()
+
+    def digests(self) -> list[bytes]:
+        return self._envs.digests()
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         return self._envs.restore(snapshot)

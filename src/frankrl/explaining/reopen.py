@@ -15,6 +15,7 @@ from frankrl.core.errors import DamagedError, FrankError, RunFolderError, Settin
 from frankrl.environments import describe, make_vector
 from frankrl.experience import HostSource, Source
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
+from frankrl.explaining.verification import Verification
 from frankrl.learning import LearnerState, updates
 from frankrl.replay import EndingRoom, with_ending_rows
 from frankrl.runs import (
@@ -38,6 +39,8 @@ class Cost(NamedTuple):
     """Env step of the checkpoint to start from; 0 for the start of the run."""
     last_env_step: int
     """Env step at the end of the update's round."""
+    verified_env_step: int
+    """The next env step for which the run has recorded what each environment had done."""
     seconds: float | None
     """Estimate from the run's own speed; None if the speed is unknown."""
     surroundings: Mapping[str, Any]
@@ -47,7 +50,7 @@ class Cost(NamedTuple):
     @property
     def env_steps(self) -> int:
         """Env steps to repeat."""
-        return self.last_env_step - self.first_env_step
+        return self.verified_env_step - self.first_env_step
 
 
 class Reopened(NamedTuple):
@@ -55,7 +58,7 @@ class Reopened(NamedTuple):
 
     record: UpdateRecord
     state: TrainState
-    """The run's state at the end of the update's round."""
+    """The run's state at `cost.verified_env_step`."""
     cost: Cost
 
 
@@ -82,7 +85,9 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
     start = starts[-1].env_steps if starts else 0
     _refuse_not_reproducible(folder, checkpoints, start, last)
     writer = starts[-1] if starts else folder.description
-    return Cost(start, last, _seconds(folder, last - start), writer.versions | writer.machine)
+    end = _recorded_point(folder, checkpoints, last)
+    seconds = _seconds(folder, end - start)
+    return Cost(start, last, end, seconds, writer.versions | writer.machine)
 
 
 def reopen(
@@ -94,6 +99,10 @@ def reopen(
 ) -> Reopened:
     """Recompute an update and record it.
 
+    The rounds from the checkpoint on are repeated, and beyond the update up to the next point for
+    which the run has recorded what its environments had done. All that the run recorded on this
+    way must come out again.
+
     Args:
         folder: the run.
         update: number of the update, from 1.
@@ -101,48 +110,63 @@ def reopen(
         cost: result of `cost_of` for this update; None: computed here.
 
     Raises:
-        FrankError: there is no such update, or it cannot be recomputed.
+        FrankError: there is no such update, or it cannot be recomputed exactly.
     """
     cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
     with prepared():
         spec = describe(description.env_id, settings.environment.env_kwargs)
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
-    for change in differences(cost.surroundings, versions() | machine_facts()):
+    changes = differences(cost.surroundings, versions() | machine_facts())
+    for change in changes:
         warn(f"the update may differ in its last bits from the run, because {change}")
     experiment = Experiment.of(settings, spec, description.seed)
     envs = make_vector(settings.environment, spec, description.seed)
     with contextlib.closing(
         HostSource(settings, experiment.network, description.seed, envs)
     ) as source:
-        state = _state_at(folder, experiment, source, cost.first_env_step)
+        start = _restored(folder, experiment, source, cost.first_env_step)
+        verification = Verification(folder, experiment, start, changes)
+        state = start.state if start else init_train_state(experiment)
         last_begins = cost.last_env_step - settings.round_env_steps
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
-        results = rounds(experiment, source, state)
-        while state.env_steps < last_begins:
-            state = next(results).state()
+        record = None
+        for result in rounds(experiment, source, state):
+            verification.check(result, source.digests())
+            state = result.state()
             on_progress(state.env_steps - cost.first_env_step, cost.env_steps)
-        before = before or _copied(state)
-        result = next(results)
-        on_progress(cost.env_steps, cost.env_steps)
-    record = _opened(experiment, before, result, update)
-    return Reopened(record, result.state(), cost)
+            if state.env_steps == last_begins:
+                before = _copied(state)
+            elif state.env_steps == cost.last_env_step:
+                assert before is not None
+                record = _opened(experiment, before, result, update)
+            if state.env_steps == cost.verified_env_step:
+                break
+    if saved := _checkpoint_at(folder, experiment, cost.verified_env_step):
+        verification.check_checkpoint(result, source.digests(), saved)
+    assert record is not None
+    return Reopened(record, state, cost)
 
 
-def _state_at(
+def _restored(
     folder: RunFolder, experiment: Experiment, source: Source, env_steps: int
-) -> TrainState:
-    """The state of the run at a checkpoint, or its initial state; also restores the source."""
+) -> Found | None:
+    """The checkpoint at an env step, after restoring the source; None at the beginning."""
     if not env_steps:
-        return init_train_state(experiment)
+        return None
     checkpoint = _checkpoint_at(folder, experiment, env_steps)
-    if source.restore(checkpoint.logs):
+    if checkpoint is None:
+        raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed meanwhile")
+    if different := source.restore(checkpoint.logs):
+        which = ", ".join(map(str, different))
         raise RunFolderError(
-            f"the environments of {folder.path} do not replay to the same bits, so no "
-            "update can be recomputed exactly"
+            f"{folder.path} does not repeat: environment {which} ({experiment.spec.env_id}) does "
+            f"not come to its state at env step {env_steps:,} again, so no update after "
+            f"{checkpoint.metadata.updates:,} can be opened from here; an environment must depend "
+            "on its seed and the actions only"
         )
-    return checkpoint.state
+    return checkpoint
 
 
 def _opened(experiment: Experiment, before: TrainState, result: Round, update: int) -> UpdateRecord:
@@ -251,9 +275,21 @@ def _seconds(folder: RunFolder, env_steps: int) -> float | None:
     return None
 
 
-def _checkpoint_at(folder: RunFolder, experiment: Experiment, env_steps: int) -> Found:
-    """Content of the checkpoint at one env step."""
+def _checkpoint_at(folder: RunFolder, experiment: Experiment, env_steps: int) -> Found | None:
+    """Content of the checkpoint at one env step; None if there is none."""
     for checkpoint in list_checkpoints(folder.checkpoints):
         if int(checkpoint.name) == env_steps:
             return read_checkpoint(folder, experiment, checkpoint)
-    raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed in the meantime")
+    return None
+
+
+def _recorded_point(
+    folder: RunFolder, checkpoints: list[CheckpointMetadata], env_steps: int
+) -> int:
+    """The first row of metrics, or checkpoint, at or after an env step that the run has done."""
+    points = [metadata.env_steps for metadata in checkpoints]
+    with contextlib.suppress(FrankError):
+        reader = MetricsReader(folder.metrics)
+        points += reader.rows("digests")
+        reader.close()
+    return min(point for point in points if point >= env_steps)

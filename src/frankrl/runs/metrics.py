@@ -55,6 +55,10 @@ _TABLES = {
         "mean_length REAL NOT NULL",
         "PRIMARY KEY (env_steps, purpose)",
     ),
+    "digests": (
+        "env_steps INTEGER PRIMARY KEY",
+        "env_digests TEXT NOT NULL",
+    ),
     "not_reproducible": (
         "env_steps INTEGER NOT NULL",
         "reason TEXT NOT NULL",
@@ -204,10 +208,18 @@ class MetricsReader:
             for i, name in enumerate(names)
         }
 
-    def last_episodes(self, count: int) -> list[tuple[float, int]]:
-        """Return and length of the newest episodes, oldest first."""
+    def rows(self, table: str, where: str = "1") -> dict[int, tuple]:
+        """The rows of a table by their env step, for tables with one row per env step."""
+        _, found = self._rows(f"SELECT * FROM {table} WHERE {where} ORDER BY env_steps")
+        return {row[0]: row for row in found}
+
+    def last_episodes(self, count: int, env_steps: int) -> list[tuple[float, int]]:
+        """Return and length of the newest episodes up to an env step, oldest first."""
         _, rows = self._rows(
-            "SELECT episode_return, length FROM episodes ORDER BY env_steps DESC LIMIT ?", count
+            "SELECT episode_return, length FROM episodes WHERE env_steps <= ? "
+            "ORDER BY env_steps DESC LIMIT ?",
+            env_steps,
+            count,
         )
         return rows[::-1]
 

@@ -1,6 +1,6 @@
 """Converts the training state to the arrays of a checkpoint, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -58,7 +58,7 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
     # Grows with each step of the running episodes, and with each update since the last metrics row.
-    logs = settings.environment.num_envs * (16 + DIGEST_BYTES)
+    logs = settings.environment.num_envs * (16 + 2 * DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
     figures = settings.updates_due(env_steps) * len(STATISTICS)
     figures += MAX_ROUNDS * settings.replay.batch_size
@@ -107,7 +107,8 @@ def to_tensors(
             "env_episode": np.array([log.episode for log in logs], np.int64),
             "env_num_actions": np.array([len(log.actions) for log in logs], np.int64),
             "env_actions": np.concatenate([log.actions for log in logs]),
-            "env_digest": np.frombuffer(b"".join(log.digest for log in logs), np.uint8),
+            "env_earlier_digest": _joined(log.earlier for log in logs),
+            "env_digest": _joined(log.digest for log in logs),
         },
     }
 
@@ -207,7 +208,10 @@ def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
     episode = _column(collection, "env_episode", np.int64, (num_envs,))
     taken = _column(collection, "env_num_actions", np.int64, (num_envs,))
     actions = _column(collection, "env_actions", ACTION_DTYPE, (None,))
-    digests = _column(collection, "env_digest", np.uint8, (num_envs * DIGEST_BYTES,))
+    earlier, digests = (
+        _column(collection, name, np.uint8, (num_envs * DIGEST_BYTES,)).reshape(num_envs, -1)
+        for name in ("env_earlier_digest", "env_digest")
+    )
     if (
         not ((episode >= 0) & (episode <= _MAX)).all()
         or not ((taken >= 0) & (taken <= len(actions))).all()
@@ -216,11 +220,13 @@ def _logs(collection: Tensors, num_envs: int) -> list[EnvironmentLog]:
         raise RunFolderError("the checkpoint's action logs contradict each other")
     parts = np.split(actions, np.cumsum(taken)[:-1])
     return [
-        EnvironmentLog(int(number), part, digest.tobytes())
-        for number, part, digest in zip(
-            episode, parts, digests.reshape(num_envs, DIGEST_BYTES), strict=True
-        )
+        EnvironmentLog(int(number), part, before.tobytes(), digest.tobytes())
+        for number, part, before, digest in zip(episode, parts, earlier, digests, strict=True)
     ]
+
+
+def _joined(digests: Iterable[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(digests), np.uint8)
 
 
 def _interval(collection: Tensors, batch_size: int) -> Interval:

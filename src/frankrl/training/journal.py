@@ -3,7 +3,7 @@
 import collections
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,8 @@ from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.rounds import Round
 
 RECENT_EPISODES = 100
+_DIGEST_BYTES = 4
+"""Of each environment's digest, in a row of metrics."""
 
 
 class Journal:
@@ -55,14 +57,20 @@ class Journal:
         """
         self.open(folder)
         there = self._writer.go_back(env_steps)
+        self.stand_at(folder, env_steps, episodes, interval)
+        return max(0, episodes - there)
+
+    def stand_at(
+        self, folder: RunFolder, env_steps: int, episodes: int, interval: Interval
+    ) -> None:
+        """Go on from an earlier point of a run without changing its metrics."""
         self.episodes = episodes
         self._statistics = [interval.statistics]
         self._td_errors.extend(interval.td_errors)
         self._last_row = (env_steps, time.perf_counter())
         reader = MetricsReader(folder.metrics)
-        self._recent.extend(reader.last_episodes(RECENT_EPISODES))
+        self._recent.extend(reader.last_episodes(RECENT_EPISODES, env_steps))
         reader.close()
-        return max(0, episodes - there)
 
     def take(self, result: Round, updates_before: int) -> None:
         """Record the results of a round, and check the metrics that are available by now."""
@@ -106,6 +114,11 @@ class Journal:
         self._writer.write(self._unwritten)
         self._unwritten = []
 
+    def taken_rows(self) -> list[Row]:
+        """The rows since the last write, which are then forgotten instead of written."""
+        rows, self._unwritten = self._unwritten, []
+        return rows
+
     def make_durable(self) -> None:
         """Write all rows, and return once they are on the disk.
 
@@ -119,8 +132,17 @@ class Journal:
         """Record from where on, and why, the run may not be bit-exact."""
         self._unwritten += [("not_reproducible", mark) for mark in marks]
 
-    def log(self, env_steps: int, updates: int, seconds: float) -> Progress:
-        """Add a row of metrics, and return it as an event."""
+    def log(
+        self, env_steps: int, updates: int, seconds: float, env_digests: Sequence[bytes]
+    ) -> Progress:
+        """Add a row of metrics, and return it as an event.
+
+        Args:
+            env_steps: env steps of the run so far.
+            updates: updates of the run so far.
+            seconds: seconds since the run began.
+            env_digests: fingerprint of each environment (`Source.digests`).
+        """
         settings = self._settings
         interval = self.interval()
         self._statistics = []
@@ -140,7 +162,12 @@ class Journal:
         self._last_row = (env_steps, now)
         spread = interval.td_error_quantiles()
         row = (*counts, epsilon, rate, *means, *spread, mean_return, mean_length)
-        self._unwritten += [("training", row), ("timing", (env_steps, seconds, speed))]
+        digests = " ".join(digest[:_DIGEST_BYTES].hex() for digest in env_digests)
+        self._unwritten += [
+            ("training", row),
+            ("digests", (env_steps, digests)),
+            ("timing", (env_steps, seconds, speed)),
+        ]
         loss, mean_q = means[:2]
         return Progress(
             env_steps=env_steps,

@@ -217,7 +217,9 @@ class Trainer:
             before = self.env_steps
             self._take(next(results))
             if self._crossed(before, saving.log_every_env_steps):
-                yield self._journal.log(self.env_steps, self.updates, self._seconds())
+                yield self._journal.log(
+                    self.env_steps, self.updates, self._seconds(), self._source.digests()
+                )
                 yield from self._save_metrics()
             if (
                 self._crossed(before, evaluation.evaluate_every_env_steps)

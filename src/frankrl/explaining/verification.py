@@ -1,0 +1,173 @@
+"""Holds repeated rounds against what the run has recorded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from frankrl.core.errors import RunFolderError
+from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from frankrl.training import Experiment, Round, TrainState
+from frankrl.training.journal import Journal
+from frankrl.training.resuming import Found, read_checkpoint
+
+_TABLES = ("episodes", "training", "digests")
+"""Tables of the metrics that a repeated run must come to again."""
+
+
+class Verification:
+    """Compares a repeated stretch of a run with the run itself, all along the way.
+
+    The repetition keeps the same journal as the run. Every episode must end as the run's did. At
+    every row of metrics, the fingerprint of all that each environment has shown and done since
+    the run began must be the same, and so must the metrics of the updates.
+    """
+
+    def __init__(
+        self, folder: RunFolder, experiment: Experiment, start: Found | None, changes: Sequence[str]
+    ) -> None:
+        """Read what the run has recorded.
+
+        Args:
+            folder: the run.
+            experiment: the run's experiment.
+            start: the checkpoint from which the run is repeated; None: from the beginning.
+            changes: what differs from the run's versions and machine, which can change the last
+                bits of the updates; then only the environments are compared.
+        """
+        self._folder, self._experiment, self._changes = folder, experiment, changes
+        self._verified = start.metadata.env_steps if start else 0
+        self._updates = start.metadata.updates if start else 0
+        self._journal = Journal(experiment.settings)
+        if start:
+            episodes = start.metadata.episodes
+            self._journal.stand_at(folder, self._verified, episodes, start.interval)
+        reader = MetricsReader(folder.metrics)
+        try:
+            self._recorded = {
+                table: reader.rows(table, f"env_steps > {self._verified}") for table in _TABLES
+            }
+        finally:
+            reader.close()
+
+    def check(self, result: Round, digests: Sequence[bytes]) -> None:
+        """Compare a round with the run.
+
+        Args:
+            result: the round; the buffers of its state must not be donated yet.
+            digests: fingerprint of each environment after it (`Source.digests`).
+
+        Raises:
+            RunFolderError: the run did something else.
+        """
+        self._journal.take(result, self._updates)
+        self._updates = result.updates
+        if result.env_steps in self._recorded["training"]:
+            self._journal.log(result.env_steps, result.updates, 0.0, digests)
+        found: dict[str, dict[int, tuple]] = {table: {} for table in _TABLES}
+        for table, values in self._journal.taken_rows():
+            if table in found:
+                found[table][values[0]] = tuple(values)
+        self._compare_episodes(result, found["episodes"])
+        if result.env_steps in self._recorded["training"]:
+            self._compare_digests(result, found["digests"])
+            if not self._changes and found["training"] != self._between("training", result):
+                raise self._error(result, "the metrics of its updates", "differ")
+            self._verified = result.env_steps
+
+    def check_checkpoint(self, result: Round, digests: Sequence[bytes], saved: Found) -> None:
+        """Compare the end of a round with the run's checkpoint there; arguments as of `check`."""
+        for index, (digest, log) in enumerate(zip(digests, saved.logs, strict=True)):
+            if digest != log.digest:
+                raise self._environment_error(result, index)
+        ours, theirs = result.state().learner, saved.state.learner
+        same = all(
+            np.array_equal(one, other)
+            for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+        )
+        if not same and not self._changes:
+            raise self._error(result, "the weights", "differ")
+
+    def _between(self, table: str, result: Round) -> dict[int, tuple]:
+        """The run's rows for the env steps of a round."""
+        size = self._experiment.settings.round_env_steps
+        steps = range(result.env_steps - size + 1, result.env_steps + 1)
+        rows = self._recorded[table]
+        return {step: rows[step] for step in steps if step in rows}
+
+    def _compare_episodes(self, result: Round, found: Mapping[int, tuple]) -> None:
+        recorded = self._between("episodes", result)
+        different = sorted(
+            step for step in found | recorded if found.get(step) != recorded.get(step)
+        )
+        if different:
+            num_envs = self._experiment.settings.environment.num_envs
+            index = (different[0] - 1) % num_envs
+            raise self._environment_error(result, index)
+
+    def _compare_digests(self, result: Round, found: Mapping[int, tuple]) -> None:
+        recorded = self._between("digests", result)
+        if found == recorded:
+            return
+        ours, theirs = (
+            str(rows[result.env_steps][1]).split() if rows else [] for rows in (found, recorded)
+        )
+        pairs = enumerate(zip(ours, theirs, strict=False))
+        raise self._environment_error(
+            result, next((index for index, (one, other) in pairs if one != other), 0)
+        )
+
+    def _environment_error(self, result: Round, index: int) -> RunFolderError:
+        """The error that an environment did something else than in the run."""
+        step = self._first_difference(result)
+        if step is None:
+            between = f"between the env steps {self._verified:,} and {result.env_steps:,}"
+        else:
+            index = step % self._experiment.settings.environment.num_envs
+            between = f"at env step {step:,}"
+        return self._error(result, f"environment {index}", f"does something else {between}")
+
+    def _error(self, result: Round, what: str, how: str) -> RunFolderError:
+        spec, path = self._experiment.spec, self._folder.path
+        due = self._experiment.settings.updates_due(self._verified)
+        why = f"an environment must depend on its seed and the actions only ({spec.env_id})"
+        if self._changes:
+            why = f"the run was made elsewhere: {'; '.join(self._changes)}"
+        elif what.startswith("the"):
+            why = "the same versions on the same machine should have come to the same bits"
+        return RunFolderError(
+            f"{path} does not repeat: {what} {how} when the run is repeated up to env step "
+            f"{result.env_steps:,}, so no update after {due:,} can be opened from here; {why}"
+        )
+
+    def _first_difference(self, result: Round) -> int | None:
+        """The first env step that differs from the run, by the rows of its next checkpoint."""
+        saved = self._checkpoint_from(result.env_steps)
+        if saved is None:
+            return None
+        ours, theirs = result.state(), saved.state
+        rows = self._experiment.replay.num_rows
+        oldest = max(self._verified, theirs.env_steps - rows, ours.env_steps - rows)
+        steps = np.arange(oldest, ours.env_steps)
+        differ = np.zeros(len(steps), np.bool_)
+        for one, other in zip(_by_row(ours), _by_row(theirs), strict=True):
+            pair = (np.asarray(leaf)[steps % rows].reshape(len(steps), -1) for leaf in (one, other))
+            differ |= (np.not_equal(*pair)).any(axis=1)
+        return int(steps[differ][0]) if differ.any() else None
+
+    def _checkpoint_from(self, env_steps: int) -> Found | None:
+        """The first intact checkpoint at or after an env step."""
+        for checkpoint in list_checkpoints(self._folder.checkpoints):
+            if int(checkpoint.name) >= env_steps:
+                try:
+                    return read_checkpoint(self._folder, self._experiment, checkpoint)
+                except RunFolderError:
+                    continue
+        return None
+
+
+def _by_row(state: TrainState) -> list[Any]:
+    """The parts of a buffer that have an entry for each step, in its row."""
+    stored = state.replay
+    return jax.tree.leaves((stored.observation, stored.action, stored.reward, stored.terminated))

@@ -1,0 +1,151 @@
+"""A repeated run is held against all that the run has recorded; where it differs, it is refused."""
+
+import itertools
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import frankrl
+from frankrl.core.errors import FrankWarning, RunFolderError
+from frankrl.explaining import cost_of, reopen
+from frankrl.runs import RunFolder, list_checkpoints
+
+SETTINGS = {
+    "preset": "default",
+    "hidden_widths": (8,),
+    "num_envs": 3,
+    "learning_starts_env_steps": 60,
+    "batch_size": 8,
+    "log_every_env_steps": 60,
+    "evaluate_every_env_steps": 10_000,
+    "evaluation_episodes": 1,
+    "final_evaluation_episodes": 1,
+    "checkpoint_every_env_steps": 240,
+    "total_env_steps": 600,
+}
+UPDATE = 300
+"""Its round ends at env step 360, the newest checkpoint before it is at 240."""
+INSTANCES, STEPS = itertools.count(), itertools.count()
+
+
+class Unrepeatable(gymnasium.Env):
+    """Episodes of ten steps; what of them is not a function of seed and actions is told."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, what=""):
+        self._what = what
+        self._own = np.random.default_rng()
+        self._number = next(INSTANCES)
+        self._at = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._at = 0
+        return self._state(), {}
+
+    def step(self, action):
+        self._at += 1
+        reward = self._own.normal() if self._what == "reward" else float(action)
+        if self._what == "module":
+            reward = random.random()
+        return self._state(), reward, self._at == self._length(), False, {}
+
+    def _length(self):
+        return 10 + (self._number % 7 if self._what == "length" else 0)
+
+    def _state(self):
+        seen = {"observation": self._own.normal, "since_200": lambda: max(0, next(STEPS) - 200)}
+        shown = seen.get(self._what, lambda: self.np_random.normal())()
+        return np.array([self._at, shown], np.float32)
+
+
+gymnasium.register("Unrepeatable-v0", Unrepeatable)
+
+
+def run_of(what, path, **changes):
+    chosen = SETTINGS | changes | {"env_kwargs": {"what": what}}
+    frankrl.train("Unrepeatable-v0", out=path, **chosen)
+    return RunFolder.open(path)
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    return run_of("", tmp_path_factory.mktemp("exact") / "run")
+
+
+@pytest.mark.parametrize("what", ["reward", "observation", "length", "module"])
+@pytest.mark.parametrize("update", [20, UPDATE])
+def test_an_environment_that_does_not_repeat_is_refused(what, update, tmp_path):
+    folder = run_of(what, tmp_path / "run")
+    words = r"does not repeat: environment \d"
+    with pytest.raises(RunFolderError, match=words) as caught:
+        reopen(folder, update)
+    assert "an environment must depend on its seed and the actions only" in str(caught.value)
+
+
+def test_the_environment_and_the_step_are_named_where_a_checkpoint_still_holds_it(tmp_path):
+    folder = run_of("observation", tmp_path / "run")
+    with pytest.raises(RunFolderError, match="environment 0 does something else at env step 0"):
+        reopen(folder, 20)
+    for checkpoint in list_checkpoints(folder.checkpoints):
+        shutil.rmtree(checkpoint)
+    with pytest.raises(RunFolderError, match="environment 0 .* between the env steps 0 and 60"):
+        reopen(folder, 20)
+
+
+def test_updates_before_the_first_difference_can_be_opened_and_are_named(tmp_path):
+    folder = run_of("since_200", tmp_path / "run", checkpoint_every_env_steps=10_000)
+    assert reopen(folder, 20).record.update == 20
+    with pytest.raises(RunFolderError, match=r"no update after 120 can be opened"):
+        reopen(folder, UPDATE)
+
+
+def test_what_repeats_is_checked_up_to_the_next_record(exact):
+    cost = cost_of(exact, UPDATE + 1)
+    assert (cost.first_env_step, cost.last_env_step, cost.verified_env_step) == (240, 363, 420)
+    opened = reopen(exact, UPDATE + 1)
+    assert opened.record.update == UPDATE + 1
+    assert opened.state.env_steps == 420
+    # Here the next record is the last checkpoint.
+    assert cost_of(exact, 540).verified_env_step == 600
+
+
+TAMPERED = {
+    "episodes": ("UPDATE episodes SET episode_return = 99 WHERE env_steps > 240", "environment"),
+    "missing": ("DELETE FROM episodes WHERE env_steps BETWEEN 241 AND 300", "environment"),
+    "digests": ("UPDATE digests SET env_digests = '0 0 0' WHERE env_steps = 300", "environment 0"),
+    "training": ("UPDATE training SET loss = loss + 1e-9", "the metrics of its updates differ"),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_every_record_on_the_way_must_come_out_again(exact, tmp_path, name):
+    statement, words = TAMPERED[name]
+    shutil.copytree(exact.path, tmp_path / "run")
+    with closing(sqlite3.connect(tmp_path / "run" / "metrics.sqlite")) as connection:
+        with connection:
+            connection.execute(statement)
+    folder = RunFolder.open(tmp_path / "run")
+    with pytest.raises(RunFolderError, match=f"does not repeat: {words}"):
+        reopen(folder, UPDATE)
+
+
+def test_elsewhere_only_the_environments_are_compared(exact, tmp_path):
+    shutil.copytree(exact.path, tmp_path / "run")
+    statement, _ = TAMPERED["training"]
+    with closing(sqlite3.connect(tmp_path / "run" / "metrics.sqlite")) as connection:
+        with connection:
+            connection.execute(statement)
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text("utf-8").replace('r = "cpu"', 'r = "a GPU"'), "utf-8")
+    folder = RunFolder.open(tmp_path / "run")
+    with pytest.warns(FrankWarning, match="accelerator was 'a GPU'"):
+        assert reopen(folder, 20).record.update == 20
