@@ -21,6 +21,10 @@ class EvaluateOptions:
     """Decides the reset seeds of the episodes; training never uses them."""
     best: bool = False
     """Use the agent with the best evaluation during training instead of the newest."""
+    env: str = ""
+    """Name of the run's environment, to import its module although somebody else wrote the run."""
+    allow_code: bool = False
+    """Import whatever module the run names, although somebody else wrote the run."""
     json: bool = False
     """Print one JSON object on standard output instead of a table."""
 
@@ -31,9 +35,10 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(EvaluateOptions, arguments, "evaluate", description)
 
     from frankrl.api import evaluate, open_agent
-    from frankrl.runs import RunFolder
+    from frankrl.runs import Permission, RunFolder
 
-    agent, info = open_agent(RunFolder.open(options.run), best=options.best)
+    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    agent, info = open_agent(folder, best=options.best)
     summary = evaluate(agent, episodes=options.episodes, seed=options.seed).summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from frankrl.core.errors import FrankError, FrankWarning, nearest
+from frankrl.core.wording import command_line
 
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",
@@ -35,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     try:
-        status = _run(arguments)
+        with command_line():
+            status = _run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"frank: {error}", file=sys.stderr)
         return _USER_ERROR
     except KeyboardInterrupt as interruption:
-        print("frank: interrupted", file=sys.stderr)
+        print(f"frank: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return getattr(interruption, "exit_status", _INTERRUPTED)
     except MemoryError:
         print("frank: there is not enough memory for this", file=sys.stderr)

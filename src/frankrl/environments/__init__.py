@@ -6,11 +6,13 @@ from frankrl.environments.leaves import Leaf
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
 from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
+from frankrl.environments.stored_spec import spec_from_data, spec_to_data
 from frankrl.environments.vector import (
     DIGEST_BYTES,
     EnvironmentLog,
     EnvironmentVector,
     GymnasiumVector,
+    Position,
 )
 
 register()
@@ -24,10 +26,13 @@ __all__ = [
     "EnvironmentVector",
     "GymnasiumVector",
     "Leaf",
+    "Position",
     "Worker",
     "WorkerPool",
     "describe",
     "make_environment",
     "make_vector",
+    "spec_from_data",
+    "spec_to_data",
     "start_worker_pool",
 ]

@@ -3,10 +3,10 @@
 import contextlib
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Shaped
 
 from frankrl.core.errors import EnvironmentUnusableError, nearest, warn
+from frankrl.core.numerics import users_numerics, with_users_numerics
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import names
 from frankrl.environments.encoding import Mistake, parts_of
@@ -161,7 +162,10 @@ def make_environment(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return gymnasium.make(env_id, disable_env_checker=True, **rendering, **env_kwargs)
+            with users_numerics():
+                env = gymnasium.make(env_id, disable_env_checker=True, **rendering, **env_kwargs)
+            with_users_numerics(env, "reset", "step", "render", "close")
+            return env
     except gymnasium.error.DependencyNotInstalled as error:
         if "box2d" in str(error).lower() or "swig" in str(error).lower():
             raise EnvironmentUnusableError(
@@ -219,13 +223,29 @@ def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
     """
     env = make_environment(env_id, env_kwargs)
     try:
-        return _spec_of(env, env_id, env_kwargs)
+        return spec_of(_facts_of(env), env_id, env_kwargs)
     finally:
         close_environments([env])
 
 
-def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
-    actions, observations = env.action_space, env.observation_space
+class EnvironmentFacts(NamedTuple):
+    """What an environment shows of itself; its description follows from this."""
+
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    reward_threshold: float | None
+    has_mask_in_info: Callable[[], bool]
+    """Returns whether its first info holds an action mask, which its spaces do not show."""
+    made_by: str
+
+
+def spec_of(facts: EnvironmentFacts, env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
+    """The description that follows from an environment's facts.
+
+    Raises:
+        EnvironmentUnusableError: DQN cannot act in such an environment.
+    """
+    actions, observations = facts.action_space, facts.observation_space
     if not isinstance(actions, spaces.Discrete):
         raise EnvironmentUnusableError(
             f"{env_id} has the action space {actions}; DQN chooses among numbered actions, "
@@ -244,24 +264,33 @@ def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> 
         leaves=leaves_of(states, env_id),
         num_actions=num_actions,
         first_action=int(actions.start),
-        reward_threshold=env.spec.reward_threshold if env.spec else None,
+        reward_threshold=facts.reward_threshold,
         observation_space=observations,
         state_space=states,
-        masks_from="observation" if found else _masks_of_info(env),
+        masks_from="observation" if found else "info" if facts.has_mask_in_info() else "nowhere",
         mask_entries=found,
-        made_by=_made_by(env.spec),
+        made_by=facts.made_by,
         structure=structure_of(states),
     )
 
 
-def _masks_of_info(env: gymnasium.Env) -> MaskSource:
-    """Whether the environment's first info holds a mask; its spaces do not show it."""
+def _facts_of(env: gymnasium.Env) -> EnvironmentFacts:
+    return EnvironmentFacts(
+        env.observation_space,
+        env.action_space,
+        env.spec.reward_threshold if env.spec else None,
+        lambda: _has_mask_in_info(env),
+        _made_by(env.spec),
+    )
+
+
+def _has_mask_in_info(env: gymnasium.Env) -> bool:
     try:
         _, info = env.reset(seed=0)
     except (Exception, SystemExit):
         # It will fail again in the run, which reports the error with its place.
-        return "nowhere"
-    return "nowhere" if mask_in(info) is None else "info"
+        return False
+    return mask_in(info) is not None
 
 
 def _made_by(spec: EnvSpec | None) -> str:
