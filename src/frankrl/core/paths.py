@@ -25,16 +25,11 @@ def given_path(value: object, name: str) -> Path:
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str) or not text:
         raise SettingError(f"{name} must be a path, as text or a pathlib.Path, got {given(value)}")
+    path = _expanded(text, name)
     try:
-        path = Path(text).expanduser()
         if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.parts):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         os.stat(path)
-    except RuntimeError:
-        user = Path(text).parts[0]
-        raise SettingError(
-            f"{name} {shown(text)} leads nowhere: {shown(user)} is no user with a home folder"
-        ) from None
     except ValueError as error:
         raise SettingError(f"{name} {shown(text)} is no path: {error}") from None
     except OSError as error:
@@ -42,3 +37,13 @@ def given_path(value: object, name: str) -> Path:
             reason = (error.strerror or str(error)).lower()
             raise SettingError(f"{name} {shown(text)} leads nowhere: {reason}") from None
     return path
+
+
+def _expanded(text: str, name: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise SettingError(
+            f"{name} {shown(text)} leads nowhere: {shown(user)} is no user with a home folder"
+        ) from None
