@@ -219,7 +219,7 @@ def test_an_altered_log_is_detected_and_the_next_episode_begun():
 
 def test_a_log_that_reaches_past_its_episode_is_detected():
     vector = counting(num_envs=1, limit=3)
-    log = EnvironmentLog(0, np.zeros(5, np.uint16), bytes(16))
+    log = EnvironmentLog(0, np.zeros(5, np.uint16), bytes(16), bytes(16))
     assert vector.restore([log]) == [0]
     np.testing.assert_array_equal(vector.observation[0], [0, low_seed(0, 0, 1)])
 
