@@ -14,8 +14,8 @@ from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
-from frankrl.core.wording import option
 from frankrl.core.types import Params
+from frankrl.core.wording import option
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import Permission, RunFolder, check_code, list_checkpoints, load_newest
 from frankrl.training import Event, Trainer
