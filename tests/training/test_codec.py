@@ -301,13 +301,12 @@ def test_what_cannot_fit_into_memory_is_refused_before_anything_is_made(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("sampling", ["uniform", "newest", "prioritised"])
-def test_a_buffer_has_rows_for_its_budget_and_its_size_changes_no_bit(
-    tmp_path, monkeypatch, sampling
-):
-    chosen = QUICK | {"replay_sampling": sampling, "checkpoint_every_env_steps": 1_000}
-    if sampling == "prioritised":
-        chosen["priority_beta_env_steps"] = 500
+def test_a_buffer_has_rows_for_its_budget_and_their_number_changes_no_bit(tmp_path, monkeypatch):
+    chosen = QUICK | {
+        "replay_sampling": "prioritised",
+        "priority_beta_env_steps": 500,
+        "checkpoint_every_env_steps": 1_000,
+    }
     monkeypatch.setattr(make, "_LEAST_ENV_STEPS", 64)
     rows = []
     monkeypatch.setattr(
@@ -315,8 +314,7 @@ def test_a_buffer_has_rows_for_its_budget_and_its_size_changes_no_bit(
     )
     frankrl.train("CartPole-v1", out=tmp_path / "a", **(chosen | {"total_env_steps": 200}))
     frankrl.resume(tmp_path / "a", total_env_steps=500)
-    frankrl.train("CartPole-v1", out=tmp_path / "b", **chosen)
     monkeypatch.setattr(make, "_LEAST_ENV_STEPS", 4_096)
-    frankrl.train("CartPole-v1", out=tmp_path / "c", **chosen)
+    frankrl.train("CartPole-v1", out=tmp_path / "b", **chosen)
     assert {256 + 2, 512 + 2, 4_096 + 2} <= set(rows)
-    assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(tmp_path / "c")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")

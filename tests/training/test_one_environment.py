@@ -30,8 +30,9 @@ def _none_there():
 
 
 def train(env_id, out, **changes):
+    chosen = {name: value for name, value in (QUICK | changes).items() if value != ()}
     events = []
-    return frankrl.train(env_id, out=out, on_event=events.append, **(QUICK | changes)), events
+    return frankrl.train(env_id, out=out, on_event=events.append, **chosen), events
 
 
 @pytest.mark.parametrize("binds_at", ["init", "reset"])
@@ -70,6 +71,7 @@ def test_an_only_environment_trains_without_any_evaluation(tmp_path):
         "OddOnlyOne-v0",
         tmp_path / "run",
         evaluate_every_env_steps=None,
+        evaluation_episodes=(),
         final_evaluation_episodes=None,
     )
     assert not [e for e in events if isinstance(e, Evaluated)]
@@ -154,7 +156,7 @@ def test_an_answer_in_one_pixel_beside_a_vector_is_learned(tmp_path):
         hidden_widths=(32,),
         learning_rate=3e-3,
         total_env_steps=1_000,
-        evaluate_every_env_steps=None,
+        evaluate_every_env_steps=1_000,
         final_evaluation_episodes=50,
     )
     assert result.evaluation["mean_return"] == 1.0

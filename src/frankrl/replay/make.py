@@ -36,13 +36,15 @@ def make_replay(settings: Settings) -> ReplayBuffer:
     )
 
 
-def _most_env_steps(settings: Settings) -> int:
+def _most_env_steps(settings: Settings) -> int | None:
     """At least the env steps of the run, of which the last round may go beyond the budget.
 
-    A power of two, so that runs with similar budgets share their compiled code.
+    A power of two, so that runs with similar budgets share their compiled code; None if the run
+    can fill the buffer.
     """
     env_steps = settings.training.total_env_steps + settings.round_env_steps
-    return max(_LEAST_ENV_STEPS, 1 << (env_steps - 1).bit_length())
+    most = max(_LEAST_ENV_STEPS, 1 << (env_steps - 1).bit_length())
+    return most if most < settings.replay.replay_capacity else None
 
 
 def init_replay(
