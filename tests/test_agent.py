@@ -6,6 +6,7 @@ import numpy as np
 import odd_envs  # noqa: F401 - registers environments
 import pytest
 from gymnasium import spaces
+from toy_text import TAXI
 from training import masked_mdps
 
 import frankrl
@@ -142,7 +143,7 @@ def test_a_wrong_part_of_an_observation_is_named(wrong, words):
 
 
 def test_an_agent_is_told_what_is_allowed_where_the_environment_tells_it_in_its_info():
-    taxi = agent_for("Taxi-v4")
+    taxi = agent_for(TAXI)
     masks = np.array([[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]], np.int8)
     found = taxi.q_values(np.array([7, 8]), masks)
     np.testing.assert_array_equal(np.isinf(found), masks == 0)
@@ -223,7 +224,7 @@ def test_an_observation_with_named_parts_carries_its_own_mask():
 )
 def test_a_missing_or_wrong_mask_is_one_kind_of_error(observation, mask, words):
     with pytest.raises(SettingError, match=words):
-        agent_for("Taxi-v4").act(observation, mask)
+        agent_for(TAXI).act(observation, mask)
 
 
 def test_a_mask_for_an_environment_that_has_none_is_refused():

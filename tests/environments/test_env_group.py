@@ -9,6 +9,7 @@ import probe_envs  # noqa: F401 - registers environments
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
 
 from frankrl.core.errors import EnvironmentFailedError, FrankWarning
@@ -53,7 +54,7 @@ def random_run(vector, num_steps, seed=0):
         ("LunarLander-v3", {}),
         ("CartPole-v1", {}),
         ("FrozenLake-v1", {}),
-        ("Taxi-v4", {}),
+        (TAXI, {}),
         ("probe_envs:FrankSpace-v0", {"observation": "nested"}),
         ("training.masked_mdps:MaskedMDP-v0", {"where": "observation"}),
         ("training.masked_mdps:MaskedMDP-v0", {"where": "method"}),

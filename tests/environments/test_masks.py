@@ -7,6 +7,7 @@ import numpy as np
 import probe_envs  # noqa: F401 - registers environments
 import pytest
 from gymnasium import spaces
+from toy_text import TAXI
 from training import masked_mdps
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
@@ -68,7 +69,7 @@ def test_a_numbered_state_stays_one_beside_its_mask(where):
 
 
 def test_taxi_and_environments_without_masks_are_told_apart():
-    taxi = describe("Taxi-v4", {})
+    taxi = describe(TAXI, {})
     assert (taxi.masks_from, taxi.leaves[0].num_values) == ("info", (500,))
     assert (taxi.row_shape, taxi.row_dtype.itemsize) == ((), 4 + 6)
     for env_id in ("CartPole-v1", "FrankCounting-v0", "frankrl/NineSquares-v0"):

@@ -5,6 +5,7 @@ import numpy as np
 import odd_envs  # noqa: F401 - registers environments
 import pytest
 from gymnasium import spaces
+from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
 
 from frankrl.config import Settings
@@ -43,10 +44,8 @@ def test_of_an_ordinary_environment_nothing_is_said(env_id):
 
 
 def test_it_is_said_where_allowed_actions_are_read_from():
-    assert notes("Taxi-v4") == [
-        'allowed actions are read from info["action_mask"] (action_mask auto)'
-    ]
-    assert notes("Taxi-v4", action_mask="off") == []
+    assert notes(TAXI) == ['allowed actions are read from info["action_mask"] (action_mask auto)']
+    assert notes(TAXI, action_mask="off") == []
     (line, _) = notes("MaskedMDP-v0", env_kwargs={"where": "method"})
     assert line == "allowed actions are read from the method action_masks() (action_mask auto)"
 

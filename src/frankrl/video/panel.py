@@ -73,7 +73,7 @@ def load_pygame() -> Any:
     except ImportError as error:
         raise EnvironmentUnusableError(
             "films are drawn with pygame, which is not installed; install it with: "
-            "pip install 'gymnasium[box2d]'"
+            "pip install pygame-ce"
         ) from error
     pygame.font.init()
     return pygame
