@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frankrl.agent import Agent
-from frankrl.config import MAX_EPISODES
+from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import RunFolderError, SettingError, warn
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.types import Params
-from frankrl.environments import describe
+from frankrl.environments import describe_for
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import RunFolder, check_same_environment, list_checkpoints, load_newest
 from frankrl.training import Event, Trainer
@@ -135,7 +135,7 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
             f"{folder.path} holds no best agent: no evaluation was played during its training"
         )
     description = folder.description
-    spec = describe(description.env_id, description.settings.environment.env_kwargs)
+    spec = describe_for(description.env_id, description.settings.environment)
     experiment = Experiment.of(description.settings, spec, description.seed)
     file = eval_file(description.settings.learning)
     check_network(experiment)
@@ -149,15 +149,36 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     return OpenedNetwork(experiment, params, loaded.info)
 
 
-def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
-    """Play greedy episodes in new environments, with seeds that training never uses."""
+def evaluate(
+    agent: Agent,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    evaluation_envs: int = MAX_EVALUATION_ENVS,
+    evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
+) -> Evaluation:
+    """Play greedy episodes in new environments, with seeds that training never uses.
+
+    Args:
+        agent: who plays.
+        episodes: number of episodes.
+        seed: decides their reset seeds.
+        evaluation_envs: most environments that are made; the result does not depend on it.
+        evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
+
+    Raises:
+        FrankError: an argument is not allowed, or the environment fails.
+    """
     whole = isinstance(episodes, int) and not isinstance(episodes, bool)
     if not whole or not 1 <= episodes <= MAX_EPISODES:
         raise SettingError(
             f"episodes must be a whole number from 1 to {MAX_EPISODES:,}, got {episodes!r}"
         )
     check_seed(seed)
-    evaluator = Evaluator(agent.spec)
+    settings = EvaluationSettings(
+        evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
+    )
+    evaluator = Evaluator(agent.spec, settings=settings)
     try:
         return evaluator.evaluate(agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed)
     finally:

@@ -37,6 +37,8 @@ class Display(abc.ABC):
             f"{description.seed}, for {settings.training.total_env_steps:,} env steps"
         )
         self.log(f"  {memory_line(training.experiment)}")
+        for line in training.notes:
+            self.log(f"  {line}")
         if training.env_steps:
             self.log(f"  continuing at env step {training.env_steps:,}")
         for warning in settings.warnings():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 
 
@@ -33,16 +34,25 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.api import evaluate, open_agent
     from frankrl.runs import RunFolder
 
-    agent, info = open_agent(RunFolder.open(options.run), best=options.best)
-    summary = evaluate(agent, episodes=options.episodes, seed=options.seed).summary()
+    folder = RunFolder.open(options.run)
+    agent, info = open_agent(folder, best=options.best)
+    chosen = folder.description.settings.evaluation
+    summary = evaluate(
+        agent,
+        episodes=options.episodes,
+        seed=options.seed,
+        evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
+        evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
+    ).summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
-        print(json.dumps(head | summary, allow_nan=False))
+        print_result(json.dumps(head | summary, allow_nan=False))
         return 0
 
     from frankrl.cli.display import evaluation_lines
 
-    print(f"{options.run}: {agent.spec.env_id}, trained for {info['env_steps']:,} env steps")
+    done = f"{info['env_steps']:,} env steps"
+    print_result(f"{options.run}: {agent.spec.env_id}, trained for {done}")
     for line in evaluation_lines(summary, agent.spec.reward_threshold):
-        print(f"  {line}")
+        print_result(f"  {line}")
     return 0

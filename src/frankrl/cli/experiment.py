@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError, SettingError, nearest
 
@@ -48,9 +49,9 @@ def run(arguments: Sequence[str]) -> int:
 
     if not options.name:
         for name, experiment in EXPERIMENTS.items():
-            print(f"{name}: {experiment.claim}")
+            print_result(f"{name}: {experiment.claim}")
             for arm in experiment.arms:
-                print(f"    {arm.name}")
+                print_result(f"    {arm.name}")
         return 0
     if options.name not in EXPERIMENTS:
         raise FrankError(
@@ -74,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     check_seed(options.first_seed + options.seeds - 1)
     check_can_draw()
     try:
-        out = Path(options.out).expanduser()
+        out = Path(options.out).expanduser().absolute()
     except RuntimeError as error:
         raise SettingError(f"--out {options.out} leads nowhere: {error}") from error
     study = Study(
@@ -87,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         run_study(study, options.processes or visible_cpus(), lambda job: done(str(job.path)))
     results = results_of(study)
     paths = write(study, options.name, results, out)
-    print(as_markdown(study, results))
+    print_result(as_markdown(study, results))
     print(", ".join(map(str, paths)), file=sys.stderr)
     return 0
 

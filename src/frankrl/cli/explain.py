@@ -1,6 +1,7 @@
 """`frank explain`: show every number of one update, in the order of the notes."""
 
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import SettingError
 
@@ -38,6 +40,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     summary = "Open one update of a run and show every number of it, in the order of the notes."
     options = parse(ExplainOptions, arguments, "explain", summary)
+    if options.html:
+        # Absolute before foreign code runs, which may change the working directory.
+        options = dataclasses.replace(options, html=str(Path(options.html).absolute()))
     if options.json and options.html:
         raise SettingError("--json prints numbers and --html writes a page: give one of the two")
     if not options.run:
@@ -47,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
             )
         return _explain_notes(options.html)
 
-    from frankrl.environments import describe
+    from frankrl.environments import describe_for
     from frankrl.explaining import cost_of, origins, reopen
     from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.narrative import narrate
@@ -58,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     folder = RunFolder.open(options.run)
     description = folder.description
     settings = description.settings
-    spec = describe(description.env_id, settings.environment.env_kwargs)
+    spec = describe_for(description.env_id, settings.environment)
     about = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
     if not options.update and table_size(spec) is not None:
         return _explain_table(folder, about, options)
@@ -73,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
         record = reopen(folder, options.update, show, cost=cost).record
     came_from = origins(folder, settings, description.seed, record.transition_env_steps)
     if options.json:
-        print(json.dumps(plain(record, came_from), allow_nan=False))
+        print_result(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
     _show(narrate(record, came_from, options.transition, spec, settings, about), options.html)
     return 0
@@ -92,7 +97,7 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     settings = folder.description.settings
     table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
     if options.json:
-        print(json.dumps(table.plain(), allow_nan=False))
+        print_result(json.dumps(table.plain(), allow_nan=False))
         return 0
     _show(
         table_document(table, agent.spec, f"Q-{settings.network.q_function}", about), options.html
@@ -116,13 +121,13 @@ def _show(document: "Document", html: str) -> None:
     if not html:
         from frankrl.explaining.text import as_text
 
-        print("\n".join(as_text(document)))
+        print_result("\n".join(as_text(document)))
         return
     from frankrl.explaining.atomic_file import write_page
     from frankrl.explaining.html import as_html
 
     write_page(Path(html), as_html(document))
-    print(html)
+    print_result(str(html))
 
 
 def _print_cost(env_steps: int, first: int, seconds: float | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
 from frankrl.core.errors import SettingError
 
@@ -40,9 +41,11 @@ def run(arguments: Sequence[str]) -> int:
 
     check_seed(options.seed)
     folder = RunFolder.open(options.run)
+    # Absolute before foreign code runs, which may change the working directory.
+    chosen = options.out and Path(options.out).absolute()
     agent, info = open_agent(folder, best=options.best)
     steps = info["env_steps"]
-    path = Path(options.out or folder.videos / f"{steps:012d}-s{options.seed}.mp4")
+    path = Path(chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4")
     filmed = film(
         agent.spec,
         agent.batch_q_values,
@@ -56,5 +59,5 @@ def run(arguments: Sequence[str]) -> int:
             f"episode {number}: return {episode.episode_return:.1f} in {episode.length:,} steps "
             f"(reset seed {episode.seed})"
         )
-    print(path)
+    print_result(str(path))
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from frankrl.cli.clock import process_started
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import named_settings, parse
 from frankrl.config import (
     EnvironmentSettings,
@@ -165,5 +166,5 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
         result = run_to_end(training, display.show, signals)
         display.end(result)
     if options.json:
-        print(json.dumps(result.report(), allow_nan=False), flush=True)
+        print_result(json.dumps(result.report(), allow_nan=False))
     return signals.exit_status if result.stopped else 0

@@ -12,7 +12,7 @@ import numpy as np
 from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
-from frankrl.environments import describe, make_vector
+from frankrl.environments import describe_for, make_vector
 from frankrl.experience import HostSource, Source
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
@@ -115,7 +115,7 @@ def reopen(
     cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
     with prepared():
-        spec = describe(description.env_id, settings.environment.env_kwargs)
+        spec = describe_for(description.env_id, settings.environment)
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
     changes = differences(cost.surroundings, versions() | machine_facts())
     for change in changes:

@@ -153,7 +153,8 @@ class RunFolder:
             if place.is_symlink():
                 raise RunFolderError(f"{place} is a link; everything of a run lies in its folder")
         try:
-            return cls(folder, RunDescription.from_toml(text))
+            # Absolute, because an environment may change the working directory.
+            return cls(folder.absolute(), RunDescription.from_toml(text))
         except FrankError as error:
             raise RunFolderError(f"{folder / CONFIG} is damaged: {error}") from error
 

@@ -35,8 +35,12 @@ _COPIES = 8
 
 def memory_line(experiment: Experiment) -> str:
     """The memory of the replay buffer, in words."""
-    each, capacity = _bytes_each(experiment), experiment.replay.capacity
-    return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
+    each, held = _bytes_each(experiment), experiment.replay.most_transitions
+    line = f"replay buffer: {held:,} transitions × {each:,} bytes = {_size(each * held)}"
+    if held < experiment.replay.capacity:
+        capacity = experiment.replay.capacity
+        line += f" (total_env_steps fills no more of a replay_capacity of {capacity:,})"
+    return line
 
 
 def belongs_on_cpu(experiment: Experiment) -> bool:
@@ -87,7 +91,7 @@ def check_memory(experiment: Experiment) -> None:
         return
     each = _bytes_each(experiment)
     most = int(there * _LARGEST_SHARE / each)
-    if settings.replay.replay_capacity > most:
+    if experiment.replay.most_transitions > most:
         raise SettingError(
             f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
             "available, and a checkpoint takes twice the buffer again while it is written; "
@@ -254,10 +258,10 @@ def _memory() -> int | None:
 
 
 def _bytes_each(experiment: Experiment) -> int:
-    """Memory of the buffer per transition that can be sampled. [bytes]"""
+    """Memory of the buffer per transition that it can come to hold. [bytes]"""
     leaves = jax.tree.leaves(jax.eval_shape(experiment.empty_replay))
     whole = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    return -(-whole // experiment.replay.capacity)
+    return -(-whole // experiment.replay.most_transitions)
 
 
 def _short(space: spaces.Space) -> str:

@@ -13,7 +13,7 @@ from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.random import check_seed
-from frankrl.environments import describe
+from frankrl.environments import describe_for
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints, machine_facts, versions
 from frankrl.runs.folder import refuse_existing
 from frankrl.training import Event, Experiment, Finished, Trainer
@@ -46,7 +46,8 @@ class TrainingResult:
     """`env_steps` and `mean_return` of the best evaluation during training; its agent is
     `load(run, best=True)`."""
     evaluation: dict[str, Any] | None
-    """Greedy episodes of the final policy; None if the run was stopped before its end."""
+    """Greedy episodes of the final policy; None if the run was stopped before its end, or without
+    a final evaluation."""
     not_reproducible: list[dict[str, Any]]
     """`env_steps` from which the run may differ in its bits from an uninterrupted one, and the
     `reason`; empty for nearly every run."""
@@ -87,6 +88,8 @@ def prepare(
     check_seed(seed)
     seed, settings = int(seed), settings.resolved()
     path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
+    # Before foreign code runs, which may change the working directory.
+    path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
     experiment = _experiment(env_id, settings, seed)
     check_memory(experiment)
@@ -151,7 +154,7 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
         FrankError: the environment cannot be made, or the requested device is not available.
     """
     with prepared():
-        spec = describe(env_id, settings.environment.env_kwargs)
+        spec = describe_for(env_id, settings.environment)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment))
@@ -188,7 +191,7 @@ def run_to_end(
             best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
             not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
-            stopped=finished.evaluation is None,
+            stopped=finished.stopped,
         )
         unsaved = training.unsaved
         try:
