@@ -13,6 +13,7 @@ from frankrl.environments.encoding import as_array, checked_leaf
 from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
 from frankrl.experience.exploration import epsilon_greedy
+from frankrl.runs import RunFolder
 
 QValues = Callable[
     [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
@@ -27,7 +28,13 @@ class Agent:
     one result or a batch.
     """
 
-    def __init__(self, spec: EnvironmentSpec, q_values: QValues, epsilon: float) -> None:
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        q_values: QValues,
+        epsilon: float,
+        run: RunFolder | None = None,
+    ) -> None:
         """Make an agent from a Q-function.
 
         Args:
@@ -35,7 +42,9 @@ class Agent:
             q_values: maps a batch of observations, and action masks if the environment has them,
                 to Q-values; -∞ for actions that are not allowed.
             epsilon: probability of a random action in `predict` with `deterministic=False`.
+            run: the folder that names the environment; None: the caller did.
         """
+        self.run = run
         self.spec = spec
         self.batch_q_values = q_values
         self.epsilon = epsilon

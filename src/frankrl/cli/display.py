@@ -13,6 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from frankrl.core.text import MAX_MESSAGE, shown
 from frankrl.training import (
     Checkpointed,
     Evaluated,
@@ -93,7 +94,7 @@ class PlainDisplay(Display):
         if self._stream is None:
             return
         try:
-            print(text, file=self._stream, flush=True)
+            print(shown(text, MAX_MESSAGE), file=self._stream, flush=True)
         except (OSError, ValueError):
             self._stream = None
 
@@ -151,7 +152,7 @@ class LiveDisplay(Display):
     def log(self, text: str) -> None:
         """Print a line above the live numbers."""
         with contextlib.suppress(OSError, ValueError):
-            self._console.print(text, markup=False, soft_wrap=True)
+            self._console.print(shown(text, MAX_MESSAGE), markup=False, soft_wrap=True)
 
 
 def make_display(stream: IO[str] | None) -> Display:

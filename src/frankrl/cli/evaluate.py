@@ -22,6 +22,10 @@ class EvaluateOptions:
     """Decides the reset seeds of the episodes; training never uses them."""
     best: bool = False
     """Use the agent with the best evaluation during training instead of the newest."""
+    env: str = ""
+    """Name of the run's environment, to import its module although somebody else wrote the run."""
+    allow_code: bool = False
+    """Import whatever module the run names, although somebody else wrote the run."""
     json: bool = False
     """Print one JSON object on standard output instead of a table."""
 
@@ -32,9 +36,9 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(EvaluateOptions, arguments, "evaluate", description)
 
     from frankrl.api import evaluate, open_agent
-    from frankrl.runs import RunFolder
+    from frankrl.runs import Permission, RunFolder
 
-    folder = RunFolder.open(options.run)
+    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     agent, info = open_agent(folder, best=options.best)
     chosen = folder.description.settings.evaluation
     summary = evaluate(

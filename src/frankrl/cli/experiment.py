@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError, SettingError, nearest
+from frankrl.core.paths import given_path
 
 MAX_SEEDS = 1_000
 
@@ -74,10 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     check_seed(options.first_seed)
     check_seed(options.first_seed + options.seeds - 1)
     check_can_draw()
-    try:
-        out = Path(options.out).expanduser().absolute()
-    except RuntimeError as error:
-        raise SettingError(f"--out {options.out} leads nowhere: {error}") from error
+    out = given_path(options.out, "--out")
     study = Study(
         experiment,
         env_ids,

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
@@ -14,6 +13,8 @@ import tyro
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import SettingError
+from frankrl.core.paths import given_path
+from frankrl.core.text import MAX_MESSAGE, shown
 
 if TYPE_CHECKING:
     from frankrl.explaining.document import Document
@@ -30,6 +31,10 @@ class ExplainOptions:
     """The update to open, from 1; none, with numbered states: the whole Q-table. [updates]"""
     transition: int = 0
     """Transition of the batch to follow, from 0."""
+    env: str = ""
+    """Name of the run's environment, to import its module although somebody else wrote the run."""
+    allow_code: bool = False
+    """Import whatever module the run names, although somebody else wrote the run."""
     json: bool = False
     """Print one JSON object with every number instead of text."""
     html: str = ""
@@ -52,30 +57,28 @@ def run(arguments: Sequence[str]) -> int:
             )
         return _explain_notes(options.html)
 
-    from frankrl.environments import describe_for
     from frankrl.explaining import cost_of, origins, reopen
     from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.narrative import narrate
     from frankrl.explaining.plain import plain
-    from frankrl.runs import RunFolder
-    from frankrl.tabular import table_size
+    from frankrl.runs import Permission, RunFolder
 
-    folder = RunFolder.open(options.run)
+    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     description = folder.description
-    settings = description.settings
-    spec = describe_for(description.env_id, settings.environment)
-    about = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
-    if not options.update and table_size(spec) is not None:
+    settings, env_id = description.settings, description.env_id
+    about = f"{env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
+    if not options.update and _has_numbered_states(folder):
         return _explain_table(folder, about, options)
     size = settings.replay.batch_size
     if not 0 <= options.transition < size:
         raise SettingError(f"--transition must be from 0 to {size - 1}, got {options.transition}")
     cost = cost_of(folder, options.update)
     if options.html:
-        check_page_file(Path(options.html))
+        check_page_file(given_path(options.html, "--html"))
     _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
     with _progress() as show:
-        record = reopen(folder, options.update, show, cost=cost).record
+        reopened = reopen(folder, options.update, show, cost=cost)
+    record, spec = reopened.record, reopened.spec
     came_from = origins(folder, settings, description.seed, record.transition_env_steps)
     if options.json:
         print_result(json.dumps(plain(record, came_from), allow_nan=False))
@@ -84,16 +87,29 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _has_numbered_states(folder: "RunFolder") -> bool:
+    """Whether the states of a run are numbered, by its newest checkpoint; false without one."""
+    from frankrl.runs import list_checkpoints, load_newest
+    from frankrl.tabular import table_size
+    from frankrl.training.resuming import stored_spec
+
+    if not list_checkpoints(folder.checkpoints):
+        return False
+    return table_size(stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)) is not None
+
+
 def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
     from frankrl.api import open_agent
     from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.whole_table import table_document, whole_table
+    from frankrl.runs import check_code
 
     if options.transition:
         raise SettingError("--transition belongs to an update: give --update with it")
     if options.html:
-        check_page_file(Path(options.html))
+        check_page_file(given_path(options.html, "--html"))
     agent, _ = open_agent(folder)
+    check_code(folder)
     settings = folder.description.settings
     table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
     if options.json:
@@ -111,7 +127,7 @@ def _explain_notes(html: str) -> int:
     from frankrl.explaining.notes import notes_document
 
     if html:
-        check_page_file(Path(html))
+        check_page_file(given_path(html, "--html"))
     _show(notes_document(describe("LunarLander-v3", {})), html)
     return 0
 
@@ -121,12 +137,12 @@ def _show(document: "Document", html: str) -> None:
     if not html:
         from frankrl.explaining.text import as_text
 
-        print_result("\n".join(as_text(document)))
+        print_result("\n".join(shown(line, MAX_MESSAGE) for line in as_text(document)))
         return
     from frankrl.explaining.atomic_file import write_page
     from frankrl.explaining.html import as_html
 
-    write_page(Path(html), as_html(document))
+    write_page(given_path(html, "--html"), as_html(document))
     print_result(str(html))
 
 

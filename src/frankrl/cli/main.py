@@ -11,6 +11,7 @@ from typing import Any
 
 from frankrl.cli.output import discard_results, only_results_on_stdout, results_stream
 from frankrl.core.errors import FrankError, FrankWarning, nearest
+from frankrl.core.wording import command_line
 
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     try:
-        status = _run(arguments, is_process=argv is None)
+        with command_line():
+            status = _run(arguments, is_process=argv is None)
         if (stream := results_stream()) is not None:
             stream.flush()
         return status
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"frank: {error}", file=sys.stderr)
         return _USER_ERROR
     except KeyboardInterrupt as interruption:
-        print("frank: interrupted", file=sys.stderr)
+        print(f"frank: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return getattr(interruption, "exit_status", _INTERRUPTED)
     except MemoryError:
         print("frank: there is not enough memory for this", file=sys.stderr)

@@ -7,9 +7,7 @@ step some of them. Results do not depend on which process steps an environment.
 import contextlib
 import itertools
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from multiprocessing import Pipe
@@ -18,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import EnvironmentFailedError, warn
+from frankrl.core.numerics import users_variables
+from frankrl.core.processes import module_command, search_path, searching
 from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, close_envs
 from frankrl.environments.spec import EnvironmentSpec
@@ -38,13 +38,12 @@ class Worker:
             OSError: no process can be started.
         """
         self._connection, theirs = Pipe()
-        path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "frankrl.environments.worker", str(theirs.fileno())],
+                [*module_command("frankrl.environments.worker"), str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": path},
+                env=searching(search_path()) | users_variables(),
                 # Ctrl-C is for the main process; a worker ends with its connection.
                 start_new_session=True,
             )

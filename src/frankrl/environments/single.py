@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 
 from frankrl.core.errors import EnvironmentUnusableError, warn
+from frankrl.core.numerics import users_numerics, with_users_numerics
 
 _CLOSING_SECONDS = 5.0
 _PICTURES = "rgb_array"
@@ -85,7 +86,10 @@ def close_environments(envs: Iterable[gymnasium.Env]) -> None:
 def _made(env_id: str, **kwargs: Any) -> gymnasium.Env:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+        with users_numerics():
+            env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+    with_users_numerics(env, "reset", "step", "render", "close")
+    return env
 
 
 def _hint(env_id: str, env_kwargs: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """The description of an environment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -182,7 +182,7 @@ def describe(
     """
     env = make_environment(env_id, env_kwargs)
     try:
-        return _spec_of(env, env_id, env_kwargs, action_mask)
+        return spec_of(_facts_of(env, env_id, action_mask), env_id, env_kwargs, action_mask)
     finally:
         close_environments([env])
 
@@ -192,10 +192,29 @@ def describe_for(env_id: str, settings: EnvironmentSettings) -> EnvironmentSpec:
     return describe(env_id, settings.env_kwargs, settings.action_mask)
 
 
-def _spec_of(
-    env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any], action_mask: str
+class EnvironmentFacts(NamedTuple):
+    """What an environment shows of itself; its description follows from this."""
+
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    reward_threshold: float | None
+    mask_outside: Callable[[], tuple[MaskSource, str]]
+    """Returns where an action mask is that the observations do not hold, and its key."""
+    made_by: str
+    can_be_filmed: bool
+    has_time_limit: bool
+    running_statistics: tuple[str, ...]
+
+
+def spec_of(
+    facts: EnvironmentFacts, env_id: str, env_kwargs: Mapping[str, Any], action_mask: str
 ) -> EnvironmentSpec:
-    actions, observations = env.action_space, env.observation_space
+    """The description that follows from an environment's facts; arguments as of `describe`.
+
+    Raises:
+        EnvironmentUnusableError: DQN cannot act in such an environment.
+    """
+    actions, observations = facts.action_space, facts.observation_space
     if not isinstance(actions, spaces.Discrete):
         raise EnvironmentUnusableError(
             f"{env_id} has the action space {actions}; DQN chooses among numbered actions, "
@@ -209,27 +228,38 @@ def _spec_of(
     found = entries(observations, num_actions, env_id, action_mask)
     states = state_space(observations, found)
     leaves = leaves_of(states, env_id)
-    masks_from, mask_key = (
-        ("observation", found.mask) if found else source_outside(env, env_id, action_mask)
-    )
+    masks_from, mask_key = ("observation", found.mask) if found else facts.mask_outside()
     return EnvironmentSpec(
         env_id=env_id,
         env_kwargs=dict(env_kwargs),
         leaves=leaves,
         num_actions=num_actions,
         first_action=int(actions.start),
-        reward_threshold=env.spec.reward_threshold if env.spec else None,
+        reward_threshold=facts.reward_threshold,
         observation_space=observations,
         state_space=states,
         masks_from=masks_from,
         mask_key=mask_key,
         mask_setting=action_mask,
         mask_entries=found,
+        made_by=facts.made_by,
+        can_be_filmed=facts.can_be_filmed,
+        has_time_limit=facts.has_time_limit,
+        running_statistics=facts.running_statistics,
+        structure=structure_of(states),
+    )
+
+
+def _facts_of(env: gymnasium.Env, env_id: str, action_mask: str) -> EnvironmentFacts:
+    return EnvironmentFacts(
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        reward_threshold=env.spec.reward_threshold if env.spec else None,
+        mask_outside=lambda: source_outside(env, env_id, action_mask),
         made_by=_made_by(env.spec),
         can_be_filmed=can_be_filmed(env),
         has_time_limit=_has_time_limit(env),
         running_statistics=_running_statistics(env),
-        structure=structure_of(states),
     )
 
 

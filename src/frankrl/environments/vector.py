@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import struct
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped, UInt16
@@ -42,6 +42,24 @@ class EnvironmentLog(NamedTuple):
     episode: `DIGEST_BYTES` that depend on all its episodes from the first on."""
 
 
+class Position(NamedTuple):
+    """Where one environment stands; unlike a log, it costs next to nothing."""
+
+    episode: int
+    actions: list[int]
+    """Actions of the episode; the list may grow afterwards."""
+    num_actions: int
+    """How many of them had been taken."""
+    earlier: bytes
+    hashed: Any
+    """The hash up to here."""
+
+    def log(self) -> EnvironmentLog:
+        """The snapshot of the environment at this point."""
+        actions = np.asarray(self.actions[: self.num_actions], ACTION_DTYPE)
+        return EnvironmentLog(self.episode, actions, self.earlier, self.hashed.digest())
+
+
 class EnvSteps(NamedTuple):
     """One step of some environments."""
 
@@ -73,9 +91,9 @@ class _Record:
         self.episode_return += reward
         self._hash.update(_STEP.pack(action, reward) + row)
 
-    def log(self) -> EnvironmentLog:
-        actions = np.asarray(self.actions, ACTION_DTYPE)
-        return EnvironmentLog(self.episode, actions, self._earlier, self.digest())
+    def position(self) -> Position:
+        count = len(self.actions)
+        return Position(self.episode, self.actions, count, self._earlier, self._hash.copy())
 
     def digest(self) -> bytes:
         return self._hash.digest()
@@ -159,7 +177,11 @@ class EnvironmentVector(abc.ABC):
 
     def logs(self) -> list[EnvironmentLog]:
         """Snapshots from which the environments can be restored."""
-        return [record.log() for record in self._records]
+        return [position.log() for position in self.positions()]
+
+    def positions(self) -> list[Position]:
+        """Where each environment stands now, from which `Position.log` makes a snapshot."""
+        return [record.position() for record in self._records]
 
     def digests(self) -> list[bytes]:
         """The digest of each environment, as in its log."""

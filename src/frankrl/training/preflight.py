@@ -13,6 +13,7 @@ from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
 from frankrl.core.errors import SettingError
 from frankrl.core.types import ACTION_DTYPE, Transition
+from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
@@ -120,8 +121,8 @@ def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
     if settings.network.q_function == "table" and not isinstance(space, spaces.Discrete):
         raise SettingError(
             f"a Q-table has a row for each state, and the states of {spec.env_id} are no numbers "
-            f"(its observation space is {_short(space)}): leave out --q-function table to learn "
-            "with a network"
+            f"(its observation space is {_short(space)}): leave out "
+            f"{option('q_function', 'table')} to learn with a network"
         )
 
 
@@ -233,8 +234,8 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     if needed > free:
         raise SettingError(
             f"{_size(free)} are free in {there}, and {checkpoints} more checkpoints with "
-            f"{transitions:,} transitions take {_size(needed)}: choose another --out, or lower "
-            "replay_capacity or keep_checkpoints"
+            f"{transitions:,} transitions take {_size(needed)}: choose another "
+            f"{option('out')}, or lower replay_capacity or keep_checkpoints"
         )
 
 

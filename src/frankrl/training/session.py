@@ -11,11 +11,24 @@ from typing import Any
 from frankrl.config import Settings
 from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
-from frankrl.core.errors import RunFolderError, SettingError
+from frankrl.core.errors import EnvironmentFailedError, RunFolderError, SettingError
+from frankrl.core.numerics import own_numerics
+from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
+from frankrl.core.wording import option, resuming
 from frankrl.environments import describe_for
-from frankrl.runs import RunDescription, RunFolder, list_checkpoints, machine_facts, versions
+from frankrl.runs import (
+    RunDescription,
+    RunFolder,
+    check_code,
+    list_checkpoints,
+    machine_facts,
+    versions,
+)
+from frankrl.runs.disk import refuse_shared
 from frankrl.runs.folder import refuse_existing
+from frankrl.runs.lock import LOCK
+from frankrl.runs.metrics import metrics_files
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.preflight import (
@@ -26,6 +39,10 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
+
+_MAX_NAME = 60
+"""Characters that a default folder takes from the names of environment and preset, so that they
+fit into a file name, which takes 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,7 @@ class TrainingResult:
         }
 
 
+@own_numerics()
 def prepare(
     env_id: str,
     preset: str,
@@ -87,7 +105,7 @@ def prepare(
     """
     check_seed(seed)
     seed, settings = int(seed), settings.resolved()
-    path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
+    path = _default_folder(env_id, preset, seed) if out is None else given_path(out, option("out"))
     # Before foreign code runs, which may change the working directory.
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
@@ -99,6 +117,7 @@ def prepare(
     return Trainer.begin(path, description, experiment, overwrite=overwrite, started=started)
 
 
+@own_numerics()
 def prepare_resume(
     folder: RunFolder, settings: Settings, *, started: float | None = None
 ) -> Trainer:
@@ -107,6 +126,9 @@ def prepare_resume(
     Raises:
         FrankError: a setting cannot change within a run, or the run is damaged.
     """
+    check_code(folder)
+    for file in (folder.path / LOCK, *metrics_files(folder.metrics)):
+        refuse_shared(file)
     before = folder.description.settings
     kept_budget = replace(
         settings,
@@ -174,12 +196,7 @@ def run_to_end(
             checkpoint stays.
     """
     try:
-        finished = None
-        for event in training.events(stop_requested):
-            on_event(event)
-            if isinstance(event, Finished):
-                finished = event
-        assert finished is not None
+        finished = _trained(training, on_event, stop_requested)
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -205,6 +222,32 @@ def run_to_end(
         training.close()
 
 
+def _trained(
+    training: Trainer, on_event: Callable[[Event], None], stop_requested: Callable[[], bool]
+) -> Finished:
+    """Train to the end; where an environment or the caller fails, what stands is saved first."""
+    finished = None
+    events = training.events(stop_requested)
+    try:
+        for event in events:
+            try:
+                on_event(event)
+            except Exception:
+                training.save()
+                raise
+            if isinstance(event, Finished):
+                finished = event
+    except EnvironmentFailedError as error:
+        if not training.save():
+            raise
+        raise EnvironmentFailedError(
+            f"{error}; the run is saved up to env step {training.env_steps:,}: "
+            f"{resuming(training.folder.path)}"
+        ) from error
+    assert finished is not None
+    return finished
+
+
 def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     there = list_checkpoints(folder.checkpoints)
     figure = ""
@@ -213,8 +256,7 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     then = "it has no checkpoint, so begin it again"
     if there:
         then = (
-            f"its newest checkpoint is {there[-1]}. Repair the disk, then: "
-            f"frank train --resume {folder.path}"
+            f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
         f"training went to env step {result.env_steps:,}{figure}, but not all of it could be "
@@ -224,8 +266,8 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
 
 def _default_folder(env_id: str, preset: str, seed: int) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)
-    preset = Path(preset).stem if preset.endswith(".toml") else preset
+    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)[:_MAX_NAME]
+    preset = (Path(preset).stem if preset.endswith(".toml") else preset)[:_MAX_NAME]
     path = Path("runs") / name / f"{preset}-s{seed}-{moment}"
     while path.exists():
         time.sleep(0.1)

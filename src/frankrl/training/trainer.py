@@ -3,6 +3,7 @@
 It is a generator of events, so displaying and controlling a run stay outside.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -12,8 +13,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.core.errors import DivergedError, warn
-from frankrl.environments import GymnasiumVector, make_vector, start_worker_pool, try_out
+from frankrl.core.errors import DivergedError, FrankError, warn
+from frankrl.core.numerics import own_numerics, stepped
+from frankrl.environments import (
+    GymnasiumVector,
+    make_vector,
+    spec_to_data,
+    start_worker_pool,
+    try_out,
+)
 from frankrl.experience import HostSource
 from frankrl.replay import cut_short
 from frankrl.runs import (
@@ -95,6 +103,7 @@ class Trainer:
         self._lock: RunLock | None = None
         self._checkpoint_writer: CheckpointWriter
         self._versions, self._machine = versions(), machine_facts()
+        self._environment = spec_to_data(spec)
         self._not_reproducible: tuple[NotReproducible, ...] = ()
 
     @classmethod
@@ -159,7 +168,8 @@ class Trainer:
         """Lock the folder for writing."""
         self._lock = RunLock(folder.path, shown)
         self.folder = folder
-        self._checkpoint_writer = CheckpointWriter(folder, self.settings.saving.keep_checkpoints)
+        keep = self.settings.saving.keep_checkpoints
+        self._checkpoint_writer = CheckpointWriter(folder, keep, self._lock.check)
 
     def _go_back(self, description: RunDescription) -> None:
         """Restore the newest intact checkpoint."""
@@ -220,7 +230,11 @@ class Trainer:
             DivergedError: a loss, gradient or weight is not finite.
             EnvironmentFailedError: an environment failed. In both cases the last
                 checkpoint stays.
+            RunFolderError: the run folder is gone.
         """
+        return stepped(self._events(stop_requested))
+
+    def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event]:
         saving, evaluation = self.settings.saving, self.settings.evaluation
         self._evaluator.stop_requested = stop_requested
         tried_at = self.env_steps or None
@@ -260,6 +274,19 @@ class Trainer:
             on_episode: takes the episodes that have ended and the episodes to play.
         """
         self._evaluator.on_episode = on_episode
+
+    @own_numerics()
+    def save(self) -> bool:
+        """Write a checkpoint of the last complete round, after something has failed.
+
+        Returns:
+            Whether there is one now; not before the first round, nor if writing fails as well.
+        """
+        written: list[Event] = []
+        if self.env_steps:
+            with contextlib.suppress(FrankError):
+                written += self._checkpoint()
+        return any(isinstance(event, Checkpointed) for event in written)
 
     @property
     def unsaved(self) -> str:
@@ -326,6 +353,7 @@ class Trainer:
         tensors = to_tensors(self.experiment, self.state(), logs, interval)
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
+            self._environment,
             self.env_steps,
             self.updates,
             self._journal.episodes,
