@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from frankrl.agent import Agent
 from frankrl.config import MAX_EPISODES
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import RunFolderError, SettingError, warn
+from frankrl.core.errors import SettingError, warn
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.types import Params
 from frankrl.environments import describe
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import RunFolder, check_same_environment, list_checkpoints, load_newest
+from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in
 from frankrl.training.codec import eval_file, filled
@@ -130,17 +131,15 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     Raises:
         RunFolderError: there is no usable checkpoint.
     """
-    if best and not list_checkpoints(folder.best):
-        raise RunFolderError(
-            f"{folder.path} holds no best agent: no evaluation was played during its training"
-        )
+    checkpoints = folder.best if best else folder.checkpoints
+    if not list_checkpoints(checkpoints):
+        raise no_checkpoint(folder, best=best)
     description = folder.description
     spec = describe(description.env_id, description.settings.environment.env_kwargs)
     experiment = Experiment.of(description.settings, spec, description.seed)
     file = eval_file(description.settings.learning)
     check_network(experiment)
     network = experiment.network
-    checkpoints = folder.best if best else folder.checkpoints
     loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
     for error in damaged:
         warn(f"{error}; the checkpoint before it is used")
@@ -149,8 +148,24 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     return OpenedNetwork(experiment, params, loaded.info)
 
 
-def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
-    """Play greedy episodes in new environments, with seeds that training never uses."""
+def evaluate(
+    agent: Agent,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    on_episode: Callable[[int, int], None] = lambda done, of: None,
+) -> Evaluation:
+    """Play greedy episodes in new environments, with seeds that training never uses.
+
+    Args:
+        agent: who plays.
+        episodes: number of episodes.
+        seed: decides their reset seeds.
+        on_episode: called as episodes end, with their number and the number of episodes.
+
+    Raises:
+        FrankError: an argument is not allowed, or the environment fails.
+    """
     whole = isinstance(episodes, int) and not isinstance(episodes, bool)
     if not whole or not 1 <= episodes <= MAX_EPISODES:
         raise SettingError(
@@ -159,7 +174,9 @@ def evaluate(agent: Agent, *, episodes: int = 100, seed: int = 0) -> Evaluation:
     check_seed(seed)
     evaluator = Evaluator(agent.spec)
     try:
-        return evaluator.evaluate(agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed)
+        return evaluator.evaluate(
+            agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=on_episode
+        )
     finally:
         evaluator.close()
 

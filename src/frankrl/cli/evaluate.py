@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import tyro
 
 from frankrl.cli.parsing import parse
+from frankrl.cli.progress_bar import progress_bar
+from frankrl.core.wording import counted
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,19 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.runs import RunFolder
 
     agent, info = open_agent(RunFolder.open(options.run), best=options.best)
-    summary = evaluate(agent, episodes=options.episodes, seed=options.seed).summary()
+    with progress_bar("evaluating", "episodes") as show:
+        evaluation = evaluate(agent, episodes=options.episodes, seed=options.seed, on_episode=show)
+    summary = evaluation.summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
         print(json.dumps(head | summary, allow_nan=False))
         return 0
 
-    from frankrl.cli.display import evaluation_lines
+    from frankrl.cli.results import evaluation_lines
 
-    print(f"{options.run}: {agent.spec.env_id}, trained for {info['env_steps']:,} env steps")
+    print(
+        f"{options.run}: {agent.spec.env_id}, trained for {counted(info['env_steps'], 'env step')}"
+    )
     for line in evaluation_lines(summary, agent.spec.reward_threshold):
         print(f"  {line}")
     return 0

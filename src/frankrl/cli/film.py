@@ -7,7 +7,9 @@ from pathlib import Path
 import tyro
 
 from frankrl.cli.parsing import parse, say
+from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
+from frankrl.core.wording import counted, figure
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,20 @@ def run(arguments: Sequence[str]) -> int:
     agent, info = open_agent(folder, best=options.best)
     steps = info["env_steps"]
     path = Path(options.out or folder.videos / f"{steps:012d}-s{options.seed}.mp4")
-    filmed = film(
-        agent.spec,
-        agent.batch_q_values,
-        path,
-        episodes=options.episodes,
-        seed=options.seed,
-        caption=f"{agent.spec.env_id} after {steps:,} env steps",
-    )
+    with progress_bar("filming", "episodes") as show:
+        filmed = film(
+            agent.spec,
+            agent.batch_q_values,
+            path,
+            episodes=options.episodes,
+            seed=options.seed,
+            caption=f"{agent.spec.env_id} after {counted(steps, 'env step')}",
+            on_episode=show,
+        )
     for number, episode in enumerate(filmed, start=1):
         say(
-            f"episode {number}: return {episode.episode_return:.1f} in {episode.length:,} steps "
-            f"(reset seed {episode.seed})"
+            f"episode {number}: return {figure(episode.episode_return)} in "
+            f"{counted(episode.length, 'step')} (reset seed {episode.seed})"
         )
     print(path)
     return 0

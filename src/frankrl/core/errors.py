@@ -9,6 +9,9 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+_ALIKE = 0.65
+"""How alike two words must be for one to be suggested for the other, as `difflib` measures it."""
+
 
 class FrankError(Exception):
     """Base of every error that Frank raises on purpose."""
@@ -65,5 +68,5 @@ def warn(message: str) -> None:
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """A hint naming the allowed word most like the given one, or an empty string."""
     folded = {word.lower(): word for word in allowed}
-    found = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=_ALIKE)
     return f"; did you mean {folded[found[0]]!r}?" if found else ""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import FrankError
+from frankrl.core.wording import figure
 from frankrl.dashboard.run_index import Listed
 from frankrl.dashboard.run_status import RunStatus
 from frankrl.environments.threshold import reward_threshold
@@ -29,6 +30,7 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         "state": status.state,
         "solved_at": status.solved_at,
         "final_return": status.final_return,
+        "final_text": _in_words(status.final_return, status.final_spread),
         "total_env_steps": description.settings.training.total_env_steps,
         "gamma": description.settings.learning.gamma,
         "batch_size": description.settings.replay.batch_size,
@@ -37,6 +39,10 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         return row | _progress(listed.folder, status)
     except FrankError as error:
         return row | {"note": str(error)}
+
+
+def _in_words(value: float | None, spread: float = 0.0) -> str:
+    return "–" if value is None else figure(float(value), spread)
 
 
 def _progress(folder: RunFolder, status: RunStatus) -> Row:
@@ -49,12 +55,14 @@ def _progress(folder: RunFolder, status: RunStatus) -> Row:
     finally:
         reader.close()
     row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}
+    row["last_text"] = _in_words(None)
     if len(last["env_steps"]):
         value = last["mean_return_100"][0]
         row |= {
             "env_steps": int(last["env_steps"][0]),
             "updates": int(last["updates"][0]),
             "last_return": None if value is None else float(value),
+            "last_text": _in_words(value),
         }
     if status.env_steps is not None:
         if row["env_steps"] > status.env_steps:

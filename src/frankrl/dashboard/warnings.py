@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frankrl.config import Settings
+from frankrl.core.wording import counted
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 
@@ -151,8 +152,10 @@ def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | N
         return None
     return RunWarning(
         "The target network is refreshed too rarely",
-        f"The run of {training.total_env_steps:,} env steps does {updates:,} updates. "
-        f"With a refresh every {learning.target_period_updates:,} updates there are {refreshes}.",
+        f"The run of {counted(training.total_env_steps, 'env step')} does "
+        f"{counted(updates, 'update')}. With target_period_updates "
+        f"{learning.target_period_updates:,} that makes "
+        f"{counted(refreshes, 'refresh', 'refreshes')}.",
         "Each refresh propagates the reward one step further back. With fewer than ten refreshes "
         "the Q-values hardly look beyond the next rewards. Make target_period_updates smaller, or "
         "total_env_steps larger.",

@@ -62,6 +62,8 @@ class EnvironmentSpec:
     """Keys of state and mask in an observation; None if it holds no mask."""
     made_by: str
     """How Gymnasium makes it; two processes may register different environments by one name."""
+    can_be_filmed: bool
+    """Whether the environment says that it renders pictures."""
     structure: Structure = field(repr=False)
     """How the leaves form an observation."""
 
@@ -136,6 +138,10 @@ class EnvironmentSpec:
     def leaf_component_names(self, leaf: Leaf) -> tuple[str, ...]:
         """Names of the components of a leaf if known, else their numbers."""
         return names.component_names(self.env_id, leaf)
+
+    def value_name(self, leaf: Leaf, number: int) -> str:
+        """What a number of a `Discrete` leaf means if that is known, else an empty string."""
+        return names.value_name(self.env_id, self.env_kwargs, leaf, number)
 
 
 def make_environment(
@@ -250,6 +256,7 @@ def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> 
         masks_from="observation" if found else _masks_of_info(env),
         mask_entries=found,
         made_by=_made_by(env.spec),
+        can_be_filmed="rgb_array" in (env.metadata.get("render_modes") or ()),
         structure=structure_of(states),
     )
 

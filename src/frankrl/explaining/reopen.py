@@ -62,6 +62,22 @@ class Reopened(NamedTuple):
     cost: Cost
 
 
+def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
+    """The number of the newest update of a run, and the checkpoints that updates start from.
+
+    Raises:
+        SettingError: the run has no updates yet.
+    """
+    checkpoints = _checkpoints_metadata(folder)
+    reached = _reached(folder, checkpoints)
+    if not reached:
+        first = folder.description.settings.training.learning_starts_env_steps
+        raise SettingError(
+            f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
+        )
+    return reached, checkpoints
+
+
 def cost_of(folder: RunFolder, update: int) -> Cost:
     """What it costs to open an update.
 
@@ -70,15 +86,11 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
         RunFolderError: the update cannot be recomputed exactly; the message says which can.
     """
     settings = folder.description.settings
-    checkpoints = _checkpoints_metadata(folder)
-    reached = _reached(folder, checkpoints)
+    reached, checkpoints = openable(folder)
     if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
-        first = settings.training.learning_starts_env_steps
         raise SettingError(
             f"the run {folder.path} has the updates 1 to {reached:,}, got {update!r}: "
             "name one of them with --update"
-            if reached
-            else f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )
     last = _round_end(settings, update)
     starts = [s for s in checkpoints if s.updates < update]

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from frankrl.config import LearningSettings
 from frankrl.core.errors import DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
+from frankrl.core.wording import counted
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.learning import LearnerState, init_learner
 from frankrl.replay import ReplayState, ending_rows_in, fault_in, filled_part, part_of, refilled
@@ -179,8 +180,9 @@ def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplaySt
     num_endings = int(_column(arrays, ".num_endings", np.uint32, ()))
     if num_steps != env_steps or num_endings > num_steps:
         raise RunFolderError(
-            f"the checkpoint's buffer counts {num_steps:,} env steps and {num_endings:,} "
-            f"episode ends, but the run has done {env_steps:,} env steps"
+            f"the checkpoint's buffer counts {counted(num_steps, 'env step')} and "
+            f"{counted(num_endings, 'episode end')}, but the run has done "
+            f"{counted(env_steps, 'env step')}"
         )
     replay = experiment.replay
     saved = arrays.get(_first_leaf(experiment))

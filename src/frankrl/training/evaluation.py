@@ -1,8 +1,9 @@
 """Evaluation of a policy: greedy episodes in environments of their own."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,6 +12,9 @@ from frankrl.core.random import Use, reset_seed
 from frankrl.core.types import Observation
 from frankrl.environments import EnvGroup, EnvironmentSpec, Worker
 
+_RESAMPLES = 2_000
+_MAX_DRAWN = 1_000_000
+"""Values that are drawn together for resamples, so that they fit into memory."""
 MAX_AT_ONCE = 25
 MAX_STEPS = 100_000
 """An episode that its environment does not end is ended after so many steps."""
@@ -31,6 +35,11 @@ class Evaluation:
         """Mean return over the episodes."""
         return float(np.mean(self.returns))
 
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean return."""
+        return float(np.std(self.returns) / math.sqrt(len(self.returns)))
+
     def summary(self) -> dict:
         """Statistics of the returns, with a 95 % interval of the mean, and each episode."""
         low, high = interval_of_mean(self.returns)
@@ -48,17 +57,33 @@ class Evaluation:
         }
 
 
-def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean (percentile method, 2,000 resamples, fixed seed)."""
-    if len(values) < 2 or np.all(values == values[0]):
-        return float(np.mean(values)), float(np.mean(values))
-    # Imported here, because it would double the time that the command line takes to start.
-    import scipy.stats
+def spread_of(summary: Mapping[str, Any]) -> float:
+    """How far a mean return is from certain: half the width of its 95 % interval.
 
-    result = scipy.stats.bootstrap(
-        (values,), np.mean, n_resamples=2_000, method="percentile", rng=np.random.default_rng(0)
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    Args:
+        summary: as `Evaluation.summary` gives it, and as it stands in a run's report.
+    """
+    low, high = summary["interval_95"]
+    return (high - low) / 2
+
+
+def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean (percentile method, 2,000 resamples, fixed seed).
+
+    SciPy's `bootstrap` gives the same numbers. Importing it would take half a second at the end of
+    every run.
+    """
+    count = len(values)
+    if count < 2 or np.all(values == values[0]):
+        return float(np.mean(values)), float(np.mean(values))
+    random = np.random.default_rng(0)
+    together = max(1, _MAX_DRAWN // count)
+    means = [
+        values[random.integers(0, count, (min(together, _RESAMPLES - first), count))].mean(axis=1)
+        for first in range(0, _RESAMPLES, together)
+    ]
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    return float(low), float(high)
 
 
 class EvaluationStopped(Exception):  # noqa: N818 - not an error
@@ -89,6 +114,7 @@ class Evaluator:
         number: int = 0,
         stop_requested: Callable[[], bool] = lambda: False,
         hopeless_below: float = -math.inf,
+        on_episode: Callable[[int, int], None] = lambda done, of: None,
     ) -> Evaluation:
         """Play episodes with the action of highest Q-value in every state.
 
@@ -101,6 +127,8 @@ class Evaluator:
             stop_requested: called after every step; if true, the evaluation is aborted.
             hopeless_below: if the mean return of the first 25 episodes is below this, the
                 evaluation ends with these episodes.
+            on_episode: called at the beginning and whenever episodes have ended, with the episodes
+                that have ended and the episodes to play.
 
         Raises:
             EnvironmentFailedError: an environment raised, or returned something impossible.
@@ -126,6 +154,7 @@ class Evaluator:
                 rows[env_index] = state
             playing.update(zip(env_indices, numbers, strict=True))
 
+        on_episode(0, episodes)
         begin(list(range(at_once)), list(range(at_once)))
         num_started, undecided = at_once, at_once
         while playing:
@@ -152,6 +181,8 @@ class Evaluator:
             if following:
                 begin(free[: len(following)], following)
                 num_started += len(following)
+            if free:
+                on_episode(num_started - len(playing), episodes)
         return Evaluation(returns, lengths)
 
     def _at_least(self, count: int) -> EnvGroup:

@@ -31,6 +31,8 @@ class PeriodicEvaluator:
         self.best = BestAgent(experiment)
         self.stop_requested: Callable[[], bool] = lambda: False
         """Called after every step; if true, an evaluation is aborted and stays due."""
+        self.on_episode: Callable[[int, int], None] = lambda done, of: None
+        """Called as episodes end, with their number and the number of episodes to play."""
         self._settings = experiment.settings.evaluation
         self._seed = experiment.seed
         self._threshold = experiment.spec.reward_threshold
@@ -100,6 +102,7 @@ class PeriodicEvaluator:
                 number,
                 self.stop_requested,
                 hopeless_below,
+                self.on_episode,
             )
         except EvaluationStopped:
             return None

@@ -13,6 +13,7 @@ from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
 from frankrl.core.errors import SettingError
 from frankrl.core.types import ACTION_DTYPE, Transition
+from frankrl.core.wording import counted
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
@@ -36,7 +37,8 @@ _COPIES = 8
 def memory_line(experiment: Experiment) -> str:
     """The memory of the replay buffer, in words."""
     each, capacity = _bytes_each(experiment), experiment.replay.capacity
-    return f"replay buffer: {capacity:,} transitions × {each:,} bytes = {_size(each * capacity)}"
+    size = _size(each * capacity)
+    return f"replay buffer: {counted(capacity, 'transition')} × {counted(each, 'byte')} = {size}"
 
 
 def belongs_on_cpu(experiment: Experiment) -> bool:
@@ -228,9 +230,9 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
         return
     if needed > free:
         raise SettingError(
-            f"{_size(free)} are free in {there}, and {checkpoints} more checkpoints with "
-            f"{transitions:,} transitions take {_size(needed)}: choose another --out, or lower "
-            "replay_capacity or keep_checkpoints"
+            f"{_size(free)} are free in {there}, and {counted(checkpoints, 'more checkpoint')} "
+            f"with {counted(transitions, 'transition')} take {_size(needed)}: choose another "
+            "--out, or lower replay_capacity or keep_checkpoints"
         )
 
 

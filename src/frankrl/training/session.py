@@ -12,11 +12,13 @@ from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.random import check_seed
+from frankrl.core.wording import figure
 from frankrl.environments import describe
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints, machine_facts, versions
 from frankrl.runs.folder import refuse_existing
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
+from frankrl.training.evaluation import spread_of
 from frankrl.training.preflight import (
     belongs_on_cpu,
     check_agent,
@@ -196,9 +198,10 @@ def run_to_end(
 
 def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     there = list_checkpoints(folder.checkpoints)
-    figure = ""
+    returned = ""
     if result.evaluation:
-        figure = f" (mean return {result.evaluation['mean_return']:.1f})"
+        mean = figure(result.evaluation["mean_return"], spread_of(result.evaluation))
+        returned = f" (mean return {mean})"
     then = "it has no checkpoint, so begin it again"
     if there:
         then = (
@@ -206,7 +209,7 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
             f"frank train --resume {folder.path}"
         )
     return (
-        f"training went to env step {result.env_steps:,}{figure}, but not all of it could be "
+        f"training went to env step {result.env_steps:,}{returned}, but not all of it could be "
         f"saved: {reasons}; {then}"
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.core.errors import DivergedError, warn
+from frankrl.core.wording import counted
 from frankrl.environments import make_vector, start_worker_pool
 from frankrl.experience import HostSource
 from frankrl.replay import cut_short
@@ -165,7 +166,9 @@ class Trainer:
             folder, metadata.env_steps, metadata.episodes, found.interval
         )
         if missing:
-            self._mark(metadata.env_steps, f"the metrics lack the rows of {missing:,} episodes")
+            self._mark(
+                metadata.env_steps, f"the metrics lack the rows of {counted(missing, 'episode')}"
+            )
         self._journal.note_not_reproducible(self._not_reproducible)
         self.folder = folder.with_description(description)
 
@@ -236,6 +239,14 @@ class Trainer:
         yield from self._checkpoint_writer.attempt(
             "metrics", self.env_steps, self._journal.make_durable
         )
+
+    def watch_episodes(self, on_episode: Callable[[int, int], None]) -> None:
+        """Have a function called as the episodes of every evaluation end.
+
+        Args:
+            on_episode: takes the episodes that have ended and the episodes to play.
+        """
+        self._evaluator.on_episode = on_episode
 
     @property
     def unsaved(self) -> str:
