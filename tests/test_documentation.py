@@ -26,7 +26,7 @@ def markers(*kinds):
 @pytest.mark.parametrize("marker", markers("source", "page"))
 def test_a_source_that_the_built_page_shows_is_linked_where_it_is_defined(marker):
     path = DOCS / LINK.search(marker["before"])["path"]
-    defined = inspect.getsourcefile(pkgutil.resolve_name(marker["name"]))
+    defined = inspect.getsourcefile(inspect.unwrap(pkgutil.resolve_name(marker["name"])))
     assert path.resolve() == Path(defined).resolve()
 
 

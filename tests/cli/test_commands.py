@@ -324,6 +324,21 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("status", [0, 2, 130])
+def test_the_process_ends_with_what_is_due_and_takes_nothing_apart(status):
+    code = (
+        "import atexit, sys, threading, time, frankrl.cli.main as m;"
+        "atexit.register(print, 'taken apart');"
+        "threading.Thread(target=time.sleep, args=(3_600,)).start();"
+        f"m.main = lambda: print('the result') or print('a word', file=sys.stderr) or {status};"
+        "m.run_process()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "the result\n", "a word\n")
+
+
 def test_ctrl_c_saves_and_exits_130_and_the_run_can_be_continued(tmp_path):
     out = tmp_path / "run"
     words = [*SMALL, "--total-env-steps=100000000", "--log-every-env-steps=100", "--out", str(out)]

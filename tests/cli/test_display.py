@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_the_final_evaluation_shows_returns_between_0_and_1(returns, words):
 
 def ended(*, updates=50, stopped=False, marks=()):
     return TrainingResult(
-        run="runs/r",
+        run=Path("runs/r"),
         env_steps=1,
         updates=updates,
         seconds=1.0,

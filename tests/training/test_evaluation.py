@@ -146,7 +146,7 @@ def test_the_interval_is_scipys_percentile_bootstrap(monkeypatch, drawn):
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    assert interval_of_mean(RETURNS) == (expected.low, expected.high)
+    assert interval_of_mean(RETURNS) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 def test_the_interval_is_that_of_resampling_by_hand():

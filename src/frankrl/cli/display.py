@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -176,8 +177,9 @@ class LiveDisplay(Display):
 
     def log(self, text: str) -> None:
         """Print a line above the live numbers."""
-        # The options of `print` would also hold for the live numbers, so the text brings its own.
-        line = Text(text, no_wrap=True, overflow="ignore")
+        # As a segment it is neither wrapped nor read as markup. Options of `print` that say so would
+        # also hold for the live numbers, which are drawn again below it.
+        line = Segments([Segment(Text(text).plain), Segment.line()])
         # The terminal may close while training goes on.
         with contextlib.suppress(OSError, ValueError):
             self._console.print(line, crop=False)
@@ -185,11 +187,11 @@ class LiveDisplay(Display):
     def _content(self) -> RenderableType:
         if self._bar.tasks[0].total is None:
             return Group()
-        parts: list[RenderableType] = [self._bar]
+        # The last line has room for the ^C that a terminal echoes: in a full one it would begin a
+        # new line, and the panel would be erased one line too low.
+        parts: list[RenderableType] = [self._bar, Text(self._note)]
         if self._newest is not None:
             parts.insert(0, Panel(_figures(self._newest, self._console.width), title="Frank"))
-        if self._note:
-            parts.append(Text(self._note))
         return Group(*parts)
 
 

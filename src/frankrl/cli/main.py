@@ -1,5 +1,6 @@
 """The command `frank`: find the subcommand, run it, turn errors into one line."""
 
+import contextlib
 import errno
 import importlib
 import io
@@ -7,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from frankrl.core.errors import FrankError, FrankWarning, nearest
 
@@ -59,6 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def run_process() -> NoReturn:
+    """Run `frank` as this process, and end the process at once.
+
+    When `main` returns, everything is written and closed. Python would still take JAX apart, for
+    about 0.3 s in which a person waits for the prompt.
+    """
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
+
+
 def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any
 ) -> None:
@@ -102,4 +116,4 @@ def _help() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frankrl.config import Settings
-from frankrl.core.wording import counted
+from frankrl.core.wording import counted, figure
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 
@@ -93,8 +93,8 @@ def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
         return None
     return RunWarning(
         "Q-values grow beyond the returns",
-        f"The mean of the largest Q-value of a state is {now:,.4g}. The discounted return is now "
-        f"about {brought:,.4g}. An upper estimate from all episodes so far is {most:,.4g}.",
+        f"The mean of the largest Q-value of a state is {figure(now)}. The discounted return is now "
+        f"about {figure(brought)}. An upper estimate from all episodes so far is {figure(most)}.",
         "The Q-network overestimates. The targets contain its own maximum, so the error grows. Try "
         "double, a lower learning_rate, or a longer target_period_updates.",
         "q-grows-away",
@@ -117,8 +117,8 @@ def loss_rises(history: History, settings: Settings) -> RunWarning | None:
         return None
     return RunWarning(
         "The loss rises and the return does not",
-        f"The loss is {now:,.4g}; it was {before:,.4g} when learning started. The mean return is "
-        f"{return_now:,.4g}; its best in the first half of the run was {return_before:,.4g}.",
+        f"The loss is {figure(now)}; it was {figure(before)} when learning started. The mean return is "
+        f"{figure(return_now)}; its best in the first half of the run was {figure(return_before)}.",
         "The loss grows with the Q-values, so a rise alone is harmless. Without a better return it "
         "means that the Q-network cannot follow its targets. Try a lower learning_rate, the Huber "
         "loss, or a smaller max_gradient_norm.",
@@ -178,7 +178,7 @@ def reward_scale(history: History, settings: Settings) -> RunWarning | None:
     how = "large" if largest > 1 else "small"
     return RunWarning(
         f"The rewards are very {how}",
-        f"The largest mean reward per env step of an episode is {largest:,.3g}, "
+        f"The largest mean reward per env step of an episode is {figure(largest)}, "
         f"over {len(returns):,} episodes.",
         "The loss grows with the square of the reward, and learning_rate, huber_delta and "
         "max_gradient_norm suit rewards around 1. Scale the rewards in the environment.",

@@ -38,7 +38,7 @@ class Evaluation:
     @property
     def standard_error(self) -> float:
         """Standard error of the mean return."""
-        return float(np.std(self.returns) / math.sqrt(len(self.returns)))
+        return float(np.std(self.returns - self.returns[0]) / math.sqrt(len(self.returns)))
 
     def summary(self) -> dict:
         """Statistics of the returns, with a 95 % interval of the mean, and each episode."""
@@ -46,7 +46,8 @@ class Evaluation:
         return {
             "episodes": len(self.returns),
             "mean_return": self.mean_return,
-            "std_return": float(np.std(self.returns)),
+            # Differences, so that equal returns have no spread from rounding.
+            "std_return": float(np.std(self.returns - self.returns[0])),
             "interval_95": [low, high],
             "min_return": float(np.min(self.returns)),
             "median_return": float(np.median(self.returns)),
