@@ -160,7 +160,9 @@ def test_settings_are_shown_and_those_in_which_runs_differ(port, open_page):
         page.locator(".settings-table").wait_for()
         names = "[...document.querySelectorAll('.settings-table tbody th')].map((h) => h.innerText)"
         assert page.evaluate(names) == ["run.seed"]
-        assert page.locator(".settings-table td").all_inner_texts() == ["0", "1"]
+        runs = page.locator(".settings-table thead th").all_inner_texts()[1:]
+        seeds = page.locator(".settings-table td").all_inner_texts()
+        assert dict(zip(runs, seeds, strict=True)) == {"cart/s0": "0", "cart/s1": "1"}
         page.locator("#all-settings").check()
         assert "learning.gamma" in page.evaluate(names)
         page.get_by_label("show cart/s1").uncheck()
@@ -213,7 +215,7 @@ def test_a_warning_links_to_its_section_in_the_documentation(tmp_path, browser):
         page = browser.new_page()
         # Straight to the view, as by an address that somebody has kept.
         page.goto(f"http://127.0.0.1:{port}/#view=warnings")
-        page.get_by_text("this run has no checkpoint yet").wait_for()
+        page.get_by_text("holds no checkpoint").wait_for()
         with page.expect_popup() as opened:
             page.get_by_role("link", name="What this means: ε has decayed").click()
         words = opened.value

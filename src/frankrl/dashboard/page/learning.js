@@ -147,7 +147,7 @@ function shapeChoice() {
   const log = h("input", { type: "checkbox", id: "log", checked: state.log, change: () => choose({ log: log.checked }) });
   return h("div", { class: "bar-of-controls" },
     h("label", {}, "Smoothing: mean of ", smoothing),
-    h("label", { class: "check" }, log, " logarithmic vertical axis where all values are positive"));
+    h("label", {}, log, " logarithmic vertical axis where all values are positive"));
 }
 
 /** The mean of the points around each point, fewer of them at the ends; null stays null. */
