@@ -177,8 +177,8 @@ class LiveDisplay(Display):
 
     def log(self, text: str) -> None:
         """Print a line above the live numbers."""
-        # As a segment it is neither wrapped nor read as markup. Options of `print` that say so would
-        # also hold for the live numbers, which are drawn again below it.
+        # A segment is neither wrapped nor read as markup. Options of `print` that say so would also
+        # hold for the live numbers, which are drawn again below it.
         line = Segments([Segment(Text(text).plain), Segment.line()])
         # The terminal may close while training goes on.
         with contextlib.suppress(OSError, ValueError):

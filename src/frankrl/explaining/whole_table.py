@@ -105,5 +105,5 @@ def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, capt
 def _states(spec: EnvironmentSpec, count: int) -> list[str]:
     """The environment's own number of each state, and what it means if that is known."""
     (leaf,) = spec.leaves
-    numbers = np.arange(count, dtype=np.int64)
+    numbers = np.arange(count)[:, np.newaxis]
     return [str(components(leaf, number, spec)[0].value) for number in numbers]
