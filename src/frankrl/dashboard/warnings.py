@@ -94,7 +94,8 @@ def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
     return RunWarning(
         "Q-values grow beyond the returns",
         f"The mean of the largest Q-value of a state is {figure(now)}. The discounted return is "
-        f"now about {figure(brought)}. An upper estimate from all episodes so far is {figure(most)}.",
+        f"now about {figure(brought)}. An upper estimate from all episodes so far is "
+        f"{figure(most)}.",
         "The Q-network overestimates. The targets contain its own maximum, so the error grows. Try "
         "double, a lower learning_rate, or a longer target_period_updates.",
         "q-grows-away",
@@ -118,7 +119,8 @@ def loss_rises(history: History, settings: Settings) -> RunWarning | None:
     return RunWarning(
         "The loss rises and the return does not",
         f"The loss is {figure(now)}; it was {figure(before)} when learning started. The mean "
-        f"return is {figure(return_now)}; its best in the first half of the run was {figure(return_before)}.",
+        f"return is {figure(return_now)}; its best in the first half of the run was "
+        f"{figure(return_before)}.",
         "The loss grows with the Q-values, so a rise alone is harmless. Without a better return it "
         "means that the Q-network cannot follow its targets. Try a lower learning_rate, the Huber "
         "loss, or a smaller max_gradient_norm.",
