@@ -256,6 +256,22 @@ def test_settings_are_laid_side_by_side(run_table, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("returns", "text"),
+    [([0.5, 1.5] * 50, "0.96"), ([-100.0, 100.0] * 50, "1"), ([0.956] * 100, "0.956")],
+)
+def test_the_training_return_has_as_many_digits_as_its_spread_allows(
+    run_table, tmp_path, returns, text
+):
+    run = make_run(tmp_path / "run")
+    # Earlier episodes do not count.
+    steps = list(range(1, 131))
+    episodes = {"env_steps": steps, "episode_return": [1e6] * 30 + returns, "length": [1] * 130}
+    training = {"env_steps": [200], "mean_return_100": [0.956]}
+    write_metrics(run, episodes=episodes, training=training)
+    assert rows(run_table)["run"]["last_text"] == text
+
+
+@pytest.mark.parametrize(
     ("evaluation", "text"),
     [
         ({"mean_return": 0.955, "interval_95": [0.94, 0.97]}, "0.955"),

@@ -13,6 +13,11 @@ from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
 Row = dict[str, Any]
+_LAST_EPISODES = (
+    "env_steps >= (SELECT min(env_steps) FROM "
+    "(SELECT env_steps FROM episodes ORDER BY env_steps DESC LIMIT 100))"
+)
+"""The episodes whose mean return is the training return."""
 
 
 def row_of(listed: Listed, status: RunStatus) -> Row:
@@ -41,6 +46,11 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         return row | {"note": str(error)}
 
 
+def _uncertainty(returns: np.ndarray) -> float:
+    """Twice the standard error of the mean of some returns."""
+    return float(2 * np.std(returns) / np.sqrt(len(returns))) if len(returns) else 0.0
+
+
 def _in_words(value: float | None, spread: float = 0.0) -> str:
     return "–" if value is None else figure(float(value), spread)
 
@@ -50,6 +60,7 @@ def _progress(folder: RunFolder, status: RunStatus) -> Row:
     reader = MetricsReader(folder.metrics)
     try:
         last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
+        episodes = reader.columns("episodes", _LAST_EPISODES)
         solved_checks = reader.columns("evaluations", "purpose = 'solved'")
         start = folder.description.settings.training.learning_starts_env_steps
     finally:
@@ -62,7 +73,7 @@ def _progress(folder: RunFolder, status: RunStatus) -> Row:
             "env_steps": int(last["env_steps"][0]),
             "updates": int(last["updates"][0]),
             "last_return": None if value is None else float(value),
-            "last_text": _in_words(value),
+            "last_text": _in_words(value, _uncertainty(episodes["episode_return"])),
         }
     if status.env_steps is not None:
         if row["env_steps"] > status.env_steps:

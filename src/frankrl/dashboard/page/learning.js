@@ -146,7 +146,7 @@ function shapeChoice() {
     Object.entries(SMOOTHINGS).map(([value, text]) => h("option", { value, selected: value === state.smoothing }, text)));
   const log = h("input", { type: "checkbox", id: "log", checked: state.log, change: () => choose({ log: log.checked }) });
   return h("div", { class: "bar-of-controls" },
-    h("label", {}, "Smoothing: mean of ", smoothing),
+    h("label", {}, "Smoothing ", smoothing),
     h("label", {}, log, " logarithmic vertical axis where all values are positive"));
 }
 

@@ -1,7 +1,7 @@
 // The state of the page. The user's choice is stored in the address, so it can be bookmarked.
 
 export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", settings: "Settings", warnings: "Warnings" };
-export const SMOOTHINGS = { 1: "as recorded", 5: "5 points", 15: "15 points", 45: "45 points" };
+export const SMOOTHINGS = { 1: "none", 5: "mean of 5 points", 15: "mean of 15 points", 45: "mean of 45 points" };
 export const AXES = { env_steps: "env steps", updates: "updates", seconds: "seconds" };
 
 export const state = {
