@@ -146,6 +146,21 @@ def test_a_hopeless_evaluation_ends_after_the_first_25_episodes(above, played):
     np.testing.assert_array_equal(after.returns, whole)
 
 
+@pytest.mark.parametrize("episodes", [1, 7, 60])
+def test_episodes_are_counted_as_they_end(episodes):
+    told = []
+    evaluator = Evaluator(describe("FrankSeed-v0", {}))
+    evaluator.evaluate(always(0), episodes, USE, 3, on_episode=lambda *counts: told.append(counts))
+    evaluator.close()
+    done = [count for count, _ in told]
+    assert {of for _, of in told} == {episodes}
+    assert (done[0], done[-1]) == (0, episodes)
+    assert done == sorted(done)
+    # The shortest of those that were begun together end first.
+    together = known_lengths(min(episodes, module.MAX_AT_ONCE))
+    assert done[1] == together.count(min(together))
+
+
 @pytest.mark.parametrize("fault", ["raise", "nan", "shape", "nan_reward", "no_reward", "ragged"])
 def test_an_environment_that_fails_is_an_environment_failed_error(fault):
     with pytest.raises(EnvironmentFailedError, match="FrankFaulty-v0"):
@@ -168,7 +183,9 @@ def test_an_evaluation_that_failed_does_not_spoil_the_next(monkeypatch):
 RETURNS = np.random.default_rng(0).exponential(size=40)
 
 
-def test_the_interval_is_scipys_percentile_bootstrap():
+@pytest.mark.parametrize("drawn", [1, 100, 1_000_000])
+def test_the_interval_is_scipys_percentile_bootstrap(monkeypatch, drawn):
+    monkeypatch.setattr(module, "_MAX_DRAWN", drawn)
     expected = scipy.stats.bootstrap(
         (RETURNS,),
         np.mean,
@@ -177,7 +194,7 @@ def test_the_interval_is_scipys_percentile_bootstrap():
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    assert interval_of_mean(RETURNS) == (expected.low, expected.high)
+    assert interval_of_mean(RETURNS) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 def test_the_interval_is_that_of_resampling_by_hand():

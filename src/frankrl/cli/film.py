@@ -7,7 +7,9 @@ import tyro
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
+from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted, figure
 from frankrl.core.paths import given_path
 
 
@@ -51,18 +53,20 @@ def run(arguments: Sequence[str]) -> int:
     check_code(folder)
     steps = info["env_steps"]
     path = chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4"
-    filmed = film(
-        agent.spec,
-        agent.batch_q_values,
-        path,
-        episodes=options.episodes,
-        seed=options.seed,
-        caption=f"{agent.spec.env_id} after {steps:,} env steps",
-    )
+    with progress_bar("filming", "episodes") as show:
+        filmed = film(
+            agent.spec,
+            agent.batch_q_values,
+            path,
+            episodes=options.episodes,
+            seed=options.seed,
+            caption=f"{agent.spec.env_id} after {counted(steps, 'env step')}",
+            on_episode=show,
+        )
     for number, episode in enumerate(filmed, start=1):
         say(
-            f"episode {number}: return {episode.episode_return:.1f} in {episode.length:,} steps "
-            f"(reset seed {episode.seed})"
+            f"episode {number}: return {figure(episode.episode_return)} in "
+            f"{counted(episode.length, 'step')} (reset seed {episode.seed})"
         )
     print_result(str(path))
     return 0

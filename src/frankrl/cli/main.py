@@ -4,10 +4,11 @@ import contextlib
 import errno
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from frankrl.cli.output import discard_results, only_results_on_stdout, results_stream
 from frankrl.core.errors import FrankError, FrankWarning, nearest
@@ -64,6 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def run_process() -> NoReturn:
+    """Run `frank` as this process, and end the process at once.
+
+    When `main` returns, everything is written and closed. Python would still take JAX apart, for
+    about 0.3 s in which a person waits for the prompt.
+    """
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
+
+
 def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any
 ) -> None:
@@ -116,4 +130,4 @@ def _help() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frankrl.config.choices import Choice, chosen, shown, unless
 from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted
 
 if TYPE_CHECKING:
     from frankrl.config import Settings
@@ -97,7 +98,7 @@ def _check_rounds(settings: "Settings") -> None:
     largest_round = settings.round_env_steps + (replay.n_step - 1) * num_envs
     if largest_round > replay.replay_capacity:
         raise SettingError(
-            f"one round can store {largest_round:,} transitions (num_envs × "
+            f"one round can store {counted(largest_round, 'transition')} (num_envs × "
             f"vector_steps_per_round, and what n_step holds back), more than the buffer holds "
             f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
         )

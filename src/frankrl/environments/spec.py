@@ -166,6 +166,10 @@ class EnvironmentSpec:
         """Names of the components of a leaf if known, else their numbers."""
         return names.component_names(self.env_id, leaf)
 
+    def value_name(self, leaf: Leaf, number: int) -> str:
+        """What a number of a `Discrete` leaf means if that is known, else an empty string."""
+        return names.value_name(self.env_id, self.env_kwargs, leaf, number)
+
 
 def describe(
     env_id: str, env_kwargs: Mapping[str, Any], action_mask: str = AUTO

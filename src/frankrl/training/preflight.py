@@ -12,6 +12,7 @@ from gymnasium import spaces
 from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
 from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec
@@ -37,7 +38,8 @@ _COPIES = 8
 def memory_line(experiment: Experiment) -> str:
     """The memory of the replay buffer, in words."""
     each, held = _bytes_each(experiment), experiment.replay.most_transitions
-    line = f"replay buffer: {held:,} transitions × {each:,} bytes = {_size(each * held)}"
+    size = _size(each * held)
+    line = f"replay buffer: {counted(held, 'transition')} × {counted(each, 'byte')} = {size}"
     if held < experiment.replay.capacity:
         capacity = experiment.replay.capacity
         line += f" (total_env_steps fills no more of a replay_capacity of {capacity:,})"
@@ -233,8 +235,8 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
         return
     if needed > free:
         raise SettingError(
-            f"{_size(free)} are free in {there}, and {checkpoints} more checkpoints with "
-            f"{transitions:,} transitions take {_size(needed)}: choose another "
+            f"{_size(free)} are free in {there}, and {counted(checkpoints, 'more checkpoint')} "
+            f"with {counted(transitions, 'transition')} take {_size(needed)}: choose another "
             f"{option('out')}, or lower replay_capacity or keep_checkpoints"
         )
 

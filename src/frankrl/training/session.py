@@ -12,6 +12,7 @@ from frankrl.config import Settings
 from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import EnvironmentFailedError, RunFolderError, SettingError
+from frankrl.core.figures import figure
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
@@ -31,6 +32,7 @@ from frankrl.runs.lock import LOCK
 from frankrl.runs.metrics import metrics_files
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
+from frankrl.training.evaluation import spread_of
 from frankrl.training.preflight import (
     belongs_on_cpu,
     check_agent,
@@ -250,16 +252,17 @@ def _trained(
 
 def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     there = list_checkpoints(folder.checkpoints)
-    figure = ""
+    returned = ""
     if result.evaluation:
-        figure = f" (mean return {result.evaluation['mean_return']:.1f})"
+        mean = figure(result.evaluation["mean_return"], spread_of(result.evaluation))
+        returned = f" (mean return {mean})"
     then = "it has no checkpoint, so begin it again"
     if there:
         then = (
             f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
-        f"training went to env step {result.env_steps:,}{figure}, but not all of it could be "
+        f"training went to env step {result.env_steps:,}{returned}, but not all of it could be "
         f"saved: {reasons}; {then}"
     )
 

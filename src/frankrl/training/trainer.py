@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.core.errors import DivergedError, FrankError, warn
+from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics, stepped
 from frankrl.environments import (
     GymnasiumVector,
@@ -191,7 +192,9 @@ class Trainer:
             folder, metadata.env_steps, metadata.episodes, found.interval
         )
         if missing:
-            self._mark(metadata.env_steps, f"the metrics lack the rows of {missing:,} episodes")
+            self._mark(
+                metadata.env_steps, f"the metrics lack the rows of {counted(missing, 'episode')}"
+            )
         self._journal.note_not_reproducible(self._not_reproducible)
         self.folder = folder.with_description(description)
 
