@@ -37,7 +37,7 @@ class World:
 WORLDS = {
     "CliffWalking": World("CliffWalking-v1", 20_000, -100, -13),
     "FrozenLake8x8": World("FrozenLake8x8-v1", 60_000, 0, 0.86),
-    "Taxi": World("Taxi-v3", 100_000, -200, 7.9),
+    "Taxi": World("Taxi-v4", 100_000, -200, 7.9),
     "Catch": World("benchmarks.worlds:Catch-v0", 20_000, -0.6, 1),
     "MiniGrid-Empty": World("benchmarks.worlds:EmptyRoom-v0", 20_000, 0, 0.955),
     "CartPole": World("CartPole-v1", 50_000, 20, 500),
@@ -48,6 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "n_step 1": {"n_step": 1},
     "n_step 2": {"n_step": 2},
     "n_step 3": {"n_step": 3},
+    "n_step 1, learning rate 1e-3": {"n_step": 1, "learning_rate": 1e-3},
 }
 
 

@@ -71,6 +71,8 @@ class Case:
             "hidden_widths": [int(width) for width in widths.split("x")],
             "batch_size": int(batch),
             "replay_capacity": capacity,
+            # The buffer is filled twice.
+            "total_env_steps": max(100_000, 3 * capacity),
         }
         settings = Settings().with_changes(**sizes | together(tuple(switches))).resolved()
         return cls(text, settings)

@@ -48,11 +48,11 @@ class Catch(gymnasium.Env):
 
 def empty_room(**kwargs: Any) -> gymnasium.Env:
     """MiniGrid's empty room of 5 × 5, seen as its picture of numbers alone."""
-    import minigrid.wrappers
+    import minigrid.wrappers  # pyright: ignore[reportMissingImports]
 
     env = gymnasium.make("MiniGrid-Empty-5x5-v0", disable_env_checker=True, **kwargs)
     return minigrid.wrappers.ImgObsWrapper(env)
 
 
-gymnasium.register("Catch-v0", Catch)
+gymnasium.register("Catch-v0", "benchmarks.worlds:Catch")
 gymnasium.register("EmptyRoom-v0", empty_room)

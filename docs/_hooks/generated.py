@@ -9,10 +9,13 @@
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
 - `<!-- source: MODULE.NAME -->` becomes that function or class, folded away;
-- `<!-- page: MODULE -->` becomes that whole file;
-- `{{ PRESET.SETTING }}` becomes that preset's value.
+- `<!-- page: MODULE -->` becomes that whole file.
 
-It also checks that the page on metrics names every table and column there is.
+The last three replace their whole line, so that the line can hold a link for whoever reads the page
+in the repository.
+
+It also checks that what stands before `<!-- value: PRESET.SETTING -->` is that preset's value, and
+that the page on metrics names every table and column there is.
 """
 
 import ast
@@ -40,13 +43,14 @@ sys.path.insert(0, str(_SOURCE))
 from frankrl import config  # noqa: E402
 from frankrl.config.choices import NONE  # noqa: E402
 from frankrl.config.presets import load_preset, preset_names  # noqa: E402
+from frankrl.core.wording import figure  # noqa: E402
 
-_VALUE = re.compile(r"\{\{ (?P<preset>[\w.-]+)\.(?P<setting>\w+) \}\}")
+_VALUE = re.compile(r"<!-- value: (?P<preset>[\w.-]+)\.(?P<setting>\w+) -->")
 _CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
 _DIFFERS = re.compile(r"<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->")
-_WALK = re.compile(r"<!-- walk: (?P<name>[^>]+?) -->")
-_SOURCE_OF = re.compile(r"<!-- source: (?P<name>[\w.]+) -->")
-_PAGE_OF = re.compile(r"<!-- page: (?P<name>[\w.]+) -->")
+_WALK = re.compile(r"^.*<!-- walk: (?P<name>[^>]+?) -->$", re.MULTILINE)
+_SOURCE_OF = re.compile(r"^.*<!-- source: (?P<name>[\w.]+) -->$", re.MULTILINE)
+_PAGE_OF = re.compile(r"^.*<!-- page: (?P<name>[\w.]+) -->$", re.MULTILINE)
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
 
 
@@ -66,7 +70,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
     markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
     markdown = _PAGE_OF.sub(lambda m: _whole_file(m["name"]), markdown)
-    return _VALUE.sub(lambda m: _in_words(_value(m["preset"], m["setting"])), markdown)
+    return _VALUE.sub(_checked_value, markdown)
 
 
 def _settings() -> str:
@@ -124,18 +128,20 @@ def _differing(name: str, base: str) -> str:
     of_base = {arm["env_id"]: arm for arm in data["arms"] if arm["arm"] == base}
     rows = []
     for env_id, beside in of_base.items():
-        for figure, words in (("final", "final return"), ("learning", "whole training")):
-            own = [(arm["arm"], arm[figure]) for arm in arms if arm["env_id"] == env_id]
-            low, high = beside[figure]["low"], beside[figure]["high"]
+        for score, words in (("final", "final return"), ("learning", "whole training")):
+            own = [(arm["arm"], arm[score]) for arm in arms if arm["env_id"] == env_id]
+            low, high = beside[score]["low"], beside[score]["high"]
             better = [_with_interval(n, f) for n, f in own if f["low"] > high]
             worse = [_with_interval(n, f) for n, f in own if f["high"] < low]
-            of_it = _with_interval("", beside[figure]).strip()
+            of_it = _with_interval("", beside[score]).strip()
             rows.append((env_id, words, of_it, "; ".join(better) or "–", "; ".join(worse) or "–"))
     return _table(("environment", "figure", base, "clearly better", "clearly worse"), rows)
 
 
-def _with_interval(name: str, figure: dict[str, float]) -> str:
-    return f"{name} {figure['low']:.0f} … {figure['high']:.0f}"
+def _with_interval(name: str, score: dict[str, float]) -> str:
+    spread = (score["high"] - score["low"]) / 2
+    low, high = (figure(score[end], spread) for end in ("low", "high"))
+    return f"{name} {low} … {high}"
 
 
 def _walk() -> Any:
@@ -234,6 +240,15 @@ def _default(setting: str) -> Any:
 
 def _value(preset: str, setting: str) -> Any:
     return load_preset(preset).values()[setting]
+
+
+def _checked_value(marker: re.Match[str]) -> str:
+    """Nothing in place of the marker, once the value before it is right."""
+    value = _in_words(_value(marker["preset"], marker["setting"]))
+    before = marker.string[: marker.start()]
+    if not re.search(rf"(?<![\w.,]){re.escape(value)}$", before):
+        raise PluginError(f"a page says {before[-20:]!r} where it should say {value}: {marker[0]}")
+    return ""
 
 
 def _leading_comment(preset: str) -> str:

@@ -1,7 +1,5 @@
 """`python -m frankrl` is the command `frank`."""
 
-import sys
+from frankrl.cli.main import run_process
 
-from frankrl.cli.main import main
-
-sys.exit(main())
+run_process()

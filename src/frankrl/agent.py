@@ -58,7 +58,7 @@ class Agent:
         Args:
             observation: one observation or a batch.
             action_mask: which actions are allowed, one mask or a batch. Needed if the environment
-                provides it in its info (`info["action_mask"]`), and only then.
+                provides it in its info (`info["action_mask"]`) or by a method, and only then.
 
         Raises:
             SettingError: an observation or a mask does not fit the environment.
@@ -108,13 +108,15 @@ class Agent:
         spec = self.spec
         parts, masks = spec.parts(observation, {}, self._wrong_observation)
         leaves, single = self._leaves(parts)
-        if action_mask is not None and spec.masks_from != "info":
+        asks = spec.masks_from in ("info", "method")
+        if action_mask is not None and not asks:
             reason = "its observations hold it" if spec.is_masked else "it has none"
             raise SettingError(f"{spec.env_id} takes no action_mask: {reason}")
-        if action_mask is None and spec.masks_from == "info":
+        if action_mask is None and asks:
+            give = f'info["{spec.mask_key}"]' if spec.mask_key else "env.action_masks()"
             raise SettingError(
-                f"{spec.env_id} has action masks in its info: "
-                'give action_mask=info["action_mask"] as well'
+                f"{spec.env_id} has action masks, read from {spec.mask_place}: "
+                f"give action_mask={give} as well"
             )
         allowed = None
         if spec.is_masked:

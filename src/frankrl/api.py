@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frankrl.agent import Agent
-from frankrl.config import MAX_EPISODES
+from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import RunFolderError, SettingError, check_type, warn
+from frankrl.core.errors import SettingError, check_type, warn
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
@@ -18,6 +18,7 @@ from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import Permission, RunFolder, check_code, list_checkpoints, load_newest
+from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in
 from frankrl.training.codec import eval_file, filled
@@ -173,12 +174,10 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     Raises:
         RunFolderError: there is no usable checkpoint.
     """
-    if best and not list_checkpoints(folder.best):
-        raise RunFolderError(
-            f"{folder.path} holds no best agent: no evaluation was played during its training"
-        )
-    description = folder.description
     checkpoints = folder.best if best else folder.checkpoints
+    if not list_checkpoints(checkpoints):
+        raise no_checkpoint(folder, best=best)
+    description = folder.description
     spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
     experiment = Experiment.of(description.settings, spec, description.seed)
     file = eval_file(description.settings.learning)
@@ -196,8 +195,11 @@ def evaluate(
     *,
     episodes: int = 100,
     seed: int = 0,
+    evaluation_envs: int = MAX_EVALUATION_ENVS,
+    evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
     env_id: str = "",
     allow_code: bool = False,
+    on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Play greedy episodes in new environments, with seeds that training never uses.
 
@@ -205,8 +207,11 @@ def evaluate(
         agent: the agent, from `load`.
         episodes: number of episodes.
         seed: decides the reset seeds of the episodes.
+        evaluation_envs: most environments that are made; the result does not depend on it.
+        evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
         env_id: as for `resume`.
         allow_code: as for `resume`.
+        on_episode: called as episodes end, with their number and the number of episodes.
 
     Raises:
         FrankError: an argument is not allowed, or the environment cannot be made or fails.
@@ -218,13 +223,18 @@ def evaluate(
             f"episodes must be a whole number from 1 to {MAX_EPISODES:,}, got {episodes!r}"
         )
     check_seed(seed)
+    settings = EvaluationSettings(
+        evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
+    )
     permission = _permission(env_id, allow_code)
     if agent.run is not None:
         chosen = permission if permission != Permission() else agent.run.permission
         check_code(dataclasses.replace(agent.run, permission=chosen))
-    evaluator = Evaluator(agent.spec)
+    evaluator = Evaluator(agent.spec, settings=settings)
     try:
-        return evaluator.evaluate(agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed)
+        return evaluator.evaluate(
+            agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=on_episode
+        )
     finally:
         evaluator.close()
 

@@ -14,7 +14,13 @@ from hanging import HANGS_AFTER_SECONDS
 from frankrl.cli.main import main
 from frankrl.config import setting_names
 from frankrl.config.presets import load_preset
-from frankrl.runs import RunFolder, list_checkpoints
+from frankrl.runs import (
+    MetricsWriter,
+    RunDescription,
+    RunFolder,
+    RunLock,
+    list_checkpoints,
+)
 
 SMALL = [
     "--preset=default",
@@ -44,6 +50,8 @@ def run(tmp_path_factory):
 
 MISTAKES = {
     "no_command": (["tran"], "no command 'tran'.*did you mean 'train'"),
+    "no_command_like_it": (["list"], r"no command 'list' \(commands: "),
+    "nothing_like_it": (["swim"], r"no command 'swim' \(commands: "),
     "no_environment": (["train"], "name an environment"),
     "unknown_environment": (["train", "CartPol-v1"], "did you mean 'CartPole-v1'"),
     "unknown_module": (["train", "no_such_module:Env-v0"], "no module 'no_such_module'"),
@@ -80,7 +88,10 @@ MISTAKES = {
         "munchausen_floor .-1. changes nothing because munchausen is false",
     ),
     "memory": (
-        ["train", "CartPole-v1", "--replay-capacity", "1000000000"],
+        [
+            *("train", "CartPole-v1", "--replay-capacity", "1000000000"),
+            *("--total-env-steps", "4000000000"),
+        ],
         r"does not fit into memory: .*replay_capacity can be [\d,]+ at most",
     ),
     "device": (
@@ -145,11 +156,16 @@ def test_train_tells_the_memory_then_progress_then_what_to_do_next(tmp_path, cap
     assert captured.out == ""
     assert lines[0].startswith("Training CartPole-v1 with preset default, seed 0")
     # 4 float32 of state, action, reward, terminated, ending: 16 + 2 + 4 + 1 + 4, and room for
-    # the last observation of one episode in 64 env steps.
-    assert lines[1].strip() == "replay buffer: 100,000 transitions × 28 bytes = 2.67 MiB"
+    # the last observation of one episode in 64 env steps of the capacity.
+    assert lines[1].strip() == (
+        "replay buffer: 4,096 transitions × 34 bytes = 136 KiB "
+        "(total_env_steps fills no more of a replay_capacity of 100,000)"
+    )
     assert sum(line.startswith("env steps ") for line in lines) == 4
     assert any("mean return" in line and "95 %" in line for line in lines)
     assert f"  frank film {tmp_path / 'r'}" in lines
+    updates = RunFolder.open(tmp_path / "r").description.settings.updates_due(400)
+    assert f"  frank explain {tmp_path / 'r'} --update {updates}" in lines
 
 
 def test_a_schedule_that_ends_before_learning_starts_is_warned_of(tmp_path, capsys):
@@ -178,6 +194,42 @@ def test_evaluate_with_json_prints_one_object_with_every_episode(run, capsys):
     assert (told["env_id"], told["env_steps"]) == ("CartPole-v1", 400)
     assert told["returns"] == [float(length) for length in told["lengths"]]
     assert told["mean_return"] == pytest.approx(sum(told["returns"]) / 5)
+
+
+@pytest.mark.parametrize("words", [["evaluate"], ["film"], ["evaluate", "--best"]])
+@pytest.mark.parametrize("running", [True, False])
+def test_a_run_that_is_too_young_says_so_and_when_it_will_not_be(words, running, tmp_path, capsys):
+    settings = load_preset("default").with_changes(checkpoint_every_env_steps=30_000)
+    description = RunDescription("CartPole-v1", "default", 0, settings.resolved())
+    folder = RunFolder.create(tmp_path / "run", description)
+    if running:
+        writer = MetricsWriter(folder.metrics)
+        writer.write([("timing", (10_000, 2.0, 5_000.0))])
+        writer.close()
+        lock = RunLock(folder.path, folder.path)
+    assert frank(words[0], folder.path, *words[1:]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    first = "10,000" if "--best" in words else "30,000"
+    assert f"the first comes at env step {first}" in line or f"at env step {first};" in line
+    if running:
+        lock.release()
+        assert "is being trained and holds no" in line
+        assert ("about 4 s before" if first == "30,000" else "about 0 s before") in line
+    else:
+        assert "its training ended before the first one" in line
+
+
+def test_explain_without_an_update_lists_what_can_be_opened(run, capsys):
+    assert frank("explain", run) == 0
+    printed = capsys.readouterr().out
+    reached = RunFolder.open(run).description.settings.updates_due(400)
+    assert f"has the updates 1 to {reached}: frank explain {run} --update N" in printed
+
+
+@pytest.mark.parametrize("flag", [["--json"], ["--transition", "3"], ["--html", "page.html"]])
+def test_what_belongs_to_an_update_needs_one(flag, run, capsys):
+    assert frank("explain", run, *flag) == 2
+    assert f"{flag[0]} needs an update: name one with --update" in capsys.readouterr().err
 
 
 def test_evaluate_in_words_says_whether_it_is_solved(run, capsys):
@@ -279,6 +331,21 @@ def test_help_imports_nothing_heavy():
         "sys.exit(any(m in sys.modules for m in ('jax', 'numpy', 'gymnasium', 'tyro', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("status", [0, 2, 130])
+def test_the_process_ends_with_what_is_due_and_takes_nothing_apart(status):
+    code = (
+        "import atexit, sys, threading, time, frankrl.cli.main as m;"
+        "atexit.register(print, 'taken apart');"
+        "threading.Thread(target=time.sleep, args=(3_600,)).start();"
+        f"m.main = lambda: print('the result') or print('a word', file=sys.stderr) or {status};"
+        "m.run_process()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "the result\n", "a word\n")
 
 
 def test_ctrl_c_saves_and_exits_130_and_the_run_can_be_continued(tmp_path):

@@ -1,6 +1,7 @@
 """The page in a real browser: headless Chromium, and every request that it makes."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -14,10 +15,11 @@ from dashboard_runs import make_run, served, wait_until, write_metrics
 from hanging import HANGS_AFTER_SECONDS
 from playwright.sync_api import sync_playwright
 
+from frankrl.core.figures import figure
 from frankrl.runs import MetricsReader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-VIEWS = ("learning", "watch", "update", "warnings")
+VIEWS = ("learning", "watch", "update", "settings", "warnings")
 # Plotly asks once whether it may style the page itself; the page's policy says no.
 KNOWN = "Applying inline style violates"
 
@@ -117,8 +119,69 @@ def test_two_runs_are_laid_over_each_other_and_the_axis_is_switched(port, open_p
             )
         page.get_by_label("group seeds").check()
         page.wait_for_function("() => document.querySelectorAll('.shown-runs li').length === 1")
-        assert "2 runs" in page.locator(".shown-runs").inner_text()
+        assert "2 seeds" in page.locator(".shown-runs").inner_text()
         page.wait_for_function(f"{drawn} === 3")
+
+
+def test_curves_are_smoothed_and_drawn_on_a_logarithmic_axis(port, root, open_page):
+    reader = MetricsReader(root / "cart" / "s0" / "metrics.sqlite")
+    loss = [value for value in reader.columns("training")["loss"] if value is not None]
+    reader.close()
+    with open_page(port) as page:
+        page.get_by_label("show cart/s1").uncheck()
+        page.get_by_label("show cart/s0").check()
+        drawn = "document.getElementById('plot-loss')"
+        shown = "document.querySelector('.shown-runs').innerText"
+        page.wait_for_function(f"() => {shown}.includes('cart/s0')")
+        page.wait_for_function(f"() => {drawn}?.data?.length === 1")
+        assert page.evaluate(f"{drawn}.data[0].y") == pytest.approx(loss, rel=1e-5)
+        page.locator("#smoothing").select_option("5")
+        near = [loss[max(0, at - 2) : at + 3] for at in range(len(loss))]
+        first = sum(near[0]) / len(near[0])
+        page.wait_for_function(
+            f"first => Math.abs({drawn}.data[0].y[0] / first - 1) < 1e-4", arg=first
+        )
+        smooth = [sum(values) / len(values) for values in near]
+        assert page.evaluate(f"{drawn}.data[0].y") == pytest.approx(smooth, rel=1e-4)
+        page.get_by_label("logarithmic vertical axis").check()
+        page.wait_for_function(f"() => {drawn}.layout.yaxis.type === 'log'")
+        # TD errors are also negative.
+        td_error = "document.getElementById('plot-td_error').layout.yaxis.type"
+        assert page.evaluate(td_error) == "linear"
+        assert "smoothing=5" in page.url
+        assert "log=1" in page.url
+
+
+def test_settings_are_shown_and_those_in_which_runs_differ(port, open_page):
+    with open_page(port) as page:
+        for name in ("cart/s0", "cart/s1"):
+            page.get_by_label(f"show {name}").check()
+        page.locator("#view-settings").click()
+        page.locator(".settings-table").wait_for()
+        names = "[...document.querySelectorAll('.settings-table tbody th')].map((h) => h.innerText)"
+        assert page.evaluate(names) == ["run.seed"]
+        runs = page.locator(".settings-table thead th").all_inner_texts()[1:]
+        seeds = page.locator(".settings-table td").all_inner_texts()
+        assert dict(zip(runs, seeds, strict=True)) == {"cart/s0": "0", "cart/s1": "1"}
+        page.locator("#all-settings").check()
+        assert "learning.gamma" in page.evaluate(names)
+        page.get_by_label("show cart/s1").uncheck()
+        heads = "document.querySelectorAll('.settings-table thead th').length"
+        page.wait_for_function(f"() => {heads} === 2")
+        row = page.locator(".settings-table tr", has_text="replay.n_step")
+        assert row.locator("td").inner_text() == "3"
+
+
+def test_the_final_evaluation_and_the_training_return_are_both_named(port, root, open_page):
+    report = json.loads((root / "cart" / "s0" / "report.json").read_text())
+    low, high = report["evaluation"]["interval_95"]
+    expected = figure(report["evaluation"]["mean_return"], (high - low) / 2)
+    with open_page(port) as page:
+        head = page.locator("#runs thead").inner_text()
+        assert "training return" in head
+        assert "final evaluation" in head
+        row = page.locator("#runs tbody tr", has_text="cart/s0").first
+        assert row.locator("td").nth(7).inner_text() == expected
 
 
 def test_the_distribution_of_the_td_errors_is_drawn_and_described(port, root, open_page):
@@ -153,7 +216,7 @@ def test_a_warning_links_to_its_section_in_the_documentation(tmp_path, browser):
         page = browser.new_page()
         # Straight to the view, as by an address that somebody has kept.
         page.goto(f"http://127.0.0.1:{port}/#view=warnings")
-        page.get_by_text("this run has no checkpoint yet").wait_for()
+        page.get_by_text("holds no checkpoint").wait_for()
         with page.expect_popup() as opened:
             page.get_by_role("link", name="What this means: ε has decayed").click()
         words = opened.value
@@ -265,6 +328,11 @@ def test_an_episode_is_watched_step_by_step(port, open_page):
         assert page.locator(".figure b").first.inner_text().startswith("2 of ")
         # Every step of CartPole brings 1.
         assert page.locator(".figure b").last.inner_text() == "2"
+        assert page.locator(".values .scale").inner_text().startswith("Q − max Q, ")
+        slider.fill(slider.get_attribute("max"))
+        reward = page.locator(".figure", has_text="reward of the last step")
+        assert reward.locator("b").inner_text() == "1"
+        slider.fill("2")
         assert (
             page.locator(".thoughts .marked").inner_text().startswith(("push left", "push right"))
         )
@@ -312,6 +380,7 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, 
             "learning": "#plot-loss .main-svg",
             "watch": "#predicted-q",
             "update": "#q-value",
+            "settings": ".settings-table",
             "warnings": "text=Newest checkpoint",
         }
         for view in VIEWS:
@@ -340,6 +409,7 @@ def test_an_empty_folder_says_what_to_do(tmp_path, browser):
             "learning": "Curves appear here once there is a run.",
             "watch": "There is no run here yet. Start one with frank train.",
             "update": "There is no run here yet. Start one with frank train.",
+            "settings": "Select one or several runs in the table to see their settings.",
             "warnings": "There is no run here yet. Start one with frank train.",
         }
         for view in VIEWS:

@@ -227,6 +227,67 @@ def test_seeds_are_one_curve_with_its_spread(run_table, tmp_path):
     assert len(alone) == 4
 
 
+def test_two_runs_of_one_seed_are_one_of_its_seeds(run_table, tmp_path):
+    for name, seed, steps, value in (("a", 0, 200, 1.0), ("b", 0, 300, 2.0), ("c", 1, 200, 4.0)):
+        columns = {"env_steps": [100, steps], "updates": [1, 2], "loss": [value, value]}
+        write_metrics(make_run(tmp_path / name, seed=seed), training=columns)
+    ids = tuple(row["id"] for row in rows(run_table).values())
+    (band,) = json.loads(run_table.curves(ids, "env_steps", group=True))["series"]
+    assert band["label"].endswith("(2 seeds)")
+    traces = band["traces"]["loss"]
+    # The run that has gone further stands for its seed.
+    assert {name: y[0] for name, (_, y) in traces.items()} == {"smooth": 3, "low": 2, "high": 4}
+
+
+def test_settings_are_laid_side_by_side(run_table, tmp_path):
+    make_run(tmp_path / "a", gamma=0.9)
+    make_run(tmp_path / "b", gamma=0.5, replay_sampling="prioritised")
+    ids = {name: row["id"] for name, row in rows(run_table).items()}
+    payload = json.loads(run_table.settings((ids["a"], ids["b"])))
+    assert payload["runs"] == ["a", "b"]
+    found = {row["name"]: row for row in payload["rows"]}
+    assert (found["gamma"]["values"], found["gamma"]["differs"]) == (["0.9", "0.5"], True)
+    # An idle setting has no value.
+    assert found["priority_exponent"]["values"] == [None, "0.5"]
+    assert not found["batch_size"]["differs"]
+    assert "Discount" in found["gamma"]["meaning"]
+    with pytest.raises(SettingError, match="at most 24 runs"):
+        run_table.settings(("x",) * 25)
+
+
+@pytest.mark.parametrize(
+    ("returns", "text"),
+    [([0.5, 1.5] * 50, "0.96"), ([-100.0, 100.0] * 50, "1"), ([0.956] * 100, "0.956")],
+)
+def test_the_training_return_has_as_many_digits_as_its_spread_allows(
+    run_table, tmp_path, returns, text
+):
+    run = make_run(tmp_path / "run")
+    # Earlier episodes do not count.
+    steps = list(range(1, 131))
+    episodes = {"env_steps": steps, "episode_return": [1e6] * 30 + returns, "length": [1] * 130}
+    training = {"env_steps": [200], "mean_return_100": [0.956]}
+    write_metrics(run, episodes=episodes, training=training)
+    assert rows(run_table)["run"]["last_text"] == text
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "text"),
+    [
+        ({"mean_return": 0.955, "interval_95": [0.94, 0.97]}, "0.955"),
+        ({"mean_return": 263.12, "interval_95": [240.0, 280.0]}, "263"),
+        ({"mean_return": 0.5}, "0.5"),
+    ],
+)
+def test_the_final_return_has_as_many_digits_as_its_spread_allows(
+    run_table, tmp_path, evaluation, text
+):
+    run = make_run(tmp_path / "run")
+    run.write_report({"env_steps": 10, "solved": None, "evaluation": evaluation})
+    row = rows(run_table)["run"]
+    assert (row["final_return"], row["final_text"]) == (evaluation["mean_return"], text)
+
+
 def test_what_is_not_there_is_refused(run_table, tmp_path):
     make_run(tmp_path / "run")
     run_table.refresh()

@@ -99,7 +99,7 @@ def test_a_target_network_that_is_hardly_ever_refreshed_raises_a_warning(check):
     budget = {"total_env_steps": 21_000, "learning_starts_env_steps": 1_000}
     warning = check(refreshed_too_rarely, **budget, target_period_updates=10_000)
     assert "20,000 updates" in warning.evidence
-    assert "there are 2." in warning.evidence
+    assert "that makes 2 refreshes." in warning.evidence
     assert check(refreshed_too_rarely, **budget, target_period_updates=500) is None
 
 

@@ -116,6 +116,23 @@ def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
     assert episode["episode_return"] == sum(episode["rewards"])
 
 
+def test_a_numbered_world_is_shown_by_its_states_places(tmp_path):
+    path = tmp_path / "squares"
+    settings = {"total_env_steps": 60, "learning_starts_env_steps": 10}
+    frankrl.train(
+        "frankrl/NineSquares-v0",
+        q_function="table",
+        out=path,
+        final_evaluation_episodes=1,
+        **settings,
+    )
+    episode = play(RunFolder.open(path), 0, tmp_path, lambda done, of: None)
+    assert episode["component_names"] == ("state",)
+    for (state,) in episode["states"]:
+        number = int(state.split()[0])
+        assert state == f"{number} (row {number // 3}, column {number % 3})"
+
+
 def test_diagnostics_count_what_the_checkpoint_holds(port, run, run_id):
     diagnostics = ask(port, f"/diagnostics/{run_id}")[0]["result"]
     folder = RunFolder.open(run)

@@ -16,6 +16,7 @@ from hanging import HANGS_AFTER_SECONDS
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
 from frankrl.core.errors import FrankError
+from frankrl.core.figures import figure
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
@@ -23,7 +24,7 @@ from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
 from frankrl.experiments.run_process import RunProcess
 from frankrl.experiments.study import final_return, is_done
-from frankrl.experiments.writing import as_markdown, as_plain, figure, intervals, write
+from frankrl.experiments.writing import as_markdown, as_plain, drawing, intervals, write
 from frankrl.runs import list_checkpoints
 from frankrl.training.session import prepare, run_to_end
 
@@ -154,12 +155,13 @@ def test_table_data_and_figure_show_the_results(done, tmp_path):
     text = paths[0].read_text("utf-8")
     assert text == as_markdown(study, results)
     for result in results:
-        assert f"| {result.arm} | {result.final.middle:.0f} (" in text
+        spread = (result.final.high - result.final.low) / 2
+        assert f"| {result.arm} | {figure(result.final.middle, spread)} (" in text
     data = json.loads(paths[1].read_text("utf-8"))
     assert data == as_plain(study, results)
     assert data["arms"][1]["evaluations"] == results[1].evaluations.tolist()
     assert paths[2].read_bytes().startswith(b"\x89PNG")
-    (panel,) = figure(study, results).axes
+    (panel,) = drawing(study, results).axes
     np.testing.assert_array_equal(
         panel.lines[0].get_ydata(), np.median(results[0].evaluations, axis=0)
     )
@@ -206,7 +208,7 @@ def test_more_arms_than_can_be_distinguished_are_drawn_as_rows(tmp_path, count, 
         ArmResult("CartPole-v1", arm.name, np.array([1.0, 2.0]), np.arange(3.0), evaluations)
         for arm in experiment.arms
     ]
-    (panel,) = figure(study, results).axes
+    (panel,) = drawing(study, results).axes
     assert sum(line.get_marker() == "D" for line in panel.lines) == rows
 
 

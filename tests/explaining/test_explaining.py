@@ -260,6 +260,30 @@ def test_without_a_run_the_worked_example_of_the_notes_is_shown(capsys):
     assert "Fire" in printed or "fire main" in printed
 
 
+def test_the_numbers_of_the_worked_example_agree_with_each_other():
+    from frankrl.explaining import notes
+
+    record, origin = notes.example(), notes.origin()
+    chosen = notes.settings()
+    # ε falls from 1 to 0.05 over 100,000 env steps.
+    assert origin.epsilon == pytest.approx(1 - 0.95 * origin.env_step / 100_000)
+    assert not origin.explored
+    assert int(np.argmax(notes.FIRST_Q_VALUES)) == notes.FIRE_MAIN
+    assert record.transition_env_steps.tolist() == [origin.env_step]
+    assert record.update == chosen.updates_due(record.env_steps) == 14_000
+    assert record.updates_since_refresh == 13_999 % chosen.learning.target_period_updates
+    assert origin.env_step < record.env_steps
+
+
+def test_the_worked_example_is_printed_with_those_numbers(capsys):
+    assert frank(["explain"]) == 0
+    printed = capsys.readouterr().out
+    assert "ε is 0.905 after 10,000 of 100,000 env steps" in printed
+    assert "the greedy action at the time (ε was 0.905)" in printed
+    assert "14,000 env steps ago" in printed
+    assert "last refreshed 3,999 updates before this one" in printed
+
+
 def test_the_command_shows_the_numbers_of_the_record(run, capsys):
     record = reopen(run, 300).record
     assert frank(["explain", str(run.path), "--update", "300", "--transition", "5"]) == 0

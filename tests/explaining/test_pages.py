@@ -1,6 +1,7 @@
 """The document of an update as an HTML page and as text."""
 
 import dataclasses
+import math
 import os
 import sys
 from html.parser import HTMLParser
@@ -157,15 +158,29 @@ def test_the_q_values_of_both_networks_are_next_to_their_actions(record, page):
             assert table[1 + number][:2] == [label, f"{value:.4g}"]
 
 
-def test_bars_of_all_q_values_share_one_scale_and_begin_at_zero():
-    blocks = (
-        NamedValues("Q", ("low", "high"), (-10.0, 30.0)),
-        NamedValues("Q", ("none", "half"), (0.0, 15.0)),
-    )
-    page = Page(as_html(Document("", "", (Section("", blocks),))))
+@pytest.mark.parametrize(
+    ("values", "extents", "scale"),
+    [
+        ((46.66, 46.09, 46.36), [(100, 0), (5, 95), (50, 50)], "−0.6 … 0"),
+        ((-10.0, 30.0), [(0, 100), (100, 0)], "−40 … 0"),
+        ((7.0, -math.inf, 6.0), [(100, 0), (0, 100)], "−1 … 0"),
+        ((2.0, 2.0), [(100, 0), (100, 0)], "all equal"),
+    ],
+)
+def test_bars_show_how_far_each_action_is_below_the_best(values, extents, scale):
+    names = tuple(map(str, range(len(values))))
+    block = NamedValues("Q", names, values)
+    page = Page(as_html(Document("", "", (Section("", (block,)),))))
     bars = [attrs for tag, attrs in page.elements if tag == "rect"]
-    extents = [(float(bar["x"]), float(bar["width"])) for bar in bars]
-    assert extents == [(0, 25), (25, 75), (25, 0), (25, 37.5)]
+    assert [(float(bar["x"]), float(bar["width"])) for bar in bars] == extents
+    assert page.tables[0][0] == ["action", "Q", f"Q − max Q, {scale}"]
+
+
+def test_bars_of_probabilities_begin_at_zero():
+    block = NamedValues("π", ("a", "b"), (0.25, 0.75), are_probabilities=True)
+    page = Page(as_html(Document("", "", (Section("", (block,)),))))
+    bars = [attrs for tag, attrs in page.elements if tag == "rect"]
+    assert [(float(bar["x"]), float(bar["width"])) for bar in bars] == [(0, 25), (0, 75)]
 
 
 def test_the_whole_batch_is_on_the_page_and_the_followed_one_is_marked(record, came_from, page):

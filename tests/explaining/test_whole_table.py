@@ -38,8 +38,9 @@ def test_the_agents_table_is_shown_with_the_exact_one_below(run, capsys):
     rows = [line.split() for line in lines if line.split()[:1] and line.split()[0].isdigit()]
     assert len(rows) == 2 * 9
     for state, (row, exact_row) in enumerate(zip(rows[:9], rows[9:], strict=True)):
-        assert row[:5] == [str(state), *(f"{value:.4g}" for value in values[state])]
-        assert exact_row[:5] == [str(state), *(f"{value:.4g}" for value in exact[state])]
+        place = [str(state), "(row", f"{state // 3},", "column", f"{state % 3})"]
+        assert row[:9] == [*place, *(f"{value:.4g}" for value in values[state])]
+        assert exact_row[:9] == [*place, *(f"{value:.4g}" for value in exact[state])]
     largest = np.abs(values - exact)[[0, 1, 2, 3, 5, 6, 7]].max()
     assert lines[-1].endswith(f": {largest:.4g}")
 
@@ -65,7 +66,8 @@ def test_an_update_of_it_names_states_by_their_number(run, capsys):
     assert frank(["explain", str(path), "--update", "100"]) == 0
     printed = capsys.readouterr().out
     record = frankrl.explain(path, update=100)
-    assert f"   s = {record.batch.observation[0]}\n" in printed
+    row, column = divmod(int(record.batch.observation[0]), 3)
+    assert f"   s = {record.batch.observation[0]} (row {row}, column {column})\n" in printed
     assert f"2. The Q-{holder} evaluates s" in printed
     assert f"3. The target {holder} evaluates s′" in printed
     assert ("plain gradient descent, learning rate" in printed) == (holder == "table")

@@ -139,6 +139,59 @@ def test_runs_are_grouped_by_environment_and_preset(tmp_path):
     assert groups["CartPole-v1", "default"] == [runs[0], runs[2]]
 
 
+def test_two_runs_of_one_seed_count_as_one(tmp_path):
+    runs = [
+        make_run(tmp_path, "a", seed=0, offset=6.0, rows=11),
+        make_run(tmp_path, "b", seed=0),
+        make_run(tmp_path, "c", seed=1),
+        make_run(tmp_path, "d", seed=1, offset=90.0, rows=4),
+    ]
+    axis = draw(runs).axes[0]
+    legend = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert legend[0] == "default (2 seeds)"
+    # The longer run of each seed is drawn, and these two are alike.
+    median = lines_of(axis)[0]
+    middle = (median.get_xdata() >= 300) & (median.get_xdata() <= 1000)
+    expected = median.get_xdata() / 10 - 10
+    np.testing.assert_allclose(median.get_ydata()[middle], expected[middle])
+
+
+PRIORITISED = {"replay_sampling": "prioritised"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        # What follows from the budget, or decides nothing, was not chosen.
+        (PRIORITISED | {"total_env_steps": 50_000}, PRIORITISED, True),
+        ({"learning_rate_end": 1e-5, "total_env_steps": 9_000}, {"learning_rate_end": 1e-5}, True),
+        ({"worker_processes": 2}, {"device": "cpu"}, True),
+        ({"evaluation_episodes": 3}, {"keep_checkpoints": 1}, True),
+        (PRIORITISED | {"priority_beta_env_steps": 7_000}, PRIORITISED, False),
+        (PRIORITISED | {"priority_beta": 0.5}, PRIORITISED, False),
+        ({"overlap": False}, {}, False),
+        ({"epsilon_decay_env_steps": 500}, {"total_env_steps": 500}, False),
+    ],
+)
+def test_seeds_are_grouped_by_what_was_chosen(tmp_path, one, other, alike):
+    runs = [
+        RunFolder.create(
+            tmp_path / f"run{seed}",
+            RunDescription(
+                "CartPole-v1", "default", seed, Settings().with_changes(**changes).resolved()
+            ),
+        )
+        for seed, changes in enumerate((one, other))
+    ]
+    assert len(grouped(runs)) == (1 if alike else 2)
+
+
+@pytest.mark.parametrize("name", ["狐-v1", "🚀"])
+def test_letters_that_the_font_lacks_are_no_noise(tmp_path, name):
+    # Warnings are errors in tests.
+    plot([make_run(tmp_path, "run", preset=name)], tmp_path / "plot.png")
+
+
 def test_one_run_is_drawn_with_its_episodes_their_mean_and_its_evaluations(tmp_path):
     figure = draw([make_run(tmp_path, "run")])
     returns = lines_of(figure.axes[0])
@@ -162,7 +215,7 @@ def test_several_runs_are_drawn_as_one_curve_per_preset(tmp_path):
     np.testing.assert_allclose(median.get_ydata()[middle], expected[middle])
     np.testing.assert_allclose(evaluations.get_ydata(), [46, 86])
     legend = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert legend == ["default (3 runs)", "classic (1 run)", "greedy evaluations (median)"]
+    assert legend == ["default (3 seeds)", "classic (1 seed)", "greedy evaluations (median)"]
     assert median.get_color() != other.get_color()
     assert len(axis.collections) == 1
 
@@ -172,7 +225,7 @@ def test_runs_of_different_environments_are_named_in_the_title(tmp_path):
     figure = draw(runs)
     assert "different environments" in figure.get_suptitle()
     legend = figure.axes[0].get_legend().get_texts()
-    assert legend[1].get_text() == "Acrobot-v1, default (1 run)"
+    assert legend[1].get_text() == "Acrobot-v1, default (1 seed)"
 
 
 def test_the_picture_is_a_png_and_nothing_else_is_left(tmp_path):

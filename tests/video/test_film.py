@@ -1,23 +1,21 @@
 """Films: the decoded frames show the episodes."""
 
-import itertools
 import subprocess
+import sys
 
 import gymnasium
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given
-from hypothesis import strategies as st
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, SettingError
 from frankrl.environments import describe
+from frankrl.video import encoder
 from frankrl.video import film as film_module
-from frankrl.video.bar_scale import BarScale, round_up
 from frankrl.video.film import film
 from frankrl.video.frame_layout import picture_size
-from frankrl.video.panel import Panel, signed
+from frankrl.video.panel import Panel
 
 CARTPOLE_HEIGHT, CARTPOLE_WIDTH, CARTPOLE_FPS = 400, 600, 50
 ORANGE = np.array([230, 159, 0])
@@ -149,14 +147,31 @@ def test_the_panel_marks_the_chosen_action_and_changes_with_the_step(tmp_path, c
     assert np.abs(panels[-1] - panels[0]).mean() > np.abs(panels[5] - panels[0]).mean()
 
 
-def test_bars_are_as_long_as_the_q_values_say(tmp_path, cartpole):
-    film(cartpole, always(0), tmp_path / "film.mp4", episodes=1, seed=0)
-    panel = decoded(tmp_path / "film.mp4")[0][:, CARTPOLE_WIDTH:].astype(int)
-    chosen = np.abs(panel - ORANGE).max(axis=2) < 40
-    other = np.abs(panel - np.array([62, 130, 180])).max(axis=2) < 40
-    assert other.sum(axis=1).max() / chosen[:, 100:].sum(axis=1).max() == pytest.approx(
-        0.4, abs=0.04
-    )
+@pytest.mark.parametrize("best", [46.66, -3.0, 0.0])
+def test_a_bar_is_as_long_as_its_action_is_worse_than_the_best(tmp_path, scripted, best):
+    spec = scripted(num_actions=3, length=1)
+    values = np.array([[best, best - 0.3, best - 0.6]])
+    film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
+    panel = decoded(tmp_path / "film.mp4")[0][:, 448:].astype(int)
+    blue = (np.abs(panel - np.array([62, 130, 180])).max(axis=2) < 40).sum(axis=1)
+    # The longest bar has the width of the scale, which ends at -0.6.
+    assert blue.max() == pytest.approx(148, abs=4)
+    lengths = blue[blue > 20]
+    assert lengths.min() / lengths.max() == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_scale_of_the_bars_is_told(tmp_path, scripted, monkeypatch):
+    written, write = [], Panel._write
+
+    def noted(panel, target, text, *rest):
+        written.append(text)
+        write(panel, target, text, *rest)
+
+    monkeypatch.setattr(Panel, "_write", noted)
+    values = np.array([[46.66, 46.09]])
+    spec = scripted(num_actions=2, length=1)
+    film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
+    assert {"+46.66", "+46.09", "Q − max Q", "−0.6", "0"} <= set(written)
 
 
 def test_a_gif_is_small_and_as_long_as_the_film(tmp_path, cartpole):
@@ -189,7 +204,7 @@ def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp
 
 
 def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monkeypatch):
-    spec, written = describe("Taxi-v4", {"max_episode_steps": 4}), []
+    spec, written = describe(TAXI, {"max_episode_steps": 4}), []
     write = Panel._write
 
     def noted(panel, target, text, *rest):
@@ -237,6 +252,39 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, cartpole):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ("[out#0/mp4 @ 0x5581] Error writing trailer: No space left on device", "No space left"),
+        ("av_interleaved_write_frame(): No space left on device\n[libx264 @ 0x1] bye", "No space"),
+        ("file:/x/.film.mp4: Read-only file system", "Read-only file system"),
+        ("Conversion failed!", "the video encoder failed: Conversion failed!"),
+        ("", "the video encoder failed: no reason"),
+    ],
+)
+def test_the_encoders_own_text_becomes_a_reason(tmp_path, scripted, monkeypatch, printed, words):
+    code = f"import sys; sys.stdin.buffer.read(); sys.stderr.write({printed!r}); sys.exit(1)"
+    monkeypatch.setattr(encoder, "_ffmpeg", lambda: [sys.executable, "-c", code])
+    path = tmp_path / "film.mp4"
+    with pytest.raises(SettingError, match=f"cannot write the film {path}: {words}") as caught:
+        film(scripted(), always(7, 18), path, episodes=1, seed=0)
+    assert "@" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_episodes_are_counted_while_they_are_filmed(tmp_path, scripted):
+    told = []
+    film(
+        scripted(),
+        always(7, 18),
+        tmp_path / "f.mp4",
+        episodes=2,
+        seed=0,
+        on_episode=lambda *counts: told.append(counts),
+    )
+    assert told == [(0, 2), (1, 2)]
+
+
 @pytest.mark.parametrize("ending", [".mp4", ".gif"])
 def test_an_interrupted_film_leaves_the_earlier_one_and_nothing_else(tmp_path, cartpole, ending):
     path = tmp_path / f"film{ending}"
@@ -277,32 +325,6 @@ def test_an_environment_that_breaks_is_named(tmp_path, scripted):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(1.0, 1.0), (1.01, 1.5), (0.00021, 0.0003), (99.0, 100.0), (640, 800)]
-)
-def test_scales_end_at_round_numbers(value, expected):
-    assert round_up(value) == pytest.approx(expected)
-
-
-def test_a_value_lies_on_the_scale_in_proportion():
-    scale = BarScale()
-    assert scale.place(0.0) == 0.0
-    scale.include([-5.0, 14.9, float("nan"), float("inf")])
-    assert (scale.low, scale.high) == (-5.0, 15.0)
-    assert [scale.place(v) for v in (-5, 0, 5, 15, 99)] == [0.0, 0.25, 0.5, 1.0, 1.0]
-
-
-@given(st.lists(st.floats(-1e9, 1e9), min_size=1))
-def test_a_scale_holds_all_values_and_only_ever_widens(values):
-    scale, ends = BarScale(), [(0.0, 0.0)]
-    for value in values:
-        scale.include([value])
-        ends.append((scale.low, scale.high))
-        slack = 1e-6 * abs(value)
-        assert scale.low - slack <= value <= scale.high + slack
-    assert all(b[0] <= a[0] and b[1] >= a[1] for a, b in itertools.pairwise(ends))
-
-
-@pytest.mark.parametrize(
     ("height", "width", "small", "shown"),
     [
         (400, 600, False, (400, 600)),
@@ -316,11 +338,3 @@ def test_a_scale_holds_all_values_and_only_ever_widens(values):
 )
 def test_pictures_are_shown_large_enough_and_not_too_large(height, width, small, shown):
     assert picture_size(height, width, small=small) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0"), (1.234, "+1.23"), (-250.04, "−250.0"), (-12345.6, "−12346"), (2e7, "+2.00e+07")],
-)
-def test_numbers_carry_their_sign_and_stay_short(value, text):
-    assert signed(value) == text

@@ -2,18 +2,22 @@
 
 import abc
 import contextlib
-import shlex
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.segment import Segment, Segments
 from rich.table import Table
+from rich.text import Text
 
+from frankrl.cli.results import ending_lines
+from frankrl.core.figures import counted, figure
 from frankrl.core.text import MAX_MESSAGE, shown
+from frankrl.environments import EnvironmentSpec
 from frankrl.training import (
     Checkpointed,
     Evaluated,
@@ -26,6 +30,9 @@ from frankrl.training import (
 from frankrl.training.preflight import memory_line
 from frankrl.training.session import TrainingResult
 
+_CELL, _MAX_IN_A_ROW = 24, 5
+"""Width of a number with its name in the live panel [characters], and numbers in a row."""
+
 
 class Display(abc.ABC):
     """Shows the events of a training."""
@@ -35,17 +42,19 @@ class Display(abc.ABC):
         settings, description = training.settings, training.folder.description
         self.log(
             f"Training {description.env_id} with preset {description.preset}, seed "
-            f"{description.seed}, for {settings.training.total_env_steps:,} env steps"
+            f"{description.seed}, for {counted(settings.training.total_env_steps, 'env step')}"
         )
         self.log(f"  {memory_line(training.experiment)}")
+        for line in training.notes:
+            self.log(f"  {line}")
         if training.env_steps:
             self.log(f"  continuing at env step {training.env_steps:,}")
         for warning in settings.warnings():
             self.log(f"  warning: {warning}")
 
-    def end(self, result: TrainingResult) -> None:
+    def end(self, result: TrainingResult, spec: EnvironmentSpec) -> None:
         """Print the result, and what to type next."""
-        for line in ending_lines(result):
+        for line in ending_lines(result, spec):
             self.log(line)
 
     @abc.abstractmethod
@@ -55,6 +64,13 @@ class Display(abc.ABC):
     @abc.abstractmethod
     def log(self, text: str) -> None:
         """Print a line that stays."""
+
+    def show_episodes(self, done: int, of: int) -> None:  # noqa: B027 - only a bar shows them
+        """Show how many episodes of an evaluation have ended."""
+
+    def note(self, text: str) -> None:
+        """Say something at any moment, also between the bytecodes of another output."""
+        self.log(text)
 
     def open(self) -> None:  # noqa: B027 - most displays have nothing to do
         """Get ready to show events."""
@@ -98,20 +114,28 @@ class PlainDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """A progress bar and the newest numbers, redrawn in place."""
+    """A progress bar and the newest numbers, redrawn in place; other lines stay above them."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._console = Console(file=stream, highlight=False, emoji=False)
         self._bar = Bar(
-            TextColumn("{task.completed:,.0f} / {task.total:,.0f} env steps"),
+            TextColumn("{task.completed:,.0f} / {task.total:,.0f} {task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:3.0f} %"),
             TimeRemainingColumn(),
             expand=True,
             console=self._console,
         )
-        self._task = self._bar.add_task("", total=None)
-        self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+        self._training = self._bar.add_task("env steps", total=None)
+        self._evaluation = self._bar.add_task("episodes", total=None, visible=False)
+        self._newest: Progress | None = None
+        self._note = ""
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._content,
+            refresh_per_second=8,
+            transient=True,
+        )
 
     def open(self) -> None:
         """Start drawing."""
@@ -126,31 +150,52 @@ class LiveDisplay(Display):
         """Say what is about to happen and start the bar."""
         super().begin(training)
         self._bar.update(
-            self._task,
+            self._training,
             total=training.settings.training.total_env_steps,
             completed=training.env_steps,
         )
-        self._live.update(self._bar)
 
     def show(self, event: Event) -> None:
-        """Redraw the numbers; evaluations and other lines stay above them."""
+        """Take the newest numbers; evaluations and other lines stay above them."""
         if isinstance(event, Progress):
-            # The terminal may close while training goes on.
-            with contextlib.suppress(OSError, ValueError):
-                self._bar.update(self._task, completed=event.env_steps)
-                self._live.update(Group(Panel(_figures(event), title="Frank"), self._bar))
-        elif line := event_line(event):
+            self._newest = event
+            self._bar.update(self._training, completed=event.env_steps)
+        elif isinstance(event, Evaluated):
+            self._bar.update(self._evaluation, visible=False)
+        if not isinstance(event, Progress) and (line := event_line(event)):
             self.log(line)
 
-    def end(self, result: TrainingResult) -> None:
+    def show_episodes(self, done: int, of: int) -> None:
+        """Move the bar of an evaluation, which is there while one is played."""
+        self._bar.update(self._evaluation, completed=done, total=of, visible=done < of)
+
+    def note(self, text: str) -> None:
+        """Show a line below the bars, from the next time they are drawn."""
+        self._note = text
+
+    def end(self, result: TrainingResult, spec: EnvironmentSpec) -> None:
         """Remove the bar and print the result."""
         self.close()
-        super().end(result)
+        super().end(result, spec)
 
     def log(self, text: str) -> None:
         """Print a line above the live numbers."""
+        # A segment is neither wrapped nor read as markup. Options of `print` that say so would also
+        # hold for the live numbers, which are drawn again below it.
+        line = Segments([Segment(shown(text, MAX_MESSAGE)), Segment.line()])
+        # The terminal may close while training goes on.
         with contextlib.suppress(OSError, ValueError):
-            self._console.print(shown(text, MAX_MESSAGE), markup=False, soft_wrap=True)
+            self._console.print(line, crop=False)
+
+    def _content(self) -> RenderableType:
+        if self._bar.tasks[0].total is None:
+            return Group()
+        # The last line has room for the ^C that a terminal echoes: in a full one it would begin a
+        # new line, and the panel would be erased one line too low.
+        parts: list[RenderableType] = [self._bar, Text(self._note)]
+        if self._newest is not None:
+            parts.insert(0, Panel(_figures(self._newest, self._console.width), title="Frank"))
+        return Group(*parts)
 
 
 def make_display(stream: IO[str] | None) -> Display:
@@ -166,22 +211,12 @@ def event_line(event: Event) -> str:
         return (
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
             f"{event.env_steps_per_second:>7,.0f}/s  episodes {event.episodes:>5,}  "
-            f"return(100) {_number(event.mean_return):>7}  ε {event.epsilon:.3f}  "
-            f"loss {_number(event.loss):>7}  mean Q {_number(event.mean_q):>7}  "
+            f"return(100) {_known(event.mean_return):>7}  ε {event.epsilon:.3f}  "
+            f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
             f"updates {event.updates:>8,} (target {event.updates_since_refresh:,} old)"
         )
-    if isinstance(event, Evaluated) and event.purpose == "progress":
-        evaluation = event.evaluation
-        return (
-            f"  evaluation at env step {event.env_steps:,}: mean return "
-            f"{evaluation.mean_return:.1f} over {len(evaluation.returns)} greedy episodes"
-        )
     if isinstance(event, Evaluated):
-        evaluation = event.evaluation
-        return (
-            f"  solved check: mean return {evaluation.mean_return:.1f} over "
-            f"{len(evaluation.returns)} greedy episodes"
-        )
+        return _evaluated_line(event)
     if isinstance(event, Solved):
         return f"  solved at env step {event.env_steps:,}, after {event.seconds:.1f} s"
     if isinstance(event, Checkpointed):
@@ -195,68 +230,38 @@ def event_line(event: Event) -> str:
     return ""
 
 
-def ending_lines(result: TrainingResult) -> list[str]:
-    """The result of a training, and what to type next."""
-    lines = [
-        "",
-        f"{'Stopped' if result.stopped else 'Finished'} after {result.env_steps:,} env steps and "
-        f"{result.updates:,} updates, {result.seconds:.1f} s",
-    ]
-    if result.solved:
-        lines.append(
-            f"Solved at env step {result.solved['env_steps']:,}, "
-            f"after {result.solved['seconds']:.1f} s"
-        )
-    if result.evaluation:
-        lines += evaluation_lines(result.evaluation, None)
-    lines += [
-        f"Not bit-exact from env step {mark['env_steps']:,} on, because {mark['reason']}"
-        for mark in result.not_reproducible
-    ]
-    run = shlex.quote(str(result.run))
-    lines += [f"Run folder: {run}", "", "Next:"]
-    if result.stopped:
-        lines.append(f"  frank train --resume {run}")
-    lines += [f"  frank {verb} {run}" for verb in ("film", "plot", "evaluate")]
-    return lines
+def _evaluated_line(event: Evaluated) -> str:
+    evaluation = event.evaluation
+    what = "solved check"
+    if event.purpose == "progress":
+        what = f"evaluation at env step {event.env_steps:,}"
+    mean = figure(evaluation.mean_return, 2 * evaluation.standard_error)
+    return f"  {what}: mean return {mean} over {counted(len(evaluation.returns), 'greedy episode')}"
 
 
-def evaluation_lines(summary: dict[str, Any], threshold: float | None) -> list[str]:
-    """An evaluation as lines of text."""
-    low, high = summary["interval_95"]
-    lines = [
-        f"Greedy evaluation over {summary['episodes']} episodes: mean return "
-        f"{summary['mean_return']:.1f} ± {summary['std_return']:.1f} "
-        f"(95 % interval of the mean {low:.1f} … {high:.1f})",
-        f"  worst {summary['min_return']:.1f}, median {summary['median_return']:.1f}, best "
-        f"{summary['max_return']:.1f}; mean length {summary['mean_length']:.0f} steps",
-    ]
-    if threshold is not None:
-        verdict = "reached" if summary["mean_return"] >= threshold else "not reached"
-        lines.append(f"  the environment counts as solved at {threshold:g}: {verdict}")
-    return lines
-
-
-def _figures(event: Progress) -> Table:
+def _figures(event: Progress, width: int) -> Table:
+    """The newest numbers, as many in a row as a terminal of this width holds."""
     table = Table.grid(padding=(0, 3), expand=True)
     cells = [
         ("env steps/s", f"{event.env_steps_per_second:,.0f}"),
         ("episodes", f"{event.episodes:,}"),
-        ("mean return (100)", _number(event.mean_return)),
-        ("mean length (100)", _number(event.mean_length)),
+        ("mean return (100)", _known(event.mean_return)),
+        ("mean length (100)", _known(event.mean_length)),
         ("ε", f"{event.epsilon:.3f}"),
-        ("loss", _number(event.loss)),
-        ("mean Q", _number(event.mean_q)),
+        ("loss", _known(event.loss)),
+        ("mean Q", _known(event.mean_q)),
         ("updates", f"{event.updates:,}"),
-        ("target refreshed", f"{event.updates_since_refresh:,} updates ago"),
+        ("target refreshed", f"{counted(event.updates_since_refresh, 'update')} ago"),
         ("time", f"{event.seconds:,.0f} s"),
     ]
-    for start in range(0, len(cells), 5):
-        row = cells[start : start + 5]
-        table.add_row(*(f"[dim]{name}[/dim]" for name, _ in row))
-        table.add_row(*(f"[bold]{value}[/bold]" for _, value in row))
+    # Not markup: it would be shown as it is wherever somebody prints without it.
+    in_a_row = min(max(width // _CELL, 1), _MAX_IN_A_ROW)
+    for start in range(0, len(cells), in_a_row):
+        row = cells[start : start + in_a_row]
+        table.add_row(*(Text(name, style="dim") for name, _ in row))
+        table.add_row(*(Text(value, style="bold") for _, value in row))
     return table
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
+def _known(value: float | None) -> str:
+    return "–" if value is None else figure(value)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
+from frankrl.cli.progress_bar import progress_bar
+from frankrl.core.figures import counted
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,26 @@ def run(arguments: Sequence[str]) -> int:
 
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     agent, info = open_agent(folder, best=options.best)
-    summary = evaluate(agent, episodes=options.episodes, seed=options.seed).summary()
+    chosen = folder.description.settings.evaluation
+    with progress_bar("evaluating", "episodes") as show:
+        evaluation = evaluate(
+            agent,
+            episodes=options.episodes,
+            seed=options.seed,
+            evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
+            evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
+            on_episode=show,
+        )
+    summary = evaluation.summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
-        print(json.dumps(head | summary, allow_nan=False))
+        print_result(json.dumps(head | summary, allow_nan=False))
         return 0
 
-    from frankrl.cli.display import evaluation_lines
+    from frankrl.cli.results import evaluation_lines
 
-    print(f"{options.run}: {agent.spec.env_id}, trained for {info['env_steps']:,} env steps")
+    done = counted(info["env_steps"], "env step")
+    print_result(f"{options.run}: {agent.spec.env_id}, trained for {done}")
     for line in evaluation_lines(summary, agent.spec.reward_threshold):
-        print(f"  {line}")
+        print_result(f"  {line}")
     return 0

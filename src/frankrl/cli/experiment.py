@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError, SettingError, nearest
 from frankrl.core.paths import given_path
@@ -48,9 +49,9 @@ def run(arguments: Sequence[str]) -> int:
 
     if not options.name:
         for name, experiment in EXPERIMENTS.items():
-            print(f"{name}: {experiment.claim}")
+            print_result(f"{name}: {experiment.claim}")
             for arm in experiment.arms:
-                print(f"    {arm.name}")
+                print_result(f"    {arm.name}")
         return 0
     if options.name not in EXPERIMENTS:
         raise FrankError(
@@ -84,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
         run_study(study, options.processes or visible_cpus(), lambda job: done(str(job.path)))
     results = results_of(study)
     paths = write(study, options.name, results, out)
-    print(as_markdown(study, results))
+    print_result(as_markdown(study, results))
     print(", ".join(map(str, paths)), file=sys.stderr)
     return 0
 

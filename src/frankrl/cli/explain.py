@@ -1,16 +1,19 @@
 """`frank explain`: show every number of one update, in the order of the notes."""
 
-import contextlib
+import dataclasses
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tyro
 
-from frankrl.cli.parsing import parse
+from frankrl.cli.output import print_result
+from frankrl.cli.parsing import parse, say
+from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import MAX_MESSAGE, shown
 
@@ -25,8 +28,9 @@ class ExplainOptions:
 
     run: tyro.conf.Positional[str] = ""
     """Run folder; none: the worked example of the notes."""
-    update: int = 0
-    """The update to open, from 1; none, with numbered states: the whole Q-table. [updates]"""
+    update: int | None = None
+    """The update to open, from 1; none: the whole Q-table if states are numbered, else which
+    updates can be opened. [updates]"""
     transition: int = 0
     """Transition of the batch to follow, from 0."""
     env: str = ""
@@ -43,10 +47,14 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     summary = "Open one update of a run and show every number of it, in the order of the notes."
     options = parse(ExplainOptions, arguments, "explain", summary)
+    if options.html:
+        # Absolute before foreign code runs, which may change the working directory.
+        page = given_path(options.html, "--html").absolute()
+        options = dataclasses.replace(options, html=str(page))
     if options.json and options.html:
         raise SettingError("--json prints numbers and --html writes a page: give one of the two")
     if not options.run:
-        if options.json or options.update or options.transition:
+        if options.json or options.update is not None or options.transition:
             raise SettingError(
                 "--update, --transition and --json need a run: name its folder first"
             )
@@ -62,8 +70,10 @@ def run(arguments: Sequence[str]) -> int:
     description = folder.description
     settings, env_id = description.settings, description.env_id
     about = f"{env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
-    if not options.update and _has_numbered_states(folder):
-        return _explain_table(folder, about, options)
+    if options.update is None:
+        if _has_numbered_states(folder):
+            return _explain_table(folder, about, options)
+        return _list_updates(folder, about, options)
     size = settings.replay.batch_size
     if not 0 <= options.transition < size:
         raise SettingError(f"--transition must be from 0 to {size - 1}, got {options.transition}")
@@ -71,12 +81,12 @@ def run(arguments: Sequence[str]) -> int:
     if options.html:
         check_page_file(given_path(options.html, "--html"))
     _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
-    with _progress() as show:
+    with progress_bar("repeating", "env steps") as show:
         reopened = reopen(folder, options.update, show, cost=cost)
     record, spec = reopened.record, reopened.spec
     came_from = origins(folder, settings, description.seed, record.transition_env_steps)
     if options.json:
-        print(json.dumps(plain(record, came_from), allow_nan=False))
+        print_result(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
     _show(narrate(record, came_from, options.transition, spec, settings, about), options.html)
     return 0
@@ -91,6 +101,26 @@ def _has_numbered_states(folder: "RunFolder") -> bool:
     if not list_checkpoints(folder.checkpoints):
         return False
     return table_size(stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)) is not None
+
+
+def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
+    from frankrl.explaining import openable
+
+    if options.transition or options.json or options.html:
+        given = "--transition" if options.transition else "--json" if options.json else "--html"
+        raise SettingError(f"{given} needs an update: name one with --update")
+    print_result(about)
+    reached, starts = openable(folder)
+    print_result(
+        f"has the updates 1 to {reached:,}: frank explain {shlex.quote(options.run)} --update N"
+    )
+    for start in starts:
+        if start.updates < reached:
+            print_result(
+                f"  from the checkpoint at env step {start.env_steps:,}: quickest from update "
+                f"{start.updates + 1:,} on"
+            )
+    return 0
 
 
 def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
@@ -108,7 +138,7 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     settings = folder.description.settings
     table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
     if options.json:
-        print(json.dumps(table.plain(), allow_nan=False))
+        print_result(json.dumps(table.plain(), allow_nan=False))
         return 0
     _show(
         table_document(table, agent.spec, f"Q-{settings.network.q_function}", about), options.html
@@ -132,30 +162,15 @@ def _show(document: "Document", html: str) -> None:
     if not html:
         from frankrl.explaining.text import as_text
 
-        print("\n".join(shown(line, MAX_MESSAGE) for line in as_text(document)))
+        print_result("\n".join(shown(line, MAX_MESSAGE) for line in as_text(document)))
         return
     from frankrl.explaining.atomic_file import write_page
     from frankrl.explaining.html import as_html
 
     write_page(given_path(html, "--html"), as_html(document))
-    print(html)
+    print_result(str(html))
 
 
 def _print_cost(env_steps: int, first: int, seconds: float | None) -> None:
     about = "" if seconds is None else f", about {seconds:.0f} s"
-    print(f"repeating {env_steps:,} env steps from env step {first:,}{about}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress callback: a bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, all_of_them: None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("recomputing", total=None)
-        yield lambda done, all_of_them: bar.update(task, completed=done, total=all_of_them)
+    say(f"repeating {counted(env_steps, 'env step')} from env step {first:,}{about}")

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
+from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted, figure
 from frankrl.core.paths import given_path
 
 
@@ -44,24 +47,26 @@ def run(arguments: Sequence[str]) -> int:
 
     check_seed(options.seed)
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    # Before foreign code runs, which may change the working directory.
+    chosen = given_path(options.out, "--out") if options.out else None
     agent, info = open_agent(folder, best=options.best)
     check_code(folder)
     steps = info["env_steps"]
-    path = folder.videos / f"{steps:012d}-s{options.seed}.mp4"
-    if options.out:
-        path = given_path(options.out, "--out")
-    filmed = film(
-        agent.spec,
-        agent.batch_q_values,
-        path,
-        episodes=options.episodes,
-        seed=options.seed,
-        caption=f"{agent.spec.env_id} after {steps:,} env steps",
-    )
+    path = chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4"
+    with progress_bar("filming", "episodes") as show:
+        filmed = film(
+            agent.spec,
+            agent.batch_q_values,
+            path,
+            episodes=options.episodes,
+            seed=options.seed,
+            caption=f"{agent.spec.env_id} after {counted(steps, 'env step')}",
+            on_episode=show,
+        )
     for number, episode in enumerate(filmed, start=1):
         say(
-            f"episode {number}: return {episode.episode_return:.1f} in {episode.length:,} steps "
-            f"(reset seed {episode.seed})"
+            f"episode {number}: return {figure(episode.episode_return)} in "
+            f"{counted(episode.length, 'step')} (reset seed {episode.seed})"
         )
-    print(path)
+    print_result(str(path))
     return 0

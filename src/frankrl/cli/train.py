@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from frankrl.cli.clock import process_started
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import named_settings, parse
 from frankrl.config import (
     EnvironmentSettings,
@@ -155,16 +156,17 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))
-        signals.on_first_signal = lambda: display.log(
+        signals.on_first_signal = lambda: display.note(
             "stopping after this round, then saving (again: end at once)"
         )
+        training.watch_episodes(display.show_episodes)
         display.begin(training)
         if options.dashboard:
             from frankrl.dashboard.background import dashboard_in_background
 
             stack.enter_context(dashboard_in_background(training.folder.path, display.log))
         result = run_to_end(training, display.show, signals)
-        display.end(result)
+        display.end(result, training.experiment.spec)
     if options.json:
-        print(json.dumps(result.report(), allow_nan=False), flush=True)
+        print_result(json.dumps(result.report(), allow_nan=False))
     return signals.exit_status if result.stopped else 0

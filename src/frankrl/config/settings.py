@@ -116,6 +116,11 @@ class Settings:
         total = self.training.total_env_steps
         return self.with_changes(**dict.fromkeys(self.unresolved(), total))
 
+    def following_the_budget(self) -> list[str]:
+        """Names of the durations that are `total_env_steps`, as if none had been given."""
+        values, total = self.values(), self.training.total_env_steps
+        return [name for name in _FOLLOW_THE_BUDGET if values[name] in (None, total)]
+
     def unresolved(self) -> list[str]:
         """Names of the durations that follow from another one and have no number yet."""
         values, idle = self.values(), self._idle()

@@ -92,13 +92,13 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
         raise SettingError(f"{spec.name} must be a list of whole numbers, got {given(value)}")
     if typing.get_origin(kind) is dict:
         return _json_object(spec.name, value)
-    if kind is bool and isinstance(value, bool):
+    if kind in (bool, str) and isinstance(value, kind):
         return value
     if kind is int and _is_whole(value):
         return int(value)
     if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     raise SettingError(f"{spec.name} must be {names[kind]}, got {given(value)}")
 
 

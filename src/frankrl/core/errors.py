@@ -15,6 +15,9 @@ from frankrl.core.text import MAX_MESSAGE, given, shown
 _MAX_COMPARED = 100
 """Characters of a word that is compared with allowed ones, which takes long for a long one."""
 
+_ALIKE = 0.65
+"""How alike two words must be for one to be suggested for the other, as `difflib` measures it."""
+
 
 class FrankError(Exception):
     """Base of every error that Frank raises on purpose.
@@ -95,5 +98,5 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     if len(word) > _MAX_COMPARED:
         return ""
     folded = {word.lower(): word for word in allowed}
-    found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=_ALIKE)
     return f"; did you mean {folded[found[0]]!r}?" if found else ""

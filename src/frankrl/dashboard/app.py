@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.random import check_seed
 from frankrl.dashboard.jobs import Jobs
 from frankrl.dashboard.live import MAX_STREAMS, Live
@@ -21,6 +21,7 @@ from frankrl.dashboard.run_table import RunTable
 from frankrl.dashboard.warnings import CHECKED
 from frankrl.runs.checkpoint import list_checkpoints
 from frankrl.runs.folder import RunFolder
+from frankrl.runs.no_checkpoint import no_checkpoint
 
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -57,6 +58,7 @@ def make_app(
         "/page/{name}": dashboard.file,
         "/events": dashboard.events,
         "/curves": dashboard.curves,
+        "/settings": dashboard.settings,
         "/warnings/{run}": dashboard.warnings,
         "/episode/{run}": dashboard.episode,
         "/update/{run}": dashboard.update,
@@ -145,13 +147,15 @@ class _Dashboard:
 
     async def curves(self, request: Request) -> Response:
         """The curves of the selected runs."""
-        query = request.query_params
-        runs = tuple(filter(None, query.get("runs", "").split(",")))
-        if not runs:
-            raise SettingError("name at least one run")
+        query, runs = request.query_params, _runs(request)
         group = query.get("group") == "1"
         axis = query.get("x", "env_steps")
         payload = await asyncio.to_thread(self._run_table.curves, runs, axis, group=group)
+        return Response(payload, media_type=_JSON, headers=_FRESH)
+
+    async def settings(self, request: Request) -> Response:
+        """The settings of the selected runs, side by side."""
+        payload = await asyncio.to_thread(self._run_table.settings, _runs(request))
         return Response(payload, media_type=_JSON, headers=_FRESH)
 
     async def warnings(self, request: Request) -> Response:
@@ -213,12 +217,16 @@ def newest_checkpoint(folder: RunFolder) -> str:
     """
     there = list_checkpoints(folder.checkpoints)
     if not there:
-        every = folder.description.settings.saving.checkpoint_every_env_steps
-        raise RunFolderError(
-            f"this run has no checkpoint yet: the first comes at env step {every:,}; "
-            "a smaller --checkpoint-every-env-steps writes it earlier"
-        )
+        raise no_checkpoint(folder)
     return there[-1].name
+
+
+def _runs(request: Request) -> tuple[str, ...]:
+    """The ids of the selected runs."""
+    runs = tuple(filter(None, request.query_params.get("runs", "").split(",")))
+    if not runs:
+        raise SettingError("name at least one run")
+    return runs
 
 
 def _whole(request: Request, name: str) -> int:

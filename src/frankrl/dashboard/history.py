@@ -54,6 +54,12 @@ class History:
         """Rows of the table `timing`."""
         return self._tables["timing"]
 
+    @property
+    def env_steps(self) -> float:
+        """How far the run has gone, by its rows."""
+        steps = (table["env_steps"] for table in self._tables.values())
+        return max((float(column[-1]) for column in steps if len(column)), default=0.0)
+
     def refresh(self) -> None:
         """Read new rows; read all rows if the run went back to a checkpoint or was restarted.
 

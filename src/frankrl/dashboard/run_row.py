@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import FrankError
+from frankrl.core.figures import figure
 from frankrl.core.text import shown
 from frankrl.dashboard.run_index import Listed
 from frankrl.dashboard.run_status import RunStatus
@@ -13,6 +14,11 @@ from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
 Row = dict[str, Any]
+_LAST_EPISODES = (
+    "env_steps >= (SELECT min(env_steps) FROM "
+    "(SELECT env_steps FROM episodes ORDER BY env_steps DESC LIMIT 100))"
+)
+"""The episodes whose mean return is the training return."""
 
 
 def row_of(listed: Listed, status: RunStatus) -> Row:
@@ -30,6 +36,7 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         "state": status.state,
         "solved_at": status.solved_at,
         "final_return": status.final_return,
+        "final_text": _in_words(status.final_return, status.final_spread),
         "total_env_steps": description.settings.training.total_env_steps,
         "gamma": description.settings.learning.gamma,
         "batch_size": description.settings.replay.batch_size,
@@ -40,22 +47,34 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         return row | {"note": shown(error)}
 
 
+def _uncertainty(returns: np.ndarray) -> float:
+    """Twice the standard error of the mean of some returns."""
+    return float(2 * np.std(returns) / np.sqrt(len(returns))) if len(returns) else 0.0
+
+
+def _in_words(value: float | None, spread: float = 0.0) -> str:
+    return "–" if value is None else figure(float(value), spread)
+
+
 def _progress(folder: RunFolder, status: RunStatus) -> Row:
     """Progress of a run, from the last row of its metrics."""
     reader = MetricsReader(folder.metrics)
     try:
         last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
+        episodes = reader.columns("episodes", _LAST_EPISODES)
         solved_checks = reader.columns("evaluations", "purpose = 'solved'")
         start = folder.description.settings.training.learning_starts_env_steps
     finally:
         reader.close()
     row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}
+    row["last_text"] = _in_words(None)
     if len(last["env_steps"]):
         value = last["mean_return_100"][0]
         row |= {
             "env_steps": int(last["env_steps"][0]),
             "updates": int(last["updates"][0]),
             "last_return": None if value is None else float(value),
+            "last_text": _in_words(value, _uncertainty(episodes["episode_return"])),
         }
     if status.env_steps is not None:
         if row["env_steps"] > status.env_steps:

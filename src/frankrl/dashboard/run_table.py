@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.errors import RunFolderError, SettingError
+from frankrl.core.figures import counted
 from frankrl.core.text import shown
 from frankrl.dashboard.history import History
 from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
 from frankrl.dashboard.run_row import Row, row_of
+from frankrl.dashboard.run_settings import settings_side_by_side
 from frankrl.dashboard.run_status import status_of
 from frankrl.dashboard.series import (
     AXES,
@@ -22,7 +24,7 @@ from frankrl.dashboard.series import (
 )
 from frankrl.dashboard.warnings import RunWarning, metrics_warnings
 from frankrl.environments.threshold import reward_threshold
-from frankrl.runs.curves import grouped
+from frankrl.runs.curves import grouped, one_of_each_seed
 from frankrl.runs.folder import METRICS, REPORT, RunFolder
 from frankrl.runs.lock import LOCK, is_held
 
@@ -133,8 +135,7 @@ class RunTable:
         """
         if axis not in AXES:
             raise SettingError(f"x must be one of {', '.join(AXES)}, got {axis[:20]!r}")
-        if len(run_ids) > MAX_SELECTED:
-            raise SettingError(f"at most {MAX_SELECTED} runs are shown together")
+        _check_number(run_ids)
         with self._held():
             histories, unread = {}, {}
             for run_id in run_ids:
@@ -168,6 +169,22 @@ class RunTable:
         self._forget_requested = False
         self._histories.clear()
         self._answers.clear()
+
+    def settings(self, run_ids: tuple[str, ...]) -> bytes:
+        """The settings of some runs side by side, as JSON.
+
+        Raises:
+            SettingError: too many runs are named.
+            RunFolderError: there is no such run, or it cannot be read.
+        """
+        _check_number(run_ids)
+        with self._held():
+            folders = [self.folder(run_id) for run_id in run_ids]
+            payload = {
+                "runs": [self._listed[run_id].name for run_id in run_ids],
+                "rows": settings_side_by_side([folder.description for folder in folders]),
+            }
+        return json.dumps(payload).encode()
 
     def warnings(self, run_id: str) -> list[RunWarning]:
         """The warnings about a run, from its metrics and settings.
@@ -217,21 +234,30 @@ class RunTable:
         return {
             "x": axis,
             "series": [
-                self._series(label, {m: (histories[m], folders[m]) for m in members}, axis)
+                self._series(
+                    label, {m: (histories[m], folders[m]) for m in members}, axis, group=group
+                )
                 for label, members in groups
             ],
         }
 
     def _series(
-        self, label: str, members: dict[str, tuple[History, RunFolder]], axis: Axis
+        self,
+        label: str,
+        members: dict[str, tuple[History, RunFolder]],
+        axis: Axis,
+        *,
+        group: bool,
     ) -> dict[str, Any]:
-        history, folder = next(iter(members.values()))
+        seeds = one_of_each_seed(
+            members.values(), lambda run: run[1].description.seed, lambda run: run[0].env_steps
+        )
+        history, folder = seeds[0]
         settings = folder.description.settings
-        if len(members) > 1:
-            drawn, newest = band_traces(
-                {m: (h, f.description.settings) for m, (h, f) in members.items()}, axis
-            )
-            label = f"{label} ({len(members)} runs)"
+        if group:
+            label = f"{label} ({counted(len(seeds), 'seed')})"
+        if len(seeds) > 1:
+            drawn, newest = band_traces([(h, f.description.settings) for h, f in seeds], axis)
             marks, count = [], 0
         else:
             drawn, newest = traces(history, settings, axis)
@@ -251,3 +277,8 @@ class RunTable:
             "replay_capacity": settings.replay.replay_capacity,
             "replay_sampling": settings.replay.replay_sampling,
         }
+
+
+def _check_number(run_ids: tuple[str, ...]) -> None:
+    if len(run_ids) > MAX_SELECTED:
+        raise SettingError(f"at most {MAX_SELECTED} runs are shown together")

@@ -1,7 +1,7 @@
 """Curves from the metrics of a run, short enough for a page."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -149,9 +149,9 @@ def traces(history: History, settings: Settings, axis: Axis) -> tuple[Traces, Ne
     return drawn, _finite(newest)
 
 
-def band_traces(runs: Mapping[str, tuple[History, Settings]], axis: Axis) -> tuple[Traces, Newest]:
+def band_traces(runs: Iterable[tuple[History, Settings]], axis: Axis) -> tuple[Traces, Newest]:
     """The traces of several runs as one: median and spread over runs; and the newest medians."""
-    each = [lines(history, settings, axis) for history, settings in runs.values()]
+    each = [lines(history, settings, axis) for history, settings in runs]
     drawn: Traces = {}
     newest = {}
     for name in (*PER_EPISODE, *PER_ROW):

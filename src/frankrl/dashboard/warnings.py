@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frankrl.config import Settings
+from frankrl.core.figures import counted, figure
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 
@@ -92,8 +93,9 @@ def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
         return None
     return RunWarning(
         "Q-values grow beyond the returns",
-        f"The mean of the largest Q-value of a state is {now:,.4g}. The discounted return is now "
-        f"about {brought:,.4g}. An upper estimate from all episodes so far is {most:,.4g}.",
+        f"The mean of the largest Q-value of a state is {figure(now)}. The discounted return is "
+        f"now about {figure(brought)}. An upper estimate from all episodes so far is "
+        f"{figure(most)}.",
         "The Q-network overestimates. The targets contain its own maximum, so the error grows. Try "
         "double, a lower learning_rate, or a longer target_period_updates.",
         "q-grows-away",
@@ -116,8 +118,9 @@ def loss_rises(history: History, settings: Settings) -> RunWarning | None:
         return None
     return RunWarning(
         "The loss rises and the return does not",
-        f"The loss is {now:,.4g}; it was {before:,.4g} when learning started. The mean return is "
-        f"{return_now:,.4g}; its best in the first half of the run was {return_before:,.4g}.",
+        f"The loss is {figure(now)}; it was {figure(before)} when learning started. The mean "
+        f"return is {figure(return_now)}; its best in the first half of the run was "
+        f"{figure(return_before)}.",
         "The loss grows with the Q-values, so a rise alone is harmless. Without a better return it "
         "means that the Q-network cannot follow its targets. Try a lower learning_rate, the Huber "
         "loss, or a smaller max_gradient_norm.",
@@ -151,8 +154,10 @@ def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | N
         return None
     return RunWarning(
         "The target network is refreshed too rarely",
-        f"The run of {training.total_env_steps:,} env steps does {updates:,} updates. "
-        f"With a refresh every {learning.target_period_updates:,} updates there are {refreshes}.",
+        f"The run of {counted(training.total_env_steps, 'env step')} does "
+        f"{counted(updates, 'update')}. With target_period_updates "
+        f"{learning.target_period_updates:,} that makes "
+        f"{counted(refreshes, 'refresh', 'refreshes')}.",
         "Each refresh propagates the reward one step further back. With fewer than ten refreshes "
         "the Q-values hardly look beyond the next rewards. Make target_period_updates smaller, or "
         "total_env_steps larger.",
@@ -175,7 +180,7 @@ def reward_scale(history: History, settings: Settings) -> RunWarning | None:
     how = "large" if largest > 1 else "small"
     return RunWarning(
         f"The rewards are very {how}",
-        f"The largest mean reward per env step of an episode is {largest:,.3g}, "
+        f"The largest mean reward per env step of an episode is {figure(largest)}, "
         f"over {len(returns):,} episodes.",
         "The loss grows with the square of the reward, and learning_rate, huber_delta and "
         "max_gradient_norm suit rewards around 1. Scale the rewards in the environment.",

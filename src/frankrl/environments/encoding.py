@@ -97,7 +97,7 @@ def as_array(leaf: Leaf, given: Any, mistake: Mistake) -> np.ndarray:
     """
     try:
         return np.asarray(given)
-    except ValueError as error:
+    except Exception as error:  # whatever a foreign type raises
         raise mistake(f"{_observation(leaf.name)} that is no array of numbers") from error
 
 

@@ -6,7 +6,7 @@ anyone: reading it checks everything, and imports and makes nothing but spaces.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium import spaces
@@ -19,8 +19,10 @@ from frankrl.environments.spec import EnvironmentFacts, EnvironmentSpec, spec_of
 _MAX_COMPONENTS = 1 << 24
 """Largest number of components of a space that is read."""
 _MAX_DEPTH = 32
-_MASKS: tuple[MaskSource, ...] = ("nowhere", "info", "observation")
+_OUTSIDE: tuple[MaskSource, ...] = ("nowhere", "info", "method")
+"""Where a mask is that the observations do not hold."""
 _DTYPE_KINDS = "biuf"
+_T = TypeVar("_T", bound=str)
 _INVALID = (ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError)
 """What reading data of another form raises."""
 
@@ -33,7 +35,12 @@ def spec_to_data(spec: EnvironmentSpec) -> dict[str, Any]:
         "first_action": spec.first_action,
         "reward_threshold": spec.reward_threshold,
         "masks_from": spec.masks_from,
+        "mask_key": spec.mask_key,
+        "mask_setting": spec.mask_setting,
         "made_by": spec.made_by,
+        "can_be_filmed": spec.can_be_filmed,
+        "has_time_limit": spec.has_time_limit,
+        "running_statistics": list(spec.running_statistics),
     }
 
 
@@ -50,16 +57,19 @@ def spec_from_data(data: Any, env_id: str, env_kwargs: Mapping[str, Any]) -> Env
     """
     try:
         threshold = data["reward_threshold"]
-        in_info = _one_of(data["masks_from"], _MASKS) == "info"
-        first = _whole(data["first_action"])
+        source = _one_of(data["masks_from"], (*_OUTSIDE, "observation"))
+        key, first = str(data["mask_key"]), _whole(data["first_action"])
         facts = EnvironmentFacts(
             observation_space=_space_from_data(data["observation_space"], _MAX_DEPTH),
             action_space=spaces.Discrete(_whole(data["num_actions"], 1), start=first),
             reward_threshold=None if threshold is None else _finite(threshold),
-            has_mask_in_info=lambda: in_info,
+            mask_outside=lambda: (_one_of(source, _OUTSIDE), key),
             made_by=str(data["made_by"]),
+            can_be_filmed=bool(data["can_be_filmed"]),
+            has_time_limit=bool(data["has_time_limit"]),
+            running_statistics=tuple(map(str, data["running_statistics"])),
         )
-        return spec_of(facts, env_id, env_kwargs)
+        return spec_of(facts, env_id, env_kwargs, str(data["mask_setting"]))
     except (FrankError, *_INVALID) as error:
         raise RunFolderError(
             f"the checkpoint's description of {env_id} is not valid: {shown(error)}"
@@ -165,7 +175,7 @@ def _finite(value: Any) -> float:
     return float(value)
 
 
-def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
+def _one_of(value: Any, allowed: tuple[_T, ...]) -> _T:
     if value not in allowed:
         raise ValueError(f"{value!r:.40} where one of {', '.join(allowed)} belongs")
     return value

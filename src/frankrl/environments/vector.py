@@ -1,15 +1,20 @@
 """Vectors of environments that are stepped together and can be restored."""
 
 import abc
+import contextlib
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped, UInt16
 
-from frankrl.core.errors import RunFolderError
+from frankrl.core.errors import (
+    EnvironmentFailedError,
+    EnvironmentUnusableError,
+    RunFolderError,
+)
 from frankrl.core.random import Use, reset_seed
 from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
 from frankrl.environments.env_group import EnvGroup, Worker
@@ -283,10 +288,40 @@ class GymnasiumVector(EnvironmentVector):
 
         Raises:
             EnvironmentFailedError: an environment fails at its first reset.
+            EnvironmentUnusableError: an environment cannot be made.
         """
         super().__init__(spec, num_envs, seed)
-        self._envs = EnvGroup(spec, num_envs, workers)
+        try:
+            self._envs = EnvGroup(spec, num_envs, workers)
+        except EnvironmentUnusableError as error:
+            hint = f". If only one can exist, set num_envs ({num_envs:,}) to 1"
+            raise EnvironmentUnusableError(f"{error}{hint if num_envs > 1 else ''}") from error
         self._start()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[EnvGroup]:
+        """Lend the environments; afterwards their episodes go on, restored from their logs.
+
+        Raises:
+            EnvironmentFailedError: an environment did not come back to the same state.
+        """
+        logs = self.logs()
+        try:
+            yield self._envs
+        except EnvironmentFailedError:
+            raise
+        except BaseException:
+            self._take_back(logs)
+            raise
+        self._take_back(logs)
+
+    def _take_back(self, logs: list[EnvironmentLog]) -> None:
+        if different := self.restore(logs):
+            raise EnvironmentFailedError(
+                f"environment {different[0]} ({self.spec.env_id}) did not come back to its state "
+                "after an evaluation: it must depend on its seed and the actions only; set "
+                "evaluation_on to own"
+            )
 
     def _reset_envs(
         self, indices: list[int], episodes: list[int]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import MissingExtraError, SettingError
+from frankrl.core.figures import counted, figure
 from frankrl.experiments.results import FEWEST_FOR_INTERVAL, ArmResult, Score
 from frankrl.experiments.study import Study
 
@@ -48,7 +50,10 @@ def write(study: Study, name: str, results: Sequence[ArmResult], folder: Path) -
         folder.mkdir(parents=True, exist_ok=True)
         table.write_text(as_markdown(study, results), "utf-8")
         data.write_text(json.dumps(as_plain(study, results), indent=1) + "\n", "utf-8")
-        figure(study, results).savefig(picture, dpi=130)
+        with warnings.catch_warnings():
+            # A name may have letters that the font lacks; they are drawn as boxes.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+            drawing(study, results).savefig(picture, dpi=130)
     except OSError as error:
         raise SettingError(
             f"the experiment's results cannot be written to {folder}: {error.strerror or error}; "
@@ -62,13 +67,14 @@ def as_markdown(study: Study, results: Sequence[ArmResult]) -> str:
     lines = [study.experiment.claim, ""]
     for env_id in study.env_ids:
         lines += [
-            f"**{env_id}** ({len(study.seeds)} seeds)",
+            f"**{env_id}** ({counted(len(study.seeds), 'seed')})",
             "",
             "| | final return | return over the whole training | each seed's final return |",
             "|---|---|---|---|",
         ]
         for result in (result for result in results if result.env_id == env_id):
-            each = ", ".join(f"{value:.0f}" for value in result.final_returns)
+            spread = (result.final.high - result.final.low) / 2
+            each = "; ".join(figure(value, spread) for value in result.final_returns)
             lines.append(
                 f"| {result.arm} | {_with_interval(result.final)} "
                 f"| {_with_interval(result.learning)} | {each} |"
@@ -108,7 +114,7 @@ def as_plain(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
     }
 
 
-def figure(study: Study, results: Sequence[ArmResult]) -> Any:
+def drawing(study: Study, results: Sequence[ArmResult]) -> Any:
     """A panel for each environment: learning curves, or final returns if there are many arms."""
     many = len(study.experiment.arms) > _MAX_CURVES
     return intervals(study, results) if many else curves(study, results)
@@ -136,7 +142,8 @@ def intervals(study: Study, results: Sequence[ArmResult]) -> Any:
     panels[0].set_yticks(range(len(arms)), arms, fontsize=8)
     panels[0].invert_yaxis()
     drawn.suptitle(
-        f"{_score_kind(study).lower()} ({len(study.seeds)} seeds, dots); dashed line: {arms[0]}",
+        f"{_score_kind(study).lower()} ({counted(len(study.seeds), 'seed')}, dots); "
+        f"dashed line: {arms[0]}",
         fontsize=9,
     )
     return drawn
@@ -176,9 +183,10 @@ def curves(study: Study, results: Sequence[ArmResult]) -> Any:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("return of greedy episodes")
     panels[0].legend(fontsize=8, framealpha=0.9, edgecolor="none")
-    drawn.suptitle(f"median and range over {len(study.seeds)} seeds", fontsize=9)
+    drawn.suptitle(f"median and range over {counted(len(study.seeds), 'seed')}", fontsize=9)
     return drawn
 
 
 def _with_interval(score: Score) -> str:
-    return f"{score.middle:.0f} ({score.low:.0f} … {score.high:.0f})"
+    middle, low, high = (figure(value, (score.high - score.low) / 2) for value in score)
+    return f"{middle} ({low} … {high})"

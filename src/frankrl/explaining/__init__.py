@@ -2,13 +2,14 @@
 
 from frankrl.explaining.origin import Origin, origins
 from frankrl.explaining.record import UpdateRecord, record_of
-from frankrl.explaining.reopen import Reopened, cost_of, reopen
+from frankrl.explaining.reopen import Reopened, cost_of, openable, reopen
 
 __all__ = [
     "Origin",
     "Reopened",
     "UpdateRecord",
     "cost_of",
+    "openable",
     "origins",
     "record_of",
     "reopen",

@@ -27,8 +27,8 @@ class Vectors:
     """Vectors with the same component names, such as s and s′."""
 
     names: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...]], ...]
-    """Name and components of each vector."""
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    """Name and components of each vector; a component in words needs no name beside it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class NamedValues:
     values: tuple[float, ...]
     marked: int | None = None
     mark: str = ""
+    are_probabilities: bool = False
+    """Whether the values are probabilities rather than Q-values."""
 
 
 @dataclass(frozen=True)

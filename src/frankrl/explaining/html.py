@@ -2,10 +2,10 @@
 
 import importlib.resources
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from frankrl.core.bar_scale import advantages, place, scale_of
 from frankrl.explaining.document import (
     Block,
     Cell,
@@ -23,8 +23,6 @@ from frankrl.explaining.numerals import written
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CHARACTER, _ROW, _LONGEST_BAR, _COUNT = 7, 22, 200, 50
 """Sizes in a histogram: width of a letter, height of a row, the longest bar, room for a count."""
-
-Range = tuple[float, float]
 
 
 def as_html(document: Document) -> str:
@@ -57,34 +55,18 @@ def as_html(document: Document) -> str:
 
 def sections_html(document: Document) -> str:
     """The sections alone, for a page with its own head and style sheet."""
-    scale = _scale(document)
-    return "\n".join(
-        _section(section, number, scale) for number, section in enumerate(document.sections)
-    )
+    return "\n".join(map(_section, document.sections, itertools.count()))
 
 
-def _scale(document: Document) -> Range:
-    """One scale for the bars of all Q-values, so that they can be compared; it contains zero."""
-    values = [
-        value
-        for section in document.sections
-        for block in section.blocks
-        if isinstance(block, NamedValues)
-        for value in block.values
-        if math.isfinite(value)
-    ]
-    return min([0.0, *values]), max([0.0, *values])
-
-
-def _section(section: Section, number: int, scale: Range) -> str:
-    blocks = "\n".join(_block(block, scale) for block in section.blocks)
+def _section(section: Section, number: int) -> str:
+    blocks = "\n".join(map(_block, section.blocks))
     return f"""<section aria-labelledby="section-{number}">
 <h2 id="section-{number}">{escape(section.title)}</h2>
 {blocks}
 </section>"""
 
 
-def _block(block: Block, scale: Range) -> str:
+def _block(block: Block) -> str:
     match block:
         case Line(text):
             return f"<p>{escape(text)}</p>"
@@ -93,7 +75,7 @@ def _block(block: Block, scale: Range) -> str:
         case Vectors():
             return _vectors(block)
         case NamedValues():
-            return _named_values(block, scale)
+            return _named_values(block)
         case Table():
             return _table(block)
         case Histogram():
@@ -113,18 +95,30 @@ def _vectors(block: Vectors) -> str:
     return _scrolling(called, f"<table>\n{head}\n{_body(rows)}\n</table>")
 
 
-def _named_values(block: NamedValues, scale: Range) -> str:
+def _named_values(block: NamedValues) -> str:
+    if block.are_probabilities:
+        bars, drawn = [_bar(0.0, value, zero=0) for value in block.values], ""
+    else:
+        scale = scale_of(block.values)
+        bars = [_advantage_bar(below, scale) for below in advantages(block.values)]
+        drawn = f"Q − max Q, {_scale_in_words(scale)}"
     rows = [
         f"<tr{_marked_class(block, number)}>{_row_head(name, _mark(block, number))}"
-        f"{_cell(value)}<td>{_bar(value, scale)}</td></tr>"
-        for number, (name, value) in enumerate(zip(block.names, block.values, strict=True))
+        f"{_cell(value)}<td>{bar}</td></tr>"
+        for number, (name, value, bar) in enumerate(
+            zip(block.names, block.values, bars, strict=True)
+        )
     ]
     head = (
         '<colgroup><col class="name"><col class="size"><col></colgroup>\n'
-        '<thead><tr><th scope="col">action</th><th scope="col" colspan="2">'
-        f"{escape(block.heading)}</th></tr></thead>"
+        '<thead><tr><th scope="col">action</th><th scope="col" class="number">'
+        f'{escape(block.heading)}</th><th scope="col" class="scale">{drawn}</th></tr></thead>'
     )
     return f'<table class="values">\n{head}\n{_body(rows)}\n</table>'
+
+
+def _scale_in_words(scale: float) -> str:
+    return f"−{scale:g} … 0" if scale else "all equal"
 
 
 def _table(block: Table) -> str:
@@ -180,21 +174,23 @@ def _marked_class(block: NamedValues | Table, number: int) -> str:
     return ' class="marked"' if number == block.marked else ""
 
 
-def _bar(value: float, scale: Range) -> str:
-    """A bar from zero to a value; hidden from screen readers, which read the number instead.
+def _advantage_bar(advantage: float | None, scale: float) -> str:
+    """The bar of Q − max Q, from its place on the scale to 0 at the right.
 
     An action that is not allowed has no bar.
     """
-    if not math.isfinite(value):
-        return ""
-    low, high = scale
-    width = (high - low) or 1.0
-    zero, end = -low / width * 100, (value - low) / width * 100
-    left, right = sorted((zero, end))
+    return "" if advantage is None else _bar(place(advantage, scale), 1.0, zero=100)
+
+
+def _bar(start: float, end: float, *, zero: int) -> str:
+    """A bar between two places from 0 to 1, with a line at zero, a place from 0 to 100.
+
+    It is hidden from screen readers, which read the number instead.
+    """
     return (
         '<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect x="{left:.2f}" y="1" width="{right - left:.2f}" height="8"/>'
-        f'<line x1="{zero:.2f}" x2="{zero:.2f}" y1="0" y2="10"/></svg>'
+        f'<rect x="{100 * start:.2f}" y="1" width="{100 * (end - start):.2f}" height="8"/>'
+        f'<line x1="{zero}" x2="{zero}" y1="0" y2="10"/></svg>'
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import LearningSettings, Settings
+from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.document import (
     Block,
@@ -70,7 +71,7 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
     action, steps = batch.action[index].item(), record.num_steps[index].item()
     how = "a random action" if origin.explored else "the greedy action at the time"
     chosen = f" ({spec.action_names[action]}), {how} (ε was "
-    over = f", the discounted sum over {steps} steps" if steps > 1 else ""
+    over = f", the discounted sum over {counted(steps, 'step')}" if steps > 1 else ""
     ago = record.env_steps - origin.env_step
     end = "s′ is terminal" if record.terminated[index] else "s′ is not terminal"
     return Section(
@@ -80,7 +81,7 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
             Line(
                 f"from environment {origin.env_index}, episode {origin.episode:,}, "
                 f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
-                f"{ago:,} env step{'s' * (ago != 1)} ago"
+                f"{counted(ago, 'env step')} ago"
             ),
             *_sampling(record, index),
             *state_blocks(batch, index, spec),
@@ -140,7 +141,9 @@ def _future(
     if record.munchausen_bonuses is not None:
         blocks += [
             Line("Munchausen DQN weights every action by the softmax of these values:"),
-            NamedValues("π(· | s′)", names, _plain(policy), best, "most likely"),
+            NamedValues(
+                "π(· | s′)", names, _plain(policy), best, "most likely", are_probabilities=True
+            ),
             Formula(("mean value plus the entropy bonus of the softmax: ", value)),
         ]
     elif online is None:
@@ -245,7 +248,7 @@ def _learning(
 def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str) -> Section:
     since = record.updates_since_refresh
     left = settings.target_period_updates - since - 1
-    then = f"the next refresh is {_updates(left)} away"
+    then = f"the next refresh is {counted(left, 'update')} away"
     if record.refreshes_target:
         then = "after this update, a copy: θ⁻ ← θ"
         if settings.tau < 1:
@@ -253,7 +256,7 @@ def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str
     return Section(
         f"7. The target {_kind(network_name)} does not change in the update",
         (
-            Line(f"last refreshed {_updates(since)} before this one"),
+            Line(f"last refreshed {counted(since, 'update')} before this one"),
             Formula(("‖θ − θ⁻‖ = ", record.distance_to_target["all"])),
             Line(then),
         ),
@@ -304,10 +307,6 @@ def _batch_row(
 
 def _kind(network_name: str) -> str:
     return network_name.removeprefix("Q-")
-
-
-def _updates(count: int) -> str:
-    return "1 update" if count == 1 else f"{count:,} updates"
 
 
 def _transitions(count: int) -> str:

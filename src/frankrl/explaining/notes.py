@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frankrl.config import ExplorationSettings, LearningSettings, Settings
+from frankrl.config import ExplorationSettings, LearningSettings, Settings, TrainingSettings
+from frankrl.core.figures import counted
 from frankrl.core.types import Scaling, Transition
 from frankrl.environments import EnvironmentSpec
 from frankrl.experience.exploration import epsilon_greedy, linear_epsilon
@@ -49,8 +50,13 @@ NETWORK = QNetwork(
     head=ExpectedHead(),
 )
 """A network of a single layer whose biases are the Q-values."""
-ORIGIN = Origin(env_step=0, env_index=0, episode=0, step=1, epsilon=1.0, explored=False)
-"""Origin of the quadruple: the first env step of a run."""
+COLLECTED_AT = 10_000
+"""Env steps of the run before the quadruple is collected."""
+LEARNED_AT, UPDATE = 24_000, 14_000
+"""Env steps of the run, and number of the update, when the quadruple is sampled."""
+EXPLORATION = ExplorationSettings(epsilon_end=0.05, epsilon_decay_env_steps=100_000)
+EPISODE, STEP = 99, 41
+"""Place of the quadruple in its run. The notes name none, so this one is made up."""
 
 
 def settings() -> Settings:
@@ -58,7 +64,16 @@ def settings() -> Settings:
     learning = LearningSettings(
         gamma=GAMMA, double=False, loss="mse", max_gradient_norm=None, learning_rate=LEARNING_RATE
     )
-    return Settings(learning=learning)
+    training = TrainingSettings(learning_starts_env_steps=COLLECTED_AT + 1)
+    return Settings(learning=learning, exploration=EXPLORATION, training=training)
+
+
+def origin() -> Origin:
+    """Where the quadruple came from: the best action, by the first of the two random numbers."""
+    epsilon = float(linear_epsilon(EXPLORATION, np.array([COLLECTED_AT]))[0])
+    return Origin(
+        COLLECTED_AT, env_index=0, episode=EPISODE, step=STEP, epsilon=epsilon, explored=False
+    )
 
 
 def example() -> UpdateRecord:
@@ -75,13 +90,19 @@ def example() -> UpdateRecord:
     step = functools.partial(update, chosen, NETWORK, learning_rate=LEARNING_RATE)
     after, _ = jax.jit(step)(before, batch)
     sampled = SampledBatch(
-        Sample(np.zeros(1, np.uint32), None, None),
+        Sample(np.array([COLLECTED_AT], np.uint32), None, None),
         batch,
         num_steps=jnp.ones(1, jnp.uint32),
         terminated=jnp.zeros(1, jnp.bool_),
     )
     return record_of(
-        chosen, NETWORK, before, after, sampled, env_steps=1, learning_rate=LEARNING_RATE
+        chosen,
+        NETWORK,
+        before,
+        after,
+        sampled,
+        env_steps=LEARNED_AT,
+        learning_rate=LEARNING_RATE,
     )
 
 
@@ -89,7 +110,8 @@ def _learner(chosen: LearningSettings) -> LearnerState:
     """A learner whose two networks output the notes' Q-values in every state."""
     state = init_learner(chosen, NETWORK, _params(Q_VALUES))
     target = jnp.asarray(NETWORK.layout.flatten(_params(TARGET_Q_VALUES)))
-    return dataclasses.replace(state, target_params=target)
+    done = jnp.full_like(state.num_updates, UPDATE - 1)
+    return dataclasses.replace(state, target_params=target, num_updates=done)
 
 
 def _params(q_values: tuple[float, ...]) -> NetworkParams:
@@ -105,7 +127,7 @@ def notes_document(spec: EnvironmentSpec) -> Document:
     Args:
         spec: that of LunarLander-v3, for the names of actions and components.
     """
-    learned = narrate(example(), [ORIGIN], 0, spec, settings(), "")
+    learned = narrate(example(), [origin()], 0, spec, settings(), "")
     return Document(
         title="The worked example of the notes",
         about=f"{spec.env_id}: Frank collects a transition (a to e) and learns from it (1 to 7)",
@@ -113,23 +135,22 @@ def notes_document(spec: EnvironmentSpec) -> Document:
     )
 
 
-def collecting(spec: EnvironmentSpec, env_steps: int = 10_000) -> tuple[Section, ...]:
+def collecting(spec: EnvironmentSpec) -> tuple[Section, ...]:
     """The notes' first phase: from a state to a stored quadruple.
 
     Args:
         spec: that of LunarLander-v3, for the names of actions and components.
-        env_steps: env steps of the run so far; they decide ε.
     """
     q_values = NETWORK.q_values(_params(FIRST_Q_VALUES), STATE)
-    exploration = ExplorationSettings(epsilon_end=0.05, epsilon_decay_env_steps=100_000)
-    epsilon = linear_epsilon(exploration, np.array([env_steps]))
+    epsilon = linear_epsilon(EXPLORATION, np.array([COLLECTED_AT]))
     names, first = spec.action_names, tuple(np.asarray(q_values[0]).tolist())
     coins: list[Block] = []
     for coin in (0.93, 0.42):
         action = int(epsilon_greedy(q_values, epsilon, np.array([coin]), np.array([0.3]))[0])
         choice = "above ε: the best action" if coin >= epsilon[0] else "below ε: a random action"
         coins.append(Formula(("the random number ", coin, f" is {choice}, {names[action]}")))
-    progress = f" after {env_steps:,} of {exploration.epsilon_decay_env_steps:,} env steps"
+    decay = counted(EXPLORATION.epsilon_decay_env_steps, "env step")
+    progress = f" after {COLLECTED_AT:,} of {decay}"
     decayed = Formula(("ε is ", float(epsilon[0]), progress))
     return (
         Section("a. The environment is in the state s", (_vector("s", STATE, spec),)),

@@ -2,9 +2,11 @@
 
 import math
 
+from frankrl.core.figures import figure
+
 
 def written(cell: str | int | float) -> str:
-    """A whole number in full, any other number to four digits; text is unchanged.
+    """A whole number in full, any other number as a figure; text is unchanged.
 
     A Q-value of -∞ means that the action is not allowed.
     """
@@ -12,4 +14,4 @@ def written(cell: str | int | float) -> str:
         return cell
     if cell == -math.inf:
         return "not allowed"
-    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.4g}"
+    return f"{cell:,}" if isinstance(cell, int) else figure(cell)

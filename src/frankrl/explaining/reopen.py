@@ -16,7 +16,7 @@ from frankrl.core.errors import DamagedError, FrankError, RunFolderError, Settin
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
 from frankrl.core.wording import option
-from frankrl.environments import EnvironmentSpec, describe, make_vector, spec_to_data
+from frankrl.environments import EnvironmentSpec, describe_for, make_vector, spec_to_data
 from frankrl.experience import HostSource, Source
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
@@ -68,6 +68,22 @@ class Reopened(NamedTuple):
     spec: EnvironmentSpec
 
 
+def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
+    """The number of the newest update of a run, and the checkpoints that updates start from.
+
+    Raises:
+        SettingError: the run has no updates yet.
+    """
+    checkpoints = _checkpoints_metadata(folder)
+    reached = _reached(folder, checkpoints)
+    if not reached:
+        first = folder.description.settings.training.learning_starts_env_steps
+        raise SettingError(
+            f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
+        )
+    return reached, checkpoints
+
+
 def cost_of(folder: RunFolder, update: int) -> Cost:
     """What it costs to open an update.
 
@@ -76,15 +92,11 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
         RunFolderError: the update cannot be recomputed exactly; the message says which can.
     """
     settings = folder.description.settings
-    checkpoints = _checkpoints_metadata(folder)
-    reached = _reached(folder, checkpoints)
+    reached, checkpoints = openable(folder)
     if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
-        first = settings.training.learning_starts_env_steps
         raise SettingError(
             f"the run {folder.path} has the updates 1 to {reached:,}, got {update!r}: "
             f"name one of them with {option('update')}"
-            if reached
-            else f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )
     last = _round_end(settings, update)
     starts = [s for s in checkpoints if s.updates < update]
@@ -126,7 +138,7 @@ def reopen(
         # Only a run whose checkpoint is right has its environment made.
         start = _start(folder, cost.first_env_step)
         check_code(folder)
-        spec = describe(description.env_id, settings.environment.env_kwargs)
+        spec = describe_for(description.env_id, settings.environment)
     changes = differences(cost.surroundings, versions() | machine_facts())
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")
@@ -145,7 +157,9 @@ def reopen(
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
         record = None
-        for result in rounds(experiment, source, state):
+        results = rounds(experiment, source, state)
+        while state.env_steps < cost.verified_env_step:
+            result = next(results)
             verification.check(result, source.digests())
             state = result.state()
             on_progress(state.env_steps - cost.first_env_step, cost.env_steps)
@@ -154,11 +168,9 @@ def reopen(
             elif state.env_steps == cost.last_env_step:
                 assert before is not None
                 record = _opened(experiment, before, result, update)
-            if state.env_steps == cost.verified_env_step:
-                break
-    if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
-        saved = read_checkpoint(folder, experiment, checkpoint)
-        verification.check_checkpoint(result, source.digests(), saved)
+        if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
+            saved = read_checkpoint(folder, experiment, checkpoint)
+            verification.check_checkpoint(state, source.digests(), saved)
     assert record is not None
     return Reopened(record, state, cost, spec)
 

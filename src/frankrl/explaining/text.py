@@ -57,7 +57,8 @@ def _vectors(block: Vectors) -> list[str]:
     return [
         f"{label:{width}} = "
         + ", ".join(
-            f"{name} {written(value)}" for name, value in zip(block.names, values, strict=True)
+            value if isinstance(value, str) else f"{name} {written(value)}"
+            for name, value in zip(block.names, values, strict=True)
         )
         for label, values in block.rows
     ]

@@ -9,7 +9,8 @@ from frankrl.agent import QValues
 from frankrl.core.errors import SettingError, warn
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.document import Block, Document, Formula, Line, Section, Table
-from frankrl.tabular import first_state, led_to, model_of, optimal_q_values, q_table
+from frankrl.explaining.observations import components
+from frankrl.tabular import led_to, model_of, optimal_q_values, q_table
 
 
 class WholeTable(NamedTuple):
@@ -89,13 +90,20 @@ def table_document(table: WholeTable, spec: EnvironmentSpec, holder: str, about:
 
 
 def _rows(values: Float[np.ndarray, "state action"], spec: EnvironmentSpec, caption: str) -> Table:
-    names, first = spec.action_names, first_state(spec)
+    names, states = spec.action_names, _states(spec, len(values))
     if spec.is_masked:
         # The table has no masks, so it cannot say which allowed action is the best.
-        rows = tuple((str(state), *row.tolist()) for state, row in enumerate(values, first))
+        rows = tuple((state, *row.tolist()) for state, row in zip(states, values, strict=True))
         return Table(caption, ("state", *names), rows)
     rows = tuple(
-        (str(state), *row.tolist(), names[int(np.argmax(row))] if np.any(row != row[0]) else "–")
-        for state, row in enumerate(values, first)
+        (state, *row.tolist(), names[int(np.argmax(row))] if np.any(row != row[0]) else "–")
+        for state, row in zip(states, values, strict=True)
     )
     return Table(caption, ("state", *names, "best"), rows)
+
+
+def _states(spec: EnvironmentSpec, count: int) -> list[str]:
+    """The environment's own number of each state, and what it means if that is known."""
+    (leaf,) = spec.leaves
+    numbers = np.arange(count)[:, np.newaxis]
+    return [str(components(leaf, number, spec)[0].value) for number in numbers]

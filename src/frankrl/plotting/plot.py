@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import MissingExtraError, SettingError
+from frankrl.core.figures import counted
 from frankrl.runs import RunFolder
 from frankrl.runs.curves import (
     FEWEST_FOR_QUARTILES,
@@ -20,6 +22,7 @@ from frankrl.runs.curves import (
     grouped,
     median_by_step,
     on_grid,
+    one_of_each_seed,
     read_curves,
     smoothed_curve,
     smoothing_window,
@@ -40,6 +43,7 @@ _INK, _GRID = "#333333", "#e3e5e8"
 _LOG_SPAN = 20.0
 
 _Groups = Mapping[tuple[str, str], Sequence[RunFolder]]
+_Curves = Mapping[tuple[str, str], Sequence[RunCurves]]
 
 
 def plot(runs: Sequence[RunFolder], path: Path) -> None:
@@ -62,7 +66,10 @@ def plot(runs: Sequence[RunFolder], path: Path) -> None:
     temporary = path.with_name(f".{path.stem}.new-{os.getpid()}.png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, format="png", dpi=150)
+        with warnings.catch_warnings():
+            # A name may have letters that the font lacks; they are drawn as boxes.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+            figure.savefig(temporary, format="png", dpi=150)
         temporary.replace(path)
     except OSError as error:
         raise SettingError(f"cannot write the plot {path}: {error.strerror or error}") from error
@@ -79,7 +86,7 @@ def draw(runs: Sequence[RunFolder]) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("frank plot", "matplotlib", "plot") from error
     groups = grouped(runs)
-    curves = {key: [read_curves(run) for run in members] for key, members in groups.items()}
+    curves = {key: _one_of_each_seed(members) for key, members in groups.items()}
     figure = figures.Figure(figsize=(9, 11), layout="constrained")
     canvas.FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.07)
@@ -90,12 +97,19 @@ def draw(runs: Sequence[RunFolder]) -> Any:
         _draw_run(axes, next(iter(curves.values()))[0])
     else:
         for number, (key, members) in enumerate(curves.items()):
-            _draw_group(axes, members, _label(key, groups), number)
+            _draw_group(axes, members, _label(key, curves), number)
         if any(len(run.evaluations.values) for members in curves.values() for run in members):
             axes["return"].plot([], label="greedy evaluations (median)", **_points(_INK))
     _dress(axes)
-    figure.suptitle(_title(groups), fontsize=13, fontweight="bold", color=_INK, parse_math=False)
+    figure.suptitle(
+        _title(groups, curves), fontsize=13, fontweight="bold", color=_INK, parse_math=False
+    )
     return figure
+
+
+def _one_of_each_seed(runs: Sequence[RunFolder]) -> list[RunCurves]:
+    read = [read_curves(run) for run in runs]
+    return one_of_each_seed(read, lambda run: run.seed, lambda run: run.env_steps)
 
 
 def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
@@ -182,31 +196,31 @@ def _spans_decades(axis: Any) -> bool:
     return bool(len(values) and values.min() > 0 and values.max() > _LOG_SPAN * values.min())
 
 
-def _label(key: tuple[str, str], groups: _Groups) -> str:
+def _label(key: tuple[str, str], curves: _Curves) -> str:
     """Label of a group of runs in the legend."""
     env_id, preset = key
-    several = len({other for other, _ in groups}) > 1
-    count = len(groups[key])
+    several = len({other for other, _ in curves}) > 1
+    count = len(curves[key])
     name = f"{env_id}, {preset}" if several else preset
-    return f"{name} ({count} {'run' if count == 1 else 'runs'})"
+    return f"{name} ({counted(count, 'seed')})"
 
 
-def _title(groups: _Groups) -> str:
+def _title(groups: _Groups, curves: _Curves) -> str:
     env_ids = list(dict.fromkeys(env_id for env_id, _ in groups))
     runs = [run for members in groups.values() for run in members]
     if len(runs) == 1:
         description = runs[0].description
         return f"{env_ids[0]} · preset {description.preset} · seed {description.seed}"
     if len(env_ids) == 1:
-        return f"{env_ids[0]} · median and {_spread(groups)} over runs"
+        return f"{env_ids[0]} · median and {_spread(curves)} over seeds"
     return f"{len(env_ids)} different environments: their returns do not compare"
 
 
-def _spread(groups: _Groups) -> str:
+def _spread(curves: _Curves) -> str:
     """Name of the spread that the bands show."""
-    sizes = [len(members) for members in groups.values()]
+    sizes = [len(members) for members in curves.values()]
     if max(sizes) < FEWEST_FOR_QUARTILES:
         return "range"
     if min(sizes) >= FEWEST_FOR_QUARTILES:
         return "quartiles"
-    return f"range (from {FEWEST_FOR_QUARTILES} runs on: quartiles)"
+    return f"range (from {FEWEST_FOR_QUARTILES} seeds on: quartiles)"

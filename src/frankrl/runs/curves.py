@@ -1,7 +1,7 @@
 """Curves of a run's metrics, for plots."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,9 @@ from frankrl.runs.metrics import MetricsReader
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
 FEWEST_FOR_QUARTILES = 5
+_WITHOUT_EFFECT = ("total_env_steps", "worker_processes", "device", "acting")
+"""Settings that decide nothing about what is learned at an env step."""
+Member = TypeVar("Member")
 
 
 class Curve(NamedTuple):
@@ -28,6 +31,12 @@ class RunCurves(NamedTuple):
     """For each of `QUANTITIES`; return and length have a point per training episode."""
     evaluations: Curve
     """Mean return of the periodic evaluations."""
+    seed: int
+
+    @property
+    def env_steps(self) -> float:
+        """How far the curves reach. [env steps]"""
+        return max(curve.env_steps[-1] for curve in self.curves.values() if len(curve.env_steps))
 
 
 class Band(NamedTuple):
@@ -62,7 +71,7 @@ def read_curves(run: RunFolder) -> RunCurves:
             f"{run.path} has nothing to plot yet: its metrics hold no row; "
             "plot it once its training has gone on for a while"
         )
-    return RunCurves(curves, _curve(evaluations, "mean_return"))
+    return RunCurves(curves, _curve(evaluations, "mean_return"), run.description.seed)
 
 
 def _curve(columns: Mapping[str, np.ndarray], name: str) -> Curve:
@@ -137,15 +146,15 @@ def median_by_step(curves: Sequence[Curve]) -> Curve:
 def grouped(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[RunFolder]]:
     """Runs by environment and name, in order of their first appearance.
 
-    The name is the preset and, where runs of one preset differ in what decides the
-    learning, those settings: only runs that differ in nothing but their seed are one curve.
+    The name is the preset and, where runs of one preset differ in what was chosen for their
+    learning, those settings: runs that differ in nothing but their seed are one curve.
     """
     unique = list({run.path.resolve(): run for run in runs}.values())
     groups: dict[tuple[str, str], list[RunFolder]] = {}
     for run in unique:
-        own = _deciding(run)
+        own = _chosen(run)
         alike = [
-            _deciding(other)
+            _chosen(other)
             for other in unique
             if (other.description.env_id, other.description.preset)
             == (run.description.env_id, run.description.preset)
@@ -159,16 +168,41 @@ def grouped(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[RunFolder]]
     return groups
 
 
-def _deciding(run: RunFolder) -> dict[str, Any]:
-    """The settings that decide how a run learns, by short name; its length does not.
+def one_of_each_seed(
+    members: Iterable[Member],
+    seed_of: Callable[[Member], int],
+    env_steps_of: Callable[[Member], float],
+) -> list[Member]:
+    """One run for each seed, in order of first appearance: the one that has gone furthest.
 
-    Idle ones decide nothing and are left out.
+    Two runs of one seed are the same run twice, so they say nothing about the spread over seeds.
+
+    Args:
+        members: runs with the same choices.
+        seed_of: the seed of a run.
+        env_steps_of: how far a run has gone.
     """
-    tables = run.description.settings.to_tables()
-    return {
+    furthest: dict[int, Member] = {}
+    for member in members:
+        seed = seed_of(member)
+        if seed not in furthest or env_steps_of(member) > env_steps_of(furthest[seed]):
+            furthest[seed] = member
+    return list(furthest.values())
+
+
+def _chosen(run: RunFolder) -> dict[str, Any]:
+    """The settings that were chosen and decide how a run learns, by short name.
+
+    Its length does not decide that, nor do processes and devices. A duration that follows the
+    budget was not chosen. Idle settings decide nothing and are left out.
+    """
+    settings = run.description.settings
+    chosen = {
         name: value
-        for group, values in tables.items()
+        for group, values in settings.to_tables().items()
         if group not in ("evaluation", "saving")
         for name, value in values.items()
-        if name not in ("total_env_steps", "learning_rate_decay_env_steps")
+        if name not in _WITHOUT_EFFECT
     }
+    follow = [name for name in settings.following_the_budget() if name in chosen]
+    return chosen | dict.fromkeys(follow, "total_env_steps")

@@ -202,7 +202,8 @@ class RunFolder:
             if place.is_symlink():
                 raise RunFolderError(f"{place} is a link; everything of a run lies in its folder")
         try:
-            return cls(folder, RunDescription.from_toml(text), permission)
+            # Absolute, because an environment may change the working directory.
+            return cls(folder.absolute(), RunDescription.from_toml(text), permission)
         except FrankError as error:
             reason = shown(error, _MAX_REASON)
             raise RunFolderError(f"{folder / CONFIG} is damaged: {reason}") from error

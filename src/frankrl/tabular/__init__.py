@@ -1,11 +1,10 @@
 """Environments with numbered states: Q-tables and exact Q-values."""
 
 from frankrl.tabular.exact import Model, led_to, model_of, optimal_q_values
-from frankrl.tabular.table import first_state, q_table, table_size
+from frankrl.tabular.table import q_table, table_size
 
 __all__ = [
     "Model",
-    "first_state",
     "led_to",
     "model_of",
     "optimal_q_values",

@@ -36,9 +36,3 @@ def q_table(
         for first in range(0, size, some)
     ]
     return np.concatenate(parts)
-
-
-def first_state(spec: EnvironmentSpec) -> int:
-    """The environment's own number for the state of the first row."""
-    space = spec.state_space
-    return int(space.start) if isinstance(space, spaces.Discrete) else 0

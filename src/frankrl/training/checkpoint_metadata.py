@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError
+from frankrl.core.figures import counted
 from frankrl.core.text import shown
 from frankrl.training.events import Best, NotReproducible, Solved
 
@@ -80,7 +81,7 @@ class CheckpointMetadata(NamedTuple):
         if found.env_steps % settings.round_env_steps or found.updates != due:
             raise RunFolderError(
                 f"the checkpoint does not fit the run's settings: with them no round ends at "
-                f"env step {found.env_steps:,} with {found.updates:,} updates"
+                f"env step {found.env_steps:,} with {counted(found.updates, 'update')}"
             )
         return found
 

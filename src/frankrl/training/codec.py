@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.core.errors import DivergedError, RunFolderError
+from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.learning import LearnerState, init_learner
@@ -179,8 +180,9 @@ def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplaySt
     num_endings = int(_column(arrays, ".num_endings", np.uint32, ()))
     if num_steps != env_steps or num_endings > num_steps:
         raise RunFolderError(
-            f"the checkpoint's buffer counts {num_steps:,} env steps and {num_endings:,} "
-            f"episode ends, but the run has done {env_steps:,} env steps"
+            f"the checkpoint's buffer counts {counted(num_steps, 'env step')} and "
+            f"{counted(num_endings, 'episode end')}, but the run has done "
+            f"{counted(env_steps, 'env step')}"
         )
     replay = experiment.replay
     saved = arrays.get(_first_leaf(experiment))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.core.errors import DamagedError, SettingError
+from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
 from frankrl.runs import (
     Loaded,
@@ -50,8 +51,8 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
     settings = experiment.settings
     if settings.training.total_env_steps < metadata.env_steps:
         raise SettingError(
-            f"the run has already done {metadata.env_steps:,} env steps: total_env_steps "
-            f"cannot be {settings.training.total_env_steps:,}"
+            f"the run has already done {counted(metadata.env_steps, 'env step')}: "
+            f"total_env_steps cannot be {settings.training.total_env_steps:,}"
         )
     return found
 

@@ -12,11 +12,12 @@ from frankrl.config import Settings
 from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import EnvironmentFailedError, RunFolderError, SettingError
+from frankrl.core.figures import figure
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.wording import option, resuming
-from frankrl.environments import describe
+from frankrl.environments import describe_for
 from frankrl.runs import (
     RunDescription,
     RunFolder,
@@ -31,6 +32,7 @@ from frankrl.runs.lock import LOCK
 from frankrl.runs.metrics import metrics_files
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
+from frankrl.training.evaluation import spread_of
 from frankrl.training.preflight import (
     belongs_on_cpu,
     check_agent,
@@ -63,7 +65,8 @@ class TrainingResult:
     """`env_steps` and `mean_return` of the best evaluation during training; its agent is
     `load(run, best=True)`."""
     evaluation: dict[str, Any] | None
-    """Greedy episodes of the final policy; None if the run was stopped before its end."""
+    """Greedy episodes of the final policy; None if the run was stopped before its end, or without
+    a final evaluation."""
     not_reproducible: list[dict[str, Any]]
     """`env_steps` from which the run may differ in its bits from an uninterrupted one, and the
     `reason`; empty for nearly every run."""
@@ -105,6 +108,8 @@ def prepare(
     check_seed(seed)
     seed, settings = int(seed), settings.resolved()
     path = _default_folder(env_id, preset, seed) if out is None else given_path(out, option("out"))
+    # Before foreign code runs, which may change the working directory.
+    path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
     experiment = _experiment(env_id, settings, seed)
     check_memory(experiment)
@@ -173,7 +178,7 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
         FrankError: the environment cannot be made, or the requested device is not available.
     """
     with prepared():
-        spec = describe(env_id, settings.environment.env_kwargs)
+        spec = describe_for(env_id, settings.environment)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment))
@@ -205,7 +210,7 @@ def run_to_end(
             best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
             not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
-            stopped=finished.evaluation is None,
+            stopped=finished.stopped,
         )
         unsaved = training.unsaved
         try:
@@ -247,16 +252,17 @@ def _trained(
 
 def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     there = list_checkpoints(folder.checkpoints)
-    figure = ""
+    returned = ""
     if result.evaluation:
-        figure = f" (mean return {result.evaluation['mean_return']:.1f})"
+        mean = figure(result.evaluation["mean_return"], spread_of(result.evaluation))
+        returned = f" (mean return {mean})"
     then = "it has no checkpoint, so begin it again"
     if there:
         then = (
             f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
-        f"training went to env step {result.env_steps:,}{figure}, but not all of it could be "
+        f"training went to env step {result.env_steps:,}{returned}, but not all of it could be "
         f"saved: {reasons}; {then}"
     )
 

@@ -14,8 +14,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.core.errors import DivergedError, FrankError, warn
+from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics, stepped
-from frankrl.environments import make_vector, spec_to_data, start_worker_pool
+from frankrl.environments import (
+    GymnasiumVector,
+    make_vector,
+    spec_to_data,
+    start_worker_pool,
+    try_out,
+)
 from frankrl.experience import HostSource
 from frankrl.replay import cut_short
 from frankrl.runs import (
@@ -31,7 +38,8 @@ from frankrl.runs import (
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
-from frankrl.training.evaluation import MAX_AT_ONCE
+from frankrl.training.environment_notes import check_lending, notes_on
+from frankrl.training.evaluation import Evaluator
 from frankrl.training.events import (
     Checkpointed,
     Evaluated,
@@ -70,15 +78,28 @@ class Trainer:
         self._started = time.perf_counter() if started is None else started
         self._clock_began = self._started
         self._startup_seconds: float | None = None
+        trial = try_out(spec)
+        check_lending(experiment, trial)
+        self.notes = notes_on(experiment, trial)
+        """What should be known of the environment before training, a line each."""
+        evaluation = self.settings.evaluation
+        on_training = evaluation.evaluation_on == "training"
         self._workers = start_worker_pool(
             self.settings.environment,
-            spec,
-            MAX_AT_ONCE,
+            trial.step_seconds,
+            1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
         )
         envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
         self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
-        self._evaluator = PeriodicEvaluator(self.experiment, self._workers.evaluation)
+        evaluator = Evaluator(
+            spec,
+            self._workers.evaluation,
+            evaluation,
+            lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
+            keep_envs=trial.repeats and not spec.running_statistics,
+        )
+        self._evaluator = PeriodicEvaluator(self.experiment, evaluator)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
         self._checkpoint_writer: CheckpointWriter
@@ -104,6 +125,7 @@ class Trainer:
         """
         training = cls(description, experiment, started)
         try:
+            training._evaluator.prepare()
             training._stand_at(init_train_state(experiment))
             folder = RunFolder.create(path, description, overwrite=overwrite)
             training._write_into(folder, path)
@@ -135,6 +157,7 @@ class Trainer:
         description = dataclasses.replace(folder.description, settings=experiment.settings)
         training = cls(description, experiment, started)
         try:
+            training._evaluator.prepare()
             training._write_into(folder, folder.path)
             training._go_back(description)
         except BaseException:
@@ -169,7 +192,9 @@ class Trainer:
             folder, metadata.env_steps, metadata.episodes, found.interval
         )
         if missing:
-            self._mark(metadata.env_steps, f"the metrics lack the rows of {missing:,} episodes")
+            self._mark(
+                metadata.env_steps, f"the metrics lack the rows of {counted(missing, 'episode')}"
+            )
         self._journal.note_not_reproducible(self._not_reproducible)
         self.folder = folder.with_description(description)
 
@@ -245,6 +270,14 @@ class Trainer:
             "metrics", self.env_steps, self._journal.make_durable
         )
 
+    def watch_episodes(self, on_episode: Callable[[int, int], None]) -> None:
+        """Have a function called as the episodes of every evaluation end.
+
+        Args:
+            on_episode: takes the episodes that have ended and the episodes to play.
+        """
+        self._evaluator.on_episode = on_episode
+
     @own_numerics()
     def save(self) -> bool:
         """Write a checkpoint of the last complete round, after something has failed.
@@ -279,8 +312,8 @@ class Trainer:
     def _seconds(self) -> float:
         return time.perf_counter() - self._started
 
-    def _crossed(self, before: int, every: int) -> bool:
-        return self.env_steps // every > before // every
+    def _crossed(self, before: int, every: int | None) -> bool:
+        return every is not None and self.env_steps // every > before // every
 
     def _stand_at(self, state: TrainState) -> None:
         self.env_steps, self.updates = state.env_steps, state.updates
@@ -354,9 +387,11 @@ class Trainer:
 
     def _finish(self) -> Finished:
         """Play the final evaluation if the run has reached its end."""
-        evaluation = None
+        evaluation, stopped = None, True
         if self._is_over() and not self._evaluator.due:
             evaluation = self._evaluator.final(self.env_steps, self._weights())
+            wanted = self.settings.evaluation.final_evaluation_episodes is not None
+            stopped = wanted and evaluation is None
         if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
         return Finished(
@@ -368,4 +403,5 @@ class Trainer:
             self._evaluator.best.best,
             evaluation,
             self._not_reproducible,
+            stopped,
         )

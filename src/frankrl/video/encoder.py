@@ -1,6 +1,7 @@
 """Writes frames to a video file that appears whole or not at all."""
 
 import contextlib
+import errno
 import os
 import subprocess
 import tempfile
@@ -15,6 +16,8 @@ from frankrl.core.errors import SettingError
 ENDINGS = (".mp4", ".gif")
 GIF_FRAMES_PER_SECOND = 15
 
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+"""What the system may refuse while a file is written."""
 _TV_COLOURS = "scale=out_color_matrix=bt709:out_range=tv"
 _H264 = [
     *("-c:v", "libx264", "-pix_fmt", "yuv420p"),
@@ -70,7 +73,7 @@ class VideoWriter:
             assert self._encoder.stdin is not None
             self._encoder.stdin.write(frame.tobytes())
         except BrokenPipeError as error:
-            raise self._not_writable(self._error_line()) from error
+            raise self._not_writable(self._reason()) from error
         except OSError as error:
             raise self._not_writable(error.strerror or str(error)) from error
 
@@ -95,7 +98,7 @@ class VideoWriter:
     def _finish(self) -> None:
         """Turn the recording into the target."""
         if self._stop():
-            raise self._not_writable(self._error_line())
+            raise self._not_writable(self._reason())
         if self._is_gif:
             self._convert()
         finished = self._converted if self._is_gif else self._recorded
@@ -137,7 +140,7 @@ class VideoWriter:
                 [*command, *options], stdin=subprocess.DEVNULL, stderr=self._stderr
             )
             if done.returncode:
-                raise self._not_writable(self._error_line())
+                raise self._not_writable(self._reason())
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -163,11 +166,14 @@ class VideoWriter:
     def _hidden(self, ending: str) -> Path:
         return self._path.with_name(f".{self._path.stem}.new-{os.getpid()}{ending}")
 
-    def _error_line(self) -> str:
-        """The last line of the encoder's error output."""
+    def _reason(self) -> str:
+        """Why the encoder failed: what the system refused, else the last line of its own output."""
         self._stderr.seek(0)
-        lines = self._stderr.read().decode("utf-8", "replace").splitlines()
-        return lines[-1].strip() if lines else "the video encoder failed"
+        text = self._stderr.read().decode("utf-8", "replace").strip()
+        for refusal in map(os.strerror, _REFUSALS):
+            if refusal in text:
+                return refusal
+        return f"the video encoder failed: {text.splitlines()[-1].strip() if text else 'no reason'}"
 
     def _not_writable(self, why: str) -> SettingError:
         return SettingError(f"cannot write the film {self._path}: {why}")

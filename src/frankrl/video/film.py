@@ -1,7 +1,7 @@
 """Films an agent: its greedy episodes, with the Q-value of each action."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from frankrl.environments import CheckedEnv, EnvironmentSpec
 from frankrl.training.evaluation import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
-from frankrl.video.panel import PanelContent
+from frankrl.video.panel import PanelContent, load_pygame
 
 _HOLD_SECONDS = 1
 MAX_STEPS = 10_000
@@ -45,6 +45,7 @@ def film(
     episodes: int,
     seed: int,
     caption: str = "",
+    on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[FilmedEpisode]:
     """Play greedy episodes and write them as a film.
 
@@ -58,6 +59,8 @@ def film(
         episodes: number of episodes.
         seed: decides, with the episode's number, the reset seed.
         caption: title of the panel.
+        on_episode: called at the beginning and after every episode, with the episodes that have
+            ended and the number of episodes.
 
     Returns:
         The filmed episodes, in order.
@@ -65,12 +68,13 @@ def film(
     Raises:
         SettingError: the file extension or the number of episodes is not allowed, or the
             target is not writable.
-        EnvironmentUnusableError: the environment renders no picture.
+        EnvironmentUnusableError: the environment renders no picture, or pygame is missing.
         EnvironmentFailedError: the environment raised an exception.
     """
     check_ending(path)
     if episodes < 1:
         raise SettingError(f"a film has at least one episode, got {episodes}")
+    load_pygame()
     small = path.suffix.lower() == ".gif"
     filmed = []
     with contextlib.closing(CheckedEnv(spec, render_mode="rgb_array")) as env:
@@ -78,6 +82,7 @@ def film(
         layout: FrameLayout | None = None
         with VideoWriter(path, speed) as video:
             for number in range(episodes):
+                on_episode(number, episodes)
                 reset = reset_seed(seed, Use.FILM_RESET, 0, number)
                 for scene in _scenes(env, q_values, reset, (number + 1, episodes)):
                     if layout is None:

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.video.bar_scale import BarScale
+from frankrl.core.bar_scale import SteadyScale, advantages, place
+from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.core.figures import counted, signed
 
 Colour = tuple[int, int, int]
 
@@ -33,6 +35,8 @@ MAX_ROWS = 24
 _WIDTH, _MARGIN, _NAME, _VALUE = 400, 18, 128, 76
 _TOP, _BOTTOM, _ROWS, _ROW_MIN, _ROW_MAX = 120, 128, 144, 18, 34
 _BAR = _WIDTH - 2 * _MARGIN - 12 - _NAME - _VALUE
+_LEAST_BAR = 3
+"""Width of the bar of the best action, whose advantage is 0."""
 _FINER = 3
 """Text is drawn larger by this factor and then shrunk, which spaces small letters evenly."""
 
@@ -54,13 +58,26 @@ class PanelContent(NamedTuple):
 
 
 def load_pygame() -> Any:
-    """pygame with its fonts initialised and without a window."""
+    """pygame with its fonts initialised and without a window.
+
+    Call it before an environment renders: pygame may be set up only once, and looks for a window
+    system unless it is told that there is none.
+
+    Raises:
+        EnvironmentUnusableError: it is not installed.
+    """
     for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
         os.environ.setdefault(name, "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pygame = importlib.import_module("pygame")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pygame = importlib.import_module("pygame")
+    except ImportError as error:
+        raise EnvironmentUnusableError(
+            "films are drawn with pygame, which is not installed; install it with: "
+            "pip install pygame-ce"
+        ) from error
     pygame.font.init()
     return pygame
 
@@ -80,7 +97,7 @@ class Panel:
         self._names = action_names
         self._caption = caption
         self._zoom = zoom
-        self._scale = BarScale()
+        self._scale = SteadyScale()
         self._font = functools.cache(self._make_font)
         self._text = functools.lru_cache(maxsize=256)(self._make_text)
         self.width = self._px(_WIDTH)
@@ -113,18 +130,24 @@ class Panel:
         """Draw one row per action; returns where the rows and their axis end. [px]"""
         room = (target.get_height() - self._px(_TOP + _BOTTOM)) / self._num_rows
         height = int(min(max(room, self._px(_ROW_MIN)), self._px(_ROW_MAX)))
-        top = self._px(_TOP)
+        top, below = self._px(_TOP), advantages(content.q_values)
         for row, action in enumerate(self._shown(content.q_values)):
-            chosen = action == content.action
-            self._draw_row(target, top + row * height, height, action, content, chosen)
+            self._draw_row(target, top + row * height, height, action, content, below[action])
         bottom = top + self._num_rows * height
         self._draw_axis(target, top, bottom)
         return bottom + self._px(26)
 
     def _draw_row(
-        self, target: Any, y: int, height: int, action: int, content: PanelContent, chosen: bool
+        self,
+        target: Any,
+        y: int,
+        height: int,
+        action: int,
+        content: PanelContent,
+        below: float | None,
     ) -> None:
-        draw, px = self._pygame.draw, self._px
+        """Draw an action: its name, the bar of its advantage, and its Q-value."""
+        draw, px, chosen = self._pygame.draw, self._px, action == content.action
         value, middle = float(content.q_values[action]), y + height // 2
         colour = _CHOSEN if chosen else _OTHER
         if chosen:
@@ -139,24 +162,21 @@ class Panel:
         shown = "not allowed" if value == -math.inf else signed(value)
         self._write(target, shown, size, text, self.width - px(_MARGIN), middle, "right")
         thick = max(int(height * 0.56), 3)
-        start, length = self._bar_x(self._scale.low), self._px(_BAR)
-        draw.rect(target, _TRACK, (start, middle - thick // 2, length, thick))
-        if math.isfinite(value):
-            ends = sorted((self._bar_x(0.0), self._bar_x(value)))
-            bar = (ends[0], middle - thick // 2, max(ends[1] - ends[0], 1), thick)
-            draw.rect(target, colour, bar)
+        end, longest = self._bar_x(0.0), px(_BAR)
+        draw.rect(target, _TRACK, (end - longest, middle - thick // 2, longest, thick))
+        if below is not None:
+            length = max(end - self._bar_x(below), px(_LEAST_BAR))
+            draw.rect(target, colour, (end - length, middle - thick // 2, length, thick))
 
     def _draw_axis(self, target: Any, top: int, bottom: int) -> None:
-        """Draw the line at zero and the scale's ends under the bars."""
-        scale, y = self._scale, bottom + self._px(11)
-        zero = self._bar_x(0.0)
+        """Draw the line at zero, and under the bars what they show and the scale's ends."""
+        zero, longest, y = self._bar_x(0.0), self._px(_BAR), bottom + self._px(11)
         self._pygame.draw.line(target, _QUIET, (zero, top), (zero, bottom + self._px(2)))
-        for value in (scale.low, scale.high):
-            apart = abs(self._bar_x(value) - zero)
-            if value and apart > self._px(30):
-                text = f"{value:g}".replace("-", "−")
-                self._write(target, text, 15, _QUIET, self._bar_x(value), y, "centre")
+        self._write(target, "Q − max Q", 15, _QUIET, zero - longest // 2, y, "centre")
         self._write(target, "0", 15, _QUIET, zero, y, "centre")
+        if self._scale.end:
+            end = f"−{self._scale.end:g}"
+            self._write(target, end, 15, _QUIET, zero - longest, y, "centre")
 
     def _draw_foot(self, target: Any, content: PanelContent, top: int) -> None:
         left, px = self._px(_MARGIN), self._px
@@ -170,8 +190,8 @@ class Panel:
         if content.ended:
             box = self._pygame.Rect(left, top + px(60), right - left, px(34))
             self._pygame.draw.rect(target, _TEXT, box, 0, px(5))
-            steps = "step" if content.step == 1 else "steps"
-            text = f"ended: return {signed(content.episode_return)} in {content.step:,} {steps}"
+            returned = signed(content.episode_return)
+            text = f"ended: return {returned} in {counted(content.step, 'step')}"
             text = self._fitted(text, 19, box.width - px(12))
             self._write(target, text, 19, BACKGROUND, box.centerx, box.centery, "centre")
 
@@ -186,8 +206,9 @@ class Panel:
         ranked = np.argsort(-np.nan_to_num(q_values, nan=np.inf), kind="stable")
         return [int(action) for action in ranked[:MAX_ROWS]]
 
-    def _bar_x(self, value: float) -> int:
-        return self._px(_MARGIN + 12 + _NAME) + round(self._scale.place(value) * self._px(_BAR))
+    def _bar_x(self, advantage: float) -> int:
+        along = place(advantage, self._scale.end)
+        return self._px(_MARGIN + 12 + _NAME) + round(along * self._px(_BAR))
 
     def _caption_lines(self, width: int) -> list[str]:
         """The caption in at most two lines that fit."""
@@ -227,14 +248,3 @@ class Panel:
 
     def _px(self, size: float) -> int:
         return round(size * self._zoom)
-
-
-def signed(value: float) -> str:
-    """A number with its sign, in at most seven characters at usual sizes of rewards."""
-    if not math.isfinite(value):
-        return str(value)
-    if value == 0:
-        return "0"
-    digits = 2 if abs(value) < 100 else 1 if abs(value) < 10_000 else 0
-    text = f"{value:+.{digits}f}" if abs(value) < 1e6 else f"{value:+.2e}"
-    return text.replace("-", "−")

@@ -1,8 +1,8 @@
 // Learning curves of the selected runs.
 
 import { ask, newest } from "./ask.js";
-import { h, note, written } from "./dom.js";
-import { AXES, choose, state } from "./state.js";
+import { counted, h, note, written } from "./dom.js";
+import { AXES, SMOOTHINGS, choose, state } from "./state.js";
 
 // Okabe and Ito's palette, distinguishable with colour blindness; each curve has its own dash.
 const LIGHT = ["#0072b2", "#d55e00", "#007a5a", "#b0538a", "#8a6000", "#2f7fb0", "#1d2329"];
@@ -39,7 +39,8 @@ export function learning(place) {
   const legend = h("ul", { class: "shown-runs", "aria-label": "Runs that are shown" });
   const message = h("div", {});
   const axes = axisChoice();
-  place.replaceChildren(h("h2", {}, "Learning"), axes, legend, message, body);
+  const shape = shapeChoice();
+  place.replaceChildren(h("h2", {}, "Learning"), axes, shape, legend, message, body);
   const theme = matchMedia("(prefers-color-scheme: dark)");
   const recolour = () => { shown = ""; update(); };
   theme.addEventListener("change", recolour);
@@ -47,6 +48,8 @@ export function learning(place) {
   function update() {
     if (left || !state.loaded) return;
     for (const choice of axes.querySelectorAll("input")) choice.checked = choice.value === state.x;
+    shape.querySelector("#smoothing").value = state.smoothing;
+    shape.querySelector("#log").checked = state.log;
     if (!state.selected.length) {
       shown = "";
       legend.replaceChildren();
@@ -57,7 +60,7 @@ export function learning(place) {
       return;
     }
     const versions = state.selected.map((id) => state.rows.get(id)?.change).join(",");
-    const chosen = [state.selected, state.x, state.group].join("|");
+    const chosen = [state.selected, state.x, state.group, state.smoothing, state.log].join("|");
     const wanted = `${chosen}|${versions}`;
     // Wait for a pending answer, unless the choice has changed.
     if (wanted === shown || waiting || (busy && chosen === choice)) return;
@@ -95,7 +98,8 @@ export function learning(place) {
     drawing.then(() => Plotly.purge(plot));
   }
 
-  function draw({ x, series, unread }) {
+  function draw({ x, series: recorded, unread }) {
+    const series = shaped(recorded);
     message.replaceChildren(...Object.entries(unread).map(([name, why]) => note(`${name}: ${why}`)));
     const colours = theme.matches ? DARK : LIGHT;
     legend.replaceChildren(...series.map((one, number) => legendItem(one, number, colours)));
@@ -136,6 +140,43 @@ function axisChoice() {
   return h("fieldset", { class: "axis" }, h("legend", {}, "Horizontal axis"), options);
 }
 
+/** How the curves are drawn: their smoothing, and the vertical axis. */
+function shapeChoice() {
+  const smoothing = h("select", { id: "smoothing", change: () => choose({ smoothing: smoothing.value }) },
+    Object.entries(SMOOTHINGS).map(([value, text]) => h("option", { value, selected: value === state.smoothing }, text)));
+  const log = h("input", { type: "checkbox", id: "log", checked: state.log, change: () => choose({ log: log.checked }) });
+  return h("div", { class: "bar-of-controls" },
+    h("label", {}, "Smoothing ", smoothing),
+    h("label", {}, log, " logarithmic vertical axis where all values are positive"));
+}
+
+/** The mean of the points around each point, fewer of them at the ends; null stays null. */
+function smoothed(values, window) {
+  const half = Math.floor(window / 2);
+  return values.map((value, at) => {
+    if (value == null) return null;
+    const near = values.slice(Math.max(at - half, 0), at + half + 1).filter((one) => one != null);
+    return near.reduce((sum, one) => sum + one, 0) / near.length;
+  });
+}
+
+/** Curves smoothed as chosen; single episodes and evaluations stay as they are. */
+function shaped(series) {
+  const window = Number(state.smoothing);
+  if (window === 1) return series;
+  const curve = (name, [x, y]) => [name, name === "raw" || name === "evaluations" ? [x, y] : [x, smoothed(y, window)]];
+  const parts = (traces) => Object.fromEntries(Object.entries(traces).map(([name, points]) => curve(name, points)));
+  return series.map((one) => ({
+    ...one,
+    traces: Object.fromEntries(Object.entries(one.traces).map(([key, traces]) => [key, parts(traces)])),
+  }));
+}
+
+/** Whether a logarithmic axis can show all that is drawn. */
+function isPositive(data) {
+  return data.every((trace) => trace.y.every((value) => value == null || value > 0));
+}
+
 function legendItem(one, number, colours) {
   const sample = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   sample.setAttribute("viewBox", "0 0 32 8");
@@ -147,7 +188,7 @@ function legendItem(one, number, colours) {
   sample.append(line);
   const refreshed = one.tau < 1
     ? "soft refreshes of the target network"
-    : `target network refreshed ${written(one.num_refreshes)} times, every ${written(one.target_period_updates)} updates`;
+    : `target network refreshed ${counted(one.num_refreshes, "time")}, every ${counted(one.target_period_updates, "update")}`;
   return h("li", {}, sample, ` ${one.label} `, h("span", { class: "quiet" }, one.runs.length > 1 ? "" : refreshed));
 }
 
@@ -185,10 +226,10 @@ function drawPanel({ plot, latest }, panel, x, series, colours) {
     showlegend: Boolean(panel.parts ?? panel.fan) && alone,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     xaxis: { title: { text: x === "seconds" ? "s" : AXES[x] }, gridcolor: colour("--line"), zerolinecolor: colour("--line"), rangemode: "tozero" },
-    yaxis: { gridcolor: colour("--line"), zerolinecolor: colour("--quiet") },
+    yaxis: { type: state.log && isPositive(data) ? "log" : "linear", gridcolor: colour("--line"), zerolinecolor: colour("--quiet") },
     shapes: shapesOf(panel, series, colour),
     hovermode: "x",
-    uirevision: x,
+    uirevision: `${x} ${state.log}`,
   };
   const drawing = Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
   latest.textContent = series.map((one) => {

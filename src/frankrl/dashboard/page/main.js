@@ -3,12 +3,13 @@
 import { h } from "./dom.js";
 import { learning } from "./learning.js";
 import { showRuns } from "./runs.js";
+import { settings } from "./settings.js";
 import { VIEWS, choose, onChange, readAddress, state, takeRows } from "./state.js";
 import { update } from "./update.js";
 import { warnings } from "./warnings.js";
 import { watch } from "./watch.js";
 
-const MAKERS = { learning, watch, update, warnings };
+const MAKERS = { learning, watch, update, settings, warnings };
 const connection = document.getElementById("connection");
 const place = document.getElementById("view");
 const AGAIN_MS = 5_000;

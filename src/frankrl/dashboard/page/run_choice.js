@@ -1,6 +1,6 @@
 // The choice of one run among the selected ones.
 
-import { h, note } from "./dom.js";
+import { counted, h, note } from "./dom.js";
 import { choose, focused, state } from "./state.js";
 
 /** A choice among the selected runs, or a note that says what to do first. */
@@ -25,7 +25,7 @@ export function progress(text) {
       if (of) {
         bar.max = of;
         bar.value = done;
-        words.textContent = `${text}: ${done.toLocaleString("en")} of ${of.toLocaleString("en")} env steps`;
+        words.textContent = `${text}: ${done.toLocaleString("en")} of ${counted(of, "env step")}`;
       }
     },
   };

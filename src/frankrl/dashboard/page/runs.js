@@ -10,7 +10,8 @@ const COLUMNS = [
   { key: "seed", title: "seed", wide: true, number: true },
   { key: "state", title: "status" },
   { key: "env_steps", title: "env steps", wide: true, number: true },
-  { key: "last_return", title: "last return", number: true },
+  { key: "last_return", title: "training return", number: true },
+  { key: "final_return", title: "final evaluation", wide: true, number: true },
   { key: "written_at", title: "last change", wide: true },
 ];
 
@@ -136,7 +137,8 @@ function cellText(row, key) {
   if (row.error) return "";
   if (key === "written_at") return row.written_at ? ago(row.written_at) : "";
   if (key === "env_steps") return row.note ? "–" : `${written(row.env_steps ?? 0)} of ${written(row.total_env_steps)}`;
-  if (key === "last_return") return row.last_return == null ? "–" : row.last_return.toFixed(1);
+  if (key === "last_return") return row.last_text ?? "–";
+  if (key === "final_return") return row.final_text ?? "–";
   return String(row[key] ?? "");
 }
 

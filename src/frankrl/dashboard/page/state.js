@@ -1,6 +1,7 @@
 // The state of the page. The user's choice is stored in the address, so it can be bookmarked.
 
-export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", warnings: "Warnings" };
+export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", settings: "Settings", warnings: "Warnings" };
+export const SMOOTHINGS = { 1: "none", 5: "mean of 5 points", 15: "mean of 15 points", 45: "mean of 45 points" };
 export const AXES = { env_steps: "env steps", updates: "updates", seconds: "seconds" };
 
 export const state = {
@@ -10,6 +11,8 @@ export const state = {
   focus: "",
   view: "learning",
   x: "env_steps",
+  smoothing: "1",
+  log: false,
   group: false,
   limit: 0,
 };
@@ -54,6 +57,8 @@ export function choose(change) {
   if (state.selected.length) words.set("runs", state.selected.join(","));
   if (state.focus) words.set("focus", state.focus);
   if (state.group) words.set("group", "1");
+  if (state.smoothing !== "1") words.set("smoothing", state.smoothing);
+  if (state.log) words.set("log", "1");
   history.replaceState(null, "", `#${words}`);
   notify("choice");
 }
@@ -68,6 +73,9 @@ export function readAddress() {
   state.selected = (words.get("runs") ?? "").split(",").filter(Boolean);
   state.focus = words.get("focus") ?? state.selected[0] ?? "";
   state.group = words.get("group") === "1";
+  const smoothing = words.get("smoothing");
+  state.smoothing = Object.hasOwn(SMOOTHINGS, smoothing ?? "") ? smoothing : "1";
+  state.log = words.get("log") === "1";
 }
 
 /** The row of the focused run. */

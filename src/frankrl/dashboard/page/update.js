@@ -1,7 +1,7 @@
 // One update, explained as by `frank explain`.
 
 import { newest, work } from "./ask.js";
-import { h, note, qTable, scaleOf, written } from "./dom.js";
+import { counted, h, note, qTable, written } from "./dom.js";
 import { progress, runChoice } from "./run_choice.js";
 import { focused, state } from "./state.js";
 
@@ -56,7 +56,7 @@ export function update(place) {
 function emptyText(row, reached) {
   if (row.note) return note(row.note);
   return note(reached
-    ? `Choose one of the ${written(reached)} updates. Frank loads the nearest checkpoint before it and repeats the training from there, to the same bits.`
+    ? `Choose one of ${counted(reached, "update")}. Frank loads the nearest checkpoint before it and repeats the training from there, to the same bits.`
     : `This run has no updates yet: learning starts at env step ${written(row.learning_starts ?? 0)}.`);
 }
 
@@ -96,17 +96,16 @@ function predictions({ record, action_names: names }, place) {
   const action = record.batch.action[place];
   const qValues = record.q_values[place];
   const nextQValues = record.target_q_values[place];
-  const scale = scaleOf([...qValues, ...nextQValues]);
   const policy = record.next_policy[place];
   const best = policy.indexOf(Math.max(...policy));
   return [
     h("section", { "aria-labelledby": "prediction-title" }, h("h3", { id: "prediction-title" }, "What the Q-network predicts"),
       h("p", { class: "formula" }, `Q-network, in s: Q(s, ${names[action]}) = `, h("b", { id: "q-value" }, written(record.chosen_q[place]))),
-      qTable("Q(s, ·; θ)", names, qValues, scale, action, "taken")),
+      qTable("Q(s, ·; θ)", names, qValues, action, "taken")),
     h("section", { "aria-labelledby": "target-title" }, h("h3", { id: "target-title" }, "The target"),
       h("p", { class: "formula" }, "target: y = ", h("b", { id: "target" }, written(record.targets[place])),
         "; y − Q(s, a) = ", h("b", { id: "td-error" }, written(record.td_errors[place])),
         "; loss ", h("b", { id: "loss" }, written(record.losses[place]))),
-      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, nextQValues, scale, best, "used")),
+      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, nextQValues, best, "used")),
   ];
 }

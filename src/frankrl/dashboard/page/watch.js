@@ -1,7 +1,7 @@
 // An episode played with the newest checkpoint, step by step.
 
 import { newest, work } from "./ask.js";
-import { h, note, qTable, scaleOf, written } from "./dom.js";
+import { counted, h, note, qTable, written } from "./dom.js";
 import { progress, runChoice } from "./run_choice.js";
 import { state } from "./state.js";
 
@@ -61,7 +61,6 @@ export function watch(place) {
 
 function makePlayer(name, episode) {
   const steps = episode.actions.length;
-  const scale = scaleOf(episode.q_values.flat());
   const returns = [0];
   for (const reward of episode.rewards) returns.push(returns[returns.length - 1] + reward);
   let at = 0;
@@ -90,14 +89,14 @@ function makePlayer(name, episode) {
     const decision = Math.min(at, steps - 1);
     if (episode.pictures) {
       picture.src = `pieces/${name}/${at}`;
-      picture.alt = `${episode.env_id} after ${at} steps`;
+      picture.alt = `${episode.env_id} after ${counted(at, "step")}`;
       for (let next = at + 1; next <= Math.min(at + AHEAD, steps); next += 1) new Image().src = `pieces/${name}/${next}`;
     }
     figures.replaceChildren(
       figure("step", `${written(at)} of ${written(steps)}`),
-      figure("reward of this step", written(at < steps ? episode.rewards[at] : 0)),
+      figure(at < steps ? "reward of this step" : "reward of the last step", written(episode.rewards[decision])),
       figure("return so far", written(returns[at])));
-    values.replaceChildren(qTable(at < steps ? "Q(s, ·)" : "Q(s, ·) of the last decision", episode.action_names, episode.q_values[decision], scale, episode.actions[decision], "chosen"));
+    values.replaceChildren(qTable(at < steps ? "Q(s, ·)" : "Q(s, ·) of the last decision", episode.action_names, episode.q_values[decision], episode.actions[decision], "chosen"));
     components.replaceChildren(stateTable(episode, at));
   }
 
@@ -148,7 +147,7 @@ function summary(episode) {
     h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
       "; discounted return of the episode = ", h("b", { id: "followed" }, written(episode.discounted_return)),
       comparison),
-    h("p", {}, `Undiscounted return ${written(episode.episode_return)} in ${written(episode.actions.length)} steps; ${episode.end}. `,
+    h("p", {}, `Undiscounted return ${written(episode.episode_return)} in ${counted(episode.actions.length, "step")}; ${episode.end}. `,
       `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
     episode.notices.map((text) => note(text)));
 }

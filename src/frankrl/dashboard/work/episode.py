@@ -14,6 +14,8 @@ from frankrl.api import open_agent
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec
+from frankrl.explaining.document import Cell
+from frankrl.explaining.observations import components
 from frankrl.runs.code import check_code
 from frankrl.runs.folder import RunFolder
 
@@ -102,11 +104,17 @@ def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
     return "truncated by the time limit"
 
 
-def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[float]:
-    """The first components of a state, without the mask."""
+def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[Cell]:
+    """The first components of a state, without the mask; numbered ones as `frank explain` has."""
     leaves = jax.tree.leaves(spec.observation(observation[np.newaxis]))
-    values = np.concatenate([np.ravel(leaf) for leaf in leaves])
-    return [float(value) for value in values[:_MAX_COMPONENTS]]
+    values: list[Cell] = []
+    for leaf, state in zip(spec.leaves, leaves, strict=True):
+        if leaf.num_values is not None:
+            values += [component.value for component in components(leaf, state[0], spec)]
+        else:
+            # A picture has too many components to name them at every step.
+            values += np.ravel(state[0])[:_MAX_COMPONENTS].tolist()
+    return values[:_MAX_COMPONENTS]
 
 
 def _finite(values: np.ndarray) -> list[float | None]:

@@ -1,0 +1,57 @@
+"""Why a run has no checkpoint, and when there will be one."""
+
+import contextlib
+
+from frankrl.core.errors import FrankError, RunFolderError
+from frankrl.core.wording import option
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.lock import is_held
+from frankrl.runs.metrics import MetricsReader
+
+
+def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
+    """The error of a run whose agent is wanted before there is one.
+
+    Args:
+        folder: a run without a checkpoint.
+        best: the agent with the best evaluation is wanted, not the newest one.
+    """
+    settings, path = folder.description.settings, folder.path
+    what, every = "checkpoint", settings.saving.checkpoint_every_env_steps
+    every = min(every, settings.training.total_env_steps)
+    if best:
+        what, interval = "best agent", settings.evaluation.evaluate_every_env_steps
+        if interval is None:
+            return RunFolderError(
+                f"{path} holds no best agent, because evaluate_every_env_steps is none: take its "
+                "newest one"
+            )
+        every = interval
+    if not is_held(path):
+        return RunFolderError(
+            f"{path} holds no {what}: its training ended before the first one, which comes at env "
+            f"step {every:,}; train again, with a smaller {_interval(best)} if you want one earlier"
+        )
+    return RunFolderError(
+        f"{path} is being trained and holds no {what} yet: the first comes at env step {every:,}"
+        f"{_how_far(folder, every)}"
+    )
+
+
+def _interval(best: bool) -> str:
+    return option("evaluate_every_env_steps" if best else "checkpoint_every_env_steps")
+
+
+def _how_far(folder: RunFolder, env_steps: int) -> str:
+    """Where the run is, and the time that it needs up to an env step at its newest speed."""
+    with contextlib.suppress(FrankError):
+        reader = MetricsReader(folder.metrics)
+        try:
+            row = reader.columns("timing", "env_steps = (SELECT max(env_steps) FROM timing)")
+        finally:
+            reader.close()
+        if len(row["env_steps"]):
+            done, speed = int(row["env_steps"][0]), float(row["env_steps_per_second"][0])
+            seconds = max(0.0, env_steps - done) / speed if speed > 0 else 0.0
+            return f"; it is at {done:,}, about {seconds:,.0f} s before that"
+    return ""

@@ -1,0 +1,193 @@
+"""What a training shows on a terminal, and the lines at its end."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frankrl.cli import results
+from frankrl.cli.display import LiveDisplay, event_line
+from frankrl.cli.results import ending_lines, evaluation_lines
+from frankrl.environments import describe
+from frankrl.training import Evaluated, Progress
+from frankrl.training.evaluation import Evaluation
+from frankrl.training.session import TrainingResult
+
+PROGRESS = Progress(
+    env_steps=1_000,
+    total_env_steps=50_000,
+    updates=900,
+    updates_since_refresh=1,
+    episodes=12,
+    mean_return=0.9553,
+    mean_length=20.0,
+    epsilon=0.9,
+    loss=0.000123,
+    mean_q=46.66,
+    env_steps_per_second=12_000.0,
+    seconds=3.0,
+)
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written."""
+
+    def isatty(self):
+        return True
+
+
+def live(monkeypatch, width):
+    """A live display on a terminal of this width, with numbers on it."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    display = LiveDisplay(terminal)
+    display._bar.update(display._training, total=50_000)
+    display.open()
+    display.show(PROGRESS)
+    return display, terminal
+
+
+@pytest.mark.parametrize("width", [40, 50, 80, 120])
+@pytest.mark.parametrize(
+    "line", ["  checkpoint runs/x/checkpoints/000000001000", "[dim]a line[/dim] " + "long " * 60]
+)
+def test_a_line_printed_beside_the_live_panel_and_the_panel_are_whole(monkeypatch, width, line):
+    display, terminal = live(monkeypatch, width)
+    display.log(line)
+    display.close()
+    drawn = ESCAPES.sub("", terminal.getvalue()).splitlines()
+    assert line in drawn
+    others = [text for text in drawn if text != line]
+    assert not [text for text in others if "[dim]" in text or "[bold]" in text]
+    framed = [text for text in others if text.startswith(("│", "╭", "╰"))]
+    assert framed
+    assert {len(text) for text in framed} == {width}
+    assert all(text[-1] in "│╮╯" for text in framed)
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_no_number_of_the_panel_is_cut(monkeypatch, width):
+    display, terminal = live(monkeypatch, width)
+    display.log("")
+    display.close()
+    drawn = ESCAPES.sub("", terminal.getvalue())
+    for words in ("mean return (100)", "0.9553", "0.000123", "1 update ago", "46.66", "12,000"):
+        assert words in drawn
+
+
+def test_a_note_is_taken_without_printing_so_a_signal_may_bring_it(monkeypatch):
+    display, terminal = live(monkeypatch, 80)
+    before = terminal.getvalue()
+    monkeypatch.setattr(display._console, "print", lambda *_, **__: pytest.fail("printed"))
+    display.note("stopping after this round")
+    monkeypatch.undo()
+    assert terminal.getvalue().startswith(before)
+    display._live.refresh()
+    display.close()
+    assert "stopping after this round" in terminal.getvalue()
+
+
+def test_an_evaluation_has_a_bar_over_its_episodes_while_it_is_played(monkeypatch):
+    display, terminal = live(monkeypatch, 80)
+    for done in (0, 40, 100):
+        display.show_episodes(done, 100)
+        display._live.refresh()
+    shown = ESCAPES.sub("", terminal.getvalue())
+    assert "40 / 100 episodes" in shown
+    assert "100 / 100 episodes" not in shown
+    display.close()
+
+
+def evaluated(returns, purpose="progress"):
+    evaluation = Evaluation(np.array(returns), np.full(len(returns), 7))
+    return Evaluated(1_000, evaluation, purpose)
+
+
+@pytest.mark.parametrize(
+    ("returns", "words"),
+    [
+        ([1.0] * 19 + [0.1], "mean return 0.955 over 20 greedy episodes"),
+        ([0.955], "mean return 0.955 over 1 greedy episode"),
+        ([250.0, 270.0], "mean return 260 over 2 greedy episodes"),
+        ([-0.0021, -0.0023], "mean return -0.00220 over 2 greedy episodes"),
+    ],
+)
+def test_an_evaluation_has_as_many_digits_as_its_spread_allows(returns, words):
+    assert event_line(evaluated(returns)).endswith(words)
+    assert event_line(evaluated(returns, "solved")).endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("returns", "words"),
+    [
+        ([1.0] * 95 + [0.1] * 5, ("0.955", "± 0.196", "worst 0.100", "best 1.000")),
+        ([0.955] * 5, ("0.955 ± 0 ", "interval of the mean 0.955 … 0.955", "worst 0.955")),
+        ([500.0] * 5, ("mean return 500 ± 0 ", "best 500")),
+        ([200.0, 300.0] * 100, ("mean return 250.0 ± 50.0 ", "best 300.0")),
+    ],
+)
+def test_the_final_evaluation_shows_returns_between_0_and_1(returns, words):
+    text = "\n".join(evaluation_lines(evaluated(returns).evaluation.summary(), 475.0))
+    for part in words:
+        assert part in text
+    assert "solved at 475: " in text
+
+
+def ended(*, updates=50, stopped=False, marks=()):
+    return TrainingResult(
+        run=Path("runs/r"),
+        env_steps=1,
+        updates=updates,
+        seconds=1.0,
+        startup_seconds=0.5,
+        solved=None,
+        best=None,
+        evaluation=None,
+        not_reproducible=list(marks),
+        stopped=stopped,
+    )
+
+
+def offered(result, env_id, monkeypatch, installed=True):
+    monkeypatch.setattr(results, "_are_installed", lambda *_: installed)
+    lines = ending_lines(result, describe(env_id, {}))
+    return [line.split()[1:] for line in lines[lines.index("Next:") + 1 :]]
+
+
+def test_what_comes_next_names_every_command_that_works(monkeypatch):
+    commands = offered(ended(stopped=True), "CartPole-v1", monkeypatch)
+    assert commands == [
+        ["train", "--resume", "runs/r"],
+        ["evaluate", "runs/r"],
+        ["film", "runs/r"],
+        ["explain", "runs/r", "--update", "50"],
+        ["plot", "runs/r"],
+        ["dashboard", "runs/r"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "env_id", "verb"),
+    [
+        ({}, "probe_envs:FrankPlain-v0", "film"),
+        ({"updates": 0}, "CartPole-v1", "explain"),
+        ({"marks": ({"env_steps": 3, "reason": "it was moved"},)}, "CartPole-v1", "explain"),
+    ],
+)
+def test_what_would_not_work_is_not_offered(changes, env_id, verb, monkeypatch):
+    commands = offered(ended(**changes), env_id, monkeypatch)
+    assert verb not in {command[0] for command in commands}
+
+
+def test_what_needs_packages_is_offered_only_with_them(monkeypatch):
+    commands = offered(ended(), "CartPole-v1", monkeypatch, installed=False)
+    assert {"plot", "dashboard"}.isdisjoint(command[0] for command in commands)
+
+
+def test_one_step_is_singular():
+    lines = ending_lines(ended(updates=1), describe("CartPole-v1", {}))
+    assert any("after 1 env step and 1 update," in line for line in lines)
