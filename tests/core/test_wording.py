@@ -5,7 +5,7 @@ import pytest
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.core.errors import FrankError
-from frankrl.core.wording import command_line, option, resuming
+from frankrl.core.wording import command_line, option, resuming, training
 from frankrl.runs import RunDescription, RunFolder
 
 
@@ -13,7 +13,9 @@ def test_an_option_is_a_flag_or_an_argument():
     assert (option("out"), option("overwrite", True)) == ("out", "overwrite=True")
     assert option("q_function", "table") == "q_function='table'"
     assert resuming("runs/a b") == "frankrl.resume('runs/a b')"
+    assert training() == "frankrl.train(env_id)"
     with command_line():
+        assert training() == "`frank train ENV`"
         assert (option("out"), option("allow_code", True)) == ("--out", "--allow-code")
         assert option("q_function", "table") == "--q-function table"
         assert resuming("runs/a b") == "frank train --resume 'runs/a b'"

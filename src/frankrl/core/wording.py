@@ -26,6 +26,11 @@ def option(name: str, value: object = None) -> str:
     return flag if value is None or value is True else f"{flag} {shlex.quote(str(value))}"
 
 
+def training() -> str:
+    """How to begin a run."""
+    return "`frank train ENV`" if _on_command_line.get() else "frankrl.train(env_id)"
+
+
 def resuming(run: object) -> str:
     """How to continue a run."""
     if _on_command_line.get():

@@ -17,7 +17,7 @@ from frankrl.core.errors import FrankError, RunFolderError, SettingError
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.text import shown
-from frankrl.core.wording import option, resuming
+from frankrl.core.wording import option, resuming, training
 from frankrl.runs.contents import others_in
 from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
 from frankrl.runs.lock import LOCK, RunLock, locked
@@ -320,7 +320,7 @@ def _nearby(folder: Path) -> str:
             if found:
                 newest = max(found, key=lambda file: file.stat().st_mtime).parent
                 return f"; the newest run near there is {newest}"
-    return "; `frank train ENV` makes one below runs/"
+    return f"; {training()} makes one below runs/"
 
 
 def _toml_table(name: str, values: dict[str, Any]) -> str:
