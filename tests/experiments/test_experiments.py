@@ -378,3 +378,14 @@ def test_what_goes_wrong_in_a_process_is_told_and_the_process_ends(job, error, w
     process.stop()
     process.join()
     assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_died_while_it_had_nothing_to_do_is_told_likewise():
+    process = RunProcess(works)
+    process.kill()
+    process._process.join()
+    process.begin("fine")
+    with pytest.raises(FrankError, match="the process of a run has died"):
+        process.finish()
+    process.stop()
+    process.join()

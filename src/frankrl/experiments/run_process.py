@@ -38,7 +38,9 @@ class RunProcess:
     def begin(self, job: Any) -> None:
         """Give the idle process a job."""
         self.job = job
-        self._connection.send(job)
+        # If the process has died, `finish` says so.
+        with contextlib.suppress(OSError):
+            self._connection.send(job)
 
     def finish(self) -> Any:
         """Wait for the end of the job, and return it.
