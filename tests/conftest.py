@@ -37,8 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Prepare this process for tests, unless it only gives them to others."""
     if not hasattr(config, "workerinput"):
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
-        os.environ["XDG_CACHE_HOME"] = cache = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, cache, ignore_errors=True)
+        # Nor do they use anybody's key for marking runs.
+        for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+            os.environ[name] = folder = tempfile.mkdtemp()
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
         if config.option.dist != "no":
             return
     names = [f"frankrl.{name}" for name in _CHECKED]

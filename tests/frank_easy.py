@@ -80,6 +80,34 @@ class Stuck(Easy):
         return super().reset(seed=seed, options=options)
 
 
+class Breaks(gymnasium.Env):
+    """Random states; while there is a certain file, it raises in its fourth episode."""
+
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, while_there: str, where: str) -> None:
+        self.while_there, self.where, self.episodes = while_there, where, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps, self.episodes = 0, self.episodes + 1
+        self._break("reset", 0)
+        return self.np_random.random(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        self._break("step", 7)
+        state = self.np_random.random(2, np.float32)
+        return state, float(state[action]), False, self.steps == 20, {}
+
+    def _break(self, where: str, steps: int) -> None:
+        here = (where, steps, 4) == (self.where, self.steps, self.episodes)
+        if here and os.path.exists(self.while_there):
+            raise RuntimeError("it broke")
+
+
+gymnasium.register("Breaks-v0", Breaks)
 gymnasium.register("Stuck-v0", Stuck)
 gymnasium.register("Loud-v0", Loud)
 gymnasium.register("Chance-v0", Chance, reward_threshold=1.0)

@@ -3,8 +3,10 @@
 import gymnasium
 import jax
 import numpy as np
+import odd_envs  # noqa: F401 - registers environments
 import pytest
 from gymnasium import spaces
+from toy_text import TAXI
 from training import masked_mdps
 
 import frankrl
@@ -141,13 +143,35 @@ def test_a_wrong_part_of_an_observation_is_named(wrong, words):
 
 
 def test_an_agent_is_told_what_is_allowed_where_the_environment_tells_it_in_its_info():
-    taxi = agent_for("Taxi-v4")
+    taxi = agent_for(TAXI)
     masks = np.array([[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]], np.int8)
     found = taxi.q_values(np.array([7, 8]), masks)
     np.testing.assert_array_equal(np.isinf(found), masks == 0)
     np.testing.assert_array_equal(taxi.q_values(7, masks[0]), found[0])
     assert taxi.act(np.array([7, 8]), masks).tolist() == [found[0].argmax(), 5]
     assert taxi.predict(8, action_mask=masks[1])[0] == 5
+
+
+def test_an_agent_is_told_what_is_allowed_where_a_method_of_the_environment_tells_it():
+    agent = agent_for("MaskedMDP-v0", where="method")
+    state = np.eye(4)[0].reshape(2, 2)
+    assert np.isinf(agent.q_values(state, [True, True, False])).tolist() == [False, False, True]
+    with pytest.raises(SettingError, match=r"give action_mask=env\.action_masks\(\) as well"):
+        agent.act(state)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"image": np.full((8, 8, 1), 255), "vector": [2.0, 0.6]},
+        {"image": np.full((8, 8, 1), 255.0), "vector": np.array([2.0, 0.6])},
+        {"image": np.full((8, 8, 1), 255, np.uint8), "vector": np.float32([2.0, 0.6])},
+    ],
+)
+def test_an_observation_with_parts_is_taken_as_leniently_as_a_lone_one(given):
+    agent = agent_for("OddPixelAnswer-v0")
+    exact = {"image": np.full((8, 8, 1), 255, np.uint8), "vector": np.float32([2.0, 0.6])}
+    np.testing.assert_array_equal(agent.q_values(given), agent.q_values(exact))
 
 
 def test_random_actions_of_an_agent_are_allowed_ones():
@@ -200,7 +224,7 @@ def test_an_observation_with_named_parts_carries_its_own_mask():
 )
 def test_a_missing_or_wrong_mask_is_one_kind_of_error(observation, mask, words):
     with pytest.raises(SettingError, match=words):
-        agent_for("Taxi-v4").act(observation, mask)
+        agent_for(TAXI).act(observation, mask)
 
 
 def test_a_mask_for_an_environment_that_has_none_is_refused():

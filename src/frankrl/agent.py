@@ -13,6 +13,7 @@ from frankrl.environments.encoding import as_array, checked_leaf
 from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
 from frankrl.experience.exploration import epsilon_greedy
+from frankrl.runs import RunFolder
 
 QValues = Callable[
     [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
@@ -27,7 +28,13 @@ class Agent:
     one result or a batch.
     """
 
-    def __init__(self, spec: EnvironmentSpec, q_values: QValues, epsilon: float) -> None:
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        q_values: QValues,
+        epsilon: float,
+        run: RunFolder | None = None,
+    ) -> None:
         """Make an agent from a Q-function.
 
         Args:
@@ -35,7 +42,9 @@ class Agent:
             q_values: maps a batch of observations, and action masks if the environment has them,
                 to Q-values; -∞ for actions that are not allowed.
             epsilon: probability of a random action in `predict` with `deterministic=False`.
+            run: the folder that names the environment; None: the caller did.
         """
+        self.run = run
         self.spec = spec
         self.batch_q_values = q_values
         self.epsilon = epsilon
@@ -49,7 +58,7 @@ class Agent:
         Args:
             observation: one observation or a batch.
             action_mask: which actions are allowed, one mask or a batch. Needed if the environment
-                provides it in its info (`info["action_mask"]`), and only then.
+                provides it in its info (`info["action_mask"]`) or by a method, and only then.
 
         Raises:
             SettingError: an observation or a mask does not fit the environment.
@@ -99,13 +108,15 @@ class Agent:
         spec = self.spec
         parts, masks = spec.parts(observation, {}, self._wrong_observation)
         leaves, single = self._leaves(parts)
-        if action_mask is not None and spec.masks_from != "info":
+        asks = spec.masks_from in ("info", "method")
+        if action_mask is not None and not asks:
             reason = "its observations hold it" if spec.is_masked else "it has none"
             raise SettingError(f"{spec.env_id} takes no action_mask: {reason}")
-        if action_mask is None and spec.masks_from == "info":
+        if action_mask is None and asks:
+            give = f'info["{spec.mask_key}"]' if spec.mask_key else "env.action_masks()"
             raise SettingError(
-                f"{spec.env_id} has action masks in its info: "
-                'give action_mask=info["action_mask"] as well'
+                f"{spec.env_id} has action masks, read from {spec.mask_place}: "
+                f"give action_mask={give} as well"
             )
         allowed = None
         if spec.is_masked:

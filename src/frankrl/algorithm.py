@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
-from frankrl.environments import describe, make_vector
+from frankrl.environments import describe_for, make_vector
 from frankrl.experience import (
     HostPolicy,
     epsilon_greedy,
@@ -61,7 +61,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     settings = settings.resolved()
-    spec = describe(env_id, settings.environment.env_kwargs)
+    spec = describe_for(env_id, settings.environment)
     envs = make_vector(settings.environment, spec, seed)
     learning, num_envs = settings.learning, envs.num_envs
 

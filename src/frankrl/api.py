@@ -1,25 +1,30 @@
 """Frank's Python interface: train, resume, load, evaluate, explain."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frankrl.agent import Agent
-from frankrl.config import MAX_EPISODES
+from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import SettingError, warn
+from frankrl.core.errors import SettingError, check_type, warn
+from frankrl.core.numerics import own_numerics
+from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
+from frankrl.core.text import given
 from frankrl.core.types import Params
-from frankrl.environments import describe
+from frankrl.core.wording import option
 from frankrl.experience import linear_epsilon, make_policy
-from frankrl.runs import RunFolder, check_same_environment, list_checkpoints, load_newest
+from frankrl.runs import Permission, RunFolder, check_code, list_checkpoints, load_newest
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in
 from frankrl.training.codec import eval_file, filled
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.preflight import check_network
+from frankrl.training.resuming import stored_spec
 from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
 from frankrl.training.state import Experiment
 
@@ -51,9 +56,16 @@ def train(
     Raises:
         FrankError: an argument is not allowed, or training cannot go on.
     """
+    _check_env_id(env_id)
+    if preset is not None:
+        check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
+    check_seed(seed)
+    out = None if out is None else given_path(out, option("out"))
+    check_type(overwrite, "overwrite", bool, "True or False")
+    _check_callback(on_event)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
-    training = prepare(env_id, preset, chosen, seed, out, overwrite=overwrite)
+    training = prepare(env_id, preset, chosen, int(seed), out, overwrite=overwrite)
     return _run_or_raise(training, on_event)
 
 
@@ -61,6 +73,8 @@ def resume(
     run: str | os.PathLike[str],
     *,
     on_event: Callable[[Event], None] = lambda event: None,
+    env_id: str = "",
+    allow_code: bool = False,
     **settings: Any,
 ) -> TrainingResult:
     """Continue a run from its newest checkpoint.
@@ -68,14 +82,40 @@ def resume(
     Args:
         run: the run folder.
         on_event: called with every event of the training.
+        env_id: the environment's name, if the run was written by somebody else and its
+            environment is in a module: that module is then imported.
+        allow_code: import whatever module the run names.
         **settings: settings to change, for example a larger `total_env_steps`.
 
     Raises:
         FrankError: the run cannot be continued, or not with these settings.
     """
-    folder = RunFolder.open(run)
+    _check_callback(on_event)
+    folder = RunFolder.open(run, _permission(env_id, allow_code))
     chosen = folder.description.settings.with_changes(**settings)
     return _run_or_raise(prepare_resume(folder, chosen), on_event)
+
+
+def _permission(env_id: str, allow_code: bool) -> Permission:
+    check_type(env_id, "env_id", str, "the name of the run's environment")
+    check_type(allow_code, "allow_code", bool, "True or False")
+    return Permission(env_id, allow_code)
+
+
+def _check_env_id(env_id: Any) -> None:
+    if not isinstance(env_id, str):
+        raise SettingError(
+            f"env_id must be the name of an environment, such as 'CartPole-v1', got {given(env_id)}"
+            "; register your own with gymnasium.register(id=…, entry_point=…) and give its id"
+        )
+
+
+def _check_callback(on_event: Any) -> None:
+    if not callable(on_event):
+        raise SettingError(
+            f"on_event must be a function of one event, got {given(on_event)}; "
+            "leave it out for none"
+        )
 
 
 def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> TrainingResult:
@@ -88,7 +128,7 @@ def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> Train
 
 
 def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
-    """The agent of a run.
+    """The agent of a run. It needs no environment, and nothing that the run names is imported.
 
     Args:
         run: the run folder.
@@ -98,6 +138,7 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
     Raises:
         RunFolderError: there is no run, or it holds no usable checkpoint.
     """
+    check_type(best, "best", bool, "True or False")
     return open_agent(RunFolder.open(run), best=best)[0]
 
 
@@ -111,6 +152,7 @@ class OpenedNetwork(NamedTuple):
     """Metadata of the checkpoint."""
 
 
+@own_numerics()
 def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
     """The agent of a run, and the metadata of its checkpoint.
 
@@ -122,9 +164,10 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
     epsilon = float(linear_epsilon(settings.exploration, count_in(info, "env_steps")))
-    return Agent(experiment.spec, policy.q_values, epsilon), info
+    return Agent(experiment.spec, policy.q_values, epsilon, folder), info
 
 
+@own_numerics()
 def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     """The Q-network of a run.
 
@@ -135,7 +178,7 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     if not list_checkpoints(checkpoints):
         raise no_checkpoint(folder, best=best)
     description = folder.description
-    spec = describe(description.env_id, description.settings.environment.env_kwargs)
+    spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
     experiment = Experiment.of(description.settings, spec, description.seed)
     file = eval_file(description.settings.learning)
     check_network(experiment)
@@ -143,7 +186,6 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
     for error in damaged:
         warn(f"{error}; the checkpoint before it is used")
-    check_same_environment(folder, loaded.info)
     params = filled(network.shapes, loaded.tensors[file])
     return OpenedNetwork(experiment, params, loaded.info)
 
@@ -153,26 +195,42 @@ def evaluate(
     *,
     episodes: int = 100,
     seed: int = 0,
+    evaluation_envs: int = MAX_EVALUATION_ENVS,
+    evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
+    env_id: str = "",
+    allow_code: bool = False,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Play greedy episodes in new environments, with seeds that training never uses.
 
     Args:
-        agent: who plays.
+        agent: the agent, from `load`.
         episodes: number of episodes.
-        seed: decides their reset seeds.
+        seed: decides the reset seeds of the episodes.
+        evaluation_envs: most environments that are made; the result does not depend on it.
+        evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
+        env_id: as for `resume`.
+        allow_code: as for `resume`.
         on_episode: called as episodes end, with their number and the number of episodes.
 
     Raises:
-        FrankError: an argument is not allowed, or the environment fails.
+        FrankError: an argument is not allowed, or the environment cannot be made or fails.
     """
+    check_type(agent, "agent", Agent, "an agent, as frankrl.load(run) returns it")
     whole = isinstance(episodes, int) and not isinstance(episodes, bool)
     if not whole or not 1 <= episodes <= MAX_EPISODES:
         raise SettingError(
             f"episodes must be a whole number from 1 to {MAX_EPISODES:,}, got {episodes!r}"
         )
     check_seed(seed)
-    evaluator = Evaluator(agent.spec)
+    settings = EvaluationSettings(
+        evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
+    )
+    permission = _permission(env_id, allow_code)
+    if agent.run is not None:
+        chosen = permission if permission != Permission() else agent.run.permission
+        check_code(dataclasses.replace(agent.run, permission=chosen))
+    evaluator = Evaluator(agent.spec, settings=settings)
     try:
         return evaluator.evaluate(
             agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=on_episode
@@ -181,16 +239,20 @@ def evaluate(
         evaluator.close()
 
 
-def explain(run: str | os.PathLike[str], *, update: int) -> "UpdateRecord":
+def explain(
+    run: str | os.PathLike[str], *, update: int, env_id: str = "", allow_code: bool = False
+) -> "UpdateRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:
         run: the run folder.
         update: number of the update, from 1.
+        env_id: as for `resume`.
+        allow_code: as for `resume`.
 
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
     from frankrl.explaining import reopen
 
-    return reopen(RunFolder.open(run), update).record
+    return reopen(RunFolder.open(run, _permission(env_id, allow_code)), update).record

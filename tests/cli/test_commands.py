@@ -88,7 +88,10 @@ MISTAKES = {
         "munchausen_floor .-1. changes nothing because munchausen is false",
     ),
     "memory": (
-        ["train", "CartPole-v1", "--replay-capacity", "1000000000"],
+        [
+            *("train", "CartPole-v1", "--replay-capacity", "1000000000"),
+            *("--total-env-steps", "4000000000"),
+        ],
         r"does not fit into memory: .*replay_capacity can be [\d,]+ at most",
     ),
     "device": (
@@ -112,7 +115,10 @@ MISTAKES = {
     ),
     "plot_nothing": (["plot"], "at least one run"),
     "other_environment": (["train", "Acrobot-v1", "--resume", "RUN"], "is of 'CartPole-v1'"),
-    "other_settings": (["train", "--resume", "RUN", "--gamma", "0.5"], "keeps its settings"),
+    "other_settings": (
+        ["train", "--resume", "RUN", "--gamma", "0.5"],
+        "keeps its settings, here gamma .* .given 0.5.:",
+    ),
     "run_exists": (
         ["train", "CartPole-v1", "--out", "RUN"],
         "exists already.*--resume.*--overwrite",
@@ -150,8 +156,11 @@ def test_train_tells_the_memory_then_progress_then_what_to_do_next(tmp_path, cap
     assert captured.out == ""
     assert lines[0].startswith("Training CartPole-v1 with preset default, seed 0")
     # 4 float32 of state, action, reward, terminated, ending: 16 + 2 + 4 + 1 + 4, and room for
-    # the last observation of one episode in 64 env steps.
-    assert lines[1].strip() == "replay buffer: 100,000 transitions × 28 bytes = 2.67 MiB"
+    # the last observation of one episode in 64 env steps of the capacity.
+    assert lines[1].strip() == (
+        "replay buffer: 4,096 transitions × 34 bytes = 136 KiB "
+        "(total_env_steps fills no more of a replay_capacity of 100,000)"
+    )
     assert sum(line.startswith("env steps ") for line in lines) == 4
     assert any("mean return" in line and "95 %" in line for line in lines)
     assert f"  frank film {tmp_path / 'r'}" in lines

@@ -39,7 +39,15 @@ def is_huber(chosen):
     return chosen["distribution"] == "mean" and chosen["loss"] == "huber"
 
 
+def is_evaluated_while_training(chosen):
+    return chosen["evaluate_every_env_steps"] is not None
+
+
 EFFECTIVE = {
+    "evaluation_starts_env_steps": is_evaluated_while_training,
+    "evaluation_episodes": is_evaluated_while_training,
+    "until_solved": is_evaluated_while_training,
+    "evaluation_envs": lambda chosen: chosen["evaluation_on"] == "own",
     "hidden_widths": is_network,
     "activation": has_hidden_layers,
     "scale_observation": is_network,
@@ -70,14 +78,14 @@ EFFECTIVE = {
     "adam_epsilon": lambda chosen: chosen["optimiser"] == "adam",
 }
 ALWAYS = {
-    *("num_envs", "env_kwargs", "backend", "worker_processes", "q_function"),
+    *("num_envs", "env_kwargs", "action_mask", "backend", "worker_processes", "q_function"),
     *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
     *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
     *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),
     *("max_gradient_norm", "total_env_steps", "learning_starts_env_steps", "replay_ratio"),
     *("vector_steps_per_round", "overlap", "device", "acting"),
-    *("evaluate_every_env_steps", "evaluation_starts_env_steps", "evaluation_episodes"),
-    *("final_evaluation_episodes", "until_solved"),
+    *("evaluate_every_env_steps", "final_evaluation_episodes", "evaluation_max_episode_steps"),
+    "evaluation_on",
     *("checkpoint_every_env_steps", "keep_checkpoints", "log_every_env_steps"),
 }
 CHOICES = {
@@ -90,9 +98,15 @@ CHOICES = {
     "loss": ["mse", "huber"],
     "optimiser": ["adam", "sgd"],
     "learning_rate_end": [None, 1e-5],
+    "evaluate_every_env_steps": [10_000, None],
+    "evaluation_on": ["own", "training"],
 }
 """Their defaults come first."""
 OTHER = {
+    "evaluation_starts_env_steps": 500,
+    "evaluation_episodes": 3,
+    "until_solved": True,
+    "evaluation_envs": 2,
     "hidden_widths": [8],
     "activation": "tanh",
     "scale_observation": True,

@@ -48,6 +48,11 @@ def changed(**changes):
     return Settings().with_changes(**changes)
 
 
+A_VALUE = {
+    "hidden_widths": [8],
+    "learning_rate_end": 1e-5,
+    "evaluate_every_env_steps": 700,
+}
 IDLE_WAYS = [(name, way) for name in EFFECTIVE for way in ways_to_idle(name)]
 
 
@@ -94,7 +99,7 @@ def test_an_idle_setting_is_refused_by_name_and_what_is_advised_gives_it_its_eff
     for choice, value in re.findall(r"set (\w+) to (\w+)", str(refused.value))[:1]:
         mended[choice] = {"true": True, "false": False}.get(value, value)
     for choice in re.findall(r"give (\w+) a value", str(refused.value)):
-        mended[choice] = [8] if choice == "hidden_widths" else 1e-5
+        mended[choice] = A_VALUE[choice]
     assert mended != way | {name: OTHER[name]}
     found = changed(**mended).values()[name]
     assert (list(found) if isinstance(found, tuple) else found) == OTHER[name]
@@ -176,6 +181,7 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
     before, usual = load_preset(preset), Settings().values()
     for value in CHOICES[choice]:
         contradicts = choice == "munchausen" or (before.learning.munchausen and value == "c51")
+        contradicts |= value == "training" and before.environment.num_envs > 1
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})
         if contradicts or is_idle:
             continue

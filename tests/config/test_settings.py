@@ -48,6 +48,12 @@ def test_setting_names_are_unique_over_all_groups():
             r"batch_size \(65\) must be at most replay_capacity \(64\).*lower the one or raise",
         ),
         ({"num_envs": 65, "replay_capacity": 64}, "65.*replay_capacity 64"),
+        ({"num_envs": 2, "evaluation_on": "training"}, "set num_envs to 1"),
+        ({"backend": "envpool", "evaluation_on": "training"}, "backend gymnasium"),
+        (
+            {"until_solved": True, "final_evaluation_episodes": None},
+            "until_solved needs the solved check.*leave until_solved out",
+        ),
         (
             {"num_envs": 10, "vector_steps_per_round": 5, "n_step": 3, "replay_capacity": 69},
             "70.*replay_capacity 69",

@@ -113,3 +113,53 @@ def test_an_environment_that_uses_jax_finds_it_as_frank_wants_it(tmp_path):
     threads, folder = told(ENVIRONMENT_FIRST, XDG_CACHE_HOME=tmp_path)
     assert threads == "1"
     assert folder.startswith(f"{tmp_path}/frank/jaxlib-")
+
+
+FORKED = """
+import multiprocessing, sys, warnings
+import frankrl
+warnings.simplefilter("ignore")
+SMALL = {"total_env_steps": 200, "final_evaluation_episodes": 1, "preset": "default"}
+
+def train(out, sending):
+    try:
+        sending.send(frankrl.train("CartPole-v1", out=out, **SMALL).env_steps)
+    except frankrl.FrankError as error:
+        sending.send(str(error))
+
+def act(run, sending):
+    sending.send(frankrl.load(run).act([0, 0, 0, 0]).shape)
+
+if __name__ == "__main__":
+    if sys.argv[2] == "after":
+        frankrl.train("CartPole-v1", out=f"{sys.argv[1]}/first", **SMALL)
+    fork, work = multiprocessing.get_context("fork"), {"train": train, "act": act}[sys.argv[3]]
+    receiving, sending = fork.Pipe(duplex=False)
+    path = f"{sys.argv[1]}/first" if work is act else f"{sys.argv[1]}/second"
+    child = fork.Process(target=work, args=(path, sending))
+    child.start()
+    print(receiving.recv())
+    child.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "work", "words"),
+    [
+        ("after", "train", "get_context('spawn')"),
+        ("after", "act", "()"),
+        ("before", "train", "200"),
+    ],
+)
+def test_a_forked_process_trains_only_if_nothing_was_computed_before(when, work, words, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(FORKED)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), when, work],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = done.stdout.splitlines()
+    assert words in line
+    assert (tmp_path / "second").exists() == (when == "before")

@@ -1,10 +1,19 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_profile import examples
 
-from frankrl.core.random import Use, generator, reset_seed, sequence, uniforms
+from frankrl.core.random import (
+    RESET_SEEDS,
+    Use,
+    generator,
+    reset_seed,
+    sequence,
+    uniforms,
+)
 
 SEEDS = st.integers(0, 2**63)
 USES = st.sampled_from(Use)
@@ -17,7 +26,7 @@ def test_every_draw_is_a_function_of_its_arguments_alone(seed, use, first, secon
         return (
             generator(seed, use, first).random(5).tolist(),
             uniforms(seed, use, first, 3, 2).tolist(),
-            reset_seed(seed, use, first, second),
+            reset_seed(seed, use, first, second) if use in RESET_SEEDS else None,
         )
 
     before = draws()
@@ -80,16 +89,24 @@ def test_what_a_caller_does_to_its_numbers_changes_no_later_draw():
     assert uniforms(11, Use.EXPLORATION, 0, 4, 2).tolist() == before
 
 
+RESETS = [use for use in Use if use.name.endswith("_RESET")]
+
+
+def test_every_use_that_resets_environments_has_seeds_that_no_other_use_has():
+    assert set(RESET_SEEDS) == set(RESETS)
+    ranges = sorted(RESET_SEEDS.values(), key=lambda seeds: seeds.start)
+    assert (ranges[0].start, ranges[-1].stop) == (0, 2**31)
+    assert all(seeds.step == 1 and len(seeds) >= 2**19 for seeds in ranges)
+    for one, other in itertools.pairwise(ranges):
+        assert one.stop == other.start
+
+
 @examples(200)
-@given(SEEDS, USES, st.integers(0, 10**6), st.integers(0, 10**6))
-def test_training_resets_with_the_lower_half_of_the_seeds_and_all_else_the_upper(
-    seed, use, env_index, episode
-):
-    found = reset_seed(seed, use, env_index, episode)
-    if use is Use.TRAINING_RESET:
-        assert 0 <= found < 2**31
-    else:
-        assert 2**31 <= found < 2**32
+@given(SEEDS, st.sampled_from(RESETS), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_reset_seed_fits_32_bits_with_a_sign_and_belongs_to_its_use(seed, use, index, episode):
+    found = reset_seed(seed, use, index, episode)
+    assert found in RESET_SEEDS[use]
+    assert int(np.int32(found)) == found
 
 
 def test_episodes_hardly_share_reset_seeds():
@@ -97,9 +114,26 @@ def test_episodes_hardly_share_reset_seeds():
     assert len(seeds) >= 3_998
 
 
-def test_a_reset_seed_is_the_top_of_the_sequences_first_word():
-    word = int(sequence(4, Use.FILM_RESET, 1, 2).generate_state(1)[0])
-    assert reset_seed(4, Use.FILM_RESET, 1, 2) == 2**31 + word // 2
+def test_a_reset_seed_of_training_is_the_top_of_the_sequences_first_word():
+    for episode in range(50):
+        word = int(sequence(4, Use.TRAINING_RESET, 1, episode).generate_state(1)[0])
+        top = word // 2
+        # The highest 2²¹ of the 2³¹ numbers belong to other uses.
+        expected = top if top < 2**31 - 2**21 else top - (2**31 - 2**21)
+        assert reset_seed(4, Use.TRAINING_RESET, 1, episode) == expected
+
+
+@pytest.mark.parametrize(
+    ("use", "first", "bits"),
+    [
+        (Use.EVALUATION_RESET, 2**31 - 2**21, 20),
+        (Use.SOLVED_RESET, 2**31 - 2**20, 19),
+        (Use.FILM_RESET, 2**31 - 2**19, 19),
+    ],
+)
+def test_other_reset_seeds_are_low_bits_of_that_word_in_the_part_of_their_use(use, first, bits):
+    word = int(sequence(4, use, 1, 2).generate_state(1)[0])
+    assert reset_seed(4, use, 1, 2) == first + word // 2 % 2**bits
 
 
 @pytest.mark.parametrize("start", [0, 32_768])

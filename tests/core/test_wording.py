@@ -1,84 +1,49 @@
-"""Figures have as many digits as their spread allows; nouns are counted rightly."""
-
-import math
+"""Messages name flags on the command line and arguments in Python."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from frankrl.core.wording import counted, figure, signed
-
-
-@pytest.mark.parametrize(
-    ("value", "spread", "text"),
-    [
-        (0.955, 0.0095, "0.9550"),
-        (0.955, 0.05, "0.955"),
-        (267.31, 4.3, "267.3"),
-        (267.31, 22.0, "267"),
-        (-0.0004, 0.3, "0.00"),
-        (1234.56, 0.04, "1,234.560"),
-        (-12_345.6, 800.0, "-12,346"),
-        (3e-5, 2e-6, "0.0000300"),
-    ],
-)
-def test_a_figure_ends_at_the_second_digit_of_its_spread(value, spread, text):
-    assert figure(value, spread) == text
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.core.errors import FrankError
+from frankrl.core.wording import command_line, option, resuming
+from frankrl.runs import RunDescription, RunFolder
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (0.955, "0.955"),
-        (0.05, "0.05"),
-        (46.66, "46.66"),
-        (46.094, "46.09"),
-        (500.0, "500"),
-        (-250.04, "-250"),
-        (12_345.6, "12,346"),
-        (0.00001234, "1.234e-05"),
-        (math.inf, "inf"),
-        (math.nan, "nan"),
-    ],
-)
-@pytest.mark.parametrize("spread", [0.0, math.nan, 1e-17])
-def test_without_a_spread_a_figure_has_four_digits_and_its_whole_part(value, text, spread):
-    assert figure(value, spread) == text
+def test_an_option_is_a_flag_or_an_argument():
+    assert (option("out"), option("overwrite", True)) == ("out", "overwrite=True")
+    assert option("q_function", "table") == "q_function='table'"
+    assert resuming("runs/a b") == "frankrl.resume('runs/a b')"
+    with command_line():
+        assert (option("out"), option("allow_code", True)) == ("--out", "--allow-code")
+        assert option("q_function", "table") == "--q-function table"
+        assert resuming("runs/a b") == "frank train --resume 'runs/a b'"
+    assert option("out") == "out"
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
-def test_a_figure_is_off_by_less_than_a_twentieth_of_its_spread(value, spread):
-    text = figure(value, spread)
-    assert abs(float(text.replace(",", "")) - value) <= max(0.05 * spread, 0.5 + 1e-9)
+@pytest.fixture
+def run(tmp_path):
+    path, settings = tmp_path / "run", frankrl.Settings()
+    RunFolder.create(path, RunDescription("CartPole-v1", "default", 0, settings.resolved()))
+    return path
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (1.234, "+1.23"),
-        (-250.04, "−250.0"),
-        (-12345.6, "−12346"),
-        (2e7, "+2.00e+07"),
-        (0.955, "+0.955"),
-        (-0.0123, "−0.0123"),
-        (2e-6, "+2.0e-06"),
-    ],
-)
-def test_numbers_carry_their_sign_and_stay_short(value, text):
-    assert signed(value) == text
+def test_errors_in_python_speak_of_python_and_on_the_command_line_of_flags(run, capsys):
+    with pytest.raises(FrankError) as raised:
+        frankrl.train("CartPole-v1", out=run)
+    assert f"continue it with frankrl.resume({str(run)!r})" in str(raised.value)
+    assert "overwrite=True" in str(raised.value)
+    assert "--" not in str(raised.value)
+    assert frank(["train", "CartPole-v1", "--out", str(run)]) == 2
+    line = capsys.readouterr().err
+    assert "--resume" in line
+    assert "--overwrite" in line
+    assert "frankrl." not in line
 
 
-@pytest.mark.parametrize(
-    ("count", "nouns", "text"),
-    [
-        (0, ("env step",), "0 env steps"),
-        (1, ("env step",), "1 env step"),
-        (2_000, ("update",), "2,000 updates"),
-        (1, ("refresh", "refreshes"), "1 refresh"),
-        (3, ("refresh", "refreshes"), "3 refreshes"),
-    ],
-)
-def test_one_of_a_thing_is_singular(count, nouns, text):
-    assert counted(count, *nouns) == text
+@pytest.mark.parametrize(("out", "settings"), [("new", {"q_function": "table"}), ("other", {})])
+def test_no_error_in_python_names_a_flag(out, settings, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    with pytest.raises(FrankError) as raised:
+        frankrl.train("CartPole-v1", out=tmp_path / out, **settings)
+    assert "--" not in str(raised.value)

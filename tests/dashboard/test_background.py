@@ -70,3 +70,20 @@ def test_what_the_training_prints_stays_what_it_was(words, tmp_path, capfd):
         assert json.loads(captured.out)["env_steps"] == 200
     else:
         assert captured.out == ""
+
+
+def test_the_page_of_a_training_takes_no_module_from_the_working_folder(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    for module in ("uvicorn", "random", "starlette", "frankrl"):
+        (tmp_path / f"{module}.py").write_text(
+            f"open({str(tmp_path / 'canary')!r}, 'w').close()\nraise SystemExit"
+        )
+    short = [
+        *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "8", "--dashboard"),
+        *("--total-env-steps=200", "--final-evaluation-episodes=1", "--out", "run"),
+    ]
+    assert frank(short) == 0
+    assert "watch it at http://" in capfd.readouterr().err
+    assert not (tmp_path / "canary").exists()

@@ -15,7 +15,7 @@ from dashboard_runs import make_run, served, wait_until, write_metrics
 from hanging import HANGS_AFTER_SECONDS
 from playwright.sync_api import sync_playwright
 
-from frankrl.core.wording import figure
+from frankrl.core.figures import figure
 from frankrl.runs import MetricsReader
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")

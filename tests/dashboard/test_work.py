@@ -18,6 +18,7 @@ from dashboard_runs import get, rows, serving, wait_until, workers_of
 
 import frankrl
 from frankrl.api import open_network
+from frankrl.core.processes import search_path
 from frankrl.core.random import Use, reset_seed
 from frankrl.dashboard.jobs import Jobs
 from frankrl.dashboard.work.diagnostics import dead_units, episode_sizes
@@ -190,7 +191,7 @@ def test_the_same_question_is_worked_on_once(port, run_id):
 
 def test_work_ends_with_the_client_that_asked_for_it(run):
     async def leave():
-        jobs = Jobs()
+        jobs = Jobs(search_path(), allow_code=False)
         gone = asyncio.Event()
 
         async def is_gone():
@@ -235,7 +236,7 @@ def _request(path, port):
 
 def test_a_job_that_fails_reports_the_error(run, tmp_path):
     async def ask_for_nonsense():
-        jobs = Jobs()
+        jobs = Jobs(search_path(), allow_code=False)
 
         async def never():
             return False
@@ -253,7 +254,7 @@ def test_only_the_newest_results_are_kept(run, monkeypatch):
     monkeypatch.setattr("frankrl.dashboard.jobs._KEPT", 1)
 
     async def ask_much():
-        jobs = Jobs()
+        jobs = Jobs(search_path(), allow_code=False)
 
         async def never():
             return False
@@ -288,7 +289,7 @@ def work_on(run, kind, **order):
     """The lines of one job."""
 
     async def ask():
-        jobs = Jobs()
+        jobs = Jobs(search_path(), allow_code=False)
 
         async def never():
             return False
@@ -342,7 +343,7 @@ def is_at_work(process):
 
 def test_a_result_that_nobody_reads_keeps_nobody_waiting(run):
     async def leave_unread():
-        jobs = Jobs()
+        jobs = Jobs(search_path(), allow_code=False)
 
         async def never():
             return False
@@ -362,7 +363,7 @@ def test_a_result_that_nobody_reads_keeps_nobody_waiting(run):
 
 def test_results_that_somebody_has_tidied_away_are_made_again(run):
     async def tidy():
-        jobs = Jobs()
+        jobs = Jobs(search_path(), allow_code=False)
 
         async def never():
             return False

@@ -9,19 +9,22 @@ import probe_envs  # noqa: F401 - registers environments
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
 
 from frankrl.core.errors import EnvironmentFailedError, FrankWarning
 from frankrl.core.random import Use
-from frankrl.environments import EnvGroup, EnvironmentSpec, GymnasiumVector, describe, protocol
+from frankrl.environments import (
+    EnvGroup,
+    EnvironmentSpec,
+    GymnasiumVector,
+    describe,
+    protocol,
+    try_out,
+)
 from frankrl.environments import env_group as env_group_module
 from frankrl.environments.checked_env import CheckedEnv
-from frankrl.environments.env_group import (
-    Worker,
-    start_workers,
-    step_seconds,
-    worthwhile_workers,
-)
+from frankrl.environments.env_group import Worker, start_workers, worthwhile_workers
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +54,10 @@ def random_run(vector, num_steps, seed=0):
         ("LunarLander-v3", {}),
         ("CartPole-v1", {}),
         ("FrozenLake-v1", {}),
-        ("Taxi-v4", {}),
+        (TAXI, {}),
         ("probe_envs:FrankSpace-v0", {"observation": "nested"}),
         ("training.masked_mdps:MaskedMDP-v0", {"where": "observation"}),
+        ("training.masked_mdps:MaskedMDP-v0", {"where": "method"}),
     ],
 )
 @pytest.mark.parametrize("num_envs", [1, 2, 5])
@@ -217,8 +221,9 @@ def test_a_worker_is_started_only_where_its_share_is_worth_the_message(
 
 
 def test_a_step_is_timed_even_of_an_environment_that_fails():
-    assert step_seconds(describe("CartPole-v1", {})) > 0
-    assert step_seconds(describe("frank_easy:Faulty-v0", {"fault": "raise", "at": 0})) == 0.0
+    assert try_out(describe("CartPole-v1", {})).step_seconds > 0
+    spec = describe("frank_easy:Faulty-v0", {"fault": "raise", "at": 0})
+    assert try_out(spec) == (0.0, True)
 
 
 SPEC: EnvironmentSpec = describe("CartPole-v1", {})

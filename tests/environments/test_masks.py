@@ -7,11 +7,11 @@ import numpy as np
 import probe_envs  # noqa: F401 - registers environments
 import pytest
 from gymnasium import spaces
+from toy_text import TAXI
 from training import masked_mdps
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
-from frankrl.environments import CheckedEnv, describe
-from frankrl.environments.env_group import step_seconds
+from frankrl.environments import CheckedEnv, describe, try_out
 from frankrl.environments.masks import entries, state_space
 
 BITS = spaces.MultiBinary(3)
@@ -69,7 +69,7 @@ def test_a_numbered_state_stays_one_beside_its_mask(where):
 
 
 def test_taxi_and_environments_without_masks_are_told_apart():
-    taxi = describe("Taxi-v4", {})
+    taxi = describe(TAXI, {})
     assert (taxi.masks_from, taxi.leaves[0].num_values) == ("info", (500,))
     assert (taxi.row_shape, taxi.row_dtype.itemsize) == ((), 4 + 6)
     for env_id in ("CartPole-v1", "FrankCounting-v0", "frankrl/NineSquares-v0"):
@@ -125,7 +125,7 @@ def test_a_part_called_mask_of_another_form_is_a_part_like_any_other(other):
 
 
 def test_two_masks_and_no_state_are_refused():
-    with pytest.raises(EnvironmentUnusableError, match="action_mask and mask: leave one"):
+    with pytest.raises(EnvironmentUnusableError, match="action_mask and mask: name one of them"):
         described(action_mask=BITS, mask=BITS, view=PICTURE)
     with pytest.raises(EnvironmentUnusableError, match="nothing but mask"):
         described(mask=BITS)
@@ -190,4 +190,84 @@ def test_masks_that_begin_after_the_reset_are_not_passed_over():
 
 def test_an_environment_whose_first_action_is_not_allowed_is_timed():
     # The second of its states forbids the first action.
-    assert step_seconds(describe("MaskedMDP-v0", {"limit": 60, "end": "truncated"})) > 0
+    trial = try_out(describe("MaskedMDP-v0", {"limit": 60, "end": "truncated"}))
+    assert trial.step_seconds > 0
+    assert trial.repeats
+
+
+def masked(where, setting, **kwargs):
+    return describe("MaskedMDP-v0", {"where": where, **kwargs}, setting)
+
+
+PLACES = {
+    "a part": ("observation", "auto", "action_mask", 'the entry "action_mask" of the observations'),
+    "a part like one": ("observation", "auto", "mask", 'the entry "mask" of the observations'),
+    "a part by name": ("observation", "legal", "legal", 'the entry "legal" of the observations'),
+    "the info": ("info", "auto", "action_mask", 'info["action_mask"]'),
+    "the info by name": ("info", "legal", "legal", 'info["legal"]'),
+    "a method": ("method", "auto", "action_mask", "the method action_masks()"),
+    "a method by name": ("method", "action_masks", "action_mask", "the method action_masks()"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_masks_are_read_from_the_place_that_is_said(case):
+    where, setting, key, words = PLACES[case]
+    spec = masked(where, setting, key=key)
+    assert (spec.masks_from, spec.mask_place) == (where, words)
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        rows = [env.reset(0, 0), *(env.step(1)[0] for _ in range(2))]
+        last, _, terminated, _ = env.step(1)
+    assert terminated
+    np.testing.assert_array_equal(spec.action_mask(np.stack(rows)), masked_mdps.ALLOWED == 1)
+    assert spec.action_mask(last).all()
+
+
+@pytest.mark.parametrize("where", ["info", "observation", "method"])
+def test_masks_that_are_switched_off_are_read_from_nowhere(where):
+    spec = masked(where, "off")
+    assert (spec.masks_from, spec.mask_place) == ("nowhere", "")
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        row = env.reset(0, 0)
+        env.step(1)
+    parts = ["action_mask", "observation"] if where == "observation" else [""]
+    assert [leaf.name for leaf in spec.leaves] == parts
+    assert spec.action_mask(row) is None
+
+
+def test_bits_that_are_no_mask_are_a_part_of_the_state_when_masks_are_off():
+    space = spaces.Dict(mask=BITS, view=PICTURE)
+    assert describe("Parts-v0", {"space": space}).masks_from == "observation"
+    assert [leaf.name for leaf in describe("Parts-v0", {"space": space}, "off").leaves] == [
+        "mask",
+        "view",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "setting", "words"),
+    [
+        ("info", "legal", r"has no such entry .*none\) or in the info .*\(action_mask\)"),
+        ("observation", "legal", r"in its observations \(action_mask, observation\) or in"),
+        ("method", "Auto", "action_mask is 'Auto', but MaskedMDP-v0 has no such entry"),
+        ("observation", "observation", "has observations with an observation from Box"),
+    ],
+)
+def test_a_mask_that_is_not_where_it_is_said_to_be_is_refused(where, setting, words):
+    with pytest.raises(EnvironmentUnusableError, match=words):
+        masked(where, setting)
+
+
+def test_with_two_possible_masks_the_named_one_is_taken():
+    space = spaces.Dict(action_mask=BITS, mask=BITS, view=PICTURE)
+    spec = describe("Parts-v0", {"space": space}, "mask")
+    assert (spec.mask_key, [leaf.name for leaf in spec.leaves]) == ("mask", ["action_mask", "view"])
+
+
+def test_a_method_that_fails_is_named_with_its_place(monkeypatch):
+    spec = masked("method", "auto")
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        env.reset(0, 0)
+        monkeypatch.setattr(env, "_mask_method", lambda: {}["board"])
+        with pytest.raises(EnvironmentFailedError, match="step 1 raised KeyError: 'board'"):
+            env.step(1)

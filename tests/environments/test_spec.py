@@ -1,9 +1,12 @@
+import gymnasium
 import numpy as np
+import odd_envs
 import pytest
+from gymnasium import spaces
 from probe_envs import ACTION_SPACES, SpaceProbe
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
-from frankrl.environments import GymnasiumVector, describe, make_environment
+from frankrl.environments import CheckedEnv, GymnasiumVector, describe, make_environment
 
 # Shape and type of a row of each observation space.
 ROWS = {
@@ -90,6 +93,99 @@ def test_actions_are_counted_from_zero_whatever_the_environment_calls_them():
 def test_a_missing_environment_names_the_nearest_one(given, meant):
     with pytest.raises(EnvironmentUnusableError, match=f"'{given}'; did you mean '{meant}"):
         describe(given, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("probe_envs:FrankCountin-v0", "probe_envs:FrankCounting-v0"),
+        ("probe_envs:frankseed-v0", "probe_envs:FrankSeed-v0"),
+        ("odd_envs:OddEndles-v0", "odd_envs:OddEndless-v0"),
+    ],
+)
+def test_a_suggested_name_works_with_its_module(given, meant):
+    with pytest.raises(EnvironmentUnusableError, match=f"did you mean '{meant}'") as caught:
+        describe(given, {})
+    assert str(caught.value).count("ou mean") == 1
+    assert describe(meant, {}).env_id == meant
+
+
+@pytest.mark.parametrize("given", ["odd_envs:OddNeedsPackag-v0", "odd_envs:OddWandere-v0"])
+def test_a_name_that_would_not_work_either_is_not_suggested(given, monkeypatch):
+    known = {name: gymnasium.registry[name] for name in ("OddNeedsPackage-v0", "OddWanderer-v0")}
+    monkeypatch.setattr(gymnasium, "registry", known)
+    with pytest.raises(
+        EnvironmentUnusableError, match=f"^unknown environment '{given}' "
+    ) as caught:
+        describe(given, {})
+    assert "ou mean" not in str(caught.value)
+
+
+def test_the_package_that_is_missing_is_named_as_gymnasium_names_it():
+    words = "OddNeedsPackage-v0 needs a package that is not installed: pygame is not installed"
+    with pytest.raises(EnvironmentUnusableError, match=words) as caught:
+        describe("OddNeedsPackage-v0", {})
+    assert "Box2D" not in str(caught.value)
+
+
+@pytest.mark.parametrize("env_id", ["OddNoPictures-v0", "FrankPlain-v0", "OddEndless-v0"])
+def test_an_environment_that_takes_no_render_mode_cannot_be_filmed(env_id):
+    spec = describe(env_id, {})
+    assert not spec.can_be_filmed
+    words = f"^{env_id} cannot be filmed: it does not take render_mode='rgb_array'$"
+    with pytest.raises(EnvironmentUnusableError, match=words):
+        CheckedEnv(spec, render_mode="rgb_array")
+    assert describe("CartPole-v1", {}).can_be_filmed
+
+
+def filtered(**kwargs):
+    env = gymnasium.make("OddEndless-v0", **kwargs)
+    return gymnasium.wrappers.FilterObservation(env, ["image"])
+
+
+def frozen(wrapper):
+    env = odd_envs.normalised(wrapper)
+    env.update_running_mean = False
+    return gymnasium.wrappers.RecordEpisodeStatistics(env)
+
+
+gymnasium.register("Filtered-v0", filtered)
+gymnasium.register("Frozen-v0", frozen)
+MISSION = spaces.Dict(image=spaces.Box(0, 255, (7, 7, 3), np.uint8), mission=spaces.Text(9))
+
+
+@pytest.mark.parametrize("space", [MISSION, spaces.Tuple((MISSION, spaces.Discrete(2)))])
+def test_a_refused_part_comes_with_a_way_to_leave_it_out(space, monkeypatch):
+    monkeypatch.setattr(odd_envs.Endless, "observation_space", space)
+    words = r"mission' is a Text.*FilterObservation, or ImgObsWrapper .* docs/environments\.md"
+    with pytest.raises(EnvironmentUnusableError, match=words):
+        describe("OddEndless-v0", {})
+
+
+def test_the_documented_wrapper_leaves_the_part_out(monkeypatch):
+    monkeypatch.setattr(odd_envs.Endless, "observation_space", MISSION)
+    (leaf,) = describe("Filtered-v0", {}).leaves
+    assert (leaf.name, leaf.shape, leaf.dtype) == ("image", (7, 7, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "env_kwargs", "expected"),
+    [
+        ("CartPole-v1", {}, True),
+        ("frankrl/NineSquares-v0", {}, True),
+        ("OddLimited-v0", {"method": "none", "value": 0}, True),
+        ("OddEndless-v0", {}, False),
+    ],
+)
+def test_a_time_limit_is_found(env_id, env_kwargs, expected):
+    assert describe(env_id, env_kwargs).has_time_limit is expected
+
+
+@pytest.mark.parametrize("wrapper", ["NormalizeReward", "NormalizeObservation"])
+def test_running_statistics_are_found_while_they_run(wrapper):
+    kwargs = {"wrapper": wrapper}
+    assert describe("OddNormalised-v0", kwargs).running_statistics == (wrapper,)
+    assert describe("Frozen-v0", kwargs).running_statistics == ()
 
 
 def test_a_module_that_registers_the_environment_is_imported():

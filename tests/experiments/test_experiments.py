@@ -1,10 +1,12 @@
 """Experiments: arms that differ in one thing, runs done once, scores with their spread."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -13,11 +15,14 @@ from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
-from frankrl.core.wording import figure
+from frankrl.core.errors import FrankError
+from frankrl.core.figures import figure
+from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
 from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
+from frankrl.experiments.run_process import RunProcess
 from frankrl.experiments.study import final_return, is_done
 from frankrl.experiments.writing import as_markdown, as_plain, drawing, intervals, write
 from frankrl.runs import list_checkpoints
@@ -264,17 +269,112 @@ def test_a_study_that_is_stopped_saves_its_runs_and_goes_on_later(tmp_path):
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "frankrl", "experiment", "ends"]
     command += ["--envs", "CartPole-v1", "--seeds", "1", "--out", str(tmp_path)]
-    study = subprocess.Popen([*command, "--processes", "1"], env=environment)
+    study = subprocess.Popen(
+        [*command, "--processes", "1"], env=environment, stderr=subprocess.PIPE, text=True
+    )
     try:
         runs = tmp_path / "runs" / "CartPole-v1"
         while not list(runs.glob("*/metrics.sqlite")):
             assert study.poll() is None
             time.sleep(0.05)
         study.send_signal(signal.SIGTERM)
-        assert study.wait(HANGS_AFTER_SECONDS) == 130
+        _, errors = study.communicate(timeout=HANGS_AFTER_SECONDS)
     finally:
         study.kill()
         study.wait()
+    assert study.returncode == 143
+    assert errors.splitlines()[-1] == (
+        "frank: stopped; every run is saved, and the same command continues"
+    )
     (begun,) = runs.iterdir()
     assert not is_done(begun)
     assert len(list_checkpoints(begun / "checkpoints")) == 1
+
+
+ENDLESS = SHORT | {"total_env_steps": 10**9, "checkpoint_every_env_steps": 10**8}
+ENDLESS |= {"evaluate_every_env_steps": 10**8}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("idle", [0, 1])
+def test_a_stop_reaches_busy_processes_and_idle_ones(tmp_path, number, idle):
+    """The signal comes when the short runs are done, and their processes have nothing to do."""
+    arms = (Arm("endless", ENDLESS), Arm("short", SHORT))
+    study = Study(Experiment("", arms), ("CartPole-v1",), (0,), tmp_path)
+    endless, short = study.jobs()
+    done = []
+
+    def stop(job):
+        done.append(job.arm)
+        while not list(endless.path.glob("metrics.sqlite")):
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    with pytest.raises(StoppedError, match="the same command continues") as raised:
+        run_study(study, 1 + idle, stop) if idle else run_one(study, endless, number)
+    assert raised.value.exit_status == 128 + number
+    assert done == ["short"] * idle
+    assert is_done(short.path) == bool(idle)
+    assert not is_done(endless.path)
+    assert len(list_checkpoints(endless.path / "checkpoints")) == 1
+    assert multiprocessing.active_children() == []
+
+
+def run_one(study, endless, number):
+    """The study in one process, stopped by a thread once its run is under way."""
+
+    def stop():
+        while not list(endless.path.glob("metrics.sqlite")):
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        run_study(study, 1, lambda job: None)
+    finally:
+        thread.join()
+
+
+def test_a_second_signal_ends_the_runs_at_once(tmp_path):
+    arms = (Arm("endless", ENDLESS), Arm("short", SHORT))
+    study = Study(Experiment("", arms), ("CartPole-v1",), (0,), tmp_path)
+
+    def stop_twice(job):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedAtOnceError):
+        run_study(study, 2, stop_twice)
+    assert multiprocessing.active_children() == []
+
+
+def works(job, stop_requested):
+    match job:
+        case "mistake":
+            raise FrankError("this is not allowed")
+        case "bug":
+            raise ZeroDivisionError("a bug")
+        case "death":
+            os._exit(3)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("job", "error", "words"),
+    [
+        ("mistake", FrankError, "this is not allowed"),
+        ("bug", RuntimeError, "ZeroDivisionError: a bug"),
+        ("death", FrankError, "the process of a run has died"),
+    ],
+)
+def test_what_goes_wrong_in_a_process_is_told_and_the_process_ends(job, error, words):
+    process = RunProcess(works)
+    process.begin("fine")
+    assert process.finish() == "fine"
+    process.begin(job)
+    with pytest.raises(error, match=words):
+        process.finish()
+    process.stop()
+    process.join()
+    assert multiprocessing.active_children() == []

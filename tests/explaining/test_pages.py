@@ -345,7 +345,7 @@ def test_what_an_update_costs_is_worked_out_once(run, monkeypatch, capsys):
         (".", "is a folder: name a file in it"),
         ("pipe", "is no ordinary file"),
         ("file/update.html", "lies in no folder"),
-        ("u" * 300 + ".html", "cannot be written"),
+        ("u" * 300 + ".html", "leads nowhere: file name too long"),
     ],
 )
 @pytest.mark.parametrize("of_run", [True, False])

@@ -30,7 +30,7 @@ def lander(sampler, capacity=250_000, num_envs=32, n_step=3):
 
 def init(buffer):
     observation = jax.ShapeDtypeStruct((8,), np.float32)
-    return buffer.init(observation, None, first_ending_rows(buffer.capacity, buffer.num_envs))
+    return buffer.init(observation, None, first_ending_rows(buffer, buffer.num_envs))
 
 
 def bytes_of(tree):

@@ -24,6 +24,7 @@ _SETTINGS = {
     "log_every_env_steps": 100,
     "evaluate_every_env_steps": 10_000,
     "final_evaluation_episodes": 1,
+    "evaluation_max_episode_steps": 500,
 }
 _LONG_ENOUGH = 10**7
 

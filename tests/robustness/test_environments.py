@@ -1,7 +1,6 @@
 import pytest
 
-from frankrl.environments import spec
-from frankrl.training import evaluation
+from frankrl.environments import single
 from robustness import environments
 from robustness.outcome import assert_all_held
 
@@ -9,6 +8,5 @@ from robustness.outcome import assert_all_held
 @pytest.mark.filterwarnings("ignore:an environment has not closed")
 def test_misbehaving_environments_give_a_clear_error_or_right_training(tmp_path, monkeypatch):
     # One environment never closes and one never ends an episode: waiting longer shows no more.
-    monkeypatch.setattr(spec, "_CLOSING_SECONDS", 0.1)
-    monkeypatch.setattr(evaluation, "MAX_STEPS", 500)
+    monkeypatch.setattr(single, "_CLOSING_SECONDS", 0.1)
     assert_all_held(environments.study(tmp_path), at_least=14)

@@ -6,7 +6,8 @@ import pytest
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError, SettingError
-from frankrl.runs import RunDescription, RunFolder, RunLock
+from frankrl.dashboard.run_index import RunIndex
+from frankrl.runs import RunDescription, RunFolder, RunLock, differences
 
 
 def description(seed=0, **changes):
@@ -45,7 +46,7 @@ def test_a_run_without_a_duration_that_it_needs_is_damaged(tmp_path, capsys, cha
 def test_an_existing_run_is_left_alone(tmp_path):
     path = tmp_path / "run"
     RunFolder.create(path, description(seed=1))
-    with pytest.raises(RunFolderError, match=r"exists already.*--resume.*--overwrite"):
+    with pytest.raises(RunFolderError, match=r"exists already.*frankrl\.resume.*overwrite=True"):
         RunFolder.create(path, description(seed=2))
     assert RunFolder.open(path).description.seed == 1
 
@@ -53,10 +54,10 @@ def test_an_existing_run_is_left_alone(tmp_path):
 def test_an_existing_run_is_replaced_whole_when_told_to(tmp_path):
     path = tmp_path / "run"
     RunFolder.create(path, description(seed=1))
-    (path / "checkpoints" / "old").write_text("old")
+    (path / "report.json").write_text("old")
     RunFolder.create(path, description(seed=2), overwrite=True)
     assert RunFolder.open(path).description.seed == 2
-    assert list((path / "checkpoints").iterdir()) == []
+    assert sorted(p.name for p in path.iterdir()) == ["checkpoints", "config.toml"]
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
@@ -175,3 +176,51 @@ def test_a_run_that_another_process_writes_is_neither_replaced_nor_locked_again(
     RunFolder.create(tmp_path / "run", description(seed=2), overwrite=True)
     assert RunFolder.open(tmp_path / "run").description.seed == 2
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+ESCAPES, LONG = "\x1b]0;title\x07\u202e", "gamma" * 150_000
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("env_id", ESCAPES),
+        ("env_id", LONG),
+        ("preset", ESCAPES),
+        ("preset", LONG),
+        ("versions", ESCAPES),
+        ("table", LONG),
+        ("setting", LONG),
+        ("setting", ESCAPES),
+        ("value", LONG),
+        ("value", ESCAPES),
+    ],
+)
+def test_no_text_of_a_run_folder_reaches_a_reader_raw_or_at_full_length(tmp_path, key, value):
+    run = RunFolder.create(tmp_path / "run", description())
+    tables = {"run": {"env_id": "CartPole-v1", "preset": "default", "seed": 0}}
+    match key:
+        case "versions":
+            tables["versions"] = {"jax": value, value: "1"}
+        case "table":
+            tables[value] = {"gamma": 0.9}
+        case "setting":
+            tables["learning"] = {value: 0.9}
+        case "value":
+            tables["learning"] = {"gamma": value}
+        case _:
+            tables["run"][key] = value
+    text = [
+        f"[{json.dumps(name)}]\n"
+        + "".join(f"{json.dumps(k)} = {json.dumps(v)}\n" for k, v in t.items())
+        for name, t in tables.items()
+    ]
+    (run.path / "config.toml").write_text("\n".join(text))
+    (listed,) = RunIndex(tmp_path).scan().values()
+    try:
+        found = RunFolder.open(run.path).description
+        told = [found.env_id, found.preset, *differences(found.versions, {})]
+    except RunFolderError as error:
+        told = [str(error), listed.error]
+    assert max(map(len, told)) < 1_200
+    assert all(text.isprintable() for text in told)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from in_memory import experiment_of, rounds_of
+from toy_text import CLIFF_WALKING, TAXI
 
 import frankrl
 from frankrl.api import open_network
@@ -102,7 +103,7 @@ def by_policy_iteration(table, gamma):
 
 
 @pytest.mark.parametrize(
-    ("env_id", "gamma"), [("FrozenLake-v1", 0.99), ("CliffWalking-v1", 0.9), ("Taxi-v4", 0.9)]
+    ("env_id", "gamma"), [("FrozenLake-v1", 0.99), (CLIFF_WALKING, 0.9), (TAXI, 0.9)]
 )
 def test_the_exact_q_values_agree_with_policy_iteration(env_id, gamma):
     expected = by_policy_iteration(gymnasium.make(env_id).unwrapped.P, gamma)
@@ -123,7 +124,7 @@ def test_values_that_grow_for_ever_are_refused():
 
 def test_no_action_leads_onto_the_cliff():
     # Whoever steps onto one of its ten squares stands at the start again.
-    visited = led_to(model_of(spec_of("CliffWalking-v1")))
+    visited = led_to(model_of(spec_of(CLIFF_WALKING)))
     assert np.flatnonzero(~visited).tolist() == list(range(37, 47))
 
 
@@ -135,7 +136,7 @@ def test_a_large_table_is_looked_up_in_parts(monkeypatch):
         return values[states]
 
     monkeypatch.setattr(table_module, "_MAX_NUMBERS", 240)
-    np.testing.assert_array_equal(q_table(spec_of("CliffWalking-v1"), q_values), values)
+    np.testing.assert_array_equal(q_table(spec_of(CLIFF_WALKING), q_values), values)
     assert sizes == [5] * 9 + [3]
 
 

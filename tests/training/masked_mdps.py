@@ -16,26 +16,36 @@ class MaskedMDP(gymnasium.Env):
     It refuses to go on after an action that is not allowed.
 
     Args:
-        where: the mask comes in the `info` or in the `observation`.
+        where: the mask comes in the `info`, in the `observation` or from a `method`.
         end: `terminated`, or `truncated` back where it began.
         numbered: whether states are numbers rather than arrays.
         fault: what is wrong with the mask at step `at` of an episode.
         at: 0 is the reset.
         limit: steps of an episode.
+        key: of the mask in the info or the observation.
     """
 
     action_space = spaces.Discrete(3, start=2)
 
     def __init__(
-        self, where="info", end="terminated", numbered=False, fault="", at=-1, limit=3
+        self,
+        where="info",
+        end="terminated",
+        numbered=False,
+        fault="",
+        at=-1,
+        limit=3,
+        key="action_mask",
     ) -> None:
         self.where, self.end, self.numbered, self.fault, self.at = where, end, numbered, fault, at
-        self.limit = limit
+        self.limit, self.key = limit, key
+        if where == "method":
+            self.action_masks = self._allowed
         state = spaces.Discrete(3) if numbered else spaces.Box(0, 1, (2, 2), np.float32)
         self.observation_space = state
         if where == "observation":
             mask = spaces.Box(0, 1, (3,), np.int8)
-            self.observation_space = spaces.Dict({"action_mask": mask, "observation": state})
+            self.observation_space = spaces.Dict({key: mask, "observation": state})
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -69,8 +79,14 @@ class MaskedMDP(gymnasium.Env):
                 "ragged": [[1], [1, 0]],
             }[self.fault]
         if self.where == "observation":
-            return {"observation": state, "action_mask": mask}, {}
-        return state, {} if mask is None else {"action_mask": mask}
+            return {"observation": state, self.key: mask}, {}
+        return state, {} if mask is None or self.where == "method" else {self.key: mask}
+
+    def _allowed(self):
+        """As sb3-contrib asks for it: only in states in which an action is chosen."""
+        if self.steps == self.limit:
+            raise RuntimeError("nothing is chosen here any more")
+        return ALLOWED[self.position].tolist()
 
 
 class LateMask(MaskedMDP):

@@ -11,6 +11,7 @@ from robustness.runs import contents
 import frankrl
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
 from frankrl.environments import vector
+from frankrl.replay import ReplayBuffer, make
 from frankrl.runs import (
     MetricsReader,
     MetricsWriter,
@@ -23,6 +24,7 @@ from frankrl.runs.checkpoint import save_checkpoint
 from frankrl.training import Checkpointed, SavingFailed, checkpoint_writer, trainer
 from frankrl.training.session import prepare_resume, run_to_end
 
+init = ReplayBuffer.init
 QUICK = {
     "preset": "default",
     "hidden_widths": (8,),
@@ -283,7 +285,7 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
     ("changes", "words"),
     [
         ({"hidden_widths": (1_000_000, 1_000_000)}, "hidden_widths"),
-        ({"replay_capacity": 2**30 - 1}, "replay_capacity can be"),
+        ({"replay_capacity": 2**30 - 1, "total_env_steps": 2**30}, "replay_capacity can be"),
         ({"replay_capacity": 10**12}, "replay_capacity must be at most 1073741823"),
         ({"distribution": "qr", "num_quantiles": 10**6}, "or num_quantiles"),
         ({"distribution": "c51", "num_atoms": 10**6}, "or num_atoms"),
@@ -297,3 +299,22 @@ def test_what_cannot_fit_into_memory_is_refused_before_anything_is_made(tmp_path
     with pytest.raises(SettingError, match=words):
         frankrl.train("CartPole-v1", out=tmp_path / "run", **(QUICK | changes))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_buffer_has_rows_for_its_budget_and_their_number_changes_no_bit(tmp_path, monkeypatch):
+    chosen = QUICK | {
+        "replay_sampling": "prioritised",
+        "priority_beta_env_steps": 500,
+        "checkpoint_every_env_steps": 1_000,
+    }
+    monkeypatch.setattr(make, "_LEAST_ENV_STEPS", 64)
+    rows = []
+    monkeypatch.setattr(
+        ReplayBuffer, "init", lambda self, *rest: rows.append(self.num_rows) or init(self, *rest)
+    )
+    frankrl.train("CartPole-v1", out=tmp_path / "a", **(chosen | {"total_env_steps": 200}))
+    frankrl.resume(tmp_path / "a", total_env_steps=500)
+    monkeypatch.setattr(make, "_LEAST_ENV_STEPS", 4_096)
+    frankrl.train("CartPole-v1", out=tmp_path / "b", **chosen)
+    assert {256 + 2, 512 + 2, 4_096 + 2} <= set(rows)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")

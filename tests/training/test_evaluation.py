@@ -3,10 +3,12 @@ import pytest
 import scipy.stats
 from probe_envs import FaultyProbe, episode_length
 
+import frankrl
+from frankrl.agent import Agent
+from frankrl.config import EvaluationSettings
 from frankrl.core.errors import EnvironmentFailedError
 from frankrl.core.random import Use, reset_seed
-from frankrl.environments import describe
-from frankrl.training import evaluation as module
+from frankrl.environments import EnvGroup, describe
 from frankrl.training.evaluation import Evaluation, Evaluator, interval_of_mean
 
 USE = Use.EVALUATION_RESET
@@ -37,12 +39,58 @@ def test_returns_and_lengths_are_the_known_ones_in_the_order_of_their_seeds(epis
         assert found.mean_return == sign * np.mean(known_lengths(episodes))
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 7, 1000])
-def test_the_result_does_not_depend_on_how_many_episodes_are_played_at_once(monkeypatch, at_once):
-    monkeypatch.setattr(module, "MAX_AT_ONCE", at_once)
-    found = evaluate(always(0), 60)
-    np.testing.assert_array_equal(found.lengths, known_lengths(60))
-    np.testing.assert_array_equal(found.returns, known_lengths(60))
+@pytest.mark.parametrize("at_once", [1, 2, 7, 25])
+@pytest.mark.parametrize(("hopeless_below", "played"), [(-np.inf, 60), (1_000, 25)])
+def test_the_result_does_not_depend_on_how_many_environments_there_are(
+    at_once, hopeless_below, played
+):
+    spec = describe("FrankSeed-v0", {})
+    evaluator = Evaluator(spec, settings=EvaluationSettings(evaluation_envs=at_once))
+    found = evaluator.evaluate(always(0), 60, USE, 3, hopeless_below=hopeless_below)
+    assert evaluator._made == at_once
+    evaluator.close()
+    np.testing.assert_array_equal(found.lengths, known_lengths(60)[:played])
+    np.testing.assert_array_equal(found.returns, known_lengths(60)[:played])
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 25])
+def test_it_is_told_how_many_episodes_have_ended(at_once):
+    told = []
+    spec = describe("FrankSeed-v0", {})
+    evaluator = Evaluator(spec, settings=EvaluationSettings(evaluation_envs=at_once))
+    evaluator.evaluate(always(0), 9, USE, 3, on_episode=lambda *counts: told.append(counts))
+    evaluator.close()
+    assert (told[0], told[-1]) == ((0, 9), (9, 9))
+    assert told == sorted(told)
+    if at_once == 1:
+        assert told == [(count, 9) for count in range(10)]
+
+
+@pytest.mark.parametrize("most_steps", [1, 2, 30])
+def test_an_episode_is_cut_off_after_so_many_steps(most_steps):
+    found = frankrl.evaluate(
+        Agent(describe("FrankSeed-v0", {}), always(0), 0.0),
+        episodes=40,
+        seed=3,
+        evaluation_max_episode_steps=most_steps,
+    )
+    np.testing.assert_array_equal(found.lengths, np.minimum(known_lengths(40), most_steps))
+    np.testing.assert_array_equal(found.returns, found.lengths)
+
+
+@pytest.mark.parametrize(("keep_envs", "expected"), [(True, [10, 10]), (False, [10, 20])])
+def test_environments_are_made_anew_only_where_they_are_not_kept(monkeypatch, keep_envs, expected):
+    made, count = [], []
+    usual = EnvGroup.__init__
+    monkeypatch.setattr(
+        EnvGroup, "__init__", lambda self, spec, n, *rest: made.append(n) or usual(self, spec, n)
+    )
+    evaluator = Evaluator(describe("FrankSeed-v0", {}), keep_envs=keep_envs)
+    for _ in expected:
+        evaluator.evaluate(always(0), 10, USE, 3)
+        count.append(sum(made))
+    evaluator.close()
+    assert count == expected
 
 
 def test_the_policy_sees_the_state_of_its_own_environment():

@@ -105,6 +105,27 @@ def test_the_memory_told_of_is_what_the_buffer_takes(changes):
     assert 8 * 4 < each < 2 * 8 * 4
 
 
+@pytest.mark.parametrize(
+    ("capacity", "total_env_steps", "expected"),
+    [
+        (100_000, 200, 4_096),
+        (10**9, 50_000, 65_536),
+        (10**9, 65_537, 131_072),
+        (60_000, 50_000, 60_000),
+        (500, 200, 500),
+    ],
+)
+def test_memory_is_counted_of_what_can_be_filled(capacity, total_env_steps, expected):
+    settings = Settings().with_changes(
+        replay_capacity=capacity, total_env_steps=total_env_steps, num_envs=1, batch_size=64
+    )
+    experiment = experiment_of(settings)
+    assert experiment.replay.most_transitions == expected
+    rows = jax.eval_shape(experiment.empty_replay).num_rows
+    assert total_env_steps < rows or capacity < rows
+    assert rows <= expected + 1
+
+
 @pytest.mark.parametrize("changes", [{}, {"noisy": True}, {"distribution": "iqn"}])
 def test_the_shapes_of_an_updates_noise_are_those_of_what_is_drawn_for_it(changes):
     network = experiment_of(Settings().with_changes(**changes)).network

@@ -204,7 +204,7 @@ def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp
 
 
 def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monkeypatch):
-    spec, written = describe("Taxi-v4", {"max_episode_steps": 4}), []
+    spec, written = describe(TAXI, {"max_episode_steps": 4}), []
     write = Panel._write
 
     def noted(panel, target, text, *rest):

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
 from frankrl.cli.parsing import parse, say
 from frankrl.core.errors import RunFolderError
+from frankrl.core.paths import given_path
 
 _DEFAULT = "runs"
 PORT = 7265
@@ -26,6 +26,9 @@ class DashboardOptions:
     printed with its address."""
     open: bool = False
     """Open the page in the browser."""
+    allow_code: bool = False
+    """Also import the modules that runs of other people name, to play their episodes and open
+    their updates."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -36,13 +39,20 @@ def run(arguments: Sequence[str]) -> int:
     )
     options = parse(DashboardOptions, arguments, "dashboard", description)
 
+    from frankrl.core.processes import search_path
     from frankrl.dashboard.serving import check_packages, listen, serve
 
     check_packages()
-    root = Path(options.runs).expanduser()
+    root = given_path(options.runs, "the folder of runs")
     if not root.is_dir() and options.runs != _DEFAULT:
         raise RunFolderError(f"there is no folder {root}: name one that contains runs")
     listening = listen(options.host, options.port)
     say(f"The runs below {root}, until Ctrl-C:")
-    serve(root, listening, opened=options.open)
+    serve(
+        root,
+        listening,
+        opened=options.open,
+        module_path=search_path(),
+        allow_code=options.allow_code,
+    )
     return 0

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from frankrl.cli.results import ending_lines
-from frankrl.core.wording import counted, figure
+from frankrl.core.figures import counted, figure
+from frankrl.core.text import MAX_MESSAGE, shown
 from frankrl.environments import EnvironmentSpec
 from frankrl.training import (
     Checkpointed,
@@ -44,6 +45,8 @@ class Display(abc.ABC):
             f"{description.seed}, for {counted(settings.training.total_env_steps, 'env step')}"
         )
         self.log(f"  {memory_line(training.experiment)}")
+        for line in training.notes:
+            self.log(f"  {line}")
         if training.env_steps:
             self.log(f"  continuing at env step {training.env_steps:,}")
         for warning in settings.warnings():
@@ -105,7 +108,7 @@ class PlainDisplay(Display):
         if self._stream is None:
             return
         try:
-            print(text, file=self._stream, flush=True)
+            print(shown(text, MAX_MESSAGE), file=self._stream, flush=True)
         except (OSError, ValueError):
             self._stream = None
 
@@ -179,7 +182,7 @@ class LiveDisplay(Display):
         """Print a line above the live numbers."""
         # A segment is neither wrapped nor read as markup. Options of `print` that say so would also
         # hold for the live numbers, which are drawn again below it.
-        line = Segments([Segment(Text(text).plain), Segment.line()])
+        line = Segments([Segment(shown(text, MAX_MESSAGE)), Segment.line()])
         # The terminal may close while training goes on.
         with contextlib.suppress(OSError, ValueError):
             self._console.print(line, crop=False)

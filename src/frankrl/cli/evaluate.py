@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.cli.progress_bar import progress_bar
-from frankrl.core.wording import counted
+from frankrl.core.figures import counted
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class EvaluateOptions:
     """Decides the reset seeds of the episodes; training never uses them."""
     best: bool = False
     """Use the agent with the best evaluation during training instead of the newest."""
+    env: str = ""
+    """Name of the run's environment, to import its module although somebody else wrote the run."""
+    allow_code: bool = False
+    """Import whatever module the run names, although somebody else wrote the run."""
     json: bool = False
     """Print one JSON object on standard output instead of a table."""
 
@@ -33,22 +38,30 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(EvaluateOptions, arguments, "evaluate", description)
 
     from frankrl.api import evaluate, open_agent
-    from frankrl.runs import RunFolder
+    from frankrl.runs import Permission, RunFolder
 
-    agent, info = open_agent(RunFolder.open(options.run), best=options.best)
+    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    agent, info = open_agent(folder, best=options.best)
+    chosen = folder.description.settings.evaluation
     with progress_bar("evaluating", "episodes") as show:
-        evaluation = evaluate(agent, episodes=options.episodes, seed=options.seed, on_episode=show)
+        evaluation = evaluate(
+            agent,
+            episodes=options.episodes,
+            seed=options.seed,
+            evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
+            evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
+            on_episode=show,
+        )
     summary = evaluation.summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
-        print(json.dumps(head | summary, allow_nan=False))
+        print_result(json.dumps(head | summary, allow_nan=False))
         return 0
 
     from frankrl.cli.results import evaluation_lines
 
-    print(
-        f"{options.run}: {agent.spec.env_id}, trained for {counted(info['env_steps'], 'env step')}"
-    )
+    done = counted(info["env_steps"], "env step")
+    print_result(f"{options.run}: {agent.spec.env_id}, trained for {done}")
     for line in evaluation_lines(summary, agent.spec.reward_threshold):
-        print(f"  {line}")
+        print_result(f"  {line}")
     return 0

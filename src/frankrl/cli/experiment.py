@@ -4,12 +4,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError, SettingError, nearest
+from frankrl.core.paths import given_path
 
 MAX_SEEDS = 1_000
 
@@ -48,9 +49,9 @@ def run(arguments: Sequence[str]) -> int:
 
     if not options.name:
         for name, experiment in EXPERIMENTS.items():
-            print(f"{name}: {experiment.claim}")
+            print_result(f"{name}: {experiment.claim}")
             for arm in experiment.arms:
-                print(f"    {arm.name}")
+                print_result(f"    {arm.name}")
         return 0
     if options.name not in EXPERIMENTS:
         raise FrankError(
@@ -73,10 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     check_seed(options.first_seed)
     check_seed(options.first_seed + options.seeds - 1)
     check_can_draw()
-    try:
-        out = Path(options.out).expanduser()
-    except RuntimeError as error:
-        raise SettingError(f"--out {options.out} leads nowhere: {error}") from error
+    out = given_path(options.out, "--out")
     study = Study(
         experiment,
         env_ids,
@@ -87,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
         run_study(study, options.processes or visible_cpus(), lambda job: done(str(job.path)))
     results = results_of(study)
     paths = write(study, options.name, results, out)
-    print(as_markdown(study, results))
+    print_result(as_markdown(study, results))
     print(", ".join(map(str, paths)), file=sys.stderr)
     return 0
 

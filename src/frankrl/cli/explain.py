@@ -1,18 +1,21 @@
 """`frank explain`: show every number of one update, in the order of the notes."""
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
 from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
-from frankrl.core.wording import counted
+from frankrl.core.figures import counted
+from frankrl.core.paths import given_path
+from frankrl.core.text import MAX_MESSAGE, shown
 
 if TYPE_CHECKING:
     from frankrl.explaining.document import Document
@@ -30,6 +33,10 @@ class ExplainOptions:
     updates can be opened. [updates]"""
     transition: int = 0
     """Transition of the batch to follow, from 0."""
+    env: str = ""
+    """Name of the run's environment, to import its module although somebody else wrote the run."""
+    allow_code: bool = False
+    """Import whatever module the run names, although somebody else wrote the run."""
     json: bool = False
     """Print one JSON object with every number instead of text."""
     html: str = ""
@@ -40,6 +47,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     summary = "Open one update of a run and show every number of it, in the order of the notes."
     options = parse(ExplainOptions, arguments, "explain", summary)
+    if options.html:
+        # Absolute before foreign code runs, which may change the working directory.
+        page = given_path(options.html, "--html").absolute()
+        options = dataclasses.replace(options, html=str(page))
     if options.json and options.html:
         raise SettingError("--json prints numbers and --html writes a page: give one of the two")
     if not options.run:
@@ -49,21 +60,18 @@ def run(arguments: Sequence[str]) -> int:
             )
         return _explain_notes(options.html)
 
-    from frankrl.environments import describe
     from frankrl.explaining import cost_of, origins, reopen
     from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.narrative import narrate
     from frankrl.explaining.plain import plain
-    from frankrl.runs import RunFolder
-    from frankrl.tabular import table_size
+    from frankrl.runs import Permission, RunFolder
 
-    folder = RunFolder.open(options.run)
+    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     description = folder.description
-    settings = description.settings
-    spec = describe(description.env_id, settings.environment.env_kwargs)
-    about = f"{spec.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
+    settings, env_id = description.settings, description.env_id
+    about = f"{env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
     if options.update is None:
-        if table_size(spec) is not None:
+        if _has_numbered_states(folder):
             return _explain_table(folder, about, options)
         return _list_updates(folder, about, options)
     size = settings.replay.batch_size
@@ -71,16 +79,28 @@ def run(arguments: Sequence[str]) -> int:
         raise SettingError(f"--transition must be from 0 to {size - 1}, got {options.transition}")
     cost = cost_of(folder, options.update)
     if options.html:
-        check_page_file(Path(options.html))
+        check_page_file(given_path(options.html, "--html"))
     _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
     with progress_bar("repeating", "env steps") as show:
-        record = reopen(folder, options.update, show, cost=cost).record
+        reopened = reopen(folder, options.update, show, cost=cost)
+    record, spec = reopened.record, reopened.spec
     came_from = origins(folder, settings, description.seed, record.transition_env_steps)
     if options.json:
-        print(json.dumps(plain(record, came_from), allow_nan=False))
+        print_result(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
     _show(narrate(record, came_from, options.transition, spec, settings, about), options.html)
     return 0
+
+
+def _has_numbered_states(folder: "RunFolder") -> bool:
+    """Whether the states of a run are numbered, by its newest checkpoint; false without one."""
+    from frankrl.runs import list_checkpoints, load_newest
+    from frankrl.tabular import table_size
+    from frankrl.training.resuming import stored_spec
+
+    if not list_checkpoints(folder.checkpoints):
+        return False
+    return table_size(stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)) is not None
 
 
 def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
@@ -89,12 +109,14 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
     if options.transition or options.json or options.html:
         given = "--transition" if options.transition else "--json" if options.json else "--html"
         raise SettingError(f"{given} needs an update: name one with --update")
-    print(about)
+    print_result(about)
     reached, starts = openable(folder)
-    print(f"has the updates 1 to {reached:,}: frank explain {shlex.quote(options.run)} --update N")
+    print_result(
+        f"has the updates 1 to {reached:,}: frank explain {shlex.quote(options.run)} --update N"
+    )
     for start in starts:
         if start.updates < reached:
-            print(
+            print_result(
                 f"  from the checkpoint at env step {start.env_steps:,}: quickest from update "
                 f"{start.updates + 1:,} on"
             )
@@ -105,16 +127,18 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     from frankrl.api import open_agent
     from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.whole_table import table_document, whole_table
+    from frankrl.runs import check_code
 
     if options.transition:
         raise SettingError("--transition belongs to an update: give --update with it")
     if options.html:
-        check_page_file(Path(options.html))
+        check_page_file(given_path(options.html, "--html"))
     agent, _ = open_agent(folder)
+    check_code(folder)
     settings = folder.description.settings
     table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
     if options.json:
-        print(json.dumps(table.plain(), allow_nan=False))
+        print_result(json.dumps(table.plain(), allow_nan=False))
         return 0
     _show(
         table_document(table, agent.spec, f"Q-{settings.network.q_function}", about), options.html
@@ -128,7 +152,7 @@ def _explain_notes(html: str) -> int:
     from frankrl.explaining.notes import notes_document
 
     if html:
-        check_page_file(Path(html))
+        check_page_file(given_path(html, "--html"))
     _show(notes_document(describe("LunarLander-v3", {})), html)
     return 0
 
@@ -138,13 +162,13 @@ def _show(document: "Document", html: str) -> None:
     if not html:
         from frankrl.explaining.text import as_text
 
-        print("\n".join(as_text(document)))
+        print_result("\n".join(shown(line, MAX_MESSAGE) for line in as_text(document)))
         return
     from frankrl.explaining.atomic_file import write_page
     from frankrl.explaining.html import as_html
 
-    write_page(Path(html), as_html(document))
-    print(html)
+    write_page(given_path(html, "--html"), as_html(document))
+    print_result(str(html))
 
 
 def _print_cost(env_steps: int, first: int, seconds: float | None) -> None:

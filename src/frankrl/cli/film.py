@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
 from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
-from frankrl.core.wording import counted, figure
+from frankrl.core.figures import counted, figure
+from frankrl.core.paths import given_path
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class FilmOptions:
     """Decides the reset seeds of the episodes; training never uses them."""
     best: bool = False
     """Use the agent with the best evaluation during training instead of the newest."""
+    env: str = ""
+    """Name of the run's environment, to import its module although somebody else wrote the run."""
+    allow_code: bool = False
+    """Import whatever module the run names, although somebody else wrote the run."""
     out: str = ""
     """File to write, .mp4 or .gif; empty: a file in the run's `videos` folder."""
 
@@ -37,14 +42,17 @@ def run(arguments: Sequence[str]) -> int:
 
     from frankrl.api import open_agent
     from frankrl.core.random import check_seed
-    from frankrl.runs import RunFolder
+    from frankrl.runs import Permission, RunFolder, check_code
     from frankrl.video.film import film
 
     check_seed(options.seed)
-    folder = RunFolder.open(options.run)
+    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    # Before foreign code runs, which may change the working directory.
+    chosen = given_path(options.out, "--out") if options.out else None
     agent, info = open_agent(folder, best=options.best)
+    check_code(folder)
     steps = info["env_steps"]
-    path = Path(options.out or folder.videos / f"{steps:012d}-s{options.seed}.mp4")
+    path = chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4"
     with progress_bar("filming", "episodes") as show:
         filmed = film(
             agent.spec,
@@ -60,5 +68,5 @@ def run(arguments: Sequence[str]) -> int:
             f"episode {number}: return {figure(episode.episode_return)} in "
             f"{counted(episode.length, 'step')} (reset seed {episode.seed})"
         )
-    print(path)
+    print_result(str(path))
     return 0

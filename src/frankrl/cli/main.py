@@ -10,7 +10,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from frankrl.cli.output import discard_results, only_results_on_stdout, results_stream
 from frankrl.core.errors import FrankError, FrankWarning, nearest
+from frankrl.core.wording import command_line
 
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",
@@ -21,6 +23,8 @@ _COMMANDS = {
     "explain": "open one update of a run and show every number of it",
     "experiment": "test a claim: train with one thing changed, over several seeds",
 }
+_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "experiment")
+"""The commands that run environments, which may print whatever they like."""
 _USER_ERROR = 2
 _INTERRUPTED = 130
 
@@ -36,27 +40,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     try:
-        status = _run(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        with command_line():
+            status = _run(arguments, is_process=argv is None)
+        if (stream := results_stream()) is not None:
+            stream.flush()
         return status
     except FrankError as error:
         print(f"frank: {error}", file=sys.stderr)
         return _USER_ERROR
     except KeyboardInterrupt as interruption:
-        print("frank: interrupted", file=sys.stderr)
+        print(f"frank: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return getattr(interruption, "exit_status", _INTERRUPTED)
     except MemoryError:
         print("frank: there is not enough memory for this", file=sys.stderr)
         return _USER_ERROR
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC) or sys.stdout is None:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC) or results_stream() is None:
             raise
         if error.errno == errno.ENOSPC:
             place = f": {error.filename}" if error.filename else " for the output"
             print(f"frank: no space is left on the disk{place}", file=sys.stderr)
         # The reader of the output has gone, or the disk is full; flushing at exit must not raise.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_results()
         return 1
 
 
@@ -83,7 +88,13 @@ def _show_warning(
         print(warnings.formatwarning(message, category, filename, lineno), end="", file=sys.stderr)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], *, is_process: bool) -> int:
+    """Run the command.
+
+    Args:
+        arguments: what was typed after `frank`.
+        is_process: whether this process does nothing but this command.
+    """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -98,7 +109,10 @@ def _run(arguments: list[str]) -> int:
             f"there is no command {command!r}{nearest(command, _COMMANDS)} "
             f"(commands: {', '.join(_COMMANDS)})"
         )
-    return importlib.import_module(f"frankrl.cli.{command}").run(rest)
+    with contextlib.ExitStack() as stack:
+        if command in _WITH_ENVIRONMENTS:
+            stack.enter_context(only_results_on_stdout(for_good=is_process))
+        return importlib.import_module(f"frankrl.cli.{command}").run(rest)
 
 
 def _help() -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 
+from frankrl.cli.output import results_stream
 from frankrl.config import condition_of, meaning_of, optional_setting_names, setting_names
 from frankrl.config.choices import NONE
 from frankrl.config.validation import Checked
@@ -43,7 +44,8 @@ def parse(
     errors = io.StringIO()
     missing = tyro.MISSING_NONPROP
     try:
-        with contextlib.redirect_stderr(errors):
+        # Help is a result.
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(results_stream()):
             return tyro.cli(
                 kind,
                 args=_none_as_tyro_spells_it(arguments),

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError
+from frankrl.core.paths import given_path
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.runs import RunFolder
 
     folders = [RunFolder.open(path) for path in options.runs]
-    path = Path(options.out) if options.out else folders[0].path / "plot.png"
+    path = folders[0].path / "plot.png"
+    if options.out:
+        path = given_path(options.out, "--out")
     plot(folders, path)
     print(path)
     return 0

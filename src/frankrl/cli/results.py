@@ -5,7 +5,7 @@ import importlib.util
 import shlex
 from typing import Any
 
-from frankrl.core.wording import counted, figure
+from frankrl.core.figures import counted, figure
 from frankrl.environments import EnvironmentSpec
 from frankrl.tabular import table_size
 from frankrl.training.evaluation import spread_of

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from frankrl.cli.clock import process_started
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import named_settings, parse
 from frankrl.config import (
     EnvironmentSettings,
@@ -51,8 +52,11 @@ class TrainOptions:
     """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`."""
     resume: str = ""
     """Continue this run folder from its newest checkpoint."""
+    allow_code: bool = False
+    """With `--resume`: import whatever module the run names, although somebody else wrote the run.
+    Naming its environment as well imports that environment's module alone."""
     overwrite: bool = False
-    """Replace a run that is already in the run folder."""
+    """Replace a run that is already in the run folder, unless that holds other files as well."""
     json: bool = False
     """End with one JSON line on standard output."""
     dashboard: bool = False
@@ -98,6 +102,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         from frankrl.dashboard.serving import check_packages
 
         check_packages()
+    if first.allow_code and not first.resume:
+        raise FrankError("--allow-code belongs to --resume: the environment is named here")
     if first.resume:
         return _resume(first, arguments, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
@@ -133,13 +139,9 @@ def _resume(
     if first.overwrite:
         raise FrankError("--resume continues a run and --overwrite replaces one: give one of them")
 
-    from frankrl.runs.folder import RunFolder
+    from frankrl.runs.folder import Permission, RunFolder
 
-    folder = RunFolder.open(first.resume)
-    if first.env not in ("", folder.description.env_id):
-        raise FrankError(
-            f"the run {folder.path} is of {folder.description.env_id!r}, not of {first.env!r}"
-        )
+    folder = RunFolder.open(first.resume, Permission(first.env, first.allow_code))
     options, settings = _changed(folder.description.settings, arguments)
 
     from frankrl.training.session import prepare_resume
@@ -166,5 +168,5 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
         result = run_to_end(training, display.show, signals)
         display.end(result, training.experiment.spec)
     if options.json:
-        print(json.dumps(result.report(), allow_nan=False), flush=True)
+        print_result(json.dumps(result.report(), allow_nan=False))
     return signals.exit_status if result.stopped else 0

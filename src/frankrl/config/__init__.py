@@ -2,6 +2,7 @@
 
 from frankrl.config.groups import (
     MAX_EPISODES,
+    MAX_EVALUATION_ENVS,
     EnvironmentSettings,
     EvaluationSettings,
     ExplorationSettings,
@@ -22,6 +23,7 @@ from frankrl.config.settings import Settings
 
 __all__ = [
     "MAX_EPISODES",
+    "MAX_EVALUATION_ENVS",
     "EnvironmentSettings",
     "EvaluationSettings",
     "ExplorationSettings",

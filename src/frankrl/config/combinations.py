@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frankrl.config.choices import Choice, chosen, shown
+from frankrl.config.choices import Choice, chosen, shown, unless
 from frankrl.core.errors import SettingError
-from frankrl.core.wording import counted
+from frankrl.core.figures import counted
 
 if TYPE_CHECKING:
     from frankrl.config import Settings
@@ -41,6 +41,23 @@ CONTRADICTIONS = (
         chosen("distribution", "c51"),
         "munchausen shifts each action's returns by another amount, which c51's fixed returns "
         "cannot take: use distribution qr or iqn, or leave munchausen out",
+    ),
+    Contradiction(
+        chosen("until_solved", True),
+        chosen("final_evaluation_episodes", None),
+        "until_solved needs the solved check, which plays final_evaluation_episodes: give them a "
+        "number, or leave until_solved out",
+    ),
+    Contradiction(
+        chosen("evaluation_on", "training"),
+        unless("num_envs", 1),
+        "evaluation_on training plays in the only training environment: set num_envs to 1",
+    ),
+    Contradiction(
+        chosen("evaluation_on", "training"),
+        chosen("backend", "envpool"),
+        "evaluations always use Gymnasium's environments, so evaluation_on training needs backend "
+        "gymnasium",
     ),
 )
 ORDERS = (

@@ -17,6 +17,8 @@ _MAX_CAPACITY = 2**30 - 1
 """The buffer counts its rows likewise, and has up to twice as many."""
 MAX_EPISODES = 1_000_000
 """Largest number of episodes of an evaluation."""
+MAX_EVALUATION_ENVS = 25
+"""Largest number of environments in which an evaluation plays at the same time."""
 
 _NETWORK = chosen("q_function", "network")
 _HIDDEN_LAYER = unless("hidden_widths", ())
@@ -31,6 +33,8 @@ _MUNCHAUSEN = chosen("munchausen", True)
 _HUBER = chosen("loss", "huber")
 _ADAM = chosen("optimiser", "adam")
 _RATE_DECAYS = unless("learning_rate_end", None)
+_EVALUATED = unless("evaluate_every_env_steps", None)
+_OWN_ENVS = chosen("evaluation_on", "own")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class EnvironmentSettings(Checked):
     """Environments stepped together; other settings keep their meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `gymnasium.make`; on the command line a JSON object."""
+    action_mask: str = "auto"
+    """Where the environment says which actions are allowed. auto: the entry `action_mask` or `mask`
+    of a Dict observation, `info["action_mask"]`, or the method `action_masks()`; off: every action
+    is always allowed; other text: the key of the entry in the observation or the info."""
     backend: Literal["gymnasium", "envpool"] = "gymnasium"
     """Library of the training environments. EnvPool has fewer and faster ones, and needs an extra.
     Evaluations always use Gymnasium."""
@@ -72,15 +80,15 @@ class NetworkSettings(Checked):
     al. 2018), or as quantiles at any fraction (IQN, Dabney et al. 2018)."""
     num_atoms: int = number(51, at_least=2, belongs_to=_C51)
     """Number of fixed returns. [atoms]"""
-    value_min: float = number(-10.0, belongs_to=_C51)
+    value_min: float = number(-10.0, at_least=-1e30, at_most=1e30, belongs_to=_C51)
     """Lowest of the fixed returns. [reward]"""
-    value_max: float = number(10.0, belongs_to=_C51)
+    value_max: float = number(10.0, at_least=-1e30, at_most=1e30, belongs_to=_C51)
     """Highest of the fixed returns. [reward]"""
     num_quantiles: int = number(51, at_least=1, belongs_to=_QR)
     """Number of predicted quantiles. [quantiles]"""
     iqn_cosines: int = number(64, at_least=1, belongs_to=_IQN)
     """Number of cosines that embed a fraction. [cosines]"""
-    iqn_acting_fractions: int = number(32, at_least=1, belongs_to=_IQN)
+    iqn_acting_fractions: int = number(32, at_least=1, at_most=1_000_000, belongs_to=_IQN)
     """Number of fractions whose quantiles are averaged for a Q-value. [fractions]"""
 
 
@@ -199,17 +207,28 @@ class TrainingSettings(Checked):
 
 @dataclass(frozen=True)
 class EvaluationSettings(Checked):
-    """Greedy episodes in environments and with seeds of their own."""
+    """Greedy episodes with seeds of their own."""
 
-    evaluate_every_env_steps: int = number(10_000, at_least=1)
-    """Interval between evaluations during training. [env steps]"""
-    evaluation_starts_env_steps: int = number(0, at_least=0)
+    evaluate_every_env_steps: int | None = number(10_000, at_least=1)
+    """Interval between evaluations during training; none: there are none. [env steps]"""
+    evaluation_starts_env_steps: int = number(0, at_least=0, belongs_to=_EVALUATED)
     """Env steps before the first evaluation. [env steps]"""
-    evaluation_episodes: int = number(10, at_least=1, at_most=MAX_EPISODES)
+    evaluation_episodes: int = number(10, at_least=1, at_most=MAX_EPISODES, belongs_to=_EVALUATED)
     """Episodes of each evaluation during training. [episodes]"""
-    final_evaluation_episodes: int = number(100, at_least=1, at_most=MAX_EPISODES)
-    """Episodes of the evaluation at the end, and of the solved check. [episodes]"""
-    until_solved: bool = False
+    final_evaluation_episodes: int | None = number(100, at_least=1, at_most=MAX_EPISODES)
+    """Episodes of the evaluation at the end, and of the solved check; none: there are neither.
+    [episodes]"""
+    evaluation_max_episode_steps: int = number(100_000, at_least=1)
+    """An episode of an evaluation that its environment does not end is ended after so many steps.
+    [env steps]"""
+    evaluation_on: Literal["own", "training"] = "own"
+    """Where evaluations are played: in environments of their own, or, for environments of which
+    only one can exist, in the training environment, whose running episode is then restored."""
+    evaluation_envs: int = number(
+        MAX_EVALUATION_ENVS, at_least=1, at_most=MAX_EVALUATION_ENVS, belongs_to=_OWN_ENVS
+    )
+    """Most environments that are made for evaluations. [environments]"""
+    until_solved: bool = option(False, belongs_to=_EVALUATED)
     """Stop once the mean return reaches the environment's reward threshold."""
 
 

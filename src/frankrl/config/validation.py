@@ -13,8 +13,7 @@ from typing import Any, Literal, TypeGuard
 
 from frankrl.config.choices import NONE, Choice
 from frankrl.core.errors import SettingError, nearest
-
-_MAX_SHOWN = 80
+from frankrl.core.text import given
 
 
 def number(
@@ -85,36 +84,27 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
             return value
         hint = nearest(value, allowed) if isinstance(value, str) else ""
         raise SettingError(
-            f"{spec.name} must be one of {', '.join(allowed)}, got {_given(value)}{hint}"
+            f"{spec.name} must be one of {', '.join(allowed)}, got {given(value)}{hint}"
         )
     if typing.get_origin(kind) is tuple:
         if isinstance(value, (list, tuple)) and all(_is_whole(item) for item in map(_plain, value)):
             return tuple(int(item) for item in value)
-        raise SettingError(f"{spec.name} must be a list of whole numbers, got {_given(value)}")
+        raise SettingError(f"{spec.name} must be a list of whole numbers, got {given(value)}")
     if typing.get_origin(kind) is dict:
         return _json_object(spec.name, value)
-    if kind is bool and isinstance(value, bool):
+    if kind in (bool, str) and isinstance(value, kind):
         return value
     if kind is int and _is_whole(value):
         return int(value)
     if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
-    raise SettingError(f"{spec.name} must be {names[kind]}, got {_given(value)}")
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    raise SettingError(f"{spec.name} must be {names[kind]}, got {given(value)}")
 
 
 @functools.cache
 def _types(owner: type) -> dict[str, Any]:
     return typing.get_type_hints(owner)
-
-
-def _given(value: Any) -> str:
-    """A value of any type on one short line."""
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # whatever a foreign type raises, such as of a number too long to write
-        return f"a value of type {type(value).__name__}"
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def _json_object(name: str, value: Any) -> dict[str, Any]:
@@ -127,7 +117,7 @@ def _json_object(name: str, value: Any) -> dict[str, Any]:
         pass
     raise SettingError(
         f"{name} must be a table or JSON object of numbers, text, true, false, null, lists and "
-        f"such tables, got {_given(value)}"
+        f"such tables, got {given(value)}"
     )
 
 

@@ -15,10 +15,11 @@ import contextlib
 import hashlib
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import FrankError, SettingError
 
 _THREADS = "NPROC"
 """XLA reads the size of its CPU thread pool from this variable, once, when the backend starts."""
@@ -28,6 +29,8 @@ opened on a GPU on which a run is training."""
 
 _found = "unknown: JAX was in use before Frank"
 _held_to_cpu = False
+_is_forked = False
+"""Whether this process was forked from one in which JAX's backend ran."""
 
 
 @contextlib.contextmanager
@@ -37,6 +40,7 @@ def prepared() -> Iterator[None]:
     A backend that is already running stays as it is.
     """
     global _found
+    check_not_forked()
     if _runs():
         yield
         return
@@ -83,6 +87,27 @@ def start_backend(*, on_cpu: bool = False) -> str:
                 "JAX for that device"
             ) from error
     return _found
+
+
+def check_not_forked() -> None:
+    """Refuse to compute in a process that was forked from one that has computed.
+
+    Raises:
+        FrankError: JAX's threads have stayed behind, so a computation would never end.
+    """
+    if _is_forked:
+        raise FrankError(
+            "this process was forked from one that has used JAX, whose threads have stayed there, "
+            "so nothing can be computed here: start it by multiprocessing.get_context('spawn')"
+        )
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = _is_forked or ("jax" in sys.modules and _runs())
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def held_to_cpu() -> bool:

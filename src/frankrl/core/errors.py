@@ -8,13 +8,25 @@ import difflib
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from frankrl.core.text import MAX_MESSAGE, given, shown
+
+_MAX_COMPARED = 100
+"""Characters of a word that is compared with allowed ones, which takes long for a long one."""
 
 _ALIKE = 0.65
 """How alike two words must be for one to be suggested for the other, as `difflib` measures it."""
 
 
 class FrankError(Exception):
-    """Base of every error that Frank raises on purpose."""
+    """Base of every error that Frank raises on purpose.
+
+    A message may quote files and environments; it becomes one line that a terminal can show.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shown(message, MAX_MESSAGE))
 
 
 class SettingError(FrankError):
@@ -62,11 +74,29 @@ class MissingExtraError(FrankError):
 
 def warn(message: str) -> None:
     """Issue a `FrankWarning`; the command line prints it as one line on standard error."""
-    warnings.warn(message, FrankWarning, stacklevel=2)
+    warnings.warn(shown(message, MAX_MESSAGE), FrankWarning, stacklevel=2)
 
 
-def nearest(given: str, allowed: Iterable[str]) -> str:
+def check_type(value: Any, name: str, kind: type, wanted: str) -> None:
+    """Refuse an argument of another type.
+
+    Args:
+        value: the argument.
+        name: its name.
+        kind: the type that it must have.
+        wanted: what is allowed, in words.
+
+    Raises:
+        SettingError: it has another type.
+    """
+    if not isinstance(value, kind):
+        raise SettingError(f"{name} must be {wanted}, got {given(value)}")
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
     """A hint naming the allowed word most like the given one, or an empty string."""
+    if len(word) > _MAX_COMPARED:
+        return ""
     folded = {word.lower(): word for word in allowed}
-    found = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=_ALIKE)
+    found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=_ALIKE)
     return f"; did you mean {folded[found[0]]!r}?" if found else ""

@@ -19,7 +19,6 @@ from jaxtyping import Float
 from frankrl.core.errors import SettingError
 
 _BLOCK_NUMBERS = 65_536
-_SEED_BITS = 31
 MAX_SEED = 2**64 - 1
 
 
@@ -37,6 +36,16 @@ class Use(enum.IntEnum):
     ACTING_NOISE = 9
     LEARNING_NOISE = 10
     FRACTIONS = 11
+
+
+RESET_SEEDS: dict[Use, range] = {
+    Use.TRAINING_RESET: range(2**31 - 2**21),
+    Use.EVALUATION_RESET: range(2**31 - 2**21, 2**31 - 2**20),
+    Use.SOLVED_RESET: range(2**31 - 2**20, 2**31 - 2**19),
+    Use.FILM_RESET: range(2**31 - 2**19, 2**31),
+}
+"""The seeds with which each use resets environments. They lie below 2³¹, because an environment
+may put its seed into a 32-bit integer with a sign. Nearly all belong to training."""
 
 
 def sequence(seed: int, use: Use, *counters: int) -> np.random.SeedSequence:
@@ -98,11 +107,12 @@ def _rows(kind: str, seed: int, use: Use, start: int, count: int, width: int) ->
 def reset_seed(seed: int, use: Use, env_index: int, episode: int) -> int:
     """The seed an environment is reset with: a function of its index and episode number.
 
-    Training uses the lower half of the 32-bit seeds and everything else the upper
-    half, so no evaluation ever starts from a seed that training has used.
+    Every use has seeds of its own (`RESET_SEEDS`), so no evaluation and no film ever starts from
+    a seed that training has used, whatever the run's seed is.
     """
-    low = int(sequence(seed, use, env_index, episode).generate_state(1)[0] >> (32 - _SEED_BITS))
-    return low if use is Use.TRAINING_RESET else low | (1 << _SEED_BITS)
+    seeds = RESET_SEEDS[use]
+    word = int(sequence(seed, use, env_index, episode).generate_state(1)[0])
+    return seeds[(word >> 1) % len(seeds)]
 
 
 def check_seed(seed: Any) -> None:

@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterator
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class StoppedAtOnceError(KeyboardInterrupt):
+class StoppedError(KeyboardInterrupt):
+    """A signal has stopped the work; the message says what is saved and how to go on."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class StoppedAtOnceError(StoppedError):
     """Raised at a second signal."""
 
     def __init__(self, exit_status: int) -> None:
-        super().__init__("stopped at once")
-        self.exit_status = exit_status
+        super().__init__("stopped at once", exit_status)
 
 
 class StopSignals:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import importlib.resources
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,22 @@ _KEPT = {"cache-control": "private, max-age=3600"}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(root: Path, is_ending: Callable[[], bool] = lambda: False) -> Starlette:
+def make_app(
+    root: Path,
+    is_ending: Callable[[], bool] = lambda: False,
+    *,
+    module_path: Sequence[str] = (),
+    allow_code: bool = False,
+) -> Starlette:
     """The application that shows the runs below a folder.
 
     Args:
         root: the folder.
         is_ending: whether the server is shutting down; streams then end as well.
+        module_path: folders in which the page's workers find modules first.
+        allow_code: whether they may import what a run folder of somebody else names.
     """
-    dashboard = _Dashboard(root, is_ending)
+    dashboard = _Dashboard(root, is_ending, lambda: Jobs(module_path, allow_code=allow_code))
     routes = {
         "/": dashboard.page,
         "/page/{name}": dashboard.file,
@@ -94,7 +102,10 @@ def _error(status: int, error: FrankError | str) -> Response:
 class _Dashboard:
     """The handlers: one method per route."""
 
-    def __init__(self, root: Path, is_ending: Callable[[], bool]) -> None:
+    def __init__(
+        self, root: Path, is_ending: Callable[[], bool], make_jobs: Callable[[], Jobs]
+    ) -> None:
+        self._make_jobs = make_jobs
         self._is_ending = is_ending
         self._run_table = RunTable(root)
         self._live = Live(self._run_table)
@@ -104,7 +115,7 @@ class _Dashboard:
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Set up before the first request, and clean up after the last one."""
-        self._jobs = Jobs()
+        self._jobs = self._make_jobs()
         await asyncio.to_thread(self._run_table.refresh)
         try:
             yield

@@ -1,11 +1,13 @@
 """A dashboard that runs in the background while a run trains, and ends with it."""
 
 import contextlib
+import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from frankrl.core.processes import module_command, search_path
 
 _PATIENCE_SECONDS = 5.0
 
@@ -21,7 +23,7 @@ def dashboard_in_background(run: Path, log: Callable[[str], None]) -> Iterator[N
     # The server stops when its standard input ends, so it stops with this process, however that
     # ends. Its own process group keeps Ctrl-C for the training.
     process = subprocess.Popen(
-        [sys.executable, "-m", "frankrl.dashboard", str(run)],
+        [*module_command("frankrl.dashboard"), str(run), json.dumps(search_path())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

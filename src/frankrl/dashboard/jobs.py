@@ -7,11 +7,12 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from frankrl.core.processes import module_command, searching
 
 Key = tuple[str, ...]
 RESULT = "result.json"
@@ -32,7 +33,15 @@ class Jobs:
     A client that disconnects ends its work.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module_path: Sequence[str], *, allow_code: bool) -> None:
+        """Begin without any work.
+
+        Args:
+            module_path: folders in which the workers find modules first.
+            allow_code: whether they may import what a run folder of somebody else names.
+        """
+        self._module_path = module_path
+        self._allow_code = allow_code
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._place = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -87,15 +96,14 @@ class Jobs:
     ) -> AsyncGenerator[bytes, None]:
         name = secrets.token_hex(8)
         folder = self._place_for(name)
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "frankrl.dashboard.work"),
-            json.dumps(order | {"out": str(folder)}),
+            *module_command("frankrl.dashboard.work"),
+            json.dumps(order | {"out": str(folder), "allow_code": self._allow_code}),
             # The worker ends with this process, because the pipe then closes.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": path},
+            env=searching(self._module_path),
             start_new_session=True,
         )
         assert worker.stdout is not None

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frankrl.core.errors import FrankError
+from frankrl.core.text import shown
 from frankrl.runs.folder import CONFIG, RunFolder
 
 _DEEPEST = 4
+_LONGEST = 500
+"""Characters of a name or an error that the page gets."""
 MAX_RUNS = 1_000
 MAX_FOLDERS = 20_000
 """Number of folders that a scan visits at most."""
@@ -55,13 +58,14 @@ class RunIndex:
         relative = path.relative_to(self.root)
         name = str(relative) if relative.parts else path.name
         digest = hashlib.blake2b(os.fsencode(relative), digest_size=6).hexdigest()
-        shown = name.encode("utf-8", "backslashreplace").decode()
+        name = shown(name, _LONGEST)
         try:
-            return Listed(digest, shown, path, RunFolder.open(path), "")
+            return Listed(digest, name, path, RunFolder.open(path), "")
         except FrankError as error:
-            return Listed(digest, shown, path, None, str(error))
+            return Listed(digest, name, path, None, shown(error, _LONGEST))
         except ODD as error:
-            return Listed(digest, shown, path, None, f"its config.toml is odd: {error}")
+            reason = shown(f"its config.toml is odd: {error}", _LONGEST)
+            return Listed(digest, name, path, None, reason)
 
 
 def stamp_of(path: Path) -> Stamp | None:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import FrankError
-from frankrl.core.wording import figure
+from frankrl.core.figures import figure
+from frankrl.core.text import shown
 from frankrl.dashboard.run_index import Listed
 from frankrl.dashboard.run_status import RunStatus
 from frankrl.environments.threshold import reward_threshold
@@ -43,7 +44,7 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
     try:
         return row | _progress(listed.folder, status)
     except FrankError as error:
-        return row | {"note": str(error)}
+        return row | {"note": shown(error)}
 
 
 def _uncertainty(returns: np.ndarray) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.errors import RunFolderError, SettingError
-from frankrl.core.wording import counted
+from frankrl.core.figures import counted
+from frankrl.core.text import shown
 from frankrl.dashboard.history import History
 from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
 from frankrl.dashboard.run_row import Row, row_of
@@ -142,7 +143,7 @@ class RunTable:
                 try:
                     histories[run_id] = self._history(run_id)
                 except (RunFolderError, *ODD) as error:
-                    unread[listed.name] = str(error)
+                    unread[listed.name] = shown(error)
             stamps = tuple(history.stamp for history in histories.values())
             key = (run_ids, axis, group)
             asked = (key, stamps, tuple(unread.items()))

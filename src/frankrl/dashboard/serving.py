@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bool = False) -> None:
+def serve(
+    root: Path,
+    listening: socket.socket,
+    *,
+    opened: bool,
+    module_path: Sequence[str],
+    allow_code: bool = False,
+    with_parent: bool = False,
+) -> None:
     """Serve the runs below a folder until SIGINT or SIGTERM.
 
     Args:
         root: the folder.
         listening: a socket from `listen`.
         opened: open the page in the browser.
+        module_path: folders in which the page's workers find modules first.
+        allow_code: whether they may import what a run folder of somebody else names.
         with_parent: stop when standard input ends, which happens when the parent process ends.
     """
     import uvicorn
@@ -86,7 +97,9 @@ def serve(root: Path, listening: socket.socket, *, opened: bool, with_parent: bo
 
     host, port = listening.getsockname()[:2]
     token = "" if ipaddress.ip_address(host).is_loopback else secrets.token_urlsafe(24)
-    shown_app = make_app(root, lambda: server.should_exit)
+    shown_app = make_app(
+        root, lambda: server.should_exit, module_path=module_path, allow_code=allow_code
+    )
     config = uvicorn.Config(
         Guard(shown_app, port=port, names=local_names(host), token=token),
         log_level="error",

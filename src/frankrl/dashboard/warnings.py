@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frankrl.config import Settings
-from frankrl.core.wording import counted, figure
+from frankrl.core.figures import counted, figure
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 

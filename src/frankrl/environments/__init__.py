@@ -5,12 +5,16 @@ from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.leaves import Leaf
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
-from frankrl.environments.spec import EnvironmentSpec, describe, make_environment
+from frankrl.environments.single import make_environment
+from frankrl.environments.spec import EnvironmentSpec, describe, describe_for
+from frankrl.environments.stored_spec import spec_from_data, spec_to_data
+from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import (
     DIGEST_BYTES,
     EnvironmentLog,
     EnvironmentVector,
     GymnasiumVector,
+    Position,
 )
 
 register()
@@ -24,10 +28,16 @@ __all__ = [
     "EnvironmentVector",
     "GymnasiumVector",
     "Leaf",
+    "Position",
+    "Trial",
     "Worker",
     "WorkerPool",
     "describe",
+    "describe_for",
     "make_environment",
     "make_vector",
+    "spec_from_data",
+    "spec_to_data",
     "start_worker_pool",
+    "try_out",
 ]

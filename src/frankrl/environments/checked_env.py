@@ -2,7 +2,7 @@
 
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gymnasium
@@ -12,10 +12,14 @@ from jaxtyping import Bool, Shaped, UInt8
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.environments.encoding import checked_leaf
 from frankrl.environments.leaves import MASK_FIELD
-from frankrl.environments.masks import checked_mask
-from frankrl.environments.spec import EnvironmentSpec, close_environments, make_environment
+from frankrl.environments.masks import checked_mask, mask_method
+from frankrl.environments.single import close_environments, make_environment
+from frankrl.environments.spec import EnvironmentSpec
 
 _LARGEST = float(np.finfo(np.float32).max)
+_MAX_SHOWN, _MAX_PARTS = 80, 8
+_RESET = "(observation, info)"
+_STEP = "(observation, reward, terminated, truncated, info)"
 
 
 class CheckedEnv:
@@ -34,6 +38,7 @@ class CheckedEnv:
         self.length = 0
         """Env steps of the episode so far."""
         self._env: gymnasium.Env = make_environment(spec.env_id, spec.env_kwargs, render_mode)
+        self._mask_method = mask_method(self._env) if spec.masks_from == "method" else None
 
     def reset(self, seed: int, episode: int) -> Shaped[np.ndarray, "*row"]:
         """Begin an episode and return its first state.
@@ -43,12 +48,13 @@ class CheckedEnv:
         """
         self.episode, self.length = episode, 0
         try:
-            observation, info = self._env.reset(seed=seed)
-            return self._row(observation, info, ended=False)
-        except EnvironmentFailedError:
-            raise
+            returned = self._env.reset(seed=seed)
         except (Exception, SystemExit) as error:
             raise self._raised(error) from error
+        if not _is_tuple(returned, 2) or not isinstance(returned[1], Mapping | None):
+            raise self._returned("reset", _form(returned), _RESET)
+        observation, info = returned
+        return self._row(observation, info, ended=False)
 
     def step(self, action: int) -> tuple[Shaped[np.ndarray, "*row"], float, bool, bool]:
         """Take an action; returns the next state, the reward, terminated and truncated.
@@ -58,19 +64,26 @@ class CheckedEnv:
         """
         self.length += 1
         try:
-            observation, reward, terminated, truncated, info = self._env.step(
-                np.int64(self.spec.first_action + action)
-            )
-            # Refuses rewards that are not finite as float32, in which they are stored.
-            if not -_LARGEST <= (reward := float(reward)) <= _LARGEST:
-                raise EnvironmentFailedError(f"{self.place()} gave the reward {reward}")
-            terminated, truncated = bool(terminated), bool(truncated)
-            row = self._row(observation, info, ended=terminated or truncated)
-            return row, reward, terminated, truncated
-        except EnvironmentFailedError:
-            raise
+            returned = self._env.step(np.int64(self.spec.first_action + action))
         except (Exception, SystemExit) as error:
+            if "unpack" in str(error) and _is_of_gymnasium(error):
+                raise self._returned("step", f"something else ({error})", _STEP) from error
             raise self._raised(error) from error
+        if not _is_tuple(returned, 5):
+            raise self._returned("step", _form(returned), _STEP)
+        observation, reward, terminated, truncated, info = returned
+        if type(reward) is not float:
+            reward = self._number(reward)
+        # Refuses rewards that are not finite as float32, in which they are stored.
+        if not -_LARGEST <= reward <= _LARGEST:
+            raise self._gave(f"the reward {reward}")
+        try:
+            terminated, truncated = bool(terminated), bool(truncated)
+        except Exception as error:  # whatever a foreign type raises
+            flags = f"terminated {_short(terminated)} and truncated {_short(truncated)}"
+            raise self._gave(f"{flags}, wanted true or false for each") from error
+        row = self._row(observation, info, ended=terminated or truncated)
+        return row, reward, terminated, truncated
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
         """The environment's picture of its current state.
@@ -117,6 +130,8 @@ class CheckedEnv:
     def _row(self, observation: Any, info: Any, *, ended: bool) -> np.ndarray:
         spec = self.spec
         parts, mask = spec.parts(observation, info, self._gave)
+        if self._mask_method is not None and not ended:
+            mask = self._asked_mask(self._mask_method)
         if mask is not None and not spec.is_masked:
             raise self._gave(
                 "an action mask, and its first reset gave none: it must come with every state"
@@ -132,12 +147,36 @@ class CheckedEnv:
 
     def _allowed(self, mask: Any, *, ended: bool) -> Bool[np.ndarray, " action"]:
         """The checked mask; at the end of an episode it may be all 0, since no action is chosen."""
+        if ended and self._mask_method is not None:
+            return np.ones(self.spec.num_actions, np.bool_)
         allowed = checked_mask(mask, self.spec.num_actions, self._gave)
         if not allowed.any():
             if not ended:
                 raise self._gave("an action mask that allows no action while its episode goes on")
             allowed[:] = True
         return allowed
+
+    def _asked_mask(self, method: Callable[[], Any]) -> Any:
+        try:
+            return method()
+        except (Exception, SystemExit) as error:
+            raise self._raised(error) from error
+
+    def _number(self, reward: Any) -> float:
+        """The reward as a float; refused unless it is one number."""
+        form = ""
+        try:
+            shape = np.shape(reward)
+            if shape == () and not isinstance(reward, str | bytes):
+                return float(reward)
+            form = f" of shape {shape}" if shape else ""
+        except Exception:  # whatever a foreign type raises
+            pass
+        raise self._gave(f"the reward {_short(reward)}{form}, wanted one number")
+
+    def _returned(self, method: str, what: str, wanted: str) -> EnvironmentFailedError:
+        """The error that a method returned something of another form."""
+        return EnvironmentFailedError(f"{self.place()}: {method} returned {what}, wanted {wanted}")
 
     def _gave(self, what: str) -> EnvironmentFailedError:
         return EnvironmentFailedError(f"{self.place()} gave {what}")
@@ -149,6 +188,36 @@ class CheckedEnv:
             f"{self.place()} raised {type(error).__name__}: {text} "
             f"({frame.filename}:{frame.lineno})"
         )
+
+
+def _is_tuple(value: Any, length: int) -> bool:
+    return isinstance(value, tuple) and len(value) == length
+
+
+def _form(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, tuple | list):
+        kinds = ", ".join(type(part).__name__ for part in value[:_MAX_PARTS])
+        more = ", …" if len(value) > _MAX_PARTS else ""
+        return f"a {type(value).__name__} of {len(value)} ({kinds}{more})"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"{_short(value)}, a {type(value).__name__}"
+
+
+def _short(value: Any) -> str:
+    """A value on one short line."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # whatever a foreign type raises
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
+
+
+def _is_of_gymnasium(error: BaseException) -> bool:
+    """Whether an error comes from one of Gymnasium's own wrappers, not from an environment."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__", "").startswith("gymnasium.wrappers.")
 
 
 def close_envs(envs: Iterable[CheckedEnv]) -> None:

@@ -7,9 +7,7 @@ step some of them. Results do not depend on which process steps an environment.
 import contextlib
 import itertools
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from multiprocessing import Pipe
@@ -17,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from frankrl.core.errors import EnvironmentFailedError, FrankError, warn
+from frankrl.core.errors import EnvironmentFailedError, warn
+from frankrl.core.numerics import users_variables
+from frankrl.core.processes import module_command, search_path, searching
 from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, close_envs
 from frankrl.environments.spec import EnvironmentSpec
@@ -25,7 +25,6 @@ from frankrl.environments.spec import EnvironmentSpec
 _LEAST_SHARE_SECONDS = 500e-6
 """Minimum time of a worker's part of a vector step. A message to a worker and back took about
 100 µs where it was measured."""
-_MEASURED_STEPS, _MEASURED_SECONDS = 50, 0.02
 _CLOSING_SECONDS = 5.0
 
 
@@ -39,13 +38,12 @@ class Worker:
             OSError: no process can be started.
         """
         self._connection, theirs = Pipe()
-        path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "frankrl.environments.worker", str(theirs.fileno())],
+                [*module_command("frankrl.environments.worker"), str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": path},
+                env=searching(search_path()) | users_variables(),
                 # Ctrl-C is for the main process; a worker ends with its connection.
                 start_new_session=True,
             )
@@ -107,28 +105,6 @@ def start_workers(count: int) -> list[Worker]:
         while len(workers) < count:
             workers.append(Worker())
     return workers
-
-
-def step_seconds(spec: EnvironmentSpec) -> float:
-    """Time of a step of the environment, measured on a few steps. [s]
-
-    Failures of the environment are ignored here; the run reports them.
-    """
-    taken = []
-    with contextlib.suppress(FrankError), contextlib.closing(CheckedEnv(spec)) as env:
-        state = env.reset(0, 0)
-        end = time.perf_counter() + _MEASURED_SECONDS
-        while len(taken) < _MEASURED_STEPS and (start := time.perf_counter()) < end:
-            state, _, terminated, truncated = env.step(_first_allowed(spec, state))
-            taken.append(time.perf_counter() - start)
-            if terminated or truncated:
-                state = env.reset(0, 0)
-    return float(np.median(taken)) if taken else 0.0
-
-
-def _first_allowed(spec: EnvironmentSpec, state: np.ndarray) -> int:
-    allowed = spec.action_mask(state)
-    return 0 if allowed is None else int(np.argmax(allowed))
 
 
 def worthwhile_workers(seconds: float, count: int, available: int) -> int:

@@ -186,9 +186,10 @@ def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> An
         )
     known = envpool.list_all_envs()
     if spec.env_id not in known:
+        # A name that Gymnasium does not know as well would be refused by it.
+        hint = nearest(spec.env_id, set(known) & set(gymnasium.registry))
         raise EnvironmentUnusableError(
-            f"EnvPool has no environment {spec.env_id!r}{nearest(spec.env_id, known)}; "
-            "use backend gymnasium"
+            f"EnvPool has no environment {spec.env_id!r}{hint}; use backend gymnasium"
         )
     original = gymnasium.spec(spec.env_id)
     limit = original.max_episode_steps

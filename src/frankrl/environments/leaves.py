@@ -64,13 +64,26 @@ class Leaf:
         unbounded = 1 / 255 if is_picture else 1.0
         if not to_bounds:
             return Scaling(factor=(unbounded,))
-        with np.errstate(over="ignore", invalid="ignore"):
-            span = high - low
+        span = _span(low, high)
         bounded = (span > 0) & (span <= _LARGEST_SPAN)
         span = np.where(bounded, span, 1.0)
         offset = np.where(bounded, low + span / 2, 0.0)
         factor = np.where(bounded, 2 / span, unbounded)
         return Scaling(tuple(offset.tolist()), tuple(factor.tolist()))
+
+    def too_wide(self) -> list[bool]:
+        """For each component, whether it has finite bounds so far apart that they count as none."""
+        if self.low is None or self.high is None:
+            return [False] * self.size
+        low, high = np.array(self.low), np.array(self.high)
+        wide = np.isfinite(low) & np.isfinite(high) & ~(_span(low, high) <= _LARGEST_SPAN)
+        return np.broadcast_to(wide, self.size).tolist()
+
+
+def _span(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Distance of bounds; infinite or not a number where there are none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return high - low
 
 
 def leaves_of(space: spaces.Space, env_id: str) -> tuple[Leaf, ...]:
@@ -153,7 +166,9 @@ class _Refusal:
     def __call__(self, what: str) -> EnvironmentUnusableError:
         return EnvironmentUnusableError(
             f"{self.start}: {what}; supported are Box, Discrete, MultiDiscrete, MultiBinary, "
-            "and Dict and Tuple of these"
+            "and Dict and Tuple of these. A wrapper can leave a part out, such as Gymnasium's "
+            'FilterObservation, or ImgObsWrapper for MiniGrid: see "Wrap an environment" in '
+            "docs/environments.md"
         )
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from frankrl.config import EnvironmentSettings
 from frankrl.core.backend import visible_cpus
-from frankrl.environments.env_group import Worker, start_workers, step_seconds, worthwhile_workers
+from frankrl.environments.env_group import Worker, start_workers, worthwhile_workers
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
@@ -48,23 +48,22 @@ class WorkerPool(NamedTuple):
 
 
 def start_worker_pool(
-    settings: EnvironmentSettings, spec: EnvironmentSpec, most_evaluated: int, *, overlap: bool
+    settings: EnvironmentSettings, step_seconds: float, most_evaluated: int, *, overlap: bool
 ) -> WorkerPool:
     """Start as many worker processes as speed up the run, or as the settings say.
 
     Args:
         settings: settings of the environments.
-        spec: the environment.
+        step_seconds: time of a step of the environment.
         most_evaluated: maximum number of environments stepped together in an evaluation.
         overlap: whether the learner computes while environments are stepped.
     """
     training = evaluation = settings.worker_processes
     if training is None or evaluation is None:
-        cpus, seconds = visible_cpus(), step_seconds(spec) if visible_cpus() > 1 else 0.0
         # The learner is idle during an evaluation.
-        spare = cpus - 1
-        training = worthwhile_workers(seconds, settings.num_envs, spare - overlap)
-        evaluation = worthwhile_workers(seconds, most_evaluated, spare)
+        spare = visible_cpus() - 1
+        training = worthwhile_workers(step_seconds, settings.num_envs, spare - overlap)
+        evaluation = worthwhile_workers(step_seconds, most_evaluated, spare)
     training = 0 if settings.backend == "envpool" else min(training, settings.num_envs - 1)
     workers = start_workers(max(training, min(evaluation, most_evaluated - 1)))
     return WorkerPool(workers, workers[:training], workers[:evaluation])

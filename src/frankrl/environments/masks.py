@@ -4,18 +4,23 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 
+AUTO, OFF = "auto", "off"
+"""Values of the setting `action_mask` that are no key."""
 _KEY = "action_mask"
 """Key of the mask in the info of Gymnasium's own environments."""
 _IN_OBSERVATION = (_KEY, "mask")
 """Keys under which a Dict observation may hold the mask, as in PettingZoo."""
+_METHOD = "action_masks"
+"""Method that returns the mask of the current state, by the convention of sb3-contrib."""
 
-MaskSource = Literal["nowhere", "info", "observation"]
+MaskSource = Literal["nowhere", "info", "observation", "method"]
 """Where an environment provides its action mask."""
 
 
@@ -26,25 +31,33 @@ class Entries(NamedTuple):
     mask: str
 
 
-def entries(space: spaces.Space, num_actions: int, env_id: str) -> Entries | None:
+def entries(
+    space: spaces.Space, num_actions: int, env_id: str, setting: str = AUTO
+) -> Entries | None:
     """The keys of state and mask in an observation; None if it holds no mask.
+
+    Args:
+        space: the observation space.
+        num_actions: number of actions.
+        env_id: name of the environment, for errors.
+        setting: the setting `action_mask`.
 
     Raises:
         EnvironmentUnusableError: the mask is ambiguous or invalid, or there is no state.
     """
-    if not isinstance(space, spaces.Dict):
+    if not isinstance(space, spaces.Dict) or setting == OFF:
         return None
-    found = [name for name in _IN_OBSERVATION if _is_mask(space.get(name), num_actions)]
-    declared = space.get(_KEY)
-    if declared is not None and _KEY not in found:
+    declared, possible = (_KEY, _IN_OBSERVATION) if setting == AUTO else (setting, (setting,))
+    found = [name for name in possible if _is_mask(space.get(name), num_actions)]
+    if declared in space.spaces and declared not in found:
         raise EnvironmentUnusableError(
-            f"{env_id} has observations with an {_KEY} from {declared}; wanted is a "
+            f"{env_id} has observations with an {declared} from {space[declared]}; wanted is a "
             f"MultiBinary or a Box of zeros and ones, one for each of its {num_actions:,} actions"
         )
     if len(found) > 1:
         raise EnvironmentUnusableError(
             f"{env_id} has observations with two entries that could say which actions are "
-            f"allowed, {' and '.join(found)}: leave one of them out"
+            f"allowed, {' and '.join(found)}: name one of them with action_mask"
         )
     if not found:
         return None
@@ -74,9 +87,65 @@ def state_space(space: spaces.Space, found: Entries | None) -> spaces.Space:
     return spaces.Dict({name: space[name] for name in found.state})
 
 
-def mask_in(info: Any) -> Any:
+def mask_in(info: Any, key: str) -> Any:
     """The mask in an environment's info, or None."""
-    return info.get(_KEY) if isinstance(info, dict) else None
+    return info.get(key) if isinstance(info, dict) else None
+
+
+def mask_method(env: gymnasium.Env) -> Callable[[], Any] | None:
+    """The method that returns the mask of the current state, if there is one."""
+    try:
+        method = env.get_wrapper_attr(_METHOD)
+    except AttributeError:
+        return None
+    return method if callable(method) else None
+
+
+def source_outside(env: gymnasium.Env, env_id: str, setting: str) -> tuple[MaskSource, str]:
+    """Where an environment provides a mask that its observations do not hold, and the key.
+
+    The spaces do not show it, so the environment is reset once.
+
+    Raises:
+        EnvironmentUnusableError: the setting names a key that is nowhere.
+    """
+    if setting == OFF:
+        return "nowhere", ""
+    key = _KEY if setting == AUTO else setting
+    try:
+        _, info = env.reset(seed=0)
+    except (Exception, SystemExit):
+        # It will fail again in the run, which reports the error with its place.
+        return "nowhere", key
+    if mask_in(info, key) is not None:
+        return "info", key
+    if setting in (AUTO, _METHOD) and mask_method(env) is not None:
+        return "method", ""
+    if setting == AUTO:
+        return "nowhere", key
+    parts = list(env.observation_space) if isinstance(env.observation_space, spaces.Dict) else []
+    keys = list(info) if isinstance(info, dict) else []
+    raise EnvironmentUnusableError(
+        f"action_mask is {setting!r}, but {env_id} has no such entry in its observations "
+        f"({_listed(parts)}) or in the info of its first reset ({_listed(keys)})"
+    )
+
+
+def _listed(names: list[Any]) -> str:
+    return ", ".join(map(str, names)) if names else "which hold none"
+
+
+def in_words(source: MaskSource, key: str) -> str:
+    """Where the mask is read from, for people; empty without masks."""
+    match source:
+        case "nowhere":
+            return ""
+        case "info":
+            return f'info["{key}"]'
+        case "observation":
+            return f'the entry "{key}" of the observations'
+        case "method":
+            return f"the method {_METHOD}()"
 
 
 def checked_mask(

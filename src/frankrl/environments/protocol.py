@@ -36,6 +36,7 @@ def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -
     body = {
         "env_id": spec.env_id,
         "env_kwargs": dict(spec.env_kwargs),
+        "action_mask": spec.mask_setting,
         "fingerprint": fingerprint(spec),
         "env_indices": list(env_indices),
     }
@@ -44,7 +45,7 @@ def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -
 
 def fingerprint(spec: EnvironmentSpec) -> str:
     """Text that is equal in two processes only if they know the same environment by this name."""
-    actions = (spec.num_actions, spec.first_action, spec.masks_from)
+    actions = (spec.num_actions, spec.first_action, spec.masks_from, spec.mask_key)
     return f"{spec.made_by} {spec.leaves} {actions}"
 
 

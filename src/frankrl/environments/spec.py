@@ -1,12 +1,9 @@
-"""The description of an environment, and how environments are made and closed."""
+"""The description of an environment."""
 
-import contextlib
-import threading
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -14,7 +11,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Shaped
 
-from frankrl.core.errors import EnvironmentUnusableError, nearest, warn
+from frankrl.config import EnvironmentSettings
+from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import names
 from frankrl.environments.encoding import Mistake, parts_of
@@ -28,10 +26,26 @@ from frankrl.environments.leaves import (
     structure_of,
     together,
 )
-from frankrl.environments.masks import Entries, MaskSource, entries, mask_in, state_space
+from frankrl.environments.masks import (
+    AUTO,
+    Entries,
+    MaskSource,
+    entries,
+    in_words,
+    mask_in,
+    source_outside,
+    state_space,
+)
+from frankrl.environments.single import can_be_filmed, close_environments, make_environment
 
-_CLOSING_SECONDS = 5.0
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
+_TIME_LIMITS = (
+    *("max_episode_steps", "_max_episode_steps", "max_steps", "_max_steps"),
+    "max_num_frames_per_episode",
+)
+"""Names under which environments and wrappers hold the most steps of an episode."""
+_STATISTICS = ("obs_rms", "return_rms")
+"""Names under which wrappers such as `NormalizeReward` hold means over all that they saw."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +72,20 @@ class EnvironmentSpec:
     """The observation space without the action mask."""
     masks_from: MaskSource
     """Where the environment provides its action mask."""
+    mask_key: str
+    """Key of the mask in the observation or the info; empty for the method `action_masks`."""
+    mask_setting: str
+    """The setting `action_mask` with which it was described."""
     mask_entries: Entries | None
     """Keys of state and mask in an observation; None if it holds no mask."""
     made_by: str
     """How Gymnasium makes it; two processes may register different environments by one name."""
     can_be_filmed: bool
     """Whether the environment says that it renders pictures."""
+    has_time_limit: bool
+    """Whether it names the most steps of an episode."""
+    running_statistics: tuple[str, ...]
+    """Names of its wrappers that change with all they see, such as `NormalizeReward`."""
     structure: Structure = field(repr=False)
     """How the leaves form an observation."""
 
@@ -71,6 +93,11 @@ class EnvironmentSpec:
     def is_masked(self) -> bool:
         """Whether the environment provides action masks."""
         return self.masks_from != "nowhere"
+
+    @property
+    def mask_place(self) -> str:
+        """Where allowed actions are read from, in words; empty without action masks."""
+        return in_words(self.masks_from, self.mask_key)
 
     @cached_property
     def row_dtype(self) -> np.dtype:
@@ -109,7 +136,7 @@ class EnvironmentSpec:
             info: the info that came with it.
             mistake: makes the error from a description of what is wrong.
         """
-        state, mask = observation, mask_in(info)
+        state, mask = observation, mask_in(info, self.mask_key)
         if self.mask_entries is not None:
             alone, key = self.mask_entries
             if not isinstance(observation, Mapping):
@@ -144,94 +171,54 @@ class EnvironmentSpec:
         return names.value_name(self.env_id, self.env_kwargs, leaf, number)
 
 
-def make_environment(
-    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None = None
-) -> gymnasium.Env:
-    """Make a Gymnasium environment.
+def describe(
+    env_id: str, env_kwargs: Mapping[str, Any], action_mask: str = AUTO
+) -> EnvironmentSpec:
+    """Make an environment once, describe it and close it again.
 
     Args:
         env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
         env_kwargs: passed on to `gymnasium.make`.
-        render_mode: only for films, because rendering may change an environment.
-
-    Raises:
-        EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
-    """
-    reserved = sorted({"id", "render_mode", "disable_env_checker"} & set(env_kwargs))
-    if reserved:
-        raise EnvironmentUnusableError(
-            f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
-        )
-    # An environment need not take `render_mode`, so it is passed only when needed.
-    rendering = {} if render_mode is None else {"render_mode": render_mode}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return gymnasium.make(env_id, disable_env_checker=True, **rendering, **env_kwargs)
-    except gymnasium.error.DependencyNotInstalled as error:
-        if "box2d" in str(error).lower() or "swig" in str(error).lower():
-            raise EnvironmentUnusableError(
-                f"{env_id} needs Box2D, which is not installed; "
-                "install it with: pip install 'gymnasium[box2d]'"
-            ) from error
-        raise EnvironmentUnusableError(f"{env_id} cannot be made: {_one_line(error)}") from error
-    except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error) as error:
-        known = list(gymnasium.registry)
-        raise EnvironmentUnusableError(
-            f"unknown environment {env_id!r}{nearest(env_id, known)} ({_one_line(error)}; "
-            "third-party ones are named module:EnvId)"
-        ) from error
-    except ModuleNotFoundError as error:
-        raise EnvironmentUnusableError(_missing_module(env_id, error)) from error
-    except Exception as error:
-        raise EnvironmentUnusableError(
-            f"{env_id} cannot be made with {dict(env_kwargs)}: "
-            f"{type(error).__name__}: {_one_line(error)}"
-        ) from error
-
-
-def close_environments(envs: Iterable[gymnasium.Env]) -> None:
-    """Close environments; errors are ignored, and one that hangs is abandoned."""
-
-    def close() -> None:
-        for env in envs:
-            with contextlib.suppress(Exception):
-                env.close()
-
-    # A daemon thread, because an environment may hang.
-    thread = threading.Thread(target=close, daemon=True)
-    thread.start()
-    thread.join(_CLOSING_SECONDS)
-    if thread.is_alive():
-        warn(f"an environment has not closed within {_CLOSING_SECONDS:g} s; it is abandoned")
-
-
-def _missing_module(env_id: str, error: ModuleNotFoundError) -> str:
-    module = env_id.rpartition(":")[0]
-    missing = error.name or getattr(error.__cause__ or error.__context__, "name", None)
-    if module and missing in (None, module):
-        return (
-            f"environment {env_id!r}: there is no module {module!r} to import; "
-            "install it, or run from the folder that holds it with PYTHONPATH=."
-        )
-    return f"{env_id} needs the Python module {missing!r}, which is not installed"
-
-
-def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
-    """Make an environment once and describe it.
+        action_mask: the setting of this name: where its action masks are read from.
 
     Raises:
         EnvironmentUnusableError: it cannot be made, or DQN cannot act in it.
     """
     env = make_environment(env_id, env_kwargs)
     try:
-        return _spec_of(env, env_id, env_kwargs)
+        return spec_of(_facts_of(env, env_id, action_mask), env_id, env_kwargs, action_mask)
     finally:
         close_environments([env])
 
 
-def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
-    actions, observations = env.action_space, env.observation_space
+def describe_for(env_id: str, settings: EnvironmentSettings) -> EnvironmentSpec:
+    """The description of a run's environment; arguments and errors as for `describe`."""
+    return describe(env_id, settings.env_kwargs, settings.action_mask)
+
+
+class EnvironmentFacts(NamedTuple):
+    """What an environment shows of itself; its description follows from this."""
+
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    reward_threshold: float | None
+    mask_outside: Callable[[], tuple[MaskSource, str]]
+    """Returns where an action mask is that the observations do not hold, and its key."""
+    made_by: str
+    can_be_filmed: bool
+    has_time_limit: bool
+    running_statistics: tuple[str, ...]
+
+
+def spec_of(
+    facts: EnvironmentFacts, env_id: str, env_kwargs: Mapping[str, Any], action_mask: str
+) -> EnvironmentSpec:
+    """The description that follows from an environment's facts; arguments as of `describe`.
+
+    Raises:
+        EnvironmentUnusableError: DQN cannot act in such an environment.
+    """
+    actions, observations = facts.action_space, facts.observation_space
     if not isinstance(actions, spaces.Discrete):
         raise EnvironmentUnusableError(
             f"{env_id} has the action space {actions}; DQN chooses among numbered actions, "
@@ -242,33 +229,74 @@ def _spec_of(env: gymnasium.Env, env_id: str, env_kwargs: Mapping[str, Any]) -> 
             f"{env_id} has {actions.n:,} actions; at most {MAX_ACTIONS:,} are supported"
         )
     num_actions = int(actions.n)
-    found = entries(observations, num_actions, env_id)
+    found = entries(observations, num_actions, env_id, action_mask)
     states = state_space(observations, found)
+    leaves = leaves_of(states, env_id)
+    masks_from, mask_key = ("observation", found.mask) if found else facts.mask_outside()
     return EnvironmentSpec(
         env_id=env_id,
         env_kwargs=dict(env_kwargs),
-        leaves=leaves_of(states, env_id),
+        leaves=leaves,
         num_actions=num_actions,
         first_action=int(actions.start),
-        reward_threshold=env.spec.reward_threshold if env.spec else None,
+        reward_threshold=facts.reward_threshold,
         observation_space=observations,
         state_space=states,
-        masks_from="observation" if found else _masks_of_info(env),
+        masks_from=masks_from,
+        mask_key=mask_key,
+        mask_setting=action_mask,
         mask_entries=found,
-        made_by=_made_by(env.spec),
-        can_be_filmed="rgb_array" in (env.metadata.get("render_modes") or ()),
+        made_by=facts.made_by,
+        can_be_filmed=facts.can_be_filmed,
+        has_time_limit=facts.has_time_limit,
+        running_statistics=facts.running_statistics,
         structure=structure_of(states),
     )
 
 
-def _masks_of_info(env: gymnasium.Env) -> MaskSource:
-    """Whether the environment's first info holds a mask; its spaces do not show it."""
-    try:
-        _, info = env.reset(seed=0)
-    except (Exception, SystemExit):
-        # It will fail again in the run, which reports the error with its place.
-        return "nowhere"
-    return "nowhere" if mask_in(info) is None else "info"
+def _facts_of(env: gymnasium.Env, env_id: str, action_mask: str) -> EnvironmentFacts:
+    return EnvironmentFacts(
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        reward_threshold=env.spec.reward_threshold if env.spec else None,
+        mask_outside=lambda: source_outside(env, env_id, action_mask),
+        made_by=_made_by(env.spec),
+        can_be_filmed=can_be_filmed(env),
+        has_time_limit=_has_time_limit(env),
+        running_statistics=_running_statistics(env),
+    )
+
+
+def _has_time_limit(env: gymnasium.Env) -> bool:
+    """Whether the environment, or a part of it, names the most steps of an episode."""
+    named = dict(env.spec.kwargs) if env.spec else {}
+    named["max_episode_steps"] = env.spec.max_episode_steps if env.spec else None
+    for part in _parts(env):
+        named |= {name: value for name, value in _own(part).items() if name in _TIME_LIMITS}
+    return any(named.get(name) for name in _TIME_LIMITS)
+
+
+def _running_statistics(env: gymnasium.Env) -> tuple[str, ...]:
+    """Names of the wrappers that change with every observation or reward that they see."""
+    return tuple(
+        type(part).__name__
+        for part in _parts(env)
+        if any(name in _own(part) for name in _STATISTICS)
+        and getattr(part, "update_running_mean", True)
+    )
+
+
+def _parts(env: gymnasium.Env) -> Iterator[gymnasium.Env]:
+    """The wrappers of an environment from the outermost on, and the environment in them."""
+    yield env
+    while isinstance(env, gymnasium.Wrapper):
+        env = env.env
+        yield env
+
+
+def _own(part: gymnasium.Env) -> dict[str, Any]:
+    """The attributes of a wrapper itself, without those that it passes on."""
+    return getattr(part, "__dict__", {})
 
 
 def _made_by(spec: EnvSpec | None) -> str:
@@ -278,7 +306,3 @@ def _made_by(spec: EnvSpec | None) -> str:
     if callable(maker):
         maker = f"{getattr(maker, '__module__', '')}:{getattr(maker, '__qualname__', '')}"
     return f"{maker} {spec.kwargs} {spec.max_episode_steps} {spec.additional_wrappers}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -1,15 +1,20 @@
 """Vectors of environments that are stepped together and can be restored."""
 
 import abc
+import contextlib
 import hashlib
 import struct
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped, UInt16
 
-from frankrl.core.errors import RunFolderError
+from frankrl.core.errors import (
+    EnvironmentFailedError,
+    EnvironmentUnusableError,
+    RunFolderError,
+)
 from frankrl.core.random import Use, reset_seed
 from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
 from frankrl.environments.env_group import EnvGroup, Worker
@@ -35,6 +40,24 @@ class EnvironmentLog(NamedTuple):
     digest: bytes
     """Hash of `earlier`, of the actions, and of everything that the environment returned in this
     episode: `DIGEST_BYTES` that depend on all its episodes from the first on."""
+
+
+class Position(NamedTuple):
+    """Where one environment stands; unlike a log, it costs next to nothing."""
+
+    episode: int
+    actions: list[int]
+    """Actions of the episode; the list may grow afterwards."""
+    num_actions: int
+    """How many of them had been taken."""
+    earlier: bytes
+    hashed: Any
+    """The hash up to here."""
+
+    def log(self) -> EnvironmentLog:
+        """The snapshot of the environment at this point."""
+        actions = np.asarray(self.actions[: self.num_actions], ACTION_DTYPE)
+        return EnvironmentLog(self.episode, actions, self.earlier, self.hashed.digest())
 
 
 class EnvSteps(NamedTuple):
@@ -68,9 +91,9 @@ class _Record:
         self.episode_return += reward
         self._hash.update(_STEP.pack(action, reward) + row)
 
-    def log(self) -> EnvironmentLog:
-        actions = np.asarray(self.actions, ACTION_DTYPE)
-        return EnvironmentLog(self.episode, actions, self._earlier, self.digest())
+    def position(self) -> Position:
+        count = len(self.actions)
+        return Position(self.episode, self.actions, count, self._earlier, self._hash.copy())
 
     def digest(self) -> bytes:
         return self._hash.digest()
@@ -154,7 +177,11 @@ class EnvironmentVector(abc.ABC):
 
     def logs(self) -> list[EnvironmentLog]:
         """Snapshots from which the environments can be restored."""
-        return [record.log() for record in self._records]
+        return [position.log() for position in self.positions()]
+
+    def positions(self) -> list[Position]:
+        """Where each environment stands now, from which `Position.log` makes a snapshot."""
+        return [record.position() for record in self._records]
 
     def digests(self) -> list[bytes]:
         """The digest of each environment, as in its log."""
@@ -253,10 +280,40 @@ class GymnasiumVector(EnvironmentVector):
 
         Raises:
             EnvironmentFailedError: an environment fails at its first reset.
+            EnvironmentUnusableError: an environment cannot be made.
         """
         super().__init__(spec, num_envs, seed)
-        self._envs = EnvGroup(spec, num_envs, workers)
+        try:
+            self._envs = EnvGroup(spec, num_envs, workers)
+        except EnvironmentUnusableError as error:
+            hint = f". If only one can exist, set num_envs ({num_envs:,}) to 1"
+            raise EnvironmentUnusableError(f"{error}{hint if num_envs > 1 else ''}") from error
         self._start()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[EnvGroup]:
+        """Lend the environments; afterwards their episodes go on, restored from their logs.
+
+        Raises:
+            EnvironmentFailedError: an environment did not come back to the same state.
+        """
+        logs = self.logs()
+        try:
+            yield self._envs
+        except EnvironmentFailedError:
+            raise
+        except BaseException:
+            self._take_back(logs)
+            raise
+        self._take_back(logs)
+
+    def _take_back(self, logs: list[EnvironmentLog]) -> None:
+        if different := self.restore(logs):
+            raise EnvironmentFailedError(
+                f"environment {different[0]} ({self.spec.env_id}) did not come back to its state "
+                "after an evaluation: it must depend on its seed and the actions only; set "
+                "evaluation_on to own"
+            )
 
     def _reset_envs(
         self, indices: list[int], episodes: list[int]

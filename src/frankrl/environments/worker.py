@@ -29,7 +29,7 @@ def _answer(groups: dict[int, dict[int, CheckedEnv]], request: protocol.Request)
     if request.kind == protocol.OPEN:
         message = request.body
         try:
-            spec = describe(message["env_id"], message["env_kwargs"])
+            spec = describe(message["env_id"], message["env_kwargs"], message["action_mask"])
             if protocol.fingerprint(spec) != message["fingerprint"]:
                 raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")
             groups[request.group] = {

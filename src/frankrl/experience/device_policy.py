@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from frankrl.core.backend import check_not_forked
+from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Observation
+from frankrl.experience.policy import loaded
 from frankrl.networks import QNetwork, perturb
 
 
@@ -17,12 +19,19 @@ class DevicePolicy:
     """Computes Q-values in a compiled call, for any network; parameters stay on the device."""
 
     def __init__(self, network: QNetwork) -> None:
+        check_not_forked()
+        self._network = network
         self._compiled = _compiled(network)
-        self._params: Float[Any, " weight"] = jnp.zeros(network.layout.size, jnp.float32)
+        self._params: Float[Any, " weight"] = np.zeros(network.layout.size, np.float32)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return loaded, (DevicePolicy, self._network, np.asarray(self._params))
+
+    @own_numerics()
     def load(self, params: Float[Any, " weight"]) -> None:
         self._params = params
 
+    @own_numerics()
     def q_values(
         self,
         observation: Observation,

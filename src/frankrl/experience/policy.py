@@ -1,5 +1,6 @@
 """Policies: compute Q-values of the current observations, on the host or on the device."""
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -46,6 +47,9 @@ class HostPolicy:
         self._vector = np.zeros(network.layout.size, np.float32)
         self._params = network.layout.unflatten(self._vector)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return loaded, (HostPolicy, self._network, self._vector)
+
     def load(self, params: Float[Any, " weight"]) -> None:
         np.copyto(self._vector, np.asarray(params))
 
@@ -57,6 +61,15 @@ class HostPolicy:
     ) -> Float[np.ndarray, "env action"]:
         params = self._params if noise is None else perturb(self._params, noise)
         return self._network.q_values(params, observation, mask)
+
+
+def loaded(
+    kind: Callable[[QNetwork], Policy], network: QNetwork, params: Float[np.ndarray, " weight"]
+) -> Policy:
+    """A policy with parameters; how a copy in another process is made."""
+    policy = kind(network)
+    policy.load(params)
+    return policy
 
 
 def make_policy(acting: Literal["auto", "host", "device"], network: QNetwork) -> Policy:

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from frankrl.config import LearningSettings, Settings
-from frankrl.core.types import FinishedEpisode, Steps, VectorStep
-from frankrl.environments import EnvironmentLog, EnvironmentVector
+from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, Steps, VectorStep
+from frankrl.environments import EnvironmentLog, EnvironmentVector, Position
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.policy import Policy, acting_noise
 from frankrl.networks import QNetwork
@@ -36,7 +36,7 @@ class Source(Protocol):
         ...
 
     def snapshot(self) -> list[EnvironmentLog]:
-        """The current state, in a form from which it can be restored."""
+        """The state after the last complete round, in a form from which it can be restored."""
         ...
 
     def digests(self) -> list[bytes]:
@@ -75,16 +75,21 @@ class HostSource:
         self._network = network
         self._seed = seed
         self._envs = envs
+        self._began: list[Position] | None = None
+        """Within a round, where each environment stood at its beginning."""
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
         """Step every environment `vector_steps_per_round` times."""
         vector_steps: list[VectorStep] = []
         episodes: list[FinishedEpisode] = []
+        # Should an environment fail, the run is still at the beginning of this round.
+        self._began = self._envs.positions()
         for _ in range(self._settings.training.vector_steps_per_round):
             step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
             vector_steps.append(step)
             episodes += ended
             env_steps += self._envs.num_envs
+        self._began = None
         return Collected(steps_of(self._envs, vector_steps, self._settings.learning), episodes)
 
     def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
@@ -97,7 +102,7 @@ class HostSource:
         return epsilon_greedy(q_values, epsilon, coins, choices)
 
     def snapshot(self) -> list[EnvironmentLog]:
-        return self._envs.logs()
+        return [position.log() for position in self._began or self._envs.positions()]
 
     def digests(self) -> list[bytes]:
         return self._envs.digests()
@@ -135,7 +140,7 @@ def steps_of(
     return Steps(
         observation=spec.observation(seen),
         mask=spec.action_mask(seen),
-        action=action,
+        action=action.astype(ACTION_DTYPE),
         reward=reward,
         is_last=is_last,
         terminated=_ends_world(settings, terminated, is_last),

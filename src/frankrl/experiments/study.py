@@ -1,22 +1,18 @@
 """Runs an experiment: every arm on every environment with every seed."""
 
-import concurrent.futures
-import concurrent.futures.process
 import contextlib
 import hashlib
 import json
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from frankrl.config import Settings
-from frankrl.core.errors import FrankError, RunFolderError
-from frankrl.core.stopping import stop_signals
+from frankrl.core.errors import RunFolderError
+from frankrl.core.stopping import StoppedAtOnceError, StoppedError, stop_signals
 from frankrl.experiments.claims import Arm, Experiment, settings_of
+from frankrl.experiments.run_process import RunProcess
 from frankrl.runs import RunFolder, list_checkpoints, read_regular
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
@@ -77,7 +73,7 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
 
     Raises:
         FrankError: a run cannot be started or continued.
-        KeyboardInterrupt: a stop was requested; everything done so far is saved.
+        StoppedError: a stop was requested; everything done so far is saved.
     """
     missing = []
     for job in study.jobs():
@@ -87,72 +83,48 @@ def run_study(study: Study, processes: int, on_done: Callable[[Job], None]) -> N
             missing.append(job)
     if not missing:
         return
-    others = multiprocessing.active_children()
-    # A process with JAX must not be forked.
-    processes = min(processes, len(missing))
-    pool = concurrent.futures.ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _stand_alone
-    )
-    under_way: dict[concurrent.futures.Future[bool], Job] = {}
-    with stop_signals() as stop_requested, pool:
-        try:
-            while (missing or under_way) and not stop_requested():
-                # Submit only what can run now: a job waiting in the pool could not be withdrawn.
-                while missing and len(under_way) < processes:
-                    job = missing.pop(0)
-                    under_way[pool.submit(run_job, job)] = job
-                done, _ = concurrent.futures.wait(
-                    under_way, _POLL_SECONDS, concurrent.futures.FIRST_COMPLETED
-                )
-                for outcome in done:
-                    outcome.result()
-                    on_done(under_way.pop(outcome))
-            if under_way or missing:
-                raise KeyboardInterrupt("the runs are saved; the same command continues")
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise FrankError(
-                "the process of a run has died, perhaps for lack of memory: lower --processes; "
-                "the same command continues from what is done"
-            ) from error
-        finally:
-            if under_way:
-                _end(pool, others)
-
-
-def _end(pool: concurrent.futures.ProcessPoolExecutor, others: Sequence[object]) -> None:
-    """Ask the active runs to save and stop, and start no other."""
-    for process in multiprocessing.active_children():
-        if process not in others:
-            process.terminate()
-    pool.shutdown(wait=True)
-
-
-def _stand_alone() -> None:
-    """Set up a worker process: signals come only from the parent, and it ends with the parent."""
-    os.setsid()
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def run_job(job: Job) -> bool:
-    """Train one arm with one seed; false if it was stopped and can be continued."""
+    count = min(processes, len(missing))
     with stop_signals() as stop_requested:
-        folder = None
-        with contextlib.suppress(RunFolderError):
-            folder = RunFolder.open(job.path)
-        if folder is not None and list_checkpoints(folder.checkpoints):
-            training = prepare_resume(folder, job.settings)
-        else:
-            training = prepare(
-                job.env_id, job.arm, job.settings, job.seed, job.path, overwrite=True
-            )
-        return not run_to_end(training, lambda event: None, stop_requested).stopped
+        workers: list[RunProcess] = []
+        try:
+            workers += (RunProcess(run_job) for _ in range(count))
+            while _is_busy(workers, missing) and not stop_requested():
+                for worker in workers:
+                    if missing and worker.job is None:
+                        worker.begin(missing.pop(0))
+                for worker in RunProcess.answered(workers, _POLL_SECONDS):
+                    on_done(worker.finish())
+            if _is_busy(workers, missing):
+                raise StoppedError(
+                    "stopped; every run is saved, and the same command continues",
+                    stop_requested.exit_status,
+                )
+        except StoppedAtOnceError:
+            for worker in workers:
+                worker.kill()
+            raise
+        finally:
+            for worker in workers:
+                worker.stop()
+            for worker in workers:
+                worker.join()
+
+
+def _is_busy(workers: Sequence[RunProcess], missing: Sequence[Job]) -> bool:
+    """Whether a run is under way or still to do."""
+    return bool(missing) or any(worker.job is not None for worker in workers)
+
+
+def run_job(job: Job, stop_requested: Callable[[], bool]) -> bool:
+    """Train one arm with one seed; false if it was stopped and can be continued."""
+    folder = None
+    with contextlib.suppress(RunFolderError):
+        folder = RunFolder.open(job.path)
+    if folder is not None and list_checkpoints(folder.checkpoints):
+        training = prepare_resume(folder, job.settings)
+    else:
+        training = prepare(job.env_id, job.arm, job.settings, job.seed, job.path, overwrite=True)
+    return not run_to_end(training, lambda event: None, stop_requested).stopped
 
 
 def is_done(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import MissingExtraError, SettingError
-from frankrl.core.wording import counted, figure
+from frankrl.core.figures import counted, figure
 from frankrl.experiments.results import FEWEST_FOR_INTERVAL, ArmResult, Score
 from frankrl.experiments.study import Study
 

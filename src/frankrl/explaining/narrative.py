@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import LearningSettings, Settings
-from frankrl.core.wording import counted
+from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.document import (
     Block,

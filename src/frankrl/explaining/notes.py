@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from frankrl.config import ExplorationSettings, LearningSettings, Settings, TrainingSettings
+from frankrl.core.figures import counted
 from frankrl.core.types import Scaling, Transition
-from frankrl.core.wording import counted
 from frankrl.environments import EnvironmentSpec
 from frankrl.experience.exploration import epsilon_greedy, linear_epsilon
 from frankrl.explaining.document import (

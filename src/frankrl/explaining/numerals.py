@@ -2,7 +2,7 @@
 
 import math
 
-from frankrl.core.wording import figure
+from frankrl.core.figures import figure
 
 
 def written(cell: str | int | float) -> str:

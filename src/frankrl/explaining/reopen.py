@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,10 @@ import numpy as np
 from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
-from frankrl.environments import describe, make_vector
+from frankrl.core.numerics import own_numerics
+from frankrl.core.text import shown
+from frankrl.core.wording import option
+from frankrl.environments import EnvironmentSpec, describe_for, make_vector, spec_to_data
 from frankrl.experience import HostSource, Source
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
@@ -21,6 +25,7 @@ from frankrl.replay import EndingRoom, with_ending_rows
 from frankrl.runs import (
     MetricsReader,
     RunFolder,
+    check_code,
     differences,
     list_checkpoints,
     load_checkpoint,
@@ -29,7 +34,7 @@ from frankrl.runs import (
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
-from frankrl.training.resuming import Found, read_checkpoint
+from frankrl.training.resuming import Found, read_checkpoint, stored_spec
 
 
 class Cost(NamedTuple):
@@ -60,6 +65,7 @@ class Reopened(NamedTuple):
     state: TrainState
     """The run's state at `cost.verified_env_step`."""
     cost: Cost
+    spec: EnvironmentSpec
 
 
 def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
@@ -90,7 +96,7 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
     if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
         raise SettingError(
             f"the run {folder.path} has the updates 1 to {reached:,}, got {update!r}: "
-            "name one of them with --update"
+            f"name one of them with {option('update')}"
         )
     last = _round_end(settings, update)
     starts = [s for s in checkpoints if s.updates < update]
@@ -102,6 +108,7 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
     return Cost(start, last, end, seconds, writer.versions | writer.machine)
 
 
+@own_numerics()
 def reopen(
     folder: RunFolder,
     update: int,
@@ -127,24 +134,32 @@ def reopen(
     cost = cost or cost_of(folder, update)
     description, settings = folder.description, folder.description.settings
     with prepared():
-        spec = describe(description.env_id, settings.environment.env_kwargs)
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
+        # Only a run whose checkpoint is right has its environment made.
+        start = _start(folder, cost.first_env_step)
+        check_code(folder)
+        spec = describe_for(description.env_id, settings.environment)
     changes = differences(cost.surroundings, versions() | machine_facts())
     for change in changes:
-        warn(f"the update may differ in its last bits from the run, because {change}")
+        warn(f"the update may differ in its last bits from the run, because {shown(change)}")
     experiment = Experiment.of(settings, spec, description.seed)
+    if start:
+        _check_same_spaces(spec, start)
     envs = make_vector(settings.environment, spec, description.seed)
     with contextlib.closing(
         HostSource(settings, experiment.network, description.seed, envs)
     ) as source:
-        start = _restored(folder, experiment, source, cost.first_env_step)
+        if start:
+            _restore(folder, source, start)
         verification = Verification(folder, experiment, start, changes)
         state = start.state if start else init_train_state(experiment)
         last_begins = cost.last_env_step - settings.round_env_steps
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
         record = None
-        for result in rounds(experiment, source, state):
+        results = rounds(experiment, source, state)
+        while state.env_steps < cost.verified_env_step:
+            result = next(results)
             verification.check(result, source.digests())
             state = result.state()
             on_progress(state.env_steps - cost.first_env_step, cost.env_steps)
@@ -153,32 +168,47 @@ def reopen(
             elif state.env_steps == cost.last_env_step:
                 assert before is not None
                 record = _opened(experiment, before, result, update)
-            if state.env_steps == cost.verified_env_step:
-                break
-    if saved := _checkpoint_at(folder, experiment, cost.verified_env_step):
-        verification.check_checkpoint(result, source.digests(), saved)
+        if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
+            saved = read_checkpoint(folder, experiment, checkpoint)
+            verification.check_checkpoint(state, source.digests(), saved)
     assert record is not None
-    return Reopened(record, state, cost)
+    return Reopened(record, state, cost, spec)
 
 
-def _restored(
-    folder: RunFolder, experiment: Experiment, source: Source, env_steps: int
-) -> Found | None:
-    """The checkpoint at an env step, after restoring the source; None at the beginning."""
+def _start(folder: RunFolder, env_steps: int) -> Found | None:
+    """The checkpoint at an env step, by its own description of the environment; None at the
+    beginning."""
     if not env_steps:
         return None
-    checkpoint = _checkpoint_at(folder, experiment, env_steps)
+    description = folder.description
+    checkpoint = _checkpoint_at(folder, env_steps)
     if checkpoint is None:
         raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed meanwhile")
-    if different := source.restore(checkpoint.logs):
-        which = ", ".join(map(str, different))
+    spec = stored_spec(folder, load_checkpoint(checkpoint, {}).info)
+    experiment = Experiment.of(description.settings, spec, description.seed)
+    return read_checkpoint(folder, experiment, checkpoint)
+
+
+def _check_same_spaces(spec: EnvironmentSpec, start: Found) -> None:
+    now, then = spec_to_data(spec), start.metadata.environment
+    for name in ("observation_space", "num_actions", "first_action", "masks_from"):
+        if now[name] != then[name]:
+            raise RunFolderError(
+                f"{spec.env_id} is another environment now than in the run: its {name} was "
+                f"{shown(then[name])} and is {shown(now[name])}"
+            )
+
+
+def _restore(folder: RunFolder, source: Source, start: Found) -> None:
+    """Bring the environments to their states at the checkpoint."""
+    if different := source.restore(start.logs):
+        metadata, which = start.metadata, ", ".join(map(str, different))
         raise RunFolderError(
-            f"{folder.path} does not repeat: environment {which} ({experiment.spec.env_id}) does "
-            f"not come to its state at env step {env_steps:,} again, so no update after "
-            f"{checkpoint.metadata.updates:,} can be opened from here; an environment must depend "
+            f"{folder.path} does not repeat: environment {which} ({metadata.env_id}) does "
+            f"not come to its state at env step {metadata.env_steps:,} again, so no update after "
+            f"{metadata.updates:,} can be opened from here; an environment must depend "
             "on its seed and the actions only"
         )
-    return checkpoint
 
 
 def _opened(experiment: Experiment, before: TrainState, result: Round, update: int) -> UpdateRecord:
@@ -194,13 +224,19 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
     number = update - before.updates - 1
     learn = jax.jit(functools.partial(updates, settings.learning, network))
 
-    def after(count: int) -> LearnerState:
-        if not count:
-            return before.learner
-        first = jax.tree.map(lambda table: table[:count], (batches, given.noise, sample.weights))
-        rows, noise, weights = first
-        return learn(before.learner, rows, given.learning_rate, noise, weights)[0]
+    def learned(state: LearnerState, first: int, end: int) -> LearnerState:
+        """The learner after the updates from `first` to `end` of the round."""
+        if first == end:
+            return state
+        tables = (batches, given.noise, sample.weights)
+        rows, noise, weights = jax.tree.map(lambda table: table[first:end], tables)
+        return learn(state, rows, given.learning_rate, noise, weights)[0]
 
+    state = learned(before.learner, 0, number)
+    after = learned(state, number, number + 1)
+    _compare_with_run(
+        learned(after, number + 1, result.updates - before.updates), result.state().learner
+    )
     own, batch, noise = jax.tree.map(
         lambda table: jnp.asarray(table[number]), (sample, batches, given.noise)
     )
@@ -208,13 +244,26 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
     return record_of(
         settings.learning,
         network,
-        after(number),
-        after(number + 1),
+        state,
+        after,
         SampledBatch(own, batch, span.num_steps, span.terminated),
         env_steps=result.env_steps,
         learning_rate=float(given.learning_rate),
         noise=noise,
     )
+
+
+def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
+    """Warn if the round's updates in several calls do not end in the same bits as in one call.
+
+    Another number of updates is another compiled program, which may round differently.
+    """
+    away = float(jnp.max(jnp.abs(ours.params - theirs.params), initial=0.0))
+    if away:
+        warn(
+            "the updates of this round, computed in parts, end up to "
+            f"{away:.1g} away from the run's weights: the numbers shown are right to that"
+        )
 
 
 def _copied(state: TrainState) -> TrainState:
@@ -287,11 +336,11 @@ def _seconds(folder: RunFolder, env_steps: int) -> float | None:
     return None
 
 
-def _checkpoint_at(folder: RunFolder, experiment: Experiment, env_steps: int) -> Found | None:
-    """Content of the checkpoint at one env step; None if there is none."""
+def _checkpoint_at(folder: RunFolder, env_steps: int) -> Path | None:
+    """The checkpoint at one env step; None if there is none."""
     for checkpoint in list_checkpoints(folder.checkpoints):
         if int(checkpoint.name) == env_steps:
-            return read_checkpoint(folder, experiment, checkpoint)
+            return checkpoint
     return None
 
 

@@ -73,21 +73,25 @@ class Verification:
         if result.env_steps in self._recorded["training"]:
             self._compare_digests(result, found["digests"])
             if not self._changes and found["training"] != self._between("training", result):
-                raise self._error(result, "the metrics of its updates", "differ")
+                raise self._error(result.state(), "the metrics of its updates", "differ")
             self._verified = result.env_steps
 
-    def check_checkpoint(self, result: Round, digests: Sequence[bytes], saved: Found) -> None:
-        """Compare the end of a round with the run's checkpoint there; arguments as of `check`."""
+    def check_checkpoint(self, state: TrainState, digests: Sequence[bytes], saved: Found) -> None:
+        """Compare the state after a round with the run's checkpoint there.
+
+        Raises:
+            RunFolderError: the run came to another state.
+        """
         for index, (digest, log) in enumerate(zip(digests, saved.logs, strict=True)):
             if digest != log.digest:
-                raise self._environment_error(result, index)
-        ours, theirs = result.state().learner, saved.state.learner
+                raise self._environment_error(state, index)
+        ours, theirs = state.learner, saved.state.learner
         same = all(
             np.array_equal(one, other)
             for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
         )
         if not same and not self._changes:
-            raise self._error(result, "the weights", "differ")
+            raise self._error(state, "the weights", "differ")
 
     def _between(self, table: str, result: Round) -> dict[int, tuple]:
         """The run's rows for the env steps of a round."""
@@ -98,13 +102,12 @@ class Verification:
 
     def _compare_episodes(self, result: Round, found: Mapping[int, tuple]) -> None:
         recorded = self._between("episodes", result)
-        different = sorted(
-            step for step in found | recorded if found.get(step) != recorded.get(step)
-        )
+        steps = sorted({*found, *recorded})
+        different = [step for step in steps if found.get(step) != recorded.get(step)]
         if different:
             num_envs = self._experiment.settings.environment.num_envs
             index = (different[0] - 1) % num_envs
-            raise self._environment_error(result, index)
+            raise self._environment_error(result.state(), index)
 
     def _compare_digests(self, result: Round, found: Mapping[int, tuple]) -> None:
         recorded = self._between("digests", result)
@@ -114,21 +117,20 @@ class Verification:
             str(rows[result.env_steps][1]).split() if rows else [] for rows in (found, recorded)
         )
         pairs = enumerate(zip(ours, theirs, strict=False))
-        raise self._environment_error(
-            result, next((index for index, (one, other) in pairs if one != other), 0)
-        )
+        index = next((index for index, (one, other) in pairs if one != other), 0)
+        raise self._environment_error(result.state(), index)
 
-    def _environment_error(self, result: Round, index: int) -> RunFolderError:
+    def _environment_error(self, state: TrainState, index: int) -> RunFolderError:
         """The error that an environment did something else than in the run."""
-        step = self._first_difference(result)
+        step = self._first_difference(state)
         if step is None:
-            between = f"between the env steps {self._verified:,} and {result.env_steps:,}"
+            between = f"between the env steps {self._verified:,} and {state.env_steps:,}"
         else:
             index = step % self._experiment.settings.environment.num_envs
             between = f"at env step {step:,}"
-        return self._error(result, f"environment {index}", f"does something else {between}")
+        return self._error(state, f"environment {index}", f"does something else {between}")
 
-    def _error(self, result: Round, what: str, how: str) -> RunFolderError:
+    def _error(self, state: TrainState, what: str, how: str) -> RunFolderError:
         spec, path = self._experiment.spec, self._folder.path
         due = self._experiment.settings.updates_due(self._verified)
         why = f"an environment must depend on its seed and the actions only ({spec.env_id})"
@@ -138,15 +140,15 @@ class Verification:
             why = "the same versions on the same machine should have come to the same bits"
         return RunFolderError(
             f"{path} does not repeat: {what} {how} when the run is repeated up to env step "
-            f"{result.env_steps:,}, so no update after {due:,} can be opened from here; {why}"
+            f"{state.env_steps:,}, so no update after {due:,} can be opened from here; {why}"
         )
 
-    def _first_difference(self, result: Round) -> int | None:
+    def _first_difference(self, state: TrainState) -> int | None:
         """The first env step that differs from the run, by the rows of its next checkpoint."""
-        saved = self._checkpoint_from(result.env_steps)
+        saved = self._checkpoint_from(state.env_steps)
         if saved is None:
             return None
-        ours, theirs = result.state(), saved.state
+        ours, theirs = state, saved.state
         rows = self._experiment.replay.num_rows
         oldest = max(self._verified, theirs.env_steps - rows, ours.env_steps - rows)
         steps = np.arange(oldest, ours.env_steps)

@@ -1,5 +1,6 @@
 """Q-networks: a definition without weights that computes Q(s, ·) from given parameters."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,6 +42,10 @@ class QNetwork:
     activation: str
     output: ActionOutputs | Dueling | Table
     head: Head
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what was computed from the fields: another process computes it again.
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def init(self, seed: int) -> NetworkParams:
         """The initial parameters of a run, as NumPy arrays."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import MissingExtraError, SettingError
-from frankrl.core.wording import counted
+from frankrl.core.figures import counted
 from frankrl.runs import RunFolder
 from frankrl.runs.curves import (
     FEWEST_FOR_QUARTILES,

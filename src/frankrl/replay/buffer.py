@@ -32,12 +32,23 @@ class ReplayBuffer:
     gamma: float
     """Discount γ per env step."""
     sampler: Sampler
+    most_env_steps: int | None = None
+    """Most env steps that will be added in all; None: any number."""
 
     @property
     def num_rows(self) -> int:
         """Rows for steps: those of all transitions, the steps after them, and the current
-        observation of each environment."""
-        return self.capacity + self.n_step * self.num_envs
+        observation of each environment; no more than will be filled."""
+        rows = self.capacity + self.n_step * self.num_envs
+        if self.most_env_steps is None:
+            return rows
+        return min(rows, self.most_env_steps + self.num_envs)
+
+    @property
+    def most_transitions(self) -> int:
+        """Most transitions that will be in the buffer at a time."""
+        most = self.most_env_steps
+        return self.capacity if most is None else min(self.capacity, most)
 
     def init(
         self,
@@ -158,6 +169,6 @@ class ReplayBuffer:
         return self.sampler.set_priorities(state, self.capacity, sample, priorities)
 
 
-def first_ending_rows(capacity: int, round_env_steps: int) -> int:
+def first_ending_rows(buffer: ReplayBuffer, round_env_steps: int) -> int:
     """Rows for the last observations of episodes in a new buffer."""
-    return 2 * round_env_steps + capacity // _STEPS_PER_ENDING
+    return 2 * round_env_steps + min(buffer.capacity // _STEPS_PER_ENDING, buffer.num_rows)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from frankrl.environments import EnvironmentSpec
 
 
+_LEAST_ENV_STEPS = 4_096
+"""A buffer for fewer env steps would save no memory worth the name."""
+
+
 def make_replay(settings: Settings) -> ReplayBuffer:
     """The replay buffer of a run.
 
@@ -28,7 +32,19 @@ def make_replay(settings: Settings) -> ReplayBuffer:
         n_step=settings.replay.n_step,
         gamma=settings.learning.gamma,
         sampler=_sampler(settings.replay),
+        most_env_steps=_most_env_steps(settings),
     )
+
+
+def _most_env_steps(settings: Settings) -> int | None:
+    """At least the env steps of the run, of which the last round may go beyond the budget.
+
+    A power of two, so that runs with similar budgets share their compiled code; None if the run
+    can fill the buffer.
+    """
+    env_steps = settings.training.total_env_steps + settings.round_env_steps
+    most = max(_LEAST_ENV_STEPS, 1 << (env_steps - 1).bit_length())
+    return most if most < settings.replay.replay_capacity else None
 
 
 def init_replay(
@@ -50,7 +66,7 @@ def init_replay(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), spec.observation(rows)
     )
     if ending_rows is None:
-        ending_rows = first_ending_rows(buffer.capacity, round_env_steps)
+        ending_rows = first_ending_rows(buffer, round_env_steps)
     return buffer.init(shapes, spec.num_actions if spec.is_masked else None, ending_rows)
 
 

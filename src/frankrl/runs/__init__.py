@@ -12,8 +12,14 @@ from frankrl.runs.checkpoint import (
     set_aside,
     tidy_checkpoints,
 )
+from frankrl.runs.code import check_code
 from frankrl.runs.disk import read_regular
-from frankrl.runs.folder import RunDescription, RunFolder, check_same_environment
+from frankrl.runs.folder import (
+    Permission,
+    RunDescription,
+    RunFolder,
+    check_same_environment,
+)
 from frankrl.runs.lock import RunLock
 from frankrl.runs.machine import differences, machine_facts, versions
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
@@ -22,11 +28,13 @@ __all__ = [
     "Loaded",
     "MetricsReader",
     "MetricsWriter",
+    "Permission",
     "Row",
     "RunDescription",
     "RunFolder",
     "RunLock",
     "Tensors",
+    "check_code",
     "check_same_environment",
     "differences",
     "list_checkpoints",

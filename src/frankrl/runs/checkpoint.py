@@ -23,10 +23,12 @@ from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
 
 MANIFEST, INFO = "manifest.json", "state.json"
-FORMAT = 6
+FORMAT = 7
 """Increased whenever a name, shape or meaning in a checkpoint changes."""
 _DIGITS = 12
 _MAX_JSON_BYTES = 1 << 20
+_MAX_INFO_BYTES = 1 << 24
+"""Largest size of the metadata, which describe the environment's spaces, too."""
 _MAX_HEADER_BYTES = 1 << 20
 """Largest size of the names and shapes in a file of arrays."""
 _ANOTHER_VERSION = "use the version that config.toml names, or train anew"
@@ -62,7 +64,8 @@ def save_checkpoint(
     temporary, replaced = folder / f".{final.name}.new", folder / f".{final.name}.old"
     for leftover in (temporary, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.mkdir(exist_ok=True)
+    temporary.mkdir()
     try:
         described = {}
         for name, content in _contents(tensors, info):
@@ -85,8 +88,13 @@ def save_checkpoint(
 
 
 def _contents(tensors: Mapping[str, Tensors], info: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    text = json.dumps({"format": FORMAT, **info}, indent=2, allow_nan=False)
-    yield INFO, text.encode()
+    text = json.dumps({"format": FORMAT, **info}, indent=2, allow_nan=False).encode()
+    if len(text) > _MAX_INFO_BYTES:
+        raise RunFolderError(
+            f"the {INFO} of a checkpoint can take {_MAX_INFO_BYTES:,} bytes, this takes "
+            f"{len(text):,}: the environment's spaces have too many different bounds"
+        )
+    yield INFO, text
     for name, arrays in tensors.items():
         ordered = {key: np.asarray(array, order="C") for key, array in arrays.items()}
         yield f"{name}.safetensors", save_safetensors(ordered)
@@ -221,7 +229,7 @@ def load_checkpoint(
     try:
         manifest = _manifest(checkpoint)
         _check_names(checkpoint, manifest)
-        info = _parsed(_verified(checkpoint, INFO, manifest, _MAX_JSON_BYTES), checkpoint / INFO)
+        info = _parsed(_verified(checkpoint, INFO, manifest, _MAX_INFO_BYTES), checkpoint / INFO)
         if info.get("format") != FORMAT:
             raise RunFolderError(
                 f"{checkpoint} has the format {str(info.get('format'))[:20]}, this version of "

@@ -46,6 +46,25 @@ def replace_durably(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
+def refuse_shared(path: Path) -> None:
+    """Refuse to append to a file that has another name, too: that would change another run.
+
+    Raises:
+        RunFolderError: the file is a link, has several names, or is no ordinary file.
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise RunFolderError(f"{path} is no ordinary file; everything of a run lies in its folder")
+    if status.st_nlink > 1:
+        raise RunFolderError(
+            f"{path} has {status.st_nlink} names (hard links), so writing it would change another "
+            f"run as well: copy the run without links, as by cp -a"
+        )
+
+
 def read_regular(path: Path, most_bytes: int) -> bytes:
     """The content of a file of a run folder, which may come from anyone.
 

@@ -1,20 +1,28 @@
 """The run folder, which holds everything about one run."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
+import sqlite3
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from frankrl.config import Settings
 from frankrl.config.choices import NONE
 from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
+from frankrl.core.text import shown
+from frankrl.core.wording import option, resuming
+from frankrl.runs.contents import others_in
 from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
-from frankrl.runs.lock import locked
+from frankrl.runs.lock import LOCK, RunLock, locked
+from frankrl.runs.mark import mark_of
+from frankrl.runs.metrics import MetricsWriter, metrics_files
 
 CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
     "config.toml",
@@ -25,6 +33,8 @@ CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
     "report.json",
 )
 _MAX_CONFIG_BYTES = 1 << 20
+_MAX_ENV_ID, _MAX_PRESET, _MAX_REASON, _MAX_NAMED = 500, 1_000, 500, 5
+"""Characters of texts in a `config.toml`, and the number of files that a message names."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,16 @@ class RunDescription:
     settings: Settings
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    mark: str = field(default="", compare=False)
+    """Shows that this user's own Frank wrote the names of code in it: see `runs.mark`."""
+
+    def marked(self) -> "RunDescription":
+        """The same description with this user's mark."""
+        return dataclasses.replace(self, mark=mark_of(code_names(self)))
 
     def to_toml(self) -> str:
         """The text of `config.toml`."""
-        run = {"env_id": self.env_id, "preset": self.preset, "seed": self.seed}
+        run = {"env_id": self.env_id, "preset": self.preset, "seed": self.seed, "mark": self.mark}
         tables = {
             "run": run,
             **self.settings.to_tables(),
@@ -67,6 +83,11 @@ class RunDescription:
             or type(run.get("seed")) is not int
         ):
             raise SettingError("table [run] must hold env_id (text) and seed (a whole number)")
+        env_id = run["env_id"]
+        if len(env_id) > _MAX_ENV_ID or not env_id.isprintable():
+            raise SettingError(
+                f"env_id must be at most {_MAX_ENV_ID} printable characters, got {shown(env_id)}"
+            )
         check_seed(run["seed"])
         versions, machine = tables.pop("versions", {}), tables.pop("machine", {})
         if not isinstance(versions, dict) or not isinstance(machine, dict):
@@ -75,13 +96,31 @@ class RunDescription:
         for name in settings.unresolved():
             raise SettingError(f"{name} must be a number of env steps")
         return cls(
-            env_id=run["env_id"],
-            preset=str(run.get("preset", "default")),
+            env_id=env_id,
+            preset=shown(run.get("preset", "default"), _MAX_PRESET),
             seed=run["seed"],
             settings=settings,
             versions=versions,
             machine=machine,
+            mark=str(run.get("mark", "")),
         )
+
+
+def code_names(description: RunDescription) -> list[Any]:
+    """Everything in a run's description that may name code to import, as JSON data."""
+    return [description.env_id, description.settings.environment.env_kwargs]
+
+
+class Permission(NamedTuple):
+    """What the user of a run folder allows it to name: see `runs.code`."""
+
+    env_id: str | None = ""
+    """The environment that the user named in this command; None: it cannot be named there."""
+    allow_code: bool = False
+    """Whether the user allows what the folder names, whatever it is."""
+
+
+NO_PERMISSION = Permission()
 
 
 @dataclass(frozen=True)
@@ -90,6 +129,7 @@ class RunFolder:
 
     path: Path
     description: RunDescription
+    permission: Permission = field(default=NO_PERMISSION, compare=False)
 
     @classmethod
     def create(
@@ -101,6 +141,7 @@ class RunFolder:
             RunFolderError: the path exists already or is not writable.
         """
         refuse_existing(path, overwrite=overwrite)
+        description = description.marked()
         text = description.to_toml()
         if len(text.encode()) > _MAX_CONFIG_BYTES:
             raise SettingError(
@@ -113,6 +154,7 @@ class RunFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             (temporary / CHECKPOINTS).mkdir(parents=True)
+            _check_can_hold_run(temporary, path)
             write_durably(temporary / CONFIG, text.encode())
             flush_folder(temporary)
             if path.exists():
@@ -120,7 +162,7 @@ class RunFolder:
                     path.rename(replaced)
             temporary.rename(path)
             flush_folder(path.parent)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             raise RunFolderError(f"cannot make the run folder {path}: {error}") from error
         finally:
             if replaced.exists() and not path.exists():
@@ -130,16 +172,23 @@ class RunFolder:
         return cls(path, description)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "RunFolder":
+    def open(
+        cls, path: str | os.PathLike[str], permission: Permission = NO_PERMISSION
+    ) -> "RunFolder":
         """An existing run folder.
+
+        Args:
+            path: its path.
+            permission: what the user allows the folder to name.
 
         Raises:
             RunFolderError: there is none, or it is not a run.
+            SettingError: the path can never lead anywhere.
         """
-        folder = Path(path).expanduser()
+        folder = given_path(path, "the run folder")
         try:
             there = folder.is_dir()
-        except (OSError, ValueError):
+        except OSError:
             there = False
         if not there:
             raise RunFolderError(f"there is no run folder {folder}{_nearby(folder)}")
@@ -153,9 +202,11 @@ class RunFolder:
             if place.is_symlink():
                 raise RunFolderError(f"{place} is a link; everything of a run lies in its folder")
         try:
-            return cls(folder, RunDescription.from_toml(text))
+            # Absolute, because an environment may change the working directory.
+            return cls(folder.absolute(), RunDescription.from_toml(text), permission)
         except FrankError as error:
-            raise RunFolderError(f"{folder / CONFIG} is damaged: {error}") from error
+            reason = shown(error, _MAX_REASON)
+            raise RunFolderError(f"{folder / CONFIG} is damaged: {reason}") from error
 
     @property
     def metrics(self) -> Path:
@@ -179,8 +230,9 @@ class RunFolder:
 
     def with_description(self, description: RunDescription) -> "RunFolder":
         """The same folder with its `config.toml` replaced."""
+        description = description.marked()
         replace_durably(self.path / CONFIG, description.to_toml().encode())
-        return RunFolder(self.path, description)
+        return RunFolder(self.path, description, self.permission)
 
     def write_report(self, report: dict[str, Any]) -> None:
         """Save the run's outcome."""
@@ -204,12 +256,37 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if not _is_run(path):
         if path.is_dir() and not any(path.iterdir()):
             return
-        raise RunFolderError(f"{path} exists and is not a run: choose another --out")
+        raise RunFolderError(f"{path} exists and is not a run: choose another {option('out')}")
     if not overwrite:
         raise RunFolderError(
-            f"the run {path} exists already; continue it with --resume {path}, "
-            "replace it with --overwrite, or choose another --out"
+            f"the run {path} exists already; continue it with {resuming(path)}, replace it with "
+            f"{option('overwrite', True)}, or choose another {option('out')}"
         )
+    if others := _others_in(path):
+        named = ", ".join(map(shown, others[:_MAX_NAMED])) + ", …" * (len(others) > _MAX_NAMED)
+        raise RunFolderError(
+            f"{option('overwrite', True)} removes what a run wrote and nothing else, and {path} "
+            f"also holds {named}: move that away, or choose another {option('out')}"
+        )
+
+
+def _others_in(path: Path) -> list[str]:
+    try:
+        return others_in(path)
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _check_can_hold_run(folder: Path, run: Path) -> None:
+    """Refuse a file system without locks or without SQLite's log; leaves nothing in the folder.
+
+    Raises:
+        OSError, sqlite3.Error, RunFolderError: a run cannot be written there.
+    """
+    RunLock(folder, run).release()
+    MetricsWriter(folder / METRICS).close()
+    for file in (folder / LOCK, *metrics_files(folder / METRICS)):
+        file.unlink(missing_ok=True)
 
 
 def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
@@ -220,8 +297,8 @@ def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
     """
     if info.get("env_id") != folder.description.env_id:
         raise RunFolderError(
-            f"the checkpoint in {folder.path} was made for {info.get('env_id')!r}, but the run's "
-            f"config.toml says {folder.description.env_id!r}"
+            f"the checkpoint in {folder.path} was made for {shown(info.get('env_id'))!r}, but the "
+            f"run's config.toml says {folder.description.env_id!r}"
         )
 
 

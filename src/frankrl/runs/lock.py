@@ -1,6 +1,7 @@
 """One writer per run folder."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -8,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frankrl.core.errors import FrankError, RunFolderError
-from frankrl.runs.disk import NO_LINK, read_regular
+from frankrl.core.wording import option, resuming
+from frankrl.runs.disk import NO_LINK, read_regular, refuse_shared
 
 LOCK = ".lock"
 _CLOCK_SECONDS = 2.0
 """Largest difference between the clock of the file system and that of processes."""
 _MAX_BYTES = 32
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+"""Errors that mean that another process holds the lock; any other one: there are no locks."""
 _START_TICKS = 19
 """Index of the start time in `/proc/PID/stat`, counted after the process name."""
 
@@ -31,6 +35,8 @@ class RunLock:
         Raises:
             RunFolderError: another process writes the run, or the folder is not writable.
         """
+        refuse_shared(folder / LOCK)
+        self._path = folder / LOCK
         try:
             descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
             self._file = os.fdopen(descriptor, "r+", encoding="ascii")
@@ -40,11 +46,17 @@ class RunLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.seek(0)
-            writer = self._file.read().strip()
+            writer = self._file.read(_MAX_BYTES).strip()
             self._file.close()
+            if error.errno not in _HELD:
+                raise RunFolderError(
+                    f"the file system of {folder.parent} cannot lock files "
+                    f"({error.strerror or error}), as network file systems often cannot, so two "
+                    f"processes could write one run: choose an {option('out')} on a local disk"
+                ) from error
             raise RunFolderError(
                 f"the run {shown} is being written by process {writer}; wait for it, stop it, "
-                "or choose another --out"
+                f"or choose another {option('out')}"
             ) from error
         try:
             self._file.truncate(0)
@@ -53,6 +65,38 @@ class RunLock:
         except OSError as error:
             self.release()
             raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
+
+    def check(self) -> None:
+        """Check that the run folder is still where it was.
+
+        Raises:
+            RunFolderError: it has been moved, deleted or replaced.
+        """
+        held = os.fstat(self._file.fileno())
+        try:
+            there = os.stat(self._path, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            there = None
+        except OSError:
+            # The disk fails; what is written next says how.
+            return
+        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            raise RunFolderError(self._gone())
+
+    def _gone(self) -> str:
+        """What happened to the run folder, as far as the system knows."""
+        run = self._path.parent
+        with contextlib.suppress(OSError):
+            now = Path(os.readlink(f"/proc/self/fd/{self._file.fileno()}"))
+            if now.exists():
+                return (
+                    f"the run folder {run} was moved to {now.parent} while it was written, so "
+                    f"training stops here; its last checkpoint is there: {resuming(now.parent)}"
+                )
+        return (
+            f"the run folder {run} was moved or deleted while it was written, so training stops "
+            "here and nothing more is saved"
+        )
 
     def release(self) -> None:
         """Let others write the run."""

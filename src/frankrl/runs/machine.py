@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.backend import start_backend, visible_cpus
+from frankrl.core.text import shown
 
 _PACKAGES = (
     "frankrl",
@@ -57,7 +58,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Differences in versions or machine, in words."""
     names = [name for name in {**before, **now} if name not in _NO_INFLUENCE]
     return [
-        f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
+        f"{shown(name)} was {_short(before.get(name))} and is {_short(now.get(name))}"
         for name in names
         if before.get(name) != now.get(name)
     ]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import RunFolderError
-from frankrl.runs.disk import flush_file, flush_folder
+from frankrl.core.wording import option
+from frankrl.runs.disk import flush_file, flush_folder, refuse_shared
 
 _TABLES = {
     "episodes": (
@@ -96,6 +97,11 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> bool:
     return bool(found)
 
 
+def metrics_files(path: Path) -> list[Path]:
+    """The files that SQLite may keep beside the metrics, and the metrics themselves."""
+    return [path.with_name(f"{path.name}{ending}") for ending in ("", "-wal", "-shm", "-journal")]
+
+
 class MetricsWriter:
     """Writes the metrics of a run; there is only one writer at a time."""
 
@@ -105,10 +111,19 @@ class MetricsWriter:
         Raises:
             RunFolderError: it is damaged or cannot be written.
         """
+        for file in metrics_files(path):
+            refuse_shared(file)
         try:
             self._log = path.with_name(f"{path.name}-wal")
             self._connection = sqlite3.connect(path, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            (mode,) = self._connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                self._connection.close()
+                raise RunFolderError(
+                    f"the file system of {path.parent.parent} cannot hold the metrics: SQLite's "
+                    "write-ahead log does not work there, as on most network file systems; choose "
+                    f"an {option('out')} on a local disk"
+                )
             self._connection.execute("PRAGMA synchronous=NORMAL")
             if not _check_tables(self._connection, path):
                 for table in _TABLES:

@@ -3,6 +3,7 @@
 import contextlib
 
 from frankrl.core.errors import FrankError, RunFolderError
+from frankrl.core.wording import option
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.lock import is_held
 from frankrl.runs.metrics import MetricsReader
@@ -16,15 +17,20 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
         best: the agent with the best evaluation is wanted, not the newest one.
     """
     settings, path = folder.description.settings, folder.path
+    what, every = "checkpoint", settings.saving.checkpoint_every_env_steps
+    every = min(every, settings.training.total_env_steps)
     if best:
-        what, every = "best agent", settings.evaluation.evaluate_every_env_steps
-    else:
-        what, every = "checkpoint", settings.saving.checkpoint_every_env_steps
-        every = min(every, settings.training.total_env_steps)
+        what, interval = "best agent", settings.evaluation.evaluate_every_env_steps
+        if interval is None:
+            return RunFolderError(
+                f"{path} holds no best agent, because evaluate_every_env_steps is none: take its "
+                "newest one"
+            )
+        every = interval
     if not is_held(path):
         return RunFolderError(
             f"{path} holds no {what}: its training ended before the first one, which comes at env "
-            f"step {every:,}; train again, with a smaller --{_flag(best)} if you want one earlier"
+            f"step {every:,}; train again, with a smaller {_interval(best)} if you want one earlier"
         )
     return RunFolderError(
         f"{path} is being trained and holds no {what} yet: the first comes at env step {every:,}"
@@ -32,8 +38,8 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
     )
 
 
-def _flag(best: bool) -> str:
-    return "evaluate-every-env-steps" if best else "checkpoint-every-env-steps"
+def _interval(best: bool) -> str:
+    return option("evaluate_every_env_steps" if best else "checkpoint_every_env_steps")
 
 
 def _how_far(folder: RunFolder, env_steps: int) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from frankrl.core.errors import SettingError
 from frankrl.environments import EnvironmentSpec, make_environment
-from frankrl.environments.spec import close_environments
+from frankrl.environments.single import close_environments
 
 _MAX_SWEEPS = 100_000
 _TOLERANCE = 1e-12

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from frankrl.environments import spec_to_data
 from frankrl.runs import (
     RunFolder,
     Tensors,
@@ -23,7 +24,10 @@ class BestAgent:
     def __init__(self, experiment: Experiment) -> None:
         self.best: Best | None = None
         """None before the first evaluation."""
-        self._env_id = experiment.spec.env_id
+        self._environment = {
+            "env_id": experiment.spec.env_id,
+            "environment": spec_to_data(experiment.spec),
+        }
         self._file = eval_file(experiment.settings.learning)
         self._network = experiment.network
         self._params: np.ndarray | None = None
@@ -72,7 +76,7 @@ class BestAgent:
         tidy_checkpoints(folder.best)
         newest = -1
         if self.best is not None:
-            info = {"env_id": self._env_id, **self.best._asdict()}
+            info = {**self._environment, **self.best._asdict()}
             newest = self.best.env_steps
             save_checkpoint(folder.best, newest, self._tensors(self._file), info)
         for other in list_checkpoints(folder.best):

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError
-from frankrl.core.wording import counted
+from frankrl.core.figures import counted
+from frankrl.core.text import shown
 from frankrl.training.events import Best, NotReproducible, Solved
 
 
@@ -14,6 +15,8 @@ class CheckpointMetadata(NamedTuple):
     """Counters and results of a run between two rounds."""
 
     env_id: str
+    environment: dict[str, Any]
+    """The environment's description as data, so that an agent acts without it."""
     env_steps: int
     updates: int
     episodes: int
@@ -44,6 +47,7 @@ class CheckpointMetadata(NamedTuple):
         """
         found = cls(
             env_id=_typed(info, "env_id", str),
+            environment=_typed(info, "environment", dict),
             env_steps=count_in(info, "env_steps"),
             updates=count_in(info, "updates"),
             episodes=count_in(info, "episodes"),
@@ -66,7 +70,7 @@ class CheckpointMetadata(NamedTuple):
                 ),
             ),
             not_reproducible=tuple(
-                NotReproducible(count_in(mark, "env_steps"), _typed(mark, "reason", str))
+                NotReproducible(count_in(mark, "env_steps"), shown(_typed(mark, "reason", str)))
                 for mark in _typed(info, "not_reproducible", list)
                 if _typed({"not_reproducible": mark}, "not_reproducible", dict)
             ),

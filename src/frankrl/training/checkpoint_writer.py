@@ -25,13 +25,16 @@ _REMOVAL = "removal of old checkpoints"
 class CheckpointWriter:
     """Writes the files of one run and records what could not be written."""
 
-    def __init__(self, folder: RunFolder, keep: int) -> None:
+    def __init__(self, folder: RunFolder, keep: int, check: Callable[[], None]) -> None:
         """Does not write anything yet.
 
         Args:
             folder: the run's folder.
             keep: number of checkpoints to keep.
+            check: called before anything is written; raises `RunFolderError` if the run folder is
+                gone, which ends the training.
         """
+        self._check = check
         self._folder = folder
         self._keep = keep
         self._failing: dict[str, str] = {}
@@ -88,6 +91,7 @@ class CheckpointWriter:
             yield failed
 
     def _try(self, what: str, env_steps: int, write: Callable[[], Any]) -> SavingFailed | None:
+        self._check()
         try:
             write()
         except (*WRITE_ERRORS, RunFolderError) as error:

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.core.errors import DivergedError, RunFolderError
+from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE
-from frankrl.core.wording import counted
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.learning import LearnerState, init_learner
 from frankrl.replay import ReplayState, ending_rows_in, fault_in, filled_part, part_of, refilled

@@ -1,26 +1,32 @@
-"""Evaluation of a policy: greedy episodes in environments of their own."""
+"""Evaluation of a policy: greedy episodes, usually in environments of their own."""
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from frankrl.core.random import Use, reset_seed
+from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
+from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.core.types import Observation
 from frankrl.environments import EnvGroup, EnvironmentSpec, Worker
 
 _RESAMPLES = 2_000
 _MAX_DRAWN = 1_000_000
 """Values that are drawn together for resamples, so that they fit into memory."""
-MAX_AT_ONCE = 25
-MAX_STEPS = 100_000
-"""An episode that its environment does not end is ended after so many steps."""
 
 QValues = Callable[[Observation, Bool[np.ndarray, "batch action"] | None], np.ndarray]
 """Maps a batch of observations and action masks to Q-values."""
+_ONLY_ONE = (
+    "Evaluations have environments of their own beside those of training. If only one can exist, "
+    "set evaluation_on to training, or evaluate_every_env_steps and final_evaluation_episodes to "
+    "none; evaluation_envs sets how many are made"
+)
 
 
 @dataclass(frozen=True)
@@ -92,19 +98,47 @@ class EvaluationStopped(Exception):  # noqa: N818 - not an error
 
 
 class Evaluator:
-    """Plays greedy episodes in environments of its own, which it keeps between evaluations."""
+    """Plays greedy episodes."""
 
-    def __init__(self, spec: EnvironmentSpec, workers: Sequence[Worker] = ()) -> None:
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        workers: Sequence[Worker] = (),
+        settings: EvaluationSettings | None = None,
+        *,
+        lend: Callable[[], AbstractContextManager[EnvGroup]] | None = None,
+        keep_envs: bool = True,
+    ) -> None:
         """Does not make any environment yet.
 
         Args:
             spec: the environment.
             workers: processes that step some of the environments.
+            settings: how many environments are made, and when an episode is cut off; None: the
+                defaults.
+            lend: lends the environment to play in; None: the evaluator makes its own.
+            keep_envs: whether its environments stay open between evaluations. Where they have a
+                hidden state, new ones are needed for each, so that equal policies score equally.
         """
         self._spec = spec
         self._workers = workers
+        self._settings = settings or EvaluationSettings()
+        self._lend = lend
+        self._keep_envs = keep_envs
         self._envs: EnvGroup | None = None
         self._made = 0
+
+    def prepare(self) -> None:
+        """Try whether an environment can be made and reset beside those of training.
+
+        Raises:
+            EnvironmentUnusableError: it cannot; the message names the settings that help.
+        """
+        if self._lend is None:
+            try:
+                self._at_least(1).reset([0], [RESET_SEEDS[Use.EVALUATION_RESET].start], [0])
+            except EnvironmentFailedError as error:
+                raise EnvironmentUnusableError(f"{error}. {_ONLY_ONE}") from error
 
     def evaluate(
         self,
@@ -133,70 +167,117 @@ class Evaluator:
 
         Raises:
             EnvironmentFailedError: an environment raised, or returned something impossible.
+            EnvironmentUnusableError: an environment cannot be made.
             EvaluationStopped: a stop was requested.
 
         Returns:
             The evaluation. It depends only on the arguments.
         """
-        spec, at_once = self._spec, min(episodes, MAX_AT_ONCE)
-        envs = self._at_least(at_once)
-        returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-        # The last bits of a matrix product depend on its number of rows, so the number is fixed.
-        rows = np.zeros((MAX_AT_ONCE, *spec.row_shape), spec.row_dtype)
-        observations, masks = spec.observation(rows), spec.action_mask(rows)
-        playing: dict[int, int] = {}
-        """Number of the episode that each environment in use is playing."""
 
-        def begin(env_indices: list[int], numbers: list[int]) -> None:
-            seeds = [reset_seed(seed, use, number, episode) for episode in numbers]
-            for env_index, state in zip(
-                env_indices, envs.reset(env_indices, seeds, numbers), strict=True
-            ):
-                rows[env_index] = state
-            playing.update(zip(env_indices, numbers, strict=True))
+        def seed_of(episode: int) -> int:
+            return reset_seed(seed, use, number, episode)
 
-        on_episode(0, episodes)
-        begin(list(range(at_once)), list(range(at_once)))
-        num_started, undecided = at_once, at_once
-        while playing:
-            if stop_requested():
-                raise EvaluationStopped
-            actions = np.argmax(q_values(observations, masks), axis=1)
-            env_indices, free = list(playing), []
-            for env_index, step in zip(
-                env_indices, envs.step(env_indices, actions[env_indices].tolist()), strict=True
-            ):
-                rows[env_index], reward, terminated, truncated = step
-                episode = playing[env_index]
-                returns[episode] += reward
-                lengths[episode] += 1
-                if terminated or truncated or lengths[episode] >= MAX_STEPS:
-                    del playing[env_index]
-                    free.append(env_index)
-                    undecided -= episode < at_once
-            if free and undecided == 0:
-                if np.mean(returns[:at_once]) < hopeless_below:
-                    return Evaluation(returns[:at_once], lengths[:at_once])
-                undecided = -1
-            following = list(range(num_started, min(num_started + len(free), episodes)))
-            if following:
-                begin(free[: len(following)], following)
-                num_started += len(following)
-            if free:
-                on_episode(num_started - len(playing), episodes)
-        return Evaluation(returns, lengths)
+        first, is_decided = min(episodes, MAX_EVALUATION_ENVS), False
+        at_once = 1 if self._lend else min(episodes, self._settings.evaluation_envs)
+        with self._open(at_once) as envs:
+            on_episode(0, episodes)
+            most_steps = self._settings.evaluation_max_episode_steps
+            play = _Play(self._spec, envs, episodes, seed_of, most_steps)
+            play.begin(range(at_once))
+            while play.is_running:
+                if stop_requested():
+                    raise EvaluationStopped
+                free = play.step(q_values)
+                if free and not is_decided and play.has_ended[:first].all():
+                    is_decided = True
+                    if np.mean(play.returns[:first]) < hopeless_below:
+                        return Evaluation(play.returns[:first], play.lengths[:first])
+                play.begin(free)
+                if free:
+                    on_episode(int(play.has_ended.sum()), episodes)
+        return Evaluation(play.returns, play.lengths)
+
+    @contextlib.contextmanager
+    def _open(self, count: int) -> Iterator[EnvGroup]:
+        """At least `count` environments, for one evaluation."""
+        if self._lend is not None:
+            with self._lend() as envs:
+                yield envs
+            return
+        if not self._keep_envs:
+            self.close()
+        yield self._at_least(count)
 
     def _at_least(self, count: int) -> EnvGroup:
-        """At least `count` environments."""
         if self._envs is None or self._made < count:
             self.close()
             # A few episodes end before a worker has started.
-            workers = self._workers if count == MAX_AT_ONCE else ()
-            self._envs, self._made = EnvGroup(self._spec, count, workers), count
+            workers = self._workers if count == self._settings.evaluation_envs else ()
+            try:
+                self._envs = EnvGroup(self._spec, count, workers)
+            except EnvironmentUnusableError as error:
+                raise EnvironmentUnusableError(f"{error}. {_ONLY_ONE}") from error
+            self._made = count
         return self._envs
 
     def close(self) -> None:
-        """Close the environments."""
+        """Close the evaluator's own environments."""
         if self._envs is not None:
             self._envs.close()
         self._envs = None
+
+
+class _Play:
+    """The episodes of one evaluation, several at the same time."""
+
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        envs: EnvGroup,
+        episodes: int,
+        seed_of: Callable[[int], int],
+        most_steps: int,
+    ) -> None:
+        self._envs, self._seed_of, self._most_steps = envs, seed_of, most_steps
+        self._waiting = iter(range(episodes))
+        """The episodes that have not begun."""
+        self._playing: dict[int, int] = {}
+        """The episode that each environment in use is playing."""
+        # The last bits of a matrix product depend on its number of rows, so the number is fixed.
+        self._rows = np.zeros((MAX_EVALUATION_ENVS, *spec.row_shape), spec.row_dtype)
+        self._seen = spec.observation(self._rows), spec.action_mask(self._rows)
+        self.returns, self.lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+        self.has_ended = np.zeros(episodes, np.bool_)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an episode is being played."""
+        return bool(self._playing)
+
+    def begin(self, free: Iterable[int]) -> None:
+        """Begin the next episodes in environments that play none, as far as there are any."""
+        begun = dict(zip(free, self._waiting, strict=False))
+        if begun:
+            numbers = list(begun.values())
+            seeds = [self._seed_of(episode) for episode in numbers]
+            for env_index, row in zip(
+                begun, self._envs.reset(list(begun), seeds, numbers), strict=True
+            ):
+                self._rows[env_index] = row
+            self._playing |= begun
+
+    def step(self, q_values: QValues) -> list[int]:
+        """Step every running episode; returns the environments whose episode has ended."""
+        actions = np.argmax(q_values(*self._seen), axis=1)
+        env_indices, free = list(self._playing), []
+        steps = self._envs.step(env_indices, actions[env_indices].tolist())
+        for env_index, step in zip(env_indices, steps, strict=True):
+            self._rows[env_index], reward, terminated, truncated = step
+            episode = self._playing[env_index]
+            self.returns[episode] += reward
+            self.lengths[episode] += 1
+            if terminated or truncated or self.lengths[episode] >= self._most_steps:
+                self.has_ended[episode] = True
+                del self._playing[env_index]
+                free.append(env_index)
+        return free

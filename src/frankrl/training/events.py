@@ -87,8 +87,10 @@ class Finished(NamedTuple):
     best: Best | None
     """None before the first periodic evaluation."""
     evaluation: Evaluation | None
-    """Evaluation of the final policy; None if a stop was requested."""
+    """Evaluation of the final policy; None if a stop was requested, or if there is none."""
     not_reproducible: tuple[NotReproducible, ...]
+    stopped: bool
+    """Whether a stop was requested before the end of the run or of its final evaluation."""
 
 
 Event = Progress | Evaluated | Solved | Checkpointed | SavingFailed | Finished

@@ -1,13 +1,12 @@
 """The evaluations of a run: the periodic ones, the solved check, and the final one."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.random import Use
-from frankrl.environments import Worker
 from frankrl.experience import make_policy
 from frankrl.training.best import BestAgent
 from frankrl.training.evaluation import Evaluation, EvaluationStopped, Evaluator
@@ -18,12 +17,12 @@ from frankrl.training.state import Experiment
 class PeriodicEvaluator:
     """Evaluates a run, and records whether it is solved and which agent is the best."""
 
-    def __init__(self, experiment: Experiment, workers: Sequence[Worker]) -> None:
+    def __init__(self, experiment: Experiment, evaluator: Evaluator) -> None:
         """Does not play any episode yet.
 
         Args:
             experiment: the run's experiment.
-            workers: processes that step some of the environments.
+            evaluator: plays the episodes; closed with this.
         """
         self.due = False
         """Whether the evaluation of this env step still has to be played."""
@@ -36,9 +35,19 @@ class PeriodicEvaluator:
         self._settings = experiment.settings.evaluation
         self._seed = experiment.seed
         self._threshold = experiment.spec.reward_threshold
-        self._evaluator = Evaluator(experiment.spec, workers)
+        self._evaluator = evaluator
         self._policy = make_policy(experiment.settings.training.acting, experiment.network)
         self._solved_check: Evaluation | None = None
+
+    def prepare(self) -> None:
+        """Try, before training, whether evaluations can have their environments.
+
+        Raises:
+            EnvironmentUnusableError: they cannot; the message names the settings that help.
+        """
+        settings = self._settings
+        if settings.evaluate_every_env_steps or settings.final_evaluation_episodes:
+            self._evaluator.prepare()
 
     def evaluate(
         self, env_steps: int, params: Float[np.ndarray, " weight"], seconds: Callable[[], float]
@@ -57,9 +66,14 @@ class PeriodicEvaluator:
             return
         yield Evaluated(env_steps, found, "progress")
         self.best.consider(found, env_steps, params)
-        threshold = self._threshold
-        if self.solved is None and threshold is not None and found.mean_return >= threshold:
-            check = self._play_solved_check(env_steps, params, threshold)
+        threshold, checked = self._threshold, self._settings.final_evaluation_episodes
+        if (
+            self.solved is None
+            and threshold is not None
+            and checked is not None
+            and found.mean_return >= threshold
+        ):
+            check = self._play(params, checked, Use.SOLVED_RESET, env_steps, threshold)
             if check is None:
                 return
             yield Evaluated(env_steps, check, "solved")
@@ -70,19 +84,18 @@ class PeriodicEvaluator:
         self.due = False
 
     def final(self, env_steps: int, params: Float[np.ndarray, " weight"]) -> Evaluation | None:
-        """The evaluation of the final policy; None if a stop was requested."""
-        if self.solved is not None and self.solved.env_steps == env_steps:
-            # This policy has passed the solved check; only a resumed run has to repeat it.
+        """The evaluation of the final policy; None if there is none, or a stop was requested."""
+        episodes = self._settings.final_evaluation_episodes
+        if episodes is None:
+            return None
+        if self.solved is None or self.solved.env_steps != env_steps:
+            return self._play(params, episodes, Use.EVALUATION_RESET, 0)
+        # This policy has passed the solved check; only a resumed run has to repeat it.
+        if self._solved_check is None:
             assert self._threshold is not None
-            return self._solved_check or self._play_solved_check(env_steps, params, self._threshold)
-        episodes = self._settings.final_evaluation_episodes
-        return self._play(params, episodes, Use.EVALUATION_RESET, 0)
-
-    def _play_solved_check(
-        self, env_steps: int, params: Float[np.ndarray, " weight"], threshold: float
-    ) -> Evaluation | None:
-        episodes = self._settings.final_evaluation_episodes
-        return self._play(params, episodes, Use.SOLVED_RESET, env_steps, threshold)
+            seeds = Use.SOLVED_RESET, env_steps
+            self._solved_check = self._play(params, episodes, *seeds, self._threshold)
+        return self._solved_check
 
     def _play(
         self,

@@ -12,8 +12,9 @@ from gymnasium import spaces
 from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu
 from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE, Transition
-from frankrl.core.wording import counted
+from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
@@ -36,9 +37,13 @@ _COPIES = 8
 
 def memory_line(experiment: Experiment) -> str:
     """The memory of the replay buffer, in words."""
-    each, capacity = _bytes_each(experiment), experiment.replay.capacity
-    size = _size(each * capacity)
-    return f"replay buffer: {counted(capacity, 'transition')} × {counted(each, 'byte')} = {size}"
+    each, held = _bytes_each(experiment), experiment.replay.most_transitions
+    size = _size(each * held)
+    line = f"replay buffer: {counted(held, 'transition')} × {counted(each, 'byte')} = {size}"
+    if held < experiment.replay.capacity:
+        capacity = experiment.replay.capacity
+        line += f" (total_env_steps fills no more of a replay_capacity of {capacity:,})"
+    return line
 
 
 def belongs_on_cpu(experiment: Experiment) -> bool:
@@ -89,7 +94,7 @@ def check_memory(experiment: Experiment) -> None:
         return
     each = _bytes_each(experiment)
     most = int(there * _LARGEST_SHARE / each)
-    if settings.replay.replay_capacity > most:
+    if experiment.replay.most_transitions > most:
         raise SettingError(
             f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
             "available, and a checkpoint takes twice the buffer again while it is written; "
@@ -118,8 +123,8 @@ def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
     if settings.network.q_function == "table" and not isinstance(space, spaces.Discrete):
         raise SettingError(
             f"a Q-table has a row for each state, and the states of {spec.env_id} are no numbers "
-            f"(its observation space is {_short(space)}): leave out --q-function table to learn "
-            "with a network"
+            f"(its observation space is {_short(space)}): leave out "
+            f"{option('q_function', 'table')} to learn with a network"
         )
 
 
@@ -232,7 +237,7 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
         raise SettingError(
             f"{_size(free)} are free in {there}, and {counted(checkpoints, 'more checkpoint')} "
             f"with {counted(transitions, 'transition')} take {_size(needed)}: choose another "
-            "--out, or lower replay_capacity or keep_checkpoints"
+            f"{option('out')}, or lower replay_capacity or keep_checkpoints"
         )
 
 
@@ -256,10 +261,10 @@ def _memory() -> int | None:
 
 
 def _bytes_each(experiment: Experiment) -> int:
-    """Memory of the buffer per transition that can be sampled. [bytes]"""
+    """Memory of the buffer per transition that it can come to hold. [bytes]"""
     leaves = jax.tree.leaves(jax.eval_shape(experiment.empty_replay))
     whole = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    return -(-whole // experiment.replay.capacity)
+    return -(-whole // experiment.replay.most_transitions)
 
 
 def _short(space: spaces.Space) -> str:

@@ -1,11 +1,11 @@
 """Reads the state of a run from its checkpoints; writes nothing."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from frankrl.core.errors import DamagedError, SettingError
-from frankrl.core.wording import counted
-from frankrl.environments import EnvironmentLog
+from frankrl.core.figures import counted
+from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
 from frankrl.runs import (
     Loaded,
     RunFolder,
@@ -55,6 +55,18 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
             f"total_env_steps cannot be {settings.training.total_env_steps:,}"
         )
     return found
+
+
+def stored_spec(folder: RunFolder, info: dict[str, Any]) -> EnvironmentSpec:
+    """The environment of a run as a checkpoint describes it; nothing is imported or made.
+
+    Raises:
+        RunFolderError: the description is missing or not valid.
+    """
+    check_same_environment(folder, info)
+    description = folder.description
+    kwargs = description.settings.environment.env_kwargs
+    return spec_from_data(info.get("environment"), description.env_id, kwargs)
 
 
 def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:

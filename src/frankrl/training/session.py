@@ -9,13 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.config import Settings
+from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
-from frankrl.core.errors import RunFolderError, SettingError
+from frankrl.core.errors import EnvironmentFailedError, RunFolderError, SettingError
+from frankrl.core.figures import figure
+from frankrl.core.numerics import own_numerics
+from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
-from frankrl.core.wording import figure
-from frankrl.environments import describe
-from frankrl.runs import RunDescription, RunFolder, list_checkpoints, machine_facts, versions
+from frankrl.core.wording import option, resuming
+from frankrl.environments import describe_for
+from frankrl.runs import (
+    RunDescription,
+    RunFolder,
+    check_code,
+    list_checkpoints,
+    machine_facts,
+    versions,
+)
+from frankrl.runs.disk import refuse_shared
 from frankrl.runs.folder import refuse_existing
+from frankrl.runs.lock import LOCK
+from frankrl.runs.metrics import metrics_files
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.evaluation import spread_of
@@ -27,6 +41,10 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
+
+_MAX_NAME = 60
+"""Characters that a default folder takes from the names of environment and preset, so that they
+fit into a file name, which takes 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,8 @@ class TrainingResult:
     """`env_steps` and `mean_return` of the best evaluation during training; its agent is
     `load(run, best=True)`."""
     evaluation: dict[str, Any] | None
-    """Greedy episodes of the final policy; None if the run was stopped before its end."""
+    """Greedy episodes of the final policy; None if the run was stopped before its end, or without
+    a final evaluation."""
     not_reproducible: list[dict[str, Any]]
     """`env_steps` from which the run may differ in its bits from an uninterrupted one, and the
     `reason`; empty for nearly every run."""
@@ -70,6 +89,7 @@ class TrainingResult:
         }
 
 
+@own_numerics()
 def prepare(
     env_id: str,
     preset: str,
@@ -87,7 +107,9 @@ def prepare(
     """
     check_seed(seed)
     seed, settings = int(seed), settings.resolved()
-    path = Path(out).expanduser() if out is not None else _default_folder(env_id, preset, seed)
+    path = _default_folder(env_id, preset, seed) if out is None else given_path(out, option("out"))
+    # Before foreign code runs, which may change the working directory.
+    path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
     experiment = _experiment(env_id, settings, seed)
     check_memory(experiment)
@@ -97,6 +119,7 @@ def prepare(
     return Trainer.begin(path, description, experiment, overwrite=overwrite, started=started)
 
 
+@own_numerics()
 def prepare_resume(
     folder: RunFolder, settings: Settings, *, started: float | None = None
 ) -> Trainer:
@@ -105,6 +128,9 @@ def prepare_resume(
     Raises:
         FrankError: a setting cannot change within a run, or the run is damaged.
     """
+    check_code(folder)
+    for file in (folder.path / LOCK, *metrics_files(folder.metrics)):
+        refuse_shared(file)
     before = folder.description.settings
     kept_budget = replace(
         settings,
@@ -120,9 +146,16 @@ def prepare_resume(
         saving=before.saving,
     )
     if kept_budget != before:
+        ours, theirs = kept_budget.values(), before.values()
+        changed = ", ".join(
+            f"{name} {shown(theirs[name])} (given {shown(ours[name])})"
+            for name in theirs
+            if ours[name] != theirs[name]
+        )
         raise SettingError(
-            "a run that continues keeps its settings: only total_env_steps, worker_processes, "
-            "device and those of [evaluation] and [saving] may change; begin a new run for others"
+            f"a run that continues keeps its settings, here {changed}: only total_env_steps, "
+            "worker_processes, device and those of [evaluation] and [saving] may change; begin a "
+            "new run for others"
         )
     description = folder.description
     experiment = _experiment(description.env_id, settings, description.seed)
@@ -145,7 +178,7 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
         FrankError: the environment cannot be made, or the requested device is not available.
     """
     with prepared():
-        spec = describe(env_id, settings.environment.env_kwargs)
+        spec = describe_for(env_id, settings.environment)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment))
@@ -165,12 +198,7 @@ def run_to_end(
             checkpoint stays.
     """
     try:
-        finished = None
-        for event in training.events(stop_requested):
-            on_event(event)
-            if isinstance(event, Finished):
-                finished = event
-        assert finished is not None
+        finished = _trained(training, on_event, stop_requested)
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -182,7 +210,7 @@ def run_to_end(
             best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
             not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
-            stopped=finished.evaluation is None,
+            stopped=finished.stopped,
         )
         unsaved = training.unsaved
         try:
@@ -196,6 +224,32 @@ def run_to_end(
         training.close()
 
 
+def _trained(
+    training: Trainer, on_event: Callable[[Event], None], stop_requested: Callable[[], bool]
+) -> Finished:
+    """Train to the end; where an environment or the caller fails, what stands is saved first."""
+    finished = None
+    events = training.events(stop_requested)
+    try:
+        for event in events:
+            try:
+                on_event(event)
+            except Exception:
+                training.save()
+                raise
+            if isinstance(event, Finished):
+                finished = event
+    except EnvironmentFailedError as error:
+        if not training.save():
+            raise
+        raise EnvironmentFailedError(
+            f"{error}; the run is saved up to env step {training.env_steps:,}: "
+            f"{resuming(training.folder.path)}"
+        ) from error
+    assert finished is not None
+    return finished
+
+
 def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     there = list_checkpoints(folder.checkpoints)
     returned = ""
@@ -205,8 +259,7 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     then = "it has no checkpoint, so begin it again"
     if there:
         then = (
-            f"its newest checkpoint is {there[-1]}. Repair the disk, then: "
-            f"frank train --resume {folder.path}"
+            f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
         f"training went to env step {result.env_steps:,}{returned}, but not all of it could be "
@@ -216,8 +269,8 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
 
 def _default_folder(env_id: str, preset: str, seed: int) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)
-    preset = Path(preset).stem if preset.endswith(".toml") else preset
+    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)[:_MAX_NAME]
+    preset = (Path(preset).stem if preset.endswith(".toml") else preset)[:_MAX_NAME]
     path = Path("runs") / name / f"{preset}-s{seed}-{moment}"
     while path.exists():
         time.sleep(0.1)

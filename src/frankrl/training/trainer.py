@@ -3,6 +3,7 @@
 It is a generator of events, so displaying and controlling a run stay outside.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -12,9 +13,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.core.errors import DivergedError, warn
-from frankrl.core.wording import counted
-from frankrl.environments import make_vector, start_worker_pool
+from frankrl.core.errors import DivergedError, FrankError, warn
+from frankrl.core.figures import counted
+from frankrl.core.numerics import own_numerics, stepped
+from frankrl.environments import (
+    GymnasiumVector,
+    make_vector,
+    spec_to_data,
+    start_worker_pool,
+    try_out,
+)
 from frankrl.experience import HostSource
 from frankrl.replay import cut_short
 from frankrl.runs import (
@@ -30,7 +38,8 @@ from frankrl.runs import (
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
-from frankrl.training.evaluation import MAX_AT_ONCE
+from frankrl.training.environment_notes import check_lending, notes_on
+from frankrl.training.evaluation import Evaluator
 from frankrl.training.events import (
     Checkpointed,
     Evaluated,
@@ -69,19 +78,33 @@ class Trainer:
         self._started = time.perf_counter() if started is None else started
         self._clock_began = self._started
         self._startup_seconds: float | None = None
+        trial = try_out(spec)
+        check_lending(experiment, trial)
+        self.notes = notes_on(experiment, trial)
+        """What should be known of the environment before training, a line each."""
+        evaluation = self.settings.evaluation
+        on_training = evaluation.evaluation_on == "training"
         self._workers = start_worker_pool(
             self.settings.environment,
-            spec,
-            MAX_AT_ONCE,
+            trial.step_seconds,
+            1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
         )
         envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
         self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
-        self._evaluator = PeriodicEvaluator(self.experiment, self._workers.evaluation)
+        evaluator = Evaluator(
+            spec,
+            self._workers.evaluation,
+            evaluation,
+            lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
+            keep_envs=trial.repeats and not spec.running_statistics,
+        )
+        self._evaluator = PeriodicEvaluator(self.experiment, evaluator)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
         self._checkpoint_writer: CheckpointWriter
         self._versions, self._machine = versions(), machine_facts()
+        self._environment = spec_to_data(spec)
         self._not_reproducible: tuple[NotReproducible, ...] = ()
 
     @classmethod
@@ -102,6 +125,7 @@ class Trainer:
         """
         training = cls(description, experiment, started)
         try:
+            training._evaluator.prepare()
             training._stand_at(init_train_state(experiment))
             folder = RunFolder.create(path, description, overwrite=overwrite)
             training._write_into(folder, path)
@@ -133,6 +157,7 @@ class Trainer:
         description = dataclasses.replace(folder.description, settings=experiment.settings)
         training = cls(description, experiment, started)
         try:
+            training._evaluator.prepare()
             training._write_into(folder, folder.path)
             training._go_back(description)
         except BaseException:
@@ -144,7 +169,8 @@ class Trainer:
         """Lock the folder for writing."""
         self._lock = RunLock(folder.path, shown)
         self.folder = folder
-        self._checkpoint_writer = CheckpointWriter(folder, self.settings.saving.keep_checkpoints)
+        keep = self.settings.saving.keep_checkpoints
+        self._checkpoint_writer = CheckpointWriter(folder, keep, self._lock.check)
 
     def _go_back(self, description: RunDescription) -> None:
         """Restore the newest intact checkpoint."""
@@ -207,7 +233,11 @@ class Trainer:
             DivergedError: a loss, gradient or weight is not finite.
             EnvironmentFailedError: an environment failed. In both cases the last
                 checkpoint stays.
+            RunFolderError: the run folder is gone.
         """
+        return stepped(self._events(stop_requested))
+
+    def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event]:
         saving, evaluation = self.settings.saving, self.settings.evaluation
         self._evaluator.stop_requested = stop_requested
         tried_at = self.env_steps or None
@@ -248,6 +278,19 @@ class Trainer:
         """
         self._evaluator.on_episode = on_episode
 
+    @own_numerics()
+    def save(self) -> bool:
+        """Write a checkpoint of the last complete round, after something has failed.
+
+        Returns:
+            Whether there is one now; not before the first round, nor if writing fails as well.
+        """
+        written: list[Event] = []
+        if self.env_steps:
+            with contextlib.suppress(FrankError):
+                written += self._checkpoint()
+        return any(isinstance(event, Checkpointed) for event in written)
+
     @property
     def unsaved(self) -> str:
         """What could not be written, and why; empty if everything was."""
@@ -269,8 +312,8 @@ class Trainer:
     def _seconds(self) -> float:
         return time.perf_counter() - self._started
 
-    def _crossed(self, before: int, every: int) -> bool:
-        return self.env_steps // every > before // every
+    def _crossed(self, before: int, every: int | None) -> bool:
+        return every is not None and self.env_steps // every > before // every
 
     def _stand_at(self, state: TrainState) -> None:
         self.env_steps, self.updates = state.env_steps, state.updates
@@ -313,6 +356,7 @@ class Trainer:
         tensors = to_tensors(self.experiment, self.state(), logs, interval)
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
+            self._environment,
             self.env_steps,
             self.updates,
             self._journal.episodes,
@@ -343,9 +387,11 @@ class Trainer:
 
     def _finish(self) -> Finished:
         """Play the final evaluation if the run has reached its end."""
-        evaluation = None
+        evaluation, stopped = None, True
         if self._is_over() and not self._evaluator.due:
             evaluation = self._evaluator.final(self.env_steps, self._weights())
+            wanted = self.settings.evaluation.final_evaluation_episodes is not None
+            stopped = wanted and evaluation is None
         if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
         return Finished(
@@ -357,4 +403,5 @@ class Trainer:
             self._evaluator.best.best,
             evaluation,
             self._not_reproducible,
+            stopped,
         )

@@ -14,7 +14,7 @@ from frankrl.environments import CheckedEnv, EnvironmentSpec
 from frankrl.training.evaluation import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
-from frankrl.video.panel import PanelContent
+from frankrl.video.panel import PanelContent, load_pygame
 
 _HOLD_SECONDS = 1
 MAX_STEPS = 10_000
@@ -68,12 +68,13 @@ def film(
     Raises:
         SettingError: the file extension or the number of episodes is not allowed, or the
             target is not writable.
-        EnvironmentUnusableError: the environment renders no picture.
+        EnvironmentUnusableError: the environment renders no picture, or pygame is missing.
         EnvironmentFailedError: the environment raised an exception.
     """
     check_ending(path)
     if episodes < 1:
         raise SettingError(f"a film has at least one episode, got {episodes}")
+    load_pygame()
     small = path.suffix.lower() == ".gif"
     filmed = []
     with contextlib.closing(CheckedEnv(spec, render_mode="rgb_array")) as env:

@@ -67,7 +67,7 @@ function roundUp(value) {
 
 /**
  * A number to four digits, its whole part always in full; words are unchanged, and null means that
- * the action is not allowed. The rule is that of `figure` in core/wording.py.
+ * the action is not allowed. The rule is that of `figure` in core/figures.py.
  */
 export function written(value) {
   if (value == null) return "not allowed";

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.errors import FrankError, FrankWarning
+from frankrl.core.text import shown
+from frankrl.core.wording import command_line
 
 _NICENESS = 19
 _OOM_SCORE = "1000"
@@ -47,9 +49,9 @@ class _Log:
 
 
 def _do(order: dict[str, Any], out: Path, log: _Log) -> dict[str, Any]:
-    from frankrl.runs.folder import RunFolder
+    from frankrl.runs.folder import Permission, RunFolder
 
-    folder = RunFolder.open(order["run"])
+    folder = RunFolder.open(order["run"], Permission(None, order["allow_code"]))
     match order["kind"]:
         case "episode":
             from frankrl.dashboard.work.episode import play
@@ -94,16 +96,21 @@ def main() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            result = _do(order, out, log)
-            notices = [str(w.message) for w in caught if issubclass(w.category, FrankWarning)]
+            with command_line():
+                result = _do(order, out, log)
+            notices = [
+                shown(w.message, _LONGEST_ERROR)
+                for w in caught
+                if issubclass(w.category, FrankWarning)
+            ]
             text = json.dumps(result | {"notices": notices}, allow_nan=False)
             (out / _RESULT).write_text(text, "utf-8")
         except FrankError as error:
-            log.write(error=str(error)[:_LONGEST_ERROR])
+            log.write(error=shown(error, _LONGEST_ERROR))
         # An environment may call sys.exit.
         except (Exception, SystemExit) as error:
             reason = f"the job failed: {type(error).__name__}: {error}"
-            log.write(error=reason[:_LONGEST_ERROR])
+            log.write(error=shown(reason, _LONGEST_ERROR))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec
 from frankrl.explaining.document import Cell
 from frankrl.explaining.observations import components
+from frankrl.runs.code import check_code
 from frankrl.runs.folder import RunFolder
 
 MAX_STEPS = 1_500
@@ -42,6 +43,7 @@ def play(
         FrankError: there is no usable checkpoint, or the environment fails.
     """
     agent, info = open_agent(folder)
+    check_code(folder)
     spec, gamma = agent.spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from frankrl.environments import describe
 from frankrl.explaining import cost_of, origins, reopen
 from frankrl.explaining.html import sections_html
 from frankrl.explaining.narrative import narrate
@@ -36,10 +35,10 @@ def open_update(
     """
     description = folder.description
     settings = description.settings
-    spec = describe(description.env_id, settings.environment.env_kwargs)
     cost = cost_of(folder, number)
     on_progress(0, cost.env_steps)
-    record = reopen(folder, number, _seldom(on_progress), cost=cost).record
+    reopened = reopen(folder, number, _seldom(on_progress), cost=cost)
+    record, spec = reopened.record, reopened.spec
     came_from = origins(folder, settings, description.seed, record.transition_env_steps)
     followed = min(len(record.losses), MAX_TRANSITIONS)
     for index in range(followed):

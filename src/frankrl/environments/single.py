@@ -1,0 +1,139 @@
+"""How one environment is made and closed, and what is said when it cannot be made."""
+
+import contextlib
+import difflib
+import re
+import threading
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import gymnasium
+
+from frankrl.core.errors import EnvironmentUnusableError, warn
+from frankrl.core.numerics import users_numerics, with_users_numerics
+
+_CLOSING_SECONDS = 5.0
+_PICTURES = "rgb_array"
+_MAX_TRIED = 3
+"""Similar names that are tried for a hint."""
+
+
+def make_environment(
+    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None = None
+) -> gymnasium.Env:
+    """Make a Gymnasium environment.
+
+    Args:
+        env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
+        env_kwargs: passed on to `gymnasium.make`.
+        render_mode: only for films, because rendering may change an environment.
+
+    Raises:
+        EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
+    """
+    reserved = sorted({"id", "render_mode", "disable_env_checker"} & set(env_kwargs))
+    if reserved:
+        raise EnvironmentUnusableError(
+            f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
+        )
+    # An environment need not take `render_mode`, so it is passed only when needed.
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
+    try:
+        return _made(env_id, **rendering, **env_kwargs)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise EnvironmentUnusableError(
+            f"{env_id} needs a package that is not installed: {_one_line(error)}"
+        ) from error
+    except gymnasium.error.Error as error:
+        # Its own hint lacks the module, so that the name would be unknown again.
+        reason = re.sub(r" *Did you mean:.*", "", _one_line(error))
+        raise EnvironmentUnusableError(
+            f"unknown environment {env_id!r}{_hint(env_id, env_kwargs)} ({reason}; "
+            "third-party ones are named module:EnvId)"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise EnvironmentUnusableError(_missing_module(env_id, error)) from error
+    except Exception as error:
+        if render_mode is not None:
+            raise _not_filmed(env_id, env_kwargs, render_mode, error) from error
+        raise EnvironmentUnusableError(
+            f"{env_id} cannot be made with {dict(env_kwargs)}: {_raised(error)}"
+        ) from error
+
+
+def can_be_filmed(env: gymnasium.Env) -> bool:
+    """Whether an environment says that it renders pictures."""
+    return _PICTURES in (env.metadata.get("render_modes") or ())
+
+
+def close_environments(envs: Iterable[gymnasium.Env]) -> None:
+    """Close environments; errors are ignored, and one that hangs is abandoned."""
+
+    def close() -> None:
+        for env in envs:
+            with contextlib.suppress(Exception):
+                env.close()
+
+    # A daemon thread, because an environment may hang.
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    thread.join(_CLOSING_SECONDS)
+    if thread.is_alive():
+        warn(f"an environment has not closed within {_CLOSING_SECONDS:g} s; it is abandoned")
+
+
+def _made(env_id: str, **kwargs: Any) -> gymnasium.Env:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with users_numerics():
+            env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+    with_users_numerics(env, "reset", "step", "render", "close")
+    return env
+
+
+def _hint(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
+    """A hint that names a similar environment which can be made, or an empty string."""
+    module, colon, name = env_id.rpartition(":")
+    known = {other.lower(): other for other in gymnasium.registry}
+    for found in difflib.get_close_matches(name.lower(), known, n=_MAX_TRIED, cutoff=0.5):
+        suggestion = f"{module}{colon}{known[found]}"
+        with contextlib.suppress(Exception):
+            close_environments([_made(suggestion, **env_kwargs)])
+            return f"; did you mean {suggestion!r}?"
+    return ""
+
+
+def _not_filmed(
+    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str, error: Exception
+) -> EnvironmentUnusableError:
+    """The error for an environment that cannot be made with a render mode."""
+    env = make_environment(env_id, env_kwargs)
+    close_environments([env])
+    refused = isinstance(error, TypeError) and "'render_mode'" in str(error)
+    if refused or not can_be_filmed(env):
+        return EnvironmentUnusableError(
+            f"{env_id} cannot be filmed: it does not take render_mode={render_mode!r}"
+        )
+    return EnvironmentUnusableError(
+        f"{env_id} cannot be filmed: with render_mode={render_mode!r} it raised {_raised(error)}"
+    )
+
+
+def _missing_module(env_id: str, error: ModuleNotFoundError) -> str:
+    module = env_id.rpartition(":")[0]
+    missing = error.name or getattr(error.__cause__ or error.__context__, "name", None)
+    if module and missing in (None, module):
+        return (
+            f"environment {env_id!r}: there is no module {module!r} to import; "
+            "install it, or run from the folder that holds it with PYTHONPATH=."
+        )
+    return f"{env_id} needs the Python module {missing!r}, which is not installed"
+
+
+def _raised(error: Exception) -> str:
+    return f"{type(error).__name__}: {_one_line(error)}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,114 @@
+"""Processes that do runs, each with a pipe of its own.
+
+A pool with one queue for all could not be stopped: an idle process that is ended while it waits
+for the queue holds the queue's lock for ever.
+"""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from frankrl.core.errors import FrankError
+from frankrl.core.stopping import stop_signals
+from frankrl.core.wording import command_line
+
+Work = Callable[[Any, Callable[[], bool]], bool]
+"""Does a job, until the function given to it returns true; returns whether it is done."""
+_DONE, _STOPPED, _REFUSED, _FAILED = range(4)
+
+
+class RunProcess:
+    """One process, which does one job at a time."""
+
+    def __init__(self, work: Work) -> None:
+        """Start the process; it must not be forked, because this one may have used JAX."""
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.job: Any = None
+        """What the process is doing; None: nothing."""
+
+    def begin(self, job: Any) -> None:
+        """Give the idle process a job."""
+        self.job = job
+        self._connection.send(job)
+
+    def finish(self) -> Any:
+        """Wait for the end of the job, and return it.
+
+        Raises:
+            FrankError: the job raised it, or the process has died.
+        """
+        try:
+            status, text = self._connection.recv()
+        except (EOFError, OSError):
+            raise FrankError(
+                "the process of a run has died, perhaps for lack of memory: lower --processes; "
+                "the same command continues from what is done"
+            ) from None
+        job, self.job = self.job, None
+        if status == _REFUSED:
+            raise FrankError(text)
+        if status == _FAILED:
+            raise RuntimeError(f"the process of a run failed:\n{text}")
+        return job
+
+    def stop(self) -> None:
+        """Ask the process to save and end; an idle one just ends."""
+        if self.job is not None:
+            self._process.terminate()
+        self._connection.close()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
+    def join(self) -> None:
+        """Wait for the end of a process that was stopped."""
+        self._process.join()
+
+    @staticmethod
+    def answered(processes: Iterable["RunProcess"], seconds: float) -> Sequence["RunProcess"]:
+        """The processes that have ended their job, after waiting for one of them for a while."""
+        busy = {process._connection: process for process in processes if process.job is not None}
+        return [busy[found] for found in multiprocessing.connection.wait(busy, seconds)]  # pyright: ignore[reportArgumentType]
+
+
+def _serve(connection: Any, work: Work) -> None:
+    """Do jobs until the other end is closed or a stop is requested."""
+    _stand_alone()
+    with command_line(), stop_signals() as stop_requested:
+        while not stop_requested():
+            try:
+                job = connection.recv()
+            except EOFError:
+                return
+            try:
+                answer = (_DONE if work(job, stop_requested) else _STOPPED, "")
+            except FrankError as error:
+                answer = (_REFUSED, str(error))
+            except Exception:
+                answer = (_FAILED, traceback.format_exc())
+            # If nobody waits for the answer any more, the run's folder still has the result.
+            with contextlib.suppress(OSError):
+                connection.send(answer)
+
+
+def _stand_alone() -> None:
+    """Signals come only from the parent, and the process ends with the parent."""
+    os.setsid()
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

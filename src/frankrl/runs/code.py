@@ -1,0 +1,120 @@
+"""Code that a run folder names, and whether it may be imported.
+
+The environment `module:EnvId` of a run is a module to import, and a text in its keyword
+arguments may name one, too. A run folder can come from anyone. So its names are followed only if
+the user's own Frank wrote them, if the user named the environment in this very command, or if the
+user allowed the folder's code. A module that lies in the run folder itself is never imported.
+"""
+
+import importlib.machinery
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from frankrl.core.errors import RunFolderError, warn
+from frankrl.core.text import shown
+from frankrl.core.wording import option
+from frankrl.runs.folder import RunFolder, code_names
+from frankrl.runs.mark import is_own
+
+_WORD = re.compile(r"\w+")
+
+
+def check_code(folder: RunFolder) -> None:
+    """Refuse to import what a run folder names, unless its user has chosen to.
+
+    To be called before the environment of a run folder is made.
+
+    Raises:
+        RunFolderError: a module is not to be imported, or the user named another environment.
+    """
+    description, permission = folder.description, folder.permission
+    env_id = description.env_id
+    if permission.env_id and permission.env_id != env_id:
+        raise RunFolderError(
+            f"the run {folder.path} is of {env_id!r}, not of {shown(permission.env_id)!r}"
+        )
+    module = env_id.split(":")[0] if ":" in env_id else ""
+    texts = list(_naming_code(description.settings.environment.env_kwargs))
+    for name in (module, *map(_first_word, texts)):
+        _refuse_inside(folder, name)
+    named = [module] * (module != "" and module not in sys.modules) + texts
+    if not named or is_own(description.mark, code_names(description)):
+        return
+    if permission.env_id and not texts:
+        return
+    what = ", ".join(map(_with_file, named))
+    if permission.allow_code:
+        warn(f"{folder.path} names {what}, which is imported because you allow the run's code")
+        return
+    by_name = "" if texts or permission.env_id is None else f"name its environment {env_id!r} or "
+    raise RunFolderError(
+        f"{folder.path} was not written by your own Frank and names {what}, so nothing of that is "
+        f"imported; if you trust it, {by_name}give {option('allow_code', True)}"
+    )
+
+
+def _with_file(name: str) -> str:
+    """A name, and the file that it would be imported from, if any."""
+    files = files_of(name) or files_of(_first_word(name))
+    return f"{shown(name)!r}{f' (from {files[-1]})' if files else ''}"
+
+
+def _refuse_inside(folder: RunFolder, module: str) -> None:
+    for file in files_of(module):
+        if file.resolve().is_relative_to(folder.path.resolve()):
+            raise RunFolderError(
+                f"{folder.path} names the module {shown(module)!r}, which lies in the run folder "
+                f"itself ({file}); such a module is never imported"
+            )
+
+
+def files_of(module: str) -> list[Path]:
+    """The files that importing a module would run, outermost package first; runs none of them."""
+    files: list[Path] = []
+    path: list[str] | None = None
+    parts = module.split(".")
+    for number, part in enumerate(parts):
+        loaded = sys.modules.get(".".join(parts[: number + 1]))
+        spec = loaded.__spec__ if loaded else _spec_of(part, path)
+        if spec is None:
+            break
+        if spec.has_location and spec.origin:
+            files.append(Path(spec.origin))
+        path = list(spec.submodule_search_locations or ())
+    return files
+
+
+def _spec_of(part: str, path: list[str] | None) -> importlib.machinery.ModuleSpec | None:
+    """Where a part of a dotted name is found.
+
+    `importlib.util.find_spec` would import the packages around a module to find it.
+    """
+    if not part.isidentifier():
+        return None
+    if path is not None:
+        return importlib.machinery.PathFinder.find_spec(part, path)
+    found = (finder.find_spec(part, None) for finder in sys.meta_path)
+    return next((spec for spec in found if spec is not None), None)
+
+
+def _naming_code(value: Any) -> Iterator[str]:
+    """The texts in keyword arguments that may name code: a path, or what can be imported."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _naming_code(key)
+            yield from _naming_code(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _naming_code(part)
+    elif isinstance(value, str):
+        word = _first_word(value)
+        if "/" in value or (word and _spec_of(word, None) is not None):
+            yield value
+
+
+def _first_word(text: str) -> str:
+    word = _WORD.search(text)
+    return word.group() if word else ""

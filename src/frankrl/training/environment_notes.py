@@ -1,0 +1,83 @@
+"""What should be known of an environment before a run trains on it."""
+
+from collections.abc import Iterator
+
+from frankrl.config import EvaluationSettings
+from frankrl.core.errors import SettingError
+from frankrl.environments import EnvironmentSpec, Trial
+from frankrl.training.state import Experiment
+
+_MAX_NAMED = 8
+
+
+def check_lending(experiment: Experiment, trial: Trial) -> None:
+    """Refuse evaluations in the training environment if it cannot be restored after them.
+
+    Raises:
+        SettingError: it does not repeat itself.
+    """
+    settings = experiment.settings.evaluation
+    if _is_evaluated(settings) and settings.evaluation_on == "training" and not trial.repeats:
+        raise SettingError(
+            f"evaluation_on training restores the running episode of {experiment.spec.env_id} by "
+            "repeating its actions, and this environment gives something else for the same seed "
+            "and actions: set evaluation_on to own, or evaluate_every_env_steps and "
+            "final_evaluation_episodes to none"
+        )
+
+
+def notes_on(experiment: Experiment, trial: Trial) -> list[str]:
+    """Lines about the environment of a run: where masks come from, and warnings."""
+    spec, settings = experiment.spec, experiment.settings
+    lines = []
+    if spec.is_masked:
+        setting = settings.environment.action_mask
+        lines.append(f"allowed actions are read from {spec.mask_place} (action_mask {setting})")
+    warnings = [*_on_repeating(spec, trial), *_on_bounds(experiment)]
+    if _is_evaluated(settings.evaluation) and not spec.has_time_limit:
+        most = settings.evaluation.evaluation_max_episode_steps
+        warnings.append(
+            f"{spec.env_id} names no max_episode_steps: an episode that does not end by itself "
+            f"is played for {most:,} steps in an evaluation (evaluation_max_episode_steps)"
+        )
+    return [*lines, *(f"warning: {warning}" for warning in warnings)]
+
+
+def _is_evaluated(settings: EvaluationSettings) -> bool:
+    every, final = settings.evaluate_every_env_steps, settings.final_evaluation_episodes
+    return every is not None or final is not None
+
+
+def _on_repeating(spec: EnvironmentSpec, trial: Trial) -> Iterator[str]:
+    if spec.running_statistics:
+        names = " and ".join(spec.running_statistics)
+        yield (
+            f"{names} changes with everything that it sees, so what an observation or a reward "
+            "means moves during training, and each evaluation begins with new statistics; "
+            "scale_observation scales by fixed bounds instead"
+        )
+    elif not trial.repeats:
+        yield (
+            f"{spec.env_id} gives something else for the same seed and actions: its runs cannot "
+            "be repeated, nor continued or opened exactly; draw every random number from "
+            "self.np_random, and keep nothing from one episode to the next"
+        )
+
+
+def _on_bounds(experiment: Experiment) -> Iterator[str]:
+    """Whether `scale_observation` passes over bounds that no observation comes near."""
+    spec = experiment.spec
+    if not experiment.settings.network.scale_observation:
+        return
+    names = [
+        name
+        for leaf in spec.leaves
+        for name, wide in zip(spec.leaf_component_names(leaf), leaf.too_wide(), strict=True)
+        if wide
+    ]
+    if names:
+        more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
+        yield (
+            f"scale_observation leaves {', '.join(names[:_MAX_NAMED])}{more} unscaled: the bounds "
+            "are more than 1,000,000 apart"
+        )

@@ -1,0 +1,45 @@
+"""Where a module would come from, without importing anything."""
+
+import sys
+
+import pytest
+
+from frankrl.runs.code import files_of
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    code = "raise AssertionError('imported')\n"
+    for file in ("alone.py", "pack/__init__.py", "pack/deep/inner.py", "spaces/deep/inner.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("module", "files"),
+    [
+        ("alone", ["alone.py"]),
+        ("pack", ["pack/__init__.py"]),
+        ("pack.deep.inner", ["pack/__init__.py", "pack/deep/inner.py"]),
+        ("spaces.deep.inner", ["spaces/deep/inner.py"]),
+        ("spaces.deep.missing", []),
+        ("pack.missing.inner", ["pack/__init__.py"]),
+        ("missing", []),
+        ("", []),
+        (".alone", []),
+        ("not a name", []),
+        ("sys", []),
+    ],
+)
+def test_the_files_of_a_module_are_found_and_not_run(tree, module, files):
+    before = set(sys.modules)
+    assert files_of(module) == [tree / file for file in files]
+    assert set(sys.modules) == before
+
+
+def test_the_files_of_an_imported_module_are_its_own():
+    import frankrl.runs.code
+
+    assert files_of("frankrl.runs.code")[-1].samefile(frankrl.runs.code.__file__)
