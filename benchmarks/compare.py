@@ -195,7 +195,9 @@ def main(options: Options) -> None:
                 rows.append(row)
                 with options.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
-                told = {name: value for name, value in row.items() if name not in ("job", "looks")}
+                told = {
+                    name: value for name, value in row.items() if name not in ("job", "evaluations")
+                }
                 print(job["task"], job["env_id"], job.get("widths"), told, flush=True)
     print(tables(rows))
     if options.plot is not None:

@@ -6,6 +6,7 @@ updates learn from) and of the learner's half alone (the compiled call), in turn
 perfect overlap the whole takes as long as the longer half.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,15 +81,16 @@ def halves(
 
     source, state = _source(experiment), init_train_state(experiment)
     policy = make_policy(settings.training.acting, experiment.network)
-    begun = settings.training.learning_starts_env_steps
-    most, env_steps, updates = settings.updates_due(10**6 * settings.round_env_steps), begun, 0
+    begun, size = settings.training.learning_starts_env_steps, settings.round_env_steps
+    most = math.ceil(size * settings.training.replay_ratio)
+    env_steps, updates = begun, 0
 
     def environments() -> None:
         nonlocal env_steps, updates
         for _ in range(num_rounds):
             policy.load(state.params)
             steps, _ = source.collect(policy, env_steps)
-            env_steps += settings.round_env_steps
+            env_steps += size
             learner_input(experiment, steps, env_steps, updates, most)
             updates += most
 

@@ -130,7 +130,7 @@ def _run(name: str, seed: int) -> dict:
         "seed": seed,
         "mean_return": told["evaluation"]["mean_return"],
         "std_return": told["evaluation"]["std_return"],
-        "best_look_mean_return": best,
+        "best_evaluation_mean_return": best,
         "min_return": told["evaluation"]["min_return"],
         "mean_length": told["evaluation"]["mean_length"],
         "env_steps": told["env_steps"],
@@ -204,7 +204,9 @@ def returns_table(results: list[dict]) -> str:
 
 
 def _best_cell(rows: list[dict]) -> str:
-    found = [row["best_look_mean_return"] for row in rows if row.get("best_look_mean_return")]
+    found = [
+        row["best_evaluation_mean_return"] for row in rows if row.get("best_evaluation_mean_return")
+    ]
     return f"{np.mean(found):.1f} ± {np.std(found):.1f}" if found else "–"
 
 

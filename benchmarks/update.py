@@ -20,7 +20,7 @@ import tyro
 
 from frankrl.config import Settings
 from frankrl.core.backend import start_backend
-from frankrl.core.types import Steps
+from frankrl.core.types import ACTION_DTYPE, Steps
 from frankrl.environments import EnvironmentSpec, describe
 from frankrl.experiments.family import together
 from frankrl.training import Experiment, init_train_state
@@ -132,7 +132,7 @@ def _random_steps(random: np.random.Generator, count: int) -> Steps:
     return Steps(
         observation=observations(count + _NUM_ENVS),
         mask=None,
-        action=random.integers(0, spec.num_actions, count),
+        action=random.integers(0, spec.num_actions, count).astype(ACTION_DTYPE),
         reward=random.normal(size=count).astype(np.float32),
         is_last=ends,
         terminated=ends,

@@ -37,9 +37,10 @@ def test_the_page_and_training_act_and_learn_alike_to_the_bit(env_id, env_steps,
     num_rounds = env_steps // settings.environment.num_envs
     with contextlib.closing(source):
         for result, moment in itertools.islice(zip(trained, page, strict=False), num_rounds):
-            np.testing.assert_array_equal(result.input.steps.action, moment.action)
+            # Plain comparisons: there are thousands of them.
+            assert result.input.steps.action.tolist() == moment.action.tolist()
             learner = result.state().learner
-            np.testing.assert_array_equal(learner.params, moment.learner.params)
+            assert np.array_equal(learner.params, moment.learner.params)
             if result.env_steps % 100 == 0:
                 assert result.updates == learner.num_updates == moment.learner.num_updates
                 for ours, theirs in zip(

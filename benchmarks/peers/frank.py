@@ -70,18 +70,18 @@ def solve(job: Job, run: Path) -> None:
     settings = load_preset(default_preset(job.env_id)).with_changes(until_solved=True)
     preset, started = default_preset(job.env_id), process_started()
     training = prepare(job.env_id, preset, settings, job.seed, run, started=started)
-    looks, solved = [], None
+    evaluations, solved = [], None
 
     def seconds() -> float:
         return time.perf_counter() - started
 
     for event in training.events(lambda: seconds() > job.seconds):
         if isinstance(event, Evaluated) and event.purpose == "progress":
-            looks.append((seconds(), event.env_steps, event.evaluation.mean_return))
+            evaluations.append((seconds(), event.env_steps, event.evaluation.mean_return))
         if isinstance(event, Finished):
             solved = event.solved and event.solved.seconds
     training.close()
-    print(json.dumps({"solved_seconds": solved, "looks": looks}))
+    print(json.dumps({"solved_seconds": solved, "evaluations": evaluations}))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ LEARNING_RATE, CAPACITY, EPSILON, TARGET_PERIOD_UPDATES = 6.3e-4, 50_000, 0.1, 2
 """Of every library where speed is measured, with γ = 0.99, one step and a mean squared error."""
 STEPS_PER_ROUND = 4
 """As in RL Zoo's LunarLander settings: four env steps, then the updates due, one environment."""
-FIRST_LOOK_ENV_STEPS, LOOK_EVERY_ENV_STEPS = 20_000, 5_000
-LOOK_EPISODES, PROOF_EPISODES, HOPELESS_EPISODES = 5, 100, 25
+FIRST_EVALUATION_ENV_STEPS, EVALUATION_EVERY_ENV_STEPS = 20_000, 5_000
+EVALUATION_EPISODES, SOLVED_CHECK_EPISODES, HOPELESS_EPISODES = 5, 100, 25
 
 
 @dataclass(frozen=True)
@@ -95,43 +95,43 @@ class Speed:
 class Solving:
     """When a policy first reaches a mean return of the threshold over 100 fresh greedy episodes.
 
-    Much as in Frank's preset, whose looks begin at 30,000: from 20,000 env steps on a look of
-    five episodes every 5,000, where it is promising the long proof, which ends after 25
-    episodes if their mean is below the threshold. All of it counts as time.
+    Much as in Frank's preset, whose evaluations begin at 30,000: from 20,000 env steps on an
+    evaluation of five episodes every 5,000 and, if it reaches the threshold, the solved check,
+    which ends after 25 episodes if their mean is below the threshold. All of it counts as time.
     """
 
     env_id: str
     seed: int
     limit_seconds: float
-    looks: list[tuple[float, int, float]] = field(default_factory=list)
+    evaluations: list[tuple[float, int, float]] = field(default_factory=list)
     solved_seconds: float | None = None
-    _next: int = FIRST_LOOK_ENV_STEPS
+    _next: int = FIRST_EVALUATION_ENV_STEPS
 
     def done(self, env_steps: int, act: Act) -> bool:
         """Note where training stands; whether it is solved, or the time is over."""
         if env_steps < self._next:
             return self._seconds() > self.limit_seconds
-        self._next += LOOK_EVERY_ENV_STEPS
+        self._next += EVALUATION_EVERY_ENV_STEPS
         spec = gymnasium.spec(self.env_id)
         assert spec.reward_threshold is not None
         env = gymnasium.make(self.env_id)
         first = 1_000_000 + 1_000 * self.seed + env_steps
-        look = float(np.mean(self._returns(env, act, first, LOOK_EPISODES)))
-        self.looks.append((self._seconds(), env_steps, look))
-        if look >= spec.reward_threshold:
+        mean = float(np.mean(self._returns(env, act, first, EVALUATION_EPISODES)))
+        self.evaluations.append((self._seconds(), env_steps, mean))
+        if mean >= spec.reward_threshold:
             first += 500_000_000
             returns = self._returns(env, act, first, HOPELESS_EPISODES)
             if np.mean(returns) >= spec.reward_threshold:
-                left = PROOF_EPISODES - HOPELESS_EPISODES
+                left = SOLVED_CHECK_EPISODES - HOPELESS_EPISODES
                 returns += self._returns(env, act, first + HOPELESS_EPISODES, left)
-            if len(returns) == PROOF_EPISODES and np.mean(returns) >= spec.reward_threshold:
+            if len(returns) == SOLVED_CHECK_EPISODES and np.mean(returns) >= spec.reward_threshold:
                 self.solved_seconds = self._seconds()
         env.close()
         return self.solved_seconds is not None or self._seconds() > self.limit_seconds
 
     def result(self) -> dict[str, Any]:
         """What was measured."""
-        return {"solved_seconds": self.solved_seconds, "looks": self.looks}
+        return {"solved_seconds": self.solved_seconds, "evaluations": self.evaluations}
 
     @staticmethod
     def _seconds() -> float:

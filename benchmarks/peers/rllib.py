@@ -114,7 +114,7 @@ def main() -> None:
         batch = {"obs": torch.from_numpy(observation[None])}
         return int(module.forward_inference(batch)["actions"][0])
 
-    # One call trains for 1,000 env steps; the first look is for the start-up.
+    # One call trains for 1,000 env steps; the first evaluation is for the start-up.
     done = is_done(measured, 0, act)
     while not done:
         sampled = algorithm.train()["env_runners"]["num_env_steps_sampled_lifetime"]

@@ -117,7 +117,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     solve = [row for row in rows if row["job"]["task"] == "solve" and "failed" not in row]
     colours = {peer: f"C{number}" for number, peer in enumerate(_peers_in(solve))}
     for row in solve:
-        seconds, _, returns = zip(*row["looks"], strict=True) if row["looks"] else ((), (), ())
+        seconds, _, returns = (
+            zip(*row["evaluations"], strict=True) if row["evaluations"] else ((), (), ())
+        )
         axes.plot(seconds, returns, color=colours[row["peer"]], alpha=0.8, linewidth=1)
     for peer, colour in colours.items():
         axes.plot([], [], color=colour, label=peer)

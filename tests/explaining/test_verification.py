@@ -97,7 +97,7 @@ def test_the_environment_and_the_step_are_named_where_a_checkpoint_still_holds_i
         reopen(folder, 20)
     for checkpoint in list_checkpoints(folder.checkpoints):
         shutil.rmtree(checkpoint)
-    with pytest.raises(RunFolderError, match="environment 0 .* between the env steps 0 and 60"):
+    with pytest.raises(RunFolderError, match=r"environment 0 .* between the env steps 0 and 60"):
         reopen(folder, 20)
 
 
@@ -126,13 +126,16 @@ TAMPERED = {
 }
 
 
+def tamper(run, statement):
+    with closing(sqlite3.connect(run / "metrics.sqlite")) as connection, connection:
+        connection.execute(statement)
+
+
 @pytest.mark.parametrize("name", TAMPERED)
 def test_every_record_on_the_way_must_come_out_again(exact, tmp_path, name):
     statement, words = TAMPERED[name]
     shutil.copytree(exact.path, tmp_path / "run")
-    with closing(sqlite3.connect(tmp_path / "run" / "metrics.sqlite")) as connection:
-        with connection:
-            connection.execute(statement)
+    tamper(tmp_path / "run", statement)
     folder = RunFolder.open(tmp_path / "run")
     with pytest.raises(RunFolderError, match=f"does not repeat: {words}"):
         reopen(folder, UPDATE)
@@ -141,9 +144,7 @@ def test_every_record_on_the_way_must_come_out_again(exact, tmp_path, name):
 def test_elsewhere_only_the_environments_are_compared(exact, tmp_path):
     shutil.copytree(exact.path, tmp_path / "run")
     statement, _ = TAMPERED["training"]
-    with closing(sqlite3.connect(tmp_path / "run" / "metrics.sqlite")) as connection:
-        with connection:
-            connection.execute(statement)
+    tamper(tmp_path / "run", statement)
     config = tmp_path / "run" / "config.toml"
     config.write_text(config.read_text("utf-8").replace('r = "cpu"', 'r = "a GPU"'), "utf-8")
     folder = RunFolder.open(tmp_path / "run")

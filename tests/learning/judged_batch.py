@@ -7,14 +7,13 @@ import jax
 from small_networks import KINDS, network_of, random_batch, random_noise, settings_of
 
 from frankrl.core.types import Transition
-from frankrl.learning import (
+from frankrl.learning import UpdateNoise, predictions
+from frankrl.learning.loss_terms import (
     Bootstrap,
     Predictions,
     TargetOutputs,
-    UpdateNoise,
     batch_targets,
     bootstrap,
-    predictions,
     target_outputs,
 )
 from frankrl.networks import NetworkParams, QNetwork

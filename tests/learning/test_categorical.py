@@ -10,6 +10,9 @@ import scipy.stats
 from judged_batch import judged
 from quiet_rlax import rlax
 
+from frankrl.config import Settings
+from frankrl.core.errors import SettingError
+from frankrl.learning import make_head
 from frankrl.learning.heads import CategoricalHead
 
 HEAD = CategoricalHead(11, -4.0, 4.0)
@@ -19,6 +22,16 @@ TARGET = jax.jit(CategoricalHead.target, static_argnums=0)
 
 def test_the_atoms_are_evenly_spaced_from_the_lowest_to_the_highest_return():
     np.testing.assert_allclose(HEAD.support, -4 + 0.8 * np.arange(11), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "atoms"), [(1.0, 1.0000001, 51), (1e8, 1e8 + 9, 21), (-1e-46, 1e-46, 2)]
+)
+def test_returns_that_single_precision_cannot_tell_apart_are_refused(low, high, atoms):
+    changes = {"distribution": "c51", "value_min": low, "value_max": high, "num_atoms": atoms}
+    settings = Settings().with_changes(**changes)
+    with pytest.raises(SettingError, match="not all different in single precision"):
+        make_head(settings)
 
 
 def test_huge_logits_do_not_overflow():

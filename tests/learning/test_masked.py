@@ -8,14 +8,8 @@ from learning_run import UPDATE, UPDATES, begun, setup
 from small_networks import ACTIONS, BATCH, KINDS, in_jax, random_batch, random_noise, stacked
 
 from frankrl.core.types import Scaling, Transition
-from frankrl.learning import (
-    NO_NOISE,
-    ExpectedHead,
-    UpdateMetrics,
-    batch_targets,
-    bootstrap,
-    target_outputs,
-)
+from frankrl.learning import NO_NOISE, ExpectedHead, UpdateMetrics
+from frankrl.learning.loss_terms import batch_targets, bootstrap, target_outputs
 from frankrl.networks import Flatten, NetworkParams, QNetwork, Table
 
 TARGET_Q, ONLINE_Q = [2.0, 5.0, 3.0], [4.0, 9.0, 1.0]

@@ -14,7 +14,7 @@ from gymnasium import spaces
 import frankrl
 from frankrl.api import open_network
 from frankrl.core.errors import DivergedError, EnvironmentFailedError
-from frankrl.learning import batch_loss, learner
+from frankrl.learning import batch_loss, learner, loss_terms
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.training.rounds import compiled_learn
 from robustness.outcome import Outcome
@@ -148,7 +148,7 @@ def _poison_gradient(at: int, value: float) -> Iterator[None]:
         return real_update(settings, network, state, *rest)
 
     with (
-        mock.patch.object(learner, "batch_loss", loss),
+        mock.patch.object(loss_terms, "batch_loss", loss),
         mock.patch.object(learner, "update", update),
     ):
         yield

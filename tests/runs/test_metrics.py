@@ -115,8 +115,9 @@ def test_a_wrong_row_writes_nothing_at_all(path, writer, wrong, error):
 def test_the_last_episodes_come_oldest_first(path, writer):
     writer.write(rows(*(episode(n) for n in (30, 10, 20))))
     reader = MetricsReader(path)
-    assert reader.last_episodes(2) == [(20 / 4, 7), (30 / 4, 7)]
-    assert reader.last_episodes(100) == [(10 / 4, 7), (20 / 4, 7), (30 / 4, 7)]
+    assert reader.last_episodes(2, 30) == [(20 / 4, 7), (30 / 4, 7)]
+    assert reader.last_episodes(100, 30) == [(10 / 4, 7), (20 / 4, 7), (30 / 4, 7)]
+    assert reader.last_episodes(100, 29) == [(10 / 4, 7), (20 / 4, 7)]
     reader.close()
 
 

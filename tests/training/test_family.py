@@ -105,7 +105,8 @@ def test_each_switch_alone_learns_the_closed_form_in_textbook_order(name):
 
 @pytest.mark.parametrize("names", TOGETHER, ids=lambda names: "+".join(names[:2]))
 def test_all_switches_that_go_together_learn_the_closed_form_with_overlap(names):
-    assert_closed_form(chosen(*names) | {"overlap": True})
+    # Averaged weights lag behind, and noise dies down slowly.
+    assert_closed_form(chosen(*names) | {"overlap": True}, num_rounds=60)
 
 
 @pytest.mark.slow
@@ -120,9 +121,9 @@ def test_every_other_pair_of_switches_is_refused(pair):
         Settings().with_changes(**chosen(*pair))
 
 
-def assert_closed_form(changes):
+def assert_closed_form(changes, num_rounds=15):
     # Noise has to die down before what is left of it is small.
-    found = learned_q_values(changes, 36 if changes.get("noisy") else 15, STATES)
+    found = learned_q_values(changes, max(num_rounds, 36 if changes.get("noisy") else 0), STATES)
     if changes.get("noisy"):
         # Where noise explores, an action that is no better need never be tried.
         found = np.broadcast_to(found.max(axis=1, keepdims=True), found.shape)

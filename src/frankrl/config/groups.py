@@ -80,15 +80,15 @@ class NetworkSettings(Checked):
     al. 2018), or as quantiles at any fraction (IQN, Dabney et al. 2018)."""
     num_atoms: int = number(51, at_least=2, belongs_to=_C51)
     """Number of fixed returns. [atoms]"""
-    value_min: float = number(-10.0, belongs_to=_C51)
+    value_min: float = number(-10.0, at_least=-1e30, at_most=1e30, belongs_to=_C51)
     """Lowest of the fixed returns. [reward]"""
-    value_max: float = number(10.0, belongs_to=_C51)
+    value_max: float = number(10.0, at_least=-1e30, at_most=1e30, belongs_to=_C51)
     """Highest of the fixed returns. [reward]"""
     num_quantiles: int = number(51, at_least=1, belongs_to=_QR)
     """Number of predicted quantiles. [quantiles]"""
     iqn_cosines: int = number(64, at_least=1, belongs_to=_IQN)
     """Number of cosines that embed a fraction. [cosines]"""
-    iqn_acting_fractions: int = number(32, at_least=1, belongs_to=_IQN)
+    iqn_acting_fractions: int = number(32, at_least=1, at_most=1_000_000, belongs_to=_IQN)
     """Number of fractions whose quantiles are averaged for a Q-value. [fractions]"""
 
 

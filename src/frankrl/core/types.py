@@ -48,6 +48,7 @@ class Steps(NamedTuple):
     mask: Bool[Array, "row+env action"] | None
     """Which actions are allowed in these states; None without action masks."""
     action: Shaped[Array, " row"]
+    """Of `ACTION_DTYPE`: converting here would cost the compiled call another thread's wake-up."""
     reward: Float[Array, " row"]
     is_last: Bool[Array, " row"]
     """The step ended its episode, by termination or truncation."""

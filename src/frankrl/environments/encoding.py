@@ -17,6 +17,8 @@ Mistake = Callable[[str], FrankError]
 """Makes the error from a description of what is wrong with an observation."""
 
 _FLOAT = np.dtype(np.float32)
+_NUMBERS = "biufO"
+"""Kinds of NumPy's dtypes that hold real numbers, or Python's objects, which may be numbers."""
 
 
 def parts_of(structure: Structure, given: Any, mistake: Mistake, path: str = "") -> Iterator[Any]:
@@ -42,7 +44,10 @@ def parts_of(structure: Structure, given: Any, mistake: Mistake, path: str = "")
                 raise mistake(f"an observation without the entry {below!r}")
             yield from parts_of(part, given[name], mistake, below)
     else:
-        if not isinstance(given, tuple | list | np.ndarray) or len(given) != len(structure):
+        is_sequence = isinstance(given, tuple | list) or (
+            isinstance(given, np.ndarray) and given.ndim > 0
+        )
+        if not is_sequence or len(given) != len(structure):
             raise mistake(f"{_observation(path)} that is no tuple of {len(structure)} parts")
         for number, part in enumerate(structure):
             below = f"{path}.{number}" if path else str(number)
@@ -113,12 +118,15 @@ def _indices(leaf: Leaf, array: np.ndarray, mistake: Mistake) -> np.ndarray:
 
 
 def _cast(leaf: Leaf, array: np.ndarray, dtype: np.dtype, mistake: Mistake) -> np.ndarray:
+    what = f"{_observation(leaf.name)} that is no array of numbers"
+    if array.dtype.kind not in _NUMBERS:
+        raise mistake(f"{what} but of {array.dtype}")
     try:
         # A number too large for float32 becomes infinite, which is refused later.
         with np.errstate(over="ignore", invalid="ignore"):
             return array.astype(dtype)
-    except (TypeError, ValueError) as error:
-        raise mistake(f"{_observation(leaf.name)} that is no array of numbers") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise mistake(what) from error
 
 
 def _observation(path: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from frankrl.config import LearningSettings, Settings
-from frankrl.core.types import FinishedEpisode, Steps, VectorStep
+from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, Steps, VectorStep
 from frankrl.environments import EnvironmentLog, EnvironmentVector
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.policy import Policy, acting_noise
@@ -135,7 +135,7 @@ def steps_of(
     return Steps(
         observation=spec.observation(seen),
         mask=spec.action_mask(seen),
-        action=action,
+        action=action.astype(ACTION_DTYPE),
         reward=reward,
         is_last=is_last,
         terminated=_ends_world(settings, terminated, is_last),

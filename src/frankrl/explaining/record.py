@@ -1,5 +1,6 @@
 """Every number of one update."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,14 +14,11 @@ from frankrl.core.types import Params, Transition
 from frankrl.learning import (
     NO_NOISE,
     LearnerState,
-    Predictions,
     UpdateNoise,
-    batch_loss,
-    batch_targets,
-    bootstrap,
+    UpdateTerms,
     predictions,
-    target_outputs,
     td_errors,
+    update_terms,
 )
 from frankrl.networks import QNetwork
 from frankrl.replay import Sample
@@ -132,17 +130,12 @@ def record_of(
         learning_rate: step size of the optimiser.
         noise: the update's random numbers.
     """
-    head, batch, unflatten = network.head, sampled.batch, network.layout.unflatten
-    params, target_params = unflatten(before.params), unflatten(before.target_params)
-    outputs = target_outputs(settings, network, target_params, batch, noise)
-    following = bootstrap(settings, network, params, batch, outputs, noise)
-    targets = batch_targets(network, batch, following)
-
-    def loss_of(params: Params) -> tuple[Array, Predictions]:
-        return batch_loss(network, params, batch, targets, noise, sampled.sample.weights)
-
-    (loss, seen), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-    seen_after = predictions(network, unflatten(after.params), batch, targets, noise)
+    head, batch = network.head, sampled.batch
+    terms, chosen_q_after = _computed(
+        settings, network, before, after, batch, noise, sampled.sample.weights
+    )
+    outputs, following, targets, seen, loss, gradient = terms
+    unflatten = network.layout.unflatten
     online_next = following.online_next_q_values
     period, done = settings.target_period_updates, int(before.num_updates)
     return UpdateRecord(
@@ -169,12 +162,30 @@ def record_of(
         losses=np.asarray(seen.losses),
         loss=float(loss),
         gradient_norms=norms(gradient),
-        weight_changes=norms(unflatten(after.params - before.params)),
-        chosen_q_after=np.asarray(seen_after.chosen_q),
+        weight_changes=norms(unflatten(np.asarray(after.params - before.params))),
+        chosen_q_after=np.asarray(chosen_q_after),
         updates_since_refresh=done % period,
-        distance_to_target=norms(unflatten(before.params - before.target_params)),
+        distance_to_target=norms(unflatten(np.asarray(before.params - before.target_params))),
         refreshes_target=(done + 1) % period == 0,
     )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _computed(
+    settings: LearningSettings,
+    network: QNetwork,
+    before: LearnerState,
+    after: LearnerState,
+    batch: Transition,
+    noise: UpdateNoise,
+    weights: Float[Array, " batch"] | None,
+) -> tuple[UpdateTerms, Float[Array, " batch"]]:
+    """What the update computed, and Q(s, a; θ) after it."""
+    unflatten = network.layout.unflatten
+    params, target_params = unflatten(before.params), unflatten(before.target_params)
+    terms = update_terms(settings, network, params, target_params, batch, noise, weights)
+    after_params = unflatten(after.params)
+    return terms, predictions(network, after_params, batch, terms.targets, noise).chosen_q
 
 
 def _host(array: Array | None) -> np.ndarray | None:

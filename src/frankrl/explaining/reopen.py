@@ -182,13 +182,19 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
     number = update - before.updates - 1
     learn = jax.jit(functools.partial(updates, settings.learning, network))
 
-    def after(count: int) -> LearnerState:
-        if not count:
-            return before.learner
-        first = jax.tree.map(lambda table: table[:count], (batches, given.noise, sample.weights))
-        rows, noise, weights = first
-        return learn(before.learner, rows, given.learning_rate, noise, weights)[0]
+    def learned(state: LearnerState, first: int, end: int) -> LearnerState:
+        """The learner after the updates from `first` to `end` of the round."""
+        if first == end:
+            return state
+        tables = (batches, given.noise, sample.weights)
+        rows, noise, weights = jax.tree.map(lambda table: table[first:end], tables)
+        return learn(state, rows, given.learning_rate, noise, weights)[0]
 
+    state = learned(before.learner, 0, number)
+    after = learned(state, number, number + 1)
+    _compare_with_run(
+        learned(after, number + 1, result.updates - before.updates), result.state().learner
+    )
     own, batch, noise = jax.tree.map(
         lambda table: jnp.asarray(table[number]), (sample, batches, given.noise)
     )
@@ -196,13 +202,26 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
     return record_of(
         settings.learning,
         network,
-        after(number),
-        after(number + 1),
+        state,
+        after,
         SampledBatch(own, batch, span.num_steps, span.terminated),
         env_steps=result.env_steps,
         learning_rate=float(given.learning_rate),
         noise=noise,
     )
+
+
+def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
+    """Warn if the round's updates in several calls do not end in the same bits as in one call.
+
+    Another number of updates is another compiled program, which may round differently.
+    """
+    away = float(jnp.max(jnp.abs(ours.params - theirs.params), initial=0.0))
+    if away:
+        warn(
+            "the updates of this round, computed in parts, end up to "
+            f"{away:.1g} away from the run's weights: the numbers shown are right to that"
+        )
 
 
 def _copied(state: TrainState) -> TrainState:

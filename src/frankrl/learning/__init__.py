@@ -12,16 +12,12 @@ from frankrl.learning.learner import (
     updates,
 )
 from frankrl.learning.loss_terms import (
-    Bootstrap,
-    Predictions,
-    TargetOutputs,
+    UpdateTerms,
     batch_loss,
-    batch_targets,
-    bootstrap,
     predictions,
-    target_outputs,
     td_errors,
     under_noise,
+    update_terms,
 )
 from frankrl.learning.make_network import network_for
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
@@ -29,17 +25,13 @@ from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
     "NO_NOISE",
-    "Bootstrap",
     "ExpectedHead",
     "LearnerState",
-    "Predictions",
-    "TargetOutputs",
     "UpdateMetrics",
     "UpdateNoise",
     "UpdateOutput",
+    "UpdateTerms",
     "batch_loss",
-    "batch_targets",
-    "bootstrap",
     "bootstrap_values",
     "init_learner",
     "learning_rate_at",
@@ -48,10 +40,10 @@ __all__ = [
     "of_actions",
     "predictions",
     "refresh_target",
-    "target_outputs",
     "td_errors",
     "td_target",
     "under_noise",
     "update",
+    "update_terms",
     "updates",
 ]

@@ -12,13 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Transition
-from frankrl.learning.loss_terms import (
-    batch_loss,
-    batch_targets,
-    bootstrap,
-    target_outputs,
-    td_errors,
-)
+from frankrl.learning.loss_terms import td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.networks import QNetwork
 
@@ -143,21 +137,15 @@ def update(
     """
     params = network.layout.unflatten(state.params)
     target_params = network.layout.unflatten(state.target_params)
-    outputs = target_outputs(settings, network, target_params, batch, noise)
-    following = bootstrap(settings, network, params, batch, outputs, noise)
-    targets = batch_targets(network, batch, following)
-
-    loss_of = functools.partial(
-        batch_loss, network, batch=batch, targets=targets, noise=noise, weights=weights
-    )
-    (loss, predictions), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
-    gradient = network.layout.flatten(gradients)
+    terms = update_terms(settings, network, params, target_params, batch, noise, weights)
+    predictions, targets = terms.predictions, terms.targets
+    gradient = network.layout.flatten(terms.gradients)
     step, opt_state = optimiser(settings).update(gradient, state.opt_state)
     moved = state.params - learning_rate * cast(Array, step)
 
     errors = td_errors(network, targets, predictions.chosen_q)
     metrics = UpdateMetrics(
-        loss=loss,
+        loss=terms.loss,
         mean_q=jnp.mean(predictions.chosen_q),
         mean_max_q=jnp.mean(jnp.max(predictions.q_values, axis=-1)),
         mean_target=jnp.mean(network.head.target_mean(targets)),

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -46,6 +47,51 @@ class Predictions(NamedTuple):
     """Q(s, a; θ)."""
     losses: Float[Array, " batch"]
     """Loss of each transition, without its weight."""
+
+
+class UpdateTerms(NamedTuple):
+    """What an update computes from its batch, up to the gradient."""
+
+    outputs: TargetOutputs
+    bootstrap: Bootstrap
+    targets: Float[Array, "batch *atom"]
+    """y of each transition."""
+    predictions: Predictions
+    loss: Float[Array, ""]
+    """Mean of weight × loss over the batch."""
+    gradients: Params
+    """Gradient of the loss by θ, not clipped."""
+
+
+def update_terms(
+    settings: LearningSettings,
+    network: QNetwork,
+    params: Params,
+    target_params: Params,
+    batch: Transition,
+    noise: UpdateNoise,
+    weights: Float[Array, " batch"] | None,
+) -> UpdateTerms:
+    """From a batch to the gradient of its loss.
+
+    Args:
+        settings: target and loss.
+        network: the definition of both networks.
+        params: θ, without noise.
+        target_params: θ⁻, without noise.
+        batch: fields of shape (batch, …).
+        noise: random numbers of the update.
+        weights: importance weight of each transition's loss; None: all are 1.
+    """
+    outputs = target_outputs(settings, network, target_params, batch, noise)
+    following = bootstrap(settings, network, params, batch, outputs, noise)
+    targets = batch_targets(network, batch, following)
+
+    def loss_of(params: Params) -> tuple[Float[Array, ""], Predictions]:
+        return batch_loss(network, params, batch, targets, noise, weights)
+
+    (loss, found), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+    return UpdateTerms(outputs, following, targets, found, loss, gradients)
 
 
 def target_outputs(

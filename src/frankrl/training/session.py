@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.config import Settings
+from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.random import check_seed
@@ -121,9 +122,16 @@ def prepare_resume(
         saving=before.saving,
     )
     if kept_budget != before:
+        ours, theirs = kept_budget.values(), before.values()
+        changed = ", ".join(
+            f"{name} {shown(theirs[name])} (given {shown(ours[name])})"
+            for name in theirs
+            if ours[name] != theirs[name]
+        )
         raise SettingError(
-            "a run that continues keeps its settings: only total_env_steps, worker_processes, "
-            "device and those of [evaluation] and [saving] may change; begin a new run for others"
+            f"a run that continues keeps its settings, here {changed}: only total_env_steps, "
+            "worker_processes, device and those of [evaluation] and [saving] may change; begin a "
+            "new run for others"
         )
     description = folder.description
     experiment = _experiment(description.env_id, settings, description.seed)

@@ -12,6 +12,7 @@ from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from frankrl.config import Settings
+from frankrl.core.errors import SettingError
 from frankrl.core.types import Transition
 from frankrl.learning.targets import td_target
 from frankrl.networks import Head
@@ -30,9 +31,20 @@ class CategoricalHead(Head):
 
     @classmethod
     def of(cls, settings: Settings) -> "CategoricalHead":
-        """The head that settings describe."""
+        """The head that settings describe.
+
+        Raises:
+            SettingError: the fixed returns lie too close together for single precision.
+        """
         network = settings.network
-        return cls(network.num_atoms, network.value_min, network.value_max)
+        head = cls(network.num_atoms, network.value_min, network.value_max)
+        if (np.diff(head.support) <= 0).any():
+            raise SettingError(
+                f"c51's {head.num_atoms:,} returns from value_min {head.low:g} to value_max "
+                f"{head.high:g} are not all different in single precision: choose fewer num_atoms "
+                "or a wider range"
+            )
+        return head
 
     @property
     def atoms(self) -> int:
