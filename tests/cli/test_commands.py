@@ -107,7 +107,10 @@ MISTAKES = {
     ),
     "plot_nothing": (["plot"], "at least one run"),
     "other_environment": (["train", "Acrobot-v1", "--resume", "RUN"], "is of 'CartPole-v1'"),
-    "other_settings": (["train", "--resume", "RUN", "--gamma", "0.5"], "keeps its settings, here gamma .* .given 0.5.:"),
+    "other_settings": (
+        ["train", "--resume", "RUN", "--gamma", "0.5"],
+        "keeps its settings, here gamma .* .given 0.5.:",
+    ),
     "run_exists": (
         ["train", "CartPole-v1", "--out", "RUN"],
         "exists already.*--resume.*--overwrite",
