@@ -15,8 +15,9 @@ import frankrl
 from frankrl.core.errors import EnvironmentUnusableError, RunFolderError
 from frankrl.runs.checkpoint import INFO, MANIFEST, list_checkpoints, manifest_of
 
-SMALL = {"total_env_steps": 200, "learning_starts_env_steps": 100, "hidden_widths": [8]}
-SMALL |= {"final_evaluation_episodes": 1, "evaluate_every_env_steps": 100, "preset": "default"}
+SMALL = {"total_env_steps": 96, "learning_starts_env_steps": 1_000, "hidden_widths": [8]}
+SMALL |= {"final_evaluation_episodes": 1, "evaluate_every_env_steps": 48, "preset": "default"}
+"""Nothing is learned, which would take longest."""
 MODULE = """
 import gymnasium, numpy as np
 from gymnasium import spaces

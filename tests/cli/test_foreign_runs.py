@@ -124,7 +124,7 @@ def test_a_text_in_the_arguments_of_a_foreign_environment_names_no_code_either(
 
 
 @pytest.mark.filterwarnings("always:.*because you allow the run's code")
-@pytest.mark.parametrize("verb", ["resume", "evaluate", "film", "explain"])
+@pytest.mark.parametrize("verb", ["resume", "evaluate", "film"])
 def test_a_user_who_names_the_environment_or_allows_the_code_gets_it(run, place, verb, capsys):
     for word in ("--env", "--allow-code"):
         path = evil_run(run, place, BESIDE)
@@ -132,7 +132,6 @@ def test_a_user_who_names_the_environment_or_allows_the_code_gets_it(run, place,
             "resume": ["train", "--resume", path, "--total-env-steps", "400"],
             "evaluate": ["evaluate", path, "--episodes", "1"],
             "film": ["film", path, "--out", place / "film.mp4"],
-            "explain": ["explain", path, "--update", "150"],
         }[verb]
         words += [word] * (word == "--allow-code" or verb != "resume")
         words += [f"{BESIDE}:CartPole-v1"] * (word == "--env")

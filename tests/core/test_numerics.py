@@ -22,7 +22,7 @@ SET = {
     "precision": lambda: jax.default_matmul_precision("bfloat16"),
 }
 SMALL = {"total_env_steps": 200, "learning_starts_env_steps": 100, "hidden_widths": [8]}
-SMALL |= {"final_evaluation_episodes": 1, "double": True, "replay_sampling": "prioritised"}
+SMALL |= {"final_evaluation_episodes": 1, "double": True}
 
 
 def bytes_of(run):

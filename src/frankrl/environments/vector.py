@@ -85,6 +85,10 @@ class _Record:
         self._earlier = earlier
         self._hash = hashlib.blake2b(earlier + first_row, digest_size=DIGEST_BYTES)
 
+    def begin_next(self, first_row: bytes) -> None:
+        """Begin the episode after the running one."""
+        self.begin(self.episode + 1, first_row, self.digest())
+
     def note(self, action: int, reward: float, row: bytes) -> None:
         """Add a step that led to this row."""
         self.actions.append(action)
@@ -161,13 +165,17 @@ class EnvironmentVector(abc.ABC):
         """
         observation, taken = self.observation, actions.tolist()
         steps = self._step_envs(self._all, taken)
-        self._note(self._all, taken, steps)
-        following, finished = steps.row, []
+        following, ended = steps.row, []
         if np.count_nonzero(is_last := steps.terminated | steps.truncated):
             ended = np.flatnonzero(is_last).tolist()
-            finished = [self._records[index].finished(env_steps) for index in ended]
+            # Before the step is noted: should an environment fail here, the step was not taken.
+            first_rows = self._reset_envs(ended, [self._records[i].episode + 1 for i in ended])
             following = steps.row.copy()
-            following[ended] = self._begin_next(ended)
+            following[ended] = first_rows
+        self._note(self._all, taken, steps)
+        finished = [self._records[index].finished(env_steps) for index in ended]
+        for index in ended:
+            self._records[index].begin_next(following[index].tobytes())
         self.observation = following
         reward = steps.reward.astype(np.float32)
         step = VectorStep(

@@ -82,9 +82,11 @@ class HostSource:
         """Step every environment `vector_steps_per_round` times."""
         vector_steps: list[VectorStep] = []
         episodes: list[FinishedEpisode] = []
-        # Should an environment fail, the run is still at the beginning of this round.
-        self._began = self._envs.positions()
-        for _ in range(self._settings.training.vector_steps_per_round):
+        count = self._settings.training.vector_steps_per_round
+        # Should an environment fail, the run is still at the beginning of this round; a single
+        # step that fails changes nothing anyway.
+        self._began = self._envs.positions() if count > 1 else None
+        for _ in range(count):
             step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
             vector_steps.append(step)
             episodes += ended
