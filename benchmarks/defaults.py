@@ -49,6 +49,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "n_step 2": {"n_step": 2},
     "n_step 3": {"n_step": 3},
     "n_step 1, learning rate 1e-3": {"n_step": 1, "learning_rate": 1e-3},
+    "n_step 1, target period 100": {"n_step": 1, "target_period_updates": 100},
+    "n_step 1, Munchausen": {"n_step": 1, "double": False, "munchausen": True},
+    "n_step 1, LayerNorm": {"n_step": 1, "layer_norm": True},
 }
 
 
@@ -93,7 +96,11 @@ def _run(world: str, variant: str, seed: int) -> dict[str, Any]:
             *("--evaluate-every-env-steps", str(about.total_env_steps)),
         ]
         for setting, value in VARIANTS[variant].items():
-            words += [f"--{setting.replace('_', '-')}", str(value)]
+            flag = setting.replace("_", "-")
+            is_switch = isinstance(value, bool)
+            words += (
+                [f"--{'' if value else 'no-'}{flag}"] if is_switch else [f"--{flag}", str(value)]
+            )
         command = [sys.executable, "-m", "frankrl.cli.main", *words]
         there = os.environ | {
             "PYTHONPATH": os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])

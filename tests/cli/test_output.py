@@ -50,6 +50,8 @@ def test_standard_output_of_training_is_the_json_alone(talked):
     assert json.loads(line)["env_steps"] == 60
     for words in (*ODD, odd_envs.WORDS_AT_IMPORT, odd_envs.WORDS_AT_EXIT):
         assert words in done.stderr
+    first = "  warning: odd_envs:OddTalker-v0 names no max_episode_steps"
+    assert [line for line in done.stderr.splitlines() if line.startswith(first)]
 
 
 @pytest.mark.parametrize("words", [["evaluate", "run", "--episodes=2"], ["explain", "run"]])

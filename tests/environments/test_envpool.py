@@ -1,3 +1,5 @@
+import dataclasses
+import re
 import sys
 
 import numpy as np
@@ -198,3 +200,12 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "envpool", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'frankrl\[envpool\]'"):
         EnvPoolVector(spec, 1, 0)
+
+
+@pytest.mark.parametrize("name", ["ALE/Pong-v5", "Pong-v6", "LunarLandr-v3", "CartPole-v2"])
+def test_a_suggested_name_is_one_that_both_libraries_know(name):
+    spec = dataclasses.replace(describe("CartPole-v1", {}), env_id=name)
+    with pytest.raises(EnvironmentUnusableError, match="EnvPool has no environment") as caught:
+        EnvPoolVector(spec, 1, 0)
+    for suggestion in re.findall(r"did you mean '(.*)'\?", str(caught.value)):
+        assert EnvPoolVector(describe(suggestion, {}), 1, 0).num_envs == 1

@@ -115,9 +115,9 @@ def test_every_pair_of_switches_learns_the_closed_form_with_overlap(pair):
     assert_closed_form(chosen(*pair) | {"overlap": True})
 
 
-@pytest.mark.parametrize("pair", REFUSED, ids="+".join)
+@pytest.mark.parametrize("pair", map(sorted, REFUSED), ids="+".join)
 def test_every_other_pair_of_switches_is_refused(pair):
-    with pytest.raises(SettingError, match=REFUSED[pair]):
+    with pytest.raises(SettingError, match=REFUSED[frozenset(pair)]):
         Settings().with_changes(**chosen(*pair))
 
 

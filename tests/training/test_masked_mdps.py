@@ -108,7 +108,7 @@ TABLE = {
 }
 
 
-@pytest.fixture(scope="module", params=["info", "observation", "method"])
+@pytest.fixture(scope="module", params=["info", "observation"])
 def run(request, tmp_path_factory):
     """Where its masks come from, and its folder."""
     path = tmp_path_factory.mktemp("masked") / "run"

@@ -1,5 +1,6 @@
 """Films: the decoded frames show the episodes."""
 
+import os
 import subprocess
 import sys
 
@@ -310,8 +311,27 @@ def test_an_environment_without_a_picture_is_refused(tmp_path, scripted, picture
     assert not list(tmp_path.iterdir())
 
 
+def test_no_window_system_is_looked_for_before_the_first_picture(tmp_path, scripted, monkeypatch):
+    found, drawn = [], ScriptedEnv.render
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    monkeypatch.setattr(
+        ScriptedEnv,
+        "render",
+        lambda self: found.append(os.environ.get("SDL_VIDEODRIVER")) or drawn(self),
+    )
+    film(scripted(), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
+    assert set(found) == {"dummy"}
+
+
+def test_without_pygame_a_film_is_refused_with_what_to_install(tmp_path, scripted, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    with pytest.raises(EnvironmentUnusableError, match="pip install pygame-ce"):
+        film(scripted(), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
+
+
 def test_an_environment_that_knows_no_render_mode_is_refused(tmp_path, scripted):
-    with pytest.raises(EnvironmentUnusableError, match="Blind-v0"):
+    words = "^Blind-v0 cannot be filmed: it does not take render_mode='rgb_array'$"
+    with pytest.raises(EnvironmentUnusableError, match=words):
         film(describe("Blind-v0", {}), always(0), tmp_path / "f.mp4", episodes=1, seed=0)
 
 

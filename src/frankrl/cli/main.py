@@ -1,6 +1,7 @@
 """The command `frank`: find the subcommand, run it, turn errors into one line."""
 
 import contextlib
+import ctypes
 import errno
 import importlib
 import io
@@ -75,6 +76,9 @@ def run_process() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
+    # Libraries in C have buffers of their own.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
     os._exit(status)
 
 

@@ -17,9 +17,9 @@ from frankrl.core.errors import (
     EnvironmentFailedError,
     EnvironmentUnusableError,
     MissingExtraError,
-    nearest,
 )
 from frankrl.core.random import Use, reset_seed
+from frankrl.environments.single import tried_hint
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.vector import EnvironmentVector, EnvSteps
 
@@ -187,7 +187,7 @@ def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> An
     known = envpool.list_all_envs()
     if spec.env_id not in known:
         # A name that Gymnasium does not know as well would be refused by it.
-        hint = nearest(spec.env_id, set(known) & set(gymnasium.registry))
+        hint = tried_hint(spec.env_id, {}, sorted(set(known) & set(gymnasium.registry)))
         raise EnvironmentUnusableError(
             f"EnvPool has no environment {spec.env_id!r}{hint}; use backend gymnasium"
         )

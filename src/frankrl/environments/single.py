@@ -47,10 +47,11 @@ def make_environment(
         ) from error
     except gymnasium.error.Error as error:
         # Its own hint lacks the module, so that the name would be unknown again.
-        reason = re.sub(r" *Did you mean:.*", "", _one_line(error))
+        reason = re.sub(r" *Did you mean:.*", "", _one_line(error)).rstrip(".")
+        hint = tried_hint(env_id, env_kwargs, gymnasium.registry)
         raise EnvironmentUnusableError(
-            f"unknown environment {env_id!r}{_hint(env_id, env_kwargs)} ({reason}; "
-            "third-party ones are named module:EnvId)"
+            f"unknown environment {env_id!r}{hint} ({reason}; third-party ones are named "
+            "module:EnvId)"
         ) from error
     except ModuleNotFoundError as error:
         raise EnvironmentUnusableError(_missing_module(env_id, error)) from error
@@ -92,12 +93,18 @@ def _made(env_id: str, **kwargs: Any) -> gymnasium.Env:
     return env
 
 
-def _hint(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
-    """A hint that names a similar environment which can be made, or an empty string."""
+def tried_hint(env_id: str, env_kwargs: Mapping[str, Any], known: Iterable[str]) -> str:
+    """A hint that names a similar environment which can be made, or an empty string.
+
+    Args:
+        env_id: a name that does not exist.
+        env_kwargs: with which a suggested environment has to be made.
+        known: names of environments, without their modules.
+    """
     module, colon, name = env_id.rpartition(":")
-    known = {other.lower(): other for other in gymnasium.registry}
-    for found in difflib.get_close_matches(name.lower(), known, n=_MAX_TRIED, cutoff=0.5):
-        suggestion = f"{module}{colon}{known[found]}"
+    folded = {other.lower(): other for other in known}
+    for found in difflib.get_close_matches(name.lower(), folded, n=_MAX_TRIED, cutoff=0.5):
+        suggestion = f"{module}{colon}{folded[found]}"
         with contextlib.suppress(Exception):
             close_environments([_made(suggestion, **env_kwargs)])
             return f"; did you mean {suggestion!r}?"
