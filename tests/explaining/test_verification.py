@@ -31,7 +31,7 @@ SETTINGS = {
 }
 UPDATE = 300
 """Its round ends at env step 360, the newest checkpoint before it is at 240."""
-INSTANCES, STEPS = itertools.count(), itertools.count()
+INSTANCES = itertools.count()
 
 
 class Unrepeatable(gymnasium.Env):
@@ -44,7 +44,7 @@ class Unrepeatable(gymnasium.Env):
         self._what = what
         self._own = np.random.default_rng()
         self._number = next(INSTANCES)
-        self._at = 0
+        self._at = self._shown = 0
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -62,8 +62,9 @@ class Unrepeatable(gymnasium.Env):
         return 10 + (self._number % 7 if self._what == "length" else 0)
 
     def _state(self):
-        seen = {"observation": self._own.normal, "since_200": lambda: max(0, next(STEPS) - 200)}
-        shown = seen.get(self._what, lambda: self.np_random.normal())()
+        self._shown += 1
+        is_own = self._what == "observation" or (self._what == "later" and self._shown > 70)
+        shown = (self._own if is_own else self.np_random).normal()
         return np.array([self._at, shown], np.float32)
 
 
@@ -102,17 +103,20 @@ def test_the_environment_and_the_step_are_named_where_a_checkpoint_still_holds_i
 
 
 def test_updates_before_the_first_difference_can_be_opened_and_are_named(tmp_path):
-    folder = run_of("since_200", tmp_path / "run", checkpoint_every_env_steps=10_000)
+    folder = run_of("later", tmp_path / "run", checkpoint_every_env_steps=10_000)
     assert reopen(folder, 20).record.update == 20
-    with pytest.raises(RunFolderError, match=r"no update after 120 can be opened"):
+    # With their first states, three environments have shown 70 states each by env step 192.
+    settings = folder.description.settings
+    words = rf"at env step 19\d .* no update after {settings.updates_due(180)} can be opened"
+    with pytest.raises(RunFolderError, match=words):
         reopen(folder, UPDATE)
 
 
 def test_what_repeats_is_checked_up_to_the_next_record(exact):
-    cost = cost_of(exact, UPDATE + 1)
-    assert (cost.first_env_step, cost.last_env_step, cost.verified_env_step) == (240, 363, 420)
-    opened = reopen(exact, UPDATE + 1)
-    assert opened.record.update == UPDATE + 1
+    cost = cost_of(exact, UPDATE + 10)
+    assert (cost.first_env_step, cost.last_env_step, cost.verified_env_step) == (240, 369, 420)
+    opened = reopen(exact, UPDATE + 10)
+    assert opened.record.update == UPDATE + 10
     assert opened.state.env_steps == 420
     # Here the next record is the last checkpoint.
     assert cost_of(exact, 540).verified_env_step == 600
