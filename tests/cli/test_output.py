@@ -61,7 +61,7 @@ def test_standard_output_of_other_commands_is_their_json_alone(talked, words):
     done = frank(*words, *more, "--json", folder=folder, ODD_WORDS="1")
     (line,) = done.stdout.splitlines()
     assert isinstance(json.loads(line), dict)
-    assert odd_envs.WORDS_AT_EXIT in done.stderr
+    assert odd_envs.WORDS_AT_IMPORT in done.stderr
 
 
 def test_help_stays_on_standard_output(capsys):

@@ -5,10 +5,11 @@ from probe_envs import FaultyProbe, episode_length
 
 import frankrl
 from frankrl.agent import Agent
-from frankrl.config import EvaluationSettings
+from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.core.errors import EnvironmentFailedError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import EnvGroup, describe
+from frankrl.training import evaluation as module
 from frankrl.training.evaluation import Evaluation, Evaluator, interval_of_mean
 
 USE = Use.EVALUATION_RESET
@@ -157,7 +158,7 @@ def test_episodes_are_counted_as_they_end(episodes):
     assert (done[0], done[-1]) == (0, episodes)
     assert done == sorted(done)
     # The shortest of those that were begun together end first.
-    together = known_lengths(min(episodes, module.MAX_AT_ONCE))
+    together = known_lengths(min(episodes, MAX_EVALUATION_ENVS))
     assert done[1] == together.count(min(together))
 
 
