@@ -23,7 +23,7 @@ CHANGES = {"learning_starts_env_steps": 500, "overlap": False, "target_period_up
     ("env_id", "env_steps", "changes"),
     [
         ("CartPole-v1", 3_000, {}),
-        ("frankrl/NineSquares-v0", 3_000, {}),
+        pytest.param("frankrl/NineSquares-v0", 3_000, {}, marks=pytest.mark.slow),
         ("frankrl/NineSquares-v0", 700, {"num_envs": 2, "n_step": 3, "double": True}),
     ],
 )

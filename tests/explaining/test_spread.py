@@ -37,7 +37,11 @@ def test_the_percentiles_of_quantiles_are_their_own():
     [
         ({"distribution": "c51", "value_max": 50.0}, "cross-entropy of the two distributions = "),
         ({"distribution": "qr", "noisy": True}, "quantile regression, linear beyond 1, = "),
-        ({"distribution": "iqn"}, "quantile regression, linear beyond 1, = "),
+        pytest.param(
+            {"distribution": "iqn"},
+            "quantile regression, linear beyond 1, = ",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_update_shows_the_predicted_distribution_and_its_target(

@@ -309,6 +309,7 @@ def test_reward_and_discount_make_the_n_step_return_of_rlax(n_step):
     np.testing.assert_allclose(returns, expected[:12], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_longest_n_spans_all_its_steps():
     setup = Setup(1, 255, 300, 1, "lone", False)
     world, naive = begun(setup)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from in_memory import experiment_of, greedy_policy, round_number
+from long_forms import some_of
 from training import probe_mdps
 
 from frankrl.config import Settings
@@ -72,14 +73,14 @@ def test_q_values_of_a_probe_are_its_closed_form(probe, n_step, shape, overlap):
     np.testing.assert_allclose(found, expected, atol=0.08)
 
 
-@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("probe", some_of(PROBES, list(PROBES)[:2]))
 def test_a_dueling_network_learns_the_same_values(probe):
     env_kwargs, expected = PROBES[probe]
     found = learned_q_values(env_kwargs, len(expected), shape="four_envs", dueling=True)
     np.testing.assert_allclose(found, expected, atol=0.08)
 
 
-@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("probe", some_of(PROBES, list(PROBES)[-2:]))
 def test_double_dqn_and_huber_learn_the_same_values(probe):
     env_kwargs, expected = PROBES[probe]
     found = learned_q_values(

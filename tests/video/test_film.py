@@ -9,6 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from gymnasium import spaces
+from toy_text import TAXI
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, SettingError
 from frankrl.environments import describe
