@@ -198,7 +198,7 @@ def test_rainbow_that_learns_the_mean_forgets_the_fixed_returns_and_keeps_all_el
     assert rainbow.network.value_max == 300
     mean = rainbow.with_changes(distribution="mean")
     assert mean == load_preset("default").with_changes(
-        dueling=True, noisy=True, replay_sampling="prioritised"
+        dueling=True, noisy=True, replay_sampling="prioritised", n_step=3
     )
     again = mean.with_changes(distribution="c51", value_min=-5, value_max=5)
     assert again.network == dataclasses.replace(rainbow.network, value_min=-5, value_max=5)
