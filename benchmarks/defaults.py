@@ -37,7 +37,6 @@ class World:
 WORLDS = {
     "CliffWalking": World("CliffWalking-v1", 20_000, -100, -13),
     "FrozenLake8x8": World("FrozenLake8x8-v1", 60_000, 0, 0.86),
-    "Taxi": World("Taxi-v4", 100_000, -200, 7.9),
     "Catch": World("benchmarks.worlds:Catch-v0", 20_000, -0.6, 1),
     "MiniGrid-Empty": World("benchmarks.worlds:EmptyRoom-v0", 20_000, 0, 0.955),
     "CartPole": World("CartPole-v1", 50_000, 20, 500),
