@@ -43,7 +43,7 @@ sys.path.insert(0, str(_SOURCE))
 from frankrl import config  # noqa: E402
 from frankrl.config.choices import NONE  # noqa: E402
 from frankrl.config.presets import load_preset, preset_names  # noqa: E402
-from frankrl.core.wording import figure  # noqa: E402
+from frankrl.core.figures import figure  # noqa: E402
 
 _VALUE = re.compile(r"<!-- value: (?P<preset>[\w.-]+)\.(?P<setting>\w+) -->")
 _CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
