@@ -17,10 +17,10 @@ from jaxtyping import install_import_hook
 
 from frankrl.core.backend import start_backend, visible_cpus
 
-_CHECKED = (
-    *("core.types", "environments.masks", "experience", "networks"),
-    *("replay", "learning", "training"),
-)
+_CHECKED = ("core.types", "environments.masks", "replay", "learning", "training")
+"""Modules whose shapes and types are checked at run time."""
+_CHECKED_IN_LONG_FORMS = ("experience", "networks")
+"""Those that are called in every acting step, where checking takes a third of the time."""
 _MAX_PROCESSES = 4
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
@@ -43,7 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
         if config.option.dist != "no":
             return
-    names = [f"frankrl.{name}" for name in _CHECKED]
+    long_forms = config.option.markexpr == "slow"
+    checked = (*_CHECKED, *_CHECKED_IN_LONG_FORMS) if long_forms else _CHECKED
+    names = [f"frankrl.{name}" for name in checked]
     install_import_hook(names, "typechecking.check").__enter__()
     # As on the command line, before any test uses JAX otherwise: a run knows how many threads it
     # had.
