@@ -6,6 +6,7 @@ import numpy as np
 import probe_envs
 import pytest
 from gymnasium import spaces
+from toy_text import TAXI
 
 from frankrl.core.errors import RunFolderError
 from frankrl.environments import describe, spec_from_data, spec_to_data
@@ -15,7 +16,7 @@ SPECS = {
     for name in probe_envs.OBSERVATION_SPACES
     if name not in ("sequence", "graph")
 }
-SPECS |= {env_id: describe(env_id, {}) for env_id in ("LunarLander-v3", "Taxi-v4", "Blackjack-v1")}
+SPECS |= {env_id: describe(env_id, {}) for env_id in ("LunarLander-v3", TAXI, "Blackjack-v1")}
 SPECS["from_five"] = describe("FrankSpace-v0", {"action": "from_five"})
 
 
