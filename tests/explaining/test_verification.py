@@ -126,6 +126,7 @@ TAMPERED = {
     "episodes": ("UPDATE episodes SET episode_return = 99 WHERE env_steps > 240", "environment"),
     "missing": ("DELETE FROM episodes WHERE env_steps BETWEEN 241 AND 300", "environment"),
     "digests": ("UPDATE digests SET env_digests = '0 0 0' WHERE env_steps = 300", "environment 0"),
+    "no digests": ("DELETE FROM digests", "environment 0"),
     "training": ("UPDATE training SET loss = loss + 1e-9", "the metrics of its updates differ"),
 }
 

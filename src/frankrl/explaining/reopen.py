@@ -351,6 +351,6 @@ def _recorded_point(
     points = [metadata.env_steps for metadata in checkpoints]
     with contextlib.suppress(FrankError):
         reader = MetricsReader(folder.metrics)
-        points += reader.rows("digests")
+        points += reader.rows("training")
         reader.close()
     return min(point for point in points if point >= env_steps)

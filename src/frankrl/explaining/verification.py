@@ -73,7 +73,7 @@ class Verification:
         if result.env_steps in self._recorded["training"]:
             self._compare_digests(result, found["digests"])
             if not self._changes and found["training"] != self._between("training", result):
-                raise self._error(result.state(), "the metrics of its updates", "differ")
+                raise self._learner_error(result.state(), "the metrics of its updates differ")
             self._verified = result.env_steps
 
     def check_checkpoint(self, state: TrainState, digests: Sequence[bytes], saved: Found) -> None:
@@ -91,7 +91,7 @@ class Verification:
             for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
         )
         if not same and not self._changes:
-            raise self._error(state, "the weights", "differ")
+            raise self._learner_error(state, "the weights differ")
 
     def _between(self, table: str, result: Round) -> dict[int, tuple]:
         """The run's rows for the env steps of a round."""
@@ -128,18 +128,21 @@ class Verification:
         else:
             index = step % self._experiment.settings.environment.num_envs
             between = f"at env step {step:,}"
-        return self._error(state, f"environment {index}", f"does something else {between}")
-
-    def _error(self, state: TrainState, what: str, how: str) -> RunFolderError:
-        spec, path = self._experiment.spec, self._folder.path
-        due = self._experiment.settings.updates_due(self._verified)
-        why = f"an environment must depend on its seed and the actions only ({spec.env_id})"
+        env_id = self._experiment.spec.env_id
+        why = f"an environment must depend on its seed and the actions only ({env_id})"
         if self._changes:
             why = f"the run was made elsewhere: {'; '.join(self._changes)}"
-        elif what.startswith("the"):
-            why = "the same versions on the same machine should have come to the same bits"
+        return self._error(state, f"environment {index} does something else {between}", why)
+
+    def _learner_error(self, state: TrainState, what: str) -> RunFolderError:
+        """The error that the learner came to something else than in the run."""
+        why = "the same versions on the same machine should have come to the same bits"
+        return self._error(state, what, why)
+
+    def _error(self, state: TrainState, what: str, why: str) -> RunFolderError:
+        due = self._experiment.settings.updates_due(self._verified)
         return RunFolderError(
-            f"{path} does not repeat: {what} {how} when the run is repeated up to env step "
+            f"{self._folder.path} does not repeat: {what} when the run is repeated up to env step "
             f"{state.env_steps:,}, so no update after {due:,} can be opened from here; {why}"
         )
 
