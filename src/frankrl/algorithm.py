@@ -61,7 +61,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     settings = settings.resolved()
-    spec = describe_for(env_id, settings.environment)
+    spec = describe_for(env_id, settings)
     envs = make_vector(settings.environment, spec, seed)
     learning, num_envs = settings.learning, envs.num_envs
 

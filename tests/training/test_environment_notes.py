@@ -34,7 +34,7 @@ gymnasium.register("Wide-v0", Wide, max_episode_steps=9)
 
 def notes(env_id, **changes):
     settings = Settings().with_changes(**changes).resolved()
-    spec = describe_for(env_id, settings.environment)
+    spec = describe_for(env_id, settings)
     return notes_on(Experiment.of(settings, spec, 0), try_out(spec))
 
 

@@ -14,11 +14,13 @@ from frankrl.cli.clock import process_started
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import named_settings, parse
 from frankrl.config import (
+    AtariSettings,
     EnvironmentSettings,
     EvaluationSettings,
     ExplorationSettings,
     LearningSettings,
     NetworkSettings,
+    PixelSettings,
     ReplaySettings,
     SavingSettings,
     Settings,
@@ -62,6 +64,8 @@ class TrainOptions:
     dashboard: bool = False
     """Serve a live page of the run while it trains, and print its address."""
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    pixels: PixelSettings = field(default_factory=PixelSettings)
+    atari: AtariSettings = field(default_factory=AtariSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)

@@ -58,6 +58,47 @@ class EnvironmentSettings(Checked):
 
 
 @dataclass(frozen=True)
+class PixelSettings(Checked):
+    """How pictures are prepared and stacked before the agent sees them."""
+
+    frame_stack: int | None = number(None, at_least=1, at_most=64)
+    """Newest observations of an episode that the network gets together; zeros stand before its
+    first. The replay buffer stores each once. none: 4 for Atari games, 1 for others.
+    [observations]"""
+    resize: int | None = number(None, at_least=8, at_most=512)
+    """Height and width to which pictures are resized by averaging over areas; none: 84 for Atari
+    games, unchanged for others. [pixels]"""
+    grayscale: Literal["auto", "on", "off"] = "auto"
+    """Whether pictures are turned to grey; auto: those of Atari games."""
+    clip_rewards: Literal["auto", "on", "off"] = "auto"
+    """Whether the learner's rewards are clipped to -1 … 1; returns of episodes never are. auto:
+    those of Atari games (Mnih et al. 2015)."""
+
+
+@dataclass(frozen=True)
+class AtariSettings(Checked):
+    """Atari games, `ALE/…`; the defaults are those of Machado et al. (2018)."""
+
+    frame_skip: int = number(4, at_least=1, at_most=64)
+    """Frames of the game that each action lasts; their rewards are summed. [frames]"""
+    max_pool: bool = True
+    """Whether an observation is the brighter of the last two frames, pixel by pixel: some games
+    draw a thing only in every second frame."""
+    sticky_actions: float = number(0.25, at_least=0, at_most=1)
+    """Probability that a frame repeats the action of the frame before. [probability]"""
+    noop_max: int = number(0, at_least=0, at_most=1_000)
+    """An episode begins with a random number of frames without action, up to this one. [frames]"""
+    fire_reset: bool = False
+    """Whether an episode begins with the action FIRE in the games that wait for it."""
+    life_loss_terminates: bool = False
+    """Whether a lost life counts as termination for the learner; the episode goes on."""
+    full_action_set: bool = True
+    """Whether all 18 actions of the joystick can be taken, or only those that the game uses."""
+    game_time_limit: int = number(27_000, at_least=1)
+    """Actions after which an episode is truncated. [env steps]"""
+
+
+@dataclass(frozen=True)
 class NetworkSettings(Checked):
     """The Q-network, or Q-table: observation → one Q-value per action."""
 
@@ -246,6 +287,8 @@ class SavingSettings(Checked):
 
 GROUPS: dict[str, type[Checked]] = {
     "environment": EnvironmentSettings,
+    "pixels": PixelSettings,
+    "atari": AtariSettings,
     "network": NetworkSettings,
     "exploration": ExplorationSettings,
     "replay": ReplaySettings,

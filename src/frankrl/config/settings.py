@@ -10,11 +10,13 @@ from typing import Any
 from frankrl.config.combinations import check_together
 from frankrl.config.groups import (
     GROUPS,
+    AtariSettings,
     EnvironmentSettings,
     EvaluationSettings,
     ExplorationSettings,
     LearningSettings,
     NetworkSettings,
+    PixelSettings,
     ReplaySettings,
     SavingSettings,
     TrainingSettings,
@@ -38,6 +40,8 @@ class Settings:
     """
 
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    pixels: PixelSettings = field(default_factory=PixelSettings)
+    atari: AtariSettings = field(default_factory=AtariSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)

@@ -37,6 +37,7 @@ def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -
         "env_id": spec.env_id,
         "env_kwargs": dict(spec.env_kwargs),
         "action_mask": spec.mask_setting,
+        "preprocessing": spec.preprocessing.to_data(),
         "fingerprint": fingerprint(spec),
         "env_indices": list(env_indices),
     }

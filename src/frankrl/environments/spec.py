@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Shaped
 
-from frankrl.config import EnvironmentSettings
+from frankrl.config import Settings
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import names
@@ -36,6 +36,7 @@ from frankrl.environments.masks import (
     source_outside,
     state_space,
 )
+from frankrl.environments.preprocessing import UNCHANGED, Preprocessing, preprocessing_for
 from frankrl.environments.single import can_be_filmed, close_environments, make_environment
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
@@ -86,6 +87,8 @@ class EnvironmentSpec:
     """Whether it names the most steps of an episode."""
     running_statistics: tuple[str, ...]
     """Names of its wrappers that change with all they see, such as `NormalizeReward`."""
+    preprocessing: Preprocessing
+    """How its observations and rewards are prepared."""
     structure: Structure = field(repr=False)
     """How the leaves form an observation."""
 
@@ -172,7 +175,10 @@ class EnvironmentSpec:
 
 
 def describe(
-    env_id: str, env_kwargs: Mapping[str, Any], action_mask: str = AUTO
+    env_id: str,
+    env_kwargs: Mapping[str, Any],
+    action_mask: str = AUTO,
+    preprocessing: Preprocessing = UNCHANGED,
 ) -> EnvironmentSpec:
     """Make an environment once, describe it and close it again.
 
@@ -180,20 +186,28 @@ def describe(
         env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
         env_kwargs: passed on to `gymnasium.make`.
         action_mask: the setting of this name: where its action masks are read from.
+        preprocessing: how its observations and rewards are prepared.
 
     Raises:
         EnvironmentUnusableError: it cannot be made, or DQN cannot act in it.
     """
     env = make_environment(env_id, env_kwargs)
     try:
-        return spec_of(_facts_of(env, env_id, action_mask), env_id, env_kwargs, action_mask)
+        facts = _facts_of(env, env_id, action_mask)
+        return spec_of(facts, env_id, env_kwargs, action_mask, preprocessing)
     finally:
         close_environments([env])
 
 
-def describe_for(env_id: str, settings: EnvironmentSettings) -> EnvironmentSpec:
-    """The description of a run's environment; arguments and errors as for `describe`."""
-    return describe(env_id, settings.env_kwargs, settings.action_mask)
+def describe_for(env_id: str, settings: Settings) -> EnvironmentSpec:
+    """The description of a run's environment.
+
+    Raises:
+        EnvironmentUnusableError: as for `describe`.
+        SettingError: a setting of Atari games is given for another environment.
+    """
+    environment, preprocessing = settings.environment, preprocessing_for(env_id, settings)
+    return describe(env_id, environment.env_kwargs, environment.action_mask, preprocessing)
 
 
 class EnvironmentFacts(NamedTuple):
@@ -211,7 +225,11 @@ class EnvironmentFacts(NamedTuple):
 
 
 def spec_of(
-    facts: EnvironmentFacts, env_id: str, env_kwargs: Mapping[str, Any], action_mask: str
+    facts: EnvironmentFacts,
+    env_id: str,
+    env_kwargs: Mapping[str, Any],
+    action_mask: str,
+    preprocessing: Preprocessing,
 ) -> EnvironmentSpec:
     """The description that follows from an environment's facts; arguments as of `describe`.
 
@@ -250,6 +268,7 @@ def spec_of(
         can_be_filmed=facts.can_be_filmed,
         has_time_limit=facts.has_time_limit,
         running_statistics=facts.running_statistics,
+        preprocessing=preprocessing,
         structure=structure_of(states),
     )
 

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.text import shown
 from frankrl.environments.masks import MaskSource
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.environments.spec import EnvironmentFacts, EnvironmentSpec, spec_of
 
 _MAX_COMPONENTS = 1 << 24
@@ -41,6 +42,7 @@ def spec_to_data(spec: EnvironmentSpec) -> dict[str, Any]:
         "can_be_filmed": spec.can_be_filmed,
         "has_time_limit": spec.has_time_limit,
         "running_statistics": list(spec.running_statistics),
+        "preprocessing": spec.preprocessing.to_data(),
     }
 
 
@@ -69,7 +71,8 @@ def spec_from_data(data: Any, env_id: str, env_kwargs: Mapping[str, Any]) -> Env
             has_time_limit=bool(data["has_time_limit"]),
             running_statistics=tuple(map(str, data["running_statistics"])),
         )
-        return spec_of(facts, env_id, env_kwargs, str(data["mask_setting"]))
+        preprocessing = Preprocessing.from_data(data["preprocessing"])
+        return spec_of(facts, env_id, env_kwargs, str(data["mask_setting"]), preprocessing)
     except (FrankError, *_INVALID) as error:
         raise RunFolderError(
             f"the checkpoint's description of {env_id} is not valid: {shown(error)}"

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, close_envs
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.environments.spec import describe
 
 
@@ -29,7 +30,10 @@ def _answer(groups: dict[int, dict[int, CheckedEnv]], request: protocol.Request)
     if request.kind == protocol.OPEN:
         message = request.body
         try:
-            spec = describe(message["env_id"], message["env_kwargs"], message["action_mask"])
+            preprocessing = Preprocessing.from_data(message["preprocessing"])
+            spec = describe(
+                message["env_id"], message["env_kwargs"], message["action_mask"], preprocessing
+            )
             if protocol.fingerprint(spec) != message["fingerprint"]:
                 raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")
             groups[request.group] = {

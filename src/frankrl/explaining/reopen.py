@@ -138,7 +138,7 @@ def reopen(
         # Only a run whose checkpoint is right has its environment made.
         start = _start(folder, cost.first_env_step)
         check_code(folder)
-        spec = describe_for(description.env_id, settings.environment)
+        spec = describe_for(description.env_id, settings)
     changes = differences(cost.surroundings, versions() | machine_facts())
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")

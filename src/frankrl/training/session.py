@@ -178,7 +178,7 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
         FrankError: the environment cannot be made, or the requested device is not available.
     """
     with prepared():
-        spec = describe_for(env_id, settings.environment)
+        spec = describe_for(env_id, settings)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment))

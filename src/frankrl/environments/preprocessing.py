@@ -1,0 +1,91 @@
+"""How observations and rewards of an environment are prepared, as its name and settings decide."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from frankrl.config import AtariSettings, Settings
+from frankrl.core.errors import SettingError
+from frankrl.core.wording import option
+
+_ATARI_STACK, _ATARI_SIZE = 4, 84
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How observations and rewards are prepared; compares and hashes by value."""
+
+    frame_stack: int = 1
+    """Newest observations of an episode that the network gets together. [observations]"""
+    resize: int | None = None
+    """Height and width to which pictures are resized; None: unchanged. [pixels]"""
+    grayscale: bool = False
+    """Whether pictures are turned to grey."""
+    clip_rewards: bool = False
+    """Whether the learner's rewards are clipped to -1 … 1."""
+    atari: AtariSettings | None = None
+    """How an Atari game is played; None for other environments."""
+
+    def to_data(self) -> dict[str, Any]:
+        """The record as JSON data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Preprocessing":
+        """The reverse of `to_data`.
+
+        Raises:
+            SettingError: a value is not allowed.
+            TypeError: the data have another form.
+        """
+        atari = data["atari"]
+        checked = Settings().with_changes(
+            frame_stack=data["frame_stack"],
+            resize=data["resize"],
+            grayscale=_WORDS[data["grayscale"]],
+            clip_rewards=_WORDS[data["clip_rewards"]],
+            **(atari or {}),
+        )
+        pixels = checked.pixels
+        return cls(
+            frame_stack=pixels.frame_stack or 1,
+            resize=pixels.resize,
+            grayscale=pixels.grayscale == "on",
+            clip_rewards=pixels.clip_rewards == "on",
+            atari=checked.atari if atari is not None else None,
+        )
+
+
+UNCHANGED = Preprocessing()
+_WORDS = {False: "off", True: "on"}
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether a name is that of an Atari game of the Arcade Learning Environment."""
+    return env_id.startswith("ALE/")
+
+
+def preprocessing_for(env_id: str, settings: Settings) -> Preprocessing:
+    """How an environment is prepared.
+
+    Raises:
+        SettingError: a setting of Atari games is given for another environment.
+    """
+    pixels, atari = settings.pixels, is_atari(env_id)
+    if not atari and settings.atari != AtariSettings():
+        given = next(
+            field.name
+            for field in dataclasses.fields(AtariSettings)
+            if getattr(settings.atari, field.name) != field.default
+        )
+        raise SettingError(
+            f"{option(given)} belongs to Atari games, ALE/…, and {env_id} is none: leave it out"
+        )
+    return Preprocessing(
+        frame_stack=pixels.frame_stack or (_ATARI_STACK if atari else 1),
+        resize=pixels.resize or (_ATARI_SIZE if atari else None),
+        grayscale=atari if pixels.grayscale == "auto" else pixels.grayscale == "on",
+        clip_rewards=atari if pixels.clip_rewards == "auto" else pixels.clip_rewards == "on",
+        atari=settings.atari if atari else None,
+    )
