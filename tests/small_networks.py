@@ -32,7 +32,11 @@ def numbers(*shape: int) -> Leaf:
 
 
 def network_of(
-    settings: Settings, *leaves: Leaf, num_actions: int = ACTIONS, noisy: bool | None = None
+    settings: Settings,
+    *leaves: Leaf,
+    num_actions: int = ACTIONS,
+    noisy: bool | None = None,
+    frame_stack: int = 1,
 ) -> QNetwork:
     """The definition that settings describe; of `INPUTS` plain numbers where no leaf is given."""
     return make_q_network(
@@ -41,6 +45,7 @@ def network_of(
         num_actions,
         make_head(settings),
         noisy=settings.exploration.noisy if noisy is None else noisy,
+        frame_stack=frame_stack,
     )
 
 

@@ -21,6 +21,7 @@ MAX_EVALUATION_ENVS = 25
 """Largest number of environments in which an evaluation plays at the same time."""
 
 _NETWORK = chosen("q_function", "network")
+_IMPALA = chosen("torso", "impala")
 _HIDDEN_LAYER = unless("hidden_widths", ())
 _MEAN = chosen("distribution", "mean")
 _C51 = chosen("distribution", "c51")
@@ -105,6 +106,15 @@ class NetworkSettings(Checked):
     q_function: Literal["network", "table"] = "network"
     """A Q-network, or a Q-table with a row for each state, for environments with numbered
     states."""
+    torso: Literal["auto", "flat", "minatar", "nature", "impala"] = option(
+        "auto", belongs_to=_NETWORK
+    )
+    """How pictures become features: `nature`, the three convolutions of Mnih et al. (2015);
+    `minatar`, the single one of Young & Tian (2019); `impala`, the residual network of Espeholt et
+    al. (2018); or flat, pixel by pixel. auto: by the size of the picture, nature from 36 × 36
+    pixels, minatar from 8 × 8."""
+    impala_width: int = number(1, at_least=1, at_most=64, belongs_to=_IMPALA)
+    """Factor of the channels 16, 32 and 32 of the residual network. [ratio]"""
     hidden_widths: tuple[int, ...] = number((64, 64), at_least=1, belongs_to=_NETWORK)
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = option("relu", belongs_to=_HIDDEN_LAYER)

@@ -18,4 +18,5 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
         spec.num_actions,
         make_head(settings),
         noisy=settings.exploration.noisy,
+        frame_stack=spec.preprocessing.frame_stack,
     )

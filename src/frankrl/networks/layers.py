@@ -20,7 +20,7 @@ _INITIAL_NOISE = 0.5
 
 @runtime_checkable
 class Layer(Protocol):
-    """Maps the features of a batch to other features."""
+    """Maps the features of a batch to other features; they are the last axis."""
 
     @property
     def num_outputs(self) -> int:
@@ -31,7 +31,9 @@ class Layer(Protocol):
         """Initial parameters."""
         ...
 
-    def apply(self, params: Any, inputs: Float[Any, "batch input"]) -> Float[Any, "batch output"]:
+    def apply(
+        self, params: Any, inputs: Float[Any, "batch *place input"]
+    ) -> Float[Any, "batch *new_place output"]:
         """The output features."""
         ...
 
@@ -109,8 +111,8 @@ class NormalisedParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Normalised:
-    """Layer normalisation of a layer's outputs: zero mean and unit variance in each row, then
-    a learned gain and shift.
+    """Layer normalisation of a layer's outputs: zero mean and unit variance over the features,
+    then a learned gain and shift. A convolution is normalised at each pixel by itself.
 
     Source: Ba, Kiros & Hinton (2016). https://arxiv.org/abs/1607.06450
     """
@@ -129,8 +131,8 @@ class Normalised:
         )
 
     def apply(
-        self, params: NormalisedParams, inputs: Float[Any, "batch input"]
-    ) -> Float[Any, "batch output"]:
+        self, params: NormalisedParams, inputs: Float[Any, "batch *place input"]
+    ) -> Float[Any, "batch *new_place output"]:
         outputs = self.layer.apply(params.layer, inputs)
         xp = outputs.__array_namespace__()
         centred = outputs - outputs.mean(axis=-1, keepdims=True)
@@ -138,7 +140,7 @@ class Normalised:
         return centred / xp.sqrt(variance + _LAYER_NORM_EPSILON) * params.gain + params.shift
 
 
-def activate(name: str, inputs: Float[Any, "batch feature"]) -> Float[Any, "batch feature"]:
+def activate(name: str, inputs: Float[Any, "*feature"]) -> Float[Any, "*feature"]:
     """Apply the activation function of that name."""
     xp = inputs.__array_namespace__()
     if name == "relu":

@@ -2,15 +2,23 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from frankrl.config import NetworkSettings
+from frankrl.core.errors import SettingError
 from frankrl.networks.head import Head
 from frankrl.networks.layers import Dense, Layer, Noisy, Normalised
 from frankrl.networks.network import QNetwork
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.pictures import PictureAxes, PictureTorso, picture_stages
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 if TYPE_CHECKING:
     from frankrl.environments.leaves import Leaf
+
+_LEAST_SIDE, _LEAST_LARGE_SIDE = 8, 36
+"""Least height and width of a leaf of bytes that `auto` takes for a picture, and for one that is
+large enough for the torso `nature`. [pixels]"""
 
 
 def make_q_network(
@@ -20,6 +28,7 @@ def make_q_network(
     head: Head,
     *,
     noisy: bool = False,
+    frame_stack: int = 1,
 ) -> QNetwork:
     """The Q-network or Q-table that settings describe.
 
@@ -28,9 +37,18 @@ def make_q_network(
         leaves: leaves of an observation.
         num_actions: number of actions.
         head: how the outputs describe the return.
-        noisy: whether all layers have learned noise in their weights.
+        noisy: whether all dense layers have learned noise in their weights.
+        frame_stack: observations that the network gets together, along an axis in front of each
+            leaf's own; 1: there is no such axis.
+
+    Raises:
+        SettingError: the torso does not suit the observations.
     """
-    torsos = tuple(_torso(leaf, to_bounds=settings.scale_observation) for leaf in leaves)
+    pictures = _pictures(settings, leaves, frame_stack)
+    torsos = tuple(
+        _torso(leaf, settings, frame_stack, axes)
+        for leaf, axes in zip(leaves, pictures, strict=True)
+    )
     if settings.q_function == "table":
         return QNetwork(torsos, (), settings.activation, Table(num_actions), head)
 
@@ -46,7 +64,63 @@ def make_q_network(
     return QNetwork(torsos, tuple(hidden), settings.activation, output, head)
 
 
-def _torso(leaf: "Leaf", *, to_bounds: bool) -> Torso:
+def _torso(
+    leaf: "Leaf", settings: NetworkSettings, frame_stack: int, axes: PictureAxes | None
+) -> Torso:
+    """The torso of one leaf."""
     if leaf.num_values is not None:
-        return OneHot(leaf.num_values)
-    return Flatten(leaf.shape, leaf.scaling(to_bounds=to_bounds))
+        return OneHot(leaf.num_values * frame_stack)
+    scaling = leaf.scaling(to_bounds=settings.scale_observation)
+    if axes is None:
+        stack = (frame_stack,) if frame_stack > 1 else ()
+        return Flatten((*stack, *leaf.shape), scaling)
+    kind = settings.torso if settings.torso != "auto" else _usual(axes)
+    stages = picture_stages(
+        kind,
+        settings.activation,
+        layer_norm=settings.layer_norm,
+        impala_width=settings.impala_width,
+    )
+    torso = PictureTorso(axes, scaling, stages)
+    if torso.num_features == 0:
+        least = torso.smallest_side
+        raise SettingError(
+            f"torso {kind} needs pictures of at least {least} × {least} pixels, "
+            f"these are {axes.height} × {axes.width}: use torso minatar or flat"
+        )
+    return torso
+
+
+def _pictures(
+    settings: NetworkSettings, leaves: "tuple[Leaf, ...]", frame_stack: int
+) -> list[PictureAxes | None]:
+    """The axes of each leaf that a convolutional torso reads; None for the others.
+
+    Raises:
+        SettingError: such a torso is asked for, and no leaf is a picture.
+    """
+    if settings.torso == "flat" or settings.q_function == "table":
+        return [None] * len(leaves)
+    found = [
+        None if leaf.num_values is not None else PictureAxes.of(leaf.shape, frame_stack)
+        for leaf in leaves
+    ]
+    if settings.torso != "auto":
+        if not any(found):
+            raise SettingError(
+                f"torso {settings.torso} is for pictures, and the observations hold none: they "
+                f"have the shape {' and '.join(str(list(leaf.shape)) for leaf in leaves)}; use "
+                "torso auto"
+            )
+        return found
+    return [
+        axes
+        if axes and leaf.dtype == np.uint8 and min(axes.height, axes.width) >= _LEAST_SIDE
+        else None
+        for axes, leaf in zip(found, leaves, strict=True)
+    ]
+
+
+def _usual(axes: PictureAxes) -> str:
+    """The torso that `auto` means for a picture."""
+    return "nature" if min(axes.height, axes.width) >= _LEAST_LARGE_SIDE else "minatar"

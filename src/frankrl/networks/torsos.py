@@ -1,6 +1,5 @@
 """Torsos: map one leaf of an observation to features."""
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +9,7 @@ from jaxtyping import Float, Int, Shaped
 
 from frankrl.core.types import Params, Scaling
 from frankrl.networks.initializer import Initializer
+from frankrl.networks.scaling import scaled
 
 
 @runtime_checkable
@@ -45,18 +45,7 @@ class Flatten:
         return ()
 
     def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
-        features = leaf.reshape(leaf.shape[0], self.num_features).astype(np.float32)
-        if self._scaling is None:
-            return features
-        offset, factor = self._scaling
-        return (features - offset) * factor
-
-    @functools.cached_property
-    def _scaling(self) -> tuple[Float[np.ndarray, " number"], ...] | None:
-        """Offset and factor as arrays, made once; None without scaling."""
-        if self.scaling == Scaling():
-            return None
-        return tuple(np.asarray(part, np.float32) for part in self.scaling)
+        return scaled(leaf.reshape(leaf.shape[0], self.num_features), self.scaling)
 
 
 @dataclass(frozen=True)
