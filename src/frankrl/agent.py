@@ -128,21 +128,25 @@ class Agent:
     def _leaves(self, parts: list[Any]) -> tuple[list[Shaped[np.ndarray, "batch *leaf"]], bool]:
         """The leaves of a batch, and whether only one observation was given."""
         mistake, leaves = self._wrong_observation, self.spec.leaves
+        count = self.spec.preprocessing.frame_stack
+        stack = (count,) if count > 1 else ()
         arrays = [as_array(leaf, part, mistake) for leaf, part in zip(leaves, parts, strict=True)]
         lengths = set()
         for leaf, array in zip(leaves, arrays, strict=True):
-            if array.shape not in (leaf.shape, (*array.shape[:1], *leaf.shape)):
+            shape = (*stack, *leaf.shape)
+            if array.shape not in (shape, (*array.shape[:1], *shape)):
                 entry = f"the entry {leaf.name!r} of " if leaf.name else ""
+                newest = f" (the newest {count}, the oldest first)" if stack else ""
                 raise SettingError(
-                    f"{entry}an observation of {self.spec.env_id} has shape {leaf.shape} and a "
+                    f"{entry}an observation of {self.spec.env_id} has shape {shape}{newest} and a "
                     f"batch of them one more dimension in front, got {array.shape}"
                 )
-            lengths.add(array.shape[: array.ndim - len(leaf.shape)])
+            lengths.add(array.shape[: array.ndim - len(shape)])
         if len(lengths) > 1:
             raise mistake("an observation with entries of different lengths")
         (batch,) = lengths
         stored = [
-            checked_leaf(leaf, array, mistake, batch)
+            checked_leaf(leaf, array, mistake, (*batch, *stack))
             for leaf, array in zip(leaves, arrays, strict=True)
         ]
         return (stored, False) if batch else ([array[None] for array in stored], True)

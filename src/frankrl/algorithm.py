@@ -81,7 +81,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     policy = HostPolicy(network)
 
     # The experience replay buffer, empty at first.
-    replay = make_replay(settings)
+    replay = make_replay(settings, spec.preprocessing.frame_stack)
     stored = init_replay(replay, spec, num_envs)
     room = EndingRoom(replay, stored)
     store, read = jax.jit(replay.add, donate_argnums=0), jax.jit(replay.sample)
@@ -91,8 +91,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
         while True:
             # Phase 1, steps 2 and 3: observe the state s, and compute Q(s, ·; θ).
             policy.load(learner.params)
-            rows = envs.observation
-            q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows))
+            q_values = policy.q_values(envs.stack.observation, envs.stack.mask)
 
             # Step 4: with probability ε a random action, else the one with the highest Q-value.
             epsilon = linear_epsilon(settings.exploration, env_steps + np.arange(num_envs))

@@ -31,24 +31,41 @@ class NaiveReplay:
     """Keeps finished transitions, each with both its observations; the oldest goes first.
 
     Of each environment it remembers the last n steps. With every further one the transition
-    that begins with the oldest of them is finished.
+    that begins with the oldest of them is finished. Stacks are made when a step comes.
     """
 
-    def __init__(self, capacity: int, num_envs: int, n_step: int, gamma: float) -> None:
-        self._n_step, self._gamma = n_step, gamma
+    def __init__(
+        self, capacity: int, num_envs: int, n_step: int, gamma: float, frame_stack: int = 1
+    ) -> None:
+        self._n_step, self._gamma, self._frame_stack = n_step, gamma, frame_stack
+        self._episodes: list[list[Any]] = [[] for _ in range(num_envs)]
+        """The observations of each environment's running episode."""
         self._steps: list[list[NaiveStep]] = [[] for _ in range(num_envs)]
         self.transitions: collections.deque[Transition] = collections.deque(maxlen=capacity)
 
     def append(self, env_index: int, step: NaiveStep) -> None:
-        steps = self._steps[env_index]
-        steps.append(step)
+        steps, episode = self._steps[env_index], self._episodes[env_index]
+        episode.append(step.observation)
+        whole = [*episode, step.arrived]
+        steps.append(
+            dataclasses.replace(step, observation=self._stack(episode), arrived=self._stack(whole))
+        )
+        if step.terminated or step.truncated:
+            episode.clear()
         if len(steps) == self._n_step:
             self.transitions.append(self._finished(steps))
             del steps[0]
 
     def cut_short(self, env_index: int) -> None:
+        self._episodes[env_index].clear()
         for step in self._steps[env_index][-1:]:
             step.truncated = True
+
+    def _stack(self, episode: list[Any]) -> Any:
+        if self._frame_stack == 1:
+            return episode[-1]
+        zeros = jax.tree.map(np.zeros_like, episode[0])
+        return stacked(([zeros] * self._frame_stack + episode)[-self._frame_stack :])
 
     def _finished(self, steps: list[NaiveStep]) -> Transition:
         reward, discount = 0.0, 1.0

@@ -46,9 +46,15 @@ class Setup(NamedTuple):
     sampler: UniformSampler | PrioritisedSampler = UNIFORM
     ending_rows: int = 1
     """So few that they must become more."""
+    frame_stack: int = 1
 
     def buffer(self):
-        return ReplayBuffer(self.capacity, self.num_envs, self.n_step, GAMMA, self.sampler)
+        return ReplayBuffer(
+            self.capacity, self.num_envs, self.n_step, GAMMA, self.sampler, self.frame_stack
+        )
+
+    def naive(self):
+        return NaiveReplay(self.capacity, self.num_envs, self.n_step, GAMMA, self.frame_stack)
 
     def world(self, seed):
         return World(self.num_envs, self.kind, masked=self.masked, seed=seed)
@@ -61,6 +67,9 @@ SETUPS = {
     "capacity_is_no_multiple": Setup(3, 2, 20, 3, "dict", False, PRIORITISED, 8),
     "smallest_capacity": Setup(2, 3, 8, 2, "lone", True, UNIFORM, 4),
     "many_envs": Setup(4, 5, 33, 1, "dict", True, PRIORITISED, 8),
+    "stack": Setup(1, 1, 6, 2, "lone", False, UNIFORM, 1, frame_stack=4),
+    "stack_of_two": Setup(2, 3, 9, 2, "dict", True, UNIFORM, 4, frame_stack=2),
+    "stack_longer_than_n": Setup(3, 2, 20, 1, "dict", False, PRIORITISED, 8, frame_stack=5),
 }
 
 
@@ -146,7 +155,7 @@ def play(world, naive, driven, num_vector_steps, ends):
 
 def begun(setup, seed=0):
     world = setup.world(seed)
-    return world, NaiveReplay(setup.capacity, setup.num_envs, setup.n_step, GAMMA)
+    return world, setup.naive()
 
 
 ENDS = st.sampled_from([(0, 0), (0.1, 0.1), (0.4, 0), (0, 0.4), (0.5, 0.5), (1, 0), (0, 1), (1, 1)])

@@ -43,6 +43,12 @@ CONTRADICTIONS = (
         "cannot take: use distribution qr or iqn, or leave munchausen out",
     ),
     Contradiction(
+        chosen("q_function", "table"),
+        unless("frame_stack", None, 1),
+        "a Q-table has a row for one observation, so there is nothing to stack: leave frame_stack "
+        "out, or set q_function to network",
+    ),
+    Contradiction(
         chosen("until_solved", True),
         chosen("final_evaluation_episodes", None),
         "until_solved needs the solved check, which plays final_evaluation_episodes: give them a "

@@ -2,6 +2,7 @@
 
 from frankrl.environments.checked_env import CheckedEnv
 from frankrl.environments.env_group import EnvGroup, Worker
+from frankrl.environments.frame_stack import FrameStack
 from frankrl.environments.leaves import Leaf
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
@@ -26,6 +27,7 @@ __all__ = [
     "EnvironmentLog",
     "EnvironmentSpec",
     "EnvironmentVector",
+    "FrameStack",
     "GymnasiumVector",
     "Leaf",
     "Position",

@@ -18,6 +18,7 @@ from frankrl.core.errors import (
 from frankrl.core.random import Use, reset_seed
 from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
 from frankrl.environments.env_group import EnvGroup, Worker
+from frankrl.environments.frame_stack import FrameStack
 from frankrl.environments.spec import EnvironmentSpec
 
 DIGEST_BYTES = 16
@@ -117,8 +118,8 @@ class EnvironmentVector(abc.ABC):
 
     `step` returns the true last state of an episode, and `observation` is the current state of
     each environment: after the end of an episode, the first state of the next one. Observations
-    are rows (see `EnvironmentSpec`). Every episode has a seed of its own, so it can be replayed
-    without the episodes before it.
+    are rows (see `EnvironmentSpec`); `stack` has the newest ones as the network gets them. Every
+    episode has a seed of its own, so it can be replayed without the episodes before it.
     """
 
     observation: Shaped[np.ndarray, "env *row"]
@@ -136,6 +137,7 @@ class EnvironmentVector(abc.ABC):
         self._seed = seed
         self._all = list(range(num_envs))
         self._records = [_Record(index) for index in self._all]
+        self.stack = FrameStack(spec, num_envs)
 
     @abc.abstractmethod
     def _reset_envs(
@@ -177,6 +179,9 @@ class EnvironmentVector(abc.ABC):
         for index in ended:
             self._records[index].begin_next(following[index].tobytes())
         self.observation = following
+        self.stack.push(self._all, following)
+        if ended:
+            self.stack.begin(ended, following[ended])
         reward = steps.reward.astype(np.float32)
         step = VectorStep(
             observation, actions, reward, steps.row, steps.terminated, steps.truncated
@@ -220,6 +225,7 @@ class EnvironmentVector(abc.ABC):
             actions = [left[index].pop() for index in indices]
             steps = self._step_envs(indices, actions)
             self._note(indices, actions, steps)
+            self.stack.push(indices, steps.row)
             rows[indices] = steps.row
             for place in np.flatnonzero(steps.terminated | steps.truncated).tolist():
                 # A log holds a running episode, so this one is different.
@@ -255,6 +261,7 @@ class EnvironmentVector(abc.ABC):
         self, indices: list[int], episodes: list[int], earlier: list[bytes]
     ) -> Shaped[np.ndarray, "some *row"]:
         rows = self._reset_envs(indices, episodes)
+        self.stack.begin(indices, rows)
         for index, episode, row, digest in zip(indices, episodes, rows, earlier, strict=True):
             self._records[index].begin(episode, row.tobytes(), digest)
         return rows

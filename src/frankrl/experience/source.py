@@ -99,8 +99,7 @@ class HostSource:
         coins, choices = exploration_draws(self._seed, env_steps, envs.num_envs)
         epsilon = linear_epsilon(exploration, env_steps + np.arange(envs.num_envs))
         noise = acting_noise(self._network, self._seed, env_steps // envs.num_envs)
-        rows, spec = envs.observation, envs.spec
-        q_values = policy.q_values(spec.observation(rows), spec.action_mask(rows), noise)
+        q_values = policy.q_values(envs.stack.observation, envs.stack.mask, noise)
         return epsilon_greedy(q_values, epsilon, coins, choices)
 
     def snapshot(self) -> list[EnvironmentLog]:

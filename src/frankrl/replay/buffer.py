@@ -21,7 +21,8 @@ class ReplayBuffer:
     """Stores steps once and builds transitions when sampled. Holds no arrays; hashable.
 
     A transition spans `n_step` steps of one environment, or fewer if its episode ends earlier. It
-    can be sampled once `n_step` steps have passed, even if its episode ended earlier.
+    can be sampled once `n_step` steps have passed, even if its episode ended earlier. With a
+    `frame_stack`, each of its observations is the newest ones of the episode up to there.
     """
 
     capacity: int
@@ -32,14 +33,16 @@ class ReplayBuffer:
     gamma: float
     """Discount γ per env step."""
     sampler: Sampler
+    frame_stack: int = 1
+    """Observations that are stacked, along an axis in front; 1: there is no such axis."""
     most_env_steps: int | None = None
     """Most env steps that will be added in all; None: any number."""
 
     @property
     def num_rows(self) -> int:
-        """Rows for steps: those of all transitions, the steps after them, and the current
-        observation of each environment; no more than will be filled."""
-        rows = self.capacity + self.n_step * self.num_envs
+        """Rows for steps: those of all transitions, the steps after them, the current observation
+        of each environment, and the older ones in stacks; no more than will be filled."""
+        rows = self.capacity + (self.n_step + self.frame_stack - 1) * self.num_envs
         if self.most_env_steps is None:
             return rows
         return min(rows, self.most_env_steps + self.num_envs)
@@ -150,7 +153,9 @@ class ReplayBuffer:
 
     def read(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Transition:
         """The transitions that begin at the given env steps."""
-        return read_transitions(state, env_steps, self.num_envs, self.n_step, self.gamma)
+        return read_transitions(
+            state, env_steps, self.num_envs, self.n_step, self.gamma, self.frame_stack
+        )
 
     def spans(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Span:
         """The steps that make up the transitions which begin at the given env steps."""

@@ -20,11 +20,12 @@ _LEAST_ENV_STEPS = 4_096
 """A buffer for fewer env steps would save no memory worth the name."""
 
 
-def make_replay(settings: Settings) -> ReplayBuffer:
+def make_replay(settings: Settings, frame_stack: int = 1) -> ReplayBuffer:
     """The replay buffer of a run.
 
     Args:
         settings: resolved settings, in which every duration is a number.
+        frame_stack: observations that the network gets together.
     """
     return ReplayBuffer(
         capacity=settings.replay.replay_capacity,
@@ -32,6 +33,7 @@ def make_replay(settings: Settings) -> ReplayBuffer:
         n_step=settings.replay.n_step,
         gamma=settings.learning.gamma,
         sampler=_sampler(settings.replay),
+        frame_stack=frame_stack,
         most_env_steps=_most_env_steps(settings),
     )
 

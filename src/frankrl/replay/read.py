@@ -7,8 +7,35 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
-from frankrl.core.types import Transition
+from frankrl.core.types import Observation, Transition
 from frankrl.replay.state import ReplayState
+
+
+class Places(NamedTuple):
+    """Where observations are stored; stacked ones have an axis more, the oldest first."""
+
+    places: UInt32[Array, "*batch"]
+    is_shown: Bool[Array, "*batch"] | None
+    """False before the start of the episode, where zeros stand; None: all are shown."""
+
+    def followed_by(self, place: UInt32[Array, "*batch"]) -> "Places":
+        """The stacks one step later: without the oldest observation, with another newest."""
+        assert self.is_shown is not None
+        places = jnp.concatenate([self.places[..., 1:], place[..., None]], axis=-1)
+        newest = jnp.ones_like(self.is_shown[..., :1])
+        return Places(places, jnp.concatenate([self.is_shown[..., 1:], newest], axis=-1))
+
+    def read(self, observation: Observation) -> Observation:
+        """The observations at these places."""
+
+        def read(leaf: Array) -> Array:
+            found = _rows(leaf, self.places)
+            if self.is_shown is None:
+                return found
+            axes = (1,) * (leaf.ndim - 1)
+            return jnp.where(self.is_shown.reshape(*self.is_shown.shape, *axes), found, 0)
+
+        return jax.tree.map(read, observation)
 
 
 class Span(NamedTuple):
@@ -52,6 +79,7 @@ def read_transitions(
     num_envs: int,
     n_step: int,
     gamma: float,
+    frame_stack: int = 1,
 ) -> Transition:
     """The transitions that begin at the given env steps.
 
@@ -64,6 +92,7 @@ def read_transitions(
         num_envs: number of environments; their steps are stored in turns.
         n_step: n.
         gamma: γ.
+        frame_stack: observations that are stacked.
 
     Source: Sutton (1988). https://doi.org/10.1007/BF00115009
     """
@@ -76,15 +105,37 @@ def read_transitions(
     mask, next_mask = None, None
     if state.mask is not None:
         mask, next_mask = _rows(state.mask, first), _rows(state.mask, then)
+    seen, arrived = Places(first, None), Places(then, None)
+    if frame_stack > 1:
+        seen = stacked_at(state, env_steps, num_envs, frame_stack)
+        last_step = env_steps + (span.num_steps - 1) * num_envs
+        arrived = stacked_at(state, last_step, num_envs, frame_stack).followed_by(then)
     return Transition(
-        observation=jax.tree.map(lambda leaf: _rows(leaf, first), state.observation),
+        observation=seen.read(state.observation),
         action=_rows(state.action, first),
         reward=_discounted_sum(rewards, powers),
-        next_observation=jax.tree.map(lambda leaf: _rows(leaf, then), state.observation),
+        next_observation=arrived.read(state.observation),
         discount=jnp.where(span.terminated, 0.0, jnp.asarray(powers)[span.num_steps]),
         mask=mask,
         next_mask=next_mask,
     )
+
+
+def stacked_at(
+    state: ReplayState, env_steps: UInt32[Array, "*batch"], num_envs: int, frame_stack: int
+) -> Places:
+    """The newest observations of an episode up to, and including, the given env steps.
+
+    Source: Mnih et al. (2015), Methods, preprocessing. https://doi.org/10.1038/nature14236
+    """
+    distance = np.arange(frame_stack - 1, -1, -1, dtype=np.uint32) * np.uint32(num_envs)
+    exists = env_steps[..., None] >= distance
+    rows = jnp.where(exists, env_steps[..., None] - distance, 0) % state.num_rows
+    goes_on = exists & (_rows(state.ending, rows) == 0)
+    is_shown = [jnp.ones(env_steps.shape, jnp.bool_)]
+    for older in range(frame_stack - 2, -1, -1):
+        is_shown.insert(0, is_shown[0] & goes_on[..., older])
+    return Places(rows, jnp.stack(is_shown, axis=-1))
 
 
 def _powers(gamma: float, n_step: int) -> Float[np.ndarray, " power"]:

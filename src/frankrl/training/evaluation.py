@@ -14,7 +14,7 @@ from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.core.types import Observation
-from frankrl.environments import EnvGroup, EnvironmentSpec, Worker
+from frankrl.environments import EnvGroup, EnvironmentSpec, FrameStack, Worker
 
 _RESAMPLES = 2_000
 _MAX_DRAWN = 1_000_000
@@ -244,8 +244,7 @@ class _Play:
         self._playing: dict[int, int] = {}
         """The episode that each environment in use is playing."""
         # The last bits of a matrix product depend on its number of rows, so the number is fixed.
-        self._rows = np.zeros((MAX_EVALUATION_ENVS, *spec.row_shape), spec.row_dtype)
-        self._seen = spec.observation(self._rows), spec.action_mask(self._rows)
+        self._stack = FrameStack(spec, MAX_EVALUATION_ENVS)
         self.returns, self.lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
         self.has_ended = np.zeros(episodes, np.bool_)
 
@@ -260,19 +259,18 @@ class _Play:
         if begun:
             numbers = list(begun.values())
             seeds = [self._seed_of(episode) for episode in numbers]
-            for env_index, row in zip(
-                begun, self._envs.reset(list(begun), seeds, numbers), strict=True
-            ):
-                self._rows[env_index] = row
+            rows = self._envs.reset(list(begun), seeds, numbers)
+            self._stack.begin(list(begun), np.stack(rows))
             self._playing |= begun
 
     def step(self, q_values: QValues) -> list[int]:
         """Step every running episode; returns the environments whose episode has ended."""
-        actions = np.argmax(q_values(*self._seen), axis=1)
+        actions = np.argmax(q_values(self._stack.observation, self._stack.mask), axis=1)
         env_indices, free = list(self._playing), []
         steps = self._envs.step(env_indices, actions[env_indices].tolist())
+        self._stack.push(env_indices, np.stack([row for row, *_ in steps]))
         for env_index, step in zip(env_indices, steps, strict=True):
-            self._rows[env_index], reward, terminated, truncated = step
+            _, reward, terminated, truncated = step
             episode = self._playing[env_index]
             self.returns[episode] += reward
             self.lengths[episode] += 1

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from gymnasium import spaces
 
 from frankrl.config import Settings
@@ -15,7 +14,7 @@ from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
-from frankrl.environments import EnvironmentSpec
+from frankrl.environments import EnvironmentSpec, FrameStack
 from frankrl.learning import init_learner, update
 from frankrl.runs.machine import available_memory
 from frankrl.training.noise import noise_shapes
@@ -199,10 +198,9 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
 def _batch_shapes(experiment: Experiment) -> Transition:
     """Shapes of the batch of an update."""
     spec, size = experiment.spec, experiment.settings.replay.batch_size
-    rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
     observation = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype),
-        spec.observation(rows),
+        FrameStack(spec, 1).observation,
     )
     number = jax.ShapeDtypeStruct((size,), jnp.float32)
     mask = jax.ShapeDtypeStruct((size, spec.num_actions), jnp.bool_) if spec.is_masked else None

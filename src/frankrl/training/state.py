@@ -29,7 +29,8 @@ class Experiment:
     @classmethod
     def of(cls, settings: Settings, spec: EnvironmentSpec, seed: int) -> "Experiment":
         """The experiment that settings describe."""
-        return cls(settings, spec, seed, network_for(settings, spec), make_replay(settings))
+        replay = make_replay(settings, spec.preprocessing.frame_stack)
+        return cls(settings, spec, seed, network_for(settings, spec), replay)
 
     def empty_replay(self, ending_rows: int | None = None) -> ReplayState:
         """An empty replay buffer.

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from frankrl.core.errors import SettingError
 from frankrl.core.random import Use, reset_seed
-from frankrl.environments import CheckedEnv, EnvironmentSpec
+from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
 from frankrl.training.evaluation import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
@@ -106,14 +106,15 @@ def _scenes(
 ) -> Iterator[_Scene]:
     """One greedy episode: a scene for each env step, then one for the last state."""
     spec = env.spec
-    observation = env.reset(reset, which[0])
+    stack = FrameStack(spec, 1)
+    stack.begin([0], env.reset(reset, which[0])[np.newaxis])
     ended, episode_return, step = False, 0.0, 0
     while True:
         picture = env.picture()
-        rows = observation[np.newaxis]
-        values = q_values(spec.observation(rows), spec.action_mask(rows))[0]
+        values = q_values(stack.observation, stack.mask)[0]
         action = int(np.argmax(values))
         observation, reward, terminated, truncated = env.step(action)
+        stack.push([0], observation[np.newaxis])
         ended = terminated or truncated or step + 1 >= MAX_STEPS
         step, episode_return = step + 1, episode_return + reward
         content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from frankrl.api import open_agent
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.random import Use, reset_seed
-from frankrl.environments import CheckedEnv, EnvironmentSpec
+from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
 from frankrl.explaining.document import Cell
 from frankrl.explaining.observations import components
 from frankrl.runs.code import check_code
@@ -48,18 +48,18 @@ def play(
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
     with contextlib.closing(_make_env(spec)) as env:
-        observation = env.reset(reset, 0)
+        observation, stack = env.reset(reset, 0), FrameStack(spec, 1)
+        stack.begin([0], observation[np.newaxis])
         drawn = _draw(env, out / "0.jpg")
         ended, terminated, steps = False, False, 0
         while not ended:
-            rows = observation[np.newaxis]
-            mask = spec.action_mask(rows)
-            values = agent.batch_q_values(spec.observation(rows), mask)[0]
+            values = agent.batch_q_values(stack.observation, stack.mask)[0]
             action = int(np.argmax(values))
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)
             per_step["states"].append(_state(observation, spec))
             observation, reward, terminated, truncated = env.step(action)
+            stack.push([0], observation[np.newaxis])
             per_step["rewards"].append(reward)
             steps += 1
             ended = terminated or truncated or steps >= MAX_STEPS
