@@ -1,7 +1,8 @@
 """JAX's settings for Frank's own computations, whatever the process has set for its own.
 
 64-bit numbers, another precision or uncompiled code would change the bits of a run, and the strict
-modes would stop it. They stay as they are for the user's code and for environments.
+modes would stop it. They stay as they are for the user's code and for environments. NumPy
+multiplies matrices in one thread meanwhile (see `blas`).
 """
 
 import contextlib
@@ -9,6 +10,8 @@ import contextvars
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+
+from frankrl.core.blas import one_blas_thread
 
 _OWN: dict[str, Any] = {
     "enable_x64": False,
@@ -32,17 +35,18 @@ _T = TypeVar("_T")
 
 @contextlib.contextmanager
 def own_numerics() -> Iterator[None]:
-    """Within this context, JAX computes as Frank wants; costs nothing where it does so anyway."""
+    """Within this context, JAX and NumPy compute as Frank wants."""
     theirs = _set_differently()
-    if not theirs:
-        yield
-        return
-    before = _theirs.set(theirs)
-    try:
-        with _as_set({name: _OWN[name] for name in theirs}):
+    with one_blas_thread():
+        if not theirs:
             yield
-    finally:
-        _theirs.reset(before)
+            return
+        before = _theirs.set(theirs)
+        try:
+            with _as_set({name: _OWN[name] for name in theirs}):
+                yield
+        finally:
+            _theirs.reset(before)
 
 
 def in_own_numerics(function: Callable[..., _T], *arguments: Any) -> _T:
