@@ -67,8 +67,12 @@ class SinePolicy:
         raise AssertionError("a source does not choose the parameters that act")
 
     def q_values(self, observation, mask=None, noise=None):
+        return self.start(observation, mask, noise)()
+
+    def start(self, observation, mask=None, noise=None):
         self.noise.append(noise)
-        return self.of(observation, mask)
+        found = self.of(observation, mask)
+        return lambda: found
 
     def of(self, observation, mask):
         leaves = [np.reshape(leaf, (len(leaf), -1)) for leaf in jax.tree.leaves(observation)]
@@ -257,3 +261,19 @@ def test_a_restored_source_goes_on_as_if_it_had_never_stopped(env_id):
     for number in range(7, 12):
         one, another = host.collect(policy, 6 * number), other.collect(policy, 6 * number)
         jax.tree.map(np.testing.assert_array_equal, one, another)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_looking_ahead_computes_the_first_actions_of_a_round_early_and_changes_none(noisy):
+    ahead, spec, _ = source("FrankPicture-v0", noisy=noisy)
+    plain, _, _ = source("FrankPicture-v0", noisy=noisy)
+    policies = SinePolicy(spec.num_actions), SinePolicy(spec.num_actions)
+    for env_steps in range(0, 60, 2 * NUM_ENVS):
+        ahead.look_ahead(policies[0], env_steps)
+        assert len(policies[0].noise) == len(policies[1].noise) + 1
+        found, expected = (
+            each.collect(policy, env_steps)
+            for each, policy in zip((ahead, plain), policies, strict=True)
+        )
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+    jax.tree.map(np.testing.assert_array_equal, *(policy.noise for policy in policies))

@@ -32,13 +32,22 @@ class DevicePolicy:
         self._params = params
 
     @own_numerics()
+    def start(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "env action"] | None = None,
+        noise: Float[np.ndarray, " noise"] | None = None,
+    ) -> Callable[[], Float[np.ndarray, "env action"]]:
+        found = self._compiled(self._params, observation, mask, noise)
+        return lambda: np.asarray(found)
+
     def q_values(
         self,
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
     ) -> Float[np.ndarray, "env action"]:
-        return np.asarray(self._compiled(self._params, observation, mask, noise))
+        return self.start(observation, mask, noise)()
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """Policies: compute Q-values of the current observations, on the host or on the device."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -16,8 +17,20 @@ class Policy(Protocol):
     """Computes Q-values with parameters that are loaded into it."""
 
     def load(self, params: Float[Any, " weight"]) -> None:
-        """Use these parameters from now on. If they are still being computed, this call or
-        `q_values` waits for them."""
+        """Use these parameters from now on; they may still be being computed."""
+        ...
+
+    def start(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "env action"] | None = None,
+        noise: Float[np.ndarray, " noise"] | None = None,
+    ) -> Callable[[], Float[np.ndarray, "env action"]]:
+        """Begin to compute what `q_values` returns, where that can go on beside other work.
+
+        Returns:
+            A function that waits for the Q-values. Until then the arguments must not change.
+        """
         ...
 
     def q_values(
@@ -39,19 +52,30 @@ class Policy(Protocol):
 class HostPolicy:
     """Computes with NumPy, which is fastest for dense layers and the few states of an acting step.
 
-    The parameters are views of one vector, so loading new ones is a single copy.
+    The parameters are views of one vector, so new ones are a single copy. It is made when they are
+    used first, so that nothing waits for them before.
     """
 
     def __init__(self, network: QNetwork) -> None:
         self._network = network
         self._vector = np.zeros(network.layout.size, np.float32)
         self._params = network.layout.unflatten(self._vector)
+        self._newer: Float[Any, " weight"] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return loaded, (HostPolicy, self._network, self._vector)
+        newest = self._vector if self._newer is None else np.asarray(self._newer)
+        return loaded, (HostPolicy, self._network, newest)
 
     def load(self, params: Float[Any, " weight"]) -> None:
-        np.copyto(self._vector, np.asarray(params))
+        self._newer = params
+
+    def start(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "env action"] | None = None,
+        noise: Float[np.ndarray, " noise"] | None = None,
+    ) -> Callable[[], Float[np.ndarray, "env action"]]:
+        return functools.partial(self.q_values, observation, mask, noise)
 
     def q_values(
         self,
@@ -59,6 +83,9 @@ class HostPolicy:
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
     ) -> Float[np.ndarray, "env action"]:
+        if self._newer is not None:
+            np.copyto(self._vector, np.asarray(self._newer))
+            self._newer = None
         params = self._params if noise is None else perturb(self._params, noise)
         return self._network.q_values(params, observation, mask)
 
@@ -73,12 +100,21 @@ def loaded(
 
 
 def make_policy(acting: Literal["auto", "host", "device"], network: QNetwork) -> Policy:
-    """The policy that the setting `acting` selects; auto: the host's."""
-    if acting == "device":
+    """The policy that the setting `acting` selects.
+
+    auto: the host's, but the device's where convolutions over pictures are learned on a GPU.
+    """
+    if acting == "device" or (acting == "auto" and network.reads_pictures and not _on_cpu()):
         from frankrl.experience.device_policy import DevicePolicy
 
         return DevicePolicy(network)
     return HostPolicy(network)
+
+
+def _on_cpu() -> bool:
+    import jax
+
+    return jax.default_backend() == "cpu"
 
 
 def acting_noise(

@@ -1,10 +1,10 @@
 """Sources of experience; the host's source steps environments on the CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, Steps, VectorStep
@@ -32,6 +32,18 @@ class Source(Protocol):
         Args:
             policy: acts; its parameters are loaded.
             env_steps: env steps of the run before the round.
+        """
+        ...
+
+    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+        """Let the policy begin with the first actions of the next round.
+
+        On a GPU they are then computed before the updates that are started next, and the
+        environments are stepped meanwhile. It changes no action.
+
+        Args:
+            policy: has the parameters of the next round.
+            env_steps: env steps of the run before that round.
         """
         ...
 
@@ -77,6 +89,8 @@ class HostSource:
         self._envs = envs
         self._began: list[Position] | None = None
         """Within a round, where each environment stood at its beginning."""
+        self._begun: Callable[[], Float[np.ndarray, "env action"]] | None = None
+        """Waits for the Q-values of the next step, if they have been asked for."""
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
         """Step every environment `vector_steps_per_round` times."""
@@ -94,13 +108,23 @@ class HostSource:
         self._began = None
         return Collected(steps_of(self._envs, vector_steps, self._settings.learning), episodes)
 
+    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+        self._begun = self._asked(policy, env_steps)
+
     def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
         envs, exploration = self._envs, self._settings.exploration
         coins, choices = exploration_draws(self._seed, env_steps, envs.num_envs)
         epsilon = linear_epsilon(exploration, env_steps + np.arange(envs.num_envs))
-        noise = acting_noise(self._network, self._seed, env_steps // envs.num_envs)
-        q_values = policy.q_values(envs.stack.observation, envs.stack.mask, noise)
+        q_values = (self._begun or self._asked(policy, env_steps))()
+        self._begun = None
         return epsilon_greedy(q_values, epsilon, coins, choices)
+
+    def _asked(
+        self, policy: Policy, env_steps: int
+    ) -> Callable[[], Float[np.ndarray, "env action"]]:
+        envs = self._envs
+        noise = acting_noise(self._network, self._seed, env_steps // envs.num_envs)
+        return policy.start(envs.stack.observation, envs.stack.mask, noise)
 
     def snapshot(self) -> list[EnvironmentLog]:
         return [position.log() for position in self._began or self._envs.positions()]
@@ -109,6 +133,7 @@ class HostSource:
         return self._envs.digests()
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+        self._begun = None
         return self._envs.restore(snapshot)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from frankrl.networks.initializer import SeededInitializer, ShapeInitializer
 from frankrl.networks.layers import Layer, activate, noise_size
 from frankrl.networks.layout import Layout
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.pictures import PictureTorso
 from frankrl.networks.torsos import Torso
 
 
@@ -137,6 +138,11 @@ class QNetwork:
     def layout(self) -> Layout:
         """Position of each parameter in one vector."""
         return Layout.of(self.shapes)
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether it has convolutions over pictures."""
+        return any(isinstance(torso, PictureTorso) for torso in self.torsos)
 
     @functools.cached_property
     def noise_size(self) -> int:

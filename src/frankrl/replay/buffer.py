@@ -107,10 +107,12 @@ class ReplayBuffer:
         ending = jnp.where(steps.is_last, state.num_endings + order, 0).astype(jnp.uint32)
         is_real = place[:count] < order[-1]
         ended_at = rows + (state.num_endings + place[:count]) % state.num_ending_rows
-        ended_at = jnp.where(is_real, ended_at, rows + state.num_ending_rows)
+        # Places that nothing is written to lie behind all rows; no two are equal.
+        nowhere = rows + state.num_ending_rows + place[:count]
+        ended_at = jnp.where(is_real, ended_at, nowhere)
 
         def write(stored: Array, seen: Array, last: Array) -> Array:
-            return stored.at[seen_at].set(seen).at[ended_at].set(last, mode="drop")
+            return _written(_written(stored, seen_at, seen), ended_at, last)
 
         observation, mask = jax.tree.map(
             write,
@@ -121,10 +123,10 @@ class ReplayBuffer:
         new_state = ReplayState(
             observation=observation,
             mask=mask,
-            action=state.action.at[taken_at].set(steps.action.astype(state.action.dtype)),
-            reward=state.reward.at[taken_at].set(steps.reward),
-            terminated=state.terminated.at[taken_at].set(steps.terminated),
-            ending=state.ending.at[taken_at].set(ending),
+            action=_written(state.action, taken_at, steps.action.astype(state.action.dtype)),
+            reward=_written(state.reward, taken_at, steps.reward),
+            terminated=_written(state.terminated, taken_at, steps.terminated),
+            ending=_written(state.ending, taken_at, ending),
             num_steps=state.num_steps + jnp.uint32(count),
             num_endings=state.num_endings + order[-1],
             priorities=state.priorities,
@@ -172,6 +174,11 @@ class ReplayBuffer:
             priorities: error of each (`Head.priorities`); None if the sampler gives no weights.
         """
         return self.sampler.set_priorities(state, self.capacity, sample, priorities)
+
+
+def _written(stored: Array, rows: UInt32[Array, " row"], values: Array) -> Array:
+    """The rows replaced; a GPU writes them one after the other unless it knows that they differ."""
+    return stored.at[rows].set(values, mode="drop", unique_indices=True)
 
 
 def first_ending_rows(buffer: ReplayBuffer, round_env_steps: int) -> int:

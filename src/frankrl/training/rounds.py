@@ -96,9 +96,9 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     # Flattening the state's records in each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
     learn = compiled_learn(settings.learning, network, experiment.replay, structure)
+    policy.load(behaviour_params)
     with _starter() as start:
         while True:
-            policy.load(behaviour_params)
             steps, episodes = source.collect(policy, env_steps)
             env_steps += settings.round_env_steps
             num_updates = settings.updates_due(env_steps) - done
@@ -109,8 +109,14 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
             if rows := room.grown_to(steps.is_last):
                 learner, stored = jax.tree.unflatten(structure, leaves)
                 leaves = jax.tree.leaves((learner, with_ending_rows(stored, rows)))
+            if settings.training.overlap:
+                behaviour_params = params
+                policy.load(behaviour_params)
+                source.look_ahead(policy, env_steps)
             output = start(learn, leaves, given)
-            behaviour_params = params if settings.training.overlap else output().params
+            if not settings.training.overlap:
+                behaviour_params = output().params
+                policy.load(behaviour_params)
 
             def whole(
                 output: Callable[[], LearnerOutput] = output,
