@@ -9,6 +9,10 @@ other core from the environments. Measured on 2 CPUs: an env step with one updat
 **Compiled code is kept** in the user's cache folder, so that only the first run of its
 kind waits for the compiler. Everything the code depends on besides the program is part of the
 folder's name. Deleting the folder only costs the next compilation.
+
+**A GPU** gives the same bits in every process only if XLA does not choose its kernels by timing
+them, and takes none whose sums depend on the order of threads: `--xla_gpu_deterministic_ops`.
+There XLA's threads compile, so it gets all of them.
 """
 
 import contextlib
@@ -27,8 +31,12 @@ _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 """Whether XLA takes three quarters of a GPU's memory when it starts. If not, an update can be
 opened on a GPU on which a run is training."""
 
+_FLAGS, _SAME_BITS = "XLA_FLAGS", "--xla_gpu_deterministic_ops"
+
 _found = "unknown: JAX was in use before Frank"
 _held_to_cpu = False
+_threads_are_ours = False
+"""Whether the user has left the number of XLA's threads to Frank."""
 _is_forked = False
 """Whether this process was forked from one in which JAX's backend ran."""
 
@@ -39,21 +47,26 @@ def prepared() -> Iterator[None]:
 
     A backend that is already running stays as it is.
     """
-    global _found
+    global _found, _threads_are_ours
     check_not_forked()
     if _runs():
         yield
         return
-    before = {name: os.environ.get(name) for name in (_THREADS, _PREALLOCATE)}
+    before = {name: os.environ.get(name) for name in (_THREADS, _PREALLOCATE, _FLAGS)}
+    _threads_are_ours = _threads_are_ours or not before[_THREADS]
     _found = os.environ[_THREADS] = before[_THREADS] or "1"
     os.environ.setdefault(_PREALLOCATE, "false")
+    if _SAME_BITS not in (flags := before[_FLAGS] or ""):
+        os.environ[_FLAGS] = f"{flags} {_SAME_BITS}=true".strip()
     try:
         _keep_compiled_code()
         yield
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def start_backend(*, on_cpu: bool = False) -> str:
@@ -71,8 +84,10 @@ def start_backend(*, on_cpu: bool = False) -> str:
     """
     import jax
 
-    global _held_to_cpu
+    global _found, _held_to_cpu
     with prepared():
+        if not on_cpu and not _runs() and _threads_are_ours and _has_gpu():
+            _found = os.environ[_THREADS] = str(visible_cpus())
         if on_cpu and not _runs() and not jax.config.jax_platforms:  # pyright: ignore[reportAttributeAccessIssue]
             jax.config.update("jax_platforms", "cpu")
             _held_to_cpu = True
@@ -113,6 +128,16 @@ os.register_at_fork(after_in_child=_note_fork)
 def held_to_cpu() -> bool:
     """Whether `start_backend` has limited JAX to the CPU in this process."""
     return _held_to_cpu
+
+
+def _has_gpu() -> bool:
+    """Whether JAX may find a GPU of NVIDIA's here."""
+    import jax
+
+    platforms = jax.config.jax_platforms or "cuda"  # pyright: ignore[reportAttributeAccessIssue]
+    return bool({"cuda", "gpu"} & set(platforms.split(","))) and any(
+        Path("/dev").glob("nvidia[0-9]*")
+    )
 
 
 def _runs() -> bool:
