@@ -76,7 +76,8 @@ class EnvPoolVector(EnvironmentVector):
                 f"{self._place(indices[place])} gave the reward {reward[place]}"
             )
         rows = self._checked(indices, rows)
-        return EnvSteps(rows, reward.astype(np.float64), terminated, truncated)
+        no_life_lost = np.zeros(len(indices), np.bool_)
+        return EnvSteps(rows, reward.astype(np.float64), terminated, truncated, no_life_lost)
 
     def _step_pools(
         self, indices: Int[np.ndarray, " some"], given: Int32[np.ndarray, " some"]

@@ -10,8 +10,11 @@ from typing import Any
 
 import gymnasium
 
+from frankrl.config import Settings
 from frankrl.core.errors import EnvironmentUnusableError, warn
 from frankrl.core.numerics import users_numerics, with_users_numerics
+from frankrl.environments.atari import make_atari
+from frankrl.environments.preprocessing import Preprocessing, is_atari, preprocessing_for
 
 _CLOSING_SECONDS = 5.0
 _PICTURES = "rgb_array"
@@ -20,23 +23,32 @@ _MAX_TRIED = 3
 
 
 def make_environment(
-    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None = None
+    env_id: str,
+    env_kwargs: Mapping[str, Any],
+    render_mode: str | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> gymnasium.Env:
-    """Make a Gymnasium environment.
+    """Make an environment whose pictures are prepared; its observations are not stacked.
 
     Args:
         env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
         env_kwargs: passed on to `gymnasium.make`.
         render_mode: only for films, because rendering may change an environment.
+        preprocessing: how its observations are prepared; None: by default.
 
     Raises:
         EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
+        MissingExtraError: it needs an extra of Frank's that is not installed.
     """
+    if preprocessing is None:
+        preprocessing = preprocessing_for(env_id, Settings())
     reserved = sorted({"id", "render_mode", "disable_env_checker"} & set(env_kwargs))
     if reserved:
         raise EnvironmentUnusableError(
             f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
         )
+    if is_atari(env_id):
+        return make_atari(env_id, env_kwargs, preprocessing, render_mode)
     # An environment need not take `render_mode`, so it is passed only when needed.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:

@@ -272,11 +272,11 @@ class _Play:
         env_indices, free = list(self._playing), []
         steps = self._envs.step(env_indices, actions[env_indices].tolist())
         for env_index, step in zip(env_indices, steps, strict=True):
-            self._rows[env_index], reward, terminated, truncated = step
+            self._rows[env_index] = step.row
             episode = self._playing[env_index]
-            self.returns[episode] += reward
+            self.returns[episode] += step.reward
             self.lengths[episode] += 1
-            if terminated or truncated or self.lengths[episode] >= self._most_steps:
+            if step.terminated or step.truncated or self.lengths[episode] >= self._most_steps:
                 self.has_ended[episode] = True
                 del self._playing[env_index]
                 free.append(env_index)

@@ -113,7 +113,7 @@ def _scenes(
         rows = observation[np.newaxis]
         values = q_values(spec.observation(rows), spec.action_mask(rows))[0]
         action = int(np.argmax(values))
-        observation, reward, terminated, truncated = env.step(action)
+        observation, reward, terminated, truncated, _ = env.step(action)
         ended = terminated or truncated or step + 1 >= MAX_STEPS
         step, episode_return = step + 1, episode_return + reward
         content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)
