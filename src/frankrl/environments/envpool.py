@@ -175,6 +175,11 @@ def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> An
         raise EnvironmentUnusableError(
             f"EnvPool cannot be imported: {error}; use backend gymnasium"
         ) from error
+    if spec.preprocessing.atari is not None:
+        raise EnvironmentUnusableError(
+            "backend envpool takes no Atari games: EnvPool takes a seed only when an environment "
+            "is made, and would load the game anew for each episode, 0.1 s; use backend gymnasium"
+        )
     if spec.env_kwargs:
         raise EnvironmentUnusableError(
             f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "

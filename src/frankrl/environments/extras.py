@@ -26,8 +26,8 @@ def imported(module: str, feature: str, package: str, extra: str) -> ModuleType:
         with _quiet():
             return importlib.import_module(module)
     except ImportError as error:
-        missing = module.partition(".")[0]
-        if isinstance(error, ModuleNotFoundError) and error.name == missing:
+        names = (module, module.partition(".")[0])
+        if isinstance(error, ModuleNotFoundError) and error.name in names:
             raise MissingExtraError(feature, package, extra) from error
         raise EnvironmentUnusableError(
             f"{feature} needs the package {package!r}, which cannot be imported: {error}"

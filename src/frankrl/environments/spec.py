@@ -317,7 +317,10 @@ def _running_statistics(env: gymnasium.Env) -> tuple[str, ...]:
 
 def _own_action_names(env: gymnasium.Env) -> tuple[str, ...]:
     """The attribute `action_names` of an environment, if it is a list of texts."""
-    names = getattr(env.unwrapped, "action_names", None)
+    try:
+        names = env.get_wrapper_attr("action_names")
+    except AttributeError:
+        return ()
     if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
         return tuple(names)
     return ()
