@@ -127,7 +127,7 @@ def test_what_is_known_of_a_game():
 
 @pytest.mark.parametrize("game", GAMES)
 def test_films_show_minatars_own_colours(game):
-    """MinAtar's display takes seaborn's `cubehelix`, which is Matplotlib's at evenly spaced places."""
+    """MinAtar's display takes seaborn's `cubehelix`: Matplotlib's at evenly spaced places."""
     matplotlib = pytest.importorskip("matplotlib")
     with contextlib.closing(CheckedEnv(describe(NAMES[game], {}), render_mode="rgb_array")) as film:
         state = film.reset(0, 0)

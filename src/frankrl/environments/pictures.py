@@ -1,5 +1,7 @@
 """Pictures of any Gymnasium environment, in grey and in another size."""
 
+from typing import TypeGuard
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -32,8 +34,8 @@ def with_prepared_pictures(
             f"uint8[height, width, channels] from 0 to 255, and {env_id} has {space}: leave it "
             "out, or wrap the environment so that it shows the picture alone"
         )
-    if grayscale and len(space.shape or ()) == 3:
-        if space.shape[-1:] != (3,):
+    if grayscale and len(space.shape) == 3:
+        if space.shape[2] != 3:
             raise EnvironmentUnusableError(
                 f"grayscale on needs a picture of three colours, and {env_id} has {space}: leave "
                 "it out"
@@ -45,7 +47,7 @@ def with_prepared_pictures(
     return env
 
 
-def _is_picture(space: spaces.Space) -> bool:
+def _is_picture(space: spaces.Space) -> TypeGuard[spaces.Box]:
     if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
         return False
     has_form = len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in _CHANNELS)
