@@ -43,7 +43,13 @@ def is_evaluated_while_training(chosen):
     return chosen["evaluate_every_env_steps"] is not None
 
 
+def lasts_several_frames(chosen):
+    # Of one frame there is nothing to take the brighter of.
+    return chosen["frame_skip"] > 1
+
+
 EFFECTIVE = {
+    "max_pool": lasts_several_frames,
     "evaluation_starts_env_steps": is_evaluated_while_training,
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
@@ -78,6 +84,9 @@ EFFECTIVE = {
     "adam_epsilon": lambda chosen: chosen["optimiser"] == "adam",
 }
 ALWAYS = {
+    *("frame_stack", "resize", "grayscale", "clip_rewards"),
+    *("frame_skip", "sticky_actions", "noop_max", "fire_reset", "life_loss_terminates"),
+    *("full_action_set", "game_time_limit"),
     *("num_envs", "env_kwargs", "action_mask", "backend", "worker_processes", "q_function"),
     *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
     *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
@@ -89,6 +98,7 @@ ALWAYS = {
     *("checkpoint_every_env_steps", "keep_checkpoints", "log_every_env_steps"),
 }
 CHOICES = {
+    "frame_skip": [4, 1],
     "q_function": ["network", "table"],
     "hidden_widths": [(64, 64), ()],
     "distribution": ["mean", "c51", "qr", "iqn"],
@@ -103,6 +113,7 @@ CHOICES = {
 }
 """Their defaults come first."""
 OTHER = {
+    "max_pool": False,
     "evaluation_starts_env_steps": 500,
     "evaluation_episodes": 3,
     "until_solved": True,

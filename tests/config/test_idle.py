@@ -49,6 +49,7 @@ def changed(**changes):
 
 
 A_VALUE = {
+    "frame_skip": 2,
     "hidden_widths": [8],
     "learning_rate_end": 1e-5,
     "evaluate_every_env_steps": 700,
@@ -98,7 +99,7 @@ def test_an_idle_setting_is_refused_by_name_and_what_is_advised_gives_it_its_eff
     mended = way | {name: OTHER[name]}
     for choice, value in re.findall(r"set (\w+) to (\w+)", str(refused.value))[:1]:
         mended[choice] = {"true": True, "false": False}.get(value, value)
-    for choice in re.findall(r"give (\w+) a value", str(refused.value)):
+    for choice in re.findall(r"give (\w+) another value", str(refused.value)):
         mended[choice] = A_VALUE[choice]
     assert mended != way | {name: OTHER[name]}
     found = changed(**mended).values()[name]
@@ -152,12 +153,13 @@ def test_an_idle_setting_that_is_named_is_refused_with_its_default_too(name, way
         (
             {"learning_rate_decay_env_steps": 50_000},
             "learning_rate_decay_env_steps (50,000) changes nothing because learning_rate_end is "
-            "none: give learning_rate_end a value, or leave learning_rate_decay_env_steps out",
+            "none: give learning_rate_end another value, or leave learning_rate_decay_env_steps "
+            "out",
         ),
         (
             {"hidden_widths": [], "layer_norm": True},
-            "layer_norm (true) changes nothing because hidden_widths is []: give hidden_widths a "
-            "value, or leave layer_norm out",
+            "layer_norm (true) changes nothing because hidden_widths is []: give hidden_widths "
+            "another value, or leave layer_norm out",
         ),
     ],
 )

@@ -23,7 +23,7 @@ from frankrl.environments import (
     try_out,
 )
 from frankrl.environments import env_group as env_group_module
-from frankrl.environments.checked_env import CheckedEnv
+from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.env_group import Worker, start_workers, worthwhile_workers
 
 
@@ -136,7 +136,7 @@ def test_after_a_failure_the_next_answer_belongs_to_the_next_question(workers):
         np.testing.assert_array_equal(first, np.zeros((3, 2)))
         for step in envs.step([0, 1, 2], [0, 0, 0]):
             np.testing.assert_array_equal(step[0], [0.5, 0.5])
-            assert step[1:] == (0.0, False, False)
+            assert step[1:] == (0.0, False, False, False)
 
 
 def test_the_first_slots_are_stepped_without_a_message(workers, monkeypatch):
@@ -229,9 +229,11 @@ def test_a_step_is_timed_even_of_an_environment_that_fails():
 SPEC: EnvironmentSpec = describe("CartPole-v1", {})
 floats = st.floats(width=32, allow_nan=False)
 steps = st.lists(
-    st.tuples(
+    st.builds(
+        EnvStep,
         st.lists(floats, min_size=4, max_size=4).map(lambda row: np.array(row, np.float32)),
         st.floats(allow_nan=False),
+        st.booleans(),
         st.booleans(),
         st.booleans(),
     ),
@@ -247,7 +249,7 @@ def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
     for (state, *rest), (expected, *others) in zip(found, given_steps, strict=True):
         np.testing.assert_array_equal(state, expected)
         assert rest == others
-        assert [type(value) for value in rest] == [float, bool, bool]
+        assert [type(value) for value in rest] == [float, bool, bool, bool]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), max_size=5))
@@ -268,10 +270,9 @@ def test_requests_come_out_of_a_message_as_they_went_in(rows):
 def test_a_seat_is_what_a_worker_steps():
     with contextlib.closing(CheckedEnv(SPEC)) as seat:
         first = seat.reset(7, 0)
-        state, reward, terminated, truncated = seat.step(1)
-    answer = protocol.encode_steps([(state, reward, terminated, truncated)])
-    (read,) = protocol.decode_steps(SPEC, answer[1:], 1)
-    np.testing.assert_array_equal(read[0], state)
+        step = seat.step(1)
+    (read,) = protocol.decode_steps(SPEC, protocol.encode_steps([step])[1:], 1)
+    np.testing.assert_array_equal(read.row, step.row)
     (told,) = protocol.decode_states(SPEC, protocol.encode_states([first])[1:], 1)
     np.testing.assert_array_equal(told, first)
 

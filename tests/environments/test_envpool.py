@@ -209,3 +209,10 @@ def test_a_suggested_name_is_one_that_both_libraries_know(name):
         EnvPoolVector(spec, 1, 0)
     for suggestion in re.findall(r"did you mean '(.*)'\?", str(caught.value)):
         assert EnvPoolVector(describe(suggestion, {}), 1, 0).num_envs == 1
+
+
+def test_atari_games_are_refused_with_the_reason():
+    with pytest.raises(
+        EnvironmentUnusableError, match=r"takes no Atari games: .* backend gymnasium"
+    ):
+        EnvPoolVector(describe("ALE/Pong-v5", {}), 1, 0)

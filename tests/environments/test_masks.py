@@ -174,7 +174,7 @@ def test_where_an_episode_has_ended_a_mask_of_zeros_allows_everything(end):
         env.reset(0, 0)
         env.step(0)
         env.step(1)
-        row, _, terminated, truncated = env.step(0)
+        row, _, terminated, truncated, _ = env.step(0)
     assert (terminated, truncated) == (end == "terminated", end == "truncated")
     assert spec.action_mask(row).all()
 
@@ -217,7 +217,7 @@ def test_masks_are_read_from_the_place_that_is_said(case):
     assert (spec.masks_from, spec.mask_place) == (where, words)
     with contextlib.closing(CheckedEnv(spec)) as env:
         rows = [env.reset(0, 0), *(env.step(1)[0] for _ in range(2))]
-        last, _, terminated, _ = env.step(1)
+        last, _, terminated, *_ = env.step(1)
     assert terminated
     np.testing.assert_array_equal(spec.action_mask(np.stack(rows)), masked_mdps.ALLOWED == 1)
     assert spec.action_mask(last).all()

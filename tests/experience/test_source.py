@@ -11,8 +11,8 @@ from gymnasium import spaces
 
 from frankrl.config import Settings
 from frankrl.core.random import Use, reset_seed, uniforms
-from frankrl.environments import GymnasiumVector, describe
-from frankrl.experience import HostSource, acting_noise
+from frankrl.environments import GymnasiumVector, describe, describe_for
+from frankrl.experience import HostSource, acting_noise, steps_of
 from frankrl.learning import network_for
 
 SEED, NUM_ENVS, LIMIT, ACTIONS = 7, 3, 4, 3
@@ -277,3 +277,44 @@ def test_looking_ahead_computes_the_first_actions_of_a_round_early_and_changes_n
         )
         jax.tree.map(np.testing.assert_array_equal, found, expected)
     jax.tree.map(np.testing.assert_array_equal, *(policy.noise for policy in policies))
+
+
+def played(env_id, **changes):
+    """Each vector step of a few games with random actions, as it was and as it is stored; then the
+    episodes that ended."""
+    made = Settings().with_changes(**changes).resolved()
+    envs = GymnasiumVector(describe_for(env_id, made), 2, SEED)
+    random, both, episodes = np.random.default_rng(0), [], []
+    for number in range(250):
+        actions = random.integers(envs.spec.num_actions, size=2)
+        step, ended = envs.step(actions, 2 * number)
+        both.append((step, steps_of(envs, [step], made.learning)))
+        episodes += ended
+    envs.close()
+    return both, episodes
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_lost_life_ends_the_world_of_the_learner_and_not_the_game(counts):
+    both, episodes = played("ALE/Breakout-v5", life_loss_terminates=counts)
+    for step, stored in both:
+        ends = step.terminated | (step.life_lost & counts)
+        np.testing.assert_array_equal(stored.terminated, ends)
+        np.testing.assert_array_equal(stored.is_last, step.terminated | step.truncated)
+    lost = sum(step.life_lost.sum() for step, _ in both)
+    assert lost >= 5 * len(episodes) > 0
+
+
+@pytest.mark.parametrize("clips", ["on", "off"])
+def test_the_learners_rewards_are_clipped_and_returns_are_not(clips):
+    both, episodes = played("ALE/SpaceInvaders-v5", clip_rewards=clips, game_time_limit=200)
+    found = np.concatenate([stored.reward for _, stored in both])
+    paid = np.concatenate([step.reward for step, _ in both])
+    limits = (-1, 1) if clips == "on" else (-np.inf, np.inf)
+    np.testing.assert_array_equal(found, np.clip(paid, *limits))
+    assert found.dtype == np.float32
+    assert paid.max() > 1
+    assert [episode.length for episode in episodes] == [200, 200]
+    for episode in episodes:
+        scores = [step.reward[episode.env_index] for step, _ in both[:200]]
+        assert episode.episode_return == sum(scores) > 1

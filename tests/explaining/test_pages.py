@@ -11,8 +11,10 @@ import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
+from frankrl.config import AtariSettings
 from frankrl.environments import describe
 from frankrl.environments.leaves import Leaf
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.explaining import atomic_file, origins, reopen
 from frankrl.explaining.document import (
     Document,
@@ -293,6 +295,18 @@ def test_negative_numbers_in_a_formula_have_brackets(run, record, came_from):
     settings = run.description.settings
     document = narrate(negative, came_from, TRANSITION, describe("CartPole-v1", {}), settings, "")
     assert any(" − (-2.5) = " in line for line in as_text(document))
+
+
+def test_clipped_rewards_and_lost_lives_are_said_where_they_count(run, record, came_from):
+    spec, ends = describe("CartPole-v1", {}), np.ones_like(record.terminated)
+    clipped = Preprocessing(clip_rewards=True, atari=AtariSettings(life_loss_terminates=True))
+    game = dataclasses.replace(spec, preprocessing=clipped)
+    record, settings = dataclasses.replace(record, terminated=ends), run.description.settings
+    lines = [
+        as_text(narrate(record, came_from, TRANSITION, each, settings, "")) for each in (spec, game)
+    ]
+    for words in ("each reward of the environment was clipped to -1 … 1", "or a life was lost"):
+        assert [any(words in line for line in each) for each in lines] == [False, True]
 
 
 def test_an_image_is_summarised_by_its_mean(run, record, came_from):

@@ -25,6 +25,8 @@ class NaiveStep:
     arrived_mask: Any
     terminated: bool
     truncated: bool
+    life_lost: bool
+    """Counts as termination while the episode goes on."""
 
 
 class NaiveReplay:
@@ -72,14 +74,14 @@ class NaiveReplay:
         for step in steps:
             reward += discount * step.reward
             discount *= self._gamma
-            if step.terminated or step.truncated:
+            if step.terminated or step.truncated or step.life_lost:
                 break
         return Transition(
             observation=steps[0].observation,
             action=np.uint16(steps[0].action),
             reward=np.float32(reward),
             next_observation=step.arrived,
-            discount=np.float32(0.0 if step.terminated else discount),
+            discount=np.float32(0.0 if step.terminated or step.life_lost else discount),
             mask=steps[0].mask,
             next_mask=step.arrived_mask,
         )
@@ -124,15 +126,16 @@ class World:
         """The environment begins another episode, whatever it was in."""
         self._now[env_index] = self._new_id()
 
-    def vector_step(self, terminates: Any, truncates: Any) -> list[NaiveStep]:
-        """A step of every environment, which ends its episode with these probabilities: one for
-        all, or one for each."""
-        chances = (np.broadcast_to(chance, self.num_envs) for chance in (terminates, truncates))
+    def vector_step(self, terminates: Any, truncates: Any, loses_life: Any = 0) -> list[NaiveStep]:
+        """A step of every environment, which ends its episode, or loses a life, with these
+        probabilities: one for all, or one for each."""
+        given = (terminates, truncates, loses_life)
+        chances = (np.broadcast_to(chance, self.num_envs) for chance in given)
         return [self._step(index, *ends) for index, ends in enumerate(zip(*chances, strict=True))]
 
-    def _step(self, env_index: int, terminates: float, truncates: float) -> NaiveStep:
+    def _step(self, env_index: int, *chances: float) -> NaiveStep:
         number, arrived = self._now[env_index], self._new_id()
-        terminated, truncated = self._random.random(2) < (terminates, truncates)
+        terminated, truncated, life_lost = self._random.random(3) < chances
         self._now[env_index] = self._new_id() if terminated or truncated else arrived
         return NaiveStep(
             observation=self.observation(number),
@@ -143,6 +146,7 @@ class World:
             arrived_mask=self.mask(arrived),
             terminated=bool(terminated),
             truncated=bool(truncated),
+            life_lost=bool(life_lost),
         )
 
     def steps(self, vector_steps: list[list[NaiveStep]]) -> Steps:
@@ -159,11 +163,11 @@ class World:
             action=np.array([step.action for step in rows]),
             reward=np.array([step.reward for step in rows], np.float32),
             is_last=np.array([step.terminated or step.truncated for step in rows]),
-            terminated=np.array([step.terminated for step in rows]),
+            terminated=np.array([step.terminated or step.life_lost for step in rows]),
             last_observation=stacked([*(step.arrived for step in last), *[nothing] * rest]),
             last_mask=stacked([*(step.arrived_mask for step in last), *[no_mask] * rest]),
         )
 
     def _standing(self, number: int) -> NaiveStep:
         observation, mask = self.observation(number), self.mask(number)
-        return NaiveStep(observation, mask, 0, 0.0, None, None, terminated=False, truncated=False)
+        return NaiveStep(observation, mask, 0, 0.0, None, None, False, False, False)

@@ -108,7 +108,7 @@ class Driven:
 
     def save_and_restore(self):
         part = filled_part(self.buffer, self.state)
-        assert fault_in(self.buffer, part, 2**16) is None
+        assert fault_in(self.buffer, part, 2**16, life_loss_terminates=True) is None
         saved_rows = len(jax.tree.leaves(part.observation)[0])
         rows = ending_rows_in(self.buffer, self.setup.ending_rows, int(part.num_steps), saved_rows)
         self._stand_at(refilled(self.buffer, part, rows))
@@ -158,8 +158,11 @@ def begun(setup, seed=0):
     return world, setup.naive()
 
 
-ENDS = st.sampled_from([(0, 0), (0.1, 0.1), (0.4, 0), (0, 0.4), (0.5, 0.5), (1, 0), (0, 1), (1, 1)])
-"""Probabilities of termination and of truncation."""
+ENDS = st.one_of(
+    st.sampled_from([(0, 0), (0.1, 0.1), (0.4, 0), (0, 0.4), (0.5, 0.5), (1, 0), (0, 1), (1, 1)]),
+    st.sampled_from([(0, 0, 0.3), (0, 0, 1), (0.2, 0.2, 0.4)]),
+)
+"""Probabilities of termination, of truncation and of a lost life that counts as termination."""
 OPERATIONS = st.one_of(
     st.tuples(st.just("rounds"), st.integers(1, 8), ENDS),
     st.tuples(st.just("save")),

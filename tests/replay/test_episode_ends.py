@@ -108,3 +108,12 @@ def test_where_time_runs_out_as_the_world_ends_there_is_no_future(n_step):
     ends = np.ravel(found.next_observation) == 4
     np.testing.assert_array_equal(found.discount[ends], np.zeros(n_step))
     assert (found.discount[~ends][:-1] > 0).all()
+
+
+@pytest.mark.parametrize("n_step", [2, 3])
+def test_a_lost_life_ends_a_transition_although_its_episode_goes_on(n_step):
+    """The step from 2 costs a life: no reward after it is summed, and there is no future."""
+    found = transitions(n_step, terminated=(1, 3))
+    np.testing.assert_array_equal(found.reward, [1 + 2 / 2, 2, 3, 11])
+    np.testing.assert_array_equal(found.next_observation, column([3, 3, 4, 12]))
+    np.testing.assert_array_equal(found.discount, [0, 0, 1 / 2, 0])

@@ -65,6 +65,7 @@ def test_ends_that_contradict_each_other_are_named(part):
     assert fault_in(BUFFER, twice, MOST) == "one episode end twice"
     went_on = replace(part, terminated=with_entry(part.terminated, running, True))
     assert fault_in(BUFFER, went_on, MOST) == "a terminal state in the middle of an episode"
+    assert fault_in(BUFFER, went_on, MOST, life_loss_terminates=True) is None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

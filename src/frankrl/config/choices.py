@@ -35,7 +35,7 @@ class Choice:
     def advice(self) -> str:
         """How to make the choice, such as "set distribution to c51"."""
         if self.is_excluding:
-            return f"give {self.setting} a value"
+            return f"give {self.setting} another value"
         return f"set {self.setting} to {self._either}"
 
     @property

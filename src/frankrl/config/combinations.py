@@ -55,6 +55,11 @@ CONTRADICTIONS = (
         "number, or leave until_solved out",
     ),
     Contradiction(
+        chosen("bootstrap_on", "always"),
+        chosen("life_loss_terminates", True),
+        "bootstrap_on always ignores every terminal state, lost lives too: leave one of them out",
+    ),
+    Contradiction(
         chosen("evaluation_on", "training"),
         unless("num_envs", 1),
         "evaluation_on training plays in the only training environment: set num_envs to 1",

@@ -20,6 +20,7 @@ MAX_EPISODES = 1_000_000
 MAX_EVALUATION_ENVS = 25
 """Largest number of environments in which an evaluation plays at the same time."""
 
+_SEVERAL_FRAMES = unless("frame_skip", 1)
 _NETWORK = chosen("q_function", "network")
 _IMPALA = chosen("torso", "impala")
 _HIDDEN_LAYER = unless("hidden_widths", ())
@@ -82,9 +83,9 @@ class AtariSettings(Checked):
 
     frame_skip: int = number(4, at_least=1, at_most=64)
     """Frames of the game that each action lasts; their rewards are summed. [frames]"""
-    max_pool: bool = True
-    """Whether an observation is the brighter of the last two frames, pixel by pixel: some games
-    draw a thing only in every second frame."""
+    max_pool: bool = option(True, belongs_to=_SEVERAL_FRAMES)
+    """Whether an observation is the brighter of an action's last two frames, pixel by pixel: some
+    games draw a thing only in every second frame."""
     sticky_actions: float = number(0.25, at_least=0, at_most=1)
     """Probability that a frame repeats the action of the frame before. [probability]"""
     noop_max: int = number(0, at_least=0, at_most=1_000)

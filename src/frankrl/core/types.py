@@ -53,7 +53,8 @@ class Steps(NamedTuple):
     is_last: Bool[Array, " row"]
     """The step ended its episode, by termination or truncation."""
     terminated: Bool[Array, " row"]
-    """The step led to a terminal state. A time limit does not set this."""
+    """The step led to a terminal state, or to one that counts as such, after a lost life. A time
+    limit does not set this."""
     last_observation: Observation
     """The observations that the ended episodes arrived at, in the order of those rows; zeros
     after them, so that the shape is fixed."""
@@ -82,6 +83,8 @@ class VectorStep(NamedTuple):
     """State arrived at, s′; at an episode's end its true last state, never the reset one."""
     terminated: Bool[Array, " env"]
     truncated: Bool[Array, " env"]
+    life_lost: Bool[Array, " env"]
+    """The step cost a life of an Atari game, of which there may be more."""
 
 
 class FinishedEpisode(NamedTuple):

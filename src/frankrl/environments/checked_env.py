@@ -3,7 +3,7 @@
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -22,6 +22,18 @@ _RESET = "(observation, info)"
 _STEP = "(observation, reward, terminated, truncated, info)"
 
 
+class EnvStep(NamedTuple):
+    """What an environment returned for an action."""
+
+    row: Shaped[np.ndarray, "*row"]
+    """The next state."""
+    reward: float
+    terminated: bool
+    truncated: bool
+    life_lost: bool
+    """Whether the step cost a life of an Atari game; false for other environments."""
+
+
 class CheckedEnv:
     """One of several environments; errors name its index, episode and step.
 
@@ -37,7 +49,10 @@ class CheckedEnv:
         self.episode = -1
         self.length = 0
         """Env steps of the episode so far."""
-        self._env: gymnasium.Env = make_environment(spec.env_id, spec.env_kwargs, render_mode)
+        self._env: gymnasium.Env = make_environment(
+            spec.env_id, spec.env_kwargs, render_mode, spec.preprocessing
+        )
+        self._has_lives = spec.preprocessing.atari is not None
         self._mask_method = mask_method(self._env) if spec.masks_from == "method" else None
 
     def reset(self, seed: int, episode: int) -> Shaped[np.ndarray, "*row"]:
@@ -56,8 +71,8 @@ class CheckedEnv:
         observation, info = returned
         return self._row(observation, info, ended=False)
 
-    def step(self, action: int) -> tuple[Shaped[np.ndarray, "*row"], float, bool, bool]:
-        """Take an action; returns the next state, the reward, terminated and truncated.
+    def step(self, action: int) -> EnvStep:
+        """Take an action, and check what the environment returns.
 
         Raises:
             EnvironmentFailedError: the environment raised, or returned something impossible.
@@ -83,7 +98,8 @@ class CheckedEnv:
             flags = f"terminated {_short(terminated)} and truncated {_short(truncated)}"
             raise self._gave(f"{flags}, wanted true or false for each") from error
         row = self._row(observation, info, ended=terminated or truncated)
-        return row, reward, terminated, truncated
+        life_lost = self._has_lives and info["life_lost"]
+        return EnvStep(row, reward, terminated, truncated, life_lost)
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
         """The environment's picture of its current state.

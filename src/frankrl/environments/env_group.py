@@ -19,7 +19,7 @@ from frankrl.core.errors import EnvironmentFailedError, warn
 from frankrl.core.numerics import users_variables
 from frankrl.core.processes import module_command, search_path, searching
 from frankrl.environments import protocol
-from frankrl.environments.checked_env import CheckedEnv, close_envs
+from frankrl.environments.checked_env import CheckedEnv, EnvStep, close_envs
 from frankrl.environments.spec import EnvironmentSpec
 
 _LEAST_SHARE_SECONDS = 500e-6
@@ -158,7 +158,7 @@ class EnvGroup:
         """
         return self._all("reset", env_indices, seeds, episodes)
 
-    def step(self, env_indices: Sequence[int], actions: Sequence[int]) -> list[protocol.EnvStep]:
+    def step(self, env_indices: Sequence[int], actions: Sequence[int]) -> list[EnvStep]:
         """Step some environments; returns the results of `CheckedEnv.step` in the same order.
 
         Raises:

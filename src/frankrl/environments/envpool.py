@@ -76,7 +76,8 @@ class EnvPoolVector(EnvironmentVector):
                 f"{self._place(indices[place])} gave the reward {reward[place]}"
             )
         rows = self._checked(indices, rows)
-        return EnvSteps(rows, reward.astype(np.float64), terminated, truncated)
+        no_life_lost = np.zeros(len(indices), np.bool_)
+        return EnvSteps(rows, reward.astype(np.float64), terminated, truncated, no_life_lost)
 
     def _step_pools(
         self, indices: Int[np.ndarray, " some"], given: Int32[np.ndarray, " some"]
@@ -174,6 +175,11 @@ def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> An
         raise EnvironmentUnusableError(
             f"EnvPool cannot be imported: {error}; use backend gymnasium"
         ) from error
+    if spec.preprocessing.atari is not None:
+        raise EnvironmentUnusableError(
+            "backend envpool takes no Atari games: EnvPool takes a seed only when an environment "
+            "is made, and would load the game anew for each episode, 0.1 s; use backend gymnasium"
+        )
     if spec.env_kwargs:
         raise EnvironmentUnusableError(
             f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "

@@ -27,6 +27,11 @@ class Preprocessing:
     atari: AtariSettings | None = None
     """How an Atari game is played; None for other environments."""
 
+    @property
+    def life_loss_terminates(self) -> bool:
+        """Whether a lost life counts as termination for the learner."""
+        return self.atari is not None and self.atari.life_loss_terminates
+
     def to_data(self) -> dict[str, Any]:
         """The record as JSON data."""
         return dataclasses.asdict(self)
@@ -57,13 +62,12 @@ class Preprocessing:
         )
 
 
-UNCHANGED = Preprocessing()
 _WORDS = {False: "off", True: "on"}
 
 
 def is_atari(env_id: str) -> bool:
     """Whether a name is that of an Atari game of the Arcade Learning Environment."""
-    return env_id.startswith("ALE/")
+    return env_id.removeprefix("ale_py:").startswith("ALE/")
 
 
 def preprocessing_for(env_id: str, settings: Settings) -> Preprocessing:

@@ -11,15 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frankrl.environments.checked_env import EnvStep
 from frankrl.environments.spec import EnvironmentSpec
 
 OPEN, RESET, STEP, CLOSE = b"O", b"R", b"S", b"C"
 OK, FAILED = b"+", b"!"
 _HEAD = struct.Struct("<cHI")
-_TERMINATED, _TRUNCATED = 1, 2
-
-EnvStep = tuple[np.ndarray, float, bool, bool]
-"""State, reward, terminated and truncated, as `CheckedEnv.step` returns them."""
+_TERMINATED, _TRUNCATED, _LIFE_LOST = 1, 2, 4
 
 
 class Request(NamedTuple):
@@ -91,9 +89,12 @@ def encode_states(states: Sequence[np.ndarray]) -> bytes:
 
 def encode_steps(steps: Sequence[EnvStep]) -> bytes:
     """The answer to a request to step environments."""
-    flags = bytes(_TERMINATED * step[2] + _TRUNCATED * step[3] for step in steps)
-    rewards = np.array([step[1] for step in steps], "<f8").tobytes()
-    return OK + flags + rewards + b"".join(step[0].tobytes() for step in steps)
+    flags = bytes(
+        _TERMINATED * step.terminated + _TRUNCATED * step.truncated + _LIFE_LOST * step.life_lost
+        for step in steps
+    )
+    rewards = np.array([step.reward for step in steps], "<f8").tobytes()
+    return OK + flags + rewards + b"".join(step.row.tobytes() for step in steps)
 
 
 def encode_failure(error: Exception, done: int) -> bytes:
@@ -112,6 +113,12 @@ def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep
     rewards = np.frombuffer(body, "<f8", count, count).tolist()
     states = decode_states(spec, body[count + 8 * count :], count)
     return [
-        (state, reward, bool(flags & _TERMINATED), bool(flags & _TRUNCATED))
+        EnvStep(
+            state,
+            reward,
+            bool(flags & _TERMINATED),
+            bool(flags & _TRUNCATED),
+            bool(flags & _LIFE_LOST),
+        )
         for state, reward, flags in zip(states, rewards, body[:count], strict=True)
     ]

@@ -10,8 +10,13 @@ from typing import Any
 
 import gymnasium
 
-from frankrl.core.errors import EnvironmentUnusableError, warn
+from frankrl.config import Settings
+from frankrl.core.errors import EnvironmentUnusableError, FrankError, warn
 from frankrl.core.numerics import users_numerics, with_users_numerics
+from frankrl.environments.atari import make_atari
+from frankrl.environments.minatar import RepeatableGame, is_minatar, register_minatar
+from frankrl.environments.pictures import with_prepared_pictures
+from frankrl.environments.preprocessing import Preprocessing, is_atari, preprocessing_for
 
 _CLOSING_SECONDS = 5.0
 _PICTURES = "rgb_array"
@@ -20,27 +25,50 @@ _MAX_TRIED = 3
 
 
 def make_environment(
-    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None = None
+    env_id: str,
+    env_kwargs: Mapping[str, Any],
+    render_mode: str | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> gymnasium.Env:
-    """Make a Gymnasium environment.
+    """Make an environment whose pictures are prepared; its observations are not stacked.
 
     Args:
         env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
         env_kwargs: passed on to `gymnasium.make`.
         render_mode: only for films, because rendering may change an environment.
+        preprocessing: how its observations are prepared; None: by default.
 
     Raises:
         EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
+        MissingExtraError: it needs an extra of Frank's that is not installed.
     """
+    if preprocessing is None:
+        preprocessing = preprocessing_for(env_id, Settings())
     reserved = sorted({"id", "render_mode", "disable_env_checker"} & set(env_kwargs))
     if reserved:
         raise EnvironmentUnusableError(
             f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
         )
+    if is_atari(env_id):
+        return make_atari(env_id, env_kwargs, preprocessing, render_mode)
+    env = _made_by_gymnasium(env_id, env_kwargs, render_mode)
+    try:
+        return with_prepared_pictures(env, env_id, preprocessing)
+    except FrankError:
+        close_environments([env])
+        raise
+
+
+def _made_by_gymnasium(
+    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None
+) -> gymnasium.Env:
+    """An environment as `gymnasium.make` makes it."""
+    if is_minatar(env_id):
+        register_minatar(env_id)
     # An environment need not take `render_mode`, so it is passed only when needed.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        return _made(env_id, **rendering, **env_kwargs)
+        env = _made(env_id, **rendering, **env_kwargs)
     except gymnasium.error.DependencyNotInstalled as error:
         raise EnvironmentUnusableError(
             f"{env_id} needs a package that is not installed: {_one_line(error)}"
@@ -61,6 +89,7 @@ def make_environment(
         raise EnvironmentUnusableError(
             f"{env_id} cannot be made with {dict(env_kwargs)}: {_raised(error)}"
         ) from error
+    return RepeatableGame(env) if is_minatar(env_id) else env
 
 
 def can_be_filmed(env: gymnasium.Env) -> bool:

@@ -36,7 +36,7 @@ from frankrl.environments.masks import (
     source_outside,
     state_space,
 )
-from frankrl.environments.preprocessing import UNCHANGED, Preprocessing, preprocessing_for
+from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
 from frankrl.environments.single import can_be_filmed, close_environments, make_environment
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
@@ -87,6 +87,8 @@ class EnvironmentSpec:
     """Whether it names the most steps of an episode."""
     running_statistics: tuple[str, ...]
     """Names of its wrappers that change with all they see, such as `NormalizeReward`."""
+    own_action_names: tuple[str, ...]
+    """What the environment itself calls its actions; empty if it does not say."""
     preprocessing: Preprocessing
     """How its observations and rewards are prepared."""
     structure: Structure = field(repr=False)
@@ -158,7 +160,7 @@ class EnvironmentSpec:
     @property
     def action_names(self) -> tuple[str, ...]:
         """Names of the actions if known, else their numbers."""
-        return names.action_names(self.env_id, self.num_actions)
+        return self.own_action_names or names.action_names(self.env_id, self.num_actions)
 
     @property
     def component_names(self) -> tuple[str, ...]:
@@ -178,7 +180,7 @@ def describe(
     env_id: str,
     env_kwargs: Mapping[str, Any],
     action_mask: str = AUTO,
-    preprocessing: Preprocessing = UNCHANGED,
+    preprocessing: Preprocessing | None = None,
 ) -> EnvironmentSpec:
     """Make an environment once, describe it and close it again.
 
@@ -186,12 +188,15 @@ def describe(
         env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
         env_kwargs: passed on to `gymnasium.make`.
         action_mask: the setting of this name: where its action masks are read from.
-        preprocessing: how its observations and rewards are prepared.
+        preprocessing: how its observations and rewards are prepared; None: by default.
 
     Raises:
         EnvironmentUnusableError: it cannot be made, or DQN cannot act in it.
+        MissingExtraError: it needs an extra of Frank's that is not installed.
     """
-    env = make_environment(env_id, env_kwargs)
+    if preprocessing is None:
+        preprocessing = preprocessing_for(env_id, Settings())
+    env = make_environment(env_id, env_kwargs, preprocessing=preprocessing)
     try:
         facts = _facts_of(env, env_id, action_mask)
         return spec_of(facts, env_id, env_kwargs, action_mask, preprocessing)
@@ -222,6 +227,7 @@ class EnvironmentFacts(NamedTuple):
     can_be_filmed: bool
     has_time_limit: bool
     running_statistics: tuple[str, ...]
+    own_action_names: tuple[str, ...]
 
 
 def spec_of(
@@ -268,6 +274,9 @@ def spec_of(
         can_be_filmed=facts.can_be_filmed,
         has_time_limit=facts.has_time_limit,
         running_statistics=facts.running_statistics,
+        own_action_names=facts.own_action_names
+        if len(facts.own_action_names) == num_actions
+        else (),
         preprocessing=preprocessing,
         structure=structure_of(states),
     )
@@ -283,6 +292,7 @@ def _facts_of(env: gymnasium.Env, env_id: str, action_mask: str) -> EnvironmentF
         can_be_filmed=can_be_filmed(env),
         has_time_limit=_has_time_limit(env),
         running_statistics=_running_statistics(env),
+        own_action_names=_own_action_names(env),
     )
 
 
@@ -303,6 +313,17 @@ def _running_statistics(env: gymnasium.Env) -> tuple[str, ...]:
         if any(name in _own(part) for name in _STATISTICS)
         and getattr(part, "update_running_mean", True)
     )
+
+
+def _own_action_names(env: gymnasium.Env) -> tuple[str, ...]:
+    """The attribute `action_names` of an environment, if it is a list of texts."""
+    try:
+        names = env.get_wrapper_attr("action_names")
+    except AttributeError:
+        return ()
+    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    return ()
 
 
 def _parts(env: gymnasium.Env) -> Iterator[gymnasium.Env]:

@@ -42,6 +42,7 @@ def spec_to_data(spec: EnvironmentSpec) -> dict[str, Any]:
         "can_be_filmed": spec.can_be_filmed,
         "has_time_limit": spec.has_time_limit,
         "running_statistics": list(spec.running_statistics),
+        "own_action_names": list(spec.own_action_names),
         "preprocessing": spec.preprocessing.to_data(),
     }
 
@@ -70,6 +71,7 @@ def spec_from_data(data: Any, env_id: str, env_kwargs: Mapping[str, Any]) -> Env
             can_be_filmed=bool(data["can_be_filmed"]),
             has_time_limit=bool(data["has_time_limit"]),
             running_statistics=tuple(map(str, data["running_statistics"])),
+            own_action_names=tuple(map(str, data["own_action_names"])),
         )
         preprocessing = Preprocessing.from_data(data["preprocessing"])
         return spec_of(facts, env_id, env_kwargs, str(data["mask_setting"]), preprocessing)

@@ -69,6 +69,7 @@ class EnvSteps(NamedTuple):
     reward: Float64[np.ndarray, " some"]
     terminated: Bool[np.ndarray, " some"]
     truncated: Bool[np.ndarray, " some"]
+    life_lost: Bool[np.ndarray, " some"]
 
 
 class _Record:
@@ -184,7 +185,13 @@ class EnvironmentVector(abc.ABC):
             self.stack.begin(ended, following[ended])
         reward = steps.reward.astype(np.float32)
         step = VectorStep(
-            observation, actions, reward, steps.row, steps.terminated, steps.truncated
+            observation,
+            actions,
+            reward,
+            steps.row,
+            steps.terminated,
+            steps.truncated,
+            steps.life_lost,
         )
         return step, finished
 
@@ -342,11 +349,12 @@ class GymnasiumVector(EnvironmentVector):
     def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
         count, spec = len(indices), self.spec
         row = np.empty((count, *spec.row_shape), spec.row_dtype)
-        steps = EnvSteps(row, np.empty(count), np.empty(count, np.bool_), np.empty(count, np.bool_))
-        _, reward, terminated, truncated = steps
+        reward, (terminated, truncated, life_lost) = np.empty(count), np.empty((3, count), np.bool_)
         for place, step in enumerate(self._envs.step(indices, actions)):
-            row[place], reward[place], terminated[place], truncated[place] = step
-        return steps
+            row[place], reward[place] = step.row, step.reward
+            terminated[place], truncated[place] = step.terminated, step.truncated
+            life_lost[place] = step.life_lost
+        return EnvSteps(row, reward, terminated, truncated, life_lost)
 
     def close(self) -> None:
         self._envs.close()

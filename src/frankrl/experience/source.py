@@ -152,11 +152,15 @@ def steps_of(
     """
     spec = envs.spec
     seen = np.concatenate([*(step.observation for step in vector_steps), envs.observation])
-    action, reward, terminated, truncated = (
+    action, reward, terminated, truncated, life_lost = (
         np.concatenate([getattr(step, name) for step in vector_steps])
-        for name in ("action", "reward", "terminated", "truncated")
+        for name in ("action", "reward", "terminated", "truncated", "life_lost")
     )
+    if spec.preprocessing.clip_rewards:
+        reward = np.clip(reward, -1, 1)
     is_last = terminated | truncated
+    if spec.preprocessing.life_loss_terminates:
+        terminated = terminated | life_lost
     last = np.zeros((len(is_last), *seen.shape[1:]), seen.dtype)
     if ended := np.flatnonzero(is_last).tolist():
         size = envs.num_envs
@@ -185,6 +189,6 @@ def _ends_world(
         case "truncation":
             return terminated
         case "never":
-            return is_last
+            return is_last | terminated
         case "always":
             return np.zeros_like(is_last)

@@ -72,8 +72,12 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
     how = "a random action" if origin.explored else "the greedy action at the time"
     chosen = f" ({spec.action_names[action]}), {how} (ε was "
     over = f", the discounted sum over {counted(steps, 'step')}" if steps > 1 else ""
+    if spec.preprocessing.clip_rewards:
+        over += "; each reward of the environment was clipped to -1 … 1"
     ago = record.env_steps - origin.env_step
     end = "s′ is terminal" if record.terminated[index] else "s′ is not terminal"
+    if record.terminated[index] and spec.preprocessing.life_loss_terminates:
+        end += ": the game is over, or a life was lost, which counts as terminal"
     return Section(
         "1. The transition (s, a, r, s′)",
         (

@@ -13,7 +13,9 @@ _ROUNDING = 1e-4
 """Largest relative difference between a sum in the tree and the same sum in another order."""
 
 
-def fault_in(buffer: ReplayBuffer, part: ReplayState, num_actions: int) -> str | None:
+def fault_in(
+    buffer: ReplayBuffer, part: ReplayState, num_actions: int, *, life_loss_terminates: bool = False
+) -> str | None:
     """What the filled part of a buffer holds that no run writes; None if there is nothing.
 
     Learning from it would end in NaN, or in a transition that never happened.
@@ -22,15 +24,17 @@ def fault_in(buffer: ReplayBuffer, part: ReplayState, num_actions: int) -> str |
         buffer: its definition.
         part: as `filled_part` gives it, with NumPy arrays of the right shapes.
         num_actions: number of actions.
+        life_loss_terminates: whether an episode may go on after a terminal state.
     """
+    went_on = part.terminated & (part.ending == 0)
     ended = part.ending[part.ending > 0]
     found = {
         "an action that does not exist": (part.action >= num_actions).any(),
         "a reward that is not finite": not np.isfinite(part.reward).all(),
         "an observation that is not finite": not _is_finite(part.observation),
         "a terminal state in the middle of an episode": (
-            part.terminated & (part.ending == 0)
-        ).any(),
+            not life_loss_terminates and went_on.any()
+        ),
         "an episode end of which it has no observation": (ended > part.num_endings).any(),
         "one episode end twice": len(np.unique(ended)) < len(ended),
     }

@@ -44,7 +44,8 @@ class Span(NamedTuple):
     rows: UInt32[Array, "*batch step"]
     """Rows of its first step and of the n - 1 steps after it."""
     belongs: Bool[Array, "*batch step"]
-    """Whether each step belongs to the transition: false after the end of the episode."""
+    """Whether each step belongs to the transition: false after the end of the episode, and after a
+    step that counts as termination."""
     num_steps: UInt32[Array, "*batch"]
     """Number of steps that belong to it."""
     ending: UInt32[Array, "*batch"]
@@ -62,7 +63,8 @@ def spans(
     terminated, ending = _rows(state.terminated, rows), _rows(state.ending, rows)
     belongs = jnp.ones(rows.shape, jnp.bool_)
     for step in range(1, n_step):
-        reached = belongs[..., step - 1] & (ending[..., step - 1] == 0)
+        goes_on = (ending[..., step - 1] == 0) & ~terminated[..., step - 1]
+        reached = belongs[..., step - 1] & goes_on
         belongs = belongs.at[..., step].set(reached)
     return Span(
         rows,
@@ -83,8 +85,8 @@ def read_transitions(
 ) -> Transition:
     """The transitions that begin at the given env steps.
 
-    Rewards are summed over n steps, or up to the end of the episode if that comes first:
-    r₀ + γ r₁ + …; s′ is the observation after the last of these steps.
+    Rewards are summed over n steps, or up to the end of the episode or a lost life that counts as
+    one, if that comes first: r₀ + γ r₁ + …; s′ is the observation after the last of these steps.
 
     Args:
         state: the buffer; it must hold all steps of the transitions.

@@ -28,7 +28,8 @@ class ReplayState:
     action: UInt16[Any, " row"]
     reward: Float[Any, " row"]
     terminated: Bool[Any, " row"]
-    """The step led to a terminal state. A time limit does not set this."""
+    """The step led to a terminal state, or lost a life that counts as one. A time limit does not
+    set this."""
     ending: UInt32[Any, " row"]
     """Number of the episode end that the step led to, from 1; 0 if its episode went on."""
     num_steps: UInt32[Any, ""]

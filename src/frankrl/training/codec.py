@@ -194,7 +194,9 @@ def _replay(arrays: Tensors, experiment: Experiment, env_steps: int) -> ReplaySt
         return part_of(replay, experiment.empty_replay(rows), num_steps, num_endings)
 
     part = filled(jax.eval_shape(saved_part), arrays)
-    if fault := fault_in(replay, part, experiment.spec.num_actions):
+    spec = experiment.spec
+    lives = spec.preprocessing.life_loss_terminates
+    if fault := fault_in(replay, part, spec.num_actions, life_loss_terminates=lives):
         raise RunFolderError(f"the checkpoint's buffer holds {fault}")
     return refilled(replay, part, rows)
 

@@ -268,13 +268,12 @@ class _Play:
         actions = np.argmax(q_values(self._stack.observation, self._stack.mask), axis=1)
         env_indices, free = list(self._playing), []
         steps = self._envs.step(env_indices, actions[env_indices].tolist())
-        self._stack.push(env_indices, np.stack([row for row, *_ in steps]))
+        self._stack.push(env_indices, np.stack([step.row for step in steps]))
         for env_index, step in zip(env_indices, steps, strict=True):
-            _, reward, terminated, truncated = step
             episode = self._playing[env_index]
-            self.returns[episode] += reward
+            self.returns[episode] += step.reward
             self.lengths[episode] += 1
-            if terminated or truncated or self.lengths[episode] >= self._most_steps:
+            if step.terminated or step.truncated or self.lengths[episode] >= self._most_steps:
                 self.has_ended[episode] = True
                 del self._playing[env_index]
                 free.append(env_index)
