@@ -3,8 +3,10 @@
 import abc
 import contextlib
 import hashlib
+import math
 import struct
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +24,8 @@ from frankrl.environments.frame_stack import FrameStack
 from frankrl.environments.spec import EnvironmentSpec
 
 DIGEST_BYTES = 16
+_LARGE_ROW_BYTES = 4_096
+"""Rows of so many bytes are hashed in a thread of their own."""
 _STEP = struct.Struct("<Hd")
 """Action and reward in the bytes that are hashed."""
 
@@ -91,11 +95,15 @@ class _Record:
         """Begin the episode after the running one."""
         self.begin(self.episode + 1, first_row, self.digest())
 
-    def note(self, action: int, reward: float, row: bytes) -> None:
-        """Add a step that led to this row."""
+    def note(self, action: int, reward: float) -> None:
+        """Add a step."""
         self.actions.append(action)
         self.episode_return += reward
-        self._hash.update(_STEP.pack(action, reward) + row)
+
+    def hash_step(self, action: int, reward: float, row: memoryview) -> None:
+        """Add a step that led to this row to the hash."""
+        self._hash.update(_STEP.pack(action, reward))
+        self._hash.update(row)
 
     def position(self) -> Position:
         count = len(self.actions)
@@ -139,6 +147,10 @@ class EnvironmentVector(abc.ABC):
         self._all = list(range(num_envs))
         self._records = [_Record(index) for index in self._all]
         self.stack = FrameStack(spec, num_envs)
+        large = spec.row_dtype.itemsize * math.prod(spec.row_shape) >= _LARGE_ROW_BYTES
+        self._hasher = ThreadPoolExecutor(1, "hashes") if large else None
+        self._hashing: Future[None] | None = None
+        """The last step that the hasher was given."""
 
     @abc.abstractmethod
     def _reset_envs(
@@ -176,6 +188,8 @@ class EnvironmentVector(abc.ABC):
             following = steps.row.copy()
             following[ended] = first_rows
         self._note(self._all, taken, steps)
+        if ended:
+            self._finish_hashing()
         finished = [self._records[index].finished(env_steps) for index in ended]
         for index in ended:
             self._records[index].begin_next(following[index].tobytes())
@@ -201,10 +215,12 @@ class EnvironmentVector(abc.ABC):
 
     def positions(self) -> list[Position]:
         """Where each environment stands now, from which `Position.log` makes a snapshot."""
+        self._finish_hashing()
         return [record.position() for record in self._records]
 
     def digests(self) -> list[bytes]:
         """The digest of each environment, as in its log."""
+        self._finish_hashing()
         return [record.digest() for record in self._records]
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
@@ -260,6 +276,7 @@ class EnvironmentVector(abc.ABC):
 
     def _begin_next(self, indices: list[int]) -> Shaped[np.ndarray, "some *row"]:
         """Begin the next episode of some environments; returns their first rows."""
+        self._finish_hashing()
         records = [self._records[index] for index in indices]
         episodes = [record.episode + 1 for record in records]
         return self._begin(indices, episodes, [record.digest() for record in records])
@@ -274,11 +291,34 @@ class EnvironmentVector(abc.ABC):
         return rows
 
     def _note(self, indices: list[int], actions: list[int], steps: EnvSteps) -> None:
-        rows, rewards = steps.row.tobytes(), steps.reward.tolist()
-        size, place = len(rows) // len(indices), 0
-        for index, action, reward in zip(indices, actions, rewards, strict=True):
-            self._records[index].note(action, reward, rows[place : place + size])
-            place += size
+        records, rewards = [self._records[index] for index in indices], steps.reward.tolist()
+        for record, action, reward in zip(records, actions, rewards, strict=True):
+            record.note(action, reward)
+        if self._hasher is None:
+            _hash_steps(records, actions, rewards, steps.row)
+        else:
+            # Pictures are hashed beside the next step; hashing does not hold Python's lock.
+            given = records, actions, rewards, steps.row
+            self._hashing = self._hasher.submit(_hash_steps, *given)
+
+    def _finish_hashing(self) -> None:
+        """Wait until every step noted so far is hashed."""
+        if self._hashing is not None:
+            self._hashing.result()
+            self._hashing = None
+
+
+def _hash_steps(
+    records: list[_Record],
+    actions: list[int],
+    rewards: list[float],
+    rows: Shaped[np.ndarray, "some *row"],
+) -> None:
+    whole = memoryview(rows.tobytes())
+    size, place = len(whole) // len(records), 0
+    for record, action, reward in zip(records, actions, rewards, strict=True):
+        record.hash_step(action, reward, whole[place : place + size])
+        place += size
 
 
 class GymnasiumVector(EnvironmentVector):
