@@ -3,10 +3,8 @@
 import abc
 import contextlib
 import hashlib
-import math
 import struct
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +19,8 @@ from frankrl.core.random import Use, reset_seed
 from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
 from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.frame_stack import FrameStack
-from frankrl.environments.spec import EnvironmentSpec
+from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec
 
-DIGEST_BYTES = 16
-_LARGE_ROW_BYTES = 4_096
-"""Rows of so many bytes are hashed in a thread of their own."""
 _STEP = struct.Struct("<Hd")
 """Action and reward in the bytes that are hashed."""
 
@@ -74,6 +69,8 @@ class EnvSteps(NamedTuple):
     terminated: Bool[np.ndarray, " some"]
     truncated: Bool[np.ndarray, " some"]
     life_lost: Bool[np.ndarray, " some"]
+    fingerprint: list[bytes]
+    """`EnvironmentSpec.fingerprint` of each row."""
 
 
 class _Record:
@@ -83,27 +80,24 @@ class _Record:
         self.index = index
         self.begin(-1, b"", bytes(DIGEST_BYTES))
 
-    def begin(self, episode: int, first_row: bytes, earlier: bytes) -> None:
-        """Begin a new episode; `earlier` as in `EnvironmentLog`."""
+    def begin(self, episode: int, first: bytes, earlier: bytes) -> None:
+        """Begin a new episode, by the fingerprint of its first row; `earlier` as in
+        `EnvironmentLog`."""
         self.episode = episode
         self.actions: list[int] = []
         self.episode_return = 0.0
         self._earlier = earlier
-        self._hash = hashlib.blake2b(earlier + first_row, digest_size=DIGEST_BYTES)
+        self._hash = hashlib.blake2b(earlier + first, digest_size=DIGEST_BYTES)
 
-    def begin_next(self, first_row: bytes) -> None:
+    def begin_next(self, first: bytes) -> None:
         """Begin the episode after the running one."""
-        self.begin(self.episode + 1, first_row, self.digest())
+        self.begin(self.episode + 1, first, self.digest())
 
-    def note(self, action: int, reward: float) -> None:
-        """Add a step."""
+    def note(self, action: int, reward: float, fingerprint: bytes) -> None:
+        """Add a step that led to the row of this fingerprint."""
         self.actions.append(action)
         self.episode_return += reward
-
-    def hash_step(self, action: int, reward: float, row: memoryview) -> None:
-        """Add a step that led to this row to the hash."""
-        self._hash.update(_STEP.pack(action, reward))
-        self._hash.update(row)
+        self._hash.update(_STEP.pack(action, reward) + fingerprint)
 
     def position(self) -> Position:
         count = len(self.actions)
@@ -147,10 +141,6 @@ class EnvironmentVector(abc.ABC):
         self._all = list(range(num_envs))
         self._records = [_Record(index) for index in self._all]
         self.stack = FrameStack(spec, num_envs)
-        large = spec.row_dtype.itemsize * math.prod(spec.row_shape) >= _LARGE_ROW_BYTES
-        self._hasher = ThreadPoolExecutor(1, "hashes") if large else None
-        self._hashing: Future[None] | None = None
-        """The last step that the hasher was given."""
 
     @abc.abstractmethod
     def _reset_envs(
@@ -188,11 +178,9 @@ class EnvironmentVector(abc.ABC):
             following = steps.row.copy()
             following[ended] = first_rows
         self._note(self._all, taken, steps)
-        if ended:
-            self._finish_hashing()
         finished = [self._records[index].finished(env_steps) for index in ended]
         for index in ended:
-            self._records[index].begin_next(following[index].tobytes())
+            self._records[index].begin_next(self.spec.fingerprint(following[index]))
         self.observation = following
         self.stack.push(self._all, following)
         if ended:
@@ -215,12 +203,10 @@ class EnvironmentVector(abc.ABC):
 
     def positions(self) -> list[Position]:
         """Where each environment stands now, from which `Position.log` makes a snapshot."""
-        self._finish_hashing()
         return [record.position() for record in self._records]
 
     def digests(self) -> list[bytes]:
         """The digest of each environment, as in its log."""
-        self._finish_hashing()
         return [record.digest() for record in self._records]
 
     def restore(self, logs: list[EnvironmentLog]) -> list[int]:
@@ -276,7 +262,6 @@ class EnvironmentVector(abc.ABC):
 
     def _begin_next(self, indices: list[int]) -> Shaped[np.ndarray, "some *row"]:
         """Begin the next episode of some environments; returns their first rows."""
-        self._finish_hashing()
         records = [self._records[index] for index in indices]
         episodes = [record.episode + 1 for record in records]
         return self._begin(indices, episodes, [record.digest() for record in records])
@@ -287,38 +272,13 @@ class EnvironmentVector(abc.ABC):
         rows = self._reset_envs(indices, episodes)
         self.stack.begin(indices, rows)
         for index, episode, row, digest in zip(indices, episodes, rows, earlier, strict=True):
-            self._records[index].begin(episode, row.tobytes(), digest)
+            self._records[index].begin(episode, self.spec.fingerprint(row), digest)
         return rows
 
     def _note(self, indices: list[int], actions: list[int], steps: EnvSteps) -> None:
-        records, rewards = [self._records[index] for index in indices], steps.reward.tolist()
-        for record, action, reward in zip(records, actions, rewards, strict=True):
-            record.note(action, reward)
-        if self._hasher is None:
-            _hash_steps(records, actions, rewards, steps.row)
-        else:
-            # Pictures are hashed beside the next step; hashing does not hold Python's lock.
-            given = records, actions, rewards, steps.row
-            self._hashing = self._hasher.submit(_hash_steps, *given)
-
-    def _finish_hashing(self) -> None:
-        """Wait until every step noted so far is hashed."""
-        if self._hashing is not None:
-            self._hashing.result()
-            self._hashing = None
-
-
-def _hash_steps(
-    records: list[_Record],
-    actions: list[int],
-    rewards: list[float],
-    rows: Shaped[np.ndarray, "some *row"],
-) -> None:
-    whole = memoryview(rows.tobytes())
-    size, place = len(whole) // len(records), 0
-    for record, action, reward in zip(records, actions, rewards, strict=True):
-        record.hash_step(action, reward, whole[place : place + size])
-        place += size
+        told = zip(indices, actions, steps.reward.tolist(), steps.fingerprint, strict=True)
+        for index, action, reward, fingerprint in told:
+            self._records[index].note(action, reward, fingerprint)
 
 
 class GymnasiumVector(EnvironmentVector):
@@ -390,11 +350,13 @@ class GymnasiumVector(EnvironmentVector):
         count, spec = len(indices), self.spec
         row = np.empty((count, *spec.row_shape), spec.row_dtype)
         reward, (terminated, truncated, life_lost) = np.empty(count), np.empty((3, count), np.bool_)
-        for place, step in enumerate(self._envs.step(indices, actions)):
+        steps = self._envs.step(indices, actions)
+        for place, step in enumerate(steps):
             row[place], reward[place] = step.row, step.reward
             terminated[place], truncated[place] = step.terminated, step.truncated
             life_lost[place] = step.life_lost
-        return EnvSteps(row, reward, terminated, truncated, life_lost)
+        fingerprints = [step.fingerprint for step in steps]
+        return EnvSteps(row, reward, terminated, truncated, life_lost, fingerprints)
 
     def close(self) -> None:
         self._envs.close()

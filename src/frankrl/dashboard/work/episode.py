@@ -58,7 +58,7 @@ def play(
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)
             per_step["states"].append(_state(observation, spec))
-            observation, reward, terminated, truncated, _ = env.step(action)
+            observation, reward, terminated, truncated, *_ = env.step(action)
             stack.push([0], observation[np.newaxis])
             per_step["rewards"].append(reward)
             steps += 1
