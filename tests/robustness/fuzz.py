@@ -17,7 +17,7 @@ from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import manifest_of
 from frankrl.training import Experiment
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
-from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
+from frankrl.training.codec import BEST_FILE, from_checkpoint, most_bytes
 from robustness.outcome import Outcome
 from robustness.runs import Case, train
 
@@ -56,7 +56,7 @@ def study(work: Path, examples: int) -> Outcome:
     def read_all() -> None:
         loaded = load_checkpoint(newest, most, optional=(BEST_FILE,))
         metadata = CheckpointMetadata.from_info(loaded.info, chosen)
-        from_tensors(loaded.tensors, experiment, metadata.env_steps, metadata.updates)
+        from_checkpoint(loaded, experiment, metadata.env_steps, metadata.updates)
 
     def read_manifest(content: bytes) -> None:
         manifest.write_bytes(content)
