@@ -169,8 +169,7 @@ def reopen(
                 assert before is not None
                 record = _opened(experiment, before, result, update)
         if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
-            saved = read_checkpoint(folder, experiment, checkpoint)
-            verification.check_checkpoint(state, source.digests(), saved)
+            verification.check_checkpoint(state, source.digests(), checkpoint)
     assert record is not None
     return Reopened(record, state, cost, spec)
 
