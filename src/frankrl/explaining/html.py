@@ -259,8 +259,9 @@ def _picture(picture: Picture, caption: str, address: Address) -> str:
     height, width = picture.height, picture.width
     pixels = np.frombuffer(picture.pixels, np.uint8).reshape(height, width, 3)
     source, factor = escape(address(png(pixels))), max(1, -(-_LEAST_SIDE // max(height, width)))
-    label = escape(picture.label)
+    shown = f"<span>{escape(picture.label)}</span>" if picture.label else ""
+    alternative = escape(": ".join(filter(None, (caption, picture.label))))
     return (
         f'<li><img src="{source}" width="{factor * width}" height="{factor * height}" '
-        f'alt="{escape(caption)}: {label}"><span>{label}</span></li>'
+        f'alt="{alternative}">{shown}</li>'
     )

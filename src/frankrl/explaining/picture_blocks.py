@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 from frankrl.explaining.document import Block, Formula, Picture, Pictures
 from frankrl.explaining.pictures import PictureLeaf, overlaid
 
-_SALIENCY = "newest, orange: |∂ max Q(s, ·) / ∂ pixel|"
+_SALIENCY = "orange: |∂ max Q(s, ·) / ∂ pixel|"
 
 
 def picture_blocks(

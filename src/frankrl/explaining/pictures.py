@@ -37,12 +37,11 @@ class PictureLeaf:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One for each picture that is shown, the oldest first."""
-        ages = [age_name(self.axes.stack - 1 - place) for place in range(self.axes.stack)]
-        if self._shown_apart == 1:
-            return tuple(ages)
-        parts = range(1, self._shown_apart + 1)
-        return tuple(f"{age}, channel {part}" for age in ages for part in parts)
+        """One for each picture that is shown, the oldest first; a lone picture needs none."""
+        stack, apart = self.axes.stack, self._shown_apart
+        ages = [age_name(stack - 1 - place) for place in range(stack)] if stack > 1 else [""]
+        parts = [f"channel {part}" for part in range(1, apart + 1)] if apart > 1 else [""]
+        return tuple(", ".join(filter(None, (age, part))) for age in ages for part in parts)
 
     def in_colours(self, leaf: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "picture h w 3"]:
         """The pictures of one observation, the oldest first.
