@@ -247,12 +247,7 @@ def _histogram(block: Histogram) -> str:
 
 def _pictures(block: Pictures, address: Address) -> str:
     shown = "\n".join(_picture(picture, block.caption, address) for picture in block.pictures)
-    return f"""<figure>
-<figcaption>{escape(block.caption)}</figcaption>
-<ul class="pictures">
-{shown}
-</ul>
-</figure>"""
+    return f'<ul class="pictures" aria-label="{escape(block.caption)}">\n{shown}\n</ul>'
 
 
 def _picture(picture: Picture, caption: str, address: Address) -> str:

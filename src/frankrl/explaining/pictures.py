@@ -1,5 +1,6 @@
 """The pictures in an observation, in colours for a person."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from frankrl.networks import PictureAxes, picture_axes
 _BRIGHTEST = 255
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Brightness of red, green and blue (ITU-R BT.601)."""
+_LINE, _LINE_GREY = 1, 128
+"""Width and brightness of the line between two pictures. [pixels]"""
 _HEAT = np.array([255, 92, 0], np.float32)
 _DIMMED, _COVERED = 0.75, 0.85
 """How bright a picture stays under a saliency map, and how much of it the strongest pixels hide."""
@@ -95,3 +98,16 @@ def overlaid(
     grey = _DIMMED * (picture @ _GREY)[:, :, np.newaxis]
     cover = _COVERED * saliency[:, :, np.newaxis]
     return np.round((1 - cover) * grey + cover * _HEAT).astype(np.uint8)
+
+
+def side_by_side(
+    pictures: Sequence[UInt8[np.ndarray, "height width 3"]],
+) -> UInt8[np.ndarray, "most_high all_wide 3"]:
+    """Pictures in one, from left to right, with a narrow grey line between them."""
+    height = max(len(picture) for picture in pictures)
+    line = np.full((height, _LINE, 3), _LINE_GREY, np.uint8)
+    parts = []
+    for picture in pictures:
+        below = ((0, height - len(picture)), (0, 0), (0, 0))
+        parts += [line, np.pad(picture, below, constant_values=_LINE_GREY)]
+    return np.concatenate(parts[1:], axis=1)
