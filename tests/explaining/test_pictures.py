@@ -9,20 +9,24 @@ import numpy as np
 import pytest
 from small_networks import network_of, settings_of
 
+import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.types import Transition
 from frankrl.environments import describe, describe_for
 from frankrl.environments.leaves import Leaf
+from frankrl.explaining import origins, reopen
 from frankrl.explaining.document import Document, Section
 from frankrl.explaining.html import as_html
+from frankrl.explaining.narrative import narrate
 from frankrl.explaining.observations import state_blocks
 from frankrl.explaining.pictures import PictureLeaf, overlaid, picture_leaves
 from frankrl.explaining.png import png
 from frankrl.explaining.saliency import check_pictures, saliency_map, value_gradients
 from frankrl.explaining.text import as_text
 from frankrl.networks import PictureAxes, picture_axes
+from frankrl.runs import RunFolder
 
 PONG = "ALE/Pong-v5"
 
@@ -191,6 +195,39 @@ def test_stacked_states_of_several_numbered_parts_are_told_by_their_parts():
         "player 21, dealer 10, usable ace",
         "player 14, dealer 10, no ace",
     ]
+
+
+def test_what_stands_before_the_start_of_an_episode_is_said_for_every_transition(tmp_path):
+    """CartPole's own states are never zero in all components."""
+    frankrl.train(
+        "CartPole-v1",
+        preset="default",
+        out=tmp_path / "run",
+        frame_stack=3,
+        n_step=2,
+        num_envs=2,
+        hidden_widths=(8,),
+        total_env_steps=80,
+        learning_starts_env_steps=40,
+        final_evaluation_episodes=None,
+    )
+    folder = RunFolder.open(tmp_path / "run")
+    opened = reopen(folder, 10)
+    record, settings = opened.record, folder.description.settings
+    came_from = origins(folder, settings, 0, record.transition_env_steps)
+    counted = set()
+    for index in range(len(record.losses)):
+        lines = as_text(narrate(record, came_from, index, opened.spec, settings, ""))
+        for label, states in (
+            ("s", record.batch.observation[index]),
+            ("s′", record.batch.next_observation[index]),
+        ):
+            zeros = int((~states.any(axis=1)).sum())
+            told = [line for line in lines if line.startswith(f"   {label}, ")]
+            assert len(told) == 3
+            assert sum("before the start: zeros" in line for line in told) == zeros
+            counted.add((label, zeros))
+    assert {("s", 2), ("s", 1), ("s", 0), ("s′", 0)} <= counted
 
 
 @pytest.mark.parametrize("stack", [1, 2])

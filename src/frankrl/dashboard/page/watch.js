@@ -161,7 +161,7 @@ function summary(episode) {
   return h("section", { class: "summary", "aria-labelledby": "predicted" },
     h("h3", { id: "predicted" }, "Predicted and actual return"),
     h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
-      "; discounted return of the episode = ", h("b", { id: "followed" }, written(episode.discounted_return)),
+      `; discounted return of the episode${episode.return_is_of && `, ${episode.return_is_of}`} = `, h("b", { id: "followed" }, written(episode.discounted_return)),
       comparison),
     h("p", {}, `Undiscounted return ${written(episode.episode_return)} in ${counted(episode.actions.length, "step")}; ${episode.end}. `,
       `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),

@@ -2,18 +2,19 @@
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from frankrl.api import open_agent
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.explaining.document import Cell
 from frankrl.explaining.observations import components
 from frankrl.explaining.pictures import picture_leaves, side_by_side
@@ -52,6 +53,7 @@ def play(
     spec, gamma = agent.spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
+    lost_lives: list[bool] = []
     with contextlib.closing(_make_env(spec)) as env:
         observation, stack = env.reset(reset, 0), FrameStack(spec, 1)
         stack.begin([0], observation[np.newaxis])
@@ -64,9 +66,10 @@ def play(
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)
             per_step["states"].append(_state(observation, spec))
-            observation, reward, terminated, truncated, _ = env.step(action)
+            observation, reward, terminated, truncated, life_lost = env.step(action)
             stack.push([0], observation[np.newaxis])
             per_step["rewards"].append(reward)
+            lost_lives.append(life_lost)
             steps += 1
             ended = terminated or truncated or steps >= MAX_STEPS
             drawn = drawn and _draw(env, out / f"{steps}.jpg")
@@ -75,7 +78,7 @@ def play(
                 on_progress(steps, MAX_STEPS)
         per_step["states"].append(_state(observation, spec))
         frames_per_second = env.frames_per_second
-    rewards = np.array(per_step["rewards"], np.float64)
+    rewards, preprocessing = np.array(per_step["rewards"], np.float64), spec.preprocessing
     return per_step | {
         "env_id": spec.env_id,
         "env_steps": info["env_steps"],
@@ -93,8 +96,38 @@ def play(
         "end": _end(terminated, steps, ended_early=steps >= MAX_STEPS),
         "predicted": max(v for v in per_step["q_values"][0] if v is not None),
         "episode_return": float(rewards.sum()),
-        "discounted_return": float(rewards @ gamma ** np.arange(steps)),
+        "discounted_return": learned_return(rewards, lost_lives, preprocessing, gamma),
+        "return_is_of": _in_words(preprocessing),
     }
+
+
+def learned_return(
+    rewards: Float[np.ndarray, " step"],
+    lost_lives: Sequence[bool],
+    preprocessing: Preprocessing,
+    gamma: float,
+) -> float:
+    """The discounted return of an episode as the learner counts it, which Q predicts.
+
+    Args:
+        rewards: the environment's own.
+        lost_lives: for each step, whether it cost a life.
+        preprocessing: whether the learner's rewards are clipped, and a lost life is an end for it.
+        gamma: γ.
+    """
+    if preprocessing.life_loss_terminates and any(lost_lives):
+        rewards = rewards[: lost_lives.index(True) + 1]
+    if preprocessing.clip_rewards:
+        rewards = np.clip(rewards, -1, 1)
+    return float(rewards @ gamma ** np.arange(len(rewards)))
+
+
+def _in_words(preprocessing: Preprocessing) -> str:
+    """What that return is of, where it is not the environment's own of the whole episode."""
+    words = ["with rewards clipped to -1 … 1"] if preprocessing.clip_rewards else []
+    if preprocessing.life_loss_terminates:
+        words.append("up to the first lost life")
+    return ", ".join(words)
 
 
 def _make_env(spec: EnvironmentSpec) -> CheckedEnv:
