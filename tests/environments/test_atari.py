@@ -89,7 +89,7 @@ def test_every_frame_reward_and_end_is_that_of_gymnasiums_preprocessing(
     theirs = gymnasiums(env_id, frame_skip, grayscale, full)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
-    random, num_over = np.random.default_rng(0), 0
+    random, num_over, before = np.random.default_rng(0), 0, None
     np.testing.assert_array_equal(ours.reset(seed=1)[0], theirs.reset(seed=1)[0])
     for _ in range(num_steps):
         action = random.integers(ours.action_space.n)
@@ -98,8 +98,10 @@ def test_every_frame_reward_and_end_is_that_of_gymnasiums_preprocessing(
         assert found[4]["lives"] == expected[4]["lives"]
         if expected[2]:
             num_over += 1
+            np.testing.assert_array_equal(expected[0], before)
             found, expected = ours.reset(seed=1), theirs.reset(seed=1)
         np.testing.assert_array_equal(found[0], expected[0])
+        before = expected[0]
     assert num_over > 0 or env_id != "ALE/Breakout-v5"
 
 
@@ -107,17 +109,18 @@ class PlainGame:
     """A game by the written rules, on a bare emulator."""
 
     def __init__(self, env_id, **changes):
-        game = gymnasium.registry[env_id].kwargs["game"]
+        self.rom = roms.get_rom_path(gymnasium.registry[env_id].kwargs["game"])
         self.settings = AtariSettings(**changes)
         self.ale = ale_py.ALEInterface()
         self.ale.setFloat("repeat_action_probability", 0.0)
-        self.ale.loadROM(roms.get_rom_path(game))
+        self.ale.loadROM(self.rom)
         self.actions = [*self.ale.getLegalActionSet()]
         if not self.settings.full_action_set:
             self.actions = [*self.ale.getMinimalActionSet()]
 
     def reset(self, seed):
         self.coins = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+        self.ale.loadROM(self.rom)
         self.ale.reset_game()
         if self.settings.noop_max:
             for _ in range(self.coins.integers(0, self.settings.noop_max, endpoint=True)):
@@ -212,7 +215,8 @@ def digest_in(env, seed, num_steps):
 
 
 HISTORY = {"noop_max": 30, "sticky_actions": 0.25}
-FAMOUS = ["Pong", "Breakout", "Qbert", "MontezumaRevenge"]
+SOME = ["Pong", "Qbert", "Assault", "KungFuMaster", "ElevatorAction"]
+"""Of the last three an episode differs after others, unless the console's memory is put back."""
 
 
 def digests_elsewhere(env_ids, seed, num_steps):
@@ -245,7 +249,7 @@ def assert_independent_of_history(env_ids, num_steps):
 
 
 def test_an_episode_depends_on_its_seed_and_actions_only_in_another_process_too():
-    assert_independent_of_history([f"ALE/{name}-v5" for name in FAMOUS], 150)
+    assert_independent_of_history([f"ALE/{name}-v5" for name in SOME], 150)
 
 
 @pytest.mark.slow

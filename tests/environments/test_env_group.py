@@ -1,9 +1,11 @@
 import contextlib
 import dataclasses
+import hashlib
 import os
 import signal
 
 import frank_easy  # noqa: F401 - registers environments here, but not in a worker process
+import jax
 import numpy as np
 import probe_envs  # noqa: F401 - registers environments
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
 
+from frankrl.config import Settings
 from frankrl.core.errors import EnvironmentFailedError, FrankWarning
 from frankrl.core.random import Use
 from frankrl.environments import (
@@ -25,6 +28,7 @@ from frankrl.environments import (
 from frankrl.environments import env_group as env_group_module
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.env_group import Worker, start_workers, worthwhile_workers
+from frankrl.environments.preprocessing import preprocessing_for
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +140,7 @@ def test_after_a_failure_the_next_answer_belongs_to_the_next_question(workers):
         np.testing.assert_array_equal(first, np.zeros((3, 2)))
         for step in envs.step([0, 1, 2], [0, 0, 0]):
             np.testing.assert_array_equal(step[0], [0.5, 0.5])
-            assert step[1:] == (0.0, False, False, False)
+            assert step[1:5] == (0.0, False, False, False)
 
 
 def test_the_first_slots_are_stepped_without_a_message(workers, monkeypatch):
@@ -230,7 +234,7 @@ SPEC: EnvironmentSpec = describe("CartPole-v1", {})
 floats = st.floats(width=32, allow_nan=False)
 steps = st.lists(
     st.builds(
-        EnvStep,
+        lambda row, *rest: EnvStep(row, *rest, SPEC.fingerprint(row)),
         st.lists(floats, min_size=4, max_size=4).map(lambda row: np.array(row, np.float32)),
         st.floats(allow_nan=False),
         st.booleans(),
@@ -249,7 +253,7 @@ def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
     for (state, *rest), (expected, *others) in zip(found, given_steps, strict=True):
         np.testing.assert_array_equal(state, expected)
         assert rest == others
-        assert [type(value) for value in rest] == [float, bool, bool, bool]
+        assert [type(value) for value in rest] == [float, bool, bool, bool, bytes]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), max_size=5))
@@ -286,3 +290,34 @@ def test_rows_with_parts_and_masks_come_out_of_a_message_as_they_went_in():
         assert (found.shape, found.dtype) == ((), spec.row_dtype)
         np.testing.assert_array_equal(found, row)
         np.testing.assert_array_equal(spec.action_mask(found), spec.action_mask(row))
+
+
+def test_pictures_come_out_of_a_message_with_the_hashes_that_were_made_where_they_were():
+    spec = describe("ALE/Pong-v5", {}, preprocessing=preprocessing_for("ALE/Pong-v5", Settings()))
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        env.reset(0, 0)
+        given_steps = [env.step(2), env.step(3)]
+    found = protocol.decode_steps(spec, protocol.encode_steps(given_steps)[1:], 2)
+    for one, other in zip(found, given_steps, strict=True):
+        np.testing.assert_array_equal(one.row, other.row)
+        assert one[1:] == other[1:]
+        assert one.fingerprint == hashlib.blake2b(one.row.tobytes(), digest_size=16).digest()
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_with_many_workers_the_main_process_steps_none_and_all_is_the_same(count):
+    workers = start_workers(count)
+    try:
+        with_workers, alone = (
+            GymnasiumVector(SPEC, 7, seed=3, workers=some) for some in (workers, ())
+        )
+        for step in range(30):
+            actions = np.arange(7) * step % 2
+            one, other = with_workers.step(actions, 0), alone.step(actions, 0)
+            jax.tree.map(np.testing.assert_array_equal, one, other)
+        assert with_workers.digests() == alone.digests()
+        with_workers.close()
+        alone.close()
+    finally:
+        for worker in workers:
+            worker.close()

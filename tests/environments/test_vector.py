@@ -254,7 +254,7 @@ def test_a_filming_environment_gives_the_same_episode_and_pictures():
     seed = reset_seed(4, Use.TRAINING_RESET, 0, 0)
     np.testing.assert_array_equal(film.reset(seed, 0), vector.observation[0])
     for action in (0, 1, 1):
-        observation, reward, terminated, truncated, _ = film.step(action)
+        observation, reward, terminated, truncated, *_ = film.step(action)
         step, _ = step_of(vector, action)
         np.testing.assert_array_equal(observation, step.next_observation[0])
         assert (reward, terminated, truncated) == (1.0, False, False)

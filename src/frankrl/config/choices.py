@@ -23,9 +23,10 @@ class Choice:
     @property
     def condition(self) -> str:
         """The choice in words, such as "with distribution c51"."""
-        if self.values == (True,):
+        # By identity: 1 and 0 are equal to them.
+        if self.values[0] is True:
             return f"with {self.setting}"
-        if self.values == (False,):
+        if self.values[0] is False:
             return f"without {self.setting}"
         word = "unless" if self.is_excluding else "with"
         verb = " is" if self.is_excluding else ""

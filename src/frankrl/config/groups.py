@@ -68,10 +68,10 @@ class PixelSettings(Checked):
     first. The replay buffer stores each once. none: 4 for Atari games, 1 for others.
     [observations]"""
     resize: int | None = number(None, at_least=8, at_most=512)
-    """Height and width to which pictures are resized by averaging over areas; none: 84 for Atari
-    games, unchanged for others. [pixels]"""
+    """Height and width to which a picture is resized by averaging over areas; none: 84 for Atari
+    games, unchanged for others. Refused where an observation is not one picture. [pixels]"""
     grayscale: Literal["auto", "on", "off"] = "auto"
-    """Whether pictures are turned to grey; auto: those of Atari games."""
+    """Whether a picture is turned to grey, before it is resized; auto: those of Atari games."""
     clip_rewards: Literal["auto", "on", "off"] = "auto"
     """Whether the learner's rewards are clipped to -1 … 1; returns of episodes never are. auto:
     those of Atari games (Mnih et al. 2015)."""
@@ -82,18 +82,20 @@ class AtariSettings(Checked):
     """Atari games, `ALE/…`; the defaults are those of Machado et al. (2018)."""
 
     frame_skip: int = number(4, at_least=1, at_most=64)
-    """Frames of the game that each action lasts; their rewards are summed. [frames]"""
+    """Frames that each action lasts, of 60 a second; their rewards are summed. [frames]"""
     max_pool: bool = option(True, belongs_to=_SEVERAL_FRAMES)
     """Whether an observation is the brighter of an action's last two frames, pixel by pixel: some
     games draw a thing only in every second frame."""
     sticky_actions: float = number(0.25, at_least=0, at_most=1)
-    """Probability that a frame repeats the action of the frame before. [probability]"""
+    """Probability that a frame repeats the action of the frame before it, whatever is chosen.
+    [probability]"""
     noop_max: int = number(0, at_least=0, at_most=1_000)
-    """An episode begins with a random number of frames without action, up to this one. [frames]"""
+    """An episode begins with a random number of frames without action, from 0 to this one.
+    [frames]"""
     fire_reset: bool = False
-    """Whether an episode begins with the action FIRE in the games that wait for it."""
+    """Whether an episode begins with the action FIRE in the games that use it; some wait for it."""
     life_loss_terminates: bool = False
-    """Whether a lost life counts as termination for the learner; the episode goes on."""
+    """Whether a lost life counts as termination for the learner; the game and its score go on."""
     full_action_set: bool = True
     """Whether all 18 actions of the joystick can be taken, or only those that the game uses."""
     game_time_limit: int = number(27_000, at_least=1)

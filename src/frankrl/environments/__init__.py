@@ -7,11 +7,10 @@ from frankrl.environments.leaves import Leaf
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
 from frankrl.environments.single import make_environment
-from frankrl.environments.spec import EnvironmentSpec, describe, describe_for
+from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec, describe, describe_for
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
 from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import (
-    DIGEST_BYTES,
     EnvironmentLog,
     EnvironmentVector,
     GymnasiumVector,

@@ -81,6 +81,7 @@ class AtariGame(gymnasium.Env):
         fps = max(1, round(FRAMES_PER_SECOND / settings.frame_skip))
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": fps}
         self._ale = _loaded(game, mode, difficulty)
+        self._as_loaded = self._ale.cloneState(include_rng=True)
         minimal = self._ale.getMinimalActionSet()
         actions = self._ale.getLegalActionSet() if settings.full_action_set else minimal
         self._actions = [action.value for action in actions]
@@ -106,7 +107,7 @@ class AtariGame(gymnasium.Env):
         """Begin an episode; it depends on the seed and the actions only."""
         super().reset(seed=seed)
         settings = self._settings
-        self._ale.reset_game()
+        self._begin_game()
         self._held, self._length = self._no_op, 0
         if settings.noop_max:
             self._hold(self._no_op, int(self.np_random.integers(settings.noop_max + 1)))
@@ -121,10 +122,19 @@ class AtariGame(gymnasium.Env):
         for _ in range(frames):
             self._ale.act(action)
             if self._ale.game_over(with_truncation=False):
-                self._ale.reset_game()
+                self._begin_game()
                 self._held = self._no_op
                 return
         self._held = action
+
+    def _begin_game(self) -> None:
+        """Begin the game as if it had just been loaded.
+
+        `reset_game` alone leaves the console's memory as it is, and a third of the games begin
+        otherwise with what another episode left there.
+        """
+        self._ale.restoreState(self._as_loaded)
+        self._ale.reset_game()
 
     def step(self, action: Any) -> tuple[Screen, float, bool, bool, dict[str, Any]]:
         """Take an action for `frame_skip` frames, or until the game is over.

@@ -32,6 +32,8 @@ class EnvStep(NamedTuple):
     truncated: bool
     life_lost: bool
     """Whether the step cost a life of an Atari game; false for other environments."""
+    fingerprint: bytes
+    """`EnvironmentSpec.fingerprint` of the row."""
 
 
 class CheckedEnv:
@@ -99,7 +101,8 @@ class CheckedEnv:
             raise self._gave(f"{flags}, wanted true or false for each") from error
         row = self._row(observation, info, ended=terminated or truncated)
         life_lost = self._has_lives and info["life_lost"]
-        return EnvStep(row, reward, terminated, truncated, life_lost)
+        fingerprint = self.spec.fingerprint(row)
+        return EnvStep(row, reward, terminated, truncated, life_lost, fingerprint)
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
         """The environment's picture of its current state.

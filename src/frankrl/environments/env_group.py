@@ -22,6 +22,8 @@ from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, EnvStep, close_envs
 from frankrl.environments.spec import EnvironmentSpec
 
+_MANY_WORKERS = 4
+"""With so many workers, or more, the main process steps no environment itself."""
 _LEAST_SHARE_SECONDS = 500e-6
 """Minimum time of a worker's part of a vector step. A message to a worker and back took about
 100 µs where it was measured."""
@@ -123,9 +125,10 @@ class EnvGroup:
     """Environments with indices from 0; workers step theirs at the same time."""
 
     def __init__(self, spec: EnvironmentSpec, count: int, workers: Sequence[Worker] = ()) -> None:
-        """Make the environments: the first ones in this process, equal parts in each worker.
+        """Make the environments: equal parts in this process and in each worker.
 
-        Stepping only the first few environments therefore needs no messages.
+        Where there are few workers, this process has the first ones, so that stepping only those
+        needs no messages. Where there are many, it has none, and is free to send and receive.
 
         Raises:
             FrankError: an environment cannot be made.
@@ -135,7 +138,9 @@ class EnvGroup:
         self._remote: list[tuple[Worker, int, frozenset[int]]] = []
         self._settled = False
         """Whether every worker has answered that it could make its environments."""
-        own, *others = np.array_split(np.arange(count), len(workers) + 1)
+        indices, is_free = np.arange(count), len(workers) >= _MANY_WORKERS
+        others = np.array_split(indices, len(workers) + (not is_free))
+        own = indices[:0] if is_free else others.pop(0)
         for worker, part in zip(workers, others, strict=True):
             if env_indices := part.tolist():
                 self._remote.append(

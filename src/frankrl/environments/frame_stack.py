@@ -7,6 +7,9 @@ from jaxtyping import Bool, Shaped
 
 from frankrl.environments.spec import EnvironmentSpec
 
+_TIMES = 4
+"""Length of the window in which a stack moves, as a multiple of the stack."""
+
 
 class FrameStack:
     """The newest observations of running episodes; zeros stand before the start of an episode.
@@ -21,38 +24,52 @@ class FrameStack:
             spec: the environment; its preprocessing says how many observations are stacked.
             num_envs: number of environments.
         """
-        count = spec.preprocessing.frame_stack
-        self._is_stack = count > 1
-        in_front = (num_envs, count) if self._is_stack else (num_envs,)
-        self._rows = np.zeros((*in_front, *spec.row_shape), spec.row_dtype)
+        self._count = spec.preprocessing.frame_stack
+        self._is_stack = self._count > 1
         self._spec = spec
+        in_front = (num_envs, self._count * _TIMES) if self._is_stack else (num_envs,)
+        self._window = np.zeros((*in_front, *spec.row_shape), spec.row_dtype)
+        self._newest = self._count - 1
+        """Place in the window of the newest observations."""
 
     def begin(self, indices: list[int], rows: Shaped[np.ndarray, "some *row"]) -> None:
         """Begin episodes in some environments, with these observations."""
-        if not self._is_stack:
-            self._rows[indices] = rows
-            return
-        self._rows[indices] = np.zeros((), self._rows.dtype)
-        self._rows[indices, -1] = rows
+        if self._is_stack:
+            self._rows[indices] = np.zeros((), self._window.dtype)
+            self._rows[indices, -1] = rows
+        else:
+            self._window[indices] = rows
 
     def push(self, indices: list[int], rows: Shaped[np.ndarray, "some *row"]) -> None:
         """Add the next observations of some environments; the oldest ones go."""
         if not self._is_stack:
-            self._rows[indices] = rows
-            return
-        if len(indices) == len(self._rows):
-            self._rows[:, :-1] = self._rows[:, 1:]
+            self._window[indices] = rows
+        elif len(indices) == len(self._window):
+            self._slide()
+            self._window[:, self._newest] = rows
         else:
             self._rows[indices, :-1] = self._rows[indices, 1:]
-        self._rows[indices, -1] = rows
+            self._rows[indices, -1] = rows
+
+    def _slide(self) -> None:
+        """Move on by one place; only at the end of the window are observations copied."""
+        kept = self._count - 1
+        if self._newest + 1 == self._window.shape[1]:
+            self._window[:, :kept] = self._window[:, -kept:]
+            self._newest = kept - 1
+        self._newest += 1
+
+    @property
+    def _rows(self) -> Shaped[np.ndarray, "env stack *row"]:
+        return self._window[:, self._newest - self._count + 1 : self._newest + 1]
 
     @property
     def observation(self) -> Any:
         """The observations of all environments: a pytree of views of shape (env, …), or
-        (env, stack, …) with the oldest first."""
-        return self._spec.observation(self._rows)
+        (env, stack, …) with the oldest first. They are valid until the next `push`."""
+        return self._spec.observation(self._rows if self._is_stack else self._window)
 
     @property
     def mask(self) -> Bool[np.ndarray, "env action"] | None:
         """Which actions are allowed now, as a view; None without action masks."""
-        return self._spec.action_mask(self._rows[:, -1] if self._is_stack else self._rows)
+        return self._spec.action_mask(self._rows[:, -1] if self._is_stack else self._window)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frankrl.environments.checked_env import EnvStep
-from frankrl.environments.spec import EnvironmentSpec
+from frankrl.environments.spec import DIGEST_BYTES, LARGE_ROW_BYTES, EnvironmentSpec
 
 OPEN, RESET, STEP, CLOSE = b"O", b"R", b"S", b"C"
 OK, FAILED = b"+", b"!"
@@ -94,7 +94,14 @@ def encode_steps(steps: Sequence[EnvStep]) -> bytes:
         for step in steps
     )
     rewards = np.array([step.reward for step in steps], "<f8").tobytes()
-    return OK + flags + rewards + b"".join(step.row.tobytes() for step in steps)
+    # The fingerprint of a small row is the row itself.
+    parts = [part for step in steps for part in _parts_of(step)]
+    return b"".join((OK, flags, rewards, *parts))
+
+
+def _parts_of(step: EnvStep) -> tuple[bytes, ...]:
+    row = step.row.tobytes()
+    return (row, step.fingerprint) if len(row) >= LARGE_ROW_BYTES else (row,)
 
 
 def encode_failure(error: Exception, done: int) -> bytes:
@@ -111,14 +118,20 @@ def decode_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.nda
 def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep]:
     """The steps in the body of an answer."""
     rewards = np.frombuffer(body, "<f8", count, count).tolist()
-    states = decode_states(spec, body[count + 8 * count :], count)
-    return [
-        EnvStep(
-            state,
-            reward,
-            bool(flags & _TERMINATED),
-            bool(flags & _TRUNCATED),
-            bool(flags & _LIFE_LOST),
+    size, is_large = spec.row_bytes, spec.row_bytes >= LARGE_ROW_BYTES
+    each, start, steps = size + is_large * DIGEST_BYTES, 9 * count, []
+    for reward, flags in zip(rewards, body[:count], strict=True):
+        end = start + size
+        (row,) = decode_states(spec, body[start:end], 1)
+        steps.append(
+            EnvStep(
+                row,
+                reward,
+                bool(flags & _TERMINATED),
+                bool(flags & _TRUNCATED),
+                bool(flags & _LIFE_LOST),
+                body[end : start + each] if is_large else body[start:end],
+            )
         )
-        for state, reward, flags in zip(states, rewards, body[:count], strict=True)
-    ]
+        start += each
+    return steps

@@ -1,5 +1,7 @@
 """The description of an environment."""
 
+import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,6 +42,10 @@ from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
 from frankrl.environments.single import can_be_filmed, close_environments, make_environment
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
+DIGEST_BYTES = 16
+"""Length of every hash of what environments return."""
+LARGE_ROW_BYTES = 2_048
+"""A row of so many bytes is hashed where its environment is stepped."""
 _TIME_LIMITS = (
     *("max_episode_steps", "_max_episode_steps", "max_steps", "_max_steps"),
     "max_num_frames_per_episode",
@@ -113,6 +119,21 @@ class EnvironmentSpec:
     def row_shape(self) -> tuple[int, ...]:
         """Shape of a row; () for a record."""
         return self.leaves[0].shape if self.row_dtype.names is None else ()
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.row_dtype.itemsize * math.prod(self.row_shape)
+
+    def fingerprint(self, row: Shaped[np.ndarray, "*row"]) -> bytes:
+        """What is hashed of a row: its bytes, or a hash of them if it is large.
+
+        The process that steps the environment computes it, so that pictures are hashed on all
+        cores.
+        """
+        if self.row_bytes < LARGE_ROW_BYTES:
+            return row.tobytes()
+        return hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest()
 
     def observation(self, rows: Shaped[np.ndarray, "*batch_and_row"]) -> Any:
         """The observations in rows, in the environment's own structure.

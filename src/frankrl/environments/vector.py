@@ -19,9 +19,8 @@ from frankrl.core.random import Use, reset_seed
 from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
 from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.frame_stack import FrameStack
-from frankrl.environments.spec import EnvironmentSpec
+from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec
 
-DIGEST_BYTES = 16
 _STEP = struct.Struct("<Hd")
 """Action and reward in the bytes that are hashed."""
 
@@ -70,6 +69,8 @@ class EnvSteps(NamedTuple):
     terminated: Bool[np.ndarray, " some"]
     truncated: Bool[np.ndarray, " some"]
     life_lost: Bool[np.ndarray, " some"]
+    fingerprint: list[bytes]
+    """`EnvironmentSpec.fingerprint` of each row."""
 
 
 class _Record:
@@ -79,23 +80,24 @@ class _Record:
         self.index = index
         self.begin(-1, b"", bytes(DIGEST_BYTES))
 
-    def begin(self, episode: int, first_row: bytes, earlier: bytes) -> None:
-        """Begin a new episode; `earlier` as in `EnvironmentLog`."""
+    def begin(self, episode: int, first: bytes, earlier: bytes) -> None:
+        """Begin a new episode, by the fingerprint of its first row; `earlier` as in
+        `EnvironmentLog`."""
         self.episode = episode
         self.actions: list[int] = []
         self.episode_return = 0.0
         self._earlier = earlier
-        self._hash = hashlib.blake2b(earlier + first_row, digest_size=DIGEST_BYTES)
+        self._hash = hashlib.blake2b(earlier + first, digest_size=DIGEST_BYTES)
 
-    def begin_next(self, first_row: bytes) -> None:
+    def begin_next(self, first: bytes) -> None:
         """Begin the episode after the running one."""
-        self.begin(self.episode + 1, first_row, self.digest())
+        self.begin(self.episode + 1, first, self.digest())
 
-    def note(self, action: int, reward: float, row: bytes) -> None:
-        """Add a step that led to this row."""
+    def note(self, action: int, reward: float, fingerprint: bytes) -> None:
+        """Add a step that led to the row of this fingerprint."""
         self.actions.append(action)
         self.episode_return += reward
-        self._hash.update(_STEP.pack(action, reward) + row)
+        self._hash.update(_STEP.pack(action, reward) + fingerprint)
 
     def position(self) -> Position:
         count = len(self.actions)
@@ -178,7 +180,7 @@ class EnvironmentVector(abc.ABC):
         self._note(self._all, taken, steps)
         finished = [self._records[index].finished(env_steps) for index in ended]
         for index in ended:
-            self._records[index].begin_next(following[index].tobytes())
+            self._records[index].begin_next(self.spec.fingerprint(following[index]))
         self.observation = following
         self.stack.push(self._all, following)
         if ended:
@@ -270,15 +272,13 @@ class EnvironmentVector(abc.ABC):
         rows = self._reset_envs(indices, episodes)
         self.stack.begin(indices, rows)
         for index, episode, row, digest in zip(indices, episodes, rows, earlier, strict=True):
-            self._records[index].begin(episode, row.tobytes(), digest)
+            self._records[index].begin(episode, self.spec.fingerprint(row), digest)
         return rows
 
     def _note(self, indices: list[int], actions: list[int], steps: EnvSteps) -> None:
-        rows, rewards = steps.row.tobytes(), steps.reward.tolist()
-        size, place = len(rows) // len(indices), 0
-        for index, action, reward in zip(indices, actions, rewards, strict=True):
-            self._records[index].note(action, reward, rows[place : place + size])
-            place += size
+        told = zip(indices, actions, steps.reward.tolist(), steps.fingerprint, strict=True)
+        for index, action, reward, fingerprint in told:
+            self._records[index].note(action, reward, fingerprint)
 
 
 class GymnasiumVector(EnvironmentVector):
@@ -350,11 +350,13 @@ class GymnasiumVector(EnvironmentVector):
         count, spec = len(indices), self.spec
         row = np.empty((count, *spec.row_shape), spec.row_dtype)
         reward, (terminated, truncated, life_lost) = np.empty(count), np.empty((3, count), np.bool_)
-        for place, step in enumerate(self._envs.step(indices, actions)):
+        steps = self._envs.step(indices, actions)
+        for place, step in enumerate(steps):
             row[place], reward[place] = step.row, step.reward
             terminated[place], truncated[place] = step.terminated, step.truncated
             life_lost[place] = step.life_lost
-        return EnvSteps(row, reward, terminated, truncated, life_lost)
+        fingerprints = [step.fingerprint for step in steps]
+        return EnvSteps(row, reward, terminated, truncated, life_lost, fingerprints)
 
     def close(self) -> None:
         self._envs.close()

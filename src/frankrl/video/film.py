@@ -129,7 +129,7 @@ def _scenes(
         picture, seen = env.picture(), _seen(spec, stack, saliency)
         values = q_values(stack.observation, stack.mask)[0]
         action = int(np.argmax(values))
-        observation, reward, terminated, truncated, _ = env.step(action)
+        observation, reward, terminated, truncated, *_ = env.step(action)
         stack.push([0], observation[np.newaxis])
         ended = terminated or truncated or step + 1 >= MAX_STEPS
         step, episode_return = step + 1, episode_return + reward

@@ -66,7 +66,7 @@ def play(
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)
             per_step["states"].append(_state(observation, spec))
-            observation, reward, terminated, truncated, life_lost = env.step(action)
+            observation, reward, terminated, truncated, life_lost, _ = env.step(action)
             stack.push([0], observation[np.newaxis])
             per_step["rewards"].append(reward)
             lost_lives.append(life_lost)
