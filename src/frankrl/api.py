@@ -168,12 +168,19 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
     Raises:
         RunFolderError: there is no usable checkpoint.
     """
-    (experiment, params, info) = open_network(folder, best=best)
+    opened = open_network(folder, best=best)
+    return agent_of(folder, opened), opened.info
+
+
+@own_numerics()
+def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
+    """The agent of a run that acts by the Q-network of one of its checkpoints."""
+    (experiment, params, info) = opened
     settings, network = experiment.settings, experiment.network
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
     epsilon = float(linear_epsilon(settings.exploration, count_in(info, "env_steps")))
-    return Agent(experiment.spec, policy.q_values, epsilon, folder), info
+    return Agent(experiment.spec, policy.q_values, epsilon, folder)
 
 
 @own_numerics()

@@ -5,7 +5,9 @@ import json
 import pytest
 from dashboard_runs import served
 
+import frankrl
 from frankrl.cli.main import main as frank
+from frankrl.runs import RunFolder
 
 UPDATE = 123
 """The update that the tests open; opening one takes seconds."""
@@ -44,3 +46,21 @@ def explained(root):
         words = ["explain", str(root / "cart" / "s0"), "--update", str(UPDATE), "--json"]
         assert frank(words) == 0
     return json.loads(printed.getvalue())
+
+
+@pytest.fixture(scope="session")
+def seeing(tmp_path_factory):
+    """A run whose network sees two pictures at a time, alone below its folder."""
+    path = tmp_path_factory.mktemp("seeing") / "run"
+    frankrl.train(
+        "MinAtar/Breakout-v1",
+        preset="default",
+        out=path,
+        frame_stack=2,
+        hidden_widths=(8,),
+        batch_size=3,
+        total_env_steps=60,
+        learning_starts_env_steps=20,
+        final_evaluation_episodes=None,
+    )
+    return RunFolder.open(path)

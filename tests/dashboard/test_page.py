@@ -343,6 +343,35 @@ def test_an_episode_is_watched_step_by_step(port, open_page):
         page.locator("#predicted-q").wait_for()
 
 
+def test_what_the_network_sees_is_shown_in_an_episode_and_in_an_update(seeing, open_page):
+    with served(seeing.path.parent) as port, open_page(port) as page:
+        page.locator("#view-watch").click()
+        page.locator("#play-episode").click()
+        page.locator("#predicted-q").wait_for()
+        page.locator("#toggle").click()
+        slider = page.get_by_label("step of the episode")
+        seen = page.locator(".sight img")
+        for step in ("0", "2"):
+            slider.fill(step)
+            page.wait_for_function("() => document.querySelector('.sight img').complete")
+            size = "(image) => [image.naturalWidth, image.naturalHeight]"
+            assert seen.evaluate(size) == [10 + 1 + 10, 10]
+            assert seen.get_attribute("alt").endswith(f"after {step} steps")
+        words = "What the network sees: the newest 2 observations, the oldest first"
+        assert page.locator(".sight figcaption").inner_text() == words
+        assert page.locator(".state-table").count() == 0
+        page.locator("#view-update").click()
+        page.locator("#update-number").fill("5")
+        page.locator("#open-update").click()
+        page.locator(".narrative .pictures img").first.wait_for()
+        loaded = "[...document.querySelectorAll('.narrative img')].map((i) => i.naturalWidth)"
+        page.wait_for_function(f"() => {loaded}.every((width) => width === 10)")
+        assert page.evaluate(loaded) == [10] * 4
+        # Its policy lets the page load files of its own server only.
+        sources = page.locator(".narrative img").evaluate_all("(all) => all.map((i) => i.src)")
+        assert all(source.startswith(f"http://127.0.0.1:{port}/pieces/") for source in sources)
+
+
 def test_an_update_has_the_numbers_of_frank_explain(port, open_page, explained):
     with open_page(port) as page:
         page.get_by_label("show cart/s0").check()

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 
+import cv2
 import gymnasium
 import numpy as np
 import pytest
@@ -18,11 +20,16 @@ from dashboard_runs import get, rows, serving, wait_until, workers_of
 
 import frankrl
 from frankrl.api import open_network
+from frankrl.config import AtariSettings
 from frankrl.core.processes import search_path
 from frankrl.core.random import Use, reset_seed
 from frankrl.dashboard.jobs import Jobs
-from frankrl.dashboard.work.diagnostics import dead_units, episode_sizes
-from frankrl.dashboard.work.episode import play
+from frankrl.dashboard.work.diagnostics import dead_units, diagnose, episode_sizes
+from frankrl.dashboard.work.episode import learned_return, play
+from frankrl.dashboard.work.update import MAX_TRANSITIONS, open_update
+from frankrl.environments import CheckedEnv, describe
+from frankrl.environments.layer_colours import in_layers
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
 
 
@@ -116,6 +123,65 @@ def test_an_environment_that_draws_no_picture_is_shown_by_its_numbers(tmp_path):
     assert episode["episode_return"] == sum(episode["rewards"])
 
 
+def test_an_episode_shows_what_the_network_sees_at_every_step(seeing, tmp_path):
+    episode = play(seeing, 3, tmp_path, lambda done, of: None)
+    env = CheckedEnv(describe("MinAtar/Breakout-v1", {}))
+    rows = [np.zeros((10, 10, 4), np.uint8), env.reset(episode["reset_seed"], 0)]
+    rows += [env.step(action).row for action in episode["actions"]]
+    env.close()
+    for step in range(len(rows) - 1):
+        sheet = cv2.imread(str(tmp_path / f"{episode['seen_from'] + step}.png"))[:, :, ::-1]
+        assert sheet.shape == (10, 21, 3)
+        for left, row in ((0, rows[step]), (11, rows[step + 1])):
+            np.testing.assert_array_equal(sheet[:, left : left + 10], in_layers(row))
+    assert not (tmp_path / f"{episode['seen_from'] + len(rows) - 1}.png").exists()
+    assert episode["component_names"] == []
+    assert episode["states"][0] == []
+    assert (episode["frame_stack"], episode["num_components"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("clip", "life", "expected"),
+    [
+        # 5 + 0.5 · 0 + 0.25 · (-3) + 0.125 · 2, whole; clipped; up to the lost life; both.
+        (False, False, 4.5),
+        (True, False, 0.875),
+        (False, True, 4.25),
+        (True, True, 0.75),
+    ],
+)
+def test_the_return_to_compare_with_q_is_the_learners(clip, life, expected):
+    atari = AtariSettings(life_loss_terminates=life)
+    rewards, lost = np.array([5.0, 0, -3, 2]), [False, False, True, False]
+    preprocessing = Preprocessing(clip_rewards=clip, atari=atari)
+    assert learned_return(rewards, lost, preprocessing, 0.5) == expected
+
+
+def test_dead_units_are_not_counted_where_observations_are_stacked(seeing):
+    diagnostics = diagnose(seeing)
+    assert diagnostics["is_stacked"]
+    assert (diagnostics["dead_units"], diagnostics["states"]) == ((), 0)
+    assert diagnostics["transitions"] == diagnostics["env_steps"] >= 60
+
+
+def test_an_updates_pictures_are_files_of_their_own_that_the_page_names_by_number(seeing, tmp_path):
+    result = open_update(seeing, 10, tmp_path, lambda done, of: None)
+    record = frankrl.explain(seeing.path, update=10)
+    numbers = []
+    for index in range(result["followed"]):
+        page = (tmp_path / f"{index}.html").read_text("utf-8")
+        assert "data:" not in page
+        own = re.findall(r'<img src="(\d+)"', page)
+        batch = record.batch
+        stacks = [*batch.observation[index], *batch.next_observation[index]]
+        for number, row in zip(own, stacks, strict=True):
+            pixels = cv2.imread(str(tmp_path / f"{number}.png"))[:, :, ::-1]
+            np.testing.assert_array_equal(pixels, in_layers(row))
+        numbers += own
+    assert len(set(numbers)) == len(numbers) == 3 * 4
+    assert min(map(int, numbers)) == MAX_TRANSITIONS
+
+
 def test_a_numbered_world_is_shown_by_its_states_places(tmp_path):
     path = tmp_path / "squares"
     settings = {"total_env_steps": 60, "learning_starts_env_steps": 10}
@@ -140,7 +206,7 @@ def test_diagnostics_count_what_the_checkpoint_holds(port, run, run_id):
     arrays = load_checkpoint(checkpoint, {"replay": 1 << 24}).tensors["replay"]
     assert diagnostics["env_steps"] == 600
     # With three steps, the last two of each of the two environments begin no transition yet.
-    assert diagnostics["transitions"] == 600 - 2 * 2
+    assert diagnostics["transitions"] == diagnostics["env_steps"] >= 600 - 2 * 2
     # Every env step, where the environments stand, and what ended episodes arrived at.
     endings = int(arrays[".num_endings"])
     held = [len(arrays[f".{part}.observation"]) for part in ("steps", "current", "endings")]

@@ -15,7 +15,7 @@ from frankrl.explaining.text import as_text
 from frankrl.explaining.whole_table import WholeTable, table_document
 
 
-def blocks(spec, state, after):
+def blocks(spec, state, after, ages=(5, 6)):
     """The blocks of one transition, given two observations as Frank stores them."""
 
     def batch(observation):
@@ -25,11 +25,11 @@ def blocks(spec, state, after):
 
     zeros = np.zeros(1, np.float32)
     transition = Transition(batch(state), zeros, zeros, batch(after), zeros)
-    return tuple(state_blocks(transition, 0, spec))
+    return tuple(state_blocks(transition, 0, spec, ages))
 
 
-def lines(spec, state, after):
-    document = Document("", "", (Section("", blocks(spec, state, after)),))
+def lines(spec, state, after, ages=(5, 6)):
+    document = Document("", "", (Section("", blocks(spec, state, after, ages)),))
     return [line.strip() for line in as_text(document)[4:]]
 
 

@@ -12,9 +12,10 @@ from toy_text import CLIFF_WALKING, TAXI
 
 import frankrl
 from frankrl.api import open_network
+from frankrl.config import Settings
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import SettingError
-from frankrl.environments import describe, nine_squares
+from frankrl.environments import describe, describe_for, nine_squares
 from frankrl.runs import RunFolder
 from frankrl.tabular import Model, led_to, model_of, optimal_q_values, q_table, table_size
 from frankrl.tabular import table as table_module
@@ -227,6 +228,8 @@ def test_a_table_where_states_have_no_numbers_is_refused(tmp_path):
         frankrl.train("CartPole-v1", q_function="table", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert table_size(spec_of("CartPole-v1")) is None
+    stacked = describe_for("FrozenLake-v1", Settings().with_changes(frame_stack=2))
+    assert table_size(stacked) is None
     with pytest.raises(ValueError, match="are not numbered"):
         q_table(spec_of("CartPole-v1"), lambda states: np.zeros((len(states), 2)))
 

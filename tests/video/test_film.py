@@ -17,7 +17,7 @@ from frankrl.video import encoder
 from frankrl.video import film as film_module
 from frankrl.video.film import film
 from frankrl.video.frame_layout import picture_size
-from frankrl.video.panel import Panel
+from frankrl.video.lettering import Lettering
 
 CARTPOLE_HEIGHT, CARTPOLE_WIDTH, CARTPOLE_FPS = 400, 600, 50
 ORANGE = np.array([230, 159, 0])
@@ -163,13 +163,13 @@ def test_a_bar_is_as_long_as_its_action_is_worse_than_the_best(tmp_path, scripte
 
 
 def test_the_scale_of_the_bars_is_told(tmp_path, scripted, monkeypatch):
-    written, write = [], Panel._write
+    written, write = [], Lettering.write
 
-    def noted(panel, target, text, *rest):
+    def noted(lettering, target, text, *rest):
         written.append(text)
-        write(panel, target, text, *rest)
+        write(lettering, target, text, *rest)
 
-    monkeypatch.setattr(Panel, "_write", noted)
+    monkeypatch.setattr(Lettering, "write", noted)
     values = np.array([[46.66, 46.09]])
     spec = scripted(num_actions=2, length=1)
     film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
@@ -207,11 +207,11 @@ def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp
 
 def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monkeypatch):
     spec, written = describe(TAXI, {"max_episode_steps": 4}), []
-    write = Panel._write
+    write = Lettering.write
 
-    def noted(panel, target, text, *rest):
+    def noted(lettering, target, text, *rest):
         written.append(text)
-        write(panel, target, text, *rest)
+        write(lettering, target, text, *rest)
 
     forbidden = 0
 
@@ -220,7 +220,7 @@ def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monk
         forbidden += int((~allowed).sum())
         return np.where(allowed, 1.0, -np.inf)
 
-    monkeypatch.setattr(Panel, "_write", noted)
+    monkeypatch.setattr(Lettering, "write", noted)
     monkeypatch.setattr(film_module, "_HOLD_SECONDS", 0)
     (episode,) = film(spec, q_values, tmp_path / "taxi.mp4", episodes=1, seed=0)
     assert episode.length == 4

@@ -18,7 +18,10 @@ from frankrl.core.paths import given_path
 from frankrl.core.text import MAX_MESSAGE, shown
 
 if TYPE_CHECKING:
+    from frankrl.environments import EnvironmentSpec
+    from frankrl.explaining import Reopened
     from frankrl.explaining.document import Document
+    from frankrl.explaining.saliency import Map
     from frankrl.runs import RunFolder
 
 
@@ -41,6 +44,8 @@ class ExplainOptions:
     """Print one JSON object with every number instead of text."""
     html: str = ""
     """Write an HTML page to this file instead, and print the file's name."""
+    saliency: bool = False
+    """Show on that page which pixels of s the Q-network's value depends on: |∂ max Q / ∂ pixel|."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -53,54 +58,86 @@ def run(arguments: Sequence[str]) -> int:
         options = dataclasses.replace(options, html=str(page))
     if options.json and options.html:
         raise SettingError("--json prints numbers and --html writes a page: give one of the two")
+    if options.saliency and not options.html:
+        raise SettingError("--saliency draws on pictures: give --html FILE with it")
     if not options.run:
-        if options.json or options.update is not None or options.transition:
+        if options.json or options.saliency or options.update is not None or options.transition:
             raise SettingError(
-                "--update, --transition and --json need a run: name its folder first"
+                "--update, --transition, --json and --saliency need a run: name its folder first"
             )
         return _explain_notes(options.html)
 
-    from frankrl.explaining import cost_of, origins, reopen
-    from frankrl.explaining.atomic_file import check_page_file
-    from frankrl.explaining.narrative import narrate
-    from frankrl.explaining.plain import plain
     from frankrl.runs import Permission, RunFolder
 
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     description = folder.description
-    settings, env_id = description.settings, description.env_id
-    about = f"{env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
+    about = (
+        f"{description.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
+    )
     if options.update is None:
         if _has_numbered_states(folder):
             return _explain_table(folder, about, options)
         return _list_updates(folder, about, options)
+    return _explain_update(folder, options.update, about, options)
+
+
+def _explain_update(folder: "RunFolder", update: int, about: str, options: ExplainOptions) -> int:
+    from frankrl.explaining import cost_of, origins, reopen
+    from frankrl.explaining.atomic_file import check_page_file
+    from frankrl.explaining.narrative import narrate
+    from frankrl.explaining.plain import plain
+    from frankrl.explaining.saliency import check_pictures
+
+    settings, seed = folder.description.settings, folder.description.seed
     size = settings.replay.batch_size
     if not 0 <= options.transition < size:
         raise SettingError(f"--transition must be from 0 to {size - 1}, got {options.transition}")
-    cost = cost_of(folder, options.update)
+    cost = cost_of(folder, update)
+    if options.saliency and (stored := _stored_spec(folder)):
+        check_pictures(stored)
     if options.html:
         check_page_file(given_path(options.html, "--html"))
     _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
     with progress_bar("repeating", "env steps") as show:
-        reopened = reopen(folder, options.update, show, cost=cost)
+        reopened = reopen(folder, update, show, cost=cost)
     record, spec = reopened.record, reopened.spec
-    came_from = origins(folder, settings, description.seed, record.transition_env_steps)
+    came_from = origins(folder, settings, seed, record.transition_env_steps)
     if options.json:
         print_result(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
-    _show(narrate(record, came_from, options.transition, spec, settings, about), options.html)
+    index = options.transition
+    saliency = _saliency(reopened, index) if options.saliency else ()
+    _show(narrate(record, came_from, index, spec, settings, about, saliency), options.html)
     return 0
+
+
+def _saliency(reopened: "Reopened", index: int) -> "list[Map]":
+    """The saliency of s of one transition."""
+    import jax
+
+    from frankrl.explaining.saliency import saliency_maps
+
+    batch = reopened.record.batch
+    own = jax.tree.map(lambda leaf: leaf[index : index + 1], (batch.observation, batch.mask))
+    return saliency_maps(reopened.network, reopened.params, reopened.spec)(*own)
 
 
 def _has_numbered_states(folder: "RunFolder") -> bool:
     """Whether the states of a run are numbered, by its newest checkpoint; false without one."""
-    from frankrl.runs import list_checkpoints, load_newest
     from frankrl.tabular import table_size
+
+    spec = _stored_spec(folder)
+    return spec is not None and table_size(spec) is not None
+
+
+def _stored_spec(folder: "RunFolder") -> "EnvironmentSpec | None":
+    """A run's environment by its newest checkpoint; None without one."""
+    from frankrl.runs import list_checkpoints, load_newest
     from frankrl.training.resuming import stored_spec
 
     if not list_checkpoints(folder.checkpoints):
-        return False
-    return table_size(stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)) is not None
+        return None
+    return stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)
 
 
 def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
@@ -129,8 +166,9 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     from frankrl.explaining.whole_table import table_document, whole_table
     from frankrl.runs import check_code
 
-    if options.transition:
-        raise SettingError("--transition belongs to an update: give --update with it")
+    if options.transition or options.saliency:
+        given = "--transition" if options.transition else "--saliency"
+        raise SettingError(f"{given} belongs to an update: give --update with it")
     if options.html:
         check_page_file(given_path(options.html, "--html"))
     agent, _ = open_agent(folder)

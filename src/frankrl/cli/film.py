@@ -31,6 +31,9 @@ class FilmOptions:
     """Import whatever module the run names, although somebody else wrote the run."""
     out: str = ""
     """File to write, .mp4 or .gif; empty: a file in the run's `videos` folder."""
+    saliency: bool = False
+    """Show which pixels the Q-network's value depends on, |∂ max Q / ∂ pixel|, over the newest of
+    the pictures that it sees."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -40,8 +43,9 @@ def run(arguments: Sequence[str]) -> int:
     if options.episodes < 1:
         raise SettingError(f"episodes must be at least 1, got {options.episodes}")
 
-    from frankrl.api import open_agent
+    from frankrl.api import agent_of, open_network
     from frankrl.core.random import check_seed
+    from frankrl.explaining.saliency import saliency_maps
     from frankrl.runs import Permission, RunFolder, check_code
     from frankrl.video.film import film
 
@@ -49,7 +53,11 @@ def run(arguments: Sequence[str]) -> int:
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     # Before foreign code runs, which may change the working directory.
     chosen = given_path(options.out, "--out") if options.out else None
-    agent, info = open_agent(folder, best=options.best)
+    opened = open_network(folder, best=options.best)
+    agent, (experiment, params, info) = agent_of(folder, opened), opened
+    saliency = None
+    if options.saliency:
+        saliency = saliency_maps(experiment.network, params, agent.spec)
     check_code(folder)
     steps = info["env_steps"]
     path = chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4"
@@ -61,6 +69,7 @@ def run(arguments: Sequence[str]) -> int:
             episodes=options.episodes,
             seed=options.seed,
             caption=f"{agent.spec.env_id} after {counted(steps, 'env step')}",
+            saliency=saliency,
             on_episode=show,
         )
     for number, episode in enumerate(filmed, start=1):

@@ -29,6 +29,7 @@ _KINDS = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".jpg": "image/jpeg",
+    ".png": "image/png",
 }
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
@@ -182,7 +183,7 @@ class _Dashboard:
         return self._work(request, folder, "diagnostics", newest_checkpoint(folder))
 
     async def piece(self, request: Request) -> Response:
-        """A picture of an episode, or the explanation of a transition."""
+        """A picture, or the explanation of a transition."""
         piece = self._jobs.piece(request.path_params["name"], request.path_params["number"])
         if piece is None:
             return _error(404, "this result is no longer kept; ask for it again")

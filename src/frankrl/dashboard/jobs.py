@@ -170,7 +170,7 @@ class Jobs:
         return b'{"name": "%s", "result": %s}\n' % (name.encode(), text)
 
     def piece(self, name: str, number: int) -> tuple[bytes, str] | None:
-        """A file of a result: a picture of an episode, or the HTML of a transition.
+        """A file of a result: a picture, or the HTML of a transition.
 
         Args:
             name: name of the result.
@@ -181,7 +181,7 @@ class Jobs:
         """
         if name not in self._done.values() or not 0 <= number < 1_000_000:
             return None
-        for ending in ("jpg", "html"):
+        for ending in ("jpg", "png", "html"):
             with contextlib.suppress(OSError):
                 return (self._place / name / f"{number}.{ending}").read_bytes(), ending
         return None

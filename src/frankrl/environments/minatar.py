@@ -7,16 +7,15 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 
 from frankrl.environments.extras import imported
+from frankrl.environments.layer_colours import in_layers
 
 _PREFIX = "MinAtar/"
 _SQUARE, _FRAMES_PER_SECOND = 16, 20
 """Side of a square in films, and how fast MinAtar itself shows its games. [pixels, frames/s]"""
 _WORDS = {"n": "do nothing", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
-_HELIX = np.array([[-0.14861, -0.29227, 1.97294], [1.78277, -0.90649, 0.0]])
-"""The plane of the cube helix in red, green and blue (Green 2011)."""
 
 
 def is_minatar(env_id: str) -> bool:
@@ -58,17 +57,6 @@ class RepeatableGame(gymnasium.Wrapper):
         return self.env.reset(seed=seed, options=options)
 
     def render(self) -> UInt8[np.ndarray, "height width 3"]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The squares in the colours of MinAtar's own display, which needs seaborn."""
-        state = self._game.state()
-        colours = np.concatenate([np.zeros((1, 3)), _cube_helix(state.shape[2])])
-        topmost = np.max(state * np.arange(1, state.shape[2] + 1), axis=2)
-        picture = np.round(255 * colours[topmost]).astype(np.uint8)
+        """The squares, the last kind of thing on top. MinAtar's own display needs seaborn."""
+        picture = in_layers(self._game.state())
         return picture.repeat(_SQUARE, axis=0).repeat(_SQUARE, axis=1)
-
-
-def _cube_helix(count: int) -> Float[np.ndarray, "colour 3"]:
-    """Colours that become evenly brighter. Source: Green (2011). https://arxiv.org/abs/1108.5083"""
-    brightness = np.linspace(0, 1, count + 2)[1:-1, None]
-    angle = 2 * np.pi * (0.5 / 3 - 1.5 * brightness)
-    turned = np.concatenate([np.cos(angle), np.sin(angle)], axis=1) @ _HELIX
-    return np.clip(brightness + brightness * (1 - brightness) / 2 * turned, 0, 1)

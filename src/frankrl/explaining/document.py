@@ -69,7 +69,26 @@ class Histogram:
     """Bin edges, one more than there are counts."""
 
 
-Block = Line | Formula | Vectors | NamedValues | Table | Histogram
+@dataclass(frozen=True)
+class Picture:
+    """A picture in colours."""
+
+    label: str
+    height: int
+    width: int
+    pixels: bytes
+    """Red, green and blue of each pixel, row by row."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures in a row, such as those of a stack. A terminal shows only what is said of them."""
+
+    caption: str
+    pictures: tuple[Picture, ...]
+
+
+Block = Line | Formula | Vectors | NamedValues | Table | Histogram | Pictures
 
 
 @dataclass(frozen=True)

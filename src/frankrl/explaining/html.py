@@ -1,9 +1,13 @@
 """A document as an HTML page: a single file that loads nothing and runs no script."""
 
+import base64
+import functools
 import importlib.resources
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
+
+import numpy as np
 
 from frankrl.core.bar_scale import advantages, place, scale_of
 from frankrl.explaining.document import (
@@ -14,15 +18,24 @@ from frankrl.explaining.document import (
     Histogram,
     Line,
     NamedValues,
+    Picture,
+    Pictures,
     Section,
     Table,
     Vectors,
 )
 from frankrl.explaining.numerals import written
+from frankrl.explaining.png import png
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CHARACTER, _ROW, _LONGEST_BAR, _COUNT = 7, 22, 200, 50
 """Sizes in a histogram: width of a letter, height of a row, the longest bar, room for a count."""
+_LEAST_SIDE = 160
+"""A smaller picture grows by a whole factor, up to the first at which its longer side reaches this.
+[pixels]"""
+
+Address = Callable[[bytes], str]
+"""Gives the address at which a page finds a PNG file."""
 
 
 def as_html(document: Document) -> str:
@@ -53,20 +66,31 @@ def as_html(document: Document) -> str:
 """
 
 
-def sections_html(document: Document) -> str:
-    """The sections alone, for a page with its own head and style sheet."""
-    return "\n".join(map(_section, document.sections, itertools.count()))
+def _in_itself(file: bytes) -> str:
+    """The address of a PNG file that holds all of it."""
+    return f"data:image/png;base64,{base64.b64encode(file).decode('ascii')}"
 
 
-def _section(section: Section, number: int) -> str:
-    blocks = "\n".join(map(_block, section.blocks))
+def sections_html(document: Document, address: Address = _in_itself) -> str:
+    """The sections alone, for a page with its own head and style sheet.
+
+    Args:
+        document: the document.
+        address: gives the address of a picture's file; by default the page itself holds it.
+    """
+    section = functools.partial(_section, address)
+    return "\n".join(map(section, document.sections, itertools.count()))
+
+
+def _section(address: Address, section: Section, number: int) -> str:
+    blocks = "\n".join(_block(block, address) for block in section.blocks)
     return f"""<section aria-labelledby="section-{number}">
 <h2 id="section-{number}">{escape(section.title)}</h2>
 {blocks}
 </section>"""
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, address: Address) -> str:
     match block:
         case Line(text):
             return f"<p>{escape(text)}</p>"
@@ -80,6 +104,8 @@ def _block(block: Block) -> str:
             return _table(block)
         case Histogram():
             return _histogram(block)
+        case Pictures():
+            return _pictures(block, address)
 
 
 def _part(part: Cell) -> str:
@@ -217,3 +243,20 @@ def _histogram(block: Histogram) -> str:
 {chr(10).join(rows)}
 </svg>
 </figure>"""
+
+
+def _pictures(block: Pictures, address: Address) -> str:
+    shown = "\n".join(_picture(picture, block.caption, address) for picture in block.pictures)
+    return f'<ul class="pictures" aria-label="{escape(block.caption)}">\n{shown}\n</ul>'
+
+
+def _picture(picture: Picture, caption: str, address: Address) -> str:
+    height, width = picture.height, picture.width
+    pixels = np.frombuffer(picture.pixels, np.uint8).reshape(height, width, 3)
+    source, factor = escape(address(png(pixels))), max(1, -(-_LEAST_SIDE // max(height, width)))
+    shown = f"<span>{escape(picture.label)}</span>" if picture.label else ""
+    alternative = escape(": ".join(filter(None, (caption, picture.label))))
+    return (
+        f'<li><img src="{source}" width="{factor * width}" height="{factor * height}" '
+        f'alt="{alternative}">{shown}</li>'
+    )

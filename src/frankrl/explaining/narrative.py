@@ -37,6 +37,7 @@ def narrate(
     spec: EnvironmentSpec,
     settings: Settings,
     about: str,
+    saliency: Sequence[Float[np.ndarray, "height width"]] = (),
 ) -> Document:
     """The document of `frank explain RUN --update N`.
 
@@ -47,6 +48,8 @@ def narrate(
         spec: the environment.
         settings: the run's settings.
         about: one line that says which run it is.
+        saliency: for each picture leaf, the map that is laid over the newest picture of s; empty:
+            none.
     """
     head = make_head(settings)
     network_name = "Q-table" if settings.network.q_function == "table" else "Q-network"
@@ -54,7 +57,7 @@ def narrate(
         title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
         about=about,
         sections=(
-            _stored(record, origins[index], index, spec),
+            _stored(record, origins[index], index, spec, saliency),
             _present(record, index, spec, settings, network_name),
             _future(record, index, spec, head, network_name),
             _target(record, index, settings.learning, head),
@@ -66,7 +69,13 @@ def narrate(
     )
 
 
-def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentSpec) -> Section:
+def _stored(
+    record: UpdateRecord,
+    origin: Origin,
+    index: int,
+    spec: EnvironmentSpec,
+    saliency: Sequence[Float[np.ndarray, "height width"]],
+) -> Section:
     batch = record.batch
     action, steps = batch.action[index].item(), record.num_steps[index].item()
     how = "a random action" if origin.explored else "the greedy action at the time"
@@ -88,7 +97,7 @@ def _stored(record: UpdateRecord, origin: Origin, index: int, spec: EnvironmentS
                 f"{counted(ago, 'env step')} ago"
             ),
             *_sampling(record, index),
-            *state_blocks(batch, index, spec),
+            *state_blocks(batch, index, spec, (origin.step, origin.step + steps), saliency),
             Formula(("a = ", action, chosen, origin.epsilon, ")")),
             Formula(("r = ", batch.reward[index].item(), over)),
             Line(end),

@@ -15,12 +15,14 @@ from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
+from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, describe_for, make_vector, spec_to_data
 from frankrl.experience import HostSource, Source
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
-from frankrl.learning import LearnerState, updates
+from frankrl.learning import LearnerState, under_noise, updates
+from frankrl.networks import QNetwork
 from frankrl.replay import EndingRoom, with_ending_rows
 from frankrl.runs import (
     MetricsReader,
@@ -62,10 +64,13 @@ class Reopened(NamedTuple):
     """A recomputed update."""
 
     record: UpdateRecord
+    params: Params
+    """θ before the update, with the update's noise; as it evaluated s."""
     state: TrainState
     """The run's state at `cost.verified_env_step`."""
     cost: Cost
     spec: EnvironmentSpec
+    network: QNetwork
 
 
 def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
@@ -156,7 +161,7 @@ def reopen(
         last_begins = cost.last_env_step - settings.round_env_steps
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
-        record = None
+        opened = None
         results = rounds(experiment, source, state)
         while state.env_steps < cost.verified_env_step:
             result = next(results)
@@ -167,11 +172,12 @@ def reopen(
                 before = _copied(state)
             elif state.env_steps == cost.last_env_step:
                 assert before is not None
-                record = _opened(experiment, before, result, update)
+                opened = _opened(experiment, before, result, update)
         if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
             verification.check_checkpoint(state, source.digests(), checkpoint)
-    assert record is not None
-    return Reopened(record, state, cost, spec)
+    assert opened is not None
+    record, params = opened
+    return Reopened(record, params, state, cost, spec, experiment.network)
 
 
 def _start(folder: RunFolder, env_steps: int) -> Found | None:
@@ -210,8 +216,10 @@ def _restore(folder: RunFolder, source: Source, start: Found) -> None:
         )
 
 
-def _opened(experiment: Experiment, before: TrainState, result: Round, update: int) -> UpdateRecord:
-    """The record of one update of a round, given the state before the round."""
+def _opened(
+    experiment: Experiment, before: TrainState, result: Round, update: int
+) -> tuple[UpdateRecord, Params]:
+    """The record of one update of a round, and θ before it, given the state before the round."""
     settings, network, replay = experiment.settings, experiment.network, experiment.replay
     given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
@@ -240,7 +248,7 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
         lambda table: jnp.asarray(table[number]), (sample, batches, given.noise)
     )
     span = replay.spans(stored, own.env_steps)
-    return record_of(
+    record = record_of(
         settings.learning,
         network,
         state,
@@ -250,6 +258,7 @@ def _opened(experiment: Experiment, before: TrainState, result: Round, update: i
         learning_rate=float(given.learning_rate),
         noise=noise,
     )
+    return record, under_noise(network.layout.unflatten(state.params), noise)
 
 
 def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:

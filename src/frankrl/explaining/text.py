@@ -10,6 +10,7 @@ from frankrl.explaining.document import (
     Histogram,
     Line,
     NamedValues,
+    Pictures,
     Section,
     Table,
     Vectors,
@@ -50,6 +51,8 @@ def _block(block: Block) -> list[str]:
             return _table(block)
         case Histogram():
             return _histogram(block)
+        case Pictures():
+            return []
 
 
 def _vectors(block: Vectors) -> list[str]:

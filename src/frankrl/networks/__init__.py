@@ -5,7 +5,7 @@ from frankrl.networks.head import Head
 from frankrl.networks.initializer import Initializer
 from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
 from frankrl.networks.layout import Layout
-from frankrl.networks.make import make_q_network
+from frankrl.networks.make import make_q_network, picture_axes
 from frankrl.networks.network import NetworkParams, QNetwork, masked
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
 from frankrl.networks.pictures import PictureAxes, PictureTorso
@@ -39,4 +39,5 @@ __all__ = [
     "make_q_network",
     "masked",
     "perturb",
+    "picture_axes",
 ]

@@ -101,24 +101,30 @@ def _pictures(
     """
     if settings.torso == "flat" or settings.q_function == "table":
         return [None] * len(leaves)
+    if settings.torso == "auto":
+        return [picture_axes(leaf, frame_stack) for leaf in leaves]
     found = [
         None if leaf.num_values is not None else PictureAxes.of(leaf.shape, frame_stack)
         for leaf in leaves
     ]
-    if settings.torso != "auto":
-        if not any(found):
-            raise SettingError(
-                f"torso {settings.torso} is for pictures, and the observations hold none: they "
-                f"have the shape {' and '.join(str(list(leaf.shape)) for leaf in leaves)}; use "
-                "torso auto"
-            )
-        return found
-    return [
-        axes
-        if axes and leaf.dtype == np.uint8 and min(axes.height, axes.width) >= _LEAST_SIDE
-        else None
-        for axes, leaf in zip(found, leaves, strict=True)
-    ]
+    if not any(found):
+        raise SettingError(
+            f"torso {settings.torso} is for pictures, and the observations hold none: they "
+            f"have the shape {' and '.join(str(list(leaf.shape)) for leaf in leaves)}; use "
+            "torso auto"
+        )
+    return found
+
+
+def picture_axes(leaf: "Leaf", frame_stack: int) -> PictureAxes | None:
+    """The axes of a leaf that looks like a picture: bytes, of at least 8 × 8 pixels; else None.
+
+    Args:
+        leaf: the leaf.
+        frame_stack: observations that are stacked, along an axis in front; 1: there is none.
+    """
+    axes = PictureAxes.of(leaf.shape, frame_stack) if leaf.dtype == np.uint8 else None
+    return axes if axes and min(axes.height, axes.width) >= _LEAST_SIDE else None
 
 
 def _usual(axes: PictureAxes) -> str:

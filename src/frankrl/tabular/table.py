@@ -13,9 +13,9 @@ _MAX_NUMBERS = 1 << 24
 
 
 def table_size(spec: EnvironmentSpec) -> int | None:
-    """Number of states of an environment; None if they are not numbered."""
-    space = spec.state_space
-    return int(space.n) if isinstance(space, spaces.Discrete) else None
+    """Number of states of an environment; None if they are not numbered, or are stacked."""
+    space, stack = spec.state_space, spec.preprocessing.frame_stack
+    return int(space.n) if isinstance(space, spaces.Discrete) and stack == 1 else None
 
 
 def q_table(

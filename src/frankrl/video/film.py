@@ -1,24 +1,31 @@
 """Films an agent: its greedy episodes, with the Q-value of each action."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 
 from frankrl.core.errors import SettingError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
+from frankrl.explaining.pictures import overlaid, picture_leaves
+from frankrl.explaining.saliency import SaliencyMaps
 from frankrl.training.evaluation import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
-from frankrl.video.panel import PanelContent, load_pygame
+from frankrl.video.load_pygame import load_pygame
+from frankrl.video.network_view import Seen
+from frankrl.video.panel import PanelContent
 
 _HOLD_SECONDS = 1
-MAX_STEPS = 10_000
-"""An episode that does not end is filmed for this many env steps."""
+MAX_STEPS = 27_000
+"""An episode that does not end is filmed for this many env steps: those of the longest Atari game
+by default."""
+_SALIENCY = "orange: |∂ max Q / ∂ pixel|"
 
 
 class FilmedEpisode(NamedTuple):
@@ -34,6 +41,7 @@ class FilmedEpisode(NamedTuple):
 
 class _Scene(NamedTuple):
     picture: UInt8[np.ndarray, "height width 3"]
+    seen: Sequence[Seen]
     content: PanelContent
 
 
@@ -45,12 +53,13 @@ def film(
     episodes: int,
     seed: int,
     caption: str = "",
+    saliency: SaliencyMaps | None = None,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[FilmedEpisode]:
     """Play greedy episodes and write them as a film.
 
-    Each frame shows a state, its Q-values, the chosen action and its reward. The last state
-    of an episode is held for a second.
+    Each frame shows a state, its Q-values, the chosen action and its reward, and the pictures
+    that the network sees if there are any. The last state of an episode is held for a second.
 
     Args:
         spec: the environment.
@@ -59,6 +68,7 @@ def film(
         episodes: number of episodes.
         seed: decides, with the episode's number, the reset seed.
         caption: title of the panel.
+        saliency: gives the maps that are laid over the newest of these pictures; None: none.
         on_episode: called at the beginning and after every episode, with the episodes that have
             ended and the number of episodes.
 
@@ -84,12 +94,17 @@ def film(
             for number in range(episodes):
                 on_episode(number, episodes)
                 reset = reset_seed(seed, Use.FILM_RESET, 0, number)
-                for scene in _scenes(env, q_values, reset, (number + 1, episodes)):
+                for scene in _scenes(env, q_values, saliency, reset, (number + 1, episodes)):
                     if layout is None:
                         layout = FrameLayout(
-                            scene.picture.shape[:2], spec.action_names, caption, small
+                            scene.picture.shape[:2],
+                            scene.seen,
+                            spec.action_names,
+                            caption,
+                            small=small,
+                            note=_SALIENCY if saliency else "",
                         )
-                    frame = layout.frame(scene.picture, scene.content)
+                    frame = layout.frame(*scene)
                     for _ in range(speed * _HOLD_SECONDS if scene.content.ended else 1):
                         video.add(frame)
                     if scene.content.ended:
@@ -101,6 +116,7 @@ def film(
 def _scenes(
     env: CheckedEnv,
     q_values: QValues,
+    saliency: SaliencyMaps | None,
     reset: int,
     which: tuple[int, int],
 ) -> Iterator[_Scene]:
@@ -110,7 +126,7 @@ def _scenes(
     stack.begin([0], env.reset(reset, which[0])[np.newaxis])
     ended, episode_return, step = False, 0.0, 0
     while True:
-        picture = env.picture()
+        picture, seen = env.picture(), _seen(spec, stack, saliency)
         values = q_values(stack.observation, stack.mask)[0]
         action = int(np.argmax(values))
         observation, reward, terminated, truncated, *_ = env.step(action)
@@ -118,7 +134,21 @@ def _scenes(
         ended = terminated or truncated or step + 1 >= MAX_STEPS
         step, episode_return = step + 1, episode_return + reward
         content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)
-        yield _Scene(picture, content)
+        yield _Scene(picture, seen, content)
         if ended:
-            yield _Scene(env.picture(), content._replace(ended=True))
+            seen = _seen(spec, stack, saliency)
+            yield _Scene(env.picture(), seen, content._replace(ended=True))
             return
+
+
+def _seen(spec: EnvironmentSpec, stack: FrameStack, saliency: SaliencyMaps | None) -> list[Seen]:
+    """The pictures that the network sees, each leaf's oldest first."""
+    leaves, pictures = jax.tree.leaves(stack.observation), picture_leaves(spec)
+    maps = saliency(stack.observation, stack.mask) if saliency else [None] * len(pictures)
+    seen = []
+    for (place, shown), over in zip(pictures.items(), maps, strict=True):
+        for name, picture in zip(shown.names, shown.in_colours(leaves[place][0]), strict=True):
+            seen.append(Seen(f"{shown.leaf.name} {name}".lstrip(), picture))
+        if over is not None:
+            seen[-1] = seen[-1]._replace(picture=overlaid(seen[-1].picture, over))
+    return seen

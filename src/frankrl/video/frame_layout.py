@@ -1,11 +1,14 @@
-"""The layout of a frame: the environment's picture on the left, the panel on the right."""
+"""The layout of a frame: the environment's picture, what the network sees of it, and the panel."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 
-from frankrl.video.panel import BACKGROUND, Panel, PanelContent, load_pygame
+from frankrl.video.load_pygame import load_pygame
+from frankrl.video.network_view import NetworkView, Seen
+from frankrl.video.panel import BACKGROUND, Panel, PanelContent
 
 _SMALL_PICTURE, _LEAST_HEIGHT = 300, 400
 _MAX_WIDTH, _MAX_HEIGHT = 1280, 960
@@ -43,31 +46,47 @@ class FrameLayout:
     def __init__(
         self,
         picture_shape: tuple[int, int],
+        seen: Sequence[Seen],
         action_names: tuple[str, ...],
         caption: str,
+        *,
         small: bool,
+        note: str = "",
     ) -> None:
         """Compute the layout.
 
         Args:
             picture_shape: height and width of the environment's picture. [px]
+            seen: the pictures that the network sees in some state; none: that part is left out.
             action_names: one for each action.
             caption: title of the panel.
             small: true for a .gif.
+            note: what is said below the pictures that the network sees.
         """
         self._pygame = load_pygame()
-        self._panel = Panel(action_names, caption, _GIF_ZOOM if small else 1.0)
+        zoom = _GIF_ZOOM if small else 1.0
+        self._panel = Panel(action_names, caption, zoom)
         shown = picture_size(*picture_shape, small=small)
         self._shown = (shown[1], shown[0])
         least = self._panel.least_height if small else _LEAST_HEIGHT
-        self._picture_width = shown[1] + shown[1] % 2
         height = max(shown[0], self._panel.least_height, least)
+        self._view = NetworkView(seen, note, height, zoom) if seen else None
+        if self._view is not None:
+            height = max(height, self._view.least_height)
         self._height = height + height % 2
-        width = self._picture_width + self._panel.width
+        self._picture_width = shown[1] + shown[1] % 2
+        width = self._picture_width + self._view_width + self._panel.width
         self._canvas = self._pygame.Surface((width + width % 2, self._height), depth=24)
 
+    @property
+    def _view_width(self) -> int:
+        return self._view.width if self._view is not None else 0
+
     def frame(
-        self, picture: UInt8[np.ndarray, "height width 3"], content: PanelContent
+        self,
+        picture: UInt8[np.ndarray, "height width 3"],
+        seen: Sequence[Seen],
+        content: PanelContent,
     ) -> UInt8[np.ndarray, "frame_height frame_width 3"]:
         """One frame of the film."""
         pygame = self._pygame
@@ -80,6 +99,10 @@ class FrameLayout:
             drawn = scaled(drawn, self._shown)
         self._canvas.blit(drawn, (0, (self._height - self._shown[1]) // 2))
         left = self._picture_width
+        if self._view is not None:
+            view = self._canvas.subsurface((left, 0, self._view.width, self._height))
+            self._view.draw(view, seen)
+            left += self._view.width
         room = self._canvas.get_width() - left
         panel = self._canvas.subsurface((left, 0, room, self._height))
         self._panel.draw(panel, content)

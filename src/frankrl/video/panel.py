@@ -1,31 +1,22 @@
-"""The panel of a film: Q-values, the chosen action, reward and return.
+"""The panel of a film: Q-values, the chosen action, reward and return."""
 
-The panel is drawn with pygame on off-screen surfaces. It uses the font that pygame ships, so
-a film looks the same on every machine.
-"""
-
-import functools
-import importlib
 import math
-import os
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.bar_scale import SteadyScale, advantages, place
-from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.figures import counted, signed
-
-Colour = tuple[int, int, int]
+from frankrl.video.lettering import Colour, Lettering
+from frankrl.video.load_pygame import load_pygame
 
 BACKGROUND: Colour = (22, 25, 31)
 _RAISED: Colour = (44, 50, 62)
 _TRACK: Colour = (33, 38, 47)
 _LINE: Colour = (72, 80, 95)
 _TEXT: Colour = (240, 242, 245)
-_QUIET: Colour = (160, 168, 182)
+QUIET: Colour = (160, 168, 182)
 # Orange and blue of Okabe & Ito, which are distinguishable with every kind of colour vision.
 _CHOSEN: Colour = (230, 159, 0)
 _OTHER: Colour = (62, 130, 180)
@@ -37,8 +28,6 @@ _TOP, _BOTTOM, _ROWS, _ROW_MIN, _ROW_MAX = 120, 128, 144, 18, 34
 _BAR = _WIDTH - 2 * _MARGIN - 12 - _NAME - _VALUE
 _LEAST_BAR = 3
 """Width of the bar of the best action, whose advantage is 0."""
-_FINER = 3
-"""Text is drawn larger by this factor and then shrunk, which spaces small letters evenly."""
 
 
 class PanelContent(NamedTuple):
@@ -57,31 +46,6 @@ class PanelContent(NamedTuple):
     ended: bool
 
 
-def load_pygame() -> Any:
-    """pygame with its fonts initialised and without a window.
-
-    Call it before an environment renders: pygame may be set up only once, and looks for a window
-    system unless it is told that there is none.
-
-    Raises:
-        EnvironmentUnusableError: it is not installed.
-    """
-    for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
-        os.environ.setdefault(name, "dummy")
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pygame = importlib.import_module("pygame")
-    except ImportError as error:
-        raise EnvironmentUnusableError(
-            "films are drawn with pygame, which is not installed; install it with: "
-            "pip install pygame-ce"
-        ) from error
-    pygame.font.init()
-    return pygame
-
-
 class Panel:
     """Draws the panel of one film."""
 
@@ -96,10 +60,9 @@ class Panel:
         self._pygame = load_pygame()
         self._names = action_names
         self._caption = caption
-        self._zoom = zoom
+        self._zoom, self._lettering = zoom, Lettering(zoom)
+        self._px = self._lettering.px
         self._scale = SteadyScale()
-        self._font = functools.cache(self._make_font)
-        self._text = functools.lru_cache(maxsize=256)(self._make_text)
         self.width = self._px(_WIDTH)
         self.least_height = self._px(_TOP + _BOTTOM + max(_ROWS, self._num_rows * _ROW_MIN))
 
@@ -114,17 +77,17 @@ class Panel:
     def _draw_head(self, target: Any, content: PanelContent) -> None:
         left, right = self._px(_MARGIN), self.width - self._px(_MARGIN)
         for i, line in enumerate(self._caption_lines(right - left)):
-            self._write(target, line, 21, _TEXT, left, self._px(22 + 22 * i))
+            self._lettering.write(target, line, 21, _TEXT, left, self._px(22 + 22 * i))
         y = self._px(67)
         episode = f"episode {content.episode} of {content.episodes}"
-        self._write(target, episode, 18, _QUIET, left, y)
-        self._write(target, f"step {content.step:,}", 18, _QUIET, right, y, "right")
+        self._lettering.write(target, episode, 18, QUIET, left, y)
+        self._lettering.write(target, f"step {content.step:,}", 18, QUIET, right, y, "right")
         y = self._px(84)
         self._pygame.draw.line(target, _LINE, (left, y), (right, y))
         title = "Q-values of the last decision" if content.ended else "Q-value of each action"
         hidden = len(self._names) - self._num_rows
         title = f"{title} (best {MAX_ROWS} of {len(self._names):,})" if hidden else title
-        self._write(target, title, 17, _QUIET, left, self._px(103))
+        self._lettering.write(target, title, 17, QUIET, left, self._px(103))
 
     def _draw_bars(self, target: Any, content: PanelContent) -> int:
         """Draw one row per action; returns where the rows and their axis end. [px]"""
@@ -156,11 +119,11 @@ class Panel:
             tip = (px(_MARGIN) + half, middle)
             draw.polygon(target, colour, [(px(10), middle - half), (px(10), middle + half), tip])
         size = min(19, 0.95 * height / self._zoom)
-        text = _TEXT if chosen else _QUIET
-        name = self._fitted(self._names[action], size, px(_NAME) - px(14))
-        self._write(target, name, size, text, px(_MARGIN + 12), middle)
+        text = _TEXT if chosen else QUIET
+        name = self._lettering.fitted(self._names[action], size, px(_NAME) - px(14))
+        self._lettering.write(target, name, size, text, px(_MARGIN + 12), middle)
         shown = "not allowed" if value == -math.inf else signed(value)
-        self._write(target, shown, size, text, self.width - px(_MARGIN), middle, "right")
+        self._lettering.write(target, shown, size, text, self.width - px(_MARGIN), middle, "right")
         thick = max(int(height * 0.56), 3)
         end, longest = self._bar_x(0.0), px(_BAR)
         draw.rect(target, _TRACK, (end - longest, middle - thick // 2, longest, thick))
@@ -171,29 +134,31 @@ class Panel:
     def _draw_axis(self, target: Any, top: int, bottom: int) -> None:
         """Draw the line at zero, and under the bars what they show and the scale's ends."""
         zero, longest, y = self._bar_x(0.0), self._px(_BAR), bottom + self._px(11)
-        self._pygame.draw.line(target, _QUIET, (zero, top), (zero, bottom + self._px(2)))
-        self._write(target, "Q − max Q", 15, _QUIET, zero - longest // 2, y, "centre")
-        self._write(target, "0", 15, _QUIET, zero, y, "centre")
+        self._pygame.draw.line(target, QUIET, (zero, top), (zero, bottom + self._px(2)))
+        self._lettering.write(target, "Q − max Q", 15, QUIET, zero - longest // 2, y, "centre")
+        self._lettering.write(target, "0", 15, QUIET, zero, y, "centre")
         if self._scale.end:
             end = f"−{self._scale.end:g}"
-            self._write(target, end, 15, _QUIET, zero - longest, y, "centre")
+            self._lettering.write(target, end, 15, QUIET, zero - longest, y, "centre")
 
     def _draw_foot(self, target: Any, content: PanelContent, top: int) -> None:
         left, px = self._px(_MARGIN), self._px
         right = self.width - left
         self._pygame.draw.line(target, _LINE, (left, top), (right, top))
         second = left + (right - left) // 2
-        self._write(target, "reward of this step", 16, _QUIET, left, top + px(14))
-        self._write(target, signed(content.reward), 28, _TEXT, left, top + px(38))
-        self._write(target, "return so far", 16, _QUIET, second, top + px(14))
-        self._write(target, signed(content.episode_return), 28, _TEXT, second, top + px(38))
+        self._lettering.write(target, "reward of this step", 16, QUIET, left, top + px(14))
+        self._lettering.write(target, signed(content.reward), 28, _TEXT, left, top + px(38))
+        self._lettering.write(target, "return so far", 16, QUIET, second, top + px(14))
+        self._lettering.write(
+            target, signed(content.episode_return), 28, _TEXT, second, top + px(38)
+        )
         if content.ended:
             box = self._pygame.Rect(left, top + px(60), right - left, px(34))
             self._pygame.draw.rect(target, _TEXT, box, 0, px(5))
             returned = signed(content.episode_return)
             text = f"ended: return {returned} in {counted(content.step, 'step')}"
-            text = self._fitted(text, 19, box.width - px(12))
-            self._write(target, text, 19, BACKGROUND, box.centerx, box.centery, "centre")
+            text = self._lettering.fitted(text, 19, box.width - px(12))
+            self._lettering.write(target, text, 19, BACKGROUND, box.centerx, box.centery, "centre")
 
     @property
     def _num_rows(self) -> int:
@@ -213,38 +178,8 @@ class Panel:
     def _caption_lines(self, width: int) -> list[str]:
         """The caption in at most two lines that fit."""
         words, first = self._caption.split(), ""
-        while words and self._text_width(f"{first} {words[0]}".strip(), 21) <= width:
+        while words and self._lettering.width(f"{first} {words[0]}".strip(), 21) <= width:
             first = f"{first} {words.pop(0)}".strip()
         rest = " ".join(words)
         lines = (first, rest) if first else (rest,)
-        return [self._fitted(line, 21, width) for line in lines if line]
-
-    def _fitted(self, text: str, size: float, width: int) -> str:
-        """The text, shortened with an ellipsis if it is too wide."""
-        if self._text_width(text, size) <= width:
-            return text
-        while text and self._text_width(f"{text}…", size) > width:
-            text = text[:-1]
-        return f"{text.rstrip()}…"
-
-    def _text_width(self, text: str, size: float) -> int:
-        return self._font(self._px(size * _FINER)).size(text)[0] // _FINER
-
-    def _write(
-        self, target: Any, text: str, size: float, colour: Colour, x: int, y: int, to: str = "left"
-    ) -> None:
-        """Write one line, vertically centred on y, its left, centre or right at x."""
-        drawn = self._text(text, size, colour)
-        side = {"left": "midleft", "centre": "center", "right": "midright"}[to]
-        target.blit(drawn, drawn.get_rect(**{side: (x, y)}))
-
-    def _make_text(self, text: str, size: float, colour: Colour) -> Any:
-        fine = self._font(self._px(size * _FINER)).render(text, True, colour)
-        width, height = (max(side // _FINER, 1) for side in fine.get_size())
-        return self._pygame.transform.smoothscale(fine, (width, height))
-
-    def _make_font(self, size: int) -> Any:
-        return self._pygame.font.Font(None, size)
-
-    def _px(self, size: float) -> int:
-        return round(size * self._zoom)
+        return [self._lettering.fitted(line, 21, width) for line in lines if line]

@@ -79,7 +79,7 @@ function opened(name, result) {
         if (!response.ok) throw new Error((await response.json()).error);
         return response.text();
       });
-      if (page) narrative.replaceChildren(...new DOMParser().parseFromString(page, "text/html").body.childNodes);
+      if (page) narrative.replaceChildren(...parsed(page, name));
     } catch (error) {
       narrative.replaceChildren(note(error.message));
     }
@@ -89,6 +89,15 @@ function opened(name, result) {
   return h("div", {}, h("h3", { id: "update-title" }, result.title),
     result.notices.map((text) => note(text)),
     h("label", {}, "Transition ", transition, some), prediction, narrative);
+}
+
+/** The nodes of a transition's page; its pictures are files of the same result, named by number. */
+function parsed(page, name) {
+  const { body } = new DOMParser().parseFromString(page, "text/html");
+  for (const picture of body.querySelectorAll("img")) {
+    picture.setAttribute("src", `pieces/${name}/${picture.getAttribute("src")}`);
+  }
+  return body.childNodes;
 }
 
 /** The Q-values of both networks, and the two values that the loss compares. */

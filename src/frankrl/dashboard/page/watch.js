@@ -7,6 +7,8 @@ import { state } from "./state.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const AHEAD = 12;
+/** A narrower picture grows by whole pixels. */
+const SMALL = 300;
 
 /** The view; returns what to do on a change and on leaving. */
 export function watch(place) {
@@ -67,7 +69,9 @@ function makePlayer(name, episode) {
   let timer = 0;
   let speed = 1;
 
-  const picture = h("img", { class: "picture", alt: "" });
+  const picture = h("img", { class: "picture", alt: "", load: () => picture.classList.toggle("small", picture.naturalWidth < SMALL) });
+  const seen = h("img", { alt: "" });
+  const sight = h("figure", { class: "sight" }, h("figcaption", {}, seenInWords(episode)), seen);
   const slider = h("input", { type: "range", min: 0, max: steps, value: 0, "aria-label": "step of the episode", input: () => show(Number(slider.value)) });
   const toggle = h("button", { type: "button", id: "toggle", click: () => (timer ? stop() : begin()) }, "Pause");
   const pace = h("select", { change: () => { speed = Number(pace.value); } },
@@ -87,17 +91,23 @@ function makePlayer(name, episode) {
     slider.value = at;
     slider.setAttribute("aria-valuetext", `step ${at} of ${steps}`);
     const decision = Math.min(at, steps - 1);
-    if (episode.pictures) {
-      picture.src = `pieces/${name}/${at}`;
-      picture.alt = `${episode.env_id} after ${counted(at, "step")}`;
-      for (let next = at + 1; next <= Math.min(at + AHEAD, steps); next += 1) new Image().src = `pieces/${name}/${next}`;
-    }
+    const now = `${episode.env_id} after ${counted(at, "step")}`;
+    if (episode.pictures) draw(picture, 0, now);
+    if (episode.seen_from != null) draw(seen, episode.seen_from, `what the network sees of ${now}`);
     figures.replaceChildren(
       figure("step", `${written(at)} of ${written(steps)}`),
       figure(at < steps ? "reward of this step" : "reward of the last step", written(episode.rewards[decision])),
       figure("return so far", written(returns[at])));
     values.replaceChildren(qTable(at < steps ? "Q(s, ·)" : "Q(s, ·) of the last decision", episode.action_names, episode.q_values[decision], episode.actions[decision], "chosen"));
-    components.replaceChildren(stateTable(episode, at));
+    components.replaceChildren(...(episode.num_components ? [stateTable(episode, at)] : []));
+  }
+
+  /** Shows the picture of this step and loads the next ones; `first` is the number of step 0. */
+  function draw(image, first, words) {
+    const path = (step) => `pieces/${name}/${first + step}`;
+    image.src = path(at);
+    image.alt = words;
+    for (let next = at + 1; next <= Math.min(at + AHEAD, steps); next += 1) new Image().src = path(next);
   }
 
   function begin() {
@@ -118,7 +128,8 @@ function makePlayer(name, episode) {
   }
 
   const element = h("div", { class: "player" },
-    h("div", { class: "scene" }, episode.pictures ? picture : note("This environment has no pictures; its numbers are shown here."), slider, controls),
+    h("div", { class: "scene" }, episode.pictures ? picture : note("This environment has no pictures; its numbers are shown here."), slider, controls,
+      episode.seen_from != null ? sight : null),
     h("div", { class: "thoughts" }, figures, values, components),
     summary(episode));
   show(0);
@@ -129,10 +140,15 @@ function figure(name, value) {
   return h("p", { class: "figure" }, h("span", { class: "quiet" }, name), h("b", {}, value));
 }
 
+function seenInWords({ frame_stack: stack }) {
+  return `What the network sees${stack > 1 ? `: the newest ${stack} observations, the oldest first` : ""}`;
+}
+
 function stateTable(episode, at) {
+  const what = episode.frame_stack > 1 ? "the newest observation in s" : "the state s";
   const more = episode.num_components - episode.component_names.length;
   return h("table", { class: "state-table" },
-    h("caption", {}, more > 0 ? `the state s: the first ${episode.component_names.length} of ${written(episode.num_components)} numbers` : "the state s"),
+    h("caption", {}, more > 0 ? `${what}: the first ${episode.component_names.length} of ${written(episode.num_components)} numbers` : what),
     h("tbody", {}, episode.component_names.map((component, number) =>
       h("tr", {}, h("th", { scope: "row" }, component), h("td", { class: "number" }, written(episode.states[at][number]))))));
 }
@@ -145,7 +161,7 @@ function summary(episode) {
   return h("section", { class: "summary", "aria-labelledby": "predicted" },
     h("h3", { id: "predicted" }, "Predicted and actual return"),
     h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
-      "; discounted return of the episode = ", h("b", { id: "followed" }, written(episode.discounted_return)),
+      `; discounted return of the episode${episode.return_is_of && `, ${episode.return_is_of}`} = `, h("b", { id: "followed" }, written(episode.discounted_return)),
       comparison),
     h("p", {}, `Undiscounted return ${written(episode.episode_return)} in ${counted(episode.actions.length, "step")}; ${episode.end}. `,
       `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),

@@ -20,27 +20,35 @@ _STATES = 2_048
 def diagnose(folder: RunFolder) -> dict[str, Any]:
     """Diagnose the newest checkpoint.
 
+    A replay buffer holds single observations. Where the network gets several together, dead units
+    are not counted.
+
     Raises:
         FrankError: there is no usable checkpoint.
     """
     opened = open_network(folder)
     experiment, params, info = opened
     env_steps = int(info["env_steps"])
-    states = open_states(folder, opened, _STATES)
-    dead, widths = dead_units(experiment.network, params, states)
+    is_stacked = experiment.spec.preprocessing.frame_stack > 1
+    dead, widths, num_states = (), (), 0
+    if not is_stacked:
+        states = open_states(folder, opened, _STATES)
+        dead, widths = dead_units(experiment.network, params, states)
+        num_states = len(jax.tree.leaves(states)[0])
     transitions = np.arange(*experiment.replay.drawable(env_steps))
     sizes = episode_sizes(folder, transitions)
     diagnostics = Diagnostics(
         env_steps=env_steps,
         dead_units=dead,
         widths=widths,
-        states=len(jax.tree.leaves(states)[0]),
+        states=num_states,
         transitions=len(transitions),
         largest_episode=int(sizes.max(initial=0)),
         episodes=len(sizes),
     )
     return diagnostics._asdict() | {
-        "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)]
+        "is_stacked": is_stacked,
+        "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)],
     }
 
 

@@ -1,26 +1,31 @@
-"""A greedy episode with a run's newest checkpoint, with a picture of every step."""
+"""A greedy episode with a run's newest checkpoint, with pictures of every step."""
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from frankrl.api import open_agent
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.explaining.document import Cell
 from frankrl.explaining.observations import components
+from frankrl.explaining.pictures import picture_leaves, side_by_side
+from frankrl.explaining.png import png
 from frankrl.runs.code import check_code
 from frankrl.runs.folder import RunFolder
 
 MAX_STEPS = 1_500
 """A longer episode is cut off here."""
+SEEN_FROM = MAX_STEPS + 1
+"""Number of the first file with what the network sees; those before are the screen's."""
 _MAX_COMPONENTS = 16
 _EVERY = 20
 
@@ -33,7 +38,8 @@ def play(
     Args:
         folder: the run.
         seed: decides the initial state; training never uses the same reset seed.
-        out: folder for the pictures: one before each step, and one of the last state.
+        out: folder for the pictures: the screen before each step and in the last state, and
+            from the number `SEEN_FROM` on, what the network sees of it, if it sees pictures.
         on_progress: called every few steps with the steps done and the most possible.
 
     Returns:
@@ -47,10 +53,12 @@ def play(
     spec, gamma = agent.spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
+    lost_lives: list[bool] = []
     with contextlib.closing(_make_env(spec)) as env:
         observation, stack = env.reset(reset, 0), FrameStack(spec, 1)
         stack.begin([0], observation[np.newaxis])
         drawn = _draw(env, out / "0.jpg")
+        _write_seen(spec, stack, out / f"{SEEN_FROM}.png")
         ended, terminated, steps = False, False, 0
         while not ended:
             values = agent.batch_q_values(stack.observation, stack.mask)[0]
@@ -58,34 +66,68 @@ def play(
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)
             per_step["states"].append(_state(observation, spec))
-            observation, reward, terminated, truncated, *_ = env.step(action)
+            observation, reward, terminated, truncated, life_lost, _ = env.step(action)
             stack.push([0], observation[np.newaxis])
             per_step["rewards"].append(reward)
+            lost_lives.append(life_lost)
             steps += 1
             ended = terminated or truncated or steps >= MAX_STEPS
             drawn = drawn and _draw(env, out / f"{steps}.jpg")
+            _write_seen(spec, stack, out / f"{SEEN_FROM + steps}.png")
             if steps % _EVERY == 0:
                 on_progress(steps, MAX_STEPS)
         per_step["states"].append(_state(observation, spec))
         frames_per_second = env.frames_per_second
-    rewards = np.array(per_step["rewards"], np.float64)
+    rewards, preprocessing = np.array(per_step["rewards"], np.float64), spec.preprocessing
     return per_step | {
         "env_id": spec.env_id,
         "env_steps": info["env_steps"],
         "seed": seed,
         "reset_seed": reset,
         "action_names": spec.action_names,
-        "component_names": spec.component_names[:_MAX_COMPONENTS],
-        "num_components": len(spec.component_names),
+        "component_names": _component_names(spec)[:_MAX_COMPONENTS],
+        "num_components": len(_component_names(spec)),
+        "frame_stack": spec.preprocessing.frame_stack,
         "pictures": drawn,
+        "seen_from": SEEN_FROM if picture_leaves(spec) else None,
         "frames_per_second": frames_per_second,
         "gamma": gamma,
         "is_whole": terminated,
         "end": _end(terminated, steps, ended_early=steps >= MAX_STEPS),
         "predicted": max(v for v in per_step["q_values"][0] if v is not None),
         "episode_return": float(rewards.sum()),
-        "discounted_return": float(rewards @ gamma ** np.arange(steps)),
+        "discounted_return": learned_return(rewards, lost_lives, preprocessing, gamma),
+        "return_is_of": _in_words(preprocessing),
     }
+
+
+def learned_return(
+    rewards: Float[np.ndarray, " step"],
+    lost_lives: Sequence[bool],
+    preprocessing: Preprocessing,
+    gamma: float,
+) -> float:
+    """The discounted return of an episode as the learner counts it, which Q predicts.
+
+    Args:
+        rewards: the environment's own.
+        lost_lives: for each step, whether it cost a life.
+        preprocessing: whether the learner's rewards are clipped, and a lost life is an end for it.
+        gamma: γ.
+    """
+    if preprocessing.life_loss_terminates and any(lost_lives):
+        rewards = rewards[: lost_lives.index(True) + 1]
+    if preprocessing.clip_rewards:
+        rewards = np.clip(rewards, -1, 1)
+    return float(rewards @ gamma ** np.arange(len(rewards)))
+
+
+def _in_words(preprocessing: Preprocessing) -> str:
+    """What that return is of, where it is not the environment's own of the whole episode."""
+    words = ["with rewards clipped to -1 … 1"] if preprocessing.clip_rewards else []
+    if preprocessing.life_loss_terminates:
+        words.append("up to the first lost life")
+    return ", ".join(words)
 
 
 def _make_env(spec: EnvironmentSpec) -> CheckedEnv:
@@ -104,17 +146,35 @@ def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
     return "truncated by the time limit"
 
 
+def _component_names(spec: EnvironmentSpec) -> list[str]:
+    """The names of all components but pixels, which are shown as pictures."""
+    pictures = picture_leaves(spec)
+    leaves = [leaf for place, leaf in enumerate(spec.leaves) if place not in pictures]
+    return [name for leaf in leaves for name in spec.leaf_component_names(leaf)]
+
+
 def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[Cell]:
-    """The first components of a state, without the mask; numbered ones as `frank explain` has."""
+    """The first of these components; numbered ones as `frank explain` has."""
     leaves = jax.tree.leaves(spec.observation(observation[np.newaxis]))
-    values: list[Cell] = []
-    for leaf, state in zip(spec.leaves, leaves, strict=True):
+    pictures, values = picture_leaves(spec), list[Cell]()
+    for place, (leaf, state) in enumerate(zip(spec.leaves, leaves, strict=True)):
+        if place in pictures:
+            continue
         if leaf.num_values is not None:
             values += [component.value for component in components(leaf, state[0], spec)]
         else:
-            # A picture has too many components to name them at every step.
+            # A large leaf has too many components to name them at every step.
             values += np.ravel(state[0])[:_MAX_COMPONENTS].tolist()
     return values[:_MAX_COMPONENTS]
+
+
+def _write_seen(spec: EnvironmentSpec, stack: FrameStack, path: Path) -> None:
+    """Write the pictures that the network sees side by side, the oldest first; none: nothing."""
+    if not (pictures := picture_leaves(spec)):
+        return
+    leaves = jax.tree.leaves(stack.observation)
+    seen = [one for place, shown in pictures.items() for one in shown.in_colours(leaves[place][0])]
+    path.write_bytes(png(side_by_side(seen)))
 
 
 def _finite(values: np.ndarray) -> list[float | None]:

@@ -1,5 +1,6 @@
 """One update, recomputed as `frank explain` does it."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ def open_update(
     Args:
         folder: the run.
         number: number of the update, from 1.
-        out: folder for the HTML of each transition, named by its position in the batch.
+        out: folder for the HTML of each transition, named by its position in the batch, and for
+            the pictures in it; the page names such a file by its number alone.
         on_progress: called with the env steps repeated and the env steps to repeat.
 
     Returns:
@@ -41,15 +43,30 @@ def open_update(
     record, spec = reopened.record, reopened.spec
     came_from = origins(folder, settings, description.seed, record.transition_env_steps)
     followed = min(len(record.losses), MAX_TRANSITIONS)
+    address = _Files(out)
     for index in range(followed):
         document = narrate(record, came_from, index, spec, settings, "")
-        (out / f"{index}.html").write_text(sections_html(document), "utf-8")
+        (out / f"{index}.html").write_text(sections_html(document, address), "utf-8")
     return {
         "title": narrate(record, came_from, 0, spec, settings, "").title,
         "followed": followed,
         "action_names": spec.action_names,
         "record": _without_states(plain(record, came_from)),
     }
+
+
+class _Files:
+    """Writes pictures to files, because the page's policy refuses pictures that it holds itself."""
+
+    def __init__(self, out: Path) -> None:
+        """Begin after the numbers of the transitions."""
+        self._out, self._numbers = out, itertools.count(MAX_TRANSITIONS)
+
+    def __call__(self, file: bytes) -> str:
+        """Write a PNG file; returns its number."""
+        number = str(next(self._numbers))
+        (self._out / f"{number}.png").write_bytes(file)
+        return number
 
 
 def _without_states(record: dict[str, Any]) -> dict[str, Any]:
