@@ -127,7 +127,7 @@ class AtariGame(gymnasium.Env):
     def _begin_game(self) -> None:
         """Begin the game as if it had just been loaded.
 
-        `reset_game` alone leaves the console's memory as it is, and a third of the games begin
+        `reset_game` alone leaves the console's memory as it is, and 30 of the 104 games begin
         otherwise with what another episode left there.
         """
         self._ale.restoreState(self._as_loaded)
