@@ -45,9 +45,18 @@ class Setup(NamedTuple):
     """So few that they must become more."""
     chunk: int = 4
     """Env steps, and endings, in a chunk of a checkpoint."""
+    begin: int = 0
+    """Env step at which the buffer begins."""
 
     def buffer(self):
-        return ReplayBuffer(self.capacity, self.num_envs, self.n_step, GAMMA, self.sampler)
+        return ReplayBuffer(
+            self.capacity,
+            self.num_envs,
+            self.n_step,
+            GAMMA,
+            self.sampler,
+            first_env_step=self.begin,
+        )
 
     def world(self, seed):
         return World(self.num_envs, self.kind, masked=self.masked, seed=seed)
@@ -60,6 +69,7 @@ SETUPS = {
     "capacity_is_no_multiple": Setup(3, 2, 20, 3, "dict", False, PRIORITISED, 8, chunk=8),
     "smallest_capacity": Setup(2, 3, 8, 2, "lone", True, UNIFORM, 4, chunk=4),
     "many_envs": Setup(4, 5, 33, 1, "dict", True, PRIORITISED, 8, chunk=16),
+    "begun_later": Setup(3, 2, 10, 2, "dict", True, PRIORITISED, 4, chunk=4, begin=33),
     "chunk_larger_than_the_buffer": Setup(2, 2, 9, 1, "dict", True, PRIORITISED, 4, chunk=32),
 }
 
@@ -192,7 +202,8 @@ def test_before_the_last_of_n_steps_nothing_can_be_drawn(name):
     for vector_step in range(1, setup.n_step + 2):
         play(world, naive, [driven], 1, (0.5, 0.5))
         finished = max(0, vector_step - setup.n_step + 1) * setup.num_envs
-        assert driven.drawable() == (0, min(finished, vector_step * setup.num_envs))
+        end = setup.begin + min(finished, vector_step * setup.num_envs)
+        assert driven.drawable() == (setup.begin, end)
         assert_holds(driven, naive)
 
 

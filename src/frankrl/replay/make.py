@@ -20,11 +20,12 @@ _LEAST_ENV_STEPS = 4_096
 """A buffer for fewer env steps would save no memory worth the name."""
 
 
-def make_replay(settings: Settings) -> ReplayBuffer:
+def make_replay(settings: Settings, first_env_step: int = 0) -> ReplayBuffer:
     """The replay buffer of a run.
 
     Args:
         settings: resolved settings, in which every duration is a number.
+        first_env_step: env step of the run at which it begins.
     """
     return ReplayBuffer(
         capacity=settings.replay.replay_capacity,
@@ -33,6 +34,7 @@ def make_replay(settings: Settings) -> ReplayBuffer:
         gamma=settings.learning.gamma,
         sampler=_sampler(settings.replay),
         most_env_steps=_most_env_steps(settings),
+        first_env_step=first_env_step,
     )
 
 
