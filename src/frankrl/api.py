@@ -27,7 +27,7 @@ from frankrl.runs import (
 )
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training import Event, Trainer
-from frankrl.training.checkpoint_metadata import count_in
+from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.codec import eval_file
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.preflight import check_network
@@ -206,8 +206,17 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     return OpenedNetwork(experiment, params, loaded.info)
 
 
-def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
-    """Some states of the replay buffer that the checkpoint of a Q-network holds, as NumPy arrays.
+class OpenedReplay(NamedTuple):
+    """The replay buffer at the checkpoint of a Q-network."""
+
+    states: Observation
+    """Some of its states, as NumPy arrays; none if the checkpoint does not hold the buffer."""
+    drawable: tuple[int, int]
+    """The env step at which its oldest transition begins, and the one after that of the newest."""
+
+
+def open_replay(folder: RunFolder, opened: OpenedNetwork, most: int) -> OpenedReplay:
+    """The replay buffer at the checkpoint of a Q-network.
 
     Args:
         folder: the run's folder.
@@ -217,10 +226,13 @@ def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observat
     Raises:
         RunFolderError: the checkpoint is damaged, or gone.
     """
-    experiment = opened.experiment
-    checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
-    loaded = load_checkpoint(checkpoint, {REPLAY: most_replay_bytes(experiment)})
-    return some_states(loaded, experiment, most)
+    env_steps = count_in(opened.info, "env_steps")
+    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
+    largest = {REPLAY: most_replay_bytes(experiment)}
+    checkpoint = folder.checkpoints / f"{env_steps:012d}"
+    loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
+    states = some_states(loaded, experiment, most)
+    return OpenedReplay(states, experiment.replay.drawable(env_steps))
 
 
 def evaluate(

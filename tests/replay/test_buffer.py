@@ -46,10 +46,18 @@ class Setup(NamedTuple):
     frame_stack: int = 1
     chunk: int = 4
     """Env steps, and endings, in a chunk of a checkpoint."""
+    begin: int = 0
+    """Env step at which the buffer begins."""
 
     def buffer(self):
         return ReplayBuffer(
-            self.capacity, self.num_envs, self.n_step, GAMMA, self.sampler, self.frame_stack
+            self.capacity,
+            self.num_envs,
+            self.n_step,
+            GAMMA,
+            self.sampler,
+            self.frame_stack,
+            first_env_step=self.begin,
         )
 
     def naive(self):
@@ -66,7 +74,9 @@ SETUPS = {
     "capacity_is_no_multiple": Setup(3, 2, 20, 3, "dict", False, PRIORITISED, 8, chunk=8),
     "smallest_capacity": Setup(2, 3, 8, 2, "lone", True, UNIFORM, 4, chunk=4),
     "many_envs": Setup(4, 5, 33, 1, "dict", True, PRIORITISED, 8, chunk=16),
+    "begun_later": Setup(3, 2, 10, 2, "dict", True, PRIORITISED, 4, chunk=4, begin=33),
     "chunk_larger_than_the_buffer": Setup(2, 2, 9, 1, "dict", True, PRIORITISED, 4, chunk=32),
+    "stack_begun_later": Setup(2, 2, 8, 1, "lone", False, UNIFORM, 4, frame_stack=3, begin=22),
     "stack": Setup(1, 1, 6, 2, "lone", False, UNIFORM, 1, frame_stack=4),
     "stack_of_two": Setup(2, 3, 9, 2, "dict", True, UNIFORM, 4, frame_stack=2),
     "stack_longer_than_n": Setup(3, 2, 20, 1, "dict", False, PRIORITISED, 8, frame_stack=5),
@@ -204,7 +214,8 @@ def test_before_the_last_of_n_steps_nothing_can_be_drawn(name):
     for vector_step in range(1, setup.n_step + 2):
         play(world, naive, [driven], 1, (0.5, 0.5))
         finished = max(0, vector_step - setup.n_step + 1) * setup.num_envs
-        assert driven.drawable() == (0, min(finished, vector_step * setup.num_envs))
+        end = setup.begin + min(finished, vector_step * setup.num_envs)
+        assert driven.drawable() == (setup.begin, end)
         assert_holds(driven, naive)
 
 

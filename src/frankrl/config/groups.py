@@ -295,6 +295,10 @@ class SavingSettings(Checked):
     """Interval between checkpoints. [env steps]"""
     keep_checkpoints: int = number(3, at_least=1)
     """Newest checkpoints kept. [checkpoints]"""
+    checkpoint_replay: Literal["all", "none"] = "all"
+    """Whether checkpoints hold the replay buffer. none: a run that continues begins with an empty
+    one, collects `learning_starts_env_steps` anew before it updates, and is marked as not
+    bit-exact."""
     log_every_env_steps: int = number(1_000, at_least=1)
     """Interval between rows of metrics; a row has means over the interval. [env steps]"""
 

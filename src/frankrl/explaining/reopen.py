@@ -37,6 +37,7 @@ from frankrl.runs import (
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.resuming import Found, read_checkpoint, stored_spec
+from frankrl.training.state import ReplayStart
 
 
 class Cost(NamedTuple):
@@ -47,7 +48,8 @@ class Cost(NamedTuple):
     last_env_step: int
     """Env step at the end of the update's round."""
     verified_env_step: int
-    """The next env step for which the run has recorded what each environment had done."""
+    """The next env step for which the run has recorded what each environment had done, or from
+    which on the run is not bit-exact."""
     seconds: float | None
     """Estimate from the run's own speed; None if the speed is unknown."""
     surroundings: Mapping[str, Any]
@@ -80,13 +82,17 @@ def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
         SettingError: the run has no updates yet.
     """
     checkpoints = _checkpoints_metadata(folder)
+    return _newest_update(folder, checkpoints), [s for s in checkpoints if s.holds_replay]
+
+
+def _newest_update(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     reached = _reached(folder, checkpoints)
     if not reached:
         first = folder.description.settings.training.learning_starts_env_steps
         raise SettingError(
             f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )
-    return reached, checkpoints
+    return reached
 
 
 def cost_of(folder: RunFolder, update: int) -> Cost:
@@ -97,16 +103,19 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
         RunFolderError: the update cannot be recomputed exactly; the message says which can.
     """
     settings = folder.description.settings
-    reached, checkpoints = openable(folder)
+    checkpoints = _checkpoints_metadata(folder)
+    reached = _newest_update(folder, checkpoints)
     if isinstance(update, bool) or not isinstance(update, int) or not 1 <= update <= reached:
         raise SettingError(
             f"the run {folder.path} has the updates 1 to {reached:,}, got {update!r}: "
             f"name one of them with {option('update')}"
         )
-    last = _round_end(settings, update)
-    starts = [s for s in checkpoints if s.updates < update]
+    starts = [s for s in checkpoints if s.updates < update and s.holds_replay]
     start = starts[-1].env_steps if starts else 0
-    _refuse_not_reproducible(folder, checkpoints, start, last)
+    # Beyond a later start of the buffer this is too early, but not before that start.
+    replay_start = starts[-1].replay_start if starts else ReplayStart()
+    last = _round_end(settings, replay_start, update)
+    _refuse_not_reproducible(folder, checkpoints, replay_start, start, last)
     writer = starts[-1] if starts else folder.description
     end = _recorded_point(folder, checkpoints, last)
     seconds = _seconds(folder, end - start)
@@ -150,6 +159,7 @@ def reopen(
     experiment = Experiment.of(settings, spec, description.seed)
     if start:
         _check_same_spaces(spec, start)
+        experiment = experiment.with_replay_start(start.metadata.replay_start)
     envs = make_vector(settings.environment, spec, description.seed)
     with contextlib.closing(
         HostSource(settings, experiment.network, description.seed, envs)
@@ -302,15 +312,15 @@ def _reached(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     return done
 
 
-def _round_end(settings: Settings, update: int) -> int:
+def _round_end(settings: Settings, replay_start: ReplayStart, update: int) -> int:
     """Env step at the end of the round that does an update."""
     size = settings.round_env_steps
-    low, high = 1, 1
-    while settings.updates_due(high * size) < update:
+    low = high = replay_start.env_steps // size + 1
+    while replay_start.updates_due(settings, high * size) < update:
         low, high = high, 2 * high
     while low < high:
         middle = (low + high) // 2
-        if settings.updates_due(middle * size) < update:
+        if replay_start.updates_due(settings, middle * size) < update:
             low = middle + 1
         else:
             high = middle
@@ -318,16 +328,20 @@ def _round_end(settings: Settings, update: int) -> int:
 
 
 def _refuse_not_reproducible(
-    folder: RunFolder, checkpoints: list[CheckpointMetadata], start: int, last: int
+    folder: RunFolder,
+    checkpoints: list[CheckpointMetadata],
+    replay_start: ReplayStart,
+    start: int,
+    last: int,
 ) -> None:
     """Refuse to repeat rounds across a point from which the run is not reproducible."""
     marks = checkpoints[-1].not_reproducible if checkpoints else ()
     between = [mark for mark in marks if start <= mark.env_steps < last]
     if between:
         mark = between[0]
-        later = [s for s in checkpoints if s.env_steps > mark.env_steps]
+        later = [s for s in checkpoints if s.env_steps > mark.env_steps and s.holds_replay]
         then = f", or after {later[0].updates:,}" if later else ""
-        due = folder.description.settings.updates_due(mark.env_steps)
+        due = replay_start.updates_due(folder.description.settings, mark.env_steps)
         raise RunFolderError(
             f"the run is not bit-exact from env step {mark.env_steps:,}, because {mark.reason}: "
             f"updates up to {due:,}{then} can be opened"
@@ -355,8 +369,12 @@ def _checkpoint_at(folder: RunFolder, env_steps: int) -> Path | None:
 def _recorded_point(
     folder: RunFolder, checkpoints: list[CheckpointMetadata], env_steps: int
 ) -> int:
-    """The first row of metrics, or checkpoint, at or after an env step that the run has done."""
+    """The first row of metrics, or checkpoint, at or after an env step that the run has done.
+
+    A point from which on the run is not reproducible is the last that can be reached.
+    """
     points = [metadata.env_steps for metadata in checkpoints]
+    points += [mark.env_steps for mark in (checkpoints[-1].not_reproducible if checkpoints else ())]
     with contextlib.suppress(FrankError):
         reader = MetricsReader(folder.metrics)
         points += reader.rows("training")

@@ -145,7 +145,7 @@ class Verification:
         return self._error(state, what, why)
 
     def _error(self, state: TrainState, what: str, why: str) -> RunFolderError:
-        due = self._experiment.settings.updates_due(self._verified)
+        due = self._experiment.updates_due(self._verified)
         return RunFolderError(
             f"{self._folder.path} does not repeat: {what} when the run is repeated up to env step "
             f"{state.env_steps:,}, so no update after {due:,} can be opened from here; {why}"
@@ -158,7 +158,8 @@ class Verification:
             return None
         ours, theirs = state, saved.state
         rows = self._experiment.replay.num_rows
-        oldest = max(self._verified, theirs.env_steps - rows, ours.env_steps - rows)
+        held = max(theirs.env_steps, ours.env_steps) - rows
+        oldest = max(self._verified, held, saved.metadata.replay_start.env_steps)
         steps = np.arange(oldest, ours.env_steps)
         differ = np.zeros(len(steps), np.bool_)
         for one, other in zip(_by_row(ours), _by_row(theirs), strict=True):
@@ -167,13 +168,15 @@ class Verification:
         return int(steps[differ][0]) if differ.any() else None
 
     def _checkpoint_from(self, env_steps: int) -> Found | None:
-        """The first intact checkpoint at or after an env step."""
+        """The first intact checkpoint with a buffer at or after an env step."""
         for checkpoint in list_checkpoints(self._folder.checkpoints):
             if int(checkpoint.name) >= env_steps:
                 try:
-                    return read_checkpoint(self._folder, self._experiment, checkpoint)
+                    found = read_checkpoint(self._folder, self._experiment, checkpoint)
                 except RunFolderError:
                     continue
+                if found.metadata.holds_replay:
+                    return found
         return None
 
 

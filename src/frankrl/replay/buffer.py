@@ -37,6 +37,8 @@ class ReplayBuffer:
     """Observations that are stacked, along an axis in front; 1: there is no such axis."""
     most_env_steps: int | None = None
     """Most env steps that will be added in all; None: any number."""
+    first_env_step: int = 0
+    """Env step of the run at which the buffer began, empty."""
 
     @property
     def num_rows(self) -> int:
@@ -77,19 +79,20 @@ class ReplayBuffer:
             ),
             mask=mask,
             **{name: jnp.zeros(*field) for name, field in field_shapes(rows).items()},
-            num_steps=jnp.zeros((), jnp.uint32),
+            num_steps=jnp.full((), self.first_env_step, jnp.uint32),
             num_endings=jnp.zeros((), jnp.uint32),
             priorities=self.sampler.init(self.capacity),
         )
 
     def drawable(self, num_steps: int) -> tuple[int, int]:
-        """The transitions that can be sampled after so many env steps.
+        """The transitions that can be sampled after so many env steps of the run.
 
         Returns:
             The env step at which the oldest begins, and the one after that of the newest.
         """
-        end = max(0, num_steps - (self.n_step - 1) * self.num_envs)
-        return max(0, end - self.capacity), end
+        begin = self.first_env_step
+        end = max(begin, num_steps - (self.n_step - 1) * self.num_envs)
+        return max(begin, end - self.capacity), end
 
     def add(self, state: ReplayState, steps: Steps) -> ReplayState:
         """The buffer with the steps of a round; they overwrite the oldest ones.
@@ -138,7 +141,8 @@ class ReplayBuffer:
 
     def _ends_drawable(self, num_steps: UInt32[Array, ""]) -> UInt32[Array, ""]:
         held = jnp.uint32((self.n_step - 1) * self.num_envs)
-        return jnp.where(num_steps > held, num_steps - held, 0).astype(jnp.uint32)
+        begin = jnp.uint32(self.first_env_step)
+        return jnp.where(num_steps > begin + held, num_steps - held, begin).astype(jnp.uint32)
 
     def sample(self, state: ReplayState, draws: Any) -> tuple[Sample, Transition]:
         """Sample the transitions for the updates of a round, and build them from the steps.
@@ -156,7 +160,13 @@ class ReplayBuffer:
     def read(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Transition:
         """The transitions that begin at the given env steps."""
         return read_transitions(
-            state, env_steps, self.num_envs, self.n_step, self.gamma, self.frame_stack
+            state,
+            env_steps,
+            self.num_envs,
+            self.n_step,
+            self.gamma,
+            self.frame_stack,
+            self.first_env_step,
         )
 
     def spans(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Span:

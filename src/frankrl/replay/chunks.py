@@ -94,11 +94,11 @@ def parts_of(
     Args:
         buffer: its definition.
         size: env steps, or last observations, in a chunk.
-        num_steps: env steps added so far.
+        num_steps: env steps of the run so far.
         first_ending: number of the oldest last observation that is needed.
         num_endings: episode ends added so far.
     """
-    first_step = max(0, num_steps - buffer.num_rows)
+    first_step = max(buffer.first_env_step, num_steps - buffer.num_rows)
     # The newest step of an environment may still become the last of its episode.
     step_chunks, steps = _split(first_step, num_steps - buffer.num_envs, num_steps, size)
     ending_chunks, endings = _split(first_ending, num_endings, num_endings, size)

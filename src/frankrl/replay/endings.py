@@ -96,7 +96,7 @@ def cut_short(buffer: ReplayBuffer, state: ReplayState, env_indices: Sequence[in
     Their next steps are unknown, so the value of the last observation is bootstrapped.
     """
     num_steps, rows = int(state.num_steps), buffer.num_rows
-    if num_steps == 0:
+    if num_steps == buffer.first_env_step:
         return state
     indices = np.array(env_indices, np.int64)
     last_rows = (num_steps - buffer.num_envs + indices) % rows

@@ -20,12 +20,13 @@ _LEAST_ENV_STEPS = 4_096
 """A buffer for fewer env steps would save no memory worth the name."""
 
 
-def make_replay(settings: Settings, frame_stack: int = 1) -> ReplayBuffer:
+def make_replay(settings: Settings, frame_stack: int = 1, first_env_step: int = 0) -> ReplayBuffer:
     """The replay buffer of a run.
 
     Args:
         settings: resolved settings, in which every duration is a number.
         frame_stack: observations that the network gets together.
+        first_env_step: env step of the run at which it begins.
     """
     return ReplayBuffer(
         capacity=settings.replay.replay_capacity,
@@ -35,6 +36,7 @@ def make_replay(settings: Settings, frame_stack: int = 1) -> ReplayBuffer:
         sampler=_sampler(settings.replay),
         frame_stack=frame_stack,
         most_env_steps=_most_env_steps(settings),
+        first_env_step=first_env_step,
     )
 
 

@@ -1,5 +1,6 @@
 """Builds n-step transitions from stored steps."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -82,6 +83,7 @@ def read_transitions(
     n_step: int,
     gamma: float,
     frame_stack: int = 1,
+    first_env_step: int = 0,
 ) -> Transition:
     """The transitions that begin at the given env steps.
 
@@ -95,6 +97,7 @@ def read_transitions(
         n_step: n.
         gamma: γ.
         frame_stack: observations that are stacked.
+        first_env_step: env step at which the buffer begins; before it stand zeros.
 
     Source: Sutton (1988). https://doi.org/10.1007/BF00115009
     """
@@ -109,9 +112,12 @@ def read_transitions(
         mask, next_mask = _rows(state.mask, first), _rows(state.mask, then)
     seen, arrived = Places(first, None), Places(then, None)
     if frame_stack > 1:
-        seen = stacked_at(state, env_steps, num_envs, frame_stack)
+        stacked = functools.partial(
+            stacked_at, state, num_envs=num_envs, count=frame_stack, first=first_env_step
+        )
+        seen = stacked(env_steps)
         last_step = env_steps + (span.num_steps - 1) * num_envs
-        arrived = stacked_at(state, last_step, num_envs, frame_stack).followed_by(then)
+        arrived = stacked(last_step).followed_by(then)
     return Transition(
         observation=seen.read(state.observation),
         action=_rows(state.action, first),
@@ -124,18 +130,25 @@ def read_transitions(
 
 
 def stacked_at(
-    state: ReplayState, env_steps: UInt32[Array, "*batch"], num_envs: int, frame_stack: int
+    state: ReplayState, env_steps: UInt32[Array, "*batch"], *, num_envs: int, count: int, first: int
 ) -> Places:
     """The newest observations of an episode up to, and including, the given env steps.
 
+    Args:
+        state: the buffer.
+        env_steps: env step of each newest observation.
+        num_envs: number of environments.
+        count: observations that are stacked.
+        first: env step at which the buffer begins.
+
     Source: Mnih et al. (2015), Methods, preprocessing. https://doi.org/10.1038/nature14236
     """
-    distance = np.arange(frame_stack - 1, -1, -1, dtype=np.uint32) * np.uint32(num_envs)
-    exists = env_steps[..., None] >= distance
+    distance = np.arange(count - 1, -1, -1, dtype=np.uint32) * np.uint32(num_envs)
+    exists = env_steps[..., None] >= distance + np.uint32(first)
     rows = jnp.where(exists, env_steps[..., None] - distance, 0) % state.num_rows
     goes_on = exists & (_rows(state.ending, rows) == 0)
     is_shown = [jnp.ones(env_steps.shape, jnp.bool_)]
-    for older in range(frame_stack - 2, -1, -1):
+    for older in range(count - 2, -1, -1):
         is_shown.insert(0, is_shown[0] & goes_on[..., older])
     return Places(rows, jnp.stack(is_shown, axis=-1))
 

@@ -33,7 +33,7 @@ class ReplayState:
     ending: UInt32[Any, " row"]
     """Number of the episode end that the step led to, from 1; 0 if its episode went on."""
     num_steps: UInt32[Any, ""]
-    """Env steps added so far."""
+    """Env steps of the run so far."""
     num_endings: UInt32[Any, ""]
     """Episode ends added so far."""
     priorities: Priorities | None

@@ -9,6 +9,7 @@ from frankrl.core.errors import RunFolderError
 from frankrl.core.figures import counted
 from frankrl.core.text import shown
 from frankrl.training.events import Best, NotReproducible, Solved
+from frankrl.training.state import ReplayStart
 
 
 class CheckpointMetadata(NamedTuple):
@@ -20,6 +21,9 @@ class CheckpointMetadata(NamedTuple):
     env_steps: int
     updates: int
     episodes: int
+    replay_start: ReplayStart
+    holds_replay: bool
+    """Whether the checkpoint holds the replay buffer."""
     evaluation_due: bool
     """Whether the evaluation of this env step still has to be played."""
     seconds: float
@@ -35,6 +39,7 @@ class CheckpointMetadata(NamedTuple):
         data = self._asdict()
         for name in ("solved", "best"):
             data[name] = data[name] and data[name]._asdict()
+        data["replay_start"] = self.replay_start._asdict()
         data["not_reproducible"] = [mark._asdict() for mark in self.not_reproducible]
         return data
 
@@ -51,6 +56,8 @@ class CheckpointMetadata(NamedTuple):
             env_steps=count_in(info, "env_steps"),
             updates=count_in(info, "updates"),
             episodes=count_in(info, "episodes"),
+            replay_start=replay_start_in(info),
+            holds_replay=_typed(info, "holds_replay", bool),
             evaluation_due=_typed(info, "evaluation_due", bool),
             seconds=_real(info, "seconds"),
             solved=_optional(
@@ -77,8 +84,15 @@ class CheckpointMetadata(NamedTuple):
             versions=_typed(info, "versions", dict),
             machine=_typed(info, "machine", dict),
         )
-        due = settings.updates_due(found.env_steps)
-        if found.env_steps % settings.round_env_steps or found.updates != due:
+        start = found.replay_start
+        due = start.updates_due(settings, found.env_steps)
+        if (
+            found.env_steps % settings.round_env_steps
+            or found.updates != due
+            or start.env_steps % settings.round_env_steps
+            or start.env_steps > found.env_steps
+            or start.updates > settings.updates_due(start.env_steps)
+        ):
             raise RunFolderError(
                 f"the checkpoint does not fit the run's settings: with them no round ends at "
                 f"env step {found.env_steps:,} with {counted(found.updates, 'update')}"
@@ -118,6 +132,16 @@ def count_in(info: Mapping[str, Any], name: str) -> int:
             f"the checkpoint has the {name} {str(value)[:40]}, which is not from 0 to {_MAX}"
         )
     return value
+
+
+def replay_start_in(info: Mapping[str, Any]) -> ReplayStart:
+    """Where the replay buffer began, in the metadata of a checkpoint.
+
+    Raises:
+        RunFolderError: it is missing or invalid.
+    """
+    start = _typed(info, "replay_start", dict)
+    return ReplayStart(count_in(start, "env_steps"), count_in(start, "updates"))
 
 
 def _real(info: Mapping[str, Any], name: str) -> float:

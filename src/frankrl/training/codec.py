@@ -93,12 +93,10 @@ def to_tensors(
     def weights(vector: Float[Array, " weight"]) -> Tensors:
         return named(layout.unflatten(np.asarray(vector)))
 
-    replay, chunks = replay_tensors(experiment, state.replay)
-    tensors = {
+    tensors: dict[str, Tensors] = {
         "q_network": weights(learner.params),
         "target_network": weights(learner.target_params),
         "optimiser": named((learner.opt_state, learner.num_updates)),
-        REPLAY: replay,
         "collection": {
             "behaviour_params": np.asarray(state.behaviour_params),
             "statistics": interval.statistics,
@@ -112,6 +110,9 @@ def to_tensors(
     }
     if learner.average_params is not None:
         tensors[_AVERAGE] = weights(learner.average_params)
+    chunks: Chunks = {}
+    if experiment.settings.saving.checkpoint_replay == "all":
+        tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)
     return tensors, chunks
 
 
@@ -136,7 +137,7 @@ def from_checkpoint(
     """The reverse of `to_tensors`; reads the chunks.
 
     Args:
-        loaded: a checkpoint with all its files.
+        loaded: a checkpoint with all its files; without that of the buffer, this is empty.
         experiment: the run's experiment.
         env_steps: env steps of the run so far.
         updates: updates of the run so far.
@@ -149,9 +150,13 @@ def from_checkpoint(
     learner, logs = learner_of(loaded, experiment), logs_of(loaded, experiment)
     interval = _interval(collection, experiment.settings.replay.batch_size)
     behaviour = column(collection, "behaviour_params", np.float32, learner.params.shape)
+    if REPLAY in loaded.tensors:
+        replay = replay_from(loaded, experiment, env_steps)
+    else:
+        replay = experiment.empty_replay()
     state = TrainState(
         learner=learner,
-        replay=replay_from(loaded, experiment, env_steps),
+        replay=replay,
         behaviour_params=jnp.array(behaviour),
         params=jnp.copy(learner.params),
         eval_params=jnp.copy(learner.eval_params),

@@ -131,7 +131,7 @@ def some_states(loaded: Loaded, experiment: Experiment, most: int) -> Observatio
     """Some observations of the buffer of a checkpoint, from all its ages; few chunks are read.
 
     Args:
-        loaded: the checkpoint, with the file `REPLAY`.
+        loaded: the checkpoint, with the file `REPLAY` if it holds the buffer.
         experiment: the run's experiment.
         most: number of observations, at most.
 
@@ -139,6 +139,10 @@ def some_states(loaded: Loaded, experiment: Experiment, most: int) -> Observatio
         RunFolderError: the checkpoint is damaged, or does not fit the settings.
     """
     shapes = jax.eval_shape(experiment.empty_replay)
+    if REPLAY not in loaded.tensors:
+        return jax.tree.map(
+            lambda leaf: np.zeros((0, *leaf.shape[1:]), leaf.dtype), shapes.observation
+        )
     names = sorted(name for name in loaded.chunks if name.startswith(_STEPS))
     chosen = names[:: max(1, -(-len(names) // _MAX_CHUNKS_OF_STATES))]
     share = most // (len(chosen) + 1)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frankrl.core.errors import DamagedError, SettingError
+from frankrl.core.errors import DamagedError, RunFolderError, SettingError
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
 from frankrl.learning import LearnerState
@@ -25,7 +25,7 @@ from frankrl.training.codec import (
 )
 from frankrl.training.interval import Interval
 from frankrl.training.replay_codec import REPLAY
-from frankrl.training.state import Experiment, TrainState
+from frankrl.training.state import Experiment, ReplayStart, TrainState
 
 
 class Found(NamedTuple):
@@ -41,6 +41,8 @@ class Found(NamedTuple):
     """What is wrong with each newer checkpoint."""
     loaded: Loaded
     """The checkpoint itself."""
+    experiment: Experiment
+    """The experiment that goes on from here."""
 
 
 def read_run(folder: RunFolder, experiment: Experiment) -> Found:
@@ -87,13 +89,20 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
         RunFolderError: it does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
-    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
+    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE, REPLAY))
     check_same_environment(folder, loaded.info)
     metadata = CheckpointMetadata.from_info(loaded.info, experiment.settings)
+    if metadata.holds_replay != (REPLAY in loaded.tensors):
+        raise RunFolderError(f"{checkpoint} contradicts itself about its replay buffer")
+    start = metadata.replay_start
+    if not metadata.holds_replay:
+        start = ReplayStart(metadata.env_steps, metadata.updates)
+    experiment = experiment.with_replay_start(start)
     state, logs, interval = from_checkpoint(
         loaded, experiment, metadata.env_steps, metadata.updates
     )
-    return Found(metadata, state, logs, interval, loaded.tensors.get(BEST_FILE), [], loaded)
+    best = loaded.tensors.get(BEST_FILE)
+    return Found(metadata, state, logs, interval, best, [], loaded, experiment)
 
 
 def read_learner(

@@ -101,7 +101,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
         while True:
             steps, episodes = source.collect(policy, env_steps)
             env_steps += settings.round_env_steps
-            num_updates = settings.updates_due(env_steps) - done
+            num_updates = experiment.updates_due(env_steps) - done
             given = learner_input(experiment, steps, env_steps, done, num_updates)
             done += num_updates
             if output is not None:

@@ -1,6 +1,6 @@
 """What a run consists of, and everything that training changes, each as one record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -15,6 +15,21 @@ from frankrl.networks import QNetwork
 from frankrl.replay import ReplayBuffer, ReplayState, init_replay, make_replay
 
 
+class ReplayStart(NamedTuple):
+    """Where the replay buffer began, empty: with the run, or where a run went on without it."""
+
+    env_steps: int = 0
+    updates: int = 0
+    """Updates of the run up to there."""
+
+    def updates_due(self, settings: Settings, env_steps: int) -> int:
+        """Updates of the run that are due after so many env steps of the run.
+
+        The buffer must first collect `learning_starts_env_steps`, wherever it began.
+        """
+        return self.updates + settings.updates_due(env_steps - self.env_steps)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The parts of a run that do not change during training; holds no arrays."""
@@ -25,12 +40,22 @@ class Experiment:
     seed: int
     network: QNetwork
     replay: ReplayBuffer
+    replay_start: ReplayStart = ReplayStart()  # noqa: RUF009
 
     @classmethod
     def of(cls, settings: Settings, spec: EnvironmentSpec, seed: int) -> "Experiment":
         """The experiment that settings describe."""
         replay = make_replay(settings, spec.preprocessing.frame_stack)
         return cls(settings, spec, seed, network_for(settings, spec), replay)
+
+    def with_replay_start(self, start: ReplayStart) -> "Experiment":
+        """The same experiment with a buffer that began there."""
+        replay = make_replay(self.settings, self.spec.preprocessing.frame_stack, start.env_steps)
+        return replace(self, replay=replay, replay_start=start)
+
+    def updates_due(self, env_steps: int) -> int:
+        """Updates that are due after so many env steps of the run."""
+        return self.replay_start.updates_due(self.settings, env_steps)
 
     def empty_replay(self, ending_rows: int | None = None) -> ReplayState:
         """An empty replay buffer.

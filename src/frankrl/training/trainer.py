@@ -178,6 +178,7 @@ class Trainer:
         # This comes first, because it may complete a checkpoint of a killed process.
         tidy_checkpoints(folder.checkpoints)
         found = read_run(folder, self.experiment)
+        self.experiment = found.experiment
         self._checkpoint_writer.held.hold(found.loaded.path, found.loaded.chunks)
         self._evaluator.best.restore(found.metadata.best, found.best, folder)
         for error in found.damaged:
@@ -210,6 +211,12 @@ class Trainer:
             state = state._replace(replay=replay)
             which = ", ".join(map(str, different))
             reasons.append(f"environment {which} did not replay to the same bits")
+        if not metadata.holds_replay and metadata.env_steps:
+            again = counted(self.settings.training.learning_starts_env_steps, "env step")
+            reasons.append(
+                "its checkpoint holds no replay buffer (checkpoint_replay none): it begins with an "
+                f"empty one and collects {again} before it updates again"
+            )
         self._not_reproducible = metadata.not_reproducible
         for reason in reasons:
             self._mark(state.env_steps, reason)
@@ -361,6 +368,8 @@ class Trainer:
             self.env_steps,
             self.updates,
             self._journal.episodes,
+            self.experiment.replay_start,
+            self.settings.saving.checkpoint_replay == "all",
             self._evaluator.due,
             self._seconds(),
             self._evaluator.solved,
