@@ -13,7 +13,8 @@ import pytest
 
 import frankrl
 from frankrl.core.errors import EnvironmentUnusableError, RunFolderError
-from frankrl.runs.checkpoint import INFO, MANIFEST, list_checkpoints, manifest_of
+from frankrl.runs import list_checkpoints
+from frankrl.runs.checkpoint import INFO, MANIFEST, manifest_of
 
 SMALL = {"total_env_steps": 96, "learning_starts_env_steps": 1_000, "hidden_widths": [8]}
 SMALL |= {"final_evaluation_episodes": 1, "evaluate_every_env_steps": 48, "preset": "default"}

@@ -14,16 +14,25 @@ from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
-from frankrl.core.types import Params
+from frankrl.core.types import Observation, Params
 from frankrl.core.wording import option
 from frankrl.experience import linear_epsilon, make_policy
-from frankrl.runs import Permission, RunFolder, check_code, list_checkpoints, load_newest
+from frankrl.runs import (
+    Permission,
+    RunFolder,
+    check_code,
+    list_checkpoints,
+    load_checkpoint,
+    load_newest,
+)
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in
-from frankrl.training.codec import eval_file, filled
+from frankrl.training.codec import eval_file
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.preflight import check_network
+from frankrl.training.records import filled
+from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.resuming import stored_spec
 from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
 from frankrl.training.state import Experiment
@@ -195,6 +204,23 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
         warn(f"{error}; the checkpoint before it is used")
     params = filled(network.shapes, loaded.tensors[file])
     return OpenedNetwork(experiment, params, loaded.info)
+
+
+def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
+    """Some states of the replay buffer that the checkpoint of a Q-network holds, as NumPy arrays.
+
+    Args:
+        folder: the run's folder.
+        opened: the network, from `open_network`.
+        most: number of states, at most.
+
+    Raises:
+        RunFolderError: the checkpoint is damaged, or gone.
+    """
+    experiment = opened.experiment
+    checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
+    loaded = load_checkpoint(checkpoint, {REPLAY: most_replay_bytes(experiment)})
+    return some_states(loaded, experiment, most)
 
 
 def evaluate(

@@ -75,7 +75,7 @@ def test_an_environment_and_the_caller_compute_as_the_process_has_set(acting, wo
         agent = frankrl.load(result.run)
         assert agent.q_values(np.zeros(2)).dtype == np.float32
     replay = bytes_of(tmp_path / "run")["replay.safetensors"]
-    states = load(replay)[".observation"].reshape(-1, 2)
+    states = load(replay)[".steps.observation"].reshape(-1, 2)
     assert set(states[:150, 0].tolist()) == {8.0}
     assert set(seen) == {8}
 

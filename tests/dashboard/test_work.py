@@ -219,7 +219,8 @@ def test_diagnostics_count_what_the_checkpoint_holds(port, run, run_id):
     assert diagnostics["transitions"] == 600 - 2 * 2
     # Every env step, where the environments stand, and what ended episodes arrived at.
     endings = int(arrays[".num_endings"])
-    assert diagnostics["states"] == len(arrays[".observation"]) == 600 + 2 + endings
+    held = [len(arrays[f".{part}.observation"]) for part in ("steps", "current", "endings")]
+    assert diagnostics["states"] == sum(held) == 600 + 2 + endings
     assert diagnostics["widths"] == [16, 8]
     assert all(
         0 <= dead <= width

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis_profile import examples
 from naive_replay import NUM_ACTIONS, NaiveReplay, World
 from quiet_rlax import rlax
+from saved_chunks import SavedChunks, assert_same_buffer
 
 from frankrl.replay import (
     EndingRoom,
@@ -20,10 +21,6 @@ from frankrl.replay import (
     ReplayBuffer,
     UniformSampler,
     cut_short,
-    ending_rows_in,
-    fault_in,
-    filled_part,
-    refilled,
     with_ending_rows,
 )
 
@@ -47,6 +44,8 @@ class Setup(NamedTuple):
     ending_rows: int = 1
     """So few that they must become more."""
     frame_stack: int = 1
+    chunk: int = 4
+    """Env steps, and endings, in a chunk of a checkpoint."""
 
     def buffer(self):
         return ReplayBuffer(
@@ -61,12 +60,13 @@ class Setup(NamedTuple):
 
 
 SETUPS = {
-    "one_env": Setup(1, 1, 5, 2, "lone", False),
-    "one_env_n_step": Setup(1, 4, 7, 3, "lone", True, PRIORITISED, 3),
-    "one_step": Setup(3, 1, 7, 2, "dict", True, UNIFORM, 2),
-    "capacity_is_no_multiple": Setup(3, 2, 20, 3, "dict", False, PRIORITISED, 8),
-    "smallest_capacity": Setup(2, 3, 8, 2, "lone", True, UNIFORM, 4),
-    "many_envs": Setup(4, 5, 33, 1, "dict", True, PRIORITISED, 8),
+    "one_env": Setup(1, 1, 5, 2, "lone", False, chunk=2),
+    "one_env_n_step": Setup(1, 4, 7, 3, "lone", True, PRIORITISED, 3, chunk=1),
+    "one_step": Setup(3, 1, 7, 2, "dict", True, UNIFORM, 2, chunk=4),
+    "capacity_is_no_multiple": Setup(3, 2, 20, 3, "dict", False, PRIORITISED, 8, chunk=8),
+    "smallest_capacity": Setup(2, 3, 8, 2, "lone", True, UNIFORM, 4, chunk=4),
+    "many_envs": Setup(4, 5, 33, 1, "dict", True, PRIORITISED, 8, chunk=16),
+    "chunk_larger_than_the_buffer": Setup(2, 2, 9, 1, "dict", True, PRIORITISED, 4, chunk=32),
     "stack": Setup(1, 1, 6, 2, "lone", False, UNIFORM, 1, frame_stack=4),
     "stack_of_two": Setup(2, 3, 9, 2, "dict", True, UNIFORM, 4, frame_stack=2),
     "stack_longer_than_n": Setup(3, 2, 20, 1, "dict", False, PRIORITISED, 8, frame_stack=5),
@@ -92,7 +92,9 @@ class Driven:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), world.observation(0)
         )
         masked_actions = NUM_ACTIONS if setup.masked else None
-        self._stand_at(self.buffer.init(shapes, masked_actions, setup.ending_rows))
+        self._new = lambda: self.buffer.init(shapes, masked_actions, setup.ending_rows)
+        self._disk = SavedChunks(self.buffer, setup.chunk)
+        self._stand_at(self._new())
 
     def _stand_at(self, state):
         self.state, self.room = state, EndingRoom(self.buffer, state)
@@ -107,11 +109,8 @@ class Driven:
         self._stand_at(cut_short(self.buffer, self.state, env_indices))
 
     def save_and_restore(self):
-        part = filled_part(self.buffer, self.state)
-        assert fault_in(self.buffer, part, 2**16, life_loss_terminates=True) is None
-        saved_rows = len(jax.tree.leaves(part.observation)[0])
-        rows = ending_rows_in(self.buffer, self.setup.ending_rows, int(part.num_steps), saved_rows)
-        self._stand_at(refilled(self.buffer, part, rows))
+        self._disk.save(self.state)
+        self._stand_at(self._disk.restore(jax.eval_shape(self._new)))
 
     def drawable(self):
         return self.buffer.drawable(int(self.state.num_steps))
@@ -194,7 +193,7 @@ def test_every_transition_is_that_of_a_deque_whatever_was_done_before(name, oper
         assert_holds(driven, naive)
     driven.save_and_restore()
     assert_holds(driven, naive)
-    assert_same(driven.state, never_saved.state)
+    assert_same_buffer(driven.buffer, driven.state, never_saved.state)
 
 
 @pytest.mark.parametrize("name", SETUPS)

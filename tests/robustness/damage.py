@@ -11,11 +11,11 @@ from frankrl.cli.main import main as frank
 from frankrl.core.backend import start_backend
 from frankrl.core.errors import FrankError, FrankWarning
 from frankrl.environments import describe
-from frankrl.runs import RunFolder, list_checkpoints, load_newest
+from frankrl.runs import RunFolder, list_checkpoints, read_newest
 from frankrl.training import Experiment
-from frankrl.training.codec import BEST_FILE, most_bytes
+from frankrl.training.resuming import read_checkpoint
 from robustness.outcome import Outcome
-from robustness.runs import Case, contents, train
+from robustness.runs import Case, contents, small_chunks, train
 
 _CASE = Case("LunarLander-v3", 8, True, 0)
 _PAGE = 4096
@@ -29,6 +29,11 @@ def study(work: Path, flips: int, resumes: int) -> list[Outcome]:
         flips: how many single bytes to change, one at a time.
         resumes: how many of the damaged runs to continue to their end on the command line.
     """
+    with small_chunks():
+        return _study(work, flips, resumes)
+
+
+def _study(work: Path, flips: int, resumes: int) -> list[Outcome]:
     run = work / "damaged"
     train(_CASE, run)
     read, newest = _reader(run)
@@ -43,16 +48,16 @@ def study(work: Path, flips: int, resumes: int) -> list[Outcome]:
         whole = bytes(content)
         at = positions.randrange(len(content))
         content[at] ^= positions.randrange(1, 256)
-        file.write_bytes(content)
+        _write(file, content)
         flipped.note(read(file.name), f"byte {at} of {file.name}")
-        file.write_bytes(whole)
+        _write(file, whole)
     cut = Outcome("truncations", "a file of it cut off at every 4 KiB: noticed, likewise")
     for file in files:
         whole = file.read_bytes()
         for length in range(0, len(whole), _PAGE):
-            file.write_bytes(whole[:length])
+            _write(file, whole[:length])
             cut.note(read(file.name), f"{file.name} cut at {length}")
-        file.write_bytes(whole)
+        _write(file, whole)
     return [flipped, cut, _resumed(work, run, resumes)]
 
 
@@ -60,20 +65,26 @@ def _reader(run: Path):
     """A function that says whether damage to a file of the newest checkpoint is noticed."""
     start_backend()
     folder = RunFolder.open(run)
-    settings = folder.description.settings
-    spec = describe(_CASE.env_id, {})
-    most = most_bytes(Experiment.of(settings, spec, 0), settings.training.total_env_steps)
+    experiment = Experiment.of(folder.description.settings, describe(_CASE.env_id, {}), 0)
     before, newest = list_checkpoints(folder.checkpoints)[-2:]
 
     def read(name: str) -> bool:
         try:
-            loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
+            found, damaged = read_newest(
+                folder.checkpoints, lambda path: read_checkpoint(folder, experiment, path)
+            )
         except FrankError:
             return False
         told = [str(error) for error in damaged]
-        return loaded.path == before and len(told) == 1 and str(newest) in told[0]
+        return found.loaded.path == before and len(told) == 1 and str(newest) in told[0]
 
     return read, newest
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Damage one checkpoint: a chunk is the same file in the checkpoint before it."""
+    file.unlink()
+    file.write_bytes(content)
 
 
 def _resumed(work: Path, run: Path, resumes: int) -> Outcome:

@@ -134,7 +134,9 @@ def _all_whole(out: Path) -> bool:
     """Whether every stored transition leads from one step of an episode to the next."""
     newest = list_checkpoints(out / "checkpoints")[-1]
     stored = load_checkpoint(newest, {"replay": _LONG_ENOUGH}).tensors["replay"]
-    observation, ending = stored[".observation"], stored[".ending"].astype(int)
+    ending = stored[".steps.ending"].astype(int)
+    seen = [stored[f".{part}.observation"] for part in ("steps", "current", "endings")]
+    observation = np.concatenate(seen)
     num_envs, num_steps = _SETTINGS["num_envs"], len(ending)
     # First what was seen at each step, and is seen now; then how each episode ended, from 1 on.
     follows = np.where(ending, num_steps + num_envs - 1 + ending, np.arange(num_steps) + num_envs)
@@ -143,5 +145,5 @@ def _all_whole(out: Path) -> bool:
         num_steps > 0
         and bool((before[:, 0] == after[:, 0]).all())
         and bool((before[:, 1] + 1 == after[:, 1]).all())
-        and bool((stored[".reward"] == 1).all())
+        and bool((stored[".steps.reward"] == 1).all())
     )

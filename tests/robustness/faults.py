@@ -1,4 +1,4 @@
-"""A disk of which one write, flush or rename fails: nothing good lost, nothing silent."""
+"""A disk of which one write, flush, rename or link fails: nothing good lost, nothing silent."""
 
 import errno
 import random
@@ -26,7 +26,7 @@ def study(work: Path, most: int | None = None) -> Outcome:
         most: how many of these to try, chosen at random; none: all.
     """
     outcome = Outcome(
-        "faults", "a write, fsync or rename failing once: told, no good checkpoint lost"
+        "faults", "a write, fsync, rename or link failing once: told, no good checkpoint lost"
     )
     library = compiled(work)
     train(_CASE, work / "whole")
@@ -59,6 +59,10 @@ def _try(
     if status == 0 and not told and where == out.name:
         # SQLite's own flush of the folder, silent when it fails; Frank repeats it at once.
         outcome.count("repeated at once")
+        told = True
+    if status == 0 and not told and where.startswith("link:"):
+        # Of a file that cannot be linked, Frank makes a copy, as on a disk that knows no links.
+        outcome.count("copied instead")
         told = True
     if status not in (0, 2) or not told:
         outcome.note(False, f"{what}: exit {status}: {errors[-400:]}")

@@ -5,7 +5,7 @@
  * FRANK_FAULT_ERRNO   with what; below 0: the call succeeds, and the process sends itself the signal of
  *                     that number just before it
  * FRANK_FAULT_LOG     where to write, at the end, how many calls there were, whether that one
- *                     was reached, and on which file
+ *                     was reached, and on which file; "link:" stands before one that was to be linked
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -96,4 +96,15 @@ int fdatasync(int descriptor) {
 int rename(const char *from, const char *to) {
     if (below(to) && fails()) return -1;
     return NEXT(rename)(from, to);
+}
+
+int link(const char *from, const char *to) {
+    if (below(to)) {
+        if (!failed) {
+            memmove(where + 5, where, strlen(where) + 1);
+            memcpy(where, "link:", 5);
+        }
+        if (fails()) return -1;
+    }
+    return NEXT(link)(from, to);
 }

@@ -17,9 +17,9 @@ from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import manifest_of
 from frankrl.training import Experiment
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
-from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
+from frankrl.training.codec import BEST_FILE, from_checkpoint, most_bytes
 from robustness.outcome import Outcome
-from robustness.runs import Case, train
+from robustness.runs import Case, small_chunks, train
 
 _CASE = Case("CartPole-v1", 2, True, 0, total_env_steps=160)
 _MEMORY_BYTES = 256 << 20
@@ -39,6 +39,12 @@ def study(work: Path, examples: int) -> Outcome:
         examples: how many in all.
     """
     outcome = Outcome("fuzz", "fuzzed configs, manifests, states and headers: only Frank's errors")
+    with small_chunks():
+        _study(outcome, work, examples)
+    return outcome
+
+
+def _study(outcome: Outcome, work: Path, examples: int) -> None:
     run = work / "fuzzed"
     train(_CASE, run)
     folder = RunFolder.open(run)
@@ -56,7 +62,7 @@ def study(work: Path, examples: int) -> Outcome:
     def read_all() -> None:
         loaded = load_checkpoint(newest, most, optional=(BEST_FILE,))
         metadata = CheckpointMetadata.from_info(loaded.info, chosen)
-        from_tensors(loaded.tensors, experiment, metadata.env_steps, metadata.updates)
+        from_checkpoint(loaded, experiment, metadata.env_steps, metadata.updates)
 
     def read_manifest(content: bytes) -> None:
         manifest.write_bytes(content)
@@ -77,7 +83,10 @@ def study(work: Path, examples: int) -> Outcome:
         (manifest, read_manifest),
         *(
             (newest / name, read_vouched_for(name))
-            for name in ("state.json", "collection.safetensors", "q_network.safetensors")
+            for name in (
+                *("state.json", "collection.safetensors", "q_network.safetensors"),
+                next(newest.glob("steps-*.zst")).name,
+            )
         ),
     ]
     before = _peak_bytes()
@@ -90,7 +99,6 @@ def study(work: Path, examples: int) -> Outcome:
     outcome.notes["memory grew by, MiB"] = grown >> 20
     if grown > _MEMORY_BYTES:
         outcome.note(False, f"memory grew by {grown >> 20} MiB")
-    return outcome
 
 
 def _fuzz(

@@ -31,7 +31,7 @@ class _Whole(NamedTuple):
     contents: dict[str, Any]
     seconds: float
     calls: int
-    """Writes, flushes and renames among its checkpoints."""
+    """Writes, flushes, renames and links among its checkpoints."""
 
 
 def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASES) -> Outcome:
@@ -76,8 +76,8 @@ def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASE
     if many:
         case, out, draw = chosen[0], work / "killed-often", random.Random(many)
         for _ in range(many):
-            # Three saves or so further each time: about ten calls of the shim are one save.
-            shim = failing(library, out / "checkpoints", draw.randrange(20, 45), _DIED, work / "no")
+            # Three saves or so further each time: about twenty calls of the shim are one save.
+            shim = failing(library, out / "checkpoints", draw.randrange(40, 90), _DIED, work / "no")
             resume = bool(list_checkpoints(out / "checkpoints"))
             status, _ = train(case, out, shim, resume=resume)
             outcome.count("times one run was killed", int(status == _DIED))

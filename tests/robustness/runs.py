@@ -8,10 +8,21 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hanging import HANGS_AFTER_SECONDS
 
+from frankrl.replay import chunks
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+
+_CHUNK_BYTES = 1_500
+"""So that a chunk holds 32 env steps: each checkpoint of these runs completes at least one."""
+_SMALL_CHUNKS = {
+    "PYTHONPATH": os.pathsep.join(
+        filter(None, [str(Path(__file__).parent / "small_chunks"), os.environ.get("PYTHONPATH")])
+    ),
+    "FRANK_CHUNK_BYTES": str(_CHUNK_BYTES),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Case:
             "--n-step": 3,
             "--polyak-window-updates": 100,
             "--learning-starts-env-steps": 100,
+            "--replay-capacity": 200,
             "--total-env-steps": self.total_env_steps,
             "--checkpoint-every-env-steps": 40,
             "--log-every-env-steps": 100,
@@ -62,8 +74,13 @@ def started(*words: str, **environment: str) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | environment,
+        env=os.environ | _SMALL_CHUNKS | environment,
     )
+
+
+def small_chunks() -> Any:
+    """A context in which this process reads and writes what those others have written."""
+    return mock.patch.object(chunks, "CHUNK_BYTES", _CHUNK_BYTES)
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -107,7 +124,8 @@ def contents(run: Path) -> dict[str, Any]:
     """Everything of a run that must not depend on when or how often it was interrupted."""
     folder = RunFolder.open(run)
     newest = list_checkpoints(folder.checkpoints)[-1]
-    found: dict[str, Any] = {file.name: file.read_bytes() for file in newest.glob("*.safetensors")}
+    files = [*newest.glob("*.safetensors"), *newest.glob("*.zst")]
+    found: dict[str, Any] = {file.name: file.read_bytes() for file in files}
     for file in folder.best.glob("*/*.safetensors"):
         found[str(file.relative_to(folder.path))] = file.read_bytes()
     reader = MetricsReader(folder.metrics)

@@ -225,8 +225,8 @@ def test_a_checkpoint_that_says_impossible_things_is_refused(half, changes, word
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        (".action", 2, "an action that does not exist"),
-        (".reward", float("nan"), "a reward that is not finite"),
+        (".steps.action", 2, "an action that does not exist"),
+        (".steps.reward", float("nan"), "a reward that is not finite"),
     ],
 )
 def test_a_buffer_that_no_run_has_written_is_refused(half, name, value, words):

@@ -56,7 +56,7 @@ def test_a_run_whose_room_for_endings_has_grown_continues_to_the_same_bits(n_ste
     experiment = experiment_of("frank_easy:Easy-v0", settings, seed=0)
     first_rows = jax.eval_shape(experiment.empty_replay).num_ending_rows
     held = stored_replay(killed)
-    assert len(held[".observation"]) - len(held[".reward"]) > 8 * first_rows
+    assert len(held[".endings.observation"]) > 8 * first_rows
     frankrl.resume(killed)
     assert contents(killed) == contents(whole)
 
@@ -120,9 +120,9 @@ def parts(request, tmp_path_factory):
 
 def test_observations_in_parts_are_stored_each_in_its_own_type(parts):
     stored = {
-        name.removeprefix(".observation"): (array.dtype.name, array.shape[1:])
+        name.removeprefix(".steps.observation"): (array.dtype.name, array.shape[1:])
         for name, array in stored_replay(parts).items()
-        if name.startswith(".observation")
+        if name.startswith(".steps.observation")
     }
     assert stored == {
         "['picture']": ("uint8", (2, 2, 3)),

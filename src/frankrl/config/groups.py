@@ -97,7 +97,8 @@ class AtariSettings(Checked):
     life_loss_terminates: bool = False
     """Whether a lost life counts as termination for the learner; the game and its score go on."""
     full_action_set: bool = True
-    """Whether all 18 actions of the joystick can be taken, or only those that the game uses."""
+    """Whether all actions of the joystick can be taken, 18 in most games, or only those that the
+    game uses."""
     game_time_limit: int = number(27_000, at_least=1)
     """Actions after which an episode is truncated. [env steps]"""
 

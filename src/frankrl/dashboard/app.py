@@ -19,7 +19,7 @@ from frankrl.dashboard.jobs import Jobs
 from frankrl.dashboard.live import MAX_STREAMS, Live
 from frankrl.dashboard.run_table import RunTable
 from frankrl.dashboard.warnings import CHECKED
-from frankrl.runs.checkpoint import list_checkpoints
+from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.no_checkpoint import no_checkpoint
 

@@ -25,7 +25,8 @@ from frankrl.environments.preprocessing import Preprocessing
 
 FRAMES_PER_SECOND = 60
 """Frames that the console shows in a second."""
-_NOOP, _FIRE = "NOOP", "FIRE"
+_NOOP, _FIRE = 0, 1
+"""ALE's numbers of two actions."""
 _MODULE, _PREFIX, _VERSION = "ale_py:", "ALE/", "-v5"
 _OWN_SETTINGS = {
     "repeat_action_probability": "sticky_actions",
@@ -86,11 +87,7 @@ class AtariGame(gymnasium.Env):
         actions = self._ale.getLegalActionSet() if settings.full_action_set else minimal
         self._actions = [action.value for action in actions]
         self.action_names = tuple(_in_words(action.name) for action in actions)
-        self._no_op, self._fire = (
-            next(a.value for a in self._ale.getLegalActionSet() if a.name == name)
-            for name in (_NOOP, _FIRE)
-        )
-        self._fires_first = settings.fire_reset and any(a.name == _FIRE for a in minimal)
+        self._fires_first = settings.fire_reset and any(a.value == _FIRE for a in minimal)
         self.action_space = spaces.Discrete(len(self._actions))
 
         dims, channels = self._ale.getScreenDims(), () if grayscale else (3,)
@@ -99,7 +96,7 @@ class AtariGame(gymnasium.Env):
         self._size = None if size is None else (size, size)
         self.observation_space = spaces.Box(0, 255, (self._size or dims) + channels, np.uint8)
         self._cv2: Any = imported("cv2", "an Atari game", "opencv-python-headless", "atari")
-        self._held, self._length, self._lives = self._no_op, 0, 0
+        self._held, self._length, self._lives = _NOOP, 0, 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -108,11 +105,11 @@ class AtariGame(gymnasium.Env):
         super().reset(seed=seed)
         settings = self._settings
         self._begin_game()
-        self._held, self._length = self._no_op, 0
+        self._held, self._length = _NOOP, 0
         if settings.noop_max:
-            self._hold(self._no_op, int(self.np_random.integers(settings.noop_max + 1)))
+            self._hold(_NOOP, int(self.np_random.integers(settings.noop_max + 1)))
         if self._fires_first:
-            self._hold(self._fire, settings.frame_skip)
+            self._hold(_FIRE, settings.frame_skip)
         self._lives = self._ale.lives()
         self._read(self._screen)
         return self._observation(), {"lives": self._lives, "life_lost": False}
@@ -123,14 +120,14 @@ class AtariGame(gymnasium.Env):
             self._ale.act(action)
             if self._ale.game_over(with_truncation=False):
                 self._begin_game()
-                self._held = self._no_op
+                self._held = _NOOP
                 return
         self._held = action
 
     def _begin_game(self) -> None:
         """Begin the game as if it had just been loaded.
 
-        `reset_game` alone leaves the console's memory as it is, and a third of the games begin
+        `reset_game` alone leaves the console's memory as it is, and 30 of the 104 games begin
         otherwise with what another episode left there.
         """
         self._ale.restoreState(self._as_loaded)
@@ -255,7 +252,7 @@ def _loaded(game: str, mode: Any, difficulty: Any) -> Any:
 
 def _in_words(name: str) -> str:
     """ALE's name of an action in plain words: `UPRIGHTFIRE` becomes `up right fire`."""
-    if name == _NOOP:
+    if name == "NOOP":
         return "do nothing"
     words = []
     for part, word in _WORDS:

@@ -174,8 +174,7 @@ def reopen(
                 assert before is not None
                 opened = _opened(experiment, before, result, update)
         if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
-            saved = read_checkpoint(folder, experiment, checkpoint)
-            verification.check_checkpoint(state, source.digests(), saved)
+            verification.check_checkpoint(state, source.digests(), checkpoint)
     assert opened is not None
     record, params = opened
     return Reopened(record, params, state, cost, spec, experiment.network)

@@ -1,6 +1,7 @@
 """Holds repeated rounds against what the run has recorded."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from frankrl.core.errors import RunFolderError
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training import Experiment, Round, TrainState
 from frankrl.training.journal import Journal
-from frankrl.training.resuming import Found, read_checkpoint
+from frankrl.training.resuming import Found, read_checkpoint, read_learner
 
 _TABLES = ("episodes", "training", "digests")
 """Tables of the metrics that a repeated run must come to again."""
@@ -76,19 +77,23 @@ class Verification:
                 raise self._learner_error(result.state(), "the metrics of its updates differ")
             self._verified = result.env_steps
 
-    def check_checkpoint(self, state: TrainState, digests: Sequence[bytes], saved: Found) -> None:
+    def check_checkpoint(
+        self, state: TrainState, digests: Sequence[bytes], checkpoint: Path
+    ) -> None:
         """Compare the state after a round with the run's checkpoint there.
 
         Raises:
             RunFolderError: the run came to another state.
         """
-        for index, (digest, log) in enumerate(zip(digests, saved.logs, strict=True)):
+        theirs, logs = read_learner(self._folder, self._experiment, checkpoint)
+        for index, (digest, log) in enumerate(zip(digests, logs, strict=True)):
             if digest != log.digest:
                 raise self._environment_error(state, index)
-        ours, theirs = state.learner, saved.state.learner
         same = all(
             np.array_equal(one, other)
-            for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+            for one, other in zip(
+                jax.tree.leaves(state.learner), jax.tree.leaves(theirs), strict=True
+            )
         )
         if not same and not self._changes:
             raise self._learner_error(state, "the weights differ")

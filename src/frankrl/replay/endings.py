@@ -41,8 +41,7 @@ class EndingRoom:
             is_last: which of the round's steps end an episode.
         """
         needed, before = self._needed(is_last), self._rows
-        while self._rows < needed:
-            self._rows *= 2
+        self._rows = ending_rows_for(needed, before)
         return self._rows if self._rows > before else 0
 
     def _needed(self, is_last: Bool[np.ndarray, " row"]) -> int:
@@ -54,8 +53,15 @@ class EndingRoom:
         while self._ended and self._ended[0] < first:
             self._ended.popleft()
         # Endings of episodes that were cut short may be out of order by one vector step. More
-        # rows than endings would be useless, and a checkpoint would not show that they exist.
+        # rows than endings would be useless.
         return min(len(self._ended) + self._buffer.num_envs, self._num_endings)
+
+
+def ending_rows_for(needed: int, rows: int) -> int:
+    """The rows for endings that hold as many as needed, where there are `rows` already."""
+    while rows < needed:
+        rows *= 2
+    return rows
 
 
 def with_ending_rows(state: ReplayState, rows: int) -> ReplayState:

@@ -1,11 +1,15 @@
 """Finds contradictions in a buffer that comes from a file."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 from jaxtyping import Int
 
 from frankrl.core.types import Observation
 from frankrl.replay.buffer import ReplayBuffer
+from frankrl.replay.chunks import SavedReplay, Seen, StoredSteps
 from frankrl.replay.priorities import Priorities
 from frankrl.replay.state import ReplayState
 
@@ -13,39 +17,69 @@ _ROUNDING = 1e-4
 """Largest relative difference between a sum in the tree and the same sum in another order."""
 
 
-def fault_in(
-    buffer: ReplayBuffer, part: ReplayState, num_actions: int, *, life_loss_terminates: bool = False
+def fault_in_steps(
+    steps: StoredSteps, num_endings: int, num_actions: int, *, life_loss_terminates: bool = False
 ) -> str | None:
-    """What the filled part of a buffer holds that no run writes; None if there is nothing.
+    """What some steps hold that no run writes; None if there is nothing.
 
     Learning from it would end in NaN, or in a transition that never happened.
 
     Args:
-        buffer: its definition.
-        part: as `filled_part` gives it, with NumPy arrays of the right shapes.
+        steps: with NumPy arrays of the right shapes.
+        num_endings: episode ends of the run so far.
         num_actions: number of actions.
         life_loss_terminates: whether an episode may go on after a terminal state.
     """
-    went_on = part.terminated & (part.ending == 0)
-    ended = part.ending[part.ending > 0]
+    went_on = steps.terminated & (steps.ending == 0)
     found = {
-        "an action that does not exist": (part.action >= num_actions).any(),
-        "a reward that is not finite": not np.isfinite(part.reward).all(),
-        "an observation that is not finite": not _is_finite(part.observation),
+        "an action that does not exist": (steps.action >= num_actions).any(),
+        "a reward that is not finite": not np.isfinite(steps.reward).all(),
+        "an observation that is not finite": not _is_finite(steps.observation),
         "a terminal state in the middle of an episode": (
             not life_loss_terminates and went_on.any()
         ),
-        "an episode end of which it has no observation": (ended > part.num_endings).any(),
+        "an episode end of which it has no observation": (steps.ending > num_endings).any(),
+    }
+    if steps.mask is not None:
+        lacking = ~steps.mask.any(axis=-1)
+        found["a state in which no action is allowed"] = lacking.any()
+    return _first(found)
+
+
+def fault_in_seen(seen: Seen) -> str | None:
+    """Likewise, of observations with which no step begins.
+
+    A terminal state is one of them, and there no action may be allowed.
+    """
+    return _first({"an observation that is not finite": not _is_finite(seen.observation)})
+
+
+def fault_in(buffer: ReplayBuffer, state: ReplayState, saved: SavedReplay) -> str | None:
+    """Likewise, of a restored buffer as a whole.
+
+    Args:
+        buffer: its definition.
+        state: the buffer.
+        saved: what the checkpoint held besides its chunks.
+    """
+    num_steps = int(saved.num_steps)
+    first, end = buffer.drawable(num_steps)
+    ending = np.asarray(state.ending)
+    ended = ending[ending > 0]
+    read = ending[np.arange(first, num_steps) % buffer.num_rows]
+    found = {
+        "an episode end of which it has no observation": (
+            (read > 0) & (read <= saved.first_ending)
+        ).any(),
         "one episode end twice": len(np.unique(ended)) < len(ended),
     }
-    if part.mask is not None:
-        # The rows behind those of the steps may hold terminal states, where nothing is allowed.
-        lacking = ~part.mask[: len(part.action)].any(axis=-1)
-        found["a state in which no action is allowed"] = lacking.any()
-    if part.priorities is not None:
-        first, end = buffer.drawable(int(part.num_steps))
+    if saved.priorities is not None:
         leaves = np.arange(first, end) % buffer.capacity
-        found |= _faults_of(part.priorities, leaves)
+        found |= _faults_of(saved.priorities, leaves)
+    return _first(found)
+
+
+def _first(found: Mapping[str, Any]) -> str | None:
     return next((words for words, is_there in found.items() if is_there), None)
 
 

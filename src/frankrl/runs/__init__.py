@@ -3,15 +3,19 @@
 from frankrl.runs.checkpoint import (
     Loaded,
     Tensors,
-    list_checkpoints,
     load_checkpoint,
     load_newest,
+    read_newest,
+    save_checkpoint,
+)
+from frankrl.runs.checkpoint_folder import (
+    list_checkpoints,
     remove_checkpoint,
     remove_checkpoints,
-    save_checkpoint,
     set_aside,
     tidy_checkpoints,
 )
+from frankrl.runs.chunks import HeldChunks
 from frankrl.runs.code import check_code
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import (
@@ -25,6 +29,7 @@ from frankrl.runs.machine import differences, machine_facts, versions
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
+    "HeldChunks",
     "Loaded",
     "MetricsReader",
     "MetricsWriter",
@@ -41,6 +46,7 @@ __all__ = [
     "load_checkpoint",
     "load_newest",
     "machine_facts",
+    "read_newest",
     "read_regular",
     "remove_checkpoint",
     "remove_checkpoints",

@@ -2,7 +2,7 @@
 
 A checkpoint is written to a temporary folder with a manifest of sizes and SHA-256 hashes, flushed
 to the disk, and then renamed. Reading verifies the manifest before it parses anything. Nothing in
-a checkpoint can run code.
+a checkpoint can run code. What never changes again is kept in chunks, which checkpoints share.
 """
 
 import contextlib
@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,20 +20,23 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from frankrl.core.errors import DamagedError, RunFolderError
+from frankrl.runs.checkpoint_folder import list_checkpoints
+from frankrl.runs.chunks import CHUNK_SUFFIX, HeldChunks, compressed, decompressed
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
 
 MANIFEST, INFO = "manifest.json", "state.json"
-FORMAT = 7
+FORMAT = 8
 """Increased whenever a name, shape or meaning in a checkpoint changes."""
 _DIGITS = 12
-_MAX_JSON_BYTES = 1 << 20
+_MAX_MANIFEST_BYTES = 1 << 24
 _MAX_INFO_BYTES = 1 << 24
 """Largest size of the metadata, which describe the environment's spaces, too."""
 _MAX_HEADER_BYTES = 1 << 20
-"""Largest size of the names and shapes in a file of arrays."""
+"""Largest size of the names and shapes in a file of arrays, and of what compressing can add."""
 _ANOTHER_VERSION = "use the version that config.toml names, or train anew"
 
 Tensors = Mapping[str, np.ndarray]
+_T = TypeVar("_T")
 
 
 class Loaded(NamedTuple):
@@ -44,10 +47,42 @@ class Loaded(NamedTuple):
     """The arrays of each file, by name."""
     info: dict[str, Any]
     """Everything that is not an array."""
+    described: dict[str, dict[str, Any]]
+    """What the manifest says of each file; the chunks are not read yet."""
+
+    def chunk(self, name: str, most_bytes: int) -> Tensors:
+        """The arrays of a chunk, verified like every other file.
+
+        Args:
+            name: its file.
+            most_bytes: largest size of its arrays.
+
+        Raises:
+            DamagedError: it is missing, or differs from the manifest.
+        """
+        most = most_bytes + _MAX_HEADER_BYTES
+        try:
+            content = _verified(self.path, name, self.described, most)
+            whole = decompressed(content, self.path / name, most)
+            return _arrays(whole, self.path / name)
+        except DamagedError as error:
+            raise DamagedError(str(error), self.path) from error
+
+    @property
+    def chunks(self) -> dict[str, dict[str, Any]]:
+        """What the manifest says of each chunk, by file."""
+        return {
+            name: entry for name, entry in self.described.items() if name.endswith(CHUNK_SUFFIX)
+        }
 
 
 def save_checkpoint(
-    folder: Path, env_steps: int, tensors: Mapping[str, Tensors], info: dict[str, Any]
+    folder: Path,
+    env_steps: int,
+    tensors: Mapping[str, Tensors],
+    info: dict[str, Any],
+    chunks: Mapping[str, Callable[[], Tensors]] | None = None,
+    held: HeldChunks | None = None,
 ) -> Path:
     """Write a checkpoint; it replaces one of the same name.
 
@@ -56,6 +91,8 @@ def save_checkpoint(
         env_steps: name of the checkpoint.
         tensors: the named arrays of each file.
         info: everything that is not an array.
+        chunks: the named arrays of each chunk's file; only asked for if it must be written.
+        held: chunks that need not be written; afterwards those of this checkpoint.
 
     Raises:
         OSError: it cannot be written; earlier checkpoints are unchanged.
@@ -69,8 +106,10 @@ def save_checkpoint(
     try:
         described = {}
         for name, content in _contents(tensors, info):
-            described[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            described[name] = _entry(content)
             write_durably(temporary / name, content)
+        shared = _put_chunks(temporary, chunks or {}, held or HeldChunks())
+        described |= shared
         write_durably(temporary / MANIFEST, manifest_of(described))
         flush_folder(temporary)
         if final.exists():
@@ -82,6 +121,8 @@ def save_checkpoint(
         if replaced.exists() and not final.exists():
             replaced.rename(final)
         raise
+    if held is not None:
+        held.hold(final, shared)
     flush_folder(folder)
     shutil.rmtree(replaced, ignore_errors=True)
     return final
@@ -100,89 +141,34 @@ def _contents(tensors: Mapping[str, Tensors], info: dict[str, Any]) -> Iterator[
         yield f"{name}.safetensors", save_safetensors(ordered)
 
 
+def _put_chunks(
+    folder: Path, chunks: Mapping[str, Callable[[], Tensors]], held: HeldChunks
+) -> dict[str, dict[str, Any]]:
+    """Put chunks into a checkpoint's folder; returns what the manifest says of each."""
+    described = {}
+    for name, arrays in chunks.items():
+        entry = held.give(name, folder)
+        if entry is None:
+            content = compressed(arrays())
+            entry = _entry(content)
+            write_durably(folder / name, content)
+        described[name] = entry
+    return described
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def manifest_of(described: dict[str, Any]) -> bytes:
     """The bytes of a manifest; there is only one valid form, so any changed byte is noticed."""
     return (json.dumps({"files": described}, indent=2, sort_keys=True) + "\n").encode()
 
 
-def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first; reading shows whether one is intact.
-
-    Raises:
-        RunFolderError: the folder cannot be read.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be read: {error.strerror}") from error
-    numbered = [name for name in names if name.isascii() and name.isdigit()]
-    return [folder / name for name in sorted(numbered, key=int)]
-
-
-def remove_checkpoints(folder: Path, *, keep: int) -> None:
-    """Remove the oldest checkpoints in a folder.
-
-    Args:
-        folder: folder of checkpoints.
-        keep: number of newest checkpoints to keep.
-
-    Raises:
-        OSError: one cannot be removed.
-        RunFolderError: the folder cannot be read.
-    """
-    there = list_checkpoints(folder)
-    for checkpoint in there[: max(0, len(there) - keep)]:
-        remove_checkpoint(checkpoint)
-
-
-def remove_checkpoint(checkpoint: Path) -> None:
-    """Remove one checkpoint.
-
-    Raises:
-        OSError: it cannot be removed.
-    """
-    # Renamed first, so that an interrupted removal leaves no incomplete checkpoint.
-    gone = checkpoint.with_name(f".{checkpoint.name}.gone")
-    checkpoint.rename(gone)
-    shutil.rmtree(gone)
-
-
-def set_aside(damaged: Iterable[Path]) -> None:
-    """Rename damaged checkpoints to `.<env steps>.damaged`, so that they are not used.
-
-    Raises:
-        OSError: the folder cannot be changed.
-    """
-    for checkpoint in damaged:
-        aside = checkpoint.with_name(f".{checkpoint.name}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        checkpoint.rename(aside)
-
-
-def tidy_checkpoints(folder: Path) -> None:
-    """Clean up after a killed process; only for the process that writes the run.
-
-    Raises:
-        OSError: the folder cannot be changed.
-    """
-    if not folder.is_dir():
-        return
-    for entry in list(folder.iterdir()):
-        if not entry.name.startswith("."):
-            continue
-        if entry.suffix == ".old" and not (whole := folder / entry.stem[1:]).exists():
-            entry.rename(whole)
-        elif entry.suffix in (".new", ".old", ".gone"):
-            shutil.rmtree(entry)
-
-
 def load_newest(
     folder: Path, most_bytes: Mapping[str, int], *, optional: Collection[str] = ()
 ) -> tuple[Loaded, list[DamagedError]]:
-    """The newest checkpoint that is intact.
+    """The newest checkpoint whose files are intact; its chunks are not read.
 
     Args:
         folder: folder of checkpoints.
@@ -196,16 +182,34 @@ def load_newest(
         DamagedError: there are checkpoints, but none is intact.
         RunFolderError: there is none, or another version of Frank wrote it.
     """
+    return read_newest(folder, lambda path: load_checkpoint(path, most_bytes, optional=optional))
+
+
+def read_newest(folder: Path, read: Callable[[Path], _T]) -> tuple[_T, list[DamagedError]]:
+    """What is read from the newest checkpoint that is intact.
+
+    Args:
+        folder: folder of checkpoints.
+        read: reads one; it raises `DamagedError` if something in it is damaged.
+
+    Returns:
+        What it returned, and the error of each newer checkpoint.
+
+    Raises:
+        DamagedError: there are checkpoints, but none is intact.
+        RunFolderError: there is none, or `read` raised it.
+    """
     damaged: list[DamagedError] = []
     there = list_checkpoints(folder)
     for checkpoint in reversed(there):
         try:
-            return load_checkpoint(checkpoint, most_bytes, optional=optional), damaged
+            return read(checkpoint), damaged
         except DamagedError as error:
-            damaged.append(error)
+            # A new one, since the old one holds on to all that has been read so far.
+            damaged.append(DamagedError(str(error), error.checkpoint))
     if list_checkpoints(folder) != there:
         # The process that writes the run has replaced a checkpoint in the meantime.
-        return load_newest(folder, most_bytes, optional=optional)
+        return read_newest(folder, read)
     if damaged:
         others = "" if len(damaged) == 1 else f"; nor is any of the {len(damaged) - 1} before it"
         raise DamagedError(f"{damaged[0]}{others}", damaged[0].checkpoint)
@@ -217,7 +221,7 @@ def load_newest(
 def load_checkpoint(
     checkpoint: Path, most_bytes: Mapping[str, int], *, optional: Collection[str] = ()
 ) -> Loaded:
-    """Read some files of a checkpoint, and its metadata.
+    """Read some files of a checkpoint, and its metadata; its chunks are read later, one by one.
 
     Every file is compared with the manifest before it is parsed, and none is read that is larger
     than allowed.
@@ -244,11 +248,11 @@ def load_checkpoint(
             tensors[name] = _arrays(content, checkpoint / file)
     except DamagedError as error:
         raise DamagedError(str(error), checkpoint) from error
-    return Loaded(checkpoint, tensors, info)
+    return Loaded(checkpoint, tensors, info, manifest)
 
 
 def _manifest(checkpoint: Path) -> dict[str, Any]:
-    content = read_regular(checkpoint / MANIFEST, _MAX_JSON_BYTES)
+    content = read_regular(checkpoint / MANIFEST, _MAX_MANIFEST_BYTES)
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
         manifest = json.loads(content)
         if isinstance(manifest, dict) and "sha256" in manifest:
@@ -273,7 +277,7 @@ def _check_names(checkpoint: Path, manifest: dict[str, Any]) -> None:
 def _verified(checkpoint: Path, name: str, manifest: dict[str, Any], most_bytes: int) -> bytes:
     content = read_regular(checkpoint / name, most_bytes)
     expected = manifest.get(name)
-    found = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    found = _entry(content)
     if found != expected:
         raise DamagedError(
             f"{checkpoint / name} is damaged: {_described(found)}, "

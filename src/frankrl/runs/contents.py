@@ -12,6 +12,7 @@ _FILES = (
     rf"plot\.png|{_HIDDEN}",
     rf"videos/(\d+-s\d+\.(mp4|gif)|{_HIDDEN})",
     rf"(checkpoints|best)/{_CHECKPOINT}/([a-z_]+\.safetensors|state\.json|manifest\.json)",
+    rf"checkpoints/{_CHECKPOINT}/(steps|endings)-\d+\.zst",
 )
 _OWN_FILE = re.compile("|".join(f"({pattern})" for pattern in _FILES))
 _OWN_FOLDER = re.compile(rf"videos|checkpoints|best|(checkpoints|best)/{_CHECKPOINT}")

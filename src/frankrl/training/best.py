@@ -12,9 +12,10 @@ from frankrl.runs import (
     save_checkpoint,
     tidy_checkpoints,
 )
-from frankrl.training.codec import BEST_FILE, eval_file, filled, named
+from frankrl.training.codec import BEST_FILE, eval_file
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Best
+from frankrl.training.records import filled, named
 from frankrl.training.state import Experiment
 
 

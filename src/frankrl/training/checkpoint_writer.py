@@ -8,6 +8,7 @@ from typing import Any
 
 from frankrl.core.errors import RunFolderError
 from frankrl.runs import (
+    HeldChunks,
     RunFolder,
     Tensors,
     list_checkpoints,
@@ -16,6 +17,7 @@ from frankrl.runs import (
 )
 from frankrl.training.codec import check_finite
 from frankrl.training.events import Checkpointed, SavingFailed
+from frankrl.training.replay_codec import Chunks
 
 WRITE_ERRORS = (OSError, sqlite3.Error)
 _REMOVAL = "removal of old checkpoints"
@@ -38,6 +40,8 @@ class CheckpointWriter:
         self._folder = folder
         self._keep = keep
         self._failing: dict[str, str] = {}
+        self.held = HeldChunks()
+        """What the next checkpoint need not write again."""
 
     @property
     def unsaved(self) -> str:
@@ -59,6 +63,7 @@ class CheckpointWriter:
         self,
         env_steps: int,
         tensors: Mapping[str, Tensors],
+        chunks: Chunks,
         info: dict[str, Any],
         make_metrics_durable: Callable[[], None],
     ) -> Iterator[Checkpointed | SavingFailed]:
@@ -67,6 +72,7 @@ class CheckpointWriter:
         Args:
             env_steps: env steps of the run so far.
             tensors: the named arrays of each file.
+            chunks: how to read those of each chunk.
             info: everything that is not an array.
             make_metrics_durable: called first, because a resume needs the rows up to this point.
 
@@ -79,7 +85,9 @@ class CheckpointWriter:
 
         def write() -> None:
             make_metrics_durable()
-            written.append(save_checkpoint(checkpoints, env_steps, tensors, info))
+            written.append(
+                save_checkpoint(checkpoints, env_steps, tensors, info, chunks, self.held)
+            )
 
         if failed := self._try("checkpoint", env_steps, write):
             yield failed

@@ -6,17 +6,25 @@ from typing import Any, NamedTuple
 from frankrl.core.errors import DamagedError, SettingError
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
+from frankrl.learning import LearnerState
 from frankrl.runs import (
     Loaded,
     RunFolder,
     Tensors,
     check_same_environment,
     load_checkpoint,
-    load_newest,
+    read_newest,
 )
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
-from frankrl.training.codec import BEST_FILE, from_tensors, most_bytes
+from frankrl.training.codec import (
+    BEST_FILE,
+    from_checkpoint,
+    learner_of,
+    logs_of,
+    most_bytes,
+)
 from frankrl.training.interval import Interval
+from frankrl.training.replay_codec import REPLAY
 from frankrl.training.state import Experiment, TrainState
 
 
@@ -31,6 +39,8 @@ class Found(NamedTuple):
     """Weights of the agent with the best evaluation."""
     damaged: list[DamagedError]
     """What is wrong with each newer checkpoint."""
+    loaded: Loaded
+    """The checkpoint itself."""
 
 
 def read_run(folder: RunFolder, experiment: Experiment) -> Found:
@@ -44,9 +54,9 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
         RunFolderError: there is none, or it does not fit the settings.
         SettingError: the run has already done more env steps than the budget.
     """
-    most = _most_bytes(folder, experiment)
-    loaded, damaged = load_newest(folder.checkpoints, most, optional=(BEST_FILE,))
-    found = _found(folder, experiment, loaded)._replace(damaged=damaged)
+    found, damaged = read_newest(
+        folder.checkpoints, lambda path: read_checkpoint(folder, experiment, path)
+    )
     metadata = found.metadata
     settings = experiment.settings
     if settings.training.total_env_steps < metadata.env_steps:
@@ -54,7 +64,7 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
             f"the run has already done {counted(metadata.env_steps, 'env step')}: "
             f"total_env_steps cannot be {settings.training.total_env_steps:,}"
         )
-    return found
+    return found._replace(damaged=damaged)
 
 
 def stored_spec(folder: RunFolder, info: dict[str, Any]) -> EnvironmentSpec:
@@ -73,24 +83,35 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
     """Read one checkpoint of a run.
 
     Raises:
-        RunFolderError: it is damaged, or does not fit the settings.
+        DamagedError: it is damaged.
+        RunFolderError: it does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
-    return _found(folder, experiment, loaded)
+    check_same_environment(folder, loaded.info)
+    metadata = CheckpointMetadata.from_info(loaded.info, experiment.settings)
+    state, logs, interval = from_checkpoint(
+        loaded, experiment, metadata.env_steps, metadata.updates
+    )
+    return Found(metadata, state, logs, interval, loaded.tensors.get(BEST_FILE), [], loaded)
+
+
+def read_learner(
+    folder: RunFolder, experiment: Experiment, checkpoint: Path
+) -> tuple[LearnerState, list[EnvironmentLog]]:
+    """Read the learner and the environments' snapshots of a checkpoint, but not its buffer.
+
+    Raises:
+        RunFolderError: it is damaged, or does not fit the settings.
+    """
+    most = _most_bytes(folder, experiment)
+    del most[REPLAY]
+    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
+    check_same_environment(folder, loaded.info)
+    return learner_of(loaded, experiment), logs_of(loaded, experiment)
 
 
 def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
     # The last round may go beyond the budget that the run had.
     budget = folder.description.settings.training.total_env_steps
     return most_bytes(experiment, budget + experiment.settings.round_env_steps)
-
-
-def _found(folder: RunFolder, experiment: Experiment, loaded: Loaded) -> Found:
-    check_same_environment(folder, loaded.info)
-    metadata, tensors = (
-        CheckpointMetadata.from_info(loaded.info, experiment.settings),
-        loaded.tensors,
-    )
-    state, logs, interval = from_tensors(tensors, experiment, metadata.env_steps, metadata.updates)
-    return Found(metadata, state, logs, interval, tensors.get(BEST_FILE), [])

@@ -178,6 +178,7 @@ class Trainer:
         # This comes first, because it may complete a checkpoint of a killed process.
         tidy_checkpoints(folder.checkpoints)
         found = read_run(folder, self.experiment)
+        self._checkpoint_writer.held.hold(found.loaded.path, found.loaded.chunks)
         self._evaluator.best.restore(found.metadata.best, found.best, folder)
         for error in found.damaged:
             warn(f"{error}; this checkpoint is set aside, the one before it is used")
@@ -353,7 +354,7 @@ class Trainer:
     def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
         interval = self._journal.interval()
         logs = self._source.snapshot()
-        tensors = to_tensors(self.experiment, self.state(), logs, interval)
+        tensors, chunks = to_tensors(self.experiment, self.state(), logs, interval)
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self._environment,
@@ -372,6 +373,7 @@ class Trainer:
         yield from self._checkpoint_writer.checkpoint(
             self.env_steps,
             tensors | self._evaluator.best.for_checkpoint(),
+            chunks,
             metadata.info(),
             self._journal.make_durable,
         )

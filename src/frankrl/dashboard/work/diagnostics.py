@@ -1,28 +1,20 @@
 """Diagnostics of a run's newest checkpoint: dead units, and episodes in the replay buffer."""
 
-import math
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from frankrl.api import open_network
+from frankrl.api import open_network, open_states
 from frankrl.core.types import Observation, Params
 from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
-from frankrl.environments import EnvironmentSpec
 from frankrl.networks import QNetwork
-from frankrl.runs.checkpoint import load_checkpoint
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
 _STATES = 2_048
 """Number of states that the network is tried on."""
-_STATE = ".observation"
-"""Name of an observation's leaves in a checkpoint, before the leaf's own path."""
-_MAX_OTHER_BYTES = 32
-"""Bytes that the replay buffer holds for each step besides its observation, at most."""
-_REPLAY = "replay"
 
 
 def diagnose(folder: RunFolder) -> dict[str, Any]:
@@ -34,12 +26,13 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
     Raises:
         FrankError: there is no usable checkpoint.
     """
-    experiment, params, info = open_network(folder)
+    opened = open_network(folder)
+    experiment, params, info = opened
     env_steps = int(info["env_steps"])
     is_stacked = experiment.spec.preprocessing.frame_stack > 1
     dead, widths, num_states = (), (), 0
     if not is_stacked:
-        states = _buffer_states(folder, experiment.spec, env_steps)
+        states = open_states(folder, opened, _STATES)
         dead, widths = dead_units(experiment.network, params, states)
         num_states = len(jax.tree.leaves(states)[0])
     transitions = np.arange(*experiment.replay.drawable(env_steps))
@@ -57,20 +50,6 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
         "is_stacked": is_stacked,
         "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)],
     }
-
-
-def _buffer_states(folder: RunFolder, spec: EnvironmentSpec, env_steps: int) -> Observation:
-    """Some states of the replay buffer."""
-    settings = folder.description.settings
-    rows = settings.replay.replay_capacity + settings.replay.n_step * settings.environment.num_envs
-    example = np.zeros((0, *spec.row_shape), spec.row_dtype)
-    row_bytes = spec.row_dtype.itemsize * math.prod(spec.row_shape) + _MAX_OTHER_BYTES
-    checkpoint = folder.checkpoints / f"{env_steps:012d}"
-    arrays = load_checkpoint(checkpoint, {_REPLAY: 3 * rows * row_bytes}).tensors[_REPLAY]
-    paths, structure = jax.tree_util.tree_flatten_with_path(spec.observation(example))
-    leaves = [arrays.get(_STATE + jax.tree_util.keystr(path), empty) for path, empty in paths]
-    every = max(1, math.ceil(min(map(len, leaves)) / _STATES))
-    return jax.tree.unflatten(structure, [leaf[::every] for leaf in leaves])
 
 
 def dead_units(

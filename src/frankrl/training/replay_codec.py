@@ -1,0 +1,238 @@
+"""Converts the replay buffer to the files of a checkpoint, and back, a chunk at a time."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from frankrl.core.errors import RunFolderError
+from frankrl.core.figures import counted
+from frankrl.core.types import Observation
+from frankrl.replay import (
+    Parts,
+    ReplayState,
+    Seen,
+    StoredSteps,
+    chunk_order,
+    chunk_size,
+    ending_rows_for,
+    endings_of,
+    fault_in,
+    fault_in_seen,
+    fault_in_steps,
+    first_needed_ending,
+    parts_of,
+    restored,
+    saved_replay,
+    saved_shapes,
+    seen_shapes,
+    step_shapes,
+    steps_of,
+)
+from frankrl.runs.checkpoint import Loaded, Tensors
+from frankrl.runs.chunks import CHUNK_SUFFIX
+from frankrl.training.records import column, filled, named
+from frankrl.training.state import Experiment
+
+REPLAY = "replay"
+"""File of what is in no chunk."""
+_STEPS, _ENDINGS = "steps-", "endings-"
+_MAX_CHUNKS_OF_STATES = 7
+Chunks = dict[str, Callable[[], Tensors]]
+"""By its file, how to read the arrays of each chunk."""
+
+
+def replay_tensors(experiment: Experiment, state: ReplayState) -> tuple[Tensors, Chunks]:
+    """The arrays of a buffer that every checkpoint holds, and those of each chunk.
+
+    Args:
+        experiment: the run's experiment.
+        state: the buffer; the chunks are read from it when they are asked for.
+    """
+    buffer, size = experiment.replay, chunk_size(state)
+    first_ending = first_needed_ending(buffer, state)
+    parts = parts_of(buffer, size, int(state.num_steps), first_ending, int(state.num_endings))
+
+    def steps(chunk: range) -> Tensors:
+        return named(steps_of(state, chunk_order(chunk, buffer.num_envs)))
+
+    def endings(chunk: range) -> Tensors:
+        return named(endings_of(state, chunk))
+
+    chunks: Chunks = {}
+    for chunk in parts.step_chunks:
+        chunks[_steps_file(chunk)] = functools.partial(steps, chunk)
+    for chunk in parts.ending_chunks:
+        chunks[_endings_file(chunk)] = functools.partial(endings, chunk)
+    return named(saved_replay(buffer, state, parts)), chunks
+
+
+def _steps_file(chunk: range) -> str:
+    """A chunk is named by its end, since its first steps may have left the buffer."""
+    return f"{_STEPS}{chunk.stop:012d}{CHUNK_SUFFIX}"
+
+
+def _endings_file(chunk: range) -> str:
+    return f"{_ENDINGS}{chunk.stop:012d}{CHUNK_SUFFIX}"
+
+
+def most_replay_bytes(experiment: Experiment) -> int:
+    """The largest possible size of what is in no chunk. [bytes]"""
+    shapes = jax.eval_shape(experiment.empty_replay)
+    size, num_envs = chunk_size(shapes), experiment.replay.num_envs
+    # Less than a chunk of steps and of endings, the steps that may still end, and what is seen now.
+    rows = 2 * (size + num_envs)
+    counters = 3 * np.dtype(np.uint32).itemsize
+    return rows * _bytes(step_shapes(shapes, 1)) + counters + _bytes(shapes.priorities)
+
+
+def _bytes(shapes: PyTree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def replay_from(loaded: Loaded, experiment: Experiment, env_steps: int) -> ReplayState:
+    """The whole buffer of a checkpoint, on the device.
+
+    Every chunk is verified, checked and written to the device before the next is read.
+
+    Args:
+        loaded: the checkpoint, with the file `REPLAY`.
+        experiment: the run's experiment.
+        env_steps: env steps of the run so far.
+
+    Raises:
+        DamagedError: a chunk is missing, or differs from the manifest.
+        RunFolderError: the arrays do not fit the settings, or no run writes them.
+    """
+    buffer, arrays = experiment.replay, loaded.tensors[REPLAY]
+    num_steps, num_endings, first_ending = _counters(experiment, arrays, env_steps)
+    first_rows = jax.eval_shape(experiment.empty_replay).num_ending_rows
+    ending_rows = ending_rows_for(num_endings - first_ending, first_rows)
+    shapes = jax.eval_shape(lambda: experiment.empty_replay(ending_rows))
+    parts = parts_of(buffer, chunk_size(shapes), num_steps, first_ending, num_endings)
+    saved = filled(saved_shapes(buffer, shapes, parts, num_steps), arrays)
+    _refuse(_fault_in_steps(saved.steps, num_endings, experiment))
+    _refuse(fault_in_seen(saved.current) or fault_in_seen(saved.endings))
+    state = restored(
+        buffer,
+        shapes,
+        saved,
+        _step_chunks(loaded, experiment, shapes, parts, num_endings),
+        _ending_chunks(loaded, shapes, parts),
+    )
+    _refuse(fault_in(buffer, state, saved))
+    return state
+
+
+def some_states(loaded: Loaded, experiment: Experiment, most: int) -> Observation:
+    """Some observations of the buffer of a checkpoint, from all its ages; few chunks are read.
+
+    Args:
+        loaded: the checkpoint, with the file `REPLAY`.
+        experiment: the run's experiment.
+        most: number of observations, at most.
+
+    Raises:
+        RunFolderError: the checkpoint is damaged, or does not fit the settings.
+    """
+    shapes = jax.eval_shape(experiment.empty_replay)
+    names = sorted(name for name in loaded.chunks if name.startswith(_STEPS))
+    chosen = names[:: max(1, -(-len(names) // _MAX_CHUNKS_OF_STATES))]
+    share = most // (len(chosen) + 1)
+    newest = [
+        _observation(shapes, loaded.tensors[REPLAY], prefix)
+        for prefix in (".steps", ".current", ".endings")
+    ]
+    parts = [_thinned(jax.tree.map(lambda *leaves: np.concatenate(leaves), *newest), share)]
+    for name in chosen:
+        parts.append(_thinned(_observation(shapes, _chunk(loaded, name, shapes), ""), share))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def _observation(shapes: ReplayState, arrays: Tensors, prefix: str) -> Observation:
+    paths, structure = jax.tree_util.tree_flatten_with_path(shapes.observation)
+    leaves = [
+        column(
+            arrays,
+            f"{prefix}.observation{jax.tree_util.keystr(path)}",
+            leaf.dtype,
+            (None, *leaf.shape[1:]),
+        )
+        for path, leaf in paths
+    ]
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _thinned(rows: Any, most: int) -> Any:
+    every = max(1, -(-min(map(len, jax.tree.leaves(rows))) // most))
+    return jax.tree.map(lambda leaf: leaf[::every], rows)
+
+
+def _counters(experiment: Experiment, arrays: Tensors, env_steps: int) -> tuple[int, int, int]:
+    num_steps, num_endings, first_ending = (
+        int(column(arrays, f".{name}", np.uint32, ()))
+        for name in ("num_steps", "num_endings", "first_ending")
+    )
+    most_alive = experiment.replay.num_rows + experiment.replay.num_envs
+    if num_steps != env_steps or not 0 <= num_endings - first_ending <= min(num_steps, most_alive):
+        raise RunFolderError(
+            f"the checkpoint's buffer counts {counted(num_steps, 'env step')} and "
+            f"{counted(num_endings, 'episode end')} from number {first_ending:,} on, but the run "
+            f"has done {counted(env_steps, 'env step')}"
+        )
+    return num_steps, num_endings, first_ending
+
+
+def _step_chunks(
+    loaded: Loaded, experiment: Experiment, shapes: ReplayState, parts: Parts, num_endings: int
+) -> Iterator[tuple[np.ndarray, StoredSteps]]:
+    num_envs = experiment.replay.num_envs
+    for chunk in parts.step_chunks:
+        arrays = _chunk(loaded, _steps_file(chunk), shapes)
+        held = _held(arrays, ".action", chunk)
+        steps = filled(step_shapes(shapes, len(held)), arrays)
+        env_steps = chunk_order(held, num_envs)
+        if held != chunk:
+            needed = env_steps >= chunk.start
+            env_steps, steps = jax.tree.map(lambda leaf: leaf[needed], (env_steps, steps))  # noqa: B023
+        _refuse(_fault_in_steps(steps, num_endings, experiment))
+        yield env_steps, steps
+
+
+def _fault_in_steps(steps: StoredSteps, num_endings: int, experiment: Experiment) -> str | None:
+    spec = experiment.spec
+    lives = spec.preprocessing.life_loss_terminates
+    return fault_in_steps(steps, num_endings, spec.num_actions, life_loss_terminates=lives)
+
+
+def _ending_chunks(
+    loaded: Loaded, shapes: ReplayState, parts: Parts
+) -> Iterator[tuple[range, Seen]]:
+    (path, _), *_ = jax.tree_util.tree_flatten_with_path(seen_shapes(shapes, 1))[0]
+    first_leaf = jax.tree_util.keystr(path)
+    for chunk in parts.ending_chunks:
+        arrays = _chunk(loaded, _endings_file(chunk), shapes)
+        held = _held(arrays, first_leaf, chunk)
+        seen = filled(seen_shapes(shapes, len(held)), arrays)
+        seen = jax.tree.map(lambda leaf: leaf[chunk.start - held.start :], seen)  # noqa: B023
+        _refuse(fault_in_seen(seen))
+        yield chunk, seen
+
+
+def _chunk(loaded: Loaded, name: str, shapes: ReplayState) -> Tensors:
+    return loaded.chunk(name, chunk_size(shapes) * _bytes(step_shapes(shapes, 1)))
+
+
+def _held(arrays: Tensors, name: str, needed: range) -> range:
+    """What a chunk holds: it may begin before what is needed, as it did when it was written."""
+    array = arrays.get(name)
+    count = len(array) if array is not None and array.ndim else 0
+    return range(needed.stop - max(count, len(needed)), needed.stop)
+
+
+def _refuse(fault: str | None) -> None:
+    if fault:
+        raise RunFolderError(f"the checkpoint's buffer holds {fault}")
