@@ -84,6 +84,15 @@ def test_colours_stay(first):
     np.testing.assert_array_equal(shown_as(bytes_of(*shape), 2).in_colours(given), stack)
 
 
+def test_pictures_stay_when_the_observation_changes_afterwards():
+    """A stack of frames is overwritten by the next step."""
+    observation = noise(8, 8, 3)
+    before = observation.copy()
+    (shown,) = shown_as(bytes_of(8, 8, 3)).in_colours(observation)
+    observation[:] = 0
+    np.testing.assert_array_equal(shown, before)
+
+
 def test_a_stack_of_a_wrappers_own_is_shown_picture_by_picture():
     shown, stack = shown_as(bytes_of(4, 12, 12)), noise(4, 12, 12)
     np.testing.assert_array_equal(shown.in_colours(stack)[..., 0], stack)

@@ -47,7 +47,7 @@ class PictureLeaf:
         return tuple(", ".join(filter(None, (age, part))) for age in ages for part in parts)
 
     def in_colours(self, leaf: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "picture h w 3"]:
-        """The pictures of one observation, the oldest first.
+        """The pictures of one observation, the oldest first, as an array of its own.
 
         Grey stays grey and colours stay. Planes of bits lie over each other, each in a colour of
         its own. Any other channels are shown one by one, in grey.
@@ -58,7 +58,7 @@ class PictureLeaf:
             moved.reshape(axes.height, axes.width, axes.stack, axes.channels), 2, 0
         )
         if self._is_colour:
-            return pictures
+            return pictures.copy()
         if axes.channels > 1 and not self._is_bytes:
             return in_layers(pictures)
         grey = np.moveaxis(pictures, 3, 1).reshape(-1, axes.height, axes.width, 1)

@@ -146,11 +146,11 @@ def _end(terminated: bool, steps: int, *, ended_early: bool) -> str:
     return "truncated by the time limit"
 
 
-def _component_names(spec: EnvironmentSpec) -> list[str]:
+def _component_names(spec: EnvironmentSpec) -> tuple[str, ...]:
     """The names of all components but pixels, which are shown as pictures."""
     pictures = picture_leaves(spec)
     leaves = [leaf for place, leaf in enumerate(spec.leaves) if place not in pictures]
-    return [name for leaf in leaves for name in spec.leaf_component_names(leaf)]
+    return tuple(name for leaf in leaves for name in spec.leaf_component_names(leaf))
 
 
 def _state(observation: np.ndarray, spec: EnvironmentSpec) -> list[Cell]:
