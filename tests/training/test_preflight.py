@@ -9,10 +9,16 @@ import pytest
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset, preset_names
 from frankrl.core.errors import SettingError
-from frankrl.environments import describe
+from frankrl.environments import describe, describe_for
 from frankrl.training import Experiment, preflight
 from frankrl.training.noise import noise_shapes, update_noise
-from frankrl.training.preflight import belongs_on_cpu, check_device, check_memory, memory_line
+from frankrl.training.preflight import (
+    belongs_on_cpu,
+    check_device,
+    check_memory,
+    duration_line,
+    memory_line,
+)
 
 SPEC = describe("LunarLander-v3", {})
 
@@ -58,10 +64,39 @@ def test_a_device_that_is_asked_for_is_taken(device, expected):
         assert belongs_on_cpu(experiment_of(settings)) == expected
 
 
-@pytest.mark.parametrize("preset", sorted(set(preset_names()) - {"rainbow"}))
-def test_the_presets_but_rainbow_do_not_wait_for_a_gpu(preset):
+LARGE = {"rainbow", "atari", "nature", "dopamine-dqn", "dopamine-rainbow"}
+
+
+@pytest.mark.parametrize("preset", sorted(set(preset_names()) - LARGE))
+def test_presets_of_small_networks_do_not_wait_for_a_gpu(preset):
     assert belongs_on_cpu(experiment_of(load_preset(preset)))
     assert not belongs_on_cpu(experiment_of(load_preset("rainbow")))
+
+
+def atari(preset, **changes):
+    settings = load_preset(preset).with_changes(**changes).resolved()
+    return Experiment.of(settings, describe_for("ALE/Pong-v5", settings), seed=0)
+
+
+def test_an_update_of_the_nature_network_belongs_on_a_gpu_where_many_are_due():
+    assert not belongs_on_cpu(atari("atari"))
+    assert not belongs_on_cpu(atari("dopamine-dqn"))
+
+
+def test_products_of_the_nature_network_are_those_of_its_layers():
+    convolutions = 20 * 20 * 32 * 8 * 8 * 4 + 9 * 9 * 64 * 4 * 4 * 32 + 7 * 7 * 64 * 3 * 3 * 64
+    dense = (7 * 7 * 64 + 1) * 512 + 513 * 6
+    assert atari("nature").network.num_products == convolutions + dense
+
+
+def test_a_run_on_the_cpu_says_beforehand_how_many_hours_it_takes():
+    # 12.5 million updates of 32 rows, and as many seconds for 50 million steps of 1 ms.
+    line = duration_line(atari("nature"), 0.001)
+    assert line.startswith("50,000,000 env steps and their updates take about ")
+    hours = int(line.split("about ")[1].split(" ")[0])
+    # An update was measured at 52 ms on two cores of an Intel Xeon, without other work.
+    assert 0.7 < hours / ((12.5e6 * 0.052 + 50e6 * 0.001) / 3600) < 1.4
+    assert duration_line(atari("nature", total_env_steps=10_000), 0.001) == ""
 
 
 GPU, CPU = Settings().with_changes(device="gpu"), Settings().with_changes(device="cpu")

@@ -145,6 +145,14 @@ class QNetwork:
         return any(isinstance(torso, PictureTorso) for torso in self.torsos)
 
     @functools.cached_property
+    def num_products(self) -> int:
+        """Multiplications of numbers with weights for one observation: one for each weight, but in
+        a convolution one for each weight and pixel."""
+        weights = (self.shapes.hidden, self.shapes.output, self.shapes.head)
+        pictures = [torso for torso in self.torsos if isinstance(torso, PictureTorso)]
+        return Layout.of(weights).size + sum(torso.num_products for torso in pictures)
+
+    @functools.cached_property
     def noise_size(self) -> int:
         """Standard normal numbers in one sample of its noise; 0 without noisy layers."""
         return noise_size(self.shapes)

@@ -79,6 +79,17 @@ class PictureTorso:
         return height * width * channels
 
     @property
+    def num_products(self) -> int:
+        """Multiplications of numbers with weights for one leaf."""
+        height, width = self.axes.height, self.axes.width
+        channels, count = self.axes.all_channels, 0
+        for stage in self.stages:
+            count += stage.num_products(height, width, channels)
+            height, width = stage.output_side(height), stage.output_side(width)
+            channels = stage.num_outputs(channels)
+        return count
+
+    @property
     def smallest_side(self) -> int:
         """Least height and width of a picture. [pixels]"""
         return next(side for side in range(1, 1 << 16) if self.output_side(side))

@@ -24,6 +24,10 @@ class Stage(Protocol):
         """Height or width of the output; 0 or less if the input is too small. [pixels]"""
         ...
 
+    def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        """Multiplications of numbers with weights for one picture."""
+        ...
+
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
         """Initial parameters; an empty tuple if there are none."""
         ...
@@ -48,6 +52,10 @@ class Convolved:
     def output_side(self, side: int) -> int:
         return self.convolution.output_side(side)
 
+    def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        outputs = self.output_side(height) * self.output_side(width) * self.num_outputs(num_inputs)
+        return outputs * self.convolution.size**2 * num_inputs
+
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
         return self._layer.init(initializer, num_inputs)
 
@@ -70,6 +78,9 @@ class Activation:
 
     def output_side(self, side: int) -> int:
         return side
+
+    def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        return 0
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
         return ()
@@ -94,6 +105,9 @@ class MaxPool:
 
     def output_side(self, side: int) -> int:
         return (side + 2 * self.padding - self.size) // self.stride + 1
+
+    def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        return 0
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
         return ()
@@ -125,6 +139,9 @@ class Residual:
 
     def output_side(self, side: int) -> int:
         return side
+
+    def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        return sum(stage.num_products(height, width, num_inputs) for stage in self.stages)
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
         return tuple(stage.init(initializer, num_inputs) for stage in self.stages)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from frankrl.config import EvaluationSettings
 from frankrl.core.errors import SettingError
 from frankrl.environments import EnvironmentSpec, Trial
+from frankrl.training.preflight import duration_line
 from frankrl.training.state import Experiment
 
 _MAX_NAMED = 8
@@ -40,6 +41,8 @@ def notes_on(experiment: Experiment, trial: Trial) -> list[str]:
             f"{spec.env_id} names no max_episode_steps: an episode that does not end by itself "
             f"is played for {most:,} steps in an evaluation (evaluation_max_episode_steps)"
         )
+    if duration := duration_line(experiment, trial.step_seconds):
+        lines.append(duration)
     return [*lines, *(f"warning: {warning}" for warning in warnings)]
 
 

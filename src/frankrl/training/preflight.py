@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gymnasium import spaces
 
 from frankrl.config import Settings
-from frankrl.core.backend import held_to_cpu
+from frankrl.core.backend import held_to_cpu, visible_cpus
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE, Transition
@@ -29,6 +29,10 @@ _GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
 """Time of a small update on a GPU, and additional time of a round. [s] All four are rough: see
 "On a GPU" in docs/benchmarks.md."""
 
+_PATCHES = 1.7
+"""Factor of the time of a convolution, whose patches are gathered before they are multiplied."""
+_LONG_HOURS = 1.0
+
 _MAX_SHOWN = 60
 _COPIES = 8
 """Roughly: both networks, their average, the gradient, Adam's moments, and temporary arrays."""
@@ -47,16 +51,47 @@ def memory_line(experiment: Experiment) -> str:
 
 def belongs_on_cpu(experiment: Experiment) -> bool:
     """Whether updates are computed on the CPU even if JAX can use another device."""
-    settings, network = experiment.settings, experiment.network
+    settings = experiment.settings
     training = settings.training
     if training.device != "auto":
         return training.device == "cpu"
+    saved = _update_seconds(experiment) - _GPU_UPDATE
+    return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
+
+
+def _update_seconds(experiment: Experiment) -> float:
+    """About the time of an update on the CPU. [s]"""
+    settings, network = experiment.settings, experiment.network
     rows = settings.replay.batch_size * max(network.head.num_fractions, 1)
     # Forward pass, gradient of the weights, gradient of the inputs: each takes a product and a
     # sum per weight.
-    operations = 6 * network.layout.size * rows
-    saved = _CPU_UPDATE + _CPU_OPERATION * operations - _GPU_UPDATE
-    return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
+    operations = 6 * network.num_products * rows
+    if network.reads_pictures:
+        operations *= _PATCHES
+    return _CPU_UPDATE + _CPU_OPERATION * operations
+
+
+def duration_line(experiment: Experiment, step_seconds: float) -> str:
+    """About how long a run will take on the CPU, in words; empty if that is no long time.
+
+    Args:
+        experiment: the run's experiment.
+        step_seconds: time of a step of the environment. [s]
+    """
+    settings = experiment.settings
+    total = settings.training.total_env_steps
+    stepping = total * step_seconds
+    updates = settings.updates_due(total) * _update_seconds(experiment)
+    # The two go on at the same time if there are cores for both.
+    at_once = settings.training.overlap and visible_cpus() > 1
+    hours = (max if at_once else sum)((stepping, updates)) / 3600
+    if hours < _LONG_HOURS or jax.default_backend() != "cpu":
+        return ""
+    return (
+        f"{total:,} env steps and their updates take about {counted(round(hours), 'hour')} on "
+        f"the processors here: a GPU is much faster, a smaller {option('total_env_steps')} ends "
+        "earlier"
+    )
 
 
 def check_device(settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """Named sets of settings that ship with the package, one TOML file each.
 
-A preset named like an environment is that environment's default; `default` is for all others. A
-file may begin with `base = "NAME"`; it then only holds the differences from that preset.
+A preset named like an environment is that environment's default; `atari` and `minatar` are for
+their games, and `default` is for all others. A file may begin with `base = "NAME"`; it then only
+holds the differences from that preset.
 """
 
 import importlib.resources
@@ -12,6 +13,9 @@ from typing import Any
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError, nearest
+
+_FAMILIES = {"ALE/": "atari", "MinAtar/": "minatar"}
+"""Presets of all games whose names begin alike."""
 
 
 def preset_names() -> tuple[str, ...]:
@@ -26,7 +30,11 @@ def default_preset(env_id: str, q_function: str = "network") -> str:
         return "table"
     # Gymnasium takes a name without a version for the newest one.
     wanted = re.compile(re.escape(env_id) + r"(-v\d+)?")
-    return next((name for name in reversed(preset_names()) if wanted.fullmatch(name)), "default")
+    own = (name for name in reversed(preset_names()) if wanted.fullmatch(name))
+    of_all = (
+        name for start, name in _FAMILIES.items() if env_id.rpartition(":")[2].startswith(start)
+    )
+    return next(own, None) or next(of_all, "default")
 
 
 def load_preset(name: str) -> Settings:
