@@ -1,3 +1,5 @@
+import json
+
 import gymnasium
 import numpy as np
 import odd_envs
@@ -6,7 +8,14 @@ from gymnasium import spaces
 from probe_envs import ACTION_SPACES, SpaceProbe
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
-from frankrl.environments import CheckedEnv, GymnasiumVector, describe, make_environment
+from frankrl.environments import (
+    CheckedEnv,
+    GymnasiumVector,
+    describe,
+    make_environment,
+    spec_from_data,
+    spec_to_data,
+)
 
 # Shape and type of a row of each observation space.
 ROWS = {
@@ -231,6 +240,35 @@ def test_lunar_lander_is_what_the_notes_say():
     spec = describe("LunarLander-v3", {})
     assert (spec.row_shape, spec.row_dtype) == ((8,), np.float32)
     assert spec.action_names == ("do nothing", "fire left", "fire main", "fire right")
+
+
+class NamesActions(gymnasium.Env):
+    """Has two actions, and a list of their names."""
+
+    observation_space, action_space = spaces.Discrete(1), spaces.Discrete(2)
+
+    def __init__(self, action_names=None):
+        self.action_names = action_names
+
+
+gymnasium.register("NamesActions-v0", NamesActions)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["left", "right"], ("left", "right")),
+        (["left"], ("action 0", "action 1")),
+        (["left", 1], ("action 0", "action 1")),
+        ("lr", ("action 0", "action 1")),
+        (None, ("action 0", "action 1")),
+    ],
+)
+def test_an_environment_can_name_its_actions(given, expected):
+    spec = describe("NamesActions-v0", {"action_names": given})
+    assert spec.action_names == expected
+    stored = json.loads(json.dumps(spec_to_data(spec)))
+    assert spec_from_data(stored, spec.env_id, spec.env_kwargs).action_names == expected
 
 
 def test_actions_without_known_names_are_numbered():

@@ -38,7 +38,9 @@ def notes(env_id, **changes):
     return notes_on(Experiment.of(settings, spec, 0), try_out(spec))
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "LunarLander-v3", "frankrl/NineSquares-v0"])
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "LunarLander-v3", "frankrl/NineSquares-v0", "ALE/Pong-v5"]
+)
 def test_of_an_ordinary_environment_nothing_is_said(env_id):
     assert notes(env_id) == []
 

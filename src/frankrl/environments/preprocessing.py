@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from frankrl.config import AtariSettings, Settings
+from frankrl.config import AtariSettings, PixelSettings, Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.wording import option
 
@@ -45,20 +45,18 @@ class Preprocessing:
             TypeError: the data have another form.
         """
         atari = data["atari"]
-        checked = Settings().with_changes(
+        pixels = PixelSettings(
             frame_stack=data["frame_stack"],
             resize=data["resize"],
             grayscale=_WORDS[data["grayscale"]],
             clip_rewards=_WORDS[data["clip_rewards"]],
-            **(atari or {}),
         )
-        pixels = checked.pixels
         return cls(
             frame_stack=pixels.frame_stack or 1,
             resize=pixels.resize,
             grayscale=pixels.grayscale == "on",
             clip_rewards=pixels.clip_rewards == "on",
-            atari=checked.atari if atari is not None else None,
+            atari=AtariSettings(**atari) if atari is not None else None,
         )
 
 
