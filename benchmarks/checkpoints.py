@@ -60,7 +60,7 @@ class Screen(gymnasium.Env):
     action_space = spaces.Discrete(18)
 
 
-gymnasium.register("Screen-v0", Screen)
+gymnasium.register("Screen-v0", "benchmarks.checkpoints:Screen")
 
 
 class _Played:
@@ -73,6 +73,7 @@ class _Played:
         self._envs = ale_py.vector_env.AtariVectorEnv(
             options.game, num_envs=options.num_envs, stack_num=1, repeat_action_probability=0.25
         )
+        self._num_actions = int(self._envs.single_action_space.n)  # pyright: ignore
         self._random = np.random.default_rng(0)
         self._now, info = self._envs.reset(seed=0)
         self._lives = info["lives"]
@@ -82,7 +83,7 @@ class _Played:
         """The steps of one round."""
         seen, actions, rewards, ended = [self._now[:, 0]], [], [], []
         for _ in range(_ROUND_VECTOR_STEPS):
-            action = self._random.integers(self._envs.single_action_space.n, size=len(self._now))
+            action = self._random.integers(self._num_actions, size=len(self._now))
             self._now, reward, terminated, truncated, info = self._envs.step(action)
             lost = (info["lives"] < self._lives) & self._life_loss
             self._lives = info["lives"]
@@ -144,7 +145,7 @@ def save_all(options: Options, folder: Path) -> list[dict[str, Any]]:
     found = []
     for env_steps, state in filled(options, experiment):
         before, _ = _memory()
-        begun = time.perf_counter()
+        begun, computed = time.perf_counter(), time.process_time()
         tensors, chunks = replay_tensors(experiment, state)
         path = save_checkpoint(folder, env_steps, {REPLAY: tensors}, {}, chunks, held)
         seconds = time.perf_counter() - begun
@@ -152,6 +153,7 @@ def save_all(options: Options, folder: Path) -> list[dict[str, Any]]:
             {
                 "env_steps": env_steps,
                 "seconds": round(seconds, 2),
+                "cpu_seconds": round(time.process_time() - computed, 2),
                 "mib": round(_size(path) / 2**20, 1),
                 "tail_mib": round((path / f"{REPLAY}.safetensors").stat().st_size / 2**20, 1),
                 "files": len(list(path.iterdir())),
@@ -167,13 +169,14 @@ def restore(options: Options, path: Path) -> dict[str, Any]:
     experiment = experiment_of(options)
     jax.block_until_ready(jax.numpy.zeros(1))
     before, _ = _memory()
-    begun = time.perf_counter()
+    begun, computed = time.perf_counter(), time.process_time()
     loaded = load_checkpoint(path, {REPLAY: most_replay_bytes(experiment)}, optional=(BEST_FILE,))
     state = jax.block_until_ready(replay_from(loaded, experiment, int(path.name)))
     seconds = time.perf_counter() - begun
     buffer = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return {
         "restored_seconds": round(seconds, 2),
+        "restored_cpu_seconds": round(time.process_time() - computed, 2),
         "buffer_mib": round(buffer / 2**20),
         "peak_above_buffer_mib": round((_memory()[1] - before - buffer) / 2**20),
     }

@@ -13,6 +13,7 @@ OBSERVATION_SPACES = {
     "bytes": spaces.Box(0, 255, (2, 3), np.uint8),
     "small_picture": spaces.Box(0, 255, (2, 2), np.uint8),
     "small_bytes": spaces.Box(0, 7, (4,), np.uint8),
+    "screen": spaces.Box(0, 255, (84, 84), np.uint8),
     "matrix": spaces.Box(-1, 1, (2, 3), np.float32),
     "scalar": spaces.Box(-1, 1, (), np.float32),
     "discrete": spaces.Discrete(4, start=-1),

@@ -43,6 +43,11 @@ def is_evaluated_while_training(chosen):
     return chosen["evaluate_every_env_steps"] is not None
 
 
+def has_residual_blocks(chosen):
+    # Espeholt et al. (2018): the width is of the residual network alone.
+    return is_network(chosen) and chosen["torso"] == "impala"
+
+
 def lasts_several_frames(chosen):
     # Of one frame there is nothing to take the brighter of.
     return chosen["frame_skip"] > 1
@@ -54,6 +59,8 @@ EFFECTIVE = {
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
     "evaluation_envs": lambda chosen: chosen["evaluation_on"] == "own",
+    "torso": is_network,
+    "impala_width": has_residual_blocks,
     "hidden_widths": is_network,
     "activation": has_hidden_layers,
     "scale_observation": is_network,
@@ -95,11 +102,12 @@ ALWAYS = {
     *("vector_steps_per_round", "overlap", "device", "acting"),
     *("evaluate_every_env_steps", "final_evaluation_episodes", "evaluation_max_episode_steps"),
     "evaluation_on",
-    *("checkpoint_every_env_steps", "keep_checkpoints", "log_every_env_steps"),
+    *("checkpoint_every_env_steps", "keep_checkpoints", "checkpoint_replay", "log_every_env_steps"),
 }
 CHOICES = {
     "frame_skip": [4, 1],
     "q_function": ["network", "table"],
+    "torso": ["auto", "impala"],
     "hidden_widths": [(64, 64), ()],
     "distribution": ["mean", "c51", "qr", "iqn"],
     "noisy": [False, True],
@@ -113,6 +121,8 @@ CHOICES = {
 }
 """Their defaults come first."""
 OTHER = {
+    "torso": "nature",
+    "impala_width": 2,
     "max_pool": False,
     "evaluation_starts_env_steps": 500,
     "evaluation_episodes": 3,

@@ -23,6 +23,7 @@ from frankrl.replay import (
     cut_short,
     with_ending_rows,
 )
+from frankrl.replay.chunks import from_device
 
 # A half, so that sums of discounted whole numbers are exact in whatever order they are taken.
 GAMMA = 0.5
@@ -297,6 +298,15 @@ def test_env_steps_near_the_largest_budget_are_counted_right():
         if int(driven.state.num_steps) >= begin + setup.capacity + 3:
             assert_same(driven.batch(), naive.batch(setup.capacity))
     assert 2**31 - 100 < int(driven.state.num_steps) < 2**31
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 8])
+def test_rows_are_fetched_from_a_device_as_they_lie_in_it(count):
+    """On a CPU they are read where they lie; on a GPU only these rows leave the device."""
+    leaves = {"a": jnp.arange(60).reshape(20, 3), "b": jnp.arange(25, dtype=jnp.uint8)}
+    rows = np.random.default_rng(count).integers(20, size=count)
+    found = from_device(leaves, rows)
+    assert_same(found, jax.tree.map(lambda leaf: np.asarray(leaf)[rows], leaves))
 
 
 @pytest.mark.parametrize("n_step", [1, 5])

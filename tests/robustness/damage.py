@@ -81,7 +81,7 @@ def _reader(run: Path):
     return read, newest
 
 
-def _write(file: Path, content: bytes) -> None:
+def _write(file: Path, content: bytes | bytearray) -> None:
     """Damage one checkpoint: a chunk is the same file in the checkpoint before it."""
     file.unlink()
     file.write_bytes(content)

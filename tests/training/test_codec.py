@@ -213,6 +213,10 @@ def altered_info(half, **changes):
         ({"best": {"env_steps": 1}}, "mean_return"),
         ({"not_reproducible": [3]}, "has the not_reproducible"),
         ({"versions": None}, "has the versions"),
+        ({"replay_start": {"env_steps": 0}}, "has the updates"),
+        ({"replay_start": {"env_steps": 300, "updates": 300}}, "does not fit the run's settings"),
+        ({"replay_start": {"env_steps": 500, "updates": 0}}, "does not fit the run's settings"),
+        ({"holds_replay": False}, "contradicts itself about its replay buffer"),
         ({"env_id": "Acrobot-v1"}, "was made for 'Acrobot-v1'"),
     ],
 )

@@ -168,3 +168,46 @@ def test_the_shapes_of_an_updates_noise_are_those_of_what_is_drawn_for_it(change
     wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(drawn)]
     told = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(noise_shapes(network, 16))]
     assert told == wanted
+
+
+@pytest.fixture
+def screens():
+    """A run on screens, with 1,000,000 of them in its buffer."""
+    spec = describe("probe_envs:FrankSpace-v0", {"observation": "screen"})
+    settings = Settings().with_changes(
+        replay_capacity=1_000_000, total_env_steps=10**7, checkpoint_every_env_steps=100_000
+    )
+    return Experiment.of(settings.resolved(), spec, seed=0)
+
+
+def free_at_least(experiment, tmp_path, monkeypatch):
+    """The smallest disk, in bytes, that is taken to hold the run's checkpoints."""
+    usage = preflight.shutil.disk_usage(tmp_path)
+
+    def fits(free):
+        monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage._replace(free=free))
+        try:
+            preflight.check_disk(tmp_path, experiment)
+        except SettingError:
+            return False
+        return True
+
+    low, high = 0, 1 << 40
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle + 1, high)
+    return low
+
+
+def test_checkpoints_of_screens_need_room_for_one_buffer_that_shrinks(
+    screens, tmp_path, monkeypatch
+):
+    rows = 84 * 84 * 1_000_000
+    needed = free_at_least(screens, tmp_path, monkeypatch)
+    assert 0.1 * rows < needed < 0.3 * rows
+
+
+def test_checkpoints_without_the_buffer_need_no_room_for_it(screens, tmp_path, monkeypatch):
+    settings = screens.settings.with_changes(checkpoint_replay="none")
+    without = Experiment.of(settings, screens.spec, seed=0)
+    assert free_at_least(without, tmp_path, monkeypatch) == 0

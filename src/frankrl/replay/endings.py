@@ -8,7 +8,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PyTree, Shaped, UInt32
+from jaxtyping import Array, Bool, Int, PyTree, Shaped, UInt32
 
 from frankrl.replay.buffer import ReplayBuffer
 from frankrl.replay.state import ReplayState
@@ -91,7 +91,7 @@ def _grown(leaves: PyTree, num_endings: UInt32[Array, ""], num_rows: int, after:
 
 
 def cut_short(buffer: ReplayBuffer, state: ReplayState, env_indices: Sequence[int]) -> ReplayState:
-    """The buffer with the running episodes of some environments truncated.
+    """The buffer with the running episodes of some environments truncated; the one given is gone.
 
     Their next steps are unknown, so the value of the last observation is bootstrapped.
     """
@@ -106,9 +106,7 @@ def cut_short(buffer: ReplayBuffer, state: ReplayState, env_indices: Sequence[in
         state = with_ending_rows(state, grown)
     numbers = int(state.num_endings) + np.arange(len(indices))
     arrived, to = (num_steps + indices) % rows, rows + numbers % state.num_ending_rows
-    observation, mask = jax.tree.map(
-        lambda leaf: leaf.at[to].set(leaf[arrived]), (state.observation, state.mask)
-    )
+    observation, mask = _repeated((state.observation, state.mask), arrived, to)
     return replace(
         state,
         observation=observation,
@@ -116,3 +114,9 @@ def cut_short(buffer: ReplayBuffer, state: ReplayState, env_indices: Sequence[in
         ending=state.ending.at[last_rows].set((numbers + 1).astype(np.uint32)),
         num_endings=state.num_endings + jnp.uint32(len(indices)),
     )
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _repeated(leaves: PyTree, rows: Int[Array, " row"], to: Int[Array, " row"]) -> PyTree:
+    """The leaves with some rows written to other rows, too; without a copy of the whole."""
+    return jax.tree.map(lambda leaf: leaf.at[to].set(leaf[rows]), leaves)

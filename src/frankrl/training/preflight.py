@@ -16,12 +16,17 @@ from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, FrameStack
 from frankrl.learning import init_learner, update
+from frankrl.replay import chunk_size, step_shapes
 from frankrl.runs.machine import available_memory
 from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment
 
-_LARGEST_SHARE = 0.3
-"""Share of the available memory that the buffer may take: saving it needs two more copies."""
+_LARGEST_SHARE = 0.45
+"""Share of the available memory that the buffer may take. Saving and restoring it take 0.3 GiB
+besides, whatever its size (docs/benchmarks.md), but room for more episode ends means a copy."""
+_LARGEST_COMPRESSED = 0.1
+"""Share of their size to which pictures are taken to shrink in chunks; screens of Atari games
+shrink to 0.005 of it."""
 
 _CPU_UPDATE, _CPU_OPERATION = 60e-6, 17e-12
 """Time of an update on one CPU thread, and of each of its floating-point operations. [s]"""
@@ -131,7 +136,7 @@ def check_memory(experiment: Experiment) -> None:
     if experiment.replay.most_transitions > most:
         raise SettingError(
             f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
-            "available, and a checkpoint takes twice the buffer again while it is written; "
+            "available, and the buffer is copied once where episodes turn out to be short; "
             f"replay_capacity can be {most:,} at most"
         )
     check_network(experiment)
@@ -254,11 +259,13 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     Raises:
         SettingError: there is too little room.
     """
-    each, settings = _bytes_each(experiment), experiment.settings
+    settings = experiment.settings
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
     # A new checkpoint is written before the oldest one is removed.
     checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
-    needed = each * transitions * checkpoints
+    needed = 0
+    if settings.saving.checkpoint_replay == "all":
+        needed = _bytes_on_disk(experiment, transitions, checkpoints)
     there = path.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -272,6 +279,21 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
             f"with {counted(transitions, 'transition')} take {_size(needed)}: choose another "
             f"{option('out')}, or lower replay_capacity or keep_checkpoints"
         )
+
+
+def _bytes_on_disk(experiment: Experiment, transitions: int, checkpoints: int) -> int:
+    """Size of the replay buffers in so many successive checkpoints. [bytes]"""
+    settings, shapes = experiment.settings, jax.eval_shape(experiment.empty_replay)
+    each = _bytes_each(experiment)
+    # Less than a chunk of steps and one of episode ends is in no chunk.
+    in_each = min(transitions, 2 * chunk_size(shapes) + settings.environment.num_envs)
+    every = (checkpoints - 1) * settings.saving.checkpoint_every_env_steps
+    in_chunks = min(transitions + every, settings.training.total_env_steps) - in_each
+    leaves = jax.tree.leaves(step_shapes(shapes, 1))
+    pictures = sum(leaf.size for leaf in leaves if leaf.dtype == np.uint8 and leaf.ndim > 2)
+    row = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    compressed = 1 - (1 - _LARGEST_COMPRESSED) * pictures / row
+    return each * in_each * checkpoints + int(each * max(0, in_chunks) * compressed)
 
 
 def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -194,8 +195,9 @@ def _step_chunks(
     loaded: Loaded, experiment: Experiment, shapes: ReplayState, parts: Parts, num_endings: int
 ) -> Iterator[tuple[np.ndarray, StoredSteps]]:
     num_envs = experiment.replay.num_envs
-    for chunk in parts.step_chunks:
-        arrays = _chunk(loaded, _steps_file(chunk), shapes)
+    names = [_steps_file(chunk) for chunk in parts.step_chunks]
+    read = _read_ahead(loaded, names, shapes)
+    for chunk, arrays in zip(parts.step_chunks, read, strict=True):
         held = _held(arrays, ".action", chunk)
         steps = filled(step_shapes(shapes, len(held)), arrays)
         env_steps = chunk_order(held, num_envs)
@@ -217,13 +219,25 @@ def _ending_chunks(
 ) -> Iterator[tuple[range, Seen]]:
     (path, _), *_ = jax.tree_util.tree_flatten_with_path(seen_shapes(shapes, 1))[0]
     first_leaf = jax.tree_util.keystr(path)
-    for chunk in parts.ending_chunks:
-        arrays = _chunk(loaded, _endings_file(chunk), shapes)
+    names = [_endings_file(chunk) for chunk in parts.ending_chunks]
+    read = _read_ahead(loaded, names, shapes)
+    for chunk, arrays in zip(parts.ending_chunks, read, strict=True):
         held = _held(arrays, first_leaf, chunk)
         seen = filled(seen_shapes(shapes, len(held)), arrays)
         seen = jax.tree.map(lambda leaf: leaf[chunk.start - held.start :], seen)  # noqa: B023
         _refuse(fault_in_seen(seen))
         yield chunk, seen
+
+
+def _read_ahead(loaded: Loaded, names: list[str], shapes: ReplayState) -> Iterator[Tensors]:
+    """The arrays of each chunk; while one is written to the device, the next is decompressed."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = [reader.submit(_chunk, loaded, name, shapes) for name in names[:1]]
+        for name in names[1:]:
+            ahead.append(reader.submit(_chunk, loaded, name, shapes))
+            yield ahead.pop(0).result()
+        if ahead:
+            yield ahead.pop().result()
 
 
 def _chunk(loaded: Loaded, name: str, shapes: ReplayState) -> Tensors:
