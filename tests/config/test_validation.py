@@ -78,6 +78,7 @@ OUT_OF_RANGE = [
     ("evaluation_max_episode_steps", [0], "at least 1"),
     ("evaluation_envs", [0], "at least 1"),
     ("evaluation_envs", [26], "at most 25"),
+    ("impala_width", [0], "at least 1"),
     ("checkpoint_every_env_steps", [0], "at least 1"),
     ("keep_checkpoints", [0], "at least 1"),
     ("log_every_env_steps", [0], "at least 1"),
