@@ -250,13 +250,13 @@ def assert_independent_of_history(env_ids, num_steps):
 
 
 def test_an_episode_depends_on_its_seed_and_actions_only_in_another_process_too():
-    assert_independent_of_history([f"ALE/{name}-v5" for name in SOME], 150)
+    assert_independent_of_history([f"ALE/{name}-v5" for name in SOME], 80)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("env_id", GAMES)
-def test_of_no_game_an_episode_depends_on_what_was_played_before(env_id):
-    assert_independent_of_history([env_id], 400)
+@pytest.mark.parametrize("first", range(0, len(GAMES), 13))
+def test_of_no_game_an_episode_depends_on_what_was_played_before(first):
+    assert_independent_of_history(GAMES[first : first + 13], 250)
 
 
 def test_another_mode_and_difficulty_last_over_resets():

@@ -5,7 +5,7 @@ from typing import TypeGuard
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import GrayscaleObservation, ResizeObservation
+from gymnasium.wrappers import GrayscaleObservation, ReshapeObservation, ResizeObservation
 
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.environments.extras import imported
@@ -44,6 +44,9 @@ def with_prepared_pictures(
     if size is not None:
         imported("cv2", f"resize {size}", "opencv-python-headless", "pixels")
         env = ResizeObservation(env, (size, size))
+        if space.shape[2:] == (1,):
+            # Before 1.4 Gymnasium lost the axis of a single channel there.
+            env = ReshapeObservation(env, (size, size, 1))
     return env
 
 

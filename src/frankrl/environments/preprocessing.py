@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from frankrl.config import AtariSettings, PixelSettings, Settings
 from frankrl.core.errors import SettingError
@@ -60,7 +60,7 @@ class Preprocessing:
         )
 
 
-_WORDS = {False: "off", True: "on"}
+_WORDS: dict[bool, Literal["off", "on"]] = {False: "off", True: "on"}
 
 
 def is_atari(env_id: str) -> bool:
