@@ -102,7 +102,8 @@ ALWAYS = {
     *("vector_steps_per_round", "overlap", "device", "acting"),
     *("evaluate_every_env_steps", "final_evaluation_episodes", "evaluation_max_episode_steps"),
     "evaluation_on",
-    *("checkpoint_every_env_steps", "keep_checkpoints", "checkpoint_replay", "log_every_env_steps"),
+    *("checkpoint_every_env_steps", "keep_checkpoints", "checkpoint_replay"),
+    "log_every_env_steps",
 }
 CHOICES = {
     "frame_skip": [4, 1],
