@@ -21,7 +21,11 @@ from robustness import damage, environments, faults, fuzz, kills, numbers, signa
 from robustness.outcome import Outcome
 
 LONG: dict[str, Callable[[Path], list[Outcome]]] = {
-    "kills": lambda work: [kills.study(work, 200)],
+    "kills": lambda work: [
+        kills.study(work, 200),
+        kills.study(work / "atari", 20, cases=[kills.ATARI]),
+        kills.study(work / "minatar", 20, cases=[kills.MINATAR]),
+    ],
     "snapshots": lambda work: snapshots.study(1_000),
     "damage": lambda work: damage.study(work, 10_000, 20),
     "faults": lambda work: [faults.study(work)],

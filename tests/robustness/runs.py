@@ -34,6 +34,8 @@ class Case:
     overlap: bool
     seed: int
     total_env_steps: int = 1_200
+    more: tuple[str, ...] = ()
+    """Further options of the command line."""
 
     def flags(self) -> list[str]:
         """The command line's options for it."""
@@ -54,12 +56,14 @@ class Case:
             "--final-evaluation-episodes": 2,
         }
         words = [str(part) for pair in told.items() for part in pair]
-        return [self.env_id, *words, "--overlap" if self.overlap else "--no-overlap"]
+        order = "--overlap" if self.overlap else "--no-overlap"
+        return [self.env_id, *words, order, *self.more]
 
     def name(self) -> str:
         """A name for its folder."""
         order = "overlap" if self.overlap else "in-turn"
-        return f"{self.env_id}-{self.num_envs}-{order}-s{self.seed}"
+        env = self.env_id.replace("/", "-")
+        return f"{env}-{self.num_envs}-{order}-s{self.seed}"
 
 
 def frank(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
