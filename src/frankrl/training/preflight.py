@@ -144,8 +144,9 @@ def check_memory(experiment: Experiment) -> None:
     in_round = (
         settings.round_env_steps * settings.training.replay_ratio * settings.replay.batch_size
     )
-    # A transition that has been sampled holds two observations.
-    if in_round * 2 * each * _COPIES > there:
+    # A transition that has been sampled holds two observations, or two stacks of them.
+    sampled = 2 * each * experiment.spec.preprocessing.frame_stack
+    if in_round * sampled * _COPIES > there:
         raise SettingError(
             f"the updates of one round learn from {in_round:,.0f} transitions at once "
             "(num_envs × vector_steps_per_round × replay_ratio × batch_size), which does not fit "
