@@ -43,6 +43,21 @@ def test_an_environment_has_its_own_preset_or_the_default_one():
     assert default_preset("Lunar") == "default"
 
 
+@pytest.mark.parametrize(
+    ("env_id", "preset"),
+    [
+        ("ALE/Pong-v5", "atari"),
+        ("ale_py:ALE/Pong-v5", "atari"),
+        ("MinAtar/Breakout-v1", "minatar"),
+        ("minatar:MinAtar/Breakout-v1", "minatar"),
+        ("shimmy:ALE/Pong-v5", "default"),
+        ("mymod:MinAtar/Mine-v0", "default"),
+    ],
+)
+def test_a_family_of_games_has_a_preset_and_a_name_of_another_module_is_none_of_it(env_id, preset):
+    assert default_preset(env_id) == preset
+
+
 def test_an_unknown_preset_names_the_nearest_and_all():
     with pytest.raises(SettingError, match=r"'clasic'; did you mean 'classic'.*default"):
         load_preset("clasic")

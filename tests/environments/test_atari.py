@@ -376,6 +376,7 @@ REFUSED = {
         "unknown Atari game 'ALE/Pongg-v5'; did you mean 'ALE/Pong-v5'?",
     ),
     "an old version": ("ALE/Pong-v4", {}, {}, "did you mean 'ALE/Pong-v5'?"),
+    "an old name": ("ALE/PongNoFrameskip-v4", {}, {}, "did you mean 'ALE/Pong-v5'?"),
     "no game at all": ("ALE/Chess3D-v5", {}, {}, "unknown Atari game"),
     "a mode": ("ALE/Pong-v5", {"mode": 9}, {}, "the game pong has no mode 9; it has 0, 1"),
     "a difficulty": ("ALE/Pong-v5", {"difficulty": True}, {}, "no difficulty True; it has 0, 1, 2"),
@@ -392,7 +393,7 @@ REFUSED = {
         {},
         "can hold mode and difficulty, not",
     ),
-    "a setting of Atari games": ("CartPole-v1", {}, {"frame_skip": 2}, "belongs to Atari games"),
+    "a setting of Atari games": ("CartPole-v1", {}, {"frame_skip": 2}, "frame_skip (2) belongs to"),
     "lost lives without an end": (
         "ALE/Pong-v5",
         {},

@@ -13,6 +13,7 @@ from minatar import Environment
 from frankrl.core.errors import EnvironmentUnusableError, MissingExtraError
 from frankrl.environments import CheckedEnv, GymnasiumVector, describe, make_environment, try_out
 from frankrl.environments.env_group import start_workers
+from frankrl.environments.minatar import RepeatableGame
 
 GAMES = ["asterix", "breakout", "freeway", "seaquest", "space_invaders"]
 NAMES = {game: f"MinAtar/{game.title().replace('_', '')}-v1" for game in GAMES}
@@ -149,6 +150,15 @@ def test_films_show_each_kind_of_thing_in_a_colour_of_its_own_without_seaborn(ga
 def test_an_unknown_game_is_answered_by_the_nearest_one():
     with pytest.raises(EnvironmentUnusableError, match=r"did you mean 'MinAtar/Breakout-v1'\?"):
         describe("MinAtar/Brakeout-v1", {})
+
+
+def test_a_game_named_with_its_package_is_the_same_game():
+    spec = describe("minatar:MinAtar/Breakout-v1", {})
+    assert spec.leaves == describe("MinAtar/Breakout-v1", {}).leaves
+    assert spec.action_names == ("do nothing", "left", "right")
+    env = CheckedEnv(spec)
+    assert isinstance(env._env, RepeatableGame)
+    env.close()
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):

@@ -19,15 +19,17 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import UInt8
 
 from frankrl.config import AtariSettings
-from frankrl.core.errors import EnvironmentUnusableError, nearest
+from frankrl.config.families import ATARI
+from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.environments.extras import imported
 from frankrl.environments.preprocessing import Preprocessing
+from frankrl.environments.similar_games import similar_games
 
 FRAMES_PER_SECOND = 60
 """Frames that the console shows in a second."""
 _NOOP, _FIRE = 0, 1
 """ALE's numbers of two actions."""
-_MODULE, _PREFIX, _VERSION = "ale_py:", "ALE/", "-v5"
+_VERSION, _SUCH_AS = "-v5", "such as 'ALE/Pong-v5'"
 _OWN_SETTINGS = {
     "repeat_action_probability": "sticky_actions",
     "frameskip": "frame_skip",
@@ -196,24 +198,25 @@ def make_atari(
     env = AtariGame(game, settings, **shown, render_mode=render_mode)
     maker = f"{AtariGame.__module__}:{AtariGame.__qualname__}"
     played = {"game": game, **shown, **dataclasses.asdict(settings)}
-    env.spec = EnvSpec(env_id.removeprefix(_MODULE), entry_point=maker, kwargs=played)
+    env.spec = EnvSpec(ATARI.registered(env_id), entry_point=maker, kwargs=played)
     return env
 
 
 def _game_of(env_id: str) -> str:
     """ALE's name of a game; ale-py registers it with Gymnasium."""
     imported("ale_py", env_id, "ale-py", "atari")
-    name = env_id.removeprefix(_MODULE)
+    name = ATARI.registered(env_id)
     games = {
         known: spec.kwargs["game"]
         for known, spec in gymnasium.registry.items()
-        if known.startswith(_PREFIX) and known.endswith(_VERSION)
+        if ATARI.has(known) and known.endswith(_VERSION)
     }
     for known in (name, f"{name}{_VERSION}"):
         if known in games:
             return games[known]
-    hint = nearest(name, games) or f"; there are {len(games)}, such as 'ALE/Pong-v5'"
-    raise EnvironmentUnusableError(f"unknown Atari game {name!r}{hint}")
+    similar = similar_games(env_id)
+    hint = f"did you mean {similar[0]!r}?" if similar else f"there are {len(games)}, {_SUCH_AS}"
+    raise EnvironmentUnusableError(f"unknown Atari game {name!r}; {hint}")
 
 
 def _check_kwargs(env_id: str, env_kwargs: Mapping[str, Any]) -> None:

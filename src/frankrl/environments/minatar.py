@@ -9,18 +9,13 @@ import gymnasium
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from frankrl.config.families import MINATAR
 from frankrl.environments.extras import imported
 from frankrl.environments.layer_colours import in_layers
 
-_PREFIX = "MinAtar/"
 _SQUARE, _FRAMES_PER_SECOND = 16, 20
 """Side of a square in films, and how fast MinAtar itself shows its games. [pixels, frames/s]"""
 _WORDS = {"n": "do nothing", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
-
-
-def is_minatar(env_id: str) -> bool:
-    """Whether a name is that of one of MinAtar's games."""
-    return env_id.startswith(_PREFIX)
 
 
 def register_minatar(env_id: str) -> None:
@@ -30,7 +25,7 @@ def register_minatar(env_id: str) -> None:
         MissingExtraError: MinAtar is not installed.
     """
     games: Any = imported("minatar.gym", env_id, "minatar", "minatar")
-    if not any(is_minatar(known) for known in gymnasium.registry):
+    if not any(MINATAR.has(known) for known in gymnasium.registry):
         games.register_envs()
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from frankrl.config import AtariSettings, PixelSettings, Settings
+from frankrl.config.families import ATARI
 from frankrl.core.errors import SettingError
-from frankrl.core.wording import option
 
 _ATARI_STACK, _ATARI_SIZE = 4, 84
 
@@ -63,18 +63,13 @@ class Preprocessing:
 _WORDS: dict[bool, Literal["off", "on"]] = {False: "off", True: "on"}
 
 
-def is_atari(env_id: str) -> bool:
-    """Whether a name is that of an Atari game of the Arcade Learning Environment."""
-    return env_id.removeprefix("ale_py:").startswith("ALE/")
-
-
 def preprocessing_for(env_id: str, settings: Settings) -> Preprocessing:
     """How an environment is prepared.
 
     Raises:
         SettingError: a setting of Atari games is given for another environment.
     """
-    pixels, atari = settings.pixels, is_atari(env_id)
+    pixels, atari = settings.pixels, ATARI.has(env_id)
     if not atari and settings.atari != AtariSettings():
         given = next(
             field.name
@@ -82,7 +77,8 @@ def preprocessing_for(env_id: str, settings: Settings) -> Preprocessing:
             if getattr(settings.atari, field.name) != field.default
         )
         raise SettingError(
-            f"{option(given)} belongs to Atari games, ALE/…, and {env_id} is none: leave it out"
+            f"{given} ({getattr(settings.atari, given)}) belongs to Atari games, ALE/…, and "
+            f"{env_id} is none: leave it out, or choose a preset that is not made for Atari games"
         )
     return Preprocessing(
         frame_stack=pixels.frame_stack or (_ATARI_STACK if atari else 1),

@@ -11,15 +11,19 @@ from typing import Any
 import gymnasium
 
 from frankrl.config import Settings
+from frankrl.config.families import ATARI, MINATAR
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, warn
 from frankrl.core.numerics import users_numerics, with_users_numerics
 from frankrl.environments.atari import make_atari
-from frankrl.environments.minatar import RepeatableGame, is_minatar, register_minatar
+from frankrl.environments.minatar import RepeatableGame, register_minatar
 from frankrl.environments.pictures import with_prepared_pictures
-from frankrl.environments.preprocessing import Preprocessing, is_atari, preprocessing_for
+from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
+from frankrl.environments.similar_games import similar_games
 
 _CLOSING_SECONDS = 5.0
 _PICTURES = "rgb_array"
+_ALES_OWN = "ale_py.env:AtariEnv"
+"""The environment of Atari games that ale-py registers, by Gym's old names too."""
 _MAX_TRIED = 3
 """Similar names that are tried for a hint."""
 
@@ -49,7 +53,7 @@ def make_environment(
         raise EnvironmentUnusableError(
             f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
         )
-    if is_atari(env_id):
+    if ATARI.has(env_id):
         return make_atari(env_id, env_kwargs, preprocessing, render_mode)
     env = _made_by_gymnasium(env_id, env_kwargs, render_mode)
     try:
@@ -63,7 +67,7 @@ def _made_by_gymnasium(
     env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None
 ) -> gymnasium.Env:
     """An environment as `gymnasium.make` makes it."""
-    if is_minatar(env_id):
+    if MINATAR.has(env_id):
         register_minatar(env_id)
     # An environment need not take `render_mode`, so it is passed only when needed.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
@@ -76,11 +80,7 @@ def _made_by_gymnasium(
     except gymnasium.error.Error as error:
         # Its own hint lacks the module, so that the name would be unknown again.
         reason = re.sub(r" *Did you mean:.*", "", _one_line(error)).rstrip(".")
-        hint = tried_hint(env_id, env_kwargs, gymnasium.registry)
-        raise EnvironmentUnusableError(
-            f"unknown environment {env_id!r}{hint} ({reason}; third-party ones are named "
-            "module:EnvId)"
-        ) from error
+        raise _unknown(env_id, env_kwargs, reason) from error
     except ModuleNotFoundError as error:
         raise EnvironmentUnusableError(_missing_module(env_id, error)) from error
     except Exception as error:
@@ -89,7 +89,12 @@ def _made_by_gymnasium(
         raise EnvironmentUnusableError(
             f"{env_id} cannot be made with {dict(env_kwargs)}: {_raised(error)}"
         ) from error
-    return RepeatableGame(env) if is_minatar(env_id) else env
+    own_name = ":" in env_id or env.spec is None or env.spec.entry_point != _ALES_OWN
+    if not own_name and similar_games(env_id):
+        # Whether ale-py has registered an old name depends on what this process did before.
+        close_environments([env])
+        raise _unknown(env_id, env_kwargs, f"Atari games are named {ATARI.prefix}…")
+    return RepeatableGame(env) if MINATAR.has(env_id) else env
 
 
 def can_be_filmed(env: gymnasium.Env) -> bool:
@@ -122,6 +127,23 @@ def _made(env_id: str, **kwargs: Any) -> gymnasium.Env:
     return env
 
 
+def _unknown(env_id: str, env_kwargs: Mapping[str, Any], reason: str) -> EnvironmentUnusableError:
+    """The error for a name that does not exist."""
+    hint = _game_hint(env_id, env_kwargs) or tried_hint(env_id, env_kwargs, gymnasium.registry)
+    return EnvironmentUnusableError(
+        f"unknown environment {env_id!r}{hint} ({reason}; third-party ones are named module:EnvId)"
+    )
+
+
+def _game_hint(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
+    """A hint that names a similar game which can be made, or an empty string."""
+    for suggestion in similar_games(env_id)[:_MAX_TRIED]:
+        with contextlib.suppress(Exception):
+            close_environments([make_environment(suggestion, env_kwargs)])
+            return f"; did you mean {suggestion!r}?"
+    return ""
+
+
 def tried_hint(env_id: str, env_kwargs: Mapping[str, Any], known: Iterable[str]) -> str:
     """A hint that names a similar environment which can be made, or an empty string.
 
@@ -131,7 +153,11 @@ def tried_hint(env_id: str, env_kwargs: Mapping[str, Any], known: Iterable[str])
         known: names of environments, without their modules.
     """
     module, colon, name = env_id.rpartition(":")
-    folded = {other.lower(): other for other in known}
+    folded = {
+        other.lower(): other
+        for other in known
+        if gymnasium.registry[other].entry_point != _ALES_OWN
+    }
     for found in difflib.get_close_matches(name.lower(), folded, n=_MAX_TRIED, cutoff=0.5):
         suggestion = f"{module}{colon}{folded[found]}"
         with contextlib.suppress(Exception):

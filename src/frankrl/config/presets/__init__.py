@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.config import Settings
+from frankrl.config.families import FAMILIES
 from frankrl.core.errors import SettingError, nearest
-
-_FAMILIES = {"ALE/": "atari", "MinAtar/": "minatar"}
-"""Presets of all games whose names begin alike."""
 
 
 def preset_names() -> tuple[str, ...]:
@@ -31,9 +29,7 @@ def default_preset(env_id: str, q_function: str = "network") -> str:
     # Gymnasium takes a name without a version for the newest one.
     wanted = re.compile(re.escape(env_id) + r"(-v\d+)?")
     own = (name for name in reversed(preset_names()) if wanted.fullmatch(name))
-    of_all = (
-        name for start, name in _FAMILIES.items() if env_id.rpartition(":")[2].startswith(start)
-    )
+    of_all = (family.preset for family in FAMILIES if family.has(env_id))
     return next(own, None) or next(of_all, "default")
 
 
