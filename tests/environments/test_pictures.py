@@ -28,6 +28,8 @@ class Painted(gymnasium.Env):
             "floats": spaces.Box(0, 255, (12, 20, 3), np.float32),
             "dark": spaces.Box(0, 15, (12, 20, 3), np.uint8),
             "planes": spaces.Box(0, 255, (12, 20, 7), np.uint8),
+            "channels first": spaces.Box(0, 255, (3, 12, 20), np.uint8),
+            "too small": spaces.Box(0, 255, (7, 7, 3), np.uint8),
             "with a number": spaces.Dict(
                 {"picture": spaces.Box(0, 255, (12, 20, 3), np.uint8), "n": spaces.Discrete(3)}
             ),
@@ -102,7 +104,9 @@ def test_without_these_settings_pictures_are_shown_as_they_are():
     assert spec.made_by != spec_of(resize=8).made_by != spec_of(resize=9).made_by
 
 
-@pytest.mark.parametrize("kind", ["floats", "dark", "planes", "with a number"])
+@pytest.mark.parametrize(
+    "kind", ["floats", "dark", "planes", "channels first", "too small", "with a number"]
+)
 @pytest.mark.parametrize("changes", [{"resize": 8}, {"grayscale": "on"}], ids=str)
 def test_what_is_not_one_picture_is_refused_in_one_sentence(kind, changes):
     with pytest.raises(EnvironmentUnusableError) as caught:

@@ -14,7 +14,7 @@ from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.types import Transition
-from frankrl.environments import describe, describe_for
+from frankrl.environments import PictureAxes, describe, describe_for, picture_axes
 from frankrl.environments.leaves import Leaf
 from frankrl.explaining import origins, reopen
 from frankrl.explaining.document import Document, Section
@@ -25,7 +25,6 @@ from frankrl.explaining.pictures import PictureLeaf, overlaid, picture_leaves
 from frankrl.explaining.png import png
 from frankrl.explaining.saliency import check_pictures, saliency_map, value_gradients
 from frankrl.explaining.text import as_text
-from frankrl.networks import PictureAxes, picture_axes
 from frankrl.runs import RunFolder
 
 PONG = "ALE/Pong-v5"

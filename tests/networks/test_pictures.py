@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_networks import ACTIONS, KINDS, in_jax, network_of, settings_of
+from small_networks import ACTIONS, KINDS, in_jax, network_of, numbers, settings_of
 
 from frankrl.core.errors import SettingError
-from frankrl.environments.leaves import Leaf
+from frankrl.environments import Leaf, PictureAxes
 from frankrl.networks import Convolution, Convolved, Flatten, MaxPool, PictureTorso, perturb
 from frankrl.networks.initializer import SeededInitializer
 from frankrl.networks.layers import NoisyParams, NormalisedParams
@@ -173,6 +173,31 @@ def test_every_order_of_axes_becomes_height_width_channel(shape, stack, moved):
 
 
 @pytest.mark.parametrize(
+    ("shape", "height_width_channels"),
+    [
+        ((8, 84, 84), (84, 84, 8)),
+        ((12, 84, 84), (84, 84, 12)),
+        ((9, 96, 96), (96, 96, 9)),
+        ((3, 210, 160), (210, 160, 3)),
+        ((1, 8, 8), (8, 8, 1)),
+        ((10, 10, 10), (10, 10, 10)),
+        ((10, 10, 4), (10, 10, 4)),
+        ((84, 84, 8), (84, 84, 8)),
+        ((5, 40, 30), (5, 40, 30)),
+        ((96, 12, 12), (96, 12, 12)),
+    ],
+    ids=str,
+)
+def test_channels_are_first_where_the_other_axes_are_equal_and_longer(shape, height_width_channels):
+    axes = PictureAxes.of(shape, 1)
+    assert axes is not None
+    assert (axes.height, axes.width, axes.channels) == height_width_channels
+    pixels = pictures(2, *shape)
+    expected = pixels if height_width_channels == shape else np.moveaxis(pixels, 1, -1)
+    np.testing.assert_array_equal(axes.channels_last(pixels), expected)
+
+
+@pytest.mark.parametrize(
     ("shape", "dtype", "expected"),
     [
         ((84, 84), np.uint8, 6),
@@ -203,6 +228,35 @@ def test_a_picture_too_small_for_the_torso_is_refused_and_the_least_size_is_not(
         with pytest.raises(SettingError, match=f"at least {least} × {least} pixels") as error:
             network_of(settings, picture(least + 3, least - 1, 3))
         assert f"{least + 3} × {least - 1}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "others"),
+    [("nature", 35, "minatar, impala"), ("nature", 2, "impala"), ("minatar", 2, "impala")],
+)
+def test_only_torsos_that_fit_are_named_instead_of_one_that_does_not(kind, side, others):
+    leaf = picture(side, side)
+    with pytest.raises(SettingError, match=f": use torso {others} or flat$"):
+        network_of(settings_of(torso=kind), leaf)
+    for other in (*others.split(", "), "flat"):
+        network_of(settings_of(torso=other), leaf)
+
+
+def test_a_named_torso_reads_the_leaves_that_auto_reads():
+    leaves = picture(48, 48, name="a"), Leaf("b", (3, 3), np.dtype(np.float32))
+    auto, named = (network_of(settings_of(torso=kind), *leaves) for kind in ("auto", "nature"))
+    assert named.torsos == auto.torsos
+    assert isinstance(named.torsos[1], Flatten)
+
+
+def test_without_a_leaf_that_auto_reads_a_named_torso_reads_all_that_can_be_pictures():
+    leaves = (
+        picture(12, 12, 3, name="a", dtype=np.float32),
+        picture(5, 5, name="b"),
+        numbers(4),
+    )
+    kinds = [type(torso) for torso in network_of(settings_of(torso="minatar"), *leaves).torsos]
+    assert kinds == [PictureTorso, PictureTorso, Flatten]
 
 
 def test_a_torso_for_pictures_without_a_picture_is_refused():

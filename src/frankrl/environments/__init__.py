@@ -6,6 +6,7 @@ from frankrl.environments.frame_stack import FrameStack
 from frankrl.environments.leaves import Leaf
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
+from frankrl.environments.picture_axes import PictureAxes, picture_axes
 from frankrl.environments.single import make_environment
 from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec, describe, describe_for
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
@@ -29,6 +30,7 @@ __all__ = [
     "FrameStack",
     "GymnasiumVector",
     "Leaf",
+    "PictureAxes",
     "Position",
     "Trial",
     "Worker",
@@ -37,6 +39,7 @@ __all__ = [
     "describe_for",
     "make_environment",
     "make_vector",
+    "picture_axes",
     "spec_from_data",
     "spec_to_data",
     "start_worker_pool",

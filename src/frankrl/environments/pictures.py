@@ -9,6 +9,8 @@ from gymnasium.wrappers import GrayscaleObservation, ReshapeObservation, ResizeO
 
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.environments.extras import imported
+from frankrl.environments.leaves import leaves_of
+from frankrl.environments.picture_axes import picture_axes
 from frankrl.environments.preprocessing import Preprocessing
 
 _CHANNELS = (1, 3, 4)
@@ -28,11 +30,12 @@ def with_prepared_pictures(
         return env
     space = env.observation_space
     setting = "grayscale on" if grayscale else f"resize {size}"
-    if not _is_picture(space):
+    if not _is_prepared(space, env_id):
         raise EnvironmentUnusableError(
             f"{setting} needs observations that are one picture, uint8[height, width] or "
-            f"uint8[height, width, channels] from 0 to 255, and {env_id} has {space}: leave it "
-            "out, or wrap the environment so that it shows the picture alone"
+            "uint8[height, width, channels] with 1, 3 or 4 channels from 0 to 255 and at least 8 × "
+            f"8 pixels, and {env_id} has {space}: leave it out, or wrap the environment so that it "
+            "shows the picture alone"
         )
     if grayscale and len(space.shape) == 3:
         if space.shape[2] != 3:
@@ -50,8 +53,12 @@ def with_prepared_pictures(
     return env
 
 
-def _is_picture(space: spaces.Space) -> TypeGuard[spaces.Box]:
+def _is_prepared(space: spaces.Space, env_id: str) -> TypeGuard[spaces.Box]:
+    """Whether a space is that of one picture in a form that Gymnasium's wrappers take."""
     if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
         return False
-    has_form = len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in _CHANNELS)
-    return has_form and bool(np.all(space.low == 0) and np.all(space.high == 255))
+    (leaf,) = leaves_of(space, env_id)
+    axes = picture_axes(leaf)
+    if axes is None or (leaf.low, leaf.high) != ((0,), (255,)):
+        return False
+    return axes.order == tuple(range(len(space.shape))) and axes.channels in _CHANNELS

@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
 from frankrl.core.figures import counted
-from frankrl.environments import EnvironmentSpec, Leaf
+from frankrl.environments import EnvironmentSpec, Leaf, PictureAxes, picture_axes
 from frankrl.environments.layer_colours import in_layers
-from frankrl.networks import PictureAxes, picture_axes
 
 _BRIGHTEST = 255
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)

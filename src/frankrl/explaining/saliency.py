@@ -17,7 +17,7 @@ from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Observation, Params
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.pictures import picture_leaves
-from frankrl.networks import PictureAxes, QNetwork
+from frankrl.networks import QNetwork
 
 _FULL = 99
 """The percentile of a map's pixels that becomes 1."""

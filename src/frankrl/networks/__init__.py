@@ -5,10 +5,10 @@ from frankrl.networks.head import Head
 from frankrl.networks.initializer import Initializer
 from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
 from frankrl.networks.layout import Layout
-from frankrl.networks.make import make_q_network, picture_axes
+from frankrl.networks.make import make_q_network
 from frankrl.networks.network import NetworkParams, QNetwork, masked
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
-from frankrl.networks.pictures import PictureAxes, PictureTorso
+from frankrl.networks.pictures import PictureTorso
 from frankrl.networks.stages import Activation, Convolved, MaxPool, Residual, Stage
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
@@ -29,7 +29,6 @@ __all__ = [
     "Noisy",
     "Normalised",
     "OneHot",
-    "PictureAxes",
     "PictureTorso",
     "QNetwork",
     "Residual",
@@ -39,5 +38,4 @@ __all__ = [
     "make_q_network",
     "masked",
     "perturb",
-    "picture_axes",
 ]

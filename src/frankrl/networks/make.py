@@ -1,29 +1,25 @@
 """Makes the definition of a Q-network or Q-table from settings."""
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
 from frankrl.config import NetworkSettings
 from frankrl.core.errors import SettingError
+from frankrl.core.types import Scaling
+from frankrl.environments import Leaf, PictureAxes, picture_axes
 from frankrl.networks.head import Head
 from frankrl.networks.layers import Dense, Layer, Noisy, Normalised
 from frankrl.networks.network import QNetwork
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
-from frankrl.networks.pictures import PictureAxes, PictureTorso, picture_stages
+from frankrl.networks.pictures import PictureTorso, picture_stages
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
-if TYPE_CHECKING:
-    from frankrl.environments.leaves import Leaf
-
-_LEAST_SIDE, _LEAST_LARGE_SIDE = 8, 36
-"""Least height and width of a leaf of bytes that `auto` takes for a picture, and for one that is
-large enough for the torso `nature`. [pixels]"""
+_LEAST_LARGE_SIDE = 36
+"""Least height and width of a picture for which `auto` means the torso `nature`. [pixels]"""
+_KINDS = ("nature", "minatar", "impala")
+"""The torsos for pictures."""
 
 
 def make_q_network(
     settings: NetworkSettings,
-    leaves: "tuple[Leaf, ...]",
+    leaves: tuple[Leaf, ...],
     num_actions: int,
     head: Head,
     *,
@@ -65,7 +61,7 @@ def make_q_network(
 
 
 def _torso(
-    leaf: "Leaf", settings: NetworkSettings, frame_stack: int, axes: PictureAxes | None
+    leaf: Leaf, settings: NetworkSettings, frame_stack: int, axes: PictureAxes | None
 ) -> Torso:
     """The torso of one leaf."""
     if leaf.num_values is not None:
@@ -75,34 +71,50 @@ def _torso(
         stack = (frame_stack,) if frame_stack > 1 else ()
         return Flatten((*stack, *leaf.shape), scaling)
     kind = settings.torso if settings.torso != "auto" else _usual(axes)
+    torso = _picture_torso(kind, axes, scaling, settings)
+    if torso.num_features == 0:
+        others = [
+            other
+            for other in _KINDS
+            if _picture_torso(other, axes, scaling, settings).num_features > 0
+        ]
+        least = torso.smallest_side
+        raise SettingError(
+            f"torso {kind} needs pictures of at least {least} × {least} pixels, these are "
+            f"{axes.height} × {axes.width}: use torso {', '.join(others)} or flat"
+        )
+    return torso
+
+
+def _picture_torso(
+    kind: str, axes: PictureAxes, scaling: Scaling, settings: NetworkSettings
+) -> PictureTorso:
+    """The torso of that name for pictures; without features where they are too small for it."""
     stages = picture_stages(
         kind,
         settings.activation,
         layer_norm=settings.layer_norm,
         impala_width=settings.impala_width,
     )
-    torso = PictureTorso(axes, scaling, stages)
-    if torso.num_features == 0:
-        least = torso.smallest_side
-        raise SettingError(
-            f"torso {kind} needs pictures of at least {least} × {least} pixels, "
-            f"these are {axes.height} × {axes.width}: use torso minatar or flat"
-        )
-    return torso
+    return PictureTorso(axes, scaling, stages)
 
 
 def _pictures(
-    settings: NetworkSettings, leaves: "tuple[Leaf, ...]", frame_stack: int
+    settings: NetworkSettings, leaves: tuple[Leaf, ...], frame_stack: int
 ) -> list[PictureAxes | None]:
     """The axes of each leaf that a convolutional torso reads; None for the others.
+
+    A torso that is asked for reads the same leaves as `auto`. If there are none, it reads all that
+    have the axes of a picture.
 
     Raises:
         SettingError: such a torso is asked for, and no leaf is a picture.
     """
     if settings.torso == "flat" or settings.q_function == "table":
         return [None] * len(leaves)
-    if settings.torso == "auto":
-        return [picture_axes(leaf, frame_stack) for leaf in leaves]
+    found = [picture_axes(leaf, frame_stack) for leaf in leaves]
+    if any(found) or settings.torso == "auto":
+        return found
     found = [
         None if leaf.num_values is not None else PictureAxes.of(leaf.shape, frame_stack)
         for leaf in leaves
@@ -114,17 +126,6 @@ def _pictures(
             "torso auto"
         )
     return found
-
-
-def picture_axes(leaf: "Leaf", frame_stack: int) -> PictureAxes | None:
-    """The axes of a leaf that looks like a picture: bytes, of at least 8 × 8 pixels; else None.
-
-    Args:
-        leaf: the leaf.
-        frame_stack: observations that are stacked, along an axis in front; 1: there is none.
-    """
-    axes = PictureAxes.of(leaf.shape, frame_stack) if leaf.dtype == np.uint8 else None
-    return axes if axes and min(axes.height, axes.width) >= _LEAST_SIDE else None
 
 
 def _usual(axes: PictureAxes) -> str:

@@ -6,60 +6,11 @@ from typing import Any
 from jaxtyping import Float, Shaped
 
 from frankrl.core.types import Params, Scaling
+from frankrl.environments import PictureAxes
 from frankrl.networks.convolution import Convolution
 from frankrl.networks.initializer import Initializer
 from frankrl.networks.scaling import scaled
 from frankrl.networks.stages import Activation, Convolved, MaxPool, Residual, Stage
-
-_MAX_CHANNELS = 4
-"""A first axis of so many entries or fewer, before two longer ones, holds channels."""
-
-
-@dataclass(frozen=True)
-class PictureAxes:
-    """How the axes of a leaf form pictures: (stack, height, width, channel), some left out."""
-
-    height: int
-    width: int
-    channels: int
-    """Channels of one picture; 1 if the leaf has no such axis."""
-    stack: int
-    """Pictures in a leaf; 1 if the leaf has no such axis."""
-    order: tuple[int, ...]
-    """The axes of a leaf in the order height, width, stack, channel, without those left out."""
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], stack: int) -> "PictureAxes | None":
-        """The axes of a leaf; None if it cannot be a picture.
-
-        Channels are the last of three axes, or the first where there are at most 4 of them and
-        the other two axes are longer.
-
-        Args:
-            shape: shape of one observation.
-            stack: observations that are stacked, along an axis in front; 1: there is none.
-        """
-        if len(shape) not in (2, 3):
-            return None
-        first = len(shape) == 3 and shape[0] <= _MAX_CHANNELS < min(shape[1:])
-        height, width = shape[1:] if first else shape[:2]
-        channels = 1 if len(shape) == 2 else shape[0 if first else 2]
-        axes = [1, 2, 0] if first else [0, 1, 2][: len(shape)]
-        if stack > 1:
-            axes = [axis + 1 for axis in axes]
-            axes.insert(2, 0)
-        return cls(height, width, channels, stack, tuple(axes))
-
-    def channels_last(self, leaf: Shaped[Any, "batch *shape"]) -> Shaped[Any, "batch h w c"]:
-        """The pictures with one axis of channels, the last: those of the oldest picture first."""
-        order = (0, *(axis + 1 for axis in self.order))
-        moved = leaf.__array_namespace__().permute_dims(leaf, order)
-        return moved.reshape(leaf.shape[0], self.height, self.width, self.all_channels)
-
-    @property
-    def all_channels(self) -> int:
-        """Channels of all pictures of a leaf."""
-        return self.channels * self.stack
 
 
 @dataclass(frozen=True)

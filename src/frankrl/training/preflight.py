@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from gymnasium import spaces
 
 from frankrl.config import Settings
@@ -15,7 +14,7 @@ from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
-from frankrl.environments import EnvironmentSpec, FrameStack
+from frankrl.environments import EnvironmentSpec, FrameStack, picture_axes
 from frankrl.learning import init_learner, update
 from frankrl.replay import chunk_size, step_shapes
 from frankrl.runs.machine import available_memory
@@ -291,9 +290,8 @@ def _bytes_on_disk(experiment: Experiment, transitions: int, checkpoints: int) -
     in_each = min(transitions, 2 * chunk_size(shapes) + settings.environment.num_envs)
     every = (checkpoints - 1) * settings.saving.checkpoint_every_env_steps
     in_chunks = min(transitions + every, settings.training.total_env_steps) - in_each
-    leaves = jax.tree.leaves(step_shapes(shapes, 1))
-    pictures = sum(leaf.size for leaf in leaves if leaf.dtype == np.uint8 and leaf.ndim > 2)
-    row = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    row = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(step_shapes(shapes, 1)))
+    pictures = sum(leaf.size for leaf in experiment.spec.leaves if picture_axes(leaf))
     compressed = 1 - (1 - _LARGEST_COMPRESSED) * pictures / row
     return each * in_each * checkpoints + int(each * max(0, in_chunks) * compressed)
 
