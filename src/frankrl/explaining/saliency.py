@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from frankrl.core.errors import SettingError
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Observation, Params
-from frankrl.environments import EnvironmentSpec
+from frankrl.environments import EnvironmentSpec, PictureAxes
 from frankrl.explaining.pictures import picture_leaves
 from frankrl.networks import QNetwork
 
