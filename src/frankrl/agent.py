@@ -1,19 +1,21 @@
 """A trained agent: Q-values and actions for observations."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from frankrl.core.errors import SettingError
 from frankrl.core.random import Use, uniforms
-from frankrl.environments import EnvironmentSpec
+from frankrl.environments import EnvironmentSpec, make_environment, stacked_environment
 from frankrl.environments.encoding import as_array, checked_leaf
 from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
 from frankrl.experience.exploration import epsilon_greedy
-from frankrl.runs import RunFolder
+from frankrl.runs import NO_PERMISSION, RunFolder, check_code, permission_of
 
 QValues = Callable[
     [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
@@ -24,8 +26,8 @@ QValues = Callable[
 class Agent:
     """Acts greedily by its Q-values.
 
-    Every method takes one observation or a batch, in the environment's own form, and returns
-    one result or a batch.
+    It takes one observation or a batch, in the form of the environment that `make_env` makes, and
+    returns one result or a batch.
     """
 
     def __init__(
@@ -100,6 +102,42 @@ class Agent:
             self._random_actions += count
         actions = epsilon_greedy(q_values, epsilon, coins, choices) + self.spec.first_action
         return (np.asarray(actions[0]) if single else actions), state
+
+    def make_env(
+        self, render_mode: str | None = None, *, env_id: str = "", allow_code: bool = False
+    ) -> gymnasium.Env:
+        """The environment of the agent's training, with observations as the agent takes them.
+
+        Pictures are prepared and the newest observations are stacked as in training. Rewards are
+        the environment's own, not clipped, and a lost life ends no episode.
+
+        Args:
+            render_mode: as for `gymnasium.make`.
+            env_id: as for `frankrl.resume`.
+            allow_code: as for `frankrl.resume`.
+
+        Raises:
+            FrankError: the environment cannot be made, or not with this `render_mode`.
+        """
+        self.check_code(env_id, allow_code)
+        spec = self.spec
+        env = make_environment(spec.env_id, spec.env_kwargs, render_mode, spec.preprocessing)
+        return stacked_environment(env, spec)
+
+    def check_code(self, env_id: str = "", allow_code: bool = False) -> None:
+        """Refuse to make the environment if that would import what the user has not allowed.
+
+        Args:
+            env_id: as for `frankrl.resume`.
+            allow_code: as for `frankrl.resume`.
+
+        Raises:
+            FrankError: it may not be made.
+        """
+        permission = permission_of(env_id, allow_code)
+        if self.run is not None:
+            chosen = self.run.permission if permission == NO_PERMISSION else permission
+            check_code(dataclasses.replace(self.run, permission=chosen))
 
     def _asked(
         self, observation: Any, action_mask: Any

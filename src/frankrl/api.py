@@ -1,6 +1,5 @@
 """Frank's Python interface: train, resume, load, evaluate, explain."""
 
-import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,12 +17,11 @@ from frankrl.core.types import Observation, Params
 from frankrl.core.wording import option
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import (
-    Permission,
     RunFolder,
-    check_code,
     list_checkpoints,
     load_checkpoint,
     load_newest,
+    permission_of,
 )
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training import Event, Trainer
@@ -100,15 +98,9 @@ def resume(
         FrankError: the run cannot be continued, or not with these settings.
     """
     _check_callback(on_event)
-    folder = RunFolder.open(run, _permission(env_id, allow_code))
+    folder = RunFolder.open(run, permission_of(env_id, allow_code))
     chosen = folder.description.settings.with_changes(**settings)
     return _run_or_raise(prepare_resume(folder, chosen), on_event)
-
-
-def _permission(env_id: str, allow_code: bool) -> Permission:
-    check_type(env_id, "env_id", str, "the name of the run's environment")
-    check_type(allow_code, "allow_code", bool, "True or False")
-    return Permission(env_id, allow_code)
 
 
 def _check_env_id(env_id: Any) -> None:
@@ -271,10 +263,7 @@ def evaluate(
     settings = EvaluationSettings(
         evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
     )
-    permission = _permission(env_id, allow_code)
-    if agent.run is not None:
-        chosen = permission if permission != Permission() else agent.run.permission
-        check_code(dataclasses.replace(agent.run, permission=chosen))
+    agent.check_code(env_id, allow_code)
     evaluator = Evaluator(agent.spec, settings=settings)
     try:
         return evaluator.evaluate(
@@ -300,4 +289,4 @@ def explain(
     """
     from frankrl.explaining import reopen
 
-    return reopen(RunFolder.open(run, _permission(env_id, allow_code)), update).record
+    return reopen(RunFolder.open(run, permission_of(env_id, allow_code)), update).record

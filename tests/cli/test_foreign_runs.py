@@ -47,6 +47,7 @@ NEEDS_ENVIRONMENT = {
     "explain --update": lambda run, out: frank("explain", run, "--update", "150"),
     "explain --update of the beginning": lambda run, out: frank("explain", run, "--update", "5"),
     "frankrl.resume": lambda run, out: frankrl.resume(run, total_env_steps=400),
+    "Agent.make_env": lambda run, out: frankrl.load(run).make_env(),
     "frankrl.evaluate": lambda run, out: frankrl.evaluate(frankrl.load(run), episodes=1),
     "frankrl.explain": lambda run, out: frankrl.explain(run, update=150),
     "the page's episode": asked("episode", seed=0),

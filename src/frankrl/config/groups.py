@@ -65,8 +65,8 @@ class PixelSettings(Checked):
 
     frame_stack: int | None = number(None, at_least=1, at_most=64)
     """Newest observations of an episode that the network gets together; zeros stand before its
-    first. The replay buffer stores each once. none: 4 for Atari games, 1 for others.
-    [observations]"""
+    first, and of numbered values the first one. The replay buffer stores each once. none: 4 for
+    Atari games, 1 for others. [observations]"""
     resize: int | None = number(None, at_least=8, at_most=512)
     """Height and width to which a picture is resized by averaging over areas; none: 84 for Atari
     games, unchanged for others. Refused where an observation is not one picture. [pixels]"""

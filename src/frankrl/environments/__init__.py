@@ -9,6 +9,7 @@ from frankrl.environments.nine_squares import register
 from frankrl.environments.picture_axes import PictureAxes, picture_axes
 from frankrl.environments.single import make_environment
 from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec, describe, describe_for
+from frankrl.environments.stacked import stacked_environment
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
 from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import (
@@ -42,6 +43,7 @@ __all__ = [
     "picture_axes",
     "spec_from_data",
     "spec_to_data",
+    "stacked_environment",
     "start_worker_pool",
     "try_out",
 ]

@@ -19,16 +19,19 @@ from frankrl.runs.chunks import HeldChunks
 from frankrl.runs.code import check_code
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import (
+    NO_PERMISSION,
     Permission,
     RunDescription,
     RunFolder,
     check_same_environment,
+    permission_of,
 )
 from frankrl.runs.lock import RunLock
 from frankrl.runs.machine import differences, machine_facts, versions
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
+    "NO_PERMISSION",
     "HeldChunks",
     "Loaded",
     "MetricsReader",
@@ -46,6 +49,7 @@ __all__ = [
     "load_checkpoint",
     "load_newest",
     "machine_facts",
+    "permission_of",
     "read_newest",
     "read_regular",
     "remove_checkpoint",

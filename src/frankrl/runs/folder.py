@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from frankrl.config import Settings
 from frankrl.config.choices import NONE
-from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.text import shown
@@ -121,6 +121,17 @@ class Permission(NamedTuple):
 
 
 NO_PERMISSION = Permission()
+
+
+def permission_of(env_id: str, allow_code: bool) -> Permission:
+    """What the arguments of these names allow.
+
+    Raises:
+        SettingError: one of them has another type.
+    """
+    check_type(env_id, "env_id", str, "the name of the run's environment")
+    check_type(allow_code, "allow_code", bool, "True or False")
+    return Permission(env_id, allow_code)
 
 
 @dataclass(frozen=True)
