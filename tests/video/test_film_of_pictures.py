@@ -17,7 +17,7 @@ from frankrl.training.evaluation import Evaluator
 from frankrl.video import film as film_module
 from frankrl.video.film import film
 from frankrl.video.frame_layout import FrameLayout
-from frankrl.video.network_view import NetworkView, Seen
+from frankrl.video.network_view import NetworkView, SeenPicture
 from frankrl.video.panel import PanelContent
 
 CONTENT = PanelContent(1, 1, 3, np.array([1.0, 2.0]), 1, 0.0, 0.0, ended=False)
@@ -70,7 +70,8 @@ def is_shown(frame, picture, factor):
 )
 def test_the_screen_and_all_pictures_are_enlarged_by_whole_factors(screen, count, side, factor):
     pictures = [
-        Seen(f"picture {place}", one) for place, one in enumerate(noise(count, side, side, 3))
+        SeenPicture(f"picture {place}", one)
+        for place, one in enumerate(noise(count, side, side, 3))
     ]
     layout = FrameLayout(screen, pictures, ("left", "right"), "", small=False)
     shown = noise(*screen, 3)
@@ -84,7 +85,7 @@ def test_the_screen_and_all_pictures_are_enlarged_by_whole_factors(screen, count
 
 
 def test_large_pictures_shrink_alike_in_height_and_width():
-    pictures = [Seen("", noise(600, 800, 3))]
+    pictures = [SeenPicture("", noise(600, 800, 3))]
     view = NetworkView(pictures, "", 400, 1.0)
     assert view.width <= 16 + 400
     assert view.least_height == 34 + (view.width - 16) * 600 // 800

@@ -18,7 +18,7 @@ from frankrl.training.evaluation import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
 from frankrl.video.load_pygame import load_pygame
-from frankrl.video.network_view import Seen
+from frankrl.video.network_view import SeenPicture
 from frankrl.video.panel import PanelContent
 
 _HOLD_SECONDS = 1
@@ -41,7 +41,7 @@ class FilmedEpisode(NamedTuple):
 
 class _Scene(NamedTuple):
     picture: UInt8[np.ndarray, "height width 3"]
-    seen: Sequence[Seen]
+    seen: Sequence[SeenPicture]
     content: PanelContent
 
 
@@ -141,14 +141,16 @@ def _scenes(
             return
 
 
-def _seen(spec: EnvironmentSpec, stack: FrameStack, saliency: SaliencyMaps | None) -> list[Seen]:
+def _seen(
+    spec: EnvironmentSpec, stack: FrameStack, saliency: SaliencyMaps | None
+) -> list[SeenPicture]:
     """The pictures that the network sees, each leaf's oldest first."""
     leaves, pictures = jax.tree.leaves(stack.observation), picture_leaves(spec)
     maps = saliency(stack.observation, stack.mask) if saliency else [None] * len(pictures)
     seen = []
     for (place, shown), over in zip(pictures.items(), maps, strict=True):
         for name, picture in zip(shown.names, shown.in_colours(leaves[place][0]), strict=True):
-            seen.append(Seen(f"{shown.leaf.name} {name}".lstrip(), picture))
+            seen.append(SeenPicture(f"{shown.leaf.name} {name}".lstrip(), picture))
         if over is not None:
             seen[-1] = seen[-1]._replace(picture=overlaid(seen[-1].picture, over))
     return seen

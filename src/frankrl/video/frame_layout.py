@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frankrl.video.load_pygame import load_pygame
-from frankrl.video.network_view import NetworkView, Seen
+from frankrl.video.network_view import NetworkView, SeenPicture
 from frankrl.video.panel import BACKGROUND, Panel, PanelContent
 
 _SMALL_PICTURE, _LEAST_HEIGHT = 300, 400
@@ -46,7 +46,7 @@ class FrameLayout:
     def __init__(
         self,
         picture_shape: tuple[int, int],
-        seen: Sequence[Seen],
+        seen: Sequence[SeenPicture],
         action_names: tuple[str, ...],
         caption: str,
         *,
@@ -85,7 +85,7 @@ class FrameLayout:
     def frame(
         self,
         picture: UInt8[np.ndarray, "height width 3"],
-        seen: Sequence[Seen],
+        seen: Sequence[SeenPicture],
         content: PanelContent,
     ) -> UInt8[np.ndarray, "frame_height frame_width 3"]:
         """One frame of the film."""

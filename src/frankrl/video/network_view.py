@@ -18,7 +18,7 @@ _MAX_WIDTH, _MAX_HEIGHT, _GIF_WIDTH = 400, 480, 200
 _TITLE = "what the network sees"
 
 
-class Seen(NamedTuple):
+class SeenPicture(NamedTuple):
     """A picture that the network sees."""
 
     name: str
@@ -28,7 +28,7 @@ class Seen(NamedTuple):
 class NetworkView:
     """Draws the pictures of an observation in a grid, each enlarged by the same whole factor."""
 
-    def __init__(self, seen: Sequence[Seen], note: str, height: int, zoom: float) -> None:
+    def __init__(self, seen: Sequence[SeenPicture], note: str, height: int, zoom: float) -> None:
         """Compute the layout.
 
         Args:
@@ -61,7 +61,7 @@ class NetworkView:
         self.width = px(_MARGIN) + max(grid, self._lettering.width(_TITLE, 18))
         self.least_height = px(_HEAD) + rows * (self._cell[0] + self._label) + self._foot
 
-    def draw(self, target: Any, seen: Sequence[Seen]) -> None:
+    def draw(self, target: Any, seen: Sequence[SeenPicture]) -> None:
         """Fill a surface of the view's width with the pictures of one observation."""
         px, write = self._lettering.px, self._lettering.write
         target.fill(BACKGROUND)
