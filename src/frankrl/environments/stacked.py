@@ -25,15 +25,18 @@ def stacked_environment(env: gymnasium.Env, spec: EnvironmentSpec) -> gymnasium.
     stacked = FrameStackObservation(env, count, padding_type="zero")
     # Gymnasium's zeros are the numbers next to zero within the bounds.
     stacked.padding_value = _zeros(env.observation_space)
-    whole = stacked.observation_space
-    if spec.mask_entries is None or not isinstance(whole, spaces.Dict):
+    one, several = env.observation_space, stacked.observation_space
+    if (
+        spec.mask_entries is None
+        or not isinstance(one, spaces.Dict)
+        or not isinstance(several, spaces.Dict)
+    ):
         return stacked
     key = spec.mask_entries.mask
-    parts = {name: env.observation_space[key] if name == key else whole[name] for name in whole}
     return TransformObservation(
         stacked,
         lambda observation: observation | {key: observation[key][-1]},
-        spaces.Dict(parts),
+        spaces.Dict({**several, key: one[key]}),
     )
 
 
