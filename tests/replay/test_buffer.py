@@ -62,7 +62,9 @@ class Setup(NamedTuple):
         )
 
     def naive(self):
-        return NaiveReplay(self.capacity, self.num_envs, self.n_step, GAMMA, self.frame_stack)
+        skipped = (self.frame_stack - 1) * self.num_envs if self.begin else 0
+        sizes = self.capacity, self.num_envs, self.n_step
+        return NaiveReplay(*sizes, GAMMA, self.frame_stack, skipped)
 
     def world(self, seed):
         return World(self.num_envs, self.kind, masked=self.masked, seed=seed)

@@ -312,9 +312,11 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
 
 
 def _memory() -> int | None:
-    """Memory available to a run on the device, as far as it is known. [bytes]"""
-    found = [available_memory(), (jax.devices()[0].memory_stats() or {}).get("bytes_limit")]
-    return min((size for size in found if size is not None), default=None)
+    """Memory available to a run on the device that learns, as far as it is known. [bytes]"""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return available_memory()
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def _bytes_each(experiment: Experiment) -> int:
