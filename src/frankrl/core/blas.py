@@ -24,7 +24,8 @@ _limit: Any = None
 def one_blas_thread() -> Iterator[None]:
     """Within this context, NumPy multiplies matrices in one thread, in the whole process.
 
-    The first thread that enters limits it, and the last that leaves ends that.
+    The first that enters limits it, and the last that leaves ends that. OpenBLAS takes the limit
+    from the main thread only, so threads of Frank's own do not enter.
     """
     global _inside, _limit
     with _lock:
