@@ -17,11 +17,11 @@ from in_memory import experiment_of
 
 import frankrl
 from frankrl.config import Settings
-from frankrl.core.errors import FrankWarning, RunFolderError
+from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.explaining import cost_of, reopen
 from frankrl.explaining.verification import Verification
 from frankrl.runs import RunFolder, list_checkpoints
-from frankrl.training import init_train_state
+from frankrl.training import init_train_state, preflight
 from frankrl.training.state import ReplayStart
 
 SETTINGS = {
@@ -128,6 +128,14 @@ def test_what_repeats_is_checked_up_to_the_next_record(exact):
     assert opened.state.env_steps == 420
     # Here the next record is the last checkpoint.
     assert cost_of(exact, 540).verified_env_step == 600
+
+
+def test_an_update_is_refused_before_its_rounds_if_a_copy_of_the_state_does_not_fit(
+    exact, monkeypatch
+):
+    monkeypatch.setattr(preflight, "available_memory", lambda: 1)
+    with pytest.raises(SettingError, match="is opened with a copy of the replay buffer"):
+        reopen(exact, UPDATE, lambda done, of: pytest.fail("a round was repeated"))
 
 
 TAMPERED = {
