@@ -239,3 +239,10 @@ def test_an_update_is_not_opened_where_a_copy_of_the_state_does_not_fit(monkeypa
 def test_a_gpus_memory_is_free_as_far_as_it_is_not_in_use(device, free, monkeypatch):
     monkeypatch.setattr(preflight, "available_memory", lambda: 5)
     assert preflight._free_memory(device) == free
+
+
+def test_a_million_transitions_of_an_atari_game_take_at_most_7_2_gigabytes():
+    line = memory_line(atari("atari"))
+    assert line.startswith("replay buffer: 1,000,000 transitions × 7,")
+    each = int(line.split(" × ")[1].split(" ")[0].replace(",", ""))
+    assert 84 * 84 < each <= 7_200
