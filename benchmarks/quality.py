@@ -1,17 +1,19 @@
 """How good the presets' agents are: many seeds, each a fresh process.
 
-`python -m benchmarks.quality` trains every study below and prints a table; with
-`--studies lunar-lander classic …` only some. Each run is what `frank train` does, so a
-row can be repeated by hand. Results are kept in a JSON-lines file, each with its
-settings; a run that is in it with the settings of today is not done again, so the study
-can be interrupted, and a changed preset is measured anew.
+`python -m benchmarks quality` trains the studies below, but for those of MinAtar, and prints a
+table; `--studies lunar-lander minatar-breakout …` trains those that are named. Each run is what
+`frank train` does, so a row can be repeated by hand. Results are kept in a JSON-lines file, each
+with its settings; a run that is in it with the settings of today is not done again, so the study
+can be interrupted, and a changed preset is measured anew. A run that was interrupted goes on from
+its last checkpoint. MinAtar's games need `pip install '.[minatar]'`.
 """
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
-import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,9 @@ import tyro
 from benchmarks import read_rows
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import FrankError, SettingError
+from frankrl.runs.checkpoint_folder import list_checkpoints
+from frankrl.runs.folder import RunFolder
 from frankrl.runs.machine import machine_facts, versions
 
 _BEST_SEED = 1_000_000
@@ -40,10 +44,18 @@ class Study:
     """What was set as the mark to reach."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that differ from the preset's."""
+    threshold: float | None = None
+    """Mean return that counts as good, where the environment itself names none."""
 
     def settings(self) -> Settings:
         """The settings of today."""
         return load_preset(self.preset).with_changes(**self.changes)
+
+
+def _minatar(game: str, env_steps: int, threshold: float | None, goal: str) -> Study:
+    """A study of one of MinAtar's games."""
+    changes = {"total_env_steps": env_steps}
+    return Study(f"MinAtar/{game}-v1", "minatar", range(5), goal, changes, threshold)
 
 
 STUDIES = {
@@ -67,19 +79,34 @@ STUDIES = {
     ),
     "acrobot": Study("Acrobot-v1", "Acrobot-v1", range(5), "mean ≥ -85"),
     "mountain-car": Study("MountainCar-v0", "MountainCar-v0", range(5), "mean ≥ -115"),
+    "minatar-asterix": _minatar("Asterix", 1_000_000, None, "–"),
+    "minatar-breakout": _minatar("Breakout", 1_000_000, 20, "mean ≥ 20 in ≤ 600 s"),
+    "minatar-freeway": _minatar("Freeway", 1_000_000, None, "–"),
+    "minatar-seaquest": _minatar("Seaquest", 1_000_000, None, "–"),
+    "minatar-space-invaders": _minatar("SpaceInvaders", 1_000_000, None, "–"),
+    "minatar-asterix-5m": _minatar("Asterix", 5_000_000, 17, "mean ≥ 17"),
+    "minatar-breakout-5m": _minatar("Breakout", 5_000_000, 10, "mean ≥ 10"),
+    "minatar-freeway-5m": _minatar("Freeway", 5_000_000, 50, "mean ≥ 50"),
+    "minatar-seaquest-5m": _minatar("Seaquest", 5_000_000, 20, "mean ≥ 20"),
+    "minatar-space-invaders-5m": _minatar("SpaceInvaders", 5_000_000, 44, "mean ≥ 44"),
 }
+
+
+MINATAR = tuple(name for name in STUDIES if name.startswith("minatar-"))
 
 
 @dataclass(frozen=True)
 class Options:
     """What to run."""
 
-    studies: tuple[str, ...] = tuple(STUDIES)
-    """Names of the studies."""
+    studies: tuple[str, ...] = tuple(name for name in STUDIES if name not in MINATAR)
+    """Names of the studies; without this, all but those of MinAtar, which take hours."""
     results: Path = Path("benchmarks/results/quality.jsonl")
     """Where results are kept, one JSON object a run."""
     at_once: int = 1
     """Runs side by side; more than one makes the seconds incomparable."""
+    runs: Path = Path("runs/quality")
+    """Where run folders are while their result is missing."""
 
 
 def main(options: Options) -> None:
@@ -92,12 +119,18 @@ def main(options: Options) -> None:
     }
     wanted = [(name, seed) for name in options.studies for seed in STUDIES[name].seeds]
     missing = [job for job in wanted if job not in known]
+    one_writer = threading.Lock()
+
+    def do(job: tuple[str, int]) -> dict[str, Any]:
+        name, seed = job
+        result = _run(name, seed, options.runs / f"{name}-s{seed}")
+        with one_writer, options.results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(result) + "\n")
+        print(f"{name} seed {seed}: {result['mean_return']:.1f}", flush=True)
+        return result
+
     with ThreadPoolExecutor(options.at_once) as pool:
-        for result in pool.map(lambda job: _run(*job), missing):
-            known[result["study"], result["seed"]] = result
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(result) + "\n")
-            print(f"{result['study']} seed {result['seed']}: {result['mean_return']:.1f}")
+        known |= dict(zip(missing, pool.map(do, missing), strict=True))
     print(table([known[job] for job in wanted]))
 
 
@@ -109,21 +142,16 @@ def _made_with(tables: dict[str, Any], settings: Settings) -> bool:
         return False
 
 
-def _run(name: str, seed: int) -> dict:
-    """One `frank train` in a process of its own."""
+def _run(name: str, seed: int, run: Path) -> dict:
+    """One `frank train` in a process of its own, whose folder is removed at its end."""
     study = STUDIES[name]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "frankrl.cli.main", "train", study.env_id]
-        words = ["--preset", study.preset, "--seed", str(seed), "--json", "--out", f"{folder}/run"]
-        for setting, value in study.changes.items():
-            flag = f"--{setting.replace('_', '-')}"
-            words += [flag] if value is True else [flag, str(value)]
-        told = _told([*command, *words])
-        best = None
-        if not study.settings().evaluation.until_solved:
-            # The agent with the best evaluation, on seeds that did not choose it.
-            command[3:] = ["evaluate", f"{folder}/run", "--best", "--json"]
-            best = _told([*command, "--seed", str(_BEST_SEED + seed)])["mean_return"]
+    told = _told(training_words(study, seed, run))
+    best = None
+    if not study.settings().evaluation.until_solved:
+        # The agent with the best evaluation, on seeds that did not choose it.
+        words = ["evaluate", str(run), "--best", "--seed", str(_BEST_SEED + seed), "--json"]
+        best = _told(words)["mean_return"]
+    shutil.rmtree(run)
     machine = machine_facts()
     return {
         "study": name,
@@ -142,8 +170,30 @@ def _run(name: str, seed: int) -> dict:
     }
 
 
-def _told(command: list[str]) -> dict:
-    """The JSON object that a command prints."""
+def training_words(study: Study, seed: int, run: Path) -> list[str]:
+    """The words after `frank` that train a run, or continue it if it was interrupted."""
+    if _can_go_on(study, run):
+        return ["train", "--resume", str(run), "--json"]
+    words = ["train", study.env_id, "--preset", study.preset, "--seed", str(seed), "--json"]
+    for setting, value in study.changes.items():
+        flag = f"--{setting.replace('_', '-')}"
+        words += [flag] if value is True else [flag, str(value)]
+    return [*words, "--out", str(run), "--overwrite"]
+
+
+def _can_go_on(study: Study, run: Path) -> bool:
+    """Whether a folder has a run of a study with its settings of today, and a checkpoint."""
+    try:
+        folder = RunFolder.open(run)
+    except FrankError:
+        return False
+    settings = study.settings().resolved()
+    return folder.description.settings == settings and bool(list_checkpoints(folder.checkpoints))
+
+
+def _told(words: list[str]) -> dict:
+    """The JSON object that `frank` prints."""
+    command = [sys.executable, "-m", "frankrl.cli.main", *words]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
@@ -192,12 +242,11 @@ def returns_table(results: list[dict]) -> str:
     for name in dict.fromkeys(result["study"] for result in results):
         rows = [result for result in results if result["study"] == name]
         means = np.array([row["mean_return"] for row in rows])
-        threshold = _threshold(STUDIES[name].env_id)
         lines.append(
             f"| {name} | {rows[0]['env_steps']:,} | "
-            f"{', '.join(f'{mean:.0f}' for mean in means)} | {np.median(means):.1f} | "
+            f"{', '.join(map(_short, means))} | {np.median(means):.1f} | "
             f"{means.mean():.1f} ± {means.std():.1f} | {_best_cell(rows)} | "
-            f"{(means >= threshold).sum()} of {len(means)} | "
+            f"{_reached(means, _threshold(STUDIES[name]))} | "
             f"{np.median([row['seconds'] for row in rows]):.0f} | {STUDIES[name].goal} |"
         )
     return "\n".join(lines)
@@ -210,12 +259,20 @@ def _best_cell(rows: list[dict]) -> str:
     return f"{np.mean(found):.1f} ± {np.std(found):.1f}" if found else "–"
 
 
-def _threshold(env_id: str) -> float:
+def _short(mean: float) -> str:
+    """A mean return without digits that say nothing."""
+    return f"{mean:.0f}" if abs(mean) >= 100 else f"{mean:.1f}"
+
+
+def _reached(means: np.ndarray, threshold: float | None) -> str:
+    return "–" if threshold is None else f"{(means >= threshold).sum()} of {len(means)}"
+
+
+def _threshold(study: Study) -> float | None:
     import gymnasium
 
-    threshold = gymnasium.spec(env_id).reward_threshold
-    assert threshold is not None
-    return threshold
+    spec = gymnasium.registry.get(study.env_id)
+    return spec.reward_threshold if spec else study.threshold
 
 
 if __name__ == "__main__":

@@ -6,11 +6,9 @@ import time
 from pathlib import Path
 
 from benchmarks.peers.protocol import (
-    CAPACITY,
     EPSILON,
     LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
-    STEPS_PER_ROUND,
     TARGET_PERIOD_UPDATES,
     Job,
     Speed,
@@ -23,10 +21,7 @@ from frankrl.training import Evaluated, Finished, Progress
 from frankrl.training.session import prepare
 
 SPEED_SETTINGS = {
-    "num_envs": 1,
-    "vector_steps_per_round": STEPS_PER_ROUND,
     "learning_rate": LEARNING_RATE,
-    "replay_capacity": CAPACITY,
     "learning_starts_env_steps": LEARNING_STARTS_ENV_STEPS,
     "gamma": 0.99,
     "target_period_updates": TARGET_PERIOD_UPDATES,
@@ -50,6 +45,9 @@ def speed(job: Job, run: Path) -> None:
     """Train with the settings that all share."""
     settings = Settings().with_changes(
         **SPEED_SETTINGS,
+        num_envs=job.num_envs,
+        vector_steps_per_round=job.vector_steps_per_round,
+        replay_capacity=job.capacity,
         hidden_widths=job.widths,
         batch_size=job.batch_size,
         replay_ratio=job.replay_ratio,

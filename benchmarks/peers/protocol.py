@@ -21,10 +21,11 @@ Act = Callable[[np.ndarray], int]
 
 WARM_UP_ENV_STEPS = 2_000
 LEARNING_STARTS_ENV_STEPS = 1_000
-LEARNING_RATE, CAPACITY, EPSILON, TARGET_PERIOD_UPDATES = 6.3e-4, 50_000, 0.1, 250
+LEARNING_RATE, EPSILON, TARGET_PERIOD_UPDATES = 6.3e-4, 0.1, 250
 """Of every library where speed is measured, with γ = 0.99, one step and a mean squared error."""
-STEPS_PER_ROUND = 4
-"""As in RL Zoo's LunarLander settings: four env steps, then the updates due, one environment."""
+_STEPS_PER_ROUND = 4
+"""As in RL Zoo's LunarLander settings: four env steps, then the updates due; with more than four
+environments, one step of each."""
 FIRST_EVALUATION_ENV_STEPS, EVALUATION_EVERY_ENV_STEPS = 20_000, 5_000
 EVALUATION_EPISODES, SOLVED_CHECK_EPISODES, HOPELESS_EPISODES = 5, 100, 25
 
@@ -43,6 +44,10 @@ class Job:
     batch_size: int = 64
     replay_ratio: float = 1.0
     """Updates per env step."""
+    num_envs: int = 1
+    """`speed`: environments stepped together."""
+    capacity: int = 50_000
+    """`speed`: transitions in the replay buffer."""
 
     @classmethod
     def given(cls) -> "Job":
@@ -51,9 +56,28 @@ class Job:
         return cls(**(told | {"widths": tuple(told.get("widths", (64, 64)))}))
 
     @property
+    def vector_steps_per_round(self) -> int:
+        """Steps of all environments between updates."""
+        return max(1, _STEPS_PER_ROUND // self.num_envs)
+
+    @property
     def updates_per_round(self) -> int:
-        """Updates after every `STEPS_PER_ROUND` env steps."""
-        return round(STEPS_PER_ROUND * self.replay_ratio)
+        """Updates after so many steps of all environments."""
+        return round(self.vector_steps_per_round * self.num_envs * self.replay_ratio)
+
+    @property
+    def target_period_env_steps(self) -> int:
+        """`TARGET_PERIOD_UPDATES`, counted in env steps."""
+        return round(TARGET_PERIOD_UPDATES / self.replay_ratio)
+
+
+def made(env_id: str) -> gymnasium.Env:
+    """An environment, as `gymnasium.make` makes it; MinAtar's games are registered first."""
+    if env_id.startswith("MinAtar/") and env_id not in gymnasium.registry:
+        import minatar.gym
+
+        minatar.gym.register_envs()
+    return gymnasium.make(env_id)
 
 
 @dataclass

@@ -16,12 +16,9 @@ from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
 from benchmarks.peers.protocol import (
-    CAPACITY,
     EPSILON,
     LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
-    STEPS_PER_ROUND,
-    TARGET_PERIOD_UPDATES,
     Job,
     answer,
     is_done,
@@ -45,17 +42,17 @@ def config_for(job: Job) -> DQNConfig:
 def shared(config: DQNConfig, job: Job) -> DQNConfig:
     """Add the settings that all share."""
     return (
-        config.env_runners(rollout_fragment_length=STEPS_PER_ROUND)
+        config.env_runners(rollout_fragment_length=job.vector_steps_per_round)
         .training(
             lr=LEARNING_RATE,
             gamma=0.99,
             train_batch_size_per_learner=job.batch_size,
             # Replayed steps per env step.
-            training_intensity=job.updates_per_round * job.batch_size / STEPS_PER_ROUND,
+            training_intensity=job.replay_ratio * job.batch_size,
             num_steps_sampled_before_learning_starts=LEARNING_STARTS_ENV_STEPS,
             # Counted in env steps.
-            target_network_update_freq=round(TARGET_PERIOD_UPDATES / job.replay_ratio),
-            replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": CAPACITY},
+            target_network_update_freq=job.target_period_env_steps,
+            replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": job.capacity},
             epsilon=EPSILON,
             double_q=False,
             dueling=False,

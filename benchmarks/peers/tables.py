@@ -1,20 +1,31 @@
 """What the comparison shows of its results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ENVS = ("LunarLander-v3", "CartPole-v1")
+_LABELS = {
+    "env_id": "environment",
+    "widths": "widths",
+    "batch_size": "batch",
+    "replay_ratio": "ratio",
+}
 
 
 def _peers_in(rows: Iterable[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(row["peer"] for row in rows))
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
-    """The results as Markdown; a job that failed is said to have."""
+def tables(rows: list[dict[str, Any]], labels: Mapping[str, str] = _LABELS) -> str:
+    """The results as Markdown; a job that failed is said to have.
+
+    Args:
+        rows: the results.
+        labels: by which fields of a job speeds are compared, and what each is called.
+    """
     failed = [
         f"- {row['peer']} failed ({row['job']['task']}, seed {row['job']['seed']}): {row['failed']}"
         for row in rows
@@ -25,7 +36,7 @@ def tables(rows: list[dict[str, Any]]) -> str:
     solve = [row for row in rows if row["job"]["task"] == "solve"]
     found = []
     if speed:
-        found += [speed_table(speed), footprint_table(speed)]
+        found += [speed_table(speed, labels), footprint_table(speed)]
     if solve:
         found.append(solve_table(solve))
     if failed:
@@ -38,20 +49,20 @@ def _spread(values: list[float], form: str) -> str:
     return f"{middle:{form}} ({least:{form}}–{most:{form}})"
 
 
-def speed_table(rows: list[dict[str, Any]]) -> str:
+def speed_table(rows: list[dict[str, Any]], labels: Mapping[str, str] = _LABELS) -> str:
     """Env steps per second, and how many times Frank's is another's."""
     peers = _peers_in(rows)
     lines = [
-        f"| environment · widths · batch · ratio | {' | '.join(peers)} |",
+        f"| {' · '.join(labels.values())} | {' | '.join(peers)} |",
         f"|---|{'---|' * len(peers)}",
     ]
-    keys = list(dict.fromkeys(_key(row["job"]) for row in rows))
+    keys = list(dict.fromkeys(_key(row["job"], labels) for row in rows))
     for key in keys:
         speeds = {
             peer: [
                 row["env_steps_per_second"]
                 for row in rows
-                if row["peer"] == peer and _key(row["job"]) == key
+                if row["peer"] == peer and _key(row["job"], labels) == key
             ]
             for peer in peers
         }
@@ -66,9 +77,11 @@ def speed_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _key(job: dict[str, Any]) -> str:
-    widths = "×".join(map(str, job["widths"]))
-    return f"{job['env_id']} · {widths} · {job['batch_size']} · {job['replay_ratio']}"
+def _key(job: dict[str, Any], labels: Mapping[str, str]) -> str:
+    values = (job[name] for name in labels)
+    return " · ".join(
+        "×".join(map(str, value)) if isinstance(value, list) else str(value) for value in values
+    )
 
 
 def footprint_table(rows: list[dict[str, Any]]) -> str:

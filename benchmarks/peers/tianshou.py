@@ -19,11 +19,9 @@ from tianshou.utils.net.common import Net
 from tianshou.utils.torch_utils import policy_within_training_step
 
 from benchmarks.peers.protocol import (
-    CAPACITY,
     EPSILON,
     LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
-    STEPS_PER_ROUND,
     TARGET_PERIOD_UPDATES,
     Job,
     answer,
@@ -62,13 +60,13 @@ def recipe_for(job: Job) -> Recipe:
         widths=job.widths,
         stream_widths=None,
         learning_rate=LEARNING_RATE,
-        capacity=CAPACITY,
+        capacity=job.capacity,
         batch_size=job.batch_size,
         n_step=1,
         double=False,
         target_every=TARGET_PERIOD_UPDATES,
         learning_starts=LEARNING_STARTS_ENV_STEPS,
-        steps_per_round=STEPS_PER_ROUND,
+        steps_per_round=job.vector_steps_per_round,
         updates_per_round=job.updates_per_round,
         epsilons=(EPSILON, EPSILON),
     )

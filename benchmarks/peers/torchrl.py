@@ -18,11 +18,9 @@ from torchrl.modules import MLP, EGreedyModule, QValueActor
 from torchrl.objectives import DQNLoss, HardUpdate
 
 from benchmarks.peers.protocol import (
-    CAPACITY,
     EPSILON,
     LEARNING_RATE,
     LEARNING_STARTS_ENV_STEPS,
-    STEPS_PER_ROUND,
     TARGET_PERIOD_UPDATES,
     Job,
     answer,
@@ -56,12 +54,12 @@ def recipe_for(job: Job) -> Recipe:
     return Recipe(
         widths=job.widths,
         learning_rate=LEARNING_RATE,
-        capacity=CAPACITY,
+        capacity=job.capacity,
         batch_size=job.batch_size,
         # It copies one update later than the number given.
         target_every=TARGET_PERIOD_UPDATES - 1,
         learning_starts=LEARNING_STARTS_ENV_STEPS,
-        steps_per_round=STEPS_PER_ROUND,
+        steps_per_round=job.vector_steps_per_round,
         updates_per_round=job.updates_per_round,
         epsilon_start=EPSILON,
         epsilon_end=EPSILON,

@@ -198,17 +198,23 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     return OpenedNetwork(experiment, params, loaded.info)
 
 
-class OpenedReplay(NamedTuple):
-    """The replay buffer at the checkpoint of a Q-network."""
+def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
+    """The transitions in the replay buffer at the checkpoint of a Q-network.
 
-    states: Observation
-    """Some of its states, as NumPy arrays; none if the checkpoint does not hold the buffer."""
-    drawable: tuple[int, int]
-    """The env step at which its oldest transition begins, and the one after that of the newest."""
+    Args:
+        opened: the network, from `open_network`.
+
+    Returns:
+        The env step at which the oldest begins, and the one after that of the newest.
+    """
+    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
+    return experiment.replay.drawable(count_in(opened.info, "env_steps"))
 
 
-def open_replay(folder: RunFolder, opened: OpenedNetwork, most: int) -> OpenedReplay:
-    """The replay buffer at the checkpoint of a Q-network.
+def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
+    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays.
+
+    There are none if the checkpoint does not hold the buffer.
 
     Args:
         folder: the run's folder.
@@ -218,13 +224,11 @@ def open_replay(folder: RunFolder, opened: OpenedNetwork, most: int) -> OpenedRe
     Raises:
         RunFolderError: the checkpoint is damaged, or gone.
     """
-    env_steps = count_in(opened.info, "env_steps")
     experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
     largest = {REPLAY: most_replay_bytes(experiment)}
-    checkpoint = folder.checkpoints / f"{env_steps:012d}"
+    checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
     loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
-    states = some_states(loaded, experiment, most)
-    return OpenedReplay(states, experiment.replay.drawable(env_steps))
+    return some_states(loaded, experiment, most)
 
 
 def evaluate(

@@ -158,7 +158,9 @@ def test_the_return_to_compare_with_q_is_the_learners(clip, life, expected):
     assert learned_return(rewards, lost, preprocessing, 0.5) == expected
 
 
-def test_dead_units_are_not_counted_where_observations_are_stacked(seeing):
+def test_dead_units_are_not_counted_where_observations_are_stacked(seeing, monkeypatch):
+    # No state is read, then.
+    monkeypatch.setattr("frankrl.dashboard.work.diagnostics.open_states", None)
     diagnostics = diagnose(seeing)
     assert diagnostics["is_stacked"]
     assert (diagnostics["dead_units"], diagnostics["states"]) == ((), 0)

@@ -174,7 +174,7 @@ def test_where_an_episode_has_ended_a_mask_of_zeros_allows_everything(end):
         env.reset(0, 0)
         env.step(0)
         env.step(1)
-        row, _, terminated, truncated, _ = env.step(0)
+        row, _, terminated, truncated, *_ = env.step(0)
     assert (terminated, truncated) == (end == "terminated", end == "truncated")
     assert spec.action_mask(row).all()
 

@@ -8,8 +8,10 @@ import pytest
 from gymnasium import spaces
 from toy_text import TAXI
 
+from frankrl.config import AtariSettings
 from frankrl.core.errors import RunFolderError
 from frankrl.environments import describe, spec_from_data, spec_to_data
+from frankrl.environments.preprocessing import Preprocessing
 
 SPECS = {
     name: describe("FrankSpace-v0", {"observation": name})
@@ -99,3 +101,14 @@ def test_data_that_describe_no_environment_are_refused_in_one_sentence(data):
     with pytest.raises(RunFolderError, match="description of X-v0 is not valid") as raised:
         spec_from_data(data, "X-v0", {})
     assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("env_id", "atari"), [("CartPole-v1", AtariSettings()), ("ALE/Pong-v5", None)]
+)
+def test_an_atari_game_alone_has_settings_of_atari_games(env_id, atari):
+    data = changed(preprocessing=Preprocessing(atari=atari).to_data())
+    with pytest.raises(RunFolderError, match=f"{env_id} is not valid: only an Atari game"):
+        spec_from_data(data, env_id, {})
+    other = {"CartPole-v1": "ALE/Pong-v5", "ALE/Pong-v5": "CartPole-v1"}[env_id]
+    assert spec_from_data(data, other, {}).preprocessing.atari == atari

@@ -5,16 +5,24 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from types import SimpleNamespace
 
 import gymnasium
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from in_memory import experiment_of
 
 import frankrl
-from frankrl.core.errors import FrankWarning, RunFolderError
+from frankrl.config import Settings
+from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.explaining import cost_of, reopen
+from frankrl.explaining.verification import Verification
 from frankrl.runs import RunFolder, list_checkpoints
+from frankrl.training import init_train_state, preflight
+from frankrl.training.state import ReplayStart
 
 SETTINGS = {
     "preset": "default",
@@ -122,6 +130,14 @@ def test_what_repeats_is_checked_up_to_the_next_record(exact):
     assert cost_of(exact, 540).verified_env_step == 600
 
 
+def test_an_update_is_refused_before_its_rounds_if_a_copy_of_the_state_does_not_fit(
+    exact, monkeypatch
+):
+    monkeypatch.setattr(preflight, "available_memory", lambda: 1)
+    with pytest.raises(SettingError, match="is opened with a copy of the replay buffer"):
+        reopen(exact, UPDATE, lambda done, of: pytest.fail("a round was repeated"))
+
+
 TAMPERED = {
     "episodes": ("UPDATE episodes SET episode_return = 99 WHERE env_steps > 240", "environment"),
     "missing": ("DELETE FROM episodes WHERE env_steps BETWEEN 241 AND 300", "environment"),
@@ -155,3 +171,24 @@ def test_elsewhere_only_the_environments_are_compared(exact, tmp_path):
     folder = RunFolder.open(tmp_path / "run")
     with pytest.warns(FrankWarning, match="accelerator was 'a GPU'"):
         assert reopen(folder, 20).record.update == 20
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"), [(38, 38), (40, None), (41, None)], ids=["step", "now", "and now"]
+)
+def test_no_step_is_named_by_the_row_of_a_current_observation(changed, expected):
+    """Env step 40 has not been done yet; its observation lies in the row of an old step."""
+    small = {"num_envs": 2, "batch_size": 4, "learning_starts_env_steps": 16}
+    settings = Settings().with_changes(replay_capacity=16, hidden_widths=(4,), **small)
+    experiment = experiment_of("Unrepeatable-v0", settings, seed=0)
+    state = init_train_state(experiment)._replace(env_steps=40)
+    observation = np.array(state.replay.observation)
+    observation[changed % experiment.replay.num_rows] += 1
+    theirs = state._replace(replay=replace(state.replay, observation=jnp.array(observation)))
+    verification = object.__new__(Verification)
+    verification._experiment, verification._verified = experiment, 0
+    metadata = SimpleNamespace(replay_start=ReplayStart())
+    found = SimpleNamespace(state=theirs, metadata=metadata)
+    verification._checkpoint_from = lambda env_steps: found
+    assert experiment.replay.num_rows < 40
+    assert verification._first_difference(state) == expected

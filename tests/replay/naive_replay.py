@@ -37,11 +37,19 @@ class NaiveReplay:
     """
 
     def __init__(
-        self, capacity: int, num_envs: int, n_step: int, gamma: float, frame_stack: int = 1
+        self,
+        capacity: int,
+        num_envs: int,
+        n_step: int,
+        gamma: float,
+        frame_stack: int = 1,
+        skipped: int = 0,
     ) -> None:
         self._n_step, self._gamma, self._frame_stack = n_step, gamma, frame_stack
         self._episodes: list[list[Any]] = [[] for _ in range(num_envs)]
         """The observations of each environment's running episode."""
+        self._skipped = skipped
+        """So many transitions at the beginning are not kept."""
         self._steps: list[list[NaiveStep]] = [[] for _ in range(num_envs)]
         self.transitions: collections.deque[Transition] = collections.deque(maxlen=capacity)
 
@@ -55,7 +63,10 @@ class NaiveReplay:
         if step.terminated or step.truncated:
             episode.clear()
         if len(steps) == self._n_step:
-            self.transitions.append(self._finished(steps))
+            if self._skipped:
+                self._skipped -= 1
+            else:
+                self.transitions.append(self._finished(steps))
             del steps[0]
 
     def cut_short(self, env_index: int) -> None:

@@ -62,7 +62,13 @@ class Setup(NamedTuple):
         )
 
     def naive(self):
-        return NaiveReplay(self.capacity, self.num_envs, self.n_step, GAMMA, self.frame_stack)
+        sizes = self.capacity, self.num_envs, self.n_step
+        return NaiveReplay(*sizes, GAMMA, self.frame_stack, self.skipped)
+
+    @property
+    def skipped(self):
+        """Transitions of a buffer begun later whose stacks are not known."""
+        return (self.frame_stack - 1) * self.num_envs if self.begin else 0
 
     def world(self, seed):
         return World(self.num_envs, self.kind, masked=self.masked, seed=seed)
@@ -212,11 +218,12 @@ def test_before_the_last_of_n_steps_nothing_can_be_drawn(name):
     setup = SETUPS[name]
     world, naive = begun(setup)
     driven = Driven(setup, world)
-    for vector_step in range(1, setup.n_step + 2):
+    first = setup.begin + setup.skipped
+    for vector_step in range(1, setup.n_step + setup.frame_stack + 1):
         play(world, naive, [driven], 1, (0.5, 0.5))
         finished = max(0, vector_step - setup.n_step + 1) * setup.num_envs
-        end = setup.begin + min(finished, vector_step * setup.num_envs)
-        assert driven.drawable() == (setup.begin, end)
+        end = max(first, setup.begin + min(finished, vector_step * setup.num_envs))
+        assert driven.drawable() == (max(first, end - setup.capacity), end)
         assert_holds(driven, naive)
 
 

@@ -98,6 +98,20 @@ def test_where_no_link_can_be_made_a_chunk_is_copied(tmp_path, held, monkeypatch
     assert read(second)[NAME]["numbers"].tobytes() == chunk()["numbers"].tobytes()
 
 
+def test_a_chunk_that_is_no_longer_what_its_manifest_says_is_not_copied(
+    tmp_path, held, monkeypatch
+):
+    def refuse(*given):
+        raise OSError(1, "Operation not permitted")
+
+    file = save(tmp_path, 10, held) / NAME
+    content, changed = file.read_bytes(), file.stat().st_mtime_ns
+    file.write_bytes(bytes(len(content)))
+    os.utime(file, ns=(changed, changed))
+    monkeypatch.setattr(os, "link", refuse)
+    assert (save(tmp_path, 20, held) / NAME).read_bytes() == content
+
+
 @pytest.mark.parametrize("how", ["gone", "changed", "shorter", "a link"])
 def test_a_chunk_that_is_not_as_it_was_is_written_anew(tmp_path, held, how):
     first = save(tmp_path / "checkpoints", 10, held)

@@ -42,7 +42,7 @@ def notes(env_id, **changes):
     "env_id", ["CartPole-v1", "LunarLander-v3", "frankrl/NineSquares-v0", "ALE/Pong-v5"]
 )
 def test_of_an_ordinary_environment_nothing_is_said(env_id):
-    assert notes(env_id) == []
+    assert notes(env_id, total_env_steps=10_000) == []
 
 
 def test_it_is_said_where_allowed_actions_are_read_from():

@@ -10,10 +10,11 @@ from frankrl.config import Settings
 from frankrl.config.presets import load_preset, preset_names
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe, describe_for
-from frankrl.training import Experiment, preflight
+from frankrl.training import Experiment, init_train_state, preflight
 from frankrl.training.noise import noise_shapes, update_noise
 from frankrl.training.preflight import (
     belongs_on_cpu,
+    check_copy,
     check_device,
     check_memory,
     duration_line,
@@ -211,3 +212,37 @@ def test_checkpoints_without_the_buffer_need_no_room_for_it(screens, tmp_path, m
     settings = screens.settings.with_changes(checkpoint_replay="none")
     without = Experiment.of(settings, screens.spec, seed=0)
     assert free_at_least(without, tmp_path, monkeypatch) == 0
+
+
+def test_an_update_is_not_opened_where_a_copy_of_the_state_does_not_fit(monkeypatch):
+    settings = Settings().with_changes(replay_capacity=2_000, hidden_widths=[8])
+    state = init_train_state(experiment_of(settings))
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves((state.learner, state.replay)))
+    monkeypatch.setattr(preflight, "available_memory", lambda: needed)
+    check_copy(state)
+    monkeypatch.setattr(preflight, "available_memory", lambda: needed - 1)
+    words = r"a copy of the replay buffer .* takes ([\d.]+) KiB, and \1 KiB of memory are free: end"
+    with pytest.raises(SettingError, match=words):
+        check_copy(state)
+    monkeypatch.setattr(preflight, "available_memory", lambda: None)
+    check_copy(state)
+
+
+@pytest.mark.parametrize(
+    ("device", "free"),
+    [
+        (Device("gpu", {"bytes_limit": 100, "bytes_in_use": 30}), 70),
+        (Device("gpu", {}), None),
+        (Device("cpu", {"bytes_limit": 100}), 5),
+    ],
+)
+def test_a_gpus_memory_is_free_as_far_as_it_is_not_in_use(device, free, monkeypatch):
+    monkeypatch.setattr(preflight, "available_memory", lambda: 5)
+    assert preflight._free_memory(device) == free
+
+
+def test_a_million_transitions_of_an_atari_game_take_at_most_7_2_gigabytes():
+    line = memory_line(atari("atari"))
+    assert line.startswith("replay buffer: 1,000,000 transitions × 7,")
+    each = int(line.split(" × ")[1].split(" ")[0].replace(",", ""))
+    assert 84 * 84 < each <= 7_200

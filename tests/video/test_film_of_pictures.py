@@ -97,8 +97,9 @@ def test_frames_without_pictures_have_no_room_for_them():
 
 
 def test_a_films_pictures_are_the_stack_of_each_step(drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr(film_module, "MAX_STEPS", 12)
-    spec = spec_of("ALE/Breakout-v5", frame_stack=3, fire_reset=True)
+    """A game's own time limit is the film's, too, though it is the larger one here."""
+    monkeypatch.setattr(film_module, "MAX_STEPS", 6)
+    spec = spec_of("ALE/Breakout-v5", frame_stack=3, fire_reset=True, game_time_limit=12)
     (episode,) = film(spec, always(3, spec.num_actions), tmp_path / "f.mp4", episodes=1, seed=4)
     assert episode.length == 12
     with contextlib.closing(CheckedEnv(spec, render_mode="rgb_array")) as env:

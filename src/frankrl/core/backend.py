@@ -18,6 +18,7 @@ There XLA's threads compile, so it gets all of them.
 import contextlib
 import hashlib
 import os
+import pkgutil
 import platform
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 opened on a GPU on which a run is training."""
 
 _FLAGS, _SAME_BITS = "XLA_FLAGS", "--xla_gpu_deterministic_ops"
+
+_ONLY_COMPILING = "any: they only compile for a GPU"
 
 _found = "unknown: JAX was in use before Frank"
 _held_to_cpu = False
@@ -87,7 +90,7 @@ def start_backend(*, on_cpu: bool = False) -> str:
     global _found, _held_to_cpu
     with prepared():
         if not on_cpu and not _runs() and _threads_are_ours and _has_gpu():
-            _found = os.environ[_THREADS] = str(visible_cpus())
+            os.environ[_THREADS], _found = str(visible_cpus()), _ONLY_COMPILING
         if on_cpu and not _runs() and not jax.config.jax_platforms:  # pyright: ignore[reportAttributeAccessIssue]
             jax.config.update("jax_platforms", "cpu")
             _held_to_cpu = True
@@ -131,13 +134,19 @@ def held_to_cpu() -> bool:
 
 
 def _has_gpu() -> bool:
-    """Whether JAX may find a GPU of NVIDIA's here."""
+    """Whether JAX will probably compute on a GPU of NVIDIA's."""
     import jax
 
     platforms = jax.config.jax_platforms or "cuda"  # pyright: ignore[reportAttributeAccessIssue]
-    return bool({"cuda", "gpu"} & set(platforms.split(","))) and any(
-        Path("/dev").glob("nvidia[0-9]*")
-    )
+    if not {"cuda", "gpu"} & set(platforms.split(",")):
+        return False
+    try:
+        import jax_plugins  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return False
+    plugins = {found.name for found in pkgutil.iter_modules(jax_plugins.__path__)}
+    is_there = any(Path("/dev").glob("nvidia[0-9]*"))
+    return is_there and any("cuda" in name for name in plugins)
 
 
 def _runs() -> bool:

@@ -36,22 +36,34 @@ _T = TypeVar("_T")
 @contextlib.contextmanager
 def own_numerics() -> Iterator[None]:
     """Within this context, JAX and NumPy compute as Frank wants."""
+    with one_blas_thread(), _own_jax():
+        yield
+
+
+@contextlib.contextmanager
+def _own_jax() -> Iterator[None]:
     theirs = _set_differently()
-    with one_blas_thread():
-        if not theirs:
+    if not theirs:
+        yield
+        return
+    before = _theirs.set(theirs)
+    try:
+        with _as_set({name: _OWN[name] for name in theirs}):
             yield
-            return
-        before = _theirs.set(theirs)
-        try:
-            with _as_set({name: _OWN[name] for name in theirs}):
-                yield
-        finally:
-            _theirs.reset(before)
+    finally:
+        _theirs.reset(before)
 
 
 def in_own_numerics(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Call a function within `own_numerics`, for threads, each of which has JAX's settings anew."""
+    """Call a function within `own_numerics`."""
     with own_numerics():
+        return function(*arguments)
+
+
+def in_own_jax(function: Callable[..., _T], *arguments: Any) -> _T:
+    """Call a function in a thread of Frank's own, which has JAX's settings anew; NumPy's threads
+    are the process's."""
+    with _own_jax():
         return function(*arguments)
 
 

@@ -21,8 +21,8 @@ from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.frame_stack import FrameStack
 from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec
 
-_STEP = struct.Struct("<Hd")
-"""Action and reward in the bytes that are hashed."""
+_STEP = struct.Struct("<HdB")
+"""Action, reward and flags in the bytes that are hashed."""
 
 
 class EnvironmentLog(NamedTuple):
@@ -93,11 +93,11 @@ class _Record:
         """Begin the episode after the running one."""
         self.begin(self.episode + 1, first, self.digest())
 
-    def note(self, action: int, reward: float, fingerprint: bytes) -> None:
+    def note(self, action: int, reward: float, flags: int, fingerprint: bytes) -> None:
         """Add a step that led to the row of this fingerprint."""
         self.actions.append(action)
         self.episode_return += reward
-        self._hash.update(_STEP.pack(action, reward) + fingerprint)
+        self._hash.update(_STEP.pack(action, reward, flags) + fingerprint)
 
     def position(self) -> Position:
         count = len(self.actions)
@@ -276,9 +276,11 @@ class EnvironmentVector(abc.ABC):
         return rows
 
     def _note(self, indices: list[int], actions: list[int], steps: EnvSteps) -> None:
-        told = zip(indices, actions, steps.reward.tolist(), steps.fingerprint, strict=True)
-        for index, action, reward, fingerprint in told:
-            self._records[index].note(action, reward, fingerprint)
+        flags = steps.terminated + 2 * steps.truncated + 4 * steps.life_lost
+        rewards, fingerprints = steps.reward.tolist(), steps.fingerprint
+        columns = zip(indices, actions, rewards, flags.tolist(), fingerprints, strict=True)
+        for index, action, reward, each, fingerprint in columns:
+            self._records[index].note(action, reward, each, fingerprint)
 
 
 class GymnasiumVector(EnvironmentVector):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -87,9 +88,9 @@ class HostSource:
         self._network = network
         self._seed = seed
         self._envs = envs
-        self._began: list[Position] | None = None
+        self._round_start: list[Position] | None = None
         """Within a round, where each environment stood at its beginning."""
-        self._begun: Callable[[], Float[np.ndarray, "env action"]] | None = None
+        self._pending_q_values: Callable[[], Float[np.ndarray, "env action"]] | None = None
         """Waits for the Q-values of the next step, if they have been asked for."""
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
@@ -99,41 +100,44 @@ class HostSource:
         count = self._settings.training.vector_steps_per_round
         # Should an environment fail, the run is still at the beginning of this round; a single
         # step that fails changes nothing anyway.
-        self._began = self._envs.positions() if count > 1 else None
+        self._round_start = self._envs.positions() if count > 1 else None
         for _ in range(count):
             step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
             vector_steps.append(step)
             episodes += ended
             env_steps += self._envs.num_envs
-        self._began = None
+        self._round_start = None
         return Collected(steps_of(self._envs, vector_steps, self._settings.learning), episodes)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
-        self._begun = self._asked(policy, env_steps)
+        # Copies, because an evaluation may use the environments, and their stacks, in between.
+        stack, mask = self._envs.stack, self._envs.stack.mask
+        seen = jax.tree.map(np.copy, stack.observation), None if mask is None else mask.copy()
+        self._pending_q_values = policy.start(*seen, self._noise(env_steps))
 
     def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
         envs, exploration = self._envs, self._settings.exploration
         coins, choices = exploration_draws(self._seed, env_steps, envs.num_envs)
         epsilon = linear_epsilon(exploration, env_steps + np.arange(envs.num_envs))
-        q_values = (self._begun or self._asked(policy, env_steps))()
-        self._begun = None
+        pending, self._pending_q_values = self._pending_q_values, None
+        if pending is not None:
+            q_values = pending()
+        else:
+            stack = envs.stack
+            q_values = policy.q_values(stack.observation, stack.mask, self._noise(env_steps))
         return epsilon_greedy(q_values, epsilon, coins, choices)
 
-    def _asked(
-        self, policy: Policy, env_steps: int
-    ) -> Callable[[], Float[np.ndarray, "env action"]]:
-        envs = self._envs
-        noise = acting_noise(self._network, self._seed, env_steps // envs.num_envs)
-        return policy.start(envs.stack.observation, envs.stack.mask, noise)
+    def _noise(self, env_steps: int) -> Float[np.ndarray, " noise"] | None:
+        return acting_noise(self._network, self._seed, env_steps // self._envs.num_envs)
 
     def snapshot(self) -> list[EnvironmentLog]:
-        return [position.log() for position in self._began or self._envs.positions()]
+        return [position.log() for position in self._round_start or self._envs.positions()]
 
     def digests(self) -> list[bytes]:
         return self._envs.digests()
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
-        self._begun = None
+        self._pending_q_values = None
         return self._envs.restore(snapshot)
 
     def close(self) -> None:

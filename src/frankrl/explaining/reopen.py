@@ -36,6 +36,7 @@ from frankrl.runs import (
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.preflight import check_copy
 from frankrl.training.resuming import Found, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
 
@@ -168,6 +169,7 @@ def reopen(
             _restore(folder, source, start)
         verification = Verification(folder, experiment, start, changes)
         state = start.state if start else init_train_state(experiment)
+        check_copy(state)
         last_begins = cost.last_env_step - settings.round_env_steps
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None

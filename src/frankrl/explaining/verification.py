@@ -157,8 +157,10 @@ class Verification:
         if saved is None:
             return None
         ours, theirs = state, saved.state
-        rows = self._experiment.replay.num_rows
-        held = max(theirs.env_steps, ours.env_steps) - rows
+        replay = self._experiment.replay
+        rows = replay.num_rows
+        # The current observations lie where those of the oldest steps have lain.
+        held = max(theirs.env_steps, ours.env_steps) - rows + replay.num_envs
         oldest = max(self._verified, held, saved.metadata.replay_start.env_steps)
         steps = np.arange(oldest, ours.env_steps)
         differ = np.zeros(len(steps), np.bool_)

@@ -55,6 +55,13 @@ class ReplayBuffer:
         most = self.most_env_steps
         return self.capacity if most is None else min(self.capacity, most)
 
+    @property
+    def _first_whole(self) -> int:
+        """Env step of the first transition whose stack is known: a buffer that begins within
+        episodes lacks their observations before."""
+        older = (self.frame_stack - 1) * self.num_envs
+        return self.first_env_step + older if self.first_env_step else 0
+
     def init(
         self,
         observation: PyTree[jax.ShapeDtypeStruct],
@@ -90,7 +97,7 @@ class ReplayBuffer:
         Returns:
             The env step at which the oldest begins, and the one after that of the newest.
         """
-        begin = self.first_env_step
+        begin = self._first_whole
         end = max(begin, num_steps - (self.n_step - 1) * self.num_envs)
         return max(begin, end - self.capacity), end
 
@@ -141,7 +148,7 @@ class ReplayBuffer:
 
     def _ends_drawable(self, num_steps: UInt32[Array, ""]) -> UInt32[Array, ""]:
         held = jnp.uint32((self.n_step - 1) * self.num_envs)
-        begin = jnp.uint32(self.first_env_step)
+        begin = jnp.uint32(self._first_whole)
         return jnp.where(num_steps > begin + held, num_steps - held, begin).astype(jnp.uint32)
 
     def sample(self, state: ReplayState, draws: Any) -> tuple[Sample, Transition]:
@@ -166,7 +173,6 @@ class ReplayBuffer:
             self.n_step,
             self.gamma,
             self.frame_stack,
-            self.first_env_step,
         )
 
     def spans(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Span:
@@ -193,4 +199,4 @@ def _written(stored: Array, rows: UInt32[Array, " row"], values: Array) -> Array
 
 def first_ending_rows(buffer: ReplayBuffer, round_env_steps: int) -> int:
     """Rows for the last observations of episodes in a new buffer."""
-    return 2 * round_env_steps + min(buffer.capacity // _STEPS_PER_ENDING, buffer.num_rows)
+    return 2 * round_env_steps + min(buffer.capacity, buffer.num_rows) // _STEPS_PER_ENDING

@@ -24,7 +24,8 @@ from frankrl.replay.state import ReplayState, stored
 
 CHUNK_BYTES = 1 << 25
 """Largest size of a chunk's arrays. Of 84×84 screens it holds 4,096; a smaller one would
-compress less, a larger one would leave more for every checkpoint to write. [bytes]"""
+compress less, a larger one would leave more for every checkpoint to write. Whoever changes it
+increases `FORMAT` in `runs/checkpoint.py`: it decides which files a checkpoint has. [bytes]"""
 
 
 class StoredSteps(NamedTuple):

@@ -83,7 +83,6 @@ def read_transitions(
     n_step: int,
     gamma: float,
     frame_stack: int = 1,
-    first_env_step: int = 0,
 ) -> Transition:
     """The transitions that begin at the given env steps.
 
@@ -97,7 +96,6 @@ def read_transitions(
         n_step: n.
         gamma: γ.
         frame_stack: observations that are stacked.
-        first_env_step: env step at which the buffer begins; before it stand zeros.
 
     Source: Sutton (1988). https://doi.org/10.1007/BF00115009
     """
@@ -112,9 +110,7 @@ def read_transitions(
         mask, next_mask = _rows(state.mask, first), _rows(state.mask, then)
     seen, arrived = Places(first, None), Places(then, None)
     if frame_stack > 1:
-        stacked = functools.partial(
-            stacked_at, state, num_envs=num_envs, count=frame_stack, first=first_env_step
-        )
+        stacked = functools.partial(stacked_at, state, num_envs=num_envs, count=frame_stack)
         seen = stacked(env_steps)
         last_step = env_steps + (span.num_steps - 1) * num_envs
         arrived = stacked(last_step).followed_by(then)
@@ -130,7 +126,7 @@ def read_transitions(
 
 
 def stacked_at(
-    state: ReplayState, env_steps: UInt32[Array, "*batch"], *, num_envs: int, count: int, first: int
+    state: ReplayState, env_steps: UInt32[Array, "*batch"], *, num_envs: int, count: int
 ) -> Places:
     """The newest observations of an episode up to, and including, the given env steps.
 
@@ -139,12 +135,11 @@ def stacked_at(
         env_steps: env step of each newest observation.
         num_envs: number of environments.
         count: observations that are stacked.
-        first: env step at which the buffer begins.
 
     Source: Mnih et al. (2015), Methods, preprocessing. https://doi.org/10.1038/nature14236
     """
     distance = np.arange(count - 1, -1, -1, dtype=np.uint32) * np.uint32(num_envs)
-    exists = env_steps[..., None] >= distance + np.uint32(first)
+    exists = env_steps[..., None] >= distance
     rows = jnp.where(exists, env_steps[..., None] - distance, 0) % state.num_rows
     goes_on = exists & (_rows(state.ending, rows) == 0)
     is_shown = [jnp.ones(env_steps.shape, jnp.bool_)]

@@ -4,6 +4,7 @@ A chunk never changes. So a new checkpoint gives the file of the one before it a
 link, and each checkpoint is complete in itself: removing one removes names, not what others hold.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -73,7 +74,8 @@ class HeldChunks:
 
         Args:
             checkpoint: its folder.
-            described: what its manifest says of each chunk.
+            described: what its manifest says of each chunk; all of them were written, or read and
+                verified, by this process.
         """
         self._files = {
             name: _Held(checkpoint / name, entry, (checkpoint / name).lstat().st_mtime_ns)
@@ -84,7 +86,8 @@ class HeldChunks:
         """Put a chunk into the folder of another checkpoint, as a link or, failing that, a copy.
 
         Returns:
-            What the manifest says of it; None if it is not held, or has changed on the disk.
+            What the manifest says of it; None if it is not held, or has changed on the disk: then
+            it must be written.
 
         Raises:
             OSError: it can be neither linked nor copied.
@@ -96,7 +99,10 @@ class HeldChunks:
             os.link(held.path, folder / name)
         except OSError:
             # Some file systems know no links, and all allow only so many of one file.
-            write_durably(folder / name, held.path.read_bytes())
+            content = held.path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != held.entry["sha256"]:
+                return None
+            write_durably(folder / name, content)
         return held.entry
 
 

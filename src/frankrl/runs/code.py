@@ -20,6 +20,8 @@ from frankrl.runs.folder import RunFolder, code_names
 from frankrl.runs.mark import is_own
 
 _WORD = re.compile(r"\w+")
+_OF_PICTURES = ("ale_py", "minatar", "cv2")
+"""Packages that the name of a game, or a setting of pictures, has imported."""
 
 
 def check_code(folder: RunFolder) -> None:
@@ -38,7 +40,7 @@ def check_code(folder: RunFolder) -> None:
         )
     module = env_id.split(":")[0] if ":" in env_id else ""
     texts = list(_naming_code(description.settings.environment.env_kwargs))
-    for name in (module, *map(_first_word, texts)):
+    for name in (module, *map(_first_word, texts), *_OF_PICTURES):
         _refuse_inside(folder, name)
     named = [module] * (module != "" and module not in sys.modules) + texts
     if not named or is_own(description.mark, code_names(description)):

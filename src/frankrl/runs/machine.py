@@ -20,6 +20,10 @@ _PACKAGES = (
     "gymnasium",
     "box2d",
     "envpool",
+    "ale-py",
+    "minatar",
+    "opencv-python",
+    "opencv-python-headless",
 )
 
 

@@ -143,20 +143,16 @@ def from_checkpoint(
         updates: updates of the run so far.
 
     Raises:
-        DamagedError: a chunk is damaged.
+        DamagedError: a chunk is damaged, or no run writes what the buffer holds.
         RunFolderError: the arrays do not fit the settings.
     """
     collection = loaded.tensors["collection"]
     learner, logs = learner_of(loaded, experiment), logs_of(loaded, experiment)
     interval = _interval(collection, experiment.settings.replay.batch_size)
     behaviour = column(collection, "behaviour_params", np.float32, learner.params.shape)
-    if REPLAY in loaded.tensors:
-        replay = replay_from(loaded, experiment, env_steps)
-    else:
-        replay = experiment.empty_replay()
     state = TrainState(
         learner=learner,
-        replay=replay,
+        replay=replay_from(loaded, experiment, env_steps),
         behaviour_params=jnp.array(behaviour),
         params=jnp.copy(learner.params),
         eval_params=jnp.copy(learner.eval_params),

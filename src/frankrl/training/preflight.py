@@ -3,6 +3,7 @@
 import functools
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from frankrl.learning import init_learner, update
 from frankrl.replay import chunk_size, step_shapes
 from frankrl.runs.machine import available_memory
 from frankrl.training.noise import noise_shapes
-from frankrl.training.state import Experiment
+from frankrl.training.state import Experiment, TrainState
 
 _LARGEST_SHARE = 0.45
 """Share of the available memory that the buffer may take. Saving and restoring it take 0.3 GiB
@@ -150,6 +151,26 @@ def check_memory(experiment: Experiment) -> None:
             f"the updates of one round learn from {in_round:,.0f} transitions at once "
             "(num_envs × vector_steps_per_round × replay_ratio × batch_size), which does not fit "
             f"into memory: {_size(there)} are available"
+        )
+
+
+def check_copy(state: TrainState) -> None:
+    """Refuse to open an update where a second copy of the run's state does not fit into memory.
+
+    Args:
+        state: the state of which a copy is going to be made.
+
+    Raises:
+        SettingError: the copy needs more memory than is free beside the state.
+    """
+    leaves = jax.tree.leaves((state.learner, state.replay))
+    (device,) = leaves[0].devices()
+    needed, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
+    if free is not None and needed > free:
+        raise SettingError(
+            "an update is opened with a copy of the replay buffer and the networks, which takes "
+            f"{_size(needed)}, and {_size(free)} of memory are free: end other programs, or open "
+            "it on a machine with more memory"
         )
 
 
@@ -310,9 +331,21 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
 
 
 def _memory() -> int | None:
-    """Memory available to a run on the device, as far as it is known. [bytes]"""
-    found = [available_memory(), (jax.devices()[0].memory_stats() or {}).get("bytes_limit")]
-    return min((size for size in found if size is not None), default=None)
+    """Memory available to a run on the device that learns, as far as it is known. [bytes]"""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return available_memory()
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def _free_memory(device: Any) -> int | None:
+    """Memory that a device of JAX still has, as far as it is known. [bytes]"""
+    if device.platform == "cpu":
+        return available_memory()
+    stats = device.memory_stats() or {}
+    if "bytes_limit" not in stats:
+        return None
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
 
 
 def _bytes_each(experiment: Experiment) -> int:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from frankrl.core.errors import RunFolderError
+from frankrl.core.errors import DamagedError
 from frankrl.core.figures import counted
 from frankrl.core.types import Observation
 from frankrl.replay import (
@@ -65,19 +65,23 @@ def replay_tensors(experiment: Experiment, state: ReplayState) -> tuple[Tensors,
 
     chunks: Chunks = {}
     for chunk in parts.step_chunks:
-        chunks[_steps_file(chunk)] = functools.partial(steps, chunk)
+        chunks[_file(_STEPS, chunk)] = functools.partial(steps, chunk)
     for chunk in parts.ending_chunks:
-        chunks[_endings_file(chunk)] = functools.partial(endings, chunk)
+        chunks[_file(_ENDINGS, chunk)] = functools.partial(endings, chunk)
     return named(saved_replay(buffer, state, parts)), chunks
 
 
-def _steps_file(chunk: range) -> str:
+def _file(prefix: str, chunk: range) -> str:
     """A chunk is named by its end, since its first steps may have left the buffer."""
-    return f"{_STEPS}{chunk.stop:012d}{CHUNK_SUFFIX}"
+    return f"{prefix}{chunk.stop:012d}{CHUNK_SUFFIX}"
 
 
-def _endings_file(chunk: range) -> str:
-    return f"{_ENDINGS}{chunk.stop:012d}{CHUNK_SUFFIX}"
+def _files(parts: Parts) -> tuple[list[str], list[str]]:
+    """The files of the chunks of steps, and of those of last observations."""
+    return (
+        [_file(_STEPS, chunk) for chunk in parts.step_chunks],
+        [_file(_ENDINGS, chunk) for chunk in parts.ending_chunks],
+    )
 
 
 def most_replay_bytes(experiment: Experiment) -> int:
@@ -100,23 +104,32 @@ def replay_from(loaded: Loaded, experiment: Experiment, env_steps: int) -> Repla
     Every chunk is verified, checked and written to the device before the next is read.
 
     Args:
-        loaded: the checkpoint, with the file `REPLAY`.
+        loaded: the checkpoint; without the file `REPLAY`, the buffer is empty.
         experiment: the run's experiment.
         env_steps: env steps of the run so far.
 
+    Returns:
+        The buffer; then each chunk of the checkpoint has been verified, and there is no other.
+
     Raises:
-        DamagedError: a chunk is missing, or differs from the manifest.
-        RunFolderError: the arrays do not fit the settings, or no run writes them.
+        DamagedError: a chunk is missing, or differs from the manifest; or no run writes what the
+            checkpoint holds.
+        RunFolderError: the arrays do not fit the settings.
     """
+    if REPLAY not in loaded.tensors:
+        _refuse_other_chunks(loaded, [])
+        return experiment.empty_replay()
     buffer, arrays = experiment.replay, loaded.tensors[REPLAY]
-    num_steps, num_endings, first_ending = _counters(experiment, arrays, env_steps)
+    num_steps, num_endings, first_ending = _counters(loaded, experiment, env_steps)
     first_rows = jax.eval_shape(experiment.empty_replay).num_ending_rows
     ending_rows = ending_rows_for(num_endings - first_ending, first_rows)
     shapes = jax.eval_shape(lambda: experiment.empty_replay(ending_rows))
     parts = parts_of(buffer, chunk_size(shapes), num_steps, first_ending, num_endings)
+    step_files, ending_files = _files(parts)
+    _refuse_other_chunks(loaded, step_files + ending_files)
     saved = filled(saved_shapes(buffer, shapes, parts, num_steps), arrays)
-    _refuse(_fault_in_steps(saved.steps, num_endings, experiment))
-    _refuse(fault_in_seen(saved.current) or fault_in_seen(saved.endings))
+    _refuse(loaded, _fault_in_steps(saved.steps, num_endings, experiment))
+    _refuse(loaded, fault_in_seen(saved.current) or fault_in_seen(saved.endings))
     state = restored(
         buffer,
         shapes,
@@ -124,7 +137,7 @@ def replay_from(loaded: Loaded, experiment: Experiment, env_steps: int) -> Repla
         _step_chunks(loaded, experiment, shapes, parts, num_endings),
         _ending_chunks(loaded, shapes, parts),
     )
-    _refuse(fault_in(buffer, state, saved))
+    _refuse(loaded, fault_in(buffer, state, saved))
     return state
 
 
@@ -176,17 +189,18 @@ def _thinned(rows: Any, most: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[::every], rows)
 
 
-def _counters(experiment: Experiment, arrays: Tensors, env_steps: int) -> tuple[int, int, int]:
+def _counters(loaded: Loaded, experiment: Experiment, env_steps: int) -> tuple[int, int, int]:
     num_steps, num_endings, first_ending = (
-        int(column(arrays, f".{name}", np.uint32, ()))
+        int(column(loaded.tensors[REPLAY], f".{name}", np.uint32, ()))
         for name in ("num_steps", "num_endings", "first_ending")
     )
     most_alive = experiment.replay.num_rows + experiment.replay.num_envs
     if num_steps != env_steps or not 0 <= num_endings - first_ending <= min(num_steps, most_alive):
-        raise RunFolderError(
-            f"the checkpoint's buffer counts {counted(num_steps, 'env step')} and "
+        raise DamagedError(
+            f"{loaded.path} is damaged: its buffer counts {counted(num_steps, 'env step')} and "
             f"{counted(num_endings, 'episode end')} from number {first_ending:,} on, but the run "
-            f"has done {counted(env_steps, 'env step')}"
+            f"has done {counted(env_steps, 'env step')}",
+            loaded.path,
         )
     return num_steps, num_endings, first_ending
 
@@ -195,8 +209,7 @@ def _step_chunks(
     loaded: Loaded, experiment: Experiment, shapes: ReplayState, parts: Parts, num_endings: int
 ) -> Iterator[tuple[np.ndarray, StoredSteps]]:
     num_envs = experiment.replay.num_envs
-    names = [_steps_file(chunk) for chunk in parts.step_chunks]
-    read = _read_ahead(loaded, names, shapes)
+    read = _read_ahead(loaded, _files(parts)[0], shapes)
     for chunk, arrays in zip(parts.step_chunks, read, strict=True):
         held = _held(arrays, ".action", chunk)
         steps = filled(step_shapes(shapes, len(held)), arrays)
@@ -204,7 +217,7 @@ def _step_chunks(
         if held != chunk:
             needed = env_steps >= chunk.start
             env_steps, steps = jax.tree.map(lambda leaf: leaf[needed], (env_steps, steps))  # noqa: B023
-        _refuse(_fault_in_steps(steps, num_endings, experiment))
+        _refuse(loaded, _fault_in_steps(steps, num_endings, experiment))
         yield env_steps, steps
 
 
@@ -219,13 +232,12 @@ def _ending_chunks(
 ) -> Iterator[tuple[range, Seen]]:
     (path, _), *_ = jax.tree_util.tree_flatten_with_path(seen_shapes(shapes, 1))[0]
     first_leaf = jax.tree_util.keystr(path)
-    names = [_endings_file(chunk) for chunk in parts.ending_chunks]
-    read = _read_ahead(loaded, names, shapes)
+    read = _read_ahead(loaded, _files(parts)[1], shapes)
     for chunk, arrays in zip(parts.ending_chunks, read, strict=True):
         held = _held(arrays, first_leaf, chunk)
         seen = filled(seen_shapes(shapes, len(held)), arrays)
         seen = jax.tree.map(lambda leaf: leaf[chunk.start - held.start :], seen)  # noqa: B023
-        _refuse(fault_in_seen(seen))
+        _refuse(loaded, fault_in_seen(seen))
         yield chunk, seen
 
 
@@ -251,6 +263,15 @@ def _held(arrays: Tensors, name: str, needed: range) -> range:
     return range(needed.stop - max(count, len(needed)), needed.stop)
 
 
-def _refuse(fault: str | None) -> None:
+def _refuse(loaded: Loaded, fault: str | None) -> None:
     if fault:
-        raise RunFolderError(f"the checkpoint's buffer holds {fault}")
+        raise DamagedError(f"{loaded.path} is damaged: its buffer holds {fault}", loaded.path)
+
+
+def _refuse_other_chunks(loaded: Loaded, names: list[str]) -> None:
+    """Refuse a checkpoint with a chunk that is not read, so that no later one shares it."""
+    if others := sorted(loaded.chunks.keys() - names):
+        raise DamagedError(
+            f"{loaded.path} is damaged: its buffer has no part {', '.join(others)[:200]}",
+            loaded.path,
+        )

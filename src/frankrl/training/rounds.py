@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
-from frankrl.core.numerics import in_own_numerics
+from frankrl.core.numerics import in_own_jax
 from frankrl.core.types import FinishedEpisode, Steps
 from frankrl.experience import Source, make_policy
 from frankrl.learning import UpdateMetrics, UpdateNoise, learning_rate_at, updates
@@ -170,7 +170,7 @@ def _starter() -> Iterator[Callable[..., Callable[[], LearnerOutput]]]:
         yield _started
     else:
         with ThreadPoolExecutor(1, "learner") as pool:
-            yield lambda learn, *given: pool.submit(in_own_numerics, learn, *given).result
+            yield lambda learn, *given: pool.submit(in_own_jax, learn, *given).result
 
 
 def _started(learn: Callable[..., LearnerOutput], *given: Any) -> Callable[[], LearnerOutput]:

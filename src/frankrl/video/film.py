@@ -23,8 +23,8 @@ from frankrl.video.panel import PanelContent
 
 _HOLD_SECONDS = 1
 MAX_STEPS = 27_000
-"""An episode that does not end is filmed for this many env steps: those of the longest Atari game
-by default."""
+"""An episode that does not end is filmed for this many env steps. An Atari game ends by its own
+time limit."""
 _SALIENCY = "orange: |∂ max Q / ∂ pixel|"
 
 
@@ -122,6 +122,8 @@ def _scenes(
 ) -> Iterator[_Scene]:
     """One greedy episode: a scene for each env step, then one for the last state."""
     spec = env.spec
+    atari = spec.preprocessing.atari
+    most_steps = atari.game_time_limit if atari else MAX_STEPS
     stack = FrameStack(spec, 1)
     stack.begin([0], env.reset(reset, which[0])[np.newaxis])
     ended, episode_return, step = False, 0.0, 0
@@ -131,7 +133,7 @@ def _scenes(
         action = int(np.argmax(values))
         observation, reward, terminated, truncated, *_ = env.step(action)
         stack.push([0], observation[np.newaxis])
-        ended = terminated or truncated or step + 1 >= MAX_STEPS
+        ended = terminated or truncated or step + 1 >= most_steps
         step, episode_return = step + 1, episode_return + reward
         content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)
         yield _Scene(picture, seen, content)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from frankrl.api import open_network, open_replay
+from frankrl.api import drawable_transitions, open_network, open_states
 from frankrl.core.types import Observation, Params
 from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
 from frankrl.networks import QNetwork
@@ -29,13 +29,13 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
     opened = open_network(folder)
     experiment, params, info = opened
     env_steps = int(info["env_steps"])
-    states, drawable = open_replay(folder, opened, _STATES)
     is_stacked = experiment.spec.preprocessing.frame_stack > 1
     dead, widths, num_states = (), (), 0
     if not is_stacked:
+        states = open_states(folder, opened, _STATES)
         dead, widths = dead_units(experiment.network, params, states)
         num_states = len(jax.tree.leaves(states)[0])
-    transitions = np.arange(*drawable)
+    transitions = np.arange(*drawable_transitions(opened))
     sizes = episode_sizes(folder, transitions)
     diagnostics = Diagnostics(
         env_steps=env_steps,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from unittest import mock
 
@@ -12,15 +13,16 @@ from robustness.runs import contents
 from safetensors.numpy import load
 
 import frankrl
-from frankrl.core.errors import FrankWarning, RunFolderError
+from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.explaining import reopen
 from frankrl.replay import chunks
-from frankrl.runs import RunFolder, list_checkpoints, save_checkpoint
+from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint, save_checkpoint
 from frankrl.runs.checkpoint import manifest_of
 from frankrl.runs.chunks import compressed, decompressed
 from frankrl.training import Experiment, checkpoint_writer
-from frankrl.training.resuming import read_checkpoint
+from frankrl.training.replay_codec import replay_from
+from frankrl.training.resuming import Found, read_checkpoint, read_run, stored_spec
 
 QUICK = {
     "preset": "default",
@@ -131,25 +133,77 @@ def vouched_for(file, content):
     (file.parent / "manifest.json").write_bytes(manifest_of(manifest["files"]))
 
 
+def experiment_in(run) -> Experiment:
+    folder = RunFolder.open(run)
+    spec = stored_spec(folder, load_checkpoint(newest(run), {}).info)
+    return Experiment.of(folder.description.settings, spec, folder.description.seed)
+
+
+def found_in(run) -> Found:
+    """What a resume finds."""
+    return read_run(RunFolder.open(run), experiment_in(run))
+
+
+def changed(run, name, change):
+    """Change an array of the newest chunk of steps; the manifest says that it is right."""
+    file = max(newest(run).glob("steps-*.zst"))
+    arrays = dict(load(decompressed(file.read_bytes(), file, 10**6)))
+    array = change(arrays.pop(name))
+    file.unlink()
+    vouched_for(file, compressed(arrays if array is None else arrays | {name: array}))
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
         (".action", lambda a: np.full_like(a, 2**16 - 1), "holds an action that does not exist"),
         (".reward", lambda a: np.full_like(a, np.nan), "holds a reward that is not finite"),
         (".ending", lambda a: np.full_like(a, 1), r"holds an episode end|holds one episode end tw"),
+    ],
+)
+def test_where_a_chunk_holds_what_no_run_writes_the_checkpoint_before_is_used(
+    half, name, change, words
+):
+    before, damaged = list_checkpoints(half / "checkpoints")[-2:]
+    changed(half, name, change)
+    found = found_in(half)
+    (error,) = found.damaged
+    assert re.search(rf"0400 is damaged: its buffer ({words})", str(error))
+    assert (error.checkpoint, found.loaded.path) == (damaged, before)
+
+
+def test_a_chunk_that_the_buffer_does_not_have_is_damage(half):
+    before, damaged = list_checkpoints(half / "checkpoints")[-2:]
+    content = max(damaged.glob("steps-*.zst")).read_bytes()
+    vouched_for(damaged / "steps-000000000432.zst", content)
+    found = found_in(half)
+    (error,) = found.damaged
+    assert str(error).endswith("0400 is damaged: its buffer has no part steps-000000000432.zst")
+    assert (error.checkpoint, found.loaded.path) == (damaged, before)
+
+
+def test_a_checkpoint_without_a_buffer_has_no_chunk(half):
+    loaded, experiment = load_checkpoint(newest(half), {}), experiment_in(half)
+    with pytest.raises(DamagedError, match=r"0400 is damaged: its buffer has no part (end|steps)"):
+        replay_from(loaded, experiment, 400)
+    without = {name: entry for name, entry in loaded.described.items() if ".zst" not in name}
+    assert replay_from(loaded._replace(described=without), experiment, 400).num_steps == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
         (".reward", lambda a: a[1:], r"\.reward should be float32"),
         (".action", lambda a: a[1:], "does not fit the run's settings"),
         (".action", lambda a: a.astype(np.int32), r"\.action should be uint16"),
         (".terminated", lambda a: None, r"\.terminated should be .* found nothing"),
     ],
 )
-def test_a_chunk_that_no_run_has_written_is_refused(half, name, change, words):
-    file = max(newest(half).glob("steps-*.zst"))
-    arrays = dict(load(decompressed(file.read_bytes(), file, 10**6)))
-    changed = change(arrays.pop(name))
-    vouched_for(file, compressed(arrays if changed is None else arrays | {name: changed}))
-    with pytest.raises(RunFolderError, match=words):
-        frankrl.resume(half)
+def test_a_chunk_that_does_not_fit_the_settings_is_refused(half, name, change, words):
+    changed(half, name, change)
+    with pytest.raises(RunFolderError, match=words) as caught:
+        found_in(half)
+    assert not isinstance(caught.value, DamagedError)
 
 
 def test_whoever_needs_weights_alone_reads_no_chunk(half):
