@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from gymnasium import spaces
 
+from frankrl.config.families import ATARI
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.text import shown
 from frankrl.environments.masks import MaskSource
-from frankrl.environments.preprocessing import Preprocessing, is_atari
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.environments.spec import EnvironmentFacts, EnvironmentSpec, spec_of
 
 _MAX_COMPONENTS = 1 << 24
@@ -74,7 +75,7 @@ def spec_from_data(data: Any, env_id: str, env_kwargs: Mapping[str, Any]) -> Env
             own_action_names=tuple(map(str, data["own_action_names"])),
         )
         preprocessing = Preprocessing.from_data(data["preprocessing"])
-        if (preprocessing.atari is not None) != is_atari(env_id):
+        if (preprocessing.atari is not None) != ATARI.has(env_id):
             raise ValueError("only an Atari game, ALE/…, has settings of Atari games")
         return spec_of(facts, env_id, env_kwargs, str(data["mask_setting"]), preprocessing)
     except (FrankError, *_INVALID) as error:
