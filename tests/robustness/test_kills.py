@@ -21,8 +21,8 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path, number, many, cases):
     ("case", "number", "many"),
     [
         (kills.ATARI, 2, 0),
-        pytest.param(kills.ATARI, 20, 5, marks=pytest.mark.slow),
-        pytest.param(kills.MINATAR, 20, 5, marks=pytest.mark.slow),
+        pytest.param(kills.ATARI, 6, 2, marks=pytest.mark.slow),
+        pytest.param(kills.MINATAR, 6, 2, marks=pytest.mark.slow),
     ],
     ids=["atari", "atari, long", "minatar, long"],
 )
