@@ -271,8 +271,9 @@ def _reached(means: np.ndarray, threshold: float | None) -> str:
 def _threshold(study: Study) -> float | None:
     import gymnasium
 
+    # MinAtar's games are registered only once one has been made, and name no threshold.
     spec = gymnasium.registry.get(study.env_id)
-    return spec.reward_threshold if spec else study.threshold
+    return spec.reward_threshold if study.threshold is None and spec else study.threshold
 
 
 if __name__ == "__main__":
