@@ -234,7 +234,7 @@ SPEC: EnvironmentSpec = describe("CartPole-v1", {})
 floats = st.floats(width=32, allow_nan=False)
 steps = st.lists(
     st.builds(
-        lambda row, *rest: EnvStep(row, *rest, SPEC.fingerprint(row)),
+        lambda row, *rest: EnvStep(row, *rest, SPEC.row_hash(row)),
         st.lists(floats, min_size=4, max_size=4).map(lambda row: np.array(row, np.float32)),
         st.floats(allow_nan=False),
         st.booleans(),
@@ -301,7 +301,7 @@ def test_pictures_come_out_of_a_message_with_the_hashes_that_were_made_where_the
     for one, other in zip(found, given_steps, strict=True):
         np.testing.assert_array_equal(one.row, other.row)
         assert one[1:] == other[1:]
-        assert one.fingerprint == hashlib.blake2b(one.row.tobytes(), digest_size=16).digest()
+        assert one.row_hash == hashlib.blake2b(one.row.tobytes(), digest_size=16).digest()
 
 
 @pytest.mark.parametrize("count", [3, 5])

@@ -7,7 +7,7 @@ from gymnasium.wrappers import FrameStackObservation
 from training import masked_mdps
 
 from frankrl.core.random import Use, reset_seed
-from frankrl.environments import GymnasiumVector, describe
+from frankrl.environments import FrameStack, GymnasiumVector, describe
 from frankrl.environments.preprocessing import Preprocessing
 
 ENV, SEED, NUM_ENVS = "CartPole-v1", 7, 3
@@ -81,3 +81,16 @@ def test_a_stack_shows_the_mask_of_the_newest_state():
     np.testing.assert_array_equal(vector.stack.mask, spec.action_mask(vector.observation))
     np.testing.assert_array_equal(vector.stack.mask, masked_mdps.ALLOWED[[1]] == 1)
     assert vector.stack.observation.shape == (1, 2, 2, 2)
+
+
+def test_observations_are_pushed_to_the_environments_that_are_named_in_any_order():
+    spec = spec_of(3)
+    random, stack = np.random.default_rng(1), FrameStack(spec, 4)
+    expected = np.zeros((4, 3, 4), np.float32)
+    for count in (4, 4, 2, 4, 1, 3, 4, 4, 4, 4, 4, 4, 4, 2, 4):
+        indices = random.permutation(4)[:count].tolist()
+        rows = random.normal(size=(count, 4)).astype(np.float32)
+        stack.push(indices, rows)
+        for index, row in zip(indices, rows, strict=True):
+            expected[index] = [*expected[index, 1:], row]
+        np.testing.assert_array_equal(stack.observation, expected)

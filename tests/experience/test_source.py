@@ -67,11 +67,11 @@ class SinePolicy:
         raise AssertionError("a source does not choose the parameters that act")
 
     def q_values(self, observation, mask=None, noise=None):
-        return self.start(observation, mask, noise)()
+        self.noise.append(noise)
+        return self.of(observation, mask)
 
     def start(self, observation, mask=None, noise=None):
-        self.noise.append(noise)
-        found = self.of(observation, mask)
+        found = self.q_values(observation, mask, noise)
         return lambda: found
 
     def of(self, observation, mask):

@@ -9,6 +9,7 @@ from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.core.errors import EnvironmentFailedError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import EnvGroup, describe
+from frankrl.environments.preprocessing import Preprocessing
 from frankrl.training import evaluation as module
 from frankrl.training.evaluation import Evaluation, Evaluator, interval_of_mean
 
@@ -52,6 +53,25 @@ def test_the_result_does_not_depend_on_how_many_environments_there_are(
     evaluator.close()
     np.testing.assert_array_equal(found.lengths, known_lengths(60)[:played])
     np.testing.assert_array_equal(found.returns, known_lengths(60)[:played])
+
+
+def by_the_stack(observations, masks):
+    """Q-values that depend on every number of a stack, the oldest most."""
+    weights = np.array([5.0, -3.0, 1.0])[:, None] * np.array([1.0, 7.0, 3.0, 2.0])
+    told = np.tensordot(observations, weights, axes=([1, 2], [0, 1]))
+    return np.stack([np.sin(told), np.cos(told)], axis=1)
+
+
+def test_each_of_many_episodes_sees_its_own_stack():
+    """Episodes end in another order than they began, so that their environments change places."""
+    spec = describe("CartPole-v1", {}, preprocessing=Preprocessing(frame_stack=3))
+    found = []
+    for at_once in (1, 25):
+        evaluator = Evaluator(spec, settings=EvaluationSettings(evaluation_envs=at_once))
+        found.append(evaluator.evaluate(by_the_stack, 60, USE, 3).lengths)
+        evaluator.close()
+    np.testing.assert_array_equal(*found)
+    assert len(set(found[0].tolist())) > 5
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 25])

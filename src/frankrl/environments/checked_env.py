@@ -32,8 +32,8 @@ class EnvStep(NamedTuple):
     truncated: bool
     life_lost: bool
     """Whether the step cost a life of an Atari game; false for other environments."""
-    fingerprint: bytes
-    """`EnvironmentSpec.fingerprint` of the row."""
+    row_hash: bytes
+    """`EnvironmentSpec.row_hash` of the row."""
 
 
 class CheckedEnv:
@@ -54,7 +54,7 @@ class CheckedEnv:
         self._env: gymnasium.Env = make_environment(
             spec.env_id, spec.env_kwargs, render_mode, spec.preprocessing
         )
-        self._has_lives = spec.preprocessing.atari is not None
+        self._has_lives, self._hashes_rows = spec.preprocessing.atari is not None, spec.hashes_rows
         self._mask_method = mask_method(self._env) if spec.masks_from == "method" else None
 
     def reset(self, seed: int, episode: int) -> Shaped[np.ndarray, "*row"]:
@@ -101,8 +101,8 @@ class CheckedEnv:
             raise self._gave(f"{flags}, wanted true or false for each") from error
         row = self._row(observation, info, ended=terminated or truncated)
         life_lost = self._has_lives and info["life_lost"]
-        fingerprint = self.spec.fingerprint(row)
-        return EnvStep(row, reward, terminated, truncated, life_lost, fingerprint)
+        row_hash = self.spec.row_hash(row) if self._hashes_rows else b""
+        return EnvStep(row, reward, terminated, truncated, life_lost, row_hash)
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
         """The environment's picture of its current state.

@@ -77,9 +77,9 @@ class EnvPoolVector(EnvironmentVector):
             )
         rows = self._checked(indices, rows)
         no_life_lost = np.zeros(len(indices), np.bool_)
-        fingerprints = [self.spec.fingerprint(row) for row in rows]
+        row_hashes = [self.spec.row_hash(row) for row in rows]
         reward = reward.astype(np.float64)
-        return EnvSteps(rows, reward, terminated, truncated, no_life_lost, fingerprints)
+        return EnvSteps(rows, reward, terminated, truncated, no_life_lost, row_hashes)
 
     def _step_pools(
         self, indices: Int[np.ndarray, " some"], given: Int32[np.ndarray, " some"]

@@ -44,12 +44,12 @@ class FrameStack:
         """Add the next observations of some environments; the oldest ones go."""
         if not self._is_stack:
             self._window[indices] = rows
-        elif len(indices) == len(self._window):
+            return
+        if len(indices) == len(self._window):
             self._slide()
-            self._window[:, self._newest] = rows
         else:
             self._rows[indices, :-1] = self._rows[indices, 1:]
-            self._rows[indices, -1] = rows
+        self._rows[indices, -1] = rows
 
     def _slide(self) -> None:
         """Move on by one place; only at the end of the window are observations copied."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frankrl.environments.checked_env import EnvStep
-from frankrl.environments.spec import DIGEST_BYTES, LARGE_ROW_BYTES, EnvironmentSpec
+from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec
 
 OPEN, RESET, STEP, CLOSE = b"O", b"R", b"S", b"C"
 OK, FAILED = b"+", b"!"
@@ -94,14 +94,8 @@ def encode_steps(steps: Sequence[EnvStep]) -> bytes:
         for step in steps
     )
     rewards = np.array([step.reward for step in steps], "<f8").tobytes()
-    # The fingerprint of a small row is the row itself.
-    parts = [part for step in steps for part in _parts_of(step)]
+    parts = [part for step in steps for part in (step.row.tobytes(), step.row_hash)]
     return b"".join((OK, flags, rewards, *parts))
-
-
-def _parts_of(step: EnvStep) -> tuple[bytes, ...]:
-    row = step.row.tobytes()
-    return (row, step.fingerprint) if len(row) >= LARGE_ROW_BYTES else (row,)
 
 
 def encode_failure(error: Exception, done: int) -> bytes:
@@ -118,11 +112,11 @@ def decode_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.nda
 def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep]:
     """The steps in the body of an answer."""
     rewards = np.frombuffer(body, "<f8", count, count).tolist()
-    size, is_large = spec.row_bytes, spec.row_bytes >= LARGE_ROW_BYTES
-    each, start, steps = size + is_large * DIGEST_BYTES, 9 * count, []
+    size, hash_size = spec.row_bytes, DIGEST_BYTES if spec.hashes_rows else 0
+    start, steps = 9 * count, []
     for reward, flags in zip(rewards, body[:count], strict=True):
-        end = start + size
-        (row,) = decode_states(spec, body[start:end], 1)
+        middle, end = start + size, start + size + hash_size
+        (row,) = decode_states(spec, body[start:middle], 1)
         steps.append(
             EnvStep(
                 row,
@@ -130,8 +124,8 @@ def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep
                 bool(flags & _TERMINATED),
                 bool(flags & _TRUNCATED),
                 bool(flags & _LIFE_LOST),
-                body[end : start + each] if is_large else body[start:end],
+                body[middle:end],
             )
         )
-        start += each
+        start = end
     return steps

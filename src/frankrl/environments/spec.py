@@ -125,15 +125,21 @@ class EnvironmentSpec:
         """Bytes of a row."""
         return self.row_dtype.itemsize * math.prod(self.row_shape)
 
-    def fingerprint(self, row: Shaped[np.ndarray, "*row"]) -> bytes:
-        """What is hashed of a row: its bytes, or a hash of them if it is large.
+    @cached_property
+    def hashes_rows(self) -> bool:
+        """Whether a row is so large that it is hashed where its environment is stepped: then
+        pictures are hashed on all cores."""
+        return self.row_bytes >= LARGE_ROW_BYTES
 
-        The process that steps the environment computes it, so that pictures are hashed on all
-        cores.
-        """
-        if self.row_bytes < LARGE_ROW_BYTES:
-            return row.tobytes()
+    def row_hash(self, row: Shaped[np.ndarray, "*row"]) -> bytes:
+        """A hash of a large row; empty for a small one, whose bytes stand for themselves."""
+        if not self.hashes_rows:
+            return b""
         return hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest()
+
+    def fingerprint(self, row: Shaped[np.ndarray, "*row"]) -> bytes:
+        """What of a row goes into the digest of its environment: its hash, or its bytes."""
+        return self.row_hash(row) or row.tobytes()
 
     def observation(self, rows: Shaped[np.ndarray, "*batch_and_row"]) -> Any:
         """The observations in rows, in the environment's own structure.

@@ -69,8 +69,8 @@ class EnvSteps(NamedTuple):
     terminated: Bool[np.ndarray, " some"]
     truncated: Bool[np.ndarray, " some"]
     life_lost: Bool[np.ndarray, " some"]
-    fingerprint: list[bytes]
-    """`EnvironmentSpec.fingerprint` of each row."""
+    row_hash: list[bytes]
+    """`EnvironmentSpec.row_hash` of each row."""
 
 
 class _Record:
@@ -277,7 +277,10 @@ class EnvironmentVector(abc.ABC):
 
     def _note(self, indices: list[int], actions: list[int], steps: EnvSteps) -> None:
         flags = steps.terminated + 2 * steps.truncated + 4 * steps.life_lost
-        rewards, fingerprints = steps.reward.tolist(), steps.fingerprint
+        rewards, fingerprints = steps.reward.tolist(), steps.row_hash
+        if not self.spec.hashes_rows:
+            whole, size = steps.row.tobytes(), self.spec.row_bytes
+            fingerprints = [whole[size * n : size * (n + 1)] for n in range(len(indices))]
         columns = zip(indices, actions, rewards, flags.tolist(), fingerprints, strict=True)
         for index, action, reward, each, fingerprint in columns:
             self._records[index].note(action, reward, each, fingerprint)
@@ -357,8 +360,8 @@ class GymnasiumVector(EnvironmentVector):
             row[place], reward[place] = step.row, step.reward
             terminated[place], truncated[place] = step.terminated, step.truncated
             life_lost[place] = step.life_lost
-        fingerprints = [step.fingerprint for step in steps]
-        return EnvSteps(row, reward, terminated, truncated, life_lost, fingerprints)
+        row_hashes = [step.row_hash for step in steps]
+        return EnvSteps(row, reward, terminated, truncated, life_lost, row_hashes)
 
     def close(self) -> None:
         self._envs.close()

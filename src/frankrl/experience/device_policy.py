@@ -38,7 +38,9 @@ class DevicePolicy:
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
     ) -> Callable[[], Float[np.ndarray, "env action"]]:
-        found = self._compiled(self._params, observation, mask, noise)
+        # JAX may read the host's arrays later, or share them.
+        given = jax.tree.map(np.copy, (observation, mask, noise))
+        found = self._compiled(self._params, *given)
         return lambda: np.asarray(found)
 
     def q_values(

@@ -1,6 +1,5 @@
 """Policies: compute Q-values of the current observations, on the host or on the device."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -25,11 +24,12 @@ class Policy(Protocol):
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
-    ) -> Callable[[], Float[np.ndarray, "env action"]]:
-        """Begin to compute what `q_values` returns, where that can go on beside other work.
+    ) -> Callable[[], Float[np.ndarray, "env action"]] | None:
+        """Begin to compute what `q_values` returns, if that goes on beside other work.
 
         Returns:
-            A function that waits for the Q-values. Until then the arguments must not change.
+            A function that waits for the Q-values; the arguments may change meanwhile. None if
+            nothing has begun.
         """
         ...
 
@@ -74,8 +74,8 @@ class HostPolicy:
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
-    ) -> Callable[[], Float[np.ndarray, "env action"]]:
-        return functools.partial(self.q_values, observation, mask, noise)
+    ) -> None:
+        return None
 
     def q_values(
         self,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -110,10 +109,9 @@ class HostSource:
         return Collected(steps_of(self._envs, vector_steps, self._settings.learning), episodes)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
-        # Copies, because an evaluation may use the environments, and their stacks, in between.
-        stack, mask = self._envs.stack, self._envs.stack.mask
-        seen = jax.tree.map(np.copy, stack.observation), None if mask is None else mask.copy()
-        self._pending_q_values = policy.start(*seen, self._noise(env_steps))
+        stack = self._envs.stack
+        noise = self._noise(env_steps)
+        self._pending_q_values = policy.start(stack.observation, stack.mask, noise)
 
     def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
         envs, exploration = self._envs, self._settings.exploration
