@@ -163,3 +163,32 @@ def test_a_forked_process_trains_only_if_nothing_was_computed_before(when, work,
     (line,) = done.stdout.splitlines()
     assert words in line
     assert (tmp_path / "second").exists() == (when == "before")
+
+
+FLAGS = """
+import os
+from frankrl.core.backend import prepared
+with prepared():
+    print(os.environ["XLA_FLAGS"].replace(" ", ","))
+print(os.environ.get("XLA_FLAGS"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "inside", "after"),
+    [
+        ({}, "--xla_gpu_deterministic_ops=true", "None"),
+        (
+            {"XLA_FLAGS": "--xla_gpu_autotune_level=0"},
+            "--xla_gpu_autotune_level=0,--xla_gpu_deterministic_ops=true",
+            "--xla_gpu_autotune_level=0",
+        ),
+        (
+            {"XLA_FLAGS": "--xla_gpu_deterministic_ops=false"},
+            "--xla_gpu_deterministic_ops=false",
+            "--xla_gpu_deterministic_ops=false",
+        ),
+    ],
+)
+def test_xla_starts_with_reproducible_kernels_unless_the_user_says_otherwise(own, inside, after):
+    assert told(FLAGS, **own) == [inside, after]
