@@ -17,6 +17,8 @@ from frankrl.training.evaluation import Evaluator
 from frankrl.video import film as film_module
 from frankrl.video.film import film
 from frankrl.video.frame_layout import FrameLayout
+from frankrl.video.lettering import Lettering
+from frankrl.video.load_pygame import load_pygame
 from frankrl.video.network_view import NetworkView, SeenPicture
 from frankrl.video.panel import PanelContent
 
@@ -145,6 +147,21 @@ def test_a_picture_among_other_parts_is_named_and_saliency_lies_over_its_newest(
         older, newest = observation["eye"][0][..., np.newaxis].repeat(3, axis=3)
         np.testing.assert_array_equal(seen[0].picture, older)
         np.testing.assert_array_equal(seen[1].picture, overlaid(newest, map_))
+
+
+def test_a_game_whose_only_picture_has_no_name_is_filmed_frame_by_frame(tmp_path):
+    """Nothing stands in for the drawing here: pygame once crashed where a text was empty."""
+    spec = spec_of("MinAtar/Breakout-v1")
+    (filmed,) = film(spec, always(0, spec.num_actions), tmp_path / "film.gif", episodes=1, seed=0)
+    assert filmed.length > 0
+    assert (tmp_path / "film.gif").stat().st_size > 1_000
+
+
+def test_a_text_without_letters_draws_nothing():
+    surface = load_pygame().Surface((20, 10))
+    for side in ("left", "centre", "right"):
+        Lettering(1.0).write(surface, "", 16, (255, 255, 255), 5, 5, side)
+    assert not load_pygame().surfarray.array3d(surface).any()
 
 
 def test_an_atari_film_has_fifteen_frames_a_second():

@@ -45,6 +45,9 @@ class Lettering:
         self, target: Any, text: str, size: float, colour: Colour, x: int, y: int, to: str = "left"
     ) -> None:
         """Write one line, vertically centred on y, its left, centre or right at x."""
+        if not text:
+            # Shrinking a surface without width crashes pygame.
+            return
         drawn = self._text(text, size, colour)
         side = {"left": "midleft", "centre": "center", "right": "midright"}[to]
         target.blit(drawn, drawn.get_rect(**{side: (x, y)}))
