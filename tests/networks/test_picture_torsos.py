@@ -11,9 +11,12 @@ from small_networks import ACTIONS, KINDS, in_jax, network_of, numbers, settings
 
 from frankrl.core.errors import SettingError
 from frankrl.environments import Leaf, PictureAxes
-from frankrl.networks import Convolution, Convolved, Flatten, MaxPool, PictureTorso, perturb
+from frankrl.networks import Flatten, perturb
+from frankrl.networks.convolution import Convolution
 from frankrl.networks.initializer import SeededInitializer
 from frankrl.networks.layers import NoisyParams, NormalisedParams
+from frankrl.networks.pictures import PictureTorso
+from frankrl.networks.stages import Convolved, MaxPool
 
 SHAPES = {"minatar": (10, 9, 4), "nature": (42, 37, 3), "impala": (17, 12, 3)}
 

@@ -19,15 +19,13 @@ _CHANNELS = (1, 3, 4)
 def with_prepared_pictures(
     env: gymnasium.Env, env_id: str, preprocessing: Preprocessing
 ) -> gymnasium.Env:
-    """The environment with its pictures in grey and resized, as far as that is wanted.
+    """The environment with its pictures in grey or resized; one of them at least is wanted.
 
     Raises:
         EnvironmentUnusableError: its observation is not one picture.
         MissingExtraError: OpenCV is not installed.
     """
     size, grayscale = preprocessing.resize, preprocessing.grayscale
-    if size is None and not grayscale:
-        return env
     space = env.observation_space
     setting = "grayscale on" if grayscale else f"resize {size}"
     if not _is_prepared(space, env_id):

@@ -14,11 +14,7 @@ from frankrl.config import Settings
 from frankrl.config.families import ATARI, MINATAR
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, warn
 from frankrl.core.numerics import users_numerics, with_users_numerics
-from frankrl.environments.atari import make_atari
-from frankrl.environments.minatar import RepeatableGame, register_minatar
-from frankrl.environments.pictures import with_prepared_pictures
 from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
-from frankrl.environments.similar_games import similar_games
 
 _CLOSING_SECONDS = 5.0
 _PICTURES = "rgb_array"
@@ -54,8 +50,14 @@ def make_environment(
             f"env_kwargs cannot hold {', '.join(reserved)}: Frank decides that itself"
         )
     if ATARI.has(env_id):
+        from frankrl.environments.atari import make_atari
+
         return make_atari(env_id, env_kwargs, preprocessing, render_mode)
     env = _made_by_gymnasium(env_id, env_kwargs, render_mode)
+    if preprocessing.resize is None and not preprocessing.grayscale:
+        return env
+    from frankrl.environments.pictures import with_prepared_pictures
+
     try:
         return with_prepared_pictures(env, env_id, preprocessing)
     except FrankError:
@@ -68,6 +70,8 @@ def _made_by_gymnasium(
 ) -> gymnasium.Env:
     """An environment as `gymnasium.make` makes it."""
     if MINATAR.has(env_id):
+        from frankrl.environments.minatar import register_minatar
+
         register_minatar(env_id)
     # An environment need not take `render_mode`, so it is passed only when needed.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
@@ -90,11 +94,15 @@ def _made_by_gymnasium(
             f"{env_id} cannot be made with {dict(env_kwargs)}: {_raised(error)}"
         ) from error
     own_name = ":" in env_id or env.spec is None or env.spec.entry_point != _ALES_OWN
-    if not own_name and similar_games(env_id):
+    if not own_name and _similar_games(env_id):
         # Whether ale-py has registered an old name depends on what this process did before.
         close_environments([env])
         raise _unknown(env_id, env_kwargs, f"Atari games are named {ATARI.prefix}…")
-    return RepeatableGame(env) if MINATAR.has(env_id) else env
+    if not MINATAR.has(env_id):
+        return env
+    from frankrl.environments.minatar import RepeatableGame
+
+    return RepeatableGame(env)
 
 
 def can_be_filmed(env: gymnasium.Env) -> bool:
@@ -135,9 +143,15 @@ def _unknown(env_id: str, env_kwargs: Mapping[str, Any], reason: str) -> Environ
     )
 
 
+def _similar_games(env_id: str) -> list[str]:
+    from frankrl.environments.similar_games import similar_games
+
+    return similar_games(env_id)
+
+
 def _game_hint(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
     """A hint that names a similar game which can be made, or an empty string."""
-    for suggestion in similar_games(env_id)[:_MAX_TRIED]:
+    for suggestion in _similar_games(env_id)[:_MAX_TRIED]:
         with contextlib.suppress(Exception):
             close_environments([make_environment(suggestion, env_kwargs)])
             return f"; did you mean {suggestion!r}?"

@@ -1,6 +1,5 @@
 """Q-networks: an observation in, one Q-value per action out."""
 
-from frankrl.networks.convolution import Convolution
 from frankrl.networks.head import Head
 from frankrl.networks.initializer import Initializer
 from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
@@ -8,15 +7,10 @@ from frankrl.networks.layout import Layout
 from frankrl.networks.make import make_q_network
 from frankrl.networks.network import NetworkParams, QNetwork, masked
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
-from frankrl.networks.pictures import PictureTorso
-from frankrl.networks.stages import Activation, Convolved, MaxPool, Residual, Stage
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 __all__ = [
     "ActionOutputs",
-    "Activation",
-    "Convolution",
-    "Convolved",
     "Dense",
     "DenseParams",
     "Dueling",
@@ -24,15 +18,11 @@ __all__ = [
     "Head",
     "Initializer",
     "Layout",
-    "MaxPool",
     "NetworkParams",
     "Noisy",
     "Normalised",
     "OneHot",
-    "PictureTorso",
     "QNetwork",
-    "Residual",
-    "Stage",
     "Table",
     "Torso",
     "make_q_network",

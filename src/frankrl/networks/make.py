@@ -1,5 +1,7 @@
 """Makes the definition of a Q-network or Q-table from settings."""
 
+from typing import TYPE_CHECKING
+
 from frankrl.config import NetworkSettings
 from frankrl.core.errors import SettingError
 from frankrl.core.types import Scaling
@@ -8,8 +10,11 @@ from frankrl.networks.head import Head
 from frankrl.networks.layers import Dense, Layer, Noisy, Normalised
 from frankrl.networks.network import QNetwork
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
-from frankrl.networks.pictures import PictureTorso, picture_stages
 from frankrl.networks.torsos import Flatten, OneHot, Torso
+
+if TYPE_CHECKING:
+    from frankrl.networks.pictures import PictureTorso
+
 
 _LEAST_LARGE_SIDE = 36
 """Least height and width of a picture for which `auto` means the torso `nature`. [pixels]"""
@@ -88,8 +93,11 @@ def _torso(
 
 def _picture_torso(
     kind: str, axes: PictureAxes, scaling: Scaling, settings: NetworkSettings
-) -> PictureTorso:
+) -> "PictureTorso":
     """The torso of that name for pictures; without features where they are too small for it."""
+    # Not at the top, since few networks see pictures and importing it takes a hundredth of a start.
+    from frankrl.networks.pictures import PictureTorso, picture_stages
+
     stages = picture_stages(
         kind,
         settings.activation,

@@ -15,7 +15,6 @@ from frankrl.networks.initializer import SeededInitializer, ShapeInitializer
 from frankrl.networks.layers import Layer, activate, noise_size
 from frankrl.networks.layout import Layout
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
-from frankrl.networks.pictures import PictureTorso
 from frankrl.networks.torsos import Torso
 
 
@@ -142,15 +141,14 @@ class QNetwork:
     @property
     def reads_pictures(self) -> bool:
         """Whether it has convolutions over pictures."""
-        return any(isinstance(torso, PictureTorso) for torso in self.torsos)
+        return any(torso.num_products for torso in self.torsos)
 
     @functools.cached_property
     def num_products(self) -> int:
         """Multiplications of numbers with weights for one observation: one for each weight, but in
         a convolution one for each weight and pixel."""
         weights = (self.shapes.hidden, self.shapes.output, self.shapes.head)
-        pictures = [torso for torso in self.torsos if isinstance(torso, PictureTorso)]
-        return Layout.of(weights).size + sum(torso.num_products for torso in pictures)
+        return Layout.of(weights).size + sum(torso.num_products for torso in self.torsos)
 
     @functools.cached_property
     def noise_size(self) -> int:

@@ -21,6 +21,11 @@ class Torso(Protocol):
         """Number of features."""
         ...
 
+    @property
+    def num_products(self) -> int:
+        """Multiplications of numbers with weights for one leaf; 0 without weights."""
+        ...
+
     def init(self, initializer: Initializer) -> Params:
         """Initial parameters; an empty tuple if there are none."""
         ...
@@ -41,6 +46,10 @@ class Flatten:
     def num_features(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def num_products(self) -> int:
+        return 0
+
     def init(self, initializer: Initializer) -> Params:
         return ()
 
@@ -58,6 +67,10 @@ class OneHot:
     @property
     def num_features(self) -> int:
         return sum(self.num_values)
+
+    @property
+    def num_products(self) -> int:
+        return 0
 
     def init(self, initializer: Initializer) -> Params:
         return ()
