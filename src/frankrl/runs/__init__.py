@@ -26,13 +26,14 @@ from frankrl.runs.folder import (
     check_same_environment,
     permission_of,
 )
-from frankrl.runs.initial import INITIAL, Kind, Origin, initial_file, read_initial
+from frankrl.runs.initial import INITIAL, MAX_PATH, Kind, Origin, initial_file, read_initial
 from frankrl.runs.lock import RunLock
 from frankrl.runs.machine import differences, machine_facts, versions
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
     "INITIAL",
+    "MAX_PATH",
     "NO_PERMISSION",
     "HeldChunks",
     "Kind",

@@ -24,7 +24,8 @@ INITIAL = "initial_network.safetensors"
 Kind = Literal["run", "sb3", "safetensors"]
 _AGENTS = ("newest", "best", None)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MAX_PATH = 5_000
+MAX_PATH = 5_000
+"""Characters of a path in the origin of weights."""
 _MAX_COUNT = 2**53
 _MAX_HEADER_BYTES = 1 << 20
 """Largest size of the names and shapes in a file of arrays."""
@@ -76,7 +77,7 @@ class Origin:
         ):
             raise SettingError("table [initial_weights] holds a value that is not allowed")
         kind = cast(Kind, values["kind"])
-        return cls(kind, shown(values["path"], _MAX_PATH), values["agent"], steps, sha256)
+        return cls(kind, shown(values["path"], MAX_PATH), values["agent"], steps, sha256)
 
 
 def initial_file(arrays: Arrays) -> tuple[bytes, str]:

@@ -22,7 +22,7 @@ from frankrl.core.text import shown
 from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.networks import named_params, params_from_names
-from frankrl.runs import Kind, Origin, RunFolder, initial_file, read_initial, read_regular
+from frankrl.runs import MAX_PATH, Kind, Origin, RunFolder, initial_file, read_initial, read_regular
 from frankrl.training.checkpoint_metadata import count_in
 from frankrl.training.opened import open_network
 from frankrl.training.state import Experiment
@@ -104,8 +104,12 @@ class InitialSource(abc.ABC):
             )
         params = jax.tree.map(lambda array: np.array(array, np.float32, order="C"), params)
         content, sha256 = initial_file(named_params(params))
-        origin = Origin(self.kind, str(self.path), self.agent, env_steps, sha256)
-        return InitialWeights(params, origin, content, _note(origin))
+        origin = Origin(self.kind, shown(self.path, MAX_PATH), self.agent, env_steps, sha256)
+        return InitialWeights(params, origin, content, _note(origin) + self._note())
+
+    def _note(self) -> str:
+        """What else should be known of the weights, after what they are."""
+        return ""
 
     def _different(self, settings: Settings) -> str:
         """Settings of the network that are others than here, with both values; empty: none."""
@@ -197,6 +201,14 @@ class _SB3(InitialSource):
             if name not in given and value != before[name]
         }
         return settings.with_changes(**own)
+
+    def _note(self) -> str:
+        shape = [
+            f"{name} {shown_value(value)}"
+            for name, value in self.settings.items()
+            if name in ("hidden_widths", "activation", "torso")
+        ]
+        return f"; its network has {', '.join(shape)}"
 
     def named_for(self, experiment: Experiment) -> tuple[Named, int | None]:
         try:
