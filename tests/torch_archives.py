@@ -4,6 +4,7 @@ The instructions are written down one by one, so that a test can change each of 
 """
 
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ def sb3_zip(policy: bytes | Mapping[str, np.ndarray], **data: Any) -> bytes:
 def q_network(*widths: int, seed: int = 0) -> dict[str, np.ndarray]:
     """The tensors of an MLP's Q-network and its target network; widths include both ends."""
     random, found = np.random.default_rng(seed), {}
-    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         for name, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
             array = random.normal(size=shape).astype(np.float32)
             found[f"q_net.q_net.{2 * index}.{name}"] = array

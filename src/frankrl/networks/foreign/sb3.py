@@ -168,7 +168,7 @@ def _check_known(policy: Arrays, arrays: Arrays) -> None:
     if not arrays:
         names = ", ".join(map(shown, list(policy)[:3]))
         raise SettingError(f"it is no DQN of Stable-Baselines3: its tensors are {names} …")
-    layers = sum(name.startswith("q_net.") for name in arrays) // 2
+    layers = (sum(name.startswith("q_net.") for name in arrays) + 1) // 2
     axes = {f"q_net.{2 * index}.weight": 2 for index in range(max(layers, 1))}
     if any(name.startswith("features_extractor.") for name in arrays):
         axes |= {_CONVOLUTION.format(index, "weight"): 4 for index in _CONVOLUTIONS}
@@ -200,8 +200,8 @@ def _activation(options: dict[str, Any]) -> str:
     given = options.get("activation_fn")
     if given is None:
         return "relu"
-    found = _ACTIVATION_CLASS.fullmatch(given) if isinstance(given, str) else None
-    name = found.group(1) if found else given
+    found = _ACTIVATION_CLASS.fullmatch(str(given))
+    name = found.group(1) if found else str(given)
     if name not in _ACTIVATIONS:
         raise SettingError(f"its activation is {shown(name)}, Frank has {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[name]

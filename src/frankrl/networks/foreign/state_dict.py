@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
 
-MAX_PROGRAM_BYTES = 1 << 20
-"""A tensor takes about 200 bytes; a network of 1,000 layers fits four times."""
+MAX_PROGRAM_BYTES = 1 << 18
+"""A tensor takes about 150 bytes, so two networks of 400 layers fit."""
 _MAX_TEXT_BYTES = 1_000
 _MAX_NUMBER_BYTES = 8
 _MAX_DIMENSIONS = 8
