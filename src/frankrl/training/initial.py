@@ -2,13 +2,13 @@
 
 import abc
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
@@ -33,11 +33,12 @@ _OF_THE_NETWORK = (
     "noisy",
 )
 """Settings that decide which weights there are, or what they compute."""
-_NOT_OF_THE_WEIGHTS = ("iqn_acting_fractions",)
+_ONLY_BY_SHAPE = ("torso", "impala_width", "iqn_acting_fractions")
+"""Those of them that change nothing as long as the weights fit."""
 _BROKEN = (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _MAX_COUNT = 2**53
 
-Named = Mapping[str, Float[np.ndarray, "..."]]
+Named = Mapping[str, Shaped[np.ndarray, "..."]]
 
 
 class InitialWeights(NamedTuple):
@@ -86,18 +87,18 @@ class InitialSource(abc.ABC):
             FrankError: they cannot be read, or do not fit; the message says which and why.
         """
         named, env_steps = self.named_for(experiment)
-        different = self._different(experiment.settings)
         try:
             params = params_from_names(experiment.network.shapes, named)
         except SettingError as error:
             raise SettingError(
                 f"the weights of {shown(self.path)} do not fit this run: {error}; "
-                f"{self._advice(different)}"
+                f"{self._advice(self._different(experiment.settings, _OF_THE_NETWORK))}"
             ) from None
         for name, array in named.items():
             if not np.isfinite(array).all():
                 raise SettingError(f"the weights of {shown(self.path)} are not all finite: {name}")
-        if different:
+        telling = [name for name in _OF_THE_NETWORK if name not in _ONLY_BY_SHAPE]
+        if different := self._different(experiment.settings, telling):
             warn(
                 f"the weights of {shown(self.path)} were trained with {different}: with the "
                 "settings here they give other Q-values"
@@ -111,10 +112,9 @@ class InitialSource(abc.ABC):
         """What else should be known of the weights, after what they are."""
         return ""
 
-    def _different(self, settings: Settings) -> str:
-        """Settings of the network that are others than here, with both values; empty: none."""
+    def _different(self, settings: Settings, names: Iterable[str]) -> str:
+        """Those of some settings that are others than here, with both values; empty: none."""
         ours = settings.values()
-        names = [name for name in _OF_THE_NETWORK if name not in _NOT_OF_THE_WEIGHTS]
         return ", ".join(
             f"{name} {shown_value(self.settings[name])} (here {shown_value(ours[name])})"
             for name in names

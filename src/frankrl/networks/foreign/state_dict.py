@@ -27,7 +27,6 @@ _NUMBERS = {b"K": (1, False), b"M": (2, False), b"J": (4, True)}
 _TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
 _SAVES, _LOADS = {b"q": 1, b"r": 4}, {b"h": 1, b"j": 4}
 _REFUSED = {
-    b"c": "GLOBAL",
     b"\x93": "STACK_GLOBAL",
     b"i": "INST",
     b"o": "OBJ",
