@@ -97,7 +97,7 @@ def resume(
         FrankError: the run cannot be continued, or not with these settings.
     """
     _check_callback(on_event)
-    folder = RunFolder.open(run, permission_of(env_id, allow_code))
+    folder = RunFolder.open(run, permission_of(env_id, allow_code, settings))
     chosen = folder.description.settings.with_changes(**settings)
     return _run_or_raise(prepare_resume(folder, chosen), on_event)
 

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from frankrl.runs.code import files_of
+from frankrl.core.named_code import name_of
+from frankrl.runs.code import code_versions, files_of
 
 
 @pytest.fixture
@@ -43,3 +44,20 @@ def test_the_files_of_an_imported_module_are_its_own():
     import frankrl.runs.code
 
     assert files_of("frankrl.runs.code")[-1].samefile(frankrl.runs.code.__file__)
+
+
+def test_versions_of_code_change_with_its_file_and_name_its_distribution(tree):
+    first = code_versions(["alone:make"])
+    (tree / "alone.py").write_text("make = None\n")
+    second = code_versions(["alone:make"])
+    assert first.keys() == second.keys() == {"code of alone"}
+    assert first != second
+    assert code_versions(["alone:make"]) == second
+    assert "optax" in code_versions(["optax:adam"])
+
+
+def test_versions_of_an_object_are_those_of_its_source():
+    one = code_versions([name_of(lambda x: x)])
+    other = code_versions([name_of(lambda x: x + 1)])
+    assert one.keys() == other.keys()
+    assert one != other

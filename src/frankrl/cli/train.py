@@ -149,21 +149,22 @@ def _changed(base: Settings, arguments: Sequence[str]) -> tuple[TrainOptions, Se
 def _resume(
     first: TrainOptions, arguments: Sequence[str], started: float, signals: StopSignals
 ) -> int:
-    for given, flag in (
+    for value, flag in (
         (first.out, "--out"),
         (first.preset, "--preset"),
         (first.seed, "--seed"),
         (first.init_from, "--init-from"),
         (first.init_best, "--init-best"),
     ):
-        if given:
+        if value:
             raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")
     if first.overwrite:
         raise FrankError("--resume continues a run and --overwrite replaces one: give one of them")
 
-    from frankrl.runs.folder import Permission, RunFolder
+    from frankrl.runs.folder import RunFolder, permission_of
 
-    folder = RunFolder.open(first.resume, Permission(first.env, first.allow_code))
+    given = first.values_of(named_settings(arguments))
+    folder = RunFolder.open(first.resume, permission_of(first.env, first.allow_code, given))
     options, settings = _changed(folder.description.settings, arguments)
 
     from frankrl.training.session import prepare_resume

@@ -15,6 +15,7 @@ from frankrl.config.groups import (
     TrainingSettings,
 )
 from frankrl.config.names import (
+    code_among,
     condition_of,
     group_of,
     meaning_of,
@@ -37,6 +38,7 @@ __all__ = [
     "SavingSettings",
     "Settings",
     "TrainingSettings",
+    "code_among",
     "condition_of",
     "group_of",
     "meaning_of",

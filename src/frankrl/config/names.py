@@ -6,11 +6,13 @@ import functools
 import inspect
 import itertools
 import typing
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from frankrl.config.choices import Choice, conditions
 from frankrl.config.groups import GROUPS
 from frankrl.core.errors import SettingError, nearest
+from frankrl.core.named_code import name_of
 
 
 class Declared(NamedTuple):
@@ -22,6 +24,8 @@ class Declared(NamedTuple):
     """Whether it can be off."""
     belongs_to: tuple[Choice, ...]
     """Choices of which one must be made, or the setting is idle; empty: it is never idle."""
+    names_code: bool
+    """Whether its value may name code to import."""
 
 
 def _declared() -> dict[str, Declared]:
@@ -34,6 +38,7 @@ def _declared() -> dict[str, Declared]:
                 getattr(defaults, spec.name),
                 type(None) in typing.get_args(hints[spec.name]),
                 spec.metadata.get("belongs_to", ()),
+                spec.metadata.get("names_code", False),
             )
     return found
 
@@ -83,6 +88,19 @@ def condition_of(name: str) -> str:
     """
     group_of(name)
     return conditions(DECLARED[name].belongs_to)
+
+
+def code_among(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The code, `module:attribute`, that the values of some settings name.
+
+    Args:
+        values: values of settings by their short names; other names are passed over.
+    """
+    found = []
+    for name, value in values.items():
+        if value is not None and name in DECLARED and DECLARED[name].names_code:
+            found += value if isinstance(value, (list, tuple)) else [value]
+    return tuple(name for code in found if ":" in (name := name_of(code)))
 
 
 @functools.cache

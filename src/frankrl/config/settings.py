@@ -22,7 +22,7 @@ from frankrl.config.groups import (
     TrainingSettings,
 )
 from frankrl.config.idle import idle_error, idle_settings
-from frankrl.config.names import DECLARED, group_of
+from frankrl.config.names import DECLARED, code_among, group_of
 from frankrl.config.validation import Checked
 from frankrl.core.errors import SettingError, nearest
 
@@ -82,6 +82,11 @@ class Settings:
     def values(self) -> dict[str, Any]:
         """Every setting's value by its short name, in order of declaration."""
         return _values(self._groups())
+
+    def code_names(self) -> dict[str, tuple[str, ...]]:
+        """The code that settings name, `module:attribute`, by the setting's short name."""
+        found = {name: code_among({name: value}) for name, value in self.values().items()}
+        return {name: names for name, names in found.items() if names}
 
     def warnings(self) -> list[str]:
         """Warnings about allowed but unusual settings, one sentence each."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeGuard
 
 from frankrl.config.choices import NONE, Choice
 from frankrl.core.errors import SettingError, nearest
+from frankrl.core.named_code import check_name
 from frankrl.core.text import given
 
 
@@ -40,6 +41,21 @@ def number(
 def option(default: Any, *, belongs_to: Choice | tuple[Choice, ...]) -> Any:
     """A field with named values or a boolean that has an effect only if a choice is made."""
     return field(default=default, metadata=_belonging(belongs_to))
+
+
+def code(
+    default: Any, *, among: tuple[str, ...] = (), belongs_to: Choice | tuple[Choice, ...] = ()
+) -> Any:
+    """A field that names code, `module:attribute`, or a list of such names.
+
+    Args:
+        default: default value.
+        among: words that are allowed besides.
+        belongs_to: choices of which one must be made for the field to have an effect.
+    """
+    return field(
+        default=default, metadata={"names_code": True, "among": among} | _belonging(belongs_to)
+    )
 
 
 def _belonging(choices: Choice | tuple[Choice, ...]) -> dict[str, tuple[Choice, ...]]:
@@ -86,10 +102,11 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
         raise SettingError(
             f"{spec.name} must be one of {', '.join(allowed)}, got {given(value)}{hint}"
         )
+    names_code = spec.metadata.get("names_code", False)
     if typing.get_origin(kind) is tuple:
-        if isinstance(value, (list, tuple)) and all(_is_whole(item) for item in map(_plain, value)):
-            return tuple(int(item) for item in value)
-        raise SettingError(f"{spec.name} must be a list of whole numbers, got {given(value)}")
+        return _items(spec, typing.get_args(kind)[0], value, names_code=names_code)
+    if names_code:
+        return check_name(value, spec.name, spec.metadata["among"])
     if typing.get_origin(kind) is dict:
         return _json_object(spec.name, value)
     if kind in (bool, str) and isinstance(value, kind):
@@ -100,6 +117,21 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
         return float(value)
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     raise SettingError(f"{spec.name} must be {names[kind]}, got {given(value)}")
+
+
+def _items(spec: dataclasses.Field, kind: type, value: Any, *, names_code: bool) -> tuple[Any, ...]:
+    """The values of a list; a single one may stand for a list of texts."""
+    if kind is str and not isinstance(value, (list, tuple)):
+        value = (value,)
+    if isinstance(value, (list, tuple)):
+        if names_code:
+            return tuple(check_name(item, spec.name, spec.metadata["among"]) for item in value)
+        if kind is str and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        if kind is int and all(_is_whole(item) for item in map(_plain, value)):
+            return tuple(int(item) for item in value)
+    wanted = "texts" if kind is str else "whole numbers"
+    raise SettingError(f"{spec.name} must be a list of {wanted}, got {given(value)}")
 
 
 @functools.cache

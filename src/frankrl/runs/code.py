@@ -1,24 +1,30 @@
 """Code that a run folder names, and whether it may be imported.
 
 The environment `module:EnvId` of a run is a module to import, and a text in its keyword
-arguments may name one, too. A run folder can come from anyone. So its names are followed only if
-the user's own Frank wrote them, if the user named the environment in this very command, or if the
-user allowed the folder's code. A module that lies in the run folder itself is never imported.
+arguments may name one, too, as settings do that name a wrapper or a network. A run folder can come
+from anyone. So its names are followed only if the user's own Frank wrote them, if the user named
+them in this very command, or if the user allowed the folder's code. A module that lies in the run
+folder itself is never imported.
 """
 
+import hashlib
 import importlib.machinery
+import importlib.metadata
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from frankrl.core.errors import RunFolderError, warn
+from frankrl.core.named_code import GivenCode, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.folder import RunFolder, code_names
 from frankrl.runs.mark import is_own
 
+_HASH_LETTERS = 16
 _WORD = re.compile(r"\w+")
 _OF_PICTURES = ("ale_py", "minatar", "cv2")
 """Packages that the name of a game, or a setting of pictures, has imported."""
@@ -40,8 +46,11 @@ def check_code(folder: RunFolder) -> None:
         )
     module = env_id.split(":")[0] if ":" in env_id else ""
     texts = list(_naming_code(description.settings.environment.env_kwargs))
-    for name in (module, *map(_first_word, texts), *_OF_PICTURES):
+    in_settings = [name for names in description.settings.code_names().values() for name in names]
+    modules = [found for name in in_settings if (found := module_of(name))]
+    for name in (module, *map(_first_word, texts), *modules, *_OF_PICTURES):
         _refuse_inside(folder, name)
+    texts += [name for name in in_settings if module_of(name) and name not in permission.named]
     named = [module] * (module != "" and module not in sys.modules) + texts
     if not named or is_own(description.mark, code_names(description)):
         return
@@ -58,9 +67,48 @@ def check_code(folder: RunFolder) -> None:
     )
 
 
+def code_versions(names: Iterable[str]) -> dict[str, str]:
+    """What tells one version of some named code from another: a hash of its module's file, and the
+    versions of the distributions that hold the module. An object has a hash of its source.
+
+    Args:
+        names: `module:attribute`, or names of objects; the modules are imported already.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        if module := module_of(name):
+            files = files_of(module)
+            found[f"code of {module}"] = _hash(files[-1].read_bytes()) if files else "unknown"
+            for distribution in _distributions(module):
+                found[distribution] = importlib.metadata.version(distribution)
+        elif isinstance(name, GivenCode):
+            found[f"code of {name}"] = _source_hash(name.given)
+    return found
+
+
+def _distributions(module: str) -> list[str]:
+    top = module.partition(".")[0]
+    return sorted(set(importlib.metadata.packages_distributions().get(top, ())))
+
+
+def _source_hash(code: Any) -> str:
+    """A hash of the source of an object, of a partial's function, or of an object's class."""
+    code = getattr(code, "func", code)
+    if not (inspect.isclass(code) or inspect.isroutine(code)):
+        code = type(code)
+    try:
+        return _hash(inspect.getsource(code).encode())
+    except (OSError, TypeError):
+        return "unknown"
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_HASH_LETTERS]
+
+
 def _with_file(name: str) -> str:
     """A name, and the file that it would be imported from, if any."""
-    files = files_of(name) or files_of(_first_word(name))
+    files = files_of(module_of(name) or name) or files_of(_first_word(name))
     return f"{shown(name)!r}{f' (from {files[-1]})' if files else ''}"
 
 

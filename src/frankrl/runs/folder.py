@@ -7,11 +7,12 @@ import os
 import shutil
 import sqlite3
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frankrl.config import Settings
+from frankrl.config import Settings, code_among
 from frankrl.config.choices import NONE
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
 from frankrl.core.paths import given_path
@@ -114,7 +115,8 @@ class RunDescription:
 
 def code_names(description: RunDescription) -> list[Any]:
     """Everything in a run's description that may name code to import, as JSON data."""
-    return [description.env_id, description.settings.environment.env_kwargs]
+    settings = description.settings
+    return [description.env_id, settings.environment.env_kwargs, settings.code_names()]
 
 
 class Permission(NamedTuple):
@@ -124,20 +126,29 @@ class Permission(NamedTuple):
     """The environment that the user named in this command; None: it cannot be named there."""
     allow_code: bool = False
     """Whether the user allows what the folder names, whatever it is."""
+    named: tuple[str, ...] = ()
+    """The code, `module:attribute`, that the user named in this command as values of settings."""
 
 
 NO_PERMISSION = Permission()
 
 
-def permission_of(env_id: str, allow_code: bool) -> Permission:
+def permission_of(
+    env_id: str, allow_code: bool, changes: Mapping[str, Any] | None = None
+) -> Permission:
     """What the arguments of these names allow.
+
+    Args:
+        env_id: name of the run's environment; empty: it was not named.
+        allow_code: whether all code is allowed.
+        changes: settings that the user gave, which may name code.
 
     Raises:
         SettingError: one of them has another type.
     """
     check_type(env_id, "env_id", str, "the name of the run's environment")
     check_type(allow_code, "allow_code", bool, "True or False")
-    return Permission(env_id, allow_code)
+    return Permission(env_id, allow_code, code_among(changes or {}))
 
 
 @dataclass(frozen=True)
