@@ -14,7 +14,8 @@ from frankrl.cli.main import main as frank
 from frankrl.config import AtariSettings
 from frankrl.environments import describe
 from frankrl.environments.preprocessing import Preprocessing
-from frankrl.explaining import atomic_file, origins, reopen
+from frankrl.explaining import origins, reopen
+from frankrl.runs import atomic_file
 from frankrl.explaining.document import (
     Document,
     Formula,
