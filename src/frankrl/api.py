@@ -336,7 +336,7 @@ def export(
         raise SettingError("best chooses an agent of a run folder: pass the folder, not an agent")
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
-    check_files(files, overwrite=overwrite)
+    check_files(files, agent.run.path, overwrite=overwrite)
     policy, env_steps = agent.trained
     export_network(
         TrainedNetwork(policy.network, policy.params, agent.spec, agent.run, env_steps), files

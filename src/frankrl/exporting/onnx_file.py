@@ -1,6 +1,7 @@
 """A trained Q-network as an ONNX model: observations in, Q-values and actions out."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from frankrl.exporting.layers import add_activation, add_layer
 from frankrl.exporting.outputs import add_outputs
 from frankrl.exporting.own_network import untranslatable
 from frankrl.exporting.torsos import add_torso
+from frankrl.exporting.trained_network import as_texts
 from frankrl.networks import NetworkParams, QNetwork
 
 _MAX_BYTES = 2**31 - 2**20
@@ -23,7 +25,7 @@ _MAX_BYTES = 2**31 - 2**20
 
 
 def onnx_file(
-    network: QNetwork, params: NetworkParams, spec: EnvironmentSpec, metadata: Mapping[str, str]
+    network: QNetwork, params: NetworkParams, spec: EnvironmentSpec, facts: Mapping[str, Any]
 ) -> bytes:
     """The content of an ONNX file that computes what the agent computes.
 
@@ -36,7 +38,7 @@ def onnx_file(
         network: the definition of the Q-network.
         params: its parameters, as NumPy arrays.
         spec: the environment.
-        metadata: facts about the agent, by name.
+        facts: what is known of the agent, by name; texts, or JSON data.
 
     Raises:
         SettingError: a part of the network cannot be translated, or it is too large for a file.
@@ -70,7 +72,7 @@ def onnx_file(
         helper.make_tensor_value_info(ACTION, tensor_type(np.int64), [BATCH]),
     ]
     body = helper.make_graph(graph.nodes, "q_network", given, answers, graph.constants)
-    return _checked(body, spec, metadata)
+    return _checked(body, spec, facts)
 
 
 def _add_network(
@@ -107,16 +109,16 @@ def _add_answers(graph: Graph, spec: EnvironmentSpec, q_values: str) -> None:
 
 
 def _checked(
-    graph: onnx.GraphProto, spec: EnvironmentSpec, metadata: Mapping[str, str]
+    graph: onnx.GraphProto, spec: EnvironmentSpec, facts: Mapping[str, Any]
 ) -> bytes:
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="frankrl",
-        producer_version=metadata["frank_version"],
+        producer_version=facts["frank_version"],
         doc_string=f"Q-values of an agent of {spec.env_id}, trained by Frank.",
     )
-    helper.set_model_props(model, dict(metadata))
+    helper.set_model_props(model, as_texts(facts))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)

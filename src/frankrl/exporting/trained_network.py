@@ -2,11 +2,12 @@
 
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.core.types import Params
-from frankrl.environments import EnvironmentSpec, spec_to_data
+from frankrl.environments import EnvironmentSpec
 from frankrl.networks import QNetwork
 from frankrl.runs import RunFolder
 
@@ -23,11 +24,11 @@ class TrainedNetwork(NamedTuple):
     env_steps: int
     """Env steps of the run after which it had these parameters."""
 
-    def metadata(self) -> dict[str, str]:
-        """Facts that say what the network is and how it is used, as texts by name."""
+    def facts(self) -> dict[str, Any]:
+        """What the network is and how it is used, as JSON data."""
         description, spec = self.folder.description, self.spec
         settings, prepared = description.settings, spec.preprocessing
-        facts: dict[str, Any] = {
+        return {
             "frank_version": importlib.metadata.version("frankrl"),
             "run": self.folder.path.name,
             "env_id": spec.env_id,
@@ -44,16 +45,11 @@ class TrainedNetwork(NamedTuple):
             "resize": prepared.resize,
             "grayscale": prepared.grayscale,
         }
-        return {name: _text(fact) for name, fact in facts.items()}
-
-    def description(self) -> dict[str, str]:
-        """All settings of the run and its environment's stored description, as JSON by name."""
-        return {
-            "settings": _text(self.folder.description.settings.to_tables()),
-            "environment": _text(spec_to_data(self.spec)),
-        }
 
 
-def _text(fact: Any) -> str:
-    """A text as it is, anything else as JSON."""
-    return fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False)
+def as_texts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Facts as metadata: a text as it is, anything else as JSON."""
+    return {
+        name: fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False)
+        for name, fact in facts.items()
+    }
