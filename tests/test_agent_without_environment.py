@@ -126,6 +126,7 @@ def everywhere(trained):
     screens = pictures.integers(0, 256, (2, 4, 84, 84), dtype=np.uint8)
     for env_id, name in (("ALE/Pong-v5", "screens"), ("MinAtar/Breakout-v1", "planes")):
         short = {"evaluation_max_episode_steps": 5, "evaluate_every_env_steps": 96}
+        short |= {"replay_capacity": 2_000, "checkpoint_replay": "none"}
         frankrl.train(env_id, out=trained / name, **SMALL | short)
     return {
         "plain": OBSERVATIONS,
@@ -148,7 +149,9 @@ def test_an_agent_loads_unpickles_and_is_exported_where_its_environment_cannot_b
     assert done.returncode == 0, done.stderr
     refused = done.stdout.splitlines()
     assert len(refused) == 3
-    for line, words in zip(refused, ("gone_module", "frankrl[atari]", "frankrl[minatar]"), strict=True):
+    for line, words in zip(
+        refused, ("gone_module", "frankrl[atari]", "frankrl[minatar]"), strict=True
+    ):
         assert words in line
     for name, observations in everywhere.items():
         expected = frankrl.load(trained / name).q_values(observations)

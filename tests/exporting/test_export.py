@@ -87,7 +87,9 @@ def test_an_agent_is_exported_as_its_run_is_byte_by_byte_in_every_process(run, t
     names = {"onnx": "onnx", "safetensors": "safetensors"}
     agent = frankrl.load(run)
     of_agent = frankrl.export(agent, **{name: tmp_path / f"a.{name}" for name in names})
-    code = "import frankrl, sys; frankrl.export(sys.argv[1], onnx='b.onnx', safetensors=sys.argv[2])"
+    code = (
+        "import frankrl, sys; frankrl.export(sys.argv[1], onnx='b.onnx', safetensors=sys.argv[2])"
+    )
     command = [sys.executable, "-c", code, str(run), "b.safetensors"]
     subprocess.run(command, cwd=tmp_path, check=True)
     for path in of_agent:

@@ -263,7 +263,9 @@ def test_a_part_that_is_not_franks_own_is_refused_by_its_name():
     agent = agent_of(spec_for(VECTOR))
     network, params = agent.policy.network, agent.policy.params
     changed = dataclasses.replace(network, hidden=(network.hidden[0], OwnLayer()))
-    with pytest.raises(SettingError, match=r"contains .*OwnLayer, .* safetensors='FILE' writes its"):
+    with pytest.raises(
+        SettingError, match=r"contains .*OwnLayer, .* safetensors='FILE' writes its"
+    ):
         onnx_file(changed, params, agent.spec, FACTS)
     with pytest.raises(SettingError, match=r"contains .*OwnLayer"):
         onnx_file(OwnLayer(), params, agent.spec, FACTS)

@@ -86,10 +86,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explain_update(folder: "RunFolder", update: int, about: str, options: ExplainOptions) -> int:
     from frankrl.explaining import cost_of, origins, reopen
-    from frankrl.runs.atomic_file import check_writable
     from frankrl.explaining.narrative import narrate
     from frankrl.explaining.plain import plain
     from frankrl.explaining.saliency import check_pictures
+    from frankrl.runs.atomic_file import check_writable
 
     settings, seed = folder.description.settings, folder.description.seed
     size = settings.replay.batch_size
@@ -165,9 +165,9 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
 
 def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
     from frankrl.api import open_agent
-    from frankrl.runs.atomic_file import check_writable
     from frankrl.explaining.whole_table import table_document, whole_table
     from frankrl.runs import check_code
+    from frankrl.runs.atomic_file import check_writable
 
     if options.transition or options.saliency:
         given = "--transition" if options.transition else "--saliency"
@@ -189,8 +189,8 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
 
 def _explain_notes(html: str) -> int:
     from frankrl.environments import describe
-    from frankrl.runs.atomic_file import check_writable
     from frankrl.explaining.notes import notes_document
+    from frankrl.runs.atomic_file import check_writable
 
     if html:
         check_writable(given_path(html, "--html"), "--html", _PAGE)

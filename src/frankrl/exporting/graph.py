@@ -1,4 +1,4 @@
-"""An ONNX graph that grows node by node. Layers are translated by the other files of this folder."""
+"""An ONNX graph that grows node by node. The other files here translate the kinds of layers."""
 
 from collections.abc import Iterable
 from typing import Any

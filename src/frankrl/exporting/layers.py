@@ -35,9 +35,7 @@ def add_layer_norm(graph: Graph, params: Any, inputs: str, path: str) -> str:
     """Add layer normalisation over the last axis; returns its outputs. Arguments as above."""
     gain = graph.constant(f"{path}.gain", params.gain)
     shift = graph.constant(f"{path}.shift", params.shift)
-    return graph.add(
-        "LayerNormalization", inputs, gain, shift, axis=-1, epsilon=LAYER_NORM_EPSILON
-    )
+    return graph.add("LayerNormalization", inputs, gain, shift, axis=-1, epsilon=LAYER_NORM_EPSILON)
 
 
 def add_activation(graph: Graph, name: str, inputs: str) -> str:

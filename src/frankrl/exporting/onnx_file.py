@@ -31,8 +31,8 @@ def onnx_file(
 
     Its inputs are named after the entries of an observation, in the environment's own dtypes, with
     a free first axis `batch`; where the environment has action masks, there is an input
-    `action_mask`, bool[batch, action]. Its outputs are `q_values`, float32[batch, action], which are
-    -∞ for forbidden actions, and `action`, int64[batch], the environment's own number of the best.
+    `action_mask`, bool[batch, action]. Its outputs are `q_values`, float32[batch, action], with -∞
+    for forbidden actions, and `action`, int64[batch], the environment's own number of the best.
 
     Args:
         network: the definition of the Q-network.
@@ -66,9 +66,7 @@ def onnx_file(
             )
         )
     answers = [
-        helper.make_tensor_value_info(
-            Q_VALUES, tensor_type(np.float32), [BATCH, spec.num_actions]
-        ),
+        helper.make_tensor_value_info(Q_VALUES, tensor_type(np.float32), [BATCH, spec.num_actions]),
         helper.make_tensor_value_info(ACTION, tensor_type(np.int64), [BATCH]),
     ]
     body = helper.make_graph(graph.nodes, "q_network", given, answers, graph.constants)
@@ -108,9 +106,7 @@ def _add_answers(graph: Graph, spec: EnvironmentSpec, q_values: str) -> None:
     graph.add("Add", best, first, output=ACTION)
 
 
-def _checked(
-    graph: onnx.GraphProto, spec: EnvironmentSpec, facts: Mapping[str, Any]
-) -> bytes:
+def _checked(graph: onnx.GraphProto, spec: EnvironmentSpec, facts: Mapping[str, Any]) -> bytes:
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],

@@ -1,4 +1,4 @@
-"""Convolutions over pictures in ONNX, whose pictures have the axes batch, channel, height, width."""
+"""Convolutions over pictures in ONNX, where the axes are batch, channel, height, width."""
 
 import math
 from typing import Any
