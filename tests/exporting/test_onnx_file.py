@@ -1,6 +1,7 @@
 """ONNX graphs in onnxruntime, beside the agents that they were made of."""
 
 import dataclasses
+from typing import get_args, get_type_hints
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from exporting.exported_agents import (
 )
 from gymnasium import spaces
 
+from frankrl.config import NetworkSettings
 from frankrl.core.errors import SettingError
 from frankrl.exporting.graph import OPSET
 from frankrl.exporting.inputs import inputs_of
@@ -151,6 +153,15 @@ def test_a_graph_of_a_large_torso_answers_as_its_agent(case):
 @pytest.mark.parametrize("case", {**ALL_TOGETHER, **FIRST_LAYERS})
 def test_every_head_is_translated_with_every_torso_and_every_kind_of_layer(case):
     check_alike(*{**ALL_TOGETHER, **FIRST_LAYERS}[case], 100)
+
+
+@pytest.mark.parametrize(
+    ("setting", "compared"),
+    [("distribution", list(HEADS)), ("activation", ["relu", "tanh", "elu", "silu"])],
+)
+def test_every_choice_of_a_setting_is_among_the_compared_networks(setting, compared):
+    choices = get_args(get_type_hints(NetworkSettings)[setting])
+    assert sorted(choices) == sorted(compared)
 
 
 def described(values) -> dict:

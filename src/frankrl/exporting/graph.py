@@ -9,8 +9,8 @@ from jaxtyping import Shaped
 from onnx import helper, numpy_helper
 
 OPSET = 17
-"""Version of ONNX's operators: the first with `LayerNormalization`, read by every runtime since
-2022."""
+"""Version of ONNX's operators: the first with `LayerNormalization`. onnxruntime reads it since its
+version 1.12, of 2022."""
 IR_VERSION = 8
 """Version of ONNX's file format that belongs to `OPSET`."""
 BATCH = "batch"
