@@ -67,6 +67,8 @@ class _Refused(Exception):  # noqa: N818 - an answer, not an error
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and content leave together, so that nobody waits for an acknowledgement.
+    wbufsize = 1 << 16
     hub: Hub
 
     def _answer(self) -> None:
@@ -206,7 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
         for object in json.loads(self.body)["objects"]:
             upload = {"href": f"{self.hub.url}/lfs/{object['oid']}"}
             verify = {"href": f"{self.hub.url}/lfs-verify"}
-            wanted = {} if object["oid"] in self.hub.stored else {"upload": upload, "verify": verify}
+            wanted = (
+                {} if object["oid"] in self.hub.stored else {"upload": upload, "verify": verify}
+            )
             objects.append({**object, **({"actions": wanted} if wanted else {})})
         self._json({"transfer": "basic", "objects": objects})
 

@@ -61,6 +61,8 @@ def pull(
         The run folder. It appears completely or not at all.
     """
     check_type(overwrite, "overwrite", bool, "True or False")
+    if revision is not None:
+        check_type(revision, "revision", str, "a branch, a tag or a commit, or None")
     api = client()
     check_repository(repository)
     path = Path("runs", *repository.split("/")) if out is None else given_path(out, option("out"))

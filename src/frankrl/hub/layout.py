@@ -36,6 +36,7 @@ _KNOWN = re.compile(
 MAX_MANIFEST_BYTES = 1 << 24
 _MAX_TEXT_BYTES, _MAX_FILM_BYTES, _MAX_BYTES = 1 << 24, 1 << 30, 1 << 36
 """Largest size of a text, of a film and of a whole repository: 16 MiB, 1 GiB and 64 GiB."""
+_MAX_FILES = 10_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -89,13 +90,16 @@ def described_in(manifest: bytes, repository: str) -> dict[str, dict[str, Any]]:
                 "be right"
             )
     total = sum(entry["bytes"] for entry in described.values())
-    if total > _MAX_BYTES:
-        raise HubError(f"{repository} holds {total:,} bytes; a run has at most {_MAX_BYTES:,}")
+    if total > _MAX_BYTES or len(described) > _MAX_FILES:
+        raise HubError(
+            f"{repository} holds {len(described):,} files of {total:,} bytes; at most "
+            f"{_MAX_FILES:,} of {_MAX_BYTES:,} can be right"
+        )
     return described
 
 
 def _is_canonical(described: dict[str, Any], manifest: bytes) -> bool:
-    return manifest_of(described) == manifest and all(map(_is_entry, described.values()))
+    return all(map(_is_entry, described.values())) and manifest_of(described) == manifest
 
 
 def _is_entry(entry: Any) -> bool:

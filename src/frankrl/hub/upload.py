@@ -78,7 +78,9 @@ def push(
         FrankError: an argument is not allowed, or the run cannot be opened.
         MissingExtraError: the extra `hub` is not installed.
     """
-    _check(best, episodes, film, with_replay, with_paths, private)
+    switches = {"best": best, "film": film, "with_replay": with_replay}
+    switches |= {"with_paths": with_paths, "private": private}
+    _check_arguments(switches, {"revision": revision, "message": message}, episodes)
     api = client()
     check_repository(repository)
     folder = RunFolder.open(run, permission_of(env_id, allow_code))
@@ -99,19 +101,16 @@ def push(
     return Pushed(place, commit, built.result.summary, built.size, built.filmed)
 
 
-def _check(*switches: Any) -> None:
-    best, episodes, film, with_replay, with_paths, private = switches
-    for name, value in {
-        "best": best,
-        "film": film,
-        "with_replay": with_replay,
-        "with_paths": with_paths,
-        "private": private,
-    }.items():
+def _check_arguments(
+    switches: dict[str, Any], texts: dict[str, Any], episodes: int | None
+) -> None:
+    for name, value in switches.items():
         check_type(value, name, bool, "True or False")
-    if episodes is not None and (
-        not isinstance(episodes, int) or not 1 <= episodes <= MAX_EPISODES
-    ):
+    for name, value in texts.items():
+        if value is not None:
+            check_type(value, name, str, "text, or None")
+    whole = isinstance(episodes, int) and not isinstance(episodes, bool)
+    if episodes is not None and not (whole and 1 <= episodes <= MAX_EPISODES):
         raise SettingError(
             f"episodes must be a whole number from 1 to {MAX_EPISODES:,}, or None for the run's "
             f"own evaluation, got {episodes!r}"
