@@ -10,7 +10,7 @@ SMALL |= {"checkpoint_every_env_steps": 200, "evaluate_every_env_steps": 100}
 SMALL |= {"final_evaluation_episodes": 3}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """A finished run with a best agent, whose preset is a file in somebody's folder."""
     folder = tmp_path_factory.mktemp("local")
@@ -19,6 +19,18 @@ def run(tmp_path_factory):
     path = folder / "run"
     frankrl.train("CartPole-v1", preset=str(preset), out=path, **SMALL)
     return path
+
+
+@pytest.fixture(scope="session")
+def files(run, tmp_path_factory):
+    """The files of the run's repository, by name; without a film, which takes longest."""
+    folder = tmp_path_factory.mktemp("look") / "repository"
+    frankrl.hub.push(run, "jane/cart", film=False, out=folder)
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.fixture

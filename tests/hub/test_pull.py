@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from hub_stub import Repository
 
 import frankrl
 from frankrl.cli.main import main
@@ -19,10 +20,11 @@ STATES = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 
 
 @pytest.fixture
-def repository(hub, run):
-    """The pushed run's repository; without a film, which takes longest."""
-    frankrl.hub.push(run, "jane/cart", film=False)
-    return hub.repositories["jane/cart"]
+def repository(hub, files):
+    """The run's repository on the Hub."""
+    repository = hub.repositories["jane/cart"] = Repository()
+    repository.commit("main", files, "pushed")
+    return repository
 
 
 def changed(repository, change, *, rewrite=True):

@@ -77,10 +77,9 @@ def mean_reward(run):
     return f"{evaluation['mean_return']:.2f} +/- {evaluation['std_return']:.2f}"
 
 
-def test_the_card_has_the_metadata_that_leaderboards_read(hub, run):
-    frankrl.hub.push(run, "jane/cart", film=False)
+def test_the_card_has_the_metadata_that_leaderboards_read(files, run):
     # The form of the cards of Stable-Baselines3 and CleanRL on the Hub.
-    assert metadata_of(pushed(hub)["README.md"]) == {
+    assert metadata_of(files["README.md"]) == {
         "library_name": "frankrl",
         "tags": [
             "CartPole-v1",
@@ -114,18 +113,16 @@ def test_the_card_has_the_metadata_that_leaderboards_read(hub, run):
     }
 
 
-def test_the_hubs_own_reader_finds_the_result_in_the_card(hub, run, tmp_path):
+def test_the_hubs_own_reader_finds_the_result_in_the_card(files, run):
     from huggingface_hub import ModelCard
 
-    frankrl.hub.push(run, "jane/cart", film=False)
-    (result,) = ModelCard(pushed(hub)["README.md"].decode()).data.eval_results
+    (result,) = ModelCard(files["README.md"].decode()).data.eval_results
     assert (result.metric_type, result.metric_value) == ("mean_reward", mean_reward(run))
     assert (result.task_type, result.dataset_type) == ("reinforcement-learning", "CartPole-v1")
 
 
-def test_the_card_says_how_to_use_the_agent_its_settings_and_whether_its_bits_are_exact(hub, run):
-    frankrl.hub.push(run, "jane/cart", film=False)
-    text = pushed(hub)["README.md"].decode()
+def test_the_card_says_how_to_use_the_agent_its_settings_and_whether_its_bits_are_exact(files):
+    text = files["README.md"].decode()
     assert "frank hub pull jane/cart --out runs/pulled\nfrank evaluate runs/pulled\n" in text
     assert 'agent = frankrl.load(frankrl.hub.pull("jane/cart"))' in text
     assert "## Settings\n\n```toml\n[environment]\n" in text
@@ -135,9 +132,8 @@ def test_the_card_says_how_to_use_the_agent_its_settings_and_whether_its_bits_ar
     assert "mark" not in text
 
 
-def test_the_result_is_the_runs_final_evaluation_in_the_names_of_stable_baselines3(hub, run):
-    frankrl.hub.push(run, "jane/cart", film=False)
-    results = json.loads(pushed(hub)["results.json"])
+def test_the_result_is_the_runs_final_evaluation_in_the_names_of_stable_baselines3(files, run):
+    results = json.loads(files["results.json"])
     evaluation = json.loads((run / "report.json").read_text())["evaluation"]
     assert results["mean_reward"] == evaluation["mean_return"]
     assert results["std_reward"] == evaluation["std_return"]
@@ -167,9 +163,8 @@ def test_the_best_agent_is_evaluated_on_request_and_the_card_says_so(hub, run):
     assert f"| agent | best, after {int(best_of(run)):,} env steps |" in text
 
 
-def test_the_settings_are_in_config_json(hub, run):
-    frankrl.hub.push(run, "jane/cart", film=False)
-    config = json.loads(pushed(hub)["config.json"])
+def test_the_settings_are_in_config_json(files, run):
+    config = json.loads(files["config.json"])
     assert (config["env_id"], config["seed"], config["preset"]) == ("CartPole-v1", 0, "mine")
     settings = RunFolder.open(run).description.settings
     assert frankrl.Settings.from_tables(config["settings"]) == settings

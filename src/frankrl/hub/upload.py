@@ -101,9 +101,7 @@ def push(
     return Pushed(place, commit, built.result.summary, built.size, built.filmed)
 
 
-def _check_arguments(
-    switches: dict[str, Any], texts: dict[str, Any], episodes: int | None
-) -> None:
+def _check_arguments(switches: dict[str, Any], texts: dict[str, Any], episodes: int | None) -> None:
     for name, value in switches.items():
         check_type(value, name, bool, "True or False")
     for name, value in texts.items():

@@ -241,6 +241,7 @@ class MetricsReader:
         """
         try:
             with contextlib.closing(sqlite3.connect(path)) as copy:
+                copy.execute("PRAGMA synchronous=OFF")
                 self._connection.backup(copy)
                 copy.create_function("edited", 1, edited)
                 copy.execute("UPDATE OR REPLACE not_reproducible SET reason = edited(reason)")
