@@ -84,8 +84,13 @@ def _help() -> str:
     return "\n".join([*lines, "", "`frank hub push --help` shows every option."])
 
 
+def _description(command: str) -> str:
+    words = _COMMANDS[command]
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _push(arguments: Sequence[str]) -> int:
-    options = parse(PushOptions, arguments, "hub push", f"{_COMMANDS['push'].capitalize()}.")
+    options = parse(PushOptions, arguments, "hub push", _description("push"))
 
     from frankrl.hub.upload import push
 
@@ -119,7 +124,7 @@ def _push(arguments: Sequence[str]) -> int:
 
 
 def _pull(arguments: Sequence[str]) -> int:
-    options = parse(PullOptions, arguments, "hub pull", f"{_COMMANDS['pull'].capitalize()}.")
+    options = parse(PullOptions, arguments, "hub pull", _description("pull"))
 
     from frankrl.hub.download import pull, size_of
 
