@@ -7,6 +7,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 
 import imageio_ffmpeg
 import pytest
@@ -15,6 +16,7 @@ from hub_stub import Repository
 
 import frankrl
 from frankrl.core.errors import FrankWarning, HubError, RunFolderError, SettingError
+from frankrl.core.processes import searching
 from frankrl.hub.layout import write_manifest
 from frankrl.hub.privacy import public_metadata, without_paths
 from frankrl.runs import RunFolder, list_checkpoints
@@ -389,3 +391,21 @@ def test_a_manifest_names_every_file_with_its_size_and_sha256(tmp_path):
             },
         }
     }
+
+
+def test_a_foreign_report_with_a_number_that_is_none_is_refused_in_one_sentence(hub, run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "report.json").write_text('{"env_steps": 300, "evaluation": null, "seconds": 1e999}')
+    with pytest.raises(RunFolderError, match=r"report\.json of the run is damaged"):
+        frankrl.hub.push(copy, "jane/cart", film=False)
+    assert not hub.repositories
+
+
+def test_neither_the_client_nor_jax_is_imported_before_they_are_needed():
+    code = "import sys, frankrl; print(dir(frankrl.hub)); print(*sorted(sys.modules))"
+    command = [sys.executable, "-c", code]
+    names, modules = subprocess.run(
+        command, env=searching(sys.path), capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert names == "['Pushed', 'pull', 'push']"
+    assert not {"huggingface_hub", "jax", "numpy"} & set(modules.split())

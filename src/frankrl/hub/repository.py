@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from frankrl.agent import Agent
 from frankrl.api import evaluate, open_agent
-from frankrl.core.errors import FrankError, warn
+from frankrl.core.errors import DamagedError, FrankError, warn
 from frankrl.core.figures import counted
 from frankrl.hub.card import card
 from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
@@ -21,6 +21,7 @@ from frankrl.runs.checkpoint import copy_checkpoint, load_newest
 from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.runs.folder import CONFIG, METRICS, REPORT
 from frankrl.runs.no_checkpoint import no_checkpoint
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.replay_codec import REPLAY
 from frankrl.video.film import film
 
@@ -80,7 +81,8 @@ def build(
     if report is not None:
         _write_json(target / REPORT, {**without_paths(report), "run": repository})
     agent, info = open_agent(copied, best=wanted.best)
-    newest = load_newest(copied.checkpoints, {})[0].info
+    found = load_newest(copied.checkpoints, {})[0].info
+    newest = CheckpointMetadata.from_info(found, folder.description.settings).info()
     result = _result(folder, agent, info["env_steps"], newest, report, wanted, on_episode)
     filmed = wanted.film and _filmed(copied, agent, info["env_steps"], target / FILM)
     _write_json(target / RESULTS, results_of(public, result))
@@ -169,4 +171,8 @@ def _filmed(copied: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise DamagedError(f"{path.name} of the run is damaged: {error}") from error
+    path.write_text(f"{text}\n", "utf-8")

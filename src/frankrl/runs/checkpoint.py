@@ -152,7 +152,10 @@ def copy_checkpoint(
     loaded = load_checkpoint(checkpoint, {})
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    ((_, text),) = _contents({}, edited(loaded.info))
+    try:
+        ((_, text),) = _contents({}, edited(loaded.info))
+    except ValueError as error:
+        raise DamagedError(f"{checkpoint / INFO} is damaged: {error}", checkpoint) from error
     described = {INFO: _entry(text)}
     (target / INFO).write_bytes(text)
     for name, entry in loaded.described.items():
