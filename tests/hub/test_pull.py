@@ -76,12 +76,13 @@ def test_what_tells_people_of_the_run_lies_in_a_folder_of_its_own(hub, run, repo
     assert others_in(path) == []
 
 
-def test_a_pulled_run_can_be_plotted_filmed_and_listed(repository, tmp_path, capsys):
+def test_a_pulled_run_can_be_plotted_filmed_opened_and_listed(repository, tmp_path, capsys):
     from frankrl.dashboard.run_table import RunTable
 
     path = frankrl.hub.pull("jane/cart", out=tmp_path / "pulled")
     assert main(["plot", str(path)]) == 0
     assert main(["film", str(path)]) == 0
+    assert main(["explain", str(path), "--update", "150"]) == 0
     table = RunTable(tmp_path)
     table.refresh()
     (row,) = json.loads(table.rows_since(0)[1])["rows"]
