@@ -55,9 +55,20 @@ def test_pushing_it_on_imports_nothing_either(pulled, tmp_path):
 
 def test_the_card_says_which_module_the_environment_needs(pulled):
     text = (pulled / "hub" / "README.md").read_text()
-    assert f"The environment is in the module `{OUTSIDER}`, which you must have." in text
+    assert f"The run needs `{OUTSIDER}`, which you must have; to import it runs its code." in text
     assert f"frank evaluate runs/pulled --env {OUTSIDER}:CartPole-v1" in text
     assert "\n- CartPole-v1\n" in text
+
+
+def test_the_card_of_a_run_whose_settings_name_code_says_so(hub, run, tmp_path, monkeypatch):
+    names = {"network": ["mine.nets:make", "object:make"], "wrappers": ["theirs:Wrapper"]}
+    monkeypatch.setattr(frankrl.Settings, "code_names", lambda self: names)
+    # The names go into nothing else here: the report has the evaluation, and there is no film.
+    frankrl.hub.push(run, "jane/cart", film=False)
+    text = hub.repositories["jane/cart"].files()["README.md"].decode()
+    assert "The run needs `mine.nets`, `theirs`, which you must have" in text
+    assert "frank evaluate runs/pulled --allow-code\n" in text
+    assert "episodes=10, allow_code=True)" in text
 
 
 def test_a_user_who_names_the_environment_gets_it(pulled, tmp_path):

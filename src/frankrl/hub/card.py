@@ -3,6 +3,7 @@
 from typing import Any
 
 from frankrl.core.figures import counted, figure
+from frankrl.core.named_code import module_of
 from frankrl.hub.results import Result
 from frankrl.runs import RunDescription
 from frankrl.training.evaluation import spread_of
@@ -29,7 +30,7 @@ def card(repository: str, description: RunDescription, result: Result, *, filmed
         f"{counted(result.env_steps, 'env step')}. Mean return over "
         f"{counted(result.summary['episodes'], 'greedy episode')}: **{result.mean_reward}**.",
         "`replay.mp4` shows an episode with the Q-value of every action." if filmed else "",
-        _use(repository, description.env_id, result.agent),
+        _use(repository, description, result.agent),
         _evaluation(result),
         _training(description, result),
         _settings(description),
@@ -59,29 +60,42 @@ def _metadata(env_id: str, result: Result) -> str:
     return data.to_yaml()
 
 
-def _use(repository: str, env_id: str, agent: str) -> str:
-    named = f" --env {env_id}" if ":" in env_id else ""
-    in_python = f", env_id={env_id!r}" if ":" in env_id else ""
+def _use(repository: str, description: RunDescription, agent: str) -> str:
+    flags, arguments, needs = _permission(description)
     best, best_flag = (", best=True", " --best") if agent == "best" else ("", "")
-    module = env_id.partition(":")[0]
-    needs = (
-        f"\n\nThe environment is in the module `{module}`, which you must have." if named else ""
-    )
     return f"""## Use it
 
 ```console
 pip install '{_LIBRARY}[hub]'
 frank hub pull {repository} --out runs/pulled
-frank evaluate runs/pulled{best_flag}{named}
-frank film runs/pulled{best_flag}{named}
+frank evaluate runs/pulled{best_flag}{flags}
+frank film runs/pulled{best_flag}{flags}
 ```
 
 ```python
 import frankrl
 
 agent = frankrl.load(frankrl.hub.pull("{repository}"){best})
-print(frankrl.evaluate(agent, episodes=10{in_python}).mean_return)
+print(frankrl.evaluate(agent, episodes=10{arguments}).mean_return)
 ```{needs}"""
+
+
+def _permission(description: RunDescription) -> tuple[str, str, str]:
+    """What others must say so that the run's own code is imported, and which modules that is.
+
+    Returns:
+        The flags, the arguments in Python and a sentence; empty if the run names no code.
+    """
+    env_id = description.env_id
+    named = [name for names in description.settings.code_names().values() for name in names]
+    modules = {module_of(name): None for name in (env_id, *named) if module_of(name)}
+    if not modules:
+        return "", "", ""
+    words = ", ".join(f"`{module}`" for module in modules)
+    needs = f"\n\nThe run needs {words}, which you must have; to import it runs its code."
+    if named:
+        return " --allow-code", ", allow_code=True", needs
+    return f" --env {env_id}", f", env_id={env_id!r}", needs
 
 
 def _evaluation(result: Result) -> str:
