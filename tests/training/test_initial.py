@@ -16,6 +16,7 @@ import frankrl
 from frankrl.api import open_network
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
+from frankrl.hub.privacy import public_description
 from frankrl.networks import named_params
 from frankrl.runs import INITIAL, RunDescription, RunFolder, list_checkpoints
 from frankrl.training.initial import initial_source
@@ -304,6 +305,11 @@ def test_an_origin_survives_the_description_of_a_run():
 def test_an_origin_that_no_run_writes_is_refused(before, after):
     with pytest.raises(SettingError, match=r"\[initial_weights\]"):
         description_with(TABLE.replace(before, after))
+
+
+def test_others_see_no_folder_of_the_origin():
+    described = description_with(TABLE.replace("/agents/a.zip", "/home/me/my agents/a b.zip"))
+    assert public_description(described).origin.path == "…/a b.zip"
 
 
 def test_the_settings_of_such_a_run_are_a_preset(tuned):
