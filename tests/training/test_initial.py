@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from foreign_runs import CANARY, CODE, foreign_copy
-from safetensors.numpy import load_file, save, save_file
+from safetensors.numpy import load_file, save_file
 from torch_archives import q_network, sb3_zip
 
 import frankrl
@@ -17,7 +17,6 @@ from frankrl.api import open_network
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
 from frankrl.hub.privacy import public_description
-from frankrl.networks import named_params
 from frankrl.runs import INITIAL, RunDescription, RunFolder, list_checkpoints
 from frankrl.training.initial import initial_source
 from frankrl.training.session import prepare
@@ -96,16 +95,15 @@ def test_both_networks_and_their_average_begin_with_the_weights_of_a_run(source,
 
 
 def test_the_same_weights_from_a_file_give_the_same_run(source, tmp_path):
-    opened = open_network(RunFolder.open(source))
-    file = tmp_path / "agent.safetensors"
-    facts = {"env_steps": "120", "settings": '{"network": {"hidden_widths": [6]}}'}
-    file.write_bytes(save(dict(named_params(opened.params)), facts))
+    (file,) = frankrl.export(source, safetensors=tmp_path / "agent.safetensors")
     state, folder, _ = begun(file, tmp_path / "new")
     _, other, _ = begun(source, tmp_path / "other")
     np.testing.assert_array_equal(state.params, weights_of(source))
     ours, theirs = folder.description.origin, other.description.origin
     assert (ours.kind, ours.agent, ours.env_steps) == ("safetensors", None, 120)
     assert ours.sha256 == theirs.sha256
+    with pytest.raises(SettingError, match=r"it has hidden_widths \[6\] \(here \[7\]\): give"):
+        begun(file, tmp_path / "wide", hidden_widths=[7])
 
 
 def test_an_agent_of_stable_baselines3_brings_its_network(tmp_path):
