@@ -3,38 +3,28 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from frankrl.agent import Agent, Trained
 from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import SettingError, check_type, warn
+from frankrl.core.errors import SettingError, check_type
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
-from frankrl.core.types import Observation, Params
+from frankrl.core.types import Observation
 from frankrl.core.wording import option
 from frankrl.experience import linear_epsilon, make_policy
-from frankrl.runs import (
-    RunFolder,
-    list_checkpoints,
-    load_checkpoint,
-    load_newest,
-    permission_of,
-)
-from frankrl.runs.no_checkpoint import no_checkpoint
+from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
-from frankrl.training.codec import eval_file
 from frankrl.training.evaluation import Evaluation, Evaluator
-from frankrl.training.preflight import check_network
-from frankrl.training.records import filled
+from frankrl.training.initial import initial_source
+from frankrl.training.opened import OpenedNetwork, open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
-from frankrl.training.resuming import stored_spec
 from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
-from frankrl.training.state import Experiment
 
 if TYPE_CHECKING:
     from frankrl.explaining import UpdateRecord
@@ -47,6 +37,8 @@ def train(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    init_from: str | os.PathLike[str] | None = None,
+    init_best: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     **settings: Any,
 ) -> TrainingResult:
@@ -58,6 +50,9 @@ def train(
         seed: the same seed and settings give the same bits.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
         overwrite: replace an existing run.
+        init_from: take the initial weights from there: a run folder, a DQN that Stable-Baselines3
+            saved (`.zip`), or a `.safetensors` file; None: draw them by the seed.
+        init_best: take those of a run's agent with the best evaluation, not of its newest one.
         on_event: called with every event of the training.
         **settings: any setting by its name (`frank train --help` lists them).
 
@@ -70,10 +65,14 @@ def train(
     check_seed(seed)
     out = None if out is None else given_path(out, option("out"))
     check_type(overwrite, "overwrite", bool, "True or False")
+    check_type(init_best, "init_best", bool, "True or False")
     _check_callback(on_event)
+    source = initial_source(init_from, best=init_best)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
-    training = prepare(env_id, preset, chosen, int(seed), out, overwrite=overwrite)
+    if source is not None:
+        chosen = source.completed(chosen, settings)
+    training = prepare(env_id, preset, chosen, int(seed), out, initial=source, overwrite=overwrite)
     return _run_or_raise(training, on_event)
 
 
@@ -144,16 +143,6 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
     return open_agent(RunFolder.open(run), best=best)[0]
 
 
-class OpenedNetwork(NamedTuple):
-    """The Q-network of a checkpoint."""
-
-    experiment: Experiment
-    params: Params
-    """Parameters for greedy acting, as NumPy arrays."""
-    info: dict[str, Any]
-    """Metadata of the checkpoint."""
-
-
 @own_numerics()
 def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
     """The agent of a run, and the metadata of its checkpoint.
@@ -175,29 +164,6 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     env_steps = count_in(info, "env_steps")
     epsilon = float(linear_epsilon(settings.exploration, env_steps))
     return Agent(experiment.spec, policy.q_values, epsilon, folder, Trained(policy, env_steps))
-
-
-@own_numerics()
-def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
-    """The Q-network of a run.
-
-    Raises:
-        RunFolderError: there is no usable checkpoint.
-    """
-    checkpoints = folder.best if best else folder.checkpoints
-    if not list_checkpoints(checkpoints):
-        raise no_checkpoint(folder, best=best)
-    description = folder.description
-    spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
-    experiment = Experiment.of(description.settings, spec, description.seed)
-    file = eval_file(description.settings.learning)
-    check_network(experiment)
-    network = experiment.network
-    loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
-    for error in damaged:
-        warn(f"{error}; the checkpoint before it is used")
-    params = filled(network.shapes, loaded.tensors[file])
-    return OpenedNetwork(experiment, params, loaded.info)
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:

@@ -23,13 +23,16 @@ def public_description(description: RunDescription) -> RunDescription:
 
     Its settings stay as they are: see `refuse_local_paths`.
     """
-    preset = description.preset
+    preset, origin = description.preset, description.origin
+    if origin is not None:
+        origin = dataclasses.replace(origin, path=f"…/{PurePath(origin.path).name}")
     return dataclasses.replace(
         description,
         preset=PurePath(preset).stem if _is_file(preset) else preset,
         versions=without_paths(description.versions),
         machine=without_paths(description.machine),
         mark="",
+        origin=origin,
     )
 
 

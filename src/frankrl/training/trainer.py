@@ -48,6 +48,7 @@ from frankrl.training.events import (
     NotReproducible,
     SavingFailed,
 )
+from frankrl.training.initial import InitialWeights
 from frankrl.training.journal import Journal
 from frankrl.training.periodic_evaluation import PeriodicEvaluator
 from frankrl.training.resuming import Found, read_run
@@ -114,10 +115,19 @@ class Trainer:
         description: RunDescription,
         experiment: Experiment,
         *,
+        initial: InitialWeights | None = None,
         overwrite: bool = False,
         started: float | None = None,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
+
+        Args:
+            path: the run's folder.
+            description: the run's description.
+            experiment: the run's experiment.
+            initial: the weights to begin with; None: drawn by the seed.
+            overwrite: replace an existing run.
+            started: as in `__init__`.
 
         Raises:
             RunFolderError: the folder cannot be made.
@@ -126,8 +136,12 @@ class Trainer:
         training = cls(description, experiment, started)
         try:
             training._evaluator.prepare()
-            training._stand_at(init_train_state(experiment))
-            folder = RunFolder.create(path, description, overwrite=overwrite)
+            if initial is not None:
+                training.notes.append(initial.note)
+            training._stand_at(init_train_state(experiment, initial and initial.params))
+            folder = RunFolder.create(
+                path, description, initial=initial and initial.content, overwrite=overwrite
+            )
             training._write_into(folder, path)
             training._journal.open(folder)
         except BaseException:
