@@ -30,6 +30,7 @@ from frankrl.runs.disk import refuse_shared
 from frankrl.runs.folder import refuse_existing
 from frankrl.runs.lock import LOCK
 from frankrl.runs.metrics import metrics_files
+from frankrl.trackers import Trackers, check_permitted, check_trackers
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.evaluation import spread_of
@@ -41,6 +42,7 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
+from frankrl.training.scalars import scalars
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -111,6 +113,7 @@ def prepare(
     # Before foreign code runs, which may change the working directory.
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
+    check_trackers(settings.saving.log)
     experiment = _experiment(env_id, settings, seed)
     check_memory(experiment)
     check_disk(path, experiment)
@@ -129,6 +132,8 @@ def prepare_resume(
         FrankError: a setting cannot change within a run, or the run is damaged.
     """
     check_code(folder)
+    check_permitted(folder, settings.saving.log)
+    check_trackers(settings.saving.log)
     for file in (folder.path / LOCK, *metrics_files(folder.metrics)):
         refuse_shared(file)
     before = folder.description.settings
@@ -197,8 +202,14 @@ def run_to_end(
         FrankError: training cannot go on, or the folder cannot be written; the last
             checkpoint stays.
     """
+    trackers = _trackers_of(training)
+
+    def tracked(event: Event) -> None:
+        trackers.log(event.env_steps, scalars(event))
+        on_event(event)
+
     try:
-        finished = _trained(training, on_event, stop_requested)
+        finished = _trained(training, tracked, stop_requested)
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -221,7 +232,18 @@ def run_to_end(
             raise RunFolderError(_unsaved(training.folder, result, unsaved))
         return result
     finally:
-        training.close()
+        try:
+            trackers.close()
+        finally:
+            training.close()
+
+
+def _trackers_of(training: Trainer) -> Trackers:
+    """The trackers of a run, which are opened meanwhile."""
+    description = training.folder.description
+    who = {"env_id": description.env_id, "preset": description.preset, "seed": description.seed}
+    names = training.settings.saving.log
+    return Trackers(names, training.folder, who | training.settings.values())
 
 
 def _trained(
