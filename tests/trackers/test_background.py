@@ -45,8 +45,8 @@ def notes_file(tmp_path):
     return tmp_path / "trackers" / "fake.json"
 
 
-def begun(tracker, file):
-    return BackgroundTracker("fake", lambda: (tracker, Notes(file)))
+def begun(tracker, file, earlier=()):
+    return BackgroundTracker("fake", lambda: (tracker, Notes(file)), lambda: earlier)
 
 
 def fed(tracker, file, rows):
@@ -69,6 +69,28 @@ def test_what_the_notes_say_was_logged_is_not_logged_again_but_what_is_new_is(no
     second = Fake()
     fed(second, notes_file, [(10, {"a": 1.0}), (20, {"a": 2.0, "b": 5.0}), (30, {"a": 3.0})])
     assert second.told == [(20, {"b": 5.0}), (30, {"a": 3.0})]
+
+
+def test_what_a_tracker_lacks_of_the_rows_before_is_logged_first(notes_file):
+    tracker = Fake(holds={"a": 10})
+    earlier = [(10, {"a": 1.0, "b": 1.0}), (20, {"a": 2.0})]
+    running = begun(tracker, notes_file, earlier)
+    running.log(30, {"a": 3.0})
+    assert running.close() == []
+    assert tracker.told == [(10, {"b": 1.0}), (20, {"a": 2.0}), (30, {"a": 3.0})]
+
+
+def test_rows_before_that_cannot_be_read_are_told_and_the_tracker_is_closed(notes_file):
+    tracker = Fake()
+
+    def unreadable():
+        raise OSError("no disk")
+        yield
+
+    running = BackgroundTracker("fake", lambda: (tracker, Notes(notes_file)), unreadable)
+    (found,) = running.close()
+    assert found == "the tracker fake gets nothing more: OSError: no disk; the run goes on"
+    assert tracker.closed
 
 
 def test_a_row_that_was_being_logged_at_a_kill_counts_as_logged(notes_file):
@@ -105,7 +127,7 @@ def test_one_row_that_fails_is_told_at_once_and_the_others_are_logged(notes_file
 @pytest.mark.parametrize(
     ("fails", "words"),
     [
-        ("logged", "cannot say what it holds, so nothing more is logged there: RuntimeError"),
+        ("logged", "gets nothing more: RuntimeError: who knows"),
         ("exit", "could not log env step 10: SystemExit: 3"),
         ("close", "could not be closed: ValueError: no end"),
     ],
@@ -119,7 +141,7 @@ def test_a_tracker_that_cannot_be_opened_gets_nothing_and_says_so_once(notes_fil
     def fail():
         raise ConnectionError("no server")
 
-    running = BackgroundTracker("fake", fail)
+    running = BackgroundTracker("fake", fail, list)
     running._thread.join()
     running.log(10, {"a": 1.0})
     assert running.problems() == [

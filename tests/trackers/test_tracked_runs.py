@@ -1,6 +1,7 @@
 """Runs with trackers: attached in both interfaces, and never in the way of a run."""
 
 import re
+import shutil
 import sys
 
 import own_tracker
@@ -87,6 +88,16 @@ def test_after_a_kill_and_a_resume_no_env_step_is_logged_twice(lines, tmp_path, 
         "eval_final/mean_ep_length",
     }
     assert {step for step, _ in found.keys() - wanted.keys()} == {600}
+
+
+def test_a_tracker_that_is_named_on_a_resume_gets_the_whole_run(lines, plain_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(plain_run, run)
+    frankrl.resume(run, log=["lines"], total_env_steps=800)
+    found = logged(run)
+    assert without_clock(found) == of_metrics(run)
+    for name in CLOCK:
+        assert [step for step, of in found if of == name] == list(range(50, 801, 50))
 
 
 def test_the_command_line_names_trackers_and_a_resume_may_name_others(lines, tmp_path, capsys):

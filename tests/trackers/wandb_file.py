@@ -44,6 +44,8 @@ def _records(data: bytes) -> Iterator[bytes]:
         _, length, kind = _HEADER.unpack_from(data, at)
         if kind == 0:
             return
+        if at + _HEADER.size + length > len(data):
+            return  # it is being written
         parts.append(data[at + _HEADER.size : at + _HEADER.size + length])
         at += _HEADER.size + length
         if kind in (_FULL, _LAST):

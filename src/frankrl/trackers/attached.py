@@ -1,12 +1,12 @@
 """The trackers of a run in progress."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from frankrl.core.errors import RunFolderError, warn
 from frankrl.runs import RunFolder
-from frankrl.trackers.background import BackgroundTracker
+from frankrl.trackers.background import BackgroundTracker, Row
 from frankrl.trackers.names import opener_of
 from frankrl.trackers.notes import Notes
 from frankrl.trackers.protocol import TrackedRun, Tracker
@@ -19,16 +19,24 @@ _UNFIT = re.compile(r"[^\w.-]+")
 class Trackers:
     """Gives the numbers of a run to its trackers; what goes wrong there is a warning."""
 
-    def __init__(self, names: Iterable[str], run: RunFolder, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        run: RunFolder,
+        settings: Mapping[str, Any],
+        earlier_rows: Callable[[], Iterable[Row]],
+    ) -> None:
         """Begin to open the trackers, each in a thread of its own.
 
         Args:
             names: names of trackers, as `check_trackers` allows them.
             run: the run folder.
             settings: environment (`env_id`), preset, seed and every setting, by short names.
+            earlier_rows: reads the rows of a run that continues, from its first one to where it
+                continues.
         """
         self._all = [
-            BackgroundTracker(name, lambda name=name: _opened(name, run, settings))
+            BackgroundTracker(name, lambda name=name: _opened(name, run, settings), earlier_rows)
             for name in dict.fromkeys(names)
         ]
 

@@ -3,8 +3,7 @@
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from frankrl.core.figures import counted
 from frankrl.core.text import shown
@@ -19,24 +18,30 @@ _TO_CLOSE_SECONDS = 60.0
 """How long the end of a run waits for a tracker."""
 
 
-class _Row(NamedTuple):
-    env_steps: int
-    values: Mapping[str, float]
+Row = tuple[int, Mapping[str, float]]
+"""Env steps of a run, and each number by its name."""
 
 
 class BackgroundTracker:
     """Opens, feeds and closes a tracker in a daemon thread."""
 
-    def __init__(self, name: str, open_tracker: Callable[[], tuple[Tracker, Notes]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_tracker: Callable[[], tuple[Tracker, Notes]],
+        earlier_rows: Callable[[], Iterable[Row]],
+    ) -> None:
         """Start the thread.
 
         Args:
             name: the tracker's name, for messages.
             open_tracker: reads the notes about it and opens it; called in the thread.
+            earlier_rows: reads the run's rows up to now, from the first one on; called there, too.
         """
         self._name = name
         self._open = open_tracker
-        self._rows: queue.Queue[_Row | None] = queue.Queue(_MAX_ROWS)
+        self._earlier_rows = earlier_rows
+        self._rows: queue.Queue[Row | None] = queue.Queue(_MAX_ROWS)
         self._problems: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._left_out = self._failed = 0
         self._is_abandoned = False
@@ -48,7 +53,7 @@ class BackgroundTracker:
         if not self._thread.is_alive():
             return
         try:
-            self._rows.put_nowait(_Row(env_steps, values))
+            self._rows.put_nowait((env_steps, values))
         except queue.Full:
             self._left_out += 1
 
@@ -97,11 +102,9 @@ class BackgroundTracker:
             self._tell("cannot be opened, so nothing is logged there", error)
             return
         try:
-            held = tracker.logged()
+            self._log_rows(tracker, notes, tracker.logged())
         except BaseException as error:
-            self._tell("cannot say what it holds, so nothing more is logged there", error)
-        else:
-            self._log_rows(tracker, notes, held)
+            self._tell("gets nothing more", error)
         try:
             tracker.close()
         except BaseException as error:
@@ -110,14 +113,18 @@ class BackgroundTracker:
     def _log_rows(self, tracker: Tracker, notes: Notes, held: Mapping[str, int] | None) -> None:
         """Log rows until there are no more, without what the tracker holds already.
 
+        So what a killed process had not logged yet is logged now, and a tracker that is named in
+        the middle of a run gets all of it.
+
         Args:
             tracker: the tracker.
             notes: the notes about it.
             held: the last env step that it holds of each name; None: the notes say it.
         """
         before = dict(notes.logged if held is None else held)
-        while (row := self._rows.get()) is not None and not self._is_abandoned:
-            env_steps, values = row
+        for env_steps, values in self._all_rows():
+            if self._is_abandoned:
+                return
             new = {name: values[name] for name in values if env_steps > before.get(name, -1)}
             if not new:
                 continue
@@ -129,6 +136,11 @@ class BackgroundTracker:
                 if not self._failed:
                     self._tell(f"could not log env step {env_steps:,}", error)
                 self._failed += 1
+
+    def _all_rows(self) -> Iterator[Row]:
+        yield from self._earlier_rows()
+        while (row := self._rows.get()) is not None:
+            yield row
 
     def _tell(self, what: str, error: BaseException) -> None:
         reason = shown(" ".join(str(error).split()), _MAX_REASON)

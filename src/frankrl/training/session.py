@@ -42,7 +42,7 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
-from frankrl.training.scalars import scalars
+from frankrl.training.scalars import earlier_scalars, scalars
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -242,8 +242,13 @@ def _trackers_of(training: Trainer) -> Trackers:
     """The trackers of a run, which are opened meanwhile."""
     description = training.folder.description
     who = {"env_id": description.env_id, "preset": description.preset, "seed": description.seed}
-    names = training.settings.saving.log
-    return Trackers(names, training.folder, who | training.settings.values())
+    folder, env_steps = training.folder, training.env_steps
+    return Trackers(
+        training.settings.saving.log,
+        folder,
+        who | training.settings.values(),
+        lambda: earlier_scalars(folder, env_steps),
+    )
 
 
 def _trained(
