@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 import wandb_file
@@ -11,6 +12,7 @@ from robustness.runs import finished, frank
 from tracked import held, of_metrics, without_clock
 
 import frankrl
+from frankrl.cli.main import main
 from frankrl.runs import list_checkpoints
 from frankrl.runs.checkpoint_folder import remove_checkpoint
 
@@ -107,7 +109,16 @@ def needed(name):
         pytest.importorskip(module, reason="needs: pip install '.[test-integrations]'")
 
 
-@pytest.fixture(scope="module", params=READERS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "tensorboard",
+        "trackio",
+        "wandb",
+        # It takes 10 seconds to make its database.
+        pytest.param("mlflow", marks=pytest.mark.slow),
+    ],
+)
 def tracked(request, place):
     """A run that went back to env step 400, as by a kill, and then on to 800."""
     name = request.param
@@ -166,6 +177,30 @@ def test_the_settings_are_in_the_tracker(tracked, place):
         found = MlflowClient().get_run(kept(run, name)["run_id"])
         assert found.info.status == "FINISHED"
         assert (found.data.params["seed"], found.data.params["hidden_widths"]) == ("3", "[8]")
+
+
+def test_a_film_reaches_the_tracker(tracked, place, capfd):
+    name, run, _, _ = tracked
+    film = place / f"film-{name}.gif"
+    assert main(["film", str(run), "--log", "--out", str(film), "--seed", "1"]) == 0
+    assert "has no film" not in capfd.readouterr().err
+    content = film.read_bytes()
+    if name == "tensorboard":
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        found = EventAccumulator(str(run / "trackers" / "tensorboard"), {"images": 0}).Reload()
+        (image,) = found.Images("film")
+        assert (image.step, image.encoded_image_string) == (800, content)
+        size = [int.from_bytes(content[at : at + 2], "little") for at in (6, 8)]
+        assert [image.width, image.height] == size
+    elif name == "mlflow":
+        from mlflow.tracking import MlflowClient
+
+        found = MlflowClient().download_artifacts(kept(run, name)["run_id"], f"film/{film.name}")
+        assert Path(found).read_bytes() == content
+    else:
+        where = {"wandb": "wandb/offline-run-*/files/media", "trackio": "trackio/media"}[name]
+        assert [file.read_bytes() for file in place.glob(f"{where}/**/*.gif")] == [content]
 
 
 @pytest.mark.slow

@@ -193,6 +193,17 @@ def test_a_tracker_that_a_foreign_run_names_is_not_imported(foreign, lines, caps
     assert not (lines / "canary").exists()
 
 
+def test_a_film_goes_to_no_tracker_of_a_foreign_run_and_to_none_where_none_is_named(
+    foreign, lines, plain_run, capsys
+):
+    assert main(["film", str(foreign), "--log"]) == 2
+    assert "names the tracker lines, so nothing of that is imported" in capsys.readouterr().err
+    assert not (lines / "canary").exists()
+    assert main(["film", str(plain_run), "--log"]) == 2
+    assert "names no trackers" in capsys.readouterr().err
+    assert not (plain_run / "videos").exists()
+
+
 @pytest.mark.parametrize("how", [{"log": ["lines"]}, {"log": "lines"}, {"allow_code": True}])
 def test_a_user_who_names_the_tracker_or_allows_the_code_gets_it(foreign, lines, how):
     frankrl.resume(foreign, total_env_steps=650, **how)

@@ -5,6 +5,7 @@ does wrong is a warning.
 """
 
 from frankrl.trackers.attached import Trackers
+from frankrl.trackers.films import check_film_trackers, log_film
 from frankrl.trackers.names import BUILT_IN, check_permitted, check_trackers
 from frankrl.trackers.protocol import TrackedRun, Tracker
 
@@ -13,6 +14,8 @@ __all__ = [
     "TrackedRun",
     "Tracker",
     "Trackers",
+    "check_film_trackers",
     "check_permitted",
     "check_trackers",
+    "log_film",
 ]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from frankrl.core.errors import RunFolderError, warn
 from frankrl.runs import RunFolder
@@ -19,25 +18,18 @@ _UNFIT = re.compile(r"[^\w.-]+")
 class Trackers:
     """Gives the numbers of a run to its trackers; what goes wrong there is a warning."""
 
-    def __init__(
-        self,
-        names: Iterable[str],
-        run: RunFolder,
-        settings: Mapping[str, Any],
-        earlier_rows: Callable[[], Iterable[Row]],
-    ) -> None:
-        """Begin to open the trackers, each in a thread of its own.
+    def __init__(self, run: RunFolder, earlier_rows: Callable[[], Iterable[Row]]) -> None:
+        """Begin to open the trackers that a run names, each in a thread of its own.
 
         Args:
-            names: names of trackers, as `check_trackers` allows them.
-            run: the run folder.
-            settings: environment (`env_id`), preset, seed and every setting, by short names.
+            run: the run's folder.
             earlier_rows: reads the rows of a run that continues, from its first one to where it
                 continues.
         """
+        names = dict.fromkeys(run.description.settings.saving.log)
         self._all = [
-            BackgroundTracker(name, lambda name=name: _opened(name, run, settings), earlier_rows)
-            for name in dict.fromkeys(names)
+            BackgroundTracker(name, lambda name=name: opened(name, run), earlier_rows)
+            for name in names
         ]
 
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
@@ -60,14 +52,18 @@ class Trackers:
                 warn(problem)
 
 
-def _opened(name: str, run: RunFolder, settings: Mapping[str, Any]) -> tuple[Tracker, Notes]:
-    place = run.trackers
-    notes = Notes(place / f"{name}.json")
-    if (folder := place / name).is_symlink():
+def opened(name: str, run: RunFolder) -> tuple[Tracker, Notes]:
+    """A tracker of a run, opened, and the notes about it."""
+    folder, description = run.trackers / name, run.description
+    notes = Notes(run.trackers / f"{name}.json")
+    if folder.is_symlink():
         raise RunFolderError(f"{folder} is a link; everything of a run lies in its folder")
-    project = _UNFIT.sub("-", str(settings["env_id"])).strip("-.")[:_MAX_PROJECT]
-    told = TrackedRun(run.path, folder, run.path.name, project, settings, notes.kept)
-    tracker = opener_of(name)(told)
+    project = _UNFIT.sub("-", description.env_id).strip("-.")[:_MAX_PROJECT]
+    named = {name: getattr(description, name) for name in ("env_id", "preset", "seed")}
+    settings = named | description.settings.values()
+    tracker = opener_of(name)(
+        TrackedRun(run.path, folder, run.path.name, project, settings, notes.kept)
+    )
     if notes.kept != dict(tracker.kept):
         notes.keep(tracker.kept)
     return tracker, notes

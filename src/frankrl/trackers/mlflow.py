@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from mlflow.entities import Metric, Param  # pyright: ignore[reportMissingImports]
 from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
-from frankrl.trackers.protocol import TrackedRun, Tracker
+from frankrl.trackers.protocol import FILM, TrackedRun, Tracker
 from frankrl.trackers.texts import plain
 
 _EXPERIMENT = "MLFLOW_EXPERIMENT_NAME"
@@ -43,6 +44,9 @@ class MLflow(Tracker):
         self._rows += 1
         if self._rows >= _MAX_ROWS or time.monotonic() - self._sent_at >= _EVERY_SECONDS:
             self._send()
+
+    def film(self, env_steps: int, file: Path) -> None:
+        self._client.log_artifact(self._id, str(file), FILM)
 
     def close(self) -> None:
         self._send()

@@ -70,7 +70,8 @@ def check_permitted(folder: RunFolder, names: Iterable[str]) -> None:
     raise RunFolderError(
         f"{folder.path} was not written by your own Frank and names the tracker "
         f"{', '.join(map(shown, others))}, so nothing of that is imported; if you want it, name "
-        f"it: {option('log', others[0])}; or choose others by {option('log')}"
+        f"it: {option('log', others[0])}, or give {option('allow_code', True)}; or choose other "
+        f"trackers by {option('log')}"
     )
 
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+FILM = "film"
+"""The name of a film in a tracker."""
+
 
 class TrackedRun(NamedTuple):
     """What a tracker is told of a run when it is opened."""
@@ -49,6 +52,15 @@ class Tracker(abc.ABC):
             env_steps: env steps of the run so far, which grow from call to call or stay.
             values: each number by its name, such as `train/loss`.
         """
+
+    def film(self, env_steps: int, file: Path) -> None:
+        """Show a film of the agent; a tracker without films leaves this as it is.
+
+        Args:
+            env_steps: env steps after which the agent was filmed.
+            file: the film, `.mp4` or `.gif`.
+        """
+        raise NotImplementedError("it takes no films")
 
     @abc.abstractmethod
     def close(self) -> None:

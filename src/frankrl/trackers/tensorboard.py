@@ -10,13 +10,18 @@ from tensorboardX.event_file_writer import EventsWriter  # pyright: ignore[repor
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportMissingImports]
 from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportMissingImports]
 
-from frankrl.trackers.protocol import TrackedRun, Tracker
+from frankrl.trackers.protocol import FILM, TrackedRun, Tracker
 from frankrl.trackers.texts import plain, settings_table
 
 _EVENTS = "events"
 """Begins the name of each event file."""
 _HEADER, _FOOTER = struct.Struct("<QI"), 4
 """Of a record in an event file: its length and two checksums."""
+
+
+_GIF_SIZE_AT, _GIF_SIZE = 6, struct.Struct("<HH")
+"""Where a GIF says its width and height."""
+_RGB = 3
 
 
 class TensorBoard(Tracker):
@@ -38,6 +43,16 @@ class TensorBoard(Tracker):
         found = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._write(Summary(value=found), env_steps)
         self._writer.flush()
+
+    def film(self, env_steps: int, file: Path) -> None:
+        if file.suffix != ".gif":
+            raise ValueError("TensorBoard plays .gif only: film again with --out FILE.gif")
+        content = file.read_bytes()
+        width, height = _GIF_SIZE.unpack_from(content, _GIF_SIZE_AT)
+        image = Summary.Image(
+            height=height, width=width, colorspace=_RGB, encoded_image_string=content
+        )
+        self._write(Summary(value=[Summary.Value(tag=FILM, image=image)]), env_steps)
 
     def close(self) -> None:
         self._writer.close()

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import trackio  # pyright: ignore[reportMissingImports]
 from trackio.sqlite_storage import SQLiteStorage  # pyright: ignore[reportMissingImports]
 
-from frankrl.trackers.protocol import TrackedRun, Tracker
+from frankrl.trackers.protocol import FILM, TrackedRun, Tracker
 from frankrl.trackers.texts import plain
 
 _ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")
@@ -41,6 +42,9 @@ class Trackio(Tracker):
 
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=env_steps)
+
+    def film(self, env_steps: int, file: Path) -> None:
+        self._run.log({FILM: trackio.Video(str(file))}, step=env_steps)
 
     def close(self) -> None:
         self._run.finish()

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import wandb  # pyright: ignore[reportMissingImports]
 
-from frankrl.trackers.protocol import TrackedRun, Tracker
+from frankrl.trackers.protocol import FILM, TrackedRun, Tracker
 
 X_AXIS = "env_steps"
 """The column that charts have as their x axis: W&B's own steps can only grow by one row."""
@@ -37,6 +38,10 @@ class WeightsAndBiases(Tracker):
 
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
         self._run.log({X_AXIS: env_steps, **values})
+
+    def film(self, env_steps: int, file: Path) -> None:
+        video = wandb.Video(str(file), format=file.suffix.removeprefix("."))  # type: ignore[arg-type]
+        self._run.log({X_AXIS: env_steps, FILM: video})
 
     def close(self) -> None:
         self._run.finish()

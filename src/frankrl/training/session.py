@@ -202,7 +202,8 @@ def run_to_end(
         FrankError: training cannot go on, or the folder cannot be written; the last
             checkpoint stays.
     """
-    trackers = _trackers_of(training)
+    continued_at = training.env_steps
+    trackers = Trackers(training.folder, lambda: earlier_scalars(training.folder, continued_at))
 
     def tracked(event: Event) -> None:
         trackers.log(event.env_steps, scalars(event))
@@ -236,19 +237,6 @@ def run_to_end(
             trackers.close()
         finally:
             training.close()
-
-
-def _trackers_of(training: Trainer) -> Trackers:
-    """The trackers of a run, which are opened meanwhile."""
-    description = training.folder.description
-    who = {"env_id": description.env_id, "preset": description.preset, "seed": description.seed}
-    folder, env_steps = training.folder, training.env_steps
-    return Trackers(
-        training.settings.saving.log,
-        folder,
-        who | training.settings.values(),
-        lambda: earlier_scalars(folder, env_steps),
-    )
 
 
 def _trained(
