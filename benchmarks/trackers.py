@@ -1,13 +1,16 @@
 """What a tracker costs: env steps a second with it and without, and the CPU time of its thread.
 
 `python -m benchmarks trackers` trains a preset without evaluations, in turn without and with each
-tracker. Everything is kept in a temporary folder, and W&B is offline.
+tracker. On a machine with other work the speeds say little, the CPU times more: a tracker can take
+no more from the training than the CPU time of its threads. Everything is kept in a temporary folder,
+and W&B is offline.
 """
 
 import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,28 +46,27 @@ class Cost(NamedTuple):
     """One run."""
 
     env_steps_per_second: float
-    cpu_seconds: float
-    """CPU time of the tracker's thread for rows, without opening and closing the tracker."""
-    seconds: float
-    """Of the whole run."""
+    cpu_per_env_step: float
+    """CPU time of the whole process, its threads included. [seconds]"""
+    cpu_per_row: float
+    """CPU time of the tracker's thread, without opening and closing the tracker. [seconds]"""
 
 
 def measure(options: Options, name: str, seed: int, folder: Path) -> Cost:
     """Train once."""
-    marks: list[tuple[int, float]] = []
+    marks: list[tuple[int, float, float]] = []
     cpu: list[float] = []
     real = BackgroundTracker._log_rows
 
     def mark(event: Event) -> None:
         if isinstance(event, Progress):
-            marks.append((event.env_steps, time.perf_counter()))
+            marks.append((event.env_steps, time.perf_counter(), time.process_time()))
 
     def timed(self: BackgroundTracker, *arguments: Any) -> None:
         begun = time.thread_time()
         real(self, *arguments)
         cpu.append(time.thread_time() - begun)
 
-    begun = time.perf_counter()
     with mock.patch.object(BackgroundTracker, "_log_rows", timed):
         frankrl.train(
             options.env_id,
@@ -76,10 +78,11 @@ def measure(options: Options, name: str, seed: int, folder: Path) -> Cost:
             log=() if name == _NONE else (name,),
             on_event=mark,
         )
-    seconds = time.perf_counter() - begun
     counted = [mark for mark in marks if mark[0] >= _OPENED_AFTER * options.total_env_steps]
-    (first, then), (last, now) = counted[0], counted[-1]
-    return Cost((last - first) / (now - then), sum(cpu), seconds)
+    (first, then, used), (last, now, used_now) = counted[0], counted[-1]
+    return Cost(
+        (last - first) / (now - then), (used_now - used) / (last - first), sum(cpu) / len(marks)
+    )
 
 
 def main(options: Options) -> None:
@@ -93,18 +96,22 @@ def main(options: Options) -> None:
         for seed in range(options.seeds):
             for name in names if seed % 2 else names[::-1]:
                 costs[name].append(measure(options, name, seed, Path(place)))
-    print("| tracker | env steps/s, median (each) | of those without | CPU time of its thread |")
+    print(
+        "| tracker | env steps/s, median (each) | CPU µs an env step, median (each) | a row, ms |"
+    )
     print("|---|---|---|---|")
     for name, found in costs.items():
-        speeds = [cost.env_steps_per_second for cost in found]
-        pairs = zip(speeds, costs[_NONE], strict=True)
-        ratio = statistics.median(speed / other.env_steps_per_second for speed, other in pairs)
-        share = statistics.median(cost.cpu_seconds / cost.seconds for cost in found)
-        each = ", ".join(f"{speed:,.0f}" for speed in speeds)
+        speed, used, row = zip(*found, strict=True)
         print(
-            f"| {name} | {statistics.median(speeds):,.0f} ({each}) | {ratio:.1%} "
-            f"| {share:.2%} of the run |"
+            f"| {name} | {_median(speed, 0)} | {_median([1e6 * cpu for cpu in used], 0)} "
+            f"| {1e3 * statistics.median(row):.2f} |",
+            flush=True,
         )
+
+
+def _median(values: Sequence[float], decimals: int) -> str:
+    each = ", ".join(f"{value:,.{decimals}f}" for value in values)
+    return f"{statistics.median(values):,.{decimals}f} ({each})"
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class BackgroundTracker:
                 "what it has not logged by now may be missing there"
             )
         if lost := self._left_out + self._failed:
-            found.append(f"the tracker {self._name} lacks {counted(lost, 'row')} of this run")
+            found.append(f"the tracker {self._name} may lack {counted(lost, 'row')} of this run")
         return found
 
     def _end_rows(self) -> None:

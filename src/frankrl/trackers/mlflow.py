@@ -14,9 +14,11 @@ from frankrl.trackers.texts import plain
 _EXPERIMENT = "MLFLOW_EXPERIMENT_NAME"
 _MAX_VALUE = 500
 """Characters of a parameter that every store takes."""
-_EVERY_SECONDS, _MAX_ROWS = 10.0, 50
+_EVERY_SECONDS = 10.0
 """Rows are sent together: one alone takes a database about 10 ms of CPU time, one among many about
-2 ms. One call takes 1,000 numbers."""
+2 ms."""
+_MAX_SENT = 1_000
+"""Numbers that one call takes."""
 
 
 class MLflow(Tracker):
@@ -31,7 +33,7 @@ class MLflow(Tracker):
         self._client.update_run(self._id, status="RUNNING")
         self.kept = {"run_id": self._id}
         self._unsent: list[Metric] = []
-        self._rows, self._sent_at = 0, time.monotonic()
+        self._sent_at = time.monotonic()
 
     def logged(self) -> Mapping[str, int]:
         names = self._client.get_run(self._id).data.metrics
@@ -41,8 +43,7 @@ class MLflow(Tracker):
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1_000)
         self._unsent += [Metric(name, value, now, env_steps) for name, value in values.items()]
-        self._rows += 1
-        if self._rows >= _MAX_ROWS or time.monotonic() - self._sent_at >= _EVERY_SECONDS:
+        if time.monotonic() - self._sent_at >= _EVERY_SECONDS:
             self._send()
 
     def film(self, env_steps: int, file: Path) -> None:
@@ -53,10 +54,11 @@ class MLflow(Tracker):
         self._client.set_terminated(self._id)
 
     def _send(self) -> None:
-        rows, self._unsent = self._unsent, []
-        self._rows, self._sent_at = 0, time.monotonic()
-        if rows:
-            self._client.log_batch(self._id, metrics=rows)
+        """Send what waits; what fails is sent again, which a store takes for the same number."""
+        self._sent_at = time.monotonic()
+        while self._unsent:
+            self._client.log_batch(self._id, metrics=self._unsent[:_MAX_SENT])
+            del self._unsent[:_MAX_SENT]
 
     def _begun(self, run: TrackedRun) -> str:
         """The id of a new run, which has the settings as its parameters."""
