@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frankrl.agent import Agent
-    from frankrl.api import evaluate, explain, load, resume, train
+    from frankrl.api import evaluate, explain, export, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
     from frankrl.training.evaluation import Evaluation
@@ -22,6 +22,7 @@ _HOME = {
     "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
     "explain": "frankrl.api",
+    "export": "frankrl.api",
     "load": "frankrl.api",
     "resume": "frankrl.api",
     "train": "frankrl.api",
@@ -35,6 +36,7 @@ __all__ = [
     "TrainingResult",
     "evaluate",
     "explain",
+    "export",
     "load",
     "resume",
     "train",

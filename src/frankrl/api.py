@@ -1,10 +1,11 @@
-"""Frank's Python interface: train, resume, load, evaluate, explain."""
+"""Frank's Python interface: train, resume, load, evaluate, explain, export."""
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frankrl.agent import Agent
+from frankrl.agent import Agent, Trained
 from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type, warn
@@ -171,8 +172,9 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     settings, network = experiment.settings, experiment.network
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
-    epsilon = float(linear_epsilon(settings.exploration, count_in(info, "env_steps")))
-    return Agent(experiment.spec, policy.q_values, epsilon, folder)
+    env_steps = count_in(info, "env_steps")
+    epsilon = float(linear_epsilon(settings.exploration, env_steps))
+    return Agent(experiment.spec, policy.q_values, epsilon, folder, Trained(policy, env_steps))
 
 
 @own_numerics()
@@ -294,3 +296,49 @@ def explain(
     from frankrl.explaining import reopen
 
     return reopen(RunFolder.open(run, permission_of(env_id, allow_code)), update).record
+
+
+def export(
+    agent: Agent | str | os.PathLike[str],
+    *,
+    onnx: str | os.PathLike[str] | None = None,
+    safetensors: str | os.PathLike[str] | None = None,
+    best: bool = False,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write an agent to files that other programs read. It needs no environment.
+
+    Args:
+        agent: an agent, from `load`, or a run folder.
+        onnx: a file `….onnx` with a graph from observations to Q-values and actions; needs
+            `frankrl[onnx]`.
+        safetensors: a file `….safetensors` with the network's parameters by name.
+        best: of a run folder, the agent that `load` returns with `best=True`.
+        overwrite: replace existing files.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FrankError: a file cannot be written, or the agent has a network that cannot be exported.
+    """
+    from frankrl.exporting import TrainedNetwork, check_files, export_network
+
+    check_type(best, "best", bool, "True or False")
+    check_type(overwrite, "overwrite", bool, "True or False")
+    given = {"onnx": onnx, "safetensors": safetensors}
+    files = {
+        name: given_path(file, option(name)) for name, file in given.items() if file is not None
+    }
+    if not isinstance(agent, Agent):
+        agent = load(agent, best=best)
+    elif best:
+        raise SettingError("best chooses an agent of a run folder: pass the folder, not an agent")
+    if agent.trained is None or agent.run is None:
+        raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
+    check_files(files, agent.run.path, overwrite=overwrite)
+    policy, env_steps = agent.trained
+    export_network(
+        TrainedNetwork(policy.network, policy.params, agent.spec, agent.run, env_steps), files
+    )
+    return list(files.values())

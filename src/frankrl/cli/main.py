@@ -22,6 +22,7 @@ _COMMANDS = {
     "plot": "draw the learning curves of one or several runs",
     "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
     "explain": "open one update of a run and show every number of it",
+    "export": "write an agent to a file for other programs: ONNX, or its weights",
     "experiment": "test a claim: train with one thing changed, over several seeds",
 }
 _WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "experiment")
