@@ -2,8 +2,8 @@
 
 `python -m benchmarks trackers` trains a preset without evaluations, in turn without and with each
 tracker. On a machine with other work the speeds say little, the CPU times more: a tracker can take
-no more from the training than the CPU time of its threads. Everything is kept in a temporary folder,
-and W&B is offline.
+no more from the training than the CPU time of its threads. Everything is kept in a temporary
+folder, and W&B is offline.
 """
 
 import os
