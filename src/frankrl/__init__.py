@@ -7,6 +7,7 @@ agent. Everything is imported at its first use.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frankrl import hub
     from frankrl.agent import Agent
     from frankrl.api import evaluate, explain, export, load, resume, train
     from frankrl.config import Settings
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "hub",
     "load",
     "resume",
     "train",
@@ -44,10 +46,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'frankrl' has no attribute {name!r}")
     import importlib
 
+    if name == "hub":
+        return importlib.import_module("frankrl.hub")
+    if name not in _HOME:
+        raise AttributeError(f"module 'frankrl' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
 
 

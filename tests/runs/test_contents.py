@@ -30,6 +30,9 @@ OWN = (
     "trackers/wandb.json",
     "trackers/.my-own.json.new",
     "trackers/tensorboard/events.out.tfevents.1790000000.host.0",
+    "hub/README.md",
+    "hub/source.json",
+    "hub/replay.mp4",
 )
 OTHERS = {
     "notes.txt": "notes.txt",
@@ -42,6 +45,8 @@ OTHERS = {
     ".git/config": ".git/",
     "checkpoints/old": "checkpoints/old",
     "config.toml.bak": "config.toml.bak",
+    "README.md": "README.md",
+    "hub/notes.md": "hub/notes.md",
 }
 
 

@@ -1,4 +1,4 @@
-"""The files that a run writes into its folder, told from all others."""
+"""The files that a run, or its download, writes into its folder, told from all others."""
 
 import os
 import re
@@ -15,10 +15,11 @@ _FILES = (
     r"trackers/tensorboard/events\.[\w.-]+",
     rf"(checkpoints|best)/{_CHECKPOINT}/([a-z_]+\.safetensors|state\.json|manifest\.json)",
     rf"checkpoints/{_CHECKPOINT}/(steps|endings)-\d+\.zst",
+    r"hub/(README\.md|(results|config|manifest|source)\.json|replay\.mp4)",
 )
 _OWN_FILE = re.compile("|".join(f"({pattern})" for pattern in _FILES))
 _OWN_FOLDER = re.compile(
-    rf"videos|checkpoints|best|trackers(/tensorboard)?|(checkpoints|best)/{_CHECKPOINT}"
+    rf"videos|checkpoints|best|hub|trackers(/tensorboard)?|(checkpoints|best)/{_CHECKPOINT}"
 )
 
 

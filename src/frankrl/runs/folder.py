@@ -181,26 +181,18 @@ class RunFolder:
                 f"{len(text.encode()):,}: give the environment a file's name instead of its content"
             )
         path = path.resolve()
-        temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
-        replaced = path.with_name(f".{path.name}.old-{os.getpid()}")
+        temporary = temporary_for(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             (temporary / CHECKPOINTS).mkdir(parents=True)
             _check_can_hold_run(temporary, path)
             write_durably(temporary / CONFIG, text.encode())
             flush_folder(temporary)
-            if path.exists():
-                with locked(path, path):
-                    path.rename(replaced)
-            temporary.rename(path)
-            flush_folder(path.parent)
+            put_in_place(temporary, path)
         except (OSError, sqlite3.Error) as error:
             raise RunFolderError(f"cannot make the run folder {path}: {error}") from error
         finally:
-            if replaced.exists() and not path.exists():
-                replaced.rename(path)
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
         return cls(path, description)
 
     @classmethod
@@ -275,6 +267,31 @@ class RunFolder:
         """Save the run's outcome."""
         text = json.dumps(report, indent=2, allow_nan=False) + "\n"
         replace_durably(self.path / REPORT, text.encode())
+
+
+def temporary_for(path: Path) -> Path:
+    """Where this process makes a run folder before it is put in its place."""
+    return path.with_name(f".{path.name}.new-{os.getpid()}")
+
+
+def put_in_place(complete: Path, path: Path) -> None:
+    """Rename a complete run folder to its path; a run that is there is replaced, or stays.
+
+    Raises:
+        OSError: the folder cannot be renamed.
+        RunFolderError: a process writes the run that is there.
+    """
+    replaced = path.with_name(f".{path.name}.old-{os.getpid()}")
+    try:
+        if path.exists():
+            with locked(path, path):
+                path.rename(replaced)
+        complete.rename(path)
+        flush_folder(path.parent)
+    finally:
+        if replaced.exists() and not path.exists():
+            replaced.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -214,8 +214,8 @@ class Trainer:
         if not metadata.holds_replay and metadata.env_steps:
             again = counted(self.settings.training.learning_starts_env_steps, "env step")
             reasons.append(
-                "its checkpoint holds no replay buffer (checkpoint_replay none): it begins with an "
-                f"empty one and collects {again} before it updates again"
+                "its checkpoint holds no replay buffer (checkpoint_replay none, or pulled without "
+                f"it): it begins with an empty one and collects {again} before it updates again"
             )
         self._not_reproducible = metadata.not_reproducible
         for reason in reasons:
