@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tensorboardX import summary  # pyright: ignore[reportMissingImports]
 from tensorboardX.event_file_writer import EventsWriter  # pyright: ignore[reportMissingImports]
-from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportMissingImports]
-from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportMissingImports]
+from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
 
 from frankrl.trackers.protocol import FILM, TrackedRun, Tracker
 from frankrl.trackers.texts import plain, settings_table

@@ -40,7 +40,7 @@ class WeightsAndBiases(Tracker):
         self._run.log({X_AXIS: env_steps, **values})
 
     def film(self, env_steps: int, file: Path) -> None:
-        video = wandb.Video(str(file), format=file.suffix.removeprefix("."))  # type: ignore[arg-type]
+        video = wandb.Video(str(file), format="gif" if file.suffix == ".gif" else "mp4")
         self._run.log({X_AXIS: env_steps, FILM: video})
 
     def close(self) -> None:
