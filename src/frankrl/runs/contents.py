@@ -12,12 +12,16 @@ _FILES = (
     r"metrics\.sqlite(-wal|-shm|-journal)?",
     rf"plot\.png|{_HIDDEN}",
     rf"videos/(\d+-s\d+\.(mp4|gif)|{_HIDDEN})",
+    r"trackers/(\w[\w.-]*\.json|\.\w[\w.-]*\.json\.new)",
+    r"trackers/tensorboard/events\.[\w.-]+",
     rf"(checkpoints|best)/{_CHECKPOINT}/([a-z_]+\.safetensors|state\.json|manifest\.json)",
     rf"checkpoints/{_CHECKPOINT}/(steps|endings)-\d+\.zst",
     r"hub/(README\.md|(results|config|manifest|source)\.json|replay\.mp4)",
 )
 _OWN_FILE = re.compile("|".join(f"({pattern})" for pattern in _FILES))
-_OWN_FOLDER = re.compile(rf"videos|checkpoints|best|hub|(checkpoints|best)/{_CHECKPOINT}")
+_OWN_FOLDER = re.compile(
+    rf"videos|checkpoints|best|hub|trackers(/tensorboard)?|(checkpoints|best)/{_CHECKPOINT}"
+)
 
 
 def others_in(run: Path) -> list[str]:

@@ -26,12 +26,13 @@ from frankrl.runs.lock import LOCK, RunLock, locked
 from frankrl.runs.mark import mark_of
 from frankrl.runs.metrics import MetricsWriter, metrics_files
 
-CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
+CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, TRACKERS, REPORT = (
     "config.toml",
     "metrics.sqlite",
     "checkpoints",
     "best",
     "videos",
+    "trackers",
     "report.json",
 )
 _MAX_CONFIG_BYTES = 1 << 20
@@ -116,7 +117,12 @@ class RunDescription:
 def code_names(description: RunDescription) -> list[Any]:
     """Everything in a run's description that may name code to import, as JSON data."""
     settings = description.settings
-    return [description.env_id, settings.environment.env_kwargs, settings.code_names()]
+    return [
+        description.env_id,
+        settings.environment.env_kwargs,
+        settings.code_names(),
+        list(settings.saving.log),
+    ]
 
 
 class Permission(NamedTuple):
@@ -127,7 +133,8 @@ class Permission(NamedTuple):
     allow_code: bool = False
     """Whether the user allows what the folder names, whatever it is."""
     named: tuple[str, ...] = ()
-    """The code, `module:attribute`, that the user named in this command as values of settings."""
+    """The code, `module:attribute`, and the trackers that the user named in this command as values
+    of settings."""
 
 
 NO_PERMISSION = Permission()
@@ -148,7 +155,10 @@ def permission_of(
     """
     check_type(env_id, "env_id", str, "the name of the run's environment")
     check_type(allow_code, "allow_code", bool, "True or False")
-    return Permission(env_id, allow_code, code_among(changes or {}))
+    changes = changes or {}
+    trackers = changes.get("log", ())
+    trackers = tuple(trackers) if isinstance(trackers, (list, tuple)) else (trackers,)
+    return Permission(env_id, allow_code, (*code_among(changes), *trackers))
 
 
 @dataclass(frozen=True)
@@ -231,7 +241,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
             ) from error
-        for place in (folder / CHECKPOINTS, folder / BEST):
+        for place in (folder / CHECKPOINTS, folder / BEST, folder / TRACKERS):
             if place.is_symlink():
                 raise RunFolderError(f"{place} is a link; everything of a run lies in its folder")
         try:
@@ -255,6 +265,11 @@ class RunFolder:
     def best(self) -> Path:
         """The folder of the agent with the best evaluation, in the form of a checkpoint."""
         return self.path / BEST
+
+    @property
+    def trackers(self) -> Path:
+        """The folder of what belongs to trackers."""
+        return self.path / TRACKERS
 
     @property
     def videos(self) -> Path:
