@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from frankrl.config import (
     TrainingSettings,
     group_of,
 )
+from frankrl.config.answers import taken_apart
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import FrankError
 from frankrl.core.stopping import StopSignals, stop_signals
@@ -93,11 +94,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
+    arguments, foreign = taken_apart(arguments)
     wanted = [word for word in arguments if word not in ("-h", "--help")]
     helping = len(wanted) < len(arguments)
     # Which preset gives the defaults is itself on the command line, so it is read twice.
     first = parse(TrainOptions, wanted, "train", _DESCRIPTION)
-    if not first.resume and not first.env and not helping:
+    if not first.resume and not first.env and not foreign and not helping:
         raise FrankError(
             "name an environment, for example: frank train LunarLander-v3 "
             "(or continue a run with --resume RUN)"
@@ -109,9 +111,9 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     if first.allow_code and not first.resume:
         raise FrankError("--allow-code belongs to --resume: the environment is named here")
     if first.resume:
-        return _resume(first, arguments, started, signals)
+        return _resume(first, arguments, foreign, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
-    options, settings = _changed(load_preset(preset), arguments)
+    options, settings = _changed(load_preset(preset), arguments, foreign)
 
     from frankrl.training.session import prepare
 
@@ -127,15 +129,26 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     return _drive(training, options, signals)
 
 
-def _changed(base: Settings, arguments: Sequence[str]) -> tuple[TrainOptions, Settings]:
-    """The options, and the settings of `base` with those replaced that the arguments name."""
+def _changed(
+    base: Settings, arguments: Sequence[str], foreign: Mapping[str, str]
+) -> tuple[TrainOptions, Settings]:
+    """The options, and the settings of `base` with those replaced that the arguments name.
+
+    Raises:
+        SettingError: `foreign` holds names of other libraries; they are answered.
+    """
     defaults = TrainOptions.with_defaults(base)
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
-    return options, base.with_changes(**options.values_of(named_settings(arguments)))
+    named = options.values_of(named_settings(arguments))
+    return options, base.with_changes(**named, **foreign)
 
 
 def _resume(
-    first: TrainOptions, arguments: Sequence[str], started: float, signals: StopSignals
+    first: TrainOptions,
+    arguments: Sequence[str],
+    foreign: Mapping[str, str],
+    started: float,
+    signals: StopSignals,
 ) -> int:
     for given, flag in ((first.out, "--out"), (first.preset, "--preset"), (first.seed, "--seed")):
         if given:
@@ -146,7 +159,7 @@ def _resume(
     from frankrl.runs.folder import Permission, RunFolder
 
     folder = RunFolder.open(first.resume, Permission(first.env, first.allow_code))
-    options, settings = _changed(folder.description.settings, arguments)
+    options, settings = _changed(folder.description.settings, arguments, foreign)
 
     from frankrl.training.session import prepare_resume
 
