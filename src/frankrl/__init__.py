@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from frankrl.api import evaluate, explain, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
+    from frankrl.dashboard.background import open_dashboard
+    from frankrl.dashboard.listing import list_runs
+    from frankrl.experiments.run import experiment
+    from frankrl.plotting.run_plot import plot
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
+    from frankrl.video.run_film import film
 
 _HOME = {
     "Agent": "frankrl.agent",
@@ -21,8 +26,13 @@ _HOME = {
     "Settings": "frankrl.config",
     "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
+    "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
+    "film": "frankrl.video.run_film",
+    "list_runs": "frankrl.dashboard.listing",
     "load": "frankrl.api",
+    "open_dashboard": "frankrl.dashboard.background",
+    "plot": "frankrl.plotting.run_plot",
     "resume": "frankrl.api",
     "train": "frankrl.api",
 }
@@ -34,8 +44,13 @@ __all__ = [
     "Settings",
     "TrainingResult",
     "evaluate",
+    "experiment",
     "explain",
+    "film",
+    "list_runs",
     "load",
+    "open_dashboard",
+    "plot",
     "resume",
     "train",
 ]

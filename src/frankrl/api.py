@@ -15,6 +15,9 @@ from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
 from frankrl.core.types import Observation, Params
 from frankrl.core.wording import option
+from frankrl.display.choice import display_in_python
+from frankrl.display.progress_bar import progress_bar
+from frankrl.display.training import STOPPING
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import (
     RunFolder,
@@ -28,6 +31,7 @@ from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.codec import eval_file
 from frankrl.training.evaluation import Evaluation, Evaluator
+from frankrl.training.in_words import outcome_lines
 from frankrl.training.preflight import check_network
 from frankrl.training.records import filled
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
@@ -46,6 +50,7 @@ def train(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    progress: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
     **settings: Any,
 ) -> TrainingResult:
@@ -57,6 +62,7 @@ def train(
         seed: the same seed and settings give the same bits.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
         overwrite: replace an existing run.
+        progress: show a progress bar in a notebook and on a terminal.
         on_event: called with every event of the training.
         **settings: any setting by its name (`frank train --help` lists them).
 
@@ -69,16 +75,18 @@ def train(
     check_seed(seed)
     out = None if out is None else given_path(out, option("out"))
     check_type(overwrite, "overwrite", bool, "True or False")
+    check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
     training = prepare(env_id, preset, chosen, int(seed), out, overwrite=overwrite)
-    return _run_or_raise(training, on_event)
+    return _run_or_raise(training, on_event, progress)
 
 
 def resume(
     run: str | os.PathLike[str],
     *,
+    progress: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
     env_id: str = "",
     allow_code: bool = False,
@@ -88,6 +96,7 @@ def resume(
 
     Args:
         run: the run folder.
+        progress: as for `train`.
         on_event: called with every event of the training.
         env_id: the environment's name, if the run was written by somebody else and its
             environment is in a module: that module is then imported.
@@ -97,10 +106,11 @@ def resume(
     Raises:
         FrankError: the run cannot be continued, or not with these settings.
     """
+    check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
     folder = RunFolder.open(run, permission_of(env_id, allow_code))
     chosen = folder.description.settings.with_changes(**settings)
-    return _run_or_raise(prepare_resume(folder, chosen), on_event)
+    return _run_or_raise(prepare_resume(folder, chosen), on_event, progress)
 
 
 def _check_env_id(env_id: Any) -> None:
@@ -119,10 +129,21 @@ def _check_callback(on_event: Any) -> None:
         )
 
 
-def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> TrainingResult:
+def _run_or_raise(
+    training: Trainer, on_event: Callable[[Event], None], progress: bool
+) -> TrainingResult:
     """Train to the end; a stop signal is raised as `KeyboardInterrupt` once the run is saved."""
-    with stop_signals() as stop_requested:
-        result = run_to_end(training, on_event, stop_requested)
+    with stop_signals() as stop_requested, display_in_python(progress=progress) as display:
+        stop_requested.on_first_signal = lambda: display.note(STOPPING)
+        training.watch_episodes(display.show_episodes)
+        display.begin(training)
+
+        def show(event: Event) -> None:
+            display.show(event)
+            return on_event(event)
+
+        result = run_to_end(training, show, stop_requested)
+        display.end(outcome_lines(result))
     if result.stopped:
         raise KeyboardInterrupt(f"the run is saved; frankrl.resume({str(result.run)!r}) continues")
     return result
@@ -141,6 +162,21 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
     """
     check_type(best, "best", bool, "True or False")
     return open_agent(RunFolder.open(run), best=best)[0]
+
+
+def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The folder of a run that is given by its folder, its result or its agent.
+
+    Raises:
+        SettingError: an agent is of no run.
+    """
+    if isinstance(run, TrainingResult):
+        return run.run
+    if not isinstance(run, Agent):
+        return run
+    if run.run is None:
+        raise SettingError(f"{run!r} is of no run: give a run folder")
+    return run.run.path
 
 
 class OpenedNetwork(NamedTuple):
@@ -171,8 +207,9 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     settings, network = experiment.settings, experiment.network
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
-    epsilon = float(linear_epsilon(settings.exploration, count_in(info, "env_steps")))
-    return Agent(experiment.spec, policy.q_values, epsilon, folder)
+    env_steps = count_in(info, "env_steps")
+    epsilon = float(linear_epsilon(settings.exploration, env_steps))
+    return Agent(experiment.spec, policy.q_values, epsilon, folder, env_steps)
 
 
 @own_numerics()
@@ -240,6 +277,7 @@ def evaluate(
     evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
     env_id: str = "",
     allow_code: bool = False,
+    progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Play greedy episodes in new environments, with seeds that training never uses.
@@ -252,6 +290,7 @@ def evaluate(
         evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
         env_id: as for `resume`.
         allow_code: as for `resume`.
+        progress: as for `train`.
         on_episode: called as episodes end, with their number and the number of episodes.
 
     Raises:
@@ -267,14 +306,21 @@ def evaluate(
     settings = EvaluationSettings(
         evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
     )
+    check_type(progress, "progress", bool, "True or False")
     agent.check_code(env_id, allow_code)
     evaluator = Evaluator(agent.spec, settings=settings)
-    try:
-        return evaluator.evaluate(
-            agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=on_episode
-        )
-    finally:
-        evaluator.close()
+    with progress_bar("evaluating", "episodes", progress=progress) as show:
+
+        def shown(done: int, of: int) -> None:
+            show(done, of)
+            on_episode(done, of)
+
+        try:
+            return evaluator.evaluate(
+                agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=shown
+            )
+        finally:
+            evaluator.close()
 
 
 def explain(

@@ -11,11 +11,11 @@ import tyro
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
-from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import MAX_MESSAGE, shown
+from frankrl.display.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from frankrl.environments import EnvironmentSpec

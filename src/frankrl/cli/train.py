@@ -168,14 +168,13 @@ def _resume(
 
 
 def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> int:
-    from frankrl.cli.display import make_display
+    from frankrl.cli.results import ending_lines
+    from frankrl.display.training import STOPPING, make_display
     from frankrl.training.session import run_to_end
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))
-        signals.on_first_signal = lambda: display.note(
-            "stopping after this round, then saving (again: end at once)"
-        )
+        signals.on_first_signal = lambda: display.note(STOPPING)
         training.watch_episodes(display.show_episodes)
         display.begin(training)
         if options.dashboard:
@@ -183,7 +182,7 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
 
             stack.enter_context(dashboard_in_background(training.folder.path, display.log))
         result = run_to_end(training, display.show, signals)
-        display.end(result, training.experiment.spec)
+        display.end(ending_lines(result, training.experiment.spec))
     if options.json:
         print_result(json.dumps(result.report(), allow_nan=False))
     return signals.exit_status if result.stopped else 0
