@@ -1,5 +1,6 @@
 """Frank's Python interface: train, resume, load, evaluate, explain."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +85,7 @@ def train(
 
 
 def resume(
-    run: str | os.PathLike[str],
+    run: Agent | TrainingResult | str | os.PathLike[str],
     *,
     progress: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -95,7 +96,7 @@ def resume(
     """Continue a run from its newest checkpoint.
 
     Args:
-        run: the run folder.
+        run: the run, by its folder, its result or its agent.
         progress: as for `train`.
         on_event: called with every event of the training.
         env_id: the environment's name, if the run was written by somebody else and its
@@ -108,7 +109,7 @@ def resume(
     """
     check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
-    folder = RunFolder.open(run, permission_of(env_id, allow_code))
+    folder = RunFolder.open(path_of(run), permission_of(env_id, allow_code))
     chosen = folder.description.settings.with_changes(**settings)
     return _run_or_raise(prepare_resume(folder, chosen), on_event, progress)
 
@@ -149,11 +150,11 @@ def _run_or_raise(
     return result
 
 
-def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
+def load(run: TrainingResult | str | os.PathLike[str], *, best: bool = False) -> Agent:
     """The agent of a run. It needs no environment, and nothing that the run names is imported.
 
     Args:
-        run: the run folder.
+        run: the run, by its folder or its result.
         best: load the agent with the best evaluation during training instead of the newest
             checkpoint. That evaluation is short, so evaluate the agent again on other seeds.
 
@@ -161,7 +162,7 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
         RunFolderError: there is no run, or it holds no usable checkpoint.
     """
     check_type(best, "best", bool, "True or False")
-    return open_agent(RunFolder.open(run), best=best)[0]
+    return open_agent(RunFolder.open(path_of(run)), best=best)[0]
 
 
 def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -324,19 +325,39 @@ def evaluate(
 
 
 def explain(
-    run: str | os.PathLike[str], *, update: int, env_id: str = "", allow_code: bool = False
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    *,
+    update: int,
+    transition: int = 0,
+    env_id: str = "",
+    allow_code: bool = False,
+    progress: bool = True,
 ) -> "UpdateRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:
-        run: the run folder.
+        run: the run, by its folder, its result or its agent.
         update: number of the update, from 1.
+        transition: position in the batch of the transition that its `document` follows, from 0.
         env_id: as for `resume`.
         allow_code: as for `resume`.
+        progress: as for `train`.
 
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
-    from frankrl.explaining import reopen
+    from frankrl.explaining import origins, reopen
+    from frankrl.explaining.narrative import about_run, narrate
 
-    return reopen(RunFolder.open(run, permission_of(env_id, allow_code)), update).record
+    check_type(progress, "progress", bool, "True or False")
+    folder = RunFolder.open(path_of(run), permission_of(env_id, allow_code))
+    settings, seed = folder.description.settings, folder.description.seed
+    size = settings.replay.batch_size
+    if not isinstance(transition, int) or not 0 <= transition < size:
+        raise SettingError(f"transition must be from 0 to {size - 1}, got {given(transition)}")
+    with progress_bar("repeating", "env steps", progress=progress) as show:
+        reopened = reopen(folder, update, show)
+    record = reopened.record
+    came_from = origins(folder, settings, seed, record.transition_env_steps)
+    document = narrate(record, came_from, transition, reopened.spec, settings, about_run(folder))
+    return dataclasses.replace(record, document=document)

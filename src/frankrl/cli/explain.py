@@ -67,13 +67,11 @@ def run(arguments: Sequence[str]) -> int:
             )
         return _explain_notes(options.html)
 
+    from frankrl.explaining.narrative import about_run
     from frankrl.runs import Permission, RunFolder
 
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
-    description = folder.description
-    about = (
-        f"{description.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
-    )
+    about = about_run(folder)
     if options.update is None:
         if _has_numbered_states(folder):
             return _explain_table(folder, about, options)
