@@ -123,9 +123,14 @@ def _sb3_ratio(train_freq: float, gradient_steps: float, asked: Asked) -> float:
 
 
 def _sb3_target_period(interval: float, asked: Asked) -> int:
-    """SB3 copies every `interval` env steps, rounded down to steps of all environments."""
+    """SB3 copies every `interval` env steps, rounded down to steps of all environments.
+
+    It never copies between the updates of one group, so a copy takes effect once a group at most.
+    """
     num_envs = asked.setting("num_envs", default=1)
     env_steps = max(interval // num_envs, 1) * num_envs
+    if "train_freq" in asked.foreign or "gradient_steps" in asked.foreign:
+        env_steps = max(env_steps, asked.number("train_freq", _SB3_TRAIN_FREQ) * num_envs)
     return _target_period(env_steps, asked)
 
 
@@ -251,7 +256,7 @@ KNOWN_NAMES: tuple[KnownName, ...] = (
         SB3,
         "target_update_interval",
         "target_period_updates",
-        _ENV_STEPS_TO_UPDATES,
+        f"{_ENV_STEPS_TO_UPDATES}, and at least the updates of one train_freq",
         _sb3_target_period,
     ),
     _one(
