@@ -2,6 +2,7 @@
 
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
+- `<!-- frank: known names -->` becomes a table of other libraries' names, with Frank's;
 - `<!-- frank: robustness -->` becomes the table of what `scripts/robustness` found;
 - `<!-- frank: warnings -->` becomes what the dashboard says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
@@ -42,6 +43,7 @@ sys.path.insert(0, str(_SOURCE))
 
 from frankrl import config  # noqa: E402
 from frankrl.config.choices import NONE  # noqa: E402
+from frankrl.config.known_names import KNOWN_NAMES  # noqa: E402
 from frankrl.config.presets import load_preset, preset_names  # noqa: E402
 from frankrl.core.figures import figure  # noqa: E402
 
@@ -60,6 +62,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
+    markdown = markdown.replace("<!-- frank: known names -->", _known_names())
     markdown = markdown.replace("<!-- frank: warnings -->", _warnings())
     if "<!-- frank: robustness -->" in markdown:
         markdown = markdown.replace("<!-- frank: robustness -->", _robustness())
@@ -89,6 +92,20 @@ def _settings() -> str:
         head = ("name", "default", "allowed", "unit", "meaning")
         sections.append(f"### `[{group.name}]`\n\n{kind.__doc__}\n\n{_table(head, rows)}")
     return "\n\n".join(sections)
+
+
+def _known_names() -> str:
+    """What other libraries call a setting."""
+    rows = [
+        (
+            f"`{known.name}`",
+            ", ".join(known.libraries),
+            ", ".join(f"`{name}`" for name in known.settings) or "–",
+            known.how or "the same",
+        )
+        for known in KNOWN_NAMES
+    ]
+    return _table(("there", "library", "in Frank", "value"), rows)
 
 
 def _warnings() -> str:

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from frankrl.api import evaluate, explain, export, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
+    from frankrl.dashboard.background import open_dashboard
+    from frankrl.dashboard.listing import list_runs
+    from frankrl.experiments.run import experiment
+    from frankrl.plotting.run_plot import plot
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
+    from frankrl.video.run_film import film
 
 _HOME = {
     "Agent": "frankrl.agent",
@@ -22,9 +27,14 @@ _HOME = {
     "Settings": "frankrl.config",
     "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
+    "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "film": "frankrl.video.run_film",
+    "list_runs": "frankrl.dashboard.listing",
     "load": "frankrl.api",
+    "open_dashboard": "frankrl.dashboard.background",
+    "plot": "frankrl.plotting.run_plot",
     "resume": "frankrl.api",
     "train": "frankrl.api",
 }
@@ -36,10 +46,15 @@ __all__ = [
     "Settings",
     "TrainingResult",
     "evaluate",
+    "experiment",
     "explain",
     "export",
+    "film",
     "hub",
+    "list_runs",
     "load",
+    "open_dashboard",
+    "plot",
     "resume",
     "train",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted
 from frankrl.core.random import Use, uniforms
 from frankrl.environments import EnvironmentSpec, make_environment, stacked_environment
 from frankrl.environments.encoding import as_array, checked_leaf
@@ -16,6 +17,9 @@ from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
 from frankrl.experience import Policy
 from frankrl.experience.exploration import epsilon_greedy
+from frankrl.inline.block import html_block
+from frankrl.inline.curve import learning_curve
+from frankrl.inline.media import newest_film
 from frankrl.runs import NO_PERMISSION, RunFolder, check_code, permission_of
 
 QValues = Callable[
@@ -64,6 +68,32 @@ class Agent:
         self.batch_q_values = q_values
         self.epsilon = epsilon
         self._random_actions = 0
+
+    @property
+    def env_steps(self) -> int | None:
+        """Env steps of its training; None: not known."""
+        return None if self.trained is None else self.trained.env_steps
+
+    def __repr__(self) -> str:
+        trained = "" if self.env_steps is None else f", trained for {self._trained()}"
+        place = "" if self.run is None else f": {self.run.path}"
+        return f"Agent of {self.spec.env_id}{trained}{place}"
+
+    def _repr_html_(self) -> str:
+        """The agent in a notebook, with the learning curve and the newest film of its run."""
+        spec = self.spec
+        space = " ".join(str(spec.observation_space).split())
+        rows = [("observations", space), ("actions", ", ".join(map(str, spec.action_names)))]
+        if self.env_steps is not None:
+            rows.insert(0, ("trained for", self._trained()))
+        if self.run is None:
+            return html_block(f"Agent of {spec.env_id}", rows)
+        run = self.run.path
+        pictures = learning_curve(run), newest_film(run)
+        return html_block(f"Agent of {spec.env_id}", [*rows, ("run folder", str(run))], *pictures)
+
+    def _trained(self) -> str:
+        return counted(self.env_steps or 0, "env step")
 
     def q_values(
         self, observation: Any, action_mask: Any = None

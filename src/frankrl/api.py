@@ -1,5 +1,6 @@
 """Frank's Python interface: train, resume, load, evaluate, explain, export."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,15 @@ from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
 from frankrl.core.types import Observation
 from frankrl.core.wording import option
+from frankrl.display.choice import display_in_python
+from frankrl.display.progress_bar import progress_bar
+from frankrl.display.training import STOPPING
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.evaluation import Evaluation, Evaluator
+from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
 from frankrl.training.opened import OpenedNetwork, open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
@@ -39,6 +44,7 @@ def train(
     overwrite: bool = False,
     init_from: str | os.PathLike[str] | None = None,
     init_best: bool = False,
+    progress: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
     **settings: Any,
 ) -> TrainingResult:
@@ -53,6 +59,7 @@ def train(
         init_from: take the initial weights from there: a run folder, a DQN that Stable-Baselines3
             saved (`.zip`), or a `.safetensors` file; None: draw them by the seed.
         init_best: take those of a run's agent with the best evaluation, not of its newest one.
+        progress: show a progress bar in a notebook and on a terminal.
         on_event: called with every event of the training.
         **settings: any setting by its name (`frank train --help` lists them).
 
@@ -66,6 +73,7 @@ def train(
     out = None if out is None else given_path(out, option("out"))
     check_type(overwrite, "overwrite", bool, "True or False")
     check_type(init_best, "init_best", bool, "True or False")
+    check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
     source = initial_source(init_from, best=init_best)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
@@ -73,12 +81,13 @@ def train(
     if source is not None:
         chosen = source.completed(chosen, settings)
     training = prepare(env_id, preset, chosen, int(seed), out, initial=source, overwrite=overwrite)
-    return _run_or_raise(training, on_event)
+    return _run_or_raise(training, on_event, progress)
 
 
 def resume(
-    run: str | os.PathLike[str],
+    run: Agent | TrainingResult | str | os.PathLike[str],
     *,
+    progress: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
     env_id: str = "",
     allow_code: bool = False,
@@ -87,7 +96,8 @@ def resume(
     """Continue a run from its newest checkpoint.
 
     Args:
-        run: the run folder.
+        run: the run, by its folder, its result or its agent.
+        progress: as for `train`.
         on_event: called with every event of the training.
         env_id: the environment's name, if the run was written by somebody else and its
             environment is in a module: that module is then imported.
@@ -97,10 +107,11 @@ def resume(
     Raises:
         FrankError: the run cannot be continued, or not with these settings.
     """
+    check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
-    folder = RunFolder.open(run, permission_of(env_id, allow_code, settings))
+    folder = RunFolder.open(path_of(run), permission_of(env_id, allow_code, settings))
     chosen = folder.description.settings.with_changes(**settings)
-    return _run_or_raise(prepare_resume(folder, chosen), on_event)
+    return _run_or_raise(prepare_resume(folder, chosen), on_event, progress)
 
 
 def _check_env_id(env_id: Any) -> None:
@@ -119,20 +130,31 @@ def _check_callback(on_event: Any) -> None:
         )
 
 
-def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> TrainingResult:
+def _run_or_raise(
+    training: Trainer, on_event: Callable[[Event], None], progress: bool
+) -> TrainingResult:
     """Train to the end; a stop signal is raised as `KeyboardInterrupt` once the run is saved."""
-    with stop_signals() as stop_requested:
-        result = run_to_end(training, on_event, stop_requested)
+    with stop_signals() as stop_requested, display_in_python(progress=progress) as display:
+        stop_requested.on_first_signal = lambda: display.note(STOPPING)
+        training.watch_episodes(display.show_episodes)
+        display.begin(training)
+
+        def show(event: Event) -> None:
+            display.show(event)
+            return on_event(event)
+
+        result = run_to_end(training, show, stop_requested)
+        display.end(outcome_lines(result))
     if result.stopped:
         raise KeyboardInterrupt(f"the run is saved; frankrl.resume({str(result.run)!r}) continues")
     return result
 
 
-def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
+def load(run: TrainingResult | str | os.PathLike[str], *, best: bool = False) -> Agent:
     """The agent of a run. It needs no environment, and nothing that the run names is imported.
 
     Args:
-        run: the run folder.
+        run: the run, by its folder or its result.
         best: load the agent with the best evaluation during training instead of the newest
             checkpoint. That evaluation is short, so evaluate the agent again on other seeds.
 
@@ -140,7 +162,22 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
         RunFolderError: there is no run, or it holds no usable checkpoint.
     """
     check_type(best, "best", bool, "True or False")
-    return open_agent(RunFolder.open(run), best=best)[0]
+    return open_agent(RunFolder.open(path_of(run)), best=best)[0]
+
+
+def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The folder of a run that is given by its folder, its result or its agent.
+
+    Raises:
+        SettingError: an agent is of no run.
+    """
+    if isinstance(run, TrainingResult):
+        return run.run
+    if not isinstance(run, Agent):
+        return run
+    if run.run is None:
+        raise SettingError(f"{run!r} is of no run: give a run folder")
+    return run.run.path
 
 
 @own_numerics()
@@ -208,6 +245,7 @@ def evaluate(
     evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
     env_id: str = "",
     allow_code: bool = False,
+    progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Play greedy episodes in new environments, with seeds that training never uses.
@@ -220,6 +258,7 @@ def evaluate(
         evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
         env_id: as for `resume`.
         allow_code: as for `resume`.
+        progress: as for `train`.
         on_episode: called as episodes end, with their number and the number of episodes.
 
     Raises:
@@ -235,33 +274,60 @@ def evaluate(
     settings = EvaluationSettings(
         evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
     )
+    check_type(progress, "progress", bool, "True or False")
     agent.check_code(env_id, allow_code)
     evaluator = Evaluator(agent.spec, settings=settings)
-    try:
-        return evaluator.evaluate(
-            agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=on_episode
-        )
-    finally:
-        evaluator.close()
+    with progress_bar("evaluating", "episodes", progress=progress) as show:
+
+        def shown(done: int, of: int) -> None:
+            show(done, of)
+            on_episode(done, of)
+
+        try:
+            return evaluator.evaluate(
+                agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=shown
+            )
+        finally:
+            evaluator.close()
 
 
 def explain(
-    run: str | os.PathLike[str], *, update: int, env_id: str = "", allow_code: bool = False
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    *,
+    update: int,
+    transition: int = 0,
+    env_id: str = "",
+    allow_code: bool = False,
+    progress: bool = True,
 ) -> "UpdateRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:
-        run: the run folder.
+        run: the run, by its folder, its result or its agent.
         update: number of the update, from 1.
+        transition: position in the batch of the transition that its `document` follows, from 0.
         env_id: as for `resume`.
         allow_code: as for `resume`.
+        progress: as for `train`.
 
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
-    from frankrl.explaining import reopen
+    from frankrl.explaining import origins, reopen
+    from frankrl.explaining.narrative import about_run, narrate
 
-    return reopen(RunFolder.open(run, permission_of(env_id, allow_code)), update).record
+    check_type(progress, "progress", bool, "True or False")
+    folder = RunFolder.open(path_of(run), permission_of(env_id, allow_code))
+    settings, seed = folder.description.settings, folder.description.seed
+    size = settings.replay.batch_size
+    if not isinstance(transition, int) or not 0 <= transition < size:
+        raise SettingError(f"transition must be from 0 to {size - 1}, got {given(transition)}")
+    with progress_bar("repeating", "env steps", progress=progress) as show:
+        reopened = reopen(folder, update, show)
+    record = reopened.record
+    came_from = origins(folder, settings, seed, record.transition_env_steps)
+    document = narrate(record, came_from, transition, reopened.spec, settings, about_run(folder))
+    return dataclasses.replace(record, document=document)
 
 
 def export(

@@ -188,7 +188,7 @@ def test_an_environment_that_cannot_be_filmed_is_pushed_without_a_film(hub, run,
     def refuses(*args, **kwargs):
         raise SettingError("there is no picture")
 
-    monkeypatch.setattr(repository, "film", refuses)
+    monkeypatch.setattr(repository, "write_film", refuses)
     with pytest.warns(FrankWarning, match="^the repository holds no film: there is no picture$"):
         told = frankrl.hub.push(run, "jane/cart")
     assert not told.filmed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from frankrl.config import Settings
 from frankrl.core.errors import MissingExtraError, RunFolderError, SettingError
 from frankrl.core.types import FinishedEpisode
-from frankrl.plotting.plot import draw, plot
+from frankrl.plotting.plot import draw, write_plot
 from frankrl.runs import MetricsWriter, RunDescription, RunFolder
 from frankrl.runs.curves import (
     Curve,
@@ -189,7 +189,7 @@ def test_seeds_are_grouped_by_what_was_chosen(tmp_path, one, other, alike):
 @pytest.mark.parametrize("name", ["狐-v1", "🚀"])
 def test_letters_that_the_font_lacks_are_no_noise(tmp_path, name):
     # Warnings are errors in tests.
-    plot([make_run(tmp_path, "run", preset=name)], tmp_path / "plot.png")
+    write_plot([make_run(tmp_path, "run", preset=name)], tmp_path / "plot.png")
 
 
 def test_one_run_is_drawn_with_its_episodes_their_mean_and_its_evaluations(tmp_path):
@@ -230,19 +230,19 @@ def test_runs_of_different_environments_are_named_in_the_title(tmp_path):
 
 def test_the_picture_is_a_png_and_nothing_else_is_left(tmp_path):
     target = tmp_path / "pictures" / "plot.png"
-    plot([make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=1)], target)
+    write_plot([make_run(tmp_path, "a"), make_run(tmp_path, "b", seed=1)], target)
     assert target.read_bytes().startswith(PNG_SIGNATURE)
     assert list(target.parent.iterdir()) == [target]
 
 
 def test_a_run_of_a_single_row_can_be_plotted(tmp_path):
-    plot([make_run(tmp_path, "run", rows=1)], tmp_path / "plot.png")
+    write_plot([make_run(tmp_path, "run", rows=1)], tmp_path / "plot.png")
 
 
 def test_a_run_without_rows_is_refused_by_name(tmp_path):
     run = make_run(tmp_path, "empty", rows=0)
     with pytest.raises(RunFolderError, match="empty has nothing to plot yet"):
-        plot([run], tmp_path / "plot.png")
+        write_plot([run], tmp_path / "plot.png")
     assert not (tmp_path / "plot.png").exists()
 
 
@@ -250,14 +250,14 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
     run = make_run(tmp_path, "run")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"frankrl\[plot\]"):
-        plot([run], tmp_path / "plot.png")
+        write_plot([run], tmp_path / "plot.png")
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
     run = make_run(tmp_path, "run")
     with pytest.raises(SettingError, match="at least one run"):
-        plot([], tmp_path / "plot.png")
+        write_plot([], tmp_path / "plot.png")
     with pytest.raises(SettingError, match=r"\.png"):
-        plot([run], tmp_path / "plot.pdf")
+        write_plot([run], tmp_path / "plot.pdf")
     with pytest.raises(SettingError, match="cannot write"):
-        plot([run], run.path / "config.toml" / "plot.png")
+        write_plot([run], run.path / "config.toml" / "plot.png")

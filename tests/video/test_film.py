@@ -15,7 +15,7 @@ from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.environments import describe
 from frankrl.video import encoder
 from frankrl.video import film as film_module
-from frankrl.video.film import film
+from frankrl.video.film import write_film
 from frankrl.video.frame_layout import picture_size
 from frankrl.video.lettering import Lettering
 
@@ -116,7 +116,7 @@ def orange_rows(frame):
 
 def test_a_film_has_a_frame_for_each_step_and_a_second_of_each_last_state(tmp_path, cartpole):
     path = tmp_path / "films" / "cartpole.mp4"
-    filmed = film(cartpole, always(1), path, episodes=2, seed=3, caption="CartPole-v1")
+    filmed = write_film(cartpole, always(1), path, episodes=2, seed=3, caption="CartPole-v1")
     frames = decoded(path)
     assert len(frames) == sum(episode.length for episode in filmed) + 2 * CARTPOLE_FPS
     assert frames.shape[1] == CARTPOLE_HEIGHT
@@ -130,7 +130,7 @@ def test_a_film_has_a_frame_for_each_step_and_a_second_of_each_last_state(tmp_pa
 
 def test_the_left_side_is_the_environments_own_picture(tmp_path, cartpole):
     path = tmp_path / "cartpole.mp4"
-    (episode,) = film(cartpole, always(0), path, episodes=1, seed=0)
+    (episode,) = write_film(cartpole, always(0), path, episodes=1, seed=0)
     shown = decoded(path)[0][:, :CARTPOLE_WIDTH].astype(int)
     assert np.abs(shown - played(episode.seed, 0)[2]).mean() < 2
 
@@ -138,7 +138,7 @@ def test_the_left_side_is_the_environments_own_picture(tmp_path, cartpole):
 def test_the_panel_marks_the_chosen_action_and_changes_with_the_step(tmp_path, cartpole):
     frames = {}
     for action in (0, 1):
-        film(cartpole, always(action), tmp_path / "film.mp4", episodes=1, seed=0)
+        write_film(cartpole, always(action), tmp_path / "film.mp4", episodes=1, seed=0)
         frames[action] = decoded(tmp_path / "film.mp4")
     first, second = orange_rows(frames[0][0]), orange_rows(frames[1][0])
     assert len(first) > 5
@@ -153,7 +153,7 @@ def test_the_panel_marks_the_chosen_action_and_changes_with_the_step(tmp_path, c
 def test_a_bar_is_as_long_as_its_action_is_worse_than_the_best(tmp_path, scripted, best):
     spec = scripted(num_actions=3, length=1)
     values = np.array([[best, best - 0.3, best - 0.6]])
-    film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
+    write_film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
     panel = decoded(tmp_path / "film.mp4")[0][:, 448:].astype(int)
     blue = (np.abs(panel - np.array([62, 130, 180])).max(axis=2) < 40).sum(axis=1)
     # The longest bar has the width of the scale, which ends at -0.6.
@@ -172,13 +172,13 @@ def test_the_scale_of_the_bars_is_told(tmp_path, scripted, monkeypatch):
     monkeypatch.setattr(Lettering, "write", noted)
     values = np.array([[46.66, 46.09]])
     spec = scripted(num_actions=2, length=1)
-    film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
+    write_film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
     assert {"+46.66", "+46.09", "Q − max Q", "−0.6", "0"} <= set(written)
 
 
 def test_a_gif_is_small_and_as_long_as_the_film(tmp_path, cartpole):
     path = tmp_path / "film.GIF"
-    (episode,) = film(cartpole, always(0), path, episodes=1, seed=0)
+    (episode,) = write_film(cartpole, always(0), path, episodes=1, seed=0)
     assert path.read_bytes().startswith(b"GIF89a")
     frames = decoded(path)
     seconds = (episode.length + CARTPOLE_FPS) / CARTPOLE_FPS
@@ -190,7 +190,7 @@ def test_a_gif_is_small_and_as_long_as_the_film(tmp_path, cartpole):
 
 def test_tiny_pictures_grow_by_a_whole_factor_and_many_actions_fit(tmp_path, scripted):
     path = tmp_path / "film.mp4"
-    filmed = film(scripted(), always(7, 18), path, episodes=1, seed=0)
+    filmed = write_film(scripted(), always(7, 18), path, episodes=1, seed=0)
     assert filmed[0][1:] == (21.0, 3)
     frame = decoded(path)[0]
     shown = frame[(len(frame) - 448) // 2 :][:448, :448]
@@ -201,8 +201,10 @@ def test_tiny_pictures_grow_by_a_whole_factor_and_many_actions_fit(tmp_path, scr
 def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp_path, scripted):
     values = np.linspace(-5, 5, 300)[None]
     values[0, :2] = -np.inf, 1e300
-    film(scripted(num_actions=300), lambda *_: values, tmp_path / "a.mp4", episodes=1, seed=0)
-    film(scripted(num_actions=1), lambda *_: [[np.nan]], tmp_path / "b.mp4", episodes=1, seed=0)
+    write_film(scripted(num_actions=300), lambda *_: values, tmp_path / "a.mp4", episodes=1, seed=0)
+    write_film(
+        scripted(num_actions=1), lambda *_: [[np.nan]], tmp_path / "b.mp4", episodes=1, seed=0
+    )
 
 
 def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monkeypatch):
@@ -222,7 +224,7 @@ def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monk
 
     monkeypatch.setattr(Lettering, "write", noted)
     monkeypatch.setattr(film_module, "_HOLD_SECONDS", 0)
-    (episode,) = film(spec, q_values, tmp_path / "taxi.mp4", episodes=1, seed=0)
+    (episode,) = write_film(spec, q_values, tmp_path / "taxi.mp4", episodes=1, seed=0)
     assert episode.length == 4
     assert forbidden > 0
     last = written[len(written) - written[::-1].index("Q-values of the last decision") - 1 :]
@@ -232,16 +234,16 @@ def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monk
 @pytest.mark.parametrize("ending", [".mp4", ".gif"])
 def test_a_path_may_have_characters_that_mean_something_to_the_encoder(tmp_path, scripted, ending):
     path = tmp_path / "a:b %03d [x]" / f"-100% 'é' $HOME{ending}"
-    film(scripted(), always(7, 18), path, episodes=1, seed=0)
+    write_film(scripted(), always(7, 18), path, episodes=1, seed=0)
     assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film"])
 def test_another_ending_or_no_episode_is_refused_before_anything_is_made(tmp_path, cartpole, name):
     with pytest.raises(SettingError, match=r"\.mp4 or a \.gif"):
-        film(cartpole, always(0), tmp_path / name, episodes=1, seed=0)
+        write_film(cartpole, always(0), tmp_path / name, episodes=1, seed=0)
     with pytest.raises(SettingError, match="at least one episode, got 0"):
-        film(cartpole, always(0), tmp_path / "film.mp4", episodes=0, seed=0)
+        write_film(cartpole, always(0), tmp_path / "film.mp4", episodes=0, seed=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -250,7 +252,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, cartpole):
     (tmp_path / "folder.mp4").mkdir()
     for path in (tmp_path / "file" / "film.mp4", tmp_path / "folder.mp4"):
         with pytest.raises(SettingError, match=f"cannot write the film {path}"):
-            film(cartpole, always(0), path, episodes=1, seed=0)
+            write_film(cartpole, always(0), path, episodes=1, seed=0)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -269,14 +271,14 @@ def test_the_encoders_own_text_becomes_a_reason(tmp_path, scripted, monkeypatch,
     monkeypatch.setattr(encoder, "_ffmpeg", lambda: [sys.executable, "-c", code])
     path = tmp_path / "film.mp4"
     with pytest.raises(SettingError, match=f"cannot write the film {path}: {words}") as caught:
-        film(scripted(), always(7, 18), path, episodes=1, seed=0)
+        write_film(scripted(), always(7, 18), path, episodes=1, seed=0)
     assert "@" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_episodes_are_counted_while_they_are_filmed(tmp_path, scripted):
     told = []
-    film(
+    write_film(
         scripted(),
         always(7, 18),
         tmp_path / "f.mp4",
@@ -300,7 +302,7 @@ def test_an_interrupted_film_leaves_the_earlier_one_and_nothing_else(tmp_path, c
         return np.zeros((1, 2))
 
     with pytest.raises(KeyboardInterrupt):
-        film(cartpole, interrupted, path, episodes=1, seed=0)
+        write_film(cartpole, interrupted, path, episodes=1, seed=0)
     assert path.read_text() == "the earlier film"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -308,7 +310,7 @@ def test_an_interrupted_film_leaves_the_earlier_one_and_nothing_else(tmp_path, c
 @pytest.mark.parametrize("picture", ["none", "raises", "flat"])
 def test_an_environment_without_a_picture_is_refused(tmp_path, scripted, picture):
     with pytest.raises(EnvironmentUnusableError, match="Scripted-v0 cannot be filmed"):
-        film(scripted(picture=picture), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
+        write_film(scripted(picture=picture), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -320,20 +322,20 @@ def test_no_window_system_is_looked_for_before_the_first_picture(tmp_path, scrip
         "render",
         lambda self: found.append(os.environ.get("SDL_VIDEODRIVER")) or drawn(self),
     )
-    film(scripted(), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
+    write_film(scripted(), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
     assert set(found) == {"dummy"}
 
 
 def test_without_pygame_a_film_is_refused_with_what_to_install(tmp_path, scripted, monkeypatch):
     monkeypatch.setitem(sys.modules, "pygame", None)
     with pytest.raises(EnvironmentUnusableError, match="pip install pygame-ce"):
-        film(scripted(), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
+        write_film(scripted(), always(0, 18), tmp_path / "f.mp4", episodes=1, seed=0)
 
 
 def test_an_environment_that_knows_no_render_mode_is_refused(tmp_path, scripted):
     words = "^Blind-v0 cannot be filmed: it does not take render_mode='rgb_array'$"
     with pytest.raises(EnvironmentUnusableError, match=words):
-        film(describe("Blind-v0", {}), always(0), tmp_path / "f.mp4", episodes=1, seed=0)
+        write_film(describe("Blind-v0", {}), always(0), tmp_path / "f.mp4", episodes=1, seed=0)
 
 
 def test_an_environment_that_breaks_is_named(tmp_path, scripted):
@@ -342,7 +344,7 @@ def test_an_environment_that_breaks_is_named(tmp_path, scripted):
         EnvironmentFailedError,
         match=r"Scripted-v0.*, step 1 raised RuntimeError: the motor is on fire",
     ):
-        film(spec, always(0, 18), tmp_path / "film.mp4", episodes=1, seed=0)
+        write_film(spec, always(0, 18), tmp_path / "film.mp4", episodes=1, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from frankrl.environments import CheckedEnv, describe_for, make_environment
 from frankrl.explaining.pictures import overlaid
 from frankrl.training.evaluation import Evaluator
 from frankrl.video import film as film_module
-from frankrl.video.film import film
+from frankrl.video.film import write_film
 from frankrl.video.frame_layout import FrameLayout
 from frankrl.video.lettering import Lettering
 from frankrl.video.load_pygame import load_pygame
@@ -102,7 +102,9 @@ def test_a_films_pictures_are_the_stack_of_each_step(drawn, tmp_path, monkeypatc
     """A game's own time limit is the film's, too, though it is the larger one here."""
     monkeypatch.setattr(film_module, "MAX_STEPS", 6)
     spec = spec_of("ALE/Breakout-v5", frame_stack=3, fire_reset=True, game_time_limit=12)
-    (episode,) = film(spec, always(3, spec.num_actions), tmp_path / "f.mp4", episodes=1, seed=4)
+    (episode,) = write_film(
+        spec, always(3, spec.num_actions), tmp_path / "f.mp4", episodes=1, seed=4
+    )
     assert episode.length == 12
     with contextlib.closing(CheckedEnv(spec, render_mode="rgb_array")) as env:
         rows, screens = [env.reset(episode.seed, 0)], [env.picture()]
@@ -141,7 +143,7 @@ def test_a_picture_among_other_parts_is_named_and_saliency_lies_over_its_newest(
         return [map_]
 
     policy = always(0, spec.num_actions)
-    film(spec, policy, tmp_path / "f.mp4", episodes=1, seed=0, saliency=saliency)
+    write_film(spec, policy, tmp_path / "f.mp4", episodes=1, seed=0, saliency=saliency)
     for (_, seen, _), observation in zip(drawn, given, strict=True):
         assert [one.name for one in seen] == ["eye 1 step earlier", "eye newest"]
         older, newest = observation["eye"][0][..., np.newaxis].repeat(3, axis=3)
@@ -152,7 +154,9 @@ def test_a_picture_among_other_parts_is_named_and_saliency_lies_over_its_newest(
 def test_a_game_whose_only_picture_has_no_name_is_filmed_frame_by_frame(tmp_path):
     """Nothing stands in for the drawing here: pygame once crashed where a text was empty."""
     spec = spec_of("MinAtar/Breakout-v1")
-    (filmed,) = film(spec, always(0, spec.num_actions), tmp_path / "film.gif", episodes=1, seed=0)
+    (filmed,) = write_film(
+        spec, always(0, spec.num_actions), tmp_path / "film.gif", episodes=1, seed=0
+    )
     assert filmed.length > 0
     assert (tmp_path / "film.gif").stat().st_size > 1_000
 
@@ -173,7 +177,7 @@ def test_films_and_evaluations_play_whole_games_for_their_real_score(drawn, tmp_
     """Though the learner's rewards are clipped, and a lost life is the end for it."""
     spec = spec_of("ALE/SpaceInvaders-v5", clip_rewards="on", life_loss_terminates=True)
     policy = always(1, spec.num_actions)
-    (filmed,) = film(spec, policy, tmp_path / "f.mp4", episodes=1, seed=1)
+    (filmed,) = write_film(spec, policy, tmp_path / "f.mp4", episodes=1, seed=1)
     evaluator = Evaluator(spec)
     evaluation = evaluator.evaluate(policy, 1, Use.EVALUATION_RESET, 1)
     evaluator.close()

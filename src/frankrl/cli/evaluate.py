@@ -8,7 +8,6 @@ import tyro
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
-from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.figures import counted
 
 
@@ -43,22 +42,20 @@ def run(arguments: Sequence[str]) -> int:
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     agent, info = open_agent(folder, best=options.best)
     chosen = folder.description.settings.evaluation
-    with progress_bar("evaluating", "episodes") as show:
-        evaluation = evaluate(
-            agent,
-            episodes=options.episodes,
-            seed=options.seed,
-            evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
-            evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
-            on_episode=show,
-        )
+    evaluation = evaluate(
+        agent,
+        episodes=options.episodes,
+        seed=options.seed,
+        evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
+        evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
+    )
     summary = evaluation.summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
         print_result(json.dumps(head | summary, allow_nan=False))
         return 0
 
-    from frankrl.cli.results import evaluation_lines
+    from frankrl.training.in_words import evaluation_lines
 
     done = counted(info["env_steps"], "env step")
     print_result(f"{options.run}: {agent.spec.env_id}, trained for {done}")

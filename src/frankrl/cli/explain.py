@@ -11,11 +11,11 @@ import tyro
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
-from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import MAX_MESSAGE, shown
+from frankrl.display.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from frankrl.environments import EnvironmentSpec
@@ -70,13 +70,11 @@ def run(arguments: Sequence[str]) -> int:
             )
         return _explain_notes(options.html)
 
+    from frankrl.explaining.narrative import about_run
     from frankrl.runs import Permission, RunFolder
 
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
-    description = folder.description
-    about = (
-        f"{description.env_id}, preset {description.preset}, seed {description.seed}: {folder.path}"
-    )
+    about = about_run(folder)
     if options.update is None:
         if _has_numbered_states(folder):
             return _explain_table(folder, about, options)

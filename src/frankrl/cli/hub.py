@@ -8,9 +8,9 @@ import tyro
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
-from frankrl.cli.progress_bar import progress_bar
 from frankrl.core.errors import FrankError, nearest
 from frankrl.core.figures import figure
+from frankrl.display.progress_bar import progress_bar
 
 _COMMANDS = {
     "push": "push a run to the Hub: its agent, a model card, its results and a film",

@@ -7,7 +7,6 @@ import tyro
 
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError
-from frankrl.core.paths import given_path
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     if not options.runs:
         raise FrankError("name at least one run folder, for example: frank plot runs/*/*")
 
-    from frankrl.plotting.plot import plot
-    from frankrl.runs import RunFolder
+    from frankrl.plotting.run_plot import plot
 
-    folders = [RunFolder.open(path) for path in options.runs]
-    path = folders[0].path / "plot.png"
-    if options.out:
-        path = given_path(options.out, "--out")
-    plot(folders, path)
-    print(path)
+    print(plot(options.runs, out=options.out or None).path)
     return 0

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from frankrl.config import (
     TrainingSettings,
     group_of,
 )
+from frankrl.config.answers import taken_apart
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import FrankError
 from frankrl.core.stopping import StopSignals, stop_signals
@@ -98,11 +99,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
+    arguments, foreign = taken_apart(arguments)
     wanted = [word for word in arguments if word not in ("-h", "--help")]
     helping = len(wanted) < len(arguments)
     # Which preset gives the defaults is itself on the command line, so it is read twice.
     first = parse(TrainOptions, wanted, "train", _DESCRIPTION)
-    if not first.resume and not first.env and not helping:
+    if not first.resume and not first.env and not foreign and not helping:
         raise FrankError(
             "name an environment, for example: frank train LunarLander-v3 "
             "(or continue a run with --resume RUN)"
@@ -114,9 +116,9 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     if first.allow_code and not first.resume:
         raise FrankError("--allow-code belongs to --resume: the environment is named here")
     if first.resume:
-        return _resume(first, arguments, started, signals)
+        return _resume(first, arguments, foreign, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
-    options, settings = _changed(load_preset(preset), arguments)
+    options, settings = _changed(load_preset(preset), arguments, foreign)
 
     from frankrl.training.initial import initial_source
     from frankrl.training.session import prepare
@@ -139,15 +141,26 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     return _drive(training, options, signals)
 
 
-def _changed(base: Settings, arguments: Sequence[str]) -> tuple[TrainOptions, Settings]:
-    """The options, and the settings of `base` with those replaced that the arguments name."""
+def _changed(
+    base: Settings, arguments: Sequence[str], foreign: Mapping[str, str]
+) -> tuple[TrainOptions, Settings]:
+    """The options, and the settings of `base` with those replaced that the arguments name.
+
+    Raises:
+        SettingError: `foreign` holds names of other libraries; they are answered.
+    """
     defaults = TrainOptions.with_defaults(base)
     options = parse(TrainOptions, arguments, "train", _DESCRIPTION, defaults)
-    return options, base.with_changes(**options.values_of(named_settings(arguments)))
+    named = options.values_of(named_settings(arguments))
+    return options, base.with_changes(**named, **foreign)
 
 
 def _resume(
-    first: TrainOptions, arguments: Sequence[str], started: float, signals: StopSignals
+    first: TrainOptions,
+    arguments: Sequence[str],
+    foreign: Mapping[str, str],
+    started: float,
+    signals: StopSignals,
 ) -> int:
     for value, flag in (
         (first.out, "--out"),
@@ -165,7 +178,7 @@ def _resume(
 
     given = first.values_of(named_settings(arguments))
     folder = RunFolder.open(first.resume, permission_of(first.env, first.allow_code, given))
-    options, settings = _changed(folder.description.settings, arguments)
+    options, settings = _changed(folder.description.settings, arguments, foreign)
 
     from frankrl.training.session import prepare_resume
 
@@ -174,14 +187,13 @@ def _resume(
 
 
 def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> int:
-    from frankrl.cli.display import make_display
+    from frankrl.cli.results import ending_lines
+    from frankrl.display.training import STOPPING, make_display
     from frankrl.training.session import run_to_end
 
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(make_display(sys.stderr))
-        signals.on_first_signal = lambda: display.note(
-            "stopping after this round, then saving (again: end at once)"
-        )
+        signals.on_first_signal = lambda: display.note(STOPPING)
         training.watch_episodes(display.show_episodes)
         display.begin(training)
         if options.dashboard:
@@ -189,7 +201,7 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
 
             stack.enter_context(dashboard_in_background(training.folder.path, display.log))
         result = run_to_end(training, display.show, signals)
-        display.end(result, training.experiment.spec)
+        display.end(ending_lines(result, training.experiment.spec))
     if options.json:
         print_result(json.dumps(result.report(), allow_nan=False))
     return signals.exit_status if result.stopped else 0

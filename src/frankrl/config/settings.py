@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from frankrl.config.answers import refuse_known_names
 from frankrl.config.combinations import check_together
 from frankrl.config.groups import (
     GROUPS,
@@ -22,6 +23,7 @@ from frankrl.config.groups import (
     TrainingSettings,
 )
 from frankrl.config.idle import idle_error, idle_settings
+from frankrl.config.known_names import BY_NAME
 from frankrl.config.names import DECLARED, code_among, group_of
 from frankrl.config.validation import Checked
 from frankrl.core.errors import SettingError, nearest
@@ -143,6 +145,7 @@ class Settings:
         Raises:
             SettingError: a name or value is not allowed, or a setting that is named is idle.
         """
+        refuse_known_names(changes, self.values())
         changed = _replaced(self._groups(), changes)
         values = _values(changed)
         idle = idle_settings(values)
@@ -179,7 +182,7 @@ class Settings:
             if not isinstance(values, Mapping):
                 raise SettingError(f"[{group}] must be a table of settings, got {values!r}")
             for name, value in values.items():
-                if group_of(name) != group:
+                if name not in BY_NAME and group_of(name) != group:
                     raise SettingError(f"setting {name!r} belongs into table [{group_of(name)}]")
                 changes[name] = value
         return (base or cls()).with_changes(**changes)

@@ -18,6 +18,11 @@ def command_line() -> Iterator[None]:
         _on_command_line.reset(before)
 
 
+def is_on_command_line() -> bool:
+    """Whether messages name flags."""
+    return _on_command_line.get()
+
+
 def option(name: str, value: object = None) -> str:
     """An option, with its value if one is given: `--overwrite`, or in Python `overwrite=True`."""
     if not _on_command_line.get():

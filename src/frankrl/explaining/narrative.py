@@ -25,9 +25,16 @@ from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.spread import spread_table
 from frankrl.learning import make_head
 from frankrl.networks import Head
+from frankrl.runs import RunFolder
 
 _BINS = 8
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def about_run(folder: RunFolder) -> str:
+    """One line that says which run it is."""
+    run = folder.description
+    return f"{run.env_id}, preset {run.preset}, seed {run.seed}: {folder.path}"
 
 
 def narrate(

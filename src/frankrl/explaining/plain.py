@@ -16,7 +16,9 @@ def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
     A Q-value is None where the action is not allowed.
     """
     payload = {
-        spec.name: _plain(getattr(record, spec.name)) for spec in dataclasses.fields(UpdateRecord)
+        spec.name: _plain(getattr(record, spec.name))
+        for spec in dataclasses.fields(UpdateRecord)
+        if spec.name != "document"
     }
     payload["loss_shares"] = _plain(record.loss_shares)
     payload["origins"] = [origin._asdict() for origin in origins]

@@ -1,7 +1,8 @@
 """Every number of one update."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,10 @@ from jax.tree_util import SequenceKey
 from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.config import LearningSettings
+from frankrl.core.figures import counted, figure
 from frankrl.core.types import Params, Transition
+from frankrl.explaining.document import Document
+from frankrl.explaining.html import as_html
 from frankrl.learning import (
     NO_NOISE,
     LearnerState,
@@ -22,6 +26,9 @@ from frankrl.learning import (
 )
 from frankrl.networks import QNetwork
 from frankrl.replay import Sample
+
+_PAGE_HEIGHT = 600
+"""Of an update's page in a notebook, where it scrolls. [pixels]"""
 
 
 class SampledBatch(NamedTuple):
@@ -36,7 +43,7 @@ class SampledBatch(NamedTuple):
     """Whether s′ is terminal."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UpdateRecord:
     """One update: the batch, and everything computed from it. All arrays are NumPy arrays.
 
@@ -98,6 +105,25 @@ class UpdateRecord:
     """L2 norm of θ - θ⁻ before the update, per layer and `all`."""
     refreshes_target: bool
     """Whether the target network is refreshed right after this update."""
+    document: Document | None = field(default=None, compare=False)
+    """The update in words, for one transition of its batch; None: only its numbers were wanted."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Update {self.update:,}, done at env step {self.env_steps:,}: "
+            f"{counted(len(self.losses), 'transition')}, loss {figure(self.loss)}, mean Q(s, a) "
+            f"{figure(float(np.mean(self.chosen_q)))}, mean target "
+            f"{figure(float(np.mean(self.targets)))}"
+        )
+
+    def _repr_html_(self) -> str | None:
+        """The page of the update in a notebook, apart from the notebook's own page."""
+        if self.document is None:
+            return None
+        return (
+            f'<iframe sandbox srcdoc="{escape(as_html(self.document))}" '
+            f'style="width:100%;height:{_PAGE_HEIGHT}px;border:0"></iframe>'
+        )
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:

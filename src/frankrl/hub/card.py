@@ -6,7 +6,7 @@ from frankrl.core.figures import counted, figure
 from frankrl.core.named_code import module_of
 from frankrl.hub.results import Result
 from frankrl.runs import RunDescription
-from frankrl.training.evaluation import spread_of
+from frankrl.training.in_words import spread_of
 
 _LIBRARY = "frankrl"
 _TASK = "deep-reinforcement-learning"

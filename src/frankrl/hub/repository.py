@@ -23,7 +23,7 @@ from frankrl.runs.folder import CONFIG, METRICS, REPORT
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.replay_codec import REPLAY
-from frankrl.video.film import film
+from frankrl.video.film import write_film
 
 DEFAULT_EPISODES = 100
 _SEED = 0
@@ -156,7 +156,7 @@ def _filmed(copied: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool
     """Film one episode if the environment can be filmed; else a warning says why not."""
     try:
         check_code(copied)
-        film(
+        write_film(
             agent.spec,
             agent.batch_q_values,
             path,

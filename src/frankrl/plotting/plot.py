@@ -46,7 +46,7 @@ _Groups = Mapping[tuple[str, str], Sequence[RunFolder]]
 _Curves = Mapping[tuple[str, str], Sequence[RunCurves]]
 
 
-def plot(runs: Sequence[RunFolder], path: Path) -> None:
+def write_plot(runs: Sequence[RunFolder], path: Path) -> None:
     """Plot one run, or several runs with one curve per environment and preset.
 
     Args:

@@ -1,21 +1,25 @@
 """Evaluation of a policy: greedy episodes, usually in environments of their own."""
 
 import contextlib
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.core.figures import counted, figure
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.core.types import Observation
 from frankrl.environments import EnvGroup, EnvironmentSpec, FrameStack, Worker
+from frankrl.inline.block import html_block
+from frankrl.training.in_words import mean_in_words, spread_of
 
+_ORDER = ("min", "median", "max")
 _RESAMPLES = 2_000
 _MAX_DRAWN = 1_000_000
 """Values that are drawn together for resamples, so that they fit into memory."""
@@ -29,7 +33,7 @@ _ONLY_ONE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Returns and lengths of greedy episodes, in the order of their seeds."""
 
@@ -45,6 +49,23 @@ class Evaluation:
     def standard_error(self) -> float:
         """Standard error of the mean return."""
         return float(np.std(self.returns - self.returns[0]) / math.sqrt(len(self.returns)))
+
+    def __repr__(self) -> str:
+        return f"{self._title()}: {mean_in_words(self.summary())}"
+
+    def _repr_html_(self) -> str:
+        """The evaluation in a notebook."""
+        summary = self.summary()
+        shown = functools.partial(figure, spread=spread_of(summary))
+        rows = [
+            ("mean return", mean_in_words(summary).removeprefix("mean return ")),
+            ("worst, median, best", ", ".join(shown(summary[f"{n}_return"]) for n in _ORDER)),
+            ("mean length", f"{figure(summary['mean_length'])} steps"),
+        ]
+        return html_block(self._title(), rows)
+
+    def _title(self) -> str:
+        return f"Evaluation of {counted(len(self.returns), 'greedy episode')}"
 
     def summary(self) -> dict:
         """Statistics of the returns, with a 95 % interval of the mean, and each episode."""
@@ -62,16 +83,6 @@ class Evaluation:
             "returns": [float(value) for value in self.returns],
             "lengths": [int(value) for value in self.lengths],
         }
-
-
-def spread_of(summary: Mapping[str, Any]) -> float:
-    """How far a mean return is from certain: half the width of its 95 % interval.
-
-    Args:
-        summary: as `Evaluation.summary` gives it, and as it stands in a run's report.
-    """
-    low, high = summary["interval_95"]
-    return (high - low) / 2
 
 
 def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]:

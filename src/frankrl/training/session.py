@@ -12,12 +12,15 @@ from frankrl.config import Settings
 from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import EnvironmentFailedError, RunFolderError, SettingError
-from frankrl.core.figures import figure
+from frankrl.core.figures import counted, figure
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.wording import option, resuming
 from frankrl.environments import describe_for
+from frankrl.inline.block import html_block
+from frankrl.inline.curve import learning_curve
+from frankrl.inline.media import newest_film
 from frankrl.runs import (
     RunDescription,
     RunFolder,
@@ -33,7 +36,7 @@ from frankrl.runs.metrics import metrics_files
 from frankrl.trackers import Trackers, check_permitted, check_trackers
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
-from frankrl.training.evaluation import spread_of
+from frankrl.training.in_words import mean_in_words, outcome_lines, spread_of
 from frankrl.training.initial import InitialSource
 from frankrl.training.preflight import (
     belongs_on_cpu,
@@ -50,7 +53,7 @@ _MAX_NAME = 60
 fit into a file name, which takes 255 bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingResult:
     """The outcome of a run."""
 
@@ -75,6 +78,32 @@ class TrainingResult:
     `reason`; empty for nearly every run."""
     stopped: bool = False
     """Whether a stop was requested before its end."""
+
+    def __repr__(self) -> str:
+        lines = [f"{outcome_lines(self)[0]}: {self.run}"]
+        if self.evaluation:
+            lines.append(f"  {self._evaluated()}: {mean_in_words(self.evaluation)}")
+        if self.solved:
+            lines.append(f"  solved at env step {self.solved['env_steps']:,}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The result in a notebook, with its learning curve and its newest film."""
+        head, *_ = outcome_lines(self)
+        rows = [("run folder", str(self.run))]
+        if self.evaluation:
+            rows.append((self._evaluated(), mean_in_words(self.evaluation)))
+        if self.solved:
+            rows.append(("solved", f"at env step {self.solved['env_steps']:,}"))
+        rows += [
+            (f"not bit-exact from env step {mark['env_steps']:,} on", mark["reason"])
+            for mark in self.not_reproducible
+        ]
+        return html_block(head, rows, learning_curve(self.run), newest_film(self.run))
+
+    def _evaluated(self) -> str:
+        assert self.evaluation is not None
+        return f"evaluation of {counted(self.evaluation['episodes'], 'episode')}"
 
     def report(self) -> dict[str, Any]:
         """The outcome as JSON data."""

@@ -45,7 +45,7 @@ class _Scene(NamedTuple):
     content: PanelContent
 
 
-def film(
+def write_film(
     spec: EnvironmentSpec,
     q_values: QValues,
     path: Path,

@@ -6,12 +6,13 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from frankrl.api import drawable_transitions, open_network, open_states
+from frankrl.api import drawable_transitions, open_states
 from frankrl.core.types import Observation, Params
 from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
 from frankrl.networks import QNetwork
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
+from frankrl.training.opened import open_network
 
 _STATES = 2_048
 """Number of states that the network is tried on."""

@@ -1,7 +1,8 @@
-"""Terminal output of a training."""
+"""What is shown of a training while it goes on."""
 
 import abc
 import contextlib
+from collections.abc import Iterable
 from types import TracebackType
 from typing import IO
 
@@ -14,10 +15,9 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from frankrl.cli.results import ending_lines
 from frankrl.core.figures import counted, figure
 from frankrl.core.text import MAX_MESSAGE, shown
-from frankrl.environments import EnvironmentSpec
+from frankrl.display.terminal import can_redraw
 from frankrl.training import (
     Checkpointed,
     Evaluated,
@@ -28,8 +28,9 @@ from frankrl.training import (
     Trainer,
 )
 from frankrl.training.preflight import memory_line
-from frankrl.training.session import TrainingResult
 
+STOPPING = "stopping after this round, then saving (again: end at once)"
+"""What is said at the first signal."""
 _CELL, _MAX_IN_A_ROW = 24, 5
 """Width of a number with its name in the live panel [characters], and numbers in a row."""
 
@@ -52,9 +53,13 @@ class Display(abc.ABC):
         for warning in settings.warnings():
             self.log(f"  warning: {warning}")
 
-    def end(self, result: TrainingResult, spec: EnvironmentSpec) -> None:
-        """Print the result, and what to type next."""
-        for line in ending_lines(result, spec):
+    def end(self, lines: Iterable[str]) -> None:
+        """Show the result.
+
+        Args:
+            lines: the result in words.
+        """
+        for line in lines:
             self.log(line)
 
     @abc.abstractmethod
@@ -173,10 +178,10 @@ class LiveDisplay(Display):
         """Show a line below the bars, from the next time they are drawn."""
         self._note = text
 
-    def end(self, result: TrainingResult, spec: EnvironmentSpec) -> None:
+    def end(self, lines: Iterable[str]) -> None:
         """Remove the bar and print the result."""
         self.close()
-        super().end(result, spec)
+        super().end(lines)
 
     def log(self, text: str) -> None:
         """Print a line above the live numbers."""
@@ -200,9 +205,7 @@ class LiveDisplay(Display):
 
 def make_display(stream: IO[str] | None) -> Display:
     """A live display on a terminal that can redraw, plain lines elsewhere."""
-    if stream is None or not stream.isatty() or Console(file=stream).is_dumb_terminal:
-        return PlainDisplay(stream)
-    return LiveDisplay(stream)
+    return LiveDisplay(stream) if can_redraw(stream) else PlainDisplay(stream)
 
 
 def event_line(event: Event) -> str:
@@ -242,7 +245,19 @@ def _evaluated_line(event: Evaluated) -> str:
 def _figures(event: Progress, width: int) -> Table:
     """The newest numbers, as many in a row as a terminal of this width holds."""
     table = Table.grid(padding=(0, 3), expand=True)
-    cells = [
+    cells = named_figures(event)
+    # Not markup: it would be shown as it is wherever somebody prints without it.
+    in_a_row = min(max(width // _CELL, 1), _MAX_IN_A_ROW)
+    for start in range(0, len(cells), in_a_row):
+        row = cells[start : start + in_a_row]
+        table.add_row(*(Text(name, style="dim") for name, _ in row))
+        table.add_row(*(Text(value, style="bold") for _, value in row))
+    return table
+
+
+def named_figures(event: Progress) -> list[tuple[str, str]]:
+    """The numbers of a training, each with its name."""
+    return [
         ("env steps/s", f"{event.env_steps_per_second:,.0f}"),
         ("episodes", f"{event.episodes:,}"),
         ("mean return (100)", _known(event.mean_return)),
@@ -254,13 +269,6 @@ def _figures(event: Progress, width: int) -> Table:
         ("target refreshed", f"{counted(event.updates_since_refresh, 'update')} ago"),
         ("time", f"{event.seconds:,.0f} s"),
     ]
-    # Not markup: it would be shown as it is wherever somebody prints without it.
-    in_a_row = min(max(width // _CELL, 1), _MAX_IN_A_ROW)
-    for start in range(0, len(cells), in_a_row):
-        row = cells[start : start + in_a_row]
-        table.add_row(*(Text(name, style="dim") for name, _ in row))
-        table.add_row(*(Text(value, style="bold") for _, value in row))
-    return table
 
 
 def _known(value: float | None) -> str:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from frankrl.cli import results
-from frankrl.cli.display import LiveDisplay, event_line
-from frankrl.cli.results import ending_lines, evaluation_lines
+from frankrl.cli.results import ending_lines
+from frankrl.display.training import LiveDisplay, event_line
 from frankrl.environments import describe
 from frankrl.training import Evaluated, Progress
 from frankrl.training.evaluation import Evaluation
+from frankrl.training.in_words import evaluation_lines
 from frankrl.training.session import TrainingResult
 
 PROGRESS = Progress(

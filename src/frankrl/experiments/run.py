@@ -1,0 +1,115 @@
+"""An experiment from its name to its table."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from frankrl.core.backend import visible_cpus
+from frankrl.core.errors import FrankError, SettingError, nearest
+from frankrl.core.paths import given_path
+from frankrl.core.random import check_seed
+from frankrl.core.wording import option
+from frankrl.display.progress_bar import progress_bar
+from frankrl.experiments import EXPERIMENTS
+from frankrl.experiments.claims import ENVIRONMENTS
+from frankrl.experiments.results import ArmResult, results_of
+from frankrl.experiments.study import Job, Study, run_study
+from frankrl.experiments.writing import as_markdown, check_can_draw, write
+
+MAX_SEEDS = 1_000
+
+
+@dataclass(frozen=True, repr=False)
+class ExperimentResult:
+    """The results of an experiment; it prints as a table."""
+
+    name: str
+    markdown: str
+    """The claim, and a table for each environment."""
+    results: list[ArmResult]
+    paths: list[Path]
+    """The table, the data and the figure as files."""
+
+    def __repr__(self) -> str:
+        return self.markdown
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+
+def experiment(
+    name: str,
+    *,
+    envs: Sequence[str] = (),
+    seeds: int = 5,
+    first_seed: int = 0,
+    processes: int = 0,
+    out: str | os.PathLike[str] = "experiments",
+    progress: bool = True,
+    on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
+) -> ExperimentResult:
+    """Train with one thing changed and everything else equal, over several seeds.
+
+    Runs that are done are not repeated, so the same call continues what was interrupted.
+
+    Args:
+        name: name of the experiment (`frank experiment` lists all).
+        envs: environments to test on; empty: those of the experiment.
+        seeds: number of seeds for each arm.
+        first_seed: the first seed; the others follow it.
+        processes: number of runs in parallel, which changes no result; 0: one per processor core.
+        out: folder for the runs, the table and the figure.
+        progress: as for `train`.
+        on_run: called for each finished run with its folder, the number of runs that are finished,
+            and that of all.
+
+    Raises:
+        FrankError: an argument is not allowed, or a run fails.
+    """
+    if name not in EXPERIMENTS:
+        raise FrankError(
+            f"there is no experiment {name!r}{nearest(str(name), EXPERIMENTS)} "
+            f"(experiments: {', '.join(EXPERIMENTS)})"
+        )
+    chosen = EXPERIMENTS[name]
+    env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
+    _check(env_ids, seeds, first_seed, processes)
+    check_can_draw()
+    folder = given_path(out, option("out"))
+    numbers = tuple(range(first_seed, first_seed + seeds))
+    study = Study(chosen, env_ids, numbers, folder / "runs")
+    total, done = len(study.jobs()), 0
+    with progress_bar("training", "runs", progress=progress) as show:
+
+        def finished(job: Job) -> None:
+            nonlocal done
+            done += 1
+            show(done, total)
+            on_run(job.path, done, total)
+
+        run_study(study, processes or visible_cpus(), finished)
+    results = results_of(study)
+    paths = write(study, name, results, folder)
+    return ExperimentResult(name, as_markdown(study, results), results, paths)
+
+
+def _check(env_ids: Sequence[str], seeds: int, first_seed: int, processes: int) -> None:
+    """Refuse arguments that are not allowed.
+
+    Raises:
+        SettingError: one is not.
+    """
+    for env_id in env_ids:
+        if env_id not in ENVIRONMENTS:
+            raise SettingError(
+                f"the experiments have settings for {', '.join(ENVIRONMENTS)}; "
+                f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
+            )
+    if not 1 <= seeds <= MAX_SEEDS or processes < 0:
+        raise SettingError(
+            f"seeds must be at least 1 and at most {MAX_SEEDS:,} and processes at least 0, got "
+            f"{seeds} and {processes}"
+        )
+    check_seed(first_seed)
+    check_seed(first_seed + seeds - 1)

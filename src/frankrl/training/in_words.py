@@ -1,0 +1,75 @@
+"""Results of trainings and evaluations as lines of text."""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from frankrl.core.figures import counted, figure
+
+if TYPE_CHECKING:
+    from frankrl.training.session import TrainingResult
+
+
+def spread_of(summary: Mapping[str, Any]) -> float:
+    """How far a mean return is from certain: half the width of its 95 % interval.
+
+    Args:
+        summary: as `Evaluation.summary` gives it, and as it stands in a run's report.
+    """
+    low, high = summary["interval_95"]
+    return (high - low) / 2
+
+
+def mean_in_words(summary: Mapping[str, Any]) -> str:
+    """Mean return, spread over episodes and interval of the mean.
+
+    Args:
+        summary: as `Evaluation.summary` gives it.
+    """
+    low, high = summary["interval_95"]
+    shown = functools.partial(figure, spread=spread_of(summary))
+    return (
+        f"mean return {shown(summary['mean_return'])} ± {shown(summary['std_return'])} "
+        f"(95 % interval of the mean {shown(low)} … {shown(high)})"
+    )
+
+
+def evaluation_lines(summary: Mapping[str, Any], threshold: float | None) -> list[str]:
+    """An evaluation as lines of text.
+
+    Args:
+        summary: as `Evaluation.summary` gives it.
+        threshold: mean return at which the environment counts as solved; None: say nothing of it.
+    """
+    shown = functools.partial(figure, spread=spread_of(summary))
+    lines = [
+        f"Greedy evaluation over {counted(summary['episodes'], 'episode')}: "
+        f"{mean_in_words(summary)}",
+        f"  worst {shown(summary['min_return'])}, median {shown(summary['median_return'])}, best "
+        f"{shown(summary['max_return'])}; mean length {figure(summary['mean_length'])} steps",
+    ]
+    if threshold is not None:
+        verdict = "reached" if summary["mean_return"] >= threshold else "not reached"
+        lines.append(f"  the environment counts as solved at {figure(threshold)}: {verdict}")
+    return lines
+
+
+def outcome_lines(result: "TrainingResult") -> list[str]:
+    """The result of a training as lines of text."""
+    lines = [
+        f"{'Stopped' if result.stopped else 'Finished'} after "
+        f"{counted(result.env_steps, 'env step')} and {counted(result.updates, 'update')}, "
+        f"{result.seconds:.1f} s",
+    ]
+    if result.solved:
+        lines.append(
+            f"Solved at env step {result.solved['env_steps']:,}, "
+            f"after {result.solved['seconds']:.1f} s"
+        )
+    if result.evaluation:
+        lines += evaluation_lines(result.evaluation, None)
+    lines += [
+        f"Not bit-exact from env step {mark['env_steps']:,} on, because {mark['reason']}"
+        for mark in result.not_reproducible
+    ]
+    return lines

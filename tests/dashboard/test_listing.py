@@ -1,0 +1,61 @@
+"""The runs below a folder as a list."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from dashboard_runs import make_run, write_metrics
+
+import frankrl
+from frankrl.core.errors import FrankError
+
+HOSTILE = "<script>alert(1)"
+
+
+@pytest.fixture
+def root(tmp_path):
+    learned = make_run(tmp_path / "cart" / "one", seed=3, total_env_steps=5_000)
+    write_metrics(
+        learned,
+        training={"env_steps": [1_000, 2_000], "updates": [900, 1_900], "mean_return_100": [9, 21]},
+        episodes={"env_steps": [1_990, 2_000], "episode_return": [20, 22], "length": [20, 22]},
+    )
+    report = {"env_steps": 2_000, "stopped": True, "solved": None, "evaluation": None}
+    (learned.path / "report.json").write_text(json.dumps(report))
+    make_run(tmp_path / HOSTILE, seed=4)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "config.toml").write_text("odd = ")
+    return tmp_path
+
+
+def test_runs_are_listed_with_what_is_known_of_them(root):
+    runs = {run.path.name: run for run in frankrl.list_runs(root)}
+    one = runs["one"]
+    assert (one.env_id, one.preset, one.seed) == ("CartPole-v1", "default", 3)
+    assert (one.env_steps, one.total_env_steps, one.updates) == (2_000, 5_000, 1_900)
+    assert (one.state, one.mean_return, one.final_return) == ("stopped", 21.0, None)
+    assert runs[HOSTILE].state == "not started"
+    assert runs["odd"].state == "unreadable"
+    assert "damaged" in runs["odd"].error
+
+
+def test_a_list_prints_as_a_table_and_a_notebook_gets_it_escaped(root):
+    runs = frankrl.list_runs(root)
+    head, names, *rows = repr(runs).splitlines()
+    assert head == f"3 runs below {root}"
+    assert len(rows) == len(runs) == 3
+    assert names.split()[:3] == ["run", "environment", "preset"]
+    assert any("2,000 of 5,000" in row and row.startswith("cart/one") for row in rows)
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: tags.append(tag)
+    parser.feed(runs._repr_html_())
+    assert tags.count("tr") == 4
+    assert "script" not in tags
+
+
+def test_a_folder_without_runs_is_an_empty_list_and_no_folder_is_a_mistake(tmp_path):
+    assert len(frankrl.list_runs(tmp_path)) == 0
+    assert repr(frankrl.list_runs(tmp_path)) == f"0 runs below {tmp_path}"
+    with pytest.raises(FrankError, match="there is no folder"):
+        frankrl.list_runs(tmp_path / "none")
