@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from frankrl.api import evaluate, explain, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
+    from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
 
@@ -19,6 +20,7 @@ _HOME = {
     "Evaluation": "frankrl.training.evaluation",
     "FrankError": "frankrl.core.errors",
     "Settings": "frankrl.config",
+    "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
     "explain": "frankrl.api",
@@ -32,6 +34,7 @@ __all__ = [
     "Evaluation",
     "FrankError",
     "Settings",
+    "Stop",
     "TrainingResult",
     "evaluate",
     "explain",

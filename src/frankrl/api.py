@@ -24,7 +24,7 @@ from frankrl.runs import (
     permission_of,
 )
 from frankrl.runs.no_checkpoint import no_checkpoint
-from frankrl.training import Event, Trainer
+from frankrl.training import Event, Stop, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.codec import eval_file
 from frankrl.training.evaluation import Evaluation, Evaluator
@@ -32,7 +32,13 @@ from frankrl.training.preflight import check_network
 from frankrl.training.records import filled
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.resuming import stored_spec
-from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
+from frankrl.training.session import (
+    Metrics,
+    TrainingResult,
+    prepare,
+    prepare_resume,
+    run_to_end,
+)
 from frankrl.training.state import Experiment
 
 if TYPE_CHECKING:
@@ -46,7 +52,8 @@ def train(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], Stop | None] = lambda event: None,
+    metrics: Metrics | None = None,
     **settings: Any,
 ) -> TrainingResult:
     """Train a Deep Q-Network.
@@ -57,7 +64,10 @@ def train(
         seed: the same seed and settings give the same bits.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
         overwrite: replace an existing run.
-        on_event: called with every event of the training.
+        on_event: called with every event of the training; a `Stop` that it returns ends the run,
+            which is saved.
+        metrics: called with every event of the training itself, that is all but `Checkpointed`,
+            `SavingFailed` and `Finished`; it returns numbers by name, which are recorded, or None.
         **settings: any setting by its name (`frank train --help` lists them).
 
     Raises:
@@ -70,16 +80,18 @@ def train(
     out = None if out is None else given_path(out, option("out"))
     check_type(overwrite, "overwrite", bool, "True or False")
     _check_callback(on_event)
+    _check_metrics(metrics)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
     training = prepare(env_id, preset, chosen, int(seed), out, overwrite=overwrite)
-    return _run_or_raise(training, on_event)
+    return _run_or_raise(training, on_event, metrics)
 
 
 def resume(
     run: str | os.PathLike[str],
     *,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], Stop | None] = lambda event: None,
+    metrics: Metrics | None = None,
     env_id: str = "",
     allow_code: bool = False,
     **settings: Any,
@@ -88,7 +100,10 @@ def resume(
 
     Args:
         run: the run folder.
-        on_event: called with every event of the training.
+        on_event: called with every event of the training; a `Stop` that it returns ends the run,
+            which is saved.
+        metrics: called with every event of the training itself, that is all but `Checkpointed`,
+            `SavingFailed` and `Finished`; it returns numbers by name, which are recorded, or None.
         env_id: the environment's name, if the run was written by somebody else and its
             environment is in a module: that module is then imported.
         allow_code: import whatever module the run names.
@@ -98,9 +113,10 @@ def resume(
         FrankError: the run cannot be continued, or not with these settings.
     """
     _check_callback(on_event)
+    _check_metrics(metrics)
     folder = RunFolder.open(run, permission_of(env_id, allow_code, settings))
     chosen = folder.description.settings.with_changes(**settings)
-    return _run_or_raise(prepare_resume(folder, chosen), on_event)
+    return _run_or_raise(prepare_resume(folder, chosen), on_event, metrics)
 
 
 def _check_env_id(env_id: Any) -> None:
@@ -119,11 +135,21 @@ def _check_callback(on_event: Any) -> None:
         )
 
 
-def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> TrainingResult:
+def _check_metrics(metrics: Any) -> None:
+    if metrics is not None and not callable(metrics):
+        raise SettingError(
+            f"metrics must be a function of one event that returns numbers by name, got "
+            f"{given(metrics)}; leave it out for none"
+        )
+
+
+def _run_or_raise(
+    training: Trainer, on_event: Callable[[Event], Stop | None], metrics: Metrics | None
+) -> TrainingResult:
     """Train to the end; a stop signal is raised as `KeyboardInterrupt` once the run is saved."""
     with stop_signals() as stop_requested:
-        result = run_to_end(training, on_event, stop_requested)
-    if result.stopped:
+        result = run_to_end(training, on_event, stop_requested, metrics)
+    if result.stopped and stop_requested():
         raise KeyboardInterrupt(f"the run is saved; frankrl.resume({str(result.run)!r}) continues")
     return result
 

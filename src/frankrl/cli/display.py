@@ -20,6 +20,7 @@ from frankrl.core.text import MAX_MESSAGE, shown
 from frankrl.environments import EnvironmentSpec
 from frankrl.training import (
     Checkpointed,
+    EnvironmentRestarted,
     Evaluated,
     Event,
     Progress,
@@ -211,7 +212,8 @@ def event_line(event: Event) -> str:
         return (
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
             f"{event.env_steps_per_second:>7,.0f}/s  episodes {event.episodes:>5,}  "
-            f"return(100) {_known(event.mean_return):>7}  ε {event.epsilon:.3f}  "
+            f"return(100) {_known(event.mean_return):>7}  {_success(event.success_rate, '  ')}"
+            f"ε {event.epsilon:.3f}  "
             f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
             f"updates {event.updates:>8,} (target {event.updates_since_refresh:,} old)"
         )
@@ -219,6 +221,11 @@ def event_line(event: Event) -> str:
         return _evaluated_line(event)
     if isinstance(event, Solved):
         return f"  solved at env step {event.env_steps:,}, after {event.seconds:.1f} s"
+    if isinstance(event, EnvironmentRestarted):
+        return (
+            f"  WARNING: environment {event.env_index} failed at env step {event.env_steps:,}; it is "
+            f"made anew and its episode dropped: {event.reason}"
+        )
     if isinstance(event, Checkpointed):
         return f"  checkpoint {event.path}"
     if isinstance(event, SavingFailed):
@@ -236,7 +243,13 @@ def _evaluated_line(event: Evaluated) -> str:
     if event.purpose == "progress":
         what = f"evaluation at env step {event.env_steps:,}"
     mean = figure(evaluation.mean_return, 2 * evaluation.standard_error)
-    return f"  {what}: mean return {mean} over {counted(len(evaluation.returns), 'greedy episode')}"
+    over = counted(len(evaluation.returns), "greedy episode")
+    return f"  {what}: mean return {mean}, {_success(evaluation.success_rate, ' ')}over {over}"
+
+
+def _success(rate: float | None, after: str) -> str:
+    """A success rate in words, with what stands behind it; empty where there is none."""
+    return "" if rate is None else f"success {100 * rate:.0f} %{after}"
 
 
 def _figures(event: Progress, width: int) -> Table:
@@ -254,6 +267,8 @@ def _figures(event: Progress, width: int) -> Table:
         ("target refreshed", f"{counted(event.updates_since_refresh, 'update')} ago"),
         ("time", f"{event.seconds:,.0f} s"),
     ]
+    if event.success_rate is not None:
+        cells.append(("success (100)", f"{100 * event.success_rate:.0f} %"))
     # Not markup: it would be shown as it is wherever somebody prints without it.
     in_a_row = min(max(width // _CELL, 1), _MAX_IN_A_ROW)
     for start in range(0, len(cells), in_a_row):
