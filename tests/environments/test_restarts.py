@@ -107,10 +107,14 @@ def test_what_fails_by_its_seed_is_dropped_as_in_a_plain_loop(workers, processes
 def test_the_failure_after_the_last_one_that_is_allowed_is_raised():
     with contextlib.closing(GymnasiumVector(spec_of(), 3, SEED, most_restarts=2)) as vector:
         seen = []
-        with pytest.raises(EnvironmentFailedError, match="the wheel came off"):
+
+        def play():
             for number in itertools.count():
                 step, _ = vector.step(np.zeros(3, np.int64), 3 * number)
-                seen += step.failed
+                seen.extend(step.failed)
+
+        with pytest.raises(EnvironmentFailedError, match="the wheel came off"):
+            play()
     assert len(seen) == 2
 
 

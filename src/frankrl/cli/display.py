@@ -223,8 +223,8 @@ def event_line(event: Event) -> str:
         return f"  solved at env step {event.env_steps:,}, after {event.seconds:.1f} s"
     if isinstance(event, EnvironmentRestarted):
         return (
-            f"  WARNING: environment {event.env_index} failed at env step {event.env_steps:,}; it is "
-            f"made anew and its episode dropped: {event.reason}"
+            f"  WARNING: environment {event.env_index} failed at env step {event.env_steps:,} and "
+            f"is made anew: {event.reason}"
         )
     if isinstance(event, Checkpointed):
         return f"  checkpoint {event.path}"
