@@ -212,8 +212,8 @@ def event_line(event: Event) -> str:
         return (
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
             f"{event.env_steps_per_second:>7,.0f}/s  episodes {event.episodes:>5,}  "
-            f"return(100) {_known(event.mean_return):>7}  {_success(event.success_rate, '  ')}"
-            f"ε {event.epsilon:.3f}  "
+            f"return(100) {_known(event.mean_return):>7}"
+            f"{_success('  ', event.success_rate)}  ε {event.epsilon:.3f}  "
             f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
             f"updates {event.updates:>8,} (target {event.updates_since_refresh:,} old)"
         )
@@ -244,12 +244,12 @@ def _evaluated_line(event: Evaluated) -> str:
         what = f"evaluation at env step {event.env_steps:,}"
     mean = figure(evaluation.mean_return, 2 * evaluation.standard_error)
     over = counted(len(evaluation.returns), "greedy episode")
-    return f"  {what}: mean return {mean}, {_success(evaluation.success_rate, ' ')}over {over}"
+    return f"  {what}: mean return {mean} over {over}{_success(', ', evaluation.success_rate)}"
 
 
-def _success(rate: float | None, after: str) -> str:
-    """A success rate in words, with what stands behind it; empty where there is none."""
-    return "" if rate is None else f"success {100 * rate:.0f} %{after}"
+def _success(before: str, rate: float | None) -> str:
+    """A success rate in words, with what stands before it; empty where there is none."""
+    return "" if rate is None else f"{before}success {100 * rate:.0f} %"
 
 
 def _figures(event: Progress, width: int) -> Table:

@@ -295,13 +295,13 @@ class EnvGroup:
                 chosen = [[column[place] for place in places] for column in (env_indices, *columns)]
                 part.worker.send(message(part.group, *chosen))
                 asked.append((part, places))
-        for place, (env_index, *row) in enumerate(zip(env_indices, *columns, strict=True)):
-            if env_index in self._local:
-                try:
-                    tried.found[place] = getattr(self._local[env_index], what)(*row)
-                except EnvironmentFailedError as error:
-                    tried.failures[place] = error
-                    break
+        found, envs, place = tried.found, self._local, 0
+        try:
+            for place, (env_index, *row) in enumerate(zip(env_indices, *columns, strict=True)):
+                if (env := envs.get(env_index)) is not None:
+                    found[place] = getattr(env, what)(*row)
+        except EnvironmentFailedError as error:
+            tried.failures[place] = error
         # Every answer is received even after a failure, or a later request would get it.
         for part, places in asked:
             self._take(part, what, places, tried)

@@ -96,12 +96,14 @@ class EnvironmentVector(abc.ABC):
         self._failed = []
         steps = self._stepped(taken, env_steps)
         observation, following, ended, numbers = self.observation, steps.row, [], []
+        final_infos: dict[int, FinalInfo] = {}
         if np.count_nonzero(is_last := steps.terminated | steps.truncated):
             ended = np.flatnonzero(is_last).tolist()
             # Before the step is noted: should an environment fail here, the step was not taken.
             first_rows, numbers = self._first_rows(ended, env_steps)
             following = steps.row.copy()
             following[ended] = first_rows
+            final_infos = {env_steps + i + 1: info for i, info in steps.final_infos.items()}
         self._note(self._all, taken, steps)
         finished = [self._records[index].finished(env_steps) for index in ended]
         for index, episode in zip(ended, numbers, strict=True):
@@ -120,7 +122,7 @@ class EnvironmentVector(abc.ABC):
             steps.terminated,
             steps.truncated,
             steps.life_lost,
-            {env_steps + index + 1: info for index, info in steps.final_infos.items()},
+            final_infos,
             tuple(self._failed),
         )
         return step, finished
