@@ -27,6 +27,9 @@ OWN = (
     "checkpoints/.000000000400.new/replay.safetensors",
     "checkpoints/.000000000100.damaged/state.json",
     "best/000000000200/q_network.safetensors",
+    "hub/README.md",
+    "hub/source.json",
+    "hub/replay.mp4",
 )
 OTHERS = {
     "notes.txt": "notes.txt",
@@ -38,6 +41,8 @@ OTHERS = {
     ".git/config": ".git/",
     "checkpoints/old": "checkpoints/old",
     "config.toml.bak": "config.toml.bak",
+    "README.md": "README.md",
+    "hub/notes.md": "hub/notes.md",
 }
 
 

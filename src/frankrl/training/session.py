@@ -49,6 +49,7 @@ from frankrl.training import (
 )
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.evaluation import spread_of
+from frankrl.training.initial import InitialSource
 from frankrl.training.preflight import (
     belongs_on_cpu,
     check_agent,
@@ -125,6 +126,7 @@ def prepare(
     seed: int,
     out: str | os.PathLike[str] | None,
     *,
+    initial: InitialSource | None = None,
     overwrite: bool = False,
     started: float | None = None,
 ) -> Trainer:
@@ -143,8 +145,14 @@ def prepare(
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
-    description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
-    return Trainer.begin(path, description, experiment, overwrite=overwrite, started=started)
+    weights = initial and initial.weights(experiment)
+    description = RunDescription(
+        *(env_id, preset, seed, settings, versions(), machine_facts()),
+        origin=weights and weights.origin,
+    )
+    return Trainer.begin(
+        path, description, experiment, initial=weights, overwrite=overwrite, started=started
+    )
 
 
 @own_numerics()
