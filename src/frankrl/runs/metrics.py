@@ -258,7 +258,8 @@ class MetricsReader:
                 copy.execute("PRAGMA synchronous=OFF")
                 self._connection.backup(copy)
                 copy.create_function("edited", 1, edited)
-                copy.execute("UPDATE OR REPLACE not_reproducible SET reason = edited(reason)")
+                for table in ("not_reproducible", "environment_restarts"):
+                    copy.execute(f"UPDATE OR REPLACE {table} SET reason = edited(reason)")
                 copy.commit()
                 copy.execute("VACUUM")
                 copy.execute("PRAGMA journal_mode=DELETE")
