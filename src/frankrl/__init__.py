@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from frankrl.dashboard.listing import list_runs
     from frankrl.experiments.run import experiment
     from frankrl.plotting.run_plot import plot
+    from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
     from frankrl.video.run_film import film
@@ -25,6 +26,7 @@ _HOME = {
     "Evaluation": "frankrl.training.evaluation",
     "FrankError": "frankrl.core.errors",
     "Settings": "frankrl.config",
+    "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
     "experiment": "frankrl.experiments.run",
@@ -44,6 +46,7 @@ __all__ = [
     "Evaluation",
     "FrankError",
     "Settings",
+    "Stop",
     "TrainingResult",
     "evaluate",
     "experiment",

@@ -22,14 +22,20 @@ from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import RunFolder, load_checkpoint, permission_of
-from frankrl.training import Event, Trainer
+from frankrl.training import Event, Stop, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
 from frankrl.training.opened import OpenedNetwork, open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
-from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
+from frankrl.training.session import (
+    Metrics,
+    TrainingResult,
+    prepare,
+    prepare_resume,
+    run_to_end,
+)
 
 if TYPE_CHECKING:
     from frankrl.explaining import UpdateRecord
@@ -45,7 +51,8 @@ def train(
     init_from: str | os.PathLike[str] | None = None,
     init_best: bool = False,
     progress: bool = True,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], Stop | None] = lambda event: None,
+    metrics: Metrics | None = None,
     **settings: Any,
 ) -> TrainingResult:
     """Train a Deep Q-Network.
@@ -60,7 +67,10 @@ def train(
             saved (`.zip`), or a `.safetensors` file; None: draw them by the seed.
         init_best: take those of a run's agent with the best evaluation, not of its newest one.
         progress: show a progress bar in a notebook and on a terminal.
-        on_event: called with every event of the training.
+        on_event: called with every event of the training; a `Stop` that it returns ends the run,
+            which is saved.
+        metrics: called with every event of the training itself, that is all but `Checkpointed`,
+            `SavingFailed` and `Finished`; it returns numbers by name, which are recorded, or None.
         **settings: any setting by its name (`frank train --help` lists them).
 
     Raises:
@@ -75,20 +85,22 @@ def train(
     check_type(init_best, "init_best", bool, "True or False")
     check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
+    _check_metrics(metrics)
     source = initial_source(init_from, best=init_best)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
     if source is not None:
         chosen = source.completed(chosen, settings)
     training = prepare(env_id, preset, chosen, int(seed), out, initial=source, overwrite=overwrite)
-    return _run_or_raise(training, on_event, progress)
+    return _run_or_raise(training, on_event, metrics, progress=progress)
 
 
 def resume(
     run: Agent | TrainingResult | str | os.PathLike[str],
     *,
     progress: bool = True,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Event], Stop | None] = lambda event: None,
+    metrics: Metrics | None = None,
     env_id: str = "",
     allow_code: bool = False,
     **settings: Any,
@@ -98,7 +110,8 @@ def resume(
     Args:
         run: the run, by its folder, its result or its agent.
         progress: as for `train`.
-        on_event: called with every event of the training.
+        on_event: as for `train`.
+        metrics: as for `train`.
         env_id: the environment's name, if the run was written by somebody else and its
             environment is in a module: that module is then imported.
         allow_code: import whatever module the run names.
@@ -109,9 +122,10 @@ def resume(
     """
     check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
+    _check_metrics(metrics)
     folder = RunFolder.open(path_of(run), permission_of(env_id, allow_code, settings))
     chosen = folder.description.settings.with_changes(**settings)
-    return _run_or_raise(prepare_resume(folder, chosen), on_event, progress)
+    return _run_or_raise(prepare_resume(folder, chosen), on_event, metrics, progress=progress)
 
 
 def _check_env_id(env_id: Any) -> None:
@@ -130,8 +144,20 @@ def _check_callback(on_event: Any) -> None:
         )
 
 
+def _check_metrics(metrics: Any) -> None:
+    if metrics is not None and not callable(metrics):
+        raise SettingError(
+            f"metrics must be a function of one event that returns numbers by name, got "
+            f"{given(metrics)}; leave it out for none"
+        )
+
+
 def _run_or_raise(
-    training: Trainer, on_event: Callable[[Event], None], progress: bool
+    training: Trainer,
+    on_event: Callable[[Event], Stop | None],
+    metrics: Metrics | None,
+    *,
+    progress: bool,
 ) -> TrainingResult:
     """Train to the end; a stop signal is raised as `KeyboardInterrupt` once the run is saved."""
     with stop_signals() as stop_requested, display_in_python(progress=progress) as display:
@@ -139,13 +165,13 @@ def _run_or_raise(
         training.watch_episodes(display.show_episodes)
         display.begin(training)
 
-        def show(event: Event) -> None:
+        def show(event: Event) -> Stop | None:
             display.show(event)
             return on_event(event)
 
-        result = run_to_end(training, show, stop_requested)
+        result = run_to_end(training, show, stop_requested, metrics)
         display.end(outcome_lines(result))
-    if result.stopped:
+    if result.stopped and stop_requested():
         raise KeyboardInterrupt(f"the run is saved; frankrl.resume({str(result.run)!r}) continues")
     return result
 

@@ -95,6 +95,7 @@ ALWAYS = {
     *("frame_skip", "sticky_actions", "noop_max", "fire_reset", "life_loss_terminates"),
     *("full_action_set", "game_time_limit"),
     *("num_envs", "env_kwargs", "action_mask", "backend", "worker_processes", "q_function"),
+    *("restart_failed_envs", "info_metrics"),
     *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
     *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
     *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),

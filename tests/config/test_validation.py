@@ -13,6 +13,8 @@ OUT_OF_RANGE = [
     ("num_envs", [0, -1], "at least 1"),
     ("worker_processes", [-1], "at least 0"),
     ("worker_processes", [257], "at most 256"),
+    ("restart_failed_envs", [-1], "at least 0"),
+    ("restart_failed_envs", [1_001], "at most 1000"),
     ("frame_stack", [0], "at least 1"),
     ("frame_stack", [65], "at most 64"),
     ("resize", [7], "at least 8"),

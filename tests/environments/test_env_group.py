@@ -17,6 +17,7 @@ from training import masked_mdps  # noqa: F401 - registers environments
 from frankrl.config import Settings
 from frankrl.core.errors import EnvironmentFailedError, FrankWarning
 from frankrl.core.random import Use
+from frankrl.core.types import FinalInfo
 from frankrl.environments import (
     EnvGroup,
     EnvironmentSpec,
@@ -234,12 +235,18 @@ SPEC: EnvironmentSpec = describe("CartPole-v1", {})
 floats = st.floats(width=32, allow_nan=False)
 steps = st.lists(
     st.builds(
-        lambda row, *rest: EnvStep(row, *rest, SPEC.row_hash(row)),
+        lambda row, *rest: EnvStep(row, *rest[:-1], SPEC.row_hash(row), rest[-1]),
         st.lists(floats, min_size=4, max_size=4).map(lambda row: np.array(row, np.float32)),
         st.floats(allow_nan=False),
         st.booleans(),
         st.booleans(),
         st.booleans(),
+        st.none()
+        | st.builds(
+            FinalInfo,
+            st.dictionaries(st.text(), st.floats(allow_nan=False)),
+            st.dictionaries(st.text(), st.text()),
+        ),
     ),
     max_size=5,
 )
@@ -253,7 +260,7 @@ def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
     for (state, *rest), (expected, *others) in zip(found, given_steps, strict=True):
         np.testing.assert_array_equal(state, expected)
         assert rest == others
-        assert [type(value) for value in rest] == [float, bool, bool, bool, bytes]
+        assert [type(value) for value in rest[:-1]] == [float, bool, bool, bool, bytes]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), max_size=5))

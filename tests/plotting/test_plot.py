@@ -43,7 +43,7 @@ def make_run(folder, name, *, env_id="CartPole-v1", preset="default", seed=0, of
         )
     for env_steps in (400, 800):
         for purpose, value in (("progress", env_steps / 10 + offset), ("solved", -1e6)):
-            row = (env_steps, 0, purpose, 10, value, 1.0, 20.0)
+            row = (env_steps, 0, purpose, 10, value, 1.0, 20.0, None)
             writer.write([("evaluations", row)] if rows else [])
     writer.close()
     return run

@@ -133,7 +133,10 @@ def contents(run: Path) -> dict[str, Any]:
     for file in folder.best.glob("*/*.safetensors"):
         found[str(file.relative_to(folder.path))] = file.read_bytes()
     reader = MetricsReader(folder.metrics)
-    for table in ("episodes", "training", "evaluations", "not_reproducible"):
+    for table in (
+        *("episodes", "training", "evaluations", "own_metrics"),
+        *("environment_restarts", "not_reproducible"),
+    ):
         columns = reader.columns(table)
         found[table] = {name: list(values) for name, values in columns.items()}
     reader.close()

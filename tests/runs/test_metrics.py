@@ -64,7 +64,7 @@ def test_numbers_keep_all_their_bits(path, writer):
 
 def test_evaluations_of_several_purposes_stand_side_by_side(path, writer):
     for purpose in ("progress", "solved", "progress"):
-        writer.write(rows(evaluations=(100, 50, purpose, 10, 1.0, 0.5, 20.0)))
+        writer.write(rows(evaluations=(100, 50, purpose, 10, 1.0, 0.5, 20.0, None)))
     assert sorted(columns(path, "evaluations")["purpose"]) == ["progress", "solved"]
     solved = columns(path, "evaluations", where="purpose = 'solved'")
     assert solved["mean_return"].tolist() == [1.0]
@@ -84,13 +84,16 @@ def test_going_back_removes_what_lies_beyond_in_every_table(path, writer):
                 episode(step),
                 training=(step, *TRAINING),
                 timing=(step, 1.0, 1.0),
-                evaluations=(step, 1, "progress", 1, 1.0, 1.0, 1.0),
+                own_metrics=(step, "mine", 0.5),
+                environment_restarts=(step, 0, "it broke", step),
+                evaluations=(step, 1, "progress", 1, 1.0, 1.0, 1.0, 0.5),
             )
         )
-    writer.write(rows(evaluations=(20, 1, "final", 1, 1.0, 1.0, 1.0)))
+    writer.write(rows(evaluations=(20, 1, "final", 1, 1.0, 1.0, 1.0, 0.5)))
     writer.go_back(20)
     assert columns(path, "evaluations")["purpose"].tolist() == ["progress", "progress"]
-    for table in ("training", "timing", "evaluations", "episodes"):
+    own = ("own_metrics", "environment_restarts")
+    for table in ("training", "timing", "evaluations", "episodes", *own):
         assert columns(path, table)["env_steps"].tolist() == [10, 20]
 
 
@@ -118,6 +121,17 @@ def test_the_last_episodes_come_oldest_first(path, writer):
     assert reader.last_episodes(2, 30) == [(20 / 4, 7), (30 / 4, 7)]
     assert reader.last_episodes(100, 30) == [(10 / 4, 7), (20 / 4, 7), (30 / 4, 7)]
     assert reader.last_episodes(100, 29) == [(10 / 4, 7), (20 / 4, 7)]
+    reader.close()
+
+
+def test_the_last_values_of_an_own_metric_come_oldest_first(path, writer):
+    for step in (30, 10, 20):
+        writer.write(rows(own_metrics=(step, "mine", step / 10)))
+        writer.write(rows(own_metrics=(step, "other", 0.0)))
+    writer.write(rows(own_metrics=(20, "mine", 5.0)))
+    reader = MetricsReader(path)
+    assert reader.last_own("mine", 2, 30) == [5.0, 3.0]
+    assert reader.last_own("mine", 9, 29) == [1.0, 5.0]
     reader.close()
 
 

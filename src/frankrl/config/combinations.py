@@ -65,6 +65,18 @@ CONTRADICTIONS = (
         "evaluation_on training plays in the only training environment: set num_envs to 1",
     ),
     Contradiction(
+        chosen("backend", "envpool"),
+        unless("restart_failed_envs", 0),
+        "EnvPool cannot make one of its environments anew: leave restart_failed_envs at 0, or set "
+        "backend to gymnasium",
+    ),
+    Contradiction(
+        chosen("backend", "envpool"),
+        unless("info_metrics", ()),
+        "EnvPool's environments give no info of their own: leave info_metrics out, or set backend "
+        "to gymnasium",
+    ),
+    Contradiction(
         chosen("evaluation_on", "training"),
         chosen("backend", "envpool"),
         "evaluations always use Gymnasium's environments, so evaluation_on training needs backend "

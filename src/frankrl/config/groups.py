@@ -57,6 +57,12 @@ class EnvironmentSettings(Checked):
     worker_processes: int | None = number(None, at_least=0, at_most=256)
     """Worker processes that step environments; they do not change results. None: chosen from the
     number of processors and the time of a step. [processes]"""
+    restart_failed_envs: int = number(0, at_least=0, at_most=1_000)
+    """Failures in the whole run after which a training environment is made anew and its episode
+    dropped; the next failure ends the run. [failures]"""
+    info_metrics: tuple[str, ...] = ()
+    """Names of numbers in the `info` of an episode's last step that are recorded, in addition to
+    `is_success`."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The records of deep Q-learning, with their shapes."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +72,30 @@ class Scaling(NamedTuple):
     factor: tuple[float, ...] = (1.0,)
 
 
+class FinalInfo(NamedTuple):
+    """What the info of an episode's last step says under the names that are asked for."""
+
+    values: Mapping[str, float]
+    """The numbers by their names."""
+    missing: Mapping[str, str]
+    """Why there is no number, by its name."""
+
+
+class FailedEpisode(NamedTuple):
+    """One episode in training that its environment could not finish; the next one has begun."""
+
+    env_steps: int
+    """Env steps of the run at the step that failed."""
+    env_index: int
+    episode: int
+    """Number of the episode in its environment, from 0."""
+    length: int
+    """Env steps of the episode that were taken before; they stay in the replay buffer."""
+    reason: str
+    not_exact_because: str
+    """Why the same command may not fail here again; empty if it does."""
+
+
 class VectorStep(NamedTuple):
     """One step of all environments."""
 
@@ -85,6 +110,10 @@ class VectorStep(NamedTuple):
     truncated: Bool[Array, " env"]
     life_lost: Bool[Array, " env"]
     """The step cost a life of an Atari game, of which there may be more."""
+    final_infos: Mapping[int, FinalInfo] = {}
+    """Of the episodes that ended and gave something, by the env steps of the run at their end."""
+    failed: tuple[FailedEpisode, ...] = ()
+    """The episodes that were dropped before this step was taken in the one after them."""
 
 
 class FinishedEpisode(NamedTuple):

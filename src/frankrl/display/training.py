@@ -20,6 +20,7 @@ from frankrl.core.text import MAX_MESSAGE, shown
 from frankrl.display.terminal import can_redraw
 from frankrl.training import (
     Checkpointed,
+    EnvironmentRestarted,
     Evaluated,
     Event,
     Progress,
@@ -214,7 +215,8 @@ def event_line(event: Event) -> str:
         return (
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
             f"{event.env_steps_per_second:>7,.0f}/s  episodes {event.episodes:>5,}  "
-            f"return(100) {_known(event.mean_return):>7}  ε {event.epsilon:.3f}  "
+            f"return(100) {_known(event.mean_return):>7}"
+            f"{_success('  ', event.success_rate)}  ε {event.epsilon:.3f}  "
             f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
             f"updates {event.updates:>8,} (target {event.updates_since_refresh:,} old)"
         )
@@ -222,6 +224,11 @@ def event_line(event: Event) -> str:
         return _evaluated_line(event)
     if isinstance(event, Solved):
         return f"  solved at env step {event.env_steps:,}, after {event.seconds:.1f} s"
+    if isinstance(event, EnvironmentRestarted):
+        return (
+            f"  WARNING: environment {event.env_index} failed at env step {event.env_steps:,} and "
+            f"is made anew: {event.reason}"
+        )
     if isinstance(event, Checkpointed):
         return f"  checkpoint {event.path}"
     if isinstance(event, SavingFailed):
@@ -239,7 +246,13 @@ def _evaluated_line(event: Evaluated) -> str:
     if event.purpose == "progress":
         what = f"evaluation at env step {event.env_steps:,}"
     mean = figure(evaluation.mean_return, 2 * evaluation.standard_error)
-    return f"  {what}: mean return {mean} over {counted(len(evaluation.returns), 'greedy episode')}"
+    over = counted(len(evaluation.returns), "greedy episode")
+    return f"  {what}: mean return {mean} over {over}{_success(', ', evaluation.success_rate)}"
+
+
+def _success(before: str, rate: float | None) -> str:
+    """A success rate in words, with what stands before it; empty where there is none."""
+    return "" if rate is None else f"{before}success {100 * rate:.0f} %"
 
 
 def _figures(event: Progress, width: int) -> Table:
@@ -257,7 +270,7 @@ def _figures(event: Progress, width: int) -> Table:
 
 def named_figures(event: Progress) -> list[tuple[str, str]]:
     """The numbers of a training, each with its name."""
-    return [
+    found = [
         ("env steps/s", f"{event.env_steps_per_second:,.0f}"),
         ("episodes", f"{event.episodes:,}"),
         ("mean return (100)", _known(event.mean_return)),
@@ -269,6 +282,9 @@ def named_figures(event: Progress) -> list[tuple[str, str]]:
         ("target refreshed", f"{counted(event.updates_since_refresh, 'update')} ago"),
         ("time", f"{event.seconds:,.0f} s"),
     ]
+    if event.success_rate is not None:
+        found.append(("success (100)", f"{100 * event.success_rate:.0f} %"))
+    return found
 
 
 def _known(value: float | None) -> str:

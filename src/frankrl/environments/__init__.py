@@ -1,7 +1,9 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
-from frankrl.environments.checked_env import CheckedEnv
+from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.env_group import EnvGroup, Worker
+from frankrl.environments.episode_record import EnvironmentLog, Position
+from frankrl.environments.final_info import SUCCESS, finite_number
 from frankrl.environments.frame_stack import FrameStack
 from frankrl.environments.leaves import Leaf
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
@@ -12,19 +14,16 @@ from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec, describe, d
 from frankrl.environments.stacked import stacked_environment
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
 from frankrl.environments.trial import Trial, try_out
-from frankrl.environments.vector import (
-    EnvironmentLog,
-    EnvironmentVector,
-    GymnasiumVector,
-    Position,
-)
+from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
 register()
 
 __all__ = [
     "DIGEST_BYTES",
+    "SUCCESS",
     "CheckedEnv",
     "EnvGroup",
+    "EnvStep",
     "EnvironmentLog",
     "EnvironmentSpec",
     "EnvironmentVector",
@@ -38,6 +37,7 @@ __all__ = [
     "WorkerPool",
     "describe",
     "describe_for",
+    "finite_number",
     "make_environment",
     "make_vector",
     "picture_axes",

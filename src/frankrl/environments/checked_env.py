@@ -2,7 +2,7 @@
 
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.core.types import FinalInfo
 from frankrl.environments.encoding import checked_leaf
+from frankrl.environments.final_info import final_info
 from frankrl.environments.leaves import MASK_FIELD
 from frankrl.environments.masks import checked_mask, mask_method
 from frankrl.environments.single import close_environments, make_environment
@@ -34,6 +36,8 @@ class EnvStep(NamedTuple):
     """Whether the step cost a life of an Atari game; false for other environments."""
     row_hash: bytes
     """`EnvironmentSpec.row_hash` of the row."""
+    final_info: FinalInfo | None = None
+    """At the end of an episode, the numbers that were asked for."""
 
 
 class CheckedEnv:
@@ -44,10 +48,15 @@ class CheckedEnv:
     """
 
     def __init__(
-        self, spec: EnvironmentSpec, index: int = 0, render_mode: str | None = None
+        self,
+        spec: EnvironmentSpec,
+        index: int = 0,
+        render_mode: str | None = None,
+        info_metrics: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.index = index
+        self._info_metrics = info_metrics
         self.episode = -1
         self.length = 0
         """Env steps of the episode so far."""
@@ -99,10 +108,21 @@ class CheckedEnv:
         except Exception as error:  # whatever a foreign type raises
             flags = f"terminated {_short(terminated)} and truncated {_short(truncated)}"
             raise self._gave(f"{flags}, wanted true or false for each") from error
-        row = self._row(observation, info, ended=terminated or truncated)
+        ended = terminated or truncated
+        row = self._row(observation, info, ended=ended)
         life_lost = self._has_lives and info["life_lost"]
         row_hash = self.spec.row_hash(row) if self._hashes_rows else b""
-        return EnvStep(row, reward, terminated, truncated, life_lost, row_hash)
+        numbers = final_info(info, self._info_metrics) if ended else None
+        return EnvStep(row, reward, terminated, truncated, life_lost, row_hash, numbers)
+
+    def made_anew(self) -> "CheckedEnv":
+        """Another such environment, after this one has been closed.
+
+        Raises:
+            EnvironmentUnusableError: it cannot be made.
+        """
+        self.close()
+        return CheckedEnv(self.spec, self.index, info_metrics=self._info_metrics)
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
         """The environment's picture of its current state.

@@ -31,7 +31,14 @@ def make_vector(
         from frankrl.environments.envpool import EnvPoolVector
 
         return EnvPoolVector(spec, settings.num_envs, seed)
-    return GymnasiumVector(spec, settings.num_envs, seed, workers)
+    return GymnasiumVector(
+        spec,
+        settings.num_envs,
+        seed,
+        workers,
+        info_metrics=settings.info_metrics,
+        most_restarts=settings.restart_failed_envs,
+    )
 
 
 class WorkerPool(NamedTuple):

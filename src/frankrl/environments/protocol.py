@@ -1,7 +1,7 @@
 """The messages between the main process and its worker processes.
 
 A message is a letter and packed numbers, so it cannot hold code. An answer begins with `OK`, or
-with `FAILED` and a JSON object.
+with `FAILED` and a JSON object, behind which stands what was done before the failure.
 """
 
 import json
@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frankrl.core.types import FinalInfo
 from frankrl.environments.checked_env import EnvStep
 from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec
 
-OPEN, RESET, STEP, CLOSE = b"O", b"R", b"S", b"C"
+OPEN, RESET, STEP, MAKE_ANEW, CLOSE = b"O", b"R", b"S", b"N", b"C"
 OK, FAILED = b"+", b"!"
 _HEAD = struct.Struct("<cHI")
+_SIZE = struct.Struct("<I")
 _TERMINATED, _TRUNCATED, _LIFE_LOST = 1, 2, 4
 
 
@@ -29,7 +31,12 @@ class Request(NamedTuple):
     body: Any
 
 
-def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -> bytes:
+def encode_open(
+    group: int,
+    spec: EnvironmentSpec,
+    env_indices: Sequence[int],
+    info_metrics: Sequence[str] = (),
+) -> bytes:
     """A request to make a group of environments with these indices."""
     body = {
         "env_id": spec.env_id,
@@ -38,6 +45,7 @@ def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -
         "preprocessing": spec.preprocessing.to_data(),
         "fingerprint": fingerprint(spec),
         "env_indices": list(env_indices),
+        "info_metrics": list(info_metrics),
     }
     return _HEAD.pack(OPEN, group, 0) + json.dumps(body).encode()
 
@@ -62,6 +70,11 @@ def encode_step(group: int, env_indices: Sequence[int], actions: Sequence[int]) 
     return _HEAD.pack(STEP, group, len(env_indices)) + b"".join(c.tobytes() for c in columns)
 
 
+def encode_make_anew(group: int, env_index: int) -> bytes:
+    """A request to close an environment and make another one in its place."""
+    return _HEAD.pack(MAKE_ANEW, group, 1) + np.array([env_index], "<u4").tobytes()
+
+
 def encode_close(group: int) -> bytes:
     """A request to close a group of environments."""
     return _HEAD.pack(CLOSE, group, 0)
@@ -73,7 +86,9 @@ def decode_request(message: bytes) -> Request:
     rest = message[_HEAD.size :]
     if kind == OPEN:
         return Request(kind, group, json.loads(rest))
-    types = {STEP: ("<u4", "<u4"), RESET: ("<u4", "<u8", "<i8"), CLOSE: ()}[kind]
+    types = {STEP: ("<u4", "<u4"), RESET: ("<u4", "<u8", "<i8"), MAKE_ANEW: ("<u4",), CLOSE: ()}[
+        kind
+    ]
     columns, start = [], 0
     for dtype in types:
         column = np.frombuffer(rest, dtype, count, start)
@@ -95,12 +110,31 @@ def encode_steps(steps: Sequence[EnvStep]) -> bytes:
     )
     rewards = np.array([step.reward for step in steps], "<f8").tobytes()
     parts = [part for step in steps for part in (step.row.tobytes(), step.row_hash)]
+    infos = {place: step.final_info for place, step in enumerate(steps) if step.final_info}
+    if infos:
+        parts.append(json.dumps(infos).encode())
     return b"".join((OK, flags, rewards, *parts))
 
 
-def encode_failure(error: Exception, done: int) -> bytes:
-    """The answer after an error; `done` environments had been done before it."""
-    return FAILED + json.dumps({"message": str(error), "done": done}).encode()
+def encode_failure(error: Exception, done: int = 0, answer: bytes = OK) -> bytes:
+    """The answer after an error.
+
+    Args:
+        error: the error.
+        done: number of environments that had been done before it.
+        answer: the answer of these environments.
+    """
+    text = json.dumps({"message": str(error), "done": done}).encode()
+    return FAILED + _SIZE.pack(len(text)) + text + answer[1:]
+
+
+def decode_failure(answer: bytes) -> tuple[str, int, bytes]:
+    """The message of an answer after an error, how many environments were done before it, and
+    the body of their answer."""
+    start = 1 + _SIZE.size
+    end = start + _SIZE.unpack_from(answer, 1)[0]
+    failure = json.loads(answer[start:end])
+    return failure["message"], failure["done"], answer[end:]
 
 
 def decode_states(spec: EnvironmentSpec, body: bytes, count: int) -> list[np.ndarray]:
@@ -114,9 +148,12 @@ def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep
     rewards = np.frombuffer(body, "<f8", count, count).tolist()
     size, hash_size = spec.row_bytes, DIGEST_BYTES if spec.hashes_rows else 0
     start, steps = 9 * count, []
-    for reward, flags in zip(rewards, body[:count], strict=True):
+    end = start + (size + hash_size) * count
+    infos = json.loads(body[end:]) if end < len(body) else {}
+    for place, (reward, flags) in enumerate(zip(rewards, body[:count], strict=True)):
         middle, end = start + size, start + size + hash_size
         (row,) = decode_states(spec, body[start:middle], 1)
+        info = infos.get(str(place)) if infos else None
         steps.append(
             EnvStep(
                 row,
@@ -125,6 +162,7 @@ def decode_steps(spec: EnvironmentSpec, body: bytes, count: int) -> list[EnvStep
                 bool(flags & _TRUNCATED),
                 bool(flags & _LIFE_LOST),
                 body[middle:end],
+                info and FinalInfo(*info),
             )
         )
         start = end

@@ -2,13 +2,12 @@
 
 import abc
 import contextlib
-import hashlib
-import struct
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Shaped, UInt16
+from jaxtyping import Bool, Float64, Int, Shaped
 
 from frankrl.core.errors import (
     EnvironmentFailedError,
@@ -16,48 +15,12 @@ from frankrl.core.errors import (
     RunFolderError,
 )
 from frankrl.core.random import Use, reset_seed
-from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, VectorStep
-from frankrl.environments.env_group import EnvGroup, Worker
+from frankrl.core.types import FailedEpisode, FinalInfo, FinishedEpisode, VectorStep
+from frankrl.environments.checked_env import EnvStep
+from frankrl.environments.env_group import EnvGroup, Tried, Worker, WorkerDiedError
+from frankrl.environments.episode_record import EnvironmentLog, EpisodeRecord, Position
 from frankrl.environments.frame_stack import FrameStack
-from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec
-
-_STEP = struct.Struct("<HdB")
-"""Action, reward and flags in the bytes that are hashed."""
-
-
-class EnvironmentLog(NamedTuple):
-    """Snapshot of one environment: its episode and the actions taken in it.
-
-    The state is restored by taking the same actions again. `digest` shows whether the environment
-    came to the same state.
-    """
-
-    episode: int
-    actions: UInt16[np.ndarray, " step"]
-    """Actions of the episode so far."""
-    earlier: bytes
-    """`digest` at the end of the episode before."""
-    digest: bytes
-    """Hash of `earlier`, of the actions, and of everything that the environment returned in this
-    episode: `DIGEST_BYTES` that depend on all its episodes from the first on."""
-
-
-class Position(NamedTuple):
-    """Where one environment stands; unlike a log, it costs next to nothing."""
-
-    episode: int
-    actions: list[int]
-    """Actions of the episode; the list may grow afterwards."""
-    num_actions: int
-    """How many of them had been taken."""
-    earlier: bytes
-    hashed: Any
-    """The hash up to here."""
-
-    def log(self) -> EnvironmentLog:
-        """The snapshot of the environment at this point."""
-        actions = np.asarray(self.actions[: self.num_actions], ACTION_DTYPE)
-        return EnvironmentLog(self.episode, actions, self.earlier, self.hashed.digest())
+from frankrl.environments.spec import EnvironmentSpec
 
 
 class EnvSteps(NamedTuple):
@@ -71,49 +34,8 @@ class EnvSteps(NamedTuple):
     life_lost: Bool[np.ndarray, " some"]
     row_hash: list[bytes]
     """`EnvironmentSpec.row_hash` of each row."""
-
-
-class _Record:
-    """Record of the running episode of one environment."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.begin(-1, b"", bytes(DIGEST_BYTES))
-
-    def begin(self, episode: int, first: bytes, earlier: bytes) -> None:
-        """Begin a new episode, by the fingerprint of its first row; `earlier` as in
-        `EnvironmentLog`."""
-        self.episode = episode
-        self.actions: list[int] = []
-        self.episode_return = 0.0
-        self._earlier = earlier
-        self._hash = hashlib.blake2b(earlier + first, digest_size=DIGEST_BYTES)
-
-    def begin_next(self, first: bytes) -> None:
-        """Begin the episode after the running one."""
-        self.begin(self.episode + 1, first, self.digest())
-
-    def note(self, action: int, reward: float, flags: int, fingerprint: bytes) -> None:
-        """Add a step that led to the row of this fingerprint."""
-        self.actions.append(action)
-        self.episode_return += reward
-        self._hash.update(_STEP.pack(action, reward, flags) + fingerprint)
-
-    def position(self) -> Position:
-        count = len(self.actions)
-        return Position(self.episode, self.actions, count, self._earlier, self._hash.copy())
-
-    def digest(self) -> bytes:
-        return self._hash.digest()
-
-    def finished(self, env_steps: int) -> FinishedEpisode:
-        return FinishedEpisode(
-            env_steps=env_steps + self.index + 1,
-            env_index=self.index,
-            episode=self.episode,
-            episode_return=self.episode_return,
-            length=len(self.actions),
-        )
+    final_infos: Mapping[int, FinalInfo] = {}
+    """Of the episodes that ended here and gave something, by their place."""
 
 
 class EnvironmentVector(abc.ABC):
@@ -139,7 +61,9 @@ class EnvironmentVector(abc.ABC):
         self.num_envs = num_envs
         self._seed = seed
         self._all = list(range(num_envs))
-        self._records = [_Record(index) for index in self._all]
+        self._records = [EpisodeRecord(index) for index in self._all]
+        self._failed: list[FailedEpisode] = []
+        """The episodes that were dropped in the running step."""
         self.stack = FrameStack(spec, num_envs)
 
     @abc.abstractmethod
@@ -168,19 +92,23 @@ class EnvironmentVector(abc.ABC):
         Raises:
             EnvironmentFailedError: an environment raised, or returned something impossible.
         """
-        observation, taken = self.observation, actions.tolist()
-        steps = self._step_envs(self._all, taken)
-        following, ended = steps.row, []
+        taken = actions.tolist()
+        self._failed = []
+        steps = self._stepped(taken, env_steps)
+        observation, following, ended, numbers = self.observation, steps.row, [], []
+        final_infos: dict[int, FinalInfo] = {}
         if np.count_nonzero(is_last := steps.terminated | steps.truncated):
             ended = np.flatnonzero(is_last).tolist()
             # Before the step is noted: should an environment fail here, the step was not taken.
-            first_rows = self._reset_envs(ended, [self._records[i].episode + 1 for i in ended])
+            first_rows, numbers = self._first_rows(ended, env_steps)
             following = steps.row.copy()
             following[ended] = first_rows
+            final_infos = {env_steps + i + 1: info for i, info in steps.final_infos.items()}
         self._note(self._all, taken, steps)
         finished = [self._records[index].finished(env_steps) for index in ended]
-        for index in ended:
-            self._records[index].begin_next(self.spec.fingerprint(following[index]))
+        for index, episode in zip(ended, numbers, strict=True):
+            record = self._records[index]
+            record.begin(episode, self.spec.fingerprint(following[index]), record.digest())
         self.observation = following
         self.stack.push(self._all, following)
         if ended:
@@ -188,14 +116,33 @@ class EnvironmentVector(abc.ABC):
         reward = steps.reward.astype(np.float32)
         step = VectorStep(
             observation,
-            actions,
+            np.array(taken, actions.dtype) if self._failed else actions,
             reward,
             steps.row,
             steps.terminated,
             steps.truncated,
             steps.life_lost,
+            final_infos,
+            tuple(self._failed),
         )
         return step, finished
+
+    def _stepped(self, taken: list[int], env_steps: int) -> EnvSteps:
+        """Step every environment.
+
+        Args:
+            taken: action indices; where an environment had to begin another episode, the action
+                that was taken in that one.
+            env_steps: env steps of the run before this step.
+        """
+        return self._step_envs(self._all, taken)
+
+    def _first_rows(
+        self, indices: list[int], env_steps: int
+    ) -> tuple[Shaped[np.ndarray, "some *row"], list[int]]:
+        """Begin the next episodes in some environments; returns their first rows and numbers."""
+        episodes = [self._records[index].episode + 1 for index in indices]
+        return self._reset_envs(indices, episodes), episodes
 
     def logs(self) -> list[EnvironmentLog]:
         """Snapshots from which the environments can be restored."""
@@ -295,7 +242,14 @@ class GymnasiumVector(EnvironmentVector):
     """
 
     def __init__(
-        self, spec: EnvironmentSpec, num_envs: int, seed: int, workers: Sequence[Worker] = ()
+        self,
+        spec: EnvironmentSpec,
+        num_envs: int,
+        seed: int,
+        workers: Sequence[Worker] = (),
+        *,
+        info_metrics: Sequence[str] = (),
+        most_restarts: int = 0,
     ) -> None:
         """Make the environments and begin the first episode of each.
 
@@ -304,14 +258,18 @@ class GymnasiumVector(EnvironmentVector):
             num_envs: number of environments.
             seed: the run's seed.
             workers: processes that step some of the environments.
+            info_metrics: names of the numbers wanted from the info of an episode's last step.
+            most_restarts: how often an environment that fails is made anew.
 
         Raises:
             EnvironmentFailedError: an environment fails at its first reset.
             EnvironmentUnusableError: an environment cannot be made.
         """
         super().__init__(spec, num_envs, seed)
+        self.restarts_left = most_restarts
+        """How often an environment that fails is still made anew; then its error is raised."""
         try:
-            self._envs = EnvGroup(spec, num_envs, workers)
+            self._envs = EnvGroup(spec, num_envs, workers, info_metrics)
         except EnvironmentUnusableError as error:
             hint = f". If only one can exist, set num_envs ({num_envs:,}) to 1"
             raise EnvironmentUnusableError(f"{error}{hint if num_envs > 1 else ''}") from error
@@ -335,7 +293,15 @@ class GymnasiumVector(EnvironmentVector):
         self._take_back(logs)
 
     def _take_back(self, logs: list[EnvironmentLog]) -> None:
-        if different := self.restore(logs):
+        # A run that fails here is saved as it stood before.
+        before, self._records = self._records, [copy.copy(record) for record in self._records]
+        try:
+            different = self.restore(logs)
+        except BaseException:
+            self._records = before
+            raise
+        if different:
+            self._records = before
             raise EnvironmentFailedError(
                 f"environment {different[0]} ({self.spec.env_id}) did not come back to its state "
                 "after an evaluation: it must depend on its seed and the actions only; set "
@@ -345,23 +311,169 @@ class GymnasiumVector(EnvironmentVector):
     def _reset_envs(
         self, indices: list[int], episodes: list[int]
     ) -> Shaped[np.ndarray, "some *row"]:
-        seeds = [
+        return np.stack(self._envs.reset(indices, self._seeds(indices, episodes), episodes))
+
+    def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
+        return self._joined(self._envs.step(indices, actions))
+
+    def _seeds(self, indices: list[int], episodes: list[int]) -> list[int]:
+        return [
             reset_seed(self._seed, Use.TRAINING_RESET, index, episode)
             for index, episode in zip(indices, episodes, strict=True)
         ]
-        return np.stack(self._envs.reset(indices, seeds, episodes))
 
-    def _step_envs(self, indices: list[int], actions: list[int]) -> EnvSteps:
-        count, spec = len(indices), self.spec
+    def _joined(self, steps: Sequence[EnvStep]) -> EnvSteps:
+        count, spec = len(steps), self.spec
         row = np.empty((count, *spec.row_shape), spec.row_dtype)
         reward, (terminated, truncated, life_lost) = np.empty(count), np.empty((3, count), np.bool_)
-        steps = self._envs.step(indices, actions)
+        final_infos = {}
         for place, step in enumerate(steps):
             row[place], reward[place] = step.row, step.reward
             terminated[place], truncated[place] = step.terminated, step.truncated
             life_lost[place] = step.life_lost
+            if step.final_info is not None:
+                final_infos[place] = step.final_info
         row_hashes = [step.row_hash for step in steps]
-        return EnvSteps(row, reward, terminated, truncated, life_lost, row_hashes)
+        return EnvSteps(row, reward, terminated, truncated, life_lost, row_hashes, final_infos)
+
+    def _stepped(self, taken: list[int], env_steps: int) -> EnvSteps:
+        if not self.restarts_left:
+            return self._step_envs(self._all, taken)
+
+        def tried(indices: list[int]) -> Tried[EnvStep]:
+            return self._envs.try_step(indices, [taken[index] for index in indices])
+
+        def restart(index: int, error: EnvironmentFailedError) -> None:
+            self._drop_episode(index, taken, env_steps, error)
+
+        return self._joined(_until_done(self._all, tried, restart))
+
+    def _first_rows(
+        self, indices: list[int], env_steps: int
+    ) -> tuple[Shaped[np.ndarray, "some *row"], list[int]]:
+        if not self.restarts_left:
+            return super()._first_rows(indices, env_steps)
+        episodes = {index: self._records[index].episode + 1 for index in indices}
+
+        def tried(indices: list[int]) -> Tried[np.ndarray]:
+            numbers = [episodes[index] for index in indices]
+            return self._envs.try_reset(indices, self._seeds(indices, numbers), numbers)
+
+        def restart(index: int, error: EnvironmentFailedError) -> np.ndarray:
+            row, episodes[index] = self._reset_anew(index, episodes[index], env_steps, error)
+            return row
+
+        rows = _until_done(indices, tried, restart)
+        return np.stack(rows), list(episodes.values())
+
+    def _drop_episode(
+        self, index: int, taken: list[int], env_steps: int, error: EnvironmentFailedError
+    ) -> None:
+        """Make an environment anew whose step failed, and begin its next episode.
+
+        The action that failed is then taken in that episode: every transition is a true one, and
+        the vector still takes one step of each environment.
+        """
+        record = self._records[index]
+        inexact = ""
+        if isinstance(error, WorkerDiedError):
+            inexact = f"the process of environment {index} died"
+        elif self.restarts_left and not self._fails_again(index, taken[index]):
+            inexact = (
+                f"environment {index} failed, and did not fail again with the same seed and actions"
+            )
+        self._use_restart(record.episode, len(record.actions), index, env_steps, error, inexact)
+        row, episode = self._begun_anew(index, record.episode + 1, env_steps)
+        record.begin(episode, self.spec.fingerprint(row), record.digest())
+        # A copy, because the step before has given this array away.
+        self.observation = self.observation.copy()
+        self.observation[index] = row
+        self.stack.begin([index], row[np.newaxis])
+        allowed = self.spec.action_mask(row[np.newaxis])
+        if allowed is not None and not allowed[0, taken[index]]:
+            taken[index] = int(np.argmax(allowed[0]))
+
+    def _fails_again(self, index: int, action: int) -> bool:
+        """Whether a new environment comes to the same state, and fails there as well."""
+        record = self._records[index]
+        self._records[index] = again = EpisodeRecord(index)
+        try:
+            self._envs.make_anew(index)
+            row = self._reset_envs([index], [record.episode])[0]
+            again.begin(record.episode, self.spec.fingerprint(row), record.earlier)
+            for earlier_action in record.actions:
+                self._note([index], [earlier_action], self._step_envs([index], [earlier_action]))
+            self._step_envs([index], [action])
+        except EnvironmentFailedError:
+            return again.digest() == record.digest()
+        finally:
+            self._records[index] = record
+        return False
+
+    def _begun_anew(self, index: int, episode: int, env_steps: int) -> tuple[np.ndarray, int]:
+        """Begin an episode in a new environment; returns its first row and its number."""
+        self._envs.make_anew(index)
+        try:
+            return self._reset_envs([index], [episode])[0], episode
+        except EnvironmentFailedError as error:
+            return self._reset_anew(index, episode, env_steps, error)
+
+    def _reset_anew(
+        self, index: int, episode: int, env_steps: int, error: EnvironmentFailedError
+    ) -> tuple[np.ndarray, int]:
+        """Begin an episode that could not begin, in a new environment; if it cannot begin there
+        either, the one after it."""
+        while True:
+            self._use_restart(episode, 0, index, env_steps, error, "")
+            for number in (episode, episode + 1):
+                self._envs.make_anew(index)
+                try:
+                    return self._reset_envs([index], [number])[0], number
+                except EnvironmentFailedError as again:
+                    error = again
+            episode += 1
+
+    def _use_restart(
+        self,
+        episode: int,
+        length: int,
+        index: int,
+        env_steps: int,
+        error: EnvironmentFailedError,
+        inexact: str,
+    ) -> None:
+        """Count a failure; raises its error if there were too many."""
+        if not self.restarts_left:
+            raise error
+        self.restarts_left -= 1
+        at = env_steps + index + 1
+        self._failed.append(FailedEpisode(at, index, episode, length, str(error), inexact))
 
     def close(self) -> None:
         self._envs.close()
+
+
+def _until_done(
+    indices: list[int],
+    tried: Callable[[list[int]], Tried[Any]],
+    restart: Callable[[int, EnvironmentFailedError], Any],
+) -> list[Any]:
+    """What some environments returned, in their order.
+
+    Args:
+        indices: the environments.
+        tried: resets or steps some of them as far as that goes.
+        restart: makes one anew; returns what it returned then, or None if it is to be tried again.
+    """
+    found: dict[int, Any] = {}
+    left = indices
+    while left:
+        values, failures = tried(left)
+        for index, value in zip(left, values, strict=True):
+            if value is not None:
+                found[index] = value
+        for place in sorted(failures):
+            if (value := restart(left[place], failures[place])) is not None:
+                found[left[place]] = value
+        left = [index for index in left if index not in found]
+    return [found[index] for index in indices]

@@ -37,23 +37,31 @@ def _answer(groups: dict[int, dict[int, CheckedEnv]], request: protocol.Request)
             if protocol.fingerprint(spec) != message["fingerprint"]:
                 raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")
             groups[request.group] = {
-                env_index: CheckedEnv(spec, env_index) for env_index in message["env_indices"]
+                env_index: CheckedEnv(spec, env_index, info_metrics=message["info_metrics"])
+                for env_index in message["env_indices"]
             }
         except FrankError as error:
-            return protocol.encode_failure(error, 0)
+            return protocol.encode_failure(error)
         return protocol.OK
     if request.kind == protocol.CLOSE:
         close_envs(groups.pop(request.group, {}).values())
         return protocol.OK
     envs, done = groups[request.group], []
     env_indices, *columns = request.body
+    if request.kind == protocol.MAKE_ANEW:
+        try:
+            envs[env_indices[0]] = envs[env_indices[0]].made_anew()
+        except FrankError as error:
+            return protocol.encode_failure(error)
+        return protocol.OK
     what = "reset" if request.kind == protocol.RESET else "step"
+    encode = protocol.encode_states if what == "reset" else protocol.encode_steps
     try:
         for env_index, *row in zip(env_indices, *columns, strict=True):
             done.append(getattr(envs[env_index], what)(*row))
     except FrankError as error:
-        return protocol.encode_failure(error, len(done))
-    return protocol.encode_states(done) if what == "reset" else protocol.encode_steps(done)
+        return protocol.encode_failure(error, len(done), encode(done))
+    return encode(done)
 
 
 def main() -> None:

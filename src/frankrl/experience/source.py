@@ -1,13 +1,20 @@
 """Sources of experience; the host's source steps environments on the CPU."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.config import LearningSettings, Settings
-from frankrl.core.types import ACTION_DTYPE, FinishedEpisode, Steps, VectorStep
+from frankrl.core.types import (
+    ACTION_DTYPE,
+    FailedEpisode,
+    FinalInfo,
+    FinishedEpisode,
+    Steps,
+    VectorStep,
+)
 from frankrl.environments import EnvironmentLog, EnvironmentVector, Position
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.policy import Policy, acting_noise
@@ -20,6 +27,13 @@ class Collected(NamedTuple):
     steps: Steps
     episodes: list[FinishedEpisode]
     """Episodes that ended, in this order."""
+    final_infos: dict[int, FinalInfo]
+    """What the last steps of episodes gave, by the env steps of the run at their end."""
+    failed: list[FailedEpisode]
+    """Episodes that were dropped because their environment failed."""
+    cut: list[int]
+    """Environments whose episode before the round was dropped with its first step: their last step
+    in the replay buffer is then the last of its episode."""
 
 
 @runtime_checkable
@@ -96,17 +110,26 @@ class HostSource:
         """Step every environment `vector_steps_per_round` times."""
         vector_steps: list[VectorStep] = []
         episodes: list[FinishedEpisode] = []
+        final_infos: dict[int, FinalInfo] = {}
+        failed: list[FailedEpisode] = []
+        cut: list[int] = []
         count = self._settings.training.vector_steps_per_round
         # Should an environment fail, the run is still at the beginning of this round; a single
-        # step that fails changes nothing anyway.
-        self._round_start = self._envs.positions() if count > 1 else None
+        # step that fails changes nothing anyway, unless an environment is made anew in it.
+        can_change = count > 1 or self._settings.environment.restart_failed_envs
+        self._round_start = self._envs.positions() if can_change else None
         for _ in range(count):
             step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
+            if step.failed:
+                failed += step.failed
+                cut += _cut_short(vector_steps, step.failed)
             vector_steps.append(step)
             episodes += ended
+            final_infos |= step.final_infos
             env_steps += self._envs.num_envs
         self._round_start = None
-        return Collected(steps_of(self._envs, vector_steps, self._settings.learning), episodes)
+        steps = steps_of(self._envs, vector_steps, self._settings.learning)
+        return Collected(steps, episodes, final_infos, failed, cut)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
         stack = self._envs.stack
@@ -140,6 +163,23 @@ class HostSource:
 
     def close(self) -> None:
         self._envs.close()
+
+
+def _cut_short(vector_steps: list[VectorStep], failed: Iterable[FailedEpisode]) -> list[int]:
+    """Let dropped episodes be truncated where the last step led that they took.
+
+    Args:
+        vector_steps: the steps of the round so far.
+        failed: the episodes that were dropped after these.
+
+    Returns:
+        The environments whose last step lies before the round.
+    """
+    indices = [episode.env_index for episode in failed if episode.length]
+    if not vector_steps:
+        return indices
+    vector_steps[-1].truncated[indices] = True
+    return []
 
 
 def steps_of(

@@ -23,7 +23,7 @@ from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
 from frankrl.learning import LearnerState, under_noise, updates
 from frankrl.networks import QNetwork
-from frankrl.replay import EndingRoom, with_ending_rows
+from frankrl.replay import EndingRoom, cut_short, with_ending_rows
 from frankrl.runs import (
     MetricsReader,
     RunFolder,
@@ -242,6 +242,8 @@ def _opened(
     given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     stored = before.replay
+    if cut := result.collected.cut:
+        stored = cut_short(replay, stored, cut)
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
         stored = with_ending_rows(stored, rows)
     stored = jax.jit(replay.add, donate_argnums=0)(stored, given.steps)

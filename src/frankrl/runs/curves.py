@@ -12,7 +12,10 @@ from frankrl.runs.metrics import MetricsReader
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
 FEWEST_FOR_QUARTILES = 5
-_WITHOUT_EFFECT = ("total_env_steps", "worker_processes", "device", "acting")
+_WITHOUT_EFFECT = (
+    *("total_env_steps", "worker_processes", "restart_failed_envs", "info_metrics"),
+    *("device", "acting"),
+)
 """Settings that decide nothing about what is learned at an env step."""
 Member = TypeVar("Member")
 

@@ -55,7 +55,21 @@ _TABLES = {
         "mean_return REAL NOT NULL",
         "std_return REAL NOT NULL",
         "mean_length REAL NOT NULL",
+        "success_rate REAL",
         "PRIMARY KEY (env_steps, purpose)",
+    ),
+    "own_metrics": (
+        "env_steps INTEGER NOT NULL",
+        "name TEXT NOT NULL",
+        "value REAL NOT NULL",
+        "PRIMARY KEY (env_steps, name)",
+    ),
+    "environment_restarts": (
+        "env_steps INTEGER NOT NULL",
+        "env_index INTEGER NOT NULL",
+        "reason TEXT NOT NULL",
+        "episode INTEGER NOT NULL",
+        "PRIMARY KEY (env_index, episode)",
     ),
     "digests": (
         "env_steps INTEGER PRIMARY KEY",
@@ -244,7 +258,8 @@ class MetricsReader:
                 copy.execute("PRAGMA synchronous=OFF")
                 self._connection.backup(copy)
                 copy.create_function("edited", 1, edited)
-                copy.execute("UPDATE OR REPLACE not_reproducible SET reason = edited(reason)")
+                for table in ("not_reproducible", "environment_restarts"):
+                    copy.execute(f"UPDATE OR REPLACE {table} SET reason = edited(reason)")
                 copy.commit()
                 copy.execute("VACUUM")
                 copy.execute("PRAGMA journal_mode=DELETE")
@@ -261,7 +276,18 @@ class MetricsReader:
         )
         return rows[::-1]
 
-    def _rows(self, query: str, *values: int) -> tuple[list[str], list[tuple]]:
+    def last_own(self, name: str, count: int, env_steps: int) -> list[float]:
+        """The newest values of an own metric up to an env step, oldest first."""
+        _, rows = self._rows(
+            "SELECT value FROM own_metrics WHERE name = ? AND env_steps <= ? "
+            "ORDER BY env_steps DESC LIMIT ?",
+            name,
+            env_steps,
+            count,
+        )
+        return [value for (value,) in rows[::-1]]
+
+    def _rows(self, query: str, *values: int | str) -> tuple[list[str], list[tuple]]:
         try:
             cursor = self._connection.execute(query, values)
             return [column[0] for column in cursor.description], cursor.fetchall()

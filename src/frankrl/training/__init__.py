@@ -2,6 +2,7 @@
 
 from frankrl.training.events import (
     Checkpointed,
+    EnvironmentRestarted,
     Evaluated,
     Event,
     Finished,
@@ -9,6 +10,7 @@ from frankrl.training.events import (
     Progress,
     SavingFailed,
     Solved,
+    Stop,
 )
 from frankrl.training.rounds import Round, rounds
 from frankrl.training.state import Experiment, TrainState, init_train_state
@@ -16,6 +18,7 @@ from frankrl.training.trainer import Trainer
 
 __all__ = [
     "Checkpointed",
+    "EnvironmentRestarted",
     "Evaluated",
     "Event",
     "Experiment",
@@ -25,6 +28,7 @@ __all__ = [
     "Round",
     "SavingFailed",
     "Solved",
+    "Stop",
     "TrainState",
     "Trainer",
     "init_train_state",

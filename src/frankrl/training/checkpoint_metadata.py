@@ -8,7 +8,7 @@ from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError
 from frankrl.core.figures import counted
 from frankrl.core.text import shown
-from frankrl.training.events import Best, NotReproducible, Solved
+from frankrl.training.events import Best, EnvironmentRestarted, NotReproducible, Solved
 from frankrl.training.state import ReplayStart
 
 
@@ -30,6 +30,7 @@ class CheckpointMetadata(NamedTuple):
     solved: Solved | None
     best: Best | None
     not_reproducible: tuple[NotReproducible, ...]
+    environment_restarts: tuple[EnvironmentRestarted, ...]
     versions: dict[str, Any]
     """Versions of the process that wrote the checkpoint."""
     machine: dict[str, Any]
@@ -40,7 +41,8 @@ class CheckpointMetadata(NamedTuple):
         for name in ("solved", "best"):
             data[name] = data[name] and data[name]._asdict()
         data["replay_start"] = self.replay_start._asdict()
-        data["not_reproducible"] = [mark._asdict() for mark in self.not_reproducible]
+        for name in ("not_reproducible", "environment_restarts"):
+            data[name] = [record._asdict() for record in data[name]]
         return data
 
     @classmethod
@@ -78,8 +80,16 @@ class CheckpointMetadata(NamedTuple):
             ),
             not_reproducible=tuple(
                 NotReproducible(count_in(mark, "env_steps"), shown(_typed(mark, "reason", str)))
-                for mark in _typed(info, "not_reproducible", list)
-                if _typed({"not_reproducible": mark}, "not_reproducible", dict)
+                for mark in _records(info, "not_reproducible")
+            ),
+            environment_restarts=tuple(
+                EnvironmentRestarted(
+                    count_in(restart, "env_steps"),
+                    count_in(restart, "env_index"),
+                    shown(_typed(restart, "reason", str)),
+                    count_in(restart, "episode"),
+                )
+                for restart in _records(info, "environment_restarts")
             ),
             versions=_typed(info, "versions", dict),
             machine=_typed(info, "machine", dict),
@@ -112,6 +122,10 @@ def _typed(info: Mapping[str, Any], name: str, kind: type) -> Any:
             f"the checkpoint has the {name} {str(value)[:40]!r}, which is no {kind.__name__}"
         )
     return value
+
+
+def _records(info: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return [_typed({name: record}, name, dict) for record in _typed(info, name, list)]
 
 
 def _optional(

@@ -11,11 +11,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
-from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
+from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, warn
 from frankrl.core.figures import counted, figure
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.core.types import Observation
-from frankrl.environments import EnvGroup, EnvironmentSpec, FrameStack, Worker
+from frankrl.environments import (
+    SUCCESS,
+    EnvGroup,
+    EnvironmentSpec,
+    EnvStep,
+    FrameStack,
+    Worker,
+)
 from frankrl.inline.block import html_block
 from frankrl.training.in_words import mean_in_words, spread_of
 
@@ -39,6 +46,14 @@ class Evaluation:
 
     returns: Float[np.ndarray, " episode"]
     lengths: Int[np.ndarray, " episode"]
+    successes: Float[np.ndarray, " episode"] | None = None
+    """What `is_success` was at the end of each episode, 0 where it was missing; None if no episode
+    gave it."""
+
+    @property
+    def success_rate(self) -> float | None:
+        """Mean of `is_success` over the episodes; None if no episode gave it."""
+        return None if self.successes is None else float(np.mean(self.successes))
 
     @property
     def mean_return(self) -> float:
@@ -70,6 +85,8 @@ class Evaluation:
     def summary(self) -> dict:
         """Statistics of the returns, with a 95 % interval of the mean, and each episode."""
         low, high = interval_of_mean(self.returns)
+        rate = self.success_rate
+        success = {} if rate is None else {"success_rate": rate}
         return {
             "episodes": len(self.returns),
             "mean_return": self.mean_return,
@@ -80,6 +97,7 @@ class Evaluation:
             "median_return": float(np.median(self.returns)),
             "max_return": float(np.max(self.returns)),
             "mean_length": float(np.mean(self.lengths)),
+            **success,
             "returns": [float(value) for value in self.returns],
             "lengths": [int(value) for value in self.lengths],
         }
@@ -119,6 +137,7 @@ class Evaluator:
         *,
         lend: Callable[[], AbstractContextManager[EnvGroup]] | None = None,
         keep_envs: bool = True,
+        restarts: bool = False,
     ) -> None:
         """Does not make any environment yet.
 
@@ -130,12 +149,15 @@ class Evaluator:
             lend: lends the environment to play in; None: the evaluator makes its own.
             keep_envs: whether its environments stay open between evaluations. Where they have a
                 hidden state, new ones are needed for each, so that equal policies score equally.
+            restarts: whether an environment that fails is made anew, and its episode played once
+                more.
         """
         self._spec = spec
         self._workers = workers
         self._settings = settings or EvaluationSettings()
         self._lend = lend
         self._keep_envs = keep_envs
+        self._restarts = restarts
         self._envs: EnvGroup | None = None
         self._made = 0
 
@@ -193,7 +215,7 @@ class Evaluator:
         with self._open(at_once) as envs:
             on_episode(0, episodes)
             most_steps = self._settings.evaluation_max_episode_steps
-            play = _Play(self._spec, envs, episodes, seed_of, most_steps)
+            play = _Play(self._spec, envs, episodes, seed_of, most_steps, restarts=self._restarts)
             play.begin(range(at_once))
             while play.is_running:
                 if stop_requested():
@@ -202,11 +224,11 @@ class Evaluator:
                 if free and not is_decided and play.has_ended[:first].all():
                     is_decided = True
                     if np.mean(play.returns[:first]) < hopeless_below:
-                        return Evaluation(play.returns[:first], play.lengths[:first])
+                        return play.result(first)
                 play.begin(free)
                 if free:
                     on_episode(int(play.has_ended.sum()), episodes)
-        return Evaluation(play.returns, play.lengths)
+        return play.result(episodes)
 
     @contextlib.contextmanager
     def _open(self, count: int) -> Iterator[EnvGroup]:
@@ -248,44 +270,92 @@ class _Play:
         episodes: int,
         seed_of: Callable[[int], int],
         most_steps: int,
+        *,
+        restarts: bool,
     ) -> None:
         self._envs, self._seed_of, self._most_steps = envs, seed_of, most_steps
         self._waiting = iter(range(episodes))
         """The episodes that have not begun."""
         self._playing: dict[int, int] = {}
         """The episode that each environment in use is playing."""
+        self._restarts = restarts
+        self._played_again: set[int] = set()
+        """The episodes that are played for the second time, after a failure."""
         # The last bits of a matrix product depend on its number of rows, so the number is fixed.
         self._stack = FrameStack(spec, MAX_EVALUATION_ENVS)
         self.returns, self.lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
         self.has_ended = np.zeros(episodes, np.bool_)
+        self._successes = np.full(episodes, np.nan)
 
     @property
     def is_running(self) -> bool:
         """Whether an episode is being played."""
         return bool(self._playing)
 
+    def result(self, first: int) -> Evaluation:
+        """The evaluation, by its first so many episodes."""
+        successes = self._successes[:first]
+        given = None if np.isnan(successes).all() else np.nan_to_num(successes)
+        return Evaluation(self.returns[:first], self.lengths[:first], given)
+
     def begin(self, free: Iterable[int]) -> None:
         """Begin the next episodes in environments that play none, as far as there are any."""
-        begun = dict(zip(free, self._waiting, strict=False))
-        if begun:
-            numbers = list(begun.values())
+        self._reset(dict(zip(free, self._waiting, strict=False)))
+
+    def _reset(self, episodes: dict[int, int]) -> None:
+        """Begin an episode in each of some environments."""
+        while episodes:
+            indices, numbers = list(episodes), list(episodes.values())
             seeds = [self._seed_of(episode) for episode in numbers]
-            rows = self._envs.reset(list(begun), seeds, numbers)
-            self._stack.begin(list(begun), np.stack(rows))
-            self._playing |= begun
+            rows, failures = self._envs.try_reset(indices, seeds, numbers)
+            for place in sorted(failures):
+                self._make_anew(indices[place], numbers[place], failures[place])
+            begun = {
+                index: row for index, row in zip(indices, rows, strict=True) if row is not None
+            }
+            if begun:
+                self._stack.begin(list(begun), np.stack(list(begun.values())))
+            self._playing |= {index: episodes.pop(index) for index in begun}
 
     def step(self, q_values: QValues) -> list[int]:
         """Step every running episode; returns the environments whose episode has ended."""
         actions = np.argmax(q_values(self._stack.observation, self._stack.mask), axis=1)
         env_indices, free = list(self._playing), []
-        steps = self._envs.step(env_indices, actions[env_indices].tolist())
-        self._stack.push(env_indices, np.stack([step.row for step in steps]))
-        for env_index, step in zip(env_indices, steps, strict=True):
-            episode = self._playing[env_index]
-            self.returns[episode] += step.reward
-            self.lengths[episode] += 1
-            if step.terminated or step.truncated or self.lengths[episode] >= self._most_steps:
-                self.has_ended[episode] = True
-                del self._playing[env_index]
+        found, failures = self._envs.try_step(env_indices, actions[env_indices].tolist())
+        again = {}
+        for place in sorted(failures):
+            again[env_indices[place]] = episode = self._playing.pop(env_indices[place])
+            self._make_anew(env_indices[place], episode, failures[place])
+        # One that was not stepped because another failed takes the same action in the next step.
+        steps = {
+            index: step for index, step in zip(env_indices, found, strict=True) if step is not None
+        }
+        if steps:
+            self._stack.push(list(steps), np.stack([step.row for step in steps.values()]))
+        for env_index, step in steps.items():
+            if self._note(env_index, step):
                 free.append(env_index)
+        self._reset(again)
         return free
+
+    def _note(self, env_index: int, step: EnvStep) -> bool:
+        """Note a step; returns whether it has ended its episode."""
+        episode = self._playing[env_index]
+        self.returns[episode] += step.reward
+        self.lengths[episode] += 1
+        if step.final_info is not None:
+            self._successes[episode] = step.final_info.values.get(SUCCESS, np.nan)
+        if step.terminated or step.truncated or self.lengths[episode] >= self._most_steps:
+            self.has_ended[episode] = True
+            del self._playing[env_index]
+            return True
+        return False
+
+    def _make_anew(self, env_index: int, episode: int, error: EnvironmentFailedError) -> None:
+        """Make an environment anew that failed, so that its episode can be played once more."""
+        if not self._restarts or episode in self._played_again:
+            raise error
+        warn(f"{error}; it is made anew, and this episode of the evaluation is played again")
+        self._played_again.add(episode)
+        self._envs.make_anew(env_index)
+        self.returns[episode], self.lengths[episode] = 0, 0

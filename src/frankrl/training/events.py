@@ -6,6 +6,13 @@ from typing import NamedTuple
 from frankrl.training.evaluation import Evaluation
 
 
+class Stop(NamedTuple):
+    """What a function given to `on_event` returns to end the training: the run is saved first."""
+
+    reason: str
+    """Why, for the result, the report and the screen."""
+
+
 class Progress(NamedTuple):
     """Progress of the run; loss, Q and speed are means since the last such event."""
 
@@ -28,6 +35,8 @@ class Progress(NamedTuple):
     learning_rate: float
     env_steps_per_second: float
     seconds: float
+    success_rate: float | None = None
+    """Mean of `is_success` over the last 100 training episodes that gave it."""
 
 
 class Evaluated(NamedTuple):
@@ -62,6 +71,17 @@ class NotReproducible(NamedTuple):
     reason: str
 
 
+class EnvironmentRestarted(NamedTuple):
+    """A training environment failed: it was made anew, and its episode was dropped."""
+
+    env_steps: int
+    """Env steps of the run at the step that failed."""
+    env_index: int
+    reason: str
+    episode: int
+    """Number of the dropped episode in its environment, from 0."""
+
+
 class SavingFailed(NamedTuple):
     """Something could not be written; training goes on and tries again later."""
 
@@ -94,8 +114,11 @@ class Finished(NamedTuple):
     evaluation: Evaluation | None
     """Evaluation of the final policy; None if a stop was requested, or if there is none."""
     not_reproducible: tuple[NotReproducible, ...]
+    environment_restarts: tuple[EnvironmentRestarted, ...]
     stopped: bool
     """Whether a stop was requested before the end of the run or of its final evaluation."""
 
 
-Event = Progress | Evaluated | Solved | Checkpointed | SavingFailed | Finished
+Event = (
+    Progress | Evaluated | Solved | EnvironmentRestarted | Checkpointed | SavingFailed | Finished
+)

@@ -48,6 +48,8 @@ def evaluation_lines(summary: Mapping[str, Any], threshold: float | None) -> lis
         f"  worst {shown(summary['min_return'])}, median {shown(summary['median_return'])}, best "
         f"{shown(summary['max_return'])}; mean length {figure(summary['mean_length'])} steps",
     ]
+    if "success_rate" in summary:
+        lines.append(f"  success rate {100 * summary['success_rate']:.0f} %")
     if threshold is not None:
         verdict = "reached" if summary["mean_return"] >= threshold else "not reached"
         lines.append(f"  the environment counts as solved at {figure(threshold)}: {verdict}")
@@ -61,6 +63,8 @@ def outcome_lines(result: "TrainingResult") -> list[str]:
         f"{counted(result.env_steps, 'env step')} and {counted(result.updates, 'update')}, "
         f"{result.seconds:.1f} s",
     ]
+    if result.stop_reason is not None:
+        lines.append(f"  because {result.stop_reason}")
     if result.solved:
         lines.append(
             f"Solved at env step {result.solved['env_steps']:,}, "
@@ -68,6 +72,8 @@ def outcome_lines(result: "TrainingResult") -> list[str]:
         )
     if result.evaluation:
         lines += evaluation_lines(result.evaluation, None)
+    if failures := len(result.environment_restarts):
+        lines.append(f"{counted(failures, 'failure')} of environments, which were made anew")
     lines += [
         f"Not bit-exact from env step {mark['env_steps']:,} on, because {mark['reason']}"
         for mark in result.not_reproducible

@@ -3,18 +3,19 @@
 import collections
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import Settings
 from frankrl.core.errors import DivergedError, warn
+from frankrl.environments import SUCCESS
 from frankrl.experience.exploration import linear_epsilon
 from frankrl.learning import learning_rate_at
 from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
 from frankrl.training.evaluation import Evaluation
-from frankrl.training.events import NotReproducible, Progress
+from frankrl.training.events import EnvironmentRestarted, NotReproducible, Progress
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.rounds import Round
 
@@ -34,6 +35,7 @@ class Journal:
         self._recent: collections.deque[tuple[float, int]] = collections.deque(
             maxlen=RECENT_EPISODES
         )
+        self._successes: collections.deque[float] = collections.deque(maxlen=RECENT_EPISODES)
         self._statistics: list[np.ndarray] = []
         self._td_errors: collections.deque[np.ndarray] = collections.deque(maxlen=MAX_ROUNDS)
         self._unchecked: collections.deque[tuple[Round, int]] = collections.deque()
@@ -70,13 +72,19 @@ class Journal:
         self._last_row = (env_steps, time.perf_counter())
         reader = MetricsReader(folder.metrics)
         self._recent.extend(reader.last_episodes(RECENT_EPISODES, env_steps))
+        self._successes.extend(reader.last_own(SUCCESS, RECENT_EPISODES, env_steps))
         reader.close()
 
     def take(self, result: Round, updates_before: int) -> None:
         """Record the results of a round, and check the metrics that are available by now."""
-        self._unwritten += [("episodes", episode) for episode in result.episodes]
-        self._recent.extend((e.episode_return, e.length) for e in result.episodes)
-        self.episodes += len(result.episodes)
+        episodes = result.collected.episodes
+        self._unwritten += [("episodes", episode) for episode in episodes]
+        self._recent.extend((e.episode_return, e.length) for e in episodes)
+        self.episodes += len(episodes)
+        for env_steps, info in result.collected.final_infos.items():
+            self.note_own_metrics(env_steps, info.values)
+            if SUCCESS in info.values:
+                self._successes.append(info.values[SUCCESS])
         self._unchecked.append((result, updates_before))
         self.check(leave=1 if self._settings.training.overlap else 0)
 
@@ -131,6 +139,16 @@ class Journal:
     def note_not_reproducible(self, marks: Iterable[NotReproducible]) -> None:
         """Record from where on, and why, the run may not be bit-exact."""
         self._unwritten += [("not_reproducible", mark) for mark in marks]
+
+    def note_restarts(self, restarts: Iterable[EnvironmentRestarted]) -> None:
+        """Record that environments were made anew."""
+        self._unwritten += [("environment_restarts", restart) for restart in restarts]
+
+    def note_own_metrics(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """Record numbers under names of the user's own."""
+        self._unwritten += [
+            ("own_metrics", (env_steps, name, value)) for name, value in values.items()
+        ]
 
     def log(
         self, env_steps: int, updates: int, seconds: float, env_digests: Sequence[bytes]
@@ -187,6 +205,7 @@ class Journal:
             learning_rate=rate,
             env_steps_per_second=speed,
             seconds=seconds,
+            success_rate=float(np.mean(self._successes)) if self._successes else None,
         )
 
     def log_evaluation(
@@ -201,6 +220,7 @@ class Journal:
             evaluation.mean_return,
             float(np.std(evaluation.returns)),
             float(np.mean(evaluation.lengths)),
+            evaluation.success_rate,
         )
         self._unwritten.append(("evaluations", row))
 

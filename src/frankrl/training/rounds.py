@@ -13,11 +13,18 @@ from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
 from frankrl.core.numerics import in_own_jax
-from frankrl.core.types import FinishedEpisode, Steps
-from frankrl.experience import Source, make_policy
+from frankrl.core.types import Steps
+from frankrl.experience import Collected, Source, make_policy
 from frankrl.learning import UpdateMetrics, UpdateNoise, learning_rate_at, updates
 from frankrl.networks import QNetwork
-from frankrl.replay import EndingRoom, ReplayBuffer, Sample, SampleRequest, with_ending_rows
+from frankrl.replay import (
+    EndingRoom,
+    ReplayBuffer,
+    Sample,
+    SampleRequest,
+    cut_short,
+    with_ending_rows,
+)
 from frankrl.training.noise import update_noise
 from frankrl.training.state import Experiment, TrainState
 
@@ -62,8 +69,8 @@ class Round(NamedTuple):
     """Env steps of the run so far."""
     updates: int
     """Updates of the run so far, including those still being computed."""
-    episodes: list[FinishedEpisode]
-    """Episodes that ended in the round."""
+    collected: Collected
+    """The experience of the round."""
     input: LearnerInput
     """Input of the learner's call."""
     output: Callable[[], LearnerOutput]
@@ -99,13 +106,19 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     policy.load(behaviour_params)
     with _starter() as start:
         while True:
-            steps, episodes = source.collect(policy, env_steps)
+            collected = source.collect(policy, env_steps)
+            steps = collected.steps
             env_steps += settings.round_env_steps
             num_updates = experiment.updates_due(env_steps) - done
             given = learner_input(experiment, steps, env_steps, done, num_updates)
             done += num_updates
             if output is not None:
                 leaves, params = output().leaves, output().params
+            if collected.cut:
+                learner, stored = jax.tree.unflatten(structure, leaves)
+                stored = cut_short(experiment.replay, stored, collected.cut)
+                room = EndingRoom(experiment.replay, stored)
+                leaves = jax.tree.leaves((learner, stored))
             if rows := room.grown_to(steps.is_last):
                 learner, stored = jax.tree.unflatten(structure, leaves)
                 leaves = jax.tree.leaves((learner, with_ending_rows(stored, rows)))
@@ -129,7 +142,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
                 weights = (behaviour_params, found.params, found.eval_params)
                 return TrainState(learner, replay, *weights, env_steps, updates)
 
-            yield Round(env_steps, done, episodes, given, output, whole)
+            yield Round(env_steps, done, collected, given, output, whole)
 
 
 def learner_input(

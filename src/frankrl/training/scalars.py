@@ -3,7 +3,7 @@
 Names are Stable-Baselines3's where it has one. The x axis is env steps throughout.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ _COLUMNS = {"mean_return": "mean_return_100", "mean_length": "mean_length_100"}
 """Columns of the metrics that are not called like the field of `Progress`."""
 OF_EVALUATIONS = {"progress": "eval", "solved": "eval_solved_check", "final": "eval_final"}
 """The group of an evaluation's names, by its purpose."""
+EVALUATED = ("mean_reward", "std_reward", "mean_ep_length", "success_rate")
+"""Names of an evaluation's figures within its group."""
+SUCCESSES = "rollout/success_rate"
+"""Share of the last 100 training episodes that ended in success; the metrics do not hold it."""
 SOLVED = "eval/solved"
 """1 at the env step at which the run solved its environment."""
 
@@ -41,7 +45,7 @@ def scalars(event: Event) -> dict[str, float]:
     """The numbers of an event by their names; empty if it has none."""
     if isinstance(event, Progress):
         values = {name: getattr(event, field) for name, field in OF_PROGRESS.items()}
-        return {name: float(value) for name, value in values.items() if value is not None}
+        return _known(values | {SUCCESSES: event.success_rate})
     if isinstance(event, Evaluated):
         return _of_evaluation(event.purpose, event.evaluation)
     if isinstance(event, Solved):
@@ -78,21 +82,25 @@ def _row(columns: dict[str, np.ndarray], index: int) -> dict[str, Any]:
 
 def _of_metrics(row: dict[str, Any]) -> tuple[int, dict[str, float]]:
     values = {name: row[_COLUMNS.get(field, field)] for name, field in OF_PROGRESS.items()}
-    found = {name: float(value) for name, value in values.items() if value is not None}
-    return int(row["env_steps"]), found
+    return int(row["env_steps"]), _known(values)
 
 
 def _of_played(row: dict[str, Any]) -> tuple[int, dict[str, float]]:
-    figures = (row["mean_return"], row["std_return"], row["mean_length"])
-    return int(row["env_steps"]), _named(row["purpose"], *map(float, figures))
+    figures = (row["mean_return"], row["std_return"], row["mean_length"], row["success_rate"])
+    return int(row["env_steps"]), _named(row["purpose"], *figures)
 
 
 def _of_evaluation(purpose: str, evaluation: Evaluation) -> dict[str, float]:
     spread, length = np.std(evaluation.returns), np.mean(evaluation.lengths)
-    return _named(purpose, evaluation.mean_return, float(spread), float(length))
+    figures = (evaluation.mean_return, spread, length, evaluation.success_rate)
+    return _named(purpose, *figures)
 
 
-def _named(purpose: str, mean: float, spread: float, length: float) -> dict[str, float]:
+def _named(purpose: str, *figures: Any) -> dict[str, float]:
+    """The figures of an evaluation, in the order of `EVALUATED`, by their names."""
     group = OF_EVALUATIONS[purpose]
-    names = ("mean_reward", "std_reward", "mean_ep_length")
-    return {f"{group}/{name}": v for name, v in zip(names, (mean, spread, length), strict=True)}
+    return _known({f"{group}/{name}": v for name, v in zip(EVALUATED, figures, strict=True)})
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if value is not None}

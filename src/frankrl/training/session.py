@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,21 @@ from typing import Any
 from frankrl.config import Settings
 from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
-from frankrl.core.errors import EnvironmentFailedError, RunFolderError, SettingError
+from frankrl.core.errors import (
+    EnvironmentFailedError,
+    EnvironmentUnusableError,
+    RunFolderError,
+    SettingError,
+)
 from frankrl.core.figures import counted, figure
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
+from frankrl.core.stopping import StoppedAtOnceError
+from frankrl.core.text import given
+from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import option, resuming
-from frankrl.environments import describe_for
+from frankrl.environments import describe_for, finite_number
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
@@ -34,7 +42,15 @@ from frankrl.runs.folder import refuse_existing
 from frankrl.runs.lock import LOCK
 from frankrl.runs.metrics import metrics_files
 from frankrl.trackers import Trackers, check_permitted, check_trackers
-from frankrl.training import Event, Experiment, Finished, Trainer
+from frankrl.training import (
+    Checkpointed,
+    Event,
+    Experiment,
+    Finished,
+    SavingFailed,
+    Stop,
+    Trainer,
+)
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.in_words import mean_in_words, outcome_lines, spread_of
 from frankrl.training.initial import InitialSource
@@ -51,6 +67,11 @@ from frankrl.training.scalars import earlier_scalars, scalars
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
 fit into a file name, which takes 255 bytes."""
+
+Metrics = Callable[[Event], Mapping[str, Any] | None]
+"""Gives numbers by name at an event of a training, or None."""
+_WITHOUT_METRICS = (Checkpointed, SavingFailed, Finished)
+"""Events that depend on where a run was interrupted: what is recorded must not."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,8 +97,13 @@ class TrainingResult:
     not_reproducible: list[dict[str, Any]]
     """`env_steps` from which the run may differ in its bits from an uninterrupted one, and the
     `reason`; empty for nearly every run."""
+    environment_restarts: list[dict[str, Any]] = field(default_factory=list)
+    """`env_steps`, `env_index`, `reason` and `episode` of each time that a training environment
+    failed and was made anew (`restart_failed_envs`)."""
     stopped: bool = False
     """Whether a stop was requested before its end."""
+    stop_reason: str | None = None
+    """Why, if `on_event` has returned a `Stop`; None for a signal."""
 
     def __repr__(self) -> str:
         lines = [f"{outcome_lines(self)[0]}: {self.run}"]
@@ -117,7 +143,9 @@ class TrainingResult:
             "best": self.best,
             "evaluation": self.evaluation,
             "not_reproducible": self.not_reproducible,
+            "environment_restarts": self.environment_restarts,
             "stopped": self.stopped,
+            "stop_reason": self.stop_reason,
         }
 
 
@@ -177,7 +205,10 @@ def prepare_resume(
     kept_budget = replace(
         settings,
         environment=replace(
-            settings.environment, worker_processes=before.environment.worker_processes
+            settings.environment,
+            worker_processes=before.environment.worker_processes,
+            restart_failed_envs=before.environment.restart_failed_envs,
+            info_metrics=before.environment.info_metrics,
         ),
         training=replace(
             settings.training,
@@ -196,8 +227,8 @@ def prepare_resume(
         )
         raise SettingError(
             f"a run that continues keeps its settings, here {changed}: only total_env_steps, "
-            "worker_processes, device and those of [evaluation] and [saving] may change; begin a "
-            "new run for others"
+            "worker_processes, restart_failed_envs, info_metrics, device and those of [evaluation] "
+            "and [saving] may change; begin a new run for others"
         )
     description = folder.description
     experiment = _experiment(description.env_id, settings, description.seed)
@@ -230,10 +261,17 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
 
 def run_to_end(
     training: Trainer,
-    on_event: Callable[[Event], None],
+    on_event: Callable[[Event], Stop | None],
     stop_requested: Callable[[], bool] = lambda: False,
+    metrics: Metrics | None = None,
 ) -> TrainingResult:
     """Train to the end and write the report.
+
+    Args:
+        training: the run.
+        on_event: called with every event; a `Stop` ends the run.
+        stop_requested: called after every round; if true, the run is saved and ends.
+        metrics: gives numbers of its own to record at an event.
 
     Raises:
         FrankError: training cannot go on, or the folder cannot be written; the last
@@ -242,12 +280,18 @@ def run_to_end(
     continued_at = training.env_steps
     trackers = Trackers(training.folder, lambda: earlier_scalars(training.folder, continued_at))
 
-    def tracked(event: Event) -> None:
+    def tracked(event: Event) -> Stop | None:
         trackers.log(event.env_steps, scalars(event))
-        on_event(event)
+        return on_event(event)
+
+    def own_metrics(event: Event) -> None:
+        if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
+            numbers = _checked(metrics(event))
+            training.note_own_metrics(event, numbers)
+            trackers.log(event.env_steps, {f"own/{name}": numbers[name] for name in numbers})
 
     try:
-        finished = _trained(training, tracked, stop_requested)
+        finished, stop = _trained(training, tracked, own_metrics, stop_requested)
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -259,7 +303,9 @@ def run_to_end(
             best=finished.best and finished.best._asdict(),
             evaluation=finished.evaluation and finished.evaluation.summary(),
             not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
+            environment_restarts=[each._asdict() for each in finished.environment_restarts],
             stopped=finished.stopped,
+            stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
         )
         unsaved = training.unsaved
         try:
@@ -277,29 +323,67 @@ def run_to_end(
 
 
 def _trained(
-    training: Trainer, on_event: Callable[[Event], None], stop_requested: Callable[[], bool]
-) -> Finished:
+    training: Trainer,
+    on_event: Callable[[Event], Stop | None],
+    own_metrics: Callable[[Event], None],
+    stop_requested: Callable[[], bool],
+) -> tuple[Finished, Stop | None]:
     """Train to the end; where an environment or the caller fails, what stands is saved first."""
-    finished = None
-    events = training.events(stop_requested)
+    finished = stop = None
+    events = training.events(lambda: stop is not None or stop_requested())
+    while (event := _next(training, events)) is not None:
+        try:
+            # First the numbers: if `on_event` fails, the run that continues has them.
+            own_metrics(event)
+            answer = on_event(event)
+        except StoppedAtOnceError:
+            raise
+        except BaseException:
+            training.save()
+            raise
+        if isinstance(answer, Stop):
+            stop = stop or answer
+        if isinstance(event, Finished):
+            finished = event
+    assert finished is not None
+    return finished, stop
+
+
+def _next(training: Trainer, events: Iterator[Event]) -> Event | None:
+    """The next event; None after the last one."""
     try:
-        for event in events:
-            try:
-                on_event(event)
-            except Exception:
-                training.save()
-                raise
-            if isinstance(event, Finished):
-                finished = event
-    except EnvironmentFailedError as error:
+        return next(events, None)
+    except (EnvironmentFailedError, EnvironmentUnusableError) as error:
         if not training.save():
             raise
-        raise EnvironmentFailedError(
+        raise type(error)(
             f"{error}; the run is saved up to env step {training.env_steps:,}: "
             f"{resuming(training.folder.path)}"
         ) from error
-    assert finished is not None
-    return finished
+
+
+def _checked(values: Any) -> dict[str, float]:
+    """What a function of own metrics returned, as numbers by name.
+
+    Raises:
+        SettingError: it returned something else.
+    """
+    entries = {} if values is None else values
+    if not isinstance(entries, Mapping):
+        raise SettingError(
+            f"metrics must return numbers by name, such as {{'energy': 1.5}}, or None; it returned "
+            f"{given(values)}"
+        )
+    numbers = {}
+    for name, value in entries.items():
+        number = finite_number(value)
+        if not isinstance(name, str) or number is None:
+            raise SettingError(
+                f"metrics must return finite numbers by name; for {given(name)} it returned "
+                f"{given(value)}"
+            )
+        numbers[name] = number
+    return numbers
 
 
 def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:

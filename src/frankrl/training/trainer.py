@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 from frankrl.core.errors import DivergedError, FrankError, warn
 from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics, stepped
+from frankrl.core.text import shown
+from frankrl.core.types import FailedEpisode
 from frankrl.environments import (
     GymnasiumVector,
     make_vector,
@@ -42,6 +44,7 @@ from frankrl.training.environment_notes import check_lending, notes_on
 from frankrl.training.evaluation import Evaluator
 from frankrl.training.events import (
     Checkpointed,
+    EnvironmentRestarted,
     Evaluated,
     Event,
     Finished,
@@ -91,7 +94,9 @@ class Trainer:
             1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
         )
-        envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
+        self._envs = envs = make_vector(
+            self.settings.environment, spec, self.seed, self._workers.training
+        )
         self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
         evaluator = Evaluator(
             spec,
@@ -99,6 +104,7 @@ class Trainer:
             evaluation,
             lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
             keep_envs=trial.repeats and not spec.running_statistics,
+            restarts=self.settings.environment.restart_failed_envs > 0,
         )
         self._evaluator = PeriodicEvaluator(self.experiment, evaluator)
         self._journal = Journal(self.settings)
@@ -107,6 +113,9 @@ class Trainer:
         self._versions, self._machine = versions(), machine_facts()
         self._environment = spec_to_data(spec)
         self._not_reproducible: tuple[NotReproducible, ...] = ()
+        self._restarts: tuple[EnvironmentRestarted, ...] = ()
+        self._said_missing: set[str] = set()
+        """Names of own metrics of which it was said that an info lacks them."""
 
     @classmethod
     def begin(
@@ -179,9 +188,9 @@ class Trainer:
             raise
         return training
 
-    def _write_into(self, folder: RunFolder, shown: Path) -> None:
+    def _write_into(self, folder: RunFolder, path: Path) -> None:
         """Lock the folder for writing."""
-        self._lock = RunLock(folder.path, shown)
+        self._lock = RunLock(folder.path, path)
         self.folder = folder
         keep = self.settings.saving.keep_checkpoints
         self._checkpoint_writer = CheckpointWriter(folder, keep, self._lock.check)
@@ -232,14 +241,20 @@ class Trainer:
                 f"it): it begins with an empty one and collects {again} before it updates again"
             )
         self._not_reproducible = metadata.not_reproducible
+        self._restarts = metadata.environment_restarts
+        if isinstance(self._envs, GymnasiumVector):
+            most = self.settings.environment.restart_failed_envs
+            self._envs.restarts_left = max(0, most - len(self._restarts))
         for reason in reasons:
             self._mark(state.env_steps, reason)
         return state
 
-    def _mark(self, env_steps: int, reason: str) -> None:
+    def _mark(self, env_steps: int, reason: str) -> NotReproducible:
         """Warn, and record, that the run may differ in its bits from here on."""
         warn(f"not bit-exact from env step {env_steps:,}, because {reason}")
-        self._not_reproducible = (*self._not_reproducible, NotReproducible(env_steps, reason))
+        mark = NotReproducible(env_steps, reason)
+        self._not_reproducible = (*self._not_reproducible, mark)
+        return mark
 
     def state(self) -> TrainState:
         """The training state; read it before the next event."""
@@ -269,17 +284,23 @@ class Trainer:
             yield from self._evaluate()
         results = rounds(self.experiment, self._source, self.state())
         while not stop_requested() and not self._is_over():
-            before = self.env_steps
+            before, restarts_before = self.env_steps, len(self._restarts)
             self._take(next(results))
-            if self._crossed(before, saving.log_every_env_steps):
-                yield self._journal.log(
-                    self.env_steps, self.updates, self._seconds(), self._source.digests()
-                )
-                yield from self._save_metrics()
-            if (
+            # Before any event: if its receiver fails, the resumed run lacks nothing of this round.
+            self._evaluator.due = (
                 self._crossed(before, evaluation.evaluate_every_env_steps)
                 and self.env_steps >= evaluation.evaluation_starts_env_steps
-            ):
+            )
+            progress = None
+            if self._crossed(before, saving.log_every_env_steps):
+                progress = self._journal.log(
+                    self.env_steps, self.updates, self._seconds(), self._source.digests()
+                )
+            yield from self._restarts[restarts_before:]
+            if progress is not None:
+                yield progress
+                yield from self._save_metrics()
+            if self._evaluator.due:
                 yield from self._evaluate()
             if self._crossed(before, saving.checkpoint_every_env_steps):
                 yield from self._checkpoint()
@@ -346,10 +367,39 @@ class Trainer:
         if self._startup_seconds is None:
             result.output()
             self._startup_seconds = time.perf_counter() - self._clock_began
-        updates_before = self.updates
+        updates_before, env_steps_before = self.updates, self.env_steps
         self.env_steps, self.updates = result.env_steps, result.updates
         self._eval_params, self._state = lambda: result.output().eval_params, result.state
         self._journal.take(result, updates_before)
+        for info in result.collected.final_infos.values():
+            if not self._said_missing.issuperset(info.missing):
+                self._say_missing(info.missing)
+        if result.collected.failed:
+            self._take_failed(result.collected.failed, env_steps_before)
+
+    def _say_missing(self, missing: Mapping[str, str]) -> None:
+        """Say once of each own metric why it is not there."""
+        for name, reason in missing.items():
+            if name not in self._said_missing:
+                warn(f"info_metrics: there is no {name} at the end of an episode: {reason}")
+        self._said_missing |= missing.keys()
+
+    def _take_failed(self, failed: Iterable[FailedEpisode], env_steps_before: int) -> None:
+        """Record the episodes that were dropped in the last round."""
+        restarts = [
+            EnvironmentRestarted(each.env_steps, each.env_index, shown(each.reason), each.episode)
+            for each in failed
+        ]
+        self._restarts = (*self._restarts, *restarts)
+        self._journal.note_restarts(restarts)
+        reasons = dict.fromkeys(each.not_exact_because for each in failed)
+        self._journal.note_not_reproducible(
+            [self._mark(env_steps_before, reason) for reason in reasons if reason]
+        )
+
+    def note_own_metrics(self, event: Event, values: Mapping[str, float]) -> None:
+        """Record numbers of the caller's own at an event."""
+        self._journal.note_own_metrics(event.env_steps, values)
 
     def _evaluate(self) -> Iterator[Event]:
         """Play the evaluation of this env step."""
@@ -389,6 +439,7 @@ class Trainer:
             self._evaluator.solved,
             self._evaluator.best.best,
             self._not_reproducible,
+            self._restarts,
             self._versions,
             self._machine,
         )
@@ -428,5 +479,6 @@ class Trainer:
             self._evaluator.best.best,
             evaluation,
             self._not_reproducible,
+            self._restarts,
             stopped,
         )

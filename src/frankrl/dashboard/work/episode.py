@@ -66,12 +66,13 @@ def play(
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)
             per_step["states"].append(_state(observation, spec))
-            observation, reward, terminated, truncated, life_lost, _ = env.step(action)
+            step = env.step(action)
+            observation, terminated = step.row, step.terminated
             stack.push([0], observation[np.newaxis])
-            per_step["rewards"].append(reward)
-            lost_lives.append(life_lost)
+            per_step["rewards"].append(step.reward)
+            lost_lives.append(step.life_lost)
             steps += 1
-            ended = terminated or truncated or steps >= MAX_STEPS
+            ended = terminated or step.truncated or steps >= MAX_STEPS
             drawn = drawn and _draw(env, out / f"{steps}.jpg")
             _write_seen(spec, stack, out / f"{SEEN_FROM + steps}.png")
             if steps % _EVERY == 0:
