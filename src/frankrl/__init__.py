@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from frankrl.api import evaluate, explain, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
+    from frankrl.networks import NetworkSpec
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
 
@@ -18,6 +19,7 @@ _HOME = {
     "Agent": "frankrl.agent",
     "Evaluation": "frankrl.training.evaluation",
     "FrankError": "frankrl.core.errors",
+    "NetworkSpec": "frankrl.networks",
     "Settings": "frankrl.config",
     "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
@@ -31,6 +33,7 @@ __all__ = [
     "Agent",
     "Evaluation",
     "FrankError",
+    "NetworkSpec",
     "Settings",
     "TrainingResult",
     "evaluate",

@@ -18,6 +18,7 @@ from frankrl.core.wording import option
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import (
     RunFolder,
+    check_settings_code,
     list_checkpoints,
     load_checkpoint,
     load_newest,
@@ -28,7 +29,7 @@ from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.codec import eval_file
 from frankrl.training.evaluation import Evaluation, Evaluator
-from frankrl.training.preflight import check_network
+from frankrl.training.preflight import check_weights
 from frankrl.training.records import filled
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.resuming import stored_spec
@@ -92,7 +93,8 @@ def resume(
         env_id: the environment's name, if the run was written by somebody else and its
             environment is in a module: that module is then imported.
         allow_code: import whatever module the run names.
-        **settings: settings to change, for example a larger `total_env_steps`.
+        **settings: settings to change, for example a larger `total_env_steps`; and the objects
+            with which the run was made, such as `network`, if they have no name to import them by.
 
     Raises:
         FrankError: the run cannot be continued, or not with these settings.
@@ -128,19 +130,39 @@ def _run_or_raise(training: Trainer, on_event: Callable[[Event], None]) -> Train
     return result
 
 
-def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
-    """The agent of a run. It needs no environment, and nothing that the run names is imported.
+def load(
+    run: str | os.PathLike[str],
+    *,
+    best: bool = False,
+    network: Any = None,
+    torso: Any = None,
+    allow_code: bool = False,
+) -> Agent:
+    """The agent of a run. It needs no environment, and imports nothing that the run names but a
+    network or a torso of the user's own.
 
     Args:
         run: the run folder.
         best: load the agent with the best evaluation during training instead of the newest
             checkpoint. That evaluation is short, so evaluate the agent again on other seeds.
+        network: the run's own network, as it was given to `train`. It is needed if it has no name
+            to import it by, or if somebody else wrote the run.
+        torso: the run's own torso, likewise.
+        allow_code: import whatever network or torso the run names, although somebody else wrote it.
 
     Raises:
-        RunFolderError: there is no run, or it holds no usable checkpoint.
+        RunFolderError: there is no run, or it holds no usable checkpoint, or it names code of
+            somebody else.
+        SettingError: the network or the torso is not that of the run, or cannot be used.
     """
     check_type(best, "best", bool, "True or False")
-    return open_agent(RunFolder.open(run), best=best)[0]
+    return open_agent(_opened(run, "", allow_code, network=network, torso=torso), best=best)[0]
+
+
+def _opened(run: str | os.PathLike[str], env_id: str, allow_code: bool, **code: Any) -> RunFolder:
+    """A run folder, with code of its settings that the user gave again; None: not given."""
+    again = {setting: value for setting, value in code.items() if value is not None}
+    return RunFolder.open(run, permission_of(env_id, allow_code, again)).with_code(again)
 
 
 class OpenedNetwork(NamedTuple):
@@ -185,11 +207,12 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     checkpoints = folder.best if best else folder.checkpoints
     if not list_checkpoints(checkpoints):
         raise no_checkpoint(folder, best=best)
+    check_settings_code(folder, "network", "torso")
     description = folder.description
     spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
     experiment = Experiment.of(description.settings, spec, description.seed)
     file = eval_file(description.settings.learning)
-    check_network(experiment)
+    check_weights(experiment)
     network = experiment.network
     loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
     for error in damaged:
@@ -278,7 +301,14 @@ def evaluate(
 
 
 def explain(
-    run: str | os.PathLike[str], *, update: int, env_id: str = "", allow_code: bool = False
+    run: str | os.PathLike[str],
+    *,
+    update: int,
+    env_id: str = "",
+    allow_code: bool = False,
+    network: Any = None,
+    torso: Any = None,
+    optimiser: Any = None,
 ) -> "UpdateRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
@@ -287,10 +317,14 @@ def explain(
         update: number of the update, from 1.
         env_id: as for `resume`.
         allow_code: as for `resume`.
+        network: as for `load`.
+        torso: as for `load`.
+        optimiser: the run's own optimiser, likewise.
 
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
     from frankrl.explaining import reopen
 
-    return reopen(RunFolder.open(run, permission_of(env_id, allow_code)), update).record
+    code = {"network": network, "torso": torso, "optimiser": optimiser}
+    return reopen(_opened(run, env_id, allow_code, **code), update).record

@@ -5,8 +5,11 @@ from frankrl.networks.initializer import Initializer
 from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
 from frankrl.networks.layout import Layout
 from frankrl.networks.make import make_q_network
-from frankrl.networks.network import NetworkParams, QNetwork, masked
+from frankrl.networks.network import LayeredNetwork, NetworkParams, QNetwork, masked
+from frankrl.networks.network_spec import NetworkSpec
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.own_functions import OwnTorso, own_torso
+from frankrl.networks.plugin import OwnNetwork, own_network
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 __all__ = [
@@ -17,15 +20,21 @@ __all__ = [
     "Flatten",
     "Head",
     "Initializer",
+    "LayeredNetwork",
     "Layout",
     "NetworkParams",
+    "NetworkSpec",
     "Noisy",
     "Normalised",
     "OneHot",
+    "OwnNetwork",
+    "OwnTorso",
     "QNetwork",
     "Table",
     "Torso",
     "make_q_network",
     "masked",
+    "own_network",
+    "own_torso",
     "perturb",
 ]

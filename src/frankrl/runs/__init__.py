@@ -16,7 +16,7 @@ from frankrl.runs.checkpoint_folder import (
     tidy_checkpoints,
 )
 from frankrl.runs.chunks import HeldChunks
-from frankrl.runs.code import check_code
+from frankrl.runs.code import all_versions, check_code, check_settings_code
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import (
     NO_PERMISSION,
@@ -27,7 +27,7 @@ from frankrl.runs.folder import (
     permission_of,
 )
 from frankrl.runs.lock import RunLock
-from frankrl.runs.machine import differences, machine_facts, versions
+from frankrl.runs.machine import differences, machine_facts
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
@@ -42,8 +42,10 @@ __all__ = [
     "RunFolder",
     "RunLock",
     "Tensors",
+    "all_versions",
     "check_code",
     "check_same_environment",
+    "check_settings_code",
     "differences",
     "list_checkpoints",
     "load_checkpoint",
@@ -57,5 +59,4 @@ __all__ = [
     "save_checkpoint",
     "set_aside",
     "tidy_checkpoints",
-    "versions",
 ]

@@ -21,10 +21,10 @@ from frankrl.environments import describe_for
 from frankrl.runs import (
     RunDescription,
     RunFolder,
+    all_versions,
     check_code,
     list_checkpoints,
     machine_facts,
-    versions,
 )
 from frankrl.runs.disk import refuse_shared
 from frankrl.runs.folder import refuse_existing
@@ -115,7 +115,8 @@ def prepare(
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
-    description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
+    versions = all_versions(settings)
+    description = RunDescription(env_id, preset, seed, settings, versions, machine_facts())
     return Trainer.begin(path, description, experiment, overwrite=overwrite, started=started)
 
 
@@ -178,6 +179,9 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
         FrankError: the environment cannot be made, or the requested device is not available.
     """
     with prepared():
+        if settings.training.device == "cpu":
+            # Before code of the user's own can start JAX elsewhere.
+            start_backend(on_cpu=True)
         spec = describe_for(env_id, settings)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
