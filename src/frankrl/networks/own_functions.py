@@ -114,7 +114,8 @@ class OwnFunctions:
         return not differ(self._traced(), self._traced())
 
     def _traced(self) -> Any:
-        return jax.make_jaxpr(self.apply)(self._shapes, self.spec.batch(1))
+        with self._said("apply"):
+            return jax.make_jaxpr(self.apply)(self._shapes, self.spec.batch(1))
 
     @functools.cached_property
     def _shapes(self) -> Params:
