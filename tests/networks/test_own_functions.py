@@ -272,7 +272,7 @@ def test_what_is_wrong_is_said_in_one_sentence(code, words):
 
 
 def test_an_array_that_is_kept_from_an_earlier_call_is_told_of():
-    with pytest.raises(SettingError, match="apply uses an array of an earlier call.*keep nothing"):
+    with pytest.raises(SettingError, match=r"apply uses an array of an earlier call.*keep nothing"):
         _ = network(Leaking()).repeats
 
 

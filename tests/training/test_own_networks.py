@@ -1,4 +1,4 @@
-"""Runs with a network, a torso and an optimiser of the user's own: exact, loaded, opened, refused."""
+"""Runs with a network, a torso or an optimiser of the user's own: exact, loaded, refused."""
 
 import pickle
 import shutil
@@ -75,7 +75,10 @@ def foreign(run, path):
     return path
 
 
-@pytest.fixture(scope="module", params=list(CHOICES))
+KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("equinox", "flax")]
+
+
+@pytest.fixture(scope="module", params=["plain", "torso", *KINDS])
 def run(request, tmp_path_factory):
     path = tmp_path_factory.mktemp(request.param) / "run"
     frankrl.train("CartPole-v1", out=path, seed=3, **QUICK | CHOICES[request.param])
