@@ -11,10 +11,7 @@ def failed(error: Exception) -> str:
 
     where = _where(error)
     if isinstance(error, jax.errors.UnexpectedTracerError):
-        return (
-            f"uses an array of an earlier call{where}: it may depend on its arguments only, and "
-            "keep nothing of them"
-        )
+        return keeps(where)
     if isinstance(error, jax.errors.ConcretizationTypeError | jax.errors.JAXTypeError):
         return (
             f"cannot be compiled{where}, because it needs to know numbers in arrays, as `if`, "
@@ -23,6 +20,14 @@ def failed(error: Exception) -> str:
         )
     message = str(error).strip().partition("\n")[0]
     return f"raised {type(error).__name__}{where}{f': {message}' if message else ''}"
+
+
+def keeps(where: str = "") -> str:
+    """What a message says of a function that keeps its arrays for the next call."""
+    return (
+        f"uses an array of an earlier call{where}: it may depend on its arguments only, and keep "
+        "nothing of them"
+    )
 
 
 def _where(error: Exception) -> str:

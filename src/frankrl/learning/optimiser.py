@@ -1,6 +1,6 @@
 """Optimisers: Frank's own, and those of the user's own."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,8 @@ def optimiser_step(
     transformation = optax.with_extra_args_support(
         _transformation(settings, layout, found.learning_rate)
     )
-    step, state = transformation.update(found.gradient, state, found.weights, value=found.loss)
+    updates = transformation.update(found.gradient, state, found.weights, value=found.loss)
+    step, state = cast(tuple[Array, PyTree], updates)
     if has_own_optimiser(settings):
         return found.weights + step, state
     return found.weights - found.learning_rate * step, state
@@ -100,7 +101,7 @@ def _own(name: str, rate: Rate) -> optax.GradientTransformation:
             raise _failure(name, "called with the learning rate, it", error) from error
         if not _is_transformation(code):
             raise SettingError(f"{wanted}; it gave {given(code)}")
-    return code
+    return cast(optax.GradientTransformation, code)
 
 
 def _is_transformation(code: Any) -> bool:
@@ -116,7 +117,7 @@ def _on_vector(
     """
     own = optax.with_extra_args_support(own)
 
-    def init(weights: Weights) -> PyTree:
+    def init(weights: Any) -> PyTree:
         try:
             return _packed(name, own.init(layout.unflatten(weights)))
         except FrankError:
@@ -124,11 +125,11 @@ def _on_vector(
         except Exception as error:
             raise _failure(name, "init", error) from error
 
-    def update(gradient: Weights, state: PyTree, params: Any = None, **more: Any) -> Any:
+    def update(updates: Any, state: Any, params: Any = None, **more: Any) -> Any:
         weights = layout.unflatten(params)
         try:
             state = _unpacked(state, jax.eval_shape(own.init, weights))
-            steps, state = own.update(layout.unflatten(gradient), state, weights, **more)
+            steps, state = own.update(layout.unflatten(updates), state, weights, **more)
         except Exception as error:
             raise _failure(name, "update", error) from error
         found = [jnp.shape(step) for step in jax.tree.leaves(steps)]

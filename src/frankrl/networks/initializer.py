@@ -46,7 +46,7 @@ class SeededInitializer(Initializer):
 
     def from_key(self, init: Callable[[Any], Params]) -> Params:
         words = self._random.integers(2**32, size=2, dtype=np.uint32)
-        key = jax.random.wrap_key_data(words, impl=_GENERATOR)
+        key = jax.random.wrap_key_data(jnp.asarray(words), impl=_GENERATOR)
         return jax.tree.map(np.asarray, jax.jit(init)(key))
 
 

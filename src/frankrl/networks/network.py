@@ -104,7 +104,7 @@ class QNetwork(abc.ABC):
     def reads_pictures(self) -> bool:
         """Whether it has convolutions over pictures."""
 
-    @property
+    @functools.cached_property
     @abc.abstractmethod
     def num_products(self) -> int:
         """Multiplications of numbers with weights for one observation: one for each weight, but in

@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped
 
 from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.named_code import load_code, module_of
-from frankrl.core.own_code import failed
+from frankrl.core.own_code import failed, keeps
 from frankrl.core.text import given
 from frankrl.core.types import Observation, Params
 from frankrl.networks.initializer import Initializer, ShapeInitializer
@@ -115,7 +115,10 @@ class OwnFunctions:
 
     def _traced(self) -> Any:
         with self._said("apply"):
-            return jax.make_jaxpr(self.apply)(self._shapes, self.spec.batch(1))
+            found = jax.make_jaxpr(self.apply)(self._shapes, self.spec.batch(1))
+        if any(isinstance(const, jax.core.Tracer) for const in found.consts):
+            raise SettingError(f"{self}: apply {keeps()}")
+        return found
 
     @functools.cached_property
     def _shapes(self) -> Params:
@@ -199,7 +202,7 @@ def own_functions(name: str, setting: str, spec: NetworkSpec) -> OwnFunctions:
     Raises:
         SettingError: there are no such functions, or the factory failed.
     """
-    code = load_code(name, setting)
+    code: Any = load_code(name, setting)
     label = _label(setting, name)
     wanted = (
         "an object with the functions init(key, spec) and apply(params, observation), or a "

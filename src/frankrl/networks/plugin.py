@@ -1,5 +1,6 @@
 """A Q-network of the user's own, in the form of Frank's."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ class OwnNetwork(QNetwork):
         # More products than weights: some weights are used several times.
         return self.num_products > self.layout.size
 
-    @property
+    @functools.cached_property
     def num_products(self) -> int:
         return self.functions.num_products
 
