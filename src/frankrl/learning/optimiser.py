@@ -117,9 +117,9 @@ def _on_vector(
     """
     own = optax.with_extra_args_support(own)
 
-    def init(weights: Any) -> PyTree:
+    def init(params: Any) -> Any:
         try:
-            return _packed(name, own.init(layout.unflatten(weights)))
+            return _packed(name, own.init(layout.unflatten(params)))
         except FrankError:
             raise
         except Exception as error:
@@ -128,7 +128,7 @@ def _on_vector(
     def update(updates: Any, state: Any, params: Any = None, **more: Any) -> Any:
         weights = layout.unflatten(params)
         try:
-            state = _unpacked(state, jax.eval_shape(own.init, weights))
+            state = _unpacked(state, own, weights)
             steps, state = own.update(layout.unflatten(updates), state, weights, **more)
         except Exception as error:
             raise _failure(name, "update", error) from error
@@ -157,13 +157,21 @@ def _packed(name: str, state: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(packed, state)
 
 
-def _unpacked(state: PyTree, like: PyTree) -> PyTree:
-    def unpacked(leaf: Array, like: Any) -> Array:
-        if not _is_key(like):
-            return leaf
-        return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like))
+def _unpacked(state: PyTree, own: optax.GradientTransformation, weights: Any) -> PyTree:
+    """The state with its keys as keys again, of the kinds that `init` makes."""
+    kinds: list[Any] = []
 
-    return jax.tree.map(unpacked, state, like)
+    def note_kinds(weights: Any) -> None:
+        leaves = jax.tree.leaves(own.init(weights))
+        kinds.extend(jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves)
+
+    jax.eval_shape(note_kinds, weights)
+    leaves, structure = jax.tree.flatten(state)
+    keys = [
+        leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind)
+        for leaf, kind in zip(leaves, kinds, strict=True)
+    ]
+    return jax.tree.unflatten(structure, keys)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, Shaped
 
 from frankrl.core.errors import FrankError, SettingError
@@ -116,7 +117,7 @@ class OwnFunctions:
     def _traced(self) -> Any:
         with self._said("apply"):
             found = jax.make_jaxpr(self.apply)(self._shapes, self.spec.batch(1))
-        if any(isinstance(const, jax.core.Tracer) for const in found.consts):
+        if any(isinstance(const, Tracer) for const in found.consts):
             raise SettingError(f"{self}: apply {keeps()}")
         return found
 
@@ -212,7 +213,7 @@ def own_functions(name: str, setting: str, spec: NetworkSpec) -> OwnFunctions:
         if not callable(code):
             raise SettingError(f"{label} must be {wanted}; it is {given(code)}")
         try:
-            code = code(spec)
+            code = code(spec)  # pyright: ignore[reportCallIssue]
         except FrankError:
             raise
         except Exception as error:
