@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -14,6 +14,7 @@ from frankrl.environments import EnvironmentSpec, make_environment, stacked_envi
 from frankrl.environments.encoding import as_array, checked_leaf
 from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
+from frankrl.experience import Policy
 from frankrl.experience.exploration import epsilon_greedy
 from frankrl.runs import NO_PERMISSION, RunFolder, check_code, permission_of
 
@@ -21,6 +22,15 @@ QValues = Callable[
     [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
 ]
 """Maps a batch of observations, as a pytree of leaves, and action masks to Q-values."""
+
+
+class Trained(NamedTuple):
+    """A trained Q-network."""
+
+    policy: Policy
+    """Computes with it."""
+    env_steps: int
+    """Env steps of its run until then."""
 
 
 class Agent:
@@ -36,6 +46,7 @@ class Agent:
         q_values: QValues,
         epsilon: float,
         run: RunFolder | None = None,
+        trained: Trained | None = None,
     ) -> None:
         """Make an agent from a Q-function.
 
@@ -45,8 +56,10 @@ class Agent:
                 to Q-values; -∞ for actions that are not allowed.
             epsilon: probability of a random action in `predict` with `deterministic=False`.
             run: the folder that names the environment; None: the caller did.
+            trained: the Q-network that computes `q_values`; None: something else does.
         """
         self.run = run
+        self.trained = trained
         self.spec = spec
         self.batch_q_values = q_values
         self.epsilon = epsilon

@@ -5,6 +5,7 @@ from frankrl.networks.initializer import Initializer
 from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
 from frankrl.networks.layout import Layout
 from frankrl.networks.make import make_q_network
+from frankrl.networks.named import named_params, params_from_names
 from frankrl.networks.network import LayeredNetwork, NetworkParams, QNetwork, masked
 from frankrl.networks.network_spec import NetworkSpec
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
@@ -34,7 +35,9 @@ __all__ = [
     "Torso",
     "make_q_network",
     "masked",
+    "named_params",
     "own_network",
     "own_torso",
+    "params_from_names",
     "perturb",
 ]
