@@ -238,6 +238,10 @@ def _allowed(kind: type, spec: dataclasses.Field) -> str:
     hint = typing.get_type_hints(kind)[spec.name]
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(f"`{word}`" for word in typing.get_args(hint))
+    if spec.metadata.get("names_code"):
+        words = [*spec.metadata["among"], "module:attribute"]
+        words += [NONE] * (type(None) in typing.get_args(hint))
+        return ", ".join(f"`{word}`" for word in words)
     if hint is bool:
         return "`true`, `false`"
     signs = {"at_least": "≥", "above": ">", "at_most": "≤"}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from frankrl.dashboard.background import open_dashboard
     from frankrl.dashboard.listing import list_runs
     from frankrl.experiments.run import experiment
+    from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
@@ -25,6 +26,7 @@ _HOME = {
     "Agent": "frankrl.agent",
     "Evaluation": "frankrl.training.evaluation",
     "FrankError": "frankrl.core.errors",
+    "NetworkSpec": "frankrl.networks",
     "Settings": "frankrl.config",
     "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
@@ -45,6 +47,7 @@ __all__ = [
     "Agent",
     "Evaluation",
     "FrankError",
+    "NetworkSpec",
     "Settings",
     "Stop",
     "TrainingResult",

@@ -179,7 +179,10 @@ class Agent:
         """
         permission = permission_of(env_id, allow_code)
         if self.run is not None:
-            chosen = self.run.permission if permission == NO_PERMISSION else permission
+            earlier = self.run.permission
+            chosen = earlier if permission == NO_PERMISSION else permission
+            # The network that the agent was loaded with stays named.
+            chosen = chosen._replace(named=earlier.named)
             check_code(dataclasses.replace(self.run, permission=chosen))
 
     def _asked(

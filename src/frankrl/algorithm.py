@@ -18,10 +18,10 @@ from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe_for, make_vector
 from frankrl.experience import (
-    HostPolicy,
     epsilon_greedy,
     exploration_draws,
     linear_epsilon,
+    make_policy,
     steps_of,
 )
 from frankrl.learning import (
@@ -78,7 +78,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     learner = init_learner(learning, network, network.init(seed))
     learn = jax.jit(functools.partial(update, learning, network))
     refresh = jax.jit(functools.partial(refresh_target, learning))
-    policy = HostPolicy(network)
+    policy = make_policy(settings.training.acting, network)
 
     # The experience replay buffer, empty at first.
     replay = make_replay(settings, spec.preprocessing.frame_stack)

@@ -115,7 +115,8 @@ def resume(
         env_id: the environment's name, if the run was written by somebody else and its
             environment is in a module: that module is then imported.
         allow_code: import whatever module the run names.
-        **settings: settings to change, for example a larger `total_env_steps`.
+        **settings: settings to change, for example a larger `total_env_steps`; and the objects
+            with which the run was made, such as `network`, if they have no name to import them by.
 
     Raises:
         FrankError: the run cannot be continued, or not with these settings.
@@ -176,19 +177,33 @@ def _run_or_raise(
     return result
 
 
-def load(run: TrainingResult | str | os.PathLike[str], *, best: bool = False) -> Agent:
-    """The agent of a run. It needs no environment, and nothing that the run names is imported.
+def load(
+    run: TrainingResult | str | os.PathLike[str],
+    *,
+    best: bool = False,
+    network: Any = None,
+    torso: Any = None,
+    allow_code: bool = False,
+) -> Agent:
+    """The agent of a run. It needs no environment, and imports nothing that the run names but a
+    network or a torso of the user's own.
 
     Args:
         run: the run, by its folder or its result.
         best: load the agent with the best evaluation during training instead of the newest
             checkpoint. That evaluation is short, so evaluate the agent again on other seeds.
+        network: the run's own network, as it was given to `train`. It is needed if it has no name
+            to import it by, or if somebody else wrote the run.
+        torso: the run's own torso, likewise.
+        allow_code: import whatever network or torso the run names, although somebody else wrote it.
 
     Raises:
-        RunFolderError: there is no run, or it holds no usable checkpoint.
+        RunFolderError: there is no run, or it holds no usable checkpoint, or it names code of
+            somebody else.
+        SettingError: the network or the torso is not that of the run, or cannot be used.
     """
     check_type(best, "best", bool, "True or False")
-    return open_agent(RunFolder.open(path_of(run)), best=best)[0]
+    return open_agent(_opened(run, "", allow_code, network=network, torso=torso), best=best)[0]
 
 
 def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -204,6 +219,17 @@ def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.Pa
     if run.run is None:
         raise SettingError(f"{run!r} is of no run: give a run folder")
     return run.run.path
+
+
+def _opened(
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    env_id: str,
+    allow_code: bool,
+    **code: Any,
+) -> RunFolder:
+    """A run folder, with code of its settings that the user gave again; None: not given."""
+    again = {setting: value for setting, value in code.items() if value is not None}
+    return RunFolder.open(path_of(run), permission_of(env_id, allow_code, again)).with_code(again)
 
 
 @own_numerics()
@@ -324,6 +350,9 @@ def explain(
     transition: int = 0,
     env_id: str = "",
     allow_code: bool = False,
+    network: Any = None,
+    torso: Any = None,
+    optimiser: Any = None,
     progress: bool = True,
 ) -> "UpdateRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
@@ -334,6 +363,9 @@ def explain(
         transition: position in the batch of the transition that its `document` follows, from 0.
         env_id: as for `resume`.
         allow_code: as for `resume`.
+        network: as for `load`.
+        torso: as for `load`.
+        optimiser: the run's own optimiser, likewise.
         progress: as for `train`.
 
     Raises:
@@ -342,8 +374,9 @@ def explain(
     from frankrl.explaining import origins, reopen
     from frankrl.explaining.narrative import about_run, narrate
 
+    code = {"network": network, "torso": torso, "optimiser": optimiser}
     check_type(progress, "progress", bool, "True or False")
-    folder = RunFolder.open(path_of(run), permission_of(env_id, allow_code))
+    folder = _opened(run, env_id, allow_code, **code)
     settings, seed = folder.description.settings, folder.description.seed
     size = settings.replay.batch_size
     if not isinstance(transition, int) or not 0 <= transition < size:

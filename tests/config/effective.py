@@ -9,8 +9,18 @@ def is_network(chosen):
     return chosen["q_function"] == "network"
 
 
+def has_layers(chosen):
+    # A network of the user's own has layers of its own.
+    return is_network(chosen) and chosen["network"] is None
+
+
 def has_hidden_layers(chosen):
-    return is_network(chosen) and len(chosen["hidden_widths"]) > 0
+    return has_layers(chosen) and len(chosen["hidden_widths"]) > 0
+
+
+def has_own_leaves(chosen):
+    # A torso of the user's own gets observations as they are.
+    return has_layers(chosen) and ":" not in chosen["torso"]
 
 
 def learns(*distributions):
@@ -45,7 +55,7 @@ def is_evaluated_while_training(chosen):
 
 def has_residual_blocks(chosen):
     # Espeholt et al. (2018): the width is of the residual network alone.
-    return is_network(chosen) and chosen["torso"] == "impala"
+    return has_layers(chosen) and chosen["torso"] == "impala"
 
 
 def lasts_several_frames(chosen):
@@ -59,13 +69,14 @@ EFFECTIVE = {
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
     "evaluation_envs": lambda chosen: chosen["evaluation_on"] == "own",
-    "torso": is_network,
+    "network": is_network,
+    "torso": has_layers,
     "impala_width": has_residual_blocks,
-    "hidden_widths": is_network,
+    "hidden_widths": has_layers,
     "activation": has_hidden_layers,
-    "scale_observation": is_network,
+    "scale_observation": has_own_leaves,
     "layer_norm": has_hidden_layers,
-    "dueling": is_network,
+    "dueling": has_layers,
     "distribution": is_network,
     "num_atoms": learns("c51"),
     "value_min": learns("c51"),
@@ -74,7 +85,7 @@ EFFECTIVE = {
     "iqn_cosines": learns("iqn"),
     "iqn_acting_fractions": learns("iqn"),
     "iqn_samples": learns("iqn"),
-    "noisy": is_network,
+    "noisy": has_layers,
     "epsilon_start": is_epsilon_greedy,
     "epsilon_end": is_epsilon_greedy,
     "epsilon_decay_env_steps": is_epsilon_greedy,
@@ -109,7 +120,8 @@ ALWAYS = {
 CHOICES = {
     "frame_skip": [4, 1],
     "q_function": ["network", "table"],
-    "torso": ["auto", "impala"],
+    "network": [None, "my_network:make"],
+    "torso": ["auto", "impala", "my_torso:make"],
     "hidden_widths": [(64, 64), ()],
     "distribution": ["mean", "c51", "qr", "iqn"],
     "noisy": [False, True],
@@ -123,6 +135,7 @@ CHOICES = {
 }
 """Their defaults come first."""
 OTHER = {
+    "network": "my_network:make",
     "torso": "nature",
     "impala_width": 2,
     "max_pool": False,

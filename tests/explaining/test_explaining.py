@@ -236,7 +236,7 @@ def test_rounds_are_not_repeated_across_a_point_that_is_not_exact(run, tmp_path,
     from frankrl.training import trainer
 
     shutil.copytree(run.path, tmp_path / "run")
-    monkeypatch.setattr(trainer, "versions", lambda: machine.versions() | {"jax": "0.0.1"})
+    monkeypatch.setattr(trainer, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"})
     with pytest.warns(UserWarning, match="not bit-exact"):
         frankrl.resume(tmp_path / "run", total_env_steps=900)
     folder = RunFolder.open(tmp_path / "run")

@@ -10,10 +10,10 @@ from small_networks import ACTIONS, BATCH, KINDS, in_jax, random_batch, random_n
 from frankrl.core.types import Scaling, Transition
 from frankrl.learning import NO_NOISE, ExpectedHead, UpdateMetrics
 from frankrl.learning.loss_terms import batch_targets, bootstrap, target_outputs
-from frankrl.networks import Flatten, NetworkParams, QNetwork, Table
+from frankrl.networks import Flatten, LayeredNetwork, NetworkParams, Table
 
 TARGET_Q, ONLINE_Q = [2.0, 5.0, 3.0], [4.0, 9.0, 1.0]
-LOOKUP = QNetwork((Flatten((1,), Scaling()),), (), "relu", Table(3), ExpectedHead())
+LOOKUP = LayeredNetwork((Flatten((1,), Scaling()),), (), "relu", Table(3), ExpectedHead())
 """Q-values whatever the state, where an observation is a one."""
 
 

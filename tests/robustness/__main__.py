@@ -16,7 +16,8 @@ from pathlib import Path
 
 import tyro
 
-from frankrl.runs import machine_facts, versions
+from frankrl.runs import machine_facts
+from frankrl.runs.machine import versions
 from robustness import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
 from robustness.outcome import Outcome
 

@@ -15,6 +15,8 @@ class Choice:
     values: tuple[Any, ...]
     is_excluding: bool = False
     """The choice is any value except `values`."""
+    counts_idle: bool = True
+    """Whether it can be made by a setting that is itself idle, which counts as its default."""
 
     def is_made(self, value: Any) -> bool:
         """Whether this value of the setting makes the choice."""
@@ -49,9 +51,14 @@ def chosen(setting: str, *values: Any) -> Choice:
     return Choice(setting, values)
 
 
+def chosen_effectively(setting: str, *values: Any) -> Choice:
+    """The choice of one of these values. It is not made if the setting itself is idle."""
+    return Choice(setting, values, counts_idle=False)
+
+
 def unless(setting: str, *values: Any) -> Choice:
     """The choice of any value except these. It is not made if the setting itself is idle."""
-    return Choice(setting, values, is_excluding=True)
+    return Choice(setting, values, is_excluding=True, counts_idle=False)
 
 
 def conditions(choices: tuple[Choice, ...]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frankrl.config.choices import Choice, chosen, shown, unless
+from frankrl.config.groups import TORSOS
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 
@@ -47,6 +48,21 @@ CONTRADICTIONS = (
         unless("frame_stack", None, 1),
         "a Q-table has a row for one observation, so there is nothing to stack: leave frame_stack "
         "out, or set q_function to network",
+    ),
+    Contradiction(
+        unless("network", None),
+        chosen("distribution", "iqn"),
+        "a network of your own gets no fractions, which iqn needs: use distribution mean, c51 or "
+        "qr, or give your own torso instead of the whole network",
+    ),
+    *(
+        Contradiction(
+            own,
+            chosen("acting", "host"),
+            f"acting host computes with NumPy, and a {own.setting} of your own computes with JAX: "
+            "use acting auto or device",
+        )
+        for own in (unless("network", None), unless("torso", *TORSOS))
     ),
     Contradiction(
         chosen("until_solved", True),

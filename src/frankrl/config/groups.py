@@ -8,8 +8,8 @@ everywhere. A choice is declared before the settings that belong to it.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from frankrl.config.choices import chosen, unless
-from frankrl.config.validation import Checked, number, option
+from frankrl.config.choices import chosen, chosen_effectively, unless
+from frankrl.config.validation import Checked, code, number, option
 
 _INT32 = 2**31 - 1
 """Largest number of updates that the learner can count."""
@@ -20,8 +20,15 @@ MAX_EPISODES = 1_000_000
 MAX_EVALUATION_ENVS = 25
 """Largest number of environments in which an evaluation plays at the same time."""
 
+TORSOS = ("auto", "flat", "minatar", "nature", "impala")
+"""Frank's own torsos."""
+OPTIMISERS = ("adam", "sgd")
+"""Frank's own optimisers."""
+
 _SEVERAL_FRAMES = unless("frame_skip", 1)
 _NETWORK = chosen("q_function", "network")
+_LAYERS = chosen_effectively("network", None)
+_OWN_LEAVES = chosen_effectively("torso", *TORSOS)
 _IMPALA = chosen("torso", "impala")
 _HIDDEN_LAYER = unless("hidden_widths", ())
 _MEAN = chosen("distribution", "mean")
@@ -116,24 +123,27 @@ class NetworkSettings(Checked):
     q_function: Literal["network", "table"] = "network"
     """A Q-network, or a Q-table with a row for each state, for environments with numbered
     states."""
-    torso: Literal["auto", "flat", "minatar", "nature", "impala"] = option(
-        "auto", belongs_to=_NETWORK
-    )
+    network: str | None = code(None, belongs_to=_NETWORK)
+    """A network of your own, `module:attribute`, or in Python the object: `init(key, spec)` and
+    `apply(params, observation)`, or a function `make(spec)` that gives both; none: Frank's
+    layers."""
+    torso: str = code("auto", among=TORSOS, belongs_to=_LAYERS)
     """How pictures become features: `nature`, the three convolutions of Mnih et al. (2015);
     `minatar`, the single one of Young & Tian (2019); `impala`, the residual network of Espeholt et
     al. (2018); or flat, pixel by pixel. auto: by the size of the picture, nature from 36 × 36
-    pixels, minatar from 8 × 8."""
+    pixels, minatar from 8 × 8. Or one of your own, given as `network` is, from whole
+    observations to features."""
     impala_width: int = number(1, at_least=1, at_most=64, belongs_to=_IMPALA)
     """Factor of the channels 16, 32 and 32 of the residual network. [ratio]"""
-    hidden_widths: tuple[int, ...] = number((64, 64), at_least=1, belongs_to=_NETWORK)
+    hidden_widths: tuple[int, ...] = number((64, 64), at_least=1, belongs_to=_LAYERS)
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = option("relu", belongs_to=_HIDDEN_LAYER)
     """Non-linearity after each hidden layer."""
-    scale_observation: bool = option(False, belongs_to=_NETWORK)
+    scale_observation: bool = option(False, belongs_to=_OWN_LEAVES)
     """Scale every component of an observation with known bounds to -1 … 1."""
     layer_norm: bool = option(False, belongs_to=_HIDDEN_LAYER)
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
-    dueling: bool = option(False, belongs_to=_NETWORK)
+    dueling: bool = option(False, belongs_to=_LAYERS)
     """Estimate the state value and the advantage of each action separately (Wang et al. 2016)."""
     distribution: Literal["mean", "c51", "qr", "iqn"] = option("mean", belongs_to=_NETWORK)
     """What is learned about the return: only its mean, or its distribution as probabilities of
@@ -157,7 +167,7 @@ class NetworkSettings(Checked):
 class ExplorationSettings(Checked):
     """ε-greedy: with probability ε a random action, otherwise the greedy one."""
 
-    noisy: bool = option(False, belongs_to=_NETWORK)
+    noisy: bool = option(False, belongs_to=_LAYERS)
     """Explore by learned noise in the network's weights instead of ε, which is then 0 (Fortunato
     et al. 2018)."""
     epsilon_start: float = number(1.0, at_least=0, at_most=1, belongs_to=_EPSILON_GREEDY)
@@ -227,8 +237,10 @@ class LearningSettings(Checked):
     tau: float = number(1.0, above=0, at_most=1)
     """Step of a refresh: 1 copies the Q-network; a small value with `target_period_updates` 1 is
     a soft update (Lillicrap et al. 2016). [ratio]"""
-    optimiser: Literal["adam", "sgd"] = "adam"
-    """Adam, or plain gradient descent."""
+    optimiser: str = code("adam", among=OPTIMISERS)
+    """Adam, or plain gradient descent. Or one of your own, `module:attribute` or the object: a
+    function of the learning rate that gives an Optax optimiser, such as `optax:adamw`, or such an
+    optimiser, which has its own learning rate."""
     learning_rate: float = number(1e-3, above=0)
     """Initial step size of the optimiser. [per update]"""
     learning_rate_end: float | None = number(None, above=0)

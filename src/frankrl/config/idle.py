@@ -42,7 +42,7 @@ def _is_idle(name: str, values: Mapping[str, Any]) -> bool:
 def _is_made(choice: Choice, values: Mapping[str, Any]) -> bool:
     """Whether a choice is made; an idle setting counts as its default."""
     if _is_idle(choice.setting, values):
-        return not choice.is_excluding and choice.is_made(DECLARED[choice.setting].default)
+        return choice.counts_idle and choice.is_made(DECLARED[choice.setting].default)
     return choice.is_made(values[choice.setting])
 
 

@@ -5,7 +5,7 @@ from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.episode_record import EnvironmentLog, Position
 from frankrl.environments.final_info import SUCCESS, finite_number
 from frankrl.environments.frame_stack import FrameStack
-from frankrl.environments.leaves import Leaf
+from frankrl.environments.leaves import Leaf, Structure, together
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
 from frankrl.environments.picture_axes import PictureAxes, picture_axes
@@ -32,6 +32,7 @@ __all__ = [
     "Leaf",
     "PictureAxes",
     "Position",
+    "Structure",
     "Trial",
     "Worker",
     "WorkerPool",
@@ -45,5 +46,6 @@ __all__ = [
     "spec_to_data",
     "stacked_environment",
     "start_worker_pool",
+    "together",
     "try_out",
 ]

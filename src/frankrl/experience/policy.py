@@ -118,9 +118,11 @@ def loaded(
 def make_policy(acting: Literal["auto", "host", "device"], network: QNetwork) -> Policy:
     """The policy that the setting `acting` selects.
 
-    auto: the host's, but the device's where convolutions over pictures are learned on a GPU.
+    auto: the host's, but the device's where convolutions over pictures are learned on a GPU, and
+    where code of the user's own takes part.
     """
-    if acting == "device" or (acting == "auto" and network.reads_pictures and not _on_cpu()):
+    on_device = network.is_own_code or (network.reads_pictures and not _on_cpu())
+    if acting == "device" or (acting == "auto" and on_device):
         from frankrl.experience.device_policy import DevicePolicy
 
         return DevicePolicy(network)

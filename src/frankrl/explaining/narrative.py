@@ -245,7 +245,9 @@ def _learning(
         for layer, norm in record.gradient_norms.items()
     )
     header = ("layer", "gradient", "change of the weights", "distance to θ⁻ before")
-    step = {"adam": "Adam", "sgd": "plain gradient descent"}[settings.optimiser]
+    steps = {"adam": "Adam", "sgd": "plain gradient descent"}
+    own = f"your optimiser {settings.optimiser.removeprefix('object:')}"
+    step = steps.get(settings.optimiser, own)
     return Section(
         f"6. Backpropagation through the {network_name}",
         (

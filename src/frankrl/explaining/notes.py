@@ -30,8 +30,8 @@ from frankrl.networks import (
     Dense,
     DenseParams,
     Flatten,
+    LayeredNetwork,
     NetworkParams,
-    QNetwork,
 )
 from frankrl.replay import Sample
 
@@ -42,7 +42,7 @@ FIRST_Q_VALUES = (0.3, -0.1, 0.5, 0.2)
 Q_VALUES, TARGET_Q_VALUES = (0.4, 1.2, 3.1, 0.8), (2.1, 1.3, 4.7, 0.9)
 """Q-values later in training. For the Q-network the notes give only the third."""
 FIRE_MAIN, REWARD, GAMMA, LEARNING_RATE = 2, 0.3, 0.99, 0.1
-NETWORK = QNetwork(
+NETWORK = LayeredNetwork(
     torsos=(Flatten((8,), Scaling()),),
     hidden=(),
     activation="relu",

@@ -234,7 +234,8 @@ def norms(params: Params) -> dict[str, float]:
     for path, leaf in leaves:
         # One entry for each hidden layer, and one for each other part of the network.
         depth = 2 if len(path) > 1 and isinstance(path[1], SequenceKey) else 1
-        layer = jax.tree_util.keystr(path[:depth]).removeprefix(".")
+        part = jax.tree_util.keystr(path[:1], simple=True) or "weights"
+        layer = part + jax.tree_util.keystr(path[1:depth])
         squares[layer] = squares.get(layer, 0.0) + float(np.square(leaf, dtype=np.float64).sum())
     squares["all"] = sum(squares.values())
     return {layer: float(np.sqrt(total)) for layer, total in squares.items()}

@@ -27,12 +27,13 @@ from frankrl.replay import EndingRoom, cut_short, with_ending_rows
 from frankrl.runs import (
     MetricsReader,
     RunFolder,
+    all_versions,
     check_code,
+    check_settings_code,
     differences,
     list_checkpoints,
     load_checkpoint,
     machine_facts,
-    versions,
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
@@ -152,10 +153,11 @@ def reopen(
     with prepared():
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
         # Only a run whose checkpoint is right has its environment made.
+        check_settings_code(folder, "network", "torso", "optimiser")
         start = _start(folder, cost.first_env_step)
         check_code(folder)
         spec = describe_for(description.env_id, settings)
-    changes = differences(cost.surroundings, versions() | machine_facts())
+    changes = differences(cost.surroundings, all_versions(settings) | machine_facts())
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")
     experiment = Experiment.of(settings, spec, description.seed)

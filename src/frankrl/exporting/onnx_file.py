@@ -18,14 +18,14 @@ from frankrl.exporting.outputs import add_outputs
 from frankrl.exporting.own_network import untranslatable
 from frankrl.exporting.torsos import add_torso
 from frankrl.exporting.trained_network import as_texts
-from frankrl.networks import NetworkParams, QNetwork
+from frankrl.networks import LayeredNetwork, NetworkParams, QNetwork
 
 _MAX_BYTES = 2**31 - 2**20
 """Most bytes of parameters in one file: Protocol Buffers end at 2 GiB, and the rest needs some."""
 
 
 def onnx_file(
-    network: QNetwork, params: NetworkParams, spec: EnvironmentSpec, facts: Mapping[str, Any]
+    network: QNetwork, params: Any, spec: EnvironmentSpec, facts: Mapping[str, Any]
 ) -> bytes:
     """The content of an ONNX file that computes what the agent computes.
 
@@ -43,7 +43,7 @@ def onnx_file(
     Raises:
         SettingError: a part of the network cannot be translated, or it is too large for a file.
     """
-    if not isinstance(network, QNetwork):
+    if not isinstance(network, LayeredNetwork) or network.is_own_code:
         raise untranslatable(network)
     if 4 * network.layout.size > _MAX_BYTES:
         raise SettingError(
@@ -74,9 +74,9 @@ def onnx_file(
 
 
 def _add_network(
-    graph: Graph, network: QNetwork, params: NetworkParams, spec: EnvironmentSpec
+    graph: Graph, network: LayeredNetwork, params: NetworkParams, spec: EnvironmentSpec
 ) -> str:
-    """Add Q(s, ·) of all actions, in the order of `QNetwork.apply`; returns it."""
+    """Add Q(s, ·) of all actions, in the order of `LayeredNetwork.apply`; returns it."""
     parts = zip(network.torsos, params.torsos, inputs_of(spec), strict=True)
     features = [
         add_torso(graph, torso, own, source, f"torsos.{index}")

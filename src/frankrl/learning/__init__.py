@@ -21,6 +21,7 @@ from frankrl.learning.loss_terms import (
 )
 from frankrl.learning.make_network import network_for
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
+from frankrl.learning.optimiser import has_own_optimiser
 from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "UpdateTerms",
     "batch_loss",
     "bootstrap_values",
+    "has_own_optimiser",
     "init_learner",
     "learning_rate_at",
     "make_head",

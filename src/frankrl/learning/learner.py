@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Transition
 from frankrl.learning.loss_terms import td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
+from frankrl.learning.optimiser import Gradient, init_optimiser, optimiser_step
 from frankrl.networks import QNetwork
 
 
@@ -69,17 +70,6 @@ class UpdateOutput(NamedTuple):
     """Error of each transition, for its new priority; None without importance weights."""
 
 
-def optimiser(settings: LearningSettings) -> optax.GradientTransformation:
-    """Clips by the global norm, then computes the step for a learning rate of 1; `update` applies
-    the learning rate."""
-    step = optax.identity()
-    if settings.optimiser == "adam":
-        step = optax.scale_by_adam(eps=settings.adam_epsilon)
-    if settings.max_gradient_norm is None:
-        return step
-    return optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), step)
-
-
 def init_learner(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
     """The initial state of a learner; the target network is a copy of the Q-network.
 
@@ -98,7 +88,7 @@ def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> Lea
         params=vector,
         target_params=jnp.copy(vector),
         average_params=None if settings.polyak_window_updates is None else jnp.copy(vector),
-        opt_state=optimiser(settings).init(vector),
+        opt_state=init_optimiser(settings, network.layout, vector),
         num_updates=jnp.zeros((), jnp.int32),
     )
 
@@ -140,8 +130,8 @@ def update(
     terms = update_terms(settings, network, params, target_params, batch, noise, weights)
     predictions, targets = terms.predictions, terms.targets
     gradient = network.layout.flatten(terms.gradients)
-    step, opt_state = optimiser(settings).update(gradient, state.opt_state)
-    moved = state.params - learning_rate * cast(Array, step)
+    found = Gradient(gradient, state.params, terms.loss, learning_rate)
+    moved, opt_state = optimiser_step(settings, network.layout, state.opt_state, found)
 
     errors = td_errors(network, targets, predictions.chosen_q)
     metrics = UpdateMetrics(

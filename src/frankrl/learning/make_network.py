@@ -4,19 +4,29 @@ from typing import TYPE_CHECKING
 
 from frankrl.config import Settings
 from frankrl.learning.heads import make_head
-from frankrl.networks import QNetwork, make_q_network
+from frankrl.networks import NetworkSpec, QNetwork, make_q_network, own_network, own_torso
 
 if TYPE_CHECKING:
     from frankrl.environments import EnvironmentSpec
 
 
 def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
-    """The definition of a run's Q-network or Q-table."""
+    """The definition of a run's Q-network or Q-table.
+
+    Raises:
+        SettingError: settings do not suit the observations, or code of the user's own that they
+            name cannot be used.
+    """
+    head, network, stack = make_head(settings), settings.network, spec.preprocessing.frame_stack
+    about = NetworkSpec(spec.num_actions, head.atoms, spec.leaves, stack, spec.structure)
+    if network.network is not None:
+        return own_network(network.network, about, head)
     return make_q_network(
-        settings.network,
+        network,
         spec.leaves,
         spec.num_actions,
-        make_head(settings),
+        head,
         noisy=settings.exploration.noisy,
-        frame_stack=spec.preprocessing.frame_stack,
+        frame_stack=stack,
+        own_torso=own_torso(network.torso, about) if ":" in network.torso else None,
     )

@@ -6,8 +6,11 @@ from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, pertu
 from frankrl.networks.layout import Layout
 from frankrl.networks.make import make_q_network
 from frankrl.networks.named import named_params, params_from_names
-from frankrl.networks.network import NetworkParams, QNetwork, masked
+from frankrl.networks.network import LayeredNetwork, NetworkParams, QNetwork, masked
+from frankrl.networks.network_spec import NetworkSpec
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.own_functions import OwnTorso, own_torso
+from frankrl.networks.plugin import OwnNetwork, own_network
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 __all__ = [
@@ -18,17 +21,23 @@ __all__ = [
     "Flatten",
     "Head",
     "Initializer",
+    "LayeredNetwork",
     "Layout",
     "NetworkParams",
+    "NetworkSpec",
     "Noisy",
     "Normalised",
     "OneHot",
+    "OwnNetwork",
+    "OwnTorso",
     "QNetwork",
     "Table",
     "Torso",
     "make_q_network",
     "masked",
     "named_params",
+    "own_network",
+    "own_torso",
     "params_from_names",
     "perturb",
 ]

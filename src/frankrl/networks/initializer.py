@@ -1,13 +1,19 @@
 """Initial parameters of a network."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.random import Use, generator
+from frankrl.core.types import Params
+
+_GENERATOR = "threefry2x32"
+"""JAX's own generator of random numbers, whatever the process has chosen."""
 
 
 class Initializer(abc.ABC):
@@ -20,6 +26,10 @@ class Initializer(abc.ABC):
     @abc.abstractmethod
     def constant(self, value: float, *shape: int) -> Float[Any, "..."]:
         """An array of one value."""
+
+    @abc.abstractmethod
+    def from_key(self, init: Callable[[Any], Params]) -> Params:
+        """The parameters that a function makes from a key of `jax.random`."""
 
 
 class SeededInitializer(Initializer):
@@ -34,6 +44,11 @@ class SeededInitializer(Initializer):
     def constant(self, value: float, *shape: int) -> Float[np.ndarray, "..."]:
         return np.full(shape, value, np.float32)
 
+    def from_key(self, init: Callable[[Any], Params]) -> Params:
+        words = self._random.integers(2**32, size=2, dtype=np.uint32)
+        key = jax.random.wrap_key_data(jnp.asarray(words), impl=_GENERATOR)
+        return jax.tree.map(np.asarray, jax.jit(init)(key))
+
 
 class ShapeInitializer(Initializer):
     """For `jax.eval_shape`, which gives the shapes without allocating memory."""
@@ -43,3 +58,6 @@ class ShapeInitializer(Initializer):
 
     def constant(self, value: float, *shape: int) -> Float[Any, "..."]:
         return jnp.zeros(shape, jnp.float32)
+
+    def from_key(self, init: Callable[[Any], Params]) -> Params:
+        return init(jax.random.key(0, impl=_GENERATOR))

@@ -8,8 +8,9 @@ from frankrl.core.types import Scaling
 from frankrl.environments import Leaf, PictureAxes, picture_axes
 from frankrl.networks.head import Head
 from frankrl.networks.layers import Dense, Layer, Noisy, Normalised
-from frankrl.networks.network import QNetwork
+from frankrl.networks.network import LayeredNetwork
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.own_functions import OwnTorso
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def make_q_network(
     *,
     noisy: bool = False,
     frame_stack: int = 1,
-) -> QNetwork:
+    own_torso: OwnTorso | None = None,
+) -> LayeredNetwork:
     """The Q-network or Q-table that settings describe.
 
     Args:
@@ -41,17 +43,17 @@ def make_q_network(
         noisy: whether all dense layers have learned noise in their weights.
         frame_stack: observations that the network gets together, along an axis in front of each
             leaf's own; 1: there is no such axis.
+        own_torso: the user's own torso, which reads whole observations; None: those of Frank that
+            settings name.
 
     Raises:
         SettingError: the torso does not suit the observations.
     """
-    pictures = _pictures(settings, leaves, frame_stack)
-    torsos = tuple(
-        _torso(leaf, settings, frame_stack, axes)
-        for leaf, axes in zip(leaves, pictures, strict=True)
+    torsos: tuple[Torso, ...] = (
+        (own_torso,) if own_torso else _torsos(settings, leaves, frame_stack)
     )
     if settings.q_function == "table":
-        return QNetwork(torsos, (), settings.activation, Table(num_actions), head)
+        return LayeredNetwork(torsos, (), settings.activation, Table(num_actions), head)
 
     def dense(width: int) -> Dense | Noisy:
         return Noisy(Dense(width)) if noisy else Dense(width)
@@ -62,7 +64,18 @@ def make_q_network(
     parts = num_actions + settings.dueling
     outputs = ActionOutputs(dense(parts * (head.atoms or 1)), parts, head.atoms)
     output = Dueling(outputs) if settings.dueling else outputs
-    return QNetwork(torsos, tuple(hidden), settings.activation, output, head)
+    return LayeredNetwork(torsos, tuple(hidden), settings.activation, output, head)
+
+
+def _torsos(
+    settings: NetworkSettings, leaves: tuple[Leaf, ...], frame_stack: int
+) -> tuple[Torso, ...]:
+    """The torso of each leaf."""
+    pictures = _pictures(settings, leaves, frame_stack)
+    return tuple(
+        _torso(leaf, settings, frame_stack, axes)
+        for leaf, axes in zip(leaves, pictures, strict=True)
+    )
 
 
 def _torso(

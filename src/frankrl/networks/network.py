@@ -1,5 +1,6 @@
 """Q-networks: a definition without weights that computes Q(s, ·) from given parameters."""
 
+import abc
 import dataclasses
 import functools
 from dataclasses import dataclass
@@ -11,15 +12,16 @@ from jaxtyping import Bool, Float
 
 from frankrl.core.types import Observation, Params
 from frankrl.networks.head import Head
-from frankrl.networks.initializer import SeededInitializer, ShapeInitializer
+from frankrl.networks.initializer import Initializer, SeededInitializer, ShapeInitializer
 from frankrl.networks.layers import Layer, activate, noise_size
 from frankrl.networks.layout import Layout
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
+from frankrl.networks.own_functions import OwnTorso
 from frankrl.networks.torsos import Torso
 
 
 class NetworkParams(NamedTuple):
-    """The parameters of a Q-network, θ."""
+    """The parameters of a network of layers, θ."""
 
     torsos: tuple[Params, ...]
     hidden: tuple[Params, ...]
@@ -27,31 +29,110 @@ class NetworkParams(NamedTuple):
     head: Params
 
 
-@dataclass(frozen=True)
-class QNetwork:
-    """How Q(s, ·) is computed: one torso per leaf, shared hidden layers, outputs for each action.
+class QNetwork(abc.ABC):
+    """How Q(s, ·) is computed from parameters that are kept apart. It compares and hashes by value.
 
-    It holds no weights, and compares and hashes by value. It computes with NumPy, which is
-    fastest for the few states of one acting step, and with JAX, which compiles it for learning.
+    `init` makes the parameters of a run, `apply` computes the outputs for each action.
+    """
+
+    head: Head
+    """How the outputs for an action describe the return."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what was computed from the fields: another process computes it again.
+        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        return {field.name: getattr(self, field.name) for field in fields}
+
+    def init(self, seed: int) -> Params:
+        """The initial parameters of a run, as NumPy arrays."""
+        return self._init(SeededInitializer(seed))
+
+    @abc.abstractmethod
+    def _init(self, initializer: Initializer) -> Params: ...
+
+    @abc.abstractmethod
+    def apply(
+        self,
+        params: Any,
+        observation: Observation,
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> Float[Any, "batch action *atom"]:
+        """Outputs for each action: a Q-value, or a distribution of the return.
+
+        Args:
+            params: θ; NumPy or JAX arrays, as the observations.
+            observation: a batch of observations.
+            fractions: fractions of the quantiles (only IQN); None: evenly spaced ones.
+        """
+
+    def q_values(
+        self,
+        params: Params,
+        observation: Observation,
+        mask: Bool[Any, "batch action"] | None = None,
+    ) -> Float[Any, "batch action"]:
+        """Q(s, ·; θ); -∞ for actions that are not allowed."""
+        return masked(self.head.q_values(self.apply(params, observation)), mask)
+
+    def relu_outputs(self, params: Any, observation: Observation) -> list[Float[Any, "batch unit"]]:
+        """Outputs of each hidden layer whose activation is relu, one row for each observation;
+        empty if there is none, or none is known."""
+        return []
+
+    @functools.cached_property
+    def shapes(self) -> Params:
+        """Shapes of the parameters; allocates no memory."""
+        return jax.eval_shape(lambda: self._init(ShapeInitializer()))
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Position of each parameter in one vector."""
+        return Layout.of(self.shapes)
+
+    @property
+    @abc.abstractmethod
+    def is_own_code(self) -> bool:
+        """Whether code of the user's own takes part, which computes with JAX only."""
+
+    @property
+    @abc.abstractmethod
+    def repeats(self) -> bool:
+        """Whether it computes the same each time; code of the user's own may not."""
+
+    @property
+    @abc.abstractmethod
+    def reads_pictures(self) -> bool:
+        """Whether it has convolutions over pictures."""
+
+    @functools.cached_property
+    @abc.abstractmethod
+    def num_products(self) -> int:
+        """Multiplications of numbers with weights for one observation: one for each weight, but in
+        a convolution one for each weight and pixel."""
+
+    @functools.cached_property
+    def noise_size(self) -> int:
+        """Standard normal numbers in one sample of its noise; 0 without noisy layers."""
+        return noise_size(self.shapes)
+
+
+@dataclass(frozen=True)
+class LayeredNetwork(QNetwork):
+    """A network of Frank's layers: torsos, shared hidden layers, outputs for each action.
+
+    It computes with NumPy, which is fastest for the few states of one acting step, and with JAX,
+    which compiles it for learning.
     """
 
     torsos: tuple[Torso, ...]
-    """One for each leaf of an observation, in the order of `jax.tree.leaves`; their features are
-    concatenated."""
+    """One for each leaf of an observation, in the order of `jax.tree.leaves`, whose features are
+    concatenated; or a single one that reads whole observations."""
     hidden: tuple[Layer, ...]
     activation: str
     output: ActionOutputs | Dueling | Table
     head: Head
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Without what was computed from the fields: another process computes it again.
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-    def init(self, seed: int) -> NetworkParams:
-        """The initial parameters of a run, as NumPy arrays."""
-        return self._init(SeededInitializer(seed))
-
-    def _init(self, initializer: Any) -> NetworkParams:
+    def _init(self, initializer: Initializer) -> NetworkParams:
         torsos = tuple(torso.init(initializer) for torso in self.torsos)
         size, hidden = sum(torso.num_features for torso in self.torsos), []
         conditioned = size
@@ -71,13 +152,6 @@ class QNetwork:
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
-        """Outputs for each action: a Q-value, or a distribution of the return.
-
-        Args:
-            params: θ; NumPy or JAX arrays, as the observations.
-            observation: a batch of observations.
-            fractions: fractions of the quantiles (only IQN); None: evenly spaced ones.
-        """
         features = self._joined(params.torsos, observation)
         batch_size = features.shape[0]
         if not self.hidden:
@@ -92,6 +166,14 @@ class QNetwork:
         """Outputs of each hidden layer, after the activation function."""
         features = self._joined(params.torsos, observation)
         return self._activations(params, features, None)
+
+    def relu_outputs(
+        self, params: NetworkParams, observation: Observation
+    ) -> list[Float[Any, "batch unit"]]:
+        # With fractions there are several rows for each observation.
+        if self.activation != "relu" or self.head.num_fractions:
+            return []
+        return self.activations(params, observation)
 
     def _activations(
         self,
@@ -110,7 +192,7 @@ class QNetwork:
     def _joined(
         self, params: tuple[Params, ...], observation: Observation
     ) -> Float[Any, "batch feature"]:
-        if len(self.torsos) == 1 and hasattr(observation, "shape"):
+        if len(self.torsos) == 1 and (hasattr(observation, "shape") or self.is_own_code):
             return self.torsos[0].apply(params[0], observation)
         leaves = jax.tree.leaves(observation)
         parts = [
@@ -119,41 +201,22 @@ class QNetwork:
         ]
         return parts[0].__array_namespace__().concat(parts, axis=1)
 
-    def q_values(
-        self,
-        params: NetworkParams,
-        observation: Observation,
-        mask: Bool[Any, "batch action"] | None = None,
-    ) -> Float[Any, "batch action"]:
-        """Q(s, ·; θ); -∞ for actions that are not allowed."""
-        return masked(self.head.q_values(self.apply(params, observation)), mask)
+    @property
+    def is_own_code(self) -> bool:
+        return isinstance(self.torsos[0], OwnTorso)
 
-    @functools.cached_property
-    def shapes(self) -> NetworkParams:
-        """Shapes of the parameters; allocates no memory."""
-        return jax.eval_shape(lambda: self._init(ShapeInitializer()))
-
-    @functools.cached_property
-    def layout(self) -> Layout:
-        """Position of each parameter in one vector."""
-        return Layout.of(self.shapes)
+    @property
+    def repeats(self) -> bool:
+        return all(torso.functions.repeats for torso in self.torsos if isinstance(torso, OwnTorso))
 
     @property
     def reads_pictures(self) -> bool:
-        """Whether it has convolutions over pictures."""
         return any(torso.num_products for torso in self.torsos)
 
     @functools.cached_property
     def num_products(self) -> int:
-        """Multiplications of numbers with weights for one observation: one for each weight, but in
-        a convolution one for each weight and pixel."""
         weights = (self.shapes.hidden, self.shapes.output, self.shapes.head)
         return Layout.of(weights).size + sum(torso.num_products for torso in self.torsos)
-
-    @functools.cached_property
-    def noise_size(self) -> int:
-        """Standard normal numbers in one sample of its noise; 0 without noisy layers."""
-        return noise_size(self.shapes)
 
 
 def masked(

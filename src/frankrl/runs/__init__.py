@@ -16,7 +16,7 @@ from frankrl.runs.checkpoint_folder import (
     tidy_checkpoints,
 )
 from frankrl.runs.chunks import HeldChunks
-from frankrl.runs.code import check_code
+from frankrl.runs.code import all_versions, check_code, check_settings_code
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import (
     NO_PERMISSION,
@@ -28,7 +28,7 @@ from frankrl.runs.folder import (
 )
 from frankrl.runs.initial import INITIAL, MAX_PATH, Kind, Origin, initial_file, read_initial
 from frankrl.runs.lock import RunLock
-from frankrl.runs.machine import differences, machine_facts, versions
+from frankrl.runs.machine import differences, machine_facts
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
@@ -47,8 +47,10 @@ __all__ = [
     "RunFolder",
     "RunLock",
     "Tensors",
+    "all_versions",
     "check_code",
     "check_same_environment",
+    "check_settings_code",
     "differences",
     "initial_file",
     "list_checkpoints",
@@ -64,5 +66,4 @@ __all__ = [
     "save_checkpoint",
     "set_aside",
     "tidy_checkpoints",
-    "versions",
 ]

@@ -17,11 +17,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError, warn
 from frankrl.core.named_code import GivenCode, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.folder import RunFolder, code_names
+from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
 
 _HASH_LETTERS = 16
@@ -56,15 +58,46 @@ def check_code(folder: RunFolder) -> None:
         return
     if permission.env_id and not texts:
         return
+    nameable = not texts and permission.env_id is not None
+    _refuse_foreign(folder, named, f"name its environment {env_id!r} or " if nameable else "")
+
+
+def _refuse_foreign(folder: RunFolder, named: list[str], by_name: str) -> None:
+    """Refuse what a folder of somebody else names, unless its user allows everything."""
     what = ", ".join(map(_with_file, named))
-    if permission.allow_code:
+    if folder.permission.allow_code:
         warn(f"{folder.path} names {what}, which is imported because you allow the run's code")
         return
-    by_name = "" if texts or permission.env_id is None else f"name its environment {env_id!r} or "
     raise RunFolderError(
         f"{folder.path} was not written by your own Frank and names {what}, so nothing of that is "
         f"imported; if you trust it, {by_name}give {option('allow_code', True)}"
     )
+
+
+def check_settings_code(folder: RunFolder, *settings: str) -> None:
+    """Refuse to import what some settings of a run folder name, likewise.
+
+    To be called before an agent or a learner is made, without its environment.
+
+    Raises:
+        RunFolderError: a module is not to be imported.
+    """
+    description, permission = folder.description, folder.permission
+    found = description.settings.code_names()
+    names = [name for setting in settings for name in found.get(setting, ())]
+    for name in names:
+        _refuse_inside(folder, module_of(name))
+    named = [name for name in names if module_of(name) and name not in permission.named]
+    if not named or is_own(description.mark, code_names(description)):
+        return
+    _refuse_foreign(folder, named, "")
+
+
+def all_versions(settings: Settings) -> dict[str, str]:
+    """Versions of all software that may affect the bits of a run, with the code that its settings
+    name, whose modules are imported already."""
+    names = [name for named in settings.code_names().values() for name in named]
+    return versions() | code_versions(names)
 
 
 def code_versions(names: Iterable[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tomllib
@@ -36,6 +37,7 @@ CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, TRACKERS, REPORT = (
     "report.json",
 )
 _MAX_CONFIG_BYTES = 1 << 20
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MAX_ENV_ID, _MAX_PRESET, _MAX_REASON, _MAX_NAMED = 500, 1_000, 500, 5
 """Characters of texts in a `config.toml`, and the number of files that a message names."""
 
@@ -276,6 +278,26 @@ class RunFolder:
         """The folder of films."""
         return self.path / VIDEOS
 
+    def with_code(self, given: Mapping[str, Any]) -> "RunFolder":
+        """The same folder, whose settings hold the objects that the user gave again.
+
+        Args:
+            given: code by the name of its setting.
+
+        Raises:
+            SettingError: the run has other code there.
+        """
+        settings = self.description.settings
+        ours = {setting: settings.values()[setting] for setting in given}
+        again = settings.with_changes(**given)
+        for setting, name in ours.items():
+            if again.values()[setting] != name:
+                raise SettingError(
+                    f"{setting} of {self.path} is {shown(name)}, not {again.values()[setting]}"
+                )
+        description = dataclasses.replace(self.description, settings=again)
+        return RunFolder(self.path, description, self.permission)
+
     def with_description(self, description: RunDescription) -> "RunFolder":
         """The same folder with its `config.toml` replaced."""
         description = description.marked()
@@ -398,8 +420,13 @@ def _nearby(folder: Path) -> str:
 
 def _toml_table(name: str, values: dict[str, Any]) -> str:
     lines = [f"[{name}]"]
-    lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+    lines += [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml_key(key: str) -> str:
+    """A name as it is, or in quotes if it has other characters, such as `code of my.module`."""
+    return key if _BARE_KEY.fullmatch(key) else _toml_value(key)
 
 
 def _toml_value(value: Any) -> str:

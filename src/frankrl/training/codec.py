@@ -12,7 +12,7 @@ from frankrl.config import LearningSettings
 from frankrl.core.errors import DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
-from frankrl.learning import LearnerState, init_learner
+from frankrl.learning import LearnerState, has_own_optimiser, init_learner
 from frankrl.runs.checkpoint import Loaded, Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.records import column, filled, named, on_device
@@ -29,6 +29,11 @@ from frankrl.training.state import Experiment, TrainState
 def eval_file(settings: LearningSettings) -> str:
     """File of the parameters for greedy acting."""
     return "q_network" if settings.polyak_window_updates is None else _AVERAGE
+
+
+def _optimiser_file(settings: LearningSettings) -> str:
+    """File of the optimiser's state; that of the user's own may hold infinite numbers."""
+    return "own_optimiser" if has_own_optimiser(settings) else "optimiser"
 
 
 _AVERAGE = "average_network"
@@ -53,7 +58,7 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         "q_network": weights,
         "target_network": weights,
         BEST_FILE: weights,
-        "optimiser": optimiser,
+        _optimiser_file(settings.learning): optimiser,
         REPLAY: most_replay_bytes(experiment),
     }
     if like.average_params is not None:
@@ -96,7 +101,9 @@ def to_tensors(
     tensors: dict[str, Tensors] = {
         "q_network": weights(learner.params),
         "target_network": weights(learner.target_params),
-        "optimiser": named((learner.opt_state, learner.num_updates)),
+        _optimiser_file(experiment.settings.learning): named(
+            (learner.opt_state, learner.num_updates)
+        ),
         "collection": {
             "behaviour_params": np.asarray(state.behaviour_params),
             "statistics": interval.statistics,
@@ -175,7 +182,10 @@ def learner_of(loaded: Loaded, experiment: Experiment) -> LearnerState:
         return jnp.array(experiment.network.layout.flatten(found))
 
     opt_state, num_updates = on_device(
-        filled((like.opt_state, like.num_updates), tensors["optimiser"])
+        filled(
+            (like.opt_state, like.num_updates),
+            tensors[_optimiser_file(experiment.settings.learning)],
+        )
     )
     return LearnerState(
         params=vector("q_network"),

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from frankrl.config import EvaluationSettings
+from frankrl.config import EvaluationSettings, Settings
 from frankrl.core.errors import SettingError
+from frankrl.core.named_code import is_object_name
 from frankrl.environments import EnvironmentSpec, Trial
 from frankrl.training.preflight import duration_line
 from frankrl.training.state import Experiment
@@ -34,7 +35,8 @@ def notes_on(experiment: Experiment, trial: Trial) -> list[str]:
     if spec.is_masked:
         setting = settings.environment.action_mask
         lines.append(f"allowed actions are read from {spec.mask_place} (action_mask {setting})")
-    warnings = [*_on_repeating(spec, trial), *_on_bounds(experiment)]
+    lines += _on_objects(settings)
+    warnings = [*_on_repeating(spec, trial), *_on_bounds(experiment), *_on_code(experiment)]
     if _is_evaluated(settings.evaluation) and not spec.has_time_limit:
         most = settings.evaluation.evaluation_max_episode_steps
         warnings.append(
@@ -49,6 +51,27 @@ def notes_on(experiment: Experiment, trial: Trial) -> list[str]:
 def _is_evaluated(settings: EvaluationSettings) -> bool:
     every, final = settings.evaluate_every_env_steps, settings.final_evaluation_episodes
     return every is not None or final is not None
+
+
+def _on_objects(settings: Settings) -> Iterator[str]:
+    """What a run needs again because it was given as an object without a name."""
+    found = settings.code_names().items()
+    again = [setting for setting, names in found if any(map(is_object_name, names))]
+    if again:
+        arguments = ", ".join(f"{setting}=…" for setting in again)
+        yield (
+            f"{' and '.join(again)} given as objects that cannot be imported by a name: to go on, "
+            f"to load or to explain, the run needs them again: frankrl.resume(run, {arguments})"
+        )
+
+
+def _on_code(experiment: Experiment) -> Iterator[str]:
+    """Whether a network of the user's own computes something else each time."""
+    if not experiment.network.repeats:
+        yield (
+            "apply of your network gives another program each time it is traced, so the run may "
+            "not repeat: it may depend on its arguments only"
+        )
 
 
 def _on_repeating(spec: EnvironmentSpec, trial: Trial) -> Iterator[str]:

@@ -1,14 +1,15 @@
-"""The Q-network of a run, from its checkpoints; nothing that the run names is imported."""
+"""The Q-network of a run, from its checkpoints; of what the run names, only a network of the user's
+own is imported."""
 
 from typing import Any, NamedTuple
 
 from frankrl.core.errors import warn
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Params
-from frankrl.runs import RunFolder, list_checkpoints, load_newest
+from frankrl.runs import RunFolder, check_settings_code, list_checkpoints, load_newest
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training.codec import eval_file
-from frankrl.training.preflight import check_network
+from frankrl.training.preflight import check_weights
 from frankrl.training.records import filled
 from frankrl.training.resuming import stored_spec
 from frankrl.training.state import Experiment
@@ -34,11 +35,12 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     checkpoints = folder.best if best else folder.checkpoints
     if not list_checkpoints(checkpoints):
         raise no_checkpoint(folder, best=best)
+    check_settings_code(folder, "network", "torso")
     description = folder.description
     spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
     experiment = Experiment.of(description.settings, spec, description.seed)
     file = eval_file(description.settings.learning)
-    check_network(experiment)
+    check_weights(experiment)
     network = experiment.network
     loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
     for error in damaged:

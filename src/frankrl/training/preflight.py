@@ -189,24 +189,38 @@ def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
+def check_weights(experiment: Experiment) -> None:
+    """Refuse a network whose weights do not fit into memory.
+
+    Raises:
+        SettingError: they need more memory than is available.
+    """
+    there = _memory()
+    settings, weights = experiment.settings.network, experiment.network.layout.size
+    needed = 4 * weights * _COPIES
+    if there is None or needed <= there:
+        return
+    what, smaller = "your own network", "choose a smaller one"
+    if settings.network is None:
+        what = f"a network with hidden_widths {list(settings.hidden_widths)} and its head"
+        smaller = "choose smaller hidden_widths"
+    raise SettingError(
+        f"{what} has about {weights:,} weights; learning them takes {_size(needed)} and "
+        f"{_size(there)} are available: {smaller}"
+    )
+
+
 def check_network(experiment: Experiment) -> None:
-    """Refuse a network that does not fit into memory.
+    """Refuse a network that does not fit into memory while it learns.
 
     Raises:
         SettingError: the network, or an update of it, needs more memory than is available.
     """
+    check_weights(experiment)
     there = _memory()
     if there is None:
         return
     settings, network = experiment.settings, experiment.network
-    weights = network.layout.size
-    needed = 4 * weights * _COPIES
-    if needed > there:
-        raise SettingError(
-            f"a network with hidden_widths {list(settings.network.hidden_widths)} and its head has "
-            f"about {weights:,} weights; learning them takes {_size(needed)} and {_size(there)} "
-            "are available: choose smaller hidden_widths"
-        )
     needed = _update_bytes(experiment, there)
     if needed > there:
         smaller = " or ".join(("batch_size", *network.head.sized_by))
@@ -227,6 +241,8 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     settings, network = experiment.settings, experiment.network
     batch_size = settings.replay.batch_size
     batch = _batch_shapes(experiment)
+    if network.is_own_code:
+        return _computed_bytes(experiment, batch)
     outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
     widest = max(settings.network.hidden_widths, default=1)
     samples = max(network.head.num_fractions, 1)

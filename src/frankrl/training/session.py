@@ -32,10 +32,10 @@ from frankrl.inline.media import newest_film
 from frankrl.runs import (
     RunDescription,
     RunFolder,
+    all_versions,
     check_code,
     list_checkpoints,
     machine_facts,
-    versions,
 )
 from frankrl.runs.disk import refuse_shared
 from frankrl.runs.folder import refuse_existing
@@ -179,7 +179,7 @@ def prepare(
     check_threshold(settings, experiment.spec)
     weights = initial and initial.weights(experiment)
     description = RunDescription(
-        *(env_id, preset, seed, settings, versions(), machine_facts()),
+        *(env_id, preset, seed, settings, all_versions(settings), machine_facts()),
         origin=weights and weights.origin,
     )
     return Trainer.begin(
@@ -251,6 +251,9 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
         FrankError: the environment cannot be made, or the requested device is not available.
     """
     with prepared():
+        if settings.training.device == "cpu":
+            # Before code of the user's own can start JAX elsewhere.
+            start_backend(on_cpu=True)
         spec = describe_for(env_id, settings)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)

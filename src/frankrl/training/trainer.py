@@ -31,11 +31,11 @@ from frankrl.runs import (
     RunDescription,
     RunFolder,
     RunLock,
+    all_versions,
     differences,
     machine_facts,
     set_aside,
     tidy_checkpoints,
-    versions,
 )
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
@@ -110,7 +110,7 @@ class Trainer:
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
         self._checkpoint_writer: CheckpointWriter
-        self._versions, self._machine = versions(), machine_facts()
+        self._versions, self._machine = all_versions(self.settings), machine_facts()
         self._environment = spec_to_data(spec)
         self._not_reproducible: tuple[NotReproducible, ...] = ()
         self._restarts: tuple[EnvironmentRestarted, ...] = ()

@@ -58,13 +58,11 @@ def dead_units(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Number of dead units in each hidden layer, and the widths of the layers.
 
-    A unit is dead if it outputs 0 for every state. Only relu has such units; other networks
-    give empty tuples.
+    A unit is dead if it outputs 0 for every state. Only relu has such units; other networks, and
+    those of the user's own, give empty tuples.
     """
     is_empty = not len(jax.tree.leaves(states)[0])
-    if network.activation != "relu" or network.head.num_fractions or is_empty:
-        return (), ()
-    outputs = network.activations(params, states)
+    outputs = [] if is_empty else network.relu_outputs(params, states)
     dead = tuple(int((~output.any(axis=0)).sum()) for output in outputs)
     return dead, tuple(output.shape[1] for output in outputs)
 

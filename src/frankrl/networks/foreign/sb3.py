@@ -13,7 +13,7 @@ from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
 from frankrl.core.types import Scaling
 from frankrl.networks.foreign.torch_archive import open_archive, read_entry, read_torch_archive
-from frankrl.networks.network import QNetwork
+from frankrl.networks.network import LayeredNetwork, QNetwork
 from frankrl.networks.pictures import PictureTorso
 from frankrl.networks.torsos import Flatten
 
@@ -74,6 +74,8 @@ class SB3Network:
         Raises:
             SettingError: the network reads observations in another way.
         """
+        if not isinstance(network, LayeredNetwork):
+            raise SettingError("this run has a network of its own, so there is no place for them")
         if len(network.torsos) != 1:
             raise SettingError(
                 "its observations are one array, and those of this run have "

@@ -1,0 +1,100 @@
+"""Optimisers of the user's own."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from small_networks import in_jax, network_of, random_batch, settings_of
+
+from frankrl.core.errors import SettingError
+from frankrl.learning import init_learner, update
+from frankrl.learning.optimiser import Gradient, init_optimiser, optimiser_step
+
+RATE = 0.03
+
+
+def learned(optimiser, *, most=None, num_updates=5):
+    """The parameters after some updates, and the gradients on the way."""
+    settings = settings_of(optimiser=optimiser, max_gradient_norm=most).learning
+    network = network_of(settings_of())
+    state = init_learner(settings, network, network.init(0))
+    step = jax.jit(functools.partial(update, settings, network))
+    for number in range(num_updates):
+        state, _ = step(state, in_jax(random_batch(number)), jnp.float32(RATE))
+    return network, state
+
+
+@pytest.mark.parametrize("most", [None, 0.5])
+@pytest.mark.parametrize(
+    "own", ["optax:adam", optax.adam(RATE), lambda rate: optax.adam(rate)], ids=str
+)
+def test_adam_as_ones_own_is_franks_adam(own, most):
+    _, expected = learned("adam", most=most)
+    _, found = learned(own, most=most)
+    np.testing.assert_allclose(found.params, expected.params, rtol=1e-5, atol=1e-6)
+
+
+def masked_decay(learning_rate):
+    return optax.chain(
+        optax.add_noise(0.01, 0.55, jax.random.key(3)),
+        optax.adamw(
+            learning_rate,
+            weight_decay=0.1,
+            mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+        ),
+        optax.masked(optax.trace(0.5), lambda params: jax.tree.map(lambda x: x.ndim > 1, params)),
+        optax.contrib.reduce_on_plateau(),
+    )
+
+
+def test_an_optimiser_gets_the_parameters_in_their_structure():
+    """The oracle is Optax's own loop over the pytrees."""
+    settings = settings_of(optimiser=masked_decay, max_gradient_norm=None).learning
+    network = network_of(settings_of())
+    layout, weights = network.layout, jnp.asarray(network.layout.flatten(network.init(0)))
+    state = init_optimiser(settings, layout, weights)
+    plain, tree = masked_decay(RATE), layout.unflatten(weights)
+    expected = plain.init(tree)
+    random = np.random.default_rng(0)
+    for _ in range(3):
+        gradient = jnp.asarray(random.normal(size=layout.size).astype(np.float32))
+        weights, state = optimiser_step(
+            settings, layout, state, Gradient(gradient, weights, jnp.float32(1.5), RATE)
+        )
+        steps, expected = plain.update(layout.unflatten(gradient), expected, tree, value=1.5)
+        tree = optax.apply_updates(tree, steps)
+    np.testing.assert_allclose(weights, layout.flatten(tree), rtol=1e-6)
+    assert all(leaf.dtype != jax.random.key(0).dtype for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (lambda: None, r"called with the learning rate, it raised TypeError"),
+        (lambda rate: 3, r"must be a function of the learning rate.*; it gave 3"),
+        ("optax:no_such", "has no 'no_such'"),
+        ("math:pi", r"optimiser math:pi must be.*; it is 3.14"),
+        (
+            optax.GradientTransformation(lambda params: (), lambda g, s, p: 1 / 0),
+            "update raised ZeroDivisionError",
+        ),
+        (
+            optax.GradientTransformation(lambda params: (), lambda g, s, p: (g.hidden, s)),
+            "update must give a step for each array",
+        ),
+        (
+            optax.GradientTransformation(lambda params: "all", lambda g, s, p: (g, s)),
+            "its state has 'all' at '', which is no array",
+        ),
+        (
+            lambda rate: optax.sgd(rate) if rate > 0 else optax.sgd(1),
+            "cannot be compiled.*TracerBool",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it_is_said_in_one_sentence(own, words):
+    with pytest.raises(SettingError, match=words):
+        learned(own, num_updates=1)
