@@ -1,11 +1,14 @@
 """Frank's Python interface: train, resume, load, evaluate, explain."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frankrl.agent import Agent
-from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings
+from gymnasium.envs.registration import EnvSpec
+
+from frankrl.agent import Agent, check_code_names, permitted_env
+from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings, Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type, warn
 from frankrl.core.numerics import own_numerics
@@ -15,6 +18,7 @@ from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
 from frankrl.core.types import Observation, Params
 from frankrl.core.wording import option
+from frankrl.environments import exists_already, named_env
 from frankrl.experience import linear_epsilon, make_policy
 from frankrl.runs import (
     RunFolder,
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    env_id: str,
+    env: Any,
     *,
     preset: str | None = None,
     seed: int = 0,
@@ -52,7 +56,9 @@ def train(
     """Train a Deep Q-Network.
 
     Args:
-        env_id: a Gymnasium environment with a `Discrete` action space.
+        env: an environment with a `Discrete` action space: its name, as for `gymnasium.make`, an
+            `EnvSpec`, a class, a function that makes one, or an environment itself. That one stays
+            open, and is the only one: `num_envs` is 1, and evaluations are played in it.
         preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
@@ -63,7 +69,7 @@ def train(
     Raises:
         FrankError: an argument is not allowed, or training cannot go on.
     """
-    _check_env_id(env_id)
+    env_id, env_kwargs = named_env(env)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)
@@ -72,6 +78,10 @@ def train(
     _check_callback(on_event)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     chosen = load_preset(preset).with_changes(**settings)
+    if env_kwargs:
+        chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
+    if exists_already(env_id):
+        chosen = _for_the_only_one(env_id, chosen, settings)
     training = prepare(env_id, preset, chosen, int(seed), out, overwrite=overwrite)
     return _run_or_raise(training, on_event)
 
@@ -80,7 +90,7 @@ def resume(
     run: str | os.PathLike[str],
     *,
     on_event: Callable[[Event], None] = lambda event: None,
-    env_id: str = "",
+    env: Any = "",
     allow_code: bool = False,
     **settings: Any,
 ) -> TrainingResult:
@@ -89,8 +99,10 @@ def resume(
     Args:
         run: the run folder.
         on_event: called with every event of the training.
-        env_id: the environment's name, if the run was written by somebody else and its
-            environment is in a module: that module is then imported.
+        env: the run's environment once more. Its name, if the run was written by somebody else and
+            its environment is in a module: that module is then imported. The same object, if the
+            run was made from one that has no name; likewise any other object, such as a wrapper,
+            by the name of its setting.
         allow_code: import whatever module the run names.
         **settings: settings to change, for example a larger `total_env_steps`.
 
@@ -98,17 +110,50 @@ def resume(
         FrankError: the run cannot be continued, or not with these settings.
     """
     _check_callback(on_event)
-    folder = RunFolder.open(run, permission_of(env_id, allow_code, settings))
-    chosen = folder.description.settings.with_changes(**settings)
+    folder = open_run(run, env, allow_code, settings)
+    again = folder.description.as_stored(settings)
+    chosen = folder.description.settings.with_changes(**settings | again)
     return _run_or_raise(prepare_resume(folder, chosen), on_event)
 
 
-def _check_env_id(env_id: Any) -> None:
-    if not isinstance(env_id, str):
-        raise SettingError(
-            f"env_id must be the name of an environment, such as 'CartPole-v1', got {given(env_id)}"
-            "; register your own with gymnasium.register(id=…, entry_point=…) and give its id"
+def open_run(
+    run: str | os.PathLike[str], env: Any, allow_code: bool, code: Mapping[str, Any]
+) -> RunFolder:
+    """A run's folder, with what the user allows it to name and the objects that it was made from.
+
+    Args:
+        run: the run folder.
+        env: as for `resume`.
+        allow_code: as for `resume`.
+        code: values of settings, among them code.
+
+    Raises:
+        FrankError: there is no run, or an argument is not allowed.
+    """
+    name = permitted_env(env)
+    folder = RunFolder.open(run, permission_of(name, allow_code, code))
+    return folder.with_objects(name if isinstance(env, EnvSpec) else env, code)
+
+
+def _for_the_only_one(env_id: str, settings: Settings, named: Mapping[str, Any]) -> Settings:
+    """The settings for an environment that exists already, of which there is no other."""
+    wanted = {"num_envs": 1, "evaluation_on": "training"}
+    values = settings.values()
+    for name, value in wanted.items():
+        if name in named and values[name] != value:
+            raise SettingError(
+                f"{env_id} is one environment, which exists already, so {name} must be {value}, "
+                f"got {given(values[name])}: give its class, or a function that makes it, to have "
+                "several"
+            )
+    changes = {name: value for name, value in wanted.items() if values[name] != value}
+    if changes:
+        said = " and ".join(f"{name} {value}" for name, value in changes.items())
+        warn(
+            f"{env_id} is one environment, which exists already, so this run has {said}; give its "
+            "class, or a function that makes it, to have several"
         )
+    return settings.with_changes(**changes)
 
 
 def _check_callback(on_event: Any) -> None:
@@ -238,11 +283,14 @@ def evaluate(
     seed: int = 0,
     evaluation_envs: int = MAX_EVALUATION_ENVS,
     evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
-    env_id: str = "",
+    env: Any = "",
     allow_code: bool = False,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
+    **code: Any,
 ) -> Evaluation:
     """Play greedy episodes in new environments, with seeds that training never uses.
+
+    They are made with the run's `evaluation_env_kwargs` and `evaluation_wrappers`, if it has any.
 
     Args:
         agent: the agent, from `load`.
@@ -250,9 +298,10 @@ def evaluate(
         seed: decides the reset seeds of the episodes.
         evaluation_envs: most environments that are made; the result does not depend on it.
         evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
-        env_id: as for `resume`.
+        env: as for `resume`.
         allow_code: as for `resume`.
         on_episode: called as episodes end, with their number and the number of episodes.
+        **code: objects that the run was made from, by the names of their settings.
 
     Raises:
         FrankError: an argument is not allowed, or the environment cannot be made or fails.
@@ -267,8 +316,10 @@ def evaluate(
     settings = EvaluationSettings(
         evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
     )
-    agent.check_code(env_id, allow_code)
-    evaluator = Evaluator(agent.spec, settings=settings)
+    spec = agent.allowed(env, allow_code, **code).evaluation_spec
+    if exists_already(spec.env_id):
+        settings = replace(settings, evaluation_envs=1)
+    evaluator = Evaluator(spec, settings=settings)
     try:
         return evaluator.evaluate(
             agent.batch_q_values, episodes, Use.EVALUATION_RESET, seed, on_episode=on_episode
@@ -278,19 +329,26 @@ def evaluate(
 
 
 def explain(
-    run: str | os.PathLike[str], *, update: int, env_id: str = "", allow_code: bool = False
+    run: str | os.PathLike[str],
+    *,
+    update: int,
+    env: Any = "",
+    allow_code: bool = False,
+    **code: Any,
 ) -> "UpdateRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:
         run: the run folder.
         update: number of the update, from 1.
-        env_id: as for `resume`.
+        env: as for `resume`.
         allow_code: as for `resume`.
+        **code: objects that the run was made from, by the names of their settings.
 
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
     from frankrl.explaining import reopen
 
-    return reopen(RunFolder.open(run, permission_of(env_id, allow_code)), update).record
+    check_code_names(code)
+    return reopen(open_run(run, env, allow_code, code), update).record

@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     path = chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4"
     with progress_bar("filming", "episodes") as show:
         filmed = film(
-            agent.spec,
+            agent.evaluation_spec,
             agent.batch_q_values,
             path,
             episodes=options.episodes,

@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 
@@ -19,6 +19,8 @@ from frankrl.core.errors import FrankError
 
 Options = TypeVar("Options")
 _RULES = "╭╮╰╯─-+"
+_OTHER_FLAGS = {"wrappers": "--wrapper", "evaluation_wrappers": "--evaluation-wrapper"}
+"""A second flag of some settings, which are lists: `--wrapper module:Wrapper` reads better."""
 
 
 def parse(
@@ -65,6 +67,7 @@ def named_settings(arguments: Sequence[str]) -> list[str]:
     """Short names of the settings that a command line names, whatever values it gives them."""
     flags = {_flag(name): name for name in setting_names()}
     flags |= {_flag(f"no_{name}"): name for name in setting_names()}
+    flags |= {flag: name for name, flag in _OTHER_FLAGS.items()}
     words = (word.partition("=")[0].replace("_", "-") for word in arguments)
     return list(dict.fromkeys(flags[word] for word in words if word in flags))
 
@@ -75,7 +78,8 @@ def _flag(name: str) -> str:
 
 def _none_as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:
     """The words typed, with an optional setting's `none` as tyro wants it."""
-    flags = {_flag(name) for name in optional_setting_names()}
+    names = optional_setting_names()
+    flags = {_flag(name) for name in names} | {_OTHER_FLAGS.get(name, "") for name in names}
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
         flag, equals, value = word.partition("=")
@@ -141,7 +145,7 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
         fields = tuple(
             tyro.constructors.StructFieldSpec(
                 name=spec.name,
-                type=hints[spec.name],
+                type=_with_flags(hints[spec.name], spec.name),
                 default=getattr(defaults, spec.name),
                 helptext=functools.partial(_help, spec.name),
             )
@@ -150,6 +154,12 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
         return tyro.constructors.StructConstructorSpec(info.type, fields)
 
     return registry
+
+
+def _with_flags(kind: Any, name: str) -> Any:
+    """A setting's type, with its second flag if it has one."""
+    other = _OTHER_FLAGS.get(name)
+    return kind if other is None else Annotated[kind, tyro.conf.arg(aliases=(other,))]
 
 
 def _help(name: str) -> str:

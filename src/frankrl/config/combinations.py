@@ -70,6 +70,11 @@ CONTRADICTIONS = (
         "evaluations always use Gymnasium's environments, so evaluation_on training needs backend "
         "gymnasium",
     ),
+    Contradiction(
+        unless("wrappers", ()),
+        chosen("backend", "envpool"),
+        "EnvPool's environments take no wrappers: set backend to gymnasium, or leave wrappers out",
+    ),
 )
 ORDERS = (
     Order("value_min", "value_max", False, "c51's fixed returns lie between them"),

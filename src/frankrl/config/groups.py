@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from frankrl.config.choices import chosen, unless
-from frankrl.config.validation import Checked, number, option
+from frankrl.config.validation import Checked, code, number, option
 
 _INT32 = 2**31 - 1
 """Largest number of updates that the learner can count."""
@@ -47,6 +47,9 @@ class EnvironmentSettings(Checked):
     """Environments stepped together; other settings keep their meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `gymnasium.make`; on the command line a JSON object."""
+    wrappers: tuple[str, ...] = code(())
+    """Wrappers around what `gymnasium.make` returns, `module:Wrapper`, the innermost first; in
+    Python also the objects themselves. Each takes an environment and returns one."""
     action_mask: str = "auto"
     """Where the environment says which actions are allowed. auto: the entry `action_mask` or `mask`
     of a Dict observation, `info["action_mask"]`, or the method `action_masks()`; off: every action
@@ -283,6 +286,12 @@ class EvaluationSettings(Checked):
         MAX_EVALUATION_ENVS, at_least=1, at_most=MAX_EVALUATION_ENVS, belongs_to=_OWN_ENVS
     )
     """Most environments that are made for evaluations. [environments]"""
+    evaluation_env_kwargs: dict[str, Any] | None = option(None, belongs_to=_OWN_ENVS)
+    """Keyword arguments of the environments of evaluations, in place of all of `env_kwargs`; none:
+    the same. Observations and actions must be those of the training."""
+    evaluation_wrappers: tuple[str, ...] | None = code(None, belongs_to=_OWN_ENVS)
+    """Wrappers of the environments of evaluations, in place of all of `wrappers`; none: the same.
+    Observations and actions must be those of the training."""
     until_solved: bool = option(False, belongs_to=_EVALUATED)
     """Stop once the mean return reaches the environment's reward threshold."""
 

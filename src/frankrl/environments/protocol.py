@@ -34,6 +34,7 @@ def encode_open(group: int, spec: EnvironmentSpec, env_indices: Sequence[int]) -
     body = {
         "env_id": spec.env_id,
         "env_kwargs": dict(spec.env_kwargs),
+        "wrappers": list(spec.wrappers),
         "action_mask": spec.mask_setting,
         "preprocessing": spec.preprocessing.to_data(),
         "fingerprint": fingerprint(spec),

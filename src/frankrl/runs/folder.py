@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from frankrl.config import Settings, code_among
 from frankrl.config.choices import NONE
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
+from frankrl.core.named_code import named_as_stored
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.text import shown
@@ -54,6 +55,15 @@ class RunDescription:
     def marked(self) -> "RunDescription":
         """The same description with this user's mark."""
         return dataclasses.replace(self, mark=mark_of(code_names(self)))
+
+    def as_stored(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The code among some values of settings, under the names that this run has stored."""
+        values = self.settings.values()
+        return {
+            name: _code_as_stored(values[name], value)
+            for name, value in changes.items()
+            if name in values and code_among({name: values[name]})
+        }
 
     def to_toml(self) -> str:
         """The text of `config.toml`."""
@@ -107,10 +117,24 @@ class RunDescription:
         )
 
 
+def _code_as_stored(stored: Any, value: Any) -> Any:
+    """The value of a setting that names code, in which objects have the names that are stored."""
+    if isinstance(stored, tuple) and isinstance(value, list | tuple):
+        before = [*stored, *[""] * len(value)]
+        return tuple(map(named_as_stored, before, value))
+    return named_as_stored(stored, value) if isinstance(stored, str) else value
+
+
 def code_names(description: RunDescription) -> list[Any]:
     """Everything in a run's description that may name code to import, as JSON data."""
+    return [description.env_id, *kwargs_of(description), description.settings.code_names()]
+
+
+def kwargs_of(description: RunDescription) -> list[dict[str, Any]]:
+    """The keyword arguments of a run's environments; a text in them may name code, too."""
     settings = description.settings
-    return [description.env_id, settings.environment.env_kwargs, settings.code_names()]
+    own = settings.evaluation.evaluation_env_kwargs
+    return [settings.environment.env_kwargs] + ([] if own is None else [own])
 
 
 class Permission(NamedTuple):
@@ -138,9 +162,8 @@ def permission_of(
         changes: settings that the user gave, which may name code.
 
     Raises:
-        SettingError: one of them has another type.
+        SettingError: `allow_code` has another type.
     """
-    check_type(env_id, "env_id", str, "the name of the run's environment")
     check_type(allow_code, "allow_code", bool, "True or False")
     return Permission(env_id, allow_code, code_among(changes or {}))
 
@@ -249,6 +272,27 @@ class RunFolder:
     def videos(self) -> Path:
         """The folder of films."""
         return self.path / VIDEOS
+
+    def with_objects(self, env: Any, code: Mapping[str, Any]) -> "RunFolder":
+        """The same folder, whose description carries the objects that the user gives again.
+
+        Code that differs from the run's is passed over.
+
+        Args:
+            env: the run's environment, a name or an object; an empty text: it is not given.
+            code: values of settings by their names; those that are no code are passed over.
+        """
+        description, permission = self.description, self.permission
+        env_id, settings = description.env_id, description.settings
+        again = named_as_stored(env_id, env)
+        if env and again == env_id:
+            env_id, permission = again, permission._replace(env_id=again)
+        values, again = settings.values(), description.as_stored(code)
+        same = {name: value for name, value in again.items() if value == values[name]}
+        description = dataclasses.replace(
+            description, env_id=env_id, settings=settings.with_changes(**same)
+        )
+        return dataclasses.replace(self, description=description, permission=permission)
 
     def with_description(self, description: RunDescription) -> "RunFolder":
         """The same folder with its `config.toml` replaced."""

@@ -77,8 +77,10 @@ def stored_spec(folder: RunFolder, info: dict[str, Any]) -> EnvironmentSpec:
     """
     check_same_environment(folder, info)
     description = folder.description
-    kwargs = description.settings.environment.env_kwargs
-    return spec_from_data(info.get("environment"), description.env_id, kwargs)
+    made = description.settings.environment
+    return spec_from_data(
+        info.get("environment"), description.env_id, made.env_kwargs, made.wrappers
+    )
 
 
 def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:

@@ -18,7 +18,9 @@ from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics, stepped
 from frankrl.environments import (
     GymnasiumVector,
+    described_for_evaluation,
     make_vector,
+    objects_among,
     spec_to_data,
     start_worker_pool,
     try_out,
@@ -78,7 +80,9 @@ class Trainer:
         self._started = time.perf_counter() if started is None else started
         self._clock_began = self._started
         self._startup_seconds: float | None = None
+        evaluated = described_for_evaluation(spec, description.settings.evaluation)
         trial = try_out(spec)
+        evaluated_trial = trial if evaluated is spec else try_out(evaluated)
         check_lending(experiment, trial)
         self.notes = notes_on(experiment, trial)
         """What should be known of the environment before training, a line each."""
@@ -89,15 +93,16 @@ class Trainer:
             trial.step_seconds,
             1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
+            objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
         )
         envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
         self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
         evaluator = Evaluator(
-            spec,
+            evaluated,
             self._workers.evaluation,
             evaluation,
             lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
-            keep_envs=trial.repeats and not spec.running_statistics,
+            keep_envs=evaluated_trial.repeats and not evaluated.running_statistics,
         )
         self._evaluator = PeriodicEvaluator(self.experiment, evaluator)
         self._journal = Journal(self.settings)

@@ -50,7 +50,7 @@ def play(
     """
     agent, info = open_agent(folder)
     check_code(folder)
-    spec, gamma = agent.spec, folder.description.settings.learning.gamma
+    spec, gamma = agent.evaluation_spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
     lost_lives: list[bool] = []
