@@ -77,11 +77,12 @@ def train(
     check_type(overwrite, "overwrite", bool, "True or False")
     _check_callback(on_event)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
-    chosen = load_preset(preset).with_changes(**settings)
+    base = load_preset(preset)
+    if exists_already(env_id):
+        settings = _for_the_only_one(env_id, base, settings)
+    chosen = base.with_changes(**settings)
     if env_kwargs:
         chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
-    if exists_already(env_id):
-        chosen = _for_the_only_one(env_id, chosen, settings)
     training = prepare(env_id, preset, chosen, int(seed), out, overwrite=overwrite)
     return _run_or_raise(training, on_event)
 
@@ -135,25 +136,25 @@ def open_run(
     return folder.with_objects(name if isinstance(env, EnvSpec) else env, code)
 
 
-def _for_the_only_one(env_id: str, settings: Settings, named: Mapping[str, Any]) -> Settings:
-    """The settings for an environment that exists already, of which there is no other."""
+def _for_the_only_one(env_id: str, base: Settings, named: dict[str, Any]) -> dict[str, Any]:
+    """The settings that are named, with those for an environment of which there is no other."""
     wanted = {"num_envs": 1, "evaluation_on": "training"}
-    values = settings.values()
     for name, value in wanted.items():
-        if name in named and values[name] != value:
+        if name in named and named[name] != value:
             raise SettingError(
                 f"{env_id} is one environment, which exists already, so {name} must be {value}, "
-                f"got {given(values[name])}: give its class, or a function that makes it, to have "
+                f"got {given(named[name])}: give its class, or a function that makes it, to have "
                 "several"
             )
-    changes = {name: value for name, value in wanted.items() if values[name] != value}
-    if changes:
-        said = " and ".join(f"{name} {value}" for name, value in changes.items())
+    usual = base.values()
+    changed = [name for name in wanted if name not in named and usual[name] != wanted[name]]
+    if changed:
+        said = " and ".join(f"{name} {wanted[name]}" for name in changed)
         warn(
             f"{env_id} is one environment, which exists already, so this run has {said}; give its "
             "class, or a function that makes it, to have several"
         )
-    return settings.with_changes(**changes)
+    return wanted | named
 
 
 def _check_callback(on_event: Any) -> None:

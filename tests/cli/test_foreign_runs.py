@@ -184,7 +184,7 @@ def test_from_python_the_environment_is_named_or_its_code_allowed_in_the_call(ru
     with pytest.raises(FrankError, match=r"name its environment .* or give allow_code=True"):
         frankrl.evaluate(agent, episodes=1)
     assert not (place / CANARY).exists()
-    found = frankrl.evaluate(agent, episodes=1, env_id=f"{BESIDE}:CartPole-v1")
+    found = frankrl.evaluate(agent, episodes=1, env=f"{BESIDE}:CartPole-v1")
     assert len(found.returns) == 1
     assert (place / CANARY).exists()
 
@@ -216,7 +216,7 @@ def test_evaluate_and_explain_check_the_checkpoint_before_they_make_the_environm
 def test_a_foreign_run_becomes_ones_own_once_it_was_continued_by_name(run, place):
     path = evil_run(run, place, BESIDE)
     env_id = f"{BESIDE}:CartPole-v1"
-    frankrl.resume(path, env_id=env_id, total_env_steps=400)
+    frankrl.resume(path, env=env_id, total_env_steps=400)
     sys.modules.pop(BESIDE)
     assert RunFolder.open(path).description.env_id == env_id
     assert frank("evaluate", path, "--episodes", "1") == 0

@@ -43,6 +43,10 @@ def is_evaluated_while_training(chosen):
     return chosen["evaluate_every_env_steps"] is not None
 
 
+def is_evaluated_in_envs_of_its_own(chosen):
+    return chosen["evaluation_on"] == "own"
+
+
 def has_residual_blocks(chosen):
     # Espeholt et al. (2018): the width is of the residual network alone.
     return is_network(chosen) and chosen["torso"] == "impala"
@@ -58,7 +62,9 @@ EFFECTIVE = {
     "evaluation_starts_env_steps": is_evaluated_while_training,
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
-    "evaluation_envs": lambda chosen: chosen["evaluation_on"] == "own",
+    "evaluation_envs": is_evaluated_in_envs_of_its_own,
+    "evaluation_env_kwargs": is_evaluated_in_envs_of_its_own,
+    "evaluation_wrappers": is_evaluated_in_envs_of_its_own,
     "torso": is_network,
     "impala_width": has_residual_blocks,
     "hidden_widths": is_network,
@@ -94,7 +100,7 @@ ALWAYS = {
     *("frame_stack", "resize", "grayscale", "clip_rewards"),
     *("frame_skip", "sticky_actions", "noop_max", "fire_reset", "life_loss_terminates"),
     *("full_action_set", "game_time_limit"),
-    *("num_envs", "env_kwargs", "action_mask", "backend", "worker_processes", "q_function"),
+    *("num_envs", "env_kwargs", "wrappers", "action_mask", "backend", "worker_processes", "q_function"),
     *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
     *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
     *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),
@@ -129,6 +135,8 @@ OTHER = {
     "evaluation_episodes": 3,
     "until_solved": True,
     "evaluation_envs": 2,
+    "evaluation_env_kwargs": {"length": 3},
+    "evaluation_wrappers": ["module:Wrapper"],
     "hidden_widths": [8],
     "activation": "tanh",
     "scale_observation": True,

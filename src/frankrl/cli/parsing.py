@@ -7,7 +7,8 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -114,14 +115,19 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
 
     @registry.primitive_rule
     def json_object(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        if get_origin(info.type) is not dict:
+        kinds = get_args(info.type) if isinstance(info.type, UnionType) else (info.type,)
+        if not any(get_origin(kind) is dict for kind in kinds):
             return None
+        # Of both at once: alone, tyro would take the table for a group of flags.
+        absent = {"None": None} if NoneType in kinds else {}
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
-            metavar="JSON",
-            instance_from_str=lambda words: _object(words[0]),
-            is_instance=lambda value: isinstance(value, dict),
-            str_from_instance=lambda value: [json.dumps(value)],
+            metavar="JSON|none" if absent else "JSON",
+            instance_from_str=lambda words: (
+                absent[words[0]] if words[0] in absent else _object(words[0])
+            ),
+            is_instance=lambda value: isinstance(value, dict) or (bool(absent) and value is None),
+            str_from_instance=lambda value: [NONE if value is None else json.dumps(value)],
         )
 
     @registry.primitive_rule

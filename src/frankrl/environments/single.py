@@ -180,10 +180,12 @@ def _unknown(env_id: str, env_kwargs: Mapping[str, Any], reason: str) -> Environ
 def _class_hint(env_id: str) -> str:
     """A hint that names a class of the module that looks like the one that was meant."""
     module, _, name = env_id.rpartition(":")
+    if not name.isidentifier():
+        return ""
     classes = (
         f"{module}:{found}"
         for found, value in vars(sys.modules.get(module, object)).items()
-        if isinstance(value, type) and issubclass(value, gymnasium.Env) and name
+        if isinstance(value, type) and issubclass(value, gymnasium.Env)
     )
     return nearest(env_id, classes)
 

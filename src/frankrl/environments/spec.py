@@ -369,6 +369,11 @@ def spec_of(
 
 
 def _facts_of(env: gymnasium.Env, env_id: str, action_mask: str) -> EnvironmentFacts:
+    for name in ("observation_space", "action_space"):
+        if not isinstance(getattr(env, name, None), spaces.Space):
+            raise EnvironmentUnusableError(
+                f"{env_id} has no {name}: set it to one of gymnasium.spaces"
+            )
     return EnvironmentFacts(
         observation_space=env.observation_space,
         action_space=env.action_space,
