@@ -1,4 +1,4 @@
-"""Environments and wrappers as people write them in a module of their own; nothing is registered."""
+"""Environments and wrappers as people write them in a module of theirs; none is registered."""
 
 import gymnasium
 import numpy as np

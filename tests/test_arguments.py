@@ -50,11 +50,15 @@ def test_an_argument_of_train_of_a_wrong_type_is_refused_in_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("made", [Own, Own(), lambda: Own(), lambda: 3], ids=["class", "instance", "factory", "number"])
+@pytest.mark.parametrize(
+    "made", [Own, Own(), lambda: Own(), lambda: 3], ids=["class", "instance", "factory", "number"]
+)
 def test_what_makes_no_environment_is_refused_in_one_sentence(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {"num_envs": 1, "evaluation_on": "training"}
-    with pytest.raises(EnvironmentUnusableError, match=r"no gymnasium\.Env|has no observation_space"):
+    with pytest.raises(
+        EnvironmentUnusableError, match=r"no gymnasium\.Env|has no observation_space"
+    ):
         frankrl.train(made, **settings)
     assert list(tmp_path.iterdir()) == []
 

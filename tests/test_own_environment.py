@@ -1,6 +1,7 @@
 """Environments that people bring from Python: an object, a class, a function; and wrappers."""
 
 import contextlib
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -34,12 +35,12 @@ SMALL = {
     "num_envs": 2,
     "hidden_widths": (8,),
     "learning_starts_env_steps": 40,
-    "log_every_env_steps": 50,
-    "checkpoint_every_env_steps": 100,
-    "evaluate_every_env_steps": 60,
+    "log_every_env_steps": 20,
+    "checkpoint_every_env_steps": 60,
+    "evaluate_every_env_steps": 40,
     "evaluation_episodes": 2,
     "final_evaluation_episodes": 2,
-    "total_env_steps": 160,
+    "total_env_steps": 100,
 }
 ALONE = {"num_envs": 1, "evaluation_on": "training"}
 gymnasium.register("RegisteredWalk-v0", Walk, max_episode_steps=9)
@@ -80,7 +81,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, way):
     objects = {name: value for name, value in changes.items() if name == "wrappers"}
     frankrl.resume(run, env=env, **objects)
     assert contents(run) == contents(tmp_path / "whole")
-    record = frankrl.explain(run, update=90, env=env, **objects)
+    record = frankrl.explain(run, update=45, env=env, **objects)
     assert np.isfinite(record.losses).all()
 
 
@@ -122,7 +123,7 @@ def test_a_run_of_an_object_says_what_it_needs_and_is_read_without(tmp_path, cap
         lambda: frankrl.resume(run, wrappers=[wrapper]),
         lambda: frankrl.resume(run, env=made, allow_code=True),
         lambda: frankrl.evaluate(agent, episodes=1),
-        lambda: frankrl.explain(run, update=50),
+        lambda: frankrl.explain(run, update=30),
         agent.make_env,
     ]
     for need in needs:
@@ -134,14 +135,14 @@ def test_a_run_of_an_object_says_what_it_needs_and_is_read_without(tmp_path, cap
         ["train", "--resume", path],
         ["evaluate", path],
         ["film", path],
-        ["explain", path, "--update", "50"],
+        ["explain", path, "--update", "30"],
     ):
         assert main(words) == 2
         line = capsys.readouterr().err.splitlines()[-1]
         assert line.startswith("frank: ")
         assert "frankrl.resume(" in line
         assert "env=…, wrappers=…" in line
-    with pytest.raises(RunFolderError, match="is of 'object:.*', not of 'own_envs:Walk'"):
+    with pytest.raises(RunFolderError, match=r"is of 'object:.*', not of 'own_envs:Walk'"):
         frankrl.resume(run, env=Walk, wrappers=[wrapper])
     with pytest.raises(RunFolderError, match="given from Python"):
         frankrl.resume(run, env=made, wrappers=[])
@@ -163,8 +164,15 @@ def test_an_instance_is_used_alone_and_stays_open(tmp_path):
         result = frankrl.train(env, out=tmp_path / "run", **few | {"preset": "CartPole-v1"})
     settings = RunFolder.open(result.run).description.settings
     assert (settings.environment.num_envs, settings.evaluation.evaluation_on) == (1, "training")
-    assert vars(env).keys() <= {"length", "limit", "render_mode", "place", "steps", "close", *(
-        "_np_random", "_np_random_seed")}
+    assert vars(env).keys() <= {
+        "length",
+        "limit",
+        "render_mode",
+        "place",
+        "steps",
+        "close",
+        *("_np_random", "_np_random_seed"),
+    }
     with pytest.raises(SettingError, match=r"so num_envs must be 1, got 2: give its class"):
         frankrl.train(env, out=tmp_path / "two", **SMALL)
     with pytest.raises(SettingError, match=r"so evaluation_on must be training"):
@@ -174,9 +182,11 @@ def test_an_instance_is_used_alone_and_stays_open(tmp_path):
 
 def test_an_instance_is_lent_to_one_at_a_time_and_made_with_no_arguments():
     env_id, _ = named_env(Walk(render_mode="rgb_array"))
-    with contextlib.closing(make_environment(env_id, {}, "rgb_array")):
-        with pytest.raises(EnvironmentUnusableError, match="exists already and is in use"):
-            make_environment(env_id, {})
+    with (
+        contextlib.closing(make_environment(env_id, {}, "rgb_array")),
+        pytest.raises(EnvironmentUnusableError, match="exists already and is in use"),
+    ):
+        make_environment(env_id, {})
     with pytest.raises(EnvironmentUnusableError, match="exists already: give its class"):
         make_environment(env_id, {"length": 3})
     dark, _ = named_env(Walk())
@@ -232,10 +242,10 @@ def test_what_is_ordered_already_is_not_ordered_twice():
 
 def test_objects_have_no_worker_processes(tmp_path):
     for env, wrappers in ((lambda: Walk(), []), (Walk, [lambda env: env])):
-        with pytest.raises(SettingError, match=r"worker_processes \(1\) cannot be had with object:"):
-            frankrl.train(
-                env, out=tmp_path / "run", wrappers=wrappers, **SMALL, worker_processes=1
-            )
+        with pytest.raises(
+            SettingError, match=r"worker_processes \(1\) cannot be had with object:"
+        ):
+            frankrl.train(env, out=tmp_path / "run", wrappers=wrappers, **SMALL, worker_processes=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -284,7 +294,8 @@ def test_evaluations_have_arguments_and_wrappers_of_their_own(tmp_path):
             lost = -0.4 * length
             assert value == pytest.approx(lost) or value == pytest.approx(lost + 4.4)
     with contextlib.closing(agent.make_env()) as env:
-        assert "Shifted" in str(env) and "Doubled" not in str(env)
+        assert "Shifted" in str(env)
+        assert "Doubled" not in str(env)
     # None of its own: wrappers of the training are left out of the evaluations, arguments stay.
     spec = agent.evaluation_spec
     assert (spec.env_kwargs, spec.wrappers) == ({"limit": 3}, ("own_envs:Doubled",) * 2)
@@ -347,10 +358,8 @@ def test_a_class_of_a_script_trains_is_killed_and_goes_on(tmp_path):
 
 
 def test_an_agent_of_an_object_forgets_it_in_another_process(tmp_path):
-    import pickle
-
     spec = describe(named_env(lambda: Walk())[0], {})
-    copy = pickle.loads(pickle.dumps(spec))
+    copy = pickle.loads(pickle.dumps(spec))  # noqa: S301
     assert not isinstance(copy.env_id, GivenCode)
     with pytest.raises(FrankError, match="give the same object again"):
         CheckedEnv(copy)

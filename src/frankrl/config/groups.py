@@ -286,7 +286,7 @@ class EvaluationSettings(Checked):
         MAX_EVALUATION_ENVS, at_least=1, at_most=MAX_EVALUATION_ENVS, belongs_to=_OWN_ENVS
     )
     """Most environments that are made for evaluations. [environments]"""
-    evaluation_env_kwargs: dict[str, Any] | None = option(None, belongs_to=_OWN_ENVS)
+    evaluation_env_kwargs: dict[str, Any] | None = option(None, belongs_to=_OWN_ENVS)  # noqa: RUF009
     """Keyword arguments of the environments of evaluations, in place of all of `env_kwargs`; none:
     the same. Observations and actions must be those of the training."""
     evaluation_wrappers: tuple[str, ...] | None = code(None, belongs_to=_OWN_ENVS)

@@ -184,7 +184,9 @@ class CheckedEnv:
     def _life_lost(self, info: Any) -> bool:
         """Whether the step cost a life of an Atari game."""
         if not isinstance(info, Mapping) or "life_lost" not in info:
-            raise self._gave("an info without life_lost; a wrapper must pass on an Atari game's own")
+            raise self._gave(
+                "an info without life_lost; a wrapper must pass on an Atari game's own"
+            )
         return bool(info["life_lost"])
 
     def _number(self, reward: Any) -> float:

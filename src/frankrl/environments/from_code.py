@@ -140,9 +140,6 @@ def _ordered(env: gymnasium.Env) -> gymnasium.Env:
 class _Lent(gymnasium.Wrapper):
     """An environment of the user's own, in use by one at a time; it stays open when closed here."""
 
-    _lent: weakref.WeakValueDictionary[int, "_Lent"] = weakref.WeakValueDictionary()
-    """Those in use, by the identity of their environment."""
-
     def __init__(
         self,
         env: gymnasium.Env,
@@ -160,13 +157,17 @@ class _Lent(gymnasium.Wrapper):
                 f"{env_id} cannot be filmed: it exists already, with render_mode "
                 f"{env.render_mode!r}; give one that was made with render_mode={render_mode!r}"
             )
-        if id(env) in self._lent:
+        if id(env) in _in_use:
             raise EnvironmentUnusableError(
                 f"{env_id} is one environment, which exists already and is in use: give its class, "
                 "or a function that makes it, to have several"
             )
         super().__init__(env)
-        self._lent[id(env)] = self
+        _in_use[id(env)] = self
 
     def close(self) -> None:
-        self._lent.pop(id(self.env), None)
+        _in_use.pop(id(self.env), None)
+
+
+_in_use: weakref.WeakValueDictionary[int, _Lent] = weakref.WeakValueDictionary()
+"""What is lent, by the identity of its environment."""

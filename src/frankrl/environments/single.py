@@ -154,7 +154,9 @@ def _made(
                 env = made_from(load_code(env_id, "env"), env_id, env_kwargs, render_mode)
             else:
                 try:
-                    env = gymnasium.make(env_id, disable_env_checker=True, **rendering, **env_kwargs)
+                    env = gymnasium.make(
+                        env_id, disable_env_checker=True, **rendering, **env_kwargs
+                    )
                 except gymnasium.error.UnregisteredEnv:
                     code = imported(env_id)
                     if not callable(code):

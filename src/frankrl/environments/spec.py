@@ -227,9 +227,7 @@ def describe(
     """
     if preprocessing is None:
         preprocessing = preprocessing_for(env_id, Settings())
-    env = make_environment(
-        env_id, env_kwargs, preprocessing=preprocessing, wrappers=wrappers
-    )
+    env = make_environment(env_id, env_kwargs, preprocessing=preprocessing, wrappers=wrappers)
     try:
         facts = _facts_of(env, env_id, action_mask)
         return spec_of(facts, env_id, env_kwargs, action_mask, preprocessing, wrappers)

@@ -2,9 +2,9 @@
 
 The environment `module:EnvId` of a run is a module to import, or `module:Name` code of it to call,
 and a text in its keyword arguments may name one, too, as settings do that name a wrapper or a
-network. A run folder can come from anyone. So its names are followed only if the user's own Frank wrote them, if the user named
-them in this very command, or if the user allowed the folder's code. A module that lies in the run
-folder itself is never imported.
+network. A run folder can come from anyone. So its names are followed only if the user's own Frank
+wrote them, if the user named them in this very command, or if the user allowed the folder's code.
+A module that lies in the run folder itself is never imported.
 """
 
 import hashlib
