@@ -11,6 +11,7 @@ from frankrl.agent import Agent, check_code_names, permitted_env
 from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings, Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type, warn
+from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
@@ -19,7 +20,7 @@ from frankrl.core.text import given
 from frankrl.core.types import Observation, Params
 from frankrl.core.wording import option
 from frankrl.environments import exists_already, named_env
-from frankrl.experience import linear_epsilon, make_policy
+from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
 from frankrl.runs import (
     RunFolder,
     list_checkpoints,
@@ -30,7 +31,7 @@ from frankrl.runs import (
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
-from frankrl.training.codec import eval_file
+from frankrl.training.codec import eval_file, most_agent_bytes, statistics_in
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.preflight import check_network
 from frankrl.training.records import filled
@@ -197,6 +198,8 @@ class OpenedNetwork(NamedTuple):
     """Parameters for greedy acting, as NumPy arrays."""
     info: dict[str, Any]
     """Metadata of the checkpoint."""
+    scales: Scales | None
+    """How observations are normalised before they get into the network; None: they are not."""
 
 
 @own_numerics()
@@ -213,12 +216,13 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
 @own_numerics()
 def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     """The agent of a run that acts by the Q-network of one of its checkpoints."""
-    (experiment, params, info) = opened
+    (experiment, params, info, scales) = opened
     settings, network = experiment.settings, experiment.network
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
     epsilon = float(linear_epsilon(settings.exploration, count_in(info, "env_steps")))
-    return Agent(experiment.spec, policy.q_values, epsilon, folder)
+    q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
+    return Agent(experiment.spec, q_values, epsilon, folder)
 
 
 @own_numerics()
@@ -237,11 +241,13 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     file = eval_file(description.settings.learning)
     check_network(experiment)
     network = experiment.network
-    loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
+    loaded, damaged = load_newest(checkpoints, {file: most_agent_bytes(experiment)})
     for error in damaged:
         warn(f"{error}; the checkpoint before it is used")
     params = filled(network.shapes, loaded.tensors[file])
-    return OpenedNetwork(experiment, params, loaded.info)
+    statistics = statistics_in(loaded.tensors[file], experiment)
+    scales = statistics and statistics.scales(description.settings.environment)
+    return OpenedNetwork(experiment, params, loaded.info, scales)
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
@@ -258,7 +264,8 @@ def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
 
 
 def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
-    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays.
+    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays, in the
+    form in which the network gets them.
 
     There are none if the checkpoint does not hold the buffer.
 
@@ -274,7 +281,8 @@ def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observat
     largest = {REPLAY: most_replay_bytes(experiment)}
     checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
     loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
-    return some_states(loaded, experiment, most)
+    states = some_states(loaded, experiment, most)
+    return states if opened.scales is None else opened.scales.of_observation(states)
 
 
 def evaluate(

@@ -47,6 +47,14 @@ def is_evaluated_in_envs_of_its_own(chosen):
     return chosen["evaluation_on"] == "own"
 
 
+def normalises_observations(chosen):
+    return is_network(chosen) and chosen["normalize_observations"]
+
+
+def normalises_rewards(chosen):
+    return chosen["normalize_rewards"]
+
+
 def has_residual_blocks(chosen):
     # Espeholt et al. (2018): the width is of the residual network alone.
     return is_network(chosen) and chosen["torso"] == "impala"
@@ -62,6 +70,11 @@ EFFECTIVE = {
     "evaluation_starts_env_steps": is_evaluated_while_training,
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
+    "normalize_observations": is_network,
+    "normalize_observations_clip": normalises_observations,
+    "normalize_rewards_clip": normalises_rewards,
+    "normalize_epsilon": lambda chosen: normalises_observations(chosen)
+    or normalises_rewards(chosen),
     "evaluation_envs": is_evaluated_in_envs_of_its_own,
     "evaluation_env_kwargs": is_evaluated_in_envs_of_its_own,
     "evaluation_wrappers": is_evaluated_in_envs_of_its_own,
@@ -107,6 +120,7 @@ ALWAYS = {
         "action_mask",
         "backend",
         "worker_processes",
+        "normalize_rewards",
         "q_function",
     ),
     *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
@@ -122,6 +136,8 @@ ALWAYS = {
 CHOICES = {
     "frame_skip": [4, 1],
     "q_function": ["network", "table"],
+    "normalize_observations": [False, True],
+    "normalize_rewards": [False, True],
     "torso": ["auto", "impala"],
     "hidden_widths": [(64, 64), ()],
     "distribution": ["mean", "c51", "qr", "iqn"],
@@ -143,6 +159,10 @@ OTHER = {
     "evaluation_episodes": 3,
     "until_solved": True,
     "evaluation_envs": 2,
+    "normalize_observations": True,
+    "normalize_observations_clip": 5.0,
+    "normalize_rewards_clip": 5.0,
+    "normalize_epsilon": 1e-6,
     "evaluation_env_kwargs": {"length": 3},
     "evaluation_wrappers": ["module:Wrapper"],
     "hidden_widths": [8],

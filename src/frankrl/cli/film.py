@@ -54,10 +54,10 @@ def run(arguments: Sequence[str]) -> int:
     # Before foreign code runs, which may change the working directory.
     chosen = given_path(options.out, "--out") if options.out else None
     opened = open_network(folder, best=options.best)
-    agent, (experiment, params, info) = agent_of(folder, opened), opened
+    agent, (experiment, params, info, scales) = agent_of(folder, opened), opened
     saliency = None
     if options.saliency:
-        saliency = saliency_maps(experiment.network, params, agent.spec)
+        saliency = saliency_maps(experiment.network, params, agent.spec, scales)
     check_code(folder)
     steps = info["env_steps"]
     path = chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4"

@@ -71,6 +71,12 @@ CONTRADICTIONS = (
         "gymnasium",
     ),
     Contradiction(
+        chosen("normalize_observations", True),
+        chosen("scale_observation", True),
+        "normalize_observations and scale_observation both scale what the network gets: leave one "
+        "of them out",
+    ),
+    Contradiction(
         unless("wrappers", ()),
         chosen("backend", "envpool"),
         "EnvPool's environments take no wrappers: set backend to gymnasium, or leave wrappers out",

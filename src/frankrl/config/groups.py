@@ -36,6 +36,8 @@ _HUBER = chosen("loss", "huber")
 _ADAM = chosen("optimiser", "adam")
 _RATE_DECAYS = unless("learning_rate_end", None)
 _EVALUATED = unless("evaluate_every_env_steps", None)
+_NORMALIZED = chosen("normalize_observations", True)
+_NORMALIZED_REWARDS = chosen("normalize_rewards", True)
 _OWN_ENVS = chosen("evaluation_on", "own")
 
 
@@ -57,6 +59,20 @@ class EnvironmentSettings(Checked):
     backend: Literal["gymnasium", "envpool"] = "gymnasium"
     """Library of the training environments. EnvPool has fewer and faster ones, and needs an extra.
     Evaluations always use Gymnasium."""
+    normalize_observations: bool = option(False, belongs_to=_NETWORK)
+    """Whether the agent's observations are scaled to mean 0 and variance 1, by running statistics
+    over all that the training has seen; of real numbers alone, not of bytes or numbered values."""
+    normalize_observations_clip: float = number(10.0, above=0, belongs_to=_NORMALIZED)
+    """Size to which the numbers of a normalised observation are clipped. [standard deviations]"""
+    normalize_rewards: bool = False
+    """Whether the learner's rewards are divided by the standard deviation of discounted returns, by
+    running statistics likewise. Returns of episodes stay those of the environment."""
+    normalize_rewards_clip: float = number(10.0, above=0, belongs_to=_NORMALIZED_REWARDS)
+    """Size to which normalised rewards are clipped. [standard deviations]"""
+    normalize_epsilon: float = number(
+        1e-8, above=0, belongs_to=(_NORMALIZED, _NORMALIZED_REWARDS)
+    )
+    """Added to the variances. [squared units]"""
     worker_processes: int | None = number(None, at_least=0, at_most=256)
     """Worker processes that step environments; they do not change results. None: chosen from the
     number of processors and the time of a step. [processes]"""

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 from frankrl.core.errors import DamagedError, RunFolderError, SettingError
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
+from frankrl.experience import Statistics
 from frankrl.learning import LearnerState
 from frankrl.runs import (
     Loaded,
@@ -22,6 +26,7 @@ from frankrl.training.codec import (
     learner_of,
     logs_of,
     most_bytes,
+    statistics_of,
 )
 from frankrl.training.interval import Interval
 from frankrl.training.replay_codec import REPLAY
@@ -43,6 +48,8 @@ class Found(NamedTuple):
     """The checkpoint itself."""
     experiment: Experiment
     """The experiment that goes on from here."""
+    statistics: tuple[Statistics | None, Float[np.ndarray, " env"]]
+    """Running statistics, as `HostSource.restore_statistics` takes them."""
 
 
 def read_run(folder: RunFolder, experiment: Experiment) -> Found:
@@ -104,7 +111,8 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
         loaded, experiment, metadata.env_steps, metadata.updates
     )
     best = loaded.tensors.get(BEST_FILE)
-    return Found(metadata, state, logs, interval, best, [], loaded, experiment)
+    statistics = statistics_of(loaded, experiment)
+    return Found(metadata, state, logs, interval, best, [], loaded, experiment, statistics)
 
 
 def read_learner(

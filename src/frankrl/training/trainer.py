@@ -104,7 +104,7 @@ class Trainer:
             lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
             keep_envs=evaluated_trial.repeats and not evaluated.running_statistics,
         )
-        self._evaluator = PeriodicEvaluator(self.experiment, evaluator)
+        self._evaluator = PeriodicEvaluator(self.experiment, evaluator, self._source.statistics)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
         self._checkpoint_writer: CheckpointWriter
@@ -211,6 +211,7 @@ class Trainer:
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
         different = self._source.restore(found.logs)
+        self._source.restore_statistics(*found.statistics)
         if different:
             replay = cut_short(self.experiment.replay, state.replay, different)
             state = state._replace(replay=replay)
@@ -366,7 +367,9 @@ class Trainer:
     def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
         interval = self._journal.interval()
         logs = self._source.snapshot()
-        tensors, chunks = to_tensors(self.experiment, self.state(), logs, interval)
+        tensors, chunks = to_tensors(
+            self.experiment, self.state(), logs, interval, self._source.statistics()
+        )
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self._environment,

@@ -27,7 +27,7 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
         FrankError: there is no usable checkpoint.
     """
     opened = open_network(folder)
-    experiment, params, info = opened
+    experiment, params, info, _ = opened
     env_steps = int(info["env_steps"])
     is_stacked = experiment.spec.preprocessing.frame_stack > 1
     dead, widths, num_states = (), (), 0
