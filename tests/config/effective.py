@@ -73,8 +73,9 @@ EFFECTIVE = {
     "normalize_observations": is_network,
     "normalize_observations_clip": normalises_observations,
     "normalize_rewards_clip": normalises_rewards,
-    "normalize_epsilon": lambda chosen: normalises_observations(chosen)
-    or normalises_rewards(chosen),
+    "normalize_epsilon": lambda chosen: (
+        normalises_observations(chosen) or normalises_rewards(chosen)
+    ),
     "evaluation_envs": is_evaluated_in_envs_of_its_own,
     "evaluation_env_kwargs": is_evaluated_in_envs_of_its_own,
     "evaluation_wrappers": is_evaluated_in_envs_of_its_own,

@@ -69,9 +69,7 @@ class EnvironmentSettings(Checked):
     running statistics likewise. Returns of episodes stay those of the environment."""
     normalize_rewards_clip: float = number(10.0, above=0, belongs_to=_NORMALIZED_REWARDS)
     """Size to which normalised rewards are clipped. [standard deviations]"""
-    normalize_epsilon: float = number(
-        1e-8, above=0, belongs_to=(_NORMALIZED, _NORMALIZED_REWARDS)
-    )
+    normalize_epsilon: float = number(1e-8, above=0, belongs_to=(_NORMALIZED, _NORMALIZED_REWARDS))
     """Added to the variances. [squared units]"""
     worker_processes: int | None = number(None, at_least=0, at_most=256)
     """Worker processes that step environments; they do not change results. None: chosen from the

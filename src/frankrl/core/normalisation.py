@@ -19,14 +19,15 @@ _FIRST_COUNT = 1e-4
 class Moments(NamedTuple):
     """Mean and variance of all values so far."""
 
-    count: Float[np.ndarray, ""]
+    number: Float[np.ndarray, ""]
+    """How many values there were, and what the initial mean and variance weigh."""
     mean: Float[np.ndarray, "*leaf"]
     variance: Float[np.ndarray, "*leaf"]
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> "Moments":
         """Those before the first value."""
-        return cls(np.float64(_FIRST_COUNT), np.zeros(shape), np.ones(shape))
+        return cls(np.array(_FIRST_COUNT), np.zeros(shape), np.ones(shape))
 
     def with_batch(self, values: Float[np.ndarray, "batch *leaf"]) -> "Moments":
         """Those with more values.
@@ -34,16 +35,15 @@ class Moments(NamedTuple):
         Source: Chan et al. (1979), as in Gymnasium's `RunningMeanStd`.
         """
         values = values.astype(np.float64)
-        count, total = len(values), self.count + len(values)
+        count, total = len(values), self.number + len(values)
         delta = values.mean(axis=0) - self.mean
         squares = (
-            self.variance * self.count
+            self.variance * self.number
             + values.var(axis=0) * count
-            + np.square(delta) * self.count * count / total
+            + np.square(delta) * self.number * count / total
         )
-        return Moments(
-            np.float64(total), np.asarray(self.mean + delta * count / total), squares / total
-        )
+        mean = self.mean + delta * count / total
+        return Moments(*map(np.asarray, (total, mean, squares / total)))
 
 
 class LeafScale(NamedTuple):

@@ -83,9 +83,7 @@ class Normaliser:
             moments = tuple(found and found.with_batch(leaf) for found, leaf in pairs)
             self.statistics = before._replace(observation=moments)
 
-    def step(
-        self, reward: Float[np.ndarray, " env"], is_last: Bool[np.ndarray, " env"]
-    ) -> None:
+    def step(self, reward: Float[np.ndarray, " env"], is_last: Bool[np.ndarray, " env"]) -> None:
         """Take a step's rewards.
 
         Args:

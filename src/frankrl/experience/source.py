@@ -115,7 +115,7 @@ class HostSource:
             step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
             vector_steps.append(step)
             if self.normaliser.statistics is not None:
-                self.normaliser.step(step.reward, step.terminated | step.truncated)
+                self.normaliser.step(step.reward, np.logical_or(step.terminated, step.truncated))
                 self.normaliser.see(self._envs.spec.observation(self._envs.observation))
             episodes += ended
             env_steps += self._envs.num_envs

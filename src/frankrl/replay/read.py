@@ -120,9 +120,7 @@ def read_transitions(
         seen = stacked(env_steps)
         last_step = env_steps + (span.num_steps - 1) * num_envs
         arrived = stacked(last_step).followed_by(then)
-    observation, next_observation = (
-        places.read(state.observation) for places in (seen, arrived)
-    )
+    observation, next_observation = (places.read(state.observation) for places in (seen, arrived))
     if scales is not None:
         observation, next_observation = map(scales.of_observation, (observation, next_observation))
     return Transition(

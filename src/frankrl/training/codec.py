@@ -156,7 +156,8 @@ def to_tensors(
     }
     if learner.average_params is not None:
         tensors[_AVERAGE] = weights(learner.average_params)
-    tensors[eval_file(experiment.settings.learning)] |= statistics_tensors(statistics[0])
+    agent = eval_file(experiment.settings.learning)
+    tensors[agent] = {**tensors[agent], **statistics_tensors(statistics[0])}
     chunks: Chunks = {}
     if experiment.settings.saving.checkpoint_replay == "all":
         tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)

@@ -187,8 +187,8 @@ def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
     ):
         raise SettingError(
             f"normalize_observations scales real numbers, and {spec.env_id} shows bytes or "
-            f"numbered values alone (its observation space is {_short(spec.state_space)}): leave it "
-            "out"
+            f"numbered values alone (its observation space is {_short(spec.state_space)}): leave "
+            "it out"
         )
     space = spec.state_space
     if settings.network.q_function == "table" and not isinstance(space, spaces.Discrete):

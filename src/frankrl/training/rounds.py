@@ -105,9 +105,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
             steps, episodes = source.collect(policy, env_steps)
             env_steps += settings.round_env_steps
             num_updates = experiment.updates_due(env_steps) - done
-            given = learner_input(
-                experiment, steps, env_steps, done, num_updates, source.scales()
-            )
+            given = learner_input(experiment, steps, env_steps, done, num_updates, source.scales())
             done += num_updates
             if output is not None:
                 leaves, params = output().leaves, output().params
