@@ -30,8 +30,8 @@ _BINS = 8
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _NORMALISED = (
-    "real numbers of s and s′ are shown as the network got them: normalised by the running mean and "
-    "variance at the time of the update"
+    "real numbers of s and s′ are shown as the network got them: normalised by the running mean "
+    "and variance at the time of the update"
 )
 
 
