@@ -1,5 +1,6 @@
 """An agent without its environment: loaded, copied to other processes, asked there."""
 
+import copy
 import hashlib
 import json
 import multiprocessing
@@ -85,13 +86,107 @@ def test_an_agent_needs_no_environment(trained, kind, best):
         frankrl.evaluate(agent, episodes=1)
 
 
+BLOCKED = '''
+import json, pathlib, pickle, sys, warnings
+
+class Without:
+    """Finds what another finder finds, but for the packages that are not to be there."""
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"ale_py", "minatar", "cv2", "envpool", "gone_module"}:
+            return None
+        return self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+warnings.simplefilter("error")
+import frankrl, numpy as np
+
+for run, observations, pickled in json.loads(sys.argv[1]):
+    agent = frankrl.load(run)
+    found = [agent, pickle.loads(pathlib.Path(pickled).read_bytes())]
+    asked = pickle.loads(pathlib.Path(observations).read_bytes())
+    np.save(f"{pickled}.npy", [one.q_values(asked) for one in found])
+    frankrl.export(agent, onnx=f"{pickled}.onnx")
+    try:
+        agent.make_env()
+    except frankrl.FrankError as error:
+        print(error)
+'''
+
+
+@pytest.fixture(scope="module")
+def everywhere(trained):
+    """Runs whose environments need a package each, and observations of them."""
+    pictures = np.random.default_rng(0)
+    screens = pictures.integers(0, 256, (2, 4, 84, 84), dtype=np.uint8)
+    for env_id, name in (("ALE/Pong-v5", "screens"), ("MinAtar/Breakout-v1", "planes")):
+        short = {"evaluation_max_episode_steps": 5, "evaluate_every_env_steps": 96}
+        short |= {"replay_capacity": 2_000, "checkpoint_replay": "none"}
+        frankrl.train(env_id, out=trained / name, **SMALL | short)
+    return {
+        "plain": OBSERVATIONS,
+        "screens": screens,
+        "planes": pictures.integers(0, 2, (2, 10, 10, 4)).astype(np.bool_),
+    }
+
+
+def test_an_agent_loads_unpickles_and_is_exported_where_its_environment_cannot_be_imported(
+    trained, everywhere, tmp_path
+):
+    given = []
+    for name, observations in everywhere.items():
+        asked_file, pickled = tmp_path / f"{name}.observations", tmp_path / name
+        asked_file.write_bytes(pickle.dumps(observations))
+        pickled.write_bytes(pickle.dumps(frankrl.load(trained / name)))
+        given.append([str(trained / name), str(asked_file), str(pickled)])
+    code = [sys.executable, "-c", BLOCKED, json.dumps(given)]
+    done = subprocess.run(code, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    refused = done.stdout.splitlines()
+    assert len(refused) == 3
+    for line, words in zip(
+        refused, ("gone_module", "frankrl[atari]", "frankrl[minatar]"), strict=True
+    ):
+        assert words in line
+    for name, observations in everywhere.items():
+        expected = frankrl.load(trained / name).q_values(observations)
+        for found in np.load(tmp_path / f"{name}.npy"):
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert (tmp_path / f"{name}.onnx").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_deep_copy_of_an_agent_shares_nothing_with_it(trained, kind):
+    agent = frankrl.load(trained / kind)
+    before = agent.q_values(OBSERVATIONS)
+    one = copy.deepcopy(agent)
+    np.testing.assert_array_equal(one.q_values(OBSERVATIONS), before)
+    policy = one.trained.policy
+    policy.load(np.zeros(policy.network.layout.size, np.float32))
+    assert not np.array_equal(one.q_values(OBSERVATIONS), before)
+    np.testing.assert_array_equal(agent.q_values(OBSERVATIONS), before)
+
+
+def test_a_pickled_agent_holds_its_parameters_once(trained):
+    agent = frankrl.load(trained / "plain")
+    size = len(pickle.dumps(agent))
+    policy = agent.trained.policy
+    agent.trained = None
+    assert size - len(pickle.dumps(agent)) < policy.network.layout.size * 4
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_of_an_agent_answers_as_the_agent(trained, kind):
     agent = frankrl.load(trained / kind)
-    copy = pickle.loads(pickle.dumps(agent))  # noqa: S301 - its own bytes
-    np.testing.assert_array_equal(copy.q_values(OBSERVATIONS), agent.q_values(OBSERVATIONS))
+    other = pickle.loads(pickle.dumps(agent))  # noqa: S301 - its own bytes
+    np.testing.assert_array_equal(other.q_values(OBSERVATIONS), agent.q_values(OBSERVATIONS))
     np.testing.assert_array_equal(
-        copy.predict(OBSERVATIONS, deterministic=False)[0],
+        other.predict(OBSERVATIONS, deterministic=False)[0],
         agent.predict(OBSERVATIONS, deterministic=False)[0],
     )
 

@@ -7,8 +7,9 @@ agent. Everything is imported at its first use.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frankrl import hub
     from frankrl.agent import Agent
-    from frankrl.api import evaluate, explain, load, resume, train
+    from frankrl.api import evaluate, explain, export, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
     from frankrl.training.evaluation import Evaluation
@@ -22,6 +23,7 @@ _HOME = {
     "TrainingResult": "frankrl.training.session",
     "evaluate": "frankrl.api",
     "explain": "frankrl.api",
+    "export": "frankrl.api",
     "load": "frankrl.api",
     "resume": "frankrl.api",
     "train": "frankrl.api",
@@ -35,6 +37,8 @@ __all__ = [
     "TrainingResult",
     "evaluate",
     "explain",
+    "export",
+    "hub",
     "load",
     "resume",
     "train",
@@ -42,10 +46,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'frankrl' has no attribute {name!r}")
     import importlib
 
+    if name == "hub":
+        return importlib.import_module("frankrl.hub")
+    if name not in _HOME:
+        raise AttributeError(f"module 'frankrl' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
 
 

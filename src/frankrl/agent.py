@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -22,6 +22,7 @@ from frankrl.environments import (
 from frankrl.environments.encoding import as_array, checked_leaf
 from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
+from frankrl.experience import Policy
 from frankrl.experience.exploration import epsilon_greedy
 from frankrl.runs import NO_PERMISSION, RunFolder, check_code, permission_of
 
@@ -54,6 +55,15 @@ def check_code_names(code: Mapping[str, Any]) -> None:
             )
 
 
+class Trained(NamedTuple):
+    """A trained Q-network."""
+
+    policy: Policy
+    """Computes with it."""
+    env_steps: int
+    """Env steps of its run until then."""
+
+
 class Agent:
     """Acts greedily by its Q-values.
 
@@ -67,6 +77,7 @@ class Agent:
         q_values: QValues,
         epsilon: float,
         run: RunFolder | None = None,
+        trained: Trained | None = None,
     ) -> None:
         """Make an agent from a Q-function.
 
@@ -76,8 +87,10 @@ class Agent:
                 to Q-values; -∞ for actions that are not allowed.
             epsilon: probability of a random action in `predict` with `deterministic=False`.
             run: the folder that names the environment; None: the caller did.
+            trained: the Q-network that computes `q_values`; None: something else does.
         """
         self.run = run
+        self.trained = trained
         self.spec = spec
         self.batch_q_values = q_values
         self.epsilon = epsilon
@@ -191,7 +204,7 @@ class Agent:
         check_code(run)
         wrappers = run.description.settings.environment.wrappers
         spec = dataclasses.replace(self.spec, env_id=run.description.env_id, wrappers=wrappers)
-        return Agent(spec, self.batch_q_values, self.epsilon, run)
+        return Agent(spec, self.batch_q_values, self.epsilon, run, self.trained)
 
     def _asked(
         self, observation: Any, action_mask: Any

@@ -1,44 +1,34 @@
-"""Frank's Python interface: train, resume, load, evaluate, explain."""
+"""Frank's Python interface: train, resume, load, evaluate, explain, export."""
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gymnasium.envs.registration import EnvSpec
 
-from frankrl.agent import Agent, check_code_names, permitted_env
+from frankrl.agent import Agent, Trained, check_code_names, permitted_env
 from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings, Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type, warn
-from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
-from frankrl.core.types import Observation, Params
+from frankrl.core.types import Observation
 from frankrl.core.wording import option
 from frankrl.environments import exists_already, named_env
 from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
-from frankrl.runs import (
-    RunFolder,
-    list_checkpoints,
-    load_checkpoint,
-    load_newest,
-    permission_of,
-)
-from frankrl.runs.no_checkpoint import no_checkpoint
+from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training import Event, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
-from frankrl.training.codec import eval_file, most_agent_bytes, statistics_in
 from frankrl.training.evaluation import Evaluation, Evaluator
-from frankrl.training.preflight import check_network
-from frankrl.training.records import filled
+from frankrl.training.initial import initial_source
+from frankrl.training.opened import OpenedNetwork, open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
-from frankrl.training.resuming import stored_spec
 from frankrl.training.session import TrainingResult, prepare, prepare_resume, run_to_end
-from frankrl.training.state import Experiment
 
 if TYPE_CHECKING:
     from frankrl.explaining import UpdateRecord
@@ -51,6 +41,8 @@ def train(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    init_from: str | os.PathLike[str] | None = None,
+    init_best: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     **settings: Any,
 ) -> TrainingResult:
@@ -64,6 +56,9 @@ def train(
         seed: the same seed and settings give the same bits.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
         overwrite: replace an existing run.
+        init_from: take the initial weights from there: a run folder, a DQN that Stable-Baselines3
+            saved (`.zip`), or a `.safetensors` file; None: draw them by the seed.
+        init_best: take those of a run's agent with the best evaluation, not of its newest one.
         on_event: called with every event of the training.
         **settings: any setting by its name (`frank train --help` lists them).
 
@@ -76,7 +71,9 @@ def train(
     check_seed(seed)
     out = None if out is None else given_path(out, option("out"))
     check_type(overwrite, "overwrite", bool, "True or False")
+    check_type(init_best, "init_best", bool, "True or False")
     _check_callback(on_event)
+    source = initial_source(init_from, best=init_best)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     base = load_preset(preset)
     if exists_already(env_id):
@@ -84,7 +81,9 @@ def train(
     chosen = base.with_changes(**settings)
     if env_kwargs:
         chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
-    training = prepare(env_id, preset, chosen, int(seed), out, overwrite=overwrite)
+    if source is not None:
+        chosen = source.completed(chosen, settings)
+    training = prepare(env_id, preset, chosen, int(seed), out, initial=source, overwrite=overwrite)
     return _run_or_raise(training, on_event)
 
 
@@ -190,18 +189,6 @@ def load(run: str | os.PathLike[str], *, best: bool = False) -> Agent:
     return open_agent(RunFolder.open(run), best=best)[0]
 
 
-class OpenedNetwork(NamedTuple):
-    """The Q-network of a checkpoint."""
-
-    experiment: Experiment
-    params: Params
-    """Parameters for greedy acting, as NumPy arrays."""
-    info: dict[str, Any]
-    """Metadata of the checkpoint."""
-    scales: Scales | None
-    """How observations are normalised before they get into the network; None: they are not."""
-
-
 @own_numerics()
 def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
     """The agent of a run, and the metadata of its checkpoint.
@@ -220,34 +207,10 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     settings, network = experiment.settings, experiment.network
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
-    epsilon = float(linear_epsilon(settings.exploration, count_in(info, "env_steps")))
+    env_steps = count_in(info, "env_steps")
+    epsilon = float(linear_epsilon(settings.exploration, env_steps))
     q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
-    return Agent(experiment.spec, q_values, epsilon, folder)
-
-
-@own_numerics()
-def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
-    """The Q-network of a run.
-
-    Raises:
-        RunFolderError: there is no usable checkpoint.
-    """
-    checkpoints = folder.best if best else folder.checkpoints
-    if not list_checkpoints(checkpoints):
-        raise no_checkpoint(folder, best=best)
-    description = folder.description
-    spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
-    experiment = Experiment.of(description.settings, spec, description.seed)
-    file = eval_file(description.settings.learning)
-    check_network(experiment)
-    network = experiment.network
-    loaded, damaged = load_newest(checkpoints, {file: most_agent_bytes(experiment)})
-    for error in damaged:
-        warn(f"{error}; the checkpoint before it is used")
-    params = filled(network.shapes, loaded.tensors[file])
-    statistics = statistics_in(loaded.tensors[file], experiment)
-    scales = statistics and statistics.scales(description.settings.environment)
-    return OpenedNetwork(experiment, params, loaded.info, scales)
+    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps))
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
@@ -361,3 +324,54 @@ def explain(
 
     check_code_names(code)
     return reopen(open_run(run, env, allow_code, code), update).record
+
+
+def export(
+    agent: Agent | str | os.PathLike[str],
+    *,
+    onnx: str | os.PathLike[str] | None = None,
+    safetensors: str | os.PathLike[str] | None = None,
+    best: bool = False,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write an agent to files that other programs read. It needs no environment.
+
+    Args:
+        agent: an agent, from `load`, or a run folder.
+        onnx: a file `….onnx` with a graph from observations to Q-values and actions; needs
+            `frankrl[onnx]`.
+        safetensors: a file `….safetensors` with the network's parameters by name.
+        best: of a run folder, the agent that `load` returns with `best=True`.
+        overwrite: replace existing files.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FrankError: a file cannot be written, or the agent has a network that cannot be exported.
+    """
+    from frankrl.exporting import TrainedNetwork, check_files, export_network
+
+    check_type(best, "best", bool, "True or False")
+    check_type(overwrite, "overwrite", bool, "True or False")
+    given = {"onnx": onnx, "safetensors": safetensors}
+    files = {
+        name: given_path(file, option(name)) for name, file in given.items() if file is not None
+    }
+    if not isinstance(agent, Agent):
+        agent = load(agent, best=best)
+    elif best:
+        raise SettingError("best chooses an agent of a run folder: pass the folder, not an agent")
+    if agent.trained is None or agent.run is None:
+        raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
+    if isinstance(agent.batch_q_values, NormalisedQValues):
+        raise SettingError(
+            "the agent normalises observations by the running statistics of its training "
+            "(normalize_observations, normalize_rewards), which an exported network does not hold"
+        )
+    check_files(files, agent.run.path, overwrite=overwrite)
+    policy, env_steps = agent.trained
+    export_network(
+        TrainedNetwork(policy.network, policy.params, agent.spec, agent.run, env_steps), files
+    )
+    return list(files.values())

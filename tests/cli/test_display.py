@@ -26,6 +26,11 @@ PROGRESS = Progress(
     epsilon=0.9,
     loss=0.000123,
     mean_q=46.66,
+    mean_max_q=47.0,
+    mean_target=46.0,
+    mean_abs_td_error=0.5,
+    gradient_norm=1.5,
+    learning_rate=1e-3,
     env_steps_per_second=12_000.0,
     seconds=3.0,
 )

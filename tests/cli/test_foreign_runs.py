@@ -57,6 +57,9 @@ NEEDS_ENVIRONMENT = {
 NEEDS_NONE = {
     "plot": lambda run, out: frank("plot", run, "--out", out / "plot.png"),
     "explain": lambda run, out: frank("explain", run),
+    "export": lambda run, out: frank(
+        *("export", run, "--onnx", out / "a.onnx", "--safetensors", out / "a.safetensors")
+    ),
     "frankrl.load": lambda run, out: frankrl.load(run).act([0, 0, 0, 0]),
     "the page's list": lambda run, out: RunTable(run.parent).refresh(),
     "the page's diagnostics": asked("diagnostics"),

@@ -132,7 +132,7 @@ ALWAYS = {
     *("evaluate_every_env_steps", "final_evaluation_episodes", "evaluation_max_episode_steps"),
     "evaluation_on",
     *("checkpoint_every_env_steps", "keep_checkpoints", "checkpoint_replay"),
-    "log_every_env_steps",
+    *("log_every_env_steps", "log"),
 }
 CHOICES = {
     "frame_skip": [4, 1],

@@ -189,3 +189,20 @@ def test_acting_noise_is_a_function_of_the_seed_and_the_vector_step():
     many = np.stack([acting_noise(network, 3, step) for step in range(200)])
     assert abs(many.mean()) < 0.05
     assert abs(many.std() - 1) < 0.05
+
+
+@pytest.mark.parametrize("kind", [HostPolicy, DevicePolicy])
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_policy_gives_back_the_parameters_that_were_loaded_last(kind, asks):
+    network, spec = network_of("noisy_iqn")
+    policy = kind(network)
+    for seed in (1, 2):
+        params = network.init(seed)
+        policy.load(network.layout.flatten(params))
+        if asks:
+            policy.q_values(observations(spec, 0))
+        for found, expected in zip(
+            jax.tree.leaves(policy.params), jax.tree.leaves(params), strict=True
+        ):
+            assert isinstance(found, np.ndarray)
+            np.testing.assert_array_equal(found, expected)

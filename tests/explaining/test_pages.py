@@ -14,7 +14,7 @@ from frankrl.cli.main import main as frank
 from frankrl.config import AtariSettings
 from frankrl.environments import describe
 from frankrl.environments.preprocessing import Preprocessing
-from frankrl.explaining import atomic_file, origins, reopen
+from frankrl.explaining import origins, reopen
 from frankrl.explaining.document import (
     Document,
     Formula,
@@ -30,7 +30,7 @@ from frankrl.explaining.narrative import narrate
 from frankrl.explaining.notes import notes_document
 from frankrl.explaining.plain import plain
 from frankrl.explaining.text import as_text
-from frankrl.runs import RunFolder
+from frankrl.runs import RunFolder, atomic_file
 
 TRANSITION = 5
 HOSTILE = """<script>alert("1")</script> ' & " <img src=http://x onerror=y>"""

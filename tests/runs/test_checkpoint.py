@@ -16,7 +16,7 @@ from frankrl.runs import (
     set_aside,
     tidy_checkpoints,
 )
-from frankrl.runs.checkpoint import FORMAT
+from frankrl.runs.checkpoint import FORMAT, copy_checkpoint
 
 INFO = {"env_steps": 10, "solved": None, "name": "ε", "seconds": 0.1}
 
@@ -257,3 +257,25 @@ def test_a_folder_without_checkpoints_is_said_to_be_so(tmp_path):
     assert list_checkpoints(tmp_path / "none") == []
     with pytest.raises(RunFolderError, match="holds no checkpoint"):
         newest(tmp_path / "none")
+
+
+def test_a_copy_is_a_checkpoint_with_other_metadata_and_without_what_is_left_out(tmp_path):
+    path, copy = save(tmp_path / "from"), tmp_path / "to" / "000000000010"
+    left_out = "buffer.safetensors"
+    copy_checkpoint(
+        path, copy, lambda info: info | {"new": 1}, leave_out=lambda name: name == left_out
+    )
+    assert load(copy, "weights")[1] == {**load(path)[1], "new": 1}
+    assert sorted(os.listdir(copy)) == ["manifest.json", "state.json", "weights.safetensors"]
+    weights = "weights.safetensors"
+    assert (copy / weights).read_bytes() == (path / weights).read_bytes()
+
+
+def test_a_damaged_file_is_not_copied(tmp_path):
+    path = save(tmp_path / "from")
+    weights = next(path.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamagedError, match=weights.name):
+        copy_checkpoint(path, tmp_path / "to", dict)
+    with pytest.raises(DamagedError, match=r"state\.json is damaged"):
+        copy_checkpoint(path, tmp_path / "to", lambda info: {"number": float("inf")})

@@ -27,6 +27,12 @@ OWN = (
     "checkpoints/.000000000400.new/replay.safetensors",
     "checkpoints/.000000000100.damaged/state.json",
     "best/000000000200/q_network.safetensors",
+    "trackers/wandb.json",
+    "trackers/.my-own.json.new",
+    "trackers/tensorboard/events.out.tfevents.1790000000.host.0",
+    "hub/README.md",
+    "hub/source.json",
+    "hub/replay.mp4",
 )
 OTHERS = {
     "notes.txt": "notes.txt",
@@ -35,9 +41,12 @@ OTHERS = {
     "checkpoints/000000000200/notes.md": "checkpoints/000000000200/notes.md",
     "checkpoints/mine/model.pt": "checkpoints/mine/",
     "best.txt": "best.txt",
+    "trackers/mine/data.bin": "trackers/mine/",
     ".git/config": ".git/",
     "checkpoints/old": "checkpoints/old",
     "config.toml.bak": "config.toml.bak",
+    "README.md": "README.md",
+    "hub/notes.md": "hub/notes.md",
 }
 
 

@@ -170,3 +170,20 @@ def test_a_file_with_other_tables_is_refused_by_whoever_opens_it(path, alteratio
 def test_an_unknown_table_is_a_run_folder_error(path, writer):
     with pytest.raises(RunFolderError, match="no such table"):
         columns(path, "trainings")
+
+
+def test_a_copy_holds_the_rows_so_far_in_one_file_while_they_are_written(path, writer, tmp_path):
+    mark = (3, "of /a/b")
+    writer.write(rows(episode(4), episode(9), not_reproducible=mark))
+    copy = tmp_path / "copy.sqlite"
+    reader = MetricsReader(path)
+    reader.copy_to(copy, lambda reason: reason.replace("/a/", ""))
+    reader.close()
+    assert sorted(file.name for file in tmp_path.glob("copy*")) == ["copy.sqlite"]
+    for table in ("episodes", "training"):
+        for name, column in columns(path, table).items():
+            np.testing.assert_array_equal(columns(copy, table)[name], column)
+    assert list(columns(copy, "not_reproducible")["reason"]) == ["of b"]
+    assert list(columns(path, "not_reproducible")["reason"]) == ["of /a/b"]
+    with pytest.raises(RunFolderError, match="cannot be copied"):
+        MetricsReader(copy).copy_to(tmp_path / "missing" / "x", str)

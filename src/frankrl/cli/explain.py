@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from frankrl.explaining.saliency import Map
     from frankrl.runs import RunFolder
 
+_PAGE = "update.html"
+"""A page's name, where a message needs one."""
+
 
 @dataclass(frozen=True)
 class ExplainOptions:
@@ -83,10 +86,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explain_update(folder: "RunFolder", update: int, about: str, options: ExplainOptions) -> int:
     from frankrl.explaining import cost_of, origins, reopen
-    from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.narrative import narrate
     from frankrl.explaining.plain import plain
     from frankrl.explaining.saliency import check_pictures
+    from frankrl.runs.atomic_file import check_writable
 
     settings, seed = folder.description.settings, folder.description.seed
     size = settings.replay.batch_size
@@ -96,7 +99,7 @@ def _explain_update(folder: "RunFolder", update: int, about: str, options: Expla
     if options.saliency and (stored := _stored_spec(folder)):
         check_pictures(stored)
     if options.html:
-        check_page_file(given_path(options.html, "--html"))
+        check_writable(given_path(options.html, "--html"), "--html", _PAGE)
     _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
     with progress_bar("repeating", "env steps") as show:
         reopened = reopen(folder, update, show, cost=cost)
@@ -162,15 +165,15 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
 
 def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
     from frankrl.api import open_agent
-    from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.whole_table import table_document, whole_table
     from frankrl.runs import check_code
+    from frankrl.runs.atomic_file import check_writable
 
     if options.transition or options.saliency:
         given = "--transition" if options.transition else "--saliency"
         raise SettingError(f"{given} belongs to an update: give --update with it")
     if options.html:
-        check_page_file(given_path(options.html, "--html"))
+        check_writable(given_path(options.html, "--html"), "--html", _PAGE)
     agent, _ = open_agent(folder)
     check_code(folder)
     settings = folder.description.settings
@@ -186,11 +189,11 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
 
 def _explain_notes(html: str) -> int:
     from frankrl.environments import describe
-    from frankrl.explaining.atomic_file import check_page_file
     from frankrl.explaining.notes import notes_document
+    from frankrl.runs.atomic_file import check_writable
 
     if html:
-        check_page_file(given_path(html, "--html"))
+        check_writable(given_path(html, "--html"), "--html", _PAGE)
     _show(notes_document(describe("LunarLander-v3", {})), html)
     return 0
 
@@ -202,10 +205,12 @@ def _show(document: "Document", html: str) -> None:
 
         print_result("\n".join(shown(line, MAX_MESSAGE) for line in as_text(document)))
         return
-    from frankrl.explaining.atomic_file import write_page
     from frankrl.explaining.html import as_html
+    from frankrl.runs.atomic_file import write_whole
 
-    write_page(given_path(html, "--html"), as_html(document))
+    # The page may name a path that is not UTF-8; a terminal shows such a path escaped, too.
+    page = as_html(document).encode("utf-8", "backslashreplace")
+    write_whole(given_path(html, "--html"), page, "--html")
     print_result(str(html))
 
 

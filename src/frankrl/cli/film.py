@@ -31,6 +31,8 @@ class FilmOptions:
     """Import whatever module the run names, although somebody else wrote the run."""
     out: str = ""
     """File to write, .mp4 or .gif; empty: a file in the run's `videos` folder."""
+    log: bool = False
+    """Give the film to the run's trackers as well (`--log` of `frank train`)."""
     saliency: bool = False
     """Show which pixels the Q-network's value depends on, |∂ max Q / ∂ pixel|, over the newest of
     the pictures that it sees."""
@@ -43,10 +45,12 @@ def run(arguments: Sequence[str]) -> int:
     if options.episodes < 1:
         raise SettingError(f"episodes must be at least 1, got {options.episodes}")
 
-    from frankrl.api import agent_of, open_network
+    from frankrl.api import agent_of
     from frankrl.core.random import check_seed
     from frankrl.explaining.saliency import saliency_maps
     from frankrl.runs import Permission, RunFolder, check_code
+    from frankrl.trackers import check_film_trackers, log_film
+    from frankrl.training.opened import open_network
     from frankrl.video.film import film
 
     check_seed(options.seed)
@@ -59,6 +63,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.saliency:
         saliency = saliency_maps(experiment.network, params, agent.spec, scales)
     check_code(folder)
+    if options.log:
+        check_film_trackers(folder)
     steps = info["env_steps"]
     path = chosen or folder.videos / f"{steps:012d}-s{options.seed}.mp4"
     with progress_bar("filming", "episodes") as show:
@@ -77,5 +83,7 @@ def run(arguments: Sequence[str]) -> int:
             f"episode {number}: return {figure(episode.episode_return)} in "
             f"{counted(episode.length, 'step')} (reset seed {episode.seed})"
         )
+    if options.log:
+        log_film(folder, steps, path)
     print_result(str(path))
     return 0

@@ -22,9 +22,11 @@ _COMMANDS = {
     "plot": "draw the learning curves of one or several runs",
     "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
     "explain": "open one update of a run and show every number of it",
+    "export": "write an agent to a file for other programs: ONNX, or its weights",
+    "hub": "push a run to the Hub (huggingface.co), or pull one from there",
     "experiment": "test a claim: train with one thing changed, over several seeds",
 }
-_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "experiment")
+_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "experiment")
 """The commands that run environments, which may print whatever they like."""
 _USER_ERROR = 2
 _INTERRUPTED = 130

@@ -54,6 +54,11 @@ class TrainOptions:
     """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`."""
     resume: str = ""
     """Continue this run folder from its newest checkpoint."""
+    init_from: str = ""
+    """Begin a new run with the weights of a run folder, of an agent that Stable-Baselines3 saved
+    (`.zip`), or of a `.safetensors` file; empty: draw them by the seed."""
+    init_best: bool = False
+    """With `--init-from RUN`: take the agent with the best evaluation instead of the newest."""
     allow_code: bool = False
     """With `--resume`: import whatever module the run names, although somebody else wrote the run.
     Naming its environment as well imports that environment's module alone."""
@@ -113,7 +118,13 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     preset = first.preset or default_preset(first.env, first.network.q_function)
     options, settings = _changed(load_preset(preset), arguments)
 
+    from frankrl.training.initial import initial_source
     from frankrl.training.session import prepare
+
+    source = initial_source(options.init_from or None, best=options.init_best)
+    if source is not None:
+        named = named_settings(arguments)
+        settings = source.completed(settings, options.values_of(named))
 
     training = prepare(
         options.env,
@@ -121,6 +132,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         settings,
         options.seed,
         options.out or None,
+        initial=source,
         overwrite=options.overwrite,
         started=started,
     )
@@ -137,7 +149,13 @@ def _changed(base: Settings, arguments: Sequence[str]) -> tuple[TrainOptions, Se
 def _resume(
     first: TrainOptions, arguments: Sequence[str], started: float, signals: StopSignals
 ) -> int:
-    for value, flag in ((first.out, "--out"), (first.preset, "--preset"), (first.seed, "--seed")):
+    for value, flag in (
+        (first.out, "--out"),
+        (first.preset, "--preset"),
+        (first.seed, "--seed"),
+        (first.init_from, "--init-from"),
+        (first.init_best, "--init-best"),
+    ):
         if value:
             raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")
     if first.overwrite:

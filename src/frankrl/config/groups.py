@@ -324,6 +324,9 @@ class SavingSettings(Checked):
     bit-exact."""
     log_every_env_steps: int = number(1_000, at_least=1)
     """Interval between rows of metrics; a row has means over the interval. [env steps]"""
+    log: tuple[str, ...] = ()
+    """Trackers that get the metrics as well: tensorboard, trackio, wandb, mlflow, each with an
+    extra of its name, or one that a package of yours brings. They never change the results."""
 
 
 GROUPS: dict[str, type[Checked]] = {

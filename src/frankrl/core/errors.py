@@ -58,6 +58,10 @@ class DamagedError(RunFolderError):
         """The checkpoint that the file belongs to, if any."""
 
 
+class HubError(FrankError):
+    """The Hub cannot be reached, refuses a request, or holds something that is no run."""
+
+
 class FrankWarning(UserWarning):
     """Something that the user should know and that does not stop Frank."""
 

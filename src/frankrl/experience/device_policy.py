@@ -12,7 +12,7 @@ from frankrl.core.backend import check_not_forked
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Observation
 from frankrl.experience.policy import loaded
-from frankrl.networks import QNetwork, perturb
+from frankrl.networks import NetworkParams, QNetwork, perturb
 
 
 class DevicePolicy:
@@ -20,12 +20,16 @@ class DevicePolicy:
 
     def __init__(self, network: QNetwork) -> None:
         check_not_forked()
-        self._network = network
+        self.network = network
         self._compiled = _compiled(network)
         self._params: Float[Any, " weight"] = np.zeros(network.layout.size, np.float32)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return loaded, (DevicePolicy, self._network, np.asarray(self._params))
+        return loaded, (DevicePolicy, self.network, np.asarray(self._params))
+
+    @property
+    def params(self) -> NetworkParams:
+        return self.network.layout.unflatten(np.asarray(self._params))
 
     @own_numerics()
     def load(self, params: Float[Any, " weight"]) -> None:

@@ -8,12 +8,22 @@ from jaxtyping import Bool, Float
 
 from frankrl.core.random import Use, normals
 from frankrl.core.types import Observation
-from frankrl.networks import QNetwork, perturb
+from frankrl.networks import NetworkParams, QNetwork, perturb
 
 
 @runtime_checkable
 class Policy(Protocol):
     """Computes Q-values with parameters that are loaded into it."""
+
+    @property
+    def network(self) -> QNetwork:
+        """The definition of its network."""
+        ...
+
+    @property
+    def params(self) -> NetworkParams:
+        """The parameters that were loaded last, as NumPy arrays."""
+        ...
 
     def load(self, params: Float[Any, " weight"]) -> None:
         """Use these parameters from now on; they may still be being computed."""
@@ -57,14 +67,20 @@ class HostPolicy:
     """
 
     def __init__(self, network: QNetwork) -> None:
-        self._network = network
+        self.network = network
         self._vector = np.zeros(network.layout.size, np.float32)
         self._params = network.layout.unflatten(self._vector)
         self._newer: Float[Any, " weight"] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        newest = self._vector if self._newer is None else np.asarray(self._newer)
-        return loaded, (HostPolicy, self._network, newest)
+        return loaded, (HostPolicy, self.network, self._newest())
+
+    @property
+    def params(self) -> NetworkParams:
+        return self.network.layout.unflatten(self._newest())
+
+    def _newest(self) -> Float[np.ndarray, " weight"]:
+        return self._vector if self._newer is None else np.asarray(self._newer)
 
     def load(self, params: Float[Any, " weight"]) -> None:
         self._newer = params
@@ -87,7 +103,7 @@ class HostPolicy:
             np.copyto(self._vector, np.asarray(self._newer))
             self._newer = None
         params = self._params if noise is None else perturb(self._params, noise)
-        return self._network.q_values(params, observation, mask)
+        return self.network.q_values(params, observation, mask)
 
 
 def loaded(

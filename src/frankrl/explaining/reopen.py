@@ -36,6 +36,7 @@ from frankrl.runs import (
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.initial import initial_params
 from frankrl.training.preflight import check_copy
 from frankrl.training.resuming import Found, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
@@ -168,7 +169,7 @@ def reopen(
         if start:
             _restore(folder, source, start)
         verification = Verification(folder, experiment, start, changes)
-        state = start.state if start else init_train_state(experiment)
+        state = start.state if start else _initial_state(folder, experiment)
         check_copy(state)
         last_begins = cost.last_env_step - settings.round_env_steps
         # A round donates the buffer; copying it in every round would take too long.
@@ -190,6 +191,11 @@ def reopen(
     assert opened is not None
     record, params = opened
     return Reopened(record, params, state, cost, spec, experiment.network)
+
+
+def _initial_state(folder: RunFolder, experiment: Experiment) -> TrainState:
+    """The state in which a run began; its own file has the weights if they were given."""
+    return init_train_state(experiment, initial_params(folder, experiment))
 
 
 def _start(folder: RunFolder, env_steps: int) -> Found | None:

@@ -5,6 +5,7 @@ from frankrl.networks.initializer import Initializer
 from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
 from frankrl.networks.layout import Layout
 from frankrl.networks.make import make_q_network
+from frankrl.networks.named import named_params, params_from_names
 from frankrl.networks.network import NetworkParams, QNetwork, masked
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
 from frankrl.networks.torsos import Flatten, OneHot, Torso
@@ -27,5 +28,7 @@ __all__ = [
     "Torso",
     "make_q_network",
     "masked",
+    "named_params",
+    "params_from_names",
     "perturb",
 ]

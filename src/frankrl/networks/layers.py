@@ -14,7 +14,8 @@ from jaxtyping import Float
 from frankrl.core.types import Params
 from frankrl.networks.initializer import Initializer
 
-_LAYER_NORM_EPSILON = 1e-5
+LAYER_NORM_EPSILON = 1e-5
+"""Added to the variance in a layer normalisation."""
 _INITIAL_NOISE = 0.5
 
 
@@ -137,7 +138,7 @@ class Normalised:
         xp = outputs.__array_namespace__()
         centred = outputs - outputs.mean(axis=-1, keepdims=True)
         variance = xp.square(centred).mean(axis=-1, keepdims=True)
-        return centred / xp.sqrt(variance + _LAYER_NORM_EPSILON) * params.gain + params.shift
+        return centred / xp.sqrt(variance + LAYER_NORM_EPSILON) * params.gain + params.shift
 
 
 def activate(name: str, inputs: Float[Any, "*feature"]) -> Float[Any, "*feature"]:

@@ -14,8 +14,15 @@ def scaled(leaf: Shaped[Any, "batch *shape"], scaling: Scaling) -> Float[Any, "b
     numbers = leaf.astype(np.float32)
     if scaling == Scaling():
         return numbers
-    offset, factor = (_shaped(part, leaf.shape[1:]) for part in scaling)
+    offset, factor = scaling_numbers(scaling, leaf.shape[1:])
     return (numbers - offset) * factor
+
+
+def scaling_numbers(
+    scaling: Scaling, shape: tuple[int, ...]
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """The offset and the factor of a scaling as arrays for leaves of that shape."""
+    return _shaped(scaling.offset, shape), _shaped(scaling.factor, shape)
 
 
 @functools.lru_cache(maxsize=64)

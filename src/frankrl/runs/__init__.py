@@ -26,16 +26,21 @@ from frankrl.runs.folder import (
     check_same_environment,
     permission_of,
 )
+from frankrl.runs.initial import INITIAL, MAX_PATH, Kind, Origin, initial_file, read_initial
 from frankrl.runs.lock import RunLock
 from frankrl.runs.machine import differences, machine_facts, versions
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
+    "INITIAL",
+    "MAX_PATH",
     "NO_PERMISSION",
     "HeldChunks",
+    "Kind",
     "Loaded",
     "MetricsReader",
     "MetricsWriter",
+    "Origin",
     "Permission",
     "Row",
     "RunDescription",
@@ -45,11 +50,13 @@ __all__ = [
     "check_code",
     "check_same_environment",
     "differences",
+    "initial_file",
     "list_checkpoints",
     "load_checkpoint",
     "load_newest",
     "machine_facts",
     "permission_of",
+    "read_initial",
     "read_newest",
     "read_regular",
     "remove_checkpoint",

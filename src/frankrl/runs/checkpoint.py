@@ -128,6 +128,44 @@ def save_checkpoint(
     return final
 
 
+def copy_checkpoint(
+    checkpoint: Path,
+    target: Path,
+    edited: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    leave_out: Callable[[str], bool] = lambda name: False,
+) -> None:
+    """Copy a checkpoint; every file is compared with the manifest, and the copy has its own.
+
+    Unlike a checkpoint, the copy may be incomplete after a power failure.
+
+    Args:
+        checkpoint: its folder.
+        target: folder of the copy; what is there is replaced.
+        edited: the metadata of the copy, from those of the checkpoint.
+        leave_out: whether a file of arrays, or a chunk, is left out.
+
+    Raises:
+        DamagedError: a file is missing or differs from the manifest.
+        OSError: the copy cannot be written.
+    """
+    loaded = load_checkpoint(checkpoint, {})
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    try:
+        ((_, text),) = _contents({}, edited(loaded.info))
+    except ValueError as error:
+        raise DamagedError(f"{checkpoint / INFO} is damaged: {error}", checkpoint) from error
+    described = {INFO: _entry(text)}
+    (target / INFO).write_bytes(text)
+    for name, entry in loaded.described.items():
+        if name != INFO and not leave_out(name):
+            content = _verified(checkpoint, name, loaded.described, int(entry["bytes"]))
+            described[name] = _entry(content)
+            (target / name).write_bytes(content)
+    (target / MANIFEST).write_bytes(manifest_of(described))
+
+
 def _contents(tensors: Mapping[str, Tensors], info: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     text = json.dumps({"format": FORMAT, **info}, indent=2, allow_nan=False).encode()
     if len(text) > _MAX_INFO_BYTES:

@@ -1,4 +1,4 @@
-"""The files that a run writes into its folder, told from all others."""
+"""The files that a run, or its download, writes into its folder, told from all others."""
 
 import os
 import re
@@ -8,14 +8,20 @@ _HIDDEN = r"\.[^/]+\.new-\d+\.(mkv|mp4|gif|png)"
 _CHECKPOINT = r"(\d+|\.\d+\.(new|old|gone|damaged))"
 _FILES = (
     r"\.lock|config\.toml|\.config\.toml\.new|report\.json|\.report\.json\.new",
+    r"initial_network\.safetensors",
     r"metrics\.sqlite(-wal|-shm|-journal)?",
     rf"plot\.png|{_HIDDEN}",
     rf"videos/(\d+-s\d+\.(mp4|gif)|{_HIDDEN})",
+    r"trackers/(\w[\w.-]*\.json|\.\w[\w.-]*\.json\.new)",
+    r"trackers/tensorboard/events\.[\w.-]+",
     rf"(checkpoints|best)/{_CHECKPOINT}/([a-z_]+\.safetensors|state\.json|manifest\.json)",
     rf"checkpoints/{_CHECKPOINT}/(steps|endings)-\d+\.zst",
+    r"hub/(README\.md|(results|config|manifest|source)\.json|replay\.mp4)",
 )
 _OWN_FILE = re.compile("|".join(f"({pattern})" for pattern in _FILES))
-_OWN_FOLDER = re.compile(rf"videos|checkpoints|best|(checkpoints|best)/{_CHECKPOINT}")
+_OWN_FOLDER = re.compile(
+    rf"videos|checkpoints|best|hub|trackers(/tensorboard)?|(checkpoints|best)/{_CHECKPOINT}"
+)
 
 
 def others_in(run: Path) -> list[str]:

@@ -22,16 +22,18 @@ from frankrl.core.text import shown
 from frankrl.core.wording import option, resuming, training
 from frankrl.runs.contents import others_in
 from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
+from frankrl.runs.initial import INITIAL, Origin
 from frankrl.runs.lock import LOCK, RunLock, locked
 from frankrl.runs.mark import mark_of
 from frankrl.runs.metrics import MetricsWriter, metrics_files
 
-CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, REPORT = (
+CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, TRACKERS, REPORT = (
     "config.toml",
     "metrics.sqlite",
     "checkpoints",
     "best",
     "videos",
+    "trackers",
     "report.json",
 )
 _MAX_CONFIG_BYTES = 1 << 20
@@ -51,6 +53,8 @@ class RunDescription:
     machine: dict[str, Any] = field(default_factory=dict)
     mark: str = field(default="", compare=False)
     """Shows that this user's own Frank wrote the names of code in it: see `runs.mark`."""
+    origin: Origin | None = None
+    """Where the weights come from that the run began with; None: it drew them by its seed."""
 
     def marked(self) -> "RunDescription":
         """The same description with this user's mark."""
@@ -70,6 +74,7 @@ class RunDescription:
         run = {"env_id": self.env_id, "preset": self.preset, "seed": self.seed, "mark": self.mark}
         tables = {
             "run": run,
+            **({"initial_weights": self.origin.to_table()} if self.origin else {}),
             **self.settings.to_tables(),
             "versions": self.versions,
             "machine": self.machine,
@@ -103,6 +108,7 @@ class RunDescription:
         versions, machine = tables.pop("versions", {}), tables.pop("machine", {})
         if not isinstance(versions, dict) or not isinstance(machine, dict):
             raise SettingError("[versions] and [machine] must be tables")
+        given = tables.pop("initial_weights", None)
         settings = Settings.from_tables(tables)
         for name in settings.unresolved():
             raise SettingError(f"{name} must be a number of env steps")
@@ -114,6 +120,7 @@ class RunDescription:
             versions=versions,
             machine=machine,
             mark=str(run.get("mark", "")),
+            origin=None if given is None else Origin.from_table(given),
         )
 
 
@@ -127,7 +134,13 @@ def _code_as_stored(stored: Any, value: Any) -> Any:
 
 def code_names(description: RunDescription) -> list[Any]:
     """Everything in a run's description that may name code to import, as JSON data."""
-    return [description.env_id, *kwargs_of(description), description.settings.code_names()]
+    settings = description.settings
+    return [
+        description.env_id,
+        *kwargs_of(description),
+        settings.code_names(),
+        list(settings.saving.log),
+    ]
 
 
 def kwargs_of(description: RunDescription) -> list[dict[str, Any]]:
@@ -145,7 +158,8 @@ class Permission(NamedTuple):
     allow_code: bool = False
     """Whether the user allows what the folder names, whatever it is."""
     named: tuple[str, ...] = ()
-    """The code, `module:attribute`, that the user named in this command as values of settings."""
+    """The code, `module:attribute`, and the trackers that the user named in this command as values
+    of settings."""
 
 
 NO_PERMISSION = Permission()
@@ -165,7 +179,10 @@ def permission_of(
         SettingError: `allow_code` has another type.
     """
     check_type(allow_code, "allow_code", bool, "True or False")
-    return Permission(env_id, allow_code, code_among(changes or {}))
+    changes = changes or {}
+    trackers = changes.get("log", ())
+    trackers = tuple(trackers) if isinstance(trackers, (list, tuple)) else (trackers,)
+    return Permission(env_id, allow_code, (*code_among(changes), *trackers))
 
 
 @dataclass(frozen=True)
@@ -178,9 +195,20 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, description: RunDescription, *, overwrite: bool = False
+        cls,
+        path: Path,
+        description: RunDescription,
+        *,
+        initial: bytes | None = None,
+        overwrite: bool = False,
     ) -> "RunFolder":
         """Make a new run folder; it appears completely or not at all.
+
+        Args:
+            path: its path.
+            description: the run's description.
+            initial: content of the file of the weights that the run begins with, if given.
+            overwrite: replace an existing run.
 
         Raises:
             RunFolderError: the path exists already or is not writable.
@@ -194,26 +222,20 @@ class RunFolder:
                 f"{len(text.encode()):,}: give the environment a file's name instead of its content"
             )
         path = path.resolve()
-        temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
-        replaced = path.with_name(f".{path.name}.old-{os.getpid()}")
+        temporary = temporary_for(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             (temporary / CHECKPOINTS).mkdir(parents=True)
             _check_can_hold_run(temporary, path)
             write_durably(temporary / CONFIG, text.encode())
+            if initial is not None:
+                write_durably(temporary / INITIAL, initial)
             flush_folder(temporary)
-            if path.exists():
-                with locked(path, path):
-                    path.rename(replaced)
-            temporary.rename(path)
-            flush_folder(path.parent)
+            put_in_place(temporary, path)
         except (OSError, sqlite3.Error) as error:
             raise RunFolderError(f"cannot make the run folder {path}: {error}") from error
         finally:
-            if replaced.exists() and not path.exists():
-                replaced.rename(path)
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
         return cls(path, description)
 
     @classmethod
@@ -243,7 +265,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
             ) from error
-        for place in (folder / CHECKPOINTS, folder / BEST):
+        for place in (folder / CHECKPOINTS, folder / BEST, folder / TRACKERS):
             if place.is_symlink():
                 raise RunFolderError(f"{place} is a link; everything of a run lies in its folder")
         try:
@@ -267,6 +289,11 @@ class RunFolder:
     def best(self) -> Path:
         """The folder of the agent with the best evaluation, in the form of a checkpoint."""
         return self.path / BEST
+
+    @property
+    def trackers(self) -> Path:
+        """The folder of what belongs to trackers."""
+        return self.path / TRACKERS
 
     @property
     def videos(self) -> Path:
@@ -304,6 +331,31 @@ class RunFolder:
         """Save the run's outcome."""
         text = json.dumps(report, indent=2, allow_nan=False) + "\n"
         replace_durably(self.path / REPORT, text.encode())
+
+
+def temporary_for(path: Path) -> Path:
+    """Where this process makes a run folder before it is put in its place."""
+    return path.with_name(f".{path.name}.new-{os.getpid()}")
+
+
+def put_in_place(complete: Path, path: Path) -> None:
+    """Rename a complete run folder to its path; a run that is there is replaced, or stays.
+
+    Raises:
+        OSError: the folder cannot be renamed.
+        RunFolderError: a process writes the run that is there.
+    """
+    replaced = path.with_name(f".{path.name}.old-{os.getpid()}")
+    try:
+        if path.exists():
+            with locked(path, path):
+                path.rename(replaced)
+        complete.rename(path)
+        flush_folder(path.parent)
+    finally:
+        if replaced.exists() and not path.exists():
+            replaced.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

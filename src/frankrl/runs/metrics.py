@@ -4,9 +4,10 @@ Every table except `timing` depends only on the seed and the settings, so the sa
 the same rows; `timing` depends on the clock.
 """
 
+import contextlib
 import sqlite3
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,28 @@ class MetricsReader:
         """The rows of a table by their env step, for tables with one row per env step."""
         _, found = self._rows(f"SELECT * FROM {table} WHERE {where} ORDER BY env_steps")
         return {row[0]: row for row in found}
+
+    def copy_to(self, path: Path, edited: Callable[[str], str]) -> None:
+        """Write a copy without a log, as it stands now.
+
+        Args:
+            path: the new file.
+            edited: the text of a reason in the copy, from that of the original.
+
+        Raises:
+            RunFolderError: the copy cannot be written.
+        """
+        try:
+            with contextlib.closing(sqlite3.connect(path)) as copy:
+                copy.execute("PRAGMA synchronous=OFF")
+                self._connection.backup(copy)
+                copy.create_function("edited", 1, edited)
+                copy.execute("UPDATE OR REPLACE not_reproducible SET reason = edited(reason)")
+                copy.commit()
+                copy.execute("VACUUM")
+                copy.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.Error as error:
+            raise RunFolderError(f"the metrics cannot be copied to {path}: {error}") from error
 
     def last_episodes(self, count: int, env_steps: int) -> list[tuple[float, int]]:
         """Return and length of the newest episodes up to an env step, oldest first."""

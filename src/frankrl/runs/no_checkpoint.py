@@ -5,6 +5,7 @@ import contextlib
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.wording import option
 from frankrl.runs.folder import RunFolder
+from frankrl.runs.initial import INITIAL
 from frankrl.runs.lock import is_held
 from frankrl.runs.metrics import MetricsReader
 
@@ -31,11 +32,20 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
         return RunFolderError(
             f"{path} holds no {what}: its training ended before the first one, which comes at env "
             f"step {every:,}; train again, with a smaller {_interval(best)} if you want one earlier"
+            f"{begin_again(folder)}"
         )
     return RunFolderError(
         f"{path} is being trained and holds no {what} yet: the first comes at env step {every:,}"
         f"{_how_far(folder, every)}"
     )
+
+
+def begin_again(folder: RunFolder) -> str:
+    """How a run begins again with the weights that it was given; empty if it was given none."""
+    if folder.description.origin is None:
+        return ""
+    flags = f"{option('init_from', str(folder.path / INITIAL))} and {option('overwrite', True)}"
+    return f"; it holds the weights that it began with: {flags} begin it with the same ones again"
 
 
 def _interval(best: bool) -> str:

@@ -21,6 +21,11 @@ class Progress(NamedTuple):
     epsilon: float
     loss: float | None
     mean_q: float | None
+    mean_max_q: float | None
+    mean_target: float | None
+    mean_abs_td_error: float | None
+    gradient_norm: float | None
+    learning_rate: float
     env_steps_per_second: float
     seconds: float
 

@@ -168,7 +168,7 @@ class Journal:
             ("digests", (env_steps, digests)),
             ("timing", (env_steps, seconds, speed)),
         ]
-        loss, mean_q = means[:2]
+        statistics = dict(zip(STATISTICS, means, strict=True))
         return Progress(
             env_steps=env_steps,
             total_env_steps=settings.training.total_env_steps,
@@ -178,8 +178,13 @@ class Journal:
             mean_return=mean_return,
             mean_length=mean_length,
             epsilon=epsilon,
-            loss=loss,
-            mean_q=mean_q,
+            loss=statistics["loss"],
+            mean_q=statistics["mean_q"],
+            mean_max_q=statistics["mean_max_q"],
+            mean_target=statistics["mean_target"],
+            mean_abs_td_error=statistics["mean_abs_td_error"],
+            gradient_norm=statistics["gradient_norm"],
+            learning_rate=rate,
             env_steps_per_second=speed,
             seconds=seconds,
         )

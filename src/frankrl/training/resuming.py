@@ -16,9 +16,11 @@ from frankrl.runs import (
     RunFolder,
     Tensors,
     check_same_environment,
+    list_checkpoints,
     load_checkpoint,
     read_newest,
 )
+from frankrl.runs.no_checkpoint import begin_again
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.codec import (
     BEST_FILE,
@@ -63,6 +65,11 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
         RunFolderError: there is none, or it does not fit the settings.
         SettingError: the run has already done more env steps than the budget.
     """
+    if not list_checkpoints(folder.checkpoints):
+        raise RunFolderError(
+            f"{folder.path} holds no checkpoint: its training stopped before the first one"
+            f"{begin_again(folder)}"
+        )
     found, damaged = read_newest(
         folder.checkpoints, lambda path: read_checkpoint(folder, experiment, path)
     )

@@ -30,9 +30,11 @@ from frankrl.runs.disk import refuse_shared
 from frankrl.runs.folder import refuse_existing
 from frankrl.runs.lock import LOCK
 from frankrl.runs.metrics import metrics_files
+from frankrl.trackers import Trackers, check_permitted, check_trackers
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.evaluation import spread_of
+from frankrl.training.initial import InitialSource
 from frankrl.training.preflight import (
     belongs_on_cpu,
     check_agent,
@@ -41,6 +43,7 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
+from frankrl.training.scalars import earlier_scalars, scalars
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -97,6 +100,7 @@ def prepare(
     seed: int,
     out: str | os.PathLike[str] | None,
     *,
+    initial: InitialSource | None = None,
     overwrite: bool = False,
     started: float | None = None,
 ) -> Trainer:
@@ -111,12 +115,19 @@ def prepare(
     # Before foreign code runs, which may change the working directory.
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
+    check_trackers(settings.saving.log)
     experiment = _experiment(env_id, settings, seed)
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
-    description = RunDescription(env_id, preset, seed, settings, versions(), machine_facts())
-    return Trainer.begin(path, description, experiment, overwrite=overwrite, started=started)
+    weights = initial and initial.weights(experiment)
+    description = RunDescription(
+        *(env_id, preset, seed, settings, versions(), machine_facts()),
+        origin=weights and weights.origin,
+    )
+    return Trainer.begin(
+        path, description, experiment, initial=weights, overwrite=overwrite, started=started
+    )
 
 
 @own_numerics()
@@ -129,6 +140,8 @@ def prepare_resume(
         FrankError: a setting cannot change within a run, or the run is damaged.
     """
     check_code(folder)
+    check_permitted(folder, settings.saving.log)
+    check_trackers(settings.saving.log)
     for file in (folder.path / LOCK, *metrics_files(folder.metrics)):
         refuse_shared(file)
     before = folder.description.settings
@@ -197,8 +210,15 @@ def run_to_end(
         FrankError: training cannot go on, or the folder cannot be written; the last
             checkpoint stays.
     """
+    continued_at = training.env_steps
+    trackers = Trackers(training.folder, lambda: earlier_scalars(training.folder, continued_at))
+
+    def tracked(event: Event) -> None:
+        trackers.log(event.env_steps, scalars(event))
+        on_event(event)
+
     try:
-        finished = _trained(training, on_event, stop_requested)
+        finished = _trained(training, tracked, stop_requested)
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -221,7 +241,10 @@ def run_to_end(
             raise RunFolderError(_unsaved(training.folder, result, unsaved))
         return result
     finally:
-        training.close()
+        try:
+            trackers.close()
+        finally:
+            training.close()
 
 
 def _trained(

@@ -81,8 +81,15 @@ class TrainState(NamedTuple):
     updates: int
 
 
-def init_train_state(experiment: Experiment) -> TrainState:
-    """The initial state of a run."""
+def init_train_state(experiment: Experiment, initial: Params | None = None) -> TrainState:
+    """The initial state of a run.
+
+    Args:
+        experiment: the run's experiment.
+        initial: parameters of the Q-network, its target network and their average; None: drawn by
+            the run's seed.
+    """
+    params = experiment.network.init(experiment.seed) if initial is None else initial
 
     # In one compiled call: operations one by one would take ten times as long to start.
     @jax.jit
@@ -90,13 +97,13 @@ def init_train_state(experiment: Experiment) -> TrainState:
         learner = init_learner(experiment.settings.learning, experiment.network, params)
         return learner, experiment.empty_replay(), jnp.copy(learner.params)
 
-    learner, replay, params = begun(experiment.network.init(experiment.seed))
+    learner, replay, vector = begun(params)
     return TrainState(
         learner=learner,
         replay=replay,
-        behaviour_params=params,
-        params=params,
-        eval_params=params,
+        behaviour_params=vector,
+        params=vector,
+        eval_params=vector,
         env_steps=0,
         updates=0,
     )

@@ -50,6 +50,7 @@ from frankrl.training.events import (
     NotReproducible,
     SavingFailed,
 )
+from frankrl.training.initial import InitialWeights
 from frankrl.training.journal import Journal
 from frankrl.training.periodic_evaluation import PeriodicEvaluator
 from frankrl.training.resuming import Found, read_run
@@ -119,10 +120,19 @@ class Trainer:
         description: RunDescription,
         experiment: Experiment,
         *,
+        initial: InitialWeights | None = None,
         overwrite: bool = False,
         started: float | None = None,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
+
+        Args:
+            path: the run's folder.
+            description: the run's description.
+            experiment: the run's experiment.
+            initial: the weights to begin with; None: drawn by the seed.
+            overwrite: replace an existing run.
+            started: as in `__init__`.
 
         Raises:
             RunFolderError: the folder cannot be made.
@@ -131,8 +141,12 @@ class Trainer:
         training = cls(description, experiment, started)
         try:
             training._evaluator.prepare()
-            training._stand_at(init_train_state(experiment))
-            folder = RunFolder.create(path, description, overwrite=overwrite)
+            if initial is not None:
+                training.notes.append(initial.note)
+            training._stand_at(init_train_state(experiment, initial and initial.params))
+            folder = RunFolder.create(
+                path, description, initial=initial and initial.content, overwrite=overwrite
+            )
             training._write_into(folder, path)
             training._journal.open(folder)
         except BaseException:
@@ -220,8 +234,8 @@ class Trainer:
         if not metadata.holds_replay and metadata.env_steps:
             again = counted(self.settings.training.learning_starts_env_steps, "env step")
             reasons.append(
-                "its checkpoint holds no replay buffer (checkpoint_replay none): it begins with an "
-                f"empty one and collects {again} before it updates again"
+                "its checkpoint holds no replay buffer (checkpoint_replay none, or pulled without "
+                f"it): it begins with an empty one and collects {again} before it updates again"
             )
         self._not_reproducible = metadata.not_reproducible
         for reason in reasons:

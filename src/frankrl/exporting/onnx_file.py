@@ -1,0 +1,120 @@
+"""A trained Q-network as an ONNX model: observations in, Q-values and actions out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from frankrl.core.errors import SettingError
+from frankrl.core.wording import option
+from frankrl.environments import EnvironmentSpec
+from frankrl.exporting.graph import BATCH, IR_VERSION, OPSET, Graph, tensor_type
+from frankrl.exporting.heads import add_conditioning, add_head
+from frankrl.exporting.inputs import ACTION, MASK, Q_VALUES, inputs_of
+from frankrl.exporting.layers import add_activation, add_layer
+from frankrl.exporting.outputs import add_outputs
+from frankrl.exporting.own_network import untranslatable
+from frankrl.exporting.torsos import add_torso
+from frankrl.exporting.trained_network import as_texts
+from frankrl.networks import NetworkParams, QNetwork
+
+_MAX_BYTES = 2**31 - 2**20
+"""Most bytes of parameters in one file: Protocol Buffers end at 2 GiB, and the rest needs some."""
+
+
+def onnx_file(
+    network: QNetwork, params: NetworkParams, spec: EnvironmentSpec, facts: Mapping[str, Any]
+) -> bytes:
+    """The content of an ONNX file that computes what the agent computes.
+
+    Its inputs are named after the entries of an observation, in the environment's own dtypes, with
+    a free first axis `batch`; where the environment has action masks, there is an input
+    `action_mask`, bool[batch, action]. Its outputs are `q_values`, float32[batch, action], with -∞
+    for forbidden actions, and `action`, int64[batch], the environment's own number of the best.
+
+    Args:
+        network: the definition of the Q-network.
+        params: its parameters, as NumPy arrays.
+        spec: the environment.
+        facts: what is known of the agent, by name; texts, or JSON data.
+
+    Raises:
+        SettingError: a part of the network cannot be translated, or it is too large for a file.
+    """
+    if not isinstance(network, QNetwork):
+        raise untranslatable(network)
+    if 4 * network.layout.size > _MAX_BYTES:
+        raise SettingError(
+            f"the network has {network.layout.size:,} parameters, and an ONNX file can hold "
+            f"{_MAX_BYTES // 4:,}: use {option('safetensors', 'FILE')}"
+        )
+    inputs = inputs_of(spec)
+    graph = Graph([*(part.name for part in inputs), MASK, Q_VALUES, ACTION])
+    _add_answers(graph, spec, _add_network(graph, network, params, spec))
+    given = [
+        helper.make_tensor_value_info(
+            part.name, tensor_type(part.dtype), [BATCH, *part.shape], part.note
+        )
+        for part in inputs
+    ]
+    if spec.is_masked:
+        given.append(
+            helper.make_tensor_value_info(
+                MASK, tensor_type(np.bool_), [BATCH, spec.num_actions], "true: allowed"
+            )
+        )
+    answers = [
+        helper.make_tensor_value_info(Q_VALUES, tensor_type(np.float32), [BATCH, spec.num_actions]),
+        helper.make_tensor_value_info(ACTION, tensor_type(np.int64), [BATCH]),
+    ]
+    body = helper.make_graph(graph.nodes, "q_network", given, answers, graph.constants)
+    return _checked(body, spec, facts)
+
+
+def _add_network(
+    graph: Graph, network: QNetwork, params: NetworkParams, spec: EnvironmentSpec
+) -> str:
+    """Add Q(s, ·) of all actions, in the order of `QNetwork.apply`; returns it."""
+    parts = zip(network.torsos, params.torsos, inputs_of(spec), strict=True)
+    features = [
+        add_torso(graph, torso, own, source, f"torsos.{index}")
+        for index, (torso, own, source) in enumerate(parts)
+    ]
+    joined = features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
+    if not network.hidden:
+        joined = add_conditioning(graph, network.head, params.head, joined)
+    for index, (layer, own) in enumerate(zip(network.hidden, params.hidden, strict=True)):
+        joined = add_layer(graph, layer, own, joined, f"hidden.{index}")
+        joined = add_activation(graph, network.activation, joined)
+        if index == 0:
+            joined = add_conditioning(graph, network.head, params.head, joined)
+    outputs = add_outputs(graph, network.output, params.output, joined, "output")
+    return add_head(graph, network.head, outputs)
+
+
+def _add_answers(graph: Graph, spec: EnvironmentSpec, q_values: str) -> None:
+    """Add the two outputs of the graph."""
+    if spec.is_masked:
+        forbidden = graph.constant("forbidden", np.array(-np.inf, np.float32))
+        graph.add("Where", MASK, q_values, forbidden, output=Q_VALUES)
+    else:
+        graph.add("Identity", q_values, output=Q_VALUES)
+    best = graph.add("ArgMax", Q_VALUES, axis=1, keepdims=0)
+    first = graph.constant("first_action", np.array(spec.first_action, np.int64))
+    graph.add("Add", best, first, output=ACTION)
+
+
+def _checked(graph: onnx.GraphProto, spec: EnvironmentSpec, facts: Mapping[str, Any]) -> bytes:
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="frankrl",
+        producer_version=facts["frank_version"],
+        doc_string=f"Q-values of an agent of {spec.env_id}, trained by Frank.",
+    )
+    helper.set_model_props(model, as_texts(facts))
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)

@@ -1,0 +1,153 @@
+"""The model card of a run: the page of its repository, with the metadata that leaderboards read."""
+
+from typing import Any
+
+from frankrl.core.figures import counted, figure
+from frankrl.core.named_code import module_of
+from frankrl.hub.results import Result
+from frankrl.runs import RunDescription
+from frankrl.training.evaluation import spread_of
+
+_LIBRARY = "frankrl"
+_TASK = "deep-reinforcement-learning"
+
+
+def card(repository: str, description: RunDescription, result: Result, *, filmed: bool) -> str:
+    """The text of a repository's `README.md`.
+
+    Args:
+        repository: its name, USER/NAME.
+        description: the run's description, as others may read it.
+        result: the evaluation of its agent.
+        filmed: whether there is a film.
+    """
+    env_id = description.env_id.rpartition(":")[2]
+    parts = [
+        f"---\n{_metadata(env_id, result).strip()}\n---",
+        f"# A DQN agent that plays **{env_id}**",
+        f"Trained by Frank (the Python package `{_LIBRARY}`) with the preset "
+        f"`{description.preset}` and seed {description.seed}, for "
+        f"{counted(result.env_steps, 'env step')}. Mean return over "
+        f"{counted(result.summary['episodes'], 'greedy episode')}: **{result.mean_reward}**.",
+        "`replay.mp4` shows an episode with the Q-value of every action." if filmed else "",
+        _use(repository, description, result.agent),
+        _evaluation(result),
+        _training(description, result),
+        _settings(description),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _metadata(env_id: str, result: Result) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    evaluation = EvalResult(
+        task_type="reinforcement-learning",
+        task_name="reinforcement-learning",
+        dataset_type=env_id,
+        dataset_name=env_id,
+        metric_type="mean_reward",
+        metric_name="mean_reward",
+        metric_value=result.mean_reward,
+        verified=False,
+    )
+    data = ModelCardData(
+        library_name=_LIBRARY,
+        tags=[env_id, _TASK, "reinforcement-learning", "dqn", _LIBRARY],
+        model_name="DQN",
+        eval_results=[evaluation],
+    )
+    return data.to_yaml()
+
+
+def _use(repository: str, description: RunDescription, agent: str) -> str:
+    flags, arguments, needs = _permission(description)
+    best, best_flag = (", best=True", " --best") if agent == "best" else ("", "")
+    return f"""## Use it
+
+```console
+pip install '{_LIBRARY}[hub]'
+frank hub pull {repository} --out runs/pulled
+frank evaluate runs/pulled{best_flag}{flags}
+frank film runs/pulled{best_flag}{flags}
+```
+
+```python
+import frankrl
+
+agent = frankrl.load(frankrl.hub.pull("{repository}"){best})
+print(frankrl.evaluate(agent, episodes=10{arguments}).mean_return)
+```{needs}"""
+
+
+def _permission(description: RunDescription) -> tuple[str, str, str]:
+    """What others must say so that the run's own code is imported, and which modules that is.
+
+    Returns:
+        The flags, the arguments in Python and a sentence; empty if the run names no code.
+    """
+    env_id = description.env_id
+    named = [name for names in description.settings.code_names().values() for name in names]
+    modules = {module_of(name): None for name in (env_id, *named) if module_of(name)}
+    if not modules:
+        return "", "", ""
+    words = ", ".join(f"`{module}`" for module in modules)
+    needs = f"\n\nThe run needs {words}, which you must have; to import it runs its code."
+    if named:
+        return " --allow-code", ", allow_code=True", needs
+    return f" --env {env_id}", f", env_id={env_id!r}", needs
+
+
+def _evaluation(result: Result) -> str:
+    summary = result.summary
+    low, high = summary["interval_95"]
+    spread = spread_of(summary)
+    rows = {
+        "agent": f"{result.agent}, after {counted(result.env_steps, 'env step')}",
+        "episodes": f"{summary['episodes']:,}, greedy, played {result.played}",
+        "seed of the episodes": str(result.seed),
+        "mean return ± standard deviation": result.mean_reward.replace("+/-", "±"),
+        "95 % interval of the mean": f"{figure(low, spread)} … {figure(high, spread)}",
+        "worst, median, best": ", ".join(
+            figure(summary[f"{name}_return"], spread) for name in ("min", "median", "max")
+        ),
+        "mean length": f"{figure(summary['mean_length'])} steps",
+    }
+    return f"## Evaluation\n\n{_table(rows)}"
+
+
+def _training(description: RunDescription, result: Result) -> str:
+    newest = result.newest
+    rows = {
+        "env steps": f"{newest['env_steps']:,}",
+        "updates": f"{newest['updates']:,}",
+        "episodes": f"{newest['episodes']:,}",
+        "seed": str(description.seed),
+    }
+    if solved := newest.get("solved"):
+        rows["solved"] = f"at env step {solved['env_steps']:,}"
+    rows |= {name: str(value) for name, value in description.versions.items()}
+    rows |= {name: str(value) for name, value in description.machine.items() if value != ""}
+    return f"## Training\n\n{_table(rows)}\n\n{_exactness(newest)}"
+
+
+def _exactness(newest: dict[str, Any]) -> str:
+    marks = newest.get("not_reproducible") or []
+    if not marks:
+        return (
+            "The run is reproducible: the same command with these versions gives the same bits on "
+            "a machine of this kind."
+        )
+    lines = [f"- from env step {mark['env_steps']:,}: {mark['reason']}" for mark in marks]
+    return "The run may differ in its bits from an uninterrupted one:\n\n" + "\n".join(lines)
+
+
+def _settings(description: RunDescription) -> str:
+    # The tables of the settings stand between that of the run and those of the machine.
+    text = description.to_toml().partition("\n\n")[2].partition("\n[versions]")[0].strip()
+    return f"## Settings\n\n```toml\n{text}\n```"
+
+
+def _table(rows: dict[str, str]) -> str:
+    lines = [f"| {name} | {value.replace('|', '/')} |" for name, value in rows.items()]
+    return "\n".join(["| | |", "|---|---|", *lines])

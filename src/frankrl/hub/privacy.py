@@ -1,0 +1,89 @@
+"""What of a run stays on its machine: the mark, and the names of local folders."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+from frankrl.core.errors import SettingError
+from frankrl.core.text import shown
+from frankrl.core.wording import option
+from frankrl.runs.folder import RunDescription
+
+_PATH = re.compile(r"(?<![\w.:/~…])(?:~\w*)?/[^\s'\"`,;:()\[\]]+")
+"""An absolute path in a text; the path of a URL is none."""
+_ENVIRONMENT = ("env_id", "environment")
+"""What a checkpoint says of its environment, which an agent needs word by word."""
+
+
+def public_description(description: RunDescription) -> RunDescription:
+    """A run's description as others may read it: without its mark, and without local folders.
+
+    Its settings stay as they are: see `refuse_local_paths`.
+    """
+    preset, origin = description.preset, description.origin
+    if origin is not None:
+        origin = dataclasses.replace(origin, path=f"…/{PurePath(origin.path).name}")
+    return dataclasses.replace(
+        description,
+        preset=PurePath(preset).stem if _is_file(preset) else preset,
+        versions=without_paths(description.versions),
+        machine=without_paths(description.machine),
+        mark="",
+        origin=origin,
+    )
+
+
+def _is_file(preset: str) -> bool:
+    return preset.endswith(".toml") or "/" in preset
+
+
+def public_metadata(info: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a checkpoint without the names of local folders."""
+    return {
+        name: value if name in _ENVIRONMENT else without_paths(value)
+        for name, value in info.items()
+    }
+
+
+def without_paths(value: Any) -> Any:
+    """JSON data in which each absolute path is replaced by its last part: `…/part`."""
+    if isinstance(value, str):
+        home = str(Path.home()) if "HOME" in os.environ else ""
+        text = value.replace(home, "~") if len(home) > 1 else value
+        return _PATH.sub(lambda found: f"…/{PurePath(found[0]).name}", text)
+    if isinstance(value, dict):
+        return {name: without_paths(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [without_paths(part) for part in value]
+    return value
+
+
+def refuse_local_paths(description: RunDescription) -> None:
+    """Refuse to publish settings that name a local file.
+
+    Raises:
+        SettingError: one does.
+    """
+    for group in description.settings.to_tables().values():
+        for name, value in group.items():
+            for text in _texts(value):
+                if without_paths(text) != text:
+                    raise SettingError(
+                        f"the setting {name} names the local path {shown(text)!r}, which everybody "
+                        f"could read: give {option('with_paths', True)} to push it all the same"
+                    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _texts(key)
+            yield from _texts(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _texts(part)

@@ -1,0 +1,178 @@
+"""Writes the repository of a run to a folder, as it is then on the Hub."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from frankrl.agent import Agent
+from frankrl.api import evaluate, open_agent
+from frankrl.core.errors import DamagedError, FrankError, warn
+from frankrl.core.figures import counted
+from frankrl.hub.card import card
+from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
+from frankrl.hub.privacy import public_description, public_metadata, without_paths
+from frankrl.hub.results import Result, final_evaluation, report_of, results_of, settings_of
+from frankrl.runs import MetricsReader, RunFolder, check_code, list_checkpoints, read_newest
+from frankrl.runs.checkpoint import copy_checkpoint, load_newest
+from frankrl.runs.chunks import CHUNK_SUFFIX
+from frankrl.runs.folder import CONFIG, METRICS, REPORT
+from frankrl.runs.no_checkpoint import no_checkpoint
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.replay_codec import REPLAY
+from frankrl.video.film import film
+
+DEFAULT_EPISODES = 100
+_SEED = 0
+"""Of the episodes that are played, or filmed, for the Hub."""
+
+
+class Wanted(NamedTuple):
+    """What is put into a repository."""
+
+    best: bool
+    """Evaluate and film the agent with the best evaluation, not the newest one."""
+    episodes: int | None
+    """Episodes to play; None: the run's final evaluation, and else `DEFAULT_EPISODES`."""
+    with_replay: bool
+    film: bool
+
+
+class Built(NamedTuple):
+    """A repository that has been written to a folder."""
+
+    result: Result
+    size: int
+    """Of all its files. [bytes]"""
+    filmed: bool
+
+
+def build(
+    folder: RunFolder,
+    target: Path,
+    repository: str,
+    wanted: Wanted,
+    on_episode: Callable[[int, int], None],
+) -> Built:
+    """Write the repository of a run to an empty folder.
+
+    Args:
+        folder: the run; it is only read.
+        target: an empty folder.
+        repository: name of the repository, for the card.
+        wanted: what is put in.
+        on_episode: called as evaluation episodes end, with their number and the number to play.
+
+    Raises:
+        FrankError: the run has no usable checkpoint, or its environment cannot be made.
+    """
+    if wanted.best and not list_checkpoints(folder.best):
+        raise no_checkpoint(folder, best=True)
+    public = public_description(folder.description)
+    (target / CONFIG).write_text(public.to_toml(), "utf-8")
+    # The copy is evaluated and filmed, because the run itself may go on.
+    copied = RunFolder(target, folder.description, folder.permission)
+    _copy_checkpoints(folder, copied, with_replay=wanted.with_replay)
+    _copy_metrics(folder, target / METRICS)
+    report = report_of(folder)
+    if report is not None:
+        _write_json(target / REPORT, {**without_paths(report), "run": repository})
+    agent, info = open_agent(copied, best=wanted.best)
+    found = load_newest(copied.checkpoints, {})[0].info
+    newest = CheckpointMetadata.from_info(found, folder.description.settings).info()
+    result = _result(folder, agent, info["env_steps"], newest, report, wanted, on_episode)
+    filmed = wanted.film and _filmed(copied, agent, info["env_steps"], target / FILM)
+    _write_json(target / RESULTS, results_of(public, result))
+    _write_json(target / SETTINGS, settings_of(public))
+    (target / CARD).write_text(card(repository, public, result, filmed=filmed), "utf-8")
+    return Built(result, write_manifest(target), filmed)
+
+
+def _copy_checkpoints(folder: RunFolder, copied: RunFolder, *, with_replay: bool) -> None:
+    if not list_checkpoints(folder.checkpoints):
+        raise no_checkpoint(folder)
+
+    def leave_out(name: str) -> bool:
+        return not with_replay and (name == f"{REPLAY}.safetensors" or name.endswith(CHUNK_SUFFIX))
+
+    def edited(info: dict[str, Any]) -> dict[str, Any]:
+        held = info.get("holds_replay") and with_replay
+        return public_metadata(info) | {"holds_replay": bool(held)}
+
+    def copy(checkpoint: Path) -> None:
+        shutil.rmtree(copied.checkpoints, ignore_errors=True)
+        target = copied.checkpoints / checkpoint.name
+        copy_checkpoint(checkpoint, target, edited, leave_out=leave_out)
+
+    _, damaged = read_newest(folder.checkpoints, copy)
+    for error in damaged:
+        warn(f"{error}; the checkpoint before it is pushed")
+    for checkpoint in list_checkpoints(folder.best):
+        copy_checkpoint(checkpoint, copied.best / checkpoint.name, public_metadata)
+
+
+def _copy_metrics(folder: RunFolder, target: Path) -> None:
+    reader = MetricsReader(folder.metrics)
+    try:
+        reader.copy_to(target, without_paths)
+    finally:
+        reader.close()
+
+
+def _result(
+    folder: RunFolder,
+    agent: Agent,
+    env_steps: int,
+    newest: dict[str, Any],
+    report: dict[str, Any] | None,
+    wanted: Wanted,
+    on_episode: Callable[[int, int], None],
+) -> Result:
+    """The evaluation of the agent: the run's own if there is one and no other is wanted."""
+    name = "best" if wanted.best else "newest"
+    found = None
+    if not wanted.best and wanted.episodes is None:
+        found = final_evaluation(report, env_steps)
+    if found is not None:
+        when = datetime.fromtimestamp(os.stat(folder.path / REPORT).st_mtime, UTC)
+        seed, played = folder.description.seed, "at the end of the training"
+        return Result(found, seed, played, when, name, env_steps, newest)
+    chosen = folder.description.settings.evaluation
+    summary = evaluate(
+        agent,
+        episodes=DEFAULT_EPISODES if wanted.episodes is None else wanted.episodes,
+        seed=_SEED,
+        evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
+        evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
+        on_episode=on_episode,
+    ).summary()
+    return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest)
+
+
+def _filmed(copied: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool:
+    """Film one episode if the environment can be filmed; else a warning says why not."""
+    try:
+        check_code(copied)
+        film(
+            agent.spec,
+            agent.batch_q_values,
+            path,
+            episodes=1,
+            seed=_SEED,
+            caption=f"{agent.spec.env_id} after {counted(env_steps, 'env step')}",
+        )
+    except FrankError as error:
+        warn(f"the repository holds no film: {error}")
+        return False
+    return True
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise DamagedError(f"{path.name} of the run is damaged: {error}") from error
+    path.write_text(f"{text}\n", "utf-8")
