@@ -45,12 +45,11 @@ def run(arguments: Sequence[str]) -> int:
     if options.episodes < 1:
         raise SettingError(f"episodes must be at least 1, got {options.episodes}")
 
-    from frankrl.api import agent_of
+    from frankrl.api import agent_of, open_network
     from frankrl.core.random import check_seed
     from frankrl.explaining.saliency import saliency_maps
     from frankrl.runs import Permission, RunFolder, check_code
     from frankrl.trackers import check_film_trackers, log_film
-    from frankrl.training.opened import open_network
     from frankrl.video.film import film
 
     check_seed(options.seed)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frankrl.api import agent_of
+from frankrl.api import agent_of, open_network
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.normalisation import Scales
 from frankrl.core.random import Use, reset_seed
@@ -22,7 +22,6 @@ from frankrl.explaining.pictures import picture_leaves, side_by_side
 from frankrl.explaining.png import png
 from frankrl.runs.code import check_code
 from frankrl.runs.folder import RunFolder
-from frankrl.training.opened import open_network
 
 MAX_STEPS = 1_500
 """A longer episode is cut off here."""
