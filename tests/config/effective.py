@@ -48,7 +48,7 @@ def is_evaluated_in_envs_of_its_own(chosen):
 
 
 def normalises_observations(chosen):
-    return is_network(chosen) and chosen["normalize_observations"]
+    return chosen["normalize_observations"]
 
 
 def normalises_rewards(chosen):
@@ -70,7 +70,6 @@ EFFECTIVE = {
     "evaluation_starts_env_steps": is_evaluated_while_training,
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
-    "normalize_observations": is_network,
     "normalize_observations_clip": normalises_observations,
     "normalize_rewards_clip": normalises_rewards,
     "normalize_epsilon": lambda chosen: (
@@ -121,6 +120,7 @@ ALWAYS = {
         "action_mask",
         "backend",
         "worker_processes",
+        "normalize_observations",
         "normalize_rewards",
         "q_function",
     ),
@@ -160,7 +160,6 @@ OTHER = {
     "evaluation_episodes": 3,
     "until_solved": True,
     "evaluation_envs": 2,
-    "normalize_observations": True,
     "normalize_observations_clip": 5.0,
     "normalize_rewards_clip": 5.0,
     "normalize_epsilon": 1e-6,

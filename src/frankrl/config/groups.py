@@ -59,7 +59,7 @@ class EnvironmentSettings(Checked):
     backend: Literal["gymnasium", "envpool"] = "gymnasium"
     """Library of the training environments. EnvPool has fewer and faster ones, and needs an extra.
     Evaluations always use Gymnasium."""
-    normalize_observations: bool = option(False, belongs_to=_NETWORK)
+    normalize_observations: bool = False
     """Whether the agent's observations are scaled to mean 0 and variance 1, by running statistics
     over all that the training has seen; of real numbers alone, not of bytes or numbered values."""
     normalize_observations_clip: float = number(10.0, above=0, belongs_to=_NORMALIZED)
