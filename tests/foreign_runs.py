@@ -35,6 +35,14 @@ def foreign_copy(run: Path, path: Path, env_id: str, **env_kwargs: object) -> Pa
     return path
 
 
+def set_in_config(run: Path, name: str, value: object) -> None:
+    """Give a setting another value in the `config.toml` of a run."""
+    lines = (run / CONFIG).read_text().splitlines()
+    (place,) = [number for number, line in enumerate(lines) if line.startswith(f"{name} = ")]
+    lines[place] = f"{name} = {json.dumps(value)}"
+    (run / CONFIG).write_text("\n".join(lines) + "\n")
+
+
 def _rename_environment(info: Path, env_id: str) -> None:
     content = json.dumps(json.loads(info.read_text()) | {"env_id": env_id}).encode()
     manifest = info.with_name(MANIFEST)

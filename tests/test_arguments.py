@@ -3,9 +3,10 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
 
 import frankrl
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import EnvironmentUnusableError, SettingError
 
 
 class Own(gymnasium.Env):
@@ -15,11 +16,10 @@ class Own(gymnasium.Env):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"env_id": Own()}, "env_id must be the name .* register your own with gymnasium.register"),
-        ({"env_id": Own}, "env_id must be the name"),
-        ({"env_id": lambda: Own()}, "env_id must be the name"),
-        ({"env_id": None}, "env_id must be the name .* got None"),
-        ({"env_id": b"CartPole-v1"}, "env_id must be the name"),
+        ({"env": 3}, "env must be the name .*, an EnvSpec, a class, a function .* got 3"),
+        ({"env": None}, "env must be the name .* got None"),
+        ({"env": b"CartPole-v1"}, "env must be the name"),
+        ({"env": SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")])}, "the vector .* num_envs"),
         ({"preset": {}}, "preset must be the name of a preset or of a TOML file, or None, got {}"),
         ({"preset": 0}, "preset must be"),
         ({"out": 3}, "out must be a path, as text or a pathlib.Path, got 3"),
@@ -46,7 +46,20 @@ def test_an_argument_of_train_of_a_wrong_type_is_refused_in_one_sentence(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingError, match=words):
-        frankrl.train(**({"env_id": "CartPole-v1"} | wrong))
+        frankrl.train(**({"env": "CartPole-v1"} | wrong))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "made", [Own, Own(), lambda: Own(), lambda: 3], ids=["class", "instance", "factory", "number"]
+)
+def test_what_makes_no_environment_is_refused_in_one_sentence(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"num_envs": 1, "evaluation_on": "training"}
+    with pytest.raises(
+        EnvironmentUnusableError, match=r"no gymnasium\.Env|has no observation_space"
+    ):
+        frankrl.train(made, **settings)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -70,12 +83,12 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
         (lambda: frankrl.resume(3), "the run folder must be a path"),
         (lambda: frankrl.resume("runs", on_event=1), "on_event must be a function"),
         (lambda: frankrl.resume("runs", allow_code="yes"), "allow_code must be True or False"),
-        (lambda: frankrl.resume("runs", env_id=None), "env_id must be the name"),
+        (lambda: frankrl.resume("runs", env=None), "env must be the name"),
         (lambda: frankrl.load(None), "the run folder must be a path"),
         (lambda: frankrl.load("runs", best="yes"), "best must be True or False"),
         (lambda: frankrl.evaluate("runs/a"), "agent must be an agent, as frankrl.load"),
         (lambda: frankrl.explain({}, update=1), "the run folder must be a path"),
-        (lambda: frankrl.explain("runs", update=1, env_id=1), "env_id must be the name"),
+        (lambda: frankrl.explain("runs", update=1, env=1), "env must be the name"),
     ],
 )
 def test_the_other_functions_check_their_arguments_likewise(call, words):

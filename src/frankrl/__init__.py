@@ -1,6 +1,6 @@
 """Frank trains Deep Q-Networks.
 
-`frankrl.train(env_id)` trains and returns the result; `frankrl.load(run)` returns the trained
+`frankrl.train(env)` trains and returns the result; `frankrl.load(run)` returns the trained
 agent. Everything is imported at its first use.
 """
 

@@ -1,17 +1,25 @@
 """A trained agent: Q-values and actions for observations."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float, Int, Shaped
 
+from frankrl.config import names_code
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.random import Use, uniforms
-from frankrl.environments import EnvironmentSpec, make_environment, stacked_environment
+from frankrl.environments import (
+    EnvironmentSpec,
+    for_evaluation,
+    make_environment,
+    named_env,
+    stacked_environment,
+)
 from frankrl.environments.encoding import as_array, checked_leaf
 from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
@@ -26,6 +34,29 @@ QValues = Callable[
     [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
 ]
 """Maps a batch of observations, as a pytree of leaves, and action masks to Q-values."""
+
+
+def permitted_env(env: Any) -> str:
+    """The name of the environment that a user names, or gives again; empty if not.
+
+    Raises:
+        SettingError: it is no environment.
+    """
+    return env if isinstance(env, str) else named_env(env)[0]
+
+
+def check_code_names(code: Mapping[str, Any]) -> None:
+    """Refuse other arguments than code that is given again by the name of its setting.
+
+    Raises:
+        SettingError: a name is that of another setting, or of none.
+    """
+    for name in code:
+        if not names_code(name):
+            raise SettingError(
+                f"{name} cannot be given here: only objects that the run was made from, by the "
+                "names of their settings, such as wrappers"
+            )
 
 
 class Trained(NamedTuple):
@@ -147,7 +178,12 @@ class Agent:
         return (np.asarray(actions[0]) if single else actions), state
 
     def make_env(
-        self, render_mode: str | None = None, *, env_id: str = "", allow_code: bool = False
+        self,
+        render_mode: str | None = None,
+        *,
+        env: Any = "",
+        allow_code: bool = False,
+        **code: Any,
     ) -> gymnasium.Env:
         """The environment of the agent's training, with observations as the agent takes them.
 
@@ -156,34 +192,52 @@ class Agent:
 
         Args:
             render_mode: as for `gymnasium.make`.
-            env_id: as for `frankrl.resume`.
+            env: as for `frankrl.resume`.
             allow_code: as for `frankrl.resume`.
+            **code: objects that the run was made from, by the names of their settings.
 
         Raises:
             FrankError: the environment cannot be made, or not with this `render_mode`.
         """
-        self.check_code(env_id, allow_code)
-        spec = self.spec
-        env = make_environment(spec.env_id, spec.env_kwargs, render_mode, spec.preprocessing)
-        return stacked_environment(env, spec)
+        spec = self.allowed(env, allow_code, **code).spec
+        made = make_environment(
+            spec.env_id, spec.env_kwargs, render_mode, spec.preprocessing, spec.wrappers
+        )
+        return stacked_environment(made, spec)
 
-    def check_code(self, env_id: str = "", allow_code: bool = False) -> None:
-        """Refuse to make the environment if that would import what the user has not allowed.
+    @property
+    def evaluation_spec(self) -> EnvironmentSpec:
+        """The environment of evaluations, which may have other arguments and wrappers."""
+        if self.run is None:
+            return self.spec
+        return for_evaluation(self.spec, self.run.description.settings.evaluation)
+
+    def allowed(self, env: Any = "", allow_code: bool = False, **code: Any) -> "Agent":
+        """The same agent, if its environment may be made: with the objects that it is made from.
 
         Args:
-            env_id: as for `frankrl.resume`.
+            env: as for `frankrl.resume`.
             allow_code: as for `frankrl.resume`.
+            **code: objects that the run was made from, by the names of their settings.
 
         Raises:
             FrankError: it may not be made.
         """
-        permission = permission_of(env_id, allow_code)
-        if self.run is not None:
-            earlier = self.run.permission
-            chosen = earlier if permission == NO_PERMISSION else permission
-            # The network that the agent was loaded with stays named.
-            chosen = chosen._replace(named=earlier.named)
-            check_code(dataclasses.replace(self.run, permission=chosen))
+        name = permitted_env(env)
+        check_code_names(code)
+        permission = permission_of(name, allow_code, code)
+        if self.run is None:
+            return self
+        earlier = self.run.permission
+        chosen = earlier if permission == NO_PERMISSION else permission
+        # The network that the agent was loaded with stays named.
+        chosen = chosen._replace(named=(*earlier.named, *chosen.named))
+        run = dataclasses.replace(self.run, permission=chosen)
+        run = run.with_objects(name if isinstance(env, EnvSpec) else env, code)
+        check_code(run)
+        wrappers = run.description.settings.environment.wrappers
+        spec = dataclasses.replace(self.spec, env_id=run.description.env_id, wrappers=wrappers)
+        return Agent(spec, self.batch_q_values, self.epsilon, run, self.trained)
 
     def _asked(
         self, observation: Any, action_mask: Any

@@ -2,14 +2,17 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frankrl.agent import Agent, Trained
-from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings
+from gymnasium.envs.registration import EnvSpec
+
+from frankrl.agent import Agent, Trained, check_code_names, permitted_env
+from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings, Settings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import SettingError, check_type
+from frankrl.core.errors import SettingError, check_type, warn
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
@@ -20,14 +23,16 @@ from frankrl.core.wording import option
 from frankrl.display.choice import display_in_python
 from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
-from frankrl.experience import linear_epsilon, make_policy
+from frankrl.environments import exists_already, named_env
+from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
 from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training import Event, Stop, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
-from frankrl.training.opened import OpenedNetwork, open_network
+from frankrl.training.opened import OpenedNetwork
+from frankrl.training.opened import open_network as open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.session import (
     Metrics,
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    env_id: str,
+    env: Any,
     *,
     preset: str | None = None,
     seed: int = 0,
@@ -58,7 +63,9 @@ def train(
     """Train a Deep Q-Network.
 
     Args:
-        env_id: a Gymnasium environment with a `Discrete` action space.
+        env: an environment with a `Discrete` action space: its name, as for `gymnasium.make`, an
+            `EnvSpec`, a class, a function that makes one, or an environment itself. That one stays
+            open, and is the only one: `num_envs` is 1, and evaluations are played in it.
         preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
@@ -76,7 +83,7 @@ def train(
     Raises:
         FrankError: an argument is not allowed, or training cannot go on.
     """
-    _check_env_id(env_id)
+    env_id, env_kwargs = named_env(env)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)
@@ -88,7 +95,12 @@ def train(
     _check_metrics(metrics)
     source = initial_source(init_from, best=init_best)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
-    chosen = load_preset(preset).with_changes(**settings)
+    base = load_preset(preset)
+    if exists_already(env_id):
+        settings = _for_the_only_one(env_id, base, settings)
+    chosen = base.with_changes(**settings)
+    if env_kwargs:
+        chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
     if source is not None:
         chosen = source.completed(chosen, settings)
     training = prepare(env_id, preset, chosen, int(seed), out, initial=source, overwrite=overwrite)
@@ -101,7 +113,7 @@ def resume(
     progress: bool = True,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
     metrics: Metrics | None = None,
-    env_id: str = "",
+    env: Any = "",
     allow_code: bool = False,
     **settings: Any,
 ) -> TrainingResult:
@@ -112,8 +124,9 @@ def resume(
         progress: as for `train`.
         on_event: as for `train`.
         metrics: as for `train`.
-        env_id: the environment's name, if the run was written by somebody else and its
-            environment is in a module: that module is then imported.
+        env: the run's environment once more. Its name, if the run was written by somebody else and
+            its environment is in a module: that module is then imported. The same object, if the
+            run was made from one that has no name.
         allow_code: import whatever module the run names.
         **settings: settings to change, for example a larger `total_env_steps`; and the objects
             with which the run was made, such as `network`, if they have no name to import them by.
@@ -124,17 +137,53 @@ def resume(
     check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
     _check_metrics(metrics)
-    folder = RunFolder.open(path_of(run), permission_of(env_id, allow_code, settings))
-    chosen = folder.description.settings.with_changes(**settings)
+    folder = open_run(run, env, allow_code, settings)
+    again = folder.description.as_stored(settings)
+    chosen = folder.description.settings.with_changes(**settings | again)
     return _run_or_raise(prepare_resume(folder, chosen), on_event, metrics, progress=progress)
 
 
-def _check_env_id(env_id: Any) -> None:
-    if not isinstance(env_id, str):
-        raise SettingError(
-            f"env_id must be the name of an environment, such as 'CartPole-v1', got {given(env_id)}"
-            "; register your own with gymnasium.register(id=…, entry_point=…) and give its id"
+def open_run(
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    env: Any,
+    allow_code: bool,
+    code: Mapping[str, Any],
+) -> RunFolder:
+    """A run's folder, with what the user allows it to name and the objects that it was made from.
+
+    Args:
+        run: the run folder.
+        env: as for `resume`.
+        allow_code: as for `resume`.
+        code: values of settings, among them code.
+
+    Raises:
+        FrankError: there is no run, or an argument is not allowed.
+    """
+    name = permitted_env(env)
+    folder = RunFolder.open(path_of(run), permission_of(name, allow_code, code))
+    return folder.with_objects(name if isinstance(env, EnvSpec) else env, code)
+
+
+def _for_the_only_one(env_id: str, base: Settings, named: dict[str, Any]) -> dict[str, Any]:
+    """The settings that are named, with those for an environment of which there is no other."""
+    wanted = {"num_envs": 1, "evaluation_on": "training"}
+    for name, value in wanted.items():
+        if name in named and named[name] != value:
+            raise SettingError(
+                f"{env_id} is one environment, which exists already, so {name} must be {value}, "
+                f"got {given(named[name])}: give its class, or a function that makes it, to have "
+                "several"
+            )
+    usual = base.values()
+    changed = [name for name in wanted if name not in named and usual[name] != wanted[name]]
+    if changed:
+        said = " and ".join(f"{name} {wanted[name]}" for name in changed)
+        warn(
+            f"{env_id} is one environment, which exists already, so this run has {said}; give its "
+            "class, or a function that makes it, to have several"
         )
+    return wanted | named
 
 
 def _check_callback(on_event: Any) -> None:
@@ -178,12 +227,11 @@ def _run_or_raise(
 
 
 def load(
-    run: TrainingResult | str | os.PathLike[str],
+    run: Agent | TrainingResult | str | os.PathLike[str],
     *,
     best: bool = False,
-    network: Any = None,
-    torso: Any = None,
     allow_code: bool = False,
+    **code: Any,
 ) -> Agent:
     """The agent of a run. It needs no environment, and imports nothing that the run names but a
     network or a torso of the user's own.
@@ -192,10 +240,9 @@ def load(
         run: the run, by its folder or its result.
         best: load the agent with the best evaluation during training instead of the newest
             checkpoint. That evaluation is short, so evaluate the agent again on other seeds.
-        network: the run's own network, as it was given to `train`. It is needed if it has no name
-            to import it by, or if somebody else wrote the run.
-        torso: the run's own torso, likewise.
         allow_code: import whatever network or torso the run names, although somebody else wrote it.
+        **code: `network` or `torso`, as it was given to `train`. It is needed if it has no name to
+            import it by, or if somebody else wrote the run.
 
     Raises:
         RunFolderError: there is no run, or it holds no usable checkpoint, or it names code of
@@ -203,7 +250,8 @@ def load(
         SettingError: the network or the torso is not that of the run, or cannot be used.
     """
     check_type(best, "best", bool, "True or False")
-    return open_agent(_opened(run, "", allow_code, network=network, torso=torso), best=best)[0]
+    check_code_names(code)
+    return open_agent(open_run(run, "", allow_code, code), best=best)[0]
 
 
 def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -221,17 +269,6 @@ def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.Pa
     return run.run.path
 
 
-def _opened(
-    run: Agent | TrainingResult | str | os.PathLike[str],
-    env_id: str,
-    allow_code: bool,
-    **code: Any,
-) -> RunFolder:
-    """A run folder, with code of its settings that the user gave again; None: not given."""
-    again = {setting: value for setting, value in code.items() if value is not None}
-    return RunFolder.open(path_of(run), permission_of(env_id, allow_code, again)).with_code(again)
-
-
 @own_numerics()
 def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
     """The agent of a run, and the metadata of its checkpoint.
@@ -246,13 +283,14 @@ def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[st
 @own_numerics()
 def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     """The agent of a run that acts by the Q-network of one of its checkpoints."""
-    (experiment, params, info) = opened
+    (experiment, params, info, scales) = opened
     settings, network = experiment.settings, experiment.network
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
     env_steps = count_in(info, "env_steps")
     epsilon = float(linear_epsilon(settings.exploration, env_steps))
-    return Agent(experiment.spec, policy.q_values, epsilon, folder, Trained(policy, env_steps))
+    q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
+    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps))
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
@@ -269,7 +307,8 @@ def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
 
 
 def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
-    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays.
+    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays, in the
+    form in which the network gets them.
 
     There are none if the checkpoint does not hold the buffer.
 
@@ -285,7 +324,8 @@ def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observat
     largest = {REPLAY: most_replay_bytes(experiment)}
     checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
     loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
-    return some_states(loaded, experiment, most)
+    states = some_states(loaded, experiment, most)
+    return states if opened.scales is None else opened.scales.of_observation(states)
 
 
 def evaluate(
@@ -295,12 +335,15 @@ def evaluate(
     seed: int = 0,
     evaluation_envs: int = MAX_EVALUATION_ENVS,
     evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
-    env_id: str = "",
+    env: Any = "",
     allow_code: bool = False,
     progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
+    **code: Any,
 ) -> Evaluation:
     """Play greedy episodes in new environments, with seeds that training never uses.
+
+    They are made with the run's `evaluation_env_kwargs` and `evaluation_wrappers`, if it has any.
 
     Args:
         agent: the agent, from `load`.
@@ -308,10 +351,11 @@ def evaluate(
         seed: decides the reset seeds of the episodes.
         evaluation_envs: most environments that are made; the result does not depend on it.
         evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
-        env_id: as for `resume`.
+        env: as for `resume`.
         allow_code: as for `resume`.
         progress: as for `train`.
         on_episode: called as episodes end, with their number and the number of episodes.
+        **code: objects that the run was made from, by the names of their settings.
 
     Raises:
         FrankError: an argument is not allowed, or the environment cannot be made or fails.
@@ -327,8 +371,10 @@ def evaluate(
         evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
     )
     check_type(progress, "progress", bool, "True or False")
-    agent.check_code(env_id, allow_code)
-    evaluator = Evaluator(agent.spec, settings=settings)
+    spec = agent.allowed(env, allow_code, **code).evaluation_spec
+    if exists_already(spec.env_id):
+        settings = replace(settings, evaluation_envs=1)
+    evaluator = Evaluator(spec, settings=settings)
     with progress_bar("evaluating", "episodes", progress=progress) as show:
 
         def shown(done: int, of: int) -> None:
@@ -348,12 +394,10 @@ def explain(
     *,
     update: int,
     transition: int = 0,
-    env_id: str = "",
+    env: Any = "",
     allow_code: bool = False,
-    network: Any = None,
-    torso: Any = None,
-    optimiser: Any = None,
     progress: bool = True,
+    **code: Any,
 ) -> "UpdateRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
@@ -361,12 +405,11 @@ def explain(
         run: the run, by its folder, its result or its agent.
         update: number of the update, from 1.
         transition: position in the batch of the transition that its `document` follows, from 0.
-        env_id: as for `resume`.
+        env: as for `resume`.
         allow_code: as for `resume`.
-        network: as for `load`.
-        torso: as for `load`.
-        optimiser: the run's own optimiser, likewise.
         progress: as for `train`.
+        **code: objects that the run was made from, by the names of their settings, such as
+            `network`.
 
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
@@ -374,9 +417,9 @@ def explain(
     from frankrl.explaining import origins, reopen
     from frankrl.explaining.narrative import about_run, narrate
 
-    code = {"network": network, "torso": torso, "optimiser": optimiser}
+    check_code_names(code)
     check_type(progress, "progress", bool, "True or False")
-    folder = _opened(run, env_id, allow_code, **code)
+    folder = open_run(run, env, allow_code, code)
     settings, seed = folder.description.settings, folder.description.seed
     size = settings.replay.batch_size
     if not isinstance(transition, int) or not 0 <= transition < size:
@@ -427,6 +470,11 @@ def export(
         raise SettingError("best chooses an agent of a run folder: pass the folder, not an agent")
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
+    if isinstance(agent.batch_q_values, NormalisedQValues):
+        raise SettingError(
+            "the agent normalises observations by the running statistics of its training "
+            "(normalize_observations, normalize_rewards), which an exported network does not hold"
+        )
     check_files(files, agent.run.path, overwrite=overwrite)
     policy, env_steps = agent.trained
     export_network(

@@ -1,10 +1,11 @@
 """A run folder of somebody else runs nothing, whatever is done with it."""
 
+import json
 import shutil
 import sys
 
 import pytest
-from foreign_runs import CANARY, CODE, foreign_copy
+from foreign_runs import CANARY, CODE, foreign_copy, set_in_config
 
 import frankrl
 from frankrl.cli.main import main
@@ -127,6 +128,68 @@ def test_a_text_in_the_arguments_of_a_foreign_environment_names_no_code_either(
     assert repr(text) in line
 
 
+WRAPPED = {
+    "wrappers": ["{0}:Wrapper"],
+    "evaluation_wrappers": ["{0}:Wrapper"],
+    "evaluation_env_kwargs": '{{"maker": "{0}:Env"}}',
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("setting", "module"), [("wrappers", INSIDE), ("wrappers", BESIDE)])
+def test_no_wrapper_that_a_foreign_run_names_is_imported(run, place, setting, module, verb):
+    _refuses_what_is_named(run, place, setting, module, verb)
+
+
+@pytest.mark.parametrize("setting", ["evaluation_wrappers", "evaluation_env_kwargs"])
+@pytest.mark.parametrize("verb", ["evaluate", "film", "frankrl.resume", "the page's episode"])
+def test_nothing_that_its_evaluations_name_is_imported_either(run, place, setting, verb):
+    _refuses_what_is_named(run, place, setting, BESIDE, verb)
+
+
+def _refuses_what_is_named(run, place, setting, module, verb):
+    path = evil_run(run, place, "")
+    value = WRAPPED[setting]
+    named = value.format(module) if isinstance(value, str) else [v.format(module) for v in value]
+    set_in_config(path, setting, named)
+    out = place / "out"
+    out.mkdir()
+    try:
+        status = VERBS[verb](path, out)
+    except FrankError as error:
+        status = str(error)
+    assert not (place / CANARY).exists()
+    if verb in NEEDS_ENVIRONMENT:
+        assert status == 2 or module in status
+
+
+def test_a_wrapper_that_the_user_names_too_is_imported(run, place):
+    path = evil_run(run, place, "")
+    name = f"{BESIDE}:Wrapper"
+    set_in_config(path, "wrappers", [name])
+    (place / f"{BESIDE}.py").write_text(f"{CODE}Wrapper = lambda env: env\n")
+    frankrl.resume(path, wrappers=[name], total_env_steps=400)
+    assert (place / CANARY).exists()
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "resume", "Agent.make_env", "the page's episode"])
+@pytest.mark.parametrize("name", ["os:mkdir", "pathlib:Path.touch", "subprocess:run"])
+def test_code_of_a_module_that_is_there_already_is_not_called(run, place, verb, name):
+    (place / "runs" / "evil").rmdir()
+    target = str(place / CANARY)
+    kwargs = {"os:mkdir": {"path": target}, "pathlib:Path.touch": {"self": target}}
+    kwargs |= {"subprocess:run": {"args": ["touch", target]}}
+    path = foreign_copy(run, place / "runs" / "evil", name)
+    for given in ({}, kwargs[name]):
+        set_in_config(path, "env_kwargs", json.dumps(given))
+        try:
+            status = VERBS[verb](path, place)
+        except FrankError as error:
+            status = str(error)
+        assert status == 2 or name in status
+    assert not (place / CANARY).exists()
+
+
 @pytest.mark.filterwarnings("always:.*because you allow the run's code")
 @pytest.mark.parametrize("verb", ["resume", "evaluate", "film"])
 def test_a_user_who_names_the_environment_or_allows_the_code_gets_it(run, place, verb, capsys):
@@ -187,7 +250,7 @@ def test_from_python_the_environment_is_named_or_its_code_allowed_in_the_call(ru
     with pytest.raises(FrankError, match=r"name its environment .* or give allow_code=True"):
         frankrl.evaluate(agent, episodes=1)
     assert not (place / CANARY).exists()
-    found = frankrl.evaluate(agent, episodes=1, env_id=f"{BESIDE}:CartPole-v1")
+    found = frankrl.evaluate(agent, episodes=1, env=f"{BESIDE}:CartPole-v1")
     assert len(found.returns) == 1
     assert (place / CANARY).exists()
 
@@ -219,7 +282,7 @@ def test_evaluate_and_explain_check_the_checkpoint_before_they_make_the_environm
 def test_a_foreign_run_becomes_ones_own_once_it_was_continued_by_name(run, place):
     path = evil_run(run, place, BESIDE)
     env_id = f"{BESIDE}:CartPole-v1"
-    frankrl.resume(path, env_id=env_id, total_env_steps=400)
+    frankrl.resume(path, env=env_id, total_env_steps=400)
     sys.modules.pop(BESIDE)
     assert RunFolder.open(path).description.env_id == env_id
     assert frank("evaluate", path, "--episodes", "1") == 0

@@ -53,6 +53,18 @@ def is_evaluated_while_training(chosen):
     return chosen["evaluate_every_env_steps"] is not None
 
 
+def is_evaluated_in_envs_of_its_own(chosen):
+    return chosen["evaluation_on"] == "own"
+
+
+def normalises_observations(chosen):
+    return chosen["normalize_observations"]
+
+
+def normalises_rewards(chosen):
+    return chosen["normalize_rewards"]
+
+
 def has_residual_blocks(chosen):
     # Espeholt et al. (2018): the width is of the residual network alone.
     return has_layers(chosen) and chosen["torso"] == "impala"
@@ -68,9 +80,16 @@ EFFECTIVE = {
     "evaluation_starts_env_steps": is_evaluated_while_training,
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
-    "evaluation_envs": lambda chosen: chosen["evaluation_on"] == "own",
     "network": is_network,
     "torso": has_layers,
+    "normalize_observations_clip": normalises_observations,
+    "normalize_rewards_clip": normalises_rewards,
+    "normalize_epsilon": lambda chosen: (
+        normalises_observations(chosen) or normalises_rewards(chosen)
+    ),
+    "evaluation_envs": is_evaluated_in_envs_of_its_own,
+    "evaluation_env_kwargs": is_evaluated_in_envs_of_its_own,
+    "evaluation_wrappers": is_evaluated_in_envs_of_its_own,
     "impala_width": has_residual_blocks,
     "hidden_widths": has_layers,
     "activation": has_hidden_layers,
@@ -105,8 +124,19 @@ ALWAYS = {
     *("frame_stack", "resize", "grayscale", "clip_rewards"),
     *("frame_skip", "sticky_actions", "noop_max", "fire_reset", "life_loss_terminates"),
     *("full_action_set", "game_time_limit"),
-    *("num_envs", "env_kwargs", "action_mask", "backend", "worker_processes", "q_function"),
-    *("restart_failed_envs", "info_metrics"),
+    *(
+        "num_envs",
+        "restart_failed_envs",
+        "info_metrics",
+        "env_kwargs",
+        "wrappers",
+        "action_mask",
+        "backend",
+        "worker_processes",
+        "normalize_observations",
+        "normalize_rewards",
+        "q_function",
+    ),
     *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
     *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
     *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),
@@ -121,6 +151,8 @@ CHOICES = {
     "frame_skip": [4, 1],
     "q_function": ["network", "table"],
     "network": [None, "my_network:make"],
+    "normalize_observations": [False, True],
+    "normalize_rewards": [False, True],
     "torso": ["auto", "impala", "my_torso:make"],
     "hidden_widths": [(64, 64), ()],
     "distribution": ["mean", "c51", "qr", "iqn"],
@@ -143,6 +175,11 @@ OTHER = {
     "evaluation_episodes": 3,
     "until_solved": True,
     "evaluation_envs": 2,
+    "normalize_observations_clip": 5.0,
+    "normalize_rewards_clip": 5.0,
+    "normalize_epsilon": 1e-6,
+    "evaluation_env_kwargs": {"length": 3},
+    "evaluation_wrappers": ["module:Wrapper"],
     "hidden_widths": [8],
     "activation": "tanh",
     "scale_observation": True,

@@ -184,6 +184,7 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
     for value in CHOICES[choice]:
         contradicts = choice == "munchausen" or (before.learning.munchausen and value == "c51")
         contradicts |= value == "training" and before.environment.num_envs > 1
+        contradicts |= choice == "normalize_observations" and before.network.scale_observation
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})
         if contradicts or is_idle:
             continue

@@ -13,7 +13,7 @@ def test_an_option_is_a_flag_or_an_argument():
     assert (option("out"), option("overwrite", True)) == ("out", "overwrite=True")
     assert option("q_function", "table") == "q_function='table'"
     assert resuming("runs/a b") == "frankrl.resume('runs/a b')"
-    assert training() == "frankrl.train(env_id)"
+    assert training() == "frankrl.train(env)"
     with command_line():
         assert training() == "`frank train ENV`"
         assert (option("out"), option("allow_code", True)) == ("--out", "--allow-code")

@@ -246,7 +246,7 @@ def test_transitions_are_counted_by_episode(run):
 
 
 def test_a_unit_that_never_fires_is_dead(run):
-    experiment, params, _ = open_network(RunFolder.open(run))
+    experiment, params, *_ = open_network(RunFolder.open(run))
     network, (first, second) = experiment.network, params.hidden
     bias = np.array(first.bias)
     bias[[2, 7, 11]] = -1e6

@@ -66,7 +66,7 @@ def test_an_environment_without_a_time_limit_is_warned_of():
 def test_a_wrapper_with_running_statistics_is_named(wrapper):
     line, *_ = notes("OddNormalised-v0", env_kwargs={"wrapper": wrapper})
     assert line.startswith(f"warning: {wrapper} changes with everything that it sees")
-    assert "scale_observation" in line
+    assert "normalize_observations and normalize_rewards" in line
 
 
 def test_an_environment_that_does_not_repeat_itself_is_warned_of():

@@ -131,7 +131,7 @@ def test_a_picture_among_other_parts_is_named_and_saliency_lies_over_its_newest(
     monkeypatch.setattr(CheckedEnv, "picture", lambda env: np.zeros((20, 20, 3), np.uint8))
     monkeypatch.setattr(
         "frankrl.environments.checked_env.make_environment",
-        lambda env_id, kwargs, render_mode, preprocessing: make_environment(
+        lambda env_id, kwargs, render_mode, preprocessing, wrappers: make_environment(
             env_id, kwargs, None, preprocessing
         ),
     )

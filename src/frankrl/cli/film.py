@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         best=options.best,
         saliency=options.saliency,
         log=options.log,
-        env_id=options.env,
+        env=options.env,
         allow_code=options.allow_code,
     )
     for number, episode in enumerate(made.episodes, start=1):

@@ -7,7 +7,8 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -19,6 +20,8 @@ from frankrl.core.errors import FrankError
 
 Options = TypeVar("Options")
 _RULES = "╭╮╰╯─-+"
+_OTHER_FLAGS = {"wrappers": "--wrapper", "evaluation_wrappers": "--evaluation-wrapper"}
+"""A second flag of some settings, which are lists: `--wrapper module:Wrapper` reads better."""
 
 
 def parse(
@@ -65,6 +68,7 @@ def named_settings(arguments: Sequence[str]) -> list[str]:
     """Short names of the settings that a command line names, whatever values it gives them."""
     flags = {_flag(name): name for name in setting_names()}
     flags |= {_flag(f"no_{name}"): name for name in setting_names()}
+    flags |= {flag: name for name, flag in _OTHER_FLAGS.items()}
     words = (word.partition("=")[0].replace("_", "-") for word in arguments)
     return list(dict.fromkeys(flags[word] for word in words if word in flags))
 
@@ -75,7 +79,8 @@ def _flag(name: str) -> str:
 
 def _none_as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:
     """The words typed, with an optional setting's `none` as tyro wants it."""
-    flags = {_flag(name) for name in optional_setting_names()}
+    names = optional_setting_names()
+    flags = {_flag(name) for name in names} | {_OTHER_FLAGS.get(name, "") for name in names}
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
         flag, equals, value = word.partition("=")
@@ -110,14 +115,19 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
 
     @registry.primitive_rule
     def json_object(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        if get_origin(info.type) is not dict:
+        kinds = get_args(info.type) if isinstance(info.type, UnionType) else (info.type,)
+        if not any(get_origin(kind) is dict for kind in kinds):
             return None
+        # Of both at once: alone, tyro would take the table for a group of flags.
+        absent = {"None": None} if NoneType in kinds else {}
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
-            metavar="JSON",
-            instance_from_str=lambda words: _object(words[0]),
-            is_instance=lambda value: isinstance(value, dict),
-            str_from_instance=lambda value: [json.dumps(value)],
+            metavar="JSON|none" if absent else "JSON",
+            instance_from_str=lambda words: (
+                absent[words[0]] if words[0] in absent else _object(words[0])
+            ),
+            is_instance=lambda value: isinstance(value, dict) or (bool(absent) and value is None),
+            str_from_instance=lambda value: [NONE if value is None else json.dumps(value)],
         )
 
     @registry.primitive_rule
@@ -141,7 +151,7 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
         fields = tuple(
             tyro.constructors.StructFieldSpec(
                 name=spec.name,
-                type=hints[spec.name],
+                type=_with_flags(hints[spec.name], spec.name),
                 default=getattr(defaults, spec.name),
                 helptext=functools.partial(_help, spec.name),
             )
@@ -150,6 +160,12 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
         return tyro.constructors.StructConstructorSpec(info.type, fields)
 
     return registry
+
+
+def _with_flags(kind: Any, name: str) -> Any:
+    """A setting's type, with its second flag if it has one."""
+    other = _OTHER_FLAGS.get(name)
+    return kind if other is None else Annotated[kind, tyro.conf.arg(aliases=(other,))]
 
 
 def _help(name: str) -> str:

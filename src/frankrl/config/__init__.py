@@ -19,6 +19,7 @@ from frankrl.config.names import (
     condition_of,
     group_of,
     meaning_of,
+    names_code,
     optional_setting_names,
     setting_names,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "condition_of",
     "group_of",
     "meaning_of",
+    "names_code",
     "optional_setting_names",
     "setting_names",
 ]

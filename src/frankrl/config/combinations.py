@@ -98,6 +98,17 @@ CONTRADICTIONS = (
         "evaluations always use Gymnasium's environments, so evaluation_on training needs backend "
         "gymnasium",
     ),
+    Contradiction(
+        chosen("normalize_observations", True),
+        chosen("scale_observation", True),
+        "normalize_observations and scale_observation both scale what the network gets: leave one "
+        "of them out",
+    ),
+    Contradiction(
+        unless("wrappers", ()),
+        chosen("backend", "envpool"),
+        "EnvPool's environments take no wrappers: set backend to gymnasium, or leave wrappers out",
+    ),
 )
 ORDERS = (
     Order("value_min", "value_max", False, "c51's fixed returns lie between them"),

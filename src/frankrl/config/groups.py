@@ -43,6 +43,8 @@ _HUBER = chosen("loss", "huber")
 _ADAM = chosen("optimiser", "adam")
 _RATE_DECAYS = unless("learning_rate_end", None)
 _EVALUATED = unless("evaluate_every_env_steps", None)
+_NORMALIZED = chosen("normalize_observations", True)
+_NORMALIZED_REWARDS = chosen("normalize_rewards", True)
 _OWN_ENVS = chosen("evaluation_on", "own")
 
 
@@ -54,6 +56,9 @@ class EnvironmentSettings(Checked):
     """Environments stepped together; other settings keep their meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `gymnasium.make`; on the command line a JSON object."""
+    wrappers: tuple[str, ...] = code(())
+    """Wrappers around what `gymnasium.make` returns, `module:Wrapper`, the innermost first; in
+    Python also the objects themselves. Each takes an environment and returns one."""
     action_mask: str = "auto"
     """Where the environment says which actions are allowed. auto: the entry `action_mask` or `mask`
     of a Dict observation, `info["action_mask"]`, or the method `action_masks()`; off: every action
@@ -61,6 +66,18 @@ class EnvironmentSettings(Checked):
     backend: Literal["gymnasium", "envpool"] = "gymnasium"
     """Library of the training environments. EnvPool has fewer and faster ones, and needs an extra.
     Evaluations always use Gymnasium."""
+    normalize_observations: bool = False
+    """Whether the agent's observations are scaled to mean 0 and variance 1, by running statistics
+    over all that the training has seen; of real numbers alone, not of bytes or numbered values."""
+    normalize_observations_clip: float = number(10.0, above=0, belongs_to=_NORMALIZED)
+    """Size to which the numbers of a normalised observation are clipped. [standard deviations]"""
+    normalize_rewards: bool = False
+    """Whether the learner's rewards are divided by the standard deviation of discounted returns, by
+    running statistics likewise. Returns of episodes stay those of the environment."""
+    normalize_rewards_clip: float = number(10.0, above=0, belongs_to=_NORMALIZED_REWARDS)
+    """Size to which normalised rewards are clipped. [standard deviations]"""
+    normalize_epsilon: float = number(1e-8, above=0, belongs_to=(_NORMALIZED, _NORMALIZED_REWARDS))
+    """Added to the variances. [squared units]"""
     worker_processes: int | None = number(None, at_least=0, at_most=256)
     """Worker processes that step environments; they do not change results. None: chosen from the
     number of processors and the time of a step. [processes]"""
@@ -301,6 +318,12 @@ class EvaluationSettings(Checked):
         MAX_EVALUATION_ENVS, at_least=1, at_most=MAX_EVALUATION_ENVS, belongs_to=_OWN_ENVS
     )
     """Most environments that are made for evaluations. [environments]"""
+    evaluation_env_kwargs: dict[str, Any] | None = option(None, belongs_to=_OWN_ENVS)  # noqa: RUF009
+    """Keyword arguments of the environments of evaluations, in place of all of `env_kwargs`; none:
+    the same. Observations and actions must be those of the training."""
+    evaluation_wrappers: tuple[str, ...] | None = code(None, belongs_to=_OWN_ENVS)
+    """Wrappers of the environments of evaluations, in place of all of `wrappers`; none: the same.
+    Observations and actions must be those of the training."""
     until_solved: bool = option(False, belongs_to=_EVALUATED)
     """Stop once the mean return reaches the environment's reward threshold."""
 

@@ -90,6 +90,16 @@ def condition_of(name: str) -> str:
     return conditions(DECLARED[name].belongs_to)
 
 
+def names_code(name: str) -> bool:
+    """Whether a setting may name code to import.
+
+    Raises:
+        SettingError: there is no such setting.
+    """
+    group_of(name)
+    return DECLARED[name].names_code
+
+
 def code_among(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The code, `module:attribute`, that the values of some settings name.
 

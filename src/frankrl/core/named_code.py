@@ -63,7 +63,7 @@ def name_of(code: Any) -> str:
     module = getattr(code, "__module__", None)
     if name is None:
         return GivenCode(_OBJECT + _plain(type(code).__qualname__), code)
-    if module != "__main__" and _found(sys.modules.get(module or ""), name) is code:
+    if module not in ("__main__", None) and imported(f"{module}:{name}") is code:
         return f"{module}:{name}"
     return GivenCode(_OBJECT + _plain(name), code)
 
@@ -77,6 +77,23 @@ def module_of(name: str) -> str:
     """The module in a name; empty for an object's, and for text that names no code."""
     module, colon, _ = name.partition(":")
     return module if colon and not is_object_name(name) else ""
+
+
+def imported(name: str) -> Any:
+    """What a name stands for in a module that is imported already; None if there is nothing."""
+    return _found(sys.modules.get(module_of(name)), name.partition(":")[2])
+
+
+def named_as_stored(stored: str, code: Any) -> str:
+    """The name of code that is given again, in the form of the name that was stored for it.
+
+    A class of a script has no name to import it by, but has one for another script that imports
+    it; it is the same class.
+    """
+    name = name_of(code)
+    if is_object_name(stored) and not isinstance(code, str):
+        return GivenCode(_OBJECT + name.partition(":")[2], code)
+    return name
 
 
 def load_code(name: str, setting: str) -> Any:
@@ -156,5 +173,5 @@ def _plain(name: str) -> str:
 def _found(module: Any, attribute: str) -> Any:
     """What lies below a module under a dotted name; None if there is nothing."""
     for part in attribute.split("."):
-        module = getattr(module, part, None)
+        module = None if module is None else getattr(module, part, None)
     return module

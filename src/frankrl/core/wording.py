@@ -33,7 +33,7 @@ def option(name: str, value: object = None) -> str:
 
 def training() -> str:
     """How to begin a run."""
-    return "`frank train ENV`" if _on_command_line.get() else "frankrl.train(env_id)"
+    return "`frank train ENV`" if _on_command_line.get() else "frankrl.train(env)"
 
 
 def resuming(run: object) -> str:

@@ -5,12 +5,20 @@ from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.episode_record import EnvironmentLog, Position
 from frankrl.environments.final_info import SUCCESS, finite_number
 from frankrl.environments.frame_stack import FrameStack
+from frankrl.environments.from_code import exists_already, named_env, objects_among
 from frankrl.environments.leaves import Leaf, Structure, together
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
 from frankrl.environments.picture_axes import PictureAxes, picture_axes
 from frankrl.environments.single import make_environment
-from frankrl.environments.spec import DIGEST_BYTES, EnvironmentSpec, describe, describe_for
+from frankrl.environments.spec import (
+    DIGEST_BYTES,
+    EnvironmentSpec,
+    describe,
+    describe_for,
+    described_for_evaluation,
+    for_evaluation,
+)
 from frankrl.environments.stacked import stacked_environment
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
 from frankrl.environments.trial import Trial, try_out
@@ -38,9 +46,14 @@ __all__ = [
     "WorkerPool",
     "describe",
     "describe_for",
+    "described_for_evaluation",
+    "exists_already",
     "finite_number",
+    "for_evaluation",
     "make_environment",
     "make_vector",
+    "named_env",
+    "objects_among",
     "picture_axes",
     "spec_from_data",
     "spec_to_data",

@@ -61,7 +61,7 @@ class CheckedEnv:
         self.length = 0
         """Env steps of the episode so far."""
         self._env: gymnasium.Env = make_environment(
-            spec.env_id, spec.env_kwargs, render_mode, spec.preprocessing
+            spec.env_id, spec.env_kwargs, render_mode, spec.preprocessing, spec.wrappers
         )
         self._has_lives, self._hashes_rows = spec.preprocessing.atari is not None, spec.hashes_rows
         self._mask_method = mask_method(self._env) if spec.masks_from == "method" else None
@@ -110,7 +110,7 @@ class CheckedEnv:
             raise self._gave(f"{flags}, wanted true or false for each") from error
         ended = terminated or truncated
         row = self._row(observation, info, ended=ended)
-        life_lost = self._has_lives and info["life_lost"]
+        life_lost = self._has_lives and self._life_lost(info)
         row_hash = self.spec.row_hash(row) if self._hashes_rows else b""
         numbers = final_info(info, self._info_metrics) if ended else None
         return EnvStep(row, reward, terminated, truncated, life_lost, row_hash, numbers)
@@ -200,6 +200,14 @@ class CheckedEnv:
             return method()
         except (Exception, SystemExit) as error:
             raise self._raised(error) from error
+
+    def _life_lost(self, info: Any) -> bool:
+        """Whether the step cost a life of an Atari game."""
+        if not isinstance(info, Mapping) or "life_lost" not in info:
+            raise self._gave(
+                "an info without life_lost; a wrapper must pass on an Atari game's own"
+            )
+        return bool(info["life_lost"])
 
     def _number(self, reward: Any) -> float:
         """The reward as a float; refused unless it is one number."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from frankrl.config import EnvironmentSettings
 from frankrl.core.backend import visible_cpus
+from frankrl.core.errors import SettingError
 from frankrl.environments.env_group import Worker, start_workers, worthwhile_workers
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
@@ -55,7 +56,12 @@ class WorkerPool(NamedTuple):
 
 
 def start_worker_pool(
-    settings: EnvironmentSettings, step_seconds: float, most_evaluated: int, *, overlap: bool
+    settings: EnvironmentSettings,
+    step_seconds: float,
+    most_evaluated: int,
+    *,
+    overlap: bool,
+    objects: Sequence[str] = (),
 ) -> WorkerPool:
     """Start as many worker processes as speed up the run, or as the settings say.
 
@@ -64,7 +70,20 @@ def start_worker_pool(
         step_seconds: time of a step of the environment.
         most_evaluated: maximum number of environments stepped together in an evaluation.
         overlap: whether the learner computes while environments are stepped.
+        objects: names of objects that the environments are made of, which no other process has;
+            with any, there are no workers.
+
+    Raises:
+        SettingError: the settings want workers in spite of that.
     """
+    if objects:
+        if settings.worker_processes:
+            raise SettingError(
+                f"worker_processes ({settings.worker_processes}) cannot be had with "
+                f"{', '.join(objects)}: another process can only make what a module defines; move "
+                "it into a module, or set worker_processes to 0"
+            )
+        return WorkerPool([], [], [])
     training = evaluation = settings.worker_processes
     if training is None or evaluation is None:
         # The learner is idle during an evaluation.

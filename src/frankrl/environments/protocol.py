@@ -41,6 +41,7 @@ def encode_open(
     body = {
         "env_id": spec.env_id,
         "env_kwargs": dict(spec.env_kwargs),
+        "wrappers": list(spec.wrappers),
         "action_mask": spec.mask_setting,
         "preprocessing": spec.preprocessing.to_data(),
         "fingerprint": fingerprint(spec),

@@ -3,23 +3,28 @@
 import contextlib
 import difflib
 import re
+import sys
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 
 from frankrl.config import Settings
 from frankrl.config.families import ATARI, MINATAR
-from frankrl.core.errors import EnvironmentUnusableError, FrankError, warn
+from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest, warn
+from frankrl.core.named_code import imported, is_object_name, load_code
 from frankrl.core.numerics import users_numerics, with_users_numerics
+from frankrl.environments.from_code import made_from, with_wrappers
 from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
 
 _CLOSING_SECONDS = 5.0
 _PICTURES = "rgb_array"
 _ALES_OWN = "ale_py.env:AtariEnv"
 """The environment of Atari games that ale-py registers, by Gym's old names too."""
+_METHODS = ("reset", "step", "render", "close")
+"""What of an environment is called."""
 _MAX_TRIED = 3
 """Similar names that are tried for a hint."""
 
@@ -29,14 +34,19 @@ def make_environment(
     env_kwargs: Mapping[str, Any],
     render_mode: str | None = None,
     preprocessing: Preprocessing | None = None,
+    wrappers: Sequence[str] = (),
 ) -> gymnasium.Env:
     """Make an environment whose pictures are prepared; its observations are not stacked.
 
     Args:
-        env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
-        env_kwargs: passed on to `gymnasium.make`.
+        env_id: as for `gymnasium.make`; `module:EnvId` imports the module first. Where no
+            environment is registered by that name, `module:Name` is a class or function of the
+            module that makes it. The name may carry an object instead (`GivenCode`).
+        env_kwargs: passed on to `gymnasium.make`, or to that class or function.
         render_mode: only for films, because rendering may change an environment.
         preprocessing: how its observations are prepared; None: by default.
+        wrappers: names of the user's own wrappers, the innermost first. They are around what
+            `gymnasium.make` returns, before pictures are prepared; of an Atari game, afterwards.
 
     Raises:
         EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
@@ -52,35 +62,41 @@ def make_environment(
     if ATARI.has(env_id):
         from frankrl.environments.atari import make_atari
 
-        return make_atari(env_id, env_kwargs, preprocessing, render_mode)
-    env = _made_by_gymnasium(env_id, env_kwargs, render_mode)
-    if preprocessing.resize is None and not preprocessing.grayscale:
-        return env
-    from frankrl.environments.pictures import with_prepared_pictures
-
+        env = make_atari(env_id, env_kwargs, preprocessing, render_mode)
+        is_prepared = True
+    else:
+        env = _made_or_refused(env_id, env_kwargs, render_mode)
+        is_prepared = preprocessing.resize is None and not preprocessing.grayscale
     try:
+        if wrappers:
+            env = with_wrappers(env, wrappers, env_id)
+            with_users_numerics(env, *_METHODS)
+        if is_prepared:
+            return env
+        from frankrl.environments.pictures import with_prepared_pictures
+
         return with_prepared_pictures(env, env_id, preprocessing)
     except FrankError:
         close_environments([env])
         raise
 
 
-def _made_by_gymnasium(
+def _made_or_refused(
     env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None
 ) -> gymnasium.Env:
-    """An environment as `gymnasium.make` makes it."""
+    """An environment as `gymnasium.make` makes it, or from the object that its name carries."""
     if MINATAR.has(env_id):
         from frankrl.environments.minatar import register_minatar
 
         register_minatar(env_id)
-    # An environment need not take `render_mode`, so it is passed only when needed.
-    rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        env = _made(env_id, **rendering, **env_kwargs)
+        env = _made(env_id, env_kwargs, render_mode)
     except gymnasium.error.DependencyNotInstalled as error:
         raise EnvironmentUnusableError(
             f"{env_id} needs a package that is not installed: {_one_line(error)}"
         ) from error
+    except FrankError:
+        raise
     except gymnasium.error.Error as error:
         # Its own hint lacks the module, so that the name would be unknown again.
         reason = re.sub(r" *Did you mean:.*", "", _one_line(error)).rstrip(".")
@@ -126,21 +142,54 @@ def close_environments(envs: Iterable[gymnasium.Env]) -> None:
         warn(f"an environment has not closed within {_CLOSING_SECONDS:g} s; it is abandoned")
 
 
-def _made(env_id: str, **kwargs: Any) -> gymnasium.Env:
+def _made(
+    env_id: str, env_kwargs: Mapping[str, Any], render_mode: str | None = None
+) -> gymnasium.Env:
+    # An environment need not take `render_mode`, so it is passed only when needed.
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with users_numerics():
-            env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
-    with_users_numerics(env, "reset", "step", "render", "close")
+            if is_object_name(env_id):
+                env = made_from(load_code(env_id, "env"), env_id, env_kwargs, render_mode)
+            else:
+                try:
+                    env = gymnasium.make(
+                        env_id, disable_env_checker=True, **rendering, **env_kwargs
+                    )
+                except gymnasium.error.UnregisteredEnv:
+                    code = imported(env_id)
+                    if not callable(code):
+                        raise
+                    env = made_from(code, env_id, env_kwargs, render_mode)
+    with_users_numerics(env, *_METHODS)
     return env
 
 
 def _unknown(env_id: str, env_kwargs: Mapping[str, Any], reason: str) -> EnvironmentUnusableError:
     """The error for a name that does not exist."""
-    hint = _game_hint(env_id, env_kwargs) or tried_hint(env_id, env_kwargs, gymnasium.registry)
-    return EnvironmentUnusableError(
-        f"unknown environment {env_id!r}{hint} ({reason}; third-party ones are named module:EnvId)"
+    hint = (
+        _game_hint(env_id, env_kwargs)
+        or tried_hint(env_id, env_kwargs, gymnasium.registry)
+        or _class_hint(env_id)
     )
+    return EnvironmentUnusableError(
+        f"unknown environment {env_id!r}{hint} ({reason}; third-party ones are named module:EnvId, "
+        "and a class or function of your own module:Name)"
+    )
+
+
+def _class_hint(env_id: str) -> str:
+    """A hint that names a class of the module that looks like the one that was meant."""
+    module, _, name = env_id.rpartition(":")
+    if not name.isidentifier():
+        return ""
+    classes = (
+        f"{module}:{found}"
+        for found, value in vars(sys.modules.get(module, object)).items()
+        if isinstance(value, type) and issubclass(value, gymnasium.Env)
+    )
+    return nearest(env_id, classes)
 
 
 def _similar_games(env_id: str) -> list[str]:
@@ -175,7 +224,7 @@ def tried_hint(env_id: str, env_kwargs: Mapping[str, Any], known: Iterable[str])
     for found in difflib.get_close_matches(name.lower(), folded, n=_MAX_TRIED, cutoff=0.5):
         suggestion = f"{module}{colon}{folded[found]}"
         with contextlib.suppress(Exception):
-            close_environments([_made(suggestion, **env_kwargs)])
+            close_environments([_made(suggestion, env_kwargs)])
             return f"; did you mean {suggestion!r}?"
     return ""
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Shaped
 
-from frankrl.config import Settings
-from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.config import EvaluationSettings, Settings
+from frankrl.core.errors import EnvironmentUnusableError, SettingError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import names
 from frankrl.environments.encoding import Mistake, parts_of
@@ -66,6 +66,8 @@ class EnvironmentSpec:
 
     env_id: str
     env_kwargs: Mapping[str, Any]
+    wrappers: tuple[str, ...]
+    """Names of the user's own wrappers around it, the innermost first."""
     leaves: tuple[Leaf, ...]
     """Leaves of an observation without its mask, in the order in which JAX flattens it."""
     num_actions: int
@@ -208,14 +210,16 @@ def describe(
     env_kwargs: Mapping[str, Any],
     action_mask: str = AUTO,
     preprocessing: Preprocessing | None = None,
+    wrappers: Sequence[str] = (),
 ) -> EnvironmentSpec:
     """Make an environment once, describe it and close it again.
 
     Args:
-        env_id: as for `gymnasium.make`; `module:EnvId` imports the module first.
-        env_kwargs: passed on to `gymnasium.make`.
+        env_id: its name, as for `make_environment`.
+        env_kwargs: as for `make_environment`.
         action_mask: the setting of this name: where its action masks are read from.
         preprocessing: how its observations and rewards are prepared; None: by default.
+        wrappers: as for `make_environment`.
 
     Raises:
         EnvironmentUnusableError: it cannot be made, or DQN cannot act in it.
@@ -223,10 +227,10 @@ def describe(
     """
     if preprocessing is None:
         preprocessing = preprocessing_for(env_id, Settings())
-    env = make_environment(env_id, env_kwargs, preprocessing=preprocessing)
+    env = make_environment(env_id, env_kwargs, preprocessing=preprocessing, wrappers=wrappers)
     try:
         facts = _facts_of(env, env_id, action_mask)
-        return spec_of(facts, env_id, env_kwargs, action_mask, preprocessing)
+        return spec_of(facts, env_id, env_kwargs, action_mask, preprocessing, wrappers)
     finally:
         close_environments([env])
 
@@ -239,7 +243,58 @@ def describe_for(env_id: str, settings: Settings) -> EnvironmentSpec:
         SettingError: a setting of Atari games is given for another environment.
     """
     environment, preprocessing = settings.environment, preprocessing_for(env_id, settings)
-    return describe(env_id, environment.env_kwargs, environment.action_mask, preprocessing)
+    return describe(
+        env_id,
+        environment.env_kwargs,
+        environment.action_mask,
+        preprocessing,
+        environment.wrappers,
+    )
+
+
+def described_for_evaluation(
+    spec: EnvironmentSpec, settings: EvaluationSettings
+) -> EnvironmentSpec:
+    """The description of the environment in which a run is evaluated.
+
+    Args:
+        spec: that of its training.
+        settings: may name other arguments and wrappers.
+
+    Raises:
+        EnvironmentUnusableError: it cannot be made.
+        SettingError: its observations or actions are not those of the training.
+    """
+    wanted = for_evaluation(spec, settings)
+    if (wanted.env_kwargs, wanted.wrappers) == (spec.env_kwargs, spec.wrappers):
+        return spec
+    found = describe(
+        wanted.env_id,
+        wanted.env_kwargs,
+        spec.mask_setting,
+        spec.preprocessing,
+        wanted.wrappers,
+    )
+    for name in ("observation_space", "num_actions", "first_action", "mask_place"):
+        ours, theirs = getattr(spec, name), getattr(found, name)
+        if ours != theirs:
+            raise SettingError(
+                "an agent can only be evaluated with the observations and actions of its training, "
+                f"and with evaluation_env_kwargs and evaluation_wrappers the {name} of "
+                f"{spec.env_id} is {theirs or 'none'} instead of {ours or 'none'}: change them, or "
+                "leave them out"
+            )
+    return found
+
+
+def for_evaluation(spec: EnvironmentSpec, settings: EvaluationSettings) -> EnvironmentSpec:
+    """The description of a run's environment, with the arguments and wrappers of evaluations."""
+    kwargs, wrappers = settings.evaluation_env_kwargs, settings.evaluation_wrappers
+    return replace(
+        spec,
+        env_kwargs=spec.env_kwargs if kwargs is None else kwargs,
+        wrappers=spec.wrappers if wrappers is None else wrappers,
+    )
 
 
 class EnvironmentFacts(NamedTuple):
@@ -263,6 +318,7 @@ def spec_of(
     env_kwargs: Mapping[str, Any],
     action_mask: str,
     preprocessing: Preprocessing,
+    wrappers: Sequence[str] = (),
 ) -> EnvironmentSpec:
     """The description that follows from an environment's facts; arguments as of `describe`.
 
@@ -287,6 +343,7 @@ def spec_of(
     return EnvironmentSpec(
         env_id=env_id,
         env_kwargs=dict(env_kwargs),
+        wrappers=tuple(wrappers),
         leaves=leaves,
         num_actions=num_actions,
         first_action=int(actions.start),
@@ -310,6 +367,11 @@ def spec_of(
 
 
 def _facts_of(env: gymnasium.Env, env_id: str, action_mask: str) -> EnvironmentFacts:
+    for name in ("observation_space", "action_space"):
+        if not isinstance(getattr(env, name, None), spaces.Space):
+            raise EnvironmentUnusableError(
+                f"{env_id} has no {name}: set it to one of gymnasium.spaces"
+            )
     return EnvironmentFacts(
         observation_space=env.observation_space,
         action_space=env.action_space,

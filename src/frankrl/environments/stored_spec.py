@@ -5,7 +5,7 @@ anyone: reading it checks everything, and imports and makes nothing but spaces.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +30,7 @@ _INVALID = (ValueError, TypeError, LookupError, AttributeError, AssertionError, 
 
 
 def spec_to_data(spec: EnvironmentSpec) -> dict[str, Any]:
-    """The description as JSON data, without the environment's name and arguments."""
+    """The description as JSON data, without the environment's name, arguments and wrappers."""
     return {
         "observation_space": _space_to_data(spec.observation_space),
         "num_actions": spec.num_actions,
@@ -48,13 +48,16 @@ def spec_to_data(spec: EnvironmentSpec) -> dict[str, Any]:
     }
 
 
-def spec_from_data(data: Any, env_id: str, env_kwargs: Mapping[str, Any]) -> EnvironmentSpec:
+def spec_from_data(
+    data: Any, env_id: str, env_kwargs: Mapping[str, Any], wrappers: Sequence[str] = ()
+) -> EnvironmentSpec:
     """The description of an environment from its stored data.
 
     Args:
         data: result of `spec_to_data`, or anything else.
         env_id: the environment's name.
         env_kwargs: its arguments.
+        wrappers: names of its wrappers.
 
     Raises:
         RunFolderError: the data are not valid.
@@ -77,7 +80,8 @@ def spec_from_data(data: Any, env_id: str, env_kwargs: Mapping[str, Any]) -> Env
         preprocessing = Preprocessing.from_data(data["preprocessing"])
         if (preprocessing.atari is not None) != ATARI.has(env_id):
             raise ValueError("only an Atari game, ALE/…, has settings of Atari games")
-        return spec_of(facts, env_id, env_kwargs, str(data["mask_setting"]), preprocessing)
+        mask = str(data["mask_setting"])
+        return spec_of(facts, env_id, env_kwargs, mask, preprocessing, wrappers)
     except (FrankError, *_INVALID) as error:
         raise RunFolderError(
             f"the checkpoint's description of {env_id} is not valid: {shown(error)}"

@@ -32,7 +32,11 @@ def _answer(groups: dict[int, dict[int, CheckedEnv]], request: protocol.Request)
         try:
             preprocessing = Preprocessing.from_data(message["preprocessing"])
             spec = describe(
-                message["env_id"], message["env_kwargs"], message["action_mask"], preprocessing
+                message["env_id"],
+                message["env_kwargs"],
+                message["action_mask"],
+                preprocessing,
+                message["wrappers"],
             )
             if protocol.fingerprint(spec) != message["fingerprint"]:
                 raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")

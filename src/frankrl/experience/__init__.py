@@ -6,6 +6,13 @@ from frankrl.experience.exploration import (
     explores,
     linear_epsilon,
 )
+from frankrl.experience.normaliser import (
+    NormalisedQValues,
+    Statistics,
+    empty_statistics,
+    statistics_from,
+    statistics_tensors,
+)
 from frankrl.experience.policy import HostPolicy, Policy, acting_noise, make_policy
 from frankrl.experience.source import Collected, HostSource, Source, steps_of
 
@@ -13,13 +20,18 @@ __all__ = [
     "Collected",
     "HostPolicy",
     "HostSource",
+    "NormalisedQValues",
     "Policy",
     "Source",
+    "Statistics",
     "acting_noise",
+    "empty_statistics",
     "epsilon_greedy",
     "exploration_draws",
     "explores",
     "linear_epsilon",
     "make_policy",
+    "statistics_from",
+    "statistics_tensors",
     "steps_of",
 ]

@@ -1,5 +1,6 @@
 """Sources of experience; the host's source steps environments on the CPU."""
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -7,16 +8,19 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.config import LearningSettings, Settings
+from frankrl.core.normalisation import Scales
 from frankrl.core.types import (
     ACTION_DTYPE,
     FailedEpisode,
     FinalInfo,
     FinishedEpisode,
+    Observation,
     Steps,
     VectorStep,
 )
 from frankrl.environments import EnvironmentLog, EnvironmentVector, Position
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
+from frankrl.experience.normaliser import Normaliser, Statistics
 from frankrl.experience.policy import Policy, acting_noise
 from frankrl.networks import QNetwork
 
@@ -69,6 +73,10 @@ class Source(Protocol):
         """A fingerprint of all that each environment has shown and done since the run began."""
         ...
 
+    def scales(self) -> Scales | None:
+        """How observations and rewards are normalised after the last step; None: they are not."""
+        ...
+
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         """Restore the state of a snapshot.
 
@@ -103,6 +111,10 @@ class HostSource:
         self._envs = envs
         self._round_start: list[Position] | None = None
         """Within a round, where each environment stood at its beginning."""
+        self.normaliser = Normaliser(settings, envs.spec)
+        self.normaliser.see(envs.spec.observation(envs.observation))
+        self._round_start_normaliser = copy.copy(self.normaliser)
+        """The statistics as they were where the last complete round ended."""
         self._pending_q_values: Callable[[], Float[np.ndarray, "env action"]] | None = None
         """Waits for the Q-values of the next step, if they have been asked for."""
 
@@ -124,17 +136,23 @@ class HostSource:
                 failed += step.failed
                 cut += _cut_short(vector_steps, step.failed)
             vector_steps.append(step)
+            if self.normaliser.statistics is not None:
+                # The action that failed was taken in the next episode.
+                self.normaliser.begin([failure.env_index for failure in step.failed])
+                self.normaliser.step(step.reward, np.logical_or(step.terminated, step.truncated))
+                self.normaliser.see(self._envs.spec.observation(self._envs.observation))
             episodes += ended
             final_infos |= step.final_infos
             env_steps += self._envs.num_envs
         self._round_start = None
+        self._round_start_normaliser = copy.copy(self.normaliser)
         steps = steps_of(self._envs, vector_steps, self._settings.learning)
         return Collected(steps, episodes, final_infos, failed, cut)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
         stack = self._envs.stack
         noise = self._noise(env_steps)
-        self._pending_q_values = policy.start(stack.observation, stack.mask, noise)
+        self._pending_q_values = policy.start(self._seen(), stack.mask, noise)
 
     def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
         envs, exploration = self._envs, self._settings.exploration
@@ -145,14 +163,35 @@ class HostSource:
             q_values = pending()
         else:
             stack = envs.stack
-            q_values = policy.q_values(stack.observation, stack.mask, self._noise(env_steps))
+            q_values = policy.q_values(self._seen(), stack.mask, self._noise(env_steps))
         return epsilon_greedy(q_values, epsilon, coins, choices)
+
+    def _seen(self) -> Observation:
+        """The observations of all environments as the network gets them."""
+        scales, seen = self.scales(), self._envs.stack.observation
+        return seen if scales is None else scales.of_observation(seen)
+
+    def scales(self) -> Scales | None:
+        return self.normaliser.scales()
 
     def _noise(self, env_steps: int) -> Float[np.ndarray, " noise"] | None:
         return acting_noise(self._network, self._seed, env_steps // self._envs.num_envs)
 
     def snapshot(self) -> list[EnvironmentLog]:
         return [position.log() for position in self._round_start or self._envs.positions()]
+
+    def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+        """The running statistics after the last complete round, and the discounted return of each
+        environment's episode up to there."""
+        found = self._round_start_normaliser
+        return found.statistics, found.returns
+
+    def restore_statistics(
+        self, statistics: Statistics | None, returns: Float[np.ndarray, " env"]
+    ) -> None:
+        """Go on from the running statistics of a snapshot; arguments as `statistics` gives them."""
+        self.normaliser.statistics, self.normaliser.returns = statistics, returns
+        self._round_start_normaliser = copy.copy(self.normaliser)
 
     def digests(self) -> list[bytes]:
         return self._envs.digests()

@@ -30,6 +30,11 @@ from frankrl.runs import RunFolder
 _BINS = 8
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+_NORMALISED = (
+    "real numbers of s and s′ are shown as the network got them: normalised by the running mean "
+    "and variance at the time of the update"
+)
+
 
 def about_run(folder: RunFolder) -> str:
     """One line that says which run it is."""
@@ -64,7 +69,7 @@ def narrate(
         title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
         about=about,
         sections=(
-            _stored(record, origins[index], index, spec, saliency),
+            _stored(record, origins[index], index, spec, settings, saliency),
             _present(record, index, spec, settings, network_name),
             _future(record, index, spec, head, network_name),
             _target(record, index, settings.learning, head),
@@ -81,15 +86,18 @@ def _stored(
     origin: Origin,
     index: int,
     spec: EnvironmentSpec,
+    settings: Settings,
     saliency: Sequence[Float[np.ndarray, "height width"]],
 ) -> Section:
-    batch = record.batch
+    batch, made = record.batch, settings.environment
     action, steps = batch.action[index].item(), record.num_steps[index].item()
     how = "a random action" if origin.explored else "the greedy action at the time"
     chosen = f" ({spec.action_names[action]}), {how} (ε was "
     over = f", the discounted sum over {counted(steps, 'step')}" if steps > 1 else ""
     if spec.preprocessing.clip_rewards:
         over += "; each reward of the environment was clipped to -1 … 1"
+    if made.normalize_rewards:
+        over += "; each reward was divided by the running standard deviation of returns"
     ago = record.env_steps - origin.env_step
     end = "s′ is terminal" if record.terminated[index] else "s′ is not terminal"
     if record.terminated[index] and spec.preprocessing.life_loss_terminates:
@@ -105,6 +113,7 @@ def _stored(
             ),
             *_sampling(record, index),
             *state_blocks(batch, index, spec, (origin.step, origin.step + steps), saliency),
+            *[Line(_NORMALISED)] * made.normalize_observations,
             Formula(("a = ", action, chosen, origin.epsilon, ")")),
             Formula(("r = ", batch.reward[index].item(), over)),
             Line(end),

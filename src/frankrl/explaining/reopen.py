@@ -18,7 +18,7 @@ from frankrl.core.text import shown
 from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, describe_for, make_vector, spec_to_data
-from frankrl.experience import HostSource, Source
+from frankrl.experience import HostSource
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
 from frankrl.learning import LearnerState, under_noise, updates
@@ -224,8 +224,9 @@ def _check_same_spaces(spec: EnvironmentSpec, start: Found) -> None:
             )
 
 
-def _restore(folder: RunFolder, source: Source, start: Found) -> None:
+def _restore(folder: RunFolder, source: HostSource, start: Found) -> None:
     """Bring the environments to their states at the checkpoint."""
+    source.restore_statistics(*start.statistics)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))
         raise RunFolderError(
@@ -249,7 +250,7 @@ def _opened(
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
         stored = with_ending_rows(stored, rows)
     stored = jax.jit(replay.add, donate_argnums=0)(stored, given.steps)
-    batches = replay.read(stored, sample.env_steps)
+    batches = replay.read(stored, sample.env_steps, given.scales)
     number = update - before.updates - 1
     learn = jax.jit(functools.partial(updates, settings.learning, network))
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from frankrl.core.errors import SettingError
+from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Observation, Params
 from frankrl.environments import EnvironmentSpec, PictureAxes
@@ -75,13 +76,17 @@ def saliency_map(axes: PictureAxes, gradient: Float[np.ndarray, "*leaf"]) -> Map
     return np.minimum(newest / full, 1) if full else newest
 
 
-def saliency_maps(network: QNetwork, params: Params, spec: EnvironmentSpec) -> SaliencyMaps:
+def saliency_maps(
+    network: QNetwork, params: Params, spec: EnvironmentSpec, scales: Scales | None = None
+) -> SaliencyMaps:
     """The function that computes the saliency of an observation.
 
     Args:
         network: the definition of the Q-network.
         params: θ.
         spec: the environment.
+        scales: how observations are normalised before the network gets them; None: they are not,
+            or are already.
 
     Raises:
         SettingError: no leaf of its observations is a picture.
@@ -92,6 +97,8 @@ def saliency_maps(network: QNetwork, params: Params, spec: EnvironmentSpec) -> S
 
     @own_numerics()
     def maps(observation: Observation, mask: Any) -> list[Map]:
+        if scales is not None:
+            observation = scales.of_observation(observation)
         gradients = value_gradients(network, which, on_device, observation, mask)
         return [
             saliency_map(leaf.axes, np.asarray(gradient)[0])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, UInt32
 
+from frankrl.core.normalisation import Scales
 from frankrl.core.types import Steps, Transition
 from frankrl.replay.read import Span, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
@@ -151,21 +152,29 @@ class ReplayBuffer:
         begin = jnp.uint32(self._first_whole)
         return jnp.where(num_steps > begin + held, num_steps - held, begin).astype(jnp.uint32)
 
-    def sample(self, state: ReplayState, draws: Any) -> tuple[Sample, Transition]:
+    def sample(
+        self, state: ReplayState, draws: Any, scales: Scales | None = None
+    ) -> tuple[Sample, Transition]:
         """Sample the transitions for the updates of a round, and build them from the steps.
 
         Args:
             state: the buffer, with the round's steps.
             draws: result of the sampler's `draws`, made on the host.
+            scales: how observations and rewards are normalised; None: they are not.
 
         Returns:
             The sample, and its transitions with fields of shape (update, batch, …).
         """
         sample = self.sampler.sample(state, self.capacity, draws)
-        return sample, self.read(state, sample.env_steps)
+        return sample, self.read(state, sample.env_steps, scales)
 
-    def read(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Transition:
-        """The transitions that begin at the given env steps."""
+    def read(
+        self,
+        state: ReplayState,
+        env_steps: UInt32[Array, "*batch"],
+        scales: Scales | None = None,
+    ) -> Transition:
+        """The transitions that begin at the given env steps, normalised by `scales` if any."""
         return read_transitions(
             state,
             env_steps,
@@ -173,6 +182,7 @@ class ReplayBuffer:
             self.n_step,
             self.gamma,
             self.frame_stack,
+            scales,
         )
 
     def spans(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Span:

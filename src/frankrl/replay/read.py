@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
+from frankrl.core.normalisation import Scales
 from frankrl.core.types import Observation, Transition
 from frankrl.replay.state import ReplayState
 
@@ -83,6 +84,7 @@ def read_transitions(
     n_step: int,
     gamma: float,
     frame_stack: int = 1,
+    scales: Scales | None = None,
 ) -> Transition:
     """The transitions that begin at the given env steps.
 
@@ -96,6 +98,7 @@ def read_transitions(
         n_step: n.
         gamma: γ.
         frame_stack: observations that are stacked.
+        scales: how observations and rewards are normalised; None: they are not.
 
     Source: Sutton (1988). https://doi.org/10.1007/BF00115009
     """
@@ -104,7 +107,10 @@ def read_transitions(
     arrived_at = state.num_rows + (span.ending - 1) % state.num_ending_rows
     first, then = span.rows[..., 0], jnp.where(span.ending > 0, arrived_at, following)
     powers = _powers(gamma, n_step)
-    rewards = jnp.where(span.belongs, _rows(state.reward, span.rows), 0.0)
+    rewards = _rows(state.reward, span.rows)
+    if scales is not None:
+        rewards = scales.of_reward(rewards)
+    rewards = jnp.where(span.belongs, rewards, 0.0)
     mask, next_mask = None, None
     if state.mask is not None:
         mask, next_mask = _rows(state.mask, first), _rows(state.mask, then)
@@ -114,11 +120,14 @@ def read_transitions(
         seen = stacked(env_steps)
         last_step = env_steps + (span.num_steps - 1) * num_envs
         arrived = stacked(last_step).followed_by(then)
+    observation, next_observation = (places.read(state.observation) for places in (seen, arrived))
+    if scales is not None:
+        observation, next_observation = map(scales.of_observation, (observation, next_observation))
     return Transition(
-        observation=seen.read(state.observation),
+        observation=observation,
         action=_rows(state.action, first),
         reward=_discounted_sum(rewards, powers),
-        next_observation=arrived.read(state.observation),
+        next_observation=next_observation,
         discount=jnp.where(span.terminated, 0.0, jnp.asarray(powers)[span.num_steps]),
         mask=mask,
         next_mask=next_mask,

@@ -1,10 +1,10 @@
 """Code that a run folder names, and whether it may be imported.
 
-The environment `module:EnvId` of a run is a module to import, and a text in its keyword
-arguments may name one, too, as settings do that name a wrapper or a network. A run folder can come
-from anyone. So its names are followed only if the user's own Frank wrote them, if the user named
-them in this very command, or if the user allowed the folder's code. A module that lies in the run
-folder itself is never imported.
+The environment `module:EnvId` of a run is a module to import, or `module:Name` code of it to call,
+and a text in its keyword arguments may name one, too, as settings do that name a wrapper or a
+network. A run folder can come from anyone. So its names are followed only if the user's own Frank
+wrote them, if the user named them in this very command, or if the user allowed the folder's code.
+A module that lies in the run folder itself is never imported.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from typing import Any
 
 from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError, warn
-from frankrl.core.named_code import GivenCode, module_of
+from frankrl.core.named_code import GivenCode, is_object_name, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
-from frankrl.runs.folder import RunFolder, code_names
+from frankrl.runs.folder import RunFolder, code_names, kwargs_of
 from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
 
@@ -38,7 +38,8 @@ def check_code(folder: RunFolder) -> None:
     To be called before the environment of a run folder is made.
 
     Raises:
-        RunFolderError: a module is not to be imported, or the user named another environment.
+        RunFolderError: a module is not to be imported, the user named another environment, or the
+            run needs an object that was not given again.
     """
     description, permission = folder.description, folder.permission
     env_id = description.env_id
@@ -46,14 +47,15 @@ def check_code(folder: RunFolder) -> None:
         raise RunFolderError(
             f"the run {folder.path} is of {env_id!r}, not of {shown(permission.env_id)!r}"
         )
-    module = env_id.split(":")[0] if ":" in env_id else ""
-    texts = list(_naming_code(description.settings.environment.env_kwargs))
+    _refuse_missing_objects(folder)
+    module = module_of(env_id)
+    texts = [text for kwargs in kwargs_of(description) for text in _naming_code(kwargs)]
     in_settings = [name for names in description.settings.code_names().values() for name in names]
     modules = [found for name in in_settings if (found := module_of(name))]
     for name in (module, *map(_first_word, texts), *modules, *_OF_PICTURES):
         _refuse_inside(folder, name)
     texts += [name for name in in_settings if module_of(name) and name not in permission.named]
-    named = [module] * (module != "" and module not in sys.modules) + texts
+    named = _to_import(env_id) + texts
     if not named or is_own(description.mark, code_names(description)):
         return
     if permission.env_id and not texts:
@@ -98,6 +100,41 @@ def all_versions(settings: Settings) -> dict[str, str]:
     name, whose modules are imported already."""
     names = [name for named in settings.code_names().values() for name in named]
     return versions() | code_versions(names)
+
+
+def _to_import(env_id: str) -> list[str]:
+    """What of an environment's name is to be imported or called: its module, or nothing if that is
+    imported and the environment is registered. Other code of a module that is there already, such
+    as `os:system`, would be called."""
+    module = module_of(env_id)
+    if module and module in sys.modules:
+        import gymnasium
+
+        return [] if env_id.partition(":")[2] in gymnasium.registry else [env_id]
+    return [module] * (module != "")
+
+
+def _refuse_missing_objects(folder: RunFolder) -> None:
+    """Refuse to make an environment of objects that only the run's own process had."""
+    description = folder.description
+    given = {"env": (description.env_id,), **description.settings.code_names()}
+    missing = {
+        parameter: [name for name in names if is_object_name(name) and not _is_given(name)]
+        for parameter, names in given.items()
+    }
+    wanted = [parameter for parameter, names in missing.items() if names]
+    if wanted:
+        names = ", ".join(shown(name) for names in missing.values() for name in names)
+        arguments = ", ".join(f"{parameter}=…" for parameter in wanted)
+        raise RunFolderError(
+            f"the run {folder.path} was made from {names}, which was given from Python and has no "
+            "name to import it by: give the same again in Python, as in "
+            f"frankrl.resume({str(folder.path)!r}, {arguments})"
+        )
+
+
+def _is_given(name: str) -> bool:
+    return isinstance(name, GivenCode)
 
 
 def code_versions(names: Iterable[str]) -> dict[str, str]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frankrl.config import Settings, code_among
+from frankrl.config import Settings, code_among, group_of
 from frankrl.config.choices import NONE
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
+from frankrl.core.named_code import named_as_stored
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.text import shown
@@ -60,6 +61,15 @@ class RunDescription:
     def marked(self) -> "RunDescription":
         """The same description with this user's mark."""
         return dataclasses.replace(self, mark=mark_of(code_names(self)))
+
+    def as_stored(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The code among some values of settings, under the names that this run has stored."""
+        values = self.settings.values()
+        return {
+            name: _code_as_stored(values[name], value)
+            for name, value in changes.items()
+            if name in values and code_among({name: values[name]})
+        }
 
     def to_toml(self) -> str:
         """The text of `config.toml`."""
@@ -116,15 +126,34 @@ class RunDescription:
         )
 
 
+def _in_words(code: Any) -> str:
+    return shown(", ".join(code) if isinstance(code, tuple) else code)
+
+
+def _code_as_stored(stored: Any, value: Any) -> Any:
+    """The value of a setting that names code, in which objects have the names that are stored."""
+    if isinstance(stored, tuple) and isinstance(value, list | tuple):
+        before = [*stored, *[""] * len(value)]
+        return tuple(map(named_as_stored, before, value))
+    return named_as_stored(stored, value) if isinstance(stored, str) else value
+
+
 def code_names(description: RunDescription) -> list[Any]:
     """Everything in a run's description that may name code to import, as JSON data."""
     settings = description.settings
     return [
         description.env_id,
-        settings.environment.env_kwargs,
+        *kwargs_of(description),
         settings.code_names(),
         list(settings.saving.log),
     ]
+
+
+def kwargs_of(description: RunDescription) -> list[dict[str, Any]]:
+    """The keyword arguments of a run's environments; a text in them may name code, too."""
+    settings = description.settings
+    own = settings.evaluation.evaluation_env_kwargs
+    return [settings.environment.env_kwargs] + ([] if own is None else [own])
 
 
 class Permission(NamedTuple):
@@ -153,9 +182,8 @@ def permission_of(
         changes: settings that the user gave, which may name code.
 
     Raises:
-        SettingError: one of them has another type.
+        SettingError: `allow_code` has another type.
     """
-    check_type(env_id, "env_id", str, "the name of the run's environment")
     check_type(allow_code, "allow_code", bool, "True or False")
     changes = changes or {}
     trackers = changes.get("log", ())
@@ -278,25 +306,35 @@ class RunFolder:
         """The folder of films."""
         return self.path / VIDEOS
 
-    def with_code(self, given: Mapping[str, Any]) -> "RunFolder":
-        """The same folder, whose settings hold the objects that the user gave again.
+    def with_objects(self, env: Any, code: Mapping[str, Any]) -> "RunFolder":
+        """The same folder, whose description carries the objects that the user gives again.
+
+        Code of evaluations may change, so it is passed over where it differs from the run's.
 
         Args:
-            given: code by the name of its setting.
+            env: the run's environment, a name or an object; an empty text: it is not given.
+            code: values of settings by their names; those that are no code are passed over.
 
         Raises:
-            SettingError: the run has other code there.
+            SettingError: other code than the run's is given.
         """
-        settings = self.description.settings
-        ours = {setting: settings.values()[setting] for setting in given}
-        again = settings.with_changes(**given)
-        for setting, name in ours.items():
-            if again.values()[setting] != name:
+        description, permission = self.description, self.permission
+        env_id, settings = description.env_id, description.settings
+        again = named_as_stored(env_id, env)
+        if env and again == env_id:
+            env_id, permission = again, permission._replace(env_id=again)
+        values, again = settings.values(), description.as_stored(code)
+        same = {name: value for name, value in again.items() if value == values[name]}
+        for name in again.keys() - same.keys():
+            if group_of(name) != "evaluation":
                 raise SettingError(
-                    f"{setting} of {self.path} is {shown(name)}, not {again.values()[setting]}"
+                    f"{name} of {self.path} is {_in_words(values[name])}, not "
+                    f"{_in_words(again[name])}"
                 )
-        description = dataclasses.replace(self.description, settings=again)
-        return RunFolder(self.path, description, self.permission)
+        description = dataclasses.replace(
+            description, env_id=env_id, settings=settings.with_changes(**same)
+        )
+        return dataclasses.replace(self, description=description, permission=permission)
 
     def with_description(self, description: RunDescription) -> "RunFolder":
         """The same folder with its `config.toml` replaced."""

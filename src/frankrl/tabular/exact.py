@@ -29,7 +29,7 @@ def model_of(spec: EnvironmentSpec) -> Model | None:
 
     None also for a model of another form, for example if its states are not numbered from 0.
     """
-    env = make_environment(spec.env_id, spec.env_kwargs, preprocessing=spec.preprocessing)
+    env = make_environment(spec.env_id, spec.env_kwargs, None, spec.preprocessing, spec.wrappers)
     try:
         table = getattr(env.unwrapped, "P", None)
         if not isinstance(table, Mapping) or not table:

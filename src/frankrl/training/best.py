@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.environments import spec_to_data
+from frankrl.experience import Statistics, statistics_tensors
 from frankrl.runs import (
     RunFolder,
     Tensors,
@@ -12,7 +13,7 @@ from frankrl.runs import (
     save_checkpoint,
     tidy_checkpoints,
 )
-from frankrl.training.codec import BEST_FILE, eval_file
+from frankrl.training.codec import BEST_FILE, eval_file, statistics_in
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Best
 from frankrl.training.records import filled, named
@@ -32,16 +33,23 @@ class BestAgent:
         self._file = eval_file(experiment.settings.learning)
         self._network = experiment.network
         self._params: np.ndarray | None = None
+        self._statistics: Statistics | None = None
+        self._experiment = experiment
         self._written = True
         self._stays_until = 0
 
     def consider(
-        self, evaluation: Evaluation, env_steps: int, params: Float[np.ndarray, " weight"]
+        self,
+        evaluation: Evaluation,
+        env_steps: int,
+        params: Float[np.ndarray, " weight"],
+        statistics: Statistics | None = None,
     ) -> None:
-        """Keep the evaluated parameters if their mean return is the highest so far."""
+        """Keep the evaluated parameters if their mean return is the highest so far, and the
+        running statistics by which their observations were normalised."""
         if self.best is None or evaluation.mean_return > self.best.mean_return:
             self.best = Best(env_steps, evaluation.mean_return, len(evaluation.returns))
-            self._params = np.array(params)
+            self._params, self._statistics = np.array(params), statistics
             self._written = False
 
     def restore(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
@@ -57,6 +65,7 @@ class BestAgent:
         if best is not None:
             found = filled(self._network.shapes, tensors or {})
             self._params = self._network.layout.flatten(found)
+            self._statistics = statistics_in(tensors or {}, self._experiment)
 
     def for_checkpoint(self) -> dict[str, Tensors]:
         """The best agent's file in a checkpoint of the run; empty before the first evaluation."""
@@ -88,4 +97,5 @@ class BestAgent:
     def _tensors(self, file: str) -> dict[str, Tensors]:
         if self._params is None:
             return {}
-        return {file: named(self._network.layout.unflatten(self._params))}
+        weights = named(self._network.layout.unflatten(self._params))
+        return {file: weights | statistics_tensors(self._statistics)}

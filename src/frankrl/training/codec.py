@@ -12,6 +12,12 @@ from frankrl.config import LearningSettings
 from frankrl.core.errors import DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
+from frankrl.experience import (
+    Statistics,
+    empty_statistics,
+    statistics_from,
+    statistics_tensors,
+)
 from frankrl.learning import LearnerState, has_own_optimiser, init_learner
 from frankrl.runs.checkpoint import Loaded, Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
@@ -57,19 +63,53 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     sizes = {
         "q_network": weights,
         "target_network": weights,
-        BEST_FILE: weights,
+        BEST_FILE: most_agent_bytes(experiment),
         _optimiser_file(settings.learning): optimiser,
         REPLAY: most_replay_bytes(experiment),
     }
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
+    sizes[eval_file(settings.learning)] = most_agent_bytes(experiment)
     # Grows with each step of the running episodes, and with each update since the last metrics row.
-    logs = settings.environment.num_envs * (16 + 2 * DIGEST_BYTES)
+    logs = settings.environment.num_envs * (24 + 2 * DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
     figures = settings.updates_due(env_steps) * len(STATISTICS)
     figures += MAX_ROUNDS * settings.replay.batch_size
     growing += figures * np.dtype(np.float32).itemsize
     return sizes | {"collection": weights + logs + growing}
+
+
+def most_agent_bytes(experiment: Experiment) -> int:
+    """Size of the file of an agent: its weights, and the statistics by which it normalises."""
+    weights = experiment.network.layout.size * np.dtype(np.float32).itemsize
+    return weights + sum(map(_bytes, statistics_tensors(_no_statistics(experiment)).values()))
+
+
+def statistics_in(tensors: Mapping[str, Any], experiment: Experiment) -> Statistics | None:
+    """The running statistics in the file of an agent; None if the run normalises nothing.
+
+    Raises:
+        RunFolderError: they do not fit the settings.
+    """
+    return statistics_from(tensors, _no_statistics(experiment), column)
+
+
+def statistics_of(
+    loaded: Loaded, experiment: Experiment
+) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+    """The running statistics of a checkpoint, and the discounted return of each environment.
+
+    Raises:
+        RunFolderError: they do not fit the settings.
+    """
+    num_envs = experiment.settings.environment.num_envs
+    returns = column(loaded.tensors["collection"], "discounted_returns", np.float64, (num_envs,))
+    agent = loaded.tensors[eval_file(experiment.settings.learning)]
+    return statistics_in(agent, experiment), returns
+
+
+def _no_statistics(experiment: Experiment) -> Statistics | None:
+    return empty_statistics(experiment.settings.environment, experiment.spec)
 
 
 def _bytes(leaf: Any) -> int:
@@ -83,7 +123,11 @@ def _like(experiment: Experiment) -> LearnerState:
 
 
 def to_tensors(
-    experiment: Experiment, state: TrainState, logs: list[EnvironmentLog], interval: Interval
+    experiment: Experiment,
+    state: TrainState,
+    logs: list[EnvironmentLog],
+    interval: Interval,
+    statistics: tuple[Statistics | None, Float[np.ndarray, " env"]],
 ) -> tuple[dict[str, Tensors], Chunks]:
     """All arrays of a run between two rounds, by file and name; and those of each chunk.
 
@@ -92,6 +136,7 @@ def to_tensors(
         state: the training state; its chunks are read from it when they are asked for.
         logs: snapshot of each environment.
         interval: metrics of the updates since the last row of metrics.
+        statistics: running statistics, as `HostSource.statistics` gives them.
     """
     learner, layout = state.learner, experiment.network.layout
 
@@ -113,10 +158,13 @@ def to_tensors(
             "env_actions": np.concatenate([log.actions for log in logs]),
             "env_earlier_digest": _joined(log.earlier for log in logs),
             "env_digest": _joined(log.digest for log in logs),
+            "discounted_returns": statistics[1],
         },
     }
     if learner.average_params is not None:
         tensors[_AVERAGE] = weights(learner.average_params)
+    agent = eval_file(experiment.settings.learning)
+    tensors[agent] = {**tensors[agent], **statistics_tensors(statistics[0])}
     chunks: Chunks = {}
     if experiment.settings.saving.checkpoint_replay == "all":
         tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)

@@ -79,8 +79,8 @@ def _on_repeating(spec: EnvironmentSpec, trial: Trial) -> Iterator[str]:
         names = " and ".join(spec.running_statistics)
         yield (
             f"{names} changes with everything that it sees, so what an observation or a reward "
-            "means moves during training, and each evaluation begins with new statistics; "
-            "scale_observation scales by fixed bounds instead"
+            "means moves during training, and each evaluation begins with new statistics; the "
+            "settings normalize_observations and normalize_rewards keep theirs with the run instead"
         )
     elif not trial.repeats:
         yield (

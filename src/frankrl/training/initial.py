@@ -141,6 +141,12 @@ class _Run(InitialSource):
 
     def named_for(self, experiment: Experiment) -> tuple[Named, int | None]:
         opened = open_network(self._folder, best=self.agent == "best")
+        if opened.scales is not None and opened.scales.observation:
+            raise SettingError(
+                f"the network of {self.path} gets observations that its run normalised "
+                "(normalize_observations), and a new run begins without those statistics: take "
+                "the weights of a run that does not normalise"
+            )
         return named_params(opened.params), count_in(opened.info, "env_steps")
 
     def _advice(self, different: str) -> str:

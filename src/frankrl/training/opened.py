@@ -4,11 +4,12 @@ own is imported."""
 from typing import Any, NamedTuple
 
 from frankrl.core.errors import warn
+from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Params
 from frankrl.runs import RunFolder, check_settings_code, list_checkpoints, load_newest
 from frankrl.runs.no_checkpoint import no_checkpoint
-from frankrl.training.codec import eval_file
+from frankrl.training.codec import eval_file, most_agent_bytes, statistics_in
 from frankrl.training.preflight import check_weights
 from frankrl.training.records import filled
 from frankrl.training.resuming import stored_spec
@@ -23,6 +24,8 @@ class OpenedNetwork(NamedTuple):
     """Parameters for greedy acting, as NumPy arrays."""
     info: dict[str, Any]
     """Metadata of the checkpoint."""
+    scales: Scales | None
+    """How observations are normalised before they get into the network; None: they are not."""
 
 
 @own_numerics()
@@ -42,8 +45,10 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     file = eval_file(description.settings.learning)
     check_weights(experiment)
     network = experiment.network
-    loaded, damaged = load_newest(checkpoints, {file: 4 * network.layout.size})
+    loaded, damaged = load_newest(checkpoints, {file: most_agent_bytes(experiment)})
     for error in damaged:
         warn(f"{error}; the checkpoint before it is used")
     params = filled(network.shapes, loaded.tensors[file])
-    return OpenedNetwork(experiment, params, loaded.info)
+    statistics = statistics_in(loaded.tensors[file], experiment)
+    scales = statistics and statistics.scales(description.settings.environment)
+    return OpenedNetwork(experiment, params, loaded.info, scales)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.random import Use
-from frankrl.experience import make_policy
+from frankrl.experience import NormalisedQValues, Statistics, make_policy
 from frankrl.training.best import BestAgent
 from frankrl.training.evaluation import Evaluation, EvaluationStopped, Evaluator
 from frankrl.training.events import Evaluated, Solved
@@ -17,13 +18,22 @@ from frankrl.training.state import Experiment
 class PeriodicEvaluator:
     """Evaluates a run, and records whether it is solved and which agent is the best."""
 
-    def __init__(self, experiment: Experiment, evaluator: Evaluator) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        evaluator: Evaluator,
+        statistics: Callable[[], tuple[Statistics | None, Any]],
+    ) -> None:
         """Does not play any episode yet.
 
         Args:
             experiment: the run's experiment.
             evaluator: plays the episodes; closed with this.
+            statistics: returns the running statistics, which an evaluation leaves as they are; as
+                `HostSource.statistics`.
         """
+        self._statistics = statistics
+        self._made = experiment.settings.environment
         self.due = False
         """Whether the evaluation of this env step still has to be played."""
         self.solved: Solved | None = None
@@ -65,7 +75,7 @@ class PeriodicEvaluator:
         if found is None:
             return
         yield Evaluated(env_steps, found, "progress")
-        self.best.consider(found, env_steps, params)
+        self.best.consider(found, env_steps, params, self._statistics()[0])
         threshold, checked = self._threshold, self._settings.final_evaluation_episodes
         if (
             self.solved is None
@@ -106,9 +116,11 @@ class PeriodicEvaluator:
         hopeless_below: float = -math.inf,
     ) -> Evaluation | None:
         self._policy.load(params)
+        statistics, _ = self._statistics()
+        scales = statistics and statistics.scales(self._made)
         try:
             return self._evaluator.evaluate(
-                self._policy.q_values,
+                NormalisedQValues(self._policy.q_values, scales),
                 episodes,
                 use,
                 self._seed,

@@ -16,6 +16,7 @@ from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, FrameStack, picture_axes
+from frankrl.experience.normaliser import is_normalised
 from frankrl.learning import init_learner, update
 from frankrl.replay import chunk_size, step_shapes
 from frankrl.runs.machine import available_memory
@@ -175,11 +176,20 @@ def check_copy(state: TrainState) -> None:
 
 
 def check_agent(settings: Settings, spec: EnvironmentSpec) -> None:
-    """Refuse a Q-table for an environment without numbered states.
+    """Refuse what does not fit the observations of an environment.
 
     Raises:
-        SettingError: the setting asks for a Q-table and the states have no numbers.
+        SettingError: a Q-table is wanted and the states have no numbers, or observations are to be
+            normalised and hold no real numbers.
     """
+    if settings.environment.normalize_observations and not any(
+        is_normalised(leaf.dtype) for leaf in spec.leaves
+    ):
+        raise SettingError(
+            f"normalize_observations scales real numbers, and {spec.env_id} shows bytes or "
+            f"numbered values alone (its observation space is {_short(spec.state_space)}): leave "
+            "it out"
+        )
     space = spec.state_space
     if settings.network.q_function == "table" and not isinstance(space, spaces.Discrete):
         raise SettingError(

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 from frankrl.core.errors import DamagedError, RunFolderError, SettingError
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
+from frankrl.experience import Statistics
 from frankrl.learning import LearnerState
 from frankrl.runs import (
     Loaded,
@@ -24,6 +28,7 @@ from frankrl.training.codec import (
     learner_of,
     logs_of,
     most_bytes,
+    statistics_of,
 )
 from frankrl.training.interval import Interval
 from frankrl.training.replay_codec import REPLAY
@@ -45,6 +50,8 @@ class Found(NamedTuple):
     """The checkpoint itself."""
     experiment: Experiment
     """The experiment that goes on from here."""
+    statistics: tuple[Statistics | None, Float[np.ndarray, " env"]]
+    """Running statistics, as `HostSource.restore_statistics` takes them."""
 
 
 def read_run(folder: RunFolder, experiment: Experiment) -> Found:
@@ -84,8 +91,10 @@ def stored_spec(folder: RunFolder, info: dict[str, Any]) -> EnvironmentSpec:
     """
     check_same_environment(folder, info)
     description = folder.description
-    kwargs = description.settings.environment.env_kwargs
-    return spec_from_data(info.get("environment"), description.env_id, kwargs)
+    made = description.settings.environment
+    return spec_from_data(
+        info.get("environment"), description.env_id, made.env_kwargs, made.wrappers
+    )
 
 
 def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:
@@ -109,7 +118,8 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
         loaded, experiment, metadata.env_steps, metadata.updates
     )
     best = loaded.tensors.get(BEST_FILE)
-    return Found(metadata, state, logs, interval, best, [], loaded, experiment)
+    statistics = statistics_of(loaded, experiment)
+    return Found(metadata, state, logs, interval, best, [], loaded, experiment, statistics)
 
 
 def read_learner(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
+from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
 from frankrl.core.types import Steps
 from frankrl.experience import Collected, Source, make_policy
@@ -40,6 +41,8 @@ class LearnerInput(NamedTuple):
     learning_rate: Float[Any, ""]
     noise: UpdateNoise
     """Random numbers of the updates that are due."""
+    scales: Scales | None = None
+    """How observations and rewards are normalised; None: they are not."""
 
 
 class LearnerOutput(NamedTuple):
@@ -110,7 +113,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
             steps = collected.steps
             env_steps += settings.round_env_steps
             num_updates = experiment.updates_due(env_steps) - done
-            given = learner_input(experiment, steps, env_steps, done, num_updates)
+            given = learner_input(experiment, steps, env_steps, done, num_updates, source.scales())
             done += num_updates
             if output is not None:
                 leaves, params = output().leaves, output().params
@@ -146,7 +149,12 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
 
 
 def learner_input(
-    experiment: Experiment, steps: Steps, env_steps: int, first_update: int, num_updates: int
+    experiment: Experiment,
+    steps: Steps,
+    env_steps: int,
+    first_update: int,
+    num_updates: int,
+    scales: Scales | None = None,
 ) -> LearnerInput:
     """Input of the learner's call of a round.
 
@@ -156,6 +164,7 @@ def learner_input(
         env_steps: env steps of the run at the end of the round.
         first_update: number of the round's first update, from 0.
         num_updates: number of updates that are due in this round.
+        scales: how observations and rewards are normalised at the end of the round.
     """
     settings, replay = experiment.settings, experiment.replay
     first, end = replay.drawable(env_steps)
@@ -169,6 +178,7 @@ def learner_input(
         noise=update_noise(
             experiment.network, batch_size, experiment.seed, first_update, num_updates
         ),
+        scales=scales,
     )
 
 
@@ -211,7 +221,7 @@ def compiled_learn(
         sample = None
         if given.draws is not None:
             # One gather for all updates is faster than one for each.
-            sample, batches = replay.sample(stored, given.draws)
+            sample, batches = replay.sample(stored, given.draws, given.scales)
             learner, output = updates(
                 settings,
                 network,

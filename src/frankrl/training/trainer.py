@@ -20,7 +20,9 @@ from frankrl.core.text import shown
 from frankrl.core.types import FailedEpisode
 from frankrl.environments import (
     GymnasiumVector,
+    described_for_evaluation,
     make_vector,
+    objects_among,
     spec_to_data,
     start_worker_pool,
     try_out,
@@ -82,7 +84,9 @@ class Trainer:
         self._started = time.perf_counter() if started is None else started
         self._clock_began = self._started
         self._startup_seconds: float | None = None
+        evaluated = described_for_evaluation(spec, description.settings.evaluation)
         trial = try_out(spec)
+        evaluated_trial = trial if evaluated is spec else try_out(evaluated)
         check_lending(experiment, trial)
         self.notes = notes_on(experiment, trial)
         """What should be known of the environment before training, a line each."""
@@ -93,20 +97,21 @@ class Trainer:
             trial.step_seconds,
             1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
+            objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
         )
         self._envs = envs = make_vector(
             self.settings.environment, spec, self.seed, self._workers.training
         )
         self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
         evaluator = Evaluator(
-            spec,
+            evaluated,
             self._workers.evaluation,
             evaluation,
             lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
-            keep_envs=trial.repeats and not spec.running_statistics,
+            keep_envs=evaluated_trial.repeats and not evaluated.running_statistics,
             restarts=self.settings.environment.restart_failed_envs > 0,
         )
-        self._evaluator = PeriodicEvaluator(self.experiment, evaluator)
+        self._evaluator = PeriodicEvaluator(self.experiment, evaluator, self._source.statistics)
         self._journal = Journal(self.settings)
         self._lock: RunLock | None = None
         self._checkpoint_writer: CheckpointWriter
@@ -229,6 +234,7 @@ class Trainer:
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
         different = self._source.restore(found.logs)
+        self._source.restore_statistics(*found.statistics)
         if different:
             replay = cut_short(self.experiment.replay, state.replay, different)
             state = state._replace(replay=replay)
@@ -425,7 +431,9 @@ class Trainer:
     def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
         interval = self._journal.interval()
         logs = self._source.snapshot()
-        tensors, chunks = to_tensors(self.experiment, self.state(), logs, interval)
+        tensors, chunks = to_tensors(
+            self.experiment, self.state(), logs, interval, self._source.statistics()
+        )
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self._environment,

@@ -3,9 +3,10 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from frankrl.agent import Agent
-from frankrl.api import agent_of, path_of
+from frankrl.agent import Agent, check_code_names
+from frankrl.api import agent_of, open_network, open_run
 from frankrl.core.errors import SettingError, check_type
 from frankrl.core.figures import counted, figure
 from frankrl.core.paths import given_path
@@ -14,9 +15,8 @@ from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.explaining.saliency import SaliencyMaps, saliency_maps
 from frankrl.inline.media import media
-from frankrl.runs import RunFolder, permission_of
+from frankrl.runs import RunFolder
 from frankrl.trackers import check_film_trackers, log_film
-from frankrl.training.opened import open_network
 from frankrl.training.session import TrainingResult
 from frankrl.video.film import FilmedEpisode, write_film
 
@@ -45,9 +45,10 @@ def film(
     best: bool = False,
     saliency: bool = False,
     log: bool = False,
-    env_id: str = "",
+    env: Any = "",
     allow_code: bool = False,
     progress: bool = True,
+    **code: Any,
 ) -> Film:
     """Film greedy episodes, with the Q-value of every action next to the picture.
 
@@ -59,9 +60,10 @@ def film(
         best: of a run, film the agent with the best evaluation during training.
         saliency: of a run, show which pixels the Q-network's value depends on.
         log: of a run, give the film to its trackers as well.
-        env_id: as for `resume`.
+        env: as for `resume`.
         allow_code: as for `resume`.
         progress: as for `train`.
+        **code: objects that the run was made from, by the names of their settings.
 
     Raises:
         FrankError: an argument is not allowed, the environment renders no pictures or fails, or the
@@ -78,16 +80,17 @@ def film(
     chosen = None if out is None else given_path(out, option("out"))
     maps = None
     if not isinstance(agent, Agent):
-        folder = RunFolder.open(path_of(agent), permission_of(env_id, allow_code))
+        check_code_names(code)
+        folder = open_run(agent, env, allow_code, code)
         agent, maps = _agent_of_run(folder, best=best, saliency=saliency)
     elif best or saliency:
         raise SettingError("best and saliency need a run: give its folder instead of an agent")
-    agent.check_code(env_id, allow_code)
+    agent = agent.allowed(env, allow_code, **code)
     tracked = _run_with_trackers(agent) if log else None
     path = chosen or _default_path(agent, seed)
     with progress_bar("filming", "episodes", progress=progress) as show:
         filmed = write_film(
-            agent.spec,
+            agent.evaluation_spec,
             agent.batch_q_values,
             path,
             episodes=episodes,
@@ -115,7 +118,7 @@ def _agent_of_run(
     agent = agent_of(folder, opened)
     if not saliency:
         return agent, None
-    return agent, saliency_maps(opened.experiment.network, opened.params, agent.spec)
+    return agent, saliency_maps(opened.experiment.network, opened.params, agent.spec, opened.scales)
 
 
 def _default_path(agent: Agent, seed: int) -> Path:

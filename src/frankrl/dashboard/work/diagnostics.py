@@ -6,13 +6,12 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from frankrl.api import drawable_transitions, open_states
+from frankrl.api import drawable_transitions, open_network, open_states
 from frankrl.core.types import Observation, Params
 from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
 from frankrl.networks import QNetwork
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
-from frankrl.training.opened import open_network
 
 _STATES = 2_048
 """Number of states that the network is tried on."""
@@ -28,7 +27,7 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
         FrankError: there is no usable checkpoint.
     """
     opened = open_network(folder)
-    experiment, params, info = opened
+    experiment, params, info, _ = opened
     env_steps = int(info["env_steps"])
     is_stacked = experiment.spec.preprocessing.frame_stack > 1
     dead, widths, num_states = (), (), 0

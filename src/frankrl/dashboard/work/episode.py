@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frankrl.api import open_agent
+from frankrl.api import agent_of, open_network
 from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.core.normalisation import Scales
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
 from frankrl.environments.preprocessing import Preprocessing
@@ -48,9 +49,10 @@ def play(
     Raises:
         FrankError: there is no usable checkpoint, or the environment fails.
     """
-    agent, info = open_agent(folder)
+    opened = open_network(folder)
+    agent, info, scales = agent_of(folder, opened), opened.info, opened.scales
     check_code(folder)
-    spec, gamma = agent.spec, folder.description.settings.learning.gamma
+    spec, gamma = agent.evaluation_spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
     lost_lives: list[bool] = []
@@ -97,8 +99,8 @@ def play(
         "end": _end(terminated, steps, ended_early=steps >= MAX_STEPS),
         "predicted": max(v for v in per_step["q_values"][0] if v is not None),
         "episode_return": float(rewards.sum()),
-        "discounted_return": learned_return(rewards, lost_lives, preprocessing, gamma),
-        "return_is_of": _in_words(preprocessing),
+        "discounted_return": learned_return(rewards, lost_lives, preprocessing, gamma, scales),
+        "return_is_of": _in_words(preprocessing, scales),
     }
 
 
@@ -107,6 +109,7 @@ def learned_return(
     lost_lives: Sequence[bool],
     preprocessing: Preprocessing,
     gamma: float,
+    scales: Scales | None = None,
 ) -> float:
     """The discounted return of an episode as the learner counts it, which Q predicts.
 
@@ -115,17 +118,22 @@ def learned_return(
         lost_lives: for each step, whether it cost a life.
         preprocessing: whether the learner's rewards are clipped, and a lost life is an end for it.
         gamma: γ.
+        scales: how the learner's rewards are normalised; None: they are not.
     """
     if preprocessing.life_loss_terminates and any(lost_lives):
         rewards = rewards[: lost_lives.index(True) + 1]
     if preprocessing.clip_rewards:
         rewards = np.clip(rewards, -1, 1)
+    if scales is not None:
+        rewards = scales.of_reward(rewards)
     return float(rewards @ gamma ** np.arange(len(rewards)))
 
 
-def _in_words(preprocessing: Preprocessing) -> str:
+def _in_words(preprocessing: Preprocessing, scales: Scales | None) -> str:
     """What that return is of, where it is not the environment's own of the whole episode."""
     words = ["with rewards clipped to -1 … 1"] if preprocessing.clip_rewards else []
+    if scales is not None and scales.reward is not None:
+        words.append("with normalised rewards")
     if preprocessing.life_loss_terminates:
         words.append("up to the first lost life")
     return ", ".join(words)
