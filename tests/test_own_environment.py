@@ -28,7 +28,7 @@ from frankrl.core.named_code import GivenCode
 from frankrl.environments import CheckedEnv, describe, make_environment, named_env
 from frankrl.runs import RunFolder
 from frankrl.training import Checkpointed
-from frankrl.video.film import film
+from frankrl.video.film import write_film
 
 SMALL = {
     "preset": "default",
@@ -153,7 +153,9 @@ def test_a_run_of_an_object_says_what_it_needs_and_is_read_without(tmp_path, cap
     with contextlib.closing(agent.make_env(env=made, wrappers=[wrapper])) as env:
         assert isinstance(env, TimeLimit)
     evaluated = agent.allowed(made, wrappers=[wrapper])
-    film(evaluated.evaluation_spec, agent.batch_q_values, tmp_path / "f.gif", episodes=1, seed=0)
+    write_film(
+        evaluated.evaluation_spec, agent.batch_q_values, tmp_path / "f.gif", episodes=1, seed=0
+    )
 
 
 def test_an_instance_is_used_alone_and_stays_open(tmp_path):

@@ -61,19 +61,24 @@ def test_the_card_says_which_module_the_environment_needs(pulled):
 
 
 def test_the_card_of_a_run_whose_settings_name_code_says_so(hub, run, tmp_path, monkeypatch):
-    names = {"network": ["mine.nets:make", "object:make"], "wrappers": ["theirs:Wrapper"]}
+    names = {"network": ["mine.nets:make"], "wrappers": ["theirs:Wrapper"]}
     monkeypatch.setattr(frankrl.Settings, "code_names", lambda self: names)
     # The names go into nothing else here: the report has the evaluation, and there is no film.
     frankrl.hub.push(run, "jane/cart", film=False)
     text = hub.repositories["jane/cart"].files()["README.md"].decode()
     assert "The run needs `mine.nets`, `theirs`, which you must have" in text
     assert "frank evaluate runs/pulled --allow-code\n" in text
+    assert 'pull("jane/cart"), allow_code=True)' in text
     assert "episodes=10, allow_code=True)" in text
+    names["network"] = ["object:make"]
+    frankrl.hub.push(run, "jane/cart", film=False)
+    text = hub.repositories["jane/cart"].files()["README.md"].decode()
+    assert "The run was made from `object:make`: Python objects of its author's own." in text
 
 
 def test_a_user_who_names_the_environment_gets_it(pulled, tmp_path):
     env_id = f"{OUTSIDER}:CartPole-v1"
-    evaluation = frankrl.evaluate(frankrl.load(pulled), episodes=1, env_id=env_id)
+    evaluation = frankrl.evaluate(frankrl.load(pulled), episodes=1, env=env_id)
     assert len(evaluation.returns) == 1
     assert (tmp_path / CANARY).exists()
 

@@ -29,7 +29,9 @@ def learned(optimiser, *, most=None, num_updates=5):
 
 @pytest.mark.parametrize("most", [None, 0.5])
 @pytest.mark.parametrize(
-    "own", ["optax:adam", optax.adam(RATE), lambda rate: optax.adam(rate)], ids=str
+    "own",
+    ["optax:adam", optax.adam(RATE), lambda rate: optax.adam(rate)],
+    ids=["name", "object", "function"],
 )
 def test_adam_as_ones_own_is_franks_adam(own, most):
     _, expected = learned("adam", most=most)

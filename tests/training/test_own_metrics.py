@@ -4,15 +4,15 @@ import sqlite3
 
 import numpy as np
 import pytest
-from frankrl.cli.display import event_line
 
 import frankrl
 from frankrl.cli.main import main as frank
-from frankrl.cli.results import evaluation_lines
 from frankrl.core.errors import FrankWarning
+from frankrl.display.training import event_line
 from frankrl.runs import MetricsReader, RunFolder
 from frankrl.training import Evaluated, Progress
 from frankrl.training.evaluation import Evaluation
+from frankrl.training.in_words import evaluation_lines
 
 SETTINGS = {
     "preset": "default",

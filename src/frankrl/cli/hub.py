@@ -107,7 +107,7 @@ def _push(arguments: Sequence[str]) -> int:
             revision=options.revision or None,
             message=options.message or None,
             out=options.out or None,
-            env_id=options.env,
+            env=options.env,
             allow_code=options.allow_code,
             on_episode=show,
         )

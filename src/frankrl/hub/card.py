@@ -3,7 +3,7 @@
 from typing import Any
 
 from frankrl.core.figures import counted, figure
-from frankrl.core.named_code import module_of
+from frankrl.core.named_code import is_object_name, module_of
 from frankrl.hub.results import Result
 from frankrl.runs import RunDescription
 from frankrl.training.in_words import spread_of
@@ -61,7 +61,7 @@ def _metadata(env_id: str, result: Result) -> str:
 
 
 def _use(repository: str, description: RunDescription, agent: str) -> str:
-    flags, arguments, needs = _permission(description)
+    flags, to_load, to_evaluate, needs = _permission(description)
     best, best_flag = (", best=True", " --best") if agent == "best" else ("", "")
     return f"""## Use it
 
@@ -75,27 +75,34 @@ frank film runs/pulled{best_flag}{flags}
 ```python
 import frankrl
 
-agent = frankrl.load(frankrl.hub.pull("{repository}"){best})
-print(frankrl.evaluate(agent, episodes=10{arguments}).mean_return)
+agent = frankrl.load(frankrl.hub.pull("{repository}"){best}{to_load})
+print(frankrl.evaluate(agent, episodes=10{to_evaluate}).mean_return)
 ```{needs}"""
 
 
-def _permission(description: RunDescription) -> tuple[str, str, str]:
-    """What others must say so that the run's own code is imported, and which modules that is.
+def _permission(description: RunDescription) -> tuple[str, str, str, str]:
+    """What others must say so that the run's own code is imported, and what that code is.
 
     Returns:
-        The flags, the arguments in Python and a sentence; empty if the run names no code.
+        The flags, the arguments in Python of `load` and of `evaluate`, and a sentence; empty if the
+        run names no code.
     """
-    env_id = description.env_id
-    named = [name for names in description.settings.code_names().values() for name in names]
+    env_id, settings = description.env_id, description.settings.code_names()
+    named = [name for names in settings.values() for name in names]
+    objects = {name: None for name in (env_id, *named) if is_object_name(name)}
+    if objects:
+        words = ", ".join(f"`{name}`" for name in objects)
+        return "", "", "", f"\n\nThe run was made from {words}: Python objects of its author's own."
     modules = {module_of(name): None for name in (env_id, *named) if module_of(name)}
     if not modules:
-        return "", "", ""
+        return "", "", "", ""
     words = ", ".join(f"`{module}`" for module in modules)
     needs = f"\n\nThe run needs {words}, which you must have; to import it runs its code."
+    allowed = ", allow_code=True"
     if named:
-        return " --allow-code", ", allow_code=True", needs
-    return f" --env {env_id}", f", env_id={env_id!r}", needs
+        to_load = allowed if {"network", "torso"} & settings.keys() else ""
+        return " --allow-code", to_load, allowed, needs
+    return f" --env {env_id}", "", f", env={env_id!r}", needs
 
 
 def _evaluation(result: Result) -> str:

@@ -19,15 +19,16 @@ _ENVIRONMENT = ("env_id", "environment")
 
 
 def public_description(description: RunDescription) -> RunDescription:
-    """A run's description as others may read it: without its mark, and without local folders.
+    """A run's description as others may read it: without its mark, its trackers and local folders.
 
-    Its settings stay as they are: see `refuse_local_paths`.
+    Its other settings stay as they are: see `refuse_local_paths`.
     """
     preset, origin = description.preset, description.origin
     if origin is not None:
         origin = dataclasses.replace(origin, path=f"…/{PurePath(origin.path).name}")
     return dataclasses.replace(
         description,
+        settings=description.settings.with_changes(log=()),
         preset=PurePath(preset).stem if _is_file(preset) else preset,
         versions=without_paths(description.versions),
         machine=without_paths(description.machine),

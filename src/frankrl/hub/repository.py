@@ -16,7 +16,7 @@ from frankrl.hub.card import card
 from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
 from frankrl.hub.privacy import public_description, public_metadata, without_paths
 from frankrl.hub.results import Result, final_evaluation, report_of, results_of, settings_of
-from frankrl.runs import MetricsReader, RunFolder, check_code, list_checkpoints, read_newest
+from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, read_newest
 from frankrl.runs.checkpoint import copy_checkpoint, load_newest
 from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.runs.folder import CONFIG, METRICS, REPORT
@@ -84,7 +84,7 @@ def build(
     found = load_newest(copied.checkpoints, {})[0].info
     newest = CheckpointMetadata.from_info(found, folder.description.settings).info()
     result = _result(folder, agent, info["env_steps"], newest, report, wanted, on_episode)
-    filmed = wanted.film and _filmed(copied, agent, info["env_steps"], target / FILM)
+    filmed = wanted.film and _filmed(agent, info["env_steps"], target / FILM)
     _write_json(target / RESULTS, results_of(public, result))
     _write_json(target / SETTINGS, settings_of(public))
     (target / CARD).write_text(card(repository, public, result, filmed=filmed), "utf-8")
@@ -152,12 +152,12 @@ def _result(
     return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest)
 
 
-def _filmed(copied: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool:
+def _filmed(agent: Agent, env_steps: int, path: Path) -> bool:
     """Film one episode if the environment can be filmed; else a warning says why not."""
     try:
-        check_code(copied)
+        agent = agent.allowed()
         write_film(
-            agent.spec,
+            agent.evaluation_spec,
             agent.batch_q_values,
             path,
             episodes=1,

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from frankrl.agent import check_code_names
+from frankrl.api import open_run
 from frankrl.config import MAX_EPISODES
 from frankrl.core.errors import HubError, SettingError, check_type
 from frankrl.core.figures import counted
@@ -16,7 +18,7 @@ from frankrl.hub.client import check_repository, check_token, client, hub_errors
 from frankrl.hub.layout import is_known
 from frankrl.hub.privacy import refuse_local_paths
 from frankrl.hub.repository import Built, Wanted, build
-from frankrl.runs import RunFolder, permission_of
+from frankrl.runs import RunFolder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -50,9 +52,10 @@ def push(
     revision: str | None = None,
     message: str | None = None,
     out: str | os.PathLike[str] | None = None,
-    env_id: str = "",
+    env: Any = "",
     allow_code: bool = False,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
+    **code: Any,
 ) -> Pushed:
     """Push a run to the Hub, as one commit.
 
@@ -69,9 +72,10 @@ def push(
         revision: branch to push to, made if it does not exist; None: the main one.
         message: the commit's message; None: one with the env steps and the mean return.
         out: write the repository to this folder and upload nothing.
-        env_id: as for `frankrl.resume`.
+        env: as for `frankrl.resume`.
         allow_code: as for `frankrl.resume`.
         on_episode: called as episodes end, with their number and the number of episodes.
+        **code: objects that the run was made from, by the names of their settings.
 
     Raises:
         HubError: the Hub cannot be reached, or refuses.
@@ -83,7 +87,8 @@ def push(
     _check_arguments(switches, {"revision": revision, "message": message}, episodes)
     api = client()
     check_repository(repository)
-    folder = RunFolder.open(run, permission_of(env_id, allow_code))
+    check_code_names(code)
+    folder = open_run(run, env, allow_code, code)
     if not with_paths:
         refuse_local_paths(folder.description)
     wanted = Wanted(best, episodes, with_replay, film)
