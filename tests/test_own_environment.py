@@ -145,7 +145,7 @@ def test_a_run_of_an_object_says_what_it_needs_and_is_read_without(tmp_path, cap
         assert "env=…, wrappers=…" in line
     with pytest.raises(RunFolderError, match=r"is of 'object:.*', not of 'own_envs:Walk'"):
         frankrl.resume(run, env=Walk, wrappers=[wrapper])
-    with pytest.raises(RunFolderError, match="given from Python"):
+    with pytest.raises(SettingError, match=r"wrappers of .* is object:.*, not none"):
         frankrl.resume(run, env=made, wrappers=[])
     with pytest.raises(SettingError, match="num_envs cannot be given here"):
         frankrl.evaluate(agent, env=made, num_envs=1)
