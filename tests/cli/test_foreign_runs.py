@@ -168,7 +168,8 @@ def test_a_wrapper_that_the_user_names_too_is_imported(run, place):
     name = f"{BESIDE}:Wrapper"
     set_in_config(path, "wrappers", [name])
     (place / f"{BESIDE}.py").write_text(f"{CODE}Wrapper = lambda env: env\n")
-    frankrl.resume(path, wrappers=[name], total_env_steps=400)
+    with pytest.warns(FrankWarning, match=f"because code of {BESIDE} was not there"):
+        frankrl.resume(path, wrappers=[name], total_env_steps=400)
     assert (place / CANARY).exists()
 
 

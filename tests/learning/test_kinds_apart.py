@@ -10,8 +10,9 @@ from frankrl.learning.heads import ExpectedHead
 from frankrl.networks import Head
 
 SOURCE = Path(frankrl.__file__).parent
-CHOOSING = ("learning/heads", "config", "experiments")
-"""Where settings are made of: what is allowed, and which kinds a study compares."""
+CHOOSING = ("learning/heads", "config", "experiments", "exporting/heads.py")
+"""Where settings are made of: what is allowed, and which kinds a study compares; and where each is
+translated to ONNX, whose package is an extra."""
 KINDS = {*typing.get_args(typing.get_type_hints(NetworkSettings)["distribution"])} - {"mean"}
 
 

@@ -1,5 +1,6 @@
 """A tracker in its thread: what it gets, and what becomes of its failures."""
 
+import json
 import threading
 
 import pytest
@@ -186,3 +187,18 @@ def test_notes_that_are_a_link_are_not_followed(notes_file, tmp_path):
     notes_file.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DamagedError):
         Notes(notes_file)
+
+
+def test_notes_that_somebody_else_wrote_name_no_run_of_the_users(notes_file):
+    mine = Notes(notes_file)
+    mine.keep({"id": "7"})
+    mine.will_log(["a"], 30)
+    assert (Notes(notes_file).kept, Notes(notes_file).logged) == ({"id": "7"}, {"a": 30})
+    changed = json.loads(notes_file.read_text())
+    changed["kept"]["id"] = "a run of the user's"
+    notes_file.write_text(json.dumps(changed))
+    assert (Notes(notes_file).kept, Notes(notes_file).logged) == ({}, {})
+    moved = notes_file.with_name("other.json")
+    mine.keep({"id": "7"})
+    notes_file.rename(moved)
+    assert Notes(moved).kept == {}
