@@ -365,3 +365,18 @@ def test_an_agent_of_an_object_forgets_it_in_another_process(tmp_path):
     assert not isinstance(copy.env_id, GivenCode)
     with pytest.raises(FrankError, match="give the same object again"):
         CheckedEnv(copy)
+
+
+@pytest.mark.parametrize("changes", [{}, ALONE])
+def test_a_function_that_returns_one_environment_again_and_again_is_refused(tmp_path, changes):
+    env = Walk()
+    wrapped = Doubled(Walk())
+    for made in (lambda: env, lambda: TimeLimit(env, 9), EnvSpec("Same-v0", lambda: wrapped)):
+        with pytest.raises(EnvironmentUnusableError, match="same environment twice: give the env"):
+            frankrl.train(made, out=tmp_path / "run", **SMALL | changes)
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_environment_that_is_gone_does_not_count_as_returned():
+    for _ in range(300):
+        make_environment("own_envs:Walk", {}).close()
