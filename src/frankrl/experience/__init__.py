@@ -10,6 +10,7 @@ from frankrl.experience.normaliser import (
     NormalisedQValues,
     Statistics,
     empty_statistics,
+    fault_in,
     statistics_from,
     statistics_tensors,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Statistics",
     "acting_noise",
     "empty_statistics",
+    "fault_in",
     "epsilon_greedy",
     "exploration_draws",
     "explores",
