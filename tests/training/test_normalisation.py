@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import frankrl
 from frankrl.config import Settings
-from frankrl.core.errors import RunFolderError, SettingError
+from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.core.normalisation import LeafScale, Moments, Scales
 from frankrl.environments import GymnasiumVector, describe, describe_for
 from frankrl.experience import NormalisedQValues, statistics_tensors
@@ -27,7 +27,8 @@ from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import MANIFEST, manifest_of
 from frankrl.training import Checkpointed, Experiment
 from frankrl.training.codec import BEST_FILE
-from frankrl.training.resuming import read_checkpoint
+from frankrl.training.resuming import read_checkpoint, read_run
+from frankrl.training.session import prepare_resume
 
 SMALL = {
     "preset": "default",
@@ -261,6 +262,25 @@ def test_statistics_that_no_run_has_are_damage(tmp_path, whole, file, name, valu
     if file == "q_network":
         with pytest.raises(RunFolderError, match=words):
             frankrl.load(run)
+
+
+def test_the_return_of_an_episode_that_does_not_replay_is_forgotten(whole, monkeypatch):
+    real = GymnasiumVector.restore
+
+    def altered(self, logs):
+        logs[1].actions[-1] ^= 1
+        return real(self, logs)
+
+    folder = RunFolder.open(whole)
+    settings = folder.description.settings.with_changes(total_env_steps=200)
+    before = read_run(folder, Experiment.of(settings, describe("own_envs:Walk", {}), 0))
+    assert before.statistics[1].all()
+    monkeypatch.setattr(GymnasiumVector, "restore", altered)
+    with pytest.warns(FrankWarning, match="environment 1 did not replay"):
+        training = prepare_resume(folder, settings)
+    found = training._source.statistics()[1]
+    training.close()
+    np.testing.assert_array_equal(found, [before.statistics[1][0], 0.0])
 
 
 def set_number(checkpoint, file, name, value):
