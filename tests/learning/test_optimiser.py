@@ -142,9 +142,14 @@ def test_a_run_learns_with_the_optimiser_as_it_is_now(as_object, tmp_path, monke
             "CartPole-v1",
             out=run,
             optimiser=own if as_object else "changing:own",
-            **{"preset": "default", "hidden_widths": (8,), "num_envs": 2, "batch_size": 8},
-            **{"learning_starts_env_steps": 20, "total_env_steps": 60},
-            **{"evaluate_every_env_steps": None, "final_evaluation_episodes": None},
+            preset="default",
+            hidden_widths=(8,),
+            num_envs=2,
+            batch_size=8,
+            learning_starts_env_steps=20,
+            total_env_steps=60,
+            evaluate_every_env_steps=None,
+            final_evaluation_episodes=None,
         )
         (checkpoint,) = list_checkpoints(run / "checkpoints")
         tensors = load_checkpoint(checkpoint, {"q_network": 10**6, "target_network": 10**6}).tensors
