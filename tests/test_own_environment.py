@@ -182,6 +182,14 @@ def test_an_instance_is_used_alone_and_stays_open(tmp_path):
     assert frankrl.evaluate(frankrl.load(result.run), episodes=2, env=env).returns.shape == (2,)
 
 
+@pytest.mark.parametrize("truth", [lambda self: False, lambda self: 1 / 0])
+def test_an_environment_counts_as_given_whatever_its_truth(tmp_path, truth, monkeypatch):
+    monkeypatch.setattr(Walk, "__bool__", truth, raising=False)
+    env, few = Walk(), {"total_env_steps": 60}
+    frankrl.train(env, out=tmp_path / "run", **SMALL | ALONE | few)
+    frankrl.resume(tmp_path / "run", env=env, total_env_steps=80)
+
+
 def test_an_instance_is_lent_to_one_at_a_time_and_made_with_no_arguments():
     env_id, _ = named_env(Walk(render_mode="rgb_array"))
     with (
