@@ -183,6 +183,14 @@ def test_an_instance_is_used_alone_and_stays_open(tmp_path):
     assert frankrl.evaluate(frankrl.load(result.run), episodes=2, env=env).returns.shape == (2,)
 
 
+@pytest.mark.parametrize("truth", [lambda self: False, lambda self: 1 / 0])
+def test_an_environment_counts_as_given_whatever_its_truth(tmp_path, truth, monkeypatch):
+    monkeypatch.setattr(Walk, "__bool__", truth, raising=False)
+    env, few = Walk(), {"total_env_steps": 60}
+    frankrl.train(env, out=tmp_path / "run", **SMALL | ALONE | few)
+    frankrl.resume(tmp_path / "run", env=env, total_env_steps=80)
+
+
 def test_an_instance_is_lent_to_one_at_a_time_and_made_with_no_arguments():
     env_id, _ = named_env(Walk(render_mode="rgb_array"))
     with (
@@ -366,3 +374,18 @@ def test_an_agent_of_an_object_forgets_it_in_another_process(tmp_path):
     assert not isinstance(copy.env_id, GivenCode)
     with pytest.raises(FrankError, match="give the same object again"):
         CheckedEnv(copy)
+
+
+@pytest.mark.parametrize("changes", [{}, ALONE])
+def test_a_function_that_returns_one_environment_again_and_again_is_refused(tmp_path, changes):
+    env = Walk()
+    wrapped = Doubled(Walk())
+    for made in (lambda: env, lambda: TimeLimit(env, 9), EnvSpec("Same-v0", lambda: wrapped)):
+        with pytest.raises(EnvironmentUnusableError, match="same environment twice: give the env"):
+            frankrl.train(made, out=tmp_path / "run", **SMALL | changes)
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_environment_that_is_gone_does_not_count_as_returned():
+    for _ in range(300):
+        make_environment("own_envs:Walk", {}).close()

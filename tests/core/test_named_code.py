@@ -4,6 +4,8 @@ import copy
 import sys
 from dataclasses import dataclass
 
+import numpy as np
+import optax
 import pytest
 
 from frankrl.config.validation import Checked, code
@@ -48,6 +50,25 @@ def test_any_other_object_is_carried_by_its_name():
     assert names[0] == f"object:{qualified}"
     assert copy.deepcopy(names[0]) is names[0]
     assert not any(map(module_of, names))
+
+
+def test_an_object_that_cannot_be_looked_at_has_a_name():
+    class Awkward:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    class Named:
+        def __init__(self):
+            self.__qualname__ = 5
+
+    for made in (Awkward(), Named()):
+        name = name_of(made)
+        assert name == f"object:{name_of(type(made)).removeprefix('object:')}"
+        assert name.given is made
+
+
+def test_a_named_tuple_may_be_code():
+    assert isinstance(Record(optimiser=optax.sgd(0.1)).optimiser, GivenCode)
 
 
 def test_an_object_is_not_found_by_its_text_alone():
@@ -96,6 +117,13 @@ def test_settings_take_names_objects_and_their_own_words():
         ({"network": "module"}, "network must be module:attribute"),
         ({"network": "a b:c"}, "network must be module:attribute"),
         ({"wrappers": ["a:b", "../x:y"]}, "wrappers must be module:attribute"),
+        ({"network": 5}, "network must be module:attribute.*, got 5"),
+        ({"network": True}, "network must be module:attribute.*, got True"),
+        ({"network": np.float32(0.5)}, "network must be module:attribute"),
+        ({"network": {"width": 3}}, "network must be module:attribute"),
+        ({"optimiser": None}, "optimiser must be one of adam, sgd, or .*, got None"),
+        ({"optimiser": ("adam", 1e-3)}, "optimiser must be one of adam, sgd"),
+        ({"wrappers": [plain, 2]}, "wrappers must be module:attribute.*, got 2"),
         ({"words": [1]}, "words must be a list of texts"),
         ({"words": 1}, "words must be a list of texts"),
     ],

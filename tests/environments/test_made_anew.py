@@ -144,7 +144,7 @@ def test_a_failure_that_does_not_come_again_is_told_as_one_that_cannot_be_repeat
     assert {e.length for e in finished} == {9}
 
 
-def test_a_reset_that_works_in_a_new_environment_changes_nothing():
+def test_a_reset_that_works_in_a_new_environment_changes_nothing_and_is_told():
     class OnceInReset(Failing):
         resets = 0
 
@@ -159,11 +159,16 @@ def test_a_reset_that_works_in_a_new_environment_changes_nothing():
     for name in ("OnceInReset-v0", "failing_envs:Failing-v0"):
         spec = describe(name, {"share": 0.0})
         with contextlib.closing(GymnasiumVector(spec, NUM_ENVS, SEED, most_restarts=1)) as vector:
-            rewards = [vector.step(taken, 0)[0].reward for taken in chosen_actions()]
-            found.append((np.array(rewards), vector.digests(), vector.restarts_left))
+            steps = [vector.step(taken, 0)[0] for taken in chosen_actions()]
+            rewards = [step.reward for step in steps]
+            failed = [failure for step in steps for failure in step.failed]
+            found.append((np.array(rewards), vector.digests(), vector.restarts_left, failed))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
     assert (found[0][2], found[1][2]) == (0, 1)
+    (one,) = found[0][3]
+    which = f"environment {one.env_index} failed"
+    assert one.not_exact_because == f"{which}, and did not fail again with the same seed"
 
 
 def test_environments_of_a_process_that_dies_go_on_in_another_one():

@@ -1,6 +1,8 @@
 """Optimisers of the user's own."""
 
 import functools
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +11,11 @@ import optax
 import pytest
 from small_networks import in_jax, network_of, random_batch, settings_of
 
+import frankrl
 from frankrl.core.errors import SettingError
 from frankrl.learning import init_learner, update
 from frankrl.learning.optimiser import Gradient, init_optimiser, optimiser_step
+from frankrl.runs import list_checkpoints, load_checkpoint
 
 RATE = 0.03
 
@@ -100,3 +104,56 @@ def test_an_optimiser_gets_the_parameters_in_their_structure():
 def test_what_is_wrong_with_it_is_said_in_one_sentence(own, words):
     with pytest.raises(SettingError, match=words):
         learned(own, num_updates=1)
+
+
+class Changing:
+    """Makes an optimiser by what it holds, which can change."""
+
+    begin = rate = 0.5
+
+    def __call__(self, learning_rate):
+        begin, rate = self.begin, self.rate
+
+        def update(gradient, state, params=None):
+            return jax.tree.map(lambda leaf: -rate * leaf, gradient), state
+
+        return optax.GradientTransformation(lambda params: jnp.float32(begin), update)
+
+
+def test_a_changed_optimiser_begins_as_it_is_now():
+    own = Changing()
+    _, first = learned(own, num_updates=0)
+    own.begin = 2.0
+    _, second = learned(own, num_updates=0)
+    assert [float(state.opt_state) for state in (first, second)] == [0.5, 2.0]
+
+
+@pytest.mark.parametrize("as_object", [True, False])
+def test_a_run_learns_with_the_optimiser_as_it_is_now(as_object, tmp_path, monkeypatch):
+    """By a name, as after a reload of its module, and as an object that was changed."""
+    module = types.ModuleType("changing")
+    monkeypatch.setitem(sys.modules, "changing", module)
+    own, weights = Changing(), []
+    for number, rate in enumerate((0.5, 0.0)):
+        own.rate = rate
+        module.own = own if as_object else optax.sgd(rate)
+        run = tmp_path / str(number)
+        frankrl.train(
+            "CartPole-v1",
+            out=run,
+            optimiser=own if as_object else "changing:own",
+            preset="default",
+            hidden_widths=(8,),
+            num_envs=2,
+            batch_size=8,
+            learning_starts_env_steps=20,
+            total_env_steps=60,
+            evaluate_every_env_steps=None,
+            final_evaluation_episodes=None,
+        )
+        (checkpoint,) = list_checkpoints(run / "checkpoints")
+        tensors = load_checkpoint(checkpoint, {"q_network": 10**6, "target_network": 10**6}).tensors
+        weights.append(tensors["q_network"])
+    begun = tensors["target_network"]
+    assert all((weights[1][name] == begun[name]).all() for name in begun)
+    assert any((weights[0][name] != begun[name]).any() for name in begun)

@@ -244,6 +244,10 @@ class Leaking:
         (with_apply(deciding), r"apply cannot be compiled \(test_own.*TracerBool.*use jnp.where"),
         (with_apply(lambda params, x: np.dot(x, 1) and x), "cannot be compiled"),
         (with_init(lambda key, spec: {}), "init gives no arrays"),
+        (
+            with_init(lambda key, spec: {"a.b": jnp.zeros(2), "a": {"b": jnp.zeros(2)}}),
+            "init gives two arrays at the place 'a.b'",
+        ),
         (with_init(lambda key, spec: {"f": jnp.tanh}), r"init gives at \"\['f'\]\" .*is no array"),
         (
             with_init(lambda key, spec: {"count": jnp.zeros(3, jnp.int32)}),
@@ -277,8 +281,8 @@ def test_an_array_that_is_kept_from_an_earlier_call_is_told_of():
 
 
 def test_an_object_that_is_neither_is_refused():
-    with pytest.raises(SettingError, match="network int must be an object with the functions"):
-        network(3)
+    with pytest.raises(SettingError, match="network object must be an object with the functions"):
+        network(object())
 
 
 def test_initial_parameters_that_are_not_finite_are_refused():

@@ -1,7 +1,10 @@
 """Running normalisation of observations and rewards, held against Gymnasium's statistics."""
 
 import contextlib
+import hashlib
+import json
 import pickle
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,17 +14,21 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from gymnasium.wrappers.utils import RunningMeanStd
 from own_envs import Walk
 from robustness.runs import contents
+from safetensors.numpy import load_file, save_file
 
 import frankrl
 from frankrl.config import Settings
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.core.normalisation import LeafScale, Moments, Scales
 from frankrl.environments import GymnasiumVector, describe, describe_for
 from frankrl.experience import NormalisedQValues, statistics_tensors
 from frankrl.experience.normaliser import Normaliser, Statistics
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
+from frankrl.runs.checkpoint import MANIFEST, manifest_of
 from frankrl.training import Checkpointed, Experiment
-from frankrl.training.resuming import read_checkpoint
+from frankrl.training.codec import BEST_FILE
+from frankrl.training.resuming import read_checkpoint, read_run
+from frankrl.training.session import prepare_resume
 
 SMALL = {
     "preset": "default",
@@ -231,3 +238,58 @@ def test_a_run_that_normalises_nothing_has_no_statistics(tmp_path):
     assert not statistics_at(newest)
     assert statistics_tensors(None) == {}
     assert Statistics((), None).scales(Settings().environment).reward is None
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value"),
+    [
+        ("q_network", "normalisation 0 variance", -1.0),
+        ("q_network", "normalisation 0 mean", np.nan),
+        ("q_network", "normalisation return number", -2.0),
+        ("collection", "discounted_returns", np.inf),
+        (BEST_FILE, "normalisation return variance", np.nan),
+    ],
+)
+def test_statistics_that_no_run_has_are_damage(tmp_path, whole, file, name, value):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    folder = RunFolder.open(run)
+    for checkpoint in list_checkpoints(folder.checkpoints):
+        set_number(checkpoint, file, name, value)
+    words = rf"is damaged.*{name} is .*{value}|no intact checkpoint"
+    with pytest.raises(RunFolderError, match=words):
+        frankrl.resume(run, total_env_steps=200)
+    if file == "q_network":
+        with pytest.raises(RunFolderError, match=words):
+            frankrl.load(run)
+
+
+def test_the_return_of_an_episode_that_does_not_replay_is_forgotten(whole, monkeypatch):
+    real = GymnasiumVector.restore
+
+    def altered(self, logs):
+        logs[1].actions[-1] ^= 1
+        return real(self, logs)
+
+    folder = RunFolder.open(whole)
+    settings = folder.description.settings.with_changes(total_env_steps=200)
+    before = read_run(folder, Experiment.of(settings, describe("own_envs:Walk", {}), 0))
+    assert before.statistics[1].all()
+    monkeypatch.setattr(GymnasiumVector, "restore", altered)
+    with pytest.warns(FrankWarning, match="environment 1 did not replay"):
+        training = prepare_resume(folder, settings)
+    found = training._source.statistics()[1]
+    training.close()
+    np.testing.assert_array_equal(found, [before.statistics[1][0], 0.0])
+
+
+def set_number(checkpoint, file, name, value):
+    """Write another number into a checkpoint, with a manifest that is right."""
+    path = checkpoint / f"{file}.safetensors"
+    tensors = load_file(path)
+    tensors[name] = np.full_like(tensors[name], value)
+    save_file(tensors, path)
+    manifest = checkpoint / MANIFEST
+    files, content = json.loads(manifest.read_text())["files"], path.read_bytes()
+    files[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest.write_bytes(manifest_of(files))

@@ -128,8 +128,13 @@ def test_no_transition_leads_from_one_episode_into_another(run):
         assert (arrived[is_short, 1] == 3).any()
 
 
-def test_an_update_across_a_failure_can_be_opened(run, tmp_path):
-    path, result, events = run
+@pytest.mark.parametrize("fewer_allowed", [False, True])
+def test_an_update_across_a_failure_can_be_opened(run, tmp_path, fewer_allowed):
+    original, result, events = run
+    path = tmp_path / "run"
+    shutil.copytree(original, path)
+    if fewer_allowed:
+        frankrl.resume(path, restart_failed_envs=0)
     last = events[-1].env_steps
     update = min(max(last - 50, 1), result.updates)
     start = max(step for step in range(60, 360, 60) if step < last)

@@ -4,7 +4,9 @@ A run folder stores the name. Whoever opens a run decides whether it may be impo
 `runs.code`.
 """
 
+import contextlib
 import importlib
+import numbers
 import sys
 from typing import Any
 
@@ -14,6 +16,7 @@ from frankrl.core.wording import option
 
 _OBJECT = "object:"
 """Begins the name of an object that cannot be imported again."""
+_NO_CODE = (type(None), bytes, dict, list, set, frozenset, tuple)
 
 
 class GivenCode(str):
@@ -59,9 +62,11 @@ def name_of(code: Any) -> str:
     its own name is `module:attribute`; any other is a `GivenCode`."""
     if isinstance(code, str):
         return code
-    name = getattr(code, "__qualname__", None)
-    module = getattr(code, "__module__", None)
-    if name is None:
+    name = module = None
+    # An object of the user's own may do anything when it is looked at.
+    with contextlib.suppress(Exception):
+        name, module = getattr(code, "__qualname__", None), getattr(code, "__module__", None)
+    if not isinstance(name, str):
         return GivenCode(_OBJECT + _plain(type(code).__qualname__), code)
     if module not in ("__main__", None) and imported(f"{module}:{name}") is code:
         return f"{module}:{name}"
@@ -150,14 +155,16 @@ def check_name(name: Any, setting: str, among: tuple[str, ...] = ()) -> str:
     Raises:
         SettingError: it is neither.
     """
-    name = name_of(name)
+    value, name = name, name_of(name)
     module, colon, attribute = name.partition(":")
-    if name in among or (colon and _is_dotted(module) and _is_dotted(attribute)):
+    is_name = name in among or (colon and _is_dotted(module) and _is_dotted(attribute))
+    # By type: a named tuple may be an optimiser.
+    if is_name and type(value) not in _NO_CODE and not isinstance(value, numbers.Number):
         return name
     words = f"one of {', '.join(among)}, or " if among else ""
     raise SettingError(
         f"{setting} must be {words}module:attribute, or in Python the object itself, got "
-        f"{given(str(name))}{nearest(name, among)}"
+        f"{given(str(value) if isinstance(value, str) else value)}{nearest(name, among)}"
     )
 
 

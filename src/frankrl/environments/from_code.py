@@ -94,6 +94,30 @@ def made_from(
     return env if limit is None else TimeLimit(env, limit)
 
 
+def refuse_again(env: gymnasium.Env, env_id: str) -> None:
+    """Refuse an environment that was returned before: several would share its state, and it may
+    have been closed.
+
+    Args:
+        env: what code made, or should have made.
+        env_id: its name.
+
+    Raises:
+        EnvironmentUnusableError: it was returned before.
+    """
+    core: Any = env.unwrapped
+    try:
+        weakref.ref(core)
+    except TypeError:
+        core = env
+    if _returned.get(id(core)) is core:
+        raise EnvironmentUnusableError(
+            f"{env_id} returned the same environment twice: give the environment itself, or make a "
+            "new one each time"
+        )
+    _returned[id(core)] = core
+
+
 def with_wrappers(env: gymnasium.Env, wrappers: Iterable[str], env_id: str) -> gymnasium.Env:
     """The environment in the user's own wrappers, the first one innermost.
 
@@ -171,3 +195,6 @@ class _Lent(gymnasium.Wrapper):
 
 _in_use: weakref.WeakValueDictionary[int, _Lent] = weakref.WeakValueDictionary()
 """What is lent, by the identity of its environment."""
+
+_returned: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""What was made by code, without its wrappers, by identity."""

@@ -16,7 +16,7 @@ from frankrl.config.families import ATARI, MINATAR
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest, warn
 from frankrl.core.named_code import imported, is_object_name, load_code
 from frankrl.core.numerics import users_numerics, with_users_numerics
-from frankrl.environments.from_code import made_from, with_wrappers
+from frankrl.environments.from_code import exists_already, made_from, refuse_again, with_wrappers
 from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
 
 _CLOSING_SECONDS = 5.0
@@ -162,6 +162,8 @@ def _made(
                     if not callable(code):
                         raise
                     env = made_from(code, env_id, env_kwargs, render_mode)
+            if not exists_already(env_id):
+                refuse_again(env, env_id)
     with_users_numerics(env, *_METHODS)
     return env
 

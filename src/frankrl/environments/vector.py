@@ -425,12 +425,19 @@ class GymnasiumVector(EnvironmentVector):
         either, the one after it."""
         while True:
             self._use_restart(episode, 0, index, env_steps, error, "")
+            inexact = f"environment {index} failed, and did not fail again with the same seed"
+            if isinstance(error, WorkerDiedError):
+                inexact = f"the process of environment {index} died"
             for number in (episode, episode + 1):
                 self._envs.make_anew(index)
                 try:
-                    return self._reset_envs([index], [number])[0], number
+                    row = self._reset_envs([index], [number])[0]
                 except EnvironmentFailedError as again:
                     error = again
+                    continue
+                if number == episode:
+                    self._failed[-1] = self._failed[-1]._replace(not_exact_because=inexact)
+                return row, number
             episode += 1
 
     def _use_restart(

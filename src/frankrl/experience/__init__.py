@@ -10,6 +10,7 @@ from frankrl.experience.normaliser import (
     NormalisedQValues,
     Statistics,
     empty_statistics,
+    fault_in,
     statistics_from,
     statistics_tensors,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "epsilon_greedy",
     "exploration_draws",
     "explores",
+    "fault_in",
     "linear_epsilon",
     "make_policy",
     "statistics_from",

@@ -165,6 +165,15 @@ def statistics_from(
     return Statistics(leaves, like.discounted_return and found["return"])
 
 
+def fault_in(statistics: Statistics | None) -> str:
+    """The number of statistics that no run has, in words; empty if there is none."""
+    for name, moments in _named(statistics):
+        for field, value in moments._asdict().items():
+            if not np.isfinite(value).all() or (field != "mean" and (value < 0).any()):
+                return f"normalisation {name} {field} is {value.tolist()}"
+    return ""
+
+
 def _named(statistics: Statistics | None) -> list[tuple[str, Moments]]:
     if statistics is None:
         return []

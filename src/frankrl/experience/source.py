@@ -187,10 +187,20 @@ class HostSource:
         return found.statistics, found.returns
 
     def restore_statistics(
-        self, statistics: Statistics | None, returns: Float[np.ndarray, " env"]
+        self,
+        statistics: Statistics | None,
+        returns: Float[np.ndarray, " env"],
+        begun: Sequence[int] = (),
     ) -> None:
-        """Go on from the running statistics of a snapshot; arguments as `statistics` gives them."""
+        """Go on from the running statistics of a snapshot.
+
+        Args:
+            statistics: as `statistics` gives them.
+            returns: likewise.
+            begun: environments that have begun another episode than in the snapshot.
+        """
         self.normaliser.statistics, self.normaliser.returns = statistics, returns
+        self.normaliser.begin(begun)
         self._round_start_normaliser = copy.copy(self.normaliser)
 
     def digests(self) -> list[bytes]:

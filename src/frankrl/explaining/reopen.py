@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,13 @@ from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
 from frankrl.core.types import Params
 from frankrl.core.wording import option
-from frankrl.environments import EnvironmentSpec, describe_for, make_vector, spec_to_data
+from frankrl.environments import (
+    EnvironmentSpec,
+    GymnasiumVector,
+    describe_for,
+    make_vector,
+    spec_to_data,
+)
 from frankrl.experience import HostSource
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
@@ -165,6 +172,9 @@ def reopen(
         _check_same_spaces(spec, start)
         experiment = experiment.with_replay_start(start.metadata.replay_start)
     envs = make_vector(settings.environment, spec, description.seed)
+    if isinstance(envs, GymnasiumVector):
+        # Fewer may be allowed now than when the run went through these rounds.
+        envs.restarts_left = sys.maxsize
     with contextlib.closing(
         HostSource(settings, experiment.network, description.seed, envs)
     ) as source:

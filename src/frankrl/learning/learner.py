@@ -14,7 +14,12 @@ from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Transition
 from frankrl.learning.loss_terms import td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
-from frankrl.learning.optimiser import Gradient, init_optimiser, optimiser_step
+from frankrl.learning.optimiser import (
+    Gradient,
+    has_own_optimiser,
+    init_optimiser,
+    optimiser_step,
+)
 from frankrl.networks import QNetwork
 
 
@@ -78,10 +83,13 @@ def init_learner(settings: LearningSettings, network: QNetwork, params: Params) 
         network: as for `update`.
         params: initial parameters, NumPy or JAX arrays; they are copied.
     """
-    return _begin(settings, network, jax.tree.map(jnp.asarray, params))
+    params = jax.tree.map(jnp.asarray, params)
+    if has_own_optimiser(settings):
+        # Another one, or a changed one, may stand under a name that was compiled before.
+        return jax.jit(functools.partial(_begin, settings, network))(params)
+    return _compiled_begin(settings, network, params)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
 def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
     vector = network.layout.flatten(params)
     return LearnerState(
@@ -91,6 +99,9 @@ def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> Lea
         opt_state=init_optimiser(settings, network.layout, vector),
         num_updates=jnp.zeros((), jnp.int32),
     )
+
+
+_compiled_begin = jax.jit(_begin, static_argnums=(0, 1))
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:

@@ -20,7 +20,7 @@ _MAX_SAID = 4
 def named_params(params: Params) -> dict[str, np.ndarray]:
     """The arrays of a network's parameters by their names, in the order of the parameters."""
     leaves, _ = jax.tree.flatten_with_path(params)
-    return {_name(path): np.asarray(leaf) for path, leaf in leaves}
+    return {dotted_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def params_from_names(shapes: Params, arrays: Mapping[str, np.ndarray]) -> Params:
@@ -35,7 +35,7 @@ def params_from_names(shapes: Params, arrays: Mapping[str, np.ndarray]) -> Param
             message names it, what was given and what is wanted.
     """
     leaves, structure = jax.tree.flatten_with_path(shapes)
-    wanted = {_name(path): leaf for path, leaf in leaves}
+    wanted = {dotted_name(path): leaf for path, leaf in leaves}
     misfits = [
         f"{name} should be {_kind(leaf)} and is {_kind(arrays.get(name))}"
         for name, leaf in wanted.items()
@@ -52,7 +52,8 @@ def params_from_names(shapes: Params, arrays: Mapping[str, np.ndarray]) -> Param
     return jax.tree.unflatten(structure, [arrays[name] for name in wanted])
 
 
-def _name(path: tuple) -> str:
+def dotted_name(path: tuple) -> str:
+    """The name of the array at a place in the parameters."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 

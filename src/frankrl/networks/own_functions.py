@@ -20,6 +20,7 @@ from frankrl.core.own_code import failed, keeps
 from frankrl.core.text import given
 from frankrl.core.types import Observation, Params
 from frankrl.networks.initializer import Initializer, ShapeInitializer
+from frankrl.networks.named import dotted_name
 from frankrl.networks.network_spec import NetworkSpec
 from frankrl.networks.products import differ, products
 
@@ -145,9 +146,11 @@ class OwnFunctions:
                     f"{self}: init gives {_place(path)} {_described(leaf)}: parameters are float32 "
                     "arrays; keep what is not learned outside of them"
                 )
-        names = [jax.tree_util.keystr(path) for path, _ in leaves]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise SettingError(f"{self}: init gives two arrays at the place {min(twice)!r}")
+        # The first are names within checkpoints, the others those for other tools.
+        for name_at in (jax.tree_util.keystr, dotted_name):
+            names = [name_at(path) for path, _ in leaves]
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise SettingError(f"{self}: init gives two arrays at the place {min(twice)!r}")
 
     @contextlib.contextmanager
     def _said(self, part: str) -> Iterator[None]:

@@ -10,7 +10,6 @@ A module that lies in the run folder itself is never imported.
 import hashlib
 import importlib.machinery
 import importlib.metadata
-import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from frankrl.core.errors import RunFolderError, warn
 from frankrl.core.named_code import GivenCode, is_object_name, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
+from frankrl.runs.code_hash import told
 from frankrl.runs.folder import RunFolder, code_names, kwargs_of
 from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
@@ -139,7 +139,8 @@ def _is_given(name: str) -> bool:
 
 def code_versions(names: Iterable[str]) -> dict[str, str]:
     """What tells one version of some named code from another: a hash of its module's file, and the
-    versions of the distributions that hold the module. An object has a hash of its source.
+    versions of the distributions that hold the module. An object has a hash of its source and of
+    the values that it was made from.
 
     Args:
         names: `module:attribute`, or names of objects; the modules are imported already.
@@ -152,24 +153,13 @@ def code_versions(names: Iterable[str]) -> dict[str, str]:
             for distribution in _distributions(module):
                 found[distribution] = importlib.metadata.version(distribution)
         elif isinstance(name, GivenCode):
-            found[f"code of {name}"] = _source_hash(name.given)
+            found[f"code of {name}"] = _hash(told(name.given))
     return found
 
 
 def _distributions(module: str) -> list[str]:
     top = module.partition(".")[0]
     return sorted(set(importlib.metadata.packages_distributions().get(top, ())))
-
-
-def _source_hash(code: Any) -> str:
-    """A hash of the source of an object, of a partial's function, or of an object's class."""
-    code = getattr(code, "func", code)
-    if not (inspect.isclass(code) or inspect.isroutine(code)):
-        code = type(code)
-    try:
-        return _hash(inspect.getsource(code).encode())
-    except (OSError, TypeError):
-        return "unknown"
 
 
 def _hash(content: bytes) -> str:

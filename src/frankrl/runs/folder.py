@@ -321,7 +321,8 @@ class RunFolder:
         description, permission = self.description, self.permission
         env_id, settings = description.env_id, description.settings
         again = named_as_stored(env_id, env)
-        if env and again == env_id:
+        is_given = bool(env) if isinstance(env, str) else env is not None
+        if is_given and again == env_id:
             env_id, permission = again, permission._replace(env_id=again)
         values, again = settings.values(), description.as_stored(code)
         same = {name: value for name, value in again.items() if value == values[name]}

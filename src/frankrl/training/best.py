@@ -58,14 +58,15 @@ class BestAgent:
         A later best agent in the folder stays until the run has reached its env step again.
 
         Raises:
-            RunFolderError: the checkpoint lacks the weights of its best agent.
+            RunFolderError: the checkpoint lacks the weights of its best agent, or has statistics
+                of it that no run has.
         """
         self.best, self._written = best, False
         self._stays_until = max((int(c.name) for c in list_checkpoints(folder.best)), default=0)
         if best is not None:
             found = filled(self._network.shapes, tensors or {})
             self._params = self._network.layout.flatten(found)
-            self._statistics = statistics_in(tensors or {}, self._experiment)
+            self._statistics = statistics_in(tensors or {}, self._experiment, folder.path)
 
     def for_checkpoint(self) -> dict[str, Tensors]:
         """The best agent's file in a checkpoint of the run; empty before the first evaluation."""

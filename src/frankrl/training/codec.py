@@ -1,6 +1,7 @@
 """Converts the training state to the arrays of a checkpoint, and back."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
-from frankrl.core.errors import DivergedError, RunFolderError
+from frankrl.core.errors import DamagedError, DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.experience import (
     Statistics,
     empty_statistics,
+    fault_in,
     statistics_from,
     statistics_tensors,
 )
@@ -85,13 +87,24 @@ def most_agent_bytes(experiment: Experiment) -> int:
     return weights + sum(map(_bytes, statistics_tensors(_no_statistics(experiment)).values()))
 
 
-def statistics_in(tensors: Mapping[str, Any], experiment: Experiment) -> Statistics | None:
+def statistics_in(
+    tensors: Mapping[str, Any], experiment: Experiment, path: Path
+) -> Statistics | None:
     """The running statistics in the file of an agent; None if the run normalises nothing.
 
+    Args:
+        tensors: arrays of the file.
+        experiment: the run's experiment.
+        path: the checkpoint, for messages.
+
     Raises:
+        DamagedError: no run has such statistics.
         RunFolderError: they do not fit the settings.
     """
-    return statistics_from(tensors, _no_statistics(experiment), column)
+    statistics = statistics_from(tensors, _no_statistics(experiment), column)
+    if fault := fault_in(statistics):
+        raise DamagedError(f"{path} is damaged: {fault}", path)
+    return statistics
 
 
 def statistics_of(
@@ -100,12 +113,16 @@ def statistics_of(
     """The running statistics of a checkpoint, and the discounted return of each environment.
 
     Raises:
+        DamagedError: no run has such statistics.
         RunFolderError: they do not fit the settings.
     """
     num_envs = experiment.settings.environment.num_envs
     returns = column(loaded.tensors["collection"], "discounted_returns", np.float64, (num_envs,))
+    if not np.isfinite(returns).all():
+        fault = f"discounted_returns is {returns.tolist()}"
+        raise DamagedError(f"{loaded.path} is damaged: {fault}", loaded.path)
     agent = loaded.tensors[eval_file(experiment.settings.learning)]
-    return statistics_in(agent, experiment), returns
+    return statistics_in(agent, experiment, loaded.path), returns
 
 
 def _no_statistics(experiment: Experiment) -> Statistics | None:

@@ -49,6 +49,6 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     for error in damaged:
         warn(f"{error}; the checkpoint before it is used")
     params = filled(network.shapes, loaded.tensors[file])
-    statistics = statistics_in(loaded.tensors[file], experiment)
+    statistics = statistics_in(loaded.tensors[file], experiment, loaded.path)
     scales = statistics and statistics.scales(description.settings.environment)
     return OpenedNetwork(experiment, params, loaded.info, scales)

@@ -16,7 +16,13 @@ from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
 from frankrl.core.types import Steps
 from frankrl.experience import Collected, Source, make_policy
-from frankrl.learning import UpdateMetrics, UpdateNoise, learning_rate_at, updates
+from frankrl.learning import (
+    UpdateMetrics,
+    UpdateNoise,
+    has_own_optimiser,
+    learning_rate_at,
+    updates,
+)
 from frankrl.networks import QNetwork
 from frankrl.replay import (
     EndingRoom,
@@ -105,7 +111,10 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     room = EndingRoom(experiment.replay, state.replay)
     # Flattening the state's records in each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
-    learn = compiled_learn(settings.learning, network, experiment.replay, structure)
+    # Another optimiser, or a changed one, may stand under a name of the user's own in a later run.
+    own = has_own_optimiser(settings.learning)
+    compiled = compiled_learn.__wrapped__ if own else compiled_learn
+    learn = compiled(settings.learning, network, experiment.replay, structure)
     policy.load(behaviour_params)
     with _starter() as start:
         while True:

@@ -234,7 +234,7 @@ class Trainer:
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
         different = self._source.restore(found.logs)
-        self._source.restore_statistics(*found.statistics)
+        self._source.restore_statistics(*found.statistics, different)
         if different:
             replay = cut_short(self.experiment.replay, state.replay, different)
             state = state._replace(replay=replay)
