@@ -12,7 +12,8 @@ import importlib.machinery
 import importlib.metadata
 import re
 import sys
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from frankrl.core.named_code import GivenCode, is_object_name, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.code_hash import told
-from frankrl.runs.folder import RunFolder, code_names, kwargs_of
+from frankrl.runs.folder import RunDescription, RunFolder, code_names, kwargs_of
 from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
 
@@ -228,3 +229,46 @@ def _naming_code(value: Any) -> Iterator[str]:
 def _first_word(text: str) -> str:
     word = _WORD.search(text)
     return word.group() if word else ""
+
+
+def check_preset(preset: str, changes: Mapping[str, Any]) -> None:
+    """Refuse a preset that is the `config.toml` of somebody else's run and names code.
+
+    Args:
+        preset: name of a preset, or the path of a TOML file.
+        changes: the settings that the user gave besides, which replace those of the preset.
+
+    Raises:
+        RunFolderError: a module would be imported because a file names it.
+    """
+    path = Path(preset)
+    text = _text_of_run(path) if path.suffix == ".toml" else None
+    if text is None:
+        return
+    description = RunDescription.from_toml(text)
+    settings = description.settings
+    named = {name: list(names) for name, names in settings.code_names().items()}
+    named["env_kwargs"] = list(_naming_code(settings.environment.env_kwargs))
+    named["evaluation_env_kwargs"] = list(
+        _naming_code(settings.evaluation.evaluation_env_kwargs or {})
+    )
+    named["log"] = list(settings.saving.log)
+    named = {name: texts for name, texts in named.items() if texts and name not in changes}
+    if not named or is_own(description.mark, code_names(description)):
+        return
+    what = ", ".join(_with_file(text) for texts in named.values() for text in texts)
+    raise RunFolderError(
+        f"the preset {path} is of a run that was not written by your own Frank and names {what}, "
+        f"so nothing of that is imported: give {', '.join(map(option, named))} yourself, or take "
+        "it out of a copy of the file"
+    )
+
+
+def _text_of_run(path: Path) -> str | None:
+    """The text of a file if it is the `config.toml` of a run."""
+    try:
+        text = path.read_text("utf-8")
+        return text if "run" in tomllib.loads(text) else None
+    except (OSError, ValueError, RecursionError):
+        # Whoever loads the preset says what is wrong with it.
+        return None
