@@ -104,7 +104,7 @@ def load_code(name: str, setting: str) -> Any:
         setting: the setting's name, for messages.
 
     Raises:
-        SettingError: it cannot be imported, or is an object that was not given again.
+        SettingError: it cannot be imported, or is an object of another process.
     """
     if isinstance(name, GivenCode):
         return name.given
