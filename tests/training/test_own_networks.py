@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 from foreign_runs import CANARY, CODE
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -57,13 +57,6 @@ def examples():
     sys.path.remove(str(EXAMPLES))
     for name in NAMES:
         sys.modules.pop(name, None)
-
-
-def killed_copy(whole, path):
-    """The same run, as if it had been killed after its second to last checkpoint."""
-    shutil.copytree(whole, path)
-    shutil.rmtree(list_checkpoints(path / "checkpoints")[-1])
-    return path
 
 
 def foreign(run, path):

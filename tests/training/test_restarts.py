@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from failing_envs import LENGTH, Failing
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 
 import frankrl
 from frankrl.core.errors import EnvironmentFailedError, FrankWarning, SettingError
@@ -52,15 +52,6 @@ def table(run, name):
         return {column: list(values) for column, values in reader.columns(name).items()}
     finally:
         reader.close()
-
-
-def killed_copy(run, to, env_steps):
-    """The run as if it had been killed just after its checkpoint at an env step."""
-    shutil.copytree(run, to)
-    for checkpoint in list_checkpoints(to / "checkpoints"):
-        if int(checkpoint.name) > env_steps:
-            shutil.rmtree(checkpoint)
-    return to
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
