@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.core.errors import DamagedError
 from frankrl.trackers import Tracker, background
@@ -48,6 +49,12 @@ def notes_file(tmp_path):
 
 def begun(tracker, file, earlier=()):
     return BackgroundTracker("fake", lambda: (tracker, Notes(file)), lambda: earlier)
+
+
+def ended(running):
+    """Wait for the end of its thread."""
+    running._thread.join(HANGS_AFTER_SECONDS)
+    assert not running._thread.is_alive()
 
 
 def fed(tracker, file, rows):
@@ -99,7 +106,7 @@ def test_a_row_that_was_being_logged_at_a_kill_counts_as_logged(notes_file):
     killed = Fake("hang")
     running = begun(killed, notes_file)
     running.log(20, {"a": 2.0})
-    assert killed.entered.wait(60)
+    assert killed.entered.wait(HANGS_AFTER_SECONDS)
     after = Fake()
     fed(after, notes_file, [(20, {"a": 2.0}), (30, {"a": 3.0})])
     assert after.told == [(30, {"a": 3.0})]
@@ -143,7 +150,7 @@ def test_a_tracker_that_cannot_be_opened_gets_nothing_and_says_so_once(notes_fil
         raise ConnectionError("no server")
 
     running = BackgroundTracker("fake", fail, list)
-    running._thread.join()
+    ended(running)
     running.log(10, {"a": 1.0})
     assert running.problems() == [
         "the tracker fake cannot be opened, so nothing is logged there: ConnectionError: no server;"
@@ -158,7 +165,7 @@ def test_the_end_of_a_run_does_not_wait_forever_for_a_tracker_that_hangs(notes_f
     tracker = Fake("hang")
     running = begun(tracker, notes_file)
     running.log(0, {"a": 0.0})
-    assert tracker.entered.wait(60)
+    assert tracker.entered.wait(HANGS_AFTER_SECONDS)
     # Three rows wait; two find no room, and one makes room for the end.
     for step in range(1, 6):
         running.log(step, {"a": float(step)})
@@ -167,7 +174,7 @@ def test_the_end_of_a_run_does_not_wait_forever_for_a_tracker_that_hangs(notes_f
     assert found[1] == "the tracker fake may lack 3 rows of this run"
     # Once it goes on, it logs no more for a run that has ended.
     tracker.released.set()
-    running._thread.join()
+    ended(running)
     assert tracker.told == [(0, {"a": 0.0})]
 
 

@@ -48,7 +48,7 @@ def check_code(folder: RunFolder) -> None:
         raise RunFolderError(
             f"the run {folder.path} is of {env_id!r}, not of {shown(permission.env_id)!r}"
         )
-    _refuse_missing_objects(folder)
+    _refuse_missing_objects(folder, {"env": (env_id,), **description.settings.code_names()})
     module = module_of(env_id)
     texts = [text for kwargs in kwargs_of(description) for text in _naming_code(kwargs)]
     in_settings = [name for names in description.settings.code_names().values() for name in names]
@@ -83,11 +83,14 @@ def check_settings_code(folder: RunFolder, *settings: str) -> None:
     To be called before an agent or a learner is made, without its environment.
 
     Raises:
-        RunFolderError: a module is not to be imported.
+        RunFolderError: a module is not to be imported, or the run needs an object that was not
+            given again.
     """
     description, permission = folder.description, folder.permission
     found = description.settings.code_names()
-    names = [name for setting in settings for name in found.get(setting, ())]
+    asked = {setting: found.get(setting, ()) for setting in settings}
+    _refuse_missing_objects(folder, asked)
+    names = [name for given in asked.values() for name in given]
     for name in names:
         _refuse_inside(folder, module_of(name))
     named = [name for name in names if module_of(name) and name not in permission.named]
@@ -115,21 +118,24 @@ def _to_import(env_id: str) -> list[str]:
     return [module] * (module != "")
 
 
-def _refuse_missing_objects(folder: RunFolder) -> None:
-    """Refuse to make an environment of objects that only the run's own process had."""
-    description = folder.description
-    given = {"env": (description.env_id,), **description.settings.code_names()}
+def _refuse_missing_objects(folder: RunFolder, names: Mapping[str, Iterable[str]]) -> None:
+    """Refuse to make anything of objects that only the run's own process had.
+
+    Args:
+        folder: the run folder.
+        names: names of code, by the parameter of Python that gives it.
+    """
     missing = {
-        parameter: [name for name in names if is_object_name(name) and not _is_given(name)]
-        for parameter, names in given.items()
+        parameter: [name for name in given if is_object_name(name) and not _is_given(name)]
+        for parameter, given in names.items()
     }
-    wanted = [parameter for parameter, names in missing.items() if names]
+    wanted = [parameter for parameter, given in missing.items() if given]
     if wanted:
-        names = ", ".join(shown(name) for names in missing.values() for name in names)
+        objects = ", ".join(shown(name) for given in missing.values() for name in given)
         arguments = ", ".join(f"{parameter}=…" for parameter in wanted)
         raise RunFolderError(
-            f"the run {folder.path} was made from {names}, which was given from Python and has no "
-            "name to import it by: give the same again in Python, as in "
+            f"the run {folder.path} was made from {objects}, which was given from Python and has "
+            "no name to import it by: give the same again in Python, as in "
             f"frankrl.resume({str(folder.path)!r}, {arguments})"
         )
 

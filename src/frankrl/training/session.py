@@ -62,7 +62,7 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
-from frankrl.training.scalars import earlier_scalars, scalars
+from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -281,7 +281,12 @@ def run_to_end(
             checkpoint stays.
     """
     continued_at = training.env_steps
-    trackers = Trackers(training.folder, lambda: earlier_scalars(training.folder, continued_at))
+    solved_before = training.solved
+    trackers = Trackers(
+        training.folder, lambda: earlier_scalars(training.folder, continued_at, solved_before)
+    )
+    own_numbers = OwnNumbers(trackers.log)
+    training.watch_own_metrics(own_numbers.take)
 
     def tracked(event: Event) -> Stop | None:
         trackers.log(event.env_steps, scalars(event))
@@ -289,9 +294,7 @@ def run_to_end(
 
     def own_metrics(event: Event) -> None:
         if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
-            numbers = _checked(metrics(event))
-            training.note_own_metrics(event, numbers)
-            trackers.log(event.env_steps, {f"own/{name}": numbers[name] for name in numbers})
+            training.note_own_metrics(event, _checked(metrics(event)))
 
     try:
         finished, stop = _trained(training, tracked, own_metrics, stop_requested)
@@ -320,6 +323,7 @@ def run_to_end(
         return result
     finally:
         try:
+            own_numbers.flush()
             trackers.close()
         finally:
             training.close()
