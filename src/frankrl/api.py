@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.envs.registration import EnvSpec
 
 from frankrl.agent import Agent, Trained, check_code_names, permitted_env
-from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings, Settings
+from frankrl.config import MAX_EPISODES, EvaluationSettings, Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type, warn
 from frankrl.core.numerics import own_numerics
@@ -333,8 +333,8 @@ def evaluate(
     *,
     episodes: int = 100,
     seed: int = 0,
-    evaluation_envs: int = MAX_EVALUATION_ENVS,
-    evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
+    evaluation_envs: int | None = None,
+    evaluation_max_episode_steps: int | None = None,
     env: Any = "",
     allow_code: bool = False,
     progress: bool = True,
@@ -349,8 +349,10 @@ def evaluate(
         agent: the agent, from `load`.
         episodes: number of episodes.
         seed: decides the reset seeds of the episodes.
-        evaluation_envs: most environments that are made; the result does not depend on it.
-        evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
+        evaluation_envs: most environments that are made; the result does not depend on it. None:
+            as the run's own evaluations.
+        evaluation_max_episode_steps: an episode is ended after so many steps; None: as in the run's
+            own evaluations. [env steps]
         env: as for `resume`.
         allow_code: as for `resume`.
         progress: as for `train`.
@@ -367,14 +369,10 @@ def evaluate(
             f"episodes must be a whole number from 1 to {MAX_EPISODES:,}, got {episodes!r}"
         )
     check_seed(seed)
-    settings = EvaluationSettings(
-        evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
-    )
     check_type(progress, "progress", bool, "True or False")
-    spec = agent.allowed(env, allow_code, **code).evaluation_spec
-    if exists_already(spec.env_id):
-        settings = replace(settings, evaluation_envs=1)
-    evaluator = Evaluator(spec, settings=settings)
+    agent = agent.allowed(env, allow_code, **code)
+    settings = _evaluation_of(agent, evaluation_envs, evaluation_max_episode_steps)
+    evaluator = Evaluator(agent.evaluation_spec, settings=settings)
     with progress_bar("evaluating", "episodes", progress=progress) as show:
 
         def shown(done: int, of: int) -> None:
@@ -387,6 +385,21 @@ def evaluate(
             )
         finally:
             evaluator.close()
+
+
+def _evaluation_of(
+    agent: Agent, most_envs: int | None, most_steps: int | None
+) -> EvaluationSettings:
+    """How an agent is evaluated: as in its training where nothing else is asked for."""
+    settings = EvaluationSettings()
+    if agent.run is not None:
+        settings = agent.run.description.settings.evaluation
+    is_only_one = exists_already(agent.spec.env_id)
+    if is_only_one or (most_envs is None and settings.evaluation_on != "own"):
+        most_envs = 1
+    changes = {"evaluation_envs": most_envs, "evaluation_max_episode_steps": most_steps}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(settings, **given)
 
 
 def explain(

@@ -41,14 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 
     folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
     agent, info = open_agent(folder, best=options.best)
-    chosen = folder.description.settings.evaluation
-    evaluation = evaluate(
-        agent,
-        episodes=options.episodes,
-        seed=options.seed,
-        evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
-        evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
-    )
+    evaluation = evaluate(agent, episodes=options.episodes, seed=options.seed)
     summary = evaluation.summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
