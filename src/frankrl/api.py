@@ -55,6 +55,7 @@ def train(
     overwrite: bool = False,
     init_from: str | os.PathLike[str] | None = None,
     init_best: bool = False,
+    allow_code: bool = False,
     progress: bool = True,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
     metrics: Metrics | None = None,
@@ -73,6 +74,8 @@ def train(
         init_from: take the initial weights from there: a run folder, a DQN that Stable-Baselines3
             saved (`.zip`), or a `.safetensors` file; None: draw them by the seed.
         init_best: take those of a run's agent with the best evaluation, not of its newest one.
+        allow_code: import the network or torso of the run that `init_from` names, although somebody
+            else wrote it.
         progress: show a progress bar in a notebook and on a terminal.
         on_event: called with every event of the training; a `Stop` that it returns ends the run,
             which is saved.
@@ -93,7 +96,7 @@ def train(
     check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
     _check_metrics(metrics)
-    source = initial_source(init_from, best=init_best)
+    source = initial_source(init_from, best=init_best, allow_code=allow_code, given=settings)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     base = load_preset(preset)
     if exists_already(env_id):
@@ -452,6 +455,8 @@ def export(
     safetensors: str | os.PathLike[str] | None = None,
     best: bool = False,
     overwrite: bool = False,
+    allow_code: bool = False,
+    **code: Any,
 ) -> list[Path]:
     """Write an agent to files that other programs read. It needs no environment.
 
@@ -462,6 +467,8 @@ def export(
         safetensors: a file `….safetensors` with the network's parameters by name.
         best: of a run folder, the agent that `load` returns with `best=True`.
         overwrite: replace existing files.
+        allow_code: of a run folder, as for `load`.
+        **code: of a run folder, `network` or `torso` as for `load`.
 
     Returns:
         The files that were written.
@@ -478,9 +485,11 @@ def export(
         name: given_path(file, option(name)) for name, file in given.items() if file is not None
     }
     if not isinstance(agent, Agent):
-        agent = load(agent, best=best)
-    elif best:
-        raise SettingError("best chooses an agent of a run folder: pass the folder, not an agent")
+        agent = load(agent, best=best, allow_code=allow_code, **code)
+    elif best or allow_code or code:
+        raise SettingError(
+            "best, allow_code and objects are for the folder of a run: pass that, not an agent"
+        )
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
     if isinstance(agent.batch_q_values, NormalisedQValues):
