@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from frankrl.config import names_code
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
+from frankrl.core.normalisation import Scales
 from frankrl.core.random import Use, uniforms
 from frankrl.environments import (
     EnvironmentSpec,
@@ -66,6 +67,8 @@ class Trained(NamedTuple):
     """Computes with it."""
     env_steps: int
     """Env steps of its run until then."""
+    scales: Scales | None
+    """How observations are normalised before they get into it; None: they are not."""
 
 
 class Agent:

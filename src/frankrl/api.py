@@ -293,7 +293,7 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     env_steps = count_in(info, "env_steps")
     epsilon = float(linear_epsilon(settings.exploration, env_steps))
     q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
-    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps))
+    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
@@ -492,14 +492,10 @@ def export(
         )
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
-    if isinstance(agent.batch_q_values, NormalisedQValues):
-        raise SettingError(
-            "the agent normalises observations by the running statistics of its training "
-            "(normalize_observations, normalize_rewards), which an exported network does not hold"
-        )
     check_files(files, agent.run.path, overwrite=overwrite)
-    policy, env_steps = agent.trained
+    policy, env_steps, scales = agent.trained
     export_network(
-        TrainedNetwork(policy.network, policy.params, agent.spec, agent.run, env_steps), files
+        TrainedNetwork(policy.network, policy.params, scales, agent.spec, agent.run, env_steps),
+        files,
     )
     return list(files.values())

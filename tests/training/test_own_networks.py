@@ -165,6 +165,7 @@ def test_a_changed_module_makes_the_run_inexact_by_name(written, tmp_path):
     assert "code of written_here" in result.not_reproducible[0]["reason"]
 
 
+@pytest.mark.filterwarnings("always:.*because you allow the run's code")
 def test_the_network_of_somebody_elses_run_is_imported_only_if_it_is_named(
     written, tmp_path, monkeypatch, capsys
 ):
@@ -203,10 +204,14 @@ def test_the_network_of_somebody_elses_run_is_imported_only_if_it_is_named(
             again = frankrl.load(run, allow_code=True)
         np.testing.assert_array_equal(again.q_values(STATE), expected)
         assert frank([*tuned, "--network", "written_here:make"]) == 0
-        assert frank([*export, "--allow-code"]) == 0
-        assert "because you allow the run's code" in capsys.readouterr().err
-        assert frank([*tuned, "--allow-code", "--overwrite"]) == 2
-        assert "do not fit this run" in capsys.readouterr().err
+        for command, status, told in (
+            ([*export, "--allow-code"], 0, ""),
+            ([*tuned, "--allow-code", "--overwrite"], 2, "do not fit this run"),
+        ):
+            assert frank(command) == status
+            printed = capsys.readouterr().err
+            assert "because you allow the run's code" in printed
+            assert told in printed
         assert frank(["train", "CartPole-v1", "--allow-code"]) == 2
         assert "--allow-code is for the run of somebody else" in capsys.readouterr().err
     finally:
@@ -255,8 +260,8 @@ def test_its_weights_go_elsewhere_with_the_object_alone(given, tmp_path):
     frankrl.train("CartPole-v1", out=out, init_from=given, network=Scaled(0.5), **short)
     exported = tmp_path / "agent.safetensors"
     assert frankrl.export(given, safetensors=exported, network=Scaled(0.5)) == [exported]
+    agent = frankrl.load(given, network=Scaled(0.5))
     with pytest.raises(SettingError, match="are for the folder of a run"):
-        agent = frankrl.load(given, network=Scaled(0.5))
         frankrl.export(agent, safetensors=exported, network=Scaled(0.5))
 
 

@@ -13,14 +13,14 @@ _FILES = (
     rf"plot\.png|{_HIDDEN}",
     rf"videos/(\d+-s\d+\.(mp4|gif)|{_HIDDEN})",
     r"trackers/(\w[\w.-]*\.json|\.\w[\w.-]*\.json\.new)",
-    r"trackers/tensorboard/events\.[\w.-]+",
+    r"trackers/\w[\w.-]*/.+",
     rf"(checkpoints|best)/{_CHECKPOINT}/([a-z_]+\.safetensors|state\.json|manifest\.json)",
     rf"checkpoints/{_CHECKPOINT}/(steps|endings)-\d+\.zst",
     r"hub/(README\.md|(results|config|manifest|source)\.json|replay\.mp4)",
 )
 _OWN_FILE = re.compile("|".join(f"({pattern})" for pattern in _FILES))
 _OWN_FOLDER = re.compile(
-    rf"videos|checkpoints|best|hub|trackers(/tensorboard)?|(checkpoints|best)/{_CHECKPOINT}"
+    rf"videos|checkpoints|best|hub|trackers(/\w[\w.-]*(/.+)?)?|(checkpoints|best)/{_CHECKPOINT}"
 )
 
 

@@ -18,6 +18,7 @@ from frankrl.config.choices import shown as shown_value
 from frankrl.config.names import DECLARED
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type, warn
 from frankrl.core.figures import counted
+from frankrl.core.normalisation import NORMALISATION
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
 from frankrl.core.types import Params
@@ -162,11 +163,7 @@ class _Run(InitialSource):
     def named_for(self, experiment: Experiment) -> tuple[Named, int | None]:
         opened = open_network(self._folder, best=self.agent == "best")
         if opened.scales is not None and opened.scales.observation:
-            raise SettingError(
-                f"the network of {self.path} gets observations that its run normalised "
-                "(normalize_observations), and a new run begins without those statistics: take "
-                "the weights of a run that does not normalise"
-            )
+            raise _normalising(self.path)
         return named_params(opened.params), count_in(opened.info, "env_steps")
 
     def _advice(self, different: str) -> str:
@@ -190,6 +187,8 @@ class _Safetensors(InitialSource):
             raise _unreadable(path, f"it is no safetensors file: {shown(error)}") from None
         steps = facts.get("env_steps", "")
         known = steps.isascii() and steps.isdigit() and len(steps) < len(str(_MAX_COUNT))
+        if any(name.startswith(f"{NORMALISATION}.") for name in self._named):
+            raise _normalising(path)
         self._env_steps = int(steps) if known else None
         self._settings = _stored_settings(facts.get("settings", ""))
 
@@ -320,6 +319,14 @@ def _content(path: Path) -> bytes:
         return read_regular(path.resolve(), _MAX_BYTES)
     except RunFolderError as error:
         raise _unreadable(path, str(error)) from None
+
+
+def _normalising(path: Path) -> SettingError:
+    return SettingError(
+        f"the network of {shown(path)} gets observations that its run normalised "
+        "(normalize_observations), and a new run begins without those statistics: take the weights "
+        "of a run that does not normalise"
+    )
 
 
 def _unreadable(path: Path, reason: str) -> SettingError:
