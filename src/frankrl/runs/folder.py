@@ -404,8 +404,12 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def _others_in(path: Path) -> list[str]:
+    trackers = ()
+    with contextlib.suppress(FrankError, UnicodeDecodeError):
+        text = read_regular(path / CONFIG, _MAX_CONFIG_BYTES).decode()
+        trackers = RunDescription.from_toml(text).settings.saving.log
     try:
-        return others_in(path)
+        return others_in(path, trackers)
     except OSError as error:
         raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
 
