@@ -2,38 +2,30 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gymnasium.envs.registration import EnvSpec
-
-from frankrl.agent import Agent, Trained, check_code_names, permitted_env
-from frankrl.config import MAX_EPISODES, EvaluationSettings, Settings
+from frankrl.agent import Agent
+from frankrl.config import MAX_EPISODES, EvaluationSettings, Settings, check_code_names
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type, warn
-from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
-from frankrl.core.types import Observation
 from frankrl.core.wording import option
 from frankrl.display.choice import display_in_python
 from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
 from frankrl.environments import exists_already, named_env
-from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
-from frankrl.runs import RunFolder, load_checkpoint, permission_of
+from frankrl.opening import open_agent, open_run
 from frankrl.training import Event, Stop, Trainer
-from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
-from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
-from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.session import (
     Metrics,
     TrainingResult,
@@ -116,7 +108,7 @@ def resume(
     progress: bool = True,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
     metrics: Metrics | None = None,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
     **settings: Any,
 ) -> TrainingResult:
@@ -144,28 +136,6 @@ def resume(
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
     return _run_or_raise(prepare_resume(folder, chosen), on_event, metrics, progress=progress)
-
-
-def open_run(
-    run: Agent | TrainingResult | str | os.PathLike[str],
-    env: Any,
-    allow_code: bool,
-    code: Mapping[str, Any],
-) -> RunFolder:
-    """A run's folder, with what the user allows it to name and the objects that it was made from.
-
-    Args:
-        run: the run folder.
-        env: as for `resume`.
-        allow_code: as for `resume`.
-        code: values of settings, among them code.
-
-    Raises:
-        FrankError: there is no run, or an argument is not allowed.
-    """
-    name = permitted_env(env)
-    folder = RunFolder.open(path_of(run), permission_of(name, allow_code, code))
-    return folder.with_objects(name if isinstance(env, EnvSpec) else env, code)
 
 
 def _for_the_only_one(env_id: str, base: Settings, named: dict[str, Any]) -> dict[str, Any]:
@@ -254,91 +224,18 @@ def load(
     """
     check_type(best, "best", bool, "True or False")
     check_code_names(code)
-    return open_agent(open_run(run, "", allow_code, code), best=best)[0]
-
-
-def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """The folder of a run that is given by its folder, its result or its agent.
-
-    Raises:
-        SettingError: an agent is of no run.
-    """
-    if isinstance(run, TrainingResult):
-        return run.run
-    if not isinstance(run, Agent):
-        return run
-    if run.run is None:
-        raise SettingError(f"{run!r} is of no run: give a run folder")
-    return run.run.path
-
-
-@own_numerics()
-def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
-    """The agent of a run, and the metadata of its checkpoint.
-
-    Raises:
-        RunFolderError: there is no usable checkpoint.
-    """
-    opened = open_network(folder, best=best)
-    return agent_of(folder, opened), opened.info
-
-
-@own_numerics()
-def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
-    """The agent of a run that acts by the Q-network of one of its checkpoints."""
-    (experiment, params, info, scales) = opened
-    settings, network = experiment.settings, experiment.network
-    policy = make_policy(settings.training.acting, network)
-    policy.load(network.layout.flatten(params))
-    env_steps = count_in(info, "env_steps")
-    epsilon = float(linear_epsilon(settings.exploration, env_steps))
-    q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
-    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
-
-
-def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
-    """The transitions in the replay buffer at the checkpoint of a Q-network.
-
-    Args:
-        opened: the network, from `open_network`.
-
-    Returns:
-        The env step at which the oldest begins, and the one after that of the newest.
-    """
-    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    return experiment.replay.drawable(count_in(opened.info, "env_steps"))
-
-
-def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
-    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays, in the
-    form in which the network gets them.
-
-    There are none if the checkpoint does not hold the buffer.
-
-    Args:
-        folder: the run's folder.
-        opened: the network, from `open_network`.
-        most: number of states, at most.
-
-    Raises:
-        RunFolderError: the checkpoint is damaged, or gone.
-    """
-    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    largest = {REPLAY: most_replay_bytes(experiment)}
-    checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
-    loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
-    states = some_states(loaded, experiment, most)
-    return states if opened.scales is None else opened.scales.of_observation(states)
+    return open_agent(open_run(run, None, allow_code, code), best=best)[0]
 
 
 def evaluate(
-    agent: Agent,
+    agent: Agent | TrainingResult | str | os.PathLike[str],
     *,
     episodes: int = 100,
     seed: int = 0,
+    best: bool = False,
     evaluation_envs: int | None = None,
     evaluation_max_episode_steps: int | None = None,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
     progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
@@ -349,9 +246,10 @@ def evaluate(
     They are made with the run's `evaluation_env_kwargs` and `evaluation_wrappers`, if it has any.
 
     Args:
-        agent: the agent, from `load`.
+        agent: an agent, from `load`; or a run, by its folder or its result.
         episodes: number of episodes.
         seed: decides the reset seeds of the episodes.
+        best: of a run, evaluate the agent that `load` returns with `best=True`.
         evaluation_envs: most environments that are made; the result does not depend on it. None:
             as the run's own evaluations.
         evaluation_max_episode_steps: an episode is ended after so many steps; None: as in the run's
@@ -365,7 +263,6 @@ def evaluate(
     Raises:
         FrankError: an argument is not allowed, or the environment cannot be made or fails.
     """
-    check_type(agent, "agent", Agent, "an agent, as frankrl.load(run) returns it")
     whole = isinstance(episodes, int) and not isinstance(episodes, bool)
     if not whole or not 1 <= episodes <= MAX_EPISODES:
         raise SettingError(
@@ -373,6 +270,12 @@ def evaluate(
         )
     check_seed(seed)
     check_type(progress, "progress", bool, "True or False")
+    check_type(best, "best", bool, "True or False")
+    if not isinstance(agent, Agent):
+        check_code_names(code)
+        agent = open_agent(open_run(agent, env, allow_code, code), best=best)[0]
+    elif best:
+        raise SettingError("best chooses an agent of a run: give its folder instead of an agent")
     agent = agent.allowed(env, allow_code, **code)
     settings = _evaluation_of(agent, evaluation_envs, evaluation_max_episode_steps)
     evaluator = Evaluator(agent.evaluation_spec, settings=settings)
@@ -410,7 +313,7 @@ def explain(
     *,
     update: int,
     transition: int = 0,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
     progress: bool = True,
     **code: Any,
@@ -449,7 +352,7 @@ def explain(
 
 
 def export(
-    agent: Agent | str | os.PathLike[str],
+    agent: Agent | TrainingResult | str | os.PathLike[str],
     *,
     onnx: str | os.PathLike[str] | None = None,
     safetensors: str | os.PathLike[str] | None = None,
@@ -461,14 +364,14 @@ def export(
     """Write an agent to files that other programs read. It needs no environment.
 
     Args:
-        agent: an agent, from `load`, or a run folder.
+        agent: an agent, from `load`; or a run, by its folder or its result.
         onnx: a file `….onnx` with a graph from observations to Q-values and actions; needs
             `frankrl[onnx]`.
         safetensors: a file `….safetensors` with the network's parameters by name.
-        best: of a run folder, the agent that `load` returns with `best=True`.
+        best: of a run, the agent that `load` returns with `best=True`.
         overwrite: replace existing files.
-        allow_code: of a run folder, as for `load`.
-        **code: of a run folder, `network` or `torso` as for `load`.
+        allow_code: of a run, as for `load`.
+        **code: of a run, `network` or `torso` as for `load`.
 
     Returns:
         The files that were written.

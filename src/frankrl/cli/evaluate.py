@@ -36,10 +36,10 @@ def run(arguments: Sequence[str]) -> int:
     description = "Play greedy episodes in fresh environments and report their returns."
     options = parse(EvaluateOptions, arguments, "evaluate", description)
 
-    from frankrl.api import evaluate, open_agent
-    from frankrl.runs import Permission, RunFolder
+    from frankrl.api import evaluate
+    from frankrl.opening import open_agent, open_run
 
-    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    folder = open_run(options.run, options.env, options.allow_code, {})
     agent, info = open_agent(folder, best=options.best)
     evaluation = evaluate(agent, episodes=options.episodes, seed=options.seed)
     summary = evaluation.summary()

@@ -71,9 +71,9 @@ def run(arguments: Sequence[str]) -> int:
         return _explain_notes(options.html)
 
     from frankrl.explaining.narrative import about_run
-    from frankrl.runs import Permission, RunFolder
+    from frankrl.opening import open_run
 
-    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    folder = open_run(options.run, options.env, options.allow_code, {})
     about = about_run(folder)
     if options.update is None:
         if _has_numbered_states(folder):
@@ -162,8 +162,8 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
 
 
 def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
-    from frankrl.api import open_agent
     from frankrl.explaining.whole_table import table_document, whole_table
+    from frankrl.opening import open_agent
     from frankrl.runs import check_code
     from frankrl.runs.atomic_file import check_writable
 

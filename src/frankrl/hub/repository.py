@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.agent import Agent
-from frankrl.api import open_agent
 from frankrl.core.errors import DamagedError, FrankError, warn
 from frankrl.core.figures import counted
 from frankrl.hub.card import card
 from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, check_initial, write_manifest
 from frankrl.hub.privacy import public_description, public_metadata, without_paths
 from frankrl.hub.results import Result, final_evaluation, report_of, results_of, settings_of
+from frankrl.opening import open_agent
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, read_newest
 from frankrl.runs.checkpoint import copy_checkpoint, load_newest
 from frankrl.runs.chunks import CHUNK_SUFFIX

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frankrl.agent import check_code_names
-from frankrl.api import evaluate, open_run
-from frankrl.config import MAX_EPISODES
+from frankrl.agent import Agent
+from frankrl.api import evaluate
+from frankrl.config import MAX_EPISODES, check_code_names
 from frankrl.core.errors import HubError, SettingError, check_type
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
@@ -19,8 +19,10 @@ from frankrl.hub.client import check_repository, check_token, client, hub_errors
 from frankrl.hub.layout import is_known
 from frankrl.hub.privacy import refuse_local_paths
 from frankrl.hub.repository import Built, Wanted, build
+from frankrl.opening import open_run
 from frankrl.runs import RunFolder
 from frankrl.training.evaluation import Evaluation
+from frankrl.training.session import TrainingResult
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -42,7 +44,7 @@ class Pushed(NamedTuple):
 
 
 def push(
-    run: str | os.PathLike[str],
+    run: Agent | TrainingResult | str | os.PathLike[str],
     repository: str,
     *,
     best: bool = False,
@@ -54,7 +56,7 @@ def push(
     revision: str | None = None,
     message: str | None = None,
     out: str | os.PathLike[str] | None = None,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
     progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
@@ -63,7 +65,7 @@ def push(
     """Push a run to the Hub, as one commit.
 
     Args:
-        run: the run folder; it is only read.
+        run: the run, by its folder, its result or its agent; it is only read.
         repository: USER/NAME; it is made if it does not exist.
         best: evaluate and film the agent with the best evaluation during training, not the newest.
         episodes: greedy episodes to play for the card; None: the run's final evaluation, or 100

@@ -172,12 +172,12 @@ NO_PERMISSION = Permission()
 
 
 def permission_of(
-    env_id: str, allow_code: bool, changes: Mapping[str, Any] | None = None
+    env_id: str | None, allow_code: bool, changes: Mapping[str, Any] | None = None
 ) -> Permission:
     """What the arguments of these names allow.
 
     Args:
-        env_id: name of the run's environment; empty: it was not named.
+        env_id: name of the run's environment; empty: it was not named; None: it cannot be.
         allow_code: whether all code is allowed.
         changes: settings that the user gave, which may name code.
 
