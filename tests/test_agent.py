@@ -242,6 +242,10 @@ def test_evaluation_from_python_repeats_and_has_another_seed_for_other_episodes(
     again = frankrl.evaluate(agent, episodes=4, seed=1)
     np.testing.assert_array_equal(first.returns, again.returns)
     assert not np.array_equal(first.returns, frankrl.evaluate(agent, episodes=4, seed=2).returns)
+    of_run = frankrl.evaluate(run, episodes=4, seed=1)
+    np.testing.assert_array_equal(first.returns, of_run.returns)
+    with pytest.raises(SettingError, match="best chooses an agent of a run"):
+        frankrl.evaluate(agent, best=True)
 
 
 def test_an_evaluation_is_like_those_of_the_run_unless_it_is_asked_otherwise(run, monkeypatch):
