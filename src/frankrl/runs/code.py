@@ -22,7 +22,7 @@ from frankrl.core.errors import RunFolderError, warn
 from frankrl.core.named_code import GivenCode, is_object_name, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
-from frankrl.runs.folder import RunFolder, code_names, kwargs_of
+from frankrl.runs.folder import RunFolder, kwargs_of, signed_names
 from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
 
@@ -56,7 +56,7 @@ def check_code(folder: RunFolder) -> None:
         _refuse_inside(folder, name)
     texts += [name for name in in_settings if module_of(name) and name not in permission.named]
     named = _to_import(env_id) + texts
-    if not named or is_own(description.mark, code_names(description)):
+    if not named or is_own(description.mark, signed_names(description)):
         return
     if permission.env_id and not texts:
         return
@@ -90,7 +90,7 @@ def check_settings_code(folder: RunFolder, *settings: str) -> None:
     for name in names:
         _refuse_inside(folder, module_of(name))
     named = [name for name in names if module_of(name) and name not in permission.named]
-    if not named or is_own(description.mark, code_names(description)):
+    if not named or is_own(description.mark, signed_names(description)):
         return
     _refuse_foreign(folder, named, "")
 

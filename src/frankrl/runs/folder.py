@@ -60,7 +60,7 @@ class RunDescription:
 
     def marked(self) -> "RunDescription":
         """The same description with this user's mark."""
-        return dataclasses.replace(self, mark=mark_of(code_names(self)))
+        return dataclasses.replace(self, mark=mark_of(signed_names(self)))
 
     def as_stored(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The code among some values of settings, under the names that this run has stored."""
@@ -138,7 +138,7 @@ def _code_as_stored(stored: Any, value: Any) -> Any:
     return named_as_stored(stored, value) if isinstance(stored, str) else value
 
 
-def code_names(description: RunDescription) -> list[Any]:
+def signed_names(description: RunDescription) -> list[Any]:
     """Everything in a run's description that may name code to import, as JSON data."""
     settings = description.settings
     return [
