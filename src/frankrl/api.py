@@ -20,7 +20,7 @@ from frankrl.display.choice import display_in_python
 from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
 from frankrl.environments import exists_already, named_env
-from frankrl.opening import open_agent, open_run
+from frankrl.opening import check_transition, open_agent, open_run, open_update
 from frankrl.training import Event, Stop, Trainer
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
@@ -333,20 +333,14 @@ def explain(
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
-    from frankrl.explaining import origins, reopen
     from frankrl.explaining.narrative import about_run, narrate
 
     check_code_names(code)
     check_type(progress, "progress", bool, "True or False")
     folder = open_run(run, env, allow_code, code)
-    settings, seed = folder.description.settings, folder.description.seed
-    size = settings.replay.batch_size
-    if not isinstance(transition, int) or not 0 <= transition < size:
-        raise SettingError(f"transition must be from 0 to {size - 1}, got {given(transition)}")
-    with progress_bar("repeating", "env steps", progress=progress) as show:
-        reopened = reopen(folder, update, show)
-    record = reopened.record
-    came_from = origins(folder, settings, seed, record.transition_env_steps)
+    check_transition(folder, transition)
+    reopened, came_from = open_update(folder, update, progress=progress)
+    record, settings = reopened.record, folder.description.settings
     document = narrate(record, came_from, transition, reopened.spec, settings, about_run(folder))
     return dataclasses.replace(record, document=document)
 

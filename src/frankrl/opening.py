@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frankrl.agent import Agent, Trained
 from frankrl.core.errors import SettingError
 from frankrl.core.numerics import own_numerics
+from frankrl.core.text import given
 from frankrl.core.types import Observation
+from frankrl.core.wording import option
+from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import given_again
 from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
 from frankrl.runs import RunFolder, load_checkpoint, permission_of
@@ -16,6 +19,10 @@ from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.session import TrainingResult
+
+if TYPE_CHECKING:
+    from frankrl.explaining import Origin, Reopened
+    from frankrl.explaining.reopen import Cost
 
 
 def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -77,6 +84,41 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     epsilon = float(linear_epsilon(settings.exploration, env_steps))
     q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
     return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
+
+
+def check_transition(folder: RunFolder, transition: Any) -> None:
+    """Check the position of a transition in the batches of a run.
+
+    Raises:
+        SettingError: there is no such position.
+    """
+    size = folder.description.settings.replay.batch_size
+    if not isinstance(transition, int) or not 0 <= transition < size:
+        raise SettingError(
+            f"{option('transition')} must be from 0 to {size - 1}, got {given(transition)}"
+        )
+
+
+def open_update(
+    folder: RunFolder, update: int, *, cost: "Cost | None" = None, progress: bool = True
+) -> "tuple[Reopened, list[Origin]]":
+    """One update of a run, recomputed, and where the transitions of its batch come from.
+
+    Args:
+        folder: the run's folder.
+        update: number of the update, from 1.
+        cost: as for `reopen`.
+        progress: show a progress bar.
+
+    Raises:
+        FrankError: there is no such update, or it cannot be recomputed exactly.
+    """
+    from frankrl.explaining import origins, reopen
+
+    with progress_bar("repeating", "env steps", progress=progress) as show:
+        reopened = reopen(folder, update, show, cost=cost)
+    settings, seed = folder.description.settings, folder.description.seed
+    return reopened, origins(folder, settings, seed, reopened.record.transition_env_steps)
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
