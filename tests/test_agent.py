@@ -1,5 +1,7 @@
 """The trained agent, asked from Python."""
 
+from dataclasses import replace
+
 import gymnasium
 import jax
 import numpy as np
@@ -13,6 +15,8 @@ import frankrl
 from frankrl.agent import Agent
 from frankrl.core.errors import FrankError, SettingError
 from frankrl.environments import describe
+from frankrl.environments.env_group import EnvGroup
+from frankrl.runs import RunFolder
 
 QUICK = {"total_env_steps": 600, "num_envs": 4, "final_evaluation_episodes": 2}
 
@@ -238,6 +242,37 @@ def test_evaluation_from_python_repeats_and_has_another_seed_for_other_episodes(
     again = frankrl.evaluate(agent, episodes=4, seed=1)
     np.testing.assert_array_equal(first.returns, again.returns)
     assert not np.array_equal(first.returns, frankrl.evaluate(agent, episodes=4, seed=2).returns)
+    of_run = frankrl.evaluate(run, episodes=4, seed=1)
+    np.testing.assert_array_equal(first.returns, of_run.returns)
+    with pytest.raises(SettingError, match="best chooses an agent of a run"):
+        frankrl.evaluate(agent, best=True)
+
+
+def test_an_evaluation_is_like_those_of_the_run_unless_it_is_asked_otherwise(run, monkeypatch):
+    made, usual = [], EnvGroup.__init__
+
+    def counted(self, spec, count, *rest):
+        made.append(count)
+        usual(self, spec, count, *rest)
+
+    monkeypatch.setattr(EnvGroup, "__init__", counted)
+    agent = frankrl.load(run)
+
+    def lengths(**asked):
+        return frankrl.evaluate(agent, episodes=4, **asked).lengths
+
+    def of_run(**settings):
+        folder = RunFolder.open(run)
+        changed = folder.description.settings.with_changes(**settings)
+        description = replace(folder.description, settings=changed)
+        agent.run = replace(folder, description=description)
+
+    of_run(evaluation_envs=2, evaluation_max_episode_steps=5)
+    assert list(lengths()) == [5] * 4
+    assert list(lengths(evaluation_envs=3, evaluation_max_episode_steps=6)) == [6] * 4
+    of_run(evaluation_on="training", num_envs=1)
+    lengths()
+    assert made == [2, 3, 1]
 
 
 def test_what_is_exported_is_what_there_is():

@@ -1,23 +1,23 @@
 """A trained agent: Q-values and actions for observations."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float, Int, Shaped
 
-from frankrl.config import names_code
+from frankrl.config import check_code_names
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
+from frankrl.core.normalisation import Scales
 from frankrl.core.random import Use, uniforms
 from frankrl.environments import (
     EnvironmentSpec,
     for_evaluation,
+    given_again,
     make_environment,
-    named_env,
     stacked_environment,
 )
 from frankrl.environments.encoding import as_array, checked_leaf
@@ -36,29 +36,6 @@ QValues = Callable[
 """Maps a batch of observations, as a pytree of leaves, and action masks to Q-values."""
 
 
-def permitted_env(env: Any) -> str:
-    """The name of the environment that a user names, or gives again; empty if not.
-
-    Raises:
-        SettingError: it is no environment.
-    """
-    return env if isinstance(env, str) else named_env(env)[0]
-
-
-def check_code_names(code: Mapping[str, Any]) -> None:
-    """Refuse other arguments than code that is given again by the name of its setting.
-
-    Raises:
-        SettingError: a name is that of another setting, or of none.
-    """
-    for name in code:
-        if not names_code(name):
-            raise SettingError(
-                f"{name} cannot be given here: only objects that the run was made from, by the "
-                "names of their settings, such as wrappers"
-            )
-
-
 class Trained(NamedTuple):
     """A trained Q-network."""
 
@@ -66,6 +43,8 @@ class Trained(NamedTuple):
     """Computes with it."""
     env_steps: int
     """Env steps of its run until then."""
+    scales: Scales | None
+    """How observations are normalised before they get into it; None: they are not."""
 
 
 class Agent:
@@ -181,7 +160,7 @@ class Agent:
         self,
         render_mode: str | None = None,
         *,
-        env: Any = "",
+        env: Any = None,
         allow_code: bool = False,
         **code: Any,
     ) -> gymnasium.Env:
@@ -212,7 +191,7 @@ class Agent:
             return self.spec
         return for_evaluation(self.spec, self.run.description.settings.evaluation)
 
-    def allowed(self, env: Any = "", allow_code: bool = False, **code: Any) -> "Agent":
+    def allowed(self, env: Any = None, allow_code: bool = False, **code: Any) -> "Agent":
         """The same agent, if its environment may be made: with the objects that it is made from.
 
         Args:
@@ -223,7 +202,7 @@ class Agent:
         Raises:
             FrankError: it may not be made.
         """
-        name = permitted_env(env)
+        name, again = given_again(env)
         check_code_names(code)
         permission = permission_of(name, allow_code, code)
         if self.run is None:
@@ -233,7 +212,7 @@ class Agent:
         # The network that the agent was loaded with stays named.
         chosen = chosen._replace(named=(*earlier.named, *chosen.named))
         run = dataclasses.replace(self.run, permission=chosen)
-        run = run.with_objects(name if isinstance(env, EnvSpec) else env, code)
+        run = run.with_objects(again, code)
         check_code(run)
         wrappers = run.description.settings.environment.wrappers
         spec = dataclasses.replace(self.spec, env_id=run.description.env_id, wrappers=wrappers)

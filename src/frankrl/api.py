@@ -2,38 +2,31 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gymnasium.envs.registration import EnvSpec
-
-from frankrl.agent import Agent, Trained, check_code_names, permitted_env
-from frankrl.config import MAX_EPISODES, MAX_EVALUATION_ENVS, EvaluationSettings, Settings
+from frankrl.agent import Agent
+from frankrl.config import MAX_EPISODES, EvaluationSettings, Settings, check_code_names
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type, warn
-from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import Use, check_seed
 from frankrl.core.stopping import stop_signals
 from frankrl.core.text import given
-from frankrl.core.types import Observation
 from frankrl.core.wording import option
 from frankrl.display.choice import display_in_python
 from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
 from frankrl.environments import exists_already, named_env
-from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
-from frankrl.runs import RunFolder, check_preset, load_checkpoint, permission_of
+from frankrl.opening import check_transition, open_agent, open_run, open_update
+from frankrl.runs import check_preset
 from frankrl.training import Event, Stop, Trainer
-from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
-from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
-from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.session import (
     Metrics,
     TrainingResult,
@@ -55,6 +48,7 @@ def train(
     overwrite: bool = False,
     init_from: str | os.PathLike[str] | None = None,
     init_best: bool = False,
+    allow_code: bool = False,
     progress: bool = True,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
     metrics: Metrics | None = None,
@@ -73,6 +67,8 @@ def train(
         init_from: take the initial weights from there: a run folder, a DQN that Stable-Baselines3
             saved (`.zip`), or a `.safetensors` file; None: draw them by the seed.
         init_best: take those of a run's agent with the best evaluation, not of its newest one.
+        allow_code: import the network or torso of the run that `init_from` names, although somebody
+            else wrote it.
         progress: show a progress bar in a notebook and on a terminal.
         on_event: called with every event of the training; a `Stop` that it returns ends the run,
             which is saved.
@@ -93,7 +89,7 @@ def train(
     check_type(progress, "progress", bool, "True or False")
     _check_callback(on_event)
     _check_metrics(metrics)
-    source = initial_source(init_from, best=init_best)
+    source = initial_source(init_from, best=init_best, allow_code=allow_code, given=settings)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     base = load_preset(preset)
     check_preset(preset, settings)
@@ -114,7 +110,7 @@ def resume(
     progress: bool = True,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
     metrics: Metrics | None = None,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
     **settings: Any,
 ) -> TrainingResult:
@@ -142,28 +138,6 @@ def resume(
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
     return _run_or_raise(prepare_resume(folder, chosen), on_event, metrics, progress=progress)
-
-
-def open_run(
-    run: Agent | TrainingResult | str | os.PathLike[str],
-    env: Any,
-    allow_code: bool,
-    code: Mapping[str, Any],
-) -> RunFolder:
-    """A run's folder, with what the user allows it to name and the objects that it was made from.
-
-    Args:
-        run: the run folder.
-        env: as for `resume`.
-        allow_code: as for `resume`.
-        code: values of settings, among them code.
-
-    Raises:
-        FrankError: there is no run, or an argument is not allowed.
-    """
-    name = permitted_env(env)
-    folder = RunFolder.open(path_of(run), permission_of(name, allow_code, code))
-    return folder.with_objects(name if isinstance(env, EnvSpec) else env, code)
 
 
 def _for_the_only_one(env_id: str, base: Settings, named: dict[str, Any]) -> dict[str, Any]:
@@ -252,91 +226,18 @@ def load(
     """
     check_type(best, "best", bool, "True or False")
     check_code_names(code)
-    return open_agent(open_run(run, "", allow_code, code), best=best)[0]
-
-
-def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """The folder of a run that is given by its folder, its result or its agent.
-
-    Raises:
-        SettingError: an agent is of no run.
-    """
-    if isinstance(run, TrainingResult):
-        return run.run
-    if not isinstance(run, Agent):
-        return run
-    if run.run is None:
-        raise SettingError(f"{run!r} is of no run: give a run folder")
-    return run.run.path
-
-
-@own_numerics()
-def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
-    """The agent of a run, and the metadata of its checkpoint.
-
-    Raises:
-        RunFolderError: there is no usable checkpoint.
-    """
-    opened = open_network(folder, best=best)
-    return agent_of(folder, opened), opened.info
-
-
-@own_numerics()
-def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
-    """The agent of a run that acts by the Q-network of one of its checkpoints."""
-    (experiment, params, info, scales) = opened
-    settings, network = experiment.settings, experiment.network
-    policy = make_policy(settings.training.acting, network)
-    policy.load(network.layout.flatten(params))
-    env_steps = count_in(info, "env_steps")
-    epsilon = float(linear_epsilon(settings.exploration, env_steps))
-    q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
-    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps))
-
-
-def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
-    """The transitions in the replay buffer at the checkpoint of a Q-network.
-
-    Args:
-        opened: the network, from `open_network`.
-
-    Returns:
-        The env step at which the oldest begins, and the one after that of the newest.
-    """
-    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    return experiment.replay.drawable(count_in(opened.info, "env_steps"))
-
-
-def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
-    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays, in the
-    form in which the network gets them.
-
-    There are none if the checkpoint does not hold the buffer.
-
-    Args:
-        folder: the run's folder.
-        opened: the network, from `open_network`.
-        most: number of states, at most.
-
-    Raises:
-        RunFolderError: the checkpoint is damaged, or gone.
-    """
-    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    largest = {REPLAY: most_replay_bytes(experiment)}
-    checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
-    loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
-    states = some_states(loaded, experiment, most)
-    return states if opened.scales is None else opened.scales.of_observation(states)
+    return open_agent(open_run(run, None, allow_code, code), best=best)[0]
 
 
 def evaluate(
-    agent: Agent,
+    agent: Agent | TrainingResult | str | os.PathLike[str],
     *,
     episodes: int = 100,
     seed: int = 0,
-    evaluation_envs: int = MAX_EVALUATION_ENVS,
-    evaluation_max_episode_steps: int = EvaluationSettings.evaluation_max_episode_steps,
-    env: Any = "",
+    best: bool = False,
+    evaluation_envs: int | None = None,
+    evaluation_max_episode_steps: int | None = None,
+    env: Any = None,
     allow_code: bool = False,
     progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
@@ -347,11 +248,14 @@ def evaluate(
     They are made with the run's `evaluation_env_kwargs` and `evaluation_wrappers`, if it has any.
 
     Args:
-        agent: the agent, from `load`.
+        agent: an agent, from `load`; or a run, by its folder or its result.
         episodes: number of episodes.
         seed: decides the reset seeds of the episodes.
-        evaluation_envs: most environments that are made; the result does not depend on it.
-        evaluation_max_episode_steps: an episode is ended after so many steps. [env steps]
+        best: of a run, evaluate the agent that `load` returns with `best=True`.
+        evaluation_envs: most environments that are made; the result does not depend on it. None:
+            as the run's own evaluations.
+        evaluation_max_episode_steps: an episode is ended after so many steps; None: as in the run's
+            own evaluations. [env steps]
         env: as for `resume`.
         allow_code: as for `resume`.
         progress: as for `train`.
@@ -361,21 +265,22 @@ def evaluate(
     Raises:
         FrankError: an argument is not allowed, or the environment cannot be made or fails.
     """
-    check_type(agent, "agent", Agent, "an agent, as frankrl.load(run) returns it")
     whole = isinstance(episodes, int) and not isinstance(episodes, bool)
     if not whole or not 1 <= episodes <= MAX_EPISODES:
         raise SettingError(
             f"episodes must be a whole number from 1 to {MAX_EPISODES:,}, got {episodes!r}"
         )
     check_seed(seed)
-    settings = EvaluationSettings(
-        evaluation_envs=evaluation_envs, evaluation_max_episode_steps=evaluation_max_episode_steps
-    )
     check_type(progress, "progress", bool, "True or False")
-    spec = agent.allowed(env, allow_code, **code).evaluation_spec
-    if exists_already(spec.env_id):
-        settings = replace(settings, evaluation_envs=1)
-    evaluator = Evaluator(spec, settings=settings)
+    check_type(best, "best", bool, "True or False")
+    if not isinstance(agent, Agent):
+        check_code_names(code)
+        agent = open_agent(open_run(agent, env, allow_code, code), best=best)[0]
+    elif best:
+        raise SettingError("best chooses an agent of a run: give its folder instead of an agent")
+    agent = agent.allowed(env, allow_code, **code)
+    settings = _evaluation_of(agent, evaluation_envs, evaluation_max_episode_steps)
+    evaluator = Evaluator(agent.evaluation_spec, settings=settings)
     with progress_bar("evaluating", "episodes", progress=progress) as show:
 
         def shown(done: int, of: int) -> None:
@@ -390,12 +295,27 @@ def evaluate(
             evaluator.close()
 
 
+def _evaluation_of(
+    agent: Agent, most_envs: int | None, most_steps: int | None
+) -> EvaluationSettings:
+    """How an agent is evaluated: as in its training where nothing else is asked for."""
+    settings = EvaluationSettings()
+    if agent.run is not None:
+        settings = agent.run.description.settings.evaluation
+    is_only_one = exists_already(agent.spec.env_id)
+    if is_only_one or (most_envs is None and settings.evaluation_on != "own"):
+        most_envs = 1
+    changes = {"evaluation_envs": most_envs, "evaluation_max_episode_steps": most_steps}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(settings, **given)
+
+
 def explain(
     run: Agent | TrainingResult | str | os.PathLike[str],
     *,
     update: int,
     transition: int = 0,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
     progress: bool = True,
     **code: Any,
@@ -415,41 +335,39 @@ def explain(
     Raises:
         FrankError: the run has no such update, or it cannot be recomputed exactly.
     """
-    from frankrl.explaining import origins, reopen
     from frankrl.explaining.narrative import about_run, narrate
 
     check_code_names(code)
     check_type(progress, "progress", bool, "True or False")
     folder = open_run(run, env, allow_code, code)
-    settings, seed = folder.description.settings, folder.description.seed
-    size = settings.replay.batch_size
-    if not isinstance(transition, int) or not 0 <= transition < size:
-        raise SettingError(f"transition must be from 0 to {size - 1}, got {given(transition)}")
-    with progress_bar("repeating", "env steps", progress=progress) as show:
-        reopened = reopen(folder, update, show)
-    record = reopened.record
-    came_from = origins(folder, settings, seed, record.transition_env_steps)
+    check_transition(folder, transition)
+    reopened, came_from = open_update(folder, update, progress=progress)
+    record, settings = reopened.record, folder.description.settings
     document = narrate(record, came_from, transition, reopened.spec, settings, about_run(folder))
     return dataclasses.replace(record, document=document)
 
 
 def export(
-    agent: Agent | str | os.PathLike[str],
+    agent: Agent | TrainingResult | str | os.PathLike[str],
     *,
     onnx: str | os.PathLike[str] | None = None,
     safetensors: str | os.PathLike[str] | None = None,
     best: bool = False,
     overwrite: bool = False,
+    allow_code: bool = False,
+    **code: Any,
 ) -> list[Path]:
     """Write an agent to files that other programs read. It needs no environment.
 
     Args:
-        agent: an agent, from `load`, or a run folder.
+        agent: an agent, from `load`; or a run, by its folder or its result.
         onnx: a file `….onnx` with a graph from observations to Q-values and actions; needs
             `frankrl[onnx]`.
         safetensors: a file `….safetensors` with the network's parameters by name.
-        best: of a run folder, the agent that `load` returns with `best=True`.
+        best: of a run, the agent that `load` returns with `best=True`.
         overwrite: replace existing files.
+        allow_code: of a run, as for `load`.
+        **code: of a run, `network` or `torso` as for `load`.
 
     Returns:
         The files that were written.
@@ -466,19 +384,17 @@ def export(
         name: given_path(file, option(name)) for name, file in given.items() if file is not None
     }
     if not isinstance(agent, Agent):
-        agent = load(agent, best=best)
-    elif best:
-        raise SettingError("best chooses an agent of a run folder: pass the folder, not an agent")
+        agent = load(agent, best=best, allow_code=allow_code, **code)
+    elif best or allow_code or code:
+        raise SettingError(
+            "best, allow_code and objects are for the folder of a run: pass that, not an agent"
+        )
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
-    if isinstance(agent.batch_q_values, NormalisedQValues):
-        raise SettingError(
-            "the agent normalises observations by the running statistics of its training "
-            "(normalize_observations, normalize_rewards), which an exported network does not hold"
-        )
     check_files(files, agent.run.path, overwrite=overwrite)
-    policy, env_steps = agent.trained
+    policy, env_steps, scales = agent.trained
     export_network(
-        TrainedNetwork(policy.network, policy.params, agent.spec, agent.run, env_steps), files
+        TrainedNetwork(policy.network, policy.params, scales, agent.spec, agent.run, env_steps),
+        files,
     )
     return list(files.values())

@@ -19,7 +19,6 @@ from conftest import UPDATE
 from dashboard_runs import get, rows, serving, wait_until, workers_of
 
 import frankrl
-from frankrl.api import open_network
 from frankrl.config import AtariSettings
 from frankrl.core.processes import search_path
 from frankrl.core.random import Use, reset_seed
@@ -31,6 +30,7 @@ from frankrl.environments import CheckedEnv, describe
 from frankrl.environments.layer_colours import in_layers
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.explaining import reopen
+from frankrl.opening import open_network
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
 
 

@@ -8,10 +8,12 @@ from gymnasium.vector.utils import batch_space
 
 from frankrl.agent import Agent
 from frankrl.config import Settings
+from frankrl.core.normalisation import LeafScale, Scales
 from frankrl.environments import EnvironmentSpec
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.environments.spec import EnvironmentFacts, spec_of
-from frankrl.experience import HostPolicy
+from frankrl.experience import HostPolicy, NormalisedQValues
+from frankrl.experience.normaliser import is_normalised
 from frankrl.exporting.inputs import MASK, inputs_of
 from frankrl.exporting.onnx_file import onnx_file
 from frankrl.learning import network_for
@@ -50,7 +52,23 @@ def agent_of(spec: EnvironmentSpec, **changes) -> Agent:
     policy = HostPolicy(network)
     policy.load(network.layout.flatten(params))
     agent = Agent(spec, policy.q_values, 0.0)
-    agent.policy = policy
+    agent.policy, agent.scales = policy, None
+    return agent
+
+
+def normalising_agent_of(spec: EnvironmentSpec, *, clip: float, **changes) -> Agent:
+    """Such an agent that normalises every leaf of real numbers by statistics drawn at random."""
+    agent, random = agent_of(spec, **changes), np.random.default_rng(2)
+
+    def drawn(leaf) -> LeafScale | None:
+        if not is_normalised(leaf.dtype):
+            return None
+        mean, factor = random.normal(size=leaf.shape), random.uniform(0.1, 3, leaf.shape)
+        return LeafScale(np.asarray(mean, np.float32), np.asarray(factor, np.float32))
+
+    leaves = tuple(map(drawn, spec.leaves))
+    agent.scales = Scales(leaves, np.float32(clip), None, np.float32(1))
+    agent.batch_q_values = NormalisedQValues(agent.policy.q_values, agent.scales)
     return agent
 
 
@@ -77,7 +95,7 @@ def session_of(content: bytes) -> onnxruntime.InferenceSession:
 
 def graph_of(agent: Agent) -> bytes:
     """The agent's ONNX file."""
-    return onnx_file(agent.policy.network, agent.policy.params, agent.spec, FACTS)
+    return onnx_file(agent.policy.network, agent.policy.params, agent.scales, agent.spec, FACTS)
 
 
 def feed_of(spec: EnvironmentSpec, observations, allowed):

@@ -188,7 +188,7 @@ def test_what_is_no_agent_of_frank_is_refused(run, tmp_path):
     own = Agent(agent.spec, lambda observation, mask: np.zeros((1, 2)), epsilon=0.0)
     for given, more, words in (
         (own, {}, "was not trained by Frank: pass one that frankrl.load returns"),
-        (agent, {"best": True}, "best chooses an agent of a run folder"),
+        (agent, {"best": True}, "best, allow_code and objects are for the folder of a run"),
         (tmp_path / "none", {}, "there is no run folder"),
         (7, {}, "the run folder must be a path"),
         (run, {"onnx": 7}, "onnx must be a path"),

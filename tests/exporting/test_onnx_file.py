@@ -1,6 +1,7 @@
 """ONNX graphs in onnxruntime, beside the agents that they were made of."""
 
 import dataclasses
+from functools import partial
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -12,6 +13,7 @@ from exporting.exported_agents import (
     asked,
     feed_of,
     graph_of,
+    normalising_agent_of,
     observations_of,
     session_of,
     spec_for,
@@ -111,8 +113,8 @@ FIRST_LAYERS = {
 }
 
 
-def check_alike(spec, changes, count: int) -> None:
-    agent = agent_of(spec, **changes)
+def check_alike(spec, changes, count: int, make=agent_of) -> None:
+    agent = make(spec, **changes)
     session = session_of(graph_of(agent))
     compared = 0
     for start in range(0, count, 2_000):
@@ -137,6 +139,23 @@ def check_alike(spec, changes, count: int) -> None:
 @pytest.mark.parametrize("case", [name for name in CASES if name not in SLOW])
 def test_a_graph_answers_as_its_agent_to_10000_observations(case):
     check_alike(*CASES[case], OBSERVATIONS)
+
+
+NORMALISED = {
+    "numbers": (spec_for(VECTOR), {}),
+    "numbers of 64 bits": (spec_for(spaces.Box(-9, 9, (4,), np.float64)), HEADS["qr"]),
+    "a lone number": (spec_for(spaces.Box(-1, 1, (), np.float32)), {}),
+    "a stack": (spec_for(VECTOR, stack=3), WRAPPERS["dueling"]),
+    "mixed": (spec_for(MIXED, mask="legal"), {"layer_norm": True}),
+    "pictures": (spec_for(spaces.Box(-5, 5, (8, 9, 4), np.float32)), {"torso": "minatar"}),
+}
+
+
+@pytest.mark.parametrize("clip", [0.7, 10.0])
+@pytest.mark.parametrize("case", NORMALISED)
+def test_a_graph_normalises_as_its_agent(case, clip):
+    make = partial(normalising_agent_of, clip=clip)
+    check_alike(*NORMALISED[case], OBSERVATIONS if case == "numbers" else 1_000, make)
 
 
 @pytest.mark.slow
@@ -248,7 +267,7 @@ def test_a_number_that_the_space_does_not_hold_selects_no_row_of_a_table():
 def test_a_file_is_of_a_widely_read_version_and_says_where_it_comes_from():
     agent = agent_of(spec_for(VECTOR))
     facts = {"frank_version": "1.2", "env_id": "Spaces-v0", "gamma": 0.99, "resize": None}
-    content = onnx_file(agent.policy.network, agent.policy.params, agent.spec, facts)
+    content = onnx_file(agent.policy.network, agent.policy.params, None, agent.spec, facts)
     model = onnx.load_from_string(content)
     assert [(part.domain, part.version) for part in model.opset_import] == [("", OPSET)]
     assert {part.key: part.value for part in model.metadata_props} == {
@@ -260,7 +279,7 @@ def test_a_file_is_of_a_widely_read_version_and_says_where_it_comes_from():
     assert (model.producer_name, model.producer_version) == ("frankrl", "1.2")
     names = {constant.name for constant in model.graph.initializer}
     assert names >= {"hidden.0.weight", "hidden.1.bias", "output.weight"}
-    again = onnx_file(agent.policy.network, agent.policy.params, agent.spec, facts)
+    again = onnx_file(agent.policy.network, agent.policy.params, None, agent.spec, facts)
     assert again == content
 
 
@@ -277,13 +296,13 @@ def test_a_part_that_is_not_franks_own_is_refused_by_its_name():
     with pytest.raises(
         SettingError, match=r"contains .*OwnLayer, .* safetensors='FILE' writes its"
     ):
-        onnx_file(changed, params, agent.spec, FACTS)
+        onnx_file(changed, params, None, agent.spec, FACTS)
     with pytest.raises(SettingError, match=r"contains .*OwnLayer"):
-        onnx_file(OwnLayer(), params, agent.spec, FACTS)
+        onnx_file(OwnLayer(), params, None, agent.spec, FACTS)
 
 
 def test_more_parameters_than_a_file_can_hold_are_refused():
     agent = agent_of(spec_for(VECTOR))
     wide = dataclasses.replace(agent.policy.network, hidden=(Dense(30_000), Dense(30_000)))
     with pytest.raises(SettingError, match=r"900,360,004 parameters, .*: use safetensors='FILE'"):
-        onnx_file(wide, (), agent.spec, FACTS)
+        onnx_file(wide, (), None, agent.spec, FACTS)

@@ -11,8 +11,8 @@ from hub_stub import Repository
 
 import frankrl
 from frankrl.cli.main import main
-from frankrl.core.errors import FrankError, FrankWarning, HubError, RunFolderError
-from frankrl.runs import RunFolder
+from frankrl.core.errors import DamagedError, FrankError, FrankWarning, HubError, RunFolderError
+from frankrl.runs import INITIAL, RunFolder
 from frankrl.runs.checkpoint import manifest_of
 from frankrl.runs.contents import others_in
 
@@ -25,6 +25,16 @@ def repository(hub, files):
     repository = hub.repositories["jane/cart"] = Repository()
     repository.commit("main", files, "pushed")
     return repository
+
+
+@pytest.fixture(scope="module")
+def tuned(run, tmp_path_factory):
+    """A run that began with the weights of another."""
+    path = tmp_path_factory.mktemp("tuned") / "run"
+    settings = {"total_env_steps": 130, "learning_starts_env_steps": 100, "hidden_widths": [8]}
+    settings |= {"evaluate_every_env_steps": None, "final_evaluation_episodes": 1}
+    frankrl.train("CartPole-v1", preset="default", init_from=run, out=path, **settings)
+    return path
 
 
 def changed(repository, change, *, rewrite=True):
@@ -96,6 +106,37 @@ def test_a_pulled_run_continues_with_an_empty_buffer_and_says_so(repository):
         result = frankrl.resume(path, total_env_steps=420)
     assert result.env_steps == 420
     assert [mark["env_steps"] for mark in result.not_reproducible] == [300]
+
+
+def test_the_weights_that_a_run_began_with_come_along(hub, tuned):
+    frankrl.hub.push(tuned, "jane/tuned", film=False)
+    path = frankrl.hub.pull("jane/tuned")
+    assert (path / INITIAL).read_bytes() == (tuned / INITIAL).read_bytes()
+    # Without the buffer, it is repeated from its first weights on.
+    opened, original = (frankrl.explain(place, update=3) for place in (path, tuned))
+    np.testing.assert_array_equal(opened.q_values, original.q_values)
+    frankrl.hub.push(path, "jane/again", film=False)
+    assert others_in(path) == []
+
+
+@pytest.mark.parametrize("content", [None, b"others"])
+def test_a_run_without_the_weights_that_it_began_with_is_refused(hub, tuned, tmp_path, content):
+    copy = shutil.copytree(tuned, tmp_path / "copy")
+    (copy / INITIAL).unlink()
+    if content is not None:
+        (copy / INITIAL).write_bytes(content)
+    with pytest.raises(DamagedError, match=INITIAL):
+        frankrl.hub.push(copy, "jane/tuned", film=False)
+    assert hub.repositories == {}
+
+    def change(files, described):
+        del files[INITIAL], described[INITIAL]
+        if content is not None:
+            files[INITIAL], described[INITIAL] = content, {}
+
+    frankrl.hub.push(tuned, "jane/cart", film=False)
+    changed(hub.repositories["jane/cart"], change)
+    assert_refused(tmp_path, f"holds no run that this Frank reads: .*{INITIAL}")
 
 
 def test_a_run_that_was_pushed_with_its_buffer_continues_to_the_same_bits(hub, run, tmp_path):

@@ -1,5 +1,6 @@
 """What `frank hub push` puts on the Hub, and what it leaves at home."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,8 +16,10 @@ import yaml
 from hub_stub import Repository
 
 import frankrl
+from frankrl.cli.main import main
 from frankrl.core.errors import FrankWarning, HubError, RunFolderError, SettingError
 from frankrl.core.processes import searching
+from frankrl.display import progress_bar
 from frankrl.hub.layout import write_manifest
 from frankrl.hub.privacy import public_metadata, without_paths
 from frankrl.runs import RunFolder, list_checkpoints
@@ -163,6 +166,29 @@ def test_the_best_agent_is_evaluated_on_request_and_the_card_says_so(hub, run):
     assert "--best" in text
     assert "best=True" in text
     assert f"| agent | best, after {int(best_of(run)):,} env steps |" in text
+
+
+def test_work_that_somebody_waits_for_has_one_bar(hub, run, tmp_path, monkeypatch):
+    open_bars, bars = [], []
+
+    @contextlib.contextmanager
+    def drawn(doing, unit):
+        assert open_bars == []
+        open_bars.append(doing)
+        yield lambda done, of: bars.append(doing)
+        open_bars.clear()
+
+    monkeypatch.setattr(progress_bar, "can_redraw", lambda file: True)
+    monkeypatch.setattr(progress_bar, "_on_terminal", drawn)
+    words = [str(run), "jane/cart", "--episodes", "2", "--no-film"]
+    assert main(["hub", "push", *words]) == 0
+    assert set(bars) == {"evaluating"}
+    assert main(["hub", "pull", "jane/cart"]) == 0
+    assert set(bars) == {"evaluating", "pulling"}
+    bars.clear()
+    frankrl.hub.push(run, "jane/cart", episodes=2, film=False, progress=False)
+    frankrl.hub.pull("jane/cart", out=tmp_path / "again", progress=False)
+    assert bars == []
 
 
 def test_the_settings_are_in_config_json(files, run):

@@ -12,9 +12,9 @@ import numpy as np
 from gymnasium import spaces
 
 import frankrl
-from frankrl.api import open_network
 from frankrl.core.errors import DivergedError, EnvironmentFailedError
 from frankrl.learning import batch_loss, learner, loss_terms
+from frankrl.opening import open_network
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.training.rounds import compiled_learn
 from robustness.outcome import Outcome

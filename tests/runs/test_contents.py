@@ -42,6 +42,7 @@ OTHERS = {
     "checkpoints/mine/model.pt": "checkpoints/mine/",
     "best.txt": "best.txt",
     "trackers/mine/data.bin": "trackers/mine/",
+    "trackers/mine": "trackers/mine",
     ".git/config": ".git/",
     "checkpoints/old": "checkpoints/old",
     "config.toml.bak": "config.toml.bak",
@@ -50,8 +51,9 @@ OTHERS = {
 }
 
 
-def run_with(path, *files):
-    description = RunDescription("CartPole-v1", "default", 0, frankrl.Settings().resolved())
+def run_with(path, *files, log=()):
+    settings = frankrl.Settings().resolved().with_changes(log=log)
+    description = RunDescription("CartPole-v1", "default", 0, settings)
     run = RunFolder.create(path, description).path
     for file in files:
         (run / file).parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +67,17 @@ def test_what_a_run_writes_is_removed_with_it(tmp_path):
     RunFolder.create(run, description, overwrite=True)
     assert sorted(os.listdir(run)) == ["checkpoints", "config.toml"]
     assert os.listdir(tmp_path) == ["run"]
+
+
+def test_the_folder_of_a_tracker_that_the_run_names_is_its_own(tmp_path):
+    files = ("trackers/mine/lines.txt", "trackers/mine/more/data.bin")
+    run, description = run_with(tmp_path / "run", *files, log=("mine",))
+    (run / "trackers" / "mine" / "link").symlink_to(tmp_path)
+    with pytest.raises(RunFolderError, match=r"also holds trackers/mine/link: move that away"):
+        RunFolder.create(run, description, overwrite=True)
+    (run / "trackers" / "mine" / "link").unlink()
+    RunFolder.create(run, description, overwrite=True)
+    assert sorted(os.listdir(run)) == ["checkpoints", "config.toml"]
 
 
 @pytest.mark.parametrize("other", OTHERS)

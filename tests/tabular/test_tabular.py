@@ -11,11 +11,11 @@ from in_memory import experiment_of, rounds_of
 from toy_text import CLIFF_WALKING, TAXI
 
 import frankrl
-from frankrl.api import open_network
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe, describe_for, nine_squares
+from frankrl.opening import open_network
 from frankrl.runs import RunFolder
 from frankrl.tabular import Model, led_to, model_of, optimal_q_values, q_table, table_size
 from frankrl.tabular import table as table_module

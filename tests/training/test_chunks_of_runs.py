@@ -15,6 +15,7 @@ import frankrl
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.explaining import reopen
+from frankrl.opening import open_agent
 from frankrl.replay import chunks
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint, save_checkpoint
 from frankrl.runs.checkpoint import manifest_of
@@ -204,7 +205,7 @@ def test_a_chunk_that_does_not_fit_the_settings_is_refused(half, name, change, w
 def test_whoever_needs_weights_alone_reads_no_chunk(half):
     for file in newest(half).glob("*.zst"):
         file.write_bytes(b"not read")
-    _, info = frankrl.api.open_agent(RunFolder.open(half))
+    _, info = open_agent(RunFolder.open(half))
     assert info["env_steps"] == 400
 
 

@@ -11,6 +11,7 @@ from robustness.runs import contents, killed_copy
 import frankrl
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
 from frankrl.environments import vector
+from frankrl.opening import open_agent
 from frankrl.replay import ReplayBuffer, make
 from frankrl.runs import (
     MetricsReader,
@@ -84,7 +85,7 @@ def test_an_agent_comes_from_the_newest_checkpoint_that_is_intact(half):
     newest = list_checkpoints(half / "checkpoints")[-1]
     (newest / "q_network.safetensors").unlink()
     with pytest.warns(FrankWarning, match=r"0400 is damaged.*differ in q_network\.safetensors"):
-        agent, info = frankrl.api.open_agent(RunFolder.open(half))
+        agent, info = open_agent(RunFolder.open(half))
     assert info["env_steps"] == 300
     assert agent.q_values(np.zeros(4, np.float32)).shape == (2,)
 

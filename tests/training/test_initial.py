@@ -14,10 +14,10 @@ from safetensors.numpy import load_file, save_file
 from torch_archives import q_network, sb3_zip
 
 import frankrl
-from frankrl.api import open_network
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
 from frankrl.hub.privacy import public_description
+from frankrl.opening import open_network
 from frankrl.runs import INITIAL, RunDescription, RunFolder, list_checkpoints
 from frankrl.training.initial import initial_source
 from frankrl.training.session import prepare

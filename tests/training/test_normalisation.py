@@ -189,6 +189,29 @@ def test_an_update_is_opened_with_the_numbers_that_the_network_got(whole):
     assert np.abs(record.batch.observation[:, 1].mean()) < 1
 
 
+def test_exported_files_hold_the_statistics(whole, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    observations = np.random.default_rng(0).normal(size=(10_000, 2)).astype(np.float32) * 5
+    agent = frankrl.load(whole)
+    graph, weights = tmp_path / "agent.onnx", tmp_path / "agent.safetensors"
+    frankrl.export(whole, onnx=graph, safetensors=weights)
+    expected = agent.q_values(observations)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    q_values, _ = session.run(None, {"observation": observations})
+    np.testing.assert_allclose(q_values, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    arrays = load_file(weights)
+    mean, factor, clip = (
+        arrays.pop(f"normalisation.{name}") for name in ("0.mean", "0.factor", "clip")
+    )
+    scaled = np.clip((observations - mean) * factor, -clip, clip)
+    inner = agent.batch_q_values._q_values
+    np.testing.assert_allclose(inner(scaled, None), expected, rtol=1e-5, atol=1e-6)
+    assert not [name for name in arrays if name.startswith("normalisation")]
+    for source in (whole, weights):
+        with pytest.raises(SettingError, match="a new run begins without those statistics"):
+            frankrl.train(Walk, out=tmp_path / "tuned", init_from=source, **SMALL)
+
+
 def test_evaluations_report_the_environments_own_returns(whole):
     evaluation = frankrl.evaluate(frankrl.load(whole), episodes=3)
     for value, length in zip(evaluation.returns, evaluation.lengths, strict=True):

@@ -158,8 +158,9 @@ def test_a_changed_module_makes_the_run_inexact_by_name(written, tmp_path):
     assert "code of written_here" in result.not_reproducible[0]["reason"]
 
 
+@pytest.mark.filterwarnings("always:.*because you allow the run's code")
 def test_the_network_of_somebody_elses_run_is_imported_only_if_it_is_named(
-    written, tmp_path, monkeypatch
+    written, tmp_path, monkeypatch, capsys
 ):
     run = foreign(written, tmp_path / "foreign")
     canary = tmp_path / CANARY
@@ -175,8 +176,15 @@ def test_the_network_of_somebody_elses_run_is_imported_only_if_it_is_named(
         ):
             with pytest.raises(RunFolderError, match=r"names 'written_here:make'.*nothing of that"):
                 attempt()
+        exported = tmp_path / "weights.safetensors"
+        export = ["export", str(run), "--safetensors", str(exported)]
+        tuned = ["train", "CartPole-v1", "--init-from", str(run), "--out", str(tmp_path / "tuned")]
+        tuned += ["--total-env-steps", "120", "--final-evaluation-episodes", "none"]
         for command in (["evaluate"], ["film"], ["explain", "--update", "150"]):
             assert frank([command[0], str(run), *command[1:]]) == 2
+        for command in (export, [*tuned, "--network", "plain_jax:make"]):
+            assert frank(command) == 2
+            assert "if you trust it, give --allow-code" in capsys.readouterr().err
         assert not canary.exists()
         with pytest.raises(
             SettingError, match=r"network of .* is written_here:make, not other:mak"
@@ -188,6 +196,17 @@ def test_the_network_of_somebody_elses_run_is_imported_only_if_it_is_named(
         with pytest.warns(FrankWarning, match="because you allow the run's code"):
             again = frankrl.load(run, allow_code=True)
         np.testing.assert_array_equal(again.q_values(STATE), expected)
+        assert frank([*tuned, "--network", "written_here:make"]) == 0
+        for command, status, told in (
+            ([*export, "--allow-code"], 0, ""),
+            ([*tuned, "--allow-code", "--overwrite"], 2, "do not fit this run"),
+        ):
+            assert frank(command) == status
+            printed = capsys.readouterr().err
+            assert "because you allow the run's code" in printed
+            assert told in printed
+        assert frank(["train", "CartPole-v1", "--allow-code"]) == 2
+        assert "--allow-code is for the run of somebody else" in capsys.readouterr().err
     finally:
         (written.parent / "written_here.py").write_text(SOURCE)
 
@@ -228,6 +247,17 @@ def test_a_run_of_objects_needs_them_again(given, tmp_path):
     assert frankrl.explain(killed, update=150, **again).update == 150
     with pytest.raises(SettingError, match=r"network of .* is object:Scaled, not object:Other"):
         frankrl.load(killed, network=type("Other", (Scaled,), {})(0.5))
+
+
+def test_its_weights_go_elsewhere_with_the_object_alone(given, tmp_path):
+    short = QUICK | {"total_env_steps": 70, "final_evaluation_episodes": None}
+    out = tmp_path / "tuned"
+    frankrl.train("CartPole-v1", out=out, init_from=given, network=Scaled(0.5), **short)
+    exported = tmp_path / "agent.safetensors"
+    assert frankrl.export(given, safetensors=exported, network=Scaled(0.5)) == [exported]
+    agent = frankrl.load(given, network=Scaled(0.5))
+    with pytest.raises(SettingError, match="are for the folder of a run"):
+        frankrl.export(agent, safetensors=exported, network=Scaled(0.5))
 
 
 def test_it_is_said_that_objects_are_needed_again(tmp_path):

@@ -36,19 +36,12 @@ def run(arguments: Sequence[str]) -> int:
     description = "Play greedy episodes in fresh environments and report their returns."
     options = parse(EvaluateOptions, arguments, "evaluate", description)
 
-    from frankrl.api import evaluate, open_agent
-    from frankrl.runs import Permission, RunFolder
+    from frankrl.api import evaluate
+    from frankrl.opening import open_agent, open_run
 
-    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    folder = open_run(options.run, options.env, options.allow_code, {})
     agent, info = open_agent(folder, best=options.best)
-    chosen = folder.description.settings.evaluation
-    evaluation = evaluate(
-        agent,
-        episodes=options.episodes,
-        seed=options.seed,
-        evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
-        evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
-    )
+    evaluation = evaluate(agent, episodes=options.episodes, seed=options.seed)
     summary = evaluation.summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}

@@ -15,7 +15,6 @@ from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import MAX_MESSAGE, shown
-from frankrl.display.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from frankrl.environments import EnvironmentSpec
@@ -71,9 +70,9 @@ def run(arguments: Sequence[str]) -> int:
         return _explain_notes(options.html)
 
     from frankrl.explaining.narrative import about_run
-    from frankrl.runs import Permission, RunFolder
+    from frankrl.opening import open_run
 
-    folder = RunFolder.open(options.run, Permission(options.env, options.allow_code))
+    folder = open_run(options.run, options.env, options.allow_code, {})
     about = about_run(folder)
     if options.update is None:
         if _has_numbered_states(folder):
@@ -83,26 +82,23 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _explain_update(folder: "RunFolder", update: int, about: str, options: ExplainOptions) -> int:
-    from frankrl.explaining import cost_of, origins, reopen
+    from frankrl.explaining import cost_of
     from frankrl.explaining.narrative import narrate
     from frankrl.explaining.plain import plain
     from frankrl.explaining.saliency import check_pictures
+    from frankrl.opening import check_transition, open_update
     from frankrl.runs.atomic_file import check_writable
 
-    settings, seed = folder.description.settings, folder.description.seed
-    size = settings.replay.batch_size
-    if not 0 <= options.transition < size:
-        raise SettingError(f"--transition must be from 0 to {size - 1}, got {options.transition}")
+    settings = folder.description.settings
+    check_transition(folder, options.transition)
     cost = cost_of(folder, update)
     if options.saliency and (stored := _stored_spec(folder)):
         check_pictures(stored)
     if options.html:
         check_writable(given_path(options.html, "--html"), "--html", _PAGE)
     _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
-    with progress_bar("repeating", "env steps") as show:
-        reopened = reopen(folder, update, show, cost=cost)
+    reopened, came_from = open_update(folder, update, cost=cost)
     record, spec = reopened.record, reopened.spec
-    came_from = origins(folder, settings, seed, record.transition_env_steps)
     if options.json:
         print_result(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
@@ -162,8 +158,8 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
 
 
 def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
-    from frankrl.api import open_agent
     from frankrl.explaining.whole_table import table_document, whole_table
+    from frankrl.opening import open_agent
     from frankrl.runs import check_code
     from frankrl.runs.atomic_file import check_writable
 

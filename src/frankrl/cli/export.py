@@ -23,6 +23,8 @@ class ExportOptions:
     """Use the agent with the best evaluation during training instead of the newest."""
     overwrite: bool = False
     """Replace existing files."""
+    allow_code: bool = False
+    """Import whatever network or torso the run names, although somebody else wrote the run."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -38,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         safetensors=options.safetensors or None,
         best=options.best,
         overwrite=options.overwrite,
+        allow_code=options.allow_code,
     )
     for path in written:
         print_result(str(path))

@@ -10,7 +10,6 @@ from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
 from frankrl.core.errors import FrankError, nearest
 from frankrl.core.figures import figure
-from frankrl.display.progress_bar import progress_bar
 
 _COMMANDS = {
     "push": "push a run to the Hub: its agent, a model card, its results and a film",
@@ -94,23 +93,21 @@ def _push(arguments: Sequence[str]) -> int:
 
     from frankrl.hub.upload import push
 
-    with progress_bar("evaluating", "episodes") as show:
-        pushed = push(
-            options.run,
-            options.repository,
-            best=options.best,
-            episodes=options.episodes or None,
-            film=options.film,
-            with_replay=options.with_replay,
-            with_paths=options.with_paths,
-            private=options.private,
-            revision=options.revision or None,
-            message=options.message or None,
-            out=options.out or None,
-            env=options.env,
-            allow_code=options.allow_code,
-            on_episode=show,
-        )
+    pushed = push(
+        options.run,
+        options.repository,
+        best=options.best,
+        episodes=options.episodes or None,
+        film=options.film,
+        with_replay=options.with_replay,
+        with_paths=options.with_paths,
+        private=options.private,
+        revision=options.revision or None,
+        message=options.message or None,
+        out=options.out or None,
+        env=options.env,
+        allow_code=options.allow_code,
+    )
     summary = pushed.evaluation
     say(
         f"mean return {figure(summary['mean_return'])} ± {figure(summary['std_return'])} over "
@@ -128,14 +125,12 @@ def _pull(arguments: Sequence[str]) -> int:
 
     from frankrl.hub.download import pull, size_of
 
-    with progress_bar("pulling", "files") as show:
-        path = pull(
-            options.repository,
-            out=options.out or None,
-            revision=options.revision or None,
-            overwrite=options.overwrite,
-            on_file=show,
-        )
+    path = pull(
+        options.repository,
+        out=options.out or None,
+        revision=options.revision or None,
+        overwrite=options.overwrite,
+    )
     say(f"{size_of(path)}, every file as its manifest says; next: frank evaluate {path}")
     print_result(str(path))
     return 0

@@ -62,7 +62,8 @@ class TrainOptions:
     """With `--init-from RUN`: take the agent with the best evaluation instead of the newest."""
     allow_code: bool = False
     """With `--resume`: import whatever module the run names, although somebody else wrote the run.
-    Naming its environment as well imports that environment's module alone."""
+    Naming its environment as well imports that environment's module alone. With `--init-from RUN`:
+    import its network or torso."""
     overwrite: bool = False
     """Replace a run that is already in the run folder, unless that holds other files as well."""
     json: bool = False
@@ -113,8 +114,6 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         from frankrl.dashboard.serving import check_packages
 
         check_packages()
-    if first.allow_code and not first.resume:
-        raise FrankError("--allow-code belongs to --resume: the environment is named here")
     if first.resume:
         return _resume(first, arguments, foreign, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
@@ -124,11 +123,16 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     from frankrl.training.initial import initial_source
     from frankrl.training.session import prepare
 
-    check_preset(preset, options.values_of(named_settings(arguments)))
-    source = initial_source(options.init_from or None, best=options.init_best)
+    named = options.values_of(named_settings(arguments))
+    check_preset(preset, named)
+    source = initial_source(
+        options.init_from or None,
+        best=options.init_best,
+        allow_code=options.allow_code,
+        given=named,
+    )
     if source is not None:
-        named = named_settings(arguments)
-        settings = source.completed(settings, options.values_of(named))
+        settings = source.completed(settings, named)
 
     training = prepare(
         options.env,

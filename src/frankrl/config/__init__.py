@@ -15,6 +15,7 @@ from frankrl.config.groups import (
     TrainingSettings,
 )
 from frankrl.config.names import (
+    check_code_names,
     code_among,
     condition_of,
     group_of,
@@ -39,6 +40,7 @@ __all__ = [
     "SavingSettings",
     "Settings",
     "TrainingSettings",
+    "check_code_names",
     "code_among",
     "condition_of",
     "group_of",

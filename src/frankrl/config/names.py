@@ -125,3 +125,17 @@ def _meanings(kind: type) -> dict[str, str]:
         and isinstance(field.target, ast.Name)
         and isinstance(text, ast.Expr)
     }
+
+
+def check_code_names(code: Mapping[str, Any]) -> None:
+    """Refuse other arguments than code that is given again by the name of its setting.
+
+    Raises:
+        SettingError: a name is that of another setting, or of none.
+    """
+    for name in code:
+        if not names_code(name):
+            raise SettingError(
+                f"{name} cannot be given here: only objects that the run was made from, by the "
+                "names of their settings, such as wrappers"
+            )

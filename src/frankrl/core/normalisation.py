@@ -12,6 +12,8 @@ from jaxtyping import Float
 
 from frankrl.core.types import Array, Observation
 
+NORMALISATION = "normalisation"
+"""Begins the names of the arrays in a file of weights that say how observations are normalised."""
 _FIRST_COUNT = 1e-4
 """What the initial mean 0 and variance 1 weigh, in observations."""
 

@@ -5,7 +5,7 @@ from frankrl.environments.env_group import EnvGroup, Worker
 from frankrl.environments.episode_record import EnvironmentLog, Position
 from frankrl.environments.final_info import SUCCESS, finite_number
 from frankrl.environments.frame_stack import FrameStack
-from frankrl.environments.from_code import exists_already, named_env, objects_among
+from frankrl.environments.from_code import exists_already, given_again, named_env, objects_among
 from frankrl.environments.leaves import Leaf, Structure, together
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
@@ -50,6 +50,7 @@ __all__ = [
     "exists_already",
     "finite_number",
     "for_evaluation",
+    "given_again",
     "make_environment",
     "make_vector",
     "named_env",

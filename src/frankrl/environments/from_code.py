@@ -45,6 +45,19 @@ def named_env(env: Any) -> tuple[str, dict[str, Any]]:
     return name_of(env), {}
 
 
+def given_again(env: Any) -> tuple[str, Any]:
+    """The name of an environment that a user names or gives once more for a run, and what was
+    given; both are empty if it is None.
+
+    Raises:
+        SettingError: it is no environment.
+    """
+    if env is None or isinstance(env, str):
+        return env or "", env or ""
+    name, _ = named_env(env)
+    return name, name if isinstance(env, EnvSpec) else env
+
+
 def _with_kwargs_of(spec: EnvSpec, other: EnvSpec) -> EnvSpec:
     """The same spec with another one's keyword arguments."""
     alike = copy.copy(spec)

@@ -50,7 +50,9 @@ def export_network(trained: TrainedNetwork, files: dict[str, Path]) -> None:
     if ONNX in files:
         from frankrl.exporting.onnx_file import onnx_file
 
-        contents[ONNX] = onnx_file(trained.network, trained.params, trained.spec, trained.facts())
+        contents[ONNX] = onnx_file(
+            trained.network, trained.params, trained.scales, trained.spec, trained.facts()
+        )
     if SAFETENSORS in files:
         from frankrl.exporting.weights_file import weights_file
 

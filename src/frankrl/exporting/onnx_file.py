@@ -1,6 +1,6 @@
 """A trained Q-network as an ONNX model: observations in, Q-values and actions out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,15 +8,16 @@ import onnx
 from onnx import helper
 
 from frankrl.core.errors import SettingError
+from frankrl.core.normalisation import Scales
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec
 from frankrl.exporting.graph import BATCH, IR_VERSION, OPSET, Graph, tensor_type
 from frankrl.exporting.heads import add_conditioning, add_head
-from frankrl.exporting.inputs import ACTION, MASK, Q_VALUES, inputs_of
+from frankrl.exporting.inputs import ACTION, MASK, Q_VALUES, Input, inputs_of
 from frankrl.exporting.layers import add_activation, add_layer
 from frankrl.exporting.outputs import add_outputs
 from frankrl.exporting.own_network import untranslatable
-from frankrl.exporting.torsos import add_torso
+from frankrl.exporting.torsos import add_normalisation, add_torso
 from frankrl.exporting.trained_network import as_texts
 from frankrl.networks import LayeredNetwork, NetworkParams, QNetwork
 
@@ -25,7 +26,11 @@ _MAX_BYTES = 2**31 - 2**20
 
 
 def onnx_file(
-    network: QNetwork, params: Any, spec: EnvironmentSpec, facts: Mapping[str, Any]
+    network: QNetwork,
+    params: Any,
+    scales: Scales | None,
+    spec: EnvironmentSpec,
+    facts: Mapping[str, Any],
 ) -> bytes:
     """The content of an ONNX file that computes what the agent computes.
 
@@ -37,6 +42,7 @@ def onnx_file(
     Args:
         network: the definition of the Q-network.
         params: its parameters, as NumPy arrays.
+        scales: how observations are normalised before they get into it; None: they are not.
         spec: the environment.
         facts: what is known of the agent, by name; texts, or JSON data.
 
@@ -52,7 +58,8 @@ def onnx_file(
         )
     inputs = inputs_of(spec)
     graph = Graph([*(part.name for part in inputs), MASK, Q_VALUES, ACTION])
-    _add_answers(graph, spec, _add_network(graph, network, params, spec))
+    normalised = add_normalisation(graph, scales, inputs)
+    _add_answers(graph, spec, _add_network(graph, network, params, normalised))
     given = [
         helper.make_tensor_value_info(
             part.name, tensor_type(part.dtype), [BATCH, *part.shape], part.note
@@ -74,10 +81,10 @@ def onnx_file(
 
 
 def _add_network(
-    graph: Graph, network: LayeredNetwork, params: NetworkParams, spec: EnvironmentSpec
+    graph: Graph, network: LayeredNetwork, params: NetworkParams, inputs: Sequence[Input]
 ) -> str:
     """Add Q(s, ·) of all actions, in the order of `LayeredNetwork.apply`; returns it."""
-    parts = zip(network.torsos, params.torsos, inputs_of(spec), strict=True)
+    parts = zip(network.torsos, params.torsos, inputs, strict=True)
     features = [
         add_torso(graph, torso, own, source, f"torsos.{index}")
         for index, (torso, own, source) in enumerate(parts)

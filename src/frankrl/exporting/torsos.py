@@ -1,9 +1,11 @@
 """The torsos in ONNX: from an input in the environment's own dtype to features."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from frankrl.core.normalisation import LeafScale, Scales
 from frankrl.core.types import Scaling
 from frankrl.exporting.graph import Graph, tensor_type
 from frankrl.exporting.inputs import Input
@@ -19,7 +21,7 @@ def add_torso(graph: Graph, torso: Torso, params: Any, source: Input, path: str)
         graph: the graph.
         torso: the torso's definition.
         params: its parameters.
-        source: the input that it reads.
+        source: the input that it reads, or a value that is computed of it.
         path: path of its parameters in those of the network.
     """
     match torso:
@@ -36,6 +38,29 @@ def add_torso(graph: Graph, torso: Torso, params: Any, source: Input, path: str)
         leaf = _add_scaling(graph, torso.scaling, _as(graph, source, np.float32), source.shape)
         return add_pictures(graph, torso, params, leaf, path)
     raise untranslatable(torso)
+
+
+def add_normalisation(graph: Graph, scales: Scales | None, inputs: Sequence[Input]) -> list[Input]:
+    """Add the normalisation of observations, as `Scales.of_observation` computes it.
+
+    Returns:
+        What the torsos read: a leaf that is normalised as a value in float32, else the input.
+    """
+    if scales is None or not scales.observation:
+        return list(inputs)
+    clip = np.asarray(scales.observation_clip, np.float32)
+    low, high = graph.constant("clip_low", -clip), graph.constant("clip_high", clip)
+
+    def normalised(source: Input, scale: LeafScale | None) -> Input:
+        if scale is None:
+            return source
+        mean = graph.constant("mean", np.asarray(scale.mean, np.float32))
+        factor = graph.constant("factor", np.asarray(scale.factor, np.float32))
+        leaf = graph.add("Sub", _as(graph, source, np.float32), mean)
+        leaf = graph.add("Clip", graph.add("Mul", leaf, factor), low, high)
+        return source._replace(name=leaf, dtype=np.dtype(np.float32))
+
+    return [normalised(*pair) for pair in zip(inputs, scales.observation, strict=True)]
 
 
 def _as(graph: Graph, source: Input, dtype: Any) -> str:

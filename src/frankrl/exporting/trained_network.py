@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from frankrl.core.normalisation import Scales
 from frankrl.core.types import Params
 from frankrl.environments import EnvironmentSpec
 from frankrl.networks import QNetwork
@@ -18,6 +19,8 @@ class TrainedNetwork(NamedTuple):
     network: QNetwork
     params: Params
     """Parameters for greedy acting, as NumPy arrays."""
+    scales: Scales | None
+    """How observations are normalised before they get into it; None: they are not."""
     spec: EnvironmentSpec
     folder: RunFolder
     """Its run; only the description is read."""

@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+from jaxtyping import Float
 from safetensors.numpy import save
 
+from frankrl.core.normalisation import NORMALISATION, Scales
 from frankrl.environments import spec_to_data
 from frankrl.exporting.trained_network import TrainedNetwork, as_texts
 from frankrl.networks import named_params
@@ -17,6 +19,9 @@ _SIZE_BYTES, _ALIGNMENT = 8, 8
 def weights_file(trained: TrainedNetwork) -> bytes:
     """The content of a safetensors file: float32 arrays by their dotted path in the parameters.
 
+    If observations are normalised, the arrays `normalisation.N.mean` and `normalisation.N.factor`
+    of each leaf N that is, and `normalisation.clip`, say how: see `core.normalisation`.
+
     Its metadata are the facts about the agent, the settings of its run (`settings`) and the
     description of its environment (`environment`), the last two as JSON.
     """
@@ -25,10 +30,21 @@ def weights_file(trained: TrainedNetwork) -> bytes:
         "settings": trained.folder.description.settings.to_tables(),
         "environment": spec_to_data(trained.spec),
     }
-    arrays = {
-        name: np.ascontiguousarray(array) for name, array in named_params(trained.params).items()
-    }
+    named = {**named_params(trained.params), **_normalisation(trained.scales)}
+    arrays = {name: np.ascontiguousarray(array) for name, array in named.items()}
     return _in_order(save(arrays, as_texts(described)))
+
+
+def _normalisation(scales: Scales | None) -> dict[str, Float[np.ndarray, "..."]]:
+    if scales is None or not scales.observation:
+        return {}
+    arrays = {f"{NORMALISATION}.clip": scales.observation_clip}
+    for number, scale in enumerate(scales.observation):
+        if scale is not None:
+            arrays |= {
+                f"{NORMALISATION}.{number}.{name}": array for name, array in scale._asdict().items()
+            }
+    return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 
 def _in_order(content: bytes) -> bytes:

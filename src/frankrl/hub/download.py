@@ -11,6 +11,7 @@ from frankrl.core.errors import FrankError, HubError, RunFolderError, check_type
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.wording import option
+from frankrl.display.progress_bar import progress_bar
 from frankrl.hub.client import check_repository, client, hub_errors
 from frankrl.hub.layout import (
     ABOUT,
@@ -21,6 +22,7 @@ from frankrl.hub.layout import (
     SETTINGS,
     SOURCE,
     check_file,
+    check_initial,
     described_in,
 )
 from frankrl.runs import RunFolder, check_same_environment, list_checkpoints, load_checkpoint
@@ -41,6 +43,7 @@ def pull(
     out: str | os.PathLike[str] | None = None,
     revision: str | None = None,
     overwrite: bool = False,
+    progress: bool = True,
     on_file: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
     """Pull a run from the Hub; nothing that it names is imported, and nothing of it is run.
@@ -50,6 +53,7 @@ def pull(
         out: the run folder to make; None: `runs/USER/NAME`.
         revision: a branch, tag or commit; None: the newest commit of the main branch.
         overwrite: replace a run that is there.
+        progress: as for `frankrl.train`.
         on_file: called as files arrive, with their number and the number of files.
 
     Raises:
@@ -61,6 +65,7 @@ def pull(
         The run folder. It appears completely or not at all.
     """
     check_type(overwrite, "overwrite", bool, "True or False")
+    check_type(progress, "progress", bool, "True or False")
     if revision is not None:
         check_type(revision, "revision", str, "a branch, a tag or a commit, or None")
     api = client()
@@ -73,7 +78,13 @@ def pull(
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        _download(api, repository, listed, temporary, on_file)
+        with progress_bar("pulling", "files", progress=progress) as show:
+
+            def shown(done: int, of: int) -> None:
+                show(done, of)
+                on_file(done, of)
+
+            _download(api, repository, listed, temporary, shown)
         _check_run(temporary, repository)
         _set_apart(temporary, repository, listed.commit)
         put_in_place(temporary, path)
@@ -164,6 +175,7 @@ def _check_run(folder: Path, repository: str) -> None:
             raise RunFolderError("its config.toml has a mark, which `frank hub push` never writes")
         if not list_checkpoints(run.checkpoints):
             raise RunFolderError("it has no checkpoint")
+        check_initial(folder, run.description.origin)
         for checkpoint in (*list_checkpoints(run.checkpoints), *list_checkpoints(run.best)):
             check_same_environment(run, load_checkpoint(checkpoint, {}).info)
     except FrankError as error:

@@ -17,6 +17,7 @@ from frankrl.core.text import shown
 from frankrl.runs.checkpoint import MANIFEST, manifest_of
 from frankrl.runs.disk import NO_LINK
 from frankrl.runs.folder import BEST, CHECKPOINTS, CONFIG, METRICS, REPORT
+from frankrl.runs.initial import INITIAL, Origin
 
 CARD, RESULTS, SETTINGS, FILM = "README.md", "results.json", "config.json", "replay.mp4"
 ABOUT = "hub"
@@ -27,7 +28,7 @@ _CHECKPOINT = rf"({CHECKPOINTS}|{BEST})/\d{{12}}"
 _KNOWN = re.compile(
     "|".join(
         (
-            *map(re.escape, (*_TEXTS, FILM, METRICS)),
+            *map(re.escape, (*_TEXTS, FILM, METRICS, INITIAL)),
             rf"{_CHECKPOINT}/([a-z_]+\.safetensors|state\.json|manifest\.json)",
             rf"{CHECKPOINTS}/\d{{12}}/(steps|endings)-\d{{12}}\.zst",
         )
@@ -124,4 +125,22 @@ def check_file(path: Path, entry: dict[str, Any], name: str) -> None:
         raise DamagedError(
             f"{name} is damaged: {found['bytes']:,} bytes with SHA-256 {found['sha256']}, the "
             f"manifest says {entry['bytes']:,} with {entry['sha256']}"
+        )
+
+
+def check_initial(run: Path, origin: Origin | None) -> None:
+    """Compare the weights that a run began with, if they were given, with what it says of them.
+
+    Raises:
+        DamagedError: they are missing, or others.
+    """
+    if origin is None:
+        return
+    try:
+        found = entry_of(run / INITIAL)["sha256"]
+    except OSError as error:
+        raise DamagedError(f"{run / INITIAL} cannot be read: {error.strerror}") from error
+    if found != origin.sha256:
+        raise DamagedError(
+            f"{run / INITIAL} is damaged: it has the SHA-256 {found}, {CONFIG} says {origin.sha256}"
         )

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.agent import Agent
-from frankrl.api import evaluate, open_agent
 from frankrl.core.errors import DamagedError, FrankError, warn
 from frankrl.core.figures import counted
 from frankrl.hub.card import card
-from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
+from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, check_initial, write_manifest
 from frankrl.hub.privacy import public_description, public_metadata, without_paths
 from frankrl.hub.results import Result, final_evaluation, report_of, results_of, settings_of
+from frankrl.opening import open_agent
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, read_newest
 from frankrl.runs.checkpoint import copy_checkpoint, load_newest
 from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.runs.folder import CONFIG, METRICS, REPORT
+from frankrl.runs.initial import INITIAL
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.evaluation import Evaluation
 from frankrl.training.replay_codec import REPLAY
 from frankrl.video.film import write_film
 
@@ -55,7 +57,7 @@ def build(
     target: Path,
     repository: str,
     wanted: Wanted,
-    on_episode: Callable[[int, int], None],
+    play: Callable[..., Evaluation],
 ) -> Built:
     """Write the repository of a run to an empty folder.
 
@@ -64,7 +66,7 @@ def build(
         target: an empty folder.
         repository: name of the repository, for the card.
         wanted: what is put in.
-        on_episode: called as evaluation episodes end, with their number and the number to play.
+        play: plays episodes of an agent, as `frankrl.evaluate` does.
 
     Raises:
         FrankError: the run has no usable checkpoint, or its environment cannot be made.
@@ -73,6 +75,9 @@ def build(
         raise no_checkpoint(folder, best=True)
     public = public_description(folder.description)
     (target / CONFIG).write_text(public.to_toml(), "utf-8")
+    check_initial(folder.path, public.origin)
+    if public.origin is not None:
+        shutil.copyfile(folder.path / INITIAL, target / INITIAL)
     # The copy is evaluated and filmed, because the run itself may go on.
     copied = RunFolder(target, folder.description, folder.permission)
     _copy_checkpoints(folder, copied, with_replay=wanted.with_replay)
@@ -83,7 +88,7 @@ def build(
     agent, info = open_agent(copied, best=wanted.best)
     found = load_newest(copied.checkpoints, {})[0].info
     newest = CheckpointMetadata.from_info(found, folder.description.settings).info()
-    result = _result(folder, agent, info["env_steps"], newest, report, wanted, on_episode)
+    result = _result(folder, agent, info["env_steps"], newest, report, wanted, play)
     filmed = wanted.film and _filmed(agent, info["env_steps"], target / FILM)
     _write_json(target / RESULTS, results_of(public, result))
     _write_json(target / SETTINGS, settings_of(public))
@@ -129,7 +134,7 @@ def _result(
     newest: dict[str, Any],
     report: dict[str, Any] | None,
     wanted: Wanted,
-    on_episode: Callable[[int, int], None],
+    play: Callable[..., Evaluation],
 ) -> Result:
     """The evaluation of the agent: the run's own if there is one and no other is wanted."""
     name = "best" if wanted.best else "newest"
@@ -140,15 +145,8 @@ def _result(
         when = datetime.fromtimestamp(os.stat(folder.path / REPORT).st_mtime, UTC)
         seed, played = folder.description.seed, "at the end of the training"
         return Result(found, seed, played, when, name, env_steps, newest)
-    chosen = folder.description.settings.evaluation
-    summary = evaluate(
-        agent,
-        episodes=DEFAULT_EPISODES if wanted.episodes is None else wanted.episodes,
-        seed=_SEED,
-        evaluation_envs=chosen.evaluation_envs if chosen.evaluation_on == "own" else 1,
-        evaluation_max_episode_steps=chosen.evaluation_max_episode_steps,
-        on_episode=on_episode,
-    ).summary()
+    episodes = DEFAULT_EPISODES if wanted.episodes is None else wanted.episodes
+    summary = play(agent, episodes=episodes, seed=_SEED).summary()
     return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest)
 
 

@@ -4,12 +4,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frankrl.agent import check_code_names
-from frankrl.api import open_run
-from frankrl.config import MAX_EPISODES
+from frankrl.agent import Agent
+from frankrl.api import evaluate
+from frankrl.config import MAX_EPISODES, check_code_names
 from frankrl.core.errors import HubError, SettingError, check_type
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
@@ -18,7 +19,10 @@ from frankrl.hub.client import check_repository, check_token, client, hub_errors
 from frankrl.hub.layout import is_known
 from frankrl.hub.privacy import refuse_local_paths
 from frankrl.hub.repository import Built, Wanted, build
+from frankrl.opening import open_run
 from frankrl.runs import RunFolder
+from frankrl.training.evaluation import Evaluation
+from frankrl.training.session import TrainingResult
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -40,7 +44,7 @@ class Pushed(NamedTuple):
 
 
 def push(
-    run: str | os.PathLike[str],
+    run: Agent | TrainingResult | str | os.PathLike[str],
     repository: str,
     *,
     best: bool = False,
@@ -52,15 +56,16 @@ def push(
     revision: str | None = None,
     message: str | None = None,
     out: str | os.PathLike[str] | None = None,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
+    progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
     **code: Any,
 ) -> Pushed:
     """Push a run to the Hub, as one commit.
 
     Args:
-        run: the run folder; it is only read.
+        run: the run, by its folder, its result or its agent; it is only read.
         repository: USER/NAME; it is made if it does not exist.
         best: evaluate and film the agent with the best evaluation during training, not the newest.
         episodes: greedy episodes to play for the card; None: the run's final evaluation, or 100
@@ -74,6 +79,7 @@ def push(
         out: write the repository to this folder and upload nothing.
         env: as for `frankrl.resume`.
         allow_code: as for `frankrl.resume`.
+        progress: as for `frankrl.train`.
         on_episode: called as episodes end, with their number and the number of episodes.
         **code: objects that the run was made from, by the names of their settings.
 
@@ -83,7 +89,7 @@ def push(
         MissingExtraError: the extra `hub` is not installed.
     """
     switches = {"best": best, "film": film, "with_replay": with_replay}
-    switches |= {"with_paths": with_paths, "private": private}
+    switches |= {"with_paths": with_paths, "private": private, "progress": progress}
     _check_arguments(switches, {"revision": revision, "message": message}, episodes)
     api = client()
     check_repository(repository)
@@ -92,14 +98,15 @@ def push(
     if not with_paths:
         refuse_local_paths(folder.description)
     wanted = Wanted(best, episodes, with_replay, film)
+    play = partial(evaluate, progress=progress, on_episode=on_episode)
     if out is not None:
         target = _new_folder(given_path(out, option("out")).absolute())
-        built = _built(folder, target, repository, wanted, on_episode)
+        built = _built(folder, target, repository, wanted, play)
         return Pushed(str(target), None, built.result.summary, built.size, built.filmed)
     check_token(api, repository)
     with tempfile.TemporaryDirectory(prefix="frank-hub-") as temporary:
         target = Path(temporary) / "repository"
-        built = _built(folder, target, repository, wanted, on_episode)
+        built = _built(folder, target, repository, wanted, play)
         text = message or _message(built)
         with hub_errors(api, repository):
             place, commit = _upload(api, target, repository, text, revision, private=private)
@@ -131,13 +138,13 @@ def _built(
     target: Path,
     repository: str,
     wanted: Wanted,
-    on_episode: Callable[[int, int], None],
+    play: Callable[..., Evaluation],
 ) -> Built:
     """The repository in a new folder, which appears completely or not at all."""
     temporary = target.with_name(f".{target.name}.new-{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        built = build(folder, temporary, repository, wanted, on_episode)
+        built = build(folder, temporary, repository, wanted, play)
         temporary.rename(target)
     except OSError as error:
         raise HubError(f"the repository cannot be written to {target}: {error}") from error

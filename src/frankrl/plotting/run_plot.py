@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frankrl.agent import Agent
-from frankrl.api import path_of
 from frankrl.core.errors import SettingError
 from frankrl.core.paths import given_path
 from frankrl.core.wording import option
 from frankrl.inline.media import media
+from frankrl.opening import path_of
 from frankrl.plotting.plot import write_plot
 from frankrl.runs import RunFolder
 from frankrl.training.session import TrainingResult

@@ -23,7 +23,7 @@ from frankrl.core.named_code import GivenCode, is_object_name, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.code_hash import told
-from frankrl.runs.folder import RunDescription, RunFolder, code_names, kwargs_of
+from frankrl.runs.folder import RunDescription, RunFolder, kwargs_of, signed_names
 from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
 
@@ -57,7 +57,7 @@ def check_code(folder: RunFolder) -> None:
         _refuse_inside(folder, name)
     texts += [name for name in in_settings if module_of(name) and name not in permission.named]
     named = _to_import(env_id) + texts
-    if not named or is_own(description.mark, code_names(description)):
+    if not named or is_own(description.mark, signed_names(description)):
         return
     if permission.env_id and not texts:
         return
@@ -94,7 +94,7 @@ def check_settings_code(folder: RunFolder, *settings: str) -> None:
     for name in names:
         _refuse_inside(folder, module_of(name))
     named = [name for name in names if module_of(name) and name not in permission.named]
-    if not named or is_own(description.mark, code_names(description)):
+    if not named or is_own(description.mark, signed_names(description)):
         return
     _refuse_foreign(folder, named, "")
 
@@ -260,7 +260,7 @@ def check_preset(preset: str, changes: Mapping[str, Any]) -> None:
     )
     named["log"] = list(settings.saving.log)
     named = {name: texts for name, texts in named.items() if texts and name not in changes}
-    if not named or is_own(description.mark, code_names(description)):
+    if not named or is_own(description.mark, signed_names(description)):
         return
     what = ", ".join(_with_file(text) for texts in named.values() for text in texts)
     raise RunFolderError(

@@ -60,7 +60,7 @@ class RunDescription:
 
     def marked(self) -> "RunDescription":
         """The same description with this user's mark."""
-        return dataclasses.replace(self, mark=mark_of(code_names(self)))
+        return dataclasses.replace(self, mark=mark_of(signed_names(self)))
 
     def as_stored(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The code among some values of settings, under the names that this run has stored."""
@@ -138,7 +138,7 @@ def _code_as_stored(stored: Any, value: Any) -> Any:
     return named_as_stored(stored, value) if isinstance(stored, str) else value
 
 
-def code_names(description: RunDescription) -> list[Any]:
+def signed_names(description: RunDescription) -> list[Any]:
     """Everything in a run's description that may name code to import, as JSON data."""
     settings = description.settings
     return [
@@ -172,12 +172,12 @@ NO_PERMISSION = Permission()
 
 
 def permission_of(
-    env_id: str, allow_code: bool, changes: Mapping[str, Any] | None = None
+    env_id: str | None, allow_code: bool, changes: Mapping[str, Any] | None = None
 ) -> Permission:
     """What the arguments of these names allow.
 
     Args:
-        env_id: name of the run's environment; empty: it was not named.
+        env_id: name of the run's environment; empty: it was not named; None: it cannot be.
         allow_code: whether all code is allowed.
         changes: settings that the user gave, which may name code.
 
@@ -405,8 +405,12 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def _others_in(path: Path) -> list[str]:
+    trackers = ()
+    with contextlib.suppress(FrankError, UnicodeDecodeError):
+        text = read_regular(path / CONFIG, _MAX_CONFIG_BYTES).decode()
+        trackers = RunDescription.from_toml(text).settings.saving.log
     try:
-        return others_in(path)
+        return others_in(path, trackers)
     except OSError as error:
         raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from frankrl.core.errors import MissingExtraError, RunFolderError, SettingError, nearest
 from frankrl.core.text import given, shown
 from frankrl.core.wording import option
-from frankrl.runs.folder import RunFolder, code_names
+from frankrl.runs.folder import RunFolder, signed_names
 from frankrl.runs.mark import is_own
 from frankrl.trackers.protocol import TrackedRun, Tracker
 
@@ -65,7 +65,7 @@ def check_permitted(folder: RunFolder, names: Iterable[str]) -> None:
     """
     description, permission = folder.description, folder.permission
     others = [name for name in names if name not in (*BUILT_IN, *permission.named)]
-    if not others or permission.allow_code or is_own(description.mark, code_names(description)):
+    if not others or permission.allow_code or is_own(description.mark, signed_names(description)):
         return
     raise RunFolderError(
         f"{folder.path} was not written by your own Frank and names the tracker "

@@ -4,6 +4,7 @@ import abc
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -15,14 +16,24 @@ from safetensors.numpy import load as load_safetensors
 from frankrl.config import Settings
 from frankrl.config.choices import shown as shown_value
 from frankrl.config.names import DECLARED
-from frankrl.core.errors import FrankError, RunFolderError, SettingError, warn
+from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type, warn
 from frankrl.core.figures import counted
+from frankrl.core.normalisation import NORMALISATION
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
 from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.networks import named_params, params_from_names
-from frankrl.runs import MAX_PATH, Kind, Origin, RunFolder, initial_file, read_initial, read_regular
+from frankrl.runs import (
+    MAX_PATH,
+    Kind,
+    Origin,
+    RunFolder,
+    initial_file,
+    permission_of,
+    read_initial,
+    read_regular,
+)
 from frankrl.training.checkpoint_metadata import count_in
 from frankrl.training.opened import open_network
 from frankrl.training.state import Experiment
@@ -35,6 +46,8 @@ _OF_THE_NETWORK = (
 """Settings that decide which weights there are, or what they compute."""
 _ONLY_BY_SHAPE = ("torso", "impala_width", "iqn_acting_fractions")
 """Those of them that change nothing as long as the weights fit."""
+_CODE = ("network", "torso")
+"""Settings that name code which computes with the weights."""
 _BROKEN = (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _MAX_COUNT = 2**53
 
@@ -130,10 +143,18 @@ class InitialSource(abc.ABC):
 class _Run(InitialSource):
     kind = "run"
 
-    def __init__(self, path: Path, *, best: bool) -> None:
+    def __init__(
+        self, path: Path, *, best: bool, allow_code: bool, given: Mapping[str, Any]
+    ) -> None:
         super().__init__(path)
         self.agent = "best" if best else "newest"
-        self._folder = RunFolder.open(path)
+        code = {name: given[name] for name in _CODE if name in given}
+        folder = RunFolder.open(path, permission_of("", allow_code, code))
+        theirs = folder.description.settings.values()
+        again = folder.description.as_stored(code)
+        # A new run may have another network, which their weights fit.
+        same = {name: value for name, value in again.items() if value == theirs[name]}
+        self._folder = folder.with_objects("", same)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -142,11 +163,7 @@ class _Run(InitialSource):
     def named_for(self, experiment: Experiment) -> tuple[Named, int | None]:
         opened = open_network(self._folder, best=self.agent == "best")
         if opened.scales is not None and opened.scales.observation:
-            raise SettingError(
-                f"the network of {self.path} gets observations that its run normalised "
-                "(normalize_observations), and a new run begins without those statistics: take "
-                "the weights of a run that does not normalise"
-            )
+            raise _normalising(self.path)
         return named_params(opened.params), count_in(opened.info, "env_steps")
 
     def _advice(self, different: str) -> str:
@@ -170,6 +187,8 @@ class _Safetensors(InitialSource):
             raise _unreadable(path, f"it is no safetensors file: {shown(error)}") from None
         steps = facts.get("env_steps", "")
         known = steps.isascii() and steps.isdigit() and len(steps) < len(str(_MAX_COUNT))
+        if any(name.startswith(f"{NORMALISATION}.") for name in self._named):
+            raise _normalising(path)
         self._env_steps = int(steps) if known else None
         self._settings = _stored_settings(facts.get("settings", ""))
 
@@ -224,17 +243,33 @@ class _SB3(InitialSource):
         return named, self._network.env_steps
 
 
-def initial_source(path: Any, *, best: bool) -> InitialSource | None:
+def initial_source(
+    path: Any,
+    *,
+    best: bool,
+    allow_code: bool = False,
+    given: Mapping[str, Any] = MappingProxyType({}),
+) -> InitialSource | None:
     """What `init_from` names; None if it is None.
 
     Args:
         path: a run folder, or a file that ends in `.zip` or `.safetensors`.
         best: take the agent of a run with the best evaluation, not its newest one.
+        allow_code: import the network or the torso that a run names, although somebody else wrote
+            it.
+        given: values of settings that a person named for the new run. A run that names the same
+            code may import it, and an object among them is that of the run.
 
     Raises:
         FrankError: there is no such thing, or it cannot be read.
     """
+    check_type(allow_code, "allow_code", bool, "True or False")
     if path is None:
+        if allow_code:
+            raise SettingError(
+                f"{option('allow_code', True)} is for the run of somebody else that "
+                f"{option('init_from')} names: your own environment and settings need no permission"
+            )
         if best:
             raise SettingError(
                 f"{option('init_best', True)} chooses an agent of the run that "
@@ -246,7 +281,7 @@ def initial_source(path: Any, *, best: bool) -> InitialSource | None:
     kinds = {".zip": _SB3, ".safetensors": _Safetensors}
     kind = kinds.get(place.suffix.lower())
     if place.is_dir():
-        return _Run(place, best=best)
+        return _Run(place, best=best, allow_code=allow_code, given=given)
     if kind is None or not place.exists():
         what = "is neither" if place.exists() else "does not exist"
         raise SettingError(
@@ -284,6 +319,14 @@ def _content(path: Path) -> bytes:
         return read_regular(path.resolve(), _MAX_BYTES)
     except RunFolderError as error:
         raise _unreadable(path, str(error)) from None
+
+
+def _normalising(path: Path) -> SettingError:
+    return SettingError(
+        f"the network of {shown(path)} gets observations that its run normalised "
+        "(normalize_observations), and a new run begins without those statistics: take the weights "
+        "of a run that does not normalise"
+    )
 
 
 def _unreadable(path: Path, reason: str) -> SettingError:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frankrl.agent import Agent, check_code_names
-from frankrl.api import agent_of, open_network, open_run
+from frankrl.agent import Agent
+from frankrl.config import check_code_names
 from frankrl.core.errors import SettingError, check_type
 from frankrl.core.figures import counted, figure
 from frankrl.core.paths import given_path
@@ -15,6 +15,7 @@ from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.explaining.saliency import SaliencyMaps, saliency_maps
 from frankrl.inline.media import media
+from frankrl.opening import agent_of, open_network, open_run
 from frankrl.runs import RunFolder
 from frankrl.trackers import check_film_trackers, log_film
 from frankrl.training.session import TrainingResult
@@ -45,7 +46,7 @@ def film(
     best: bool = False,
     saliency: bool = False,
     log: bool = False,
-    env: Any = "",
+    env: Any = None,
     allow_code: bool = False,
     progress: bool = True,
     **code: Any,

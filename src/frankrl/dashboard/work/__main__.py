@@ -49,9 +49,9 @@ class _Log:
 
 
 def _do(order: dict[str, Any], out: Path, log: _Log) -> dict[str, Any]:
-    from frankrl.runs.folder import Permission, RunFolder
+    from frankrl.runs.folder import RunFolder, permission_of
 
-    folder = RunFolder.open(order["run"], Permission(None, order["allow_code"]))
+    folder = RunFolder.open(order["run"], permission_of(None, order["allow_code"]))
     match order["kind"]:
         case "episode":
             from frankrl.dashboard.work.episode import play

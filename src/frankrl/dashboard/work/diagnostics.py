@@ -6,10 +6,10 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from frankrl.api import drawable_transitions, open_network, open_states
 from frankrl.core.types import Observation, Params
 from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
 from frankrl.networks import QNetwork
+from frankrl.opening import drawable_transitions, open_network, open_states
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 

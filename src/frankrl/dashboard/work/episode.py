@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frankrl.api import agent_of, open_network
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.normalisation import Scales
 from frankrl.core.random import Use, reset_seed
@@ -20,6 +19,7 @@ from frankrl.explaining.document import Cell
 from frankrl.explaining.observations import components
 from frankrl.explaining.pictures import picture_leaves, side_by_side
 from frankrl.explaining.png import png
+from frankrl.opening import agent_of, open_network
 from frankrl.runs.code import check_code
 from frankrl.runs.folder import RunFolder
 

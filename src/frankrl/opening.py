@@ -1,0 +1,156 @@
+"""Opens runs: their folders, and the agents, Q-networks and states of their checkpoints."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from frankrl.agent import Agent, Trained
+from frankrl.core.errors import SettingError
+from frankrl.core.numerics import own_numerics
+from frankrl.core.text import given
+from frankrl.core.types import Observation
+from frankrl.core.wording import option
+from frankrl.display.progress_bar import progress_bar
+from frankrl.environments import given_again
+from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
+from frankrl.runs import RunFolder, load_checkpoint, permission_of
+from frankrl.training.checkpoint_metadata import count_in, replay_start_in
+from frankrl.training.opened import OpenedNetwork
+from frankrl.training.opened import open_network as open_network
+from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
+from frankrl.training.session import TrainingResult
+
+if TYPE_CHECKING:
+    from frankrl.explaining import Origin, Reopened
+    from frankrl.explaining.reopen import Cost
+
+
+def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The folder of a run that is given by its folder, its result or its agent.
+
+    Raises:
+        SettingError: an agent is of no run.
+    """
+    if isinstance(run, TrainingResult):
+        return run.run
+    if not isinstance(run, Agent):
+        return run
+    if run.run is None:
+        raise SettingError(f"{run!r} is of no run: give a run folder")
+    return run.run.path
+
+
+def open_run(
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    env: Any,
+    allow_code: bool,
+    code: Mapping[str, Any],
+) -> RunFolder:
+    """A run's folder, with what the user allows it to name and the objects that it was made from.
+
+    Args:
+        run: the run folder.
+        env: as for `frankrl.resume`.
+        allow_code: as for `frankrl.resume`.
+        code: values of settings, among them code.
+
+    Raises:
+        FrankError: there is no run, or an argument is not allowed.
+    """
+    name, again = given_again(env)
+    folder = RunFolder.open(path_of(run), permission_of(name, allow_code, code))
+    return folder.with_objects(again, code)
+
+
+@own_numerics()
+def open_agent(folder: RunFolder, *, best: bool = False) -> tuple[Agent, dict[str, Any]]:
+    """The agent of a run, and the metadata of its checkpoint.
+
+    Raises:
+        RunFolderError: there is no usable checkpoint.
+    """
+    opened = open_network(folder, best=best)
+    return agent_of(folder, opened), opened.info
+
+
+@own_numerics()
+def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
+    """The agent of a run that acts by the Q-network of one of its checkpoints."""
+    (experiment, params, info, scales) = opened
+    settings, network = experiment.settings, experiment.network
+    policy = make_policy(settings.training.acting, network)
+    policy.load(network.layout.flatten(params))
+    env_steps = count_in(info, "env_steps")
+    epsilon = float(linear_epsilon(settings.exploration, env_steps))
+    q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
+    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
+
+
+def check_transition(folder: RunFolder, transition: Any) -> None:
+    """Check the position of a transition in the batches of a run.
+
+    Raises:
+        SettingError: there is no such position.
+    """
+    size = folder.description.settings.replay.batch_size
+    if not isinstance(transition, int) or not 0 <= transition < size:
+        raise SettingError(
+            f"{option('transition')} must be from 0 to {size - 1}, got {given(transition)}"
+        )
+
+
+def open_update(
+    folder: RunFolder, update: int, *, cost: "Cost | None" = None, progress: bool = True
+) -> "tuple[Reopened, list[Origin]]":
+    """One update of a run, recomputed, and where the transitions of its batch come from.
+
+    Args:
+        folder: the run's folder.
+        update: number of the update, from 1.
+        cost: as for `reopen`.
+        progress: show a progress bar.
+
+    Raises:
+        FrankError: there is no such update, or it cannot be recomputed exactly.
+    """
+    from frankrl.explaining import origins, reopen
+
+    with progress_bar("repeating", "env steps", progress=progress) as show:
+        reopened = reopen(folder, update, show, cost=cost)
+    settings, seed = folder.description.settings, folder.description.seed
+    return reopened, origins(folder, settings, seed, reopened.record.transition_env_steps)
+
+
+def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
+    """The transitions in the replay buffer at the checkpoint of a Q-network.
+
+    Args:
+        opened: the network, from `open_network`.
+
+    Returns:
+        The env step at which the oldest begins, and the one after that of the newest.
+    """
+    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
+    return experiment.replay.drawable(count_in(opened.info, "env_steps"))
+
+
+def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
+    """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays, in the
+    form in which the network gets them.
+
+    There are none if the checkpoint does not hold the buffer.
+
+    Args:
+        folder: the run's folder.
+        opened: the network, from `open_network`.
+        most: number of states, at most.
+
+    Raises:
+        RunFolderError: the checkpoint is damaged, or gone.
+    """
+    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
+    largest = {REPLAY: most_replay_bytes(experiment)}
+    checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
+    loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
+    states = some_states(loaded, experiment, most)
+    return states if opened.scales is None else opened.scales.of_observation(states)
