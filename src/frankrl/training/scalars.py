@@ -124,15 +124,14 @@ def earlier_scalars(
     yield from sorted(rows, key=lambda row: row[0])
 
 
-def _success_rates(own: dict[str, np.ndarray], at: np.ndarray) -> list[float | None]:
-    """The share of successes in the newest episodes that told it, at each of some env steps."""
+def _success_rates(own: dict[str, np.ndarray], at: np.ndarray) -> np.ndarray:
+    """The share of successes in the newest episodes that told it, at each of some env steps; None
+    before the first of them."""
     told = own["name"] == SUCCESS
     steps, successes = own["env_steps"][told], own["value"][told]
     ends = np.searchsorted(steps, at, side="right")
-    return [
-        float(np.mean(successes[max(0, end - RECENT_EPISODES) : end])) if end else None
-        for end in ends
-    ]
+    newest = [successes[max(0, end - RECENT_EPISODES) : end] for end in ends]
+    return np.array([np.mean(part) if len(part) else None for part in newest], object)
 
 
 def _row(columns: dict[str, np.ndarray], index: int) -> dict[str, Any]:
