@@ -1,4 +1,4 @@
-"""Open one update of a run and check its numbers by hand. Takes about 15 s on 2 cores."""
+"""Open one update of a run and check its numbers by hand. Takes about 20 s on 2 cores."""
 
 import numpy as np
 

@@ -1,6 +1,10 @@
 """An environment and a network of one's own. Takes about 15 s on 2 cores."""
 
+from dataclasses import dataclass
+
 import gymnasium
+import jax
+import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
@@ -35,15 +39,39 @@ class Catch(gymnasium.Env):
         return np.array(places, np.float32)
 
 
-gymnasium.register("Catch-v0", Catch, reward_threshold=0.9)
+@dataclass(frozen=True)
+class Network:
+    """Hidden layers with relu, in plain JAX. As a frozen dataclass it compares by value."""
+
+    widths: tuple[int, ...] = (64, 64)
+
+    def init(self, key, spec):
+        """The parameters: any pytree of float32 arrays."""
+        (leaf,) = spec.leaves
+        sizes = (leaf.size, *self.widths, spec.num_actions)
+        keys = jax.random.split(key, len(sizes) - 1)
+        return [
+            {
+                "weight": jax.random.normal(key, (before, after)) / before**0.5,
+                "bias": jnp.zeros(after),
+            }
+            for key, before, after in zip(keys, sizes, sizes[1:], strict=False)
+        ]
+
+    def apply(self, params, observation):
+        """Q-values of a batch of observations, of shape (batch, action)."""
+        *hidden, output = params
+        for layer in hidden:
+            observation = jax.nn.relu(observation @ layer["weight"] + layer["bias"])
+        return observation @ output["weight"] + output["bias"]
+
 
 if __name__ == "__main__":
     result = frankrl.train(
-        "Catch-v0",
+        Catch,
+        network=Network(),
         out="runs/catch",
         overwrite=True,
-        hidden_widths=(64, 32),
-        dueling=True,
         learning_rate=1e-3,
         replay_capacity=20_000,
         target_period_updates=100,

@@ -71,6 +71,8 @@ def test_a_run_that_continues_answers_likewise(tmp_path, capsys):
         (["--buffer_size=1e5"], {"replay_capacity": 100_000}),
         (["--net-arch", "32", "16", "--tau=0.5"], {"hidden_widths": (32, 16)}),
         (["--policy-kwargs", "dict(net_arch=[8, 4])"], {"hidden_widths": (8, 4)}),
+        (["--tensorboard-log", "./tb", "--n-envs", "2"], {"log": ("tensorboard",), "num_envs": 2}),
+        (["--track", "--normalize", "true"], {"log": ("wandb",), "normalize_rewards": True}),
         (["--is-double", "--lr", "1"], {"double": True, "learning_rate": 1.0}),
         (["--timesteps", "500", "--exploration-fraction", "0.5"], {"epsilon_decay_env_steps": 250}),
         (["--total-env-steps=90", "--exploration-fraction=.5"], {"epsilon_decay_env_steps": 45}),
@@ -127,6 +129,43 @@ def test_policy_kwargs_are_taken_apart():
     torch_like = type("ELU", (), {})
     kwargs = {"net_arch": [256, 128], "activation_fn": torch_like, "normalize_images": False}
     assert advised(policy_kwargs=kwargs) == {"hidden_widths": (256, 128), "activation": "elu"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"tensorboard_log": "./tb"}, {"log": ("tensorboard",)}),
+        ({"tensorboard_log": None}, {"log": ()}),
+        ({"track": True}, {"log": ("wandb",)}),
+        ({"normalize": True}, {"normalize_observations": True, "normalize_rewards": True}),
+        ({"normalize": False}, {"normalize_observations": False, "normalize_rewards": False}),
+        (
+            {"normalize": "{'norm_obs': True, 'norm_reward': False}"},
+            {"normalize_observations": True},
+        ),
+        ({"normalize": "dict(norm_obs=False)"}, {"normalize_rewards": True}),
+        (
+            {"norm_obs": True, "clip_obs": 5.0},
+            {"normalize_observations": True, "normalize_observations_clip": 5.0},
+        ),
+    ],
+)
+def test_trackers_and_normalisation_are_converted(given, expected):
+    assert advised(**given) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("features_extractor_class", "torso"),
+        ("optimizer_class", "optimiser"),
+        ("wrapper_class", "wrappers"),
+    ],
+)
+def test_a_class_of_another_library_is_answered_by_the_setting_that_takes_its_place(name, setting):
+    said = answer(**{name: object})
+    assert said.startswith(f"{name} is Frank's {setting} (")
+    assert "give " not in said.rpartition(")")[2]
 
 
 @pytest.mark.parametrize("value", [(1, "episode"), "often", None, 0, float("nan")])

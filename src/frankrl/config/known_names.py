@@ -188,6 +188,28 @@ def _policy_kwargs(value: Any, asked: Asked) -> dict[str, Any]:
     return converted
 
 
+def _normalize(value: Any, asked: Asked) -> dict[str, Any]:
+    """What RL Zoo's `normalize` says: a switch, or the arguments of `VecNormalize` as a text."""
+    text = str(value).lower()
+    if text in ("false", "0"):
+        return {"normalize_observations": False, "normalize_rewards": False}
+    found = {
+        name: not re.search(rf"{word}['\"]?\s*[=:]\s*false", text)
+        for name, word in (
+            ("normalize_observations", "norm_obs"),
+            ("normalize_rewards", "norm_reward"),
+        )
+    }
+    return {name: True for name, on in found.items() if on}
+
+
+def _trackers(name: str) -> Convert:
+    """A tracker that is given by another word; None and false: none."""
+    return lambda value, asked: {
+        "log": () if str(value).lower() in ("none", "false", "0") else (name,)
+    }
+
+
 def _value_range(value: Any, asked: Asked) -> dict[str, Any]:
     return {"value_min": -number_in(value), "value_max": number_in(value)}
 
@@ -312,6 +334,20 @@ KNOWN_NAMES: tuple[KnownName, ...] = (
         "its net_arch and activation_fn",
         _policy_kwargs,
     ),
+    KnownName(
+        "features_extractor_class",
+        (SB3,),
+        ("torso",),
+        "a torso of your own is written in JAX; a whole network is given as network",
+        lambda value, asked: {},
+    ),
+    KnownName(
+        "optimizer_class",
+        (SB3,),
+        ("optimiser",),
+        "an optimiser of Optax by its name, such as optax:adamw, whose defaults are its own",
+        lambda value, asked: {},
+    ),
     KnownName("net_arch", (SB3,), ("hidden_widths",), "", _widths, "many"),
     KnownName("activation_fn", (SB3,), ("activation",), "", _activation),
     KnownName("hidden_sizes", (TIANSHOU,), ("hidden_widths",), "", _widths, "many"),
@@ -325,6 +361,23 @@ KNOWN_NAMES: tuple[KnownName, ...] = (
     # Environments and evaluations.
     *_same((SB3,), "num_envs", "n_envs"),
     *_same((DOPAMINE,), "frame_stack", "stack_size"),
+    KnownName(
+        "normalize",
+        (SB3,),
+        ("normalize_observations", "normalize_rewards"),
+        "both, unless its norm_obs or norm_reward is false",
+        _normalize,
+    ),
+    *_same((SB3,), "normalize_observations", "norm_obs"),
+    *_same((SB3,), "normalize_rewards", "norm_reward"),
+    *_same((SB3,), "normalize_observations_clip", "clip_obs"),
+    KnownName(
+        "wrapper_class",
+        (SB3,),
+        ("wrappers",),
+        "a list, the innermost first",
+        lambda value, asked: {},
+    ),
     _one(
         SB3,
         "eval_freq",
@@ -334,6 +387,16 @@ KNOWN_NAMES: tuple[KnownName, ...] = (
     ),
     *_same((SB3,), "evaluation_episodes", "n_eval_episodes"),
     _one(SB3, "save_freq", "checkpoint_every_env_steps", "save_freq × n_envs", _per_call),
+    KnownName(
+        "tensorboard_log",
+        (SB3,),
+        ("log",),
+        "the files are in the run folder, in trackers/tensorboard",
+        _trackers("tensorboard"),
+    ),
+    KnownName(
+        "track", (CLEANRL,), ("log",), "WANDB_PROJECT names the project", _trackers("wandb"), "none"
+    ),
     _none((*_DEEP, RLLIB), "env", "name it without a flag, as in: frank train CartPole-v1"),
     _none((CLEANRL,), "env_id", "name it without a flag, as in: frank train CartPole-v1"),
     # What is no setting.
@@ -343,12 +406,15 @@ KNOWN_NAMES: tuple[KnownName, ...] = (
     _none((SB3,), "callback", "give a function of events as on_event, from Python"),
     _none((SB3,), "verbose", "leave it out; progress=False silences frankrl.train", "none"),
     _none((SB3,), "progress_bar", "leave it out: there is one; progress=False silences it", "none"),
-    _none((SB3,), "tensorboard_log", "every run writes metrics into its folder; leave it out"),
     _none((SB3,), "optimize_memory_usage", "each observation is stored once; leave it out", "none"),
     _none((SB3,), "replay_buffer_class", "choose by replay_sampling"),
     _none((CLEANRL,), "capture_video", "film the run afterwards: frank film RUN", "none"),
     _none((CLEANRL,), "torch_deterministic", "every run is reproducible; leave it out", "none"),
     _none((CLEANRL,), "cuda", "leave it out, or give device cpu or gpu", "none"),
+    _none(
+        (CLEANRL,), "upload_model", "upload the run afterwards: frank hub push RUN YOU/NAME", "none"
+    ),
+    _none((CLEANRL,), "hf_entity", "name it afterwards: frank hub push RUN YOU/NAME"),
     _none((CLEANRL,), "save_model", "every run saves its agent; leave it out", "none"),
     _none((DOPAMINE,), "epsilon_eval", "evaluations are greedy; leave it out"),
     _none((DOPAMINE,), "training_steps", "it is a factor of total_env_steps, with num_iterations"),
