@@ -1,5 +1,6 @@
 """A run from its first check to its report."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -281,19 +282,23 @@ def run_to_end(
             checkpoint stays.
     """
     continued_at = training.env_steps
-    trackers = Trackers(training.folder, lambda: earlier_scalars(training.folder, continued_at))
+    with (
+        contextlib.closing(training),
+        contextlib.closing(
+            Trackers(training.folder, lambda: earlier_scalars(training.folder, continued_at))
+        ) as trackers,
+    ):
 
-    def tracked(event: Event) -> Stop | None:
-        trackers.log(event.env_steps, scalars(event))
-        return on_event(event)
+        def tracked(event: Event) -> Stop | None:
+            trackers.log(event.env_steps, scalars(event))
+            return on_event(event)
 
-    def own_metrics(event: Event) -> None:
-        if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
-            numbers = _checked(metrics(event))
-            training.note_own_metrics(event, numbers)
-            trackers.log(event.env_steps, {f"own/{name}": numbers[name] for name in numbers})
+        def own_metrics(event: Event) -> None:
+            if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
+                numbers = _checked(metrics(event))
+                training.note_own_metrics(event, numbers)
+                trackers.log(event.env_steps, {f"own/{name}": numbers[name] for name in numbers})
 
-    try:
         finished, stop = _trained(training, tracked, own_metrics, stop_requested)
         solved = finished.solved
         result = TrainingResult(
@@ -318,11 +323,6 @@ def run_to_end(
         if unsaved:
             raise RunFolderError(_unsaved(training.folder, result, unsaved))
         return result
-    finally:
-        try:
-            trackers.close()
-        finally:
-            training.close()
 
 
 def _trained(
@@ -342,6 +342,9 @@ def _trained(
         except StoppedAtOnceError:
             raise
         except BaseException:
+            with contextlib.suppress(Exception):
+                for missed in training.untold:
+                    own_metrics(missed)
             training.save()
             raise
         if isinstance(answer, Stop):
