@@ -1,31 +1,30 @@
-"""What a tracker costs: env steps a second with it and without, and the CPU time of its thread.
+"""What a tracker costs: CPU time of the whole process for an env step, with it and without.
 
-`python -m benchmarks trackers` trains a preset without evaluations, in turn without and with each
-tracker. On a machine with other work the speeds say little, the CPU times more: a tracker can take
-no more from the training than the CPU time of its threads. Everything is kept in a temporary
-folder, and W&B is offline.
+`python -m benchmarks trackers` trains a preset without evaluations. Each run with a tracker is
+paired with one of the same seed without: both do the same updates. CPU time of all threads counts,
+that of other processes does not (W&B has one). Speeds are stored, too, but say little on a machine
+with other work. Everything else is kept in a temporary folder, and W&B is offline.
 """
 
+import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-from unittest import mock
 
 import tyro
 
 import frankrl
+from frankrl.runs import machine_facts
+from frankrl.runs.machine import versions
 from frankrl.trackers import BUILT_IN
-from frankrl.trackers.background import BackgroundTracker
 from frankrl.training import Event, Progress
 
 _NONE = "none"
 _OPENED_AFTER = 0.3
-"""The speed counts from this part of a run on, when every tracker is open."""
+"""It is measured from this part of a run on, when every tracker is open."""
 
 
 @dataclass(frozen=True)
@@ -40,78 +39,75 @@ class Options:
     """Length of each. [env steps]"""
     trackers: tuple[str, ...] = tuple(BUILT_IN)
     """Trackers to measure."""
+    results: Path = Path("benchmarks/results/trackers.jsonl")
+    """Where a row for each run is added."""
 
 
-class Cost(NamedTuple):
+@dataclass(frozen=True)
+class Cost:
     """One run."""
 
+    tracker: str
+    seed: int
     env_steps_per_second: float
-    cpu_per_env_step: float
-    """CPU time of the whole process, its threads included. [seconds]"""
-    cpu_per_row: float
-    """CPU time of the tracker's thread, without opening and closing the tracker. [seconds]"""
+    cpu_us_per_env_step: float
+    """CPU time of the whole process, its threads included. [microseconds]"""
 
 
 def measure(options: Options, name: str, seed: int, folder: Path) -> Cost:
     """Train once."""
     marks: list[tuple[int, float, float]] = []
-    cpu: list[float] = []
-    real = BackgroundTracker._log_rows
 
     def mark(event: Event) -> None:
         if isinstance(event, Progress):
             marks.append((event.env_steps, time.perf_counter(), time.process_time()))
 
-    def timed(self: BackgroundTracker, *arguments: Any) -> None:
-        begun = time.thread_time()
-        real(self, *arguments)
-        cpu.append(time.thread_time() - begun)
-
-    with mock.patch.object(BackgroundTracker, "_log_rows", timed):
-        frankrl.train(
-            options.env_id,
-            seed=seed,
-            out=folder / f"{name}-{seed}",
-            total_env_steps=options.total_env_steps,
-            evaluate_every_env_steps=None,
-            final_evaluation_episodes=None,
-            log=() if name == _NONE else (name,),
-            on_event=mark,
-        )
+    frankrl.train(
+        options.env_id,
+        seed=seed,
+        out=folder / f"{name}-{seed}",
+        total_env_steps=options.total_env_steps,
+        evaluate_every_env_steps=None,
+        final_evaluation_episodes=None,
+        log=() if name == _NONE else (name,),
+        on_event=mark,
+    )
     counted = [mark for mark in marks if mark[0] >= _OPENED_AFTER * options.total_env_steps]
     (first, then, used), (last, now, used_now) = counted[0], counted[-1]
+    steps = last - first
     return Cost(
-        (last - first) / (now - then), (used_now - used) / (last - first), sum(cpu) / len(marks)
+        name, seed, round(steps / (now - then), 1), round(1e6 * (used_now - used) / steps, 2)
     )
 
 
 def main(options: Options) -> None:
-    """Measure, and print a table."""
+    """Measure, store each run, and print a table."""
     names = (_NONE, *options.trackers)
-    costs: dict[str, list[Cost]] = {name: [] for name in names}
+    found: dict[tuple[str, int], Cost] = {}
     with tempfile.TemporaryDirectory() as place:
         os.environ |= {"WANDB_MODE": "offline", "WANDB_DIR": place, "TRACKIO_DIR": place}
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{place}/mlflow.db"
+        # The first run also compiles.
         measure(options, _NONE, options.seeds, Path(place))
+        facts = {"env_id": options.env_id, "total_env_steps": options.total_env_steps}
+        facts |= {"versions": versions(), "machine": machine_facts()}
         for seed in range(options.seeds):
             for name in names if seed % 2 else names[::-1]:
-                costs[name].append(measure(options, name, seed, Path(place)))
-    print(
-        "| tracker | env steps/s, median (each) | CPU µs an env step, median (each) | a row, ms |"
-    )
-    print("|---|---|---|---|")
-    for name, found in costs.items():
-        speed, used, row = zip(*found, strict=True)
-        print(
-            f"| {name} | {_median(speed, 0)} | {_median([1e6 * cpu for cpu in used], 0)} "
-            f"| {1e3 * statistics.median(row):.2f} |",
-            flush=True,
-        )
-
-
-def _median(values: Sequence[float], decimals: int) -> str:
-    each = ", ".join(f"{value:,.{decimals}f}" for value in values)
-    return f"{statistics.median(values):,.{decimals}f} ({each})"
+                cost = measure(options, name, seed, Path(place))
+                found[name, seed] = cost
+                with options.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(vars(cost) | facts) + "\n")
+    print("| tracker | CPU time of an env step without it | more with it, median (each pair) |")
+    print("|---|---|---|")
+    for name in options.trackers:
+        pairs = [
+            (found[_NONE, seed].cpu_us_per_env_step, found[name, seed].cpu_us_per_env_step)
+            for seed in range(options.seeds)
+        ]
+        more = [100 * (with_it / without - 1) for without, with_it in pairs]
+        each = ", ".join(f"{percent:+.1f}" for percent in more)
+        without = statistics.median(without for without, _ in pairs)
+        print(f"| {name} | {without:.0f} µs | {statistics.median(more):+.1f} % ({each}) |")
 
 
 if __name__ == "__main__":

@@ -35,21 +35,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare this process for tests, unless it only gives them to others."""
+    # Tests use nobody's key for marking runs, and those of this process no other one's.
+    _set_to_new_folder("XDG_STATE_HOME")
+    long_forms = config.option.markexpr == "slow"
     if not hasattr(config, "workerinput"):
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
-        # Nor do they use anybody's key for marking runs.
-        for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
-            os.environ[name] = folder = tempfile.mkdtemp()
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _set_to_new_folder("XDG_CACHE_HOME")
+        if not long_forms:
+            # Compiling takes most of the time of the tests, and this a third of compiling. The
+            # long forms are compiled as users have it.
+            os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
         if config.option.dist != "no":
             return
-    long_forms = config.option.markexpr == "slow"
     checked = (*_CHECKED, *_CHECKED_IN_LONG_FORMS) if long_forms else _CHECKED
     names = [f"frankrl.{name}" for name in checked]
     install_import_hook(names, "typechecking.check").__enter__()
     # As on the command line, before any test uses JAX otherwise: a run knows how many threads it
     # had.
     start_backend(on_cpu=True)
+
+
+def _set_to_new_folder(variable: str) -> None:
+    os.environ[variable] = folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

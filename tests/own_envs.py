@@ -4,6 +4,20 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+SMALL = {
+    "preset": "default",
+    "num_envs": 2,
+    "hidden_widths": (8,),
+    "learning_starts_env_steps": 40,
+    "log_every_env_steps": 20,
+    "checkpoint_every_env_steps": 60,
+    "evaluate_every_env_steps": 40,
+    "evaluation_episodes": 2,
+    "final_evaluation_episodes": 2,
+    "total_env_steps": 100,
+}
+"""Settings of a run of a second in one of them."""
+
 
 class Walk(gymnasium.Env):
     """Walk to the right end; a number in sight is noise."""

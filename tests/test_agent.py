@@ -251,13 +251,13 @@ def test_what_is_exported_is_what_there_is():
 
 def test_a_mistake_in_python_is_one_kind_of_error(tmp_path):
     for mistake in (
-        {"env_id": "CartPol-v1"},
-        {"env_id": "CartPole-v1", "preset": "best"},
-        {"env_id": "CartPole-v1", "gama": 0.9},
-        {"env_id": "CartPole-v1", "gamma": 1.5},
-        {"env_id": "CartPole-v1", "seed": -1},
-        {"env_id": "CartPole-v1", "replay_capacity": 10**12},
-        {"env_id": "Pendulum-v1"},
+        {"env": "CartPol-v1"},
+        {"env": "CartPole-v1", "preset": "best"},
+        {"env": "CartPole-v1", "gama": 0.9},
+        {"env": "CartPole-v1", "gamma": 1.5},
+        {"env": "CartPole-v1", "seed": -1},
+        {"env": "CartPole-v1", "replay_capacity": 10**12},
+        {"env": "Pendulum-v1"},
     ):
         with pytest.raises(FrankError):
             frankrl.train(out=tmp_path / "run", **mistake)

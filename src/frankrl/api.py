@@ -26,7 +26,7 @@ from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
 from frankrl.environments import exists_already, named_env
 from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
-from frankrl.runs import RunFolder, load_checkpoint, permission_of
+from frankrl.runs import RunFolder, check_preset, load_checkpoint, permission_of
 from frankrl.training import Event, Stop, Trainer
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.evaluation import Evaluation, Evaluator
@@ -97,6 +97,7 @@ def train(
     source = initial_source(init_from, best=init_best)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     base = load_preset(preset)
+    check_preset(preset, settings)
     if exists_already(env_id):
         settings = _for_the_only_one(env_id, base, settings)
     chosen = base.with_changes(**settings)

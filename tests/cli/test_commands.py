@@ -181,6 +181,7 @@ def test_train_with_json_ends_with_one_line_on_standard_output(tmp_path, capsys)
     told = json.loads(line)
     names = {"run", "env_steps", "updates", "seconds", "startup_seconds", "solved"}
     names |= {"best", "evaluation", "not_reproducible", "stopped"}
+    names |= {"environment_restarts", "stop_reason"}
     assert set(told) == names
     assert (told["run"], told["env_steps"], told["solved"]) == (str(out), 400, None)
     assert 0 < told["startup_seconds"] < told["seconds"]

@@ -9,7 +9,7 @@ from foreign_runs import CANARY, CODE, foreign_copy, set_in_config
 
 import frankrl
 from frankrl.cli.main import main
-from frankrl.core.errors import FrankError, FrankWarning
+from frankrl.core.errors import FrankError, FrankWarning, RunFolderError
 from frankrl.dashboard.run_table import RunTable
 from frankrl.dashboard.work.__main__ import _do
 from frankrl.runs import RunFolder, list_checkpoints
@@ -163,12 +163,28 @@ def _refuses_what_is_named(run, place, setting, module, verb):
         assert status == 2 or module in status
 
 
+def test_a_preset_that_is_the_config_of_a_foreign_run_imports_nothing(run, place, capsys):
+    path = evil_run(run, place, "")
+    preset, name = str(path / "config.toml"), f"{BESIDE}:Wrapper"
+    set_in_config(path, "wrappers", [name])
+    (place / f"{BESIDE}.py").write_text(f"{CODE}Wrapper = lambda env: env\n")
+    with pytest.raises(RunFolderError, match=f"names '{name}'.* give wrappers yourself"):
+        frankrl.train("CartPole-v1", preset=preset, out=place / "new")
+    assert main(["train", "CartPole-v1", "--preset", preset, "--out", str(place / "new")]) == 2
+    assert "give --wrappers yourself" in capsys.readouterr().err
+    assert not (place / CANARY).exists()
+    assert not (place / "new").exists()
+    frankrl.train("CartPole-v1", preset=preset, out=place / "new", wrappers=[], **SMALL)
+    assert not (place / CANARY).exists()
+
+
 def test_a_wrapper_that_the_user_names_too_is_imported(run, place):
     path = evil_run(run, place, "")
     name = f"{BESIDE}:Wrapper"
     set_in_config(path, "wrappers", [name])
     (place / f"{BESIDE}.py").write_text(f"{CODE}Wrapper = lambda env: env\n")
-    frankrl.resume(path, wrappers=[name], total_env_steps=400)
+    with pytest.warns(FrankWarning, match=f"because code of {BESIDE} was not there"):
+        frankrl.resume(path, wrappers=[name], total_env_steps=400)
     assert (place / CANARY).exists()
 
 

@@ -23,7 +23,7 @@ print(jax.config.jax_platforms, jax.devices()[0].platform)
 
 def told(code=CODE, /, **variables):
     """What the code prints: threads, cache folder, NPROC afterwards, threads when asked again."""
-    unset = ("NPROC", "JAX_COMPILATION_CACHE_DIR", "JAX_PLATFORMS")
+    unset = ("NPROC", "JAX_COMPILATION_CACHE_DIR", "JAX_PLATFORMS", "XLA_FLAGS")
     clean = {k: v for k, v in os.environ.items() if k not in unset}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -166,7 +166,7 @@ def test_a_round_is_what_a_plain_loop_over_each_environment_gives(env_id, vector
     plain = [PlainEnv(env_id, index, spec) for index in range(NUM_ENVS)]
     env_steps, num_ended = 0, 0
     for _ in range(60 // vector_steps):
-        steps, episodes = host.collect(policy, env_steps)
+        steps, episodes, *_ = host.collect(policy, env_steps)
         rows = []
         for _ in range(vector_steps):
             rows += [env.step(env_steps + env.index) for env in plain]
@@ -217,8 +217,8 @@ def test_the_future_counts_at_the_ends_that_the_setting_names(bootstrap_on):
     policy = SinePolicy(spec.num_actions)
     kinds = set()
     for number in range(30):
-        expected, _ = usual.collect(policy, 6 * number)
-        found, _ = host.collect(policy, 6 * number)
+        expected, *_ = usual.collect(policy, 6 * number)
+        found, *_ = host.collect(policy, 6 * number)
         np.testing.assert_array_equal(found.is_last, expected.is_last)
         ends = {
             "truncation": expected.terminated,

@@ -60,20 +60,49 @@ def test_the_card_says_which_module_the_environment_needs(pulled):
     assert "\n- CartPole-v1\n" in text
 
 
-def test_the_card_of_a_run_whose_settings_name_code_says_so(hub, run, tmp_path, monkeypatch):
-    names = {"network": ["mine.nets:make"], "wrappers": ["theirs:Wrapper"]}
-    monkeypatch.setattr(frankrl.Settings, "code_names", lambda self: names)
-    # The names go into nothing else here: the report has the evaluation, and there is no film.
-    frankrl.hub.push(run, "jane/cart", film=False)
+NETWORK = """
+import gymnasium
+import numpy as np
+
+
+class Same(gymnasium.Wrapper):
+    pass
+
+
+class Network:
+    def init(self, key, spec):
+        return {"weight": np.zeros((4, spec.num_actions), np.float32)}
+
+    def apply(self, params, observation):
+        return observation @ params["weight"]
+
+
+network = Network()
+"""
+
+
+def test_the_card_of_a_run_whose_settings_name_code_says_so(hub, tmp_path, monkeypatch):
+    (tmp_path / "mine_nets.py").write_text(NETWORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    import mine_nets
+
+    small = {"preset": "default", "total_env_steps": 200, "learning_starts_env_steps": 100}
+    small |= {"evaluate_every_env_steps": None, "final_evaluation_episodes": 3}
+    named = {"network": "mine_nets:network", "wrappers": ["mine_nets:Same"]}
+    frankrl.train("CartPole-v1", out=tmp_path / "named", **named, **small)
+    frankrl.hub.push(tmp_path / "named", "jane/cart", film=False)
     text = hub.repositories["jane/cart"].files()["README.md"].decode()
-    assert "The run needs `mine.nets`, `theirs`, which you must have" in text
+    assert "The run needs `mine_nets`, which you must have" in text
     assert "frank evaluate runs/pulled --allow-code\n" in text
     assert 'pull("jane/cart"), allow_code=True)' in text
     assert "episodes=10, allow_code=True)" in text
-    names["network"] = ["object:make"]
-    frankrl.hub.push(run, "jane/cart", film=False)
+    given = {"network": "mine_nets:network", "wrappers": [lambda env: mine_nets.Same(env)]}
+    frankrl.train("CartPole-v1", out=tmp_path / "given", **given, **small)
+    frankrl.hub.push(tmp_path / "given", "jane/cart", film=False)
     text = hub.repositories["jane/cart"].files()["README.md"].decode()
-    assert "The run was made from `object:make`: Python objects of its author's own." in text
+    assert "The run was made from `object:test_the_card" in text
+    assert "Python objects of its author's own." in text
+    sys.modules.pop("mine_nets")
 
 
 def test_a_user_who_names_the_environment_gets_it(pulled, tmp_path):

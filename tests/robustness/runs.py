@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -122,6 +123,26 @@ def interrupted(process: subprocess.Popen[str], number: int, after: float) -> No
         process.wait(after)
         return
     process.send_signal(number)
+
+
+def killed_copy(run: Path, to: Path, env_steps: int | None = None) -> Path:
+    """A finished run as a kill between two of its checkpoints leaves it.
+
+    The metrics are further than the newest checkpoint, and there is no report.
+
+    Args:
+        run: the run folder; it stays as it is.
+        to: folder of the copy.
+        env_steps: of the newest checkpoint that the copy keeps; by default the second to last.
+    """
+    shutil.copytree(run, to)
+    checkpoints = list_checkpoints(to / "checkpoints")
+    kept = int(checkpoints[-2].name) if env_steps is None else env_steps
+    for checkpoint in checkpoints:
+        if int(checkpoint.name) > kept:
+            shutil.rmtree(checkpoint)
+    (to / "report.json").unlink()
+    return to
 
 
 def contents(run: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """A tracker in its thread: what it gets, and what becomes of its failures."""
 
+import json
 import threading
 
 import pytest
+from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.core.errors import DamagedError
 from frankrl.trackers import Tracker, background
@@ -47,6 +49,12 @@ def notes_file(tmp_path):
 
 def begun(tracker, file, earlier=()):
     return BackgroundTracker("fake", lambda: (tracker, Notes(file)), lambda: earlier)
+
+
+def ended(running):
+    """Wait for the end of its thread."""
+    running._thread.join(HANGS_AFTER_SECONDS)
+    assert not running._thread.is_alive()
 
 
 def fed(tracker, file, rows):
@@ -98,7 +106,7 @@ def test_a_row_that_was_being_logged_at_a_kill_counts_as_logged(notes_file):
     killed = Fake("hang")
     running = begun(killed, notes_file)
     running.log(20, {"a": 2.0})
-    assert killed.entered.wait(60)
+    assert killed.entered.wait(HANGS_AFTER_SECONDS)
     after = Fake()
     fed(after, notes_file, [(20, {"a": 2.0}), (30, {"a": 3.0})])
     assert after.told == [(30, {"a": 3.0})]
@@ -142,7 +150,7 @@ def test_a_tracker_that_cannot_be_opened_gets_nothing_and_says_so_once(notes_fil
         raise ConnectionError("no server")
 
     running = BackgroundTracker("fake", fail, list)
-    running._thread.join()
+    ended(running)
     running.log(10, {"a": 1.0})
     assert running.problems() == [
         "the tracker fake cannot be opened, so nothing is logged there: ConnectionError: no server;"
@@ -157,7 +165,7 @@ def test_the_end_of_a_run_does_not_wait_forever_for_a_tracker_that_hangs(notes_f
     tracker = Fake("hang")
     running = begun(tracker, notes_file)
     running.log(0, {"a": 0.0})
-    assert tracker.entered.wait(60)
+    assert tracker.entered.wait(HANGS_AFTER_SECONDS)
     # Three rows wait; two find no room, and one makes room for the end.
     for step in range(1, 6):
         running.log(step, {"a": float(step)})
@@ -166,7 +174,7 @@ def test_the_end_of_a_run_does_not_wait_forever_for_a_tracker_that_hangs(notes_f
     assert found[1] == "the tracker fake may lack 3 rows of this run"
     # Once it goes on, it logs no more for a run that has ended.
     tracker.released.set()
-    running._thread.join()
+    ended(running)
     assert tracker.told == [(0, {"a": 0.0})]
 
 
@@ -186,3 +194,18 @@ def test_notes_that_are_a_link_are_not_followed(notes_file, tmp_path):
     notes_file.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DamagedError):
         Notes(notes_file)
+
+
+def test_notes_that_somebody_else_wrote_name_no_run_of_the_users(notes_file):
+    mine = Notes(notes_file)
+    mine.keep({"id": "7"})
+    mine.will_log(["a"], 30)
+    assert (Notes(notes_file).kept, Notes(notes_file).logged) == ({"id": "7"}, {"a": 30})
+    changed = json.loads(notes_file.read_text())
+    changed["kept"]["id"] = "a run of the user's"
+    notes_file.write_text(json.dumps(changed))
+    assert (Notes(notes_file).kept, Notes(notes_file).logged) == ({}, {})
+    moved = notes_file.with_name("other.json")
+    mine.keep({"id": "7"})
+    notes_file.rename(moved)
+    assert Notes(moved).kept == {}

@@ -8,7 +8,14 @@ import numpy as np
 from frankrl.training import Evaluated, Progress
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Checkpointed, Finished, Solved
-from frankrl.training.scalars import OF_EVALUATIONS, OF_PROGRESS, SOLVED, scalars
+from frankrl.training.scalars import (
+    EVALUATED,
+    OF_EVALUATIONS,
+    OF_PROGRESS,
+    SOLVED,
+    SUCCESSES,
+    scalars,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "trackers.md"
 OF_SB3 = {
@@ -30,7 +37,8 @@ PROGRESS = Progress(*range(1, len(Progress._fields) + 1))
 
 def test_progress_has_a_number_for_each_name_of_the_table():
     found = scalars(PROGRESS)
-    assert found == {name: getattr(PROGRESS, field) for name, field in OF_PROGRESS.items()}
+    fields = OF_PROGRESS | {SUCCESSES: "success_rate"}
+    assert found == {name: getattr(PROGRESS, field) for name, field in fields.items()}
     assert found["train/n_updates"] == PROGRESS.updates
     assert found["time/fps"] == PROGRESS.env_steps_per_second
 
@@ -42,7 +50,7 @@ def test_what_there_is_not_yet_has_no_number():
 
 def test_evaluations_are_told_apart_by_their_purpose():
     figures = {"mean_reward": 2.0, "std_reward": 1.0, "mean_ep_length": 15.0}
-    final = Finished(9, 9, 1.0, 1.0, None, None, PLAYED, (), False)
+    final = Finished(9, 9, 1.0, 1.0, None, None, PLAYED, (), (), False)
     for group, event in {
         "eval": Evaluated(9, PLAYED, "progress"),
         "eval_solved_check": Evaluated(9, PLAYED, "solved"),
@@ -60,6 +68,7 @@ def test_every_name_of_stable_baselines_that_frank_can_tell_is_used():
 
 def test_the_page_explains_every_name_and_no_other():
     explained = set(re.findall(r"(?m)^\| `([a-z_]+/[a-z_]+)` \|", PAGE.read_text()))
-    assert explained == {*OF_PROGRESS, SOLVED, *scalars(Evaluated(9, PLAYED, "progress"))}
+    evaluated = {f"eval/{name}" for name in EVALUATED}
+    assert explained == {*OF_PROGRESS, SUCCESSES, SOLVED, *evaluated}
     for group in set(OF_EVALUATIONS.values()) - {"eval"}:
         assert f"| `{group}/…` |" in PAGE.read_text()

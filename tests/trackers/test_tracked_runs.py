@@ -7,7 +7,7 @@ import sys
 import own_tracker
 import pytest
 from foreign_runs import foreign_copy
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 from tracked import CLOCK, held, of_metrics, without_clock
 
 import frankrl
@@ -98,6 +98,34 @@ def test_a_tracker_that_is_named_on_a_resume_gets_the_whole_run(lines, plain_run
     assert without_clock(found) == of_metrics(run)
     for name in CLOCK:
         assert [step for step, of in found if of == name] == list(range(50, 801, 50))
+
+
+OWN = SMALL | {
+    "info_metrics": ["reward"],
+    "metrics": lambda event: {"half": event.env_steps / 2},
+    "env_kwargs": {"share": 0.0},
+    "total_env_steps": 300,
+    "evaluate_every_env_steps": 100,
+}
+
+
+def test_own_numbers_and_successes_are_logged_also_after_a_kill_and_to_a_later_tracker(
+    lines, tmp_path
+):
+    run, later = tmp_path / "run", tmp_path / "later"
+    frankrl.train("failing_envs:Failing-v0", out=run, log=["lines"], **OWN)
+    wanted = of_metrics(run)
+    names_told = {name for _, name in wanted}
+    assert names_told > {"own/reward", "own/half", "rollout/success_rate", "eval/solved"}
+    assert without_clock(logged(run)) == wanted
+    killed_copy(run, later)
+    go_back_to(run, 200)
+    frankrl.resume(run, metrics=OWN["metrics"])
+    assert without_clock(logged(run)) == wanted
+    # Without notes about it, the tracker holds nothing of the copy.
+    shutil.rmtree(later / "trackers")
+    frankrl.resume(later, metrics=OWN["metrics"])
+    assert without_clock(logged(later)) == wanted == of_metrics(later)
 
 
 def test_the_command_line_names_trackers_and_a_resume_may_name_others(lines, tmp_path, capsys):

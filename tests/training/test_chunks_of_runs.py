@@ -3,13 +3,12 @@
 import hashlib
 import json
 import re
-import shutil
 from unittest import mock
 
 import jax
 import numpy as np
 import pytest
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 from safetensors.numpy import load
 
 import frankrl
@@ -67,11 +66,7 @@ def whole(request, tmp_path_factory):
 
 @pytest.fixture
 def half(whole, tmp_path):
-    """The same run, as if it had been killed after its second to last checkpoint."""
-    path = tmp_path / "half"
-    shutil.copytree(whole, path)
-    shutil.rmtree(list_checkpoints(path / "checkpoints")[-1])
-    return path
+    return killed_copy(whole, tmp_path / "half")
 
 
 def newest(run):

@@ -6,7 +6,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 
 import frankrl
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
@@ -48,11 +48,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def half(whole, tmp_path):
-    """The same run, as if it had been killed after its second to last checkpoint."""
-    path = tmp_path / "half"
-    shutil.copytree(whole, path)
-    shutil.rmtree(list_checkpoints(path / "checkpoints")[-1])
-    return path
+    return killed_copy(whole, tmp_path / "half")
 
 
 def not_reproducible(path):

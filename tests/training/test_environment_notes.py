@@ -5,11 +5,13 @@ import numpy as np
 import odd_envs  # noqa: F401 - registers environments
 import pytest
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
+from own_envs import Walk
 from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
 
 from frankrl.config import Settings
-from frankrl.environments import describe_for, try_out
+from frankrl.environments import describe_for, named_env, try_out
 from frankrl.training import Experiment
 from frankrl.training.environment_notes import notes_on
 
@@ -60,6 +62,19 @@ def test_an_environment_without_a_time_limit_is_warned_of():
     assert " 500 steps in an evaluation" in line
     silent = {"evaluate_every_env_steps": None, "final_evaluation_episodes": None}
     assert notes("OddEndless-v0", **silent) == []
+
+
+def test_it_is_said_what_a_run_of_objects_needs_again():
+    env, _ = named_env(lambda: Walk(limit=9))
+    line, *_ = notes(env)
+    assert line == (
+        "env given as objects that cannot be imported by a name: to go on, to load or to explain, "
+        "the run needs them again: frankrl.resume(run, env=…)"
+    )
+    line, *_ = notes(env, wrappers=[lambda env: TimeLimit(env, 5)])
+    assert line.startswith("env and wrappers given as objects")
+    assert line.endswith("frankrl.resume(run, env=…, wrappers=…)")
+    assert "again" not in " ".join(notes("own_envs:Walk"))
 
 
 @pytest.mark.parametrize("wrapper", ["NormalizeReward", "NormalizeObservation"])

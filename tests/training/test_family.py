@@ -6,12 +6,12 @@ they are a long form.
 """
 
 import itertools
-import shutil
 
 import numpy as np
 import pytest
 from in_memory import experiment_of, greedy_policy, round_number, rounds_of
 from long_forms import some_of
+from robustness.runs import killed_copy
 from training import masked_mdps, probe_mdps
 
 import frankrl
@@ -186,10 +186,7 @@ def test_each_switch_is_resumed():
 def test_switches_resume_to_the_same_bits_and_are_explained(names, overlap, tmp_path):
     changes = RUN | chosen(*names) | {"overlap": overlap}
     frankrl.train("CartPole-v1", seed=2, out=tmp_path / "whole", **changes)
-    # As if it had been killed after its second checkpoint.
-    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    shutil.rmtree(list_checkpoints(tmp_path / "killed" / "checkpoints")[-1])
-    frankrl.resume(tmp_path / "killed")
+    frankrl.resume(killed_copy(tmp_path / "whole", tmp_path / "killed"))
     whole, killed = (
         list_checkpoints(tmp_path / part / "checkpoints")[-1] for part in ("whole", "killed")
     )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from foreign_runs import CANARY, CODE, foreign_copy
+from robustness.runs import killed_copy
 from safetensors.numpy import load_file, save_file
 from torch_archives import q_network, sb3_zip
 
@@ -137,9 +138,7 @@ def test_update_1_is_explained_exactly(tuned):
 
 
 def test_a_run_continues_to_the_same_bits_without_what_it_began_with(tuned, tmp_path):
-    cut = tmp_path / "cut"
-    shutil.copytree(tuned, cut)
-    shutil.rmtree(list_checkpoints(cut / "checkpoints")[-1])
+    cut = killed_copy(tuned, tmp_path / "cut")
     (cut / INITIAL).unlink()
     frankrl.resume(cut)
     whole, again = (

@@ -12,8 +12,8 @@ import own_envs
 import pytest
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from gymnasium.wrappers.utils import RunningMeanStd
-from own_envs import Walk
-from robustness.runs import contents
+from own_envs import SMALL, Walk
+from robustness.runs import contents, killed_copy
 from safetensors.numpy import load_file, save_file
 
 import frankrl
@@ -25,34 +25,12 @@ from frankrl.experience import NormalisedQValues, statistics_tensors
 from frankrl.experience.normaliser import Normaliser, Statistics
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import MANIFEST, manifest_of
-from frankrl.training import Checkpointed, Experiment
+from frankrl.training import Experiment
 from frankrl.training.codec import BEST_FILE
 from frankrl.training.resuming import read_checkpoint, read_run
 from frankrl.training.session import prepare_resume
 
-SMALL = {
-    "preset": "default",
-    "num_envs": 2,
-    "hidden_widths": (8,),
-    "learning_starts_env_steps": 40,
-    "log_every_env_steps": 20,
-    "checkpoint_every_env_steps": 60,
-    "evaluate_every_env_steps": 40,
-    "evaluation_episodes": 2,
-    "final_evaluation_episodes": 2,
-    "total_env_steps": 100,
-    "normalize_observations": True,
-    "normalize_rewards": True,
-}
-
-
-class Killed(BaseException):
-    """Ends a training as a kill does: nothing is saved."""
-
-
-def kill_after_checkpoint(event):
-    if isinstance(event, Checkpointed):
-        raise Killed
+NORMALISED = SMALL | {"normalize_observations": True, "normalize_rewards": True}
 
 
 def test_moments_are_those_of_gymnasium():
@@ -123,7 +101,7 @@ def test_numbers_are_clipped_and_other_leaves_stay_as_they_are():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("normalised") / "whole"
-    frankrl.train(Walk, out=path, **SMALL)
+    frankrl.train(Walk, out=path, **NORMALISED)
     return path
 
 
@@ -170,15 +148,15 @@ def actions_of(folder, env_steps):
     ids=str,
 )
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, whole, changes):
-    wanted = whole
-    if "worker_processes" not in changes and changes:
-        wanted = tmp_path / "whole"
-        frankrl.train(Walk, out=wanted, **SMALL | changes)
-    run = tmp_path / "cut"
-    with contextlib.suppress(Killed):
-        frankrl.train(Walk, out=run, on_event=kill_after_checkpoint, **SMALL | changes)
-    frankrl.resume(run)
-    assert contents(run) == contents(wanted)
+    run = whole
+    if changes:
+        run = tmp_path / "run"
+        frankrl.train(Walk, out=run, **NORMALISED | changes)
+    killed = killed_copy(run, tmp_path / "killed")
+    frankrl.resume(killed)
+    assert contents(killed) == contents(run)
+    if "worker_processes" in changes:
+        assert contents(run) == contents(whole)
 
 
 def test_the_agent_normalises_by_itself_by_the_statistics_of_its_time(tmp_path, whole):
@@ -227,13 +205,13 @@ def test_evaluations_report_the_environments_own_returns(whole):
 )
 def test_what_cannot_be_normalised_is_refused(tmp_path, env, changes, words):
     with pytest.raises(SettingError, match=words):
-        frankrl.train(env, out=tmp_path / "run", **SMALL | changes)
+        frankrl.train(env, out=tmp_path / "run", **NORMALISED | changes)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_normalises_nothing_has_no_statistics(tmp_path):
     changes = {"normalize_observations": False, "normalize_rewards": False}
-    frankrl.train(own_envs.make_walk, out=tmp_path / "run", **SMALL | changes)
+    frankrl.train(own_envs.make_walk, out=tmp_path / "run", **NORMALISED | changes)
     (newest, *_) = list_checkpoints(RunFolder.open(tmp_path / "run").checkpoints)
     assert not statistics_at(newest)
     assert statistics_tensors(None) == {}

@@ -73,7 +73,7 @@ def test_success_is_shown_with_the_progress_and_with_evaluations(run):
     played = [e.evaluation.success_rate for e in seen if isinstance(e, Evaluated)]
     played.append(result.evaluation["success_rate"])
     assert sorted(rate for (rate,) in rates) == sorted(played)
-    evaluation = frankrl.evaluate(frankrl.load(path), episodes=5, env_id="failing_envs:Failing-v0")
+    evaluation = frankrl.evaluate(frankrl.load(path), episodes=5)
     assert evaluation.summary()["success_rate"] == evaluation.successes.mean()
 
 
@@ -94,11 +94,9 @@ def test_an_evaluation_without_success_has_no_rate_and_a_missing_one_is_none():
 
 def test_episodes_that_are_cut_off_tell_no_success(run):
     agent = frankrl.load(run[0])
-    whole = frankrl.evaluate(agent, episodes=6, env_id="failing_envs:Failing-v0")
+    whole = frankrl.evaluate(agent, episodes=6)
     assert 0 < whole.success_rate < 1
-    cut = frankrl.evaluate(
-        agent, episodes=6, env_id="failing_envs:Failing-v0", evaluation_max_episode_steps=8
-    )
+    cut = frankrl.evaluate(agent, episodes=6, evaluation_max_episode_steps=8)
     assert cut.successes is None
 
 

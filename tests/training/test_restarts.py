@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from failing_envs import LENGTH, Failing
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 
 import frankrl
 from frankrl.core.errors import EnvironmentFailedError, FrankWarning, SettingError
@@ -52,15 +53,6 @@ def table(run, name):
         return {column: list(values) for column, values in reader.columns(name).items()}
     finally:
         reader.close()
-
-
-def killed_copy(run, to, env_steps):
-    """The run as if it had been killed just after its checkpoint at an env step."""
-    shutil.copytree(run, to)
-    for checkpoint in list_checkpoints(to / "checkpoints"):
-        if int(checkpoint.name) > env_steps:
-            shutil.rmtree(checkpoint)
-    return to
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -129,19 +121,31 @@ def test_no_transition_leads_from_one_episode_into_another(run):
 
 
 @pytest.mark.parametrize("fewer_allowed", [False, True])
-def test_an_update_across_a_failure_can_be_opened(run, tmp_path, fewer_allowed):
-    original, result, events = run
-    path = tmp_path / "run"
-    shutil.copytree(original, path)
+def test_an_update_across_a_failure_is_the_same_as_from_a_checkpoint_after_it(
+    run, tmp_path, fewer_allowed
+):
+    path, _, events = run
+    failed = next(event.env_steps for event in events if event.env_steps > 60)
+    after = -(-failed // 60) * 60
+    update = after - SETTINGS["learning_starts_env_steps"] + 30
+    near = frankrl.explain(path, update=update)
+    across = tmp_path / "across"
+    shutil.copytree(path, across)
     if fewer_allowed:
-        frankrl.resume(path, restart_failed_envs=0)
-    last = events[-1].env_steps
-    update = min(max(last - 50, 1), result.updates)
-    start = max(step for step in range(60, 360, 60) if step < last)
-    for checkpoint in list_checkpoints(path / "checkpoints"):
-        if start < int(checkpoint.name) < 360:
+        frankrl.resume(across, restart_failed_envs=0)
+    for checkpoint in list_checkpoints(across / "checkpoints"):
+        if failed <= int(checkpoint.name) < 360:
             shutil.rmtree(checkpoint)
-    assert frankrl.explain(path, update=update).update == update
+    far = frankrl.explain(across, update=update)
+    assert far.update == near.update == update
+    assert after < near.env_steps < after + 60
+    found, wanted = (
+        [x for x in jax.tree.leaves(vars(record)) if isinstance(x, np.ndarray | float)]
+        for record in (far, near)
+    )
+    assert len(found) > 10
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_failure_beyond_those_allowed_ends_the_run_and_more_can_be_allowed(tmp_path):

@@ -1,14 +1,13 @@
 """A run that goes on: exactly, whatever it holds; and where an environment cannot, as is right."""
 
 import json
-import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from in_memory import experiment_of
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -31,13 +30,6 @@ QUICK = {
     "total_env_steps": 400,
     "checkpoint_every_env_steps": 100,
 }
-
-
-def killed_copy(whole, path):
-    """The same run, as if it had been killed after its second to last checkpoint."""
-    shutil.copytree(whole, path)
-    shutil.rmtree(list_checkpoints(path / "checkpoints")[-1])
-    return path
 
 
 def stored_replay(run):

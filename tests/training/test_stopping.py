@@ -89,11 +89,13 @@ def is_end(event):
     return isinstance(event, Finished)
 
 
-PLACES = [is_progress, is_first_progress, is_evaluation, is_check, is_solved]
-PLACES += [is_checkpoint, is_restart]
+def slow(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("place", [is_first_progress, is_evaluation, is_check, is_restart])
+@pytest.mark.parametrize(
+    "place", [is_evaluation, *map(slow, (is_first_progress, is_check, is_restart))]
+)
 def test_a_run_that_is_stopped_at_any_event_continues_to_the_same_bits(place, whole, tmp_path):
     def stop(event):
         return frankrl.Stop("enough\nis enough") if place(event) else None
@@ -115,7 +117,11 @@ def test_a_run_that_is_stopped_at_any_event_continues_to_the_same_bits(place, wh
 @pytest.mark.parametrize(
     ("place", "error"),
     [
-        *((place, ZeroDivisionError("mine")) for place in [*PLACES, is_end]),
+        *((place, ZeroDivisionError("mine")) for place in (is_check, is_restart, is_end)),
+        *(
+            slow(place, ZeroDivisionError("mine"))
+            for place in (is_progress, is_first_progress, is_evaluation, is_solved, is_checkpoint)
+        ),
         (is_progress, SystemExit(7)),
     ],
 )

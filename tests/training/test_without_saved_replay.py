@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from robustness.runs import contents
+from robustness.runs import contents, killed_copy
 from safetensors.numpy import load_file
 
 import frankrl
@@ -40,12 +40,6 @@ def runs(tmp_path_factory):
         chosen = QUICK | {"checkpoint_replay": choice}
         frankrl.train("CartPole-v1", out=folder / choice, **chosen)
     return folder
-
-
-def killed_copy(whole, path):
-    shutil.copytree(whole, path)
-    shutil.rmtree(list_checkpoints(path / "checkpoints")[-1])
-    return path
 
 
 @pytest.fixture

@@ -120,9 +120,11 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     preset = first.preset or default_preset(first.env, first.network.q_function)
     options, settings = _changed(load_preset(preset), arguments, foreign)
 
+    from frankrl.runs import check_preset
     from frankrl.training.initial import initial_source
     from frankrl.training.session import prepare
 
+    check_preset(preset, options.values_of(named_settings(arguments)))
     source = initial_source(options.init_from or None, best=options.init_best)
     if source is not None:
         named = named_settings(arguments)

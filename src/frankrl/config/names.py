@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from frankrl.config.choices import Choice, conditions
 from frankrl.config.groups import GROUPS
 from frankrl.core.errors import SettingError, nearest
-from frankrl.core.named_code import name_of
+from frankrl.core.named_code import is_code, name_of
 
 
 class Declared(NamedTuple):
@@ -110,7 +110,7 @@ def code_among(values: Mapping[str, Any]) -> tuple[str, ...]:
     for name, value in values.items():
         if value is not None and name in DECLARED and DECLARED[name].names_code:
             found += value if isinstance(value, (list, tuple)) else [value]
-    return tuple(name for code in found if ":" in (name := name_of(code)))
+    return tuple(name for code in found if is_code(name := name_of(code)))
 
 
 @functools.cache

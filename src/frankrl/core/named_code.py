@@ -78,6 +78,16 @@ def is_object_name(name: str) -> bool:
     return name.startswith(_OBJECT)
 
 
+def is_code(name: str) -> bool:
+    """Whether a text names code of the user's own, and is no word of a setting."""
+    return ":" in name
+
+
+def shown_name(name: str) -> str:
+    """The name as messages and explanations show it: an object's without its prefix."""
+    return name.removeprefix(_OBJECT)
+
+
 def module_of(name: str) -> str:
     """The module in a name; empty for an object's, and for text that names no code."""
     module, colon, _ = name.partition(":")
@@ -109,13 +119,13 @@ def load_code(name: str, setting: str) -> Any:
         setting: the setting's name, for messages.
 
     Raises:
-        SettingError: it cannot be imported, or is an object that was not given again.
+        SettingError: it cannot be imported, or is an object of another process.
     """
     if isinstance(name, GivenCode):
         return name.given
     if is_object_name(name):
         raise SettingError(
-            f"{setting} is {name.removeprefix(_OBJECT)}, an object that was given from Python and "
+            f"{setting} is {shown_name(name)}, an object that was given from Python and "
             f"has no name to import it by: give the same object again, as {setting}=… in Python"
         )
     module, _, attribute = name.partition(":")

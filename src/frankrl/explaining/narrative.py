@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.core.figures import counted
+from frankrl.core.named_code import shown_name
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.document import (
     Block,
@@ -255,7 +256,7 @@ def _learning(
     )
     header = ("layer", "gradient", "change of the weights", "distance to θ⁻ before")
     steps = {"adam": "Adam", "sgd": "plain gradient descent"}
-    own = f"your optimiser {settings.optimiser.removeprefix('object:')}"
+    own = f"your optimiser {shown_name(settings.optimiser)}"
     step = steps.get(settings.optimiser, own)
     return Section(
         f"6. Backpropagation through the {network_name}",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from frankrl.config import Settings
+from frankrl.core.named_code import is_code
 from frankrl.learning.heads import make_head
 from frankrl.networks import NetworkSpec, QNetwork, make_q_network, own_network, own_torso
 
@@ -28,5 +29,5 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
         head,
         noisy=settings.exploration.noisy,
         frame_stack=stack,
-        own_torso=own_torso(network.torso, about) if ":" in network.torso else None,
+        own_torso=own_torso(network.torso, about) if is_code(network.torso) else None,
     )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.core.errors import FrankError, SettingError
-from frankrl.core.named_code import load_code
+from frankrl.core.named_code import is_code, load_code, shown_name
 from frankrl.core.own_code import failed
 from frankrl.core.text import given
 from frankrl.networks import Layout
@@ -67,7 +67,7 @@ def optimiser_step(
 
 def has_own_optimiser(settings: LearningSettings) -> bool:
     """Whether the optimiser is the user's own."""
-    return ":" in settings.optimiser
+    return is_code(settings.optimiser)
 
 
 def _transformation(
@@ -87,7 +87,7 @@ def _own(name: str, rate: Rate) -> optax.GradientTransformation:
     """The optimiser that a setting names: an Optax optimiser, or what makes one from the rate."""
     code = load_code(name, "optimiser")
     wanted = (
-        f"optimiser {_plain(name)} must be a function of the learning rate that gives an Optax "
+        f"optimiser {shown_name(name)} must be a function of the learning rate that gives an Optax "
         "optimiser, such as optax:adamw, or such an optimiser"
     )
     if not _is_transformation(code):
@@ -135,7 +135,7 @@ def _on_vector(
         found = [jnp.shape(step) for step in jax.tree.leaves(steps)]
         if jax.tree.structure(steps) != layout.structure or tuple(found) != layout.shapes:
             raise SettingError(
-                f"optimiser {_plain(name)}: update must give a step for each array of the "
+                f"optimiser {shown_name(name)}: update must give a step for each array of the "
                 f"parameters, in the same structure, and gives {given(jax.tree.structure(steps))}"
             )
         return layout.flatten(steps).astype(np.float32), _packed(name, state)
@@ -147,7 +147,7 @@ def _packed(name: str, state: PyTree) -> PyTree:
     def packed(path: Any, leaf: Any) -> Array:
         if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float):
             raise SettingError(
-                f"optimiser {_plain(name)}: its state has {given(leaf)} at "
+                f"optimiser {shown_name(name)}: its state has {given(leaf)} at "
                 f"{jax.tree_util.keystr(path)!r}, which is no array"
             )
         if _is_key(leaf):
@@ -179,8 +179,4 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _failure(name: str, part: str, error: Exception) -> SettingError:
-    return SettingError(f"optimiser {_plain(name)}: {part} {failed(error)}")
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("object:")
+    return SettingError(f"optimiser {shown_name(name)}: {part} {failed(error)}")

@@ -15,7 +15,7 @@ from jax.core import Tracer
 from jaxtyping import Float, Shaped
 
 from frankrl.core.errors import FrankError, SettingError
-from frankrl.core.named_code import load_code, module_of
+from frankrl.core.named_code import load_code, module_of, shown_name
 from frankrl.core.own_code import failed, keeps
 from frankrl.core.text import given
 from frankrl.core.types import Observation, Params
@@ -247,7 +247,7 @@ def _has_both(code: Any) -> bool:
 
 
 def _label(setting: str, name: str) -> str:
-    return f"{setting} {name.removeprefix('object:')}"
+    return f"{setting} {shown_name(name)}"
 
 
 def _place(path: Any) -> str:

@@ -16,7 +16,7 @@ from frankrl.runs.checkpoint_folder import (
     tidy_checkpoints,
 )
 from frankrl.runs.chunks import HeldChunks
-from frankrl.runs.code import all_versions, check_code, check_settings_code
+from frankrl.runs.code import all_versions, check_code, check_preset, check_settings_code
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import (
     NO_PERMISSION,
@@ -49,6 +49,7 @@ __all__ = [
     "Tensors",
     "all_versions",
     "check_code",
+    "check_preset",
     "check_same_environment",
     "check_settings_code",
     "differences",

@@ -12,7 +12,8 @@ import importlib.machinery
 import importlib.metadata
 import re
 import sys
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from frankrl.core.named_code import GivenCode, is_object_name, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.code_hash import told
-from frankrl.runs.folder import RunFolder, code_names, kwargs_of
+from frankrl.runs.folder import RunDescription, RunFolder, code_names, kwargs_of
 from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
 
@@ -47,7 +48,7 @@ def check_code(folder: RunFolder) -> None:
         raise RunFolderError(
             f"the run {folder.path} is of {env_id!r}, not of {shown(permission.env_id)!r}"
         )
-    _refuse_missing_objects(folder)
+    _refuse_missing_objects(folder, {"env": (env_id,), **description.settings.code_names()})
     module = module_of(env_id)
     texts = [text for kwargs in kwargs_of(description) for text in _naming_code(kwargs)]
     in_settings = [name for names in description.settings.code_names().values() for name in names]
@@ -82,11 +83,14 @@ def check_settings_code(folder: RunFolder, *settings: str) -> None:
     To be called before an agent or a learner is made, without its environment.
 
     Raises:
-        RunFolderError: a module is not to be imported.
+        RunFolderError: a module is not to be imported, or the run needs an object that was not
+            given again.
     """
     description, permission = folder.description, folder.permission
     found = description.settings.code_names()
-    names = [name for setting in settings for name in found.get(setting, ())]
+    asked = {setting: found.get(setting, ()) for setting in settings}
+    _refuse_missing_objects(folder, asked)
+    names = [name for given in asked.values() for name in given]
     for name in names:
         _refuse_inside(folder, module_of(name))
     named = [name for name in names if module_of(name) and name not in permission.named]
@@ -114,21 +118,24 @@ def _to_import(env_id: str) -> list[str]:
     return [module] * (module != "")
 
 
-def _refuse_missing_objects(folder: RunFolder) -> None:
-    """Refuse to make an environment of objects that only the run's own process had."""
-    description = folder.description
-    given = {"env": (description.env_id,), **description.settings.code_names()}
+def _refuse_missing_objects(folder: RunFolder, names: Mapping[str, Iterable[str]]) -> None:
+    """Refuse to make anything of objects that only the run's own process had.
+
+    Args:
+        folder: the run folder.
+        names: names of code, by the parameter of Python that gives it.
+    """
     missing = {
-        parameter: [name for name in names if is_object_name(name) and not _is_given(name)]
-        for parameter, names in given.items()
+        parameter: [name for name in given if is_object_name(name) and not _is_given(name)]
+        for parameter, given in names.items()
     }
-    wanted = [parameter for parameter, names in missing.items() if names]
+    wanted = [parameter for parameter, given in missing.items() if given]
     if wanted:
-        names = ", ".join(shown(name) for names in missing.values() for name in names)
+        objects = ", ".join(shown(name) for given in missing.values() for name in given)
         arguments = ", ".join(f"{parameter}=…" for parameter in wanted)
         raise RunFolderError(
-            f"the run {folder.path} was made from {names}, which was given from Python and has no "
-            "name to import it by: give the same again in Python, as in "
+            f"the run {folder.path} was made from {objects}, which was given from Python and has "
+            "no name to import it by: give the same again in Python, as in "
             f"frankrl.resume({str(folder.path)!r}, {arguments})"
         )
 
@@ -228,3 +235,46 @@ def _naming_code(value: Any) -> Iterator[str]:
 def _first_word(text: str) -> str:
     word = _WORD.search(text)
     return word.group() if word else ""
+
+
+def check_preset(preset: str, changes: Mapping[str, Any]) -> None:
+    """Refuse a preset that is the `config.toml` of somebody else's run and names code.
+
+    Args:
+        preset: name of a preset, or the path of a TOML file.
+        changes: the settings that the user gave besides, which replace those of the preset.
+
+    Raises:
+        RunFolderError: a module would be imported because a file names it.
+    """
+    path = Path(preset)
+    text = _text_of_run(path) if path.suffix == ".toml" else None
+    if text is None:
+        return
+    description = RunDescription.from_toml(text)
+    settings = description.settings
+    named = {name: list(names) for name, names in settings.code_names().items()}
+    named["env_kwargs"] = list(_naming_code(settings.environment.env_kwargs))
+    named["evaluation_env_kwargs"] = list(
+        _naming_code(settings.evaluation.evaluation_env_kwargs or {})
+    )
+    named["log"] = list(settings.saving.log)
+    named = {name: texts for name, texts in named.items() if texts and name not in changes}
+    if not named or is_own(description.mark, code_names(description)):
+        return
+    what = ", ".join(_with_file(text) for texts in named.values() for text in texts)
+    raise RunFolderError(
+        f"the preset {path} is of a run that was not written by your own Frank and names {what}, "
+        f"so nothing of that is imported: give {', '.join(map(option, named))} yourself, or take "
+        "it out of a copy of the file"
+    )
+
+
+def _text_of_run(path: Path) -> str | None:
+    """The text of a file if it is the `config.toml` of a run."""
+    try:
+        text = path.read_text("utf-8")
+        return text if "run" in tomllib.loads(text) else None
+    except (OSError, ValueError, RecursionError):
+        # Whoever loads the preset says what is wrong with it.
+        return None

@@ -127,7 +127,7 @@ class RunDescription:
 
 
 def _in_words(code: Any) -> str:
-    return shown(", ".join(code) if isinstance(code, tuple) else code)
+    return shown((", ".join(code) or NONE) if isinstance(code, tuple) else code)
 
 
 def _code_as_stored(stored: Any, value: Any) -> Any:

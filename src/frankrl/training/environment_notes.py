@@ -35,7 +35,7 @@ def notes_on(experiment: Experiment, trial: Trial) -> list[str]:
     if spec.is_masked:
         setting = settings.environment.action_mask
         lines.append(f"allowed actions are read from {spec.mask_place} (action_mask {setting})")
-    lines += _on_objects(settings)
+    lines += _on_objects(spec.env_id, settings)
     warnings = [*_on_repeating(spec, trial), *_on_bounds(experiment), *_on_code(experiment)]
     if _is_evaluated(settings.evaluation) and not spec.has_time_limit:
         most = settings.evaluation.evaluation_max_episode_steps
@@ -53,12 +53,12 @@ def _is_evaluated(settings: EvaluationSettings) -> bool:
     return every is not None or final is not None
 
 
-def _on_objects(settings: Settings) -> Iterator[str]:
+def _on_objects(env_id: str, settings: Settings) -> Iterator[str]:
     """What a run needs again because it was given as an object without a name."""
-    found = settings.code_names().items()
-    again = [setting for setting, names in found if any(map(is_object_name, names))]
+    found = {"env": (env_id,), **settings.code_names()}
+    again = [parameter for parameter, names in found.items() if any(map(is_object_name, names))]
     if again:
-        arguments = ", ".join(f"{setting}=…" for setting in again)
+        arguments = ", ".join(f"{parameter}=…" for parameter in again)
         yield (
             f"{' and '.join(again)} given as objects that cannot be imported by a name: to go on, "
             f"to load or to explain, the run needs them again: frankrl.resume(run, {arguments})"

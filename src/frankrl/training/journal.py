@@ -3,7 +3,7 @@
 import collections
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +29,8 @@ class Journal:
 
     def __init__(self, settings: Settings) -> None:
         self.episodes = 0
+        self.on_own_metrics: Callable[[int, Mapping[str, float]], None] = lambda *_: None
+        """Called with each of them as it is recorded."""
         self._settings = settings
         self._metrics: MetricsWriter | None = None
         self._unwritten: list[Row] = []
@@ -146,6 +148,7 @@ class Journal:
 
     def note_own_metrics(self, env_steps: int, values: Mapping[str, float]) -> None:
         """Record numbers under names of the user's own."""
+        self.on_own_metrics(env_steps, values)
         self._unwritten += [
             ("own_metrics", (env_steps, name, value)) for name, value in values.items()
         ]

@@ -3,14 +3,16 @@
 Names are Stable-Baselines3's where it has one. The x axis is env steps throughout.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from frankrl.environments import SUCCESS
 from frankrl.runs import MetricsReader, RunFolder
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Evaluated, Event, Finished, Progress, Solved
+from frankrl.training.journal import RECENT_EPISODES
 
 OF_PROGRESS = {
     "rollout/ep_rew_mean": "mean_return",
@@ -36,7 +38,9 @@ OF_EVALUATIONS = {"progress": "eval", "solved": "eval_solved_check", "final": "e
 EVALUATED = ("mean_reward", "std_reward", "mean_ep_length", "success_rate")
 """Names of an evaluation's figures within its group."""
 SUCCESSES = "rollout/success_rate"
-"""Share of the last 100 training episodes that ended in success; the metrics do not hold it."""
+"""Share of the last 100 training episodes that ended in success."""
+OWN = "own"
+"""The group of the names of the user's own numbers."""
 SOLVED = "eval/solved"
 """1 at the env step at which the run solved its environment."""
 
@@ -55,8 +59,46 @@ def scalars(event: Event) -> dict[str, float]:
     return {}
 
 
-def earlier_scalars(folder: RunFolder, env_steps: int) -> Iterator[tuple[int, dict[str, float]]]:
+def own_scalars(values: Mapping[str, float]) -> dict[str, float]:
+    """Numbers of the user's own by their names; successes are told as a share (`SUCCESSES`)."""
+    return {f"{OWN}/{name}": value for name, value in values.items() if name != SUCCESS}
+
+
+class OwnNumbers:
+    """Passes on numbers of the user's own once their env step is over.
+
+    A second value of a name at the same env step replaces the first, as in the metrics.
+    """
+
+    def __init__(self, log: Callable[[int, Mapping[str, float]], None]) -> None:
+        """Take the function that gets env steps of the run and numbers by their names."""
+        self._log = log
+        self._env_steps = 0
+        self._values: dict[str, float] = {}
+
+    def take(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """Take numbers of an env step that is not before the last one."""
+        if env_steps != self._env_steps:
+            self.flush()
+        self._env_steps = env_steps
+        self._values |= own_scalars(values)
+
+    def flush(self) -> None:
+        """Pass on what has not been passed on."""
+        if self._values:
+            self._log(self._env_steps, self._values)
+        self._values = {}
+
+
+def earlier_scalars(
+    folder: RunFolder, env_steps: int, solved: Solved | None
+) -> Iterator[tuple[int, dict[str, float]]]:
     """The same numbers of a run up to an env step, read from its metrics, in order of env steps.
+
+    Args:
+        folder: the run folder.
+        env_steps: where the run continues.
+        solved: when it solved its environment before; the metrics do not hold it.
 
     Raises:
         RunFolderError: the metrics cannot be read.
@@ -66,14 +108,31 @@ def earlier_scalars(folder: RunFolder, env_steps: int) -> Iterator[tuple[int, di
     reader = MetricsReader(folder.metrics)
     try:
         until = f"env_steps <= {env_steps:d}"
-        tables = [reader.columns(name, until) for name in ("training", "timing", "evaluations")]
+        training, timing, evaluations, own = (
+            reader.columns(name, until)
+            for name in ("training", "timing", "evaluations", "own_metrics")
+        )
     finally:
         reader.close()
-    training, timing, evaluations = tables
     progress = training | {name: timing[name] for name in ("seconds", "env_steps_per_second")}
+    progress["success_rate"] = _success_rates(own, training["env_steps"])
     rows = [_of_metrics(_row(progress, i)) for i in range(len(training["env_steps"]))]
     rows += [_of_played(_row(evaluations, i)) for i in range(len(evaluations["env_steps"]))]
+    rows += [_of_own(_row(own, i)) for i in range(len(own["env_steps"]))]
+    if solved:
+        rows.append((solved.env_steps, scalars(solved)))
     yield from sorted(rows, key=lambda row: row[0])
+
+
+def _success_rates(own: dict[str, np.ndarray], at: np.ndarray) -> list[float | None]:
+    """The share of successes in the newest episodes that told it, at each of some env steps."""
+    told = own["name"] == SUCCESS
+    steps, successes = own["env_steps"][told], own["value"][told]
+    ends = np.searchsorted(steps, at, side="right")
+    return [
+        float(np.mean(successes[max(0, end - RECENT_EPISODES) : end])) if end else None
+        for end in ends
+    ]
 
 
 def _row(columns: dict[str, np.ndarray], index: int) -> dict[str, Any]:
@@ -82,12 +141,16 @@ def _row(columns: dict[str, np.ndarray], index: int) -> dict[str, Any]:
 
 def _of_metrics(row: dict[str, Any]) -> tuple[int, dict[str, float]]:
     values = {name: row[_COLUMNS.get(field, field)] for name, field in OF_PROGRESS.items()}
-    return int(row["env_steps"]), _known(values)
+    return int(row["env_steps"]), _known(values | {SUCCESSES: row["success_rate"]})
 
 
 def _of_played(row: dict[str, Any]) -> tuple[int, dict[str, float]]:
     figures = (row["mean_return"], row["std_return"], row["mean_length"], row["success_rate"])
     return int(row["env_steps"]), _named(row["purpose"], *figures)
+
+
+def _of_own(row: dict[str, Any]) -> tuple[int, dict[str, float]]:
+    return int(row["env_steps"]), own_scalars({str(row["name"]): float(row["value"])})
 
 
 def _of_evaluation(purpose: str, evaluation: Evaluation) -> dict[str, float]:

@@ -63,7 +63,7 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
-from frankrl.training.scalars import earlier_scalars, scalars
+from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -282,12 +282,16 @@ def run_to_end(
             checkpoint stays.
     """
     continued_at = training.env_steps
-    with (
-        contextlib.closing(training),
-        contextlib.closing(
-            Trackers(training.folder, lambda: earlier_scalars(training.folder, continued_at))
-        ) as trackers,
-    ):
+    solved_before = training.solved
+    with contextlib.ExitStack() as stack:
+        stack.callback(training.close)
+        trackers = Trackers(
+            training.folder, lambda: earlier_scalars(training.folder, continued_at, solved_before)
+        )
+        stack.callback(trackers.close)
+        own_numbers = OwnNumbers(trackers.log)
+        stack.callback(own_numbers.flush)
+        training.watch_own_metrics(own_numbers.take)
 
         def tracked(event: Event) -> Stop | None:
             trackers.log(event.env_steps, scalars(event))
@@ -295,9 +299,7 @@ def run_to_end(
 
         def own_metrics(event: Event) -> None:
             if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
-                numbers = _checked(metrics(event))
-                training.note_own_metrics(event, numbers)
-                trackers.log(event.env_steps, {f"own/{name}": numbers[name] for name in numbers})
+                training.note_own_metrics(event, _checked(metrics(event)))
 
         finished, stop = _trained(training, tracked, own_metrics, stop_requested)
         solved = finished.solved

@@ -52,6 +52,7 @@ from frankrl.training.events import (
     Finished,
     NotReproducible,
     SavingFailed,
+    Solved,
 )
 from frankrl.training.initial import InitialWeights
 from frankrl.training.journal import Journal
@@ -323,6 +324,19 @@ class Trainer:
         yield from self._checkpoint_writer.attempt(
             "metrics", self.env_steps, self._journal.make_durable
         )
+
+    @property
+    def solved(self) -> Solved | None:
+        """When the run solved its environment; None if it has not."""
+        return self._evaluator.solved
+
+    def watch_own_metrics(self, on_values: Callable[[int, Mapping[str, float]], None]) -> None:
+        """Have a function called with numbers of the user's own as they are recorded.
+
+        Args:
+            on_values: takes the env steps of the run and numbers by name.
+        """
+        self._journal.on_own_metrics = on_values
 
     def watch_episodes(self, on_episode: Callable[[int, int], None]) -> None:
         """Have a function called as the episodes of every evaluation end.
