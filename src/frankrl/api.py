@@ -1,5 +1,6 @@
 """Frank's Python interface: train, resume, load, evaluate, explain, export."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -185,7 +186,12 @@ def _run_or_raise(
     progress: bool,
 ) -> TrainingResult:
     """Train to the end; a stop signal is raised as `KeyboardInterrupt` once the run is saved."""
-    with stop_signals() as stop_requested, display_in_python(progress=progress) as display:
+    with (
+        # Also if the display cannot be shown.
+        contextlib.closing(training),
+        stop_signals() as stop_requested,
+        display_in_python(progress=progress) as display,
+    ):
         stop_requested.on_first_signal = lambda: display.note(STOPPING)
         training.watch_episodes(display.show_episodes)
         display.begin(training)

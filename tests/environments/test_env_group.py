@@ -15,7 +15,7 @@ from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
 
 from frankrl.config import Settings
-from frankrl.core.errors import EnvironmentFailedError, FrankWarning
+from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, FrankWarning
 from frankrl.core.random import Use
 from frankrl.core.types import FinalInfo
 from frankrl.environments import (
@@ -328,3 +328,23 @@ def test_with_many_workers_the_main_process_steps_none_and_all_is_the_same(count
     finally:
         for worker in workers:
             worker.close()
+
+
+def test_a_dead_process_that_cannot_be_replaced_makes_its_environments_unusable(monkeypatch):
+    def no_process():
+        raise OSError("too many processes")
+
+    (worker,) = env_group_module.start_workers(1)
+    group = EnvGroup(describe("CartPole-v1", {}), 2, [worker])
+    group.reset([0, 1], [1, 2], [0, 0])
+    worker._process.kill()
+    worker._process.wait()
+    tried = group.try_step([0, 1], [0, 0])
+    assert list(tried.failures) == [1]
+    monkeypatch.setattr(env_group_module, "Worker", no_process)
+    with pytest.raises(
+        EnvironmentUnusableError, match="has died, and no other can be started: too"
+    ):
+        group.make_anew(1)
+    group.close()
+    worker.close()

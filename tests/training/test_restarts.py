@@ -161,6 +161,23 @@ def test_the_failure_beyond_those_allowed_ends_the_run_and_more_can_be_allowed(t
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
+def test_own_metrics_of_a_round_are_whole_if_a_restart_is_refused(tmp_path):
+    def metrics(event):
+        return {type(event).__name__: event.env_steps}
+
+    def refuse(event):
+        if isinstance(event, EnvironmentRestarted):
+            raise RuntimeError("no more")
+
+    settings = SETTINGS | {"log_every_env_steps": 3}
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    frankrl.train(ENV, out=whole, metrics=metrics, **settings)
+    with pytest.raises(RuntimeError, match="no more"):
+        frankrl.train(ENV, out=run, metrics=metrics, on_event=refuse, **settings)
+    frankrl.resume(run, metrics=metrics)
+    assert table(run, "own_metrics") == table(whole, "own_metrics")
+
+
 def failing_once(monkeypatch, fails):
     """Let the environment fail once in each episode whose seed fits."""
     failed, real_reset = set(), Failing.reset

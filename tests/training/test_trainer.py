@@ -8,10 +8,12 @@ import pytest
 from robustness.runs import contents
 
 import frankrl
+from frankrl.cli.main import main
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import DivergedError, EnvironmentFailedError, RunFolderError, SettingError
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
-from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved
+from frankrl.runs.lock import RunLock
+from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved, Trainer
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 QUICK = {
@@ -291,3 +293,28 @@ def test_a_checkpoint_of_another_environment_is_refused(run, tmp_path):
     config.write_text(config.read_text().replace("CartPole-v1", "Acrobot-v1"))
     with pytest.raises(RunFolderError, match="made for 'CartPole-v1'"):
         frankrl.load(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "frankrl.api.display_in_python",
+        "frankrl.display.training.make_display",
+        "frankrl.training.session.Trackers",
+    ],
+)
+def test_a_run_that_cannot_be_shown_is_closed(tmp_path, monkeypatch, what):
+    """Its lock shows it: the same process could not write the run again."""
+
+    def fails(*arguments, **kwargs):
+        raise RuntimeError("there is no screen")
+
+    run, closed, real = tmp_path / "run", [], Trainer.close
+    monkeypatch.setattr(Trainer, "close", lambda self: (closed.append(self), real(self)))
+    with monkeypatch.context() as patched:
+        patched.setattr(what, fails)
+        words = ["train", "CartPole-v1", "--total-env-steps", "100", "--out", str(run)]
+        with pytest.raises(RuntimeError, match="there is no screen"):
+            frankrl.train("CartPole-v1", out=run) if "api" in what else main(words)
+    assert closed
+    RunLock(run, run).release()

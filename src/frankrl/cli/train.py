@@ -198,6 +198,8 @@ def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> 
     from frankrl.training.session import run_to_end
 
     with contextlib.ExitStack() as stack:
+        # Also if the display cannot be shown.
+        stack.enter_context(contextlib.closing(training))
         display = stack.enter_context(make_display(sys.stderr))
         signals.on_first_signal = lambda: display.note(STOPPING)
         training.watch_episodes(display.show_episodes)

@@ -239,7 +239,12 @@ class EnvGroup:
             return
         part = next(part for part in self._remote if env_index in part.env_indices)
         if part.has_died:
-            part.worker = Worker()
+            try:
+                part.worker = Worker()
+            except OSError as error:
+                raise EnvironmentUnusableError(
+                    f"{self._death()}, and no other can be started: {error}"
+                ) from error
             self._replacements.append(part.worker)
             env_indices = sorted(part.env_indices)
             part.group = part.worker.open(self._spec, env_indices, self._info_metrics)

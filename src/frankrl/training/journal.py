@@ -229,9 +229,10 @@ class Journal:
 
     def close(self) -> None:
         """Close the metrics."""
-        if self._metrics is not None:
+        metrics, self._metrics = self._metrics, None
+        if metrics is not None:
             try:
-                self._metrics.close()
+                metrics.close()
             except sqlite3.Error as error:
                 warn(
                     f"the metrics' write-ahead log could not be merged into their file ({error}); "

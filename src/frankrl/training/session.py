@@ -1,5 +1,6 @@
 """A run from its first check to its report."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -282,21 +283,24 @@ def run_to_end(
     """
     continued_at = training.env_steps
     solved_before = training.solved
-    trackers = Trackers(
-        training.folder, lambda: earlier_scalars(training.folder, continued_at, solved_before)
-    )
-    own_numbers = OwnNumbers(trackers.log)
-    training.watch_own_metrics(own_numbers.take)
+    with contextlib.ExitStack() as stack:
+        stack.callback(training.close)
+        trackers = Trackers(
+            training.folder, lambda: earlier_scalars(training.folder, continued_at, solved_before)
+        )
+        stack.callback(trackers.close)
+        own_numbers = OwnNumbers(trackers.log)
+        stack.callback(own_numbers.flush)
+        training.watch_own_metrics(own_numbers.take)
 
-    def tracked(event: Event) -> Stop | None:
-        trackers.log(event.env_steps, scalars(event))
-        return on_event(event)
+        def tracked(event: Event) -> Stop | None:
+            trackers.log(event.env_steps, scalars(event))
+            return on_event(event)
 
-    def own_metrics(event: Event) -> None:
-        if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
-            training.note_own_metrics(event, _checked(metrics(event)))
+        def own_metrics(event: Event) -> None:
+            if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
+                training.note_own_metrics(event, _checked(metrics(event)))
 
-    try:
         finished, stop = _trained(training, tracked, own_metrics, stop_requested)
         solved = finished.solved
         result = TrainingResult(
@@ -321,12 +325,6 @@ def run_to_end(
         if unsaved:
             raise RunFolderError(_unsaved(training.folder, result, unsaved))
         return result
-    finally:
-        try:
-            own_numbers.flush()
-            trackers.close()
-        finally:
-            training.close()
 
 
 def _trained(
@@ -346,6 +344,9 @@ def _trained(
         except StoppedAtOnceError:
             raise
         except BaseException:
+            with contextlib.suppress(Exception):
+                for missed in training.untold:
+                    own_metrics(missed)
             training.save()
             raise
         if isinstance(answer, Stop):

@@ -120,6 +120,9 @@ class Trainer:
         self._environment = spec_to_data(spec)
         self._not_reproducible: tuple[NotReproducible, ...] = ()
         self._restarts: tuple[EnvironmentRestarted, ...] = ()
+        self.untold: list[Event] = []
+        """Events of the last round that come after the newest one; a run that is saved before
+        continues after them."""
         self._said_missing: set[str] = set()
         """Names of own metrics of which it was said that an info lacks them."""
 
@@ -303,9 +306,11 @@ class Trainer:
                 progress = self._journal.log(
                     self.env_steps, self.updates, self._seconds(), self._source.digests()
                 )
-            yield from self._restarts[restarts_before:]
+            told = [*self._restarts[restarts_before:], *([] if progress is None else [progress])]
+            for number, event in enumerate(told, 1):
+                self.untold = told[number:]
+                yield event
             if progress is not None:
-                yield progress
                 yield from self._save_metrics()
             if self._evaluator.due:
                 yield from self._evaluate()
