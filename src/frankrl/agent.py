@@ -28,7 +28,7 @@ from frankrl.experience.exploration import epsilon_greedy
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
-from frankrl.runs import NO_PERMISSION, RunFolder, check_code, permission_of
+from frankrl.runs import NO_PERMISSION, PLAYING, RunFolder, check_code, permission_of
 
 QValues = Callable[
     [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
@@ -213,7 +213,7 @@ class Agent:
         chosen = chosen._replace(named=(*earlier.named, *chosen.named))
         run = dataclasses.replace(self.run, permission=chosen)
         run = run.with_objects(again, code)
-        check_code(run)
+        check_code(run, PLAYING)
         wrappers = run.description.settings.environment.wrappers
         spec = dataclasses.replace(self.spec, env_id=run.description.env_id, wrappers=wrappers)
         return Agent(spec, self.batch_q_values, self.epsilon, run, self.trained)

@@ -48,6 +48,8 @@ def open_run(
 ) -> RunFolder:
     """A run's folder, with what the user allows it to name and the objects that it was made from.
 
+    An agent brings those with which it was loaded.
+
     Args:
         run: the run folder.
         env: as for `frankrl.resume`.
@@ -59,6 +61,8 @@ def open_run(
     """
     name, again = given_again(env)
     folder = RunFolder.open(path_of(run), permission_of(name, allow_code, code))
+    if isinstance(run, Agent) and run.run is not None:
+        folder = folder.opened_like(run.run)
     return folder.with_objects(again, code)
 
 

@@ -160,7 +160,7 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
 def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
     from frankrl.explaining.whole_table import table_document, whole_table
     from frankrl.opening import open_agent
-    from frankrl.runs import check_code
+    from frankrl.runs import PLAYING, check_code
     from frankrl.runs.atomic_file import check_writable
 
     if options.transition or options.saliency:
@@ -169,7 +169,7 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     if options.html:
         check_writable(given_path(options.html, "--html"), "--html", _PAGE)
     agent, _ = open_agent(folder)
-    check_code(folder)
+    check_code(folder, PLAYING)
     settings = folder.description.settings
     table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
     if options.json:

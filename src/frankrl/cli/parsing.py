@@ -20,7 +20,11 @@ from frankrl.core.errors import FrankError
 
 Options = TypeVar("Options")
 _RULES = "╭╮╰╯─-+"
-_OTHER_FLAGS = {"wrappers": "--wrapper", "evaluation_wrappers": "--evaluation-wrapper"}
+_OTHER_FLAGS = {
+    "wrappers": "--wrapper",
+    "evaluation_wrappers": "--evaluation-wrapper",
+    "info_metrics": "--info-metric",
+}
 """A second flag of some settings, which are lists: `--wrapper module:Wrapper` reads better."""
 
 

@@ -55,7 +55,8 @@ class EnvironmentSettings(Checked):
     num_envs: int = number(1, at_least=1)
     """Environments stepped together; other settings keep their meaning. [environments]"""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments for `gymnasium.make`; on the command line a JSON object."""
+    """Keyword arguments for `gymnasium.make`, or for the class or function that the environment is
+    made from; on the command line a JSON object."""
     wrappers: tuple[str, ...] = code(())
     """Wrappers around what `gymnasium.make` returns, `module:Wrapper`, the innermost first; in
     Python also the objects themselves. Each takes an environment and returns one."""
@@ -322,8 +323,8 @@ class EvaluationSettings(Checked):
     """Keyword arguments of the environments of evaluations, in place of all of `env_kwargs`; none:
     the same. Observations and actions must be those of the training."""
     evaluation_wrappers: tuple[str, ...] | None = code(None, belongs_to=_OWN_ENVS)
-    """Wrappers of the environments of evaluations, in place of all of `wrappers`; none: the same.
-    Observations and actions must be those of the training."""
+    """Wrappers of the environments of evaluations, in place of all of `wrappers`; none: the same;
+    an empty list: no wrappers. Observations and actions must be those of the training."""
     until_solved: bool = option(False, belongs_to=_EVALUATED)
     """Stop once the mean return reaches the environment's reward threshold."""
 

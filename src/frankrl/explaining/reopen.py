@@ -32,6 +32,7 @@ from frankrl.learning import LearnerState, under_noise, updates
 from frankrl.networks import QNetwork
 from frankrl.replay import EndingRoom, cut_short, with_ending_rows
 from frankrl.runs import (
+    LEARNING,
     MetricsReader,
     RunFolder,
     all_versions,
@@ -160,9 +161,9 @@ def reopen(
     with prepared():
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
         # Only a run whose checkpoint is right has its environment made.
-        check_settings_code(folder, "network", "torso", "optimiser")
+        check_settings_code(folder, ("network", "torso", "optimiser"))
         start = _start(folder, cost.first_env_step)
-        check_code(folder)
+        check_code(folder, LEARNING)
         spec = describe_for(description.env_id, settings)
     changes = differences(cost.surroundings, all_versions(settings) | machine_facts())
     for change in changes:

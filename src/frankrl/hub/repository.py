@@ -16,7 +16,15 @@ from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, check_initial, wri
 from frankrl.hub.privacy import public_description, public_metadata, without_paths
 from frankrl.hub.results import Result, final_evaluation, report_of, results_of, settings_of
 from frankrl.opening import open_agent
-from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, read_newest
+from frankrl.runs import (
+    PLAYING,
+    MetricsReader,
+    RunFolder,
+    check_code,
+    check_settings_code,
+    list_checkpoints,
+    read_newest,
+)
 from frankrl.runs.checkpoint import copy_checkpoint, load_newest
 from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.runs.folder import CONFIG, METRICS, REPORT
@@ -85,11 +93,13 @@ def build(
     report = report_of(folder)
     if report is not None:
         _write_json(target / REPORT, {**without_paths(report), "run": repository})
+    # The copy lies elsewhere, and no module of the run's own folder is ever imported.
+    check_settings_code(folder, ("network", "torso"))
     agent, info = open_agent(copied, best=wanted.best)
     found = load_newest(copied.checkpoints, {})[0].info
     newest = CheckpointMetadata.from_info(found, folder.description.settings).info()
     result = _result(folder, agent, info["env_steps"], newest, report, wanted, play)
-    filmed = wanted.film and _filmed(agent, info["env_steps"], target / FILM)
+    filmed = wanted.film and _filmed(folder, agent, info["env_steps"], target / FILM)
     _write_json(target / RESULTS, results_of(public, result))
     _write_json(target / SETTINGS, settings_of(public))
     (target / CARD).write_text(card(repository, public, result, filmed=filmed), "utf-8")
@@ -145,14 +155,16 @@ def _result(
         when = datetime.fromtimestamp(os.stat(folder.path / REPORT).st_mtime, UTC)
         seed, played = folder.description.seed, "at the end of the training"
         return Result(found, seed, played, when, name, env_steps, newest)
+    check_code(folder, PLAYING)
     episodes = DEFAULT_EPISODES if wanted.episodes is None else wanted.episodes
     summary = play(agent, episodes=episodes, seed=_SEED).summary()
     return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest)
 
 
-def _filmed(agent: Agent, env_steps: int, path: Path) -> bool:
+def _filmed(folder: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool:
     """Film one episode if the environment can be filmed; else a warning says why not."""
     try:
+        check_code(folder, PLAYING)
         agent = agent.allowed()
         write_film(
             agent.evaluation_spec,

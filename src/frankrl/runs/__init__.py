@@ -16,7 +16,14 @@ from frankrl.runs.checkpoint_folder import (
     tidy_checkpoints,
 )
 from frankrl.runs.chunks import HeldChunks
-from frankrl.runs.code import all_versions, check_code, check_preset, check_settings_code
+from frankrl.runs.code import (
+    LEARNING,
+    PLAYING,
+    all_versions,
+    check_code,
+    check_preset,
+    check_settings_code,
+)
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import (
     NO_PERMISSION,
@@ -33,8 +40,10 @@ from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
 
 __all__ = [
     "INITIAL",
+    "LEARNING",
     "MAX_PATH",
     "NO_PERMISSION",
+    "PLAYING",
     "HeldChunks",
     "Kind",
     "Loaded",

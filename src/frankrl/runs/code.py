@@ -13,7 +13,7 @@ import importlib.metadata
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,20 @@ _OF_PICTURES = ("ale_py", "minatar", "cv2")
 """Packages that the name of a game, or a setting of pictures, has imported."""
 
 
-def check_code(folder: RunFolder) -> None:
+PLAYING = ("wrappers", "evaluation_wrappers")
+"""Settings whose code playing an episode uses, besides that of the environment."""
+LEARNING = ("wrappers", "network", "torso", "optimiser")
+"""Those whose code the training uses."""
+
+
+def check_code(folder: RunFolder, settings: Collection[str]) -> None:
     """Refuse to import what a run folder names, unless its user has chosen to.
 
     To be called before the environment of a run folder is made.
+
+    Args:
+        folder: the run folder.
+        settings: names of the settings whose code is used, besides that of the environment.
 
     Raises:
         RunFolderError: a module is not to be imported, the user named another environment, or the
@@ -48,21 +58,50 @@ def check_code(folder: RunFolder) -> None:
         raise RunFolderError(
             f"the run {folder.path} is of {env_id!r}, not of {shown(permission.env_id)!r}"
         )
-    _refuse_missing_objects(folder, {"env": (env_id,), **description.settings.code_names()})
-    module = module_of(env_id)
+    named = _named_in(folder, settings)
+    _refuse_missing_objects(folder, {"env": (env_id,), **named})
     texts = [text for kwargs in kwargs_of(description) for text in _naming_code(kwargs)]
-    in_settings = [name for names in description.settings.code_names().values() for name in names]
-    modules = [found for name in in_settings if (found := module_of(name))]
-    for name in (module, *map(_first_word, texts), *modules, *_OF_PICTURES):
+    for name in (module_of(env_id), *map(_first_word, texts), *_OF_PICTURES):
         _refuse_inside(folder, name)
-    texts += [name for name in in_settings if module_of(name) and name not in permission.named]
-    named = _to_import(env_id) + texts
-    if not named or is_own(description.mark, signed_names(description)):
+    texts += _not_named_again(folder, named)
+    wanted = _to_import(env_id) + texts
+    if not wanted or is_own(description.mark, signed_names(description)):
         return
     if permission.env_id and not texts:
         return
     nameable = not texts and permission.env_id is not None
-    _refuse_foreign(folder, named, f"name its environment {env_id!r} or " if nameable else "")
+    _refuse_foreign(folder, wanted, f"name its environment {env_id!r} or " if nameable else "")
+
+
+def check_settings_code(folder: RunFolder, settings: Collection[str]) -> None:
+    """Refuse to import what some settings of a run folder name, likewise.
+
+    To be called before an agent or a learner is made, without its environment. Arguments and errors
+    as for `check_code`.
+    """
+    named = _named_in(folder, settings)
+    _refuse_missing_objects(folder, named)
+    wanted, description = _not_named_again(folder, named), folder.description
+    if wanted and not is_own(description.mark, signed_names(description)):
+        _refuse_foreign(folder, wanted, "")
+
+
+def _named_in(folder: RunFolder, settings: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The code that some settings name; none of it lies in the run folder."""
+    found = folder.description.settings.code_names()
+    named = {setting: found[setting] for setting in settings if setting in found}
+    for names in named.values():
+        for name in names:
+            if module := module_of(name):
+                _refuse_inside(folder, module)
+    return named
+
+
+def _not_named_again(folder: RunFolder, named: Mapping[str, Iterable[str]]) -> list[str]:
+    """The modules' code among names that the user did not name in this command."""
+    known = folder.permission.named
+    names = (name for given in named.values() for name in given)
+    return [name for name in names if module_of(name) and name not in known]
 
 
 def _refuse_foreign(folder: RunFolder, named: list[str], by_name: str) -> None:
@@ -75,28 +114,6 @@ def _refuse_foreign(folder: RunFolder, named: list[str], by_name: str) -> None:
         f"{folder.path} was not written by your own Frank and names {what}, so nothing of that is "
         f"imported; if you trust it, {by_name}give {option('allow_code', True)}"
     )
-
-
-def check_settings_code(folder: RunFolder, *settings: str) -> None:
-    """Refuse to import what some settings of a run folder name, likewise.
-
-    To be called before an agent or a learner is made, without its environment.
-
-    Raises:
-        RunFolderError: a module is not to be imported, or the run needs an object that was not
-            given again.
-    """
-    description, permission = folder.description, folder.permission
-    found = description.settings.code_names()
-    asked = {setting: found.get(setting, ()) for setting in settings}
-    _refuse_missing_objects(folder, asked)
-    names = [name for given in asked.values() for name in given]
-    for name in names:
-        _refuse_inside(folder, module_of(name))
-    named = [name for name in names if module_of(name) and name not in permission.named]
-    if not named or is_own(description.mark, signed_names(description)):
-        return
-    _refuse_foreign(folder, named, "")
 
 
 def all_versions(settings: Settings) -> dict[str, str]:

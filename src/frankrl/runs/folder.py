@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from frankrl.config import Settings, code_among, group_of
 from frankrl.config.choices import NONE
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
-from frankrl.core.named_code import named_as_stored
+from frankrl.core.named_code import GivenCode, named_as_stored
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.text import shown
@@ -336,6 +336,23 @@ class RunFolder:
             description, env_id=env_id, settings=settings.with_changes(**same)
         )
         return dataclasses.replace(self, description=description, permission=permission)
+
+    def opened_like(self, other: "RunFolder") -> "RunFolder":
+        """The same folder with the permission and the objects of another view of it as well."""
+        ours, theirs = self.permission, other.permission
+        permission = Permission(
+            ours.env_id or theirs.env_id,
+            ours.allow_code or theirs.allow_code,
+            (*ours.named, *theirs.named),
+        )
+        env_id, settings = other.description.env_id, other.description.settings
+        objects = {
+            name: value
+            for name, value in settings.values().items()
+            if any(isinstance(code, GivenCode) for code in code_among({name: value}))
+        }
+        opened = self.with_objects(env_id if isinstance(env_id, GivenCode) else None, objects)
+        return dataclasses.replace(opened, permission=permission)
 
     def with_description(self, description: RunDescription) -> "RunFolder":
         """The same folder with its `config.toml` replaced."""

@@ -42,6 +42,8 @@ _MAX_BYTES = 1 << 30
 _OF_THE_NETWORK = (
     *(name for name, declared in DECLARED.items() if declared.group == "network"),
     "noisy",
+    "normalize_observations",
+    "normalize_rewards",
 )
 """Settings that decide which weights there are, or what they compute."""
 _ONLY_BY_SHAPE = ("torso", "impala_width", "iqn_acting_fractions")
@@ -215,14 +217,15 @@ class _SB3(InitialSource):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return self._network.settings
+        # Statistics of `VecNormalize` are in a file of their own.
+        return {**self._network.settings, "normalize_observations": False}
 
     def completed(self, settings: Settings, given: Mapping[str, Any]) -> Settings:
         """The network's settings are those of the file where a person has given none."""
         before = settings.values()
         own = {
             name: value
-            for name, value in self.settings.items()
+            for name, value in self._network.settings.items()
             if name not in given and value != before[name]
         }
         return settings.with_changes(**own)

@@ -38,7 +38,7 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     checkpoints = folder.best if best else folder.checkpoints
     if not list_checkpoints(checkpoints):
         raise no_checkpoint(folder, best=best)
-    check_settings_code(folder, "network", "torso")
+    check_settings_code(folder, ("network", "torso"))
     description = folder.description
     spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
     experiment = Experiment.of(description.settings, spec, description.seed)

@@ -31,6 +31,7 @@ from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
 from frankrl.runs import (
+    LEARNING,
     RunDescription,
     RunFolder,
     all_versions,
@@ -197,7 +198,10 @@ def prepare_resume(
     Raises:
         FrankError: a setting cannot change within a run, or the run is damaged.
     """
-    check_code(folder)
+    evaluated = folder.description.settings.evaluation.evaluation_wrappers
+    # Others for evaluations were given in this very command.
+    is_kept = settings.evaluation.evaluation_wrappers == evaluated
+    check_code(folder, (*LEARNING, *(("evaluation_wrappers",) if is_kept else ())))
     check_permitted(folder, settings.saving.log)
     check_trackers(settings.saving.log)
     for file in (folder.path / LOCK, *metrics_files(folder.metrics)):

@@ -20,7 +20,7 @@ from frankrl.explaining.observations import components
 from frankrl.explaining.pictures import picture_leaves, side_by_side
 from frankrl.explaining.png import png
 from frankrl.opening import agent_of, open_network
-from frankrl.runs.code import check_code
+from frankrl.runs.code import PLAYING, check_code
 from frankrl.runs.folder import RunFolder
 
 MAX_STEPS = 1_500
@@ -51,7 +51,7 @@ def play(
     """
     opened = open_network(folder)
     agent, info, scales = agent_of(folder, opened), opened.info, opened.scales
-    check_code(folder)
+    check_code(folder, PLAYING)
     spec, gamma = agent.evaluation_spec, folder.description.settings.learning.gamma
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
