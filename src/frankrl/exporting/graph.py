@@ -45,6 +45,10 @@ class Graph:
         )
         return output
 
+    def reserve(self, names: Iterable[str]) -> None:
+        """Have no other value get one of these names."""
+        self._taken.update(names)
+
     def constant(self, name: str, array: Shaped[Any, "..."]) -> str:
         """Add an array; returns its name, which has a number at its end if it was taken."""
         name = self._free(name)

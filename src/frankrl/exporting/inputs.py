@@ -1,12 +1,13 @@
 """The inputs of an exported network: one for each leaf of an observation, and the action mask."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 
 from frankrl.environments import EnvironmentSpec, Leaf
+from frankrl.exporting.graph import Graph, tensor_type
 
 MASK, Q_VALUES, ACTION = "action_mask", "q_values", "action"
 _ALONE = "observation"
@@ -42,6 +43,13 @@ def inputs_of(spec: EnvironmentSpec) -> tuple[Input, ...]:
         )
         for name, leaf, part in found
     )
+
+
+def as_dtype(graph: Graph, source: Input, dtype: Any) -> str:
+    """The input in another dtype."""
+    if source.dtype == dtype:
+        return source.name
+    return graph.add("Cast", source.name, to=tensor_type(dtype))
 
 
 def _names(spec: EnvironmentSpec) -> list[str]:

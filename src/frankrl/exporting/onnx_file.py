@@ -16,7 +16,7 @@ from frankrl.exporting.heads import add_conditioning, add_head
 from frankrl.exporting.inputs import ACTION, MASK, Q_VALUES, Input, inputs_of
 from frankrl.exporting.layers import add_activation, add_layer
 from frankrl.exporting.outputs import add_outputs
-from frankrl.exporting.own_network import untranslatable
+from frankrl.exporting.own_network import add_translated, names_in, translated
 from frankrl.exporting.torsos import add_normalisation, add_torso
 from frankrl.exporting.trained_network import as_texts
 from frankrl.networks import LayeredNetwork, NetworkParams, QNetwork
@@ -49,8 +49,6 @@ def onnx_file(
     Raises:
         SettingError: a part of the network cannot be translated, or it is too large for a file.
     """
-    if not isinstance(network, LayeredNetwork) or network.is_own_code:
-        raise untranslatable(network)
     if 4 * network.layout.size > _MAX_BYTES:
         raise SettingError(
             f"the network has {network.layout.size:,} parameters, and an ONNX file can hold "
@@ -58,8 +56,14 @@ def onnx_file(
         )
     inputs = inputs_of(spec)
     graph = Graph([*(part.name for part in inputs), MASK, Q_VALUES, ACTION])
-    normalised = add_normalisation(graph, scales, inputs)
-    _add_answers(graph, spec, _add_network(graph, network, params, normalised))
+    if not isinstance(network, LayeredNetwork) or network.is_own_code:
+        model = translated(network, params, scales, spec)
+        graph.reserve(names_in(model))
+        q_values = add_translated(graph, model, spec, inputs)
+    else:
+        normalised = add_normalisation(graph, scales, inputs)
+        q_values = _add_network(graph, network, params, normalised)
+    _add_answers(graph, spec, q_values)
     given = [
         helper.make_tensor_value_info(
             part.name, tensor_type(part.dtype), [BATCH, *part.shape], part.note

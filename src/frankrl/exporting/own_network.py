@@ -1,17 +1,115 @@
-"""Networks that Frank did not make, in ONNX: they are not translated yet."""
+"""Networks, and torsos, of the user's own in ONNX: jax2onnx translates the function of JAX."""
 
-from frankrl.core.errors import SettingError
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import onnx
+from jax import export
+from jaxtyping import Float
+
+from frankrl.core.errors import MissingExtraError, SettingError
+from frankrl.core.normalisation import Scales
 from frankrl.core.wording import option
+from frankrl.environments import EnvironmentSpec, together
+from frankrl.exporting.graph import BATCH, OPSET, Graph
+from frankrl.exporting.inputs import Input, as_dtype
+from frankrl.networks import QNetwork
+
+_VALUES = "network"
+"""Name of the Q-values within the graph, before masks."""
 
 
 def untranslatable(part: object) -> SettingError:
-    """The error of a network, or a part of one, that has no translation here.
-
-    A network of one's own is two functions of JAX. jax2onnx can translate such functions; it would
-    be called in this file.
-    """
+    """The error of a part of a network that has no translation."""
     name = part if isinstance(part, str) else f"{type(part).__module__}.{type(part).__qualname__}"
     return SettingError(
         f"the network contains {name}, which is not one of Frank's own layers, so it cannot be "
         f"written as ONNX; {option('safetensors', 'FILE')} writes its parameters"
     )
+
+
+def translated(
+    network: QNetwork, params: Any, scales: Scales | None, spec: EnvironmentSpec
+) -> onnx.ModelProto:
+    """The Q-values of a network with code of the user's own, as a model.
+
+    Its inputs are the leaves of observations as Frank stores them.
+
+    Args:
+        network: the definition.
+        params: its parameters.
+        scales: how observations are normalised before they get into it; None: they are not.
+        spec: the environment.
+
+    Raises:
+        MissingExtraError: jax2onnx is not installed.
+        SettingError: jax2onnx cannot translate it.
+    """
+    try:
+        from jax2onnx import to_onnx  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        feature = f"{option('onnx')} for a network of your own"
+        raise MissingExtraError(feature, "jax2onnx", "onnx-own") from error
+
+    def q_values(*leaves: Any) -> Float[Any, "batch action"]:
+        observation = together(spec.structure, leaves)
+        if scales is not None:
+            observation = scales.of_observation(observation)
+        return network.q_values(params, observation)
+
+    stack = (spec.preprocessing.frame_stack,) * (spec.preprocessing.frame_stack > 1)
+    (batch,) = export.symbolic_shape(BATCH)
+    shapes = [
+        jax.ShapeDtypeStruct((batch, *stack, *leaf.shape), leaf.dtype) for leaf in spec.leaves
+    ]
+    names = [_leaf_name(index) for index in range(len(shapes))]
+    try:
+        # It warns of numbers in 64 bits that JAX makes numbers in 32 bits.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return to_onnx(q_values, shapes, opset=OPSET, input_names=names, output_names=[_VALUES])
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise SettingError(
+            f"jax2onnx cannot translate the network: {type(error).__name__}: {reason}; "
+            f"{option('safetensors', 'FILE')} writes its parameters"
+        ) from error
+
+
+def add_translated(
+    graph: Graph, model: onnx.ModelProto, spec: EnvironmentSpec, inputs: Sequence[Input]
+) -> str:
+    """Add a translated network to a graph, between its inputs and its Q-values.
+
+    Args:
+        graph: knows the names in the model (`names_in`).
+        model: result of `translated`.
+        spec: the environment.
+        inputs: the leaves of observations in the environment's own numbers.
+
+    Returns:
+        The Q-values, float32[batch, action].
+    """
+    for index, (source, leaf) in enumerate(zip(inputs, spec.leaves, strict=True)):
+        value = as_dtype(graph, source, leaf.dtype)
+        if source.first_values and any(source.first_values):
+            first = np.resize(source.first_values, leaf.shape).astype(leaf.dtype)
+            value = graph.add("Sub", value, graph.constant("first_values", first))
+        graph.add("Identity", value, output=_leaf_name(index))
+    graph.nodes.extend(model.graph.node)
+    graph.constants.extend(model.graph.initializer)
+    return _VALUES
+
+
+def names_in(model: onnx.ModelProto) -> set[str]:
+    """The names of all values of a model."""
+    nodes, constants = model.graph.node, model.graph.initializer
+    made = (name for node in nodes for name in (*node.input, *node.output))
+    return {*made, *(constant.name for constant in constants)} - {""}
+
+
+def _leaf_name(index: int) -> str:
+    return f"{_VALUES}.{index}"

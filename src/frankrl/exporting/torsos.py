@@ -8,7 +8,7 @@ import numpy as np
 from frankrl.core.normalisation import LeafScale, Scales
 from frankrl.core.types import Scaling
 from frankrl.exporting.graph import Graph, tensor_type
-from frankrl.exporting.inputs import Input
+from frankrl.exporting.inputs import Input, as_dtype
 from frankrl.exporting.own_network import untranslatable
 from frankrl.networks import Flatten, OneHot, Torso
 from frankrl.networks.scaling import scaling_numbers
@@ -28,14 +28,14 @@ def add_torso(graph: Graph, torso: Torso, params: Any, source: Input, path: str)
         case OneHot():
             return _add_one_hot(graph, torso, source)
         case Flatten():
-            leaf = graph.add("Flatten", _as(graph, source, np.float32), axis=1)
+            leaf = graph.add("Flatten", as_dtype(graph, source, np.float32), axis=1)
             return _add_scaling(graph, torso.scaling, leaf, (torso.num_features,))
     # Not at the top, since few networks see pictures.
     from frankrl.exporting.pictures import add_pictures
     from frankrl.networks.pictures import PictureTorso
 
     if isinstance(torso, PictureTorso):
-        leaf = _add_scaling(graph, torso.scaling, _as(graph, source, np.float32), source.shape)
+        leaf = _add_scaling(graph, torso.scaling, as_dtype(graph, source, np.float32), source.shape)
         return add_pictures(graph, torso, params, leaf, path)
     raise untranslatable(torso)
 
@@ -56,18 +56,11 @@ def add_normalisation(graph: Graph, scales: Scales | None, inputs: Sequence[Inpu
             return source
         mean = graph.constant("mean", np.asarray(scale.mean, np.float32))
         factor = graph.constant("factor", np.asarray(scale.factor, np.float32))
-        leaf = graph.add("Sub", _as(graph, source, np.float32), mean)
+        leaf = graph.add("Sub", as_dtype(graph, source, np.float32), mean)
         leaf = graph.add("Clip", graph.add("Mul", leaf, factor), low, high)
         return source._replace(name=leaf, dtype=np.dtype(np.float32))
 
     return [normalised(*pair) for pair in zip(inputs, scales.observation, strict=True)]
-
-
-def _as(graph: Graph, source: Input, dtype: Any) -> str:
-    """The input in another dtype."""
-    if source.dtype == dtype:
-        return source.name
-    return graph.add("Cast", source.name, to=tensor_type(dtype))
 
 
 def _add_scaling(graph: Graph, scaling: Scaling, leaf: str, shape: tuple[int, ...]) -> str:
@@ -86,7 +79,7 @@ def _add_one_hot(graph: Graph, torso: OneHot, source: Input) -> str:
     first = np.resize(source.first_values, len(counts))
     index_of_feature = np.repeat(np.arange(len(counts)), counts)
     values = [start + np.arange(count) for start, count in zip(first, counts, strict=True)]
-    numbers = graph.add("Flatten", _as(graph, source, np.int64), axis=1)
+    numbers = graph.add("Flatten", as_dtype(graph, source, np.int64), axis=1)
     index = graph.constant("index_of_feature", index_of_feature.astype(np.int64))
     value = graph.constant("value_of_feature", np.concatenate(values).astype(np.int64))
     equal = graph.add("Equal", graph.add("Gather", numbers, index, axis=1), value)

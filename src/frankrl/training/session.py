@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import option, resuming
-from frankrl.environments import describe_for, finite_number
+from frankrl.environments import SUCCESS, describe_for, finite_number
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
@@ -303,7 +303,8 @@ def run_to_end(
 
         def own_metrics(event: Event) -> None:
             if metrics is not None and not isinstance(event, _WITHOUT_METRICS):
-                training.note_own_metrics(event, _checked(metrics(event)))
+                of_infos = (SUCCESS, *training.settings.environment.info_metrics)
+                training.note_own_metrics(event, _checked(metrics(event), of_infos))
 
         finished, stop = _trained(training, tracked, own_metrics, stop_requested)
         solved = finished.solved
@@ -374,8 +375,12 @@ def _next(training: Trainer, events: Iterator[Event]) -> Event | None:
         ) from error
 
 
-def _checked(values: Any) -> dict[str, float]:
+def _checked(values: Any, taken: Collection[str]) -> dict[str, float]:
     """What a function of own metrics returned, as numbers by name.
+
+    Args:
+        values: what it returned.
+        taken: names of the entries of `info` that are recorded.
 
     Raises:
         SettingError: it returned something else.
@@ -388,6 +393,11 @@ def _checked(values: Any) -> dict[str, float]:
         )
     numbers = {}
     for name, value in entries.items():
+        if name in taken:
+            raise SettingError(
+                f"metrics must return other names than those of the entries of info that are "
+                f"recorded ({', '.join(taken)}), got {name!r}"
+            )
         number = finite_number(value)
         if not isinstance(name, str) or number is None:
             raise SettingError(
