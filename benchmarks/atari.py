@@ -125,7 +125,8 @@ def pong(options: Options, work: Path) -> Iterator[dict[str, Any]]:
 
 def main(options: Options) -> None:
     """Do the studies, and print and keep what each finds."""
-    from frankrl.runs import machine_facts, versions
+    from frankrl.runs import machine_facts
+    from frankrl.runs.machine import versions
 
     facts = {"machine": machine_facts(), "versions": versions(), "cpus": os.cpu_count()}
     options.results.parent.mkdir(parents=True, exist_ok=True)

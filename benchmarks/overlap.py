@@ -89,13 +89,13 @@ def halves(
         nonlocal env_steps, updates
         for _ in range(num_rounds):
             policy.load(state.params)
-            steps, _ = source.collect(policy, env_steps)
+            steps, *_ = source.collect(policy, env_steps)
             env_steps += size
             learner_input(experiment, steps, env_steps, updates, most)
             updates += most
 
     policy.load(state.params)
-    steps, _ = source.collect(policy, begun)
+    steps, *_ = source.collect(policy, begun)
     given = learner_input(experiment, steps, begun, 0, most)
     leaves, structure = jax.tree.flatten((state.learner, state.replay))
     learn = compiled_learn(settings.learning, experiment.network, experiment.replay, structure)

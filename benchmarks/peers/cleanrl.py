@@ -58,7 +58,7 @@ class QNetwork(nn.Module):
 class LearnerState(TrainState):
     """Weights, those of the target network, and Adam's state."""
 
-    target_params: flax.core.FrozenDict
+    target_params: flax.core.FrozenDict  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Learner:
