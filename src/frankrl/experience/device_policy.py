@@ -10,9 +10,9 @@ from jaxtyping import Array, Bool, Float
 
 from frankrl.core.backend import check_not_forked
 from frankrl.core.numerics import own_numerics
-from frankrl.core.types import Observation
+from frankrl.core.types import Observation, Params
 from frankrl.experience.policy import loaded
-from frankrl.networks import NetworkParams, QNetwork, perturb
+from frankrl.networks import QNetwork, perturb
 
 
 class DevicePolicy:
@@ -28,7 +28,7 @@ class DevicePolicy:
         return loaded, (DevicePolicy, self.network, np.asarray(self._params))
 
     @property
-    def params(self) -> NetworkParams:
+    def params(self) -> Params:
         return self.network.layout.unflatten(np.asarray(self._params))
 
     @own_numerics()

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.core.random import Use, normals
-from frankrl.core.types import Observation
+from frankrl.core.types import Observation, Params
 from frankrl.networks import NetworkParams, QNetwork, perturb
 
 
@@ -21,7 +21,7 @@ class Policy(Protocol):
         ...
 
     @property
-    def params(self) -> NetworkParams:
+    def params(self) -> Params:
         """The parameters that were loaded last, as NumPy arrays."""
         ...
 
