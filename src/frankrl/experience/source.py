@@ -145,7 +145,8 @@ class HostSource:
             final_infos |= step.final_infos
             env_steps += self._envs.num_envs
         self._round_start = None
-        self._round_start_normaliser = copy.copy(self.normaliser)
+        if self.normaliser.statistics is not None:
+            self._round_start_normaliser = copy.copy(self.normaliser)
         steps = steps_of(self._envs, vector_steps, self._settings.learning)
         return Collected(steps, episodes, final_infos, failed, cut)
 
