@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from frankrl.core.errors import FrankError
+
 FILM = "film"
 """The name of a film in a tracker."""
 
@@ -60,7 +62,7 @@ class Tracker(abc.ABC):
             env_steps: env steps after which the agent was filmed.
             file: the film, `.mp4` or `.gif`.
         """
-        raise NotImplementedError("it takes no films")
+        raise FrankError("it takes no films")
 
     @abc.abstractmethod
     def close(self) -> None:
