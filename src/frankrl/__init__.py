@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
-    from frankrl.dashboard.listing import list_runs
     from frankrl.experiments.run import experiment
+    from frankrl.listing.run_list import list_runs
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.training import Stop
@@ -35,7 +35,7 @@ _HOME = {
     "explain": "frankrl.api",
     "export": "frankrl.api",
     "film": "frankrl.video.run_film",
-    "list_runs": "frankrl.dashboard.listing",
+    "list_runs": "frankrl.listing.run_list",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",

@@ -194,7 +194,7 @@ def test_the_page_learns_when_not_all_runs_are_listed(run_table, tmp_path, monke
         make_run(tmp_path / name)
     run_table.refresh()
     assert json.loads(run_table.rows_since(-1)[1])["limit"] == 0
-    monkeypatch.setattr("frankrl.dashboard.run_index.MAX_FOLDERS", 3)
+    monkeypatch.setattr("frankrl.listing.run_index.MAX_FOLDERS", 3)
     run_table.refresh()
     payload = json.loads(run_table.rows_since(-1)[1])
     assert (len(payload["ids"]), payload["limit"]) == (2, 1_000)

@@ -11,9 +11,9 @@ from frankrl.core.errors import RunFolderError
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
-from frankrl.dashboard.run_index import ODD, RunIndex
-from frankrl.dashboard.run_row import Row, row_of
-from frankrl.dashboard.run_status import status_of
+from frankrl.listing.run_index import ODD, RunIndex
+from frankrl.listing.run_row import Row, row_of
+from frankrl.listing.run_status import status_of
 
 _COLUMNS = ("run", "environment", "preset", "seed", "state", "env steps", "return", "final return")
 

@@ -7,9 +7,9 @@ import numpy as np
 from frankrl.core.errors import FrankError
 from frankrl.core.figures import figure
 from frankrl.core.text import shown
-from frankrl.dashboard.run_index import Listed
-from frankrl.dashboard.run_status import RunStatus
 from frankrl.environments.threshold import reward_threshold
+from frankrl.listing.run_index import Listed
+from frankrl.listing.run_status import RunStatus
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
