@@ -2,50 +2,32 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import overload
 
-from frankrl.core.errors import RunFolderError
+from frankrl.core.errors import RunFolderError, warn
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
-from frankrl.listing.run_index import ODD, RunIndex
+from frankrl.listing.columns import COLUMNS, NUMBERS, aligned, cells, table_rows
+from frankrl.listing.listed_run import UNREADABLE, ListedRun
+from frankrl.listing.run_index import MAX_FOLDERS, ODD, Listed, RunIndex, stamp_of
 from frankrl.listing.run_row import Row, row_of
 from frankrl.listing.run_status import status_of
+from frankrl.runs.disk_usage import disk_usage
+from frankrl.runs.folder import CONFIG, METRICS, REPORT
+from frankrl.runs.lock import LOCK
 
-_COLUMNS = ("run", "environment", "preset", "seed", "state", "env steps", "return", "final return")
-
-
-@dataclass(frozen=True)
-class ListedRun:
-    """A run in a list."""
-
-    path: Path
-    env_id: str
-    preset: str
-    seed: int | None
-    state: str
-    """One of `not started`, `running`, `finished`, `stopped`, `broken off`, `unreadable`."""
-    env_steps: int
-    total_env_steps: int
-    updates: int
-    mean_return: float | None
-    """Of the last 100 training episodes."""
-    final_return: float | None
-    """Mean return of the final evaluation."""
-    solved_at: int | None
-    """Env step of the first passed solved check. [env steps]"""
-    error: str
-    """What could not be read; empty: all could."""
+_WRITTEN = (CONFIG, METRICS, f"{METRICS}-wal", REPORT, LOCK)
+"""The files by which the time of the last writing is known."""
 
 
 class RunList(Sequence[ListedRun]):
     """The runs below a folder, by name; it prints as a table."""
 
-    def __init__(self, root: Path, runs: Sequence[ListedRun], rows: Sequence[Sequence[str]]):
-        self._root, self._runs, self._rows = root, list(runs), list(rows)
+    def __init__(self, root: Path, runs: Sequence[ListedRun]) -> None:
+        self._root, self._runs = root, list(runs)
 
     @overload
     def __getitem__(self, index: int) -> ListedRun: ...
@@ -58,24 +40,18 @@ class RunList(Sequence[ListedRun]):
         return len(self._runs)
 
     def __repr__(self) -> str:
-        if not self._rows:
-            return self._title()
-        table = [_COLUMNS, *self._rows]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ]
-        return "\n".join([self._title(), *lines])
+        return "\n".join([self._title(), *aligned(table_rows(self._runs), NUMBERS), *unreadable_lines(self._runs)])
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
-        head = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS)
+        head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
         body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(run))}</tr>"
+            for run in self._runs
         )
+        notes = "".join(f"<p>{escape(line)}</p>" for line in unreadable_lines(self._runs))
         title = escape(self._title())
-        return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
+        return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>{notes}"
 
     def _title(self) -> str:
         return f"{counted(len(self), 'run')} below {shown(self._root)}"
@@ -93,37 +69,45 @@ def list_runs(folder: str | os.PathLike[str] = "runs") -> RunList:
     root = given_path(folder, "the folder of runs")
     if not root.is_dir():
         raise RunFolderError(f"there is no folder {root}: name one that contains runs")
-    listed = RunIndex(root).scan().values()
-    rows: list[tuple[Path, Row]] = []
-    for run in listed:
-        try:
-            rows.append((run.path, row_of(run, status_of(run.path))))
-        except ODD as error:
-            rows.append((run.path, {"name": run.name, "error": f"its files are odd: {error}"}))
-    return RunList(root, [_listed(path, row) for path, row in rows], [_cells(r) for _, r in rows])
+    index = RunIndex(root, MAX_FOLDERS)
+    listed = index.scan().values()
+    if not index.is_whole:
+        warn(
+            f"{shown(root)} holds more than {MAX_FOLDERS:,} folders, so not all of its runs are "
+            "listed: name a folder below it"
+        )
+    return RunList(root, [_listed(run) for run in listed])
 
 
-def _listed(path: Path, row: Row) -> ListedRun:
+def unreadable_lines(runs: Sequence[ListedRun]) -> list[str]:
+    """Why runs cannot be read, a line for each."""
+    return [f"{shown(run.name)}: {run.error}" for run in runs if run.state == UNREADABLE]
+
+
+def _listed(run: Listed) -> ListedRun:
+    try:
+        row = row_of(run, status_of(run.path))
+    except ODD as error:
+        row: Row = {"error": shown(f"its files are odd: {error}")}
+    times = [stamp[0] for name in _WRITTEN if (stamp := stamp_of(run.path / name)) is not None]
     return ListedRun(
-        path,
-        row.get("env_id", ""),
-        row.get("preset", ""),
-        row.get("seed"),
-        "unreadable" if row["error"] else row["state"],
-        row.get("env_steps", 0),
-        row.get("total_env_steps", 0),
-        row.get("updates", 0),
-        row.get("last_return"),
-        row.get("final_return"),
-        row.get("solved_at"),
-        row["error"] or row.get("note", ""),
+        path=run.path,
+        name=run.name,
+        env_id=row.get("env_id", ""),
+        preset=row.get("preset", ""),
+        seed=row.get("seed"),
+        state=UNREADABLE if row["error"] else row["state"],
+        env_steps=row.get("env_steps", 0),
+        total_env_steps=row.get("total_env_steps", 0),
+        updates=row.get("updates", 0),
+        mean_return=row.get("last_return"),
+        mean_return_spread=row.get("last_spread", 0.0),
+        best_return=row.get("best_return"),
+        final_return=row.get("final_return"),
+        final_return_spread=row.get("final_spread", 0.0),
+        solved_at=row.get("solved_at"),
+        size_bytes=disk_usage([run.path]).total,
+        written_at=max(times) / 1e9 if times else None,
+        settings=run.folder.description.settings if run.folder and not row["error"] else None,
+        error=row["error"] or row.get("note", ""),
     )
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    """What the table shows of a run."""
-    if row["error"]:
-        return (shown(row["name"]), *("",) * 3, "unreadable", shown(row["error"]), "", "")
-    texts = (row["name"], row["env_id"], row["preset"], row["seed"], row["state"])
-    steps = f"{row.get('env_steps', 0):,} of {row['total_env_steps']:,}"
-    return (*map(shown, texts), steps, row.get("last_text", "–"), row["final_text"])
