@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
     from frankrl.experiments.run import experiment
+    from frankrl.listing.comparison import compare_runs
     from frankrl.listing.run_list import list_runs
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
+    from frankrl.runs.removal import remove_run
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -30,6 +32,7 @@ _HOME = {
     "Settings": "frankrl.config",
     "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
+    "compare_runs": "frankrl.listing.comparison",
     "evaluate": "frankrl.api",
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
@@ -39,6 +42,7 @@ _HOME = {
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
+    "remove_run": "frankrl.runs.removal",
     "resume": "frankrl.api",
     "train": "frankrl.api",
 }
@@ -51,6 +55,7 @@ __all__ = [
     "Settings",
     "Stop",
     "TrainingResult",
+    "compare_runs",
     "evaluate",
     "experiment",
     "explain",
@@ -61,6 +66,7 @@ __all__ = [
     "load",
     "open_dashboard",
     "plot",
+    "remove_run",
     "resume",
     "train",
 ]

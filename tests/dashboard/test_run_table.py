@@ -4,14 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dashboard_runs import make_run, write_metrics
+from dashboard_runs import GONE, make_run, write_metrics
 
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.dashboard.run_table import RunTable
 from frankrl.runs import RunLock
-
-GONE = str(2**31 - 1)
-"""The id of a process that does not exist."""
 
 
 @pytest.fixture

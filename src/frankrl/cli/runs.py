@@ -14,7 +14,7 @@ import tyro
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse, say
 from frankrl.cli.tables import print_table
-from frankrl.core.errors import FrankError, RunFolderError, SettingError, nearest, warn
+from frankrl.core.errors import FrankError, RunFolderError, SettingError, nearest
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
@@ -100,7 +100,8 @@ def _list(options: RunsOptions, commands: Iterable[str]) -> int:
     conditions = [condition(text) for text in options.where]
     ordered([], options.sort)
     listed = _listed(options.folders or (_DEFAULT,), commands)
-    wanted = Selection(options.env, options.preset, options.state, options.seed, conditions)
+    states = [state.replace("-", " ") for state in options.state]
+    wanted = Selection(options.env, options.preset, states, options.seed, conditions)
     runs = ordered(selected(listed, wanted), options.sort, reverse=options.reverse)
     runs = runs[: options.limit]
     if options.json:
@@ -112,7 +113,7 @@ def _list(options: RunsOptions, commands: Iterable[str]) -> int:
         return 0
     print_table(table_rows(runs), NUMBERS)
     for line in unreadable_lines(runs):
-        warn(line)
+        say(line)
     return 0
 
 
@@ -189,9 +190,11 @@ def _remove(arguments: Sequence[str]) -> int:
         remove_runs,
     )
 
-    gone = _finish_interrupted(options.runs)
-    names = {name: name for name in options.runs if Path(name).absolute() not in gone}
-    runs = {removable(name): name for name in names}
+    paths = {name: given_path(name, "the run folder").absolute() for name in options.runs}
+    gone = _finish_interrupted(paths.values())
+    runs = {
+        removable(path): name for name, path in paths.items() if path.exists() or path not in gone
+    }
     going = {path: older_checkpoints(path) if options.checkpoints else [path] for path in runs}
     going = {path: folders for path, folders in going.items() if folders}
     if not going:
@@ -216,12 +219,12 @@ def _remove(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _finish_interrupted(names: Sequence[str]) -> set[Path]:
+def _finish_interrupted(runs: Iterable[Path]) -> set[Path]:
     """Finish the removals that were interrupted beside some runs; returns the runs gone now."""
     from frankrl.runs.removal import finish_removals
 
     gone: set[Path] = set()
-    for folder in {Path(name).absolute().parent: None for name in names}:
+    for folder in {run.parent: None for run in runs}:
         gone.update(finish_removals(folder))
     for path in sorted(gone):
         say(f"the removal of {shown(path)} had been interrupted and is finished now")

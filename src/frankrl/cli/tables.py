@@ -10,11 +10,11 @@ from rich.text import Text
 from frankrl.cli.output import print_result, results_stream
 from frankrl.listing.columns import aligned
 
-_LEFT_OUT_FIRST = ("final", "preset", "environment", "size", "seed", "solved at", "best", "written")
+_LEFT_OUT_FIRST = ("final", "preset", "environment", "size", "seed", "solved at", "written", "best")
 """The columns that a narrow terminal can do without, by their titles."""
 _GAP = 2
-_LEAST_NAME = 16
-"""Characters of the first column below which no other column is worth more."""
+_LEAST_NAME = 28
+"""Characters of the first column that count more than any other column."""
 
 
 def print_table(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> None:

@@ -152,7 +152,9 @@ class Settings:
         for name in idle:
             if name in changes:
                 raise idle_error(name, values)
-        groups: dict[str, Any] = _replaced(changed, {n: DECLARED[n].default for n in idle})
+        defaults = {name: DECLARED[name].default for name in idle}
+        back = {name: value for name, value in defaults.items() if values[name] != value}
+        groups: dict[str, Any] = _replaced(changed, back)
         return Settings(**groups)
 
     def to_tables(self) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,8 @@ from frankrl.listing.listed_run import ListedRun
 
 NOTHING = "–"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_MAX_PATH = 4_096
+"""Characters of a path that are shown: all, on any usual system."""
 _TWICE = 2
 """A time is told in the largest unit of which it has so many."""
 
@@ -66,7 +68,7 @@ def _written(run: ListedRun) -> str:
 
 
 COLUMNS: Mapping[str, Column] = {
-    "run": Column(lambda run: shown(run.name)),
+    "run": Column(lambda run: shown(run.name, _MAX_PATH)),
     "environment": Column(lambda run: shown(run.env_id) or NOTHING),
     "preset": Column(lambda run: shown(run.preset) or NOTHING),
     "seed": Column(lambda run: NOTHING if run.seed is None else str(run.seed), True),

@@ -36,8 +36,9 @@ class RunComparison:
     """What was chosen and differs, as text: environment, preset, seed and settings."""
     results: Mapping[str, _Row]
     """`state`, `env_steps`, `mean_return` (of the last 100 training episodes), `best_return`,
-    `final_return`, `solved_at`, `seconds`, `env_steps_per_second`, and in `not_reproducible` why a
-    run may differ from an uninterrupted one in its bits; empty: it does not."""
+    `final_return` and half the width of its 95 % interval, `solved_at`, `seconds`,
+    `env_steps_per_second`, and in `not_reproducible` why a run may differ from an uninterrupted one
+    in its bits; empty: it does not."""
     versions: Mapping[str, _Row]
     """Versions that differ."""
     machine: Mapping[str, _Row]
@@ -86,6 +87,7 @@ def compare_runs(runs: Sequence[str | os.PathLike[str]]) -> RunComparison:
         RunFolderError: one is no run.
         SettingError: too few or too many are named.
     """
+    runs = [runs] if isinstance(runs, str | os.PathLike) else runs
     if not _AT_LEAST <= len(runs) <= MAX_COMPARED:
         raise SettingError(
             f"{_AT_LEAST} to {MAX_COMPARED} runs can be compared, got {len(runs)}: name their "
@@ -112,6 +114,7 @@ def _results(folder: RunFolder, run: ListedRun) -> dict[str, Any]:
         "mean_return": run.mean_return,
         "best_return": run.best_return,
         "final_return": run.final_return,
+        "final_return_spread": run.final_return_spread or None,
         "solved_at": run.solved_at,
         "seconds": None,
         "env_steps_per_second": None,

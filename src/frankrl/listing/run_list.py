@@ -40,7 +40,13 @@ class RunList(Sequence[ListedRun]):
         return len(self._runs)
 
     def __repr__(self) -> str:
-        return "\n".join([self._title(), *aligned(table_rows(self._runs), NUMBERS), *unreadable_lines(self._runs)])
+        return "\n".join(
+            [
+                self._title(),
+                *aligned(table_rows(self._runs), NUMBERS),
+                *unreadable_lines(self._runs),
+            ]
+        )
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""

@@ -126,13 +126,19 @@ def locked(folder: Path, shown: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked_aside(run: Path) -> Iterator[None]:
-    """Hold the lock of a run within a context, without counting as the process that wrote it.
+    """Hold the lock of a run within a context, without counting as a process that wrote it.
 
     Raises:
         RunFolderError: another process holds it.
     """
+    lock = run / LOCK
+    is_new = not lock.exists()
     with contextlib.closing(_locked_file(run, run)):
-        yield
+        try:
+            yield
+        finally:
+            if is_new:
+                lock.unlink(missing_ok=True)
 
 
 def is_held(folder: Path) -> bool:

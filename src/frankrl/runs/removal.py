@@ -18,7 +18,7 @@ from frankrl.runs.checkpoint_folder import list_checkpoints, remove_checkpoints,
 from frankrl.runs.disk import flush_folder
 from frankrl.runs.disk_usage import disk_usage
 from frankrl.runs.folder import CHECKPOINTS, CONFIG, is_run, others_of_run
-from frankrl.runs.lock import LOCK, locked, locked_aside
+from frankrl.runs.lock import LOCK, locked_aside
 
 _GONE = re.compile(r"\.(.+)\.gone-\d+", re.DOTALL)
 _LAST = (CONFIG, LOCK)
@@ -72,9 +72,8 @@ def removable(run: str | os.PathLike[str]) -> Path:
         raise RunFolderError(
             f"only what a run wrote is removed, and {given} also holds {others}: move that away"
         )
-    if (path / LOCK).exists():
-        with locked_aside(path):
-            pass
+    with locked_aside(path):
+        pass
     for folder in (path.parent, *(Path(place) for place, _, _ in os.walk(path))):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise RunFolderError(f"{given} cannot be removed: you may not change {folder}")
@@ -93,7 +92,7 @@ def remove_runs(runs: Sequence[Path]) -> None:
     gone: dict[Path, Path] = {}
     with contextlib.ExitStack() as stack:
         for run in runs:
-            stack.enter_context(locked(run, run))
+            stack.enter_context(locked_aside(run))
         try:
             for run in runs:
                 gone[run] = run.with_name(f".{run.name}.gone-{os.getpid()}")
@@ -136,7 +135,7 @@ def finish_removals(folder: Path) -> list[Path]:
             with contextlib.suppress(OSError, RunFolderError):
                 if place.is_symlink() or others_of_run(place):
                     continue
-                with locked(place, place):
+                with locked_aside(place):
                     _delete(place)
                 original = _GONE.fullmatch(place.name)
                 assert original is not None
