@@ -228,7 +228,7 @@ def answering(monkeypatch, answer):
 @pytest.mark.parametrize("answer", ["\n", "n\n", "", "no\n", "yess\n"])
 def test_without_a_yes_nothing_is_removed(root, monkeypatch, capsys, answer):
     answering(monkeypatch, answer)
-    assert frank("runs", "remove", "runs/land", "runs/cart/one") == 1
+    assert frank("runs", "remove", "runs/land", "runs/cart/one") == 0
     printed = capsys.readouterr()
     assert "Remove 2 runs (" in printed.err
     assert printed.err.endswith("nothing was removed\n")

@@ -25,7 +25,6 @@ _DESCRIPTION = (
     "List runs with their state, returns and size. Only reads. `frank runs compare RUN RUN …` lays "
     "runs side by side; `frank runs remove RUN …` removes runs, or their older checkpoints."
 )
-_NOT_DONE = 1
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ def _remove(arguments: Sequence[str]) -> int:
     of = "the older checkpoints of " if options.checkpoints else ""
     if not options.yes and not _agreed(f"Remove {of}{counted(len(going), 'run')} ({freed})?"):
         say("nothing was removed")
-        return _NOT_DONE
+        return 0
     if options.checkpoints:
         for path in going:
             remove_older_checkpoints(path)
