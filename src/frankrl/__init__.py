@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
     from frankrl.experiments.run import experiment
+    from frankrl.experiments.seeds import train_seeds
     from frankrl.listing.comparison import compare_runs
     from frankrl.listing.run_list import list_runs
     from frankrl.networks import NetworkSpec
@@ -45,6 +46,7 @@ _HOME = {
     "remove_run": "frankrl.runs.removal",
     "resume": "frankrl.api",
     "train": "frankrl.api",
+    "train_seeds": "frankrl.experiments.seeds",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "remove_run",
     "resume",
     "train",
+    "train_seeds",
 ]
 
 
