@@ -187,13 +187,19 @@ class Settings:
                 if name not in BY_NAME and group_of(name) != group:
                     raise SettingError(f"setting {name!r} belongs into table [{group_of(name)}]")
                 changes[name] = value
-        return (base or cls()).with_changes(**changes)
+        return (base or _defaults()).with_changes(**changes)
 
     def _groups(self) -> _Groups:
         return {group: getattr(self, group) for group in GROUPS}
 
     def _idle(self) -> list[str]:
         return idle_settings(self.values())
+
+
+@functools.cache
+def _defaults() -> Settings:
+    """The defaults, checked once."""
+    return Settings()
 
 
 def _values(groups: _Groups) -> dict[str, Any]:
