@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from frankrl.experiments.run import experiment
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
+    from frankrl.runs.publishing import fetch, published_status
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -34,11 +35,13 @@ _HOME = {
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
     "list_runs": "frankrl.dashboard.listing",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
+    "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
     "train": "frankrl.api",
 }
@@ -55,12 +58,14 @@ __all__ = [
     "experiment",
     "explain",
     "export",
+    "fetch",
     "film",
     "hub",
     "list_runs",
     "load",
     "open_dashboard",
     "plot",
+    "published_status",
     "resume",
     "train",
 ]

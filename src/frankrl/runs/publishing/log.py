@@ -14,9 +14,7 @@ from typing import Any, TypeVar
 from frankrl.core.errors import DamagedError, StorageError, SupersededError
 from frankrl.runs.folder import RunDescription
 from frankrl.runs.publishing.records import (
-    CHECKPOINT,
     CLAIM,
-    FINISHED,
     MAX_RECORD_BYTES,
     Claim,
     Owner,
@@ -216,5 +214,3 @@ def _created(storage: Storage, number: int, content: bytes) -> bool:
     """Whether a record is in the log now; if the answer to an attempt was lost, it is, too."""
     name = name_of(number)
     return storage.create(name, content) or storage.read(name, MAX_RECORD_BYTES) == content
-
-

@@ -120,9 +120,7 @@ def is_published(name: str) -> bool:
     return _FILES.fullmatch(name) is not None
 
 
-def encoded(
-    kind: str, fence: int, after: Record | None, content: Mapping[str, Any]
-) -> bytes:
+def encoded(kind: str, fence: int, after: Record | None, content: Mapping[str, Any]) -> bytes:
     """A record as bytes; no two are equal.
 
     Args:
@@ -216,7 +214,9 @@ def _files(data: Any) -> dict[str, File]:
         if not is_published(name):
             raise ValueError(f"no run holds the file {shown(name)!r}")
         files[name] = File(
-            _matching(_BLOB, entry["blob"]), _count(entry["bytes"]), _matching(_SHA256, entry["sha256"])
+            _matching(_BLOB, entry["blob"]),
+            _count(entry["bytes"]),
+            _matching(_SHA256, entry["sha256"]),
         )
     total = sum(file.bytes for file in files.values())
     if len(files) > _MAX_FILES or total > _MAX_BYTES:

@@ -359,7 +359,9 @@ def open_storage(address: str | os.PathLike[str]) -> Storage:
             f"{', '.join(f'{name}://' for name in _PACKAGES)}; got {given(str(address))}"
         )
     if not rest.strip("/"):
-        raise StorageError(f"{address} names no place in the store: give {protocol}://BUCKET/FOLDER")
+        raise StorageError(
+            f"{address} names no place in the store: give {protocol}://BUCKET/FOLDER"
+        )
     feature, (package, extra) = f"an address of {protocol}://", _PACKAGES[protocol]
     try:
         import fsspec
