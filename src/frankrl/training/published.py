@@ -270,6 +270,8 @@ def _taken(
                     say(_waiting(log, claim))
                 time.sleep(min(_LOOK_SECONDS, claim.lease_seconds / 10))
                 continue
+        if head is None:
+            log.storage.check_exclusive()
         description = run.description
         owned = Ownership.claimed(log, head, last, description, lease_seconds)
         if owned is not None:
