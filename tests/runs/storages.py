@@ -1,6 +1,7 @@
 """Shared storage for tests: folders with and without hard links, memory, and S3."""
 
 import errno
+import functools
 import itertools
 import os
 
@@ -28,15 +29,21 @@ def refuse_links(*paths, **named):
 
 
 def _of_s3(monkeypatch) -> Storage:
-    """A server of our own that speaks S3."""
+    """A bucket of a server of our own that speaks S3."""
     pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    host, port = _s3_server()
     variables = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
-    for name, value in (variables | {"AWS_DEFAULT_REGION": "us-east-1"}).items():
+    variables |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    storage = open_storage("s3://bucket/run")
-    storage._files.mkdir("bucket")  # pyright: ignore[reportAttributeAccessIssue]
+    bucket = f"bucket-{next(_numbers)}"
+    storage = open_storage(f"s3://{bucket}/run")
+    storage._files.mkdir(bucket)  # pyright: ignore[reportAttributeAccessIssue]
     return storage
+
+
+@functools.cache
+def _s3_server() -> tuple[str, int]:
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    return server.get_host_and_port()

@@ -204,7 +204,10 @@ def test_of_many_processes_at_random_there_is_one_history(storage):
         ({"files": {"/etc/passwd": FILES["config.toml"]._asdict()}}, "no run holds the file"),
         ({"files": {"videos/x.mp4": FILES["config.toml"]._asdict()}}, "no run holds the file"),
         ({"files": {"config.toml": {"blob": f"../{SHA}", "bytes": 1, "sha256": SHA}}}, "not as"),
-        ({"files": {"config.toml": {"blob": f"000001/{SHA}", "bytes": 2**40, "sha256": SHA}}}, "many"),
+        (
+            {"files": {"config.toml": {"blob": f"000001/{SHA}", "bytes": 2**40, "sha256": SHA}}},
+            "many",
+        ),
         ({"files": {"config.toml": {"blob": f"000001/{SHA}", "bytes": 1}}}, "sha256"),
         ({"files": 3}, "damaged"),
     ],
@@ -254,7 +257,12 @@ def test_a_lease_is_expired_once_it_was_watched_unchanged_for_its_length(storage
 
 def test_by_its_time_alone_a_lease_is_expired_only_beyond_what_clocks_may_differ(storage):
     claim = claimed(storage, 10.0).claim
-    ages = {5.0: "held", 20.0: "unknown", 10.0 + CLOCKS_DIFFER_SECONDS + 5: "expired", -500.0: "held"}
+    ages = {
+        5.0: "held",
+        20.0: "unknown",
+        10.0 + CLOCKS_DIFFER_SECONDS + 5: "expired",
+        -500.0: "held",
+    }
     for age, state in ages.items():
         lease_written(storage, claim, time=time.time() - age)
         assert lease_of(storage, claim).state() == state
