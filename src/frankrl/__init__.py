@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from frankrl.dashboard.background import open_dashboard
     from frankrl.dashboard.listing import list_runs
     from frankrl.experiments.run import experiment
+    from frankrl.experiments.seeds import train_seeds
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.runs.publishing import fetch, published_status
@@ -44,6 +45,7 @@ _HOME = {
     "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
     "train": "frankrl.api",
+    "train_seeds": "frankrl.experiments.seeds",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "published_status",
     "resume",
     "train",
+    "train_seeds",
 ]
 
 
