@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.runs.removal import remove_run
+    from frankrl.runs.publishing import fetch, published_status
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -38,12 +39,14 @@ _HOME = {
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
     "list_runs": "frankrl.listing.run_list",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
     "remove_run": "frankrl.runs.removal",
+    "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
     "train": "frankrl.api",
     "train_seeds": "frankrl.experiments.seeds",
@@ -62,6 +65,7 @@ __all__ = [
     "experiment",
     "explain",
     "export",
+    "fetch",
     "film",
     "hub",
     "list_runs",
@@ -69,6 +73,7 @@ __all__ = [
     "open_dashboard",
     "plot",
     "remove_run",
+    "published_status",
     "resume",
     "train",
     "train_seeds",

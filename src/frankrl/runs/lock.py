@@ -101,13 +101,21 @@ def _locked_file(folder: Path, shown: Path) -> IO[str]:
             raise RunFolderError(
                 f"the file system of {folder.parent} cannot lock files "
                 f"({error.strerror or error}), as network file systems often cannot, so two "
-                f"processes could write one run: choose an {option('out')} on a local disk"
+                f"processes could write one run: {instead()}"
             ) from error
         raise RunFolderError(
             f"the run {shown} is being written by process {writer}; wait for it, stop it, "
             f"or choose another {option('out')}"
         ) from error
     return file
+
+
+def instead() -> str:
+    """What to do where the file system cannot hold a run while it is written."""
+    return (
+        f"publish the run there instead ({option('publish')}), which needs neither locks nor "
+        f"SQLite's log, with an {option('out')} on a local disk"
+    )
 
 
 @contextlib.contextmanager
