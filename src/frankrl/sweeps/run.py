@@ -244,6 +244,8 @@ def defined(
     searched = space_of(space) if isinstance(space, Mapping) else load_space(_path_of(space))
     check_fits(searched, base, fixed)
     settings = _with_objective(base, objective, {*fixed, *searched})
+    # Before anything is written, whether another process can do it.
+    Job(env_id, preset, settings.resolved(), seeds[0], Path("/")).to_json()
     check_objective(objective, describe_for(env_id, settings), settings)
     definition = Definition(
         env_id,
@@ -259,8 +261,6 @@ def defined(
         {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
     )
     _check_pruner(definition)
-    # Before anything is written, whether another process can do it.
-    Job(env_id, preset, settings.resolved(), seeds[0], Path("/")).to_json()
     return definition, _num_trials(definition, options.trials)
 
 
