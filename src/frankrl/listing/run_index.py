@@ -37,8 +37,14 @@ class Listed(NamedTuple):
 class RunIndex:
     """All runs below a folder; a run is read again only when its `config.toml` changes."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+    def __init__(self, root: Path, max_runs: int = MAX_RUNS) -> None:
+        """An index of nothing yet.
+
+        Args:
+            root: the folder.
+            max_runs: number of runs to list at most.
+        """
+        self.root, self._max_runs = root.resolve(), max_runs
         self.is_whole = True
         """Whether the last scan visited everything, without hitting a limit."""
         self._read: dict[Path, tuple[Stamp | None, Listed]] = {}
@@ -46,7 +52,7 @@ class RunIndex:
     def scan(self) -> dict[str, Listed]:
         """The runs that exist now, by id; links are not followed."""
         scanned = {}
-        paths, self.is_whole = _run_folders(self.root)
+        paths, self.is_whole = _run_folders(self.root, self._max_runs)
         for path in paths:
             stamp = stamp_of(path / CONFIG)
             known = self._read.get(path)
@@ -77,11 +83,11 @@ def stamp_of(path: Path) -> Stamp | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _run_folders(root: Path) -> tuple[list[Path], bool]:
+def _run_folders(root: Path, max_runs: int) -> tuple[list[Path], bool]:
     """Folders with a `config.toml`, sorted by name, and whether the list is complete."""
     waiting, folders, visited = [(root, 0)], [], 0
     while waiting:
-        if len(folders) == MAX_RUNS or visited == MAX_FOLDERS:
+        if len(folders) == max_runs or visited == MAX_FOLDERS:
             return folders, False
         folder, depth = waiting.pop()
         visited += 1
