@@ -7,12 +7,12 @@ import random
 import numpy as np
 import optuna
 import pytest
+from jobs.test_jobs import job_in, same
 
 from frankrl.core.errors import SettingError
 from frankrl.jobs import EarlierRun, Job, PruningRule, do_job, is_done, outcome_of, work
 from frankrl.jobs.pruning import reason_to_stop
 from frankrl.runs import list_checkpoints
-from jobs.test_jobs import job_in, same
 
 EVALUATIONS = 9
 
