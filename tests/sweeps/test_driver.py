@@ -36,7 +36,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_order_in_which_runs_end_changes_nothing(tmp_path, undisturbed, kind):
-    for seed, slots in ((1, 3), (2, 2), (3, 1)):
+    for seed, slots in ((1, 3), (2, 1)):
         path = tmp_path / f"{seed}"
         found = swept(path, kind, draw=random.Random(seed), slots=slots)
         assert found == undisturbed[kind]

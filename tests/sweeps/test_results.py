@@ -94,6 +94,20 @@ def test_a_folder_is_shown_as_it_stands(folder):
     assert "seconds" not in json.dumps(plain)
 
 
+def test_what_a_file_says_cannot_steer_the_terminal(folder):
+    plain = json.loads(folder.definition.read_text())
+    plain["space"]["a\x1b[2Jb|c"] = {}
+    folder.definition.write_text(json.dumps(plain))
+    odd = dataclasses.replace(
+        TRIALS[4], settings={"hidden_widths": "x\x1b[31m|\n"}, reason="\x1b[0m" * 99
+    )
+    write_trial(folder.trials, odd)
+    table = SweepResult.of_folder(folder).markdown()
+    assert "\x1b" not in table
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+    assert len(table.splitlines()) == 2 + len(TRIALS)
+
+
 def test_trials_come_back_from_their_files(folder):
     assert list(read_trials(folder.trials).values()) == TRIALS
 
@@ -109,6 +123,8 @@ def test_trials_come_back_from_their_files(folder):
         ({"value": "x"}, "a number is missing"),
         ({"values": [float("nan")]}, "a number is missing"),
         ({"settings": []}, "no state or no settings"),
+        ({"settings": {"tau": float("inf")}}, "not JSON compliant"),
+        ({"values": [10**400]}, "too large"),
         ({"intermediate": [[[1, 2, 3]]]}, "too many values"),
         ({"other": 1}, "entries of a trial"),
     ],

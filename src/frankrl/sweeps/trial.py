@@ -80,6 +80,8 @@ class Trial:
             raise ValueError("its number is none")
         if trial.state not in get_args(State) or not isinstance(trial.settings, dict):
             raise ValueError("it has no state or no settings")
+        # JSON has no infinity, although Python reads one.
+        json.dumps(trial.settings, allow_nan=False)
         if not all(isinstance(run, str) and _RUN.fullmatch(run) for run in trial.runs):
             raise ValueError("its runs lie elsewhere")
         if not isinstance(trial.reason, str | None):
