@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from frankrl.listing.run_list import list_runs
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
-    from frankrl.runs.removal import remove_run
     from frankrl.runs.publishing import fetch, published_status
+    from frankrl.runs.removal import remove_run
+    from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -48,6 +49,7 @@ _HOME = {
     "remove_run": "frankrl.runs.removal",
     "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
+    "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",
     "train_seeds": "frankrl.experiments.seeds",
 }
@@ -72,9 +74,10 @@ __all__ = [
     "load",
     "open_dashboard",
     "plot",
-    "remove_run",
     "published_status",
+    "remove_run",
     "resume",
+    "sweep",
     "train",
     "train_seeds",
 ]
