@@ -74,8 +74,6 @@ class RayCluster:
             # The paths of its sockets must be short.
             *("--include-dashboard=false", f"--temp-dir=/tmp/frank-{secrets.token_hex(4)}"),
         )
-        host, port = self.address.split(":")
-        wait_for(lambda: _answers(host, int(port)), "the head of the Ray cluster")
 
     def add(self, cpus: int = 1, resources: str = "{}") -> RayNode:
         """Start a node."""
@@ -89,7 +87,11 @@ class RayCluster:
         at, self._at = self._at, self._at + 1
         common = ["--disable-usage-stats", "--object-store-memory=100000000"]
         ports = ["--min-worker-port=0", "--max-worker-port=0", f"--node-ip-address=127.0.0.{at}"]
-        return RayNode([*words, *common, *ports], self.folder / f"node-{at}.log")
+        log = self.folder / f"node-{at}.log"
+        node = RayNode([*words, *common, *ports], log)
+        # One after the other: nodes that start together can keep each other from starting.
+        wait_for(lambda: b"Ray runtime started" in log.read_bytes(), f"the Ray node 127.0.0.{at}")
+        return node
 
     def close(self) -> None:
         """End everything."""
@@ -133,9 +135,3 @@ def _free_port(host: str) -> int:
         found.bind((host, 0))
         return found.getsockname()[1]
 
-
-def _answers(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError):
-        socket.create_connection((host, port), 1).close()
-        return True
-    return False
