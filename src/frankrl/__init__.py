@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from frankrl.experiments.seeds import train_seeds
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
+    from frankrl.runs.publishing import fetch, published_status
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -35,11 +36,13 @@ _HOME = {
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
     "list_runs": "frankrl.dashboard.listing",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
+    "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
     "train": "frankrl.api",
     "train_seeds": "frankrl.experiments.seeds",
@@ -57,12 +60,14 @@ __all__ = [
     "experiment",
     "explain",
     "export",
+    "fetch",
     "film",
     "hub",
     "list_runs",
     "load",
     "open_dashboard",
     "plot",
+    "published_status",
     "resume",
     "train",
     "train_seeds",

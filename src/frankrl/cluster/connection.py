@@ -17,12 +17,18 @@ from frankrl.core.text import shown
 from frankrl.runs.machine import cpu_model, versions
 
 _AUTO = "auto"
-_PORT_SECONDS = 3.0
-_PROBE_SECONDS = 6.0
-"""Together less than the 10 s in which a wrong address is told."""
+_PORT_SECONDS = 4.0
+"""How long a connection and a first answer may take, each: a wrong address is told within 10 s."""
+_PROBE_SECONDS = 60.0
+"""How long a process may take to import Ray and to ask, on a machine that is busy."""
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""With this a client of HTTP/2, on which Ray speaks, begins: a preface and empty settings."""
+_SETTINGS = 4
+"""Type of the frame, its fourth byte, with which a server answers."""
 _FACTS_SECONDS = 120.0
 """How long a node may take to start a worker and to import Frank."""
 _CLIENT = "ray://"
+_NO_ANSWER = "nothing there answers as Ray does"
 
 
 def connect(address: str) -> list[Node]:
@@ -139,7 +145,7 @@ def _check_address(address: str) -> None:
         _check_port(address)
     found = probed(address, _PROBE_SECONDS)
     if found["state"] == SILENT:
-        raise FrankError(_no_ray(address, "nothing that answers there speaks as Ray does"))
+        raise FrankError(_no_ray(address, _NO_ANSWER))
     if found["state"] == REFUSED:
         raise FrankError(
             f"the Ray at {shown(address)} refuses this process: its token is missing or another "
@@ -164,10 +170,24 @@ def _check_port(address: str) -> None:
             f"{shown(address)!r}"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PORT_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _PORT_SECONDS) as found:
+            # Where Ray uses TLS, it does not answer this.
+            speaks = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(found)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FrankError(_no_ray(address, shown(str(reason), 100))) from None
+    if not speaks:
+        raise FrankError(_no_ray(address, _NO_ANSWER))
+
+
+def _speaks_http2(found: socket.socket) -> bool:
+    found.settimeout(_PORT_SECONDS)
+    answer = b""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        found.sendall(_HELLO)
+        while len(answer) < _SETTINGS and (part := found.recv(64)):
+            answer += part
+    return answer[3:4] == bytes((_SETTINGS,))
 
 
 def _no_ray(address: str, reason: str) -> str:

@@ -97,6 +97,7 @@ def _container_memory() -> int:
 
 
 def cpu_model() -> str:
+    """The processor's model, as the system names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
