@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.runs.publishing import fetch, published_status
+    from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -44,6 +45,7 @@ _HOME = {
     "plot": "frankrl.plotting.run_plot",
     "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
+    "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",
     "train_seeds": "frankrl.experiments.seeds",
 }
@@ -69,6 +71,7 @@ __all__ = [
     "plot",
     "published_status",
     "resume",
+    "sweep",
     "train",
     "train_seeds",
 ]
