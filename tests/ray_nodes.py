@@ -134,4 +134,3 @@ def _free_port(host: str) -> int:
     with socket.socket() as found:
         found.bind((host, 0))
         return found.getsockname()[1]
-
