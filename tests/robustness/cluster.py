@@ -117,11 +117,11 @@ def frozen_nodes(work: Path, tries: int) -> Outcome:
                 whole_node = number % 2 == 0
                 node.send(signal.SIGSTOP, "" if whole_node else "raylet/raylet")
                 if whole_node:
-                    before = _fence(address)
-                    wait_for(lambda: _fence(address) > before, "another owner")
+                    _wait_for_another_owner(address)
                     node.send(signal.SIGCONT, "ray::run_task")
-                    place = f"{address} {_LATE}"
-                    wait_for(lambda: cluster.said(place), "the late writer's refusal")
+                    wait_for(
+                        lambda: cluster.said(f"{address} {_LATE}"), "the late writer's refusal"
+                    )
                     outcome.count("late writers refused by name")
                 else:
                     wait_for(lambda: _is_finished(address), "the end of the run")
@@ -149,11 +149,11 @@ def cut_links(work: Path, tries: int) -> Outcome:
             with _one_run(outcome, cluster, work, number, whole) as (address, at):
                 node = cluster.busy()
                 wait_for(lambda: _env_steps(address) >= at, "a checkpoint")
-                before, hangs = _fence(address), number % 2 == 0
+                hangs = number % 2 == 0
                 cluster.cut(node)
                 if hangs:
                     node.send(signal.SIGSTOP, "ray::run_task")
-                    wait_for(lambda: _fence(address) > before, "another owner")
+                    _wait_for_another_owner(address)
                     cluster.mend(node)
                     node.send(signal.SIGCONT)
                 else:
@@ -187,7 +187,7 @@ def _one_run(
 
 def _undisturbed_run(work: Path) -> dict[str, Any]:
     out = work / "whole"
-    process = begun(*run_words(out))
+    process = begun(*run_words(out, "--processes", "1"))
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     return contents(out / "s0")
@@ -274,6 +274,11 @@ def _env_steps(address: str) -> int:
 def _fence(address: str) -> int:
     status = published_status(address)
     return status.fence if status else 0
+
+
+def _wait_for_another_owner(address: str) -> None:
+    before = _fence(address)
+    wait_for(lambda: _fence(address) > before, "another owner")
 
 
 def _is_finished(address: str) -> bool:
