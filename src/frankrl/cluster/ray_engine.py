@@ -13,10 +13,11 @@ from typing import Any
 
 from frankrl.cluster.connection import connect, disconnect, living_nodes, software
 from frankrl.cluster.nodes import Node, resource_for
+from frankrl.cluster.run_watch import RunWatch
 from frankrl.cluster.task import Answer, run_task
 from frankrl.core.errors import FrankError, warn
 from frankrl.jobs import Ended, Job
-from frankrl.runs.publishing import fetch, published_status
+from frankrl.runs.publishing import fetch
 from frankrl.training.published import LEASE_SECONDS
 
 _MAX_RETRIES = 10
@@ -26,7 +27,7 @@ _MAX_DEATHS = 3
 _SHARE = 0.0001
 """How much of a CPU model's resource a task asks for, of the 1 that a node has: Ray's least."""
 _LOOK_SECONDS = 5.0
-"""Time between two looks at the cluster's nodes."""
+"""Time between two looks at the cluster's nodes and at the published runs."""
 _PATIENCE_SECONDS = 60.0
 """How long a run waits for a node of its CPU model, before it goes on on another one."""
 
@@ -37,7 +38,8 @@ class _Task:
 
     job: Job
     address: str
-    resource: str
+    watch: RunWatch
+    resource: str = ""
     """Of the CPU model that it has asked for; empty: any."""
     missing_since: float | None = None
     """When no living node had that resource any more. [s]"""
@@ -96,10 +98,7 @@ class RayEngine:
             FrankError: the job needs an object that no other process has.
         """
         address = str(self._published / "-".join(job.run.parts[-2:]))
-        status = published_status(address)
-        busy = Counter(task.resource for task in self._tasks.values())
-        resource = resource_for(self._nodes, busy, "" if status is None else status.cpu)
-        self._submit(_Task(job, address, resource))
+        self._place(_Task(job, address, RunWatch(address)))
 
     def ended(self, seconds: float) -> list[Ended]:
         """The jobs that have ended.
@@ -108,8 +107,11 @@ class RayEngine:
             FrankError: a task has died again and again.
             RuntimeError: a job has failed by a fault of the program.
         """
-        self._look_at_nodes()
         found = [self._end(reference) for reference in self._ready(seconds)]
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked, self._nodes = now, living_nodes()
+            found += [self._look_at(*each, now) for each in list(self._tasks.items())]
         return [end for end in found if end is not None]
 
     def stop(self) -> None:
@@ -136,9 +138,16 @@ class RayEngine:
         finally:
             disconnect()
 
+    def _place(self, task: _Task) -> None:
+        """Give a task to Ray, on the CPU model on which its run was begun."""
+        busy = Counter(task.resource for task in self._tasks.values())
+        task.resource = resource_for(self._nodes, busy, task.watch.begin())
+        self._submit(task)
+
     def _submit(self, task: _Task) -> None:
         import ray
 
+        task.missing_since = None
         options: dict[str, Any] = {"num_cpus": 1, "max_retries": _MAX_RETRIES}
         if task.resource:
             options["resources"] = {task.resource: _SHARE}
@@ -176,13 +185,18 @@ class RayEngine:
             raise RuntimeError(f"a task of the run {task.job.run} failed:\n{error}") from error
         except ray.exceptions.RayError as error:
             self._bury(task, error)
-            self._submit(task)
+            self._place(task)
             return None
         if answer.fault:
             raise RuntimeError(f"a task of the run {task.job.run} failed:\n{answer.fault}")
         if answer.is_done:
-            fetch(task.address, task.job.run, overwrite=True)
-        return Ended(task.job, answer.is_done, answer.error, answer.fails_again)
+            return self._fetched(task)
+        return Ended(task.job, False, answer.error, answer.fails_again)
+
+    def _fetched(self, task: _Task) -> Ended:
+        """Copy the run that is over to the job's run folder."""
+        fetch(task.address, task.job.run, overwrite=True)
+        return Ended(task.job, is_done=True)
 
     def _bury(self, task: _Task, error: Exception) -> None:
         """Count the deaths of a task that Ray starts no more.
@@ -190,8 +204,7 @@ class RayEngine:
         Raises:
             FrankError: it dies again and again.
         """
-        status = published_status(task.address)
-        env_steps = (status and status.env_steps) or 0
+        env_steps = task.watch.env_steps
         task.deaths = task.deaths + 1 if task.env_steps == env_steps else 1
         task.env_steps = env_steps
         if task.deaths >= _MAX_DEATHS:
@@ -202,26 +215,37 @@ class RayEngine:
                 "command continues from what is done"
             )
 
-    def _look_at_nodes(self) -> None:
-        """See which nodes there are, and let no run wait for a CPU model that has gone."""
+    def _look_at(self, reference: Any, task: _Task, now: float) -> Ended | None:
+        """See how a task stands that Ray has not answered for; how it has ended, if it has."""
+        state = task.watch.state(now)
+        if state != "under way":
+            self._give_up(reference)
+        if state == "finished":
+            return self._fetched(task)
+        if state == "lost":
+            self._place(task)
+        elif self._has_no_node(task, now):
+            self._give_up(reference)
+            warn(
+                f"no node of the CPU model {task.resource} is left for the run {task.job.run}: it "
+                "goes on on another one, and its report says from which env step on"
+            )
+            task.resource = ""
+            self._submit(task)
+        return None
+
+    def _has_no_node(self, task: _Task, now: float) -> bool:
+        """Whether a task has waited long enough for a node of its CPU model."""
+        there = {node.resource for node in self._nodes if node.cpus}
+        if not task.resource or task.resource in there or not there:
+            task.missing_since = None
+        elif task.missing_since is None:
+            task.missing_since = now
+        return task.missing_since is not None and now - task.missing_since >= self._patience_seconds
+
+    def _give_up(self, reference: Any) -> None:
+        """Expect nothing of a task any more; if it still writes, its run refuses that."""
         import ray
 
-        now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
-            return
-        self._looked, self._nodes = now, living_nodes()
-        there = {node.resource for node in self._nodes if node.cpus}
-        for reference, task in list(self._tasks.items()):
-            if not task.resource or task.resource in there:
-                task.missing_since = None
-            elif task.missing_since is None:
-                task.missing_since = now
-            elif now - task.missing_since > self._patience_seconds and there:
-                ray.cancel(reference, force=True)
-                del self._tasks[reference]
-                warn(
-                    f"no node of the CPU model {task.resource} is left for the run {task.job.run}: "
-                    "it goes on on another one, and its report says from which env step on"
-                )
-                task.resource, task.missing_since = "", None
-                self._submit(task)
+        ray.cancel(reference, force=True)
+        del self._tasks[reference]
