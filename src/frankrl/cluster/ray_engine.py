@@ -175,15 +175,16 @@ class RayEngine:
             RuntimeError: it has failed by a fault of the program.
         """
         import ray
+        from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
         task = self._tasks.pop(reference)
         try:
-            answer = Answer(**ray.get(reference))
-        except ray.exceptions.TaskCancelledError:
+            answer = Answer.from_plain(ray.get(reference))
+        except TaskCancelledError:
             return Ended(task.job, is_done=False)
-        except ray.exceptions.RayTaskError as error:
+        except RayTaskError as error:
             raise RuntimeError(f"a task of the run {task.job.run} failed:\n{error}") from error
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             self._bury(task, error)
             self._place(task)
             return None
