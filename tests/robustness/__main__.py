@@ -19,6 +19,7 @@ import tyro
 from frankrl.runs import machine_facts
 from frankrl.runs.machine import versions
 from robustness import (
+    cluster,
     damage,
     environments,
     faults,
@@ -45,6 +46,12 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
     "fuzz": lambda work: [fuzz.study(work, 100_000)],
     "numbers": lambda work: [numbers.study(work, 25)],
     "environments": lambda work: [environments.study(work)],
+    "cluster": lambda work: [
+        cluster.node_kills(work / "nodes", 10),
+        cluster.cut_links(work / "links", 5),
+        cluster.frozen_nodes(work / "frozen", 5),
+        cluster.driver_kills(work / "driver", 5),
+    ],
 }
 
 

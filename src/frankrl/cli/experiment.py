@@ -23,6 +23,9 @@ class ExperimentOptions:
     """The first seed; the others follow it. [seed]"""
     processes: int = 0
     """Number of runs in parallel, which changes no result. 0: one per processor core."""
+    ray: str = ""
+    """Train on this Ray cluster: HOST:PORT of its head, or auto. All its machines must share the
+    folder `--out`."""
     print: bool = False
     """Print a command for each run that is missing instead of training here, one line each, for a
     batch system; the same command without it then gives the results."""
@@ -55,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         seeds=options.seeds,
         first_seed=options.first_seed,
         processes=options.processes,
+        ray=options.ray,
         out=options.out,
         on_run=say_run,
         print_command=print_result if options.print else None,

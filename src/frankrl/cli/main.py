@@ -29,6 +29,7 @@ _COMMANDS = {
     "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
     "experiment": "test a claim: train with one thing changed, over several seeds",
     "job": "do one job that another command has printed",
+    "cluster": "print the resource by which Ray tells this machine's CPU model apart",
 }
 _WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "sweep", "experiment", "job")
 """The commands that run environments, which may print whatever they like."""

@@ -72,6 +72,9 @@ class SweepFlags:
     the number of processes when the sweep begins."""
     processes: int = 0
     """Number of runs in parallel, which changes no result. 0: one per processor core."""
+    ray: str = ""
+    """Train on this Ray cluster: HOST:PORT of its head, or auto. All its machines must share the
+    folder `--out`."""
     print: bool = False
     """Print a command for each run that can be done now instead of training here, one line each,
     for a batch system; the same command then continues."""

@@ -58,6 +58,9 @@ class TrainOptions:
     processes: int = 0
     """With `--seeds`: number of runs in parallel, which changes no result. 0: one per processor
     core."""
+    ray: str = ""
+    """With `--seeds`: train on this Ray cluster: HOST:PORT of its head, or auto. All its
+    machines must share the folder `--out`."""
     print: bool = False
     """With `--seeds`: print a command for each run instead of training here, one line each, for a
     batch system."""
@@ -146,7 +149,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
-    if options.seeds != 1 or options.print or options.processes:
+    if options.seeds != 1 or options.print or options.processes or options.ray:
         return _several(options, preset, settings)
     source = initial_source(
         options.init_from or None,
@@ -195,6 +198,7 @@ def _several(options: TrainOptions, preset: str, settings: Settings) -> int:
         seeds_from(options.seed, options.seeds),
         options.out or None,
         options.processes,
+        ray=options.ray,
         on_run=say_run,
         print_command=print_result if options.print else None,
     )
@@ -234,6 +238,7 @@ def _resume(
         (first.init_best, "--init-best"),
         (first.seeds != 1, "--seeds"),
         (first.processes, "--processes"),
+        (first.ray, "--ray"),
         (first.print, "--print"),
     ):
         if value:

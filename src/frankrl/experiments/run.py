@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frankrl.cluster import check_processes, engine_for
+from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.core.errors import FrankError, SettingError, nearest
 from frankrl.core.paths import given_path
 from frankrl.core.wording import option
@@ -43,6 +43,7 @@ def experiment(
     seeds: int = 5,
     first_seed: int = 0,
     processes: int = 0,
+    ray: str = "",
     out: str | os.PathLike[str] = "experiments",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
@@ -57,6 +58,7 @@ def experiment(
         seeds: number of seeds for each arm.
         first_seed: the first seed; the others follow it.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
+        ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
         out: folder for the runs, the table and the figure.
         progress: as for `train`.
         on_run: called for each finished run with its folder, the number of runs that are finished,
@@ -71,6 +73,7 @@ def experiment(
         seeds=seeds,
         first_seed=first_seed,
         processes=processes,
+        ray=ray,
         out=out,
         progress=progress,
         on_run=on_run,
@@ -86,6 +89,7 @@ def run_experiment(
     seeds: int,
     first_seed: int,
     processes: int,
+    ray: str = "",
     out: str | os.PathLike[str],
     progress: bool = True,
     on_run: Callable[[Path, int, int], None],
@@ -109,6 +113,7 @@ def run_experiment(
     chosen = EXPERIMENTS[name]
     env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
     _check(env_ids, seeds, first_seed, processes)
+    check_engine(ray, printed=print_command is not None)
     check_can_draw()
     folder = given_path(out, option("out"))
     study = Study(chosen, env_ids, seeds_from(first_seed, seeds), folder / "runs")
@@ -121,7 +126,7 @@ def run_experiment(
             show(done, total)
             on_run(job.run, done, total)
 
-        engine = engine_for(processes, jobs=folder / "jobs", print_command=print_command)
+        engine = engine_for(processes, folder, ray=ray, print_command=print_command)
         is_complete = run_study(study, engine, finished)
     if not is_complete:
         return None

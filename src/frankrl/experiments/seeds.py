@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frankrl.cluster import check_processes, engine_for
+from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import FrankError, SettingError, check_type
@@ -69,6 +69,7 @@ def train_seeds(
     preset: str | None = None,
     out: str | os.PathLike[str] | None = None,
     processes: int = 0,
+    ray: str = "",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
     **settings: Any,
@@ -84,6 +85,7 @@ def train_seeds(
         preset: as for `train`.
         out: folder of the run folders; None: `runs/<env>/<preset>`.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
+        ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
         progress: as for `train`.
         on_run: called for each finished run with its folder, the number of runs that are finished,
             and that of all.
@@ -98,6 +100,7 @@ def train_seeds(
     chosen = load_preset(preset).with_changes(**settings)
     result = run_seeds(
         *(env, preset, chosen, seeds_from(first_seed, seeds), out, processes),
+        ray=ray,
         progress=progress,
         on_run=on_run,
     )
@@ -113,6 +116,7 @@ def run_seeds(
     out: str | os.PathLike[str] | None,
     processes: int,
     *,
+    ray: str = "",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
     print_command: Callable[[str], None] | None = None,
@@ -123,13 +127,14 @@ def run_seeds(
         The outcomes; None if only commands were printed.
     """
     check_processes(processes)
+    check_engine(ray, printed=print_command is not None)
     where = Path("runs") / file_name_of(env_id) / file_name_of(Path(preset).stem)
     folder = (where if out is None else given_path(out, option("out"))).absolute()
     settings = settings.resolved()
     jobs = [Job(env_id, preset, settings, seed, folder / f"s{seed}") for seed in seeds]
     missing = [job for job in jobs if not is_done_as(job)]
     done = len(jobs) - len(missing)
-    engine = engine_for(processes, jobs=folder / "jobs", print_command=print_command)
+    engine = engine_for(processes, folder, ray=ray, print_command=print_command)
     with progress_bar("training", "runs", progress=progress) as show:
 
         def ended(end: Ended) -> None:

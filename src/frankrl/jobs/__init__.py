@@ -5,7 +5,7 @@ from frankrl.jobs.job import Job
 from frankrl.jobs.outcome import Outcome, is_done, outcome_of
 from frankrl.jobs.pruning import EarlierRun, PruningRule
 from frankrl.jobs.seeds import MAX_SEEDS, seeds_from
-from frankrl.jobs.work import do_job, is_done_as
+from frankrl.jobs.work import do_job, is_done_as, publish_job
 
 __all__ = [
     "MAX_SEEDS",
@@ -19,6 +19,7 @@ __all__ = [
     "is_done",
     "is_done_as",
     "outcome_of",
+    "publish_job",
     "run_jobs",
     "seeds_from",
     "would_fail_again",

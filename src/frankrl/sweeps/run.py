@@ -1,6 +1,7 @@
 """A sweep from its arguments to its result."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
 from collections.abc import Callable, Mapping
@@ -8,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frankrl.cluster import check_processes, engine_for
+from frankrl.cluster import check_engine, check_processes, engine_for, jobs_at_once
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type, nearest
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
@@ -61,6 +61,7 @@ class SweepOptions:
     objective: str = "final_return"
     lag: int = 0
     processes: int = 0
+    ray: str = ""
 
     def check(self) -> None:
         """Refuse options that are not allowed.
@@ -100,6 +101,7 @@ def sweep(
     objective: str = "final_return",
     lag: int = 0,
     processes: int = 0,
+    ray: str = "",
     progress: bool = True,
     on_trial: OnTrial = lambda trial, done, of, best: None,
     **settings: Any,
@@ -127,6 +129,7 @@ def sweep(
         lag: trials under way at once: each one follows from the results of those so many before
             it. It decides the trials; 0: the number of processes when the sweep begins.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
+        ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
         progress: as for `train`.
         on_trial: called for each trial that is over, with the number of those, the number of all,
             and the best trial so far.
@@ -135,7 +138,7 @@ def sweep(
     Raises:
         FrankError: an argument is not allowed, the machine fails, or every trial fails.
     """
-    options = SweepOptions(trials, seeds, seed, sampler, pruner, objective, lag, processes)
+    options = SweepOptions(trials, seeds, seed, sampler, pruner, objective, lag, processes, ray)
     env_id, env_kwargs = named_env(env)
     if exists_already(env_id):
         raise SettingError(
@@ -180,13 +183,16 @@ def run_sweep(
         print_command: called with the command line of each run that can be done now, instead of
             doing them here; call the function again when they have been done.
     """
+    options.check()
+    check_engine(options.ray, printed=print_command is not None)
+    options = dataclasses.replace(options, processes=jobs_at_once(options.processes, options.ray))
     definition, num_trials = defined(env_id, preset, base, fixed, space, options)
     folder = SweepFolder(_place(env_id, space, out))
     with contextlib.ExitStack() as stack:
         definition = stack.enter_context(
             folder.opened(definition, num_trials, lag_given=options.lag > 0)
         )
-        processes = min(options.processes or visible_cpus(), definition.lag)
+        processes = min(options.processes, definition.lag)
         on_begin(
             f"{counted(num_trials, 'trial')} of {counted(len(definition.seeds), 'run')} each, "
             f"{definition.lag} at a time in {counted(processes, 'process', 'processes')}: "
@@ -207,7 +213,7 @@ def run_sweep(
         journal = Journal(folder, definition, driver.trials.values())
         stack.callback(journal.close)
         show(driver.num_over, num_trials)
-        engine = engine_for(processes, jobs=folder.jobs, print_command=print_command)
+        engine = engine_for(processes, folder.path, ray=options.ray, print_command=print_command)
         try:
             run_jobs(engine, driver.next_job, driver.take)
             write_results(folder, definition, list(driver.trials.values()))
@@ -257,7 +263,7 @@ def defined(
         seeds,
         options.sampler,
         options.pruner,
-        options.lag or options.processes or visible_cpus(),
+        options.lag or options.processes,
         {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
     )
     _check_pruner(definition)

@@ -97,7 +97,7 @@ def publish_or_take_over(
     started: float | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
-    on_begin: Callable[[Trainer], None] = lambda training: None,
+    on_begin: Callable[[Trainer], Stop | None] = lambda training: None,
     say: Callable[[str], None] = lambda text: None,
     metrics: Metrics | None = None,
 ) -> TrainingResult | None:
@@ -122,7 +122,7 @@ def publish_or_take_over(
         stop_requested: asked after every round, and while waiting; if true, the run is saved,
             published and given up for others.
         on_event: called with every event; a `Stop` ends the run for good.
-        on_begin: called before the training goes on.
+        on_begin: called before the training goes on; a `Stop` ends the run there.
         say: called with what a person should know: who is waited for, what is taken over.
         metrics: gives numbers of its own to record at an event.
 
@@ -155,9 +155,11 @@ def publish_or_take_over(
             training, restored = _training(taken, path, run, say)
             with contextlib.closing(training):
                 write_note(path, taken.claim)
-                on_begin(training)
+                stop = on_begin(training)
                 publisher = Publisher(taken, keeper, training.folder, restored)
-                result = _published(training, publisher, on_event, stop_requested, metrics, place)
+                result = _published(
+                    training, publisher, on_event, stop_requested, metrics, place, stop
+                )
         except StoppedAtOnceError:
             give_up = False
             raise
@@ -388,6 +390,7 @@ def _published(
     stop_requested: Callable[[], bool],
     metrics: Metrics | None,
     local: _Local,
+    stop: Stop | None,
 ) -> TrainingResult:
     """Train to the end, or until a stop, and publish that state, too."""
 
@@ -399,7 +402,7 @@ def _published(
 
     with contextlib.closing(publisher):
         try:
-            result = run_to_end(training, published, stop_requested, metrics)
+            result = run_to_end(training, published, stop_requested, metrics, stop=stop)
         except (StoppedAtOnceError, SupersededError):
             raise
         except BaseException:
