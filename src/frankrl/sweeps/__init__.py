@@ -1,0 +1,1 @@
+"""Sweeps: trials of settings, each a few runs, and what they gave."""
