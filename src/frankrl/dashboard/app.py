@@ -60,6 +60,7 @@ def make_app(
         "/events": dashboard.events,
         "/curves": dashboard.curves,
         "/settings": dashboard.settings,
+        "/sweep/{sweep}": dashboard.sweep,
         "/warnings/{run}": dashboard.warnings,
         "/episode/{run}": dashboard.episode,
         "/update/{run}": dashboard.update,
@@ -157,6 +158,12 @@ class _Dashboard:
     async def settings(self, request: Request) -> Response:
         """The settings of the selected runs, side by side."""
         payload = await asyncio.to_thread(self._run_table.settings, _runs(request))
+        return Response(payload, media_type=_JSON, headers=_FRESH)
+
+    async def sweep(self, request: Request) -> Response:
+        """A sweep: its definition, trials, and what follows from them."""
+        sweeps, sweep = self._run_table.sweeps, request.path_params["sweep"]
+        payload = await asyncio.to_thread(sweeps.payload, sweep)
         return Response(payload, media_type=_JSON, headers=_FRESH)
 
     async def warnings(self, request: Request) -> Response:

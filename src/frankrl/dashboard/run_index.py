@@ -1,4 +1,4 @@
-"""The runs below a folder, each under an id that is not a path."""
+"""The runs and sweeps below a folder, each under an id that is not a path."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from frankrl.core.errors import FrankError
 from frankrl.core.text import shown
 from frankrl.runs.folder import CONFIG, RunFolder
+from frankrl.sweeps.records import SWEEP
 
 _DEEPEST = 4
 _LONGEST = 500
@@ -41,13 +42,16 @@ class RunIndex:
         self.root = root.resolve()
         self.is_whole = True
         """Whether the last scan visited everything, without hitting a limit."""
+        self.sweeps: list[Path] = []
+        """The folders of sweeps that the last scan found."""
         self._read: dict[Path, tuple[Stamp | None, Listed]] = {}
 
     def scan(self) -> dict[str, Listed]:
         """The runs that exist now, by id; links are not followed."""
         scanned = {}
-        paths, self.is_whole = _run_folders(self.root)
-        for path in paths:
+        found = _visit(self.root)
+        self.sweeps, self.is_whole = found.sweeps, found.is_whole
+        for path in found.runs:
             stamp = stamp_of(path / CONFIG)
             known = self._read.get(path)
             scanned[path] = known if known and known[0] == stamp else (stamp, self._listed(path))
@@ -55,10 +59,7 @@ class RunIndex:
         return {listed.id: listed for _, listed in scanned.values()}
 
     def _listed(self, path: Path) -> Listed:
-        relative = path.relative_to(self.root)
-        name = str(relative) if relative.parts else path.name
-        digest = hashlib.blake2b(os.fsencode(relative), digest_size=6).hexdigest()
-        name = shown(name, _LONGEST)
+        digest, name = id_and_name(self.root, path)
         try:
             return Listed(digest, name, path, RunFolder.open(path), "")
         except FrankError as error:
@@ -66,6 +67,14 @@ class RunIndex:
         except ODD as error:
             reason = shown(f"its config.toml is odd: {error}", _LONGEST)
             return Listed(digest, name, path, None, reason)
+
+
+def id_and_name(root: Path, path: Path) -> tuple[str, str]:
+    """The id in requests of a folder below a root, and its name on the page."""
+    relative = path.relative_to(root)
+    name = str(relative) if relative.parts else path.name
+    digest = hashlib.blake2b(os.fsencode(relative), digest_size=6).hexdigest()
+    return digest, shown(name, _LONGEST)
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -77,18 +86,30 @@ def stamp_of(path: Path) -> Stamp | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _run_folders(root: Path) -> tuple[list[Path], bool]:
-    """Folders with a `config.toml`, sorted by name, and whether the list is complete."""
-    waiting, folders, visited = [(root, 0)], [], 0
+class _Found(NamedTuple):
+    """The folders that a visit found, sorted by name."""
+
+    runs: list[Path]
+    sweeps: list[Path]
+    is_whole: bool
+    """Whether everything was visited."""
+
+
+def _visit(root: Path) -> _Found:
+    """Find the folders with a `config.toml`, and those with a `sweep.json`."""
+    waiting, visited = [(root, 0)], 0
+    runs, sweeps = [], []
     while waiting:
-        if len(folders) == MAX_RUNS or visited == MAX_FOLDERS:
-            return folders, False
+        if len(runs) == MAX_RUNS or visited == MAX_FOLDERS:
+            return _Found(runs, sweeps, False)
         folder, depth = waiting.pop()
         visited += 1
         try:
             if (folder / CONFIG).is_file():
-                folders.append(folder)
+                runs.append(folder)
                 continue
+            if (folder / SWEEP).is_file():
+                sweeps.append(folder)
             if depth == _DEEPEST:
                 continue
             with os.scandir(folder) as entries:
@@ -97,4 +118,4 @@ def _run_folders(root: Path) -> tuple[list[Path], bool]:
             continue
         names = sorted((n for n in children if not n.startswith(".")), reverse=True)
         waiting += [(folder / name, depth + 1) for name in names]
-    return folders, True
+    return _Found(runs, sweeps, True)

@@ -4,12 +4,14 @@ import { h } from "./dom.js";
 import { learning } from "./learning.js";
 import { showRuns } from "./runs.js";
 import { settings } from "./settings.js";
+import { sweep } from "./sweep.js";
+import { showSweeps } from "./sweeps.js";
 import { VIEWS, choose, onChange, readAddress, state, takeRows } from "./state.js";
 import { update } from "./update.js";
 import { warnings } from "./warnings.js";
 import { watch } from "./watch.js";
 
-const MAKERS = { learning, watch, update, settings, warnings };
+const MAKERS = { learning, watch, update, settings, warnings, sweep };
 const connection = document.getElementById("connection");
 const place = document.getElementById("view");
 const AGAIN_MS = 5_000;
@@ -24,6 +26,7 @@ function show() {
     view = MAKERS[shown](place);
     showLinks();
   }
+  document.getElementById("view-sweep").hidden = !state.sweeps.size && shown !== "sweep";
   view.update();
 }
 
@@ -67,6 +70,7 @@ async function reason() {
 }
 
 readAddress();
+showSweeps();
 showRuns();
 onChange(show);
 addEventListener("hashchange", () => { readAddress(); choose({}); });
