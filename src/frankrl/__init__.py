@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from frankrl.dashboard.background import open_dashboard
     from frankrl.dashboard.listing import list_runs
     from frankrl.experiments.run import experiment
+    from frankrl.experiments.seeds import train_seeds
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.training import Stop
@@ -41,6 +42,7 @@ _HOME = {
     "plot": "frankrl.plotting.run_plot",
     "resume": "frankrl.api",
     "train": "frankrl.api",
+    "train_seeds": "frankrl.experiments.seeds",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "plot",
     "resume",
     "train",
+    "train_seeds",
 ]
 
 

@@ -25,8 +25,9 @@ _COMMANDS = {
     "export": "write an agent to a file for other programs: ONNX, or its weights",
     "hub": "push a run to the Hub (huggingface.co), or pull one from there",
     "experiment": "test a claim: train with one thing changed, over several seeds",
+    "job": "do one job that another command has printed",
 }
-_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "experiment")
+_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "experiment", "job")
 """The commands that run environments, which may print whatever they like."""
 _USER_ERROR = 2
 _INTERRUPTED = 130

@@ -12,7 +12,7 @@ import tyro
 
 from frankrl.cli.clock import process_started
 from frankrl.cli.output import print_result
-from frankrl.cli.parsing import named_settings, parse
+from frankrl.cli.parsing import named_settings, parse, say, say_run
 from frankrl.config import (
     AtariSettings,
     EnvironmentSettings,
@@ -51,8 +51,17 @@ class TrainOptions:
     """Named settings, or a TOML file of your own; empty: the environment's, or `default`."""
     seed: int = 0
     """The same seed and settings give the same bits."""
+    seeds: int = 1
+    """Number of runs, which differ in their seeds alone: this one and those after it. [seeds]"""
+    processes: int = 0
+    """With `--seeds`: number of runs in parallel, which changes no result. 0: one per processor
+    core."""
+    print: bool = False
+    """With `--seeds`: print a command for each run instead of training here, one line each, for a
+    batch system."""
     out: str = ""
-    """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`."""
+    """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`. With `--seeds`: folder of the run
+    folders; empty: `runs/<env>/<preset>`."""
     resume: str = ""
     """Continue this run folder from its newest checkpoint."""
     init_from: str = ""
@@ -125,6 +134,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
+    if options.seeds != 1 or options.print or options.processes:
+        return _several(options, preset, settings)
     source = initial_source(
         options.init_from or None,
         best=options.init_best,
@@ -145,6 +156,30 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         started=started,
     )
     return _drive(training, options, signals)
+
+
+def _several(options: TrainOptions, preset: str, settings: Settings) -> int:
+    """Train with several seeds."""
+    from frankrl.experiments.seeds import check_alone, run_seeds
+    from frankrl.jobs import seeds_from
+
+    names = ("init_from", "init_best", "overwrite", "dashboard")
+    check_alone({name: getattr(options, name) for name in names})
+    result = run_seeds(
+        options.env,
+        preset,
+        settings,
+        seeds_from(options.seed, options.seeds),
+        options.out or None,
+        options.processes,
+        on_run=say_run,
+        print_command=print_result if options.print else None,
+    )
+    if result is not None:
+        say(repr(result))
+        if options.json:
+            print_result(json.dumps({"runs": result.report()}, allow_nan=False))
+    return 0
 
 
 def _changed(
@@ -174,6 +209,9 @@ def _resume(
         (first.seed, "--seed"),
         (first.init_from, "--init-from"),
         (first.init_best, "--init-best"),
+        (first.seeds != 1, "--seeds"),
+        (first.processes, "--processes"),
+        (first.print, "--print"),
     ):
         if value:
             raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")

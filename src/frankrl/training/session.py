@@ -425,11 +425,15 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     )
 
 
+def file_name_of(name: str) -> str:
+    """The name of a folder for an environment or a preset."""
+    return "".join(c if c.isalnum() or c in "-._" else "-" for c in name)[:_MAX_NAME]
+
+
 def _default_folder(env_id: str, preset: str, seed: int) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)[:_MAX_NAME]
     preset = (Path(preset).stem if preset.endswith(".toml") else preset)[:_MAX_NAME]
-    path = Path("runs") / name / f"{preset}-s{seed}-{moment}"
+    path = Path("runs") / file_name_of(env_id) / f"{preset}-s{seed}-{moment}"
     while path.exists():
         time.sleep(0.1)
         path = path.with_name(f"{preset}-s{seed}-{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}")

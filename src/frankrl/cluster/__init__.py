@@ -1,0 +1,5 @@
+"""Where jobs are done: on this machine, on a cluster, or by commands that are printed."""
+
+from frankrl.cluster.engines import check_processes, engine_for
+
+__all__ = ["check_processes", "engine_for"]
