@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from frankrl.experiments.seeds import train_seeds
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
+    from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -41,6 +42,7 @@ _HOME = {
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
     "resume": "frankrl.api",
+    "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",
     "train_seeds": "frankrl.experiments.seeds",
 }
@@ -64,6 +66,7 @@ __all__ = [
     "open_dashboard",
     "plot",
     "resume",
+    "sweep",
     "train",
     "train_seeds",
 ]

@@ -24,10 +24,11 @@ _COMMANDS = {
     "explain": "open one update of a run and show every number of it",
     "export": "write an agent to a file for other programs: ONNX, or its weights",
     "hub": "push a run to the Hub (huggingface.co), or pull one from there",
+    "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
     "experiment": "test a claim: train with one thing changed, over several seeds",
     "job": "do one job that another command has printed",
 }
-_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "experiment", "job")
+_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "sweep", "experiment", "job")
 """The commands that run environments, which may print whatever they like."""
 _USER_ERROR = 2
 _INTERRUPTED = 130

@@ -3,6 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from frankrl.core.errors import (
+    DivergedError,
+    EnvironmentFailedError,
+    EnvironmentUnusableError,
+    FrankError,
+    SettingError,
+)
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError, stop_signals
 from frankrl.jobs.job import Job
 
@@ -18,6 +25,19 @@ class Ended(NamedTuple):
     """Whether its run is over; false if it was stopped, or if its command was printed."""
     error: str = ""
     """Why the run cannot go on; empty if nothing went wrong."""
+    fails_again: bool = False
+    """Whether the error follows from the job itself, so that another try would fail alike."""
+
+
+def would_fail_again(error: FrankError) -> bool:
+    """Whether an error follows from a job itself: its settings, its environment, its training.
+
+    Others follow from the machine, such as a full disk or a package that is missing.
+    """
+    return isinstance(
+        error,
+        (DivergedError, EnvironmentFailedError, EnvironmentUnusableError, SettingError),
+    )
 
 
 class Engine(Protocol):

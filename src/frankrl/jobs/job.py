@@ -10,6 +10,7 @@ from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.named_code import is_object_name
 from frankrl.core.random import check_seed
 from frankrl.core.text import given
+from frankrl.jobs.pruning import PruningRule
 from frankrl.runs import RunDescription, check_code, read_regular
 from frankrl.runs.folder import RunFolder, permission_of
 
@@ -28,6 +29,8 @@ class Job:
     seed: int
     run: Path
     """The run folder, an absolute path."""
+    pruning: PruningRule | None = None
+    """When the run should end before its end, because it is worse than others; None: never."""
 
     def to_json(self) -> str:
         """The job on one line, with this user's mark under the code that it names.
@@ -47,6 +50,7 @@ class Job:
             "settings": self.settings.to_tables(),
             "seed": self.seed,
             "run": str(self.run),
+            "pruning": self.pruning,
             "mark": self._description().marked().mark,
         }
         return json.dumps(plain, allow_nan=False)
@@ -99,7 +103,10 @@ class Job:
             raise SettingError(f"run must be an absolute path, got {given(plain['run'])}")
         settings = Settings.from_tables(plain["settings"])
         run = Path(plain["run"])
-        return cls(plain["env_id"], plain["preset"], settings, plain["seed"], run), plain["mark"]
+        rule = plain.get("pruning")
+        pruning = None if rule is None else PruningRule.from_plain(rule)
+        job = cls(plain["env_id"], plain["preset"], settings, plain["seed"], run, pruning)
+        return job, plain["mark"]
 
     def _description(self, mark: str = "") -> RunDescription:
         return RunDescription(self.env_id, self.preset, self.seed, self.settings, mark=mark)

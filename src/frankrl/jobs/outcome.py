@@ -42,6 +42,24 @@ def outcome_of(run: Path) -> Outcome | None:
     report = _report(run)
     if report is None:
         return None
+    evaluation, solved = report.get("evaluation") or {}, report.get("solved") or {}
+    return Outcome(
+        evaluation.get("mean_return"),
+        evaluations_of(run),
+        report["env_steps"],
+        solved.get("env_steps"),
+        solved.get("seconds"),
+        report["seconds"],
+        report.get("stop_reason"),
+    )
+
+
+def evaluations_of(run: Path) -> tuple[tuple[int, float], ...]:
+    """Env steps and mean return of each evaluation during the training so far.
+
+    Raises:
+        RunFolderError: its metrics cannot be read.
+    """
     reader = MetricsReader(run / METRICS)
     try:
         rows = reader.columns("evaluations", "purpose = 'progress'")
@@ -49,16 +67,7 @@ def outcome_of(run: Path) -> Outcome | None:
         reader.close()
     steps = (int(value) for value in rows["env_steps"])
     means = (float(value) for value in rows["mean_return"])
-    evaluation, solved = report.get("evaluation") or {}, report.get("solved") or {}
-    return Outcome(
-        evaluation.get("mean_return"),
-        tuple(zip(steps, means, strict=True)),
-        report["env_steps"],
-        solved.get("env_steps"),
-        solved.get("seconds"),
-        report["seconds"],
-        report.get("stop_reason"),
-    )
+    return tuple(zip(steps, means, strict=True))
 
 
 def _report(run: Path) -> dict[str, Any] | None:

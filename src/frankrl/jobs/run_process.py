@@ -16,12 +16,12 @@ from typing import Any
 from frankrl.core.errors import FrankError
 from frankrl.core.stopping import stop_signals
 from frankrl.core.wording import command_line
-from frankrl.jobs.engine import Ended
+from frankrl.jobs.engine import Ended, would_fail_again
 from frankrl.jobs.job import Job
 
 Work = Callable[[Job, Callable[[], bool]], bool]
 """Does a job, until the function given to it returns true; returns whether it is done."""
-_DONE, _STOPPED, _REFUSED, _FAILED = range(4)
+_DONE, _STOPPED, _REFUSED, _REFUSED_FOR_GOOD, _FAILED = range(5)
 
 
 class ProcessDiedError(Exception):
@@ -63,7 +63,7 @@ class RunProcess:
             raise ProcessDiedError from None
         if status == _FAILED:
             raise RuntimeError(f"the process of a run failed:\n{text}")
-        return Ended(job, status == _DONE, text)
+        return Ended(job, status == _DONE, text, status == _REFUSED_FOR_GOOD)
 
     def stop(self) -> None:
         """Ask the process to save and end; an idle one just ends."""
@@ -98,7 +98,8 @@ def _serve(connection: Any, work: Work) -> None:
             try:
                 answer = (_DONE if work(job, stop_requested) else _STOPPED, "")
             except FrankError as error:
-                answer = (_REFUSED, str(error))
+                for_good = would_fail_again(error)
+                answer = (_REFUSED_FOR_GOOD if for_good else _REFUSED, str(error))
             except Exception:
                 answer = (_FAILED, traceback.format_exc())
             # If nobody waits for the answer any more, the run's folder still has the result.

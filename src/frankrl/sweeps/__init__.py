@@ -1,1 +1,1 @@
-"""Sweeps: trials of settings, each a few runs, and what they gave."""
+"""Sweeps: trials of settings over several seeds, in search of the best ones."""

@@ -272,6 +272,8 @@ def run_to_end(
     on_event: Callable[[Event], Stop | None],
     stop_requested: Callable[[], bool] = lambda: False,
     metrics: Metrics | None = None,
+    *,
+    stop: Stop | None = None,
 ) -> TrainingResult:
     """Train to the end and write the report.
 
@@ -280,6 +282,8 @@ def run_to_end(
         on_event: called with every event; a `Stop` ends the run.
         stop_requested: called after every round; if true, the run is saved and ends.
         metrics: gives numbers of its own to record at an event.
+        stop: ends the run before its next round; of a run that was killed after `on_event` had
+            returned it.
 
     Raises:
         FrankError: training cannot go on, or the folder cannot be written; the last
@@ -306,7 +310,7 @@ def run_to_end(
                 of_infos = (SUCCESS, *training.settings.environment.info_metrics)
                 training.note_own_metrics(event, _checked(metrics(event), of_infos))
 
-        finished, stop = _trained(training, tracked, own_metrics, stop_requested)
+        finished, stop = _trained(training, tracked, own_metrics, stop_requested, stop)
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -337,9 +341,10 @@ def _trained(
     on_event: Callable[[Event], Stop | None],
     own_metrics: Callable[[Event], None],
     stop_requested: Callable[[], bool],
+    stop: Stop | None,
 ) -> tuple[Finished, Stop | None]:
     """Train to the end; where an environment or the caller fails, what stands is saved first."""
-    finished = stop = None
+    finished = None
     events = training.events(lambda: stop is not None or stop_requested())
     while (event := _next(training, events)) is not None:
         try:
