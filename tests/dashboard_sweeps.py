@@ -1,40 +1,49 @@
 """Sweeps with made-up trials, whose value follows from two of their three settings."""
 
+import dataclasses
+import json
 import math
 import random
 from pathlib import Path
 
-from frankrl.sweeps.records import Dimension, SweepDefinition, Trial, write_definition, write_trial
+from frankrl.config.presets import load_preset
+from frankrl.sweeps.definition import Definition
+from frankrl.sweeps.objectives import objective_named
+from frankrl.sweeps.space import Choices, Range
+from frankrl.sweeps.trial import Trial, write_trial
 
 SPACE = {
-    "learning_rate": Dimension(1e-5, 1e-1, log=True),
-    "epsilon_decay_env_steps": Dimension(1_000, 9_000, step=1_000),
-    "double": Dimension(choices=(True, False)),
+    "learning_rate": Range(1e-5, 1e-1, log=True),
+    "epsilon_decay_env_steps": Range(1_000, 9_000, step=1_000),
+    "double": Choices((True, False)),
 }
 
 
-def make_sweep(path: Path, *, trials=20, made=None, **changes) -> SweepDefinition:
+def make_sweep(path: Path, *, trials=20, made=None, objective="final_return", **changes):
     """A sweep's folder with the first of its trials."""
-    definition = SweepDefinition(
+    definition = Definition(
         env_id="CartPole-v1",
         preset="default",
-        settings={"num_envs": 2},
+        settings=load_preset("default").resolved(),
+        fixed={"num_envs": 2},
         space=SPACE,
-        objective="final_mean",
-        direction="maximize",
-        trials=trials,
+        objective=objective_named(objective),
         seeds=(100, 101),
-        seed=0,
         sampler="tpe",
-        pruner="median",
+        pruner="racing",
         lag=2,
         versions={"optuna": "5.0.0"},
     )
-    definition = SweepDefinition(**(vars(definition) | changes))
-    write_definition(path, definition)
+    (path / "trials").mkdir(parents=True)
+    plain = dataclasses.replace(definition, **changes).to_plain() | {"trials": trials}
+    (path / "sweep.json").write_text(json.dumps(plain))
     for number in range(trials if made is None else made):
-        write_trial(path, made_up_trial(number))
-    return definition
+        add_trial(path, made_up_trial(number))
+
+
+def add_trial(sweep: Path, trial: Trial):
+    """Write the record of a trial, or replace it."""
+    write_trial(sweep / "trials", trial)
 
 
 def made_up_trial(number: int) -> Trial:
@@ -51,9 +60,10 @@ def made_up_trial(number: int) -> Trial:
     }
     value = 400 - 80 * (math.log10(settings["learning_rate"]) + 3) ** 2 + 60 * settings["double"]
     runs = tuple(f"runs/{number:04d}-s{seed}" for seed in (100, 101))
+    curves = (((1_000, value / 3),), ((1_000, value / 2),))
     if number % 10 == 7:
-        reason = "its mean return at env step 1,000 is below the median"
-        return Trial(number, settings, "pruned", None, (value / 2,), runs[:1], (), reason)
+        reason = "its first seed is below the median of the others"
+        return Trial(number, settings, "pruned", value / 2, (value / 2,), runs[:1], (), reason)
     if number % 10 == 8:
         return Trial(number, settings, "failed", None, (), runs, (), "the loss became NaN")
-    return Trial(number, settings, "complete", value, (value - 10, value + 10), runs)
+    return Trial(number, settings, "complete", value, (value - 10, value + 10), runs, curves)

@@ -1,16 +1,16 @@
 """Sweeps as the page gets them."""
 
 import json
-import math
 import shutil
 
 import pytest
 from dashboard_runs import make_run
-from dashboard_sweeps import made_up_trial, make_sweep
+from dashboard_sweeps import add_trial, made_up_trial, make_sweep
 
 from frankrl.core.errors import RunFolderError
 from frankrl.dashboard.run_table import RunTable
-from frankrl.sweeps.records import Dimension, Trial, trial_file, write_trial
+from frankrl.sweeps.space import Choices, Range
+from frankrl.sweeps.trial import Trial
 
 
 def sweeps(run_table, since=-1):
@@ -34,7 +34,7 @@ def test_sweeps_are_listed_beside_runs(tmp_path):
     assert not sweep["is_root"]
     assert sweep["trials"] == 30
     assert sweep["states"] == {"complete": 16, "pruned": 2, "failed": 2, "running": 0}
-    values = {n: made_up_trial(n).value or -math.inf for n in range(20)}
+    values = {n: made_up_trial(n).value for n in range(20) if n % 10 not in (7, 8)}
     assert sweep["best"] == max(values, key=values.__getitem__)
     names = {row["name"] for row in json.loads(run_table.rows_since(-1)[1])["rows"]}
     assert names == {"alone", "lander/first/runs/0000-s100"}
@@ -56,13 +56,13 @@ def test_only_changed_sweeps_are_sent_and_only_changed_records_are_read(tmp_path
     monkeypatch.setattr(sweep_table, "read_trial", lambda path: read.append(path) or original(path))
     seen = run_table.change
     assert sweeps(run_table, seen) is None
-    write_trial(tmp_path / "sweep", Trial(5, {}, "running"))
+    add_trial(tmp_path / "sweep", Trial(5, {}))
     after = sweeps(run_table, seen)["sweep"]
     assert after["states"]["running"] == 1
     assert after["change"] > change
     assert [path.name for path in read] == ["0005.json"]
     seen = run_table.change
-    write_trial(tmp_path / "sweep", made_up_trial(5))
+    add_trial(tmp_path / "sweep", made_up_trial(5))
     assert sweeps(run_table, seen)["sweep"]["states"]["running"] == 0
     shutil.rmtree(tmp_path / "sweep")
     assert sweeps(run_table, run_table.change) == {}
@@ -71,10 +71,10 @@ def test_only_changed_sweeps_are_sent_and_only_changed_records_are_read(tmp_path
 def test_settings_and_values_have_their_places_on_their_axes(tmp_path):
     make_sweep(tmp_path / "sweep", made=0)
     tried = {"learning_rate": 1e-3, "epsilon_decay_env_steps": 3_000, "double": False}
-    write_trial(tmp_path / "sweep", Trial(0, tried, "complete", 10.0, (9.0, 11.0)))
+    add_trial(tmp_path / "sweep", Trial(0, tried, "complete", 10.0, (9.0, 11.0)))
     elsewhere = {"learning_rate": 1.0, "double": 1}
-    write_trial(tmp_path / "sweep", Trial(1, elsewhere, "complete", 20.0))
-    write_trial(tmp_path / "sweep", Trial(2, tried, "pruned", 12.5, reason="slow"))
+    add_trial(tmp_path / "sweep", Trial(1, elsewhere, "complete", 20.0))
+    add_trial(tmp_path / "sweep", Trial(2, tried, "pruned", 12.5, reason="slow"))
     found = payload(RunTable(tmp_path), "sweep")
     names = [axis["name"] for axis in found["axes"]]
     assert names == ["learning_rate", "epsilon_decay_env_steps", "double"]
@@ -90,13 +90,16 @@ def test_settings_and_values_have_their_places_on_their_axes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("direction", "best", "curve", "axis"),
-    [("maximize", 2, [3, 3, 9], ["1", "9"]), ("minimize", 1, [3, 1, 1], ["9", "1"])],
+    ("objective", "best", "curve", "axis"),
+    [
+        ("final_return", 2, [3, 3, 9], ["1", "9"]),
+        ("env_steps_to_solved", 1, [3, 1, 1], ["9", "1"]),
+    ],
 )
-def test_best_so_far_follows_the_direction(tmp_path, direction, best, curve, axis):
-    make_sweep(tmp_path / "sweep", made=0, direction=direction)
+def test_best_so_far_follows_the_direction(tmp_path, objective, best, curve, axis):
+    make_sweep(tmp_path / "sweep", made=0, objective=objective)
     for number, value in enumerate((3.0, 1.0, 9.0)):
-        write_trial(tmp_path / "sweep", Trial(number, {}, "complete", value))
+        add_trial(tmp_path / "sweep", Trial(number, {}, "complete", value))
     found = payload(RunTable(tmp_path), "sweep")
     assert found["best"] == best
     assert found["best_so_far"] == [[0, 1, 2], curve]
@@ -107,8 +110,8 @@ def test_best_so_far_follows_the_direction(tmp_path, direction, best, curve, axi
 def test_the_first_of_equal_trials_is_the_best_and_a_pruned_one_never(tmp_path):
     make_sweep(tmp_path / "sweep", made=0)
     for number, state in enumerate(("pruned", "complete", "complete")):
-        write_trial(tmp_path / "sweep", Trial(number, {}, state, 9.0 - number // 2))
-    write_trial(tmp_path / "sweep", Trial(3, {}, "complete", 9.0))
+        add_trial(tmp_path / "sweep", Trial(number, {}, state, 9.0 - number // 2))
+    add_trial(tmp_path / "sweep", Trial(3, {}, "complete", 9.0))
     found = payload(RunTable(tmp_path), "sweep")
     assert found["best"] == 1
     assert found["best_so_far"][0] == [1, 2, 3]
@@ -126,7 +129,7 @@ def test_a_trial_links_to_its_runs(tmp_path):
 
 def test_a_damaged_record_is_told_and_hides_no_trial(tmp_path):
     make_sweep(tmp_path / "sweep", made=3)
-    trial_file(tmp_path / "sweep", 1).write_text("{")
+    (tmp_path / "sweep" / "trials" / "0001.json").write_text("{")
     found = payload(RunTable(tmp_path), "sweep")
     assert [trial["number"] for trial in found["trials"]] == [0, 2]
     assert "is damaged" in found["damaged"]["0001.json"]
@@ -160,9 +163,10 @@ def test_importance_is_told_from_the_complete_trials(tmp_path):
 
 
 def test_a_range_of_one_value_and_one_choice_lie_in_the_middle(tmp_path):
-    space = {"a": Dimension(3, 3), "b": Dimension(choices=("x",)), "c": Dimension(-1.5, 2.5)}
-    make_sweep(tmp_path / "sweep", made=0, space=space)
-    write_trial(tmp_path / "sweep", Trial(0, {"a": 3, "b": "x", "c": 0.5}, "running"))
+    one = {"n_step": Range(3, 3), "loss": Choices(("mse",)), "hidden_widths": Choices(((8, 4),))}
+    make_sweep(tmp_path / "sweep", made=0, space=one)
+    tried = {"n_step": 3, "loss": "mse", "hidden_widths": [8, 4]}
+    add_trial(tmp_path / "sweep", Trial(0, tried))
     found = payload(RunTable(tmp_path), "sweep")
     assert found["trials"][0]["places"] == [0.5, 0.5, 0.5]
     assert found["value_axis"] == []

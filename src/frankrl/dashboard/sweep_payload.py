@@ -1,5 +1,6 @@
 """What the page draws of a sweep."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -10,7 +11,9 @@ from frankrl.config.choices import shown as setting_text
 from frankrl.core.figures import figure
 from frankrl.core.text import shown
 from frankrl.dashboard.importance import FEWEST_TRIALS, importances
-from frankrl.sweeps.records import Dimension, SweepDefinition, Trial
+from frankrl.sweeps.records import RecordedSweep
+from frankrl.sweeps.space import Axis, Choices, Range
+from frankrl.sweeps.trial import Trial
 
 _MAX_DAMAGED = 20
 _MIDDLE = 0.5
@@ -19,7 +22,7 @@ _MIDDLE = 0.5
 class SweepRecords(NamedTuple):
     """What is recorded of a sweep."""
 
-    definition: SweepDefinition
+    definition: RecordedSweep
     trials: Sequence[Trial]
     """By number."""
     damaged: Mapping[str, str]
@@ -54,7 +57,7 @@ def sweep_payload(records: SweepRecords, run_ids: Mapping[str, str]) -> dict[str
         "objective": shown(definition.objective),
         "direction": definition.direction,
         "definition": _definition_rows(definition),
-        "axes": [_axis(name, dimension) for name, dimension in definition.space.items()],
+        "axes": [_axis(name, axis) for name, axis in definition.space.items()],
         "value_axis": [figure(end) for end in scale.ends(definition)] if scale else [],
         "trials": [_trial(trial, records, scale, run_ids) for trial in records.trials],
         "best": None if best is None else best.number,
@@ -76,18 +79,18 @@ class _Scale(NamedTuple):
     def of(cls, values: Sequence[float]) -> "_Scale | None":
         return cls(min(values), max(values)) if values else None
 
-    def ends(self, definition: SweepDefinition) -> tuple[float, float]:
+    def ends(self, definition: RecordedSweep) -> tuple[float, float]:
         """The worst and the best value."""
         ends = (self.low, self.high)
         return ends if _sign(definition) > 0 else ends[::-1]
 
-    def place(self, value: float, definition: SweepDefinition) -> float:
+    def place(self, value: float, definition: RecordedSweep) -> float:
         """From 0, the worst value, to 1, the best one."""
         worst, best = self.ends(definition)
         return 1.0 if worst == best else (value - worst) / (best - worst)
 
 
-def _sign(definition: SweepDefinition) -> int:
+def _sign(definition: RecordedSweep) -> int:
     return 1 if definition.direction == "maximize" else -1
 
 
@@ -110,9 +113,9 @@ def _trial(
         "text": "–" if trial.value is None else figure(trial.value),
         "values": ["–" if value is None else figure(value) for value in trial.values],
         "settings": [_text(trial.settings[n]) if n in trial.settings else None for n in space],
-        "places": [_place(trial.settings.get(n), dimension) for n, dimension in space.items()],
+        "places": [_place(trial.settings.get(n), axis) for n, axis in space.items()],
         "place": None if scale is None or known is None else scale.place(known, definition),
-        "reason": shown(trial.reason, 500),
+        "reason": shown(trial.reason or "", 500),
         "runs": [[name, run_ids[run]] for name, run in zip(names, trial.runs, strict=False)],
     }
 
@@ -121,44 +124,39 @@ def _text(value: Any) -> str:
     return shown(setting_text(value))
 
 
-def _axis(name: str, dimension: Dimension) -> dict[str, Any]:
+def _axis(name: str, axis: Axis) -> dict[str, Any]:
     """The axis of a setting: its marks, each a place from 0 to 1 and a text."""
-    if dimension.choices:
-        places = [_choice_place(number, dimension) for number in range(len(dimension.choices))]
-        marks = list(zip(places, map(_text, dimension.choices), strict=True))
+    if isinstance(axis, Choices):
+        places = [_choice_place(number, axis) for number in range(len(axis.values))]
+        marks = list(zip(places, map(_text, axis.values), strict=True))
     else:
-        low, high = _range(dimension)
-        middle = math.sqrt(low * high) if dimension.log else (low + high) / 2
-        marks = [(0.0, _text(low)), (_MIDDLE, figure(middle)), (1.0, _text(high))]
+        middle = math.sqrt(axis.low * axis.high) if axis.log else (axis.low + axis.high) / 2
+        marks = [(0.0, _text(axis.low)), (_MIDDLE, figure(middle)), (1.0, _text(axis.high))]
+    is_log = isinstance(axis, Range) and axis.log
     meaning = meaning_of(name) if name in setting_names() else ""
-    return {"name": shown(name), "meaning": meaning, "log": dimension.log, "marks": marks}
+    return {"name": shown(name), "meaning": meaning, "log": is_log, "marks": marks}
 
 
-def _range(dimension: Dimension) -> tuple[float, float]:
-    assert dimension.low is not None
-    assert dimension.high is not None
-    return dimension.low, dimension.high
-
-
-def _choice_place(number: int, dimension: Dimension) -> float:
-    last = len(dimension.choices) - 1
+def _choice_place(number: int, axis: Choices) -> float:
+    last = len(axis.values) - 1
     return number / last if last else _MIDDLE
 
 
-def _place(value: Any, dimension: Dimension) -> float | None:
+def _place(value: Any, axis: Axis) -> float | None:
     """Where a value lies on the axis of its setting, from 0 to 1; None: nowhere."""
-    if dimension.choices:
-        choices = list(map(repr, dimension.choices))
-        text = repr(value)
-        return _choice_place(choices.index(text), dimension) if text in choices else None
-    low, high = _range(dimension)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if isinstance(axis, Choices):
+        # As texts, because True and 1 are equal.
+        choices = list(map(json.dumps, axis.values))
+        text = json.dumps(value)
+        return _choice_place(choices.index(text), axis) if text in choices else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not axis.low <= value <= axis.high:
         return None
-    if low == high:
+    if axis.low == axis.high:
         return _MIDDLE
-    if dimension.log:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
+    if axis.log:
+        return math.log(value / axis.low) / math.log(axis.high / axis.low)
+    return (value - axis.low) / (axis.high - axis.low)
 
 
 def _best_so_far(records: SweepRecords) -> list[list[float]]:
@@ -172,9 +170,9 @@ def _importance(records: SweepRecords) -> dict[str, Any]:
     complete = [trial for trial in records.trials if _value_of(trial) is not None]
     space = records.definition.space
     found = importances(
-        [trial.settings for trial in complete],
+        [_settings_in(space, trial) for trial in complete],
         [trial.value or 0.0 for trial in complete],
-        {name: bool(dimension.choices) for name, dimension in space.items()},
+        {name: isinstance(axis, Choices) for name, axis in space.items()},
     )
     rows = [
         {"name": shown(name), "share": one and one.share, "chance": one and one.chance}
@@ -184,33 +182,42 @@ def _importance(records: SweepRecords) -> dict[str, Any]:
     return {"trials": len(complete), "fewest": FEWEST_TRIALS, "rows": rows}
 
 
-def _definition_rows(definition: SweepDefinition) -> list[tuple[str, str]]:
+def _settings_in(space: Mapping[str, Axis], trial: Trial) -> dict[str, Any]:
+    """The settings of a trial that lie on their axes."""
+    return {
+        name: trial.settings[name]
+        for name, axis in space.items()
+        if name in trial.settings and _place(trial.settings[name], axis) is not None
+    }
+
+
+def _definition_rows(definition: RecordedSweep) -> list[tuple[str, str]]:
     """The definition in words: names and texts."""
-    fixed = ", ".join(f"{name} {_text(value)}" for name, value in definition.settings.items())
-    lag = (
-        f"{definition.lag:,}: trial n is drawn from the results of trials 0 … n − {definition.lag}"
-    )
-    versions = ", ".join(f"{name} {version}" for name, version in definition.versions.items())
+    lag = definition.lag
     rows = [
         ("environment", definition.env_id),
         ("preset", definition.preset),
-        ("settings of all trials", fixed or "those of the preset"),
-        *((f"searched: {n}", _dimension_text(d)) for n, d in definition.space.items()),
+        ("settings of all trials", _listed(definition.fixed) or "those of the preset"),
+        *((f"searched: {name}", _axis_text(axis)) for name, axis in definition.space.items()),
         ("objective", f"{definition.objective}, {definition.direction}"),
         ("trials", f"{definition.trials:,}"),
         ("seeds of each trial", ", ".join(map(str, definition.seeds))),
-        ("seed of the sweep", str(definition.seed)),
+        ("seed of the sweep", str(definition.sweep_seed)),
         ("sampler", definition.sampler),
-        ("pruner", definition.pruner or "none"),
-        ("lag", lag),
-        ("versions", versions or "not recorded"),
+        ("pruner", definition.pruner),
+        ("lag", f"{lag:,}: trial n follows from the results of trials 0 … n − {lag:,}"),
+        ("versions", _listed(definition.versions) or "not recorded"),
     ]
     return [(shown(name), shown(text, 500)) for name, text in rows]
 
 
-def _dimension_text(dimension: Dimension) -> str:
-    if dimension.choices:
-        return ", ".join(map(_text, dimension.choices))
-    low, high = map(_text, _range(dimension))
-    step = "" if dimension.step is None else f" in steps of {_text(dimension.step)}"
-    return f"{low} to {high}{step}{' on a logarithmic scale' if dimension.log else ''}"
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _axis_text(axis: Axis) -> str:
+    if isinstance(axis, Choices):
+        return ", ".join(map(_text, axis.values))
+    step = "" if axis.step is None else f" in steps of {_text(axis.step)}"
+    scale = " on a logarithmic scale" if axis.log else ""
+    return f"{_text(axis.low)} to {_text(axis.high)}{step}{scale}"

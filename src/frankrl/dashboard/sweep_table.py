@@ -1,5 +1,6 @@
 """The sweeps below a folder, kept up to date while a page is open."""
 
+import dataclasses
 import json
 import threading
 from collections.abc import Sequence
@@ -16,18 +17,13 @@ from frankrl.dashboard.sweep_payload import (
     state_counts,
     sweep_payload,
 )
-from frankrl.sweeps.records import (
-    SWEEP,
-    TRIALS,
-    SweepDefinition,
-    Trial,
-    read_definition,
-    read_trial,
-    trial_files,
-)
+from frankrl.sweeps.records import SWEEP, TRIALS, RecordedSweep, read_definition
+from frankrl.sweeps.trial import Trial, read_trial, trial_files
 
 MAX_SWEEPS = 100
 """Number of sweeps that are listed."""
+MAX_TRIALS = 10_000
+"""Number of trials of a sweep that are shown."""
 _MAX_ERROR = 500
 
 
@@ -80,7 +76,7 @@ class _Sweep:
         self._change = 0
         self._stamps: tuple[Stamp | None, ...] = ()
         self._is_settled = False
-        self._definition: SweepDefinition | None = None
+        self._definition: RecordedSweep | None = None
         self._error = ""
         self._read: dict[Path, tuple[Stamp | None, Trial | str]] = {}
         """By record: its stamp, and the trial or why it cannot be read."""
@@ -111,9 +107,13 @@ class _Sweep:
             self._definition, self._error = None, shown(error, _MAX_ERROR)
 
     def _read_trials(self) -> bool:
-        paths, self._is_whole = trial_files(self.path)
+        try:
+            paths = trial_files(self.path / TRIALS)
+        except OSError:
+            paths = []
+        self._is_whole = len(paths) <= MAX_TRIALS
         before, self._read = self._read, {}
-        for path in paths:
+        for path in paths[:MAX_TRIALS]:
             stamp = stamp_of(path)
             known = before.get(path)
             self._read[path] = known if known and known[0] == stamp else (stamp, _trial_in(path))
@@ -156,7 +156,7 @@ class _Sweep:
             self._payload = (self._change, json.dumps(plain, allow_nan=False).encode())
         return self._payload[1]
 
-    def _records(self, definition: SweepDefinition) -> SweepRecords:
+    def _records(self, definition: RecordedSweep) -> SweepRecords:
         trials = [one for _, one in self._read.values() if isinstance(one, Trial)]
         trials.sort(key=lambda trial: trial.number)
         damaged = {
@@ -167,6 +167,7 @@ class _Sweep:
 
 def _trial_in(path: Path) -> Trial | str:
     try:
-        return read_trial(path)
+        # Nothing is shown of the evaluations, which take the most memory.
+        return dataclasses.replace(read_trial(path), intermediate=())
     except FrankError as error:
         return shown(error, _MAX_ERROR)
