@@ -164,6 +164,6 @@ function importanceOf({ trials, fewest, rows }) {
 }
 
 function definitionOf(rows) {
-  return h("div", { class: "scrolling" }, h("table", { class: "definition" }, h("tbody", {}, rows.map(([name, text]) =>
+  return h("div", { class: "scrolling", role: "region", tabindex: 0, "aria-label": "Definition of the sweep" }, h("table", { class: "definition" }, h("tbody", {}, rows.map(([name, text]) =>
     h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, text))))));
 }
