@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from frankrl.experiments.seeds import train_seeds
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
+    from frankrl.runs.publishing import fetch, published_status
     from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
@@ -36,11 +37,13 @@ _HOME = {
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
     "list_runs": "frankrl.dashboard.listing",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
+    "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
     "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",
@@ -59,12 +62,14 @@ __all__ = [
     "experiment",
     "explain",
     "export",
+    "fetch",
     "film",
     "hub",
     "list_runs",
     "load",
     "open_dashboard",
     "plot",
+    "published_status",
     "resume",
     "sweep",
     "train",

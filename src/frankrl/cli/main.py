@@ -17,6 +17,7 @@ from frankrl.core.wording import command_line
 
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",
+    "fetch": "copy a published run from shared storage into a run folder",
     "evaluate": "play greedy episodes with a trained agent and report its returns",
     "film": "write a film of an episode, with the Q-value of every action",
     "plot": "draw the learning curves of one or several runs",

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from frankrl.core.stopping import StopSignals, stop_signals
 
 if TYPE_CHECKING:
     from frankrl.training import Trainer
+    from frankrl.training.session import TrainingResult
 
 _DESCRIPTION = (
     "Train a Deep Q-Network on a Gymnasium environment. The defaults below are those of the "
@@ -75,6 +77,13 @@ class TrainOptions:
     import its network or torso."""
     overwrite: bool = False
     """Replace a run that is already in the run folder, unless that holds other files as well."""
+    publish: str = ""
+    """Publish the run in shared storage at each checkpoint: a folder, or an address such as
+    `s3://bucket/folder`. The same command on any machine continues a run whose process has died.
+    `--out` is then a folder on this machine's own disk; without it, a temporary one."""
+    lease_seconds: float | None = None
+    """With `--publish`: after so long without a sign of life from this process, another one may
+    take the run over; None: 30. [s]"""
     json: bool = False
     """End with one JSON line on standard output."""
     dashboard: bool = False
@@ -119,6 +128,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
             "name an environment, for example: frank train LunarLander-v3 "
             "(or continue a run with --resume RUN)"
         )
+    if first.lease_seconds is not None and not first.publish:
+        raise FrankError("--lease-seconds is for a run that is published: give --publish, too")
     if first.dashboard:
         from frankrl.dashboard.serving import check_packages
 
@@ -130,6 +141,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
     from frankrl.runs import check_preset
     from frankrl.training.initial import initial_source
+    from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
     from frankrl.training.session import prepare
 
     named = options.values_of(named_settings(arguments))
@@ -144,6 +156,17 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     )
     if source is not None:
         settings = source.completed(settings, named)
+    if options.publish:
+        publish = functools.partial(
+            publish_or_take_over,
+            *(options.env, preset, settings, options.seed, options.publish),
+            local=options.out or None,
+            lease_seconds=options.lease_seconds or LEASE_SECONDS,
+            initial=source,
+            overwrite=options.overwrite,
+            started=started,
+        )
+        return _publish(publish, options, signals)
 
     training = prepare(
         options.env,
@@ -215,6 +238,11 @@ def _resume(
     ):
         if value:
             raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")
+    if first.publish:
+        raise FrankError(
+            "--publish continues a run by itself: repeat the command that began it, with --out "
+            f"{first.resume} instead of --resume"
+        )
     if first.overwrite:
         raise FrankError("--resume continues a run and --overwrite replaces one: give one of them")
 
@@ -228,6 +256,42 @@ def _resume(
 
     training = prepare_resume(folder, settings, started=started)
     return _drive(training, options, signals)
+
+
+def _publish(
+    publish: Callable[..., "TrainingResult | None"], options: TrainOptions, signals: StopSignals
+) -> int:
+    """Train and publish.
+
+    Args:
+        publish: `publish_or_take_over` of the run.
+        options: the command line.
+        signals: the signals received.
+    """
+    from frankrl.cli.results import published_lines
+    from frankrl.display.training import STOPPING, make_display
+
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(make_display(sys.stderr))
+        signals.on_first_signal = lambda: display.note(STOPPING)
+
+        def begin(training: "Trainer") -> None:
+            training.watch_episodes(display.show_episodes)
+            display.begin(training)
+            if options.dashboard:
+                from frankrl.dashboard.background import dashboard_in_background
+
+                stack.enter_context(dashboard_in_background(training.folder.path, display.log))
+
+        result = publish(
+            stop_requested=signals, on_event=display.show, on_begin=begin, say=display.log
+        )
+        if result is not None:
+            display.end(published_lines(result))
+    if options.json and result is not None:
+        report = result.report() | {"published": result.published}
+        print_result(json.dumps(report, allow_nan=False))
+    return 0 if result is not None and not result.stopped else signals.exit_status
 
 
 def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> int:

@@ -45,7 +45,7 @@ def machine_facts() -> dict[str, str | int]:
 
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "visible_cpus": visible_cpus(),
         "accelerator": jax.devices()[0].device_kind,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -96,7 +96,8 @@ def _container_memory() -> int:
         return 2**63
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor's model, as the system names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):

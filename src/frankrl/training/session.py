@@ -106,6 +106,9 @@ class TrainingResult:
     """Whether a stop was requested before its end."""
     stop_reason: str | None = None
     """Why, if `on_event` has returned a `Stop`; None for a signal."""
+    published: str | None = None
+    """Where the run is published, if it was trained with `publish`. Without `out`, its run folder
+    is removed after that: `frankrl.fetch` makes one anew."""
 
     def __repr__(self) -> str:
         lines = [f"{outcome_lines(self)[0]}: {self.run}"]
@@ -129,6 +132,25 @@ class TrainingResult:
         ]
         return html_block(head, rows, learning_curve(self.run), newest_film(self.run))
 
+    @classmethod
+    def from_report(cls, report: Mapping[str, Any], run: Path) -> "TrainingResult":
+        """The reverse of `report`, which may come from anyone.
+
+        Args:
+            report: the outcome as JSON data.
+            run: the run folder.
+
+        Raises:
+            RunFolderError: it is no outcome.
+        """
+        outcome = {name: report.get(name) for name in _TYPES}
+        for name, kinds in _TYPES.items():
+            if type(outcome[name]) not in kinds:
+                raise RunFolderError(
+                    f"the report of a run has the {name} {shown_text(outcome[name])}: it is damaged"
+                )
+        return cls(run=run, **outcome)
+
     def _evaluated(self) -> str:
         assert self.evaluation is not None
         return f"evaluation of {counted(self.evaluation['episodes'], 'episode')}"
@@ -149,6 +171,22 @@ class TrainingResult:
             "stopped": self.stopped,
             "stop_reason": self.stop_reason,
         }
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "env_steps": (int,),
+    "updates": (int,),
+    "seconds": (float, int),
+    "startup_seconds": (float, int),
+    "solved": (dict, type(None)),
+    "best": (dict, type(None)),
+    "evaluation": (dict, type(None)),
+    "not_reproducible": (list,),
+    "environment_restarts": (list,),
+    "stopped": (bool,),
+    "stop_reason": (str, type(None)),
+}
+"""What a report holds, besides the path of its run."""
 
 
 @own_numerics()
