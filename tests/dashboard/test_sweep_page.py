@@ -2,6 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from dashboard_published import publish
 from dashboard_runs import make_run, served, write_metrics
 from dashboard_sweeps import add_trial, made_up_trial, make_sweep
 
@@ -23,6 +24,15 @@ def sweep_port(tmp_path_factory):
         write_metrics(run, training={"env_steps": [100, 200], "loss": [1.0, 2.0]})
     with served(root) as port:
         yield port
+
+
+def serious_violations(page):
+    """What axe finds that hinders people with disabilities."""
+    return [
+        (one["id"], one["nodes"][0]["html"][:200])
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 def open_sweep(page):
@@ -124,13 +134,7 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(
     with open_page(sweep_port, width=width, colours=colours) as page:
         open_sweep(page)
         page.locator("#plot-best .main-svg").first.wait_for()
-        violations = Axe().run(page).response["violations"]
-        serious = [
-            (one["id"], one["nodes"][0]["html"][:200])
-            for one in violations
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert serious == []
+        assert serious_violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -140,3 +144,29 @@ def test_a_sweep_of_five_hundred_trials_is_drawn(tmp_path, open_page):
         page.get_by_role("link", name="sweep", exact=True).click()
         page.wait_for_function(f"() => {LINES} === 500")
         assert len(page.evaluate(NUMBERS)) == 500
+
+
+def test_jobs_are_shown_with_their_nodes_and_leases(tmp_path, open_page):
+    publish(tmp_path / "sweep" / "published" / "done", env_steps=(100, 200), finished=True)
+    publish(tmp_path / "sweep" / "published" / "lost", env_steps=(100,), renewed=1_000)
+    publish(tmp_path / "sweep" / "published" / "moved", cpu="A", env_steps=(4_000,), renewed=999)
+    publish(tmp_path / "sweep" / "published" / "moved", cpu="B", host="node-2", pid=9)
+    with served(tmp_path) as port, open_page(port, ready="#view-jobs:visible") as page:
+        page.locator("#view-jobs").click()
+        page.locator(".jobs-table tbody tr").first.wait_for()
+        lost, moved, done = (
+            line.locator("th, td").all_inner_texts()
+            for line in page.locator(".jobs-table tbody tr").all()
+        )
+        assert lost[0:2] == ["sweep/published/lost", "free to be taken over"]
+        assert lost[2].startswith("expired, renewed ")
+        assert moved[1] == "running"
+        assert moved[2].startswith("held, renewed ")
+        assert moved[3:6] == ["node-2, process 9", "B", "3"]
+        assert moved[6].startswith("env step 4,000, ")
+        assert moved[7] == "not exact: cpu was 'A' and is 'B'"
+        assert (done[1], done[2], done[7]) == ("finished", "–", "exact")
+        assert serious_violations(page) == []
+        # It goes on: the next state arrives on its own.
+        publish(tmp_path / "sweep" / "published" / "moved", host="node-3", env_steps=(9_000,))
+        page.get_by_text("node-3, process 11").wait_for()

@@ -61,6 +61,7 @@ def make_app(
         "/curves": dashboard.curves,
         "/settings": dashboard.settings,
         "/sweep/{sweep}": dashboard.sweep,
+        "/jobs": dashboard.jobs,
         "/warnings/{run}": dashboard.warnings,
         "/episode/{run}": dashboard.episode,
         "/update/{run}": dashboard.update,
@@ -164,6 +165,11 @@ class _Dashboard:
         """A sweep: its definition, trials, and what follows from them."""
         sweeps, sweep = self._run_table.sweeps, request.path_params["sweep"]
         payload = await asyncio.to_thread(sweeps.payload, sweep)
+        return Response(payload, media_type=_JSON, headers=_FRESH)
+
+    async def jobs(self, request: Request) -> Response:
+        """The published runs: who writes each, under which lease, and how far it is."""
+        payload = await asyncio.to_thread(self._run_table.published.payload)
         return Response(payload, media_type=_JSON, headers=_FRESH)
 
     async def warnings(self, request: Request) -> Response:

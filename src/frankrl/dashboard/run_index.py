@@ -1,4 +1,4 @@
-"""The runs and sweeps below a folder, each under an id that is not a path."""
+"""The runs, sweeps and published runs below a folder, each under an id that is not a path."""
 
 import hashlib
 import os
@@ -10,6 +10,8 @@ from frankrl.core.text import shown
 from frankrl.runs.folder import CONFIG, RunFolder
 from frankrl.sweeps.records import SWEEP
 
+_PUBLISHED = frozenset({"log", "lease"})
+"""Folders in the shared storage of a published run."""
 _DEEPEST = 4
 _LONGEST = 500
 """Characters of a name or an error that the page gets."""
@@ -44,13 +46,16 @@ class RunIndex:
         """Whether the last scan visited everything, without hitting a limit."""
         self.sweeps: list[Path] = []
         """The folders of sweeps that the last scan found."""
+        self.published: list[Path] = []
+        """The folders of published runs that the last scan found."""
         self._read: dict[Path, tuple[Stamp | None, Listed]] = {}
 
     def scan(self) -> dict[str, Listed]:
         """The runs that exist now, by id; links are not followed."""
         scanned = {}
         found = _visit(self.root)
-        self.sweeps, self.is_whole = found.sweeps, found.is_whole
+        self.sweeps, self.published = found.sweeps, found.published
+        self.is_whole = found.is_whole
         for path in found.runs:
             stamp = stamp_of(path / CONFIG)
             known = self._read.get(path)
@@ -91,31 +96,35 @@ class _Found(NamedTuple):
 
     runs: list[Path]
     sweeps: list[Path]
+    published: list[Path]
     is_whole: bool
     """Whether everything was visited."""
 
 
 def _visit(root: Path) -> _Found:
-    """Find the folders with a `config.toml`, and those with a `sweep.json`."""
+    """Find the runs, the sweeps, and the shared storage of published runs."""
     waiting, visited = [(root, 0)], 0
-    runs, sweeps = [], []
+    found = _Found([], [], [], True)
     while waiting:
-        if len(runs) == MAX_RUNS or visited == MAX_FOLDERS:
-            return _Found(runs, sweeps, False)
+        if len(found.runs) == MAX_RUNS or visited == MAX_FOLDERS:
+            return found._replace(is_whole=False)
         folder, depth = waiting.pop()
         visited += 1
         try:
             if (folder / CONFIG).is_file():
-                runs.append(folder)
+                found.runs.append(folder)
                 continue
             if (folder / SWEEP).is_file():
-                sweeps.append(folder)
+                found.sweeps.append(folder)
             if depth == _DEEPEST:
                 continue
             with os.scandir(folder) as entries:
                 children = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
         except OSError:
             continue
+        if _PUBLISHED.issubset(children):
+            found.published.append(folder)
+            continue
         names = sorted((n for n in children if not n.startswith(".")), reverse=True)
         waiting += [(folder / name, depth + 1) for name in names]
-    return _Found(runs, sweeps, True)
+    return found

@@ -11,6 +11,7 @@ from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.text import shown
 from frankrl.dashboard.history import History
+from frankrl.dashboard.published_jobs import PublishedJobs
 from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
 from frankrl.dashboard.run_row import Row, row_of
 from frankrl.dashboard.run_settings import settings_side_by_side
@@ -44,6 +45,8 @@ class RunTable:
         self._index = RunIndex(root)
         self.sweeps = SweepTable(root)
         """The sweeps below the same folder."""
+        self.published = PublishedJobs(root)
+        """The published runs below the same folder."""
         self._sweeps_change = 0
         """The count of changes at the last change of a sweep."""
         self._listed: dict[str, Listed] = {}
@@ -67,7 +70,7 @@ class RunTable:
         with self._held():
             if everything:
                 self._listed = self._index.scan()
-                self._refresh_sweeps()
+                self._refresh_others()
             for gone in self._rows.keys() - self._listed.keys():
                 del self._rows[gone], self._texts[gone], self._stamps[gone]
                 self._histories.pop(gone, None)
@@ -76,7 +79,8 @@ class RunTable:
                 if everything or self._is_running(listed):
                     self._update_row(listed)
 
-    def _refresh_sweeps(self) -> None:
+    def _refresh_others(self) -> None:
+        self.change += self.published.refresh(self._index.published)
         if self.sweeps.refresh(self._index.sweeps):
             self.change += 1
             self._sweeps_change = self.change
@@ -106,7 +110,8 @@ class RunTable:
     def rows_since(self, change: int) -> tuple[int, str]:
         """What changed after a given `change`, as JSON, and the current `change`.
 
-        The JSON has the changed rows, and all sweeps if one of them changed, else null.
+        The JSON has the changed rows, all sweeps if one of them changed, else null, and the number
+        of published runs.
         """
         with self._held():
             changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
@@ -115,7 +120,11 @@ class RunTable:
             is_new = self._sweeps_change > change
             sweeps = json.dumps(self.sweeps.summaries() if is_new else None)
             rows = ", ".join(changed)
-            text = f'{{"ids": {ids}, "limit": {limit}, "rows": [{rows}], "sweeps": {sweeps}}}'
+            jobs = len(self.published)
+            text = (
+                f'{{"ids": {ids}, "limit": {limit}, "jobs": {jobs}, "rows": [{rows}], '
+                f'"sweeps": {sweeps}}}'
+            )
             return self.change, text
 
     def folder(self, run_id: str) -> RunFolder:

@@ -1,6 +1,7 @@
 // The page: one stream of events, a table of runs, one view at a time.
 
 import { h } from "./dom.js";
+import { jobs } from "./jobs.js";
 import { learning } from "./learning.js";
 import { showRuns } from "./runs.js";
 import { settings } from "./settings.js";
@@ -11,7 +12,7 @@ import { update } from "./update.js";
 import { warnings } from "./warnings.js";
 import { watch } from "./watch.js";
 
-const MAKERS = { learning, watch, update, settings, warnings, sweep };
+const MAKERS = { learning, watch, update, settings, warnings, sweep, jobs };
 const connection = document.getElementById("connection");
 const place = document.getElementById("view");
 const AGAIN_MS = 5_000;
@@ -26,7 +27,10 @@ function show() {
     view = MAKERS[shown](place);
     showLinks();
   }
-  document.getElementById("view-sweep").hidden = !state.sweeps.size && shown !== "sweep";
+  // Two views are for what not every folder holds.
+  for (const [name, count] of [["sweep", state.sweeps.size], ["jobs", state.jobs]]) {
+    document.getElementById(`view-${name}`).parentElement.hidden = !count && shown !== name;
+  }
   view.update();
 }
 

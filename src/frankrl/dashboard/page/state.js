@@ -1,12 +1,13 @@
 // The state of the page. The user's choice is stored in the address, so it can be bookmarked.
 
-export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", settings: "Settings", warnings: "Warnings", sweep: "Sweep" };
+export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", settings: "Settings", warnings: "Warnings", sweep: "Sweep", jobs: "Jobs" };
 export const SMOOTHINGS = { 1: "none", 5: "mean of 5 points", 15: "mean of 15 points", 45: "mean of 45 points" };
 export const AXES = { env_steps: "env steps", updates: "updates", seconds: "seconds" };
 
 export const state = {
   rows: new Map(),
   sweeps: new Map(),
+  jobs: 0,
   loaded: false,
   selected: [],
   focus: "",
@@ -31,8 +32,9 @@ function notify(what) {
 }
 
 /** Update the rows and the sweeps from a server-sent event; sweeps are null if none changed. */
-export function takeRows({ ids, rows, limit, sweeps }) {
+export function takeRows({ ids, rows, limit, jobs, sweeps }) {
   state.limit = limit;
+  state.jobs = jobs;
   if (sweeps) takeSweeps(sweeps);
   for (const row of rows) state.rows.set(row.id, row);
   const there = new Set(ids);
