@@ -86,7 +86,14 @@ def test_settings_and_values_have_their_places_on_their_axes(tmp_path):
     # A value outside of the space, a missing one, and 1, which is not true.
     assert second["places"] == [None, None, None]
     assert [trial["place"] for trial in (first, second, third)] == [0, 1, 0.25]
-    assert found["value_axis"] == ["10", "20"]
+    assert [trial["colour"] for trial in (first, second, third)] == [0, 1, None]
+    assert found["value_axis"] == found["complete"] == ["10", "20"]
+    add_trial(tmp_path / "sweep", Trial(3, tried, "pruned", 5.0, reason="slow"))
+    found = payload(RunTable(tmp_path), "sweep")
+    # Colours are of the complete trials; the axis is of all values.
+    assert (found["value_axis"], found["complete"]) == (["5", "20"], ["10", "20"])
+    assert [trial["colour"] for trial in found["trials"]] == [0, 1, None, None]
+    assert found["best_so_far"] == [[0, 1, 3], [10, 20, 20]]
 
 
 @pytest.mark.parametrize(
@@ -109,12 +116,12 @@ def test_best_so_far_follows_the_direction(tmp_path, objective, best, curve, axi
 
 def test_the_first_of_equal_trials_is_the_best_and_a_pruned_one_never(tmp_path):
     make_sweep(tmp_path / "sweep", made=0)
-    for number, state in enumerate(("pruned", "complete", "complete")):
-        add_trial(tmp_path / "sweep", Trial(number, {}, state, 9.0 - number // 2))
-    add_trial(tmp_path / "sweep", Trial(3, {}, "complete", 9.0))
+    values = (("pruned", 99.0), ("complete", 9.0), ("complete", 8.0), ("complete", 9.0))
+    for number, (state, value) in enumerate(values):
+        add_trial(tmp_path / "sweep", Trial(number, {}, state, value))
     found = payload(RunTable(tmp_path), "sweep")
     assert found["best"] == 1
-    assert found["best_so_far"][0] == [1, 2, 3]
+    assert found["best_so_far"] == [[1, 2, 3], [9, 9, 9]]
 
 
 def test_a_trial_links_to_its_runs(tmp_path):
@@ -171,3 +178,12 @@ def test_a_range_of_one_value_and_one_choice_lie_in_the_middle(tmp_path):
     assert found["trials"][0]["places"] == [0.5, 0.5, 0.5]
     assert found["value_axis"] == []
     assert found["best"] is None
+
+
+def test_of_very_many_trials_the_first_ones_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr("frankrl.dashboard.sweep_table.MAX_TRIALS", 3)
+    make_sweep(tmp_path / "sweep", made=4)
+    found = payload(RunTable(tmp_path), "sweep")
+    assert ([trial["number"] for trial in found["trials"]], found["limit"]) == ([0, 1, 2], 3)
+    make_sweep(tmp_path / "whole", made=3)
+    assert payload(RunTable(tmp_path), "whole")["limit"] == 0

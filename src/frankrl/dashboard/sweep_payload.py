@@ -27,8 +27,6 @@ class SweepRecords(NamedTuple):
     """By number."""
     damaged: Mapping[str, str]
     """Why a trial's record cannot be read, by its file's name."""
-    is_whole: bool
-    """Whether all records were read."""
 
 
 def best_trial(records: SweepRecords) -> Trial | None:
@@ -52,20 +50,22 @@ def sweep_payload(records: SweepRecords, run_ids: Mapping[str, str]) -> dict[str
         run_ids: ids of the folders of its runs.
     """
     definition, best = records.definition, best_trial(records)
-    scale = _Scale.of([trial.value for trial in records.trials if trial.value is not None])
+    values = [trial.value for trial in records.trials if trial.value is not None]
+    complete = [value for t in records.trials if (value := _value_of(t)) is not None]
+    scales = _Scales(_Scale.of(values), _Scale.of(complete))
     return {
         "objective": shown(definition.objective),
         "direction": definition.direction,
         "definition": _definition_rows(definition),
         "axes": [_axis(name, axis) for name, axis in definition.space.items()],
-        "value_axis": [figure(end) for end in scale.ends(definition)] if scale else [],
-        "trials": [_trial(trial, records, scale, run_ids) for trial in records.trials],
+        "value_axis": _ends(scales.axis, definition),
+        "complete": _ends(scales.colours, definition),
+        "trials": [_trial(trial, definition, scales, run_ids) for trial in records.trials],
         "best": None if best is None else best.number,
         "best_so_far": _best_so_far(records),
         "importance": _importance(records),
         "damaged": dict(list(records.damaged.items())[:_MAX_DAMAGED]),
         "num_damaged": len(records.damaged),
-        "is_whole": records.is_whole,
     }
 
 
@@ -81,13 +81,26 @@ class _Scale(NamedTuple):
 
     def ends(self, definition: RecordedSweep) -> tuple[float, float]:
         """The worst and the best value."""
-        ends = (self.low, self.high)
-        return ends if _sign(definition) > 0 else ends[::-1]
+        return (self.low, self.high) if _sign(definition) > 0 else (self.high, self.low)
 
     def place(self, value: float, definition: RecordedSweep) -> float:
         """From 0, the worst value, to 1, the best one."""
         worst, best = self.ends(definition)
         return 1.0 if worst == best else (value - worst) / (best - worst)
+
+
+class _Scales(NamedTuple):
+    """Where values lie."""
+
+    axis: _Scale | None
+    """Of all values; None: there is none."""
+    colours: _Scale | None
+    """Of the complete trials' values."""
+
+
+def _ends(scale: _Scale | None, definition: RecordedSweep) -> list[str]:
+    """The worst and the best value as texts; none without a scale."""
+    return [figure(end) for end in scale.ends(definition)] if scale else []
 
 
 def _sign(definition: RecordedSweep) -> int:
@@ -99,22 +112,22 @@ def _value_of(trial: Trial) -> float | None:
 
 
 def _trial(
-    trial: Trial, records: SweepRecords, scale: _Scale | None, run_ids: Mapping[str, str]
+    trial: Trial, definition: RecordedSweep, scales: _Scales, run_ids: Mapping[str, str]
 ) -> dict[str, Any]:
-    definition = records.definition
-    space = definition.space
-    known = trial.value if scale else None
+    space, (axis, colours) = definition.space, scales
+    value, complete = trial.value, _value_of(trial)
     seeds = [f"seed {seed}" for seed in definition.seeds]
     names = [*seeds, *map(shown, trial.runs[len(seeds) :])]
     return {
         "number": trial.number,
         "state": trial.state,
-        "value": trial.value,
-        "text": "–" if trial.value is None else figure(trial.value),
-        "values": ["–" if value is None else figure(value) for value in trial.values],
+        "value": value,
+        "text": "–" if value is None else figure(value),
+        "values": list(map(figure, trial.values)),
         "settings": [_text(trial.settings[n]) if n in trial.settings else None for n in space],
-        "places": [_place(trial.settings.get(n), axis) for n, axis in space.items()],
-        "place": None if scale is None or known is None else scale.place(known, definition),
+        "places": [_place(trial.settings.get(n), space[n]) for n in space],
+        "place": axis.place(value, definition) if axis and value is not None else None,
+        "colour": colours.place(complete, definition) if colours and complete is not None else None,
         "reason": shown(trial.reason or "", 500),
         "runs": [[name, run_ids[run]] for name, run in zip(names, trial.runs, strict=False)],
     }
@@ -159,11 +172,18 @@ def _place(value: Any, axis: Axis) -> float | None:
     return (value - axis.low) / (axis.high - axis.low)
 
 
-def _best_so_far(records: SweepRecords) -> list[list[float]]:
-    """Numbers of complete trials, and the best value of all trials up to each."""
+def _best_so_far(records: SweepRecords) -> tuple[list[int], list[float]]:
+    """Numbers of trials, and the best value of all complete ones up to each.
+
+    These are the complete trials, and the last one that is over.
+    """
     known = [(trial.number, v) for trial in records.trials if (v := _value_of(trial)) is not None]
+    if not known:
+        return [], []
     better = max if _sign(records.definition) > 0 else min
-    return [[number for number, _ in known], list(accumulate((v for _, v in known), better))]
+    numbers, best = [n for n, _ in known], [*accumulate((v for _, v in known), better)]
+    last = max(trial.number for trial in records.trials if trial.is_over)
+    return ([*numbers, last], [*best, best[-1]]) if last > numbers[-1] else (numbers, best)
 
 
 def _importance(records: SweepRecords) -> dict[str, Any]:

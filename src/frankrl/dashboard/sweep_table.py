@@ -22,9 +22,10 @@ from frankrl.sweeps.trial import Trial, read_trial, trial_files
 
 MAX_SWEEPS = 100
 """Number of sweeps that are listed."""
-MAX_TRIALS = 10_000
+MAX_TRIALS = 2_000
 """Number of trials of a sweep that are shown."""
 _MAX_ERROR = 500
+_KEPT_PAYLOADS = 4
 
 
 class SweepTable:
@@ -36,6 +37,8 @@ class SweepTable:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
         self._sweeps: dict[str, _Sweep] = {}
+        self._payloads: dict[str, tuple[int, bytes]] = {}
+        """By sweep, the newest last: its count of changes, and how the page draws it."""
         self._lock = threading.Lock()
 
     def refresh(self, folders: Sequence[Path]) -> bool:
@@ -63,7 +66,12 @@ class SweepTable:
             sweep = self._sweeps.get(sweep_id)
             if sweep is None:
                 raise RunFolderError("there is no such sweep here; reload the page")
-            return sweep.payload()
+            change, content = self._payloads.pop(sweep_id, (-1, b""))
+            if change != sweep.change:
+                change, content = sweep.change, json.dumps(sweep.payload()).encode()
+            kept = [*self._payloads.items(), (sweep_id, (change, content))]
+            self._payloads = dict(kept[-_KEPT_PAYLOADS:])
+            return content
 
 
 class _Sweep:
@@ -73,7 +81,8 @@ class _Sweep:
         self.path = path
         self.id, self._name = id_and_name(root, path)
         self._root = root
-        self._change = 0
+        self.change = 0
+        """Counts the changes of its records."""
         self._stamps: tuple[Stamp | None, ...] = ()
         self._is_settled = False
         self._definition: RecordedSweep | None = None
@@ -81,7 +90,6 @@ class _Sweep:
         self._read: dict[Path, tuple[Stamp | None, Trial | str]] = {}
         """By record: its stamp, and the trial or why it cannot be read."""
         self._is_whole = True
-        self._payload: tuple[int, bytes] = (-1, b"")
 
     def refresh(self) -> bool:
         """Read what has changed; returns whether something has."""
@@ -97,7 +105,7 @@ class _Sweep:
             self._read_definition()
         self._stamps = stamps
         is_changed = self._read_trials() or is_changed
-        self._change += is_changed
+        self.change += is_changed
         return is_changed
 
     def _read_definition(self) -> None:
@@ -120,7 +128,8 @@ class _Sweep:
         return self._read != before
 
     def summary(self) -> dict[str, Any]:
-        summary = {"id": self.id, "name": self._name, "change": self._change}
+        """What the list of sweeps shows of it."""
+        summary = {"id": self.id, "name": self._name, "change": self.change}
         if self._definition is None:
             return summary | {"error": self._error}
         records = self._records(self._definition)
@@ -139,22 +148,23 @@ class _Sweep:
             "written_at": written / 1e9,
         }
 
-    def payload(self) -> bytes:
-        """The sweep as the page draws it, as JSON.
+    def payload(self) -> dict[str, Any]:
+        """The sweep as the page draws it.
 
         Raises:
             RunFolderError: its definition cannot be read.
         """
         if self._definition is None:
             raise RunFolderError(self._error)
-        if self._payload[0] != self._change:
-            records = self._records(self._definition)
-            runs = {run for trial in records.trials for run in trial.runs}
-            run_ids = {run: id_and_name(self._root, self.path / run)[0] for run in runs}
-            plain = {"id": self.id, "name": self._name, "change": self._change}
-            plain |= sweep_payload(records, run_ids)
-            self._payload = (self._change, json.dumps(plain, allow_nan=False).encode())
-        return self._payload[1]
+        records = self._records(self._definition)
+        runs = {run for trial in records.trials for run in trial.runs}
+        run_ids = {run: id_and_name(self._root, self.path / run)[0] for run in runs}
+        return {
+            "id": self.id,
+            "name": self._name,
+            "limit": 0 if self._is_whole else MAX_TRIALS,
+            **sweep_payload(records, run_ids),
+        }
 
     def _records(self, definition: RecordedSweep) -> SweepRecords:
         trials = [one for _, one in self._read.values() if isinstance(one, Trial)]
@@ -162,7 +172,7 @@ class _Sweep:
         damaged = {
             shown(path.name): one for path, (_, one) in self._read.items() if isinstance(one, str)
         }
-        return SweepRecords(definition, trials, damaged, self._is_whole)
+        return SweepRecords(definition, trials, damaged)
 
 
 def _trial_in(path: Path) -> Trial | str:

@@ -51,7 +51,7 @@ export function parallel(place, onPick) {
 
 /** Trials from the back to the front: without a value first, then from the worst to the best one. */
 function inOrder({ trials }) {
-  const rank = (trial) => (trial.state === "complete" ? 1 + (trial.place ?? 0) : 0);
+  const rank = (trial) => (trial.colour == null ? 0 : 1 + trial.colour);
   return [...trials].sort((a, b) => rank(a) - rank(b) || b.number - a.number);
 }
 
@@ -72,7 +72,7 @@ function pathOf(trial, payload, at) {
   }).join("");
   const settings = payload.axes.map(({ name }, axis) => `${name} ${trial.settings[axis] ?? "–"}`).join(", ");
   const title = s("title", {}, `Trial ${trial.number}, ${trial.state}: ${settings}; value ${trial.text}`);
-  const level = trial.state === "complete" && trial.place != null ? ` level-${Math.min(LEVELS - 1, Math.floor(LEVELS * trial.place))}` : "";
+  const level = trial.colour == null ? "" : ` level-${Math.min(LEVELS - 1, Math.floor(LEVELS * trial.colour))}`;
   const best = trial.number === payload.best ? " best" : "";
   return s("path", { d, class: `trial ${trial.state}${level}${best}`, "stroke-dasharray": DASHES[trial.state], "data-trial": trial.number }, title);
 }
@@ -116,12 +116,12 @@ function cut(text, most = 14) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-function legendOf({ trials, best, value_axis: value }) {
+function legendOf({ trials, best, complete }) {
   const states = new Set(trials.map(({ state }) => state));
   const ramp = s("svg", { viewBox: "0 0 32 8", class: "sample ramp", "aria-hidden": "true", preserveAspectRatio: "none" },
     [...Array(LEVELS).keys()].map((level) => s("rect", { class: `level-${level}`, x: 4 * level, width: 4, y: 0, height: 8 })));
   const items = [];
-  if (value.length) items.push(h("li", {}, ramp, ` complete, from ${value[0]} to ${value[1]}`));
+  if (complete.length) items.push(h("li", {}, ramp, ` complete, from ${complete[0]} to ${complete[1]}`));
   if (best != null) items.push(h("li", {}, lineSample({ class: "trial complete best" }), ` the best, trial ${best}, with circles`));
   for (const state of ["pruned", "failed", "running"]) {
     if (states.has(state)) items.push(h("li", {}, lineSample({ class: `trial ${state}`, "stroke-dasharray": DASHES[state] }), ` ${state}`));

@@ -140,13 +140,13 @@ function pointsOf({ trials }, one, colour) {
   return { type: "scatter", name: one, x: those.map(({ number }) => number), y: those.map(({ value }) => value), mode: "markers", marker: { color: colour, size: 7, symbol: SYMBOLS[one] } };
 }
 
-function troubles({ damaged, num_damaged: count, is_whole: isWhole }) {
+function troubles({ damaged, num_damaged: count, limit }) {
   const named = Object.entries(damaged).map(([name, why]) => note(`${name}: ${why}`));
   const rest = count - named.length;
   return [
     ...named,
     ...(rest ? [note(`${counted(rest, "more record")} cannot be read.`)] : []),
-    ...(isWhole ? [] : [note(`There are more trials: the first ${written(10_000)} are shown.`)]),
+    ...(limit ? [note(`There are more trials: the first ${written(limit)} are shown, and what follows from them.`)] : []),
   ];
 }
 
