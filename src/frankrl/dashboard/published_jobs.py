@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from frankrl.core.errors import FrankError
 from frankrl.core.text import shown
-from frankrl.dashboard.run_index import ODD, Stamp, id_and_name, stamp_of
+from frankrl.listing.run_index import ODD, Stamp, id_and_name, stamp_of
 from frankrl.runs.publishing import PublishedStatus, published_status
 
 MAX_JOBS = 500

@@ -12,10 +12,6 @@ from frankrl.core.figures import counted
 from frankrl.core.text import shown
 from frankrl.dashboard.history import History
 from frankrl.dashboard.published_jobs import PublishedJobs
-from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
-from frankrl.dashboard.run_row import Row, row_of
-from frankrl.dashboard.run_settings import settings_side_by_side
-from frankrl.dashboard.run_status import status_of
 from frankrl.dashboard.series import (
     AXES,
     Axis,
@@ -26,6 +22,10 @@ from frankrl.dashboard.series import (
 from frankrl.dashboard.sweep_table import SweepTable
 from frankrl.dashboard.warnings import RunWarning, metrics_warnings
 from frankrl.environments.threshold import reward_threshold
+from frankrl.listing.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
+from frankrl.listing.run_row import Row, row_of
+from frankrl.listing.run_settings import settings_side_by_side
+from frankrl.listing.run_status import status_of
 from frankrl.runs.curves import grouped, one_of_each_seed
 from frankrl.runs.folder import METRICS, REPORT, RunFolder
 from frankrl.runs.lock import LOCK, is_held

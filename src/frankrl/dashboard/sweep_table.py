@@ -10,14 +10,14 @@ from typing import Any
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.figures import figure
 from frankrl.core.text import shown
-from frankrl.dashboard.run_index import Stamp, id_and_name, stamp_of
 from frankrl.dashboard.sweep_payload import (
     SweepRecords,
     best_trial,
     state_counts,
     sweep_payload,
 )
-from frankrl.sweeps.records import SWEEP, TRIALS, RecordedSweep, read_definition
+from frankrl.listing.run_index import SWEEP, Stamp, id_and_name, stamp_of
+from frankrl.sweeps.records import TRIALS, RecordedSweep, read_definition
 from frankrl.sweeps.trial import Trial, read_trial, trial_files
 
 MAX_SWEEPS = 100

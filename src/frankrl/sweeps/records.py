@@ -10,11 +10,12 @@ from typing import Any
 
 from frankrl.core.errors import DamagedError, FrankError, SettingError
 from frankrl.core.text import given, shown
+from frankrl.listing.run_index import SWEEP
 from frankrl.runs.disk import read_regular
 from frankrl.sweeps.space import Space, space_of
 
-SWEEP, TRIALS = "sweep.json", "trials"
-"""The file of the definition and the folder of trials, in a sweep's folder."""
+TRIALS = "trials"
+"""The folder of trials, in a sweep's folder."""
 _MAX_BYTES = 1 << 22
 _MAX_TEXT, _MAX_ENTRIES, _MAX_WHOLE = 1_000, 1_000, 1 << 64
 _DIRECTIONS = ("maximize", "minimize")

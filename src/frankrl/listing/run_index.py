@@ -8,8 +8,9 @@ from typing import NamedTuple
 from frankrl.core.errors import FrankError
 from frankrl.core.text import shown
 from frankrl.runs.folder import CONFIG, RunFolder
-from frankrl.sweeps.records import SWEEP
 
+SWEEP = "sweep.json"
+"""The file by which the folder of a sweep is known."""
 _PUBLISHED = frozenset({"log", "lease"})
 """Folders in the shared storage of a published run."""
 _DEEPEST = 4
@@ -40,8 +41,14 @@ class Listed(NamedTuple):
 class RunIndex:
     """All runs below a folder; a run is read again only when its `config.toml` changes."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+    def __init__(self, root: Path, max_runs: int = MAX_RUNS) -> None:
+        """An index of nothing yet.
+
+        Args:
+            root: the folder.
+            max_runs: number of runs to list at most.
+        """
+        self.root, self._max_runs = root.resolve(), max_runs
         self.is_whole = True
         """Whether the last scan visited everything, without hitting a limit."""
         self.sweeps: list[Path] = []
@@ -53,7 +60,7 @@ class RunIndex:
     def scan(self) -> dict[str, Listed]:
         """The runs that exist now, by id; links are not followed."""
         scanned = {}
-        found = _visit(self.root)
+        found = _visit(self.root, self._max_runs)
         self.sweeps, self.published = found.sweeps, found.published
         self.is_whole = found.is_whole
         for path in found.runs:
@@ -101,12 +108,12 @@ class _Found(NamedTuple):
     """Whether everything was visited."""
 
 
-def _visit(root: Path) -> _Found:
+def _visit(root: Path, max_runs: int) -> _Found:
     """Find the runs, the sweeps, and the shared storage of published runs."""
     waiting, visited = [(root, 0)], 0
     found = _Found([], [], [], True)
     while waiting:
-        if len(found.runs) == MAX_RUNS or visited == MAX_FOLDERS:
+        if len(found.runs) == max_runs or visited == MAX_FOLDERS:
             return found._replace(is_whole=False)
         folder, depth = waiting.pop()
         visited += 1
