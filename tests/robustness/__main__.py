@@ -18,7 +18,17 @@ import tyro
 
 from frankrl.runs import machine_facts
 from frankrl.runs.machine import versions
-from robustness import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
+from robustness import (
+    damage,
+    environments,
+    faults,
+    fuzz,
+    kills,
+    numbers,
+    signals,
+    snapshots,
+    sweep_kills,
+)
 from robustness.outcome import Outcome
 
 LONG: dict[str, Callable[[Path], list[Outcome]]] = {
@@ -27,6 +37,7 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
         kills.study(work / "atari", 20, cases=[kills.ATARI]),
         kills.study(work / "minatar", 20, cases=[kills.MINATAR]),
     ],
+    "sweeps": lambda work: [sweep_kills.study(work, 20, 3)],
     "snapshots": lambda work: snapshots.study(1_000),
     "damage": lambda work: damage.study(work, 10_000, 20),
     "faults": lambda work: [faults.study(work)],

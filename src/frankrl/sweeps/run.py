@@ -30,7 +30,7 @@ from frankrl.sweeps.journal import Journal
 from frankrl.sweeps.objectives import Objective, check_objective, objective_named
 from frankrl.sweeps.results import SweepResult, best_of, write_results
 from frankrl.sweeps.sampling import SAMPLERS, num_points
-from frankrl.sweeps.space import Space, check_fits, load_space, space_of
+from frankrl.sweeps.space import check_fits, load_space, space_of
 from frankrl.sweeps.trial import Trial
 from frankrl.training.session import file_name_of
 
@@ -150,12 +150,11 @@ def sweep(
     base = load_preset(preset).with_changes(**settings)
     if env_kwargs:
         base = base.with_changes(env_kwargs=env_kwargs | base.environment.env_kwargs)
-    result = run_sweep(
+    return run_sweep(
         *(env_id, preset, base, settings, space, out, options),
         progress=progress,
         on_trial=on_trial,
     )
-    return result
 
 
 def run_sweep(
@@ -245,6 +244,8 @@ def defined(
     searched = space_of(space) if isinstance(space, Mapping) else load_space(_path_of(space))
     check_fits(searched, base, fixed)
     settings = _with_objective(base, objective, {*fixed, *searched})
+    # Before anything is written, whether another process can do it.
+    Job(env_id, preset, settings.resolved(), seeds[0], Path("/")).to_json()
     check_objective(objective, describe_for(env_id, settings), settings)
     definition = Definition(
         env_id,
@@ -260,8 +261,6 @@ def defined(
         {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
     )
     _check_pruner(definition)
-    # Before anything is written, whether another process can do it.
-    Job(env_id, preset, settings.resolved(), seeds[0], Path("/")).to_json()
     return definition, _num_trials(definition, options.trials)
 
 
