@@ -125,10 +125,15 @@ def get(port, path, **headers):
 
 def rows(port):
     """The rows of the table of runs, as a page is told them first."""
+    return event(port)["rows"]
+
+
+def event(port):
+    """What a page is told first."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     connection.request("GET", "/events")
     answer = connection.getresponse()
     line = answer.readline()
     answer.close()
     connection.close()
-    return json.loads(line.removeprefix(b"data: "))["rows"]
+    return json.loads(line.removeprefix(b"data: "))
