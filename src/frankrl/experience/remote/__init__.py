@@ -2,9 +2,8 @@
 
 from frankrl.experience.remote.actor import (
     Actor,
-    ActorPlan,
+    ActorState,
     EpisodeState,
-    Restored,
     RoundAnswer,
     RoundRequest,
     in_words,
@@ -19,25 +18,23 @@ from frankrl.experience.remote.handles import (
     answered,
     taken,
 )
-from frankrl.experience.remote.source import RemoteSource, check_can_be_remote
+from frankrl.experience.remote.source import RemoteSource
 from frankrl.experience.remote.together import parts_of, together
 
 __all__ = [
     "Actor",
     "ActorHandle",
     "ActorLostError",
-    "ActorPlan",
+    "ActorState",
     "Actors",
     "EpisodeState",
     "Plan",
     "Refusal",
     "RemoteSource",
-    "Restored",
     "RoundAnswer",
     "RoundRequest",
     "Wait",
     "answered",
-    "check_can_be_remote",
     "in_words",
     "parts_of",
     "taken",
