@@ -14,8 +14,8 @@ from frankrl.experience.remote.handles import (
     Actors,
     Plan,
     Refusal,
+    Served,
     Wait,
-    answered,
     taken,
 )
 from frankrl.experience.remote.source import RemoteSource
@@ -30,11 +30,11 @@ __all__ = [
     "EpisodeState",
     "Plan",
     "Refusal",
+    "Served",
     "RemoteSource",
     "RoundAnswer",
     "RoundRequest",
     "Wait",
-    "answered",
     "in_words",
     "parts_of",
     "taken",
