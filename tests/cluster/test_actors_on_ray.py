@@ -65,7 +65,7 @@ def test_a_node_is_lost_in_the_middle_and_the_bits_stay(env_id, tmp_path):
             )
             assert training.poll() is None, training.communicate()
             # One actor is on each node.
-            assert [len(node.processes("Served")) for node in cluster.nodes] == [1, 1], [node.processes() and [open(f"/proc/{p}/cmdline").read()[:90] for p in node.processes()] for node in cluster.nodes]
+            assert [len(node.processes("Served")) for node in cluster.nodes] == [1, 1]
             cluster.nodes[0].kill()
             ended(training)
         finally:
