@@ -214,10 +214,14 @@ def test_a_network_that_mixes_the_observations_of_a_batch_is_refused(tmp_path, m
         frankrl.train("CartPole-v1", actors=2, **given)
 
 
+def test_a_cluster_without_actors_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="ray says where the actors of a run are, and there are"):
+        frankrl.train("CartPole-v1", out=tmp_path / "run", ray="127.0.0.1:1")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--ray", "auto"), "--ray says where the actors of a run are, and there are none"),
         (("--actors", "0"), "--actors must be a whole number from 1, got 0"),
         (("--actors", "two"), "--actors"),
         (("--actors", "2", "--ray", "here"), "HOST:PORT"),
