@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frankrl.actors import source_in_actors
 from frankrl.agent import Agent
 from frankrl.config import MAX_EPISODES, EvaluationSettings, Settings, check_code_names
 from frankrl.config.presets import default_preset, load_preset
@@ -52,6 +53,8 @@ def train(
     init_from: str | os.PathLike[str] | None = None,
     init_best: bool = False,
     allow_code: bool = False,
+    actors: int | None = None,
+    ray: str | None = None,
     publish: str | os.PathLike[str] | None = None,
     lease_seconds: float = LEASE_SECONDS,
     progress: bool = True,
@@ -74,6 +77,10 @@ def train(
         init_best: take those of a run's agent with the best evaluation, not of its newest one.
         allow_code: import the network or torso of the run that `init_from` names, although somebody
             else wrote it.
+        actors: number of processes that step the environments and act, which changes no bit; None:
+            this process does.
+        ray: address of the Ray cluster on which the actors are, `HOST:PORT` of its head or `auto`;
+            None: they are on this machine.
         publish: shared storage: a folder, or an address such as `s3://bucket/folder`. The run
             begins there, or is taken over from a process that has died, and is published at each
             checkpoint. `out` is then a folder on this machine's own disk; None: a temporary one.
@@ -110,15 +117,22 @@ def train(
         chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
     if source is not None:
         chosen = source.completed(chosen, settings)
+    make_source = source_in_actors(actors, ray)
     if publish is not None:
         return _publish_or_raise(
             functools.partial(
                 publish_or_take_over, env_id, preset, chosen, int(seed), publish, local=out,
                 lease_seconds=lease_seconds, initial=source, overwrite=overwrite, metrics=metrics,
+                make_source=make_source,
             ),
             on_event, progress=progress,
         )  # fmt: skip
-    training = prepare(env_id, preset, chosen, int(seed), out, initial=source, overwrite=overwrite)
+    training = prepare(
+        *(env_id, preset, chosen, int(seed), out),
+        initial=source,
+        overwrite=overwrite,
+        make_source=make_source,
+    )
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
 
@@ -130,6 +144,8 @@ def resume(
     metrics: Metrics | None = None,
     env: Any = None,
     allow_code: bool = False,
+    actors: int | None = None,
+    ray: str | None = None,
     **settings: Any,
 ) -> TrainingResult:
     """Continue a run from its newest checkpoint.
@@ -143,6 +159,8 @@ def resume(
             its environment is in a module: that module is then imported. The same object, if the
             run was made from one that has no name.
         allow_code: import whatever module the run names.
+        actors: as for `train`; another number than before, or none, gives the same bits.
+        ray: as for `train`.
         **settings: settings to change, for example a larger `total_env_steps`; and the objects
             with which the run was made, such as `network`, if they have no name to import them by.
 
@@ -155,7 +173,8 @@ def resume(
     folder = open_run(run, env, allow_code, settings)
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
-    return _run_or_raise(prepare_resume(folder, chosen), on_event, metrics, progress=progress)
+    training = prepare_resume(folder, chosen, make_source=source_in_actors(actors, ray))
+    return _run_or_raise(training, on_event, metrics, progress=progress)
 
 
 def _for_the_only_one(env_id: str, base: Settings, named: dict[str, Any]) -> dict[str, Any]:

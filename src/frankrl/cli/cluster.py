@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     parse(ClusterOptions, arguments, "cluster", description)
 
     from frankrl.cluster.nodes import cpu_resource
-    from frankrl.runs.machine import cpu_model
+    from frankrl.core.cpu import cpu_model
 
     print_result(json.dumps({cpu_resource(cpu_model()): 1}))
     return 0

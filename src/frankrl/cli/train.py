@@ -60,7 +60,7 @@ class TrainOptions:
     core."""
     ray: str = ""
     """With `--seeds`: train on this Ray cluster: HOST:PORT of its head, or auto. All its
-    machines must share the folder `--out`."""
+    machines must share the folder `--out`. With `--actors`: the actors are there."""
     print: bool = False
     """With `--seeds`: print a command for each run instead of training here, one line each, for a
     batch system."""
@@ -89,6 +89,9 @@ class TrainOptions:
     take the run over; None: 30. [s]"""
     json: bool = False
     """End with one JSON line on standard output."""
+    actors: int | None = None
+    """Processes that step the environments of one run and act, on this machine or on the cluster of
+    `--ray`; they change no bit. [processes]"""
     dashboard: bool = False
     """Serve a live page of the run while it trains, and print its address."""
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
@@ -142,6 +145,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     preset = first.preset or default_preset(first.env, first.network.q_function)
     options, settings = _changed(load_preset(preset), arguments, foreign)
 
+    from frankrl.actors import source_in_actors
     from frankrl.runs import check_preset
     from frankrl.training.initial import initial_source
     from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
@@ -149,7 +153,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
-    if options.seeds != 1 or options.print or options.processes or options.ray:
+    on_cluster = bool(options.ray) and options.actors is None
+    if options.seeds != 1 or options.print or options.processes or on_cluster:
         return _several(options, preset, settings)
     source = initial_source(
         options.init_from or None,
@@ -159,6 +164,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     )
     if source is not None:
         settings = source.completed(settings, named)
+    make_source = source_in_actors(options.actors, options.ray or None)
     if options.publish:
         publish = functools.partial(
             publish_or_take_over,
@@ -168,9 +174,9 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
             initial=source,
             overwrite=options.overwrite,
             started=started,
+            make_source=make_source,
         )
         return _publish(publish, options, signals)
-
     training = prepare(
         options.env,
         preset,
@@ -180,6 +186,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         initial=source,
         overwrite=options.overwrite,
         started=started,
+        make_source=make_source,
     )
     return _drive(training, options, signals)
 
@@ -189,7 +196,7 @@ def _several(options: TrainOptions, preset: str, settings: Settings) -> int:
     from frankrl.experiments.seeds import check_alone, run_seeds
     from frankrl.jobs import seeds_from
 
-    names = ("init_from", "init_best", "overwrite", "dashboard", "publish")
+    names = ("init_from", "init_best", "overwrite", "dashboard", "publish", "actors")
     check_alone({name: getattr(options, name) for name in names})
     result = run_seeds(
         options.env,
@@ -238,7 +245,7 @@ def _resume(
         (first.init_best, "--init-best"),
         (first.seeds != 1, "--seeds"),
         (first.processes, "--processes"),
-        (first.ray, "--ray"),
+        (first.ray and first.actors is None, "--ray without --actors"),
         (first.print, "--print"),
     ):
         if value:
@@ -257,9 +264,11 @@ def _resume(
     folder = RunFolder.open(first.resume, permission_of(first.env, first.allow_code, given))
     options, settings = _changed(folder.description.settings, arguments, foreign)
 
+    from frankrl.actors import source_in_actors
     from frankrl.training.session import prepare_resume
 
-    training = prepare_resume(folder, settings, started=started)
+    make_source = source_in_actors(options.actors, options.ray or None)
+    training = prepare_resume(folder, settings, started=started, make_source=make_source)
     return _drive(training, options, signals)
 
 

@@ -16,6 +16,7 @@ def make_vector(
     spec: EnvironmentSpec,
     seed: int,
     workers: Sequence[Worker] = (),
+    part: range | None = None,
 ) -> EnvironmentVector:
     """The training environments of a run, each at the beginning of its first episode.
 
@@ -24,21 +25,24 @@ def make_vector(
         spec: the environment.
         seed: the run's seed.
         workers: processes that step some of Gymnasium's environments; EnvPool has its own threads.
+        part: indices of the environments that are made; None: all of the run.
 
     Raises:
         FrankError: an environment cannot be made, or fails at its first reset.
     """
+    part = range(settings.num_envs) if part is None else part
     if settings.backend == "envpool":
         from frankrl.environments.envpool import EnvPoolVector
 
-        return EnvPoolVector(spec, settings.num_envs, seed)
+        return EnvPoolVector(spec, len(part), seed, part.start)
     return GymnasiumVector(
         spec,
-        settings.num_envs,
+        len(part),
         seed,
         workers,
         info_metrics=settings.info_metrics,
         most_restarts=settings.restart_failed_envs,
+        first=part.start,
     )
 
 
@@ -62,6 +66,7 @@ def start_worker_pool(
     *,
     overlap: bool,
     objects: Sequence[str] = (),
+    trains: bool = True,
 ) -> WorkerPool:
     """Start as many worker processes as speed up the run, or as the settings say.
 
@@ -72,6 +77,7 @@ def start_worker_pool(
         overlap: whether the learner computes while environments are stepped.
         objects: names of objects that the environments are made of, which no other process has;
             with any, there are no workers.
+        trains: whether training environments are stepped here; else workers are for evaluations.
 
     Raises:
         SettingError: the settings want workers in spite of that.
@@ -90,6 +96,7 @@ def start_worker_pool(
         spare = visible_cpus() - 1
         training = worthwhile_workers(step_seconds, settings.num_envs, spare - overlap)
         evaluation = worthwhile_workers(step_seconds, most_evaluated, spare)
-    training = 0 if settings.backend == "envpool" else min(training, settings.num_envs - 1)
+    is_elsewhere = settings.backend == "envpool" or not trains
+    training = 0 if is_elsewhere else min(training, settings.num_envs - 1)
     workers = start_workers(max(training, min(evaluation, most_evaluated - 1)))
     return WorkerPool(workers, workers[:training], workers[:evaluation])

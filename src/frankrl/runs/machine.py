@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.backend import start_backend, visible_cpus
+from frankrl.core.cpu import cpu_model
 from frankrl.core.text import shown
 
 _PACKAGES = (
@@ -94,14 +95,3 @@ def _container_memory() -> int:
         return limit - int((folder / "memory.current").read_text("ascii"))
     except (OSError, ValueError):
         return 2**63
-
-
-def cpu_model() -> str:
-    """The processor's model, as the system names it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"

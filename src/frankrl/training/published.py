@@ -49,6 +49,7 @@ from frankrl.runs.publishing import (
 )
 from frankrl.training.events import Checkpointed, Event, Stop
 from frankrl.training.initial import InitialSource
+from frankrl.training.remote import MakeSource
 from frankrl.training.session import (
     Metrics,
     TrainingResult,
@@ -72,6 +73,7 @@ class _Run(NamedTuple):
     initial: InitialSource | None
     overwrite: bool
     started: float | None
+    make_source: MakeSource | None
 
 
 @dataclass
@@ -100,6 +102,7 @@ def publish_or_take_over(
     on_begin: Callable[[Trainer], Stop | None] = lambda training: None,
     say: Callable[[str], None] = lambda text: None,
     metrics: Metrics | None = None,
+    make_source: MakeSource | None = None,
 ) -> TrainingResult | None:
     """Train a run and publish it, from where shared storage has it.
 
@@ -125,6 +128,7 @@ def publish_or_take_over(
         on_begin: called before the training goes on; a `Stop` ends the run there.
         say: called with what a person should know: who is waited for, what is taken over.
         metrics: gives numbers of its own to record at an event.
+        make_source: as for `Trainer`.
 
     Returns:
         The outcome; None if a stop was requested while it waited for another process.
@@ -139,7 +143,8 @@ def publish_or_take_over(
     _check_lease(lease_seconds)
     settings = settings.resolved()
     run = _Run(
-        RunDescription(env_id, preset, int(seed), settings, versions()), initial, overwrite, started
+        RunDescription(env_id, preset, int(seed), settings, versions()),
+        *(initial, overwrite, started, make_source),
     )
     log = Log(open_storage(address))
     with _local_folder(local) as place:
@@ -323,6 +328,7 @@ def _training(
         training = prepare(
             description.env_id, description.preset, description.settings, description.seed, path,
             initial=run.initial, overwrite=path.exists(), started=run.started,
+            make_source=run.make_source,
         )  # fmt: skip
         return training, None
     if (local.description.origin is None) != (run.initial is None):
@@ -338,7 +344,8 @@ def _training(
     values = run.description.settings.values()
     local = local.with_objects(run.description.env_id, values)
     settings = local.description.settings
-    return prepare_resume(local, settings, started=run.started), restored
+    resumed = prepare_resume(local, settings, started=run.started, make_source=run.make_source)
+    return resumed, restored
 
 
 def _restored(log: Log, path: Path, run: _Run) -> RunFolder | None:

@@ -27,7 +27,7 @@ from frankrl.environments import (
     start_worker_pool,
     try_out,
 )
-from frankrl.experience import HostSource
+from frankrl.experience import HostSource, Source
 from frankrl.replay import cut_short
 from frankrl.runs import (
     RunDescription,
@@ -57,6 +57,7 @@ from frankrl.training.events import (
 from frankrl.training.initial import InitialWeights
 from frankrl.training.journal import Journal
 from frankrl.training.periodic_evaluation import PeriodicEvaluator
+from frankrl.training.remote import MakeSource
 from frankrl.training.resuming import Found, read_run
 from frankrl.training.rounds import Round, rounds
 from frankrl.training.state import Experiment, TrainState, init_train_state
@@ -66,7 +67,11 @@ class Trainer:
     """A run in progress: begin or resume it, then iterate over its events."""
 
     def __init__(
-        self, description: RunDescription, experiment: Experiment, started: float | None
+        self,
+        description: RunDescription,
+        experiment: Experiment,
+        started: float | None,
+        make_source: MakeSource | None = None,
     ) -> None:
         """Make everything that a run needs, before anything is written.
 
@@ -74,6 +79,7 @@ class Trainer:
             description: the run's description.
             experiment: the run's experiment.
             started: `time.perf_counter()` at which the run's clock started; None: now.
+            make_source: makes the source of experience; None: environments are stepped here.
         """
         spec = experiment.spec
         self.experiment = experiment
@@ -99,16 +105,21 @@ class Trainer:
             1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
             objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
+            trains=make_source is None,
         )
-        self._envs = envs = make_vector(
-            self.settings.environment, spec, self.seed, self._workers.training
-        )
-        self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
+        lend = None
+        self._source: Source
+        if make_source is None:
+            envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
+            self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
+            lend = envs.lent if on_training and isinstance(envs, GymnasiumVector) else None
+        else:
+            self._source = make_source(experiment)
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,
             evaluation,
-            lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
+            lend=lend,
             keep_envs=evaluated_trial.repeats and not evaluated.running_statistics,
             restarts=self.settings.environment.restart_failed_envs > 0,
         )
@@ -136,6 +147,7 @@ class Trainer:
         initial: InitialWeights | None = None,
         overwrite: bool = False,
         started: float | None = None,
+        make_source: MakeSource | None = None,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
 
@@ -146,12 +158,13 @@ class Trainer:
             initial: the weights to begin with; None: drawn by the seed.
             overwrite: replace an existing run.
             started: as in `__init__`.
+            make_source: likewise.
 
         Raises:
             RunFolderError: the folder cannot be made.
             EnvironmentFailedError: an environment fails at its first reset.
         """
-        training = cls(description, experiment, started)
+        training = cls(description, experiment, started, make_source)
         try:
             training._evaluator.prepare()
             if initial is not None:
@@ -174,6 +187,7 @@ class Trainer:
         experiment: Experiment,
         *,
         started: float | None = None,
+        make_source: MakeSource | None = None,
     ) -> "Trainer":
         """Continue a run from its newest intact checkpoint.
 
@@ -181,13 +195,14 @@ class Trainer:
             folder: the run's folder.
             experiment: the run's experiment, with the settings for continuing.
             started: as in `__init__`.
+            make_source: likewise.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
             SettingError: the run has already done more env steps than the budget.
         """
         description = dataclasses.replace(folder.description, settings=experiment.settings)
-        training = cls(description, experiment, started)
+        training = cls(description, experiment, started, make_source)
         try:
             training._evaluator.prepare()
             training._write_into(folder, folder.path)
@@ -252,9 +267,8 @@ class Trainer:
             )
         self._not_reproducible = metadata.not_reproducible
         self._restarts = metadata.environment_restarts
-        if isinstance(self._envs, GymnasiumVector):
-            most = self.settings.environment.restart_failed_envs
-            self._envs.restarts_left = max(0, most - len(self._restarts))
+        most = self.settings.environment.restart_failed_envs
+        self._source.allow_restarts(max(0, most - len(self._restarts)))
         for reason in reasons:
             self._mark(state.env_steps, reason)
         return state
@@ -401,6 +415,9 @@ class Trainer:
                 self._say_missing(info.missing)
         if result.collected.failed:
             self._take_failed(result.collected.failed, env_steps_before)
+        if reasons := result.collected.not_exact_because:
+            marks = [self._mark(env_steps_before, reason) for reason in reasons]
+            self._journal.note_not_reproducible(marks)
 
     def _say_missing(self, missing: Mapping[str, str]) -> None:
         """Say once of each own metric why it is not there."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from frankrl.core.cpu import cpu_model
 from frankrl.core.errors import DamagedError, FrankError
 from frankrl.core.text import shown
 from frankrl.runs.checkpoint import INFO, MANIFEST
@@ -25,7 +26,7 @@ from frankrl.runs.folder import (
     RunDescription,
 )
 from frankrl.runs.initial import INITIAL
-from frankrl.runs.machine import cpu_model, versions
+from frankrl.runs.machine import versions
 
 CLAIM, CHECKPOINT, FINISHED = "claim", "checkpoint", "finished"
 FORMAT = 1
