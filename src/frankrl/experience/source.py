@@ -11,6 +11,7 @@ from frankrl.config import LearningSettings, Settings
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import (
     ACTION_DTYPE,
+    Arrival,
     FailedEpisode,
     FinalInfo,
     FinishedEpisode,
@@ -38,6 +39,8 @@ class Collected(NamedTuple):
     cut: list[int]
     """Environments whose episode before the round was dropped with its first step: their last step
     in the replay buffer is then the last of its episode."""
+    arrival: Arrival | None = None
+    """Of an actor that runs freely: what came."""
 
 
 @runtime_checkable

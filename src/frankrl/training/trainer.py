@@ -19,6 +19,7 @@ from frankrl.core.numerics import own_numerics, stepped
 from frankrl.core.text import shown
 from frankrl.core.types import FailedEpisode
 from frankrl.environments import (
+    EnvironmentVector,
     GymnasiumVector,
     described_for_evaluation,
     make_vector,
@@ -27,7 +28,13 @@ from frankrl.environments import (
     start_worker_pool,
     try_out,
 )
-from frankrl.experience import HostSource
+from frankrl.experience import (
+    ActorThreads,
+    AsynchronousSource,
+    FreeActor,
+    HostSource,
+    LiveFeed,
+)
 from frankrl.replay import cut_short
 from frankrl.runs import (
     RunDescription,
@@ -100,15 +107,15 @@ class Trainer:
             overlap=self.settings.training.overlap,
             objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
         )
-        self._envs = envs = make_vector(
-            self.settings.environment, spec, self.seed, self._workers.training
-        )
-        self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
+        self._envs: EnvironmentVector | None = None
+        self._source = self._made_source()
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,
             evaluation,
-            lend=envs.lent if on_training and isinstance(envs, GymnasiumVector) else None,
+            lend=self._envs.lent
+            if on_training and isinstance(self._envs, GymnasiumVector)
+            else None,
             keep_envs=evaluated_trial.repeats and not evaluated.running_statistics,
             restarts=self.settings.environment.restart_failed_envs > 0,
         )
@@ -125,6 +132,20 @@ class Trainer:
         continues after them."""
         self._said_missing: set[str] = set()
         """Names of own metrics of which it was said that an info lacks them."""
+
+    def _made_source(self) -> HostSource | AsynchronousSource:
+        settings, network, spec = self.settings, self.experiment.network, self.experiment.spec
+        if count := settings.environment.asynchronous_actors:
+            actors = [
+                FreeActor(settings, network, spec, self.seed, number) for number in range(count)
+            ]
+            feed = LiveFeed(ActorThreads(actors), count)
+            # A run that goes on may have another experiment.
+            return AsynchronousSource(
+                settings, feed, lambda env_steps: self.experiment.updates_due(env_steps)
+            )
+        self._envs = make_vector(settings.environment, spec, self.seed, self._workers.training)
+        return HostSource(settings, network, self.seed, self._envs)
 
     @classmethod
     def begin(
@@ -237,10 +258,15 @@ class Trainer:
         metadata, state = found.metadata, found.state
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
+        if found.actors is not None:
+            assert isinstance(self._source, AsynchronousSource)
+            self._source.stand_at(found.actors)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
         if different:
-            replay = cut_short(self.experiment.replay, state.replay, different)
+            # The buffer has no running episode of an actor that runs freely.
+            cut = [] if found.actors is not None else different
+            replay = cut_short(self.experiment.replay, state.replay, cut)
             state = state._replace(replay=replay)
             which = ", ".join(map(str, different))
             reasons.append(f"environment {which} did not replay to the same bits")
@@ -450,8 +476,10 @@ class Trainer:
     def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
         interval = self._journal.interval()
         logs = self._source.snapshot()
+        source = self._source
+        actors = source.actors_state() if isinstance(source, AsynchronousSource) else None
         tensors, chunks = to_tensors(
-            self.experiment, self.state(), logs, interval, self._source.statistics()
+            self.experiment, self.state(), logs, interval, source.statistics(), actors
         )
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
