@@ -41,6 +41,10 @@ class EnvironmentFailedError(FrankError):
     """An environment raised or returned something impossible while it was stepped."""
 
 
+class ActorsLostError(FrankError):
+    """What steps environments elsewhere was lost, and nothing can take its place."""
+
+
 class DivergedError(FrankError):
     """A loss, gradient or weight stopped being a finite number."""
 

@@ -10,6 +10,7 @@ from frankrl.environments.leaves import Leaf, Structure, together
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
 from frankrl.environments.picture_axes import PictureAxes, picture_axes
+from frankrl.environments.protocol import spec_fingerprint
 from frankrl.environments.single import make_environment
 from frankrl.environments.spec import (
     DIGEST_BYTES,
@@ -56,6 +57,7 @@ __all__ = [
     "named_env",
     "objects_among",
     "picture_axes",
+    "spec_fingerprint",
     "spec_from_data",
     "spec_to_data",
     "stacked_environment",

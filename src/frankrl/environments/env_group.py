@@ -54,11 +54,15 @@ class Worker:
         """Number of answers still to be received."""
 
     def open(
-        self, spec: EnvironmentSpec, env_indices: Sequence[int], info_metrics: Sequence[str] = ()
+        self,
+        spec: EnvironmentSpec,
+        env_indices: Sequence[int],
+        info_metrics: Sequence[str] = (),
+        first: int = 0,
     ) -> int:
         """Request a group of environments; the first answer shows whether they could be made."""
         group = next(self._groups)
-        self.send(protocol.encode_open(group, spec, env_indices, info_metrics))
+        self.send(protocol.encode_open(group, spec, env_indices, info_metrics, first))
         return group
 
     def send(self, message: bytes) -> None:
@@ -159,6 +163,7 @@ class EnvGroup:
         count: int,
         workers: Sequence[Worker] = (),
         info_metrics: Sequence[str] = (),
+        first: int = 0,
     ) -> None:
         """Make the environments: equal parts in this process and in each worker.
 
@@ -170,11 +175,12 @@ class EnvGroup:
             count: number of environments.
             workers: processes that step some of them.
             info_metrics: names of the numbers wanted from the info of an episode's last step.
+            first: index in the run of the first of them, for messages.
 
         Raises:
             FrankError: an environment cannot be made.
         """
-        self._spec, self._info_metrics = spec, tuple(info_metrics)
+        self._spec, self._info_metrics, self._first = spec, tuple(info_metrics), first
         self._local: dict[int, CheckedEnv] = {}
         self._remote: list[_Part] = []
         self._settled = False
@@ -188,7 +194,7 @@ class EnvGroup:
         own = indices[:0] if is_free else others.pop(0)
         for worker, part in zip(workers, others, strict=True):
             if env_indices := part.tolist():
-                group = worker.open(spec, env_indices, self._info_metrics)
+                group = worker.open(spec, env_indices, self._info_metrics, first)
                 self._remote.append(_Part(worker, group, frozenset(env_indices)))
         try:
             for env_index in own.tolist():
@@ -247,7 +253,7 @@ class EnvGroup:
                 ) from error
             self._replacements.append(part.worker)
             env_indices = sorted(part.env_indices)
-            part.group = part.worker.open(self._spec, env_indices, self._info_metrics)
+            part.group = part.worker.open(self._spec, env_indices, self._info_metrics, self._first)
             part.has_died = False
         elif env_index not in self._lost:
             part.worker.send(protocol.encode_make_anew(part.group, env_index))
@@ -267,7 +273,7 @@ class EnvGroup:
         self._local, self._remote, self._replacements = {}, [], []
 
     def _made(self, env_index: int) -> CheckedEnv:
-        return CheckedEnv(self._spec, env_index, info_metrics=self._info_metrics)
+        return CheckedEnv(self._spec, self._first + env_index, info_metrics=self._info_metrics)
 
     def _settle(self) -> None:
         """Wait for the workers; environments that a worker cannot make are made in this process.

@@ -39,15 +39,21 @@ class EnvPoolVector(EnvironmentVector):
     at the step of the time limit, EnvPool reports a truncation.
     """
 
-    def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
+    def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int, first: int = 0) -> None:
         """Make the environments and begin the first episode of each.
+
+        Args:
+            spec: the environment.
+            num_envs: number of environments.
+            seed: the run's seed.
+            first: index in the run of the first of them.
 
         Raises:
             EnvironmentUnusableError: EnvPool has no such environment, or a different one with
                 the same name.
             MissingExtraError: EnvPool is not installed.
         """
-        super().__init__(spec, num_envs, seed)
+        super().__init__(spec, num_envs, seed, first)
         self._pools: list[_Pool] = []
         """The last pool is the newest; the others have running episodes."""
         self._pool_of = np.zeros(num_envs, np.int64)
@@ -61,7 +67,7 @@ class EnvPoolVector(EnvironmentVector):
         if not self._pools or not self._pools[-1].has(chosen, numbers):
             following = np.array([record.episode + 1 for record in self._records])
             following[chosen] = numbers
-            self._pools.append(_Pool(self.spec, self._seed, following))
+            self._pools.append(_Pool(self.spec, self._seed, following, self.first))
         rows, self._id_of[chosen] = self._pools[-1].reset(chosen, numbers)
         self._pool_of[chosen] = len(self._pools) - 1
         self._close_unused()
@@ -124,25 +130,32 @@ class EnvPoolVector(EnvironmentVector):
     def _place(self, index: int) -> str:
         record = self._records[index]
         return (
-            f"environment {index} ({self.spec.env_id} of EnvPool), episode "
+            f"environment {record.index} ({self.spec.env_id} of EnvPool), episode "
             f"{record.episode}, step {len(record.actions) + 1}"
         )
 
 
 class _Pool:
-    """EnvPool's environments for the next episodes of every environment of a run."""
+    """EnvPool's environments for the next episodes of every environment of a vector."""
 
-    def __init__(self, spec: EnvironmentSpec, seed: int, first: Int[np.ndarray, " env"]) -> None:
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        seed: int,
+        first: Int[np.ndarray, " env"],
+        first_env: int,
+    ) -> None:
         """Make the environments.
 
         Args:
             spec: the environment.
             seed: the run's seed.
-            first: first episode of each environment of the run for which the pool has one.
+            first: first episode of each environment for which the pool has one.
+            first_env: index in the run of the first of these environments.
         """
         self._first, self._unused = first, first.copy()
         seeds = [
-            reset_seed(seed, Use.TRAINING_RESET, index, int(episode) + ahead)
+            reset_seed(seed, Use.TRAINING_RESET, first_env + index, int(episode) + ahead)
             for index, episode in enumerate(first)
             for ahead in range(EPISODES_AHEAD)
         ]

@@ -16,6 +16,7 @@ def make_vector(
     spec: EnvironmentSpec,
     seed: int,
     workers: Sequence[Worker] = (),
+    part: range | None = None,
 ) -> EnvironmentVector:
     """The training environments of a run, each at the beginning of its first episode.
 
@@ -24,21 +25,24 @@ def make_vector(
         spec: the environment.
         seed: the run's seed.
         workers: processes that step some of Gymnasium's environments; EnvPool has its own threads.
+        part: indices of the environments that are made; None: all of the run.
 
     Raises:
         FrankError: an environment cannot be made, or fails at its first reset.
     """
+    part = range(settings.num_envs) if part is None else part
     if settings.backend == "envpool":
         from frankrl.environments.envpool import EnvPoolVector
 
-        return EnvPoolVector(spec, settings.num_envs, seed)
+        return EnvPoolVector(spec, len(part), seed, part.start)
     return GymnasiumVector(
         spec,
-        settings.num_envs,
+        len(part),
         seed,
         workers,
         info_metrics=settings.info_metrics,
         most_restarts=settings.restart_failed_envs,
+        first=part.start,
     )
 
 

@@ -36,22 +36,24 @@ def encode_open(
     spec: EnvironmentSpec,
     env_indices: Sequence[int],
     info_metrics: Sequence[str] = (),
+    first: int = 0,
 ) -> bytes:
-    """A request to make a group of environments with these indices."""
+    """A request to make a group of environments with these indices, counted from `first`."""
     body = {
         "env_id": spec.env_id,
         "env_kwargs": dict(spec.env_kwargs),
         "wrappers": list(spec.wrappers),
         "action_mask": spec.mask_setting,
         "preprocessing": spec.preprocessing.to_data(),
-        "fingerprint": fingerprint(spec),
+        "fingerprint": spec_fingerprint(spec),
         "env_indices": list(env_indices),
+        "first": first,
         "info_metrics": list(info_metrics),
     }
     return _HEAD.pack(OPEN, group, 0) + json.dumps(body).encode()
 
 
-def fingerprint(spec: EnvironmentSpec) -> str:
+def spec_fingerprint(spec: EnvironmentSpec) -> str:
     """Text that is equal in two processes only if they know the same environment by this name."""
     actions = (spec.num_actions, spec.first_action, spec.masks_from, spec.mask_key)
     return f"{spec.made_by} {spec.leaves} {actions}"

@@ -49,19 +49,23 @@ class EnvironmentVector(abc.ABC):
 
     observation: Shaped[np.ndarray, "env *row"]
 
-    def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int) -> None:
+    def __init__(self, spec: EnvironmentSpec, num_envs: int, seed: int, first: int = 0) -> None:
         """Does not make any environment; subclasses make them and then call `_start`.
 
         Args:
             spec: the environment.
             num_envs: number of environments.
             seed: the run's seed.
+            first: index in the run of the first of them, which may be only some of the run's.
+                Seeds, finished episodes and messages go by the index in the run; every other index
+                is a place in this vector.
         """
         self.spec = spec
         self.num_envs = num_envs
+        self.first = first
         self._seed = seed
         self._all = list(range(num_envs))
-        self._records = [EpisodeRecord(index) for index in self._all]
+        self._records = [EpisodeRecord(first + index) for index in self._all]
         self._failed: list[FailedEpisode] = []
         """The episodes that were dropped in the running step."""
         self.stack = FrameStack(spec, num_envs)
@@ -103,7 +107,10 @@ class EnvironmentVector(abc.ABC):
             first_rows, numbers = self._first_rows(ended, env_steps)
             following = steps.row.copy()
             following[ended] = first_rows
-            final_infos = {env_steps + i + 1: info for i, info in steps.final_infos.items()}
+            final_infos = {
+                env_steps + self.first + place + 1: info
+                for place, info in steps.final_infos.items()
+            }
         self._note(self._all, taken, steps)
         finished = [self._records[index].finished(env_steps) for index in ended]
         for index, episode in zip(ended, numbers, strict=True):
@@ -123,7 +130,7 @@ class EnvironmentVector(abc.ABC):
             steps.truncated,
             steps.life_lost,
             final_infos,
-            tuple(self._failed),
+            tuple(sorted(self._failed, key=lambda failure: failure.env_steps)),
         )
         return step, finished
 
@@ -170,7 +177,7 @@ class EnvironmentVector(abc.ABC):
         for index, log in enumerate(logs):
             if not (log.actions < self.spec.num_actions).all():
                 raise RunFolderError(
-                    f"the checkpoint's log of environment {index} holds actions that "
+                    f"the checkpoint's log of environment {self.first + index} holds actions that "
                     f"{self.spec.env_id} does not have"
                 )
         earlier = [log.earlier for log in logs]
@@ -250,6 +257,7 @@ class GymnasiumVector(EnvironmentVector):
         *,
         info_metrics: Sequence[str] = (),
         most_restarts: int = 0,
+        first: int = 0,
     ) -> None:
         """Make the environments and begin the first episode of each.
 
@@ -260,16 +268,17 @@ class GymnasiumVector(EnvironmentVector):
             workers: processes that step some of the environments.
             info_metrics: names of the numbers wanted from the info of an episode's last step.
             most_restarts: how often an environment that fails is made anew.
+            first: index in the run of the first of them.
 
         Raises:
             EnvironmentFailedError: an environment fails at its first reset.
             EnvironmentUnusableError: an environment cannot be made.
         """
-        super().__init__(spec, num_envs, seed)
+        super().__init__(spec, num_envs, seed, first)
         self.restarts_left = most_restarts
         """How often an environment that fails is still made anew; then its error is raised."""
         try:
-            self._envs = EnvGroup(spec, num_envs, workers, info_metrics)
+            self._envs = EnvGroup(spec, num_envs, workers, info_metrics, first)
         except EnvironmentUnusableError as error:
             hint = f". If only one can exist, set num_envs ({num_envs:,}) to 1"
             raise EnvironmentUnusableError(f"{error}{hint if num_envs > 1 else ''}") from error
@@ -318,7 +327,7 @@ class GymnasiumVector(EnvironmentVector):
 
     def _seeds(self, indices: list[int], episodes: list[int]) -> list[int]:
         return [
-            reset_seed(self._seed, Use.TRAINING_RESET, index, episode)
+            reset_seed(self._seed, Use.TRAINING_RESET, self.first + index, episode)
             for index, episode in zip(indices, episodes, strict=True)
         ]
 
@@ -377,10 +386,11 @@ class GymnasiumVector(EnvironmentVector):
         record = self._records[index]
         inexact = ""
         if isinstance(error, WorkerDiedError):
-            inexact = f"the process of environment {index} died"
+            inexact = f"the process of environment {self.first + index} died"
         elif self.restarts_left and not self._fails_again(index, taken[index]):
             inexact = (
-                f"environment {index} failed, and did not fail again with the same seed and actions"
+                f"environment {self.first + index} failed, and did not fail again with the same "
+                "seed and actions"
             )
         self._use_restart(record.episode, len(record.actions), index, env_steps, error, inexact)
         row, episode = self._begun_anew(index, record.episode + 1, env_steps)
@@ -396,7 +406,7 @@ class GymnasiumVector(EnvironmentVector):
     def _fails_again(self, index: int, action: int) -> bool:
         """Whether a new environment comes to the same state, and fails there as well."""
         record = self._records[index]
-        self._records[index] = again = EpisodeRecord(index)
+        self._records[index] = again = EpisodeRecord(record.index)
         try:
             self._envs.make_anew(index)
             row = self._reset_envs([index], [record.episode])[0]
@@ -425,9 +435,10 @@ class GymnasiumVector(EnvironmentVector):
         either, the one after it."""
         while True:
             self._use_restart(episode, 0, index, env_steps, error, "")
-            inexact = f"environment {index} failed, and did not fail again with the same seed"
+            which = self.first + index
+            inexact = f"environment {which} failed, and did not fail again with the same seed"
             if isinstance(error, WorkerDiedError):
-                inexact = f"the process of environment {index} died"
+                inexact = f"the process of environment {which} died"
             for number in (episode, episode + 1):
                 self._envs.make_anew(index)
                 try:
@@ -453,8 +464,9 @@ class GymnasiumVector(EnvironmentVector):
         if not self.restarts_left:
             raise error
         self.restarts_left -= 1
-        at = env_steps + index + 1
-        self._failed.append(FailedEpisode(at, index, episode, length, str(error), inexact))
+        which = self.first + index
+        at = env_steps + which + 1
+        self._failed.append(FailedEpisode(at, which, episode, length, str(error), inexact))
 
     def close(self) -> None:
         self._envs.close()

@@ -38,10 +38,12 @@ def _answer(groups: dict[int, dict[int, CheckedEnv]], request: protocol.Request)
                 preprocessing,
                 message["wrappers"],
             )
-            if protocol.fingerprint(spec) != message["fingerprint"]:
+            if protocol.spec_fingerprint(spec) != message["fingerprint"]:
                 raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")
             groups[request.group] = {
-                env_index: CheckedEnv(spec, env_index, info_metrics=message["info_metrics"])
+                env_index: CheckedEnv(
+                    spec, message["first"] + env_index, info_metrics=message["info_metrics"]
+                )
                 for env_index in message["env_indices"]
             }
         except FrankError as error:

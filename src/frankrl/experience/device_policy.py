@@ -25,11 +25,15 @@ class DevicePolicy:
         self._params: Float[Any, " weight"] = np.zeros(network.layout.size, np.float32)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return loaded, (DevicePolicy, self.network, np.asarray(self._params))
+        return loaded, (DevicePolicy, self.network, self.vector)
 
     @property
     def params(self) -> Params:
-        return self.network.layout.unflatten(np.asarray(self._params))
+        return self.network.layout.unflatten(self.vector)
+
+    @property
+    def vector(self) -> Float[np.ndarray, " weight"]:
+        return np.asarray(self._params)
 
     @own_numerics()
     def load(self, params: Float[Any, " weight"]) -> None:

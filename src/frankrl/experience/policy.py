@@ -25,6 +25,11 @@ class Policy(Protocol):
         """The parameters that were loaded last, as NumPy arrays."""
         ...
 
+    @property
+    def vector(self) -> Float[np.ndarray, " weight"]:
+        """The same as one vector, as `load` takes them; waits until they have been computed."""
+        ...
+
     def load(self, params: Float[Any, " weight"]) -> None:
         """Use these parameters from now on; they may still be being computed."""
         ...
@@ -73,13 +78,14 @@ class HostPolicy:
         self._newer: Float[Any, " weight"] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return loaded, (HostPolicy, self.network, self._newest())
+        return loaded, (HostPolicy, self.network, self.vector)
 
     @property
     def params(self) -> NetworkParams:
-        return self.network.layout.unflatten(self._newest())
+        return self.network.layout.unflatten(self.vector)
 
-    def _newest(self) -> Float[np.ndarray, " weight"]:
+    @property
+    def vector(self) -> Float[np.ndarray, " weight"]:
         return self._vector if self._newer is None else np.asarray(self._newer)
 
     def load(self, params: Float[Any, " weight"]) -> None:

@@ -19,10 +19,11 @@ from frankrl.core.types import (
     Steps,
     VectorStep,
 )
-from frankrl.environments import EnvironmentLog, EnvironmentVector, Position
+from frankrl.environments import EnvironmentLog, EnvironmentVector, GymnasiumVector, Position
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.normaliser import Normaliser, Statistics
 from frankrl.experience.policy import Policy, acting_noise
+from frankrl.experience.whole_batch import WholeBatch
 from frankrl.networks import QNetwork
 
 
@@ -89,6 +90,30 @@ class Source(Protocol):
         """
         ...
 
+    def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+        """The running statistics after the last complete round, and the discounted return of each
+        environment's episode up to there."""
+        ...
+
+    def restore_statistics(
+        self,
+        statistics: Statistics | None,
+        returns: Float[np.ndarray, " env"],
+        begun: Sequence[int] = (),
+    ) -> None:
+        """Go on from the running statistics of a snapshot.
+
+        Args:
+            statistics: as `statistics` gives them.
+            returns: likewise.
+            begun: environments that have begun another episode than in the snapshot.
+        """
+        ...
+
+    def allow_restarts(self, most: int) -> None:
+        """Say how often an environment that fails is still made anew; then its error is raised."""
+        ...
+
     def close(self) -> None:
         """Close the source."""
         ...
@@ -100,18 +125,25 @@ class HostSource:
     def __init__(
         self, settings: Settings, network: QNetwork, seed: int, envs: EnvironmentVector
     ) -> None:
-        """Take over the environments of a run.
+        """Take over the environments of a run, or some of them.
 
         Args:
             settings: the run's settings.
             network: the Q-network; if it has noisy layers, their noise explores.
             seed: the run's seed.
-            envs: the environments; closed with the source.
+            envs: the environments; closed with the source. Some of the run's act as all do: by
+                Q-values of the whole batch, with their own observations in their places, because a
+                row of a product of matrices depends on its place and on the number of rows.
         """
         self._settings = settings
         self._network = network
         self._seed = seed
         self._envs = envs
+        self._num_envs = settings.environment.num_envs
+        """Of the whole run."""
+        self._own = slice(envs.first, envs.first + envs.num_envs)
+        """The rows of these environments in the whole batch."""
+        self._batch = WholeBatch(self._own, self._num_envs)
         self._round_start: list[Position] | None = None
         """Within a round, where each environment stood at its beginning."""
         self.normaliser = Normaliser(settings, envs.spec)
@@ -137,7 +169,7 @@ class HostSource:
             step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
             if step.failed:
                 failed += step.failed
-                cut += _cut_short(vector_steps, step.failed)
+                cut += _cut_short(vector_steps, step.failed, self._envs.first)
             vector_steps.append(step)
             if self.normaliser.statistics is not None:
                 # The action that failed was taken in the next episode.
@@ -146,7 +178,7 @@ class HostSource:
                 self.normaliser.see(self._envs.spec.observation(self._envs.observation))
             episodes += ended
             final_infos |= step.final_infos
-            env_steps += self._envs.num_envs
+            env_steps += self._num_envs
         self._round_start = None
         if self.normaliser.statistics is not None:
             self._round_start_normaliser = copy.copy(self.normaliser)
@@ -154,39 +186,40 @@ class HostSource:
         return Collected(steps, episodes, final_infos, failed, cut)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
-        stack = self._envs.stack
-        noise = self._noise(env_steps)
-        self._pending_q_values = policy.start(self._seen(), stack.mask, noise)
+        self._pending_q_values = policy.start(*self._seen(), self._noise(env_steps))
 
     def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
-        envs, exploration = self._envs, self._settings.exploration
-        coins, choices = exploration_draws(self._seed, env_steps, envs.num_envs)
-        epsilon = linear_epsilon(exploration, env_steps + np.arange(envs.num_envs))
+        exploration, size, own = self._settings.exploration, self._num_envs, self._own
+        coins, choices = exploration_draws(self._seed, env_steps, size)
+        epsilon = linear_epsilon(exploration, env_steps + np.arange(size))
         pending, self._pending_q_values = self._pending_q_values, None
         if pending is not None:
             q_values = pending()
         else:
-            stack = envs.stack
-            q_values = policy.q_values(self._seen(), stack.mask, self._noise(env_steps))
-        return epsilon_greedy(q_values, epsilon, coins, choices)
+            q_values = policy.q_values(*self._seen(), self._noise(env_steps))
+        return epsilon_greedy(q_values[own], epsilon[own], coins[own], choices[own])
 
-    def _seen(self) -> Observation:
-        """The observations of all environments as the network gets them."""
-        scales, seen = self.scales(), self._envs.stack.observation
-        return seen if scales is None else scales.of_observation(seen)
+    def _seen(self) -> tuple[Observation, Bool[np.ndarray, "env action"] | None]:
+        """The whole batch of observations as the network gets them, and their masks."""
+        scales, stack = self.scales(), self._envs.stack
+        seen = stack.observation
+        seen = seen if scales is None else scales.of_observation(seen)
+        return self._batch.of((seen, stack.mask))
 
     def scales(self) -> Scales | None:
         return self.normaliser.scales()
 
     def _noise(self, env_steps: int) -> Float[np.ndarray, " noise"] | None:
-        return acting_noise(self._network, self._seed, env_steps // self._envs.num_envs)
+        return acting_noise(self._network, self._seed, env_steps // self._num_envs)
+
+    def positions(self) -> list[Position]:
+        """Where each environment stands."""
+        return self._envs.positions()
 
     def snapshot(self) -> list[EnvironmentLog]:
         return [position.log() for position in self._round_start or self._envs.positions()]
 
     def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
-        """The running statistics after the last complete round, and the discounted return of each
-        environment's episode up to there."""
         found = self._round_start_normaliser
         return found.statistics, found.returns
 
@@ -196,19 +229,16 @@ class HostSource:
         returns: Float[np.ndarray, " env"],
         begun: Sequence[int] = (),
     ) -> None:
-        """Go on from the running statistics of a snapshot.
-
-        Args:
-            statistics: as `statistics` gives them.
-            returns: likewise.
-            begun: environments that have begun another episode than in the snapshot.
-        """
         self.normaliser.statistics, self.normaliser.returns = statistics, returns
         self.normaliser.begin(begun)
         self._round_start_normaliser = copy.copy(self.normaliser)
 
     def digests(self) -> list[bytes]:
         return self._envs.digests()
+
+    def allow_restarts(self, most: int) -> None:
+        if isinstance(self._envs, GymnasiumVector):
+            self._envs.restarts_left = most
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         self._pending_q_values = None
@@ -218,12 +248,15 @@ class HostSource:
         self._envs.close()
 
 
-def _cut_short(vector_steps: list[VectorStep], failed: Iterable[FailedEpisode]) -> list[int]:
+def _cut_short(
+    vector_steps: list[VectorStep], failed: Iterable[FailedEpisode], first: int
+) -> list[int]:
     """Let dropped episodes be truncated where the last step led that they took.
 
     Args:
         vector_steps: the steps of the round so far.
         failed: the episodes that were dropped after these.
+        first: index in the run of the first environment.
 
     Returns:
         The environments whose last step lies before the round.
@@ -231,7 +264,7 @@ def _cut_short(vector_steps: list[VectorStep], failed: Iterable[FailedEpisode]) 
     indices = [episode.env_index for episode in failed if episode.length]
     if not vector_steps:
         return indices
-    vector_steps[-1].truncated[indices] = True
+    vector_steps[-1].truncated[[index - first for index in indices]] = True
     return []
 
 

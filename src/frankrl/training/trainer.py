@@ -278,9 +278,8 @@ class Trainer:
             )
         self._not_reproducible = metadata.not_reproducible
         self._restarts = metadata.environment_restarts
-        if isinstance(self._envs, GymnasiumVector):
-            most = self.settings.environment.restart_failed_envs
-            self._envs.restarts_left = max(0, most - len(self._restarts))
+        most = self.settings.environment.restart_failed_envs
+        self._source.allow_restarts(max(0, most - len(self._restarts)))
         for reason in reasons:
             self._mark(state.env_steps, reason)
         return state

@@ -1,0 +1,35 @@
+"""The process of one actor: `python -m frankrl.experience.remote.process`.
+
+It makes the actor that it is first told of, and answers requests on the connection whose number it
+is given, until that is closed.
+"""
+
+import os
+import sys
+from multiprocessing.connection import Connection
+
+from frankrl.experience.remote.handles import Refusal, answered
+
+
+def serve(connection: Connection) -> None:
+    """Answer requests until the other end is closed."""
+    try:
+        actor = answered(connection.recv().make)
+        while True:
+            method, arguments = connection.recv()
+            refused = isinstance(actor, Refusal)
+            connection.send(actor if refused else answered(getattr(actor, method), *arguments))
+    except (EOFError, OSError):
+        # The main process has closed the connection.
+        return
+
+
+def main() -> None:
+    """Serve the connection named on the command line."""
+    # What an environment prints must not end up among the results on standard output.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(Connection(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Actors in processes of this machine."""
+
+import contextlib
+import subprocess
+from multiprocessing import Pipe
+from typing import Any
+
+from frankrl.core.numerics import users_variables
+from frankrl.core.processes import module_command, search_path, searching
+from frankrl.experience.remote.handles import ActorLostError, Plan, Wait, taken
+
+_CLOSING_SECONDS = 5.0
+
+
+class ProcessActor:
+    """An actor in a process of its own; what it is sent waits in the pipe until it is read."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._connection, theirs = Pipe()
+        self._asked, self._answered = 0, 0
+        with theirs:
+            try:
+                self.process = subprocess.Popen(
+                    [*module_command("frankrl.experience.remote.process"), str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    env=searching(search_path()) | users_variables(),
+                    # Ctrl-C is for the main process; an actor ends with its connection.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self._connection.close()
+                raise ActorLostError(f"no process can be started: {error}") from error
+        self._send(plan)
+
+    def ask(self, method: str, *arguments: Any) -> Wait:
+        self._send((method, arguments))
+        self._asked += 1
+        number = self._asked
+        return lambda: taken(self._answer(number))
+
+    def close(self) -> None:
+        self._connection.close()
+        try:
+            self.process.wait(_CLOSING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _send(self, message: Any) -> None:
+        # If the process has died, reading its answer says so.
+        with contextlib.suppress(OSError):
+            self._connection.send(message)
+
+    def _answer(self, number: int) -> Any:
+        """The answer of this number, after those that nobody waited for."""
+        answer = None
+        while self._answered < number:
+            try:
+                answer = self._connection.recv()
+            except (EOFError, OSError) as error:
+                raise ActorLostError("its process has died") from error
+            self._answered += 1
+        return answer
+
+
+class ProcessActors:
+    """Has each actor in a process of this machine."""
+
+    def shared(self, value: Any) -> Any:
+        return value
+
+    def start(self, plan: Plan) -> ProcessActor:
+        return ProcessActor(plan)
+
+    def close(self) -> None:
+        """Nothing is left when the actors have been closed."""
