@@ -1,11 +1,10 @@
 """Experience: policies, exploration, and the sources of steps."""
 
-from frankrl.experience.actor_threads import ActorThreads
 from frankrl.experience.asynchronous import (
     REQUESTS_AHEAD,
-    Actors,
     ActorsState,
     AsynchronousSource,
+    Carrier,
     LiveFeed,
     Logs,
     RecordedFeed,
@@ -34,10 +33,9 @@ from frankrl.experience.source import Collected, HostSource, Source, steps_of
 
 __all__ = [
     "REQUESTS_AHEAD",
-    "ActorThreads",
-    "Actors",
     "ActorsState",
     "AsynchronousSource",
+    "Carrier",
     "Chunk",
     "Collected",
     "FreeActor",

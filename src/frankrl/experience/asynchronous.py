@@ -56,8 +56,8 @@ class ActorsState(NamedTuple):
     """The weights of the chunks that were under way, the oldest first."""
 
 
-class Actors(Protocol):
-    """Carries requests to actors, and their chunks back; how, is its own matter."""
+class Carrier(Protocol):
+    """Carries requests to actors, and their chunks back."""
 
     def begin(self, logs: Sequence[Logs] | None) -> list[Logs]:
         """Let each actor go on from the snapshots of its environments; before any request.
@@ -105,7 +105,7 @@ class Feed(Protocol):
         ...
 
     def begin(self, logs: Sequence[Logs] | None) -> list[Logs]:
-        """As `Actors.begin`."""
+        """As `Carrier.begin`."""
         ...
 
     def stand_at(self, state: ActorsState) -> None:
@@ -123,14 +123,14 @@ class LiveFeed:
     When a chunk has come, its actor is asked for another one, with the newest weights.
     """
 
-    def __init__(self, actors: Actors, count: int) -> None:
+    def __init__(self, carrier: Carrier, count: int) -> None:
         """Asks for nothing yet.
 
         Args:
-            actors: the actors; closed with the feed.
+            carrier: reaches the actors; closed with the feed.
             count: their number.
         """
-        self._actors = actors
+        self._carrier = carrier
         self._next_chunk = [0] * count
         self._asked: list[collections.deque[Request]] = [collections.deque() for _ in range(count)]
         self._weights: dict[int, Weights] = {}
@@ -140,7 +140,7 @@ class LiveFeed:
         for _, actor in itertools.product(range(REQUESTS_AHEAD), range(len(self._asked))):
             if len(self._asked[actor]) < REQUESTS_AHEAD:
                 self._ask(actor, newest)
-        actor, chunk = self._actors.next()
+        actor, chunk = self._carrier.next()
         request = self._asked[actor].popleft()
         wanted = {each.updates for asked in self._asked for each in asked}
         self._weights = {at: self._weights[at] for at in sorted(wanted)}
@@ -151,20 +151,20 @@ class LiveFeed:
         self._next_chunk[actor] += 1
         self._asked[actor].append(request)
         self._weights[newest.updates] = newest
-        self._actors.ask(request, newest)
+        self._carrier.ask(request, newest)
 
     def under_way(self) -> list[Weights]:
         return list(self._weights.values())
 
     def begin(self, logs: Sequence[Logs] | None) -> list[Logs]:
-        return self._actors.begin(logs)
+        return self._carrier.begin(logs)
 
     def stand_at(self, state: ActorsState) -> None:
         # Chunks that were under way are asked for again, with newer weights.
         self._next_chunk = list(state.chunks)
 
     def close(self) -> None:
-        self._actors.close()
+        self._carrier.close()
 
 
 class RecordedFeed:
@@ -247,7 +247,8 @@ class AsynchronousSource:
         """
         after = env_steps + self._settings.round_env_steps
         updates = self._updates_due(env_steps - self._settings.round_env_steps)
-        newest = Weights(updates, policy.network.layout.flatten(policy.params))
+        # A copy, because a policy may use its memory again.
+        newest = Weights(updates, policy.vector.copy())
         request, chunk = self._feed.next(after, newest)
         own = request.actor * self._size
         self._logs[own : own + self._size] = chunk.logs

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.config import Settings
+from frankrl.core.numerics import own_numerics
 from frankrl.core.types import FinalInfo, FinishedEpisode, Observation, Steps, VectorStep
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, EnvironmentVector, make_vector
 from frankrl.experience.exploration import epsilon_greedy, epsilon_ladder, exploration_draws
@@ -73,6 +74,7 @@ class FreeActor:
             and settings.network.distribution == "mean"
         )
 
+    @own_numerics()
     def collect(self, chunk: int, params: Float[np.ndarray, " weight"]) -> Chunk:
         """Step every environment `vector_steps_per_round` times.
 
@@ -138,6 +140,7 @@ class FreeActor:
         )
         return errors.astype(np.float32).ravel()
 
+    @own_numerics()
     def restore(self, logs: list[EnvironmentLog]) -> None:
         """Go on from the snapshots of a chunk's end.
 

@@ -28,13 +28,9 @@ from frankrl.environments import (
     start_worker_pool,
     try_out,
 )
-from frankrl.experience import (
-    ActorThreads,
-    AsynchronousSource,
-    FreeActor,
-    HostSource,
-    LiveFeed,
-)
+from frankrl.experience import AsynchronousSource, HostSource, LiveFeed
+from frankrl.experience.remote import Actors, FreeActors
+from frankrl.experience.remote.processes import ProcessActors
 from frankrl.replay import cut_short
 from frankrl.runs import (
     RunDescription,
@@ -73,7 +69,11 @@ class Trainer:
     """A run in progress: begin or resume it, then iterate over its events."""
 
     def __init__(
-        self, description: RunDescription, experiment: Experiment, started: float | None
+        self,
+        description: RunDescription,
+        experiment: Experiment,
+        started: float | None,
+        actors: Actors | None,
     ) -> None:
         """Make everything that a run needs, before anything is written.
 
@@ -81,6 +81,7 @@ class Trainer:
             description: the run's description.
             experiment: the run's experiment.
             started: `time.perf_counter()` at which the run's clock started; None: now.
+            actors: where actors that run freely are made; None: in processes of this machine.
         """
         spec = experiment.spec
         self.experiment = experiment
@@ -108,7 +109,7 @@ class Trainer:
             objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
         )
         self._envs: EnvironmentVector | None = None
-        self._source = self._made_source()
+        self._source = self._made_source(actors)
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,
@@ -133,13 +134,11 @@ class Trainer:
         self._said_missing: set[str] = set()
         """Names of own metrics of which it was said that an info lacks them."""
 
-    def _made_source(self) -> HostSource | AsynchronousSource:
+    def _made_source(self, actors: Actors | None) -> HostSource | AsynchronousSource:
         settings, network, spec = self.settings, self.experiment.network, self.experiment.spec
         if count := settings.environment.asynchronous_actors:
-            actors = [
-                FreeActor(settings, network, spec, self.seed, number) for number in range(count)
-            ]
-            feed = LiveFeed(ActorThreads(actors), count)
+            free = FreeActors(settings, spec, network, self.seed, actors or ProcessActors())
+            feed = LiveFeed(free, count)
             # A run that goes on may have another experiment.
             return AsynchronousSource(
                 settings, feed, lambda env_steps: self.experiment.updates_due(env_steps)
@@ -157,6 +156,7 @@ class Trainer:
         initial: InitialWeights | None = None,
         overwrite: bool = False,
         started: float | None = None,
+        actors: Actors | None = None,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
 
@@ -167,12 +167,13 @@ class Trainer:
             initial: the weights to begin with; None: drawn by the seed.
             overwrite: replace an existing run.
             started: as in `__init__`.
+            actors: likewise.
 
         Raises:
             RunFolderError: the folder cannot be made.
             EnvironmentFailedError: an environment fails at its first reset.
         """
-        training = cls(description, experiment, started)
+        training = cls(description, experiment, started, actors)
         try:
             training._evaluator.prepare()
             if initial is not None:
@@ -195,6 +196,7 @@ class Trainer:
         experiment: Experiment,
         *,
         started: float | None = None,
+        actors: Actors | None = None,
     ) -> "Trainer":
         """Continue a run from its newest intact checkpoint.
 
@@ -202,13 +204,14 @@ class Trainer:
             folder: the run's folder.
             experiment: the run's experiment, with the settings for continuing.
             started: as in `__init__`.
+            actors: likewise.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
             SettingError: the run has already done more env steps than the budget.
         """
         description = dataclasses.replace(folder.description, settings=experiment.settings)
-        training = cls(description, experiment, started)
+        training = cls(description, experiment, started, actors)
         try:
             training._evaluator.prepare()
             training._write_into(folder, folder.path)

@@ -9,6 +9,7 @@ from frankrl.experience.remote.actor import (
     RoundRequest,
     in_words,
 )
+from frankrl.experience.remote.free_actors import FreeActorPlan, FreeActors
 from frankrl.experience.remote.handles import (
     ActorHandle,
     ActorLostError,
@@ -29,6 +30,8 @@ __all__ = [
     "ActorPlan",
     "Actors",
     "EpisodeState",
+    "FreeActorPlan",
+    "FreeActors",
     "Plan",
     "Refusal",
     "RemoteSource",

@@ -84,6 +84,14 @@ class ActorPlan:
         Raises:
             FrankError: an environment cannot be made here, is another one, or fails.
         """
+        return Actor(self.settings, self.spec(), self.network, self.seed, self.part)
+
+    def spec(self) -> EnvironmentSpec:
+        """The environment, described where the actor is.
+
+        Raises:
+            FrankError: it cannot be made here, or is another one.
+        """
         with prepared():
             start_backend(on_cpu=True)
             spec = describe_for(self.env_id, self.settings)
@@ -92,7 +100,7 @@ class ActorPlan:
                 f"{self.env_id} is another environment where the actor with the environments "
                 f"{in_words(self.part)} is: install the same version of its package there"
             )
-        return Actor(self.settings, spec, self.network, self.seed, self.part)
+        return spec
 
 
 class Actor:

@@ -1,0 +1,225 @@
+"""Actors that run freely, in other processes or on other machines."""
+
+import collections
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from frankrl.config import Settings
+from frankrl.core.errors import ActorsLostError
+from frankrl.core.numerics import own_numerics
+from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_fingerprint
+from frankrl.experience.asynchronous import Logs, Request, Weights
+from frankrl.experience.free_actor import Chunk, FreeActor
+from frankrl.experience.remote.actor import ActorPlan, in_words
+from frankrl.experience.remote.handles import ActorHandle, ActorLostError, Actors, Wait
+from frankrl.experience.remote.source import check_can_be_remote
+from frankrl.experience.remote.together import parts_of
+from frankrl.networks import QNetwork
+
+_MAX_REPLACEMENTS = 3
+"""Actors that are tried in the place of one before a chunk comes."""
+
+
+@dataclass(frozen=True)
+class FreeActorPlan:
+    """All that an actor which runs freely is made from."""
+
+    plan: ActorPlan
+
+    @property
+    def part(self) -> range:
+        """Indices in the run of the environments that it has."""
+        return self.plan.part
+
+    @own_numerics()
+    def make(self) -> FreeActor:
+        """The actor, with each environment at the beginning of its first episode.
+
+        Raises:
+            FrankError: an environment cannot be made here, is another one, or fails.
+        """
+        plan = self.plan
+        actor = self.part.start // len(self.part)
+        return FreeActor(plan.settings, plan.network, plan.spec(), plan.seed, actor)
+
+
+class FreeActors:
+    """Carries requests to actors, wherever they are, and chunks back as they come.
+
+    A lost actor is replaced: the new one is restored to the end of the last chunk that came, and is
+    asked again for those that were under way, with the same weights.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spec: EnvironmentSpec,
+        network: QNetwork,
+        seed: int,
+        actors: Actors,
+    ) -> None:
+        """Start the actors; every environment is at the beginning of its first episode.
+
+        Args:
+            settings: the run's settings.
+            spec: the environment.
+            network: the Q-network.
+            seed: the run's seed.
+            actors: where the actors are made; closed with these.
+
+        Raises:
+            SettingError: such a run cannot be spread over actors.
+        """
+        count = settings.environment.asynchronous_actors
+        assert count is not None
+        check_can_be_remote(settings, spec, count)
+        self._actors = actors
+        fingerprint = spec_fingerprint(spec)
+        self._plans = [
+            FreeActorPlan(ActorPlan(spec.env_id, settings, network, seed, fingerprint, part))
+            for part in parts_of(settings.environment.num_envs, count)
+        ]
+        self._handles: list[ActorHandle | None] = [None] * count
+        self._logs: list[list[EnvironmentLog] | None] = [None] * count
+        """Where each actor stood after its last chunk; None: where the run began."""
+        self._asked: list[collections.deque[tuple[Request, Any]]] = [
+            collections.deque() for _ in range(count)
+        ]
+        """The requests under way, with the weights as they are sent."""
+        self._lives = [0] * count
+        """Actors that each one has had in its place."""
+        self._shared: tuple[int, Any] = (-1, None)
+        """The version of the weights that were shared last, and how they are sent."""
+        self._came: queue.SimpleQueue[tuple[int, int, Any]] = queue.SimpleQueue()
+        """Actor, its life, and its answer or an error."""
+        self._waits: list[queue.SimpleQueue[tuple[int, Wait] | None]] = [
+            queue.SimpleQueue() for _ in range(count)
+        ]
+        self._threads = [
+            threading.Thread(target=self._listen, args=(actor,), daemon=True)
+            for actor in range(count)
+        ]
+        try:
+            for actor in range(count):
+                self._handles[actor] = actors.start(self._plans[actor])
+        except ActorLostError as error:
+            self.close()
+            raise ActorsLostError(f"an actor cannot be started: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        for thread in self._threads:
+            thread.start()
+
+    def begin(self, logs: Sequence[Logs] | None) -> list[Logs]:
+        """Let each actor go on from the snapshots of its environments.
+
+        Raises:
+            ActorsLostError: an actor was lost.
+            FrankError: an environment cannot be made there, or fails.
+        """
+        handles = [self._handle(actor) for actor in range(len(self._handles))]
+        try:
+            if logs is not None:
+                waits = [h.ask("restore", own) for h, own in zip(handles, logs, strict=True)]
+                for wait in waits:
+                    wait()
+            found: list[Logs] = [wait() for wait in [h.ask("logs") for h in handles]]
+        except ActorLostError as error:
+            raise ActorsLostError(f"an actor was lost before its first steps: {error}") from error
+        if logs is not None:
+            self._logs = list(found)
+        return found
+
+    def ask(self, request: Request, weights: Weights) -> None:
+        if self._shared[0] != weights.updates:
+            self._shared = (weights.updates, self._actors.shared(weights.params))
+        self._asked[request.actor].append((request, self._shared[1]))
+        self._send(request, self._shared[1])
+
+    def _send(self, request: Request, params: Any) -> None:
+        actor = request.actor
+        wait = self._handle(actor).ask("collect", request.chunk, params)
+        self._waits[actor].put((self._lives[actor], wait))
+
+    def next(self) -> tuple[int, Chunk]:
+        """Wait for the next chunk of any actor.
+
+        Raises:
+            ActorsLostError: an actor was lost, and so were those in its place.
+            FrankError: an actor failed.
+        """
+        replaced: collections.Counter[int] = collections.Counter()
+        while True:
+            actor, life, found = self._came.get()
+            if life != self._lives[actor]:
+                continue
+            if isinstance(found, Chunk):
+                self._asked[actor].popleft()
+                self._logs[actor] = found.logs
+                return actor, found
+            if not isinstance(found, ActorLostError):
+                raise found
+            replaced[actor] += 1
+            if replaced[actor] > _MAX_REPLACEMENTS:
+                part = in_words(self._plans[actor].part)
+                raise ActorsLostError(
+                    f"the actor with the environments {part} was lost, and so were "
+                    f"{_MAX_REPLACEMENTS} in its place: {found}"
+                )
+            try:
+                self._replace(actor)
+            except ActorLostError as error:
+                self._came.put((actor, self._lives[actor], error))
+
+    def _replace(self, actor: int) -> None:
+        """Start another actor in the place of one, and ask it for what was under way.
+
+        Raises:
+            ActorLostError: it was lost, too.
+        """
+        self._handle(actor).close()
+        self._lives[actor] += 1
+        handle = self._handles[actor] = self._actors.start(self._plans[actor])
+        if (logs := self._logs[actor]) is not None:
+            handle.ask("restore", logs)
+            digests = [log.digest for log in handle.ask("logs")()]
+            if digests != [log.digest for log in logs]:
+                part = in_words(self._plans[actor].part)
+                raise ActorsLostError(
+                    "an actor was lost, and in the one that takes its place an environment of "
+                    f"{part} did not replay to the same bits"
+                )
+        for request, params in self._asked[actor]:
+            self._send(request, params)
+
+    def _listen(self, actor: int) -> None:
+        """Wait for one answer after the other of an actor, in a thread of its own."""
+        while (asked := self._waits[actor].get()) is not None:
+            life, wait = asked
+            try:
+                found: Any = wait()
+            except BaseException as error:
+                found = error
+            self._came.put((actor, life, found))
+
+    def _handle(self, actor: int) -> ActorHandle:
+        handle = self._handles[actor]
+        assert handle is not None
+        return handle
+
+    def close(self) -> None:
+        """End the actors, after the chunks that they are collecting."""
+        for waits in self._waits:
+            waits.put(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        for handle in self._handles:
+            if handle is not None:
+                handle.close()
+        self._handles = [None] * len(self._handles)
+        self._actors.close()
