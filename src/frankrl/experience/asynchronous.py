@@ -9,7 +9,7 @@ Source: Horgan et al. (2018), Ape-X. https://arxiv.org/abs/1803.00933
 import collections
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -56,6 +56,7 @@ class ActorsState(NamedTuple):
     """The weights of the chunks that were under way, the oldest first."""
 
 
+@runtime_checkable
 class Carrier(Protocol):
     """Carries requests to actors, and their chunks back."""
 
@@ -88,6 +89,7 @@ class Carrier(Protocol):
         ...
 
 
+@runtime_checkable
 class Feed(Protocol):
     """Gives one chunk after the other, with what was asked for."""
 

@@ -91,6 +91,8 @@ class FreeActors:
         """The requests under way, with the weights as they are sent."""
         self._lives = [0] * count
         """Actors that each one has had in its place."""
+        self._replaced = [0] * count
+        """Those of them since its last chunk."""
         self._shared: tuple[int, Any] = (-1, None)
         """The version of the weights that were shared last, and how they are sent."""
         self._came: queue.SimpleQueue[tuple[int, int, Any]] = queue.SimpleQueue()
@@ -152,19 +154,19 @@ class FreeActors:
             ActorsLostError: an actor was lost, and so were those in its place.
             FrankError: an actor failed.
         """
-        replaced: collections.Counter[int] = collections.Counter()
         while True:
             actor, life, found = self._came.get()
             if life != self._lives[actor]:
                 continue
             if isinstance(found, Chunk):
+                self._replaced[actor] = 0
                 self._asked[actor].popleft()
                 self._logs[actor] = found.logs
                 return actor, found
             if not isinstance(found, ActorLostError):
                 raise found
-            replaced[actor] += 1
-            if replaced[actor] > _MAX_REPLACEMENTS:
+            self._replaced[actor] += 1
+            if self._replaced[actor] > _MAX_REPLACEMENTS:
                 part = in_words(self._plans[actor].part)
                 raise ActorsLostError(
                     f"the actor with the environments {part} was lost, and so were "
@@ -212,14 +214,14 @@ class FreeActors:
         return handle
 
     def close(self) -> None:
-        """End the actors, after the chunks that they are collecting."""
+        """End the actors, whatever they are doing."""
         for waits in self._waits:
             waits.put(None)
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
         for handle in self._handles:
             if handle is not None:
                 handle.close()
         self._handles = [None] * len(self._handles)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
         self._actors.close()

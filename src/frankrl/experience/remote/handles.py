@@ -1,7 +1,7 @@
 """How actors are reached: where they are made, and how one is asked. Each transport has its own."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, FrankError
 
@@ -14,6 +14,7 @@ class ActorLostError(Exception):
     """An actor has died or cannot be reached; its message says what is known."""
 
 
+@runtime_checkable
 class Plan(Protocol):
     """What an actor is made from; a record that is sent to where the actor will be."""
 
@@ -22,6 +23,7 @@ class Plan(Protocol):
         ...
 
 
+@runtime_checkable
 class ActorHandle(Protocol):
     """One actor, somewhere."""
 
@@ -39,6 +41,7 @@ class ActorHandle(Protocol):
         ...
 
 
+@runtime_checkable
 class Actors(Protocol):
     """Where actors are: in processes of this machine, or on the nodes of a cluster."""
 
