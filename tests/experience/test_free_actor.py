@@ -35,8 +35,10 @@ def settings(**changes):
 
 def actor_of(env_id, number, **changes):
     spec, made = describe(env_id, {}), settings(**changes)
-    return FreeActor(made, network_for(made, spec), spec, SEED, number), spec, network_for(
-        made, spec
+    return (
+        FreeActor(made, network_for(made, spec), spec, SEED, number),
+        spec,
+        network_for(made, spec),
     )
 
 
@@ -64,10 +66,8 @@ class LadderEnv(PlainEnv):
         epsilon = 0.7 ** (1 + 1.5 * self.index / (NUM_ENVS - 1))
         allowed = np.flatnonzero(np.ones(self.spec.num_actions) if mask is None else mask)
         q_values = self._act(observation, mask)
-        if coin < epsilon:
-            action = allowed[int(choice * len(allowed))]
-        else:
-            action = int(np.argmax(q_values))
+        random = allowed[int(choice * len(allowed))]
+        action = random if coin < epsilon else int(np.argmax(q_values))
         self._taken += 1
         arrived, reward, terminated, truncated, info = self.env.step(action)
         self.rewards.append(reward)
@@ -106,7 +106,7 @@ def test_a_chunk_is_what_a_plain_loop_over_each_environment_gives(env_id, number
     plain = [LadderEnv(env_id, number * SIZE + place, spec, act) for place in range(SIZE)]
     num_ended = 0
     for count in range(10):
-        steps, episodes, _, logs = actor.collect(count, vector)
+        steps, episodes, _, logs, _ = actor.collect(count, vector)
         rows = [env.step(0) for _ in range(STEPS) for env in plain]
         assert steps.action.tolist() == [row["action"] for row in rows]
         assert steps.terminated.tolist() == [row["terminated"] for row in rows]

@@ -61,9 +61,7 @@ def test_transitions_are_those_within_the_chunks_in_the_order_of_their_arrival(
     num_envs, num_steps, n_step, capacity = size
     worlds = [World(num_envs, "dict", masked=True, seed=seed + actor) for actor in range(3)]
     sampler = UniformSampler(2)
-    buffer = ReplayBuffer(
-        capacity, num_envs, n_step, GAMMA, sampler, rounds_end_episodes=True
-    )
+    buffer = ReplayBuffer(capacity, num_envs, n_step, GAMMA, sampler, rounds_end_episodes=True)
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), worlds[0].observation(0)
     )

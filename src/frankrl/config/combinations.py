@@ -59,15 +59,6 @@ _NOT_ASYNCHRONOUS = (
         "what asynchronous_actors send begins like an episode in the replay buffer, so no stack "
         "could reach back before it: set frame_stack to 1",
     ),
-    (
-        chosen("q_function", "table"),
-        "asynchronous_actors are sent the weights of a network: set q_function to network",
-    ),
-    (
-        chosen("checkpoint_replay", "none"),
-        "a checkpoint of asynchronous_actors must hold the replay buffer: set checkpoint_replay to "
-        "all",
-    ),
 )
 CONTRADICTIONS = (
     Contradiction(

@@ -66,6 +66,7 @@ def start_worker_pool(
     *,
     overlap: bool,
     objects: Sequence[str] = (),
+    trains: bool = True,
 ) -> WorkerPool:
     """Start as many worker processes as speed up the run, or as the settings say.
 
@@ -76,6 +77,7 @@ def start_worker_pool(
         overlap: whether the learner computes while environments are stepped.
         objects: names of objects that the environments are made of, which no other process has;
             with any, there are no workers.
+        trains: whether training environments are stepped here; else workers are for evaluations.
 
     Raises:
         SettingError: the settings want workers in spite of that.
@@ -94,6 +96,7 @@ def start_worker_pool(
         spare = visible_cpus() - 1
         training = worthwhile_workers(step_seconds, settings.num_envs, spare - overlap)
         evaluation = worthwhile_workers(step_seconds, most_evaluated, spare)
-    training = 0 if settings.backend == "envpool" else min(training, settings.num_envs - 1)
+    is_elsewhere = settings.backend == "envpool" or not trains
+    training = 0 if is_elsewhere else min(training, settings.num_envs - 1)
     workers = start_workers(max(training, min(evaluation, most_evaluated - 1)))
     return WorkerPool(workers, workers[:training], workers[:evaluation])

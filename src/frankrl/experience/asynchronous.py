@@ -15,7 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import Settings
+from frankrl.core.cpu import cpu_model
 from frankrl.core.errors import RunFolderError
+from frankrl.core.text import shown
 from frankrl.core.types import Arrival, FinalInfo, Steps
 from frankrl.environments import EnvironmentLog
 from frankrl.experience.free_actor import Chunk, FreeActor
@@ -236,6 +238,7 @@ class AsynchronousSource:
         """
         self._settings, self._feed, self._updates_due = settings, feed, updates_due
         self._size = settings.round_envs
+        self._known_cpus = {cpu_model()}
         self._logs = [log for own in feed.begin(None) for log in own]
         self._chunks = [0] * (settings.environment.num_envs // self._size)
 
@@ -261,7 +264,15 @@ class AsynchronousSource:
         steps: Steps = chunk.steps
         episodes = [e._replace(env_steps=env_steps + e.env_steps) for e in chunk.episodes]
         arrival = Arrival(after, request.actor, request.chunk, request.updates)
-        return Collected(steps, episodes, final_infos, [], [], arrival)
+        reasons = self._not_exact_because(request.actor, chunk.cpu)
+        return Collected(steps, episodes, final_infos, [], [], reasons, arrival)
+
+    def _not_exact_because(self, actor: int, cpu: str) -> tuple[str, ...]:
+        """Why a chunk may not repeat here; told once of each model of a processor."""
+        if cpu in self._known_cpus:
+            return ()
+        self._known_cpus.add(cpu)
+        return (f"actor {actor} computes on {shown(cpu)}, and the learner on {cpu_model()}",)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
         """Nothing: actors never wait for the learner."""
@@ -291,9 +302,14 @@ class AsynchronousSource:
         """What a checkpoint holds of the actors besides the snapshots of their environments."""
         return ActorsState(tuple(self._chunks), tuple(self._feed.under_way()))
 
-    def stand_at(self, state: ActorsState) -> None:
-        """Go on from a checkpoint; `restore` gets its snapshots."""
-        self._chunks = list(state.chunks)
+    def stand_at(self, state: ActorsState, updates_due: Callable[[int], int]) -> None:
+        """Go on from a checkpoint; `restore` gets its snapshots.
+
+        Args:
+            state: what the checkpoint holds.
+            updates_due: as in `__init__`, for a run whose buffer may have begun there.
+        """
+        self._chunks, self._updates_due = list(state.chunks), updates_due
         self._feed.stand_at(state)
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:

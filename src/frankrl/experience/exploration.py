@@ -25,9 +25,7 @@ def linear_epsilon(
     return np.asarray(settings.epsilon_start + done * span)
 
 
-def epsilon_ladder(
-    settings: ExplorationSettings, num_envs: int
-) -> Float[np.ndarray, " env"]:
+def epsilon_ladder(settings: ExplorationSettings, num_envs: int) -> Float[np.ndarray, " env"]:
     """ε of each environment of actors that run freely: ε^(1 + α · i / (N - 1)), all its run long.
 
     Source: Horgan et al. (2018), section 4.1. https://arxiv.org/abs/1803.00933

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.config import Settings
+from frankrl.core.cpu import cpu_model
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import FinalInfo, FinishedEpisode, Observation, Steps, VectorStep
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, EnvironmentVector, make_vector
@@ -31,6 +32,8 @@ class Chunk(NamedTuple):
     """Of the episodes that ended, by env steps counted likewise."""
     logs: list[EnvironmentLog]
     """Snapshot of each environment after the chunk."""
+    cpu: str
+    """The model of the processor on which it was collected."""
 
 
 class FreeActor:
@@ -102,7 +105,7 @@ class FreeActor:
         steps = steps_of(envs, vector_steps, self._settings.learning)
         if self._gives_errors:
             steps = steps._replace(errors=self._errors(steps, vector_steps, seen))
-        return Chunk(with_ends(steps, size), episodes, final_infos, self.logs())
+        return Chunk(with_ends(steps, size), episodes, final_infos, self.logs(), cpu_model())
 
     def _actions(self, q_values: np.ndarray, vector_step: int) -> np.ndarray:
         size = self._envs.num_envs

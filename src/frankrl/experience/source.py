@@ -40,6 +40,8 @@ class Collected(NamedTuple):
     cut: list[int]
     """Environments whose episode before the round was dropped with its first step: their last step
     in the replay buffer is then the last of its episode."""
+    not_exact_because: tuple[str, ...] = ()
+    """Why the run may differ in its bits from here on."""
     arrival: Arrival | None = None
     """Of an actor that runs freely: what came."""
 

@@ -256,13 +256,11 @@ def _check_same_spaces(spec: EnvironmentSpec, start: Found) -> None:
             )
 
 
-def _restore(
-    folder: RunFolder, source: HostSource | AsynchronousSource, start: Found
-) -> None:
+def _restore(folder: RunFolder, source: HostSource | AsynchronousSource, start: Found) -> None:
     """Bring the environments to their states at the checkpoint."""
     if start.actors is not None:
         assert isinstance(source, AsynchronousSource)
-        source.stand_at(start.actors)
+        source.stand_at(start.actors, start.experiment.updates_due)
     source.restore_statistics(*start.statistics)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))

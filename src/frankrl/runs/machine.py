@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.backend import start_backend, visible_cpus
+from frankrl.core.cpu import cpu_model
 from frankrl.core.text import shown
 
 _PACKAGES = (
@@ -45,7 +46,7 @@ def machine_facts() -> dict[str, str | int]:
 
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "visible_cpus": visible_cpus(),
         "accelerator": jax.devices()[0].device_kind,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -94,13 +95,3 @@ def _container_memory() -> int:
         return limit - int((folder / "memory.current").read_text("ascii"))
     except (OSError, ValueError):
         return 2**63
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"

@@ -13,6 +13,7 @@ from frankrl.config import Settings
 from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import (
+    ActorsLostError,
     EnvironmentFailedError,
     EnvironmentUnusableError,
     RunFolderError,
@@ -64,6 +65,7 @@ from frankrl.training.preflight import (
     check_memory,
     check_threshold,
 )
+from frankrl.training.remote import MakeSource
 from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
 
 _MAX_NAME = 60
@@ -162,8 +164,20 @@ def prepare(
     initial: InitialSource | None = None,
     overwrite: bool = False,
     started: float | None = None,
+    make_source: MakeSource | None = None,
 ) -> Trainer:
     """Check everything that can be checked, then begin a run.
+
+    Args:
+        env_id: name of the environment.
+        preset: name of the preset.
+        settings: the run's settings.
+        seed: the run's seed.
+        out: the run's folder; None: one below `runs`.
+        initial: where its first weights come from; None: drawn by the seed.
+        overwrite: replace an existing run.
+        started: as for `Trainer`.
+        make_source: likewise.
 
     Raises:
         FrankError: something is not allowed; nothing has been written.
@@ -185,13 +199,23 @@ def prepare(
         origin=weights and weights.origin,
     )
     return Trainer.begin(
-        path, description, experiment, initial=weights, overwrite=overwrite, started=started
+        path,
+        description,
+        experiment,
+        initial=weights,
+        overwrite=overwrite,
+        started=started,
+        make_source=make_source,
     )
 
 
 @own_numerics()
 def prepare_resume(
-    folder: RunFolder, settings: Settings, *, started: float | None = None
+    folder: RunFolder,
+    settings: Settings,
+    *,
+    started: float | None = None,
+    make_source: MakeSource | None = None,
 ) -> Trainer:
     """Prepare to continue a run with the given settings.
 
@@ -242,7 +266,7 @@ def prepare_resume(
     check_disk(folder.path, experiment, already=there)
     check_threshold(settings, experiment.spec)
     try:
-        return Trainer.resume(folder, experiment, started=started)
+        return Trainer.resume(folder, experiment, started=started, make_source=make_source)
     except WRITE_ERRORS as error:
         raise RunFolderError(
             f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
@@ -366,7 +390,7 @@ def _next(training: Trainer, events: Iterator[Event]) -> Event | None:
     """The next event; None after the last one."""
     try:
         return next(events, None)
-    except (EnvironmentFailedError, EnvironmentUnusableError) as error:
+    except (EnvironmentFailedError, EnvironmentUnusableError, ActorsLostError) as error:
         if not training.save():
             raise
         raise type(error)(

@@ -19,7 +19,6 @@ from frankrl.core.numerics import own_numerics, stepped
 from frankrl.core.text import shown
 from frankrl.core.types import FailedEpisode
 from frankrl.environments import (
-    EnvironmentVector,
     GymnasiumVector,
     described_for_evaluation,
     make_vector,
@@ -28,8 +27,7 @@ from frankrl.environments import (
     start_worker_pool,
     try_out,
 )
-from frankrl.experience import AsynchronousSource, HostSource, LiveFeed
-from frankrl.experience.remote import Actors, FreeActors
+from frankrl.experience import AsynchronousSource, HostSource, Source
 from frankrl.experience.remote.processes import ProcessActors
 from frankrl.replay import cut_short
 from frankrl.runs import (
@@ -42,6 +40,7 @@ from frankrl.runs import (
     set_aside,
     tidy_checkpoints,
 )
+from frankrl.training.asynchronous import asynchronous
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
@@ -60,6 +59,7 @@ from frankrl.training.events import (
 from frankrl.training.initial import InitialWeights
 from frankrl.training.journal import Journal
 from frankrl.training.periodic_evaluation import PeriodicEvaluator
+from frankrl.training.remote import MakeSource
 from frankrl.training.resuming import Found, read_run
 from frankrl.training.rounds import Round, rounds
 from frankrl.training.state import Experiment, TrainState, init_train_state
@@ -73,7 +73,7 @@ class Trainer:
         description: RunDescription,
         experiment: Experiment,
         started: float | None,
-        actors: Actors | None,
+        make_source: MakeSource | None = None,
     ) -> None:
         """Make everything that a run needs, before anything is written.
 
@@ -81,9 +81,12 @@ class Trainer:
             description: the run's description.
             experiment: the run's experiment.
             started: `time.perf_counter()` at which the run's clock started; None: now.
-            actors: where actors that run freely are made; None: in processes of this machine.
+            make_source: makes the source of experience; None: environments are stepped here, or by
+                actors that run freely in processes of this machine.
         """
         spec = experiment.spec
+        if make_source is None and description.settings.environment.asynchronous_actors:
+            make_source = asynchronous(ProcessActors)
         self.experiment = experiment
         self.settings = description.settings
         self.seed = description.seed
@@ -107,16 +110,21 @@ class Trainer:
             1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
             objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
+            trains=make_source is None,
         )
-        self._envs: EnvironmentVector | None = None
-        self._source = self._made_source(actors)
+        lend = None
+        self._source: Source
+        if make_source is None:
+            envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
+            self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
+            lend = envs.lent if on_training and isinstance(envs, GymnasiumVector) else None
+        else:
+            self._source = make_source(experiment)
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,
             evaluation,
-            lend=self._envs.lent
-            if on_training and isinstance(self._envs, GymnasiumVector)
-            else None,
+            lend=lend,
             keep_envs=evaluated_trial.repeats and not evaluated.running_statistics,
             restarts=self.settings.environment.restart_failed_envs > 0,
         )
@@ -134,18 +142,6 @@ class Trainer:
         self._said_missing: set[str] = set()
         """Names of own metrics of which it was said that an info lacks them."""
 
-    def _made_source(self, actors: Actors | None) -> HostSource | AsynchronousSource:
-        settings, network, spec = self.settings, self.experiment.network, self.experiment.spec
-        if count := settings.environment.asynchronous_actors:
-            free = FreeActors(settings, spec, network, self.seed, actors or ProcessActors())
-            feed = LiveFeed(free, count)
-            # A run that goes on may have another experiment.
-            return AsynchronousSource(
-                settings, feed, lambda env_steps: self.experiment.updates_due(env_steps)
-            )
-        self._envs = make_vector(settings.environment, spec, self.seed, self._workers.training)
-        return HostSource(settings, network, self.seed, self._envs)
-
     @classmethod
     def begin(
         cls,
@@ -156,7 +152,7 @@ class Trainer:
         initial: InitialWeights | None = None,
         overwrite: bool = False,
         started: float | None = None,
-        actors: Actors | None = None,
+        make_source: MakeSource | None = None,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
 
@@ -167,13 +163,13 @@ class Trainer:
             initial: the weights to begin with; None: drawn by the seed.
             overwrite: replace an existing run.
             started: as in `__init__`.
-            actors: likewise.
+            make_source: likewise.
 
         Raises:
             RunFolderError: the folder cannot be made.
             EnvironmentFailedError: an environment fails at its first reset.
         """
-        training = cls(description, experiment, started, actors)
+        training = cls(description, experiment, started, make_source)
         try:
             training._evaluator.prepare()
             if initial is not None:
@@ -196,7 +192,7 @@ class Trainer:
         experiment: Experiment,
         *,
         started: float | None = None,
-        actors: Actors | None = None,
+        make_source: MakeSource | None = None,
     ) -> "Trainer":
         """Continue a run from its newest intact checkpoint.
 
@@ -204,14 +200,14 @@ class Trainer:
             folder: the run's folder.
             experiment: the run's experiment, with the settings for continuing.
             started: as in `__init__`.
-            actors: likewise.
+            make_source: likewise.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
             SettingError: the run has already done more env steps than the budget.
         """
         description = dataclasses.replace(folder.description, settings=experiment.settings)
-        training = cls(description, experiment, started, actors)
+        training = cls(description, experiment, started, make_source)
         try:
             training._evaluator.prepare()
             training._write_into(folder, folder.path)
@@ -263,7 +259,7 @@ class Trainer:
         reasons = differences(before, self._versions | self._machine)
         if found.actors is not None:
             assert isinstance(self._source, AsynchronousSource)
-            self._source.stand_at(found.actors)
+            self._source.stand_at(found.actors, found.experiment.updates_due)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
         if different:
@@ -429,6 +425,9 @@ class Trainer:
                 self._say_missing(info.missing)
         if result.collected.failed:
             self._take_failed(result.collected.failed, env_steps_before)
+        if reasons := result.collected.not_exact_because:
+            marks = [self._mark(env_steps_before, reason) for reason in reasons]
+            self._journal.note_not_reproducible(marks)
 
     def _say_missing(self, missing: Mapping[str, str]) -> None:
         """Say once of each own metric why it is not there."""

@@ -2,14 +2,13 @@
 
 from frankrl.experience.remote.actor import (
     Actor,
-    ActorPlan,
+    ActorState,
     EpisodeState,
-    Restored,
     RoundAnswer,
     RoundRequest,
     in_words,
 )
-from frankrl.experience.remote.free_actors import FreeActorPlan, FreeActors
+from frankrl.experience.remote.free_actors import FreeActors
 from frankrl.experience.remote.handles import (
     ActorHandle,
     ActorLostError,
@@ -20,27 +19,24 @@ from frankrl.experience.remote.handles import (
     answered,
     taken,
 )
-from frankrl.experience.remote.source import RemoteSource, check_can_be_remote
+from frankrl.experience.remote.source import RemoteSource
 from frankrl.experience.remote.together import parts_of, together
 
 __all__ = [
     "Actor",
     "ActorHandle",
     "ActorLostError",
-    "ActorPlan",
+    "ActorState",
     "Actors",
     "EpisodeState",
-    "FreeActorPlan",
     "FreeActors",
     "Plan",
     "Refusal",
     "RemoteSource",
-    "Restored",
     "RoundAnswer",
     "RoundRequest",
     "Wait",
     "answered",
-    "check_can_be_remote",
     "in_words",
     "parts_of",
     "taken",

@@ -3,22 +3,18 @@
 It is plain Python and knows nothing of how messages reach it.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
 
 from frankrl.config import Settings
-from frankrl.core.backend import prepared, start_backend
-from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.core.cpu import cpu_model
 from frankrl.core.numerics import own_numerics
 from frankrl.environments import (
     EnvironmentLog,
     EnvironmentSpec,
     Position,
-    describe_for,
     make_vector,
-    spec_fingerprint,
 )
 from frankrl.experience.policy import make_policy
 from frankrl.experience.source import Collected, HostSource
@@ -55,52 +51,15 @@ class RoundAnswer(NamedTuple):
     """Of each of its environments after the round."""
 
 
-class Restored(NamedTuple):
-    """Answer to the request to restore a snapshot."""
+class ActorState(NamedTuple):
+    """Where an actor is, and where its environments stand."""
 
-    different: list[int]
-    """Indices in the run of the environments that have begun their next episode instead."""
+    cpu: str
+    """The model of its processor."""
     states: list[EpisodeState]
-
-
-@dataclass(frozen=True)
-class ActorPlan:
-    """All that an actor is made from; plain records that another process can make again."""
-
-    env_id: str
-    settings: Settings
-    """The run's resolved settings."""
-    network: QNetwork
-    seed: int
-    environment: str
-    """`spec_fingerprint` of the environment."""
-    part: range
-    """Indices in the run of the environments that it has."""
-
-    @own_numerics()
-    def make(self) -> "Actor":
-        """The actor, with each environment at the beginning of its first episode.
-
-        Raises:
-            FrankError: an environment cannot be made here, is another one, or fails.
-        """
-        return Actor(self.settings, self.spec(), self.network, self.seed, self.part)
-
-    def spec(self) -> EnvironmentSpec:
-        """The environment, described where the actor is.
-
-        Raises:
-            FrankError: it cannot be made here, or is another one.
-        """
-        with prepared():
-            start_backend(on_cpu=True)
-            spec = describe_for(self.env_id, self.settings)
-        if spec_fingerprint(spec) != self.environment:
-            raise EnvironmentUnusableError(
-                f"{self.env_id} is another environment where the actor with the environments "
-                f"{in_words(self.part)} is: install the same version of its package there"
-            )
-        return spec
+    different: list[int]
+    """After a snapshot was restored: indices in the run of the environments that did not come to
+    their states, and have begun their next episode instead."""
 
 
 class Actor:
@@ -145,18 +104,18 @@ class Actor:
         self._policy.load(params)
         self._source.allow_restarts(request.restarts_left)
         collected = self._source.collect(self._policy, request.env_steps)
-        return RoundAnswer(request.env_steps, collected, self.states())
+        return RoundAnswer(request.env_steps, collected, self._states())
 
-    def states(self) -> list[EpisodeState]:
-        """Where each environment stands."""
-        return [_state(position) for position in self._source.positions()]
+    def state(self) -> ActorState:
+        """Where it is, and where its environments stand."""
+        return ActorState(cpu_model(), self._states(), [])
 
     def snapshot(self) -> list[EnvironmentLog]:
         """The state after the last complete round, in a form from which it can be restored."""
         return self._source.snapshot()
 
     @own_numerics()
-    def restore(self, snapshot: list[EnvironmentLog]) -> Restored:
+    def restore(self, snapshot: list[EnvironmentLog]) -> ActorState:
         """Restore the state of a snapshot.
 
         Args:
@@ -166,11 +125,14 @@ class Actor:
             EnvironmentFailedError: an environment raised, or returned something impossible.
         """
         different = [self.part[place] for place in self._source.restore(snapshot)]
-        return Restored(different, self.states())
+        return self.state()._replace(different=different)
 
     def close(self) -> None:
         """Close the environments."""
         self._source.close()
+
+    def _states(self) -> list[EpisodeState]:
+        return [_state(position) for position in self._source.positions()]
 
 
 def _state(position: Position) -> EpisodeState:

@@ -3,47 +3,18 @@
 import collections
 import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from frankrl.config import Settings
 from frankrl.core.errors import ActorsLostError
-from frankrl.core.numerics import own_numerics
-from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_fingerprint
+from frankrl.environments import EnvironmentLog
 from frankrl.experience.asynchronous import Logs, Request, Weights
-from frankrl.experience.free_actor import Chunk, FreeActor
-from frankrl.experience.remote.actor import ActorPlan, in_words
-from frankrl.experience.remote.handles import ActorHandle, ActorLostError, Actors, Wait
-from frankrl.experience.remote.source import check_can_be_remote
-from frankrl.experience.remote.together import parts_of
-from frankrl.networks import QNetwork
+from frankrl.experience.free_actor import Chunk
+from frankrl.experience.remote.actor import in_words
+from frankrl.experience.remote.handles import ActorHandle, ActorLostError, Actors, Plan, Wait
 
 _MAX_REPLACEMENTS = 3
 """Actors that are tried in the place of one before a chunk comes."""
-
-
-@dataclass(frozen=True)
-class FreeActorPlan:
-    """All that an actor which runs freely is made from."""
-
-    plan: ActorPlan
-
-    @property
-    def part(self) -> range:
-        """Indices in the run of the environments that it has."""
-        return self.plan.part
-
-    @own_numerics()
-    def make(self) -> FreeActor:
-        """The actor, with each environment at the beginning of its first episode.
-
-        Raises:
-            FrankError: an environment cannot be made here, is another one, or fails.
-        """
-        plan = self.plan
-        actor = self.part.start // len(self.part)
-        return FreeActor(plan.settings, plan.network, plan.spec(), plan.seed, actor)
 
 
 class FreeActors:
@@ -54,34 +25,21 @@ class FreeActors:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        spec: EnvironmentSpec,
-        network: QNetwork,
-        seed: int,
-        actors: Actors,
+        self, actors: Actors, parts: Sequence[range], plan_of: Callable[[range], Plan]
     ) -> None:
         """Start the actors; every environment is at the beginning of its first episode.
 
         Args:
-            settings: the run's settings.
-            spec: the environment.
-            network: the Q-network.
-            seed: the run's seed.
             actors: where the actors are made; closed with these.
+            parts: indices of the environments of each actor, in order; together those of the run.
+            plan_of: the plan of a `FreeActor` with these environments.
 
         Raises:
-            SettingError: such a run cannot be spread over actors.
+            ActorsLostError: the actors cannot be had.
         """
-        count = settings.environment.asynchronous_actors
-        assert count is not None
-        check_can_be_remote(settings, spec, count)
-        self._actors = actors
-        fingerprint = spec_fingerprint(spec)
-        self._plans = [
-            FreeActorPlan(ActorPlan(spec.env_id, settings, network, seed, fingerprint, part))
-            for part in parts_of(settings.environment.num_envs, count)
-        ]
+        count = len(parts)
+        self._actors, self._parts = actors, parts
+        self._plans = [plan_of(part) for part in parts]
         self._handles: list[ActorHandle | None] = [None] * count
         self._logs: list[list[EnvironmentLog] | None] = [None] * count
         """Where each actor stood after its last chunk; None: where the run began."""
@@ -167,7 +125,7 @@ class FreeActors:
                 raise found
             self._replaced[actor] += 1
             if self._replaced[actor] > _MAX_REPLACEMENTS:
-                part = in_words(self._plans[actor].part)
+                part = in_words(self._parts[actor])
                 raise ActorsLostError(
                     f"the actor with the environments {part} was lost, and so were "
                     f"{_MAX_REPLACEMENTS} in its place: {found}"
@@ -190,7 +148,7 @@ class FreeActors:
             handle.ask("restore", logs)
             digests = [log.digest for log in handle.ask("logs")()]
             if digests != [log.digest for log in logs]:
-                part = in_words(self._plans[actor].part)
+                part = in_words(self._parts[actor])
                 raise ActorsLostError(
                     "an actor was lost, and in the one that takes its place an environment of "
                     f"{part} did not replay to the same bits"

@@ -1,39 +1,28 @@
 """The remote source: one run's environments in several actors, the same bits as in one process."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.config import Settings
-from frankrl.core.errors import (
-    ActorsLostError,
-    EnvironmentFailedError,
-    SettingError,
-)
+from frankrl.core.cpu import cpu_model
+from frankrl.core.errors import ActorsLostError, EnvironmentFailedError
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import ACTION_DTYPE, Steps
-from frankrl.environments import (
-    EnvironmentLog,
-    EnvironmentSpec,
-    objects_among,
-    spec_fingerprint,
-)
+from frankrl.environments import EnvironmentLog
 from frankrl.experience.normaliser import Statistics
 from frankrl.experience.policy import Policy
 from frankrl.experience.remote.actor import (
-    ActorPlan,
+    ActorState,
     EpisodeState,
-    Restored,
     RoundAnswer,
     RoundRequest,
     in_words,
 )
-from frankrl.experience.remote.handles import ActorHandle, ActorLostError, Actors, Wait
-from frankrl.experience.remote.together import parts_of, together
+from frankrl.experience.remote.handles import ActorHandle, ActorLostError, Actors, Plan, Wait
+from frankrl.experience.remote.together import together
 from frankrl.experience.source import Collected
-from frankrl.networks import QNetwork
 
 _MAX_REPLACEMENTS = 3
 """Actors that are tried in the place of one for a single answer."""
@@ -77,53 +66,47 @@ class RemoteSource:
 
     def __init__(
         self,
-        settings: Settings,
-        spec: EnvironmentSpec,
-        network: QNetwork,
-        seed: int,
         actors: Actors,
-        num_actors: int,
+        parts: Sequence[range],
+        plan_of: Callable[[range], Plan],
+        most_restarts: int = 0,
     ) -> None:
         """Start the actors; every environment is at the beginning of its first episode.
 
         Args:
-            settings: the run's settings.
-            spec: the environment.
-            network: the Q-network.
-            seed: the run's seed.
             actors: where the actors are made; closed with the source.
-            num_actors: number of actors.
+            parts: indices of the environments of each actor, in order; together those of the run.
+            plan_of: the plan of an `Actor` with these environments.
+            most_restarts: how often an environment that fails is made anew.
 
         Raises:
-            SettingError: such a run cannot be spread over actors.
             ActorsLostError: the actors cannot be had.
             FrankError: an environment cannot be made there, or fails at its first reset.
         """
-        check_can_be_remote(settings, spec, num_actors)
-        self._actors = actors
-        self._parts = parts_of(settings.environment.num_envs, num_actors)
-        self._plans = [
-            ActorPlan(spec.env_id, settings, network, seed, spec_fingerprint(spec), part)
-            for part in self._parts
-        ]
-        self._restarts_left = settings.environment.restart_failed_envs
+        self._actors, self._parts = actors, parts
+        self._plans = [plan_of(part) for part in parts]
+        self._restarts_left = most_restarts
         self._asked: _Asked | None = None
         """The next round, if the actors have begun with it."""
-        self._handles: list[ActorHandle | None] = [None] * num_actors
+        self._not_exact: dict[str, None] = {}
+        """Why the run may differ in its bits, as far as no round has told it."""
+        self._handles: list[ActorHandle | None] = [None] * len(parts)
         try:
-            for index in range(num_actors):
+            for index in range(len(parts)):
                 self._start(index)
-            states = self._answers(self._asking("states"))
+            found = self._answers(self._asking("state"))
         except BaseException:
             self.close()
             raise
-        self._running = [_Running(state) for own in states for state in own]
+        self._running = [_Running(state) for each in found for state in each.states]
+        self._note_processors(found)
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
         """Take every actor's part of a round, after asking for it unless `look_ahead` has."""
         asked, self._asked = self._asked, None
-        if asked is None or asked.env_steps != env_steps:
+        if asked is None:
             asked = self._ask(policy, env_steps)
+        assert asked.env_steps == env_steps, "the actors have begun with another round"
 
         def again(index: int) -> Wait:
             restored = self._ask_to_restore(index)
@@ -136,10 +119,12 @@ class RemoteSource:
             raise EnvironmentFailedError(collected.failed[self._restarts_left].reason)
         self._restarts_left -= len(collected.failed)
         self._follow(collected.steps, [state for answer in answers for state in answer.states])
-        return collected
+        reasons, self._not_exact = tuple(self._not_exact), {}
+        return collected._replace(not_exact_because=reasons)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
         """Ask for the next round, so that the actors step while the learner learns."""
+        assert self._asked is None, "the actors have begun with a round"
         self._asked = self._ask(policy, env_steps)
 
     def snapshot(self) -> list[EnvironmentLog]:
@@ -171,7 +156,7 @@ class RemoteSource:
         def ask(index: int) -> Wait:
             return self._handle(index).ask("restore", self._of(index, snapshot))
 
-        found: list[Restored] = self._answers(ask)
+        found: list[ActorState] = self._answers(ask)
         different = [index for each in found for index in each.different]
         states = [state for each in found for state in each.states]
         self._running = [
@@ -212,12 +197,19 @@ class RemoteSource:
         logs = [running.log() for running in self._of(index, self._running)]
         return self._handle(index).ask("restore", logs)
 
-    def _check_restored(self, restored: Restored) -> None:
+    def _check_restored(self, restored: ActorState) -> None:
+        self._note_processors([restored])
         if restored.different:
             raise ActorsLostError(
                 "an actor was lost, and in the one that takes its place environment "
                 f"{restored.different[0]} did not replay to the same bits"
             )
+
+    def _note_processors(self, found: Iterable[ActorState]) -> None:
+        """Note the processors that may compute other bits than this machine's."""
+        ours = cpu_model()
+        for theirs in {each.cpu for each in found} - {ours}:
+            self._not_exact[f"an actor acts on {theirs}, and the learner is on {ours}"] = None
 
     def _answers(self, again: Callable[[int], Wait], waits: list[Wait] | None = None) -> list[Any]:
         """The answers of all actors; lost ones are replaced and asked again.
@@ -261,38 +253,3 @@ class RemoteSource:
         taken = steps.action.reshape(-1, len(states)).T.tolist()
         for running, state, actions in zip(self._running, states, taken, strict=True):
             running.follow(state, actions)
-
-
-def check_can_be_remote(settings: Settings, spec: EnvironmentSpec, num_actors: int) -> None:
-    """Refuse a run that cannot be spread over actors to the same bits.
-
-    Args:
-        settings: the run's settings.
-        spec: the environment.
-        num_actors: number of actors.
-
-    Raises:
-        SettingError: it cannot.
-    """
-    environment, num_envs = settings.environment, settings.environment.num_envs
-    if not 1 <= num_actors <= num_envs:
-        raise SettingError(
-            f"actors must be from 1 to num_envs ({num_envs:,}), since each has environments of its "
-            f"own, got {num_actors:,}: give fewer actors or more num_envs"
-        )
-    for name in ("normalize_observations", "normalize_rewards"):
-        if getattr(environment, name):
-            raise SettingError(
-                f"{name} cannot be had with actors: its statistics are of all environments after "
-                "each step; leave out actors, or set it to false"
-            )
-    if settings.evaluation.evaluation_on == "training":
-        raise SettingError(
-            "evaluation_on training cannot be had with actors, which have the training "
-            "environments; leave out actors, or set it to own"
-        )
-    if objects := objects_among(spec.env_id, spec.wrappers):
-        raise SettingError(
-            f"{', '.join(objects)} cannot be had with actors: another process can only make what a "
-            "module defines; move it into a module, or leave out actors"
-        )

@@ -45,15 +45,15 @@ def _steps_together(parts: Sequence[range], found: Sequence[Steps]) -> Steps:
             whole[:, part.start : part.stop] = leaf.reshape(moments, len(part), *leaf.shape[1:])
         return whole.reshape(moments * size, *leaves[0].shape[1:])
 
-    columns = [
+    action, reward, is_last, terminated = (
         interleaved(*(getattr(steps, name) for steps in found))
         for name in ("action", "reward", "is_last", "terminated")
-    ]
-    places = _places_of_endings(parts, found, columns[2])
+    )
+    places = _places_of_endings(parts, found, is_last)
 
     def endings(*leaves: np.ndarray) -> np.ndarray:
         """The last rows of the episodes that ended, in the order of all rows; zeros after them."""
-        whole = np.zeros((len(columns[0]), *leaves[0].shape[1:]), leaves[0].dtype)
+        whole = np.zeros((len(is_last), *leaves[0].shape[1:]), leaves[0].dtype)
         for own, leaf in zip(places, leaves, strict=True):
             whole[own] = leaf[: len(own)]
         return whole
@@ -62,11 +62,14 @@ def _steps_together(parts: Sequence[range], found: Sequence[Steps]) -> Steps:
         return jax.tree.map(join, *(getattr(steps, name) for steps in found))
 
     return Steps(
-        of_all(interleaved, "observation"),
-        of_all(interleaved, "mask"),
-        *columns,
-        of_all(endings, "last_observation"),
-        of_all(endings, "last_mask"),
+        observation=of_all(interleaved, "observation"),
+        mask=of_all(interleaved, "mask"),
+        action=action,
+        reward=reward,
+        is_last=is_last,
+        terminated=terminated,
+        last_observation=of_all(endings, "last_observation"),
+        last_mask=of_all(endings, "last_mask"),
     )
 
 
