@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from frankrl.experience.remote import ActorLostError, answered, taken
+from frankrl.experience.remote import ActorLostError, Served, taken
 
 
 class ActorHere:
@@ -11,7 +11,7 @@ class ActorHere:
 
     def __init__(self, actors: "ActorsHere", plan: Any, number: int) -> None:
         self._actors, self.part, self.number = actors, plan.part, number
-        self._actor = answered(plan.make)
+        self._actor = Served(plan)
         self.has_died = False
 
     def ask(self, method: str, *arguments: Any) -> Callable[[], Any]:
@@ -20,14 +20,11 @@ class ActorHere:
             self.has_died = True
         if self.has_died:
             return self._lost
-        if not hasattr(self._actor, method):
-            return lambda: taken(self._actor)
-        answer = answered(getattr(self._actor, method), *arguments)
+        answer = self._actor.call(method, *arguments)
         return lambda: self._lost() if self.has_died else taken(answer)
 
     def close(self) -> None:
-        if hasattr(self._actor, "close"):
-            self._actor.close()
+        self._actor.call("close")
 
     def _lost(self) -> Any:
         raise ActorLostError("it was ordered to die")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frankrl.actors import source_in_actors
 from frankrl.agent import Agent
 from frankrl.config import MAX_EPISODES, EvaluationSettings, Settings, check_code_names
 from frankrl.config.presets import default_preset, load_preset
@@ -50,6 +51,8 @@ def train(
     init_from: str | os.PathLike[str] | None = None,
     init_best: bool = False,
     allow_code: bool = False,
+    actors: int | None = None,
+    ray: str | None = None,
     progress: bool = True,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
     metrics: Metrics | None = None,
@@ -70,6 +73,10 @@ def train(
         init_best: take those of a run's agent with the best evaluation, not of its newest one.
         allow_code: import the network or torso of the run that `init_from` names, although somebody
             else wrote it.
+        actors: number of processes that step the environments and act, which changes no bit; None:
+            this process does.
+        ray: address of the Ray cluster on which the actors are, `HOST:PORT` of its head or `auto`;
+            None: they are on this machine.
         progress: show a progress bar in a notebook and on a terminal.
         on_event: called with every event of the training; a `Stop` that it returns ends the run,
             which is saved.
@@ -101,7 +108,12 @@ def train(
         chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
     if source is not None:
         chosen = source.completed(chosen, settings)
-    training = prepare(env_id, preset, chosen, int(seed), out, initial=source, overwrite=overwrite)
+    training = prepare(
+        *(env_id, preset, chosen, int(seed), out),
+        initial=source,
+        overwrite=overwrite,
+        make_source=source_in_actors(actors, ray),
+    )
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
 
@@ -113,6 +125,8 @@ def resume(
     metrics: Metrics | None = None,
     env: Any = None,
     allow_code: bool = False,
+    actors: int | None = None,
+    ray: str | None = None,
     **settings: Any,
 ) -> TrainingResult:
     """Continue a run from its newest checkpoint.
@@ -126,6 +140,8 @@ def resume(
             its environment is in a module: that module is then imported. The same object, if the
             run was made from one that has no name.
         allow_code: import whatever module the run names.
+        actors: as for `train`; another number than before, or none, gives the same bits.
+        ray: as for `train`.
         **settings: settings to change, for example a larger `total_env_steps`; and the objects
             with which the run was made, such as `network`, if they have no name to import them by.
 
@@ -138,7 +154,8 @@ def resume(
     folder = open_run(run, env, allow_code, settings)
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
-    return _run_or_raise(prepare_resume(folder, chosen), on_event, metrics, progress=progress)
+    training = prepare_resume(folder, chosen, make_source=source_in_actors(actors, ray))
+    return _run_or_raise(training, on_event, metrics, progress=progress)
 
 
 def _for_the_only_one(env_id: str, base: Settings, named: dict[str, Any]) -> dict[str, Any]:

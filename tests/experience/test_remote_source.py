@@ -93,7 +93,7 @@ def test_any_number_of_actors_gives_the_bits_of_one_process(kind):
     ends = sum(len(collected.episodes) for collected, *_ in expected)
     assert ends > 5 or kind == "leaves"
     for num_actors in (1, 2, 4, 5):
-        with contextlib.closing(remote(ActorsHere(), num_actors)(experiment)) as source:
+        with contextlib.closing(remote(ActorsHere, num_actors)(experiment)) as source:
             assert_same(played(experiment, source, 40), expected)
 
 
@@ -106,7 +106,7 @@ def test_lost_actors_are_replaced_and_the_bits_stay(kind):
     requests = iter(range(10_000))
     # A third of all rounds is asked of an actor that dies with it, and so do some in its place.
     actors = ActorsHere(lambda _, method, __: method == "collect" and next(requests) % 9 in (3, 7))
-    with contextlib.closing(remote(actors, 3)(experiment)) as source:
+    with contextlib.closing(remote(lambda: actors, 3)(experiment)) as source:
         assert_same(played(experiment, source, 30), expected)
     assert sum(actor.has_died for actor in actors.started) > 20
 
@@ -121,7 +121,7 @@ def test_an_actor_that_dies_while_it_is_restored_is_replaced_too():
         return (number, method) in fatal and (method != "collect" or arguments[1].env_steps > 20)
 
     actors = ActorsHere(dies)
-    with contextlib.closing(remote(actors, 2)(experiment)) as source:
+    with contextlib.closing(remote(lambda: actors, 2)(experiment)) as source:
         assert_same(played(experiment, source, 12), expected)
     assert [actor.has_died for actor in actors.started] == [True, True, False, True, True, False]
 
@@ -131,7 +131,7 @@ def test_a_snapshot_goes_on_with_another_number_of_actors_or_none():
     with contextlib.closing(source_of(experiment)) as source:
         expected = played(experiment, source, 40)
     logs = expected[19][2]
-    for make in (source_of, remote(ActorsHere(), 1), remote(ActorsHere(), 4)):
+    for make in (source_of, remote(ActorsHere, 1), remote(ActorsHere, 4)):
         with contextlib.closing(make(experiment)) as source:
             played(experiment, source, 2)
             # That it has been asked for a round does not count.
@@ -147,7 +147,7 @@ def test_environments_that_do_not_come_to_their_state_begin_their_next_episode()
     for index in (1, 4):
         logs[index].actions[-1] ^= 1
     found = []
-    for make in (source_of, remote(ActorsHere(), 2)):
+    for make in (source_of, remote(ActorsHere, 2)):
         with contextlib.closing(make(experiment)) as source:
             assert source.restore(logs) == [1, 4]
             found.append((source.snapshot(), source.digests(), played(experiment, source, 9, 20)))
@@ -158,7 +158,7 @@ def test_environments_that_do_not_come_to_their_state_begin_their_next_episode()
 def test_restarts_are_counted_over_all_actors():
     env_id, changes = KINDS["restarts"]
     experiment = experiment_of(env_id, **changes | {"restart_failed_envs": 3})
-    for make in (source_of, remote(ActorsHere(), 5)):
+    for make in (source_of, remote(ActorsHere, 5)):
         with contextlib.closing(make(experiment)) as source:
             with pytest.raises(EnvironmentFailedError, match="the wheel came off"):
                 played(experiment, source, 40)
@@ -169,7 +169,7 @@ def test_restarts_are_counted_over_all_actors():
 
 def test_an_actor_whose_successors_die_ends_the_run_in_one_sentence():
     actors = ActorsHere(lambda number, method, _: number > 1 or (number, method) == (1, "collect"))
-    source = remote(actors, 2)(experiment_of("CartPole-v1"))
+    source = remote(lambda: actors, 2)(experiment_of("CartPole-v1"))
     with pytest.raises(ActorsLostError, match="environments 3 to 4 was lost, and so were 3 in its"):
         played(experiment_of("CartPole-v1"), source, 1)
     assert [log.episode for log in source.snapshot()] == [0] * NUM_ENVS
@@ -179,7 +179,7 @@ def test_a_successor_that_does_not_come_to_the_same_state_ends_the_run():
     experiment = experiment_of("CartPole-v1")
     actors = ActorsHere(lambda number, *_: number == 1 and fatal)
     fatal = False
-    with contextlib.closing(remote(actors, 2)(experiment)) as source:
+    with contextlib.closing(remote(lambda: actors, 2)(experiment)) as source:
         played(experiment, source, 5)
         fatal = True
         assert isinstance(source, RemoteSource)
@@ -203,13 +203,13 @@ def test_an_actor_with_another_environment_of_this_name_refuses(monkeypatch):
     entry = gymnasium.spec("FrankSpace-v0")
     monkeypatch.setattr(entry, "entry_point", AnotherCounting)
     with pytest.raises(EnvironmentUnusableError, match="another environment where the actor with"):
-        remote(ActorsHere(), 2)(experiment)
+        remote(ActorsHere, 2)(experiment)
 
 
 def test_weights_are_shared_once_a_round():
     experiment = experiment_of("CartPole-v1")
     actors = ActorsHere()
-    with contextlib.closing(remote(actors, 4)(experiment)) as source:
+    with contextlib.closing(remote(lambda: actors, 4)(experiment)) as source:
         policy = make_policy("auto", experiment.network)
         for number in range(6):
             source.collect(policy, 5 * number)
@@ -223,7 +223,7 @@ def test_actors_on_another_processor_are_named_once(monkeypatch):
     experiment = experiment_of("CartPole-v1")
     monkeypatch.setattr(actor, "cpu_model", lambda: "Theirs 9000")
     monkeypatch.setattr(source, "cpu_model", lambda: "Ours 1")
-    with contextlib.closing(remote(ActorsHere(), 2)(experiment)) as made:
+    with contextlib.closing(remote(ActorsHere, 2)(experiment)) as made:
         found = [collected.not_exact_because for collected, *_ in played(experiment, made, 3)]
     assert found == [("an actor acts on Theirs 9000, and the learner is on Ours 1",), (), ()]
 

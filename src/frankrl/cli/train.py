@@ -68,6 +68,11 @@ class TrainOptions:
     """Replace a run that is already in the run folder, unless that holds other files as well."""
     json: bool = False
     """End with one JSON line on standard output."""
+    actors: int | None = None
+    """Processes of this machine, or of the cluster of `--ray`, that step the environments and act;
+    they change no bit. [processes]"""
+    ray: str = ""
+    """Address of a Ray cluster on which the actors are: `HOST:PORT` of its head, or `auto`."""
     dashboard: bool = False
     """Serve a live page of the run while it trains, and print its address."""
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
@@ -119,6 +124,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     preset = first.preset or default_preset(first.env, first.network.q_function)
     options, settings = _changed(load_preset(preset), arguments, foreign)
 
+    from frankrl.actors import source_in_actors
     from frankrl.runs import check_preset
     from frankrl.training.initial import initial_source
     from frankrl.training.session import prepare
@@ -143,6 +149,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         initial=source,
         overwrite=options.overwrite,
         started=started,
+        make_source=source_in_actors(options.actors, options.ray or None),
     )
     return _drive(training, options, signals)
 
@@ -186,9 +193,11 @@ def _resume(
     folder = RunFolder.open(first.resume, permission_of(first.env, first.allow_code, given))
     options, settings = _changed(folder.description.settings, arguments, foreign)
 
+    from frankrl.actors import source_in_actors
     from frankrl.training.session import prepare_resume
 
-    training = prepare_resume(folder, settings, started=started)
+    make_source = source_in_actors(options.actors, options.ray or None)
+    training = prepare_resume(folder, settings, started=started, make_source=make_source)
     return _drive(training, options, signals)
 
 

@@ -62,11 +62,11 @@ class ActorPlan:
         return spec
 
 
-def remote(actors: Actors, num_actors: int) -> MakeSource:
-    """The source of a run that has its environments in actors.
+def remote(make_actors: Callable[[], Actors], num_actors: int) -> MakeSource:
+    """How to make the source of a run that has its environments in actors.
 
     Args:
-        actors: where the actors are made; closed with the source.
+        make_actors: gives where the actors are made; closed with the source.
         num_actors: number of actors.
     """
 
@@ -75,7 +75,7 @@ def remote(actors: Actors, num_actors: int) -> MakeSource:
         settings, spec, seed = experiment.settings, experiment.spec, experiment.seed
         known = spec_fingerprint(spec)
         return RemoteSource(
-            actors,
+            make_actors(),
             parts_of(settings.environment.num_envs, num_actors),
             lambda part: ActorPlan(spec.env_id, settings, seed, known, part),
             settings.environment.restart_failed_envs,

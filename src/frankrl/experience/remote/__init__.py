@@ -15,8 +15,8 @@ from frankrl.experience.remote.handles import (
     Actors,
     Plan,
     Refusal,
+    Served,
     Wait,
-    answered,
     taken,
 )
 from frankrl.experience.remote.source import RemoteSource
@@ -32,11 +32,11 @@ __all__ = [
     "FreeActors",
     "Plan",
     "Refusal",
+    "Served",
     "RemoteSource",
     "RoundAnswer",
     "RoundRequest",
     "Wait",
-    "answered",
     "in_words",
     "parts_of",
     "taken",

@@ -77,6 +77,19 @@ def answered(call: Callable[..., Any], *arguments: Any) -> Any:
         return Refusal(type(error).__name__, str(error))
 
 
+class Served:
+    """An actor where it is: made from its plan, and asked by the names of its methods."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._actor = answered(plan.make)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """What a method returns, or a `Refusal`; always one if the actor could not be made."""
+        if isinstance(self._actor, Refusal):
+            return self._actor
+        return answered(getattr(self._actor, method), *arguments)
+
+
 def taken(answer: Any) -> Any:
     """An answer; used where it was asked for.
 

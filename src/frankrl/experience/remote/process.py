@@ -8,17 +8,16 @@ import os
 import sys
 from multiprocessing.connection import Connection
 
-from frankrl.experience.remote.handles import Refusal, answered
+from frankrl.experience.remote.handles import Served
 
 
 def serve(connection: Connection) -> None:
     """Answer requests until the other end is closed."""
     try:
-        actor = answered(connection.recv().make)
+        actor = Served(connection.recv())
         while True:
             method, arguments = connection.recv()
-            refused = isinstance(actor, Refusal)
-            connection.send(actor if refused else answered(getattr(actor, method), *arguments))
+            connection.send(actor.call(method, *arguments))
     except (EOFError, OSError):
         # The main process has closed the connection.
         return

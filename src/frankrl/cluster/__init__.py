@@ -1,0 +1,1 @@
+"""Runs on a cluster of machines, with Ray Core; the only folder that imports Ray."""

@@ -1,0 +1,205 @@
+"""The connection to a Ray cluster, and the first questions to its machines."""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from frankrl.cluster.nodes import Node, NodeFacts, check_versions, nodes_of
+from frankrl.cluster.probe import REFUSED, SILENT, probed
+from frankrl.core.cpu import cpu_model
+from frankrl.core.errors import FrankError, MissingExtraError
+from frankrl.core.text import shown
+from frankrl.runs.machine import versions
+
+_AUTO = "auto"
+_PORT_SECONDS = 3.0
+_PROBE_SECONDS = 6.0
+"""Together less than the 10 s in which a wrong address is told."""
+_FACTS_SECONDS = 120.0
+"""How long a node may take to start a worker and to import Frank."""
+_CLIENT = "ray://"
+
+
+def connect(address: str) -> list[Node]:
+    """Connect this process to a Ray cluster.
+
+    Everything of this process on the cluster is in a namespace of its own. `disconnect` ends it.
+
+    Args:
+        address: `HOST:PORT` of the cluster's head, or `auto`: the cluster of which this machine
+            is a node.
+
+    Returns:
+        The cluster's nodes; each has the same versions of all packages as this process.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        FrankError: there is no cluster at this address, it refuses this process, or a node has
+            other versions.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise MissingExtraError("a cluster", "ray", "ray")
+    _check_address(address)
+    import ray
+
+    if ray.is_initialized():
+        raise FrankError(
+            "this process is connected to Ray already; call ray.shutdown() before Frank connects"
+        )
+    with _own_signals():
+        try:
+            ray.init(address, logging_level="ERROR", log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise _not_connected(address, error) from error
+    try:
+        nodes = nodes_of(ray.nodes())
+        ours = software()
+        for node, facts in zip(nodes, facts_of(nodes), strict=True):
+            check_versions(ours, node, facts.versions)
+    except BaseException:
+        disconnect()
+        raise
+    return nodes
+
+
+def disconnect() -> None:
+    """End the connection; Ray ends whatever this process still has on the cluster."""
+    import ray
+
+    ray.shutdown()
+
+
+def software() -> dict[str, str]:
+    """Versions of Python, Ray and all packages that may affect the bits of a run."""
+    return versions() | {"ray": importlib.metadata.version("ray")}
+
+
+def facts_of(nodes: Sequence[Node], file: str = "") -> list[NodeFacts]:
+    """What each node says of itself, by one small task per node.
+
+    Args:
+        nodes: the nodes to ask.
+        file: a file that each should see; empty: none.
+
+    Raises:
+        FrankError: a node does not answer, or cannot import Frank.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(_facts)
+    asked = [
+        task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+        ).remote(file)
+        for node in nodes
+    ]
+    return [_answer(node, reference) for node, reference in zip(nodes, asked, strict=True)]
+
+
+def _facts(file: str) -> dict[str, Any]:
+    sees = not file or os.path.exists(file)
+    return NodeFacts(software(), cpu_model(), sees)._asdict()
+
+
+def _answer(node: Node, reference: Any) -> NodeFacts:
+    import ray
+
+    try:
+        return NodeFacts(**ray.get(reference, timeout=_FACTS_SECONDS))
+    except ray.exceptions.GetTimeoutError:
+        raise FrankError(
+            f"the node {node.address} has not answered for {_FACTS_SECONDS:.0f} s; end Ray there, "
+            "or try again"
+        ) from None
+    except ray.exceptions.RayError as error:
+        last = shown(str(error).strip().rsplit("\n", 1)[-1], 300)
+        raise FrankError(
+            f"the node {node.address} cannot run Frank: {last}; install the same frankrl there"
+        ) from error
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address at which no usable Ray answers, within 10 seconds.
+
+    Raises:
+        FrankError: there is none.
+    """
+    if address.startswith(_CLIENT):
+        raise FrankError(
+            f"{shown(address)} is an address of Ray's client, which Frank does not use: run the "
+            "command on a machine of the cluster, and give its HOST:PORT or auto"
+        )
+    if address != _AUTO:
+        _check_port(address)
+    found = probed(address, _PROBE_SECONDS)
+    if found["state"] == SILENT:
+        raise FrankError(_no_ray(address, "nothing that answers there speaks as Ray does"))
+    if found["state"] == REFUSED:
+        raise FrankError(
+            f"the Ray at {shown(address)} refuses this process: its token is missing or another "
+            "one; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
+        )
+    ours = software()
+    for package in ("python", "ray"):
+        theirs = found.get(package)
+        if theirs is not None and theirs != ours[package]:
+            raise FrankError(
+                f"the Ray at {shown(address)} was started with {package} {shown(theirs)} and this "
+                f"machine has {package} {ours[package]}; install the same versions on all "
+                "machines of the cluster"
+            )
+
+
+def _check_port(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise FrankError(
+            f"a Ray cluster's address is HOST:PORT, such as 10.0.0.5:6379, or auto; got "
+            f"{shown(address)!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PORT_SECONDS).close()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FrankError(_no_ray(address, shown(str(reason), 100))) from None
+
+
+def _no_ray(address: str, reason: str) -> str:
+    if address == _AUTO:
+        return (
+            "this machine is no node of a Ray cluster; start one with `ray start --head`, or give "
+            "the HOST:PORT of the cluster's head"
+        )
+    return (
+        f"there is no Ray at {shown(address)} ({reason}); start one with `ray start --head`, or "
+        "give the HOST:PORT that it has printed"
+    )
+
+
+def _not_connected(address: str, error: Exception) -> FrankError:
+    return FrankError(
+        f"this process cannot join the Ray at {shown(address)}: "
+        f"{shown(str(error).strip() or type(error).__name__, 200)}; the command has to run on a "
+        "machine of the cluster (`ray start --address=HOST:PORT` makes this one a node)"
+    )
+
+
+@contextlib.contextmanager
+def _own_signals() -> Any:
+    """Within this context, Ray takes no signal from Frank."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,229 @@
+"""Whole runs whose environments are in actors: every checkpoint and table as in one process."""
+
+import os
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+from actors_here import ActorsHere
+from robustness.runs import contents, killed_copy
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.config import Settings
+from frankrl.core.errors import ActorsLostError, FrankWarning, SettingError
+from frankrl.experience.remote import processes
+from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
+from frankrl.training.remote import remote
+from frankrl.training.session import prepare, prepare_resume, run_to_end
+
+QUICK = {
+    "num_envs": 5,
+    "hidden_widths": (16,),
+    "batch_size": 8,
+    "learning_starts_env_steps": 60,
+    "log_every_env_steps": 100,
+    "evaluate_every_env_steps": 250,
+    "evaluation_episodes": 1,
+    "final_evaluation_episodes": 2,
+    "checkpoint_every_env_steps": 150,
+    "keep_checkpoints": 99,
+    "total_env_steps": 600,
+}
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lander": ("LunarLander-v3", {"n_step": 3, "replay_sampling": "prioritised"}),
+    "minatar": ("MinAtar/Breakout-v1", {"frame_stack": 2, "overlap": False}),
+    "failing": (
+        "failing_envs:Failing-v0",
+        {
+            "env_kwargs": {"share": 0.3},
+            "restart_failed_envs": 99,
+            "vector_steps_per_round": 3,
+            "num_envs": 4,
+        },
+    ),
+}
+
+
+def begun(kind, out, make_source=None, **changes):
+    env_id, more = RUNS[kind]
+    settings = Settings().with_changes(**QUICK | more | changes)
+    return prepare(env_id, "default", settings, 0, out, make_source=make_source)
+
+
+def trained(training, on_event=lambda event: None):
+    return run_to_end(training, on_event).run
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "run"
+    return request.param, trained(begun(request.param, path))
+
+
+def tensors(run):
+    """All arrays of all checkpoints."""
+    found = {}
+    for path in list_checkpoints(RunFolder.open(run).checkpoints):
+        loaded = load_checkpoint(path)
+        for file, named in loaded.tensors.items():
+            found |= {(path.name, file, name): array for name, array in named.items()}
+    return found
+
+
+def assert_same_runs(ours, theirs):
+    one, other = tensors(ours), tensors(theirs)
+    assert one.keys() == other.keys()
+    assert len({name for name, *_ in one}) > 3
+    for key, array in one.items():
+        np.testing.assert_array_equal(array, other[key], err_msg=str(key))
+    assert contents(ours) == contents(theirs)
+
+
+@pytest.mark.parametrize("num_actors", [1, 2, 4])
+def test_every_checkpoint_and_table_is_as_in_one_process(num_actors, run, tmp_path):
+    kind, whole = run
+    made = begun(kind, tmp_path / "run", remote(ActorsHere, num_actors))
+    assert_same_runs(trained(made), whole)
+
+
+def test_actors_die_and_nothing_changes(run, tmp_path):
+    kind, whole = run
+    requests = iter(range(10_000))
+    actors = ActorsHere(lambda _, method, __: method == "collect" and next(requests) % 50 == 31)
+    made = begun(kind, tmp_path / "run", remote(lambda: actors, 2))
+    assert_same_runs(trained(made), whole)
+    assert sum(actor.has_died for actor in actors.started) > 1
+
+
+def test_a_killed_run_goes_on_with_another_number_of_actors_or_none(run, tmp_path):
+    kind, whole = run
+    killed = killed_copy(whole, tmp_path / "killed", 300)
+    folder = RunFolder.open(killed)
+    first = prepare_resume(
+        folder, folder.description.settings, make_source=remote(ActorsHere, 3)
+    )
+    trained(first)
+    assert contents(killed) == contents(whole)
+    mixed = trained(begun(kind, tmp_path / "mixed", remote(ActorsHere, 4), total_env_steps=300))
+    frankrl.resume(mixed, total_env_steps=600, progress=False)
+    assert contents(mixed) == contents(trained_in_halves(kind, tmp_path / "halves"))
+
+
+def trained_in_halves(kind, path):
+    trained(begun(kind, path, total_env_steps=300))
+    return frankrl.resume(path, total_env_steps=600, progress=False).run
+
+
+def test_a_killed_process_is_replaced_and_the_command_comes_to_the_same_bits(
+    run, tmp_path, monkeypatch
+):
+    kind, whole = run
+    if kind == "failing":
+        pytest.skip("the two games show it")
+    started = []
+
+    class Noted(processes.ProcessActor):
+        def __init__(self, plan):
+            super().__init__(plan)
+            started.append(self)
+
+    monkeypatch.setattr(processes, "ProcessActor", Noted)
+    made = begun(kind, tmp_path / "run", remote(processes.ProcessActors, 2))
+    killed = []
+
+    def kill(event):
+        if event.env_steps >= 200 and not killed:
+            killed.append(started[1])
+            os.kill(started[1].process.pid, signal.SIGKILL)
+
+    assert_same_runs(trained(made, kill), whole)
+    assert len(started) == 3
+    assert all(actor.process.poll() is not None for actor in started)
+
+
+def test_where_no_actor_can_be_had_the_run_is_saved_and_says_how_to_go_on(tmp_path):
+    out = tmp_path / "run"
+    actors = ActorsHere(
+        lambda number, method, given: number > 1
+        or (method == "collect" and given[1].env_steps >= 220)
+    )
+    made = begun("minatar", out, remote(lambda: actors, 2))
+    with pytest.raises(ActorsLostError) as raised:
+        trained(made)
+    said = "so were 3 in its place: it was ordered to die; the run is saved up to env step 220: "
+    assert said in str(raised.value)
+    assert f"frankrl.resume({str(out)!r})" in str(raised.value)
+    whole = trained(begun("minatar", tmp_path / "whole"))
+    frankrl.resume(out, progress=False)
+    ours, theirs = tensors(out), tensors(whole)
+    for key, array in theirs.items():
+        np.testing.assert_array_equal(array, ours[key], err_msg=str(key))
+
+
+def test_an_update_of_such_a_run_is_opened(tmp_path):
+    made = trained(begun("lander", tmp_path / "run", remote(ActorsHere, 2)))
+    record = frankrl.explain(made, update=321, progress=False)
+    assert record.update == 321
+
+
+def test_actors_on_another_processor_mark_the_run(tmp_path, monkeypatch):
+    from frankrl.experience.remote import actor
+
+    monkeypatch.setattr(actor, "cpu_model", lambda: "Theirs 9000")
+    made = begun("minatar", tmp_path / "run", remote(ActorsHere, 2), total_env_steps=100)
+    with pytest.warns(FrankWarning, match="because an actor acts on Theirs 9000, and the learner"):
+        result = run_to_end(made, lambda event: None)
+    (mark,) = result.not_reproducible
+    assert mark["env_steps"] == 0
+    assert "Theirs 9000" in mark["reason"]
+
+
+REFUSED = {
+    "more actors than environments": ({}, 6, "actors must be from 1 to num_envs (5), because each"),
+    "statistics": ({"normalize_rewards": True}, 2, "normalize_rewards cannot be had with actors"),
+    "evaluations in training": ({"evaluation_on": "training"}, 2, "evaluation_on training cannot"),
+    "a wrapper that is an object": (
+        {"wrappers": (lambda env: env,)},
+        2,
+        "another process can only make what a module defines",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_actors_cannot_do_exactly_is_refused_in_one_sentence(why, tmp_path):
+    changes, num_actors, message = REFUSED[why]
+    with pytest.raises(SettingError) as raised:
+        frankrl.train(
+            "CartPole-v1", out=tmp_path / "run", actors=num_actors, **QUICK | changes
+        )
+    assert message in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_mixes_the_observations_of_a_batch_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="your network computes the Q-values of one observation"):
+        frankrl.train(
+            "CartPole-v1", out=tmp_path / "run", actors=2, network="mixing:make",
+            **{name: value for name, value in QUICK.items() if name != "hidden_widths"},
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--ray", "auto"), "--ray says where the actors of a run are, and there are none"),
+        (("--actors", "0"), "--actors must be a whole number from 1, got 0"),
+        (("--actors", "two"), "--actors"),
+        (("--actors", "2", "--ray", "here"), "HOST:PORT"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense(words, message, tmp_path, capsys):
+    pytest.importorskip("ray")
+    out = tmp_path / "run"
+    arguments = ("train", "CartPole-v1", "--out", str(out), "--num-envs", "2", *words)
+    assert frank(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
