@@ -112,7 +112,7 @@ def train(
         *(env_id, preset, chosen, int(seed), out),
         initial=source,
         overwrite=overwrite,
-        make_source=source_in_actors(actors, ray),
+        make_source=source_in_actors(chosen, actors, ray),
     )
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
@@ -154,7 +154,7 @@ def resume(
     folder = open_run(run, env, allow_code, settings)
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
-    training = prepare_resume(folder, chosen, make_source=source_in_actors(actors, ray))
+    training = prepare_resume(folder, chosen, make_source=source_in_actors(chosen, actors, ray))
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
 

@@ -101,9 +101,7 @@ def test_a_killed_run_goes_on_with_another_number_of_actors_or_none(run, tmp_pat
     kind, whole = run
     killed = killed_copy(whole, tmp_path / "killed", 300)
     folder = RunFolder.open(killed)
-    first = prepare_resume(
-        folder, folder.description.settings, make_source=remote(ActorsHere, 3)
-    )
+    first = prepare_resume(folder, folder.description.settings, make_source=remote(ActorsHere, 3))
     trained(first)
     assert contents(killed) == contents(whole)
     mixed = trained(begun(kind, tmp_path / "mixed", remote(ActorsHere, 4), total_env_steps=300))
@@ -146,8 +144,9 @@ def test_a_killed_process_is_replaced_and_the_command_comes_to_the_same_bits(
 def test_where_no_actor_can_be_had_the_run_is_saved_and_says_how_to_go_on(tmp_path):
     out = tmp_path / "run"
     actors = ActorsHere(
-        lambda number, method, given: number > 1
-        or (method == "collect" and given[1].env_steps >= 220)
+        lambda number, method, given: (
+            number > 1 or (method == "collect" and given[1].env_steps >= 220)
+        )
     )
     made = begun("minatar", out, remote(lambda: actors, 2))
     with pytest.raises(ActorsLostError) as raised:
@@ -196,9 +195,7 @@ REFUSED = {
 def test_what_actors_cannot_do_exactly_is_refused_in_one_sentence(why, tmp_path):
     changes, num_actors, message = REFUSED[why]
     with pytest.raises(SettingError) as raised:
-        frankrl.train(
-            "CartPole-v1", out=tmp_path / "run", actors=num_actors, **QUICK | changes
-        )
+        frankrl.train("CartPole-v1", out=tmp_path / "run", actors=num_actors, **QUICK | changes)
     assert message in str(raised.value)
     assert not (tmp_path / "run").exists()
 
@@ -206,7 +203,10 @@ def test_what_actors_cannot_do_exactly_is_refused_in_one_sentence(why, tmp_path)
 def test_a_network_that_mixes_the_observations_of_a_batch_is_refused(tmp_path):
     with pytest.raises(SettingError, match="your network computes the Q-values of one observation"):
         frankrl.train(
-            "CartPole-v1", out=tmp_path / "run", actors=2, network="mixing:make",
+            "CartPole-v1",
+            out=tmp_path / "run",
+            actors=2,
+            network="mixing:make",
             **{name: value for name, value in QUICK.items() if name != "hidden_widths"},
         )
 

@@ -149,7 +149,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         initial=source,
         overwrite=options.overwrite,
         started=started,
-        make_source=source_in_actors(options.actors, options.ray or None),
+        make_source=source_in_actors(settings, options.actors, options.ray or None),
     )
     return _drive(training, options, signals)
 
@@ -196,7 +196,7 @@ def _resume(
     from frankrl.actors import source_in_actors
     from frankrl.training.session import prepare_resume
 
-    make_source = source_in_actors(options.actors, options.ray or None)
+    make_source = source_in_actors(settings, options.actors, options.ray or None)
     training = prepare_resume(folder, settings, started=started, make_source=make_source)
     return _drive(training, options, signals)
 
