@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from frankrl.dashboard.background import open_dashboard
     from frankrl.dashboard.listing import list_runs
     from frankrl.experiments.run import experiment
+    from frankrl.experiments.seeds import train_seeds
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
+    from frankrl.runs.publishing import fetch, published_status
+    from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
@@ -34,13 +37,17 @@ _HOME = {
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
     "list_runs": "frankrl.dashboard.listing",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
+    "published_status": "frankrl.runs.publishing",
     "resume": "frankrl.api",
+    "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",
+    "train_seeds": "frankrl.experiments.seeds",
 }
 
 __all__ = [
@@ -55,14 +62,18 @@ __all__ = [
     "experiment",
     "explain",
     "export",
+    "fetch",
     "film",
     "hub",
     "list_runs",
     "load",
     "open_dashboard",
     "plot",
+    "published_status",
     "resume",
+    "sweep",
     "train",
+    "train_seeds",
 ]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
 from frankrl.training.opened import open_network as open_network
+from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
 from frankrl.training.session import (
     Metrics,
     TrainingResult,
@@ -53,6 +55,8 @@ def train(
     allow_code: bool = False,
     actors: int | None = None,
     ray: str | None = None,
+    publish: str | os.PathLike[str] | None = None,
+    lease_seconds: float = LEASE_SECONDS,
     progress: bool = True,
     on_event: Callable[[Event], Stop | None] = lambda event: None,
     metrics: Metrics | None = None,
@@ -77,6 +81,11 @@ def train(
             this process does.
         ray: address of the Ray cluster on which the actors are, `HOST:PORT` of its head or `auto`;
             None: they are on this machine.
+        publish: shared storage: a folder, or an address such as `s3://bucket/folder`. The run
+            begins there, or is taken over from a process that has died, and is published at each
+            checkpoint. `out` is then a folder on this machine's own disk; None: a temporary one.
+        lease_seconds: with `publish`: after so long without a sign of life from this process,
+            another one may take the run over. [s]
         progress: show a progress bar in a notebook and on a terminal.
         on_event: called with every event of the training; a `Stop` that it returns ends the run,
             which is saved.
@@ -108,11 +117,21 @@ def train(
         chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
     if source is not None:
         chosen = source.completed(chosen, settings)
+    make_source = source_in_actors(chosen, actors, ray)
+    if publish is not None:
+        return _publish_or_raise(
+            functools.partial(
+                publish_or_take_over, env_id, preset, chosen, int(seed), publish, local=out,
+                lease_seconds=lease_seconds, initial=source, overwrite=overwrite, metrics=metrics,
+                make_source=make_source,
+            ),
+            on_event, progress=progress,
+        )  # fmt: skip
     training = prepare(
         *(env_id, preset, chosen, int(seed), out),
         initial=source,
         overwrite=overwrite,
-        make_source=source_in_actors(chosen, actors, ray),
+        make_source=make_source,
     )
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
@@ -221,6 +240,40 @@ def _run_or_raise(
         display.end(outcome_lines(result))
     if result.stopped and stop_requested():
         raise KeyboardInterrupt(f"the run is saved; frankrl.resume({str(result.run)!r}) continues")
+    return result
+
+
+def _publish_or_raise(
+    publish: Callable[..., TrainingResult | None],
+    on_event: Callable[[Event], Stop | None],
+    *,
+    progress: bool,
+) -> TrainingResult:
+    """Train and publish; a stop signal is raised as `KeyboardInterrupt` once the run is saved.
+
+    Args:
+        publish: `publish_or_take_over` of the run.
+        on_event: the user's function.
+        progress: whether a display is wanted.
+    """
+    with stop_signals() as stop_requested, display_in_python(progress=progress) as display:
+        stop_requested.on_first_signal = lambda: display.note(STOPPING)
+
+        def begin(training: Trainer) -> None:
+            training.watch_episodes(display.show_episodes)
+            display.begin(training)
+
+        def show(event: Event) -> Stop | None:
+            display.show(event)
+            return on_event(event)
+
+        result = publish(
+            stop_requested=stop_requested, on_event=show, on_begin=begin, say=display.log
+        )
+        if result is not None:
+            display.end(outcome_lines(result))
+    if result is None or (result.stopped and stop_requested()):
+        raise KeyboardInterrupt("the run is published as far as it went; the same call continues")
     return result
 
 

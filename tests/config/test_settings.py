@@ -170,7 +170,10 @@ FREE = {"asynchronous_actors": 2, "num_envs": 4, "vector_steps_per_round": 5}
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"num_envs": 5}, r"num_envs \(5\) must be a multiple of asynchronous_actors \(2\).* to 4$"),
+        (
+            {"num_envs": 5},
+            r"num_envs \(5\) must be a multiple of asynchronous_actors \(2\).* to 4$",
+        ),
         ({"n_step": 6}, r"n_step \(6\) must be at most vector_steps_per_round \(5\)"),
         ({"noisy": True}, "explore with an ε of their own .* leave noisy out"),
         ({"normalize_observations": True}, "leave normalize_observations out"),

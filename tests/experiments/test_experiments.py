@@ -15,16 +15,15 @@ from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
-from frankrl.core.errors import FrankError
 from frankrl.core.figures import figure
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
 from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult, score
-from frankrl.experiments.run_process import RunProcess
-from frankrl.experiments.study import final_return, is_done
 from frankrl.experiments.writing import as_markdown, as_plain, drawing, intervals, write
+from frankrl.jobs import is_done, outcome_of
+from frankrl.jobs.local import LocalEngine
 from frankrl.runs import list_checkpoints
 from frankrl.training.session import prepare, run_to_end
 
@@ -67,10 +66,10 @@ def done(tmp_path_factory):
     study, reported = study_in(tmp_path_factory.mktemp("study")), []
     stopped = study.jobs()[1]
     # One of its runs has been begun before, and was stopped halfway.
-    training = prepare(stopped.env_id, stopped.arm, stopped.settings, stopped.seed, stopped.path)
+    training = prepare(stopped.env_id, stopped.preset, stopped.settings, stopped.seed, stopped.run)
     run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
-    assert not is_done(stopped.path)
-    run_study(study, 2, reported.append)
+    assert not is_done(stopped.run)
+    run_study(study, LocalEngine(2), reported.append)
     return study, reported
 
 
@@ -101,18 +100,18 @@ def test_the_family_has_each_switch_alone_and_rainbow_without_each_of_its_parts(
 
 def test_every_run_is_done_and_reported_once(done):
     study, reported = done
-    assert sorted(job.path for job in reported) == sorted(job.path for job in study.jobs())
-    assert all(is_done(job.path) for job in study.jobs())
+    assert sorted(job.run for job in reported) == sorted(job.run for job in study.jobs())
+    assert all(is_done(job.run) for job in study.jobs())
 
 
 def test_a_run_of_a_study_is_the_training_that_its_settings_say(done, tmp_path):
     study, _ = done
     for job in study.jobs()[:2]:  # the second was continued
-        alone = prepare(job.env_id, "alone", job.settings, job.seed, tmp_path / job.path.name)
+        alone = prepare(job.env_id, "alone", job.settings, job.seed, tmp_path / job.run.name)
         result = run_to_end(alone, lambda event: None)
-        assert final_return(job.path) == result.evaluation["mean_return"]
+        assert outcome_of(job.run).final_return == result.evaluation["mean_return"]
         ours, theirs = (
-            list_checkpoints(path / "checkpoints")[-1] for path in (job.path, result.run)
+            list_checkpoints(path / "checkpoints")[-1] for path in (job.run, result.run)
         )
         file = "q_network.safetensors"
         assert (ours / file).read_bytes() == (theirs / file).read_bytes()
@@ -120,9 +119,9 @@ def test_a_run_of_a_study_is_the_training_that_its_settings_say(done, tmp_path):
 
 def test_what_is_done_is_not_done_again(done):
     study, _ = done
-    before = {job.path: (job.path / "report.json").stat().st_mtime_ns for job in study.jobs()}
+    before = {job.run: (job.run / "report.json").stat().st_mtime_ns for job in study.jobs()}
     reported = []
-    run_study(study, 2, reported.append)
+    run_study(study, LocalEngine(2), reported.append)
     assert len(reported) == len(before)
     assert before == {p: (p / "report.json").stat().st_mtime_ns for p in before}
 
@@ -131,7 +130,7 @@ def test_experiments_share_the_runs_that_they_have_in_common(tmp_path):
     first, second = (
         Study(EXPERIMENTS[name], ("CartPole-v1",), (0,), tmp_path) for name in ("replay", "ends")
     )
-    both = {job.path for job in first.jobs()} & {job.path for job in second.jobs()}
+    both = {job.run for job in first.jobs()} & {job.run for job in second.jobs()}
     assert len(both) == 1
 
 
@@ -140,7 +139,8 @@ def test_results_are_those_of_the_runs_in_the_order_of_arms_and_seeds(done):
     one, other = results_of(study)
     assert (one.arm, other.arm) == ("one", "other")
     expected = [
-        final_return(study.path_of("CartPole-v1", study.experiment.arms[0], s)) for s in (0, 1)
+        outcome_of(study.path_of("CartPole-v1", study.experiment.arms[0], s)).final_return
+        for s in (0, 1)
     ]
     assert one.final_returns.tolist() == expected
     assert one.env_steps.tolist() == [100, 200, 300, 400]
@@ -240,7 +240,7 @@ def test_without_a_name_the_experiments_are_listed(capsys):
         (["target", "--seeds", "0"], "seeds must be at least 1"),
         (["target", "--seeds", "1001"], "at most 1,000"),
         (["target", "--first-seed", str(2**64 - 1), "--seeds", "2"], "seed must be"),
-        (["target", "--processes", "-1"], "processes at least 0"),
+        (["target", "--processes", "-1"], "processes must be a whole number of at least 0"),
     ],
 )
 def test_mistakes_give_one_line(arguments, words, capsys, tmp_path):
@@ -305,18 +305,18 @@ def test_a_stop_reaches_busy_processes_and_idle_ones(tmp_path, number, idle):
     done = []
 
     def stop(job):
-        done.append(job.arm)
-        while not list(endless.path.glob("metrics.sqlite")):
+        done.append(job.preset)
+        while not list(endless.run.glob("metrics.sqlite")):
             time.sleep(0.02)
         os.kill(os.getpid(), number)
 
     with pytest.raises(StoppedError, match="the same command continues") as raised:
-        run_study(study, 1 + idle, stop) if idle else run_one(study, endless, number)
+        run_study(study, LocalEngine(1 + idle), stop) if idle else run_one(study, endless, number)
     assert raised.value.exit_status == 128 + number
     assert done == ["short"] * idle
-    assert is_done(short.path) == bool(idle)
-    assert not is_done(endless.path)
-    assert len(list_checkpoints(endless.path / "checkpoints")) == 1
+    assert is_done(short.run) == bool(idle)
+    assert not is_done(endless.run)
+    assert len(list_checkpoints(endless.run / "checkpoints")) == 1
     assert multiprocessing.active_children() == []
 
 
@@ -324,14 +324,14 @@ def run_one(study, endless, number):
     """The study in one process, stopped by a thread once its run is under way."""
 
     def stop():
-        while not list(endless.path.glob("metrics.sqlite")):
+        while not list(endless.run.glob("metrics.sqlite")):
             time.sleep(0.02)
         os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=stop)
     thread.start()
     try:
-        run_study(study, 1, lambda job: None)
+        run_study(study, LocalEngine(1), lambda job: None)
     finally:
         thread.join()
 
@@ -345,47 +345,5 @@ def test_a_second_signal_ends_the_runs_at_once(tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(StoppedAtOnceError):
-        run_study(study, 2, stop_twice)
+        run_study(study, LocalEngine(2), stop_twice)
     assert multiprocessing.active_children() == []
-
-
-def works(job, stop_requested):
-    match job:
-        case "mistake":
-            raise FrankError("this is not allowed")
-        case "bug":
-            raise ZeroDivisionError("a bug")
-        case "death":
-            os._exit(3)
-    return True
-
-
-@pytest.mark.parametrize(
-    ("job", "error", "words"),
-    [
-        ("mistake", FrankError, "this is not allowed"),
-        ("bug", RuntimeError, "ZeroDivisionError: a bug"),
-        ("death", FrankError, "the process of a run has died"),
-    ],
-)
-def test_what_goes_wrong_in_a_process_is_told_and_the_process_ends(job, error, words):
-    process = RunProcess(works)
-    process.begin("fine")
-    assert process.finish() == "fine"
-    process.begin(job)
-    with pytest.raises(error, match=words):
-        process.finish()
-    process.stop()
-    process.join()
-    assert multiprocessing.active_children() == []
-
-
-def test_a_process_that_died_while_it_had_nothing_to_do_is_told_likewise():
-    process = RunProcess(works)
-    process.kill()
-    process._process.join()
-    process.begin("fine")
-    with pytest.raises(FrankError, match="the process of a run has died"):
-        process.finish()
-    process.stop()
-    process.join()

@@ -1,15 +1,12 @@
 """`frank experiment`: test a claim over several seeds."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
 from frankrl.cli.output import print_result
-from frankrl.cli.parsing import parse, say
-from frankrl.display.terminal import can_redraw
+from frankrl.cli.parsing import parse, say, say_run
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,12 @@ class ExperimentOptions:
     """The first seed; the others follow it. [seed]"""
     processes: int = 0
     """Number of runs in parallel, which changes no result. 0: one per processor core."""
+    ray: str = ""
+    """Train on this Ray cluster: HOST:PORT of its head, or auto. All its machines must share the
+    folder `--out`."""
+    print: bool = False
+    """Print a command for each run that is missing instead of training here, one line each, for a
+    batch system; the same command without it then gives the results."""
     out: str = "experiments"
     """Folder for the runs, the table and the figure."""
 
@@ -47,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
                 print_result(f"    {arm.name}")
         return 0
 
-    from frankrl.experiments.run import experiment as run_experiment
+    from frankrl.experiments.run import run_experiment
 
     result = run_experiment(
         options.name,
@@ -55,15 +58,13 @@ def run(arguments: Sequence[str]) -> int:
         seeds=options.seeds,
         first_seed=options.first_seed,
         processes=options.processes,
+        ray=options.ray,
         out=options.out,
-        on_run=_print_run,
+        on_run=say_run,
+        print_command=print_result if options.print else None,
     )
+    if result is None:
+        return 0
     print_result(result.markdown)
     say(", ".join(map(str, result.paths)))
     return 0
-
-
-def _print_run(run: Path, done: int, of: int) -> None:
-    """A line for each finished run, where no bar can be drawn."""
-    if not can_redraw(sys.stderr):
-        say(f"run {done} of {of}: {run}")

@@ -17,6 +17,7 @@ from frankrl.core.wording import command_line
 
 _COMMANDS = {
     "train": "train a Deep Q-Network, or continue a run",
+    "fetch": "copy a published run from shared storage into a run folder",
     "evaluate": "play greedy episodes with a trained agent and report its returns",
     "film": "write a film of an episode, with the Q-value of every action",
     "plot": "draw the learning curves of one or several runs",
@@ -24,9 +25,12 @@ _COMMANDS = {
     "explain": "open one update of a run and show every number of it",
     "export": "write an agent to a file for other programs: ONNX, or its weights",
     "hub": "push a run to the Hub (huggingface.co), or pull one from there",
+    "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
     "experiment": "test a claim: train with one thing changed, over several seeds",
+    "job": "do one job that another command has printed",
+    "cluster": "print the resource by which Ray tells this machine's CPU model apart",
 }
-_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "experiment")
+_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "sweep", "experiment", "job")
 """The commands that run environments, which may print whatever they like."""
 _USER_ERROR = 2
 _INTERRUPTED = 130

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,7 @@ from frankrl.config import condition_of, meaning_of, optional_setting_names, set
 from frankrl.config.choices import NONE
 from frankrl.config.validation import Checked
 from frankrl.core.errors import FrankError
+from frankrl.display.terminal import can_redraw
 
 Options = TypeVar("Options")
 _RULES = "╭╮╰╯─-+"
@@ -201,3 +203,9 @@ def _object(text: str) -> dict[str, Any]:
 def say(text: str) -> None:
     """Tell the person at the terminal; standard output stays for results."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_run(run: Path, done: int, of: int) -> None:
+    """A line for each finished run, where no bar can be drawn."""
+    if not can_redraw(sys.stderr):
+        say(f"run {done} of {of}: {run}")

@@ -16,6 +16,15 @@ def ending_lines(result: TrainingResult, spec: EnvironmentSpec) -> list[str]:
     return ["", *outcome_lines(result), f"Run folder: {run}", "", "Next:", *next_ones]
 
 
+def published_lines(result: TrainingResult) -> list[str]:
+    """The result of a training that was published, and what to type next."""
+    address, run = shlex.quote(str(result.published)), shlex.quote(str(result.run))
+    lines = ["", *outcome_lines(result), f"Published at: {address}", "", "Next:"]
+    if result.run.exists():
+        return [*lines, f"  frank evaluate {run}"]
+    return [*lines, f"  frank fetch {address} --out runs/NAME", "  frank evaluate runs/NAME"]
+
+
 def _next_commands(result: TrainingResult, spec: EnvironmentSpec, run: str) -> list[str]:
     """The commands that work for this run with the packages that are installed."""
     commands = [f"train --resume {run}"] if result.stopped else []

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import tyro
 
 from frankrl.cli.clock import process_started
 from frankrl.cli.output import print_result
-from frankrl.cli.parsing import named_settings, parse
+from frankrl.cli.parsing import named_settings, parse, say, say_run
 from frankrl.config import (
     AtariSettings,
     EnvironmentSettings,
@@ -34,6 +35,7 @@ from frankrl.core.stopping import StopSignals, stop_signals
 
 if TYPE_CHECKING:
     from frankrl.training import Trainer
+    from frankrl.training.session import TrainingResult
 
 _DESCRIPTION = (
     "Train a Deep Q-Network on a Gymnasium environment. The defaults below are those of the "
@@ -51,8 +53,20 @@ class TrainOptions:
     """Named settings, or a TOML file of your own; empty: the environment's, or `default`."""
     seed: int = 0
     """The same seed and settings give the same bits."""
+    seeds: int = 1
+    """Number of runs, which differ in their seeds alone: this one and those after it. [seeds]"""
+    processes: int = 0
+    """With `--seeds`: number of runs in parallel, which changes no result. 0: one per processor
+    core."""
+    ray: str = ""
+    """With `--seeds`: train on this Ray cluster: HOST:PORT of its head, or auto. All its
+    machines must share the folder `--out`. With `--actors`: the actors are there."""
+    print: bool = False
+    """With `--seeds`: print a command for each run instead of training here, one line each, for a
+    batch system."""
     out: str = ""
-    """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`."""
+    """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`. With `--seeds`: folder of the run
+    folders; empty: `runs/<env>/<preset>`."""
     resume: str = ""
     """Continue this run folder from its newest checkpoint."""
     init_from: str = ""
@@ -66,13 +80,18 @@ class TrainOptions:
     import its network or torso."""
     overwrite: bool = False
     """Replace a run that is already in the run folder, unless that holds other files as well."""
+    publish: str = ""
+    """Publish the run in shared storage at each checkpoint: a folder, or an address such as
+    `s3://bucket/folder`. The same command on any machine continues a run whose process has died.
+    `--out` is then a folder on this machine's own disk; without it, a temporary one."""
+    lease_seconds: float | None = None
+    """With `--publish`: after so long without a sign of life from this process, another one may
+    take the run over; None: 30. [s]"""
     json: bool = False
     """End with one JSON line on standard output."""
     actors: int | None = None
-    """Processes of this machine, or of the cluster of `--ray`, that step the environments and act;
-    they change no bit. [processes]"""
-    ray: str = ""
-    """Address of a Ray cluster on which the actors are: `HOST:PORT` of its head, or `auto`."""
+    """Processes that step the environments of one run and act, on this machine or on the cluster of
+    `--ray`; they change no bit. [processes]"""
     dashboard: bool = False
     """Serve a live page of the run while it trains, and print its address."""
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
@@ -115,6 +134,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
             "name an environment, for example: frank train LunarLander-v3 "
             "(or continue a run with --resume RUN)"
         )
+    if first.lease_seconds is not None and not first.publish:
+        raise FrankError("--lease-seconds is for a run that is published: give --publish, too")
     if first.dashboard:
         from frankrl.dashboard.serving import check_packages
 
@@ -127,10 +148,14 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     from frankrl.actors import source_in_actors
     from frankrl.runs import check_preset
     from frankrl.training.initial import initial_source
+    from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
     from frankrl.training.session import prepare
 
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
+    on_cluster = bool(options.ray) and options.actors is None
+    if options.seeds != 1 or options.print or options.processes or on_cluster:
+        return _several(options, preset, settings)
     source = initial_source(
         options.init_from or None,
         best=options.init_best,
@@ -139,7 +164,19 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     )
     if source is not None:
         settings = source.completed(settings, named)
-
+    make_source = source_in_actors(settings, options.actors, options.ray or None)
+    if options.publish:
+        publish = functools.partial(
+            publish_or_take_over,
+            *(options.env, preset, settings, options.seed, options.publish),
+            local=options.out or None,
+            lease_seconds=options.lease_seconds or LEASE_SECONDS,
+            initial=source,
+            overwrite=options.overwrite,
+            started=started,
+            make_source=make_source,
+        )
+        return _publish(publish, options, signals)
     training = prepare(
         options.env,
         preset,
@@ -149,9 +186,34 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         initial=source,
         overwrite=options.overwrite,
         started=started,
-        make_source=source_in_actors(settings, options.actors, options.ray or None),
+        make_source=make_source,
     )
     return _drive(training, options, signals)
+
+
+def _several(options: TrainOptions, preset: str, settings: Settings) -> int:
+    """Train with several seeds."""
+    from frankrl.experiments.seeds import check_alone, run_seeds
+    from frankrl.jobs import seeds_from
+
+    names = ("init_from", "init_best", "overwrite", "dashboard", "actors")
+    check_alone({name: getattr(options, name) for name in names})
+    result = run_seeds(
+        options.env,
+        preset,
+        settings,
+        seeds_from(options.seed, options.seeds),
+        options.out or None,
+        options.processes,
+        ray=options.ray,
+        on_run=say_run,
+        print_command=print_result if options.print else None,
+    )
+    if result is not None:
+        say(repr(result))
+        if options.json:
+            print_result(json.dumps({"runs": result.report()}, allow_nan=False))
+    return 0
 
 
 def _changed(
@@ -181,9 +243,18 @@ def _resume(
         (first.seed, "--seed"),
         (first.init_from, "--init-from"),
         (first.init_best, "--init-best"),
+        (first.seeds != 1, "--seeds"),
+        (first.processes, "--processes"),
+        (first.ray and first.actors is None, "--ray without --actors"),
+        (first.print, "--print"),
     ):
         if value:
             raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")
+    if first.publish:
+        raise FrankError(
+            "--publish continues a run by itself: repeat the command that began it, with --out "
+            f"{first.resume} instead of --resume"
+        )
     if first.overwrite:
         raise FrankError("--resume continues a run and --overwrite replaces one: give one of them")
 
@@ -199,6 +270,42 @@ def _resume(
     make_source = source_in_actors(settings, options.actors, options.ray or None)
     training = prepare_resume(folder, settings, started=started, make_source=make_source)
     return _drive(training, options, signals)
+
+
+def _publish(
+    publish: Callable[..., "TrainingResult | None"], options: TrainOptions, signals: StopSignals
+) -> int:
+    """Train and publish.
+
+    Args:
+        publish: `publish_or_take_over` of the run.
+        options: the command line.
+        signals: the signals received.
+    """
+    from frankrl.cli.results import published_lines
+    from frankrl.display.training import STOPPING, make_display
+
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(make_display(sys.stderr))
+        signals.on_first_signal = lambda: display.note(STOPPING)
+
+        def begin(training: "Trainer") -> None:
+            training.watch_episodes(display.show_episodes)
+            display.begin(training)
+            if options.dashboard:
+                from frankrl.dashboard.background import dashboard_in_background
+
+                stack.enter_context(dashboard_in_background(training.folder.path, display.log))
+
+        result = publish(
+            stop_requested=signals, on_event=display.show, on_begin=begin, say=display.log
+        )
+        if result is not None:
+            display.end(published_lines(result))
+    if options.json and result is not None:
+        report = result.report() | {"published": result.published}
+        print_result(json.dumps(report, allow_nan=False))
+    return 0 if result is not None and not result.stopped else signals.exit_status
 
 
 def _drive(training: "Trainer", options: TrainOptions, signals: StopSignals) -> int:

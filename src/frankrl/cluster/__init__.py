@@ -1,1 +1,10 @@
-"""Runs on a cluster of machines, with Ray Core; the only folder that imports Ray."""
+"""Where jobs are done: on this machine, on a cluster, or by commands that are printed."""
+
+from frankrl.cluster.engines import (
+    check_engine,
+    check_processes,
+    engine_for,
+    jobs_at_once,
+)
+
+__all__ = ["check_engine", "check_processes", "engine_for", "jobs_at_once"]

@@ -4,29 +4,37 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import secrets
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from frankrl.cluster.nodes import Node, NodeFacts, check_versions, nodes_of
 from frankrl.cluster.probe import REFUSED, SILENT, probed
-from frankrl.core.cpu import cpu_model
-from frankrl.core.errors import FrankError, MissingExtraError
+from frankrl.core.errors import FrankError, MissingExtraError, RunFolderError
 from frankrl.core.text import shown
+from frankrl.core.wording import option
 from frankrl.runs.machine import versions
 
 _AUTO = "auto"
-_PORT_SECONDS = 3.0
-_PROBE_SECONDS = 6.0
-"""Together less than the 10 s in which a wrong address is told."""
+_PORT_SECONDS = 4.0
+"""How long a connection and a first answer may take, each: a wrong address is told within 10 s."""
+_PROBE_SECONDS = 60.0
+"""How long a process may take to import Ray and to ask, on a machine that is busy."""
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""With this a client of HTTP/2, on which Ray speaks, begins: a preface and empty settings."""
+_SETTINGS = 4
+"""Type of the frame, its fourth byte, with which a server answers."""
 _FACTS_SECONDS = 120.0
 """How long a node may take to start a worker and to import Frank."""
 _CLIENT = "ray://"
+_NO_ANSWER = "nothing there answers as Ray does"
 
 
-def connect(address: str) -> list[Node]:
+def connect(address: str, shared: Path | None = None) -> list[Node]:
     """Connect this process to a Ray cluster.
 
     Everything of this process on the cluster is in a namespace of its own. `disconnect` ends it.
@@ -34,14 +42,15 @@ def connect(address: str) -> list[Node]:
     Args:
         address: `HOST:PORT` of the cluster's head, or `auto`: the cluster of which this machine
             is a node.
+        shared: a folder that every machine must see; None: none.
 
     Returns:
         The cluster's nodes; each has the same versions of all packages as this process.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        FrankError: there is no cluster at this address, it refuses this process, or a node has
-            other versions.
+        FrankError: there is no cluster at this address, it refuses this process, a node has other
+            versions, or does not see the folder.
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingExtraError("a cluster", "ray", "ray")
@@ -58,10 +67,8 @@ def connect(address: str) -> list[Node]:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise _not_connected(address, error) from error
     try:
-        nodes = nodes_of(ray.nodes())
-        ours = software()
-        for node, facts in zip(nodes, facts_of(nodes), strict=True):
-            check_versions(ours, node, facts.versions)
+        nodes = living_nodes()
+        _check_nodes(nodes, shared)
     except BaseException:
         disconnect()
         raise
@@ -75,21 +82,60 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def living_nodes() -> list[Node]:
+    """The nodes that Ray takes for alive."""
+    import ray
+
+    return nodes_of(ray.nodes())
+
+
+def own_address() -> str:
+    """The address of the node on which a task runs."""
+    import ray
+
+    return ray.util.get_node_ip_address()
+
+
 def software() -> dict[str, str]:
     """Versions of Python, Ray and all packages that may affect the bits of a run."""
     return versions() | {"ray": importlib.metadata.version("ray")}
 
 
-def facts_of(nodes: Sequence[Node], file: str = "") -> list[NodeFacts]:
-    """What each node says of itself, by one small task per node.
-
-    Args:
-        nodes: the nodes to ask.
-        file: a file that each should see; empty: none.
+def _check_nodes(nodes: Sequence[Node], shared: Path | None) -> None:
+    """Refuse nodes that cannot do what this process can.
 
     Raises:
-        FrankError: a node does not answer, or cannot import Frank.
+        FrankError: a node has other versions, or does not see the folder.
     """
+    ours, file = software(), None
+    if shared is not None:
+        file = _marker_in(shared)
+    try:
+        for node, facts in zip(nodes, _facts_of(nodes, str(file or "")), strict=True):
+            check_versions(ours, node.address, facts.versions)
+            if not facts.sees_file:
+                raise FrankError(
+                    f"the node {node.address} does not see {shared}: give {option('out')} a folder "
+                    "that all machines of the cluster share under the same path"
+                )
+    finally:
+        if file is not None:
+            file.unlink(missing_ok=True)
+
+
+def _marker_in(shared: Path) -> Path:
+    """A small file, by which a node sees whether it has the same folder."""
+    file = shared / f".frank-{secrets.token_hex(8)}"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+        file.touch(exist_ok=False)
+    except OSError as error:
+        raise RunFolderError(f"{shared} cannot be written: {error.strerror or error}") from error
+    return file
+
+
+def _facts_of(nodes: Sequence[Node], file: str) -> list[NodeFacts]:
+    """What each node says of itself, by one small task per node."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -104,8 +150,7 @@ def facts_of(nodes: Sequence[Node], file: str = "") -> list[NodeFacts]:
 
 
 def _facts(file: str) -> dict[str, Any]:
-    sees = not file or os.path.exists(file)
-    return NodeFacts(software(), cpu_model(), sees)._asdict()
+    return NodeFacts(software(), not file or os.path.exists(file))._asdict()
 
 
 def _answer(node: Node, reference: Any) -> NodeFacts:
@@ -140,7 +185,7 @@ def _check_address(address: str) -> None:
         _check_port(address)
     found = probed(address, _PROBE_SECONDS)
     if found["state"] == SILENT:
-        raise FrankError(_no_ray(address, "nothing that answers there speaks as Ray does"))
+        raise FrankError(_no_ray(address, _NO_ANSWER))
     if found["state"] == REFUSED:
         raise FrankError(
             f"the Ray at {shown(address)} refuses this process: its token is missing or another "
@@ -165,10 +210,24 @@ def _check_port(address: str) -> None:
             f"{shown(address)!r}"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PORT_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _PORT_SECONDS) as found:
+            # Where Ray uses TLS, it does not answer this.
+            speaks = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(found)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FrankError(_no_ray(address, shown(str(reason), 100))) from None
+    if not speaks:
+        raise FrankError(_no_ray(address, _NO_ANSWER))
+
+
+def _speaks_http2(found: socket.socket) -> bool:
+    found.settimeout(_PORT_SECONDS)
+    answer = b""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        found.sendall(_HELLO)
+        while len(answer) < _SETTINGS and (part := found.recv(64)):
+            answer += part
+    return answer[3:4] == bytes((_SETTINGS,))
 
 
 def _no_ray(address: str, reason: str) -> str:
@@ -192,7 +251,7 @@ def _not_connected(address: str, error: Exception) -> FrankError:
 
 
 @contextlib.contextmanager
-def _own_signals() -> Any:
+def _own_signals() -> Iterator[None]:
     """Within this context, Ray takes no signal from Frank."""
     if threading.current_thread() is not threading.main_thread():
         yield

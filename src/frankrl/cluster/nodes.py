@@ -30,9 +30,8 @@ class NodeFacts(NamedTuple):
 
     versions: dict[str, str]
     """Of Python, Ray and all packages that may affect the bits of a run."""
-    cpu_model: str
-    sees_storage: bool
-    """Whether it finds the shared storage, if it was asked for one."""
+    sees_file: bool
+    """Whether it sees the file that it was asked for, if any."""
 
 
 def nodes_of(listed: Sequence[Mapping[str, Any]]) -> list[Node]:
@@ -62,8 +61,34 @@ def cpu_resource(model: str) -> str:
     return PREFIX + (slug or "unknown")
 
 
-def check_versions(ours: Mapping[str, str], node: Node, theirs: Mapping[str, str]) -> None:
-    """Refuse a machine whose software differs from this one's.
+def resource_for(nodes: Sequence[Node], busy: Mapping[str, int], begun_on: str) -> str:
+    """The resource that a job should ask for, so that its run stays on one CPU model.
+
+    Args:
+        nodes: the living nodes.
+        busy: jobs under way, by the resource that they have asked for.
+        begun_on: the CPU model on which the run was written last; empty: it is new.
+
+    Returns:
+        The resource of that model, if a node has it. Else that of the model with most free CPUs;
+        empty if its nodes were started without one.
+    """
+    cpus: dict[str, int] = {}
+    for node in nodes:
+        cpus[node.resource] = cpus.get(node.resource, 0) + node.cpus
+    of_run = cpu_resource(begun_on) if begun_on else ""
+    if of_run and cpus.get(of_run):
+        return of_run
+    return max(sorted(cpus), key=lambda name: cpus[name] - busy.get(name, 0), default="")
+
+
+def check_versions(ours: Mapping[str, str], node: str, theirs: Mapping[str, str]) -> None:
+    """Refuse a machine whose software differs from that of the process that gives the work.
+
+    Args:
+        ours: versions of that process.
+        node: the machine's address.
+        theirs: versions of the machine.
 
     Raises:
         FrankError: a version differs; the node, the package and both versions are named.
@@ -72,9 +97,9 @@ def check_versions(ours: Mapping[str, str], node: Node, theirs: Mapping[str, str
         here, there = ours.get(package), theirs.get(package)
         if here != there and (package in _NEEDED or None not in (here, there)):
             raise FrankError(
-                f"the node {node.address} has {_named(package, there)} and this machine "
-                f"{_named(package, here)}; install the same versions on all machines of the "
-                "cluster, so that a run that moves keeps its bits"
+                f"the node {node} has {_named(package, there)}, and the machine that gives the "
+                f"work has {_named(package, here)}; install the same versions on all machines of "
+                "the cluster, so that a run that moves keeps its bits"
             )
 
 

@@ -29,7 +29,7 @@ def probed(address: str, seconds: float) -> dict[str, Any]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        return {"state": SILENT}
+        return {"state": UNKNOWN}
     for line in done.stdout.splitlines():
         if line.startswith(_ANSWER):
             return json.loads(line.removeprefix(_ANSWER))
@@ -62,4 +62,4 @@ def _ask(address: str, seconds: int) -> dict[str, Any]:
 if __name__ == "__main__":
     import sys
 
-    print(_ANSWER + json.dumps(_ask(sys.argv[1], 5)), flush=True)
+    print(_ANSWER + json.dumps(_ask(sys.argv[1], 20)), flush=True)

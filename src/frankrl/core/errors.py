@@ -66,6 +66,14 @@ class HubError(FrankError):
     """The Hub cannot be reached, refuses a request, or holds something that is no run."""
 
 
+class StorageError(FrankError):
+    """Shared storage cannot be reached, or holds something other than a published run."""
+
+
+class SupersededError(FrankError):
+    """Another process has taken a published run over, so this one publishes nothing more."""
+
+
 class FrankWarning(UserWarning):
     """Something that the user should know and that does not stop Frank."""
 

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.errors import RunFolderError
-from frankrl.experiments.study import Study, final_return, paths_of
-from frankrl.runs import MetricsReader
+from frankrl.experiments.study import Study, paths_of
+from frankrl.jobs import outcome_of
 
 FEWEST_FOR_INTERVAL = 5
 """Least number of seeds for a bootstrap interval."""
@@ -57,15 +57,12 @@ def results_of(study: Study) -> list[ArmResult]:
         for arm in study.experiment.arms:
             finals, evaluations, env_steps = [], [], np.zeros(0)
             for path in paths_of(study, env_id, arm):
-                final = final_return(path)
-                if final is None:
+                outcome = outcome_of(path)
+                if outcome is None or outcome.final_return is None:
                     raise RunFolderError(f"the run {path} is not finished")
-                reader = MetricsReader(path / "metrics.sqlite")
-                rows = reader.columns("evaluations", "purpose = 'progress'")
-                reader.close()
-                finals.append(final)
-                env_steps = rows["env_steps"].astype(np.float64)
-                evaluations.append(rows["mean_return"])
+                finals.append(outcome.final_return)
+                env_steps = np.array([step for step, _ in outcome.evaluations], np.float64)
+                evaluations.append(np.array([mean for _, mean in outcome.evaluations]))
             results.append(
                 ArmResult(env_id, arm.name, np.array(finals), env_steps, np.stack(evaluations))
             )

@@ -5,19 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frankrl.core.backend import visible_cpus
+from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.core.errors import FrankError, SettingError, nearest
 from frankrl.core.paths import given_path
-from frankrl.core.random import check_seed
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.experiments import EXPERIMENTS
 from frankrl.experiments.claims import ENVIRONMENTS
 from frankrl.experiments.results import ArmResult, results_of
-from frankrl.experiments.study import Job, Study, run_study
+from frankrl.experiments.study import Study, run_study
 from frankrl.experiments.writing import as_markdown, check_can_draw, write
-
-MAX_SEEDS = 1_000
+from frankrl.jobs import Job, seeds_from
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,6 +43,7 @@ def experiment(
     seeds: int = 5,
     first_seed: int = 0,
     processes: int = 0,
+    ray: str = "",
     out: str | os.PathLike[str] = "experiments",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
@@ -59,6 +58,7 @@ def experiment(
         seeds: number of seeds for each arm.
         first_seed: the first seed; the others follow it.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
+        ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
         out: folder for the runs, the table and the figure.
         progress: as for `train`.
         on_run: called for each finished run with its folder, the number of runs that are finished,
@@ -66,6 +66,44 @@ def experiment(
 
     Raises:
         FrankError: an argument is not allowed, or a run fails.
+    """
+    result = run_experiment(
+        name,
+        envs=envs,
+        seeds=seeds,
+        first_seed=first_seed,
+        processes=processes,
+        ray=ray,
+        out=out,
+        progress=progress,
+        on_run=on_run,
+    )
+    assert result is not None
+    return result
+
+
+def run_experiment(
+    name: str,
+    *,
+    envs: Sequence[str],
+    seeds: int,
+    first_seed: int,
+    processes: int,
+    ray: str = "",
+    out: str | os.PathLike[str],
+    progress: bool = True,
+    on_run: Callable[[Path, int, int], None],
+    print_command: Callable[[str], None] | None = None,
+) -> ExperimentResult | None:
+    """Do an experiment, or print the commands of its missing runs; arguments and errors as for
+    `experiment`.
+
+    Args:
+        print_command: called with the command line of each run that is missing, instead of doing
+            them here; call the function again when they have been done.
+
+    Returns:
+        The results; None if only commands were printed.
     """
     if name not in EXPERIMENTS:
         raise FrankError(
@@ -75,10 +113,10 @@ def experiment(
     chosen = EXPERIMENTS[name]
     env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
     _check(env_ids, seeds, first_seed, processes)
+    check_engine(ray, printed=print_command is not None)
     check_can_draw()
     folder = given_path(out, option("out"))
-    numbers = tuple(range(first_seed, first_seed + seeds))
-    study = Study(chosen, env_ids, numbers, folder / "runs")
+    study = Study(chosen, env_ids, seeds_from(first_seed, seeds), folder / "runs")
     total, done = len(study.jobs()), 0
     with progress_bar("training", "runs", progress=progress) as show:
 
@@ -86,9 +124,12 @@ def experiment(
             nonlocal done
             done += 1
             show(done, total)
-            on_run(job.path, done, total)
+            on_run(job.run, done, total)
 
-        run_study(study, processes or visible_cpus(), finished)
+        engine = engine_for(processes, folder, ray=ray, print_command=print_command)
+        is_complete = run_study(study, engine, finished)
+    if not is_complete:
+        return None
     results = results_of(study)
     paths = write(study, name, results, folder)
     return ExperimentResult(name, as_markdown(study, results), results, paths)
@@ -106,10 +147,5 @@ def _check(env_ids: Sequence[str], seeds: int, first_seed: int, processes: int) 
                 f"the experiments have settings for {', '.join(ENVIRONMENTS)}; "
                 f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
             )
-    if not 1 <= seeds <= MAX_SEEDS or processes < 0:
-        raise SettingError(
-            f"seeds must be at least 1 and at most {MAX_SEEDS:,} and processes at least 0, got "
-            f"{seeds} and {processes}"
-        )
-    check_seed(first_seed)
-    check_seed(first_seed + seeds - 1)
+    check_processes(processes)
+    seeds_from(first_seed, seeds)

@@ -5,9 +5,7 @@ it. Its manifest has the form of a checkpoint's, and names every file with its s
 """
 
 import contextlib
-import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,9 @@ from typing import Any
 from frankrl.core.errors import DamagedError, HubError
 from frankrl.core.text import shown
 from frankrl.runs.checkpoint import MANIFEST, manifest_of
-from frankrl.runs.disk import NO_LINK
+from frankrl.runs.disk import entry_of
 from frankrl.runs.folder import BEST, CHECKPOINTS, CONFIG, METRICS, REPORT
-from frankrl.runs.initial import INITIAL, Origin
+from frankrl.runs.initial import INITIAL
 
 CARD, RESULTS, SETTINGS, FILM = "README.md", "results.json", "config.json", "replay.mp4"
 ABOUT = "hub"
@@ -52,17 +50,6 @@ def write_manifest(folder: Path) -> int:
     described = {str(path.relative_to(folder)): entry_of(path) for path in files}
     (folder / MANIFEST).write_bytes(manifest_of(described))
     return sum(entry["bytes"] for entry in described.values())
-
-
-def entry_of(path: Path) -> dict[str, Any]:
-    """What a manifest says of a file.
-
-    Raises:
-        OSError: it is a link, or cannot be read.
-    """
-    with os.fdopen(os.open(path, os.O_RDONLY | NO_LINK), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"bytes": file.tell(), "sha256": digest}
 
 
 def described_in(manifest: bytes, repository: str) -> dict[str, dict[str, Any]]:
@@ -125,22 +112,4 @@ def check_file(path: Path, entry: dict[str, Any], name: str) -> None:
         raise DamagedError(
             f"{name} is damaged: {found['bytes']:,} bytes with SHA-256 {found['sha256']}, the "
             f"manifest says {entry['bytes']:,} with {entry['sha256']}"
-        )
-
-
-def check_initial(run: Path, origin: Origin | None) -> None:
-    """Compare the weights that a run began with, if they were given, with what it says of them.
-
-    Raises:
-        DamagedError: they are missing, or others.
-    """
-    if origin is None:
-        return
-    try:
-        found = entry_of(run / INITIAL)["sha256"]
-    except OSError as error:
-        raise DamagedError(f"{run / INITIAL} cannot be read: {error.strerror}") from error
-    if found != origin.sha256:
-        raise DamagedError(
-            f"{run / INITIAL} is damaged: it has the SHA-256 {found}, {CONFIG} says {origin.sha256}"
         )

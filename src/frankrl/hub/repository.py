@@ -12,7 +12,7 @@ from frankrl.agent import Agent
 from frankrl.core.errors import DamagedError, FrankError, warn
 from frankrl.core.figures import counted
 from frankrl.hub.card import card
-from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, check_initial, write_manifest
+from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
 from frankrl.hub.privacy import public_description, public_metadata, without_paths
 from frankrl.hub.results import Result, final_evaluation, report_of, results_of, settings_of
 from frankrl.opening import open_agent

@@ -9,7 +9,7 @@ _HIDDEN = r"\.[^/]+\.new-\d+\.(mkv|mp4|gif|png)"
 _CHECKPOINT = r"(\d+|\.\d+\.(new|old|gone|damaged))"
 _FILES = (
     r"\.lock|config\.toml|\.config\.toml\.new|report\.json|\.report\.json\.new",
-    r"initial_network\.safetensors",
+    r"initial_network\.safetensors|publish\.json|\.publish\.json\.new",
     r"metrics\.sqlite(-wal|-shm|-journal)?",
     rf"plot\.png|{_HIDDEN}",
     rf"videos/(\d+-s\d+\.(mp4|gif)|{_HIDDEN})",

@@ -1,9 +1,11 @@
 """Files of a run: written completely or not at all, and read without trusting them."""
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from frankrl.core.errors import DamagedError, RunFolderError
 
@@ -87,3 +89,14 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     except OSError as error:
         kind = DamagedError if error.errno in _NOT_THERE else RunFolderError
         raise kind(f"{path} cannot be read: {error.strerror}") from error
+
+
+def entry_of(path: Path) -> dict[str, Any]:
+    """Size and hash of a file, as a manifest says them: `bytes` and `sha256`.
+
+    Raises:
+        OSError: it is a link, or cannot be read.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | NO_LINK), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}

@@ -81,7 +81,7 @@ class RunDescription:
             "versions": self.versions,
             "machine": self.machine,
         }
-        return "\n".join(_toml_table(name, values) for name, values in tables.items())
+        return "\n".join(toml_table(name, values) for name, values in tables.items())
 
     @classmethod
     def from_toml(cls, text: str) -> "RunDescription":
@@ -478,7 +478,8 @@ def _nearby(folder: Path) -> str:
     return f"; {training()} makes one below runs/"
 
 
-def _toml_table(name: str, values: dict[str, Any]) -> str:
+def toml_table(name: str, values: dict[str, Any]) -> str:
+    """A table of settings as a TOML file holds it."""
     lines = [f"[{name}]"]
     lines += [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ from safetensors.numpy import save as save_safetensors
 from frankrl.config.choices import NONE
 from frankrl.core.errors import DamagedError, SettingError
 from frankrl.core.text import shown
-from frankrl.runs.disk import read_regular
+from frankrl.runs.disk import entry_of, read_regular
 
 INITIAL = "initial_network.safetensors"
 """A run's file of the weights that it began with."""
@@ -108,3 +108,22 @@ def read_initial(run: Path, origin: Origin, most_bytes: int) -> Arrays:
         return load_safetensors(content)
     except _BROKEN as error:
         raise DamagedError(f"{path} is damaged: {shown(error)}") from error
+
+
+def check_initial(run: Path, origin: Origin | None) -> None:
+    """Compare the weights that a run began with, if they were given, with what it says of them.
+
+    Raises:
+        DamagedError: they are missing, or others.
+    """
+    if origin is None:
+        return
+    try:
+        found = entry_of(run / INITIAL)["sha256"]
+    except OSError as error:
+        raise DamagedError(f"{run / INITIAL} cannot be read: {error.strerror}") from error
+    if found != origin.sha256:
+        raise DamagedError(
+            f"{run / INITIAL} is damaged: it has the SHA-256 {found}, config.toml says "
+            f"{origin.sha256}"
+        )

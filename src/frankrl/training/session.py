@@ -108,6 +108,9 @@ class TrainingResult:
     """Whether a stop was requested before its end."""
     stop_reason: str | None = None
     """Why, if `on_event` has returned a `Stop`; None for a signal."""
+    published: str | None = None
+    """Where the run is published, if it was trained with `publish`. Without `out`, its run folder
+    is removed after that: `frankrl.fetch` makes one anew."""
 
     def __repr__(self) -> str:
         lines = [f"{outcome_lines(self)[0]}: {self.run}"]
@@ -131,6 +134,25 @@ class TrainingResult:
         ]
         return html_block(head, rows, learning_curve(self.run), newest_film(self.run))
 
+    @classmethod
+    def from_report(cls, report: Mapping[str, Any], run: Path) -> "TrainingResult":
+        """The reverse of `report`, which may come from anyone.
+
+        Args:
+            report: the outcome as JSON data.
+            run: the run folder.
+
+        Raises:
+            RunFolderError: it is no outcome.
+        """
+        outcome = {name: report.get(name) for name in _TYPES}
+        for name, kinds in _TYPES.items():
+            if type(outcome[name]) not in kinds:
+                raise RunFolderError(
+                    f"the report of a run has the {name} {shown_text(outcome[name])}: it is damaged"
+                )
+        return cls(run=run, **outcome)
+
     def _evaluated(self) -> str:
         assert self.evaluation is not None
         return f"evaluation of {counted(self.evaluation['episodes'], 'episode')}"
@@ -151,6 +173,22 @@ class TrainingResult:
             "stopped": self.stopped,
             "stop_reason": self.stop_reason,
         }
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "env_steps": (int,),
+    "updates": (int,),
+    "seconds": (float, int),
+    "startup_seconds": (float, int),
+    "solved": (dict, type(None)),
+    "best": (dict, type(None)),
+    "evaluation": (dict, type(None)),
+    "not_reproducible": (list,),
+    "environment_restarts": (list,),
+    "stopped": (bool,),
+    "stop_reason": (str, type(None)),
+}
+"""What a report holds, besides the path of its run."""
 
 
 @own_numerics()
@@ -296,6 +334,8 @@ def run_to_end(
     on_event: Callable[[Event], Stop | None],
     stop_requested: Callable[[], bool] = lambda: False,
     metrics: Metrics | None = None,
+    *,
+    stop: Stop | None = None,
 ) -> TrainingResult:
     """Train to the end and write the report.
 
@@ -304,6 +344,8 @@ def run_to_end(
         on_event: called with every event; a `Stop` ends the run.
         stop_requested: called after every round; if true, the run is saved and ends.
         metrics: gives numbers of its own to record at an event.
+        stop: ends the run before its next round; of a run that was killed after `on_event` had
+            returned it.
 
     Raises:
         FrankError: training cannot go on, or the folder cannot be written; the last
@@ -330,7 +372,7 @@ def run_to_end(
                 of_infos = (SUCCESS, *training.settings.environment.info_metrics)
                 training.note_own_metrics(event, _checked(metrics(event), of_infos))
 
-        finished, stop = _trained(training, tracked, own_metrics, stop_requested)
+        finished, stop = _trained(training, tracked, own_metrics, stop_requested, stop)
         solved = finished.solved
         result = TrainingResult(
             run=training.folder.path,
@@ -361,9 +403,10 @@ def _trained(
     on_event: Callable[[Event], Stop | None],
     own_metrics: Callable[[Event], None],
     stop_requested: Callable[[], bool],
+    stop: Stop | None,
 ) -> tuple[Finished, Stop | None]:
     """Train to the end; where an environment or the caller fails, what stands is saved first."""
-    finished = stop = None
+    finished = None
     events = training.events(lambda: stop is not None or stop_requested())
     while (event := _next(training, events)) is not None:
         try:
@@ -449,11 +492,15 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
     )
 
 
+def file_name_of(name: str) -> str:
+    """The name of a folder for an environment or a preset."""
+    return "".join(c if c.isalnum() or c in "-._" else "-" for c in name)[:_MAX_NAME]
+
+
 def _default_folder(env_id: str, preset: str, seed: int) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in env_id)[:_MAX_NAME]
     preset = (Path(preset).stem if preset.endswith(".toml") else preset)[:_MAX_NAME]
-    path = Path("runs") / name / f"{preset}-s{seed}-{moment}"
+    path = Path("runs") / file_name_of(env_id) / f"{preset}-s{seed}-{moment}"
     while path.exists():
         time.sleep(0.1)
         path = path.with_name(f"{preset}-s{seed}-{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}")

@@ -16,10 +16,16 @@ from typing import Any
 from frankrl.core.errors import FrankError
 from frankrl.core.stopping import stop_signals
 from frankrl.core.wording import command_line
+from frankrl.jobs.engine import Ended, would_fail_again
+from frankrl.jobs.job import Job
 
-Work = Callable[[Any, Callable[[], bool]], bool]
+Work = Callable[[Job, Callable[[], bool]], bool]
 """Does a job, until the function given to it returns true; returns whether it is done."""
-_DONE, _STOPPED, _REFUSED, _FAILED = range(4)
+_DONE, _STOPPED, _REFUSED, _REFUSED_FOR_GOOD, _FAILED = range(5)
+
+
+class ProcessDiedError(Exception):
+    """The process of a job has died."""
 
 
 class RunProcess:
@@ -32,35 +38,32 @@ class RunProcess:
         self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
         self._process.start()
         theirs.close()
-        self.job: Any = None
+        self.job: Job | None = None
         """What the process is doing; None: nothing."""
 
-    def begin(self, job: Any) -> None:
+    def begin(self, job: Job) -> None:
         """Give the idle process a job."""
         self.job = job
         # If the process has died, `finish` says so.
         with contextlib.suppress(OSError):
-            self._connection.send(job)
+            self._connection.send(job.to_json())
 
-    def finish(self) -> Any:
-        """Wait for the end of the job, and return it.
+    def finish(self) -> Ended:
+        """Wait for the end of the job.
 
         Raises:
-            FrankError: the job raised it, or the process has died.
+            ProcessDiedError: the process has died.
+            RuntimeError: the job failed by a fault of the program.
         """
+        job, self.job = self.job, None
+        assert job is not None
         try:
             status, text = self._connection.recv()
         except (EOFError, OSError):
-            raise FrankError(
-                "the process of a run has died, perhaps for lack of memory: lower --processes; "
-                "the same command continues from what is done"
-            ) from None
-        job, self.job = self.job, None
-        if status == _REFUSED:
-            raise FrankError(text)
+            raise ProcessDiedError from None
         if status == _FAILED:
             raise RuntimeError(f"the process of a run failed:\n{text}")
-        return job
+        return Ended(job, status == _DONE, text, status == _REFUSED_FOR_GOOD)
 
     def stop(self) -> None:
         """Ask the process to save and end; an idle one just ends."""
@@ -89,13 +92,14 @@ def _serve(connection: Any, work: Work) -> None:
     with command_line(), stop_signals() as stop_requested:
         while not stop_requested():
             try:
-                job = connection.recv()
+                job = Job.from_json(connection.recv())
             except EOFError:
                 return
             try:
                 answer = (_DONE if work(job, stop_requested) else _STOPPED, "")
             except FrankError as error:
-                answer = (_REFUSED, str(error))
+                for_good = would_fail_again(error)
+                answer = (_REFUSED_FOR_GOOD if for_good else _REFUSED, str(error))
             except Exception:
                 answer = (_FAILED, traceback.format_exc())
             # If nobody waits for the answer any more, the run's folder still has the result.

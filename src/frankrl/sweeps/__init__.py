@@ -1,0 +1,1 @@
+"""Sweeps: trials of settings over several seeds, in search of the best ones."""
