@@ -30,7 +30,7 @@ from frankrl.config.presets import load_preset
 from frankrl.core.backend import start_backend
 from frankrl.core.numerics import own_numerics
 from frankrl.environments import describe_for, make_vector
-from frankrl.experience import Collected, HostSource, Source, make_policy
+from frankrl.experience import Collected, HostSource, Policy, Source, make_policy
 from frankrl.experience.remote import RemoteSource, parts_of, together
 from frankrl.experience.remote.processes import ProcessActors
 from frankrl.runs.machine import machine_facts
@@ -150,43 +150,38 @@ def answer_bytes(experiment: Experiment) -> float:
     return total / experiment.settings.round_env_steps
 
 
+class _Timed(HostSource):
+    """Notes how long each round took to collect, and looks ahead at none."""
+
+    seconds = 0.0
+
+    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+        """Nothing: the actions belong to the collecting that is measured."""
+
+    def collect(self, policy: Policy, env_steps: int) -> Collected:
+        """Collect, and note the time."""
+        begin = time.perf_counter()
+        found = super().collect(policy, env_steps)
+        self.seconds = time.perf_counter() - begin
+        return found
+
+
 def learner_seconds(experiment: Experiment) -> float:
-    """The learner's call of one round, alone. [s]"""
-    envs = make_vector(experiment.settings.environment, experiment.spec, experiment.seed)
+    """A round without its collecting: the learner's call, and what it is given. [s]"""
+    settings, seed = experiment.settings, experiment.seed
+    envs = make_vector(settings.environment, experiment.spec, seed)
     taken = []
-    with closing(
-        HostSource(experiment.settings, experiment.network, experiment.seed, envs)
-    ) as source:
-        running = rounds(experiment, _Waiting(source, taken), init_train_state(experiment))
+    with closing(_Timed(settings, experiment.network, seed, envs)) as source:
+        running = rounds(experiment, source, init_train_state(experiment))
         while (result := next(running)).updates < 100:
             pass
         for _ in range(100):
-            begin = time.perf_counter()
             result.output().params.block_until_ready()
+            begin = time.perf_counter()
             result = next(running)
             result.output().params.block_until_ready()
-            taken[-1] = time.perf_counter() - begin - taken[-1]
-    return statistics.median(taken[-100:])
-
-
-class _Waiting:
-    """A source that notes how long each round took to collect, and looks ahead at none."""
-
-    def __init__(self, source: HostSource, taken: list[float]) -> None:
-        self._source, self._taken = source, taken
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def look_ahead(self, policy: Any, env_steps: int) -> None:
-        """Nothing: the actions belong to the collecting that is measured."""
-
-    def collect(self, policy: Any, env_steps: int) -> Any:
-        """Collect, and note the time."""
-        begin = time.perf_counter()
-        found = self._source.collect(policy, env_steps)
-        self._taken.append(time.perf_counter() - begin)
-        return found
+            taken.append(time.perf_counter() - begin - source.seconds)
+    return statistics.median(taken)
 
 
 def message_costs(source: RemoteSource, experiment: Experiment) -> dict[str, float]:

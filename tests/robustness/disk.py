@@ -1,14 +1,14 @@
-"""A disk that fails, or a signal, at one exact write: a shim that is preloaded."""
+"""A disk that fails, or a signal, at one exact write; a disk without locks: preloaded shims."""
 
 import os
 import subprocess
 from pathlib import Path
 
 
-def compiled(work: Path) -> Path:
-    """The shim, compiled."""
-    library = work / "faulty_disk.so"
-    source = Path(__file__).with_name("faulty_disk.c")
+def compiled(work: Path, name: str = "faulty_disk") -> Path:
+    """A shim, compiled: `faulty_disk` or `shared_disk`."""
+    library = work / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
     command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(source), "-ldl"]
     subprocess.run(command, check=True)
     return library
@@ -31,6 +31,16 @@ def failing(library: Path, folder: Path, at: int, error: int, log: Path) -> dict
         "FRANK_FAULT_ERRNO": str(error),
         "FRANK_FAULT_LOG": str(log),
     }
+
+
+def shared(library: Path, folder: Path) -> dict[str, str]:
+    """Environment variables with which a folder has no locks, shared memory or hard links.
+
+    Args:
+        library: the shim.
+        folder: the folder.
+    """
+    return {"LD_PRELOAD": str(library), "FRANK_SHARED_FOLDER": f"{folder.resolve()}{os.sep}"}
 
 
 def counted(log: Path) -> tuple[int, str]:

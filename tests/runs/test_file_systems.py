@@ -7,6 +7,9 @@ import sqlite3
 import subprocess
 
 import pytest
+from robustness.disk import compiled, shared
+from robustness.runs import Case, finished, small_chunks, started, train
+from robustness.runs import contents as robust_contents
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -71,7 +74,8 @@ def test_a_file_system_that_cannot_lock_is_named_and_nothing_is_left(
     assert frank(["train", "CartPole-v1", "--out", str(tmp_path / "deep" / "run")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"file system of {tmp_path / 'deep'} cannot lock files" in line
-    assert "choose an --out on a local disk" in line
+    assert "publish the run there instead (--publish)" in line
+    assert "with an --out on a local disk" in line
     assert not (tmp_path / "deep" / "run").exists()
     assert list((tmp_path / "deep").iterdir()) == []
 
@@ -86,9 +90,48 @@ def test_a_file_system_that_cannot_hold_the_metrics_is_named_and_nothing_is_left
         return connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True, **options)
 
     monkeypatch.setattr("frankrl.runs.metrics.sqlite3.connect", without_shared_memory)
-    with pytest.raises(RunFolderError, match=r"cannot hold the metrics.*choose an out on a local"):
+    with pytest.raises(
+        RunFolderError, match=r"cannot hold the metrics.*\(publish\).* an out on a local"
+    ):
         frankrl.train("CartPole-v1", out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def frank_there(folder, library, *words):
+    """The command in a process for which a folder is on the worst of network file systems."""
+    return finished(started("-m", "frankrl", "train", *map(str, words), **shared(library, folder)))
+
+
+@pytest.mark.slow
+def test_a_run_is_published_where_there_are_no_locks_no_log_and_no_links(tmp_path):
+    case, there = Case("CartPole-v1", 2, True, 0), tmp_path / "shared"
+    there.mkdir()
+    library = compiled(tmp_path, "shared_disk")
+    status, errors = frank_there(there, library, *case.flags(), "--out", there / "run")
+    assert status == 2
+    assert "cannot lock files" in errors
+    assert "--publish" in errors
+    assert list(there.iterdir()) == []
+    words = (*case.flags(), "--publish", there / "run", "--lease-seconds", "2")
+    status, errors = frank_there(there, library, *words, "--out", tmp_path / "local")
+    assert status == 0, errors
+    assert train(case, tmp_path / "plain")[0] == 0
+    with small_chunks():
+        fetched = frankrl.fetch(there / "run", tmp_path / "fetched")
+        assert robust_contents(fetched) == robust_contents(tmp_path / "plain")
+
+
+def test_metrics_where_memory_cannot_be_shared_say_what_to_do(tmp_path):
+    there, library = tmp_path / "shared", compiled(tmp_path, "shared_disk")
+    there.mkdir()
+    script = (
+        "import sys; from pathlib import Path; from frankrl.runs import MetricsWriter\n"
+        "try: MetricsWriter(Path(sys.argv[1]) / 'run' / 'metrics.sqlite')\n"
+        "except Exception as error: print(error, file=sys.stderr)"
+    )
+    (there / "run").mkdir()
+    _, errors = finished(started("-c", script, str(there), **shared(library, there)))
+    assert f"the file system of {there} cannot hold the metrics" in errors
 
 
 def test_a_run_is_not_replaced_where_another_cannot_be_written(run, tmp_path, monkeypatch):

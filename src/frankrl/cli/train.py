@@ -196,7 +196,7 @@ def _several(options: TrainOptions, preset: str, settings: Settings) -> int:
     from frankrl.experiments.seeds import check_alone, run_seeds
     from frankrl.jobs import seeds_from
 
-    names = ("init_from", "init_best", "overwrite", "dashboard", "actors")
+    names = ("init_from", "init_best", "overwrite", "dashboard", "publish", "actors")
     check_alone({name: getattr(options, name) for name in names})
     result = run_seeds(
         options.env,

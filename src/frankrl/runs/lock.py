@@ -52,7 +52,7 @@ class RunLock:
                 raise RunFolderError(
                     f"the file system of {folder.parent} cannot lock files "
                     f"({error.strerror or error}), as network file systems often cannot, so two "
-                    f"processes could write one run: choose an {option('out')} on a local disk"
+                    f"processes could write one run: {instead()}"
                 ) from error
             raise RunFolderError(
                 f"the run {shown} is being written by process {writer}; wait for it, stop it, "
@@ -102,6 +102,14 @@ class RunLock:
         """Let others write the run."""
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def instead() -> str:
+    """What to do where the file system cannot hold a run while it is written."""
+    return (
+        f"publish the run there instead ({option('publish')}), which needs neither locks nor "
+        f"SQLite's log, with an {option('out')} on a local disk"
+    )
 
 
 @contextlib.contextmanager

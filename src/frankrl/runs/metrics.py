@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from frankrl.core.errors import RunFolderError
-from frankrl.core.wording import option
 from frankrl.runs.disk import flush_file, flush_folder, refuse_shared
+from frankrl.runs.lock import instead
 
 _TABLES = {
     "episodes": (
@@ -95,6 +95,9 @@ _TABLES = {
 }
 
 
+_WITHOUT_LOG = ("SQLITE_IOERR_SHM", "SQLITE_IOERR_LOCK", "SQLITE_PROTOCOL")
+"""How SQLite's errors begin where the file system has no locks or no shared memory."""
+
 Row = tuple[str, Sequence[Any]]
 """A table's name, and values in the order of its columns."""
 
@@ -124,6 +127,13 @@ def metrics_files(path: Path) -> list[Path]:
     return [path.with_name(f"{path.name}{ending}") for ending in ("", "-wal", "-shm", "-journal")]
 
 
+def _no_log(path: Path) -> str:
+    return (
+        f"the file system of {path.parent.parent} cannot hold the metrics: SQLite's write-ahead "
+        f"log does not work there, as on most network file systems: {instead()}"
+    )
+
+
 class MetricsWriter:
     """Writes the metrics of a run; there is only one writer at a time."""
 
@@ -141,11 +151,7 @@ class MetricsWriter:
             (mode,) = self._connection.execute("PRAGMA journal_mode=WAL").fetchone()
             if mode != "wal":
                 self._connection.close()
-                raise RunFolderError(
-                    f"the file system of {path.parent.parent} cannot hold the metrics: SQLite's "
-                    "write-ahead log does not work there, as on most network file systems; choose "
-                    f"an {option('out')} on a local disk"
-                )
+                raise RunFolderError(_no_log(path))
             self._connection.execute("PRAGMA synchronous=NORMAL")
             if not _check_tables(self._connection, path):
                 for table in _TABLES:
@@ -153,6 +159,8 @@ class MetricsWriter:
             # SQLite also flushes the names of its new files, but ignores failures.
             flush_folder(path.parent)
         except (OSError, sqlite3.Error) as error:
+            if getattr(error, "sqlite_errorname", "").startswith(_WITHOUT_LOG):
+                raise RunFolderError(_no_log(path)) from error
             raise RunFolderError(f"the metrics {path} cannot be opened: {error}") from error
 
     def go_back(self, env_steps: int) -> int:

@@ -30,7 +30,7 @@ from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints, permission_of
 from frankrl.runs.folder import REPORT, refuse_existing
-from frankrl.runs.lock import is_held
+from frankrl.runs.lock import locked
 from frankrl.runs.machine import versions
 from frankrl.runs.publishing import (
     FINISHED,
@@ -207,11 +207,8 @@ def _check_local(path: Path, run: _Run) -> None:
     if there is None:
         refuse_existing(path, overwrite=run.overwrite)
         return
-    if is_held(path):
-        raise RunFolderError(
-            f"the run {path} is being written by another process: stop it, or choose another "
-            f"{option('out')}"
-        )
+    with locked(path, path):
+        pass
     different = _differences(run.description, there.description)
     if different and not run.overwrite:
         raise RunFolderError(
@@ -277,6 +274,8 @@ def _taken(
                     say(_waiting(log, claim))
                 time.sleep(min(_LOOK_SECONDS, claim.lease_seconds / 10))
                 continue
+        if head is None:
+            log.storage.check_exclusive()
         description = run.description
         owned = Ownership.claimed(log, head, last, description, lease_seconds)
         if owned is not None:

@@ -145,7 +145,7 @@ class TrainingResult:
         Raises:
             RunFolderError: it is no outcome.
         """
-        outcome = {name: report.get(name) for name in _TYPES}
+        outcome: dict[str, Any] = {name: report.get(name) for name in _TYPES}
         for name, kinds in _TYPES.items():
             if type(outcome[name]) not in kinds:
                 raise RunFolderError(

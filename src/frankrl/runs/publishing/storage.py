@@ -95,6 +95,23 @@ class Storage(abc.ABC):
             StorageError: it cannot be removed.
         """
 
+    def check_exclusive(self) -> None:
+        """Refuse a store that replaces what it was told to create, as some that speak S3 do.
+
+        Raises:
+            StorageError: it does, or it cannot be written.
+        """
+        name = f"probe-{secrets.token_hex(8)}"
+        try:
+            self.create(name, b"first")
+            if self.create(name, b"second"):
+                raise StorageError(
+                    f"the store of {self.address} overwrites a file that it was to create, so two "
+                    f"processes could write one run: choose another {option('publish')}"
+                )
+        finally:
+            self.delete(name)
+
     @abc.abstractmethod
     def _opened(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         """A file, opened for reading."""
@@ -240,14 +257,14 @@ class FolderStorage(Storage):
         path = self._root / name
         try:
             descriptor = os.open(path, os.O_RDONLY | NO_LINK)
-            file = os.fdopen(descriptor, "rb")
         except OSError as error:
             if error.errno in (*_MISSING, errno.ELOOP):
                 raise DamagedError(f"{path} is missing") from error
             raise self._failure("read", name, error) from error
-        with file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DamagedError(f"{path} is damaged: it is no ordinary file")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise DamagedError(f"{path} is damaged: it is no ordinary file")
+        with os.fdopen(descriptor, "rb") as file:
             yield file
 
 
