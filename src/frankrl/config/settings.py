@@ -68,7 +68,12 @@ class Settings:
     @property
     def round_env_steps(self) -> int:
         """Env steps in a round, between two calls of the learner."""
-        return self.environment.num_envs * self.training.vector_steps_per_round
+        return self.round_envs * self.training.vector_steps_per_round
+
+    @property
+    def round_envs(self) -> int:
+        """Environments that step in a round: all, or those of one actor that runs freely."""
+        return self.environment.num_envs // (self.environment.asynchronous_actors or 1)
 
     def updates_due(self, env_steps: int) -> int:
         """Updates that are due after a number of env steps of the run.

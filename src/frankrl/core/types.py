@@ -60,6 +60,9 @@ class Steps(NamedTuple):
     """The observations that the ended episodes arrived at, in the order of those rows; zeros
     after them, so that the shape is fixed."""
     last_mask: Bool[Array, "row action"] | None
+    errors: Float[Array, " row"] | None = None
+    """|TD error| of the transition that begins with each step, by the weights that acted; it makes
+    the first priority. None: new transitions get the largest priority. [reward]"""
 
 
 class Scaling(NamedTuple):
@@ -128,3 +131,15 @@ class FinishedEpisode(NamedTuple):
     """Undiscounted sum of rewards."""
     length: int
     """Env steps of the episode."""
+
+
+class Arrival(NamedTuple):
+    """One chunk of an actor that runs freely, as it came to the learner."""
+
+    env_steps: int
+    """Env steps of the run after it."""
+    actor: int
+    chunk: int
+    """Number of the chunk among those of this actor, from 0."""
+    updates: int
+    """Updates of the run that led to the weights that acted."""
