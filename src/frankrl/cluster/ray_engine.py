@@ -21,7 +21,7 @@ from frankrl.jobs import Ended, Job
 from frankrl.runs.publishing import fetch
 from frankrl.training.published import LEASE_SECONDS
 
-_MAX_RETRIES = 10
+_MAX_RETRIES = 3
 """Times that Ray itself starts a task again whose node or process has died."""
 _MAX_DEATHS = 3
 """Times that all these may be used up without a new checkpoint."""
