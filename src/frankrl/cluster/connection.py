@@ -57,6 +57,7 @@ def connect(address: str, shared: Path | None = None) -> list[Node]:
         raise MissingExtraError("a cluster", "ray", "ray")
     _check_address(address)
     import ray
+    from ray.exceptions import RayError
 
     if ray.is_initialized():
         raise FrankError(
@@ -65,7 +66,7 @@ def connect(address: str, shared: Path | None = None) -> list[Node]:
     with _own_signals():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
             raise _not_connected(address, error) from error
     try:
         nodes = living_nodes()

@@ -16,11 +16,12 @@ from frankrl.cluster.nodes import Node, resource_for
 from frankrl.cluster.run_watch import RunWatch
 from frankrl.cluster.task import Answer, run_task
 from frankrl.core.errors import FrankError, warn
+from frankrl.core.text import shown
 from frankrl.jobs import Ended, Job
 from frankrl.runs.publishing import fetch
 from frankrl.training.published import LEASE_SECONDS
 
-_MAX_RETRIES = 10
+_MAX_RETRIES = 3
 """Times that Ray itself starts a task again whose node or process has died."""
 _MAX_DEATHS = 3
 """Times that all these may be used up without a new checkpoint."""
@@ -43,6 +44,8 @@ class _Task:
     """Of the CPU model that it has asked for; empty: any."""
     missing_since: float | None = None
     """When no living node had that resource any more. [s]"""
+    was_finished: bool = False
+    """Whether its run was finished at the last look."""
     deaths: int = 0
     env_steps: int = -1
     """Of the newest checkpoint at the last death."""
@@ -209,7 +212,7 @@ class RayEngine:
         task.deaths = task.deaths + 1 if task.env_steps == env_steps else 1
         task.env_steps = env_steps
         if task.deaths >= _MAX_DEATHS:
-            last = str(error).strip().splitlines()[0]
+            last = shown(str(error).strip().partition("\n")[0])
             raise FrankError(
                 f"the task of the run {task.job.run} has died again and again without writing a "
                 f"checkpoint, perhaps for lack of memory ({last}): lower --processes; the same "
@@ -219,11 +222,14 @@ class RayEngine:
     def _look_at(self, reference: Any, task: _Task, now: float) -> Ended | None:
         """See how a task stands that Ray has not answered for; how it has ended, if it has."""
         state = task.watch.state(now)
-        if state != "under way":
-            self._give_up(reference)
         if state == "finished":
-            return self._fetched(task)
-        if state == "lost":
+            # At the first look its answer may still be on its way.
+            if task.was_finished:
+                self._give_up(reference)
+                return self._fetched(task)
+            task.was_finished = True
+        elif state == "lost":
+            self._give_up(reference)
             self._place(task)
         elif self._has_no_node(task, now):
             self._give_up(reference)
