@@ -13,7 +13,14 @@ from runs.storages import storage_of
 
 import frankrl
 from frankrl.config.presets import load_preset
-from frankrl.core.errors import FrankWarning, RunFolderError, StorageError, SupersededError
+from frankrl.core.errors import (
+    FrankWarning,
+    RunFolderError,
+    SettingError,
+    StorageError,
+    SupersededError,
+)
+from frankrl.runs import RunDescription
 from frankrl.runs.publishing import Log, Ownership, Publisher, lease, published_status
 from frankrl.runs.publishing.publisher import staging_of
 from frankrl.runs.publishing.records import File, saved_content
@@ -365,7 +372,7 @@ def test_another_run_at_the_address_or_in_the_folder_is_refused(
 
     train(tmp_path / "shared", local=tmp_path / "run", on_event=stop)
     asked = {"env_id": "CartPole-v1", "preset": "default", "settings": CHOSEN, "seed": 5} | change
-    with pytest.raises(StorageError, match=rf"shared holds another run: .*({words})"):
+    with pytest.raises(SettingError, match=rf"shared holds another run: .*({words})"):
         publish_or_take_over(**asked, address=tmp_path / "shared")
     with pytest.raises(RunFolderError, match=rf"run holds another run: .*({words})"):
         publish_or_take_over(**asked, address=tmp_path / "other", local=tmp_path / "run")
@@ -430,6 +437,27 @@ def test_who_waits_says_for_whom_and_ends_at_a_request(tmp_path, monkeypatch):
     assert f"is held by process {os.getpid()} on " in line
     assert "fencing number 1" in line
     assert "waiting until" in line
+
+
+def test_who_waits_outlives_a_storage_that_is_away_for_a_while(tmp_path, monkeypatch):
+    storage = storage_of("folder", tmp_path, monkeypatch)
+    description = RunDescription("CartPole-v1", "default", 5, CHOSEN)
+    Ownership.claimed(Log(storage), None, 0, description, 0.5)
+    names, looks, said = storage.names, [], []
+
+    def sometimes(folder):
+        looks.append(folder)
+        if 1 < len(looks) < 4:
+            raise StorageError("away")
+        return names(folder)
+
+    monkeypatch.setattr(storage, "names", sometimes)
+    monkeypatch.setattr(published, "open_storage", lambda address: storage)
+    monkeypatch.setattr(published, "_LOOK_SECONDS", 0.05)
+    stop = lambda: len(said) > 1  # noqa: E731 - as soon as it has taken the run
+    result = train(storage.address, say=said.append, stop_requested=stop)
+    assert result.stopped
+    assert ["is held by" in said[0], "with fencing number 2" in said[1]] == [True, True]
 
 
 def test_a_run_that_was_stopped_goes_on_at_once_and_one_that_stops_itself_is_over(

@@ -40,6 +40,7 @@ from frankrl.runs.publishing import (
     Log,
     Ownership,
     Publisher,
+    Record,
     Saved,
     lease_of,
     noted_claim,
@@ -256,28 +257,31 @@ def _taken(
     """The right to write the run, once nobody else has it; its end, if it has come to it.
 
     Raises:
-        StorageError: the address holds another run, or cannot be reached.
+        SettingError: the address holds another run.
+        StorageError: it cannot be reached.
     """
     watch, waited_for = LeaseWatch(log), 0
     while not stop_requested():
-        head, last = log.head()
-        if head is not None:
-            claim = log.claim_of(head)
-            is_free = watch.is_expired(claim, time.monotonic())
-            if not is_free or log.newest_saved() is not None:
-                _check_same(log, claim, run)
-            if head.kind == FINISHED and isinstance(head, Saved):
-                return head
-            if not is_free:
-                if waited_for != claim.fence:
-                    waited_for = claim.fence
-                    say(_waiting(log, claim))
-                time.sleep(min(_LOOK_SECONDS, claim.lease_seconds / 10))
-                continue
+        try:
+            head, last = log.head()
+            claim = None if head is None else _held_by(log, head, watch, run)
+        except StorageError:
+            # A wait may be long: the storage may come back.
+            if not waited_for:
+                raise
+            time.sleep(_LOOK_SECONDS)
+            continue
+        if isinstance(head, Saved) and head.kind == FINISHED:
+            return head
+        if claim is not None:
+            if waited_for != claim.fence:
+                waited_for = claim.fence
+                say(_waiting(log, claim))
+            time.sleep(min(_LOOK_SECONDS, claim.lease_seconds / 10))
+            continue
         if head is None:
             log.storage.check_exclusive()
-        description = run.description
-        owned = Ownership.claimed(log, head, last, description, lease_seconds)
+        owned = Ownership.claimed(log, head, last, run.description, lease_seconds)
         if owned is not None:
             if head is not None:
                 before = log.claim_of(head)
@@ -289,9 +293,23 @@ def _taken(
     return None
 
 
+def _held_by(log: Log, head: Record, watch: LeaseWatch, run: _Run) -> Claim | None:
+    """The claim under which another process has the run; None if its lease is expired.
+
+    Raises:
+        SettingError: the address holds another run.
+        StorageError: the storage cannot be reached.
+    """
+    claim = log.claim_of(head)
+    is_free = watch.is_expired(claim, time.monotonic())
+    if not is_free or log.newest_saved() is not None:
+        _check_same(log, claim, run)
+    return None if is_free else claim
+
+
 def _check_same(log: Log, claim: Claim, run: _Run) -> None:
     if different := _differences(run.description, claim.description):
-        raise StorageError(
+        raise SettingError(
             f"{log.storage.address} holds another run: {'; '.join(different)}; choose another "
             f"{option('publish')}"
         )
