@@ -117,7 +117,7 @@ def train(
         chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)
     if source is not None:
         chosen = source.completed(chosen, settings)
-    make_source = source_in_actors(actors, ray)
+    make_source = source_in_actors(chosen, actors, ray)
     if publish is not None:
         return _publish_or_raise(
             functools.partial(
@@ -173,7 +173,7 @@ def resume(
     folder = open_run(run, env, allow_code, settings)
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
-    training = prepare_resume(folder, chosen, make_source=source_in_actors(actors, ray))
+    training = prepare_resume(folder, chosen, make_source=source_in_actors(chosen, actors, ray))
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
 

@@ -12,7 +12,7 @@ from frankrl.core.types import Observation
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import given_again
-from frankrl.experience import NormalisedQValues, linear_epsilon, make_policy
+from frankrl.experience import NormalisedQValues, make_policy, mean_epsilon
 from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.opened import OpenedNetwork
@@ -85,7 +85,7 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
     env_steps = count_in(info, "env_steps")
-    epsilon = float(linear_epsilon(settings.exploration, env_steps))
+    epsilon = mean_epsilon(settings, env_steps)
     q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
     return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
 

@@ -37,9 +37,14 @@ def is_munchausen(chosen):
     return chosen["munchausen"]
 
 
+def is_asynchronous(chosen):
+    return chosen["asynchronous_actors"] is not None
+
+
 def is_epsilon_greedy(chosen):
-    # Fortunato et al. (2018): NoisyNet-DQN replaces ε-greedy.
-    return not chosen["noisy"]
+    # Fortunato et al. (2018): NoisyNet-DQN replaces ε-greedy. Horgan et al. (2018): so does the
+    # ladder of Ape-X the schedule of ε.
+    return not chosen["noisy"] and not is_asynchronous(chosen)
 
 
 def is_huber(chosen):
@@ -108,6 +113,9 @@ EFFECTIVE = {
     "epsilon_start": is_epsilon_greedy,
     "epsilon_end": is_epsilon_greedy,
     "epsilon_decay_env_steps": is_epsilon_greedy,
+    "ladder_epsilon": is_asynchronous,
+    "ladder_exponent": is_asynchronous,
+    "overlap": lambda chosen: not is_asynchronous(chosen),
     "priority_exponent": is_prioritised,
     "priority_beta": is_prioritised,
     "priority_beta_env_steps": is_prioritised,
@@ -126,6 +134,7 @@ ALWAYS = {
     *("full_action_set", "game_time_limit"),
     *(
         "num_envs",
+        "asynchronous_actors",
         "restart_failed_envs",
         "info_metrics",
         "env_kwargs",
@@ -141,13 +150,14 @@ ALWAYS = {
     *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
     *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),
     *("max_gradient_norm", "total_env_steps", "learning_starts_env_steps", "replay_ratio"),
-    *("vector_steps_per_round", "overlap", "device", "acting"),
+    *("vector_steps_per_round", "device", "acting"),
     *("evaluate_every_env_steps", "final_evaluation_episodes", "evaluation_max_episode_steps"),
     "evaluation_on",
     *("checkpoint_every_env_steps", "keep_checkpoints", "checkpoint_replay"),
     *("log_every_env_steps", "log"),
 }
 CHOICES = {
+    "asynchronous_actors": [None, 1],
     "frame_skip": [4, 1],
     "q_function": ["network", "table"],
     "network": [None, "my_network:make"],
@@ -197,6 +207,9 @@ OTHER = {
     "epsilon_start": 0.5,
     "epsilon_end": 0.5,
     "epsilon_decay_env_steps": 5_000,
+    "ladder_epsilon": 0.5,
+    "ladder_exponent": 3.0,
+    "overlap": False,
     "priority_exponent": 0.7,
     "priority_beta": 0.5,
     "priority_beta_env_steps": 500,

@@ -30,6 +30,10 @@ def combinations():
     """Each way to choose in which no choice is idle itself, but at its default."""
     for values in itertools.product(*CHOICES.values()):
         chosen = dict(zip(CHOICES, values, strict=True))
+        others = (n for n in CHOICES if n not in ("asynchronous_actors", "noisy", "network"))
+        if chosen["asynchronous_actors"] and any(chosen[n] != CHOICES[n][0] for n in others):
+            # These have nothing to do with it.
+            continue
         idle = [name for name in CHOICES if name in EFFECTIVE and not EFFECTIVE[name](chosen)]
         if all(chosen[name] == CHOICES[name][0] for name in idle):
             yield chosen
@@ -49,6 +53,7 @@ def changed(**changes):
 
 
 A_VALUE = {
+    "asynchronous_actors": 1,
     "frame_skip": 2,
     "hidden_widths": [8],
     "learning_rate_end": 1e-5,
@@ -184,6 +189,9 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
     for value in CHOICES[choice]:
         contradicts = choice == "munchausen" or (before.learning.munchausen and value == "c51")
         contradicts |= value == "training" and before.environment.num_envs > 1
+        short = before.replay.n_step > before.training.vector_steps_per_round
+        is_free = choice == "asynchronous_actors" and value is not None
+        contradicts |= is_free and (short or before.exploration.noisy)
         contradicts |= choice == "normalize_observations" and before.network.scale_observation
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})
         if contradicts or is_idle:
@@ -235,7 +243,7 @@ def test_the_meaning_of_a_setting_is_the_text_under_it_with_the_choice_that_it_b
     assert meaning_of("num_atoms") == "Number of fixed returns. [atoms]"
     assert condition_of("num_atoms") == "with distribution c51"
     assert condition_of("huber_delta") == "with loss huber, or with distribution qr or iqn"
-    assert condition_of("epsilon_end") == "without noisy"
+    assert condition_of("epsilon_end") == "without noisy and without asynchronous_actors"
     assert condition_of("munchausen_floor") == "with munchausen"
     assert condition_of("learning_rate_decay_env_steps") == "unless learning_rate_end is none"
     assert all(meaning_of(name) for name in setting_names())

@@ -162,3 +162,35 @@ def test_choices_that_contradict_each_other_are_refused(changes, words):
 def test_c51_s_fixed_returns_need_an_order_only_where_there_are_any():
     changed(distribution="c51", value_min=-3, value_max=-2.5)
     changed(distribution="iqn", hidden_widths=[])
+
+
+FREE = {"asynchronous_actors": 2, "num_envs": 4, "vector_steps_per_round": 5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"num_envs": 5},
+            r"num_envs \(5\) must be a multiple of asynchronous_actors \(2\).* to 4$",
+        ),
+        ({"n_step": 6}, r"n_step \(6\) must be at most vector_steps_per_round \(5\)"),
+        ({"noisy": True}, "explore with an ε of their own .* leave noisy out"),
+        ({"normalize_observations": True}, "leave normalize_observations out"),
+        ({"normalize_rewards": True}, "leave normalize_rewards out"),
+        ({"restart_failed_envs": 1}, "leave restart_failed_envs at 0"),
+        ({"frame_stack": 2}, "set frame_stack to 1"),
+        ({"epsilon_end": 0.1}, r"epsilon_end \(0.1\) changes nothing because asynchronous_actors"),
+        ({"overlap": False}, r"overlap \(false\) changes nothing because asynchronous_actors is 2"),
+    ],
+)
+def test_what_actors_that_run_freely_cannot_have_is_refused(changes, words):
+    with pytest.raises(SettingError, match=words):
+        Settings().with_changes(**(FREE | changes))
+
+
+def test_a_round_of_actors_that_run_freely_is_a_chunk_of_one_of_them():
+    found = Settings().with_changes(**FREE)
+    assert (found.round_envs, found.round_env_steps) == (2, 10)
+    without = found.with_changes(asynchronous_actors=None)
+    assert (without.round_envs, without.round_env_steps) == (4, 20)

@@ -164,7 +164,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     )
     if source is not None:
         settings = source.completed(settings, named)
-    make_source = source_in_actors(options.actors, options.ray or None)
+    make_source = source_in_actors(settings, options.actors, options.ray or None)
     if options.publish:
         publish = functools.partial(
             publish_or_take_over,
@@ -267,7 +267,7 @@ def _resume(
     from frankrl.actors import source_in_actors
     from frankrl.training.session import prepare_resume
 
-    make_source = source_in_actors(options.actors, options.ray or None)
+    make_source = source_in_actors(settings, options.actors, options.ray or None)
     training = prepare_resume(folder, settings, started=started, make_source=make_source)
     return _drive(training, options, signals)
 

@@ -1,6 +1,6 @@
 """Choices that settings belong to: if its choice is not made, a setting is idle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 NONE = "none"
@@ -17,6 +17,12 @@ class Choice:
     """The choice is any value except `values`."""
     counts_idle: bool = True
     """Whether it can be made by a setting that is itself idle, which counts as its default."""
+    also: "Choice | None" = None
+    """Another choice that must be made as well."""
+
+    def parts(self) -> "tuple[Choice, ...]":
+        """The choice itself, and those that must be made as well."""
+        return (self, *(self.also.parts() if self.also else ()))
 
     def is_made(self, value: Any) -> bool:
         """Whether this value of the setting makes the choice."""
@@ -25,11 +31,17 @@ class Choice:
     @property
     def condition(self) -> str:
         """The choice in words, such as "with distribution c51"."""
+        return " and ".join(part._condition for part in self.parts())
+
+    @property
+    def _condition(self) -> str:
         # By identity: 1 and 0 are equal to them.
         if self.values[0] is True:
             return f"with {self.setting}"
         if self.values[0] is False:
             return f"without {self.setting}"
+        if self.values == (None,):
+            return f"{'with' if self.is_excluding else 'without'} {self.setting}"
         word = "unless" if self.is_excluding else "with"
         verb = " is" if self.is_excluding else ""
         return f"{word} {self.setting}{verb} {self._either}"
@@ -59,6 +71,16 @@ def chosen_effectively(setting: str, *values: Any) -> Choice:
 def unless(setting: str, *values: Any) -> Choice:
     """The choice of any value except these. It is not made if the setting itself is idle."""
     return Choice(setting, values, is_excluding=True, counts_idle=False)
+
+
+def both(one: Choice, other: Choice) -> Choice:
+    """The choice that is made if both of these are.
+
+    Args:
+        one: a choice of a single setting.
+        other: any choice.
+    """
+    return replace(one, also=other)
 
 
 def conditions(choices: tuple[Choice, ...]) -> str:

@@ -30,6 +30,36 @@ class Order(NamedTuple):
     reason: str
 
 
+_ASYNCHRONOUS = unless("asynchronous_actors", None)
+_NOT_ASYNCHRONOUS = (
+    (
+        chosen("noisy", True),
+        "asynchronous_actors explore with an ε of their own for each environment, not by noise: "
+        "leave noisy out",
+    ),
+    *(
+        (
+            chosen(name, True),
+            "asynchronous_actors see their own environments alone, so they have no statistics of "
+            f"all that the training has seen: leave {name} out",
+        )
+        for name in ("normalize_observations", "normalize_rewards")
+    ),
+    (
+        chosen("evaluation_on", "training"),
+        "asynchronous_actors use the training environments while an evaluation is played: set "
+        "evaluation_on to own",
+    ),
+    (
+        unless("restart_failed_envs", 0),
+        "the environments of asynchronous_actors are not made anew: leave restart_failed_envs at 0",
+    ),
+    (
+        unless("frame_stack", None, 1),
+        "what asynchronous_actors send begins like an episode in the replay buffer, so no stack "
+        "could reach back before it: set frame_stack to 1",
+    ),
+)
 CONTRADICTIONS = (
     Contradiction(
         chosen("munchausen", True),
@@ -74,6 +104,10 @@ CONTRADICTIONS = (
         chosen("bootstrap_on", "always"),
         chosen("life_loss_terminates", True),
         "bootstrap_on always ignores every terminal state, lost lives too: leave one of them out",
+    ),
+    *(
+        Contradiction(_ASYNCHRONOUS, other, f"{sentence}, or leave asynchronous_actors out")
+        for other, sentence in _NOT_ASYNCHRONOUS
     ),
     Contradiction(
         chosen("evaluation_on", "training"),
@@ -144,7 +178,8 @@ def _check_order(order: Order, values: Mapping[str, Any]) -> None:
 
 def _check_rounds(settings: "Settings") -> None:
     """Check the rules about the number of transitions in a round."""
-    replay, num_envs = settings.replay, settings.environment.num_envs
+    replay, num_envs = settings.replay, settings.round_envs
+    _check_actors(settings)
     largest_round = settings.round_env_steps + (replay.n_step - 1) * num_envs
     if largest_round > replay.replay_capacity:
         raise SettingError(
@@ -158,4 +193,24 @@ def _check_rounds(settings: "Settings") -> None:
         raise SettingError(
             f"learning_starts_env_steps must be at least n_step × num_envs = {first_stored:,}, "
             f"so that the buffer is not empty, got {starts:,}"
+        )
+
+
+def _check_actors(settings: "Settings") -> None:
+    """Check how the environments are shared out among actors that run freely."""
+    actors, num_envs = settings.environment.asynchronous_actors, settings.environment.num_envs
+    if actors is None:
+        return
+    if num_envs % actors:
+        nearest = max(1, round(num_envs / actors)) * actors
+        raise SettingError(
+            f"num_envs ({num_envs:,}) must be a multiple of asynchronous_actors ({actors:,}), "
+            f"because all have the same number of environments: set num_envs to {nearest:,}"
+        )
+    steps, n_step = settings.training.vector_steps_per_round, settings.replay.n_step
+    if n_step > steps:
+        raise SettingError(
+            f"n_step ({n_step:,}) must be at most vector_steps_per_round ({steps:,}), because no "
+            "transition goes beyond what one of asynchronous_actors sends at once: raise "
+            "vector_steps_per_round, for example to 50"
         )

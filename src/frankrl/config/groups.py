@@ -8,7 +8,7 @@ everywhere. A choice is declared before the settings that belong to it.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from frankrl.config.choices import chosen, chosen_effectively, unless
+from frankrl.config.choices import both, chosen, chosen_effectively, unless
 from frankrl.config.validation import Checked, code, number, option
 
 _INT32 = 2**31 - 1
@@ -36,7 +36,9 @@ _C51 = chosen("distribution", "c51")
 _QR = chosen("distribution", "qr")
 _IQN = chosen("distribution", "iqn")
 _QUANTILES = chosen("distribution", "qr", "iqn")
-_EPSILON_GREEDY = chosen("noisy", False)
+_ASYNCHRONOUS = unless("asynchronous_actors", None)
+_SYNCHRONOUS = chosen("asynchronous_actors", None)
+_EPSILON_GREEDY = both(chosen("noisy", False), _SYNCHRONOUS)
 _PRIORITISED = chosen("replay_sampling", "prioritised")
 _MUNCHAUSEN = chosen("munchausen", True)
 _HUBER = chosen("loss", "huber")
@@ -54,6 +56,11 @@ class EnvironmentSettings(Checked):
 
     num_envs: int = number(1, at_least=1)
     """Environments stepped together; other settings keep their meaning. [environments]"""
+    asynchronous_actors: int | None = number(None, at_least=1, at_most=1_024)
+    """Actors that share the environments out among themselves and step them without waiting for
+    the learner (Ape-X, Horgan et al. 2018). The results then depend on the order in which their
+    steps arrive, which the run writes down. none: the learner waits for all environments. [actors]
+    """
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `gymnasium.make`, or for the class or function that the environment is
     made from; on the command line a JSON object."""
@@ -194,6 +201,11 @@ class ExplorationSettings(Checked):
     """ε after the decay. [probability]"""
     epsilon_decay_env_steps: int = number(10_000, at_least=0, belongs_to=_EPSILON_GREEDY)
     """Duration of the linear decay, from the start of the run. [env steps]"""
+    ladder_epsilon: float = number(0.4, at_least=0, at_most=1, belongs_to=_ASYNCHRONOUS)
+    """ε of the first environment, for the whole run. [probability]"""
+    ladder_exponent: float = number(7.0, at_least=0, at_most=1_000, belongs_to=_ASYNCHRONOUS)
+    """α: environment i of N explores with ladder_epsilon to the power 1 + α · i / (N - 1).
+    [exponent]"""
 
 
 @dataclass(frozen=True)
@@ -286,7 +298,7 @@ class TrainingSettings(Checked):
     """Updates per env step. [updates per env step]"""
     vector_steps_per_round: int = number(1, at_least=1)
     """Steps of all environments between two calls of the learner. [vector steps]"""
-    overlap: bool = True
+    overlap: bool = option(True, belongs_to=_SYNCHRONOUS)
     """Act with weights that are one round older, so that acting and learning overlap."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where updates are computed; auto: on JAX's default device, such as a GPU, if updates are

@@ -40,7 +40,11 @@ def _is_idle(name: str, values: Mapping[str, Any]) -> bool:
 
 
 def _is_made(choice: Choice, values: Mapping[str, Any]) -> bool:
-    """Whether a choice is made; an idle setting counts as its default."""
+    """Whether a choice is made, with all its parts; an idle setting counts as its default."""
+    return all(_is_part_made(part, values) for part in choice.parts())
+
+
+def _is_part_made(choice: Choice, values: Mapping[str, Any]) -> bool:
     if _is_idle(choice.setting, values):
         return choice.counts_idle and choice.is_made(DECLARED[choice.setting].default)
     return choice.is_made(values[choice.setting])
@@ -48,6 +52,11 @@ def _is_made(choice: Choice, values: Mapping[str, Any]) -> bool:
 
 def _open_choices(name: str, values: Mapping[str, Any]) -> tuple[Choice, ...]:
     """The choices that would make a setting effective, if possible by one change."""
-    choices = DECLARED[name].belongs_to
+    choices = tuple(
+        part
+        for choice in DECLARED[name].belongs_to
+        for part in choice.parts()
+        if not _is_part_made(part, values)
+    )
     possible = tuple(choice for choice in choices if not _is_idle(choice.setting, values))
     return possible or _open_choices(choices[0].setting, values)

@@ -1,9 +1,11 @@
 """The model of this machine's processor, on which the last bits of results depend."""
 
+import functools
 import platform
 from pathlib import Path
 
 
+@functools.cache
 def cpu_model() -> str:
     """The processor's name, as the system tells it."""
     try:

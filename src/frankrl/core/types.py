@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, PyTree, Shaped
+from jaxtyping import Bool, Float, Num, Shaped
 
 ACTION_DTYPE = np.dtype(np.uint16)
 """Dtype of a stored action index."""
 
 Array = Any
 """A NumPy or JAX array; the same records are used for both."""
-Observation = PyTree
+Observation = Any  # `jaxtyping.PyTree` would import JAX, which lists of runs do without.
 """What an environment shows: an array, or dictionaries and tuples of arrays (its leaves), each in
 its own dtype, with the same axes in front."""
-Params = PyTree
+Params = Any
 """The parameters of a Q-network, θ: arrays in any structure that its definition chooses."""
 
 
@@ -60,6 +60,9 @@ class Steps(NamedTuple):
     """The observations that the ended episodes arrived at, in the order of those rows; zeros
     after them, so that the shape is fixed."""
     last_mask: Bool[Array, "row action"] | None
+    errors: Float[Array, " row"] | None = None
+    """|TD error| of the transition that begins with each step, by the weights that acted; it makes
+    the first priority. None: new transitions get the largest priority. [reward]"""
 
 
 class Scaling(NamedTuple):
@@ -128,3 +131,15 @@ class FinishedEpisode(NamedTuple):
     """Undiscounted sum of rewards."""
     length: int
     """Env steps of the episode."""
+
+
+class Arrival(NamedTuple):
+    """One chunk of an actor that runs freely, as it came to the learner."""
+
+    env_steps: int
+    """Env steps of the run after it."""
+    actor: int
+    chunk: int
+    """Number of the chunk among those of this actor, from 0."""
+    updates: int
+    """Updates of the run that led to the weights that acted."""

@@ -1,11 +1,25 @@
 """Experience: policies, exploration, and the sources of steps."""
 
+from frankrl.experience.asynchronous import (
+    REQUESTS_AHEAD,
+    ActorsState,
+    AsynchronousSource,
+    Carrier,
+    LiveFeed,
+    Logs,
+    RecordedFeed,
+    Request,
+    Weights,
+)
 from frankrl.experience.exploration import (
     epsilon_greedy,
+    epsilon_ladder,
     exploration_draws,
     explores,
     linear_epsilon,
+    mean_epsilon,
 )
+from frankrl.experience.free_actor import Chunk, FreeActor
 from frankrl.experience.normaliser import (
     NormalisedQValues,
     Statistics,
@@ -18,21 +32,34 @@ from frankrl.experience.policy import HostPolicy, Policy, acting_noise, make_pol
 from frankrl.experience.source import Collected, HostSource, Source, steps_of
 
 __all__ = [
+    "REQUESTS_AHEAD",
+    "ActorsState",
+    "AsynchronousSource",
+    "Carrier",
+    "Chunk",
     "Collected",
+    "FreeActor",
     "HostPolicy",
     "HostSource",
+    "LiveFeed",
+    "Logs",
     "NormalisedQValues",
     "Policy",
+    "RecordedFeed",
+    "Request",
     "Source",
     "Statistics",
+    "Weights",
     "acting_noise",
     "empty_statistics",
     "epsilon_greedy",
+    "epsilon_ladder",
     "exploration_draws",
     "explores",
     "fault_in",
     "linear_epsilon",
     "make_policy",
+    "mean_epsilon",
     "statistics_from",
     "statistics_tensors",
     "steps_of",

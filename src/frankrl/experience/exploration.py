@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from frankrl.config import ExplorationSettings
+from frankrl.config import ExplorationSettings, Settings
 from frankrl.core.random import Use, uniforms
 
 
@@ -23,6 +23,22 @@ def linear_epsilon(
     done = np.minimum(np.asarray(env_steps) / settings.epsilon_decay_env_steps, 1.0)
     span = settings.epsilon_end - settings.epsilon_start
     return np.asarray(settings.epsilon_start + done * span)
+
+
+def epsilon_ladder(settings: ExplorationSettings, num_envs: int) -> Float[np.ndarray, " env"]:
+    """ε of each environment of actors that run freely: ε^(1 + α · i / (N - 1)), all its run long.
+
+    Source: Horgan et al. (2018), section 4.1. https://arxiv.org/abs/1803.00933
+    """
+    place = np.arange(num_envs) / max(1, num_envs - 1)
+    return settings.ladder_epsilon ** (1 + settings.ladder_exponent * place)
+
+
+def mean_epsilon(settings: Settings, env_steps: int) -> float:
+    """ε after a number of env steps, averaged over the environments of the run."""
+    if settings.environment.asynchronous_actors is None:
+        return float(linear_epsilon(settings.exploration, env_steps))
+    return float(epsilon_ladder(settings.exploration, settings.environment.num_envs).mean())
 
 
 def epsilon_greedy(

@@ -11,6 +11,7 @@ from frankrl.config import LearningSettings, Settings
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import (
     ACTION_DTYPE,
+    Arrival,
     FailedEpisode,
     FinalInfo,
     FinishedEpisode,
@@ -41,6 +42,8 @@ class Collected(NamedTuple):
     in the replay buffer is then the last of its episode."""
     not_exact_because: tuple[str, ...] = ()
     """Why the run may differ in its bits from here on."""
+    arrival: Arrival | None = None
+    """Of an actor that runs freely: what came."""
 
 
 @runtime_checkable

@@ -6,8 +6,13 @@ import numpy as np
 from jaxtyping import UInt32
 
 from frankrl.config import Settings
-from frankrl.experience.exploration import exploration_draws, explores, linear_epsilon
-from frankrl.runs import MetricsReader, RunFolder
+from frankrl.experience.exploration import (
+    epsilon_ladder,
+    exploration_draws,
+    explores,
+    linear_epsilon,
+)
+from frankrl.runs import MetricsReader, RunFolder, StepTakers
 
 
 class Origin(NamedTuple):
@@ -37,24 +42,36 @@ def origins(
         seed: the run's seed.
         env_steps: env step at which each transition begins.
     """
-    num_envs = settings.environment.num_envs
     reader = MetricsReader(folder.metrics)
     try:
-        ended = reader.columns("episodes")
+        ended, takers = reader.columns("episodes"), StepTakers.of(settings, reader)
     finally:
         reader.close()
-    return [_origin(settings, seed, int(number), num_envs, ended) for number in env_steps]
+    # An episode's row names the env step after its last transition.
+    _, ended["own_step"] = takers.of_steps(ended["env_steps"].astype(np.int64) - 1)
+    taken = zip(*takers.of_steps(env_steps.astype(np.int64)), strict=True)
+    return [
+        _origin(settings, seed, int(number), int(env_index), int(own_step), ended)
+        for number, (env_index, own_step) in zip(env_steps, taken, strict=True)
+    ]
 
 
 def _origin(
-    settings: Settings, seed: int, number: int, num_envs: int, ended: dict[str, np.ndarray]
+    settings: Settings,
+    seed: int,
+    number: int,
+    env_index: int,
+    vector_step: int,
+    ended: dict[str, np.ndarray],
 ) -> Origin:
-    env_index, vector_step = number % num_envs, number // num_envs
-    coins, _ = exploration_draws(seed, number, 1)
-    epsilon = linear_epsilon(settings.exploration, np.array([number]))
-    own = ended["env_index"] == env_index if len(ended["env_index"]) else np.zeros(0, bool)
-    # An episode's row names the env step after its last transition.
-    last_steps = (ended["env_steps"][own] - 1).astype(np.int64) // num_envs
+    num_envs = settings.environment.num_envs
+    coins, _ = exploration_draws(seed, vector_step * num_envs + env_index, 1)
+    if settings.environment.asynchronous_actors is None:
+        epsilon = linear_epsilon(settings.exploration, np.array([number]))
+    else:
+        epsilon = epsilon_ladder(settings.exploration, num_envs)[[env_index]]
+    own = ended["env_index"] == env_index
+    last_steps = ended["own_step"][own]
     at = int(np.searchsorted(last_steps, vector_step))
     if at < len(last_steps):
         episode, length = int(ended["episode"][own][at]), int(ended["length"][own][at])

@@ -16,7 +16,7 @@ from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
-from frankrl.core.types import Params
+from frankrl.core.types import Arrival, Params
 from frankrl.core.wording import option
 from frankrl.environments import (
     EnvironmentSpec,
@@ -25,7 +25,7 @@ from frankrl.environments import (
     make_vector,
     spec_to_data,
 )
-from frankrl.experience import HostSource
+from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
 from frankrl.learning import LearnerState, under_noise, updates
@@ -172,13 +172,7 @@ def reopen(
     if start:
         _check_same_spaces(spec, start)
         experiment = experiment.with_replay_start(start.metadata.replay_start)
-    envs = make_vector(settings.environment, spec, description.seed)
-    if isinstance(envs, GymnasiumVector):
-        # Fewer may be allowed now than when the run went through these rounds.
-        envs.restarts_left = sys.maxsize
-    with contextlib.closing(
-        HostSource(settings, experiment.network, description.seed, envs)
-    ) as source:
+    with contextlib.closing(_source(folder, experiment, cost)) as source:
         if start:
             _restore(folder, source, start)
         verification = Verification(folder, experiment, start, changes)
@@ -204,6 +198,33 @@ def reopen(
     assert opened is not None
     record, params = opened
     return Reopened(record, params, state, cost, spec, experiment.network)
+
+
+def _source(
+    folder: RunFolder, experiment: Experiment, cost: Cost
+) -> HostSource | AsynchronousSource:
+    """What gives the run's steps again, from the beginning of the run."""
+    settings, spec, seed = experiment.settings, experiment.spec, experiment.seed
+    if count := settings.environment.asynchronous_actors:
+        reader = MetricsReader(folder.metrics)
+        try:
+            first, last = cost.first_env_step, cost.verified_env_step
+            rows = reader.rows("arrivals", f"env_steps > {first} AND env_steps <= {last}")
+        finally:
+            reader.close()
+        arrivals = {at: Arrival(*row) for at, row in rows.items()}
+        if not all(0 <= arrival.actor < count for arrival in arrivals.values()):
+            raise RunFolderError(f"the arrivals of {folder.path} name an actor that it has not")
+        actors = [
+            FreeActor(settings, experiment.network, spec, seed, actor) for actor in range(count)
+        ]
+        feed = RecordedFeed(actors, arrivals)
+        return AsynchronousSource(settings, feed, experiment.updates_due)
+    envs = make_vector(settings.environment, spec, seed)
+    if isinstance(envs, GymnasiumVector):
+        # Fewer may be allowed now than when the run went through these rounds.
+        envs.restarts_left = sys.maxsize
+    return HostSource(settings, experiment.network, seed, envs)
 
 
 def _initial_state(folder: RunFolder, experiment: Experiment) -> TrainState:
@@ -235,8 +256,11 @@ def _check_same_spaces(spec: EnvironmentSpec, start: Found) -> None:
             )
 
 
-def _restore(folder: RunFolder, source: HostSource, start: Found) -> None:
+def _restore(folder: RunFolder, source: HostSource | AsynchronousSource, start: Found) -> None:
     """Bring the environments to their states at the checkpoint."""
+    if start.actors is not None:
+        assert isinstance(source, AsynchronousSource)
+        source.stand_at(start.actors, start.experiment.updates_due)
     source.restore_statistics(*start.statistics)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))

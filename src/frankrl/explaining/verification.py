@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from frankrl.core.errors import RunFolderError
-from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from frankrl.runs import MetricsReader, RunFolder, StepTakers, list_checkpoints
 from frankrl.training import Experiment, Round, TrainState
 from frankrl.training.journal import Journal
 from frankrl.training.resuming import Found, read_checkpoint, read_learner
@@ -110,8 +110,8 @@ class Verification:
         steps = sorted({*found, *recorded})
         different = [step for step in steps if found.get(step) != recorded.get(step)]
         if different:
-            num_envs = self._experiment.settings.environment.num_envs
-            index = (different[0] - 1) % num_envs
+            step = different[0]
+            _, index, *_ = found.get(step) or recorded[step]
             raise self._environment_error(result.state(), index)
 
     def _compare_digests(self, result: Round, found: Mapping[int, tuple]) -> None:
@@ -131,13 +131,23 @@ class Verification:
         if step is None:
             between = f"between the env steps {self._verified:,} and {state.env_steps:,}"
         else:
-            index = step % self._experiment.settings.environment.num_envs
+            index = self._taker(step)
             between = f"at env step {step:,}"
         env_id = self._experiment.spec.env_id
         why = f"an environment must depend on its seed and the actions only ({env_id})"
         if self._changes:
             why = f"the run was made elsewhere: {'; '.join(self._changes)}"
         return self._error(state, f"environment {index} does something else {between}", why)
+
+    def _taker(self, step: int) -> int:
+        """The environment that took an env step."""
+        reader = MetricsReader(self._folder.metrics)
+        try:
+            takers = StepTakers.of(self._experiment.settings, reader)
+        finally:
+            reader.close()
+        env_index, _ = takers.of_steps(np.array([step]))
+        return int(env_index[0])
 
     def _learner_error(self, state: TrainState, what: str) -> RunFolderError:
         """The error that the learner came to something else than in the run."""

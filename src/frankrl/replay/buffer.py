@@ -40,6 +40,9 @@ class ReplayBuffer:
     """Most env steps that will be added in all; None: any number."""
     first_env_step: int = 0
     """Env step of the run at which the buffer began, empty."""
+    rounds_end_episodes: bool = False
+    """Every environment's last step of a round ends its episode, or is stored as if it did. So no
+    transition waits for the round after."""
 
     @property
     def num_rows(self) -> int:
@@ -99,15 +102,21 @@ class ReplayBuffer:
             The env step at which the oldest begins, and the one after that of the newest.
         """
         begin = self._first_whole
-        end = max(begin, num_steps - (self.n_step - 1) * self.num_envs)
+        end = max(begin, num_steps - self._held)
         return max(begin, end - self.capacity), end
+
+    @property
+    def _held(self) -> int:
+        """The newest env steps, whose transitions wait for steps to come."""
+        return 0 if self.rounds_end_episodes else (self.n_step - 1) * self.num_envs
 
     def add(self, state: ReplayState, steps: Steps) -> ReplayState:
         """The buffer with the steps of a round; they overwrite the oldest ones.
 
         Args:
             state: donate it to the compiled call; otherwise the whole buffer is copied.
-            steps: at most `capacity`; their number is fixed.
+            steps: at most `capacity`; their number is fixed. With errors only if
+                `rounds_end_episodes`, because each is that of a whole transition.
         """
         rows = self.num_rows
         count = steps.action.shape[0]
@@ -145,10 +154,10 @@ class ReplayBuffer:
         # Without the barrier XLA may copy the whole buffer between writing and reading.
         new_state = jax.lax.optimization_barrier(new_state)
         first, end = self._ends_drawable(state.num_steps), self._ends_drawable(new_state.num_steps)
-        return self.sampler.add(new_state, self.capacity, first, end, count)
+        return self.sampler.add(new_state, self.capacity, first, end, count, steps.errors)
 
     def _ends_drawable(self, num_steps: UInt32[Array, ""]) -> UInt32[Array, ""]:
-        held = jnp.uint32((self.n_step - 1) * self.num_envs)
+        held = jnp.uint32(self._held)
         begin = jnp.uint32(self._first_whole)
         return jnp.where(num_steps > begin + held, num_steps - held, begin).astype(jnp.uint32)
 

@@ -30,13 +30,14 @@ def make_replay(settings: Settings, frame_stack: int = 1, first_env_step: int = 
     """
     return ReplayBuffer(
         capacity=settings.replay.replay_capacity,
-        num_envs=settings.environment.num_envs,
+        num_envs=settings.round_envs,
         n_step=settings.replay.n_step,
         gamma=settings.learning.gamma,
         sampler=_sampler(settings.replay),
         frame_stack=frame_stack,
         most_env_steps=_most_env_steps(settings),
         first_env_step=first_env_step,
+        rounds_end_episodes=settings.environment.asynchronous_actors is not None,
     )
 
 

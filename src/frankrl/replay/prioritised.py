@@ -39,7 +39,8 @@ class PrioritisedSampler(Sampler):
     The error is |TD error|, or what the head defines instead (`Head.priorities`). All transitions
     of a round are sampled before its updates, and all priorities are set after them, so a
     priority is at most one round old. A transition sampled by several updates of a round gets the
-    largest of its new priorities. A new transition gets the largest priority so far, at first 1.
+    largest of its new priorities. A new transition gets the largest priority so far, at first 1,
+    or one by its error if whoever collected it has computed that.
     """
 
     batch_size: int
@@ -78,13 +79,25 @@ class PrioritisedSampler(Sampler):
         first: UInt32[Array, ""],
         end: UInt32[Array, ""],
         most: int,
+        errors: Float[Array, " row"] | None = None,
     ) -> ReplayState:
-        """Gives new transitions the largest priority so far."""
+        """Gives new transitions the largest priority so far, or one by their errors.
+
+        Source: Horgan et al. (2018), section 3. https://arxiv.org/abs/1803.00933
+        """
         priorities = _of(state)
-        env_steps = first + jnp.arange(most, dtype=jnp.uint32)
-        values = jnp.broadcast_to(priorities.largest, env_steps.shape)
+        env_steps, largest = first + jnp.arange(most, dtype=jnp.uint32), priorities.largest
+        if errors is None:
+            values = jnp.broadcast_to(largest, env_steps.shape)
+        else:
+            values = self._priorities(errors)
+            largest = jnp.maximum(largest, jnp.max(values))
         tree = set_leaves(priorities.tree, env_steps % capacity, values, env_steps < end)
-        return replace(state, priorities=Priorities(tree, priorities.largest))
+        return replace(state, priorities=Priorities(tree, largest))
+
+    def _priorities(self, errors: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """(error + ε)^α."""
+        return jnp.power(errors + jnp.float32(self.epsilon), jnp.float32(self.exponent))
 
     def sample(self, state: ReplayState, capacity: int, draws: PriorityDraws) -> Sample:
         """Samples one transition from each of `batch_size` equal segments of the summed priorities.
@@ -119,7 +132,7 @@ class PrioritisedSampler(Sampler):
         """Sets the priorities of the sampled transitions to their new errors."""
         assert priorities is not None
         before = _of(state)
-        values = jnp.power(priorities + jnp.float32(self.epsilon), jnp.float32(self.exponent))
+        values = self._priorities(priorities)
         leaves = jnp.ravel(sample.env_steps % capacity)
         tree = set_leaves(before.tree, leaves, jnp.ravel(values), jnp.ones(leaves.shape, jnp.bool_))
         largest = jnp.maximum(before.largest, jnp.max(values))

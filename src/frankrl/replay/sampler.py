@@ -63,9 +63,10 @@ class Sampler(abc.ABC):
         first: UInt32[Array, ""],
         end: UInt32[Array, ""],
         most: int,
+        errors: Float[Array, " row"] | None = None,
     ) -> ReplayState:
         """The buffer after the transitions from env step `first` up to, but not including, `end`
-        have been added; these are at most `most`."""
+        have been added; these are at most `most`. `errors` are theirs, if they are known."""
         return state
 
     @abc.abstractmethod

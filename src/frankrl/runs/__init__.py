@@ -37,6 +37,7 @@ from frankrl.runs.initial import INITIAL, MAX_PATH, Kind, Origin, initial_file, 
 from frankrl.runs.lock import RunLock
 from frankrl.runs.machine import differences, machine_facts
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
+from frankrl.runs.takers import StepTakers
 
 __all__ = [
     "INITIAL",
@@ -55,6 +56,7 @@ __all__ = [
     "RunDescription",
     "RunFolder",
     "RunLock",
+    "StepTakers",
     "Tensors",
     "all_versions",
     "check_code",

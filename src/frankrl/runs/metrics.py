@@ -1,7 +1,8 @@
 """The metrics of a run: one SQLite file, written by the trainer and read by anyone.
 
 Every table except `timing` depends only on the seed and the settings, so the same command writes
-the same rows; `timing` depends on the clock.
+the same rows; `timing` depends on the clock. With actors that run freely, `arrivals` depends on the
+clock, too, and the others depend on it.
 """
 
 import contextlib
@@ -74,6 +75,12 @@ _TABLES = {
     "digests": (
         "env_steps INTEGER PRIMARY KEY",
         "env_digests TEXT NOT NULL",
+    ),
+    "arrivals": (
+        "env_steps INTEGER PRIMARY KEY",
+        "actor INTEGER NOT NULL",
+        "chunk INTEGER NOT NULL",
+        "updates INTEGER NOT NULL",
     ),
     "not_reproducible": (
         "env_steps INTEGER NOT NULL",

@@ -14,7 +14,10 @@ from frankrl.core.errors import DamagedError, DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
 from frankrl.experience import (
+    REQUESTS_AHEAD,
+    ActorsState,
     Statistics,
+    Weights,
     empty_statistics,
     fault_in,
     statistics_from,
@@ -45,10 +48,12 @@ def _optimiser_file(settings: LearningSettings) -> str:
 
 
 _AVERAGE = "average_network"
+ACTORS_FILE = "actors"
+"""File of what actors that run freely need besides the snapshots of their environments."""
 BEST_FILE = "best_network"
 """File of the agent with the best evaluation so far; missing before the first evaluation."""
 _MAX = 2**53
-"""Largest number of an episode."""
+"""Largest number of an episode, of a chunk or of updates."""
 
 
 def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
@@ -72,6 +77,8 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
     sizes[eval_file(settings.learning)] = most_agent_bytes(experiment)
+    if actors := settings.environment.asynchronous_actors:
+        sizes[ACTORS_FILE] = actors * (8 + REQUESTS_AHEAD * (8 + weights))
     # Grows with each step of the running episodes, and with each update since the last metrics row.
     logs = settings.environment.num_envs * (24 + 2 * DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
@@ -145,6 +152,7 @@ def to_tensors(
     logs: list[EnvironmentLog],
     interval: Interval,
     statistics: tuple[Statistics | None, Float[np.ndarray, " env"]],
+    actors: ActorsState | None = None,
 ) -> tuple[dict[str, Tensors], Chunks]:
     """All arrays of a run between two rounds, by file and name; and those of each chunk.
 
@@ -154,6 +162,7 @@ def to_tensors(
         logs: snapshot of each environment.
         interval: metrics of the updates since the last row of metrics.
         statistics: running statistics, as `HostSource.statistics` gives them.
+        actors: what actors that run freely need; None: there are none.
     """
     learner, layout = state.learner, experiment.network.layout
 
@@ -182,6 +191,12 @@ def to_tensors(
         tensors[_AVERAGE] = weights(learner.average_params)
     agent = eval_file(experiment.settings.learning)
     tensors[agent] = {**tensors[agent], **statistics_tensors(statistics[0])}
+    if actors is not None:
+        tensors[ACTORS_FILE] = {
+            "chunks": np.array(actors.chunks, np.int64),
+            "updates": np.array([each.updates for each in actors.weights], np.int64),
+            "params": np.array([each.params for each in actors.weights], np.float32),
+        }
     chunks: Chunks = {}
     if experiment.settings.saving.checkpoint_replay == "all":
         tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)
@@ -286,6 +301,26 @@ def logs_of(loaded: Loaded, experiment: Experiment) -> list[EnvironmentLog]:
         EnvironmentLog(int(number), part, before.tobytes(), digest.tobytes())
         for number, part, before, digest in zip(episode, parts, earlier, digests, strict=True)
     ]
+
+
+def actors_of(loaded: Loaded, experiment: Experiment) -> ActorsState | None:
+    """What a checkpoint holds of actors that run freely; None if the run has none.
+
+    Raises:
+        RunFolderError: the arrays do not fit the settings.
+    """
+    count = experiment.settings.environment.asynchronous_actors
+    if count is None:
+        return None
+    tensors, size = loaded.tensors[ACTORS_FILE], experiment.network.layout.size
+    chunks = column(tensors, "chunks", np.int64, (count,))
+    updates = column(tensors, "updates", np.int64, (None,))
+    params = column(tensors, "params", np.float32, (len(updates), size))
+    counts = [*chunks.tolist(), *updates.tolist()]
+    if not all(0 <= each <= _MAX for each in counts) or not np.isfinite(params).all():
+        raise DamagedError(f"{loaded.path} is damaged: no run has such actors", loaded.path)
+    weights = map(Weights, updates.tolist(), params)
+    return ActorsState(tuple(chunks.tolist()), tuple(weights))
 
 
 def _joined(digests: Iterable[bytes]) -> np.ndarray:

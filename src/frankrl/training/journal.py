@@ -11,7 +11,7 @@ from jaxtyping import Float
 from frankrl.config import Settings
 from frankrl.core.errors import DivergedError, warn
 from frankrl.environments import SUCCESS
-from frankrl.experience.exploration import linear_epsilon
+from frankrl.experience.exploration import mean_epsilon
 from frankrl.learning import learning_rate_at
 from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
 from frankrl.training.evaluation import Evaluation
@@ -81,6 +81,8 @@ class Journal:
         """Record the results of a round, and check the metrics that are available by now."""
         episodes = result.collected.episodes
         self._unwritten += [("episodes", episode) for episode in episodes]
+        if result.collected.arrival is not None:
+            self._unwritten.append(("arrivals", result.collected.arrival))
         self._recent.extend((e.episode_return, e.length) for e in episodes)
         self.episodes += len(episodes)
         for env_steps, info in result.collected.final_infos.items():
@@ -174,7 +176,7 @@ class Journal:
             if self._recent
             else (None, None)
         )
-        epsilon = float(linear_epsilon(settings.exploration, env_steps))
+        epsilon = mean_epsilon(settings, env_steps)
         rate = learning_rate_at(settings.learning, env_steps)
         counts = (env_steps, updates, self.episodes)
         last_steps, last_time = self._last_row

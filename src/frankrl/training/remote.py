@@ -11,7 +11,7 @@ from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import EnvironmentUnusableError, SettingError
 from frankrl.core.named_code import is_object_name
 from frankrl.core.numerics import own_numerics
-from frankrl.environments import describe_for, spec_fingerprint
+from frankrl.environments import EnvironmentSpec, describe_for, spec_fingerprint
 from frankrl.experience import HostPolicy, Source, make_policy
 from frankrl.experience.remote import Actor, Actors, RemoteSource, in_words, parts_of
 from frankrl.learning import network_for
@@ -41,6 +41,16 @@ class ActorPlan:
         Raises:
             FrankError: an environment cannot be made here, is another one, or fails.
         """
+        spec = self.spec()
+        network = network_for(self.settings, spec)
+        return Actor(self.settings, spec, network, self.seed, self.part)
+
+    def spec(self) -> EnvironmentSpec:
+        """The environment, described where the actor is.
+
+        Raises:
+            FrankError: it cannot be made here, or is another one.
+        """
         with prepared():
             spec = describe_for(self.env_id, self.settings)
             start_backend(on_cpu=True)
@@ -49,8 +59,7 @@ class ActorPlan:
                 f"{self.env_id} is another environment where the actor with the environments "
                 f"{in_words(self.part)} is: install the same version of its package there"
             )
-        network = network_for(self.settings, spec)
-        return Actor(self.settings, spec, network, self.seed, self.part)
+        return spec
 
 
 def remote(make_actors: Callable[[], Actors], num_actors: int) -> MakeSource:

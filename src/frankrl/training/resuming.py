@@ -9,7 +9,7 @@ from jaxtyping import Float
 from frankrl.core.errors import DamagedError, RunFolderError, SettingError
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
-from frankrl.experience import Statistics
+from frankrl.experience import ActorsState, Statistics
 from frankrl.learning import LearnerState
 from frankrl.runs import (
     Loaded,
@@ -24,6 +24,7 @@ from frankrl.runs.no_checkpoint import begin_again
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.codec import (
     BEST_FILE,
+    actors_of,
     from_checkpoint,
     learner_of,
     logs_of,
@@ -52,6 +53,8 @@ class Found(NamedTuple):
     """The experiment that goes on from here."""
     statistics: tuple[Statistics | None, Float[np.ndarray, " env"]]
     """Running statistics, as `HostSource.restore_statistics` takes them."""
+    actors: ActorsState | None
+    """Of actors that run freely; None if there are none."""
 
 
 def read_run(folder: RunFolder, experiment: Experiment) -> Found:
@@ -119,7 +122,8 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
     )
     best = loaded.tensors.get(BEST_FILE)
     statistics = statistics_of(loaded, experiment)
-    return Found(metadata, state, logs, interval, best, [], loaded, experiment, statistics)
+    actors = actors_of(loaded, experiment)
+    return Found(metadata, state, logs, interval, best, [], loaded, experiment, statistics, actors)
 
 
 def read_learner(

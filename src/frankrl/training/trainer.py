@@ -27,7 +27,8 @@ from frankrl.environments import (
     start_worker_pool,
     try_out,
 )
-from frankrl.experience import HostSource, Source
+from frankrl.experience import AsynchronousSource, HostSource, Source
+from frankrl.experience.remote.processes import ProcessActors
 from frankrl.replay import cut_short
 from frankrl.runs import (
     RunDescription,
@@ -39,6 +40,7 @@ from frankrl.runs import (
     set_aside,
     tidy_checkpoints,
 )
+from frankrl.training.asynchronous import asynchronous
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
@@ -79,9 +81,12 @@ class Trainer:
             description: the run's description.
             experiment: the run's experiment.
             started: `time.perf_counter()` at which the run's clock started; None: now.
-            make_source: makes the source of experience; None: environments are stepped here.
+            make_source: makes the source of experience; None: environments are stepped here, or by
+                actors that run freely in processes of this machine.
         """
         spec = experiment.spec
+        if make_source is None and description.settings.environment.asynchronous_actors:
+            make_source = asynchronous(ProcessActors)
         self.experiment = experiment
         self.settings = description.settings
         self.seed = description.seed
@@ -252,10 +257,15 @@ class Trainer:
         metadata, state = found.metadata, found.state
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
+        if found.actors is not None:
+            assert isinstance(self._source, AsynchronousSource)
+            self._source.stand_at(found.actors, found.experiment.updates_due)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
         if different:
-            replay = cut_short(self.experiment.replay, state.replay, different)
+            # The buffer has no running episode of an actor that runs freely.
+            cut = [] if found.actors is not None else different
+            replay = cut_short(self.experiment.replay, state.replay, cut)
             state = state._replace(replay=replay)
             which = ", ".join(map(str, different))
             reasons.append(f"environment {which} did not replay to the same bits")
@@ -467,8 +477,10 @@ class Trainer:
     def _checkpoint(self) -> Iterator[Checkpointed | SavingFailed]:
         interval = self._journal.interval()
         logs = self._source.snapshot()
+        source = self._source
+        actors = source.actors_state() if isinstance(source, AsynchronousSource) else None
         tensors, chunks = to_tensors(
-            self.experiment, self.state(), logs, interval, self._source.statistics()
+            self.experiment, self.state(), logs, interval, source.statistics(), actors
         )
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,

@@ -12,6 +12,7 @@ from frankrl.networks import QNetwork
 from frankrl.opening import drawable_transitions, open_network, open_states
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
+from frankrl.runs.takers import StepTakers
 
 _STATES = 2_048
 """Number of states that the network is tried on."""
@@ -73,18 +74,15 @@ def episode_sizes(
     reader = MetricsReader(folder.metrics)
     try:
         ended = reader.columns("episodes")
+        takers = StepTakers.of(folder.description.settings, reader)
     finally:
         reader.close()
-    num_envs = folder.description.settings.environment.num_envs
-    env_index, vector_step = (
-        first_env_steps % num_envs,
-        first_env_steps // num_envs,
-    )
+    # An episode's row names the env step after its last transition.
+    _, last_steps = takers.of_steps(ended["env_steps"].astype(np.int64) - 1)
+    env_index, own_step = takers.of_steps(first_env_steps)
     sizes = []
-    for index in range(num_envs):
-        own = ended["env_index"] == index if len(ended["env_index"]) else np.zeros(0, bool)
-        # An episode's row names the env step after its last transition.
-        last = (ended["env_steps"][own] - 1).astype(np.int64) // num_envs
-        episodes = np.searchsorted(last, vector_step[env_index == index])
+    for index in range(takers.num_envs):
+        last = last_steps[ended["env_index"] == index]
+        episodes = np.searchsorted(last, own_step[env_index == index])
         sizes.append(np.unique(episodes, return_counts=True)[1])
     return np.concatenate(sizes).astype(np.float64)

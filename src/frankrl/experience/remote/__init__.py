@@ -8,6 +8,7 @@ from frankrl.experience.remote.actor import (
     RoundRequest,
     in_words,
 )
+from frankrl.experience.remote.free_actors import FreeActors
 from frankrl.experience.remote.handles import (
     ActorHandle,
     ActorLostError,
@@ -28,6 +29,7 @@ __all__ = [
     "ActorState",
     "Actors",
     "EpisodeState",
+    "FreeActors",
     "Plan",
     "Refusal",
     "RemoteSource",

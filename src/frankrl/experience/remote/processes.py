@@ -1,8 +1,11 @@
 """Actors in processes of this machine."""
 
 import contextlib
+import os
+import socket
 import subprocess
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any
 
 from frankrl.core.numerics import users_variables
@@ -40,6 +43,9 @@ class ProcessActor:
         return lambda: taken(self._answer(number))
 
     def close(self) -> None:
+        # Closing alone would not wake a thread that waits for an answer.
+        with contextlib.suppress(OSError), _socket(self._connection) as end:
+            end.shutdown(socket.SHUT_RDWR)
         self._connection.close()
         try:
             self.process.wait(_CLOSING_SECONDS)
@@ -62,6 +68,11 @@ class ProcessActor:
                 raise ActorLostError("its process has died") from error
             self._answered += 1
         return answer
+
+
+def _socket(connection: Connection) -> socket.socket:
+    """The socket of a connection, by another number, which is to be closed as well."""
+    return socket.socket(fileno=os.dup(connection.fileno()))
 
 
 class ProcessActors:
