@@ -11,12 +11,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.config.presets import load_preset
-from frankrl.runs import MetricsWriter, RunDescription, RunFolder
+from frankrl.runs import MetricsWriter, RunDescription, RunFolder, save_checkpoint
+from frankrl.runs.lock import LOCK
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/")
+GONE = str(2**31 - 1)
+"""The id of a process that does not exist."""
 
 
 def make_run(path: Path, *, env_id="CartPole-v1", seed=0, preset="default", **settings):
@@ -37,6 +41,17 @@ def write_metrics(run, **tables):
         )
     writer.close()
     return run
+
+
+def with_checkpoints(path, env_steps=(10, 20, 30)):
+    """The path of a finished run with checkpoints."""
+    run = write_metrics(make_run(path), training={"env_steps": [100]})
+    for step in env_steps:
+        arrays = {"weights": np.arange(step * 100, dtype=np.float32)}
+        save_checkpoint(run.checkpoints, step, {"online": arrays}, {"env_steps": step})
+    (path / LOCK).write_text(GONE)
+    run.write_report({"env_steps": 100, "stopped": False, "solved": None, "evaluation": None})
+    return run.path
 
 
 def _columns(metrics, table):
@@ -110,10 +125,15 @@ def get(port, path, **headers):
 
 def rows(port):
     """The rows of the table of runs, as a page is told them first."""
+    return event(port)["rows"]
+
+
+def event(port):
+    """What a page is told first."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER_SECONDS)
     connection.request("GET", "/events")
     answer = connection.getresponse()
     line = answer.readline()
     answer.close()
     connection.close()
-    return json.loads(line.removeprefix(b"data: "))["rows"]
+    return json.loads(line.removeprefix(b"data: "))

@@ -105,6 +105,7 @@ def main() -> None:
     )
     algorithm = config_for(job).build_algo()
     module = algorithm.get_module()
+    assert module is not None
 
     @torch.no_grad()
     def act(observation: np.ndarray) -> int:

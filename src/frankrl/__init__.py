@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
-    from frankrl.dashboard.listing import list_runs
     from frankrl.experiments.run import experiment
     from frankrl.experiments.seeds import train_seeds
+    from frankrl.listing.comparison import compare_runs
+    from frankrl.listing.run_list import list_runs
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.runs.publishing import fetch, published_status
+    from frankrl.runs.removal import remove_run
     from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
@@ -33,17 +35,19 @@ _HOME = {
     "Settings": "frankrl.config",
     "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
+    "compare_runs": "frankrl.listing.comparison",
     "evaluate": "frankrl.api",
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
     "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
-    "list_runs": "frankrl.dashboard.listing",
+    "list_runs": "frankrl.listing.run_list",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
     "plot": "frankrl.plotting.run_plot",
     "published_status": "frankrl.runs.publishing",
+    "remove_run": "frankrl.runs.removal",
     "resume": "frankrl.api",
     "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",
@@ -58,6 +62,7 @@ __all__ = [
     "Settings",
     "Stop",
     "TrainingResult",
+    "compare_runs",
     "evaluate",
     "experiment",
     "explain",
@@ -70,6 +75,7 @@ __all__ = [
     "open_dashboard",
     "plot",
     "published_status",
+    "remove_run",
     "resume",
     "sweep",
     "train",

@@ -1,9 +1,12 @@
 import contextlib
 import io
 import json
+import os
+import shutil
 
 import pytest
 from dashboard_runs import served
+from hanging import HANGS_AFTER_SECONDS
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -11,6 +14,10 @@ from frankrl.runs import RunFolder
 
 UPDATE = 123
 """The update that the tests open; opening one takes seconds."""
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+# Plotly asks once whether it may style the page itself; the page's policy says no.
+KNOWN = "Applying inline style violates"
 
 TRAINED = [
     *("train", "CartPole-v1", "--preset=default", "--hidden-widths", "16", "8"),
@@ -64,3 +71,39 @@ def seeing(tmp_path_factory):
         final_evaluation_episodes=None,
     )
     return RunFolder.open(path)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    installed = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        path = installed or playwright.chromium.executable_path
+        if not os.path.exists(path):
+            pytest.skip("no Chromium is installed: apt-get install chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a dashboard; the page may request nothing elsewhere and log no error."""
+
+    @contextlib.contextmanager
+    def opened(port, *, width=1280, colours="light", ready="#runs tbody tr"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
+        page.set_default_timeout(1_000 * HANGS_AFTER_SECONDS)
+        address, requests, wrong = f"http://127.0.0.1:{port}/", [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+        page.goto(address)
+        page.wait_for_selector(ready)
+        yield page
+        page.close()
+        assert [url for url in requests if not url.startswith(address)] == []
+        assert [text for text in wrong if KNOWN not in text] == []
+
+    return opened

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,49 +12,11 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import UPDATE
 from dashboard_runs import make_run, served, wait_until, write_metrics
 from hanging import HANGS_AFTER_SECONDS
-from playwright.sync_api import sync_playwright
 
 from frankrl.core.figures import figure
 from frankrl.runs import MetricsReader
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 VIEWS = ("learning", "watch", "update", "settings", "warnings")
-# Plotly asks once whether it may style the page itself; the page's policy says no.
-KNOWN = "Applying inline style violates"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    installed = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with sync_playwright() as playwright:
-        path = installed or playwright.chromium.executable_path
-        if not os.path.exists(path):
-            pytest.skip("no Chromium is installed: apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser):
-    """Opens a dashboard; the page may request nothing elsewhere and log no error."""
-
-    @contextlib.contextmanager
-    def opened(port, *, width=1280, colours="light"):
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
-        page.set_default_timeout(1_000 * HANGS_AFTER_SECONDS)
-        address, requests, wrong = f"http://127.0.0.1:{port}/", [], []
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-        page.goto(address)
-        page.wait_for_selector("#runs tbody tr")
-        yield page
-        page.close()
-        assert [url for url in requests if not url.startswith(address)] == []
-        assert [text for text in wrong if KNOWN not in text] == []
-
-    return opened
 
 
 @contextlib.contextmanager

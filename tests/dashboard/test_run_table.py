@@ -4,14 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dashboard_runs import make_run, write_metrics
+from dashboard_runs import GONE, make_run, write_metrics
 
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.dashboard.run_table import RunTable
 from frankrl.runs import RunLock
-
-GONE = str(2**31 - 1)
-"""The id of a process that does not exist."""
 
 
 @pytest.fixture
@@ -194,7 +191,7 @@ def test_the_page_learns_when_not_all_runs_are_listed(run_table, tmp_path, monke
         make_run(tmp_path / name)
     run_table.refresh()
     assert json.loads(run_table.rows_since(-1)[1])["limit"] == 0
-    monkeypatch.setattr("frankrl.dashboard.run_index.MAX_FOLDERS", 3)
+    monkeypatch.setattr("frankrl.listing.run_index.MAX_FOLDERS", 3)
     run_table.refresh()
     payload = json.loads(run_table.rows_since(-1)[1])
     assert (len(payload["ids"]), payload["limit"]) == (2, 1_000)

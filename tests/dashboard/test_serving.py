@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from dashboard_runs import get, make_run, rows, served
+from dashboard_runs import event, get, make_run, rows, served
+from dashboard_sweeps import make_sweep
 from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.cli.main import main as frank
@@ -37,10 +38,28 @@ def test_the_page_and_all_that_it_is_made_of_is_served(port):
 
 
 def test_no_file_of_the_page_names_another_server(port):
-    for name in ("", *(f"page/{n}.js" for n in ("main", "learning", "watch", "update", "dom"))):
+    for name in (
+        "",
+        *(f"page/{n}.js" for n in ("main", "learning", "watch", "update", "sweep", "jobs", "dom")),
+    ):
         content = get(port, f"/{name}")[2].decode()
         addresses = set(re.findall(r"https?://[^\"' )]+", content))
         assert addresses <= {"http://www.w3.org/2000/svg"}, name
+
+
+def test_a_sweep_is_served_by_its_id_only(tmp_path):
+    make_sweep(tmp_path / "sweep", made=3)
+    with served(tmp_path) as port:
+        (sweep,) = event(port)["sweeps"]
+        status, headers, content = get(port, f"/sweep/{sweep['id']}")
+        assert (status, headers["content-type"]) == (200, "application/json")
+        assert [trial["number"] for trial in json.loads(content)["trials"]] == [0, 1, 2]
+        for wrong in ("sweep", "..%2fsweep", "0" * 12):
+            status, _, content = get(port, f"/sweep/{wrong}")
+            assert status == 404, wrong
+            assert SECRET.encode() not in content
+        status, _, content = get(port, "/jobs")
+        assert (status, json.loads(content)) == (200, {"jobs": [], "limit": 0})
 
 
 def hostile_paths(count):
@@ -63,7 +82,18 @@ def hostile_paths(count):
         *("checkpoints", "state.json", "%00", "index.html%00.js", "proc/self/environ"),
     ]
     begins = [
-        *("", "page/", "curves/", "warnings/", "episode/", "update/", "diagnostics/", "pieces/"),
+        *(
+            "",
+            "page/",
+            "curves/",
+            "sweep/",
+            "jobs/",
+            "warnings/",
+            "episode/",
+            "update/",
+            "diagnostics/",
+            "pieces/",
+        ),
         *("pieces/0000000000000000/", "events/", "static/", "page//", "//", "page/%2f"),
     ]
     made = set()

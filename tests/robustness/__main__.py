@@ -18,7 +18,18 @@ import tyro
 
 from frankrl.runs import machine_facts
 from frankrl.runs.machine import versions
-from robustness import damage, environments, faults, fuzz, kills, numbers, signals, snapshots
+from robustness import (
+    cluster,
+    damage,
+    environments,
+    faults,
+    fuzz,
+    kills,
+    numbers,
+    signals,
+    snapshots,
+    sweep_kills,
+)
 from robustness.outcome import Outcome
 
 LONG: dict[str, Callable[[Path], list[Outcome]]] = {
@@ -27,6 +38,7 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
         kills.study(work / "atari", 20, cases=[kills.ATARI]),
         kills.study(work / "minatar", 20, cases=[kills.MINATAR]),
     ],
+    "sweeps": lambda work: [sweep_kills.study(work, 20, 3)],
     "snapshots": lambda work: snapshots.study(1_000),
     "damage": lambda work: damage.study(work, 10_000, 20),
     "faults": lambda work: [faults.study(work)],
@@ -34,6 +46,12 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
     "fuzz": lambda work: [fuzz.study(work, 100_000)],
     "numbers": lambda work: [numbers.study(work, 25)],
     "environments": lambda work: [environments.study(work)],
+    "cluster": lambda work: [
+        cluster.node_kills(work / "nodes", 10),
+        cluster.cut_links(work / "links", 5),
+        cluster.frozen_nodes(work / "frozen", 5),
+        cluster.driver_kills(work / "driver", 5),
+    ],
 }
 
 

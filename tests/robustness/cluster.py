@@ -61,6 +61,7 @@ def run_words(out: Path, *more: str, seeds: int = 1, total: int = _TOTAL) -> lis
 
 def sweep_words(work: Path, out: Path, *more: str) -> list[str]:
     """The words of a small sweep."""
+    work.mkdir(parents=True, exist_ok=True)
     (work / "space.toml").write_text(_SPACE, "utf-8")
     plan = ("--space", str(work / "space.toml"), "--trials", "4", "--seeds", "1", "--lag", "2")
     budget = ("--pruner", "none", "--total-env-steps", "4000")

@@ -6,7 +6,7 @@ import pytest
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import RunFolderError, SettingError
-from frankrl.dashboard.run_index import RunIndex
+from frankrl.listing.run_index import RunIndex
 from frankrl.runs import RunDescription, RunFolder, RunLock, differences
 
 

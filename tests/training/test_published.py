@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import os
 import shutil
 import threading
@@ -13,8 +14,9 @@ from runs.storages import storage_of
 import frankrl
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import FrankWarning, RunFolderError, StorageError, SupersededError
-from frankrl.runs.publishing import Log, Publisher, lease, published_status
+from frankrl.runs.publishing import Log, Ownership, Publisher, lease, published_status
 from frankrl.runs.publishing.publisher import staging_of
+from frankrl.runs.publishing.records import File, saved_content
 from frankrl.training import Checkpointed, Evaluated, Stop, published
 from frankrl.training.published import publish_or_take_over
 
@@ -368,6 +370,40 @@ def test_another_run_at_the_address_or_in_the_folder_is_refused(
     with pytest.raises(RunFolderError, match=rf"run holds another run: .*({words})"):
         publish_or_take_over(**asked, address=tmp_path / "other", local=tmp_path / "run")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_state_that_names_other_code_than_its_claim_is_not_taken(tmp_path, monkeypatch):
+    storage = storage_of("folder", tmp_path, monkeypatch)
+    events = []
+    train(storage.address, on_event=events.append, stop_requested=lambda: len(events) > 2)
+    log = Log(storage)
+    config = log.newest_saved().files["config.toml"]
+    content = storage.read(f"blobs/{config.blob}", 1 << 20).decode()
+    changed = content.replace("wrappers = []", 'wrappers = ["os:system"]', 1).encode()
+    assert changed != content.encode()
+    sha256 = hashlib.sha256(changed).hexdigest()
+    storage.put(f"blobs/000001/{sha256}", changed)
+    head, last = log.head()
+    owner = Ownership.claimed(log, head, last, log.claim_of(head).description, QUICK)
+    files = log.newest_saved().files
+    files |= {"config.toml": File(f"000001/{sha256}", len(changed), sha256)}
+    owner.append("checkpoint", saved_content(head.env_steps, files, None))
+    with pytest.raises(
+        StorageError, match="is of another run than its owner has claimed: its wrap"
+    ):
+        train(storage.address, local=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_another_process_has_finished_is_brought_up_to_date(undisturbed, tmp_path):
+    events = []
+    train(
+        tmp_path / "shared", local=tmp_path / "run",
+        on_event=events.append, stop_requested=lambda: len(events) > 2,
+    )  # fmt: skip
+    train(tmp_path / "shared")
+    train(tmp_path / "shared", local=tmp_path / "run")
+    assert contents(tmp_path / "run") == undisturbed
 
 
 def test_a_claim_without_a_state_holds_no_run(tmp_path):

@@ -18,7 +18,7 @@ class DashboardOptions:
     """Options of `frank dashboard`."""
 
     runs: tyro.conf.Positional[str] = _DEFAULT
-    """A run folder, or a folder that contains run folders."""
+    """A run, a sweep, or a folder that contains runs and sweeps."""
     port: int = PORT
     """Port of the page; 0 picks a free one."""
     host: str = "127.0.0.1"
@@ -34,8 +34,8 @@ class DashboardOptions:
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     description = (
-        "Show runs on a live page: curves, an episode of the newest checkpoint, any update, and "
-        "warnings. The page only reads run folders."
+        "Show runs and sweeps on a live page: curves, an episode of the newest checkpoint, any "
+        "update, warnings, and the trials of a sweep. The page only reads their folders."
     )
     options = parse(DashboardOptions, arguments, "dashboard", description)
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "evaluate": "play greedy episodes with a trained agent and report its returns",
     "film": "write a film of an episode, with the Q-value of every action",
     "plot": "draw the learning curves of one or several runs",
+    "runs": "list, compare and remove runs",
     "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
     "explain": "open one update of a run and show every number of it",
     "export": "write an agent to a file for other programs: ONNX, or its weights",

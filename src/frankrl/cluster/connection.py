@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import secrets
 import signal
@@ -56,6 +57,7 @@ def connect(address: str, shared: Path | None = None) -> list[Node]:
         raise MissingExtraError("a cluster", "ray", "ray")
     _check_address(address)
     import ray
+    from ray.exceptions import RayError
 
     if ray.is_initialized():
         raise FrankError(
@@ -63,8 +65,8 @@ def connect(address: str, shared: Path | None = None) -> list[Node]:
         )
     with _own_signals():
         try:
-            ray.init(address, logging_level="ERROR", log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
             raise _not_connected(address, error) from error
     try:
         nodes = living_nodes()
@@ -155,15 +157,17 @@ def _facts(file: str) -> dict[str, Any]:
 
 def _answer(node: Node, reference: Any) -> NodeFacts:
     import ray
+    from ray.exceptions import GetTimeoutError, RayError
 
     try:
-        return NodeFacts(**ray.get(reference, timeout=_FACTS_SECONDS))
-    except ray.exceptions.GetTimeoutError:
+        found: Any = ray.get(reference, timeout=_FACTS_SECONDS)
+        return NodeFacts(**found)
+    except GetTimeoutError:
         raise FrankError(
             f"the node {node.address} has not answered for {_FACTS_SECONDS:.0f} s; end Ray there, "
             "or try again"
         ) from None
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         last = shown(str(error).strip().rsplit("\n", 1)[-1], 300)
         raise FrankError(
             f"the node {node.address} cannot run Frank: {last}; install the same frankrl there"

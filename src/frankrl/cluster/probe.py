@@ -41,7 +41,7 @@ def _ask(address: str, seconds: int) -> dict[str, Any]:
     """Ask the cluster for the versions it was started with; Ray's own names may change."""
     try:
         from ray._private.services import canonicalize_bootstrap_address
-        from ray._raylet import GcsClient
+        from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
     except ImportError:
         return {"state": UNKNOWN}
     found = canonicalize_bootstrap_address(address)

@@ -13,20 +13,22 @@ from typing import Any
 
 from frankrl.cluster.connection import connect, disconnect, living_nodes, software
 from frankrl.cluster.nodes import Node, resource_for
+from frankrl.cluster.run_watch import RunWatch
 from frankrl.cluster.task import Answer, run_task
 from frankrl.core.errors import FrankError, warn
+from frankrl.core.text import shown
 from frankrl.jobs import Ended, Job
-from frankrl.runs.publishing import fetch, published_status
+from frankrl.runs.publishing import fetch
 from frankrl.training.published import LEASE_SECONDS
 
-_MAX_RETRIES = 10
+_MAX_RETRIES = 3
 """Times that Ray itself starts a task again whose node or process has died."""
 _MAX_DEATHS = 3
 """Times that all these may be used up without a new checkpoint."""
 _SHARE = 0.0001
 """How much of a CPU model's resource a task asks for, of the 1 that a node has: Ray's least."""
 _LOOK_SECONDS = 5.0
-"""Time between two looks at the cluster's nodes."""
+"""Time between two looks at the cluster's nodes and at the published runs."""
 _PATIENCE_SECONDS = 60.0
 """How long a run waits for a node of its CPU model, before it goes on on another one."""
 
@@ -37,10 +39,13 @@ class _Task:
 
     job: Job
     address: str
-    resource: str
+    watch: RunWatch
+    resource: str = ""
     """Of the CPU model that it has asked for; empty: any."""
     missing_since: float | None = None
     """When no living node had that resource any more. [s]"""
+    was_finished: bool = False
+    """Whether its run was finished at the last look."""
     deaths: int = 0
     env_steps: int = -1
     """Of the newest checkpoint at the last death."""
@@ -96,10 +101,7 @@ class RayEngine:
             FrankError: the job needs an object that no other process has.
         """
         address = str(self._published / "-".join(job.run.parts[-2:]))
-        status = published_status(address)
-        busy = Counter(task.resource for task in self._tasks.values())
-        resource = resource_for(self._nodes, busy, "" if status is None else status.cpu)
-        self._submit(_Task(job, address, resource))
+        self._place(_Task(job, address, RunWatch(address)))
 
     def ended(self, seconds: float) -> list[Ended]:
         """The jobs that have ended.
@@ -108,8 +110,11 @@ class RayEngine:
             FrankError: a task has died again and again.
             RuntimeError: a job has failed by a fault of the program.
         """
-        self._look_at_nodes()
         found = [self._end(reference) for reference in self._ready(seconds)]
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked, self._nodes = now, living_nodes()
+            found += [self._look_at(*each, now) for each in list(self._tasks.items())]
         return [end for end in found if end is not None]
 
     def stop(self) -> None:
@@ -136,9 +141,16 @@ class RayEngine:
         finally:
             disconnect()
 
+    def _place(self, task: _Task) -> None:
+        """Give a task to Ray, on the CPU model on which its run was begun."""
+        busy = Counter(task.resource for task in self._tasks.values())
+        task.resource = resource_for(self._nodes, busy, task.watch.begin())
+        self._submit(task)
+
     def _submit(self, task: _Task) -> None:
         import ray
 
+        task.missing_since = None
         options: dict[str, Any] = {"num_cpus": 1, "max_retries": _MAX_RETRIES}
         if task.resource:
             options["resources"] = {task.resource: _SHARE}
@@ -166,23 +178,29 @@ class RayEngine:
             RuntimeError: it has failed by a fault of the program.
         """
         import ray
+        from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
         task = self._tasks.pop(reference)
         try:
-            answer = Answer(**ray.get(reference))
-        except ray.exceptions.TaskCancelledError:
+            answer = Answer.from_plain(ray.get(reference))
+        except TaskCancelledError:
             return Ended(task.job, is_done=False)
-        except ray.exceptions.RayTaskError as error:
+        except RayTaskError as error:
             raise RuntimeError(f"a task of the run {task.job.run} failed:\n{error}") from error
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             self._bury(task, error)
-            self._submit(task)
+            self._place(task)
             return None
         if answer.fault:
             raise RuntimeError(f"a task of the run {task.job.run} failed:\n{answer.fault}")
         if answer.is_done:
-            fetch(task.address, task.job.run, overwrite=True)
-        return Ended(task.job, answer.is_done, answer.error, answer.fails_again)
+            return self._fetched(task)
+        return Ended(task.job, False, answer.error, answer.fails_again)
+
+    def _fetched(self, task: _Task) -> Ended:
+        """Copy the run that is over to the job's run folder."""
+        fetch(task.address, task.job.run, overwrite=True)
+        return Ended(task.job, is_done=True)
 
     def _bury(self, task: _Task, error: Exception) -> None:
         """Count the deaths of a task that Ray starts no more.
@@ -190,38 +208,51 @@ class RayEngine:
         Raises:
             FrankError: it dies again and again.
         """
-        status = published_status(task.address)
-        env_steps = (status and status.env_steps) or 0
+        env_steps = task.watch.env_steps
         task.deaths = task.deaths + 1 if task.env_steps == env_steps else 1
         task.env_steps = env_steps
         if task.deaths >= _MAX_DEATHS:
-            last = str(error).strip().splitlines()[0]
+            last = shown(str(error).strip().partition("\n")[0])
             raise FrankError(
                 f"the task of the run {task.job.run} has died again and again without writing a "
                 f"checkpoint, perhaps for lack of memory ({last}): lower --processes; the same "
                 "command continues from what is done"
             )
 
-    def _look_at_nodes(self) -> None:
-        """See which nodes there are, and let no run wait for a CPU model that has gone."""
+    def _look_at(self, reference: Any, task: _Task, now: float) -> Ended | None:
+        """See how a task stands that Ray has not answered for; how it has ended, if it has."""
+        state = task.watch.state(now)
+        if state == "finished":
+            # At the first look its answer may still be on its way.
+            if task.was_finished:
+                self._give_up(reference)
+                return self._fetched(task)
+            task.was_finished = True
+        elif state == "lost":
+            self._give_up(reference)
+            self._place(task)
+        elif self._has_no_node(task, now):
+            self._give_up(reference)
+            warn(
+                f"no node of the CPU model {task.resource} is left for the run {task.job.run}: it "
+                "goes on on another one, and its report says from which env step on"
+            )
+            task.resource = ""
+            self._submit(task)
+        return None
+
+    def _has_no_node(self, task: _Task, now: float) -> bool:
+        """Whether a task has waited long enough for a node of its CPU model."""
+        there = {node.resource for node in self._nodes if node.cpus}
+        if not task.resource or task.resource in there or not there:
+            task.missing_since = None
+        elif task.missing_since is None:
+            task.missing_since = now
+        return task.missing_since is not None and now - task.missing_since >= self._patience_seconds
+
+    def _give_up(self, reference: Any) -> None:
+        """Expect nothing of a task any more; if it still writes, its run refuses that."""
         import ray
 
-        now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
-            return
-        self._looked, self._nodes = now, living_nodes()
-        there = {node.resource for node in self._nodes if node.cpus}
-        for reference, task in list(self._tasks.items()):
-            if not task.resource or task.resource in there:
-                task.missing_since = None
-            elif task.missing_since is None:
-                task.missing_since = now
-            elif now - task.missing_since > self._patience_seconds and there:
-                ray.cancel(reference, force=True)
-                del self._tasks[reference]
-                warn(
-                    f"no node of the CPU model {task.resource} is left for the run {task.job.run}: "
-                    "it goes on on another one, and its report says from which env step on"
-                )
-                task.resource, task.missing_since = "", None
-                self._submit(task)
+        ray.cancel(reference, force=True)
+        del self._tasks[reference]

@@ -30,6 +30,11 @@ class Answer:
         """The answer as JSON data."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_plain(cls, plain: Any) -> "Answer":
+        """The reverse of `to_plain`."""
+        return cls(**plain)
+
 
 def run_task(
     job: str, address: str, wanted: Mapping[str, str], lease_seconds: float

@@ -157,7 +157,9 @@ class Settings:
         for name in idle:
             if name in changes:
                 raise idle_error(name, values)
-        groups: dict[str, Any] = _replaced(changed, {n: DECLARED[n].default for n in idle})
+        defaults = {name: DECLARED[name].default for name in idle}
+        back = {name: value for name, value in defaults.items() if values[name] != value}
+        groups: dict[str, Any] = _replaced(changed, back)
         return Settings(**groups)
 
     def to_tables(self) -> dict[str, dict[str, Any]]:
@@ -190,13 +192,19 @@ class Settings:
                 if name not in BY_NAME and group_of(name) != group:
                     raise SettingError(f"setting {name!r} belongs into table [{group_of(name)}]")
                 changes[name] = value
-        return (base or cls()).with_changes(**changes)
+        return (base or _defaults()).with_changes(**changes)
 
     def _groups(self) -> _Groups:
         return {group: getattr(self, group) for group in GROUPS}
 
     def _idle(self) -> list[str]:
         return idle_settings(self.values())
+
+
+@functools.cache
+def _defaults() -> Settings:
+    """The defaults, checked once."""
+    return Settings()
 
 
 def _values(groups: _Groups) -> dict[str, Any]:

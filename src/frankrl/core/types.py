@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, PyTree, Shaped
+from jaxtyping import Bool, Float, Num, Shaped
 
 ACTION_DTYPE = np.dtype(np.uint16)
 """Dtype of a stored action index."""
 
 Array = Any
 """A NumPy or JAX array; the same records are used for both."""
-Observation = PyTree
+Observation = Any  # `jaxtyping.PyTree` would import JAX, which lists of runs do without.
 """What an environment shows: an array, or dictionaries and tuples of arrays (its leaves), each in
 its own dtype, with the same axes in front."""
-Params = PyTree
+Params = Any
 """The parameters of a Q-network, θ: arrays in any structure that its definition chooses."""
 
 

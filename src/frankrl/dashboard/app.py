@@ -60,6 +60,8 @@ def make_app(
         "/events": dashboard.events,
         "/curves": dashboard.curves,
         "/settings": dashboard.settings,
+        "/sweep/{sweep}": dashboard.sweep,
+        "/jobs": dashboard.jobs,
         "/warnings/{run}": dashboard.warnings,
         "/episode/{run}": dashboard.episode,
         "/update/{run}": dashboard.update,
@@ -157,6 +159,17 @@ class _Dashboard:
     async def settings(self, request: Request) -> Response:
         """The settings of the selected runs, side by side."""
         payload = await asyncio.to_thread(self._run_table.settings, _runs(request))
+        return Response(payload, media_type=_JSON, headers=_FRESH)
+
+    async def sweep(self, request: Request) -> Response:
+        """A sweep: its definition, trials, and what follows from them."""
+        sweeps, sweep = self._run_table.sweeps, request.path_params["sweep"]
+        payload = await asyncio.to_thread(sweeps.payload, sweep)
+        return Response(payload, media_type=_JSON, headers=_FRESH)
+
+    async def jobs(self, request: Request) -> Response:
+        """The published runs: who writes each, under which lease, and how far it is."""
+        payload = await asyncio.to_thread(self._run_table.published.payload)
         return Response(payload, media_type=_JSON, headers=_FRESH)
 
     async def warnings(self, request: Request) -> Response:

@@ -73,7 +73,7 @@ def open_dashboard(folder: str | os.PathLike[str] = "runs") -> Dashboard:
     """Serve a live page of runs in the background, until it is closed or this process ends.
 
     Args:
-        folder: a folder of runs, or a run.
+        folder: a folder of runs and sweeps, or one of them.
 
     Returns:
         The dashboard: its address is `url`, and `close()` stops it.

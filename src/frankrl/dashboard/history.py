@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.errors import RunFolderError
-from frankrl.dashboard.run_index import Stamp, stamp_of
+from frankrl.listing.run_index import Stamp, stamp_of
 from frankrl.runs.metrics import MetricsReader
 
 Columns = Mapping[str, Float[np.ndarray, " row"]]

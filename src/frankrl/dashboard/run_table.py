@@ -11,10 +11,7 @@ from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.text import shown
 from frankrl.dashboard.history import History
-from frankrl.dashboard.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
-from frankrl.dashboard.run_row import Row, row_of
-from frankrl.dashboard.run_settings import settings_side_by_side
-from frankrl.dashboard.run_status import status_of
+from frankrl.dashboard.published_jobs import PublishedJobs
 from frankrl.dashboard.series import (
     AXES,
     Axis,
@@ -22,8 +19,13 @@ from frankrl.dashboard.series import (
     refreshes,
     traces,
 )
+from frankrl.dashboard.sweep_table import SweepTable
 from frankrl.dashboard.warnings import RunWarning, metrics_warnings
 from frankrl.environments.threshold import reward_threshold
+from frankrl.listing.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
+from frankrl.listing.run_row import Row, row_of
+from frankrl.listing.run_settings import settings_side_by_side
+from frankrl.listing.run_status import status_of
 from frankrl.runs.curves import grouped, one_of_each_seed
 from frankrl.runs.folder import METRICS, REPORT, RunFolder
 from frankrl.runs.lock import LOCK, is_held
@@ -41,6 +43,12 @@ class RunTable:
 
     def __init__(self, root: Path) -> None:
         self._index = RunIndex(root)
+        self.sweeps = SweepTable(root)
+        """The sweeps below the same folder."""
+        self.published = PublishedJobs(root)
+        """The published runs below the same folder."""
+        self._sweeps_change = 0
+        """The count of changes at the last change of a sweep."""
         self._listed: dict[str, Listed] = {}
         self._rows: dict[str, Row] = {}
         self._texts: dict[str, str] = {}
@@ -62,6 +70,7 @@ class RunTable:
         with self._held():
             if everything:
                 self._listed = self._index.scan()
+                self._refresh_others()
             for gone in self._rows.keys() - self._listed.keys():
                 del self._rows[gone], self._texts[gone], self._stamps[gone]
                 self._histories.pop(gone, None)
@@ -69,6 +78,12 @@ class RunTable:
             for listed in self._listed.values():
                 if everything or self._is_running(listed):
                     self._update_row(listed)
+
+    def _refresh_others(self) -> None:
+        self.change += self.published.refresh(self._index.published)
+        if self.sweeps.refresh(self._index.sweeps):
+            self.change += 1
+            self._sweeps_change = self.change
 
     def _is_running(self, listed: Listed) -> bool:
         return self._rows.get(listed.id, {}).get("state") == "running"
@@ -93,12 +108,23 @@ class RunTable:
         self._rows[listed.id], self._texts[listed.id] = row, text
 
     def rows_since(self, change: int) -> tuple[int, str]:
-        """The rows changed after a given `change`, as JSON, and the current `change`."""
+        """What changed after a given `change`, as JSON, and the current `change`.
+
+        The JSON has the changed rows, all sweeps if one of them changed, else null, and the number
+        of published runs.
+        """
         with self._held():
             changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
             limit = 0 if self._index.is_whole else MAX_RUNS
             ids = json.dumps(list(self._rows))
-            text = f'{{"ids": {ids}, "limit": {limit}, "rows": [{", ".join(changed)}]}}'
+            is_new = self._sweeps_change > change
+            sweeps = json.dumps(self.sweeps.summaries() if is_new else None)
+            rows = ", ".join(changed)
+            jobs = len(self.published)
+            text = (
+                f'{{"ids": {ids}, "limit": {limit}, "jobs": {jobs}, "rows": [{rows}], '
+                f'"sweeps": {sweeps}}}'
+            )
             return self.change, text
 
     def folder(self, run_id: str) -> RunFolder:

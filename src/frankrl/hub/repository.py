@@ -28,7 +28,7 @@ from frankrl.runs import (
 from frankrl.runs.checkpoint import copy_checkpoint, load_newest
 from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.runs.folder import CONFIG, METRICS, REPORT
-from frankrl.runs.initial import INITIAL
+from frankrl.runs.initial import INITIAL, check_initial
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.evaluation import Evaluation

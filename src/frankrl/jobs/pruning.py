@@ -45,21 +45,22 @@ class PruningRule(NamedTuple):
         Raises:
             SettingError: it is none.
         """
+        refused = SettingError("pruning must be a rule that a sweep has made")
         try:
             pruner, number, num_evaluations, runs = plain
             earlier = tuple(EarlierRun(state, tuple(map(float, means))) for state, means in runs)
             rule = cls(pruner, int(number), int(num_evaluations), earlier)
-            is_right = (
-                rule.pruner in PRUNERS
-                and 0 <= len(earlier) <= rule.number <= _MAX_TRIALS
-                and rule.num_evaluations >= 1
-                and all(run.state in _STATES for run in earlier)
-                and all(map(math.isfinite, (mean for run in earlier for mean in run.mean_returns)))
-            )
         except (TypeError, ValueError, OverflowError):
-            is_right = False
+            raise refused from None
+        is_right = (
+            rule.pruner in PRUNERS
+            and len(earlier) <= rule.number <= _MAX_TRIALS
+            and rule.num_evaluations >= 1
+            and all(run.state in _STATES for run in earlier)
+            and all(math.isfinite(mean) for run in earlier for mean in run.mean_returns)
+        )
         if not is_right:
-            raise SettingError("pruning must be a rule that a sweep has made")
+            raise refused
         return rule
 
 

@@ -289,6 +289,18 @@ def load_checkpoint(
     return Loaded(checkpoint, tensors, info, manifest)
 
 
+def verify_checkpoint(checkpoint: Path) -> None:
+    """Compare every file of a checkpoint with the manifest.
+
+    Raises:
+        DamagedError: a file is missing or differs.
+        RunFolderError: another version of Frank wrote it.
+    """
+    loaded = load_checkpoint(checkpoint, {})
+    for name, entry in loaded.described.items():
+        _verified(checkpoint, name, loaded.described, int(entry["bytes"]))
+
+
 def _manifest(checkpoint: Path) -> dict[str, Any]:
     content = read_regular(checkpoint / MANIFEST, _MAX_MANIFEST_BYTES)
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):

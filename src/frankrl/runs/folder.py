@@ -404,7 +404,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise RunFolderError(f"{path} cannot be a run folder: {error}") from error
     if path.is_symlink():
         raise RunFolderError(f"{path} is a symbolic link; name the folder that it leads to")
-    if not _is_run(path):
+    if not is_run(path):
         if path.is_dir() and not any(path.iterdir()):
             return
         raise RunFolderError(f"{path} exists and is not a run: choose another {option('out')}")
@@ -413,23 +413,28 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
             f"the run {path} exists already; continue it with {resuming(path)}, replace it with "
             f"{option('overwrite', True)}, or choose another {option('out')}"
         )
-    if others := _others_in(path):
-        named = ", ".join(map(shown, others[:_MAX_NAMED])) + ", …" * (len(others) > _MAX_NAMED)
+    if others := others_of_run(path):
         raise RunFolderError(
             f"{option('overwrite', True)} removes what a run wrote and nothing else, and {path} "
-            f"also holds {named}: move that away, or choose another {option('out')}"
+            f"also holds {others}: move that away, or choose another {option('out')}"
         )
 
 
-def _others_in(path: Path) -> list[str]:
+def others_of_run(path: Path) -> str:
+    """The entries of a run folder that no run writes, in words; empty: there are none.
+
+    Raises:
+        RunFolderError: the folder cannot be read.
+    """
     trackers = ()
     with contextlib.suppress(FrankError, UnicodeDecodeError):
         text = read_regular(path / CONFIG, _MAX_CONFIG_BYTES).decode()
         trackers = RunDescription.from_toml(text).settings.saving.log
     try:
-        return others_in(path, trackers)
+        others = others_in(path, trackers)
     except OSError as error:
         raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+    return ", ".join(map(shown, others[:_MAX_NAMED])) + ", …" * (len(others) > _MAX_NAMED)
 
 
 def _check_can_hold_run(folder: Path, run: Path) -> None:
@@ -457,7 +462,7 @@ def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:
         )
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
     """Whether a folder's `config.toml` is one of Frank's."""
     try:
         text = read_regular(path / CONFIG, _MAX_CONFIG_BYTES).decode()

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.wording import option, resuming
@@ -35,29 +36,8 @@ class RunLock:
         Raises:
             RunFolderError: another process writes the run, or the folder is not writable.
         """
-        refuse_shared(folder / LOCK)
         self._path = folder / LOCK
-        try:
-            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
-            self._file = os.fdopen(descriptor, "r+", encoding="ascii")
-        except OSError as error:
-            raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.seek(0)
-            writer = self._file.read(_MAX_BYTES).strip()
-            self._file.close()
-            if error.errno not in _HELD:
-                raise RunFolderError(
-                    f"the file system of {folder.parent} cannot lock files "
-                    f"({error.strerror or error}), as network file systems often cannot, so two "
-                    f"processes could write one run: {instead()}"
-                ) from error
-            raise RunFolderError(
-                f"the run {shown} is being written by process {writer}; wait for it, stop it, "
-                f"or choose another {option('out')}"
-            ) from error
+        self._file = _locked_file(folder, shown)
         try:
             self._file.truncate(0)
             self._file.write(str(os.getpid()))
@@ -104,6 +84,32 @@ class RunLock:
             self._file.close()
 
 
+def _locked_file(folder: Path, shown: Path) -> IO[str]:
+    refuse_shared(folder / LOCK)
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+        file = os.fdopen(descriptor, "r+", encoding="ascii")
+    except OSError as error:
+        raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        writer = file.read(_MAX_BYTES).strip()
+        file.close()
+        if error.errno not in _HELD:
+            raise RunFolderError(
+                f"the file system of {folder.parent} cannot lock files "
+                f"({error.strerror or error}), as network file systems often cannot, so two "
+                f"processes could write one run: {instead()}"
+            ) from error
+        raise RunFolderError(
+            f"the run {shown} is being written by process {writer}; wait for it, stop it, "
+            f"or choose another {option('out')}"
+        ) from error
+    return file
+
+
 def instead() -> str:
     """What to do where the file system cannot hold a run while it is written."""
     return (
@@ -124,6 +130,23 @@ def locked(folder: Path, shown: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def locked_aside(run: Path) -> Iterator[None]:
+    """Hold the lock of a run within a context, without counting as a process that wrote it.
+
+    Raises:
+        RunFolderError: another process holds it.
+    """
+    lock = run / LOCK
+    is_new = not lock.exists()
+    with contextlib.closing(_locked_file(run, run)):
+        try:
+            yield
+        finally:
+            if is_new:
+                lock.unlink(missing_ok=True)
 
 
 def is_held(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from frankrl.sweeps.folder import SweepFolder
 from frankrl.sweeps.objectives import Objective, objective_named
 from frankrl.sweeps.trial import Trial
 
-_MAX_REASON = 80
+_MAX_CELL = 80
 _ORDER = ("complete", "pruned", "running", "failed")
 
 
@@ -76,7 +76,7 @@ class SweepResult:
     def markdown(self) -> str:
         """A table of the trials, the best one first."""
         unit = f"{self.objective.name} [{self.objective.unit}]"
-        head = ["trial", *self.names, unit, "state", "each seed"]
+        head = ["trial", *map(_cell, self.names), unit, "state", "each seed"]
         rows = [head, ["---"] * len(head)]
         rows += [self._row(trial) for trial in sorted(self.trials, key=self._rank)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
@@ -112,7 +112,7 @@ class SweepResult:
         value = "" if trial.value is None else figure(trial.value, spread / 2)
         state: str = trial.state
         if trial.state == "failed":
-            state = f"failed: {shown_text(trial.reason, _MAX_REASON)}".replace("|", "/")
+            state = f"failed: {_cell(trial.reason)}"
         return [
             str(trial.number),
             *(setting_shown(trial.settings.get(name)) for name in self.names),
@@ -131,7 +131,12 @@ def setting_shown(value: Any) -> str:
     """A searched setting's value in a table."""
     if isinstance(value, float):
         return figure(value)
-    return shown(tuple(value) if isinstance(value, list) else value).replace("|", "/")
+    return _cell(shown(tuple(value) if isinstance(value, list) else value))
+
+
+def _cell(text: object) -> str:
+    """A text, which a file may have from anyone, in a table."""
+    return shown_text(text, _MAX_CELL).replace("|", "/")
 
 
 def best_of(trials: Iterable[Trial], objective: Objective) -> Trial | None:

@@ -153,12 +153,11 @@ def sweep(
     base = load_preset(preset).with_changes(**settings)
     if env_kwargs:
         base = base.with_changes(env_kwargs=env_kwargs | base.environment.env_kwargs)
-    result = run_sweep(
+    return run_sweep(
         *(env_id, preset, base, settings, space, out, options),
         progress=progress,
         on_trial=on_trial,
     )
-    return result
 
 
 def run_sweep(
@@ -251,6 +250,8 @@ def defined(
     searched = space_of(space) if isinstance(space, Mapping) else load_space(_path_of(space))
     check_fits(searched, base, fixed)
     settings = _with_objective(base, objective, {*fixed, *searched})
+    # Before anything is written, whether another process can do it.
+    Job(env_id, preset, settings.resolved(), seeds[0], Path("/")).to_json()
     check_objective(objective, describe_for(env_id, settings), settings)
     definition = Definition(
         env_id,
@@ -266,8 +267,6 @@ def defined(
         {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
     )
     _check_pruner(definition)
-    # Before anything is written, whether another process can do it.
-    Job(env_id, preset, settings.resolved(), seeds[0], Path("/")).to_json()
     return definition, _num_trials(definition, options.trials)
 
 

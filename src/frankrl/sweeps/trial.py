@@ -15,8 +15,9 @@ State = Literal["running", "complete", "pruned", "failed"]
 Curve = tuple[tuple[int, float], ...]
 """Env steps and mean return of a run's evaluations."""
 _MAX_BYTES = 1 << 24
+_MAX_NESTING = 4
 _RUN = re.compile(r"runs/\d{4,}-s\d+")
-_FILE = re.compile(r"(\d{4,})\.json")
+_FILE = re.compile(r"\d{4,9}\.json")
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,12 @@ class Trial:
             raise ValueError("its number is none")
         if trial.state not in get_args(State) or not isinstance(trial.settings, dict):
             raise ValueError("it has no state or no settings")
+        # JSON has no infinity, although Python reads one.
+        json.dumps(trial.settings, allow_nan=False)
         if not all(isinstance(run, str) and _RUN.fullmatch(run) for run in trial.runs):
             raise ValueError("its runs lie elsewhere")
+        if not all(map(_is_value, trial.settings.values())):
+            raise ValueError("its settings are none")
         if not isinstance(trial.reason, str | None):
             raise ValueError("its reason is no text")
         if (trial.value is None) != (trial.state in ("running", "failed")):
@@ -110,29 +115,48 @@ def write_trial(folder: Path, trial: Trial) -> None:
         ) from error
 
 
+def trial_files(folder: Path) -> list[Path]:
+    """The files of the trials in a folder, by name."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [folder / name for name in names if _FILE.fullmatch(name)]
+
+
+def read_trial(path: Path) -> Trial:
+    """The trial in a file.
+
+    Raises:
+        DamagedError: the file is none that a sweep has written.
+        RunFolderError: the system cannot read it now.
+    """
+    content = read_regular(path, _MAX_BYTES)
+    try:
+        trial = Trial.from_plain(json.loads(content))
+        if file_of(path.parent, trial.number).name != path.name:
+            raise ValueError("it has the number of another one")
+    except (ValueError, RecursionError, KeyError, TypeError, OverflowError) as error:
+        raise DamagedError(
+            f"{path} is damaged: {error}; remove it, and the same command makes it anew from "
+            "its runs"
+        ) from error
+    return trial
+
+
 def read_trials(folder: Path) -> dict[int, Trial]:
     """All trials in a folder by their number, in order.
 
     Raises:
         DamagedError: a file is none that a sweep has written.
     """
-    found = {}
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    for name in names:
-        if not (match := _FILE.fullmatch(name)):
-            continue
-        path = folder / name
-        try:
-            trial = Trial.from_plain(json.loads(read_regular(path, _MAX_BYTES)))
-            if file_of(folder, trial.number).name != name or trial.number != int(match[1]):
-                raise ValueError("it has the number of another one")
-        except (ValueError, RecursionError, KeyError, TypeError, OverflowError) as error:
-            raise DamagedError(
-                f"{path} is damaged: {error}; remove it, and the same command makes it anew from "
-                "its runs"
-            ) from error
-        found[trial.number] = trial
-    return dict(sorted(found.items()))
+    trials = map(read_trial, trial_files(folder))
+    return dict(sorted((trial.number, trial) for trial in trials))
+
+
+def _is_value(value: Any, nesting: int = 0) -> bool:
+    """Whether it can be the value of a setting."""
+    if isinstance(value, list):
+        return nesting < _MAX_NESTING and all(_is_value(entry, nesting + 1) for entry in value)
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    return is_finite and isinstance(value, str | int | float | None)
 
 
 def _list(value: Any) -> list[Any]:

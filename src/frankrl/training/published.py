@@ -29,7 +29,7 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints, permission_of
-from frankrl.runs.folder import REPORT, refuse_existing
+from frankrl.runs.folder import refuse_existing
 from frankrl.runs.lock import locked
 from frankrl.runs.machine import versions
 from frankrl.runs.publishing import (
@@ -322,7 +322,7 @@ def _training(
             if path.exists():
                 refuse_existing(path, overwrite=True)
             restored = restore_newest(log, path)
-            local = _local_run(path, run)
+            local = _restored(log, path, run)
     if local is None:
         description = run.description
         training = prepare(
@@ -346,6 +346,22 @@ def _training(
     settings = local.description.settings
     resumed = prepare_resume(local, settings, started=run.started, make_source=run.make_source)
     return resumed, restored
+
+
+def _restored(log: Log, path: Path, run: _Run) -> RunFolder | None:
+    """The folder that was just restored.
+
+    Raises:
+        StorageError: it names other things than this call does, and than the claim of its owner.
+    """
+    local = _local_run(path, run)
+    if local is not None and (different := _differences(run.description, local.description)):
+        shutil.rmtree(path, ignore_errors=True)
+        raise StorageError(
+            f"a state of {log.storage.address} is of another run than its owner has claimed: "
+            f"{'; '.join(different)}"
+        )
+    return local
 
 
 def _continues(log: Log, saved: Saved | None, local: RunFolder | None, run: _Run) -> bool:
@@ -431,8 +447,10 @@ def _outcome(
         RunFolderError: the folder cannot be made, or the outcome is damaged.
     """
     say(f"{log.storage.address} holds the finished run: nothing is left to train")
-    if is_kept and not (path / REPORT).exists():
+    claim = log.claim_of(saved)
+    if is_kept and noted_claim(path) != claim.sha256:
         if path.exists():
             refuse_existing(path, overwrite=True)
         restore_newest(log, path)
+        write_note(path, claim)
     return replace(TrainingResult.from_report(saved.report, path), published=log.storage.address)

@@ -104,22 +104,22 @@ class Trainer:
         """What should be known of the environment before training, a line each."""
         evaluation = self.settings.evaluation
         on_training = evaluation.evaluation_on == "training"
+        lend = None
+        # First, because it may refuse the run.
+        source = None if make_source is None else make_source(experiment)
         self._workers = start_worker_pool(
             self.settings.environment,
             trial.step_seconds,
             1 if on_training else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
             objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
-            trains=make_source is None,
+            trains=source is None,
         )
-        lend = None
-        self._source: Source
-        if make_source is None:
+        if source is None:
             envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
-            self._source = HostSource(self.settings, self.experiment.network, self.seed, envs)
+            source = HostSource(self.settings, self.experiment.network, self.seed, envs)
             lend = envs.lent if on_training and isinstance(envs, GymnasiumVector) else None
-        else:
-            self._source = make_source(experiment)
+        self._source: Source = source
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,

@@ -12,25 +12,77 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
+/** An SVG element with attributes and children. */
+export function s(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) if (value != null) element.setAttribute(name, value);
+  element.append(...children.flat().filter((child) => child != null));
+  return element;
+}
 
-/** A bar from a place on a scale, from 0 to 1, to its right end; the right end means zero. */
-function bar(place) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "bar");
-  svg.setAttribute("viewBox", "0 0 100 10");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  if (place == null) return svg;
-  const rect = document.createElementNS(SVG, "rect");
-  rect.setAttribute("x", 100 * place);
-  rect.setAttribute("width", 100 * (1 - place));
-  rect.setAttribute("y", 1);
-  rect.setAttribute("height", 8);
-  const line = document.createElementNS(SVG, "line");
-  for (const [name, at] of [["x1", 100], ["x2", 100], ["y1", 0], ["y2", 10]]) line.setAttribute(name, at);
-  svg.append(rect, line);
-  return svg;
+/** A bar between two places on a scale, each from 0 to 1, with a line across at a third. */
+export function bar(from, to, mark) {
+  const shown = from == null ? [] : [
+    s("rect", { x: 100 * from, width: 100 * (to - from), y: 1, height: 8 }),
+    s("line", { x1: 100 * mark, x2: 100 * mark, y1: 0, y2: 10 }),
+  ];
+  return s("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, shown);
+}
+
+/** A sample of a line for a legend. */
+export function lineSample(attributes) {
+  return s("svg", { viewBox: "0 0 32 8", class: "sample", "aria-hidden": "true" },
+    s("line", { x1: 0, x2: 32, y1: 4, y2: 4, ...attributes }));
+}
+
+/** Change an element's text only if it is another one, so that screen readers do not read it again. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * Put the wanted rows into a table's body, in their order. Only rows out of place move, and the
+ * row with the keyboard focus never does.
+ */
+export function arrange(body, wanted) {
+  const kept = new Set(wanted);
+  for (const element of [...body.rows]) if (!kept.has(element)) element.remove();
+  const held = wanted.find((element) => element.contains(document.activeElement));
+  let next = body.firstElementChild;
+  for (const element of wanted) {
+    while (element === held && next !== held) {
+      const passed = next;
+      next = next.nextElementSibling;
+      passed.remove();
+    }
+    if (element === next) next = next.nextElementSibling;
+    else body.insertBefore(element, next);
+  }
+}
+
+/** The head of a column that the table can be sorted by. */
+export function sortHead(key, title, attributes = {}) {
+  return h("th", { scope: "col", ...attributes },
+    h("button", { type: "button", "data-sort": key, id: `sort-${key}` }, title, h("span", { "aria-hidden": "true" })));
+}
+
+/** Mark the column that a table is sorted by. */
+export function markSorted(head, order) {
+  for (const button of head.querySelectorAll("button[data-sort]")) {
+    const sorted = order.key === button.dataset.sort ? (order.down ? "descending" : "ascending") : "none";
+    button.parentElement.setAttribute("aria-sort", sorted);
+    button.querySelector("span").textContent = { descending: " ▾", ascending: " ▴", none: "" }[sorted];
+  }
+}
+
+/** How long ago a moment was, in words. [seconds since 1970] */
+export function ago(seconds) {
+  const passed = Math.max(0, Date.now() / 1000 - seconds);
+  if (passed < 10) return "just now";
+  if (passed < 120) return `${Math.round(passed)} s ago`;
+  if (passed < 7200) return `${Math.round(passed / 60)} min ago`;
+  if (passed < 172800) return `${Math.round(passed / 3600)} h ago`;
+  return new Date(seconds * 1000).toISOString().slice(0, 10);
 }
 
 /**
@@ -46,7 +98,7 @@ export function qTable(heading, names, values, marked, mark) {
     h("tr", { class: action === marked ? "marked" : null },
       h("th", { scope: "row" }, name, action === marked ? h("mark", {}, mark) : null),
       h("td", { class: "number" }, written(values[action])),
-      h("td", {}, bar(place(values[action])))));
+      h("td", {}, bar(place(values[action]), 1, 1))));
   return h("table", { class: "values" },
     h("colgroup", {}, h("col", { class: "name" }), h("col", { class: "size" }), h("col")),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "action"),

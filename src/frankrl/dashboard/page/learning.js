@@ -1,13 +1,9 @@
 // Learning curves of the selected runs.
 
 import { ask, newest } from "./ask.js";
-import { counted, h, note, written } from "./dom.js";
+import { counted, h, lineSample, note, written } from "./dom.js";
+import { DARK, DASHES, LIGHT, bodyColour, panelLayout, plain } from "./plot.js";
 import { AXES, SMOOTHINGS, choose, state } from "./state.js";
-
-// Okabe and Ito's palette, distinguishable with colour blindness; each curve has its own dash.
-const LIGHT = ["#0072b2", "#d55e00", "#007a5a", "#b0538a", "#8a6000", "#2f7fb0", "#1d2329"];
-const DARK = ["#56b4e9", "#e69f00", "#29c99a", "#e29cc6", "#f0e442", "#8fd0f5", "#e6e9ec"];
-const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 const PANELS = [
   { key: "return", title: "Return", unit: "reward", text: "Sum of an episode's rewards: single episodes, their moving mean, and greedy evaluations as markers.", evaluations: true, threshold: true },
@@ -178,14 +174,8 @@ function isPositive(data) {
 }
 
 function legendItem(one, number, colours) {
-  const sample = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  sample.setAttribute("viewBox", "0 0 32 8");
-  sample.setAttribute("class", "sample");
-  sample.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
   const dash = { solid: "", dash: "6 4", dot: "2 3", dashdot: "6 3 2 3", longdash: "10 4", longdashdot: "10 3 2 3" };
-  for (const [name, value] of [["x1", 0], ["x2", 32], ["y1", 4], ["y2", 4], ["stroke", colours[number % colours.length]], ["stroke-width", 3], ["stroke-dasharray", dash[DASHES[number % DASHES.length]]]]) line.setAttribute(name, value);
-  sample.append(line);
+  const sample = lineSample({ stroke: colours[number % colours.length], "stroke-width": 3, "stroke-dasharray": dash[DASHES[number % DASHES.length]] });
   const refreshed = one.tau < 1
     ? "soft refreshes of the target network"
     : `target network refreshed ${counted(one.num_refreshes, "time")}, every ${counted(one.target_period_updates, "update")}`;
@@ -201,32 +191,19 @@ function makeFigure(panel) {
   return { frame, plot, latest };
 }
 
-/** Text escaped for Plotly, which interprets some HTML. */
-function plain(text) {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-}
-
 function keysOf(panel) {
   return panel.fan ?? (panel.parts ? Object.keys(panel.parts) : [panel.key]);
 }
 
 /** Draw a panel; returns a promise that is kept when Plotly is done. */
 function drawPanel({ plot, latest }, panel, x, series, colours) {
-  const style = getComputedStyle(document.body);
-  const colour = (name) => style.getPropertyValue(name).trim();
+  const colour = bodyColour();
   const alone = series.length === 1;
   const drawn = panel.fan ? fanOf : tracesOf;
   const data = series.flatMap((one, number) => drawn(one, number, panel, colours, alone));
   const layout = {
-    margin: { l: 56, r: 12, t: 8, b: 44 },
-    height: 260,
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
+    ...panelLayout(colour, x === "seconds" ? "s" : AXES[x], state.log && isPositive(data) ? "log" : "linear"),
     showlegend: Boolean(panel.parts ?? panel.fan) && alone,
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-    xaxis: { title: { text: x === "seconds" ? "s" : AXES[x] }, gridcolor: colour("--line"), zerolinecolor: colour("--line"), rangemode: "tozero" },
-    yaxis: { type: state.log && isPositive(data) ? "log" : "linear", gridcolor: colour("--line"), zerolinecolor: colour("--quiet") },
     shapes: shapesOf(panel, series, colour),
     hovermode: "x",
     uirevision: `${x} ${state.log}`,

@@ -1,15 +1,18 @@
 // The page: one stream of events, a table of runs, one view at a time.
 
 import { h } from "./dom.js";
+import { jobs } from "./jobs.js";
 import { learning } from "./learning.js";
 import { showRuns } from "./runs.js";
 import { settings } from "./settings.js";
+import { sweep } from "./sweep.js";
+import { showSweeps } from "./sweeps.js";
 import { VIEWS, choose, onChange, readAddress, state, takeRows } from "./state.js";
 import { update } from "./update.js";
 import { warnings } from "./warnings.js";
 import { watch } from "./watch.js";
 
-const MAKERS = { learning, watch, update, settings, warnings };
+const MAKERS = { learning, watch, update, settings, warnings, sweep, jobs };
 const connection = document.getElementById("connection");
 const place = document.getElementById("view");
 const AGAIN_MS = 5_000;
@@ -23,6 +26,10 @@ function show() {
     place.replaceChildren();
     view = MAKERS[shown](place);
     showLinks();
+  }
+  // Two views are for what not every folder holds.
+  for (const [name, count] of [["sweep", state.sweeps.size], ["jobs", state.jobs]]) {
+    document.getElementById(`view-${name}`).parentElement.hidden = !count && shown !== name;
   }
   view.update();
 }
@@ -67,6 +74,7 @@ async function reason() {
 }
 
 readAddress();
+showSweeps();
 showRuns();
 onChange(show);
 addEventListener("hashchange", () => { readAddress(); choose({}); });

@@ -1,6 +1,6 @@
 // The table of runs: filter, sort, select.
 
-import { h, note, written } from "./dom.js";
+import { ago, arrange, h, markSorted, note, setText, sortHead, written } from "./dom.js";
 import { choose, onChange, state } from "./state.js";
 
 const COLUMNS = [
@@ -16,7 +16,7 @@ const COLUMNS = [
 ];
 
 const TIMES_MS = 15_000;
-const header = h("thead", {}, h("tr", {}, h("td", {}, h("span", { class: "unseen" }, "select")), COLUMNS.map(head)));
+const header = h("thead", {}, h("tr", {}, h("td", {}, h("span", { class: "unseen" }, "select")), COLUMNS.map((column) => sortHead(column.key, column.title, { class: classes(column) }))));
 const body = h("tbody");
 const limit = h("p", { class: "note", hidden: true });
 const lines = new Map();
@@ -55,23 +55,9 @@ function fill(place, filter) {
   if (!place.contains(body)) place.replaceChildren(h("table", { class: "runs-table" }, header, body), limit);
   limit.hidden = state.limit === 0;
   limit.textContent = `There are more runs: at most ${written(state.limit)} are shown, and not every folder was scanned. Start the dashboard with a subfolder.`;
-  COLUMNS.forEach(({ key }, number) => mark(header.rows[0].cells[number + 1], key));
+  markSorted(header, order);
   const chosen = new Set(state.selected);
-  const wanted = rows.map((row) => line(row, chosen.has(row.id)));
-  const kept = new Set(wanted);
-  for (const element of [...body.rows]) if (!kept.has(element)) element.remove();
-  // Only rows out of place move, and the row with the keyboard focus never does.
-  const held = wanted.find((element) => element.contains(document.activeElement));
-  let next = body.firstElementChild;
-  for (const element of wanted) {
-    while (element === held && next !== held) {
-      const passed = next;
-      next = next.nextElementSibling;
-      passed.remove();
-    }
-    if (element === next) next = next.nextElementSibling;
-    else body.insertBefore(element, next);
-  }
+  arrange(body, rows.map((row) => line(row, chosen.has(row.id))));
 }
 
 function nothing() {
@@ -85,18 +71,6 @@ function nothing() {
 
 function words(row) {
   return [row.name, row.env_id, row.preset, `seed ${row.seed}`, stateOf(row)].join(" ").toLowerCase();
-}
-
-function head({ key, title, wide, number }) {
-  return h("th", { scope: "col", class: classes({ wide, number }) },
-    h("button", { type: "button", "data-sort": key, id: `sort-${key}` }, title, h("span", { "aria-hidden": "true" })));
-}
-
-/** Mark the column that the table is sorted by. */
-function mark(place, key) {
-  const sorted = order.key === key ? (order.down ? "descending" : "ascending") : "none";
-  place.setAttribute("aria-sort", sorted);
-  place.querySelector("span").textContent = { descending: " ▾", ascending: " ▴", none: "" }[sorted];
 }
 
 /** The row of a run. Its elements are reused, so that no click is lost while rows change. */
@@ -117,8 +91,7 @@ function line(row, chosen) {
   element.className = chosen ? "chosen" : "";
   COLUMNS.forEach((column, number) => {
     const place = element.cells[number + 1].lastChild;
-    const text = cellText(row, column.key);
-    if (place.textContent !== text) place.textContent = text;
+    setText(place, cellText(row, column.key));
     if (column.key === "name") place.className = row.error || row.note ? "trouble" : "narrow quiet";
     if (column.key === "state") place.className = row.error ? "" : `state ${row.state.replace(" ", "-")}`;
   });
@@ -154,15 +127,6 @@ export function stateOf(row) {
     "not started": "not started",
   }[row.state];
   return how + solved;
-}
-
-function ago(seconds) {
-  const passed = Math.max(0, Date.now() / 1000 - seconds);
-  if (passed < 10) return "just now";
-  if (passed < 120) return `${Math.round(passed)} s ago`;
-  if (passed < 7200) return `${Math.round(passed / 60)} min ago`;
-  if (passed < 172800) return `${Math.round(passed / 3600)} h ago`;
-  return new Date(seconds * 1000).toISOString().slice(0, 10);
 }
 
 function classes({ wide, number }) {

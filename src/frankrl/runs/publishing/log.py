@@ -79,6 +79,27 @@ class Log:
         """The newest state of the run; None if none was published yet."""
         return next((record for record in self.history() if isinstance(record, Saved)), None)
 
+    def writers(self) -> list[Owner]:
+        """Who wrote the states of the history, and who may write the next one; the newest first.
+
+        Raises:
+            DamagedError: a record is damaged or missing.
+            StorageError: the storage cannot be reached.
+        """
+        head, _ = self.head()
+        if head is None:
+            return []
+        claim = self.claim_of(head)
+        found = [claim.owner]
+        while claim.after is not None:
+            before = self._read(claim.after[0])
+            if before is None:
+                break
+            claim = self.claim_of(before)
+            if isinstance(before, Saved):
+                found.append(claim.owner)
+        return found
+
     def claim_of(self, record: Record) -> Claim:
         """The claim under which a record was written.
 

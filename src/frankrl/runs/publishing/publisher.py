@@ -195,6 +195,9 @@ class Publisher:
             yield
         except (FrankError, OSError) as error:
             self._failure = error
+        except Exception as error:
+            # The thread must go on: the end of the run waits for it.
+            self._failure = StorageError(f"{type(error).__name__}: {error}")
 
     def _staged(self, kind: str, report: dict[str, Any] | None) -> _State:
         """Give the files of the run's newest state second names."""

@@ -2,7 +2,9 @@
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 
+from frankrl.runs.machine import differences
 from frankrl.runs.publishing.lease import LeaseState, lease_of
 from frankrl.runs.publishing.log import Log
 from frankrl.runs.publishing.records import FINISHED
@@ -33,6 +35,8 @@ class PublishedStatus:
     """When it was published, in seconds since 1970."""
     finished: bool
     """Whether the run has come to its end."""
+    differences: tuple[str, ...]
+    """In what the processes that wrote the run differ, in words; empty: it is exact."""
 
 
 def published_status(address: str | os.PathLike[str]) -> PublishedStatus | None:
@@ -63,4 +67,12 @@ def published_status(address: str | os.PathLike[str]) -> PublishedStatus | None:
         None if saved is None else saved.env_steps,
         None if saved is None else saved.time,
         head.kind == FINISHED,
+        tuple(_differences(log)),
     )
+
+
+def _differences(log: Log) -> list[str]:
+    """In what each writer's machine and software differ from those of the one before."""
+    facts = [{"cpu": owner.cpu, **owner.versions} for owner in reversed(log.writers())]
+    found = [one for before, now in pairwise(facts) for one in differences(before, now)]
+    return list(dict.fromkeys(found))

@@ -41,9 +41,11 @@ def test_runs_are_listed_with_what_is_known_of_them(root):
 
 def test_a_list_prints_as_a_table_and_a_notebook_gets_it_escaped(root):
     runs = frankrl.list_runs(root)
-    head, names, *rows = repr(runs).splitlines()
+    head, names, *rows, why = repr(runs).splitlines()
     assert head == f"3 runs below {root}"
     assert len(rows) == len(runs) == 3
+    assert why.startswith("odd: ")
+    assert "damaged" in why
     assert names.split()[:3] == ["run", "environment", "preset"]
     assert any("2,000 of 5,000" in row and row.startswith("cart/one") for row in rows)
     tags = []

@@ -11,6 +11,7 @@ from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import REPORT
 from frankrl.runs.lock import LOCK, is_held
 
+STATES = ("not started", "running", "finished", "stopped", "broken off")
 _MAX_REPORT_BYTES = 1 << 22
 
 
@@ -18,7 +19,7 @@ class RunStatus(NamedTuple):
     """The status of a run."""
 
     state: str
-    """One of `not started`, `running`, `finished`, `stopped`, `broken off`."""
+    """One of `STATES`."""
     solved_at: int | None
     """Env step of the first passed solved check."""
     final_return: float | None

@@ -7,9 +7,9 @@ import numpy as np
 from frankrl.core.errors import FrankError
 from frankrl.core.figures import figure
 from frankrl.core.text import shown
-from frankrl.dashboard.run_index import Listed
-from frankrl.dashboard.run_status import RunStatus
 from frankrl.environments.threshold import reward_threshold
+from frankrl.listing.run_index import Listed
+from frankrl.listing.run_status import RunStatus
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
@@ -36,6 +36,7 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         "state": status.state,
         "solved_at": status.solved_at,
         "final_return": status.final_return,
+        "final_spread": status.final_spread,
         "final_text": _in_words(status.final_return, status.final_spread),
         "total_env_steps": description.settings.training.total_env_steps,
         "gamma": description.settings.learning.gamma,
@@ -63,18 +64,22 @@ def _progress(folder: RunFolder, status: RunStatus) -> Row:
         last = reader.columns("training", "env_steps = (SELECT max(env_steps) FROM training)")
         episodes = reader.columns("episodes", _LAST_EPISODES)
         solved_checks = reader.columns("evaluations", "purpose = 'solved'")
+        progress = reader.columns("evaluations", "purpose = 'progress'")["mean_return"]
         start = folder.description.settings.training.learning_starts_env_steps
     finally:
         reader.close()
     row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}
-    row["last_text"] = _in_words(None)
+    row |= {"last_spread": 0.0, "last_text": _in_words(None)}
+    row["best_return"] = float(np.max(progress)) if len(progress) else None
     if len(last["env_steps"]):
         value = last["mean_return_100"][0]
+        spread = _uncertainty(episodes["episode_return"])
         row |= {
             "env_steps": int(last["env_steps"][0]),
             "updates": int(last["updates"][0]),
             "last_return": None if value is None else float(value),
-            "last_text": _in_words(value, _uncertainty(episodes["episode_return"])),
+            "last_spread": spread,
+            "last_text": _in_words(value, spread),
         }
     if status.env_steps is not None:
         if row["env_steps"] > status.env_steps:

@@ -1,4 +1,4 @@
-"""The runs below a folder, each under an id that is not a path."""
+"""The runs, sweeps and published runs below a folder, each under an id that is not a path."""
 
 import hashlib
 import os
@@ -9,6 +9,10 @@ from frankrl.core.errors import FrankError
 from frankrl.core.text import shown
 from frankrl.runs.folder import CONFIG, RunFolder
 
+SWEEP = "sweep.json"
+"""The file by which the folder of a sweep is known."""
+_PUBLISHED = frozenset({"log", "lease"})
+"""Folders in the shared storage of a published run."""
 _DEEPEST = 4
 _LONGEST = 500
 """Characters of a name or an error that the page gets."""
@@ -37,17 +41,29 @@ class Listed(NamedTuple):
 class RunIndex:
     """All runs below a folder; a run is read again only when its `config.toml` changes."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+    def __init__(self, root: Path, max_runs: int = MAX_RUNS) -> None:
+        """An index of nothing yet.
+
+        Args:
+            root: the folder.
+            max_runs: number of runs to list at most.
+        """
+        self.root, self._max_runs = root.resolve(), max_runs
         self.is_whole = True
         """Whether the last scan visited everything, without hitting a limit."""
+        self.sweeps: list[Path] = []
+        """The folders of sweeps that the last scan found."""
+        self.published: list[Path] = []
+        """The folders of published runs that the last scan found."""
         self._read: dict[Path, tuple[Stamp | None, Listed]] = {}
 
     def scan(self) -> dict[str, Listed]:
         """The runs that exist now, by id; links are not followed."""
         scanned = {}
-        paths, self.is_whole = _run_folders(self.root)
-        for path in paths:
+        found = _visit(self.root, self._max_runs)
+        self.sweeps, self.published = found.sweeps, found.published
+        self.is_whole = found.is_whole
+        for path in found.runs:
             stamp = stamp_of(path / CONFIG)
             known = self._read.get(path)
             scanned[path] = known if known and known[0] == stamp else (stamp, self._listed(path))
@@ -55,10 +71,7 @@ class RunIndex:
         return {listed.id: listed for _, listed in scanned.values()}
 
     def _listed(self, path: Path) -> Listed:
-        relative = path.relative_to(self.root)
-        name = str(relative) if relative.parts else path.name
-        digest = hashlib.blake2b(os.fsencode(relative), digest_size=6).hexdigest()
-        name = shown(name, _LONGEST)
+        digest, name = id_and_name(self.root, path)
         try:
             return Listed(digest, name, path, RunFolder.open(path), "")
         except FrankError as error:
@@ -66,6 +79,14 @@ class RunIndex:
         except ODD as error:
             reason = shown(f"its config.toml is odd: {error}", _LONGEST)
             return Listed(digest, name, path, None, reason)
+
+
+def id_and_name(root: Path, path: Path) -> tuple[str, str]:
+    """The id in requests of a folder below a root, and its name on the page."""
+    relative = path.relative_to(root)
+    name = str(relative) if relative.parts else path.name
+    digest = hashlib.blake2b(os.fsencode(relative), digest_size=6).hexdigest()
+    return digest, shown(name, _LONGEST)
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -77,24 +98,40 @@ def stamp_of(path: Path) -> Stamp | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _run_folders(root: Path) -> tuple[list[Path], bool]:
-    """Folders with a `config.toml`, sorted by name, and whether the list is complete."""
-    waiting, folders, visited = [(root, 0)], [], 0
+class _Found(NamedTuple):
+    """The folders that a visit found, sorted by name."""
+
+    runs: list[Path]
+    sweeps: list[Path]
+    published: list[Path]
+    is_whole: bool
+    """Whether everything was visited."""
+
+
+def _visit(root: Path, max_runs: int) -> _Found:
+    """Find the runs, the sweeps, and the shared storage of published runs."""
+    waiting, visited = [(root, 0)], 0
+    found = _Found([], [], [], True)
     while waiting:
-        if len(folders) == MAX_RUNS or visited == MAX_FOLDERS:
-            return folders, False
+        if len(found.runs) == max_runs or visited == MAX_FOLDERS:
+            return found._replace(is_whole=False)
         folder, depth = waiting.pop()
         visited += 1
         try:
             if (folder / CONFIG).is_file():
-                folders.append(folder)
+                found.runs.append(folder)
                 continue
+            if (folder / SWEEP).is_file():
+                found.sweeps.append(folder)
             if depth == _DEEPEST:
                 continue
             with os.scandir(folder) as entries:
                 children = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
         except OSError:
             continue
+        if _PUBLISHED.issubset(children):
+            found.published.append(folder)
+            continue
         names = sorted((n for n in children if not n.startswith(".")), reverse=True)
         waiting += [(folder / name, depth + 1) for name in names]
-    return folders, True
+    return found

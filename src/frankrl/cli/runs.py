@@ -1,0 +1,242 @@
+"""`frank runs`: list, filter, compare and remove runs."""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from frankrl.cli.output import print_result
+from frankrl.cli.parsing import parse, say
+from frankrl.cli.tables import print_table
+from frankrl.core.errors import FrankError, RunFolderError, SettingError, nearest
+from frankrl.core.figures import counted
+from frankrl.core.paths import given_path
+from frankrl.core.text import shown
+
+_DEFAULT = "runs"
+_Several = tyro.conf.UseAppendAction[tuple[str, ...]]
+_DESCRIPTION = (
+    "List runs with their state, returns and size. Only reads. `frank runs compare RUN RUN …` lays "
+    "runs side by side; `frank runs remove RUN …` removes runs, or their older checkpoints."
+)
+
+
+@dataclass(frozen=True)
+class RunsOptions:
+    """Options of `frank runs`."""
+
+    folders: tyro.conf.Positional[tuple[str, ...]] = (_DEFAULT,)
+    """Folders that contain runs, or runs."""
+    env: _Several = ()
+    """Only runs in this environment; may be given several times, as may --preset, --state and
+    --seed."""
+    preset: _Several = ()
+    """Only runs of this preset."""
+    state: _Several = ()
+    """Only runs in this state: not started, running, finished, stopped, broken off, unreadable."""
+    seed: tyro.conf.UseAppendAction[tuple[int, ...]] = ()
+    """Only runs with this seed."""
+    where: _Several = ()
+    """Only runs of which this holds: a setting or a result (seed, env_steps, updates, mean_return,
+    best_return, final_return, solved_at, size), one of = != < <= > >=, and a value. Given several
+    times, all must hold. Example: 'learning_rate>0.001'"""
+    sort: str = "run"
+    """Order: run, env, preset, state, written, a result as for --where, or a setting. Texts are in
+    order of the alphabet, numbers from the largest, times from the newest."""
+    reverse: bool = False
+    """Turn the order round; runs without a value stay last."""
+    limit: int | None = None
+    """Show the first so many only."""
+    json: bool = False
+    """Print one JSON object for each run, a line each."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Options of `frank runs compare`."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders, two or more."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+@dataclass(frozen=True)
+class RemoveOptions:
+    """Options of `frank runs remove`."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders."""
+    checkpoints: bool = False
+    """Keep the runs, and of their checkpoints the newest; the best agent stays too."""
+    yes: Annotated[bool, tyro.conf.arg(aliases=("-y",))] = False
+    """Remove without being asked; needed where nobody can be asked."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    commands: dict[str, Callable[[Sequence[str]], int]] = {"compare": _compare, "remove": _remove}
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    options = parse(RunsOptions, arguments, "runs", _DESCRIPTION)
+    return _list(options, commands)
+
+
+def _list(options: RunsOptions, commands: Iterable[str]) -> int:
+    from frankrl.listing.columns import NUMBERS, table_rows
+    from frankrl.listing.conditions import condition, ordered
+    from frankrl.listing.run_list import unreadable_lines
+    from frankrl.listing.selection import Selection, selected
+
+    if options.limit is not None and options.limit < 1:
+        raise SettingError(f"limit must be at least 1, got {options.limit}")
+    conditions = [condition(text) for text in options.where]
+    ordered([], options.sort)
+    listed = _listed(options.folders or (_DEFAULT,), commands)
+    states = [state.replace("-", " ") for state in options.state]
+    wanted = Selection(options.env, options.preset, states, options.seed, conditions)
+    runs = ordered(selected(listed, wanted), options.sort, reverse=options.reverse)
+    runs = runs[: options.limit]
+    if options.json:
+        for each in runs:
+            print_result(json.dumps(_as_json(each), allow_nan=False))
+        return 0
+    if not runs:
+        say("no run is of this kind" if listed else "no runs; `frank train ENV` makes one")
+        return 0
+    print_table(table_rows(runs), NUMBERS)
+    for line in unreadable_lines(runs):
+        say(line)
+    return 0
+
+
+def _listed(folders: Sequence[str], commands: Iterable[str]) -> list[Any]:
+    """The runs below folders, each once, by the paths that other commands take."""
+    from frankrl.listing.run_list import list_runs
+
+    found = {}
+    for folder in folders:
+        root = given_path(folder, "the folder of runs")
+        if not root.is_dir():
+            if folder == _DEFAULT:
+                continue
+            raise RunFolderError(
+                f"there is no folder {shown(folder)}{nearest(folder, commands)}: name one that "
+                "contains runs"
+            )
+        for each in list_runs(root):
+            name = root / each.path.relative_to(root.resolve())
+            found.setdefault(each.path, dataclasses.replace(each, name=str(name)))
+    return list(found.values())
+
+
+def _as_json(run: Any) -> dict[str, Any]:
+    """A run as JSON data, without its settings."""
+    values = {
+        field.name: getattr(run, field.name)
+        for field in dataclasses.fields(run)
+        if field.name not in ("name", "settings")
+    }
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON data; a number that is not finite, which a foreign file may hold, as null."""
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    description = "Lay runs side by side: the settings in which they differ, results, machines."
+    options = parse(CompareOptions, arguments, "runs compare", description)
+
+    from frankrl.listing.comparison import compare_runs
+
+    comparison = compare_runs(options.runs)
+    if options.json:
+        tables = {
+            title: {name: [_plain(value) for value in row] for name, row in table.items()}
+            for title, table in comparison.tables().items()
+        }
+        print_result(json.dumps({"runs": [str(run) for run in comparison.runs]} | tables))
+        return 0
+    for number, each in enumerate(options.runs, 1):
+        print_result(f"{number}  {shown(each)}")
+    print_result("")
+    print_table(list(comparison.rows()))
+    return 0
+
+
+def _remove(arguments: Sequence[str]) -> int:
+    description = "Remove runs from the disk, or their older checkpoints."
+    options = parse(RemoveOptions, arguments, "runs remove", description)
+    if not options.runs:
+        raise FrankError("name at least one run folder, as `frank runs` shows them")
+
+    from frankrl.listing.columns import size_text
+    from frankrl.runs.disk_usage import disk_usage
+    from frankrl.runs.removal import (
+        older_checkpoints,
+        removable,
+        remove_older_checkpoints,
+        remove_runs,
+    )
+
+    paths = {name: given_path(name, "the run folder").absolute() for name in options.runs}
+    gone = _finish_interrupted(paths.values())
+    runs = {
+        removable(path): name for name, path in paths.items() if path.exists() or path not in gone
+    }
+    going = {path: older_checkpoints(path) if options.checkpoints else [path] for path in runs}
+    going = {path: folders for path, folders in going.items() if folders}
+    if not going:
+        if runs:
+            say("nothing to remove: no run has more than one checkpoint")
+        return 0
+    for path, folders in going.items():
+        what = f"{counted(len(folders), 'checkpoint')}, " if options.checkpoints else ""
+        say(f"{shown(runs[path])}: {what}{size_text(disk_usage(folders).total)}")
+    every = [folder for folders in going.values() for folder in folders]
+    freed = size_text(disk_usage(every).freed)
+    of = "the older checkpoints of " if options.checkpoints else ""
+    if not options.yes and not _agreed(f"Remove {of}{counted(len(going), 'run')} ({freed})?"):
+        say("nothing was removed")
+        return 0
+    if options.checkpoints:
+        for path in going:
+            remove_older_checkpoints(path)
+    else:
+        remove_runs(list(going))
+    print_result(f"removed {of}{counted(len(going), 'run')}, which frees {freed}")
+    return 0
+
+
+def _finish_interrupted(runs: Iterable[Path]) -> set[Path]:
+    """Finish the removals that were interrupted beside some runs; returns the runs gone now."""
+    from frankrl.runs.removal import finish_removals
+
+    gone: set[Path] = set()
+    for folder in {run.parent: None for run in runs}:
+        gone.update(finish_removals(folder))
+    for path in sorted(gone):
+        say(f"the removal of {shown(path)} had been interrupted and is finished now")
+    return gone
+
+
+def _agreed(question: str) -> bool:
+    """Whether the person at the terminal agrees.
+
+    Raises:
+        FrankError: there is no terminal.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise FrankError("nobody can be asked here, so nothing was removed: say --yes to remove")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

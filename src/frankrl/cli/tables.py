@@ -1,0 +1,61 @@
+"""Tables on standard output: fitted to a terminal, and as plain columns anywhere else."""
+
+from collections.abc import Collection, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from frankrl.cli.output import print_result, results_stream
+from frankrl.listing.columns import aligned
+
+_LEFT_OUT_FIRST = ("final", "preset", "environment", "size", "seed", "solved at", "written", "best")
+"""The columns that a narrow terminal can do without, by their titles."""
+_GAP = 2
+_LEAST_NAME = 28
+"""Characters of the first column that count more than any other column."""
+
+
+def print_table(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> None:
+    """Print a table on standard output.
+
+    Args:
+        rows: the rows, the first of which is the head.
+        numbers: indices of the columns that end in line.
+    """
+    stream = results_stream()
+    if stream is None:
+        return
+    if not stream.isatty():
+        for line in aligned(rows, numbers):
+            print_result(line)
+        return
+    console = Console(file=stream, highlight=False)
+    kept = fitting(rows, console.width)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for i in kept:
+        justify = "right" if i in numbers else "left"
+        table.add_column(Text(rows[0][i]), justify=justify, no_wrap=i in numbers, overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*(Text(row[i]) for i in kept))
+    console.print(table)
+    if left := [title for i, title in enumerate(rows[0]) if i not in kept]:
+        console.print(Text(f"(left out in this width: {', '.join(left)})", style="dim"))
+
+
+def fitting(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Indices of the columns that fit into a width; the first one may be folded.
+
+    Args:
+        rows: the rows, the first of which is the head.
+        width: width of the terminal. [characters]
+    """
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    widths[0] = min(widths[0], _LEAST_NAME)
+    kept = list(range(len(widths)))
+    for title in _LEFT_OUT_FIRST:
+        if sum(widths[i] + _GAP for i in kept) - _GAP <= width:
+            break
+        kept = [i for i in kept if rows[0][i] != title]
+    return kept

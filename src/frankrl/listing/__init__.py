@@ -1,0 +1,1 @@
+"""What is known of runs without training code: lists, comparisons, states, results."""

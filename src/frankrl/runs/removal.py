@@ -1,0 +1,191 @@
+"""Remove runs, or their older checkpoints: completely or not at all.
+
+A run is renamed to `.<name>.gone-<process>` beside it before anything of it is deleted, so a run
+that is there is whole. What an interrupted removal leaves, the next one in that folder deletes.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from frankrl.core.errors import DamagedError, RunFolderError, check_type
+from frankrl.core.paths import given_path
+from frankrl.runs.checkpoint import verify_checkpoint
+from frankrl.runs.checkpoint_folder import list_checkpoints, remove_checkpoints, tidy_checkpoints
+from frankrl.runs.disk import flush_folder
+from frankrl.runs.disk_usage import disk_usage
+from frankrl.runs.folder import CHECKPOINTS, CONFIG, is_run, others_of_run
+from frankrl.runs.lock import LOCK, locked_aside
+
+_GONE = re.compile(r"\.(.+)\.gone-\d+", re.DOTALL)
+_LAST = (CONFIG, LOCK)
+"""The files that are deleted last: by them a removal that was interrupted is known and locked."""
+
+
+def remove_run(run: str | os.PathLike[str], *, checkpoints: bool = False) -> int:
+    """Remove a run from the disk.
+
+    Args:
+        run: the run folder.
+        checkpoints: remove its checkpoints only, but for the newest one.
+
+    Returns:
+        What is freed. [bytes]
+
+    Raises:
+        RunFolderError: it is no run, holds other files, is being written, or cannot be changed.
+    """
+    check_type(checkpoints, "checkpoints", bool, "True or False")
+    path = removable(run)
+    gone = older_checkpoints(path) if checkpoints else [path]
+    freed = disk_usage(gone).freed
+    if checkpoints:
+        remove_older_checkpoints(path)
+    else:
+        finish_removals(path.parent)
+        remove_runs([path])
+    return freed
+
+
+def removable(run: str | os.PathLike[str]) -> Path:
+    """The folder of a run that can be removed; nothing is changed.
+
+    Raises:
+        RunFolderError: it is no run, holds other files, is being written, or cannot be changed.
+        SettingError: the path can never lead anywhere.
+    """
+    given = given_path(run, "the run folder")
+    if given.is_symlink():
+        raise RunFolderError(f"{given} is a symbolic link; name the folder that it leads to")
+    path = given.resolve()
+    if not path.exists():
+        raise RunFolderError(f"there is no run {given}")
+    if not is_run(path):
+        raise RunFolderError(
+            f"{given} is no run, because it holds no readable {CONFIG} of one, so nothing in it "
+            "is removed"
+        )
+    if others := others_of_run(path):
+        raise RunFolderError(
+            f"only what a run wrote is removed, and {given} also holds {others}: move that away"
+        )
+    with locked_aside(path):
+        pass
+    for folder in (path.parent, *(Path(place) for place, _, _ in os.walk(path))):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise RunFolderError(f"{given} cannot be removed: you may not change {folder}")
+    return path
+
+
+def remove_runs(runs: Sequence[Path]) -> None:
+    """Remove run folders: all of them, or none if one is being written or cannot be renamed.
+
+    Args:
+        runs: what `removable` returned.
+
+    Raises:
+        RunFolderError: a run is being written or cannot be removed.
+    """
+    gone: dict[Path, Path] = {}
+    with contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(locked_aside(run))
+        try:
+            for run in runs:
+                gone[run] = run.with_name(f".{run.name}.gone-{os.getpid()}")
+                run.rename(gone[run])
+        except OSError as error:
+            for run, place in gone.items():
+                if not run.exists():
+                    place.rename(run)
+            raise RunFolderError(
+                f"nothing was removed: {list(gone)[-1]} cannot be renamed: {error.strerror}"
+            ) from error
+        left = [words for place in gone.values() if (words := _deleted(place))]
+    if left:
+        raise RunFolderError(
+            f"not all could be deleted: {'; '.join(left)}. Removing another run of that folder "
+            "tries again"
+        )
+
+
+def _deleted(place: Path) -> str:
+    """Delete a renamed run; returns why something is left, in words."""
+    try:
+        flush_folder(place.parent)
+        _delete(place)
+    except OSError as error:
+        return f"{place} is left, because {error.filename}: {error.strerror}"
+    return ""
+
+
+def finish_removals(folder: Path) -> list[Path]:
+    """Delete what interrupted removals have left in a folder.
+
+    Returns:
+        The runs that are gone now.
+    """
+    finished = []
+    with contextlib.suppress(OSError):
+        places = [folder / name for name in os.listdir(folder) if _GONE.fullmatch(name)]
+        for place in places:
+            with contextlib.suppress(OSError, RunFolderError):
+                if place.is_symlink() or others_of_run(place):
+                    continue
+                with locked_aside(place):
+                    _delete(place)
+                original = _GONE.fullmatch(place.name)
+                assert original is not None
+                finished.append(folder / original[1])
+    return finished
+
+
+def _delete(place: Path) -> None:
+    """Delete a folder, the files that identify it last."""
+    with os.scandir(place) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            elif entry.name not in _LAST:
+                os.unlink(entry.path)
+    for name in _LAST:
+        (place / name).unlink(missing_ok=True)
+    place.rmdir()
+    flush_folder(place.parent)
+
+
+def older_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run but for its newest one.
+
+    Raises:
+        RunFolderError: the folder cannot be read.
+    """
+    return list_checkpoints(run / CHECKPOINTS)[:-1]
+
+
+def remove_older_checkpoints(run: Path) -> None:
+    """Remove the checkpoints of a run but for its newest one, which is read first.
+
+    Args:
+        run: what `removable` returned.
+
+    Raises:
+        RunFolderError: the run is being written, its newest checkpoint is damaged, or the folder
+            cannot be changed.
+    """
+    if not older_checkpoints(run):
+        return
+    folder = run / CHECKPOINTS
+    with locked_aside(run):
+        try:
+            tidy_checkpoints(folder)
+            verify_checkpoint(list_checkpoints(folder)[-1])
+            remove_checkpoints(folder, keep=1)
+            flush_folder(folder)
+        except DamagedError as error:
+            raise RunFolderError(f"no checkpoint was removed: {error}") from error
+        except OSError as error:
+            raise RunFolderError(f"{folder} cannot be changed: {error.strerror}") from error
