@@ -56,8 +56,7 @@ def second_checkpoint(training, out):
 
 
 def ended(training):
-    errors = training.stderr.read()
-    training.wait()
+    _, errors = training.communicate()
     assert training.returncode == 0, errors
 
 
@@ -104,5 +103,5 @@ def test_a_run_on_a_cluster_that_loses_a_node_repeats(tmp_path):
             ended(training)
         finally:
             training.kill()
-            training.communicate()
+            training.wait()
     assert_repeats(out)

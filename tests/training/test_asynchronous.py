@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import itertools
 import sqlite3
+import threading
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from actors_here import ActorsHere
 from actors_in_turn import ActorsInTurn, arrived, random_order
 
 from frankrl.config import Settings
-from frankrl.core.errors import ActorsLostError
+from frankrl.core.errors import ActorsLostError, EnvironmentUnusableError, SettingError
 from frankrl.core.types import Arrival
 from frankrl.environments import describe_for
 from frankrl.experience import AsynchronousSource, FreeActor, RecordedFeed
@@ -21,7 +22,7 @@ from frankrl.explaining import cost_of, reopen
 from frankrl.explaining.origin import origins
 from frankrl.runs import RunDescription, RunFolder, all_versions, machine_facts
 from frankrl.training import Checkpointed, Experiment, Trainer, init_train_state, rounds
-from frankrl.training.asynchronous import asynchronous
+from frankrl.training.asynchronous import FreeActorPlan, asynchronous
 
 SEED, ACTORS, ENVS, STEPS = 3, 3, 2, 6
 CHUNK = ENVS * STEPS
@@ -241,3 +242,24 @@ def test_settings_of_a_run_that_goes_on_keep_its_actors(run):
     stored = RunFolder.open(path).description.settings
     assert stored.environment.asynchronous_actors == ACTORS
     assert dataclasses.asdict(stored.environment)["num_envs"] == ACTORS * ENVS
+
+
+def test_actors_whose_environments_cannot_be_made_leave_nothing_behind(tmp_path, monkeypatch):
+    def fails(plan):
+        raise EnvironmentUnusableError("there is no such thing here")
+
+    monkeypatch.setattr(FreeActorPlan, "make", fails)
+    threads, actors = threading.active_count(), ActorsHere()
+    with pytest.raises(EnvironmentUnusableError, match="no such thing"):
+        trainer(tmp_path / "run", actors, experiment_of())
+    assert threading.active_count() == threads
+    assert not (tmp_path / "run").exists()
+
+
+def test_frames_that_the_environment_stacks_by_itself_are_refused(tmp_path):
+    settings = Settings().with_changes(**CHOSEN).resolved()
+    spec = describe_for("CartPole-v1", settings)
+    stacked = dataclasses.replace(spec.preprocessing, frame_stack=4)
+    experiment = Experiment.of(settings, dataclasses.replace(spec, preprocessing=stacked), SEED)
+    with pytest.raises(SettingError, match=r"is trained with frame_stack 4.*set frame_stack to 1"):
+        asynchronous(ActorsHere)(experiment)

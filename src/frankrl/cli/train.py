@@ -60,7 +60,8 @@ class TrainOptions:
     core."""
     ray: str = ""
     """With `--seeds`: train on this Ray cluster: HOST:PORT of its head, or auto. All its
-    machines must share the folder `--out`. With `--actors`: the actors are there."""
+    machines must share the folder `--out`. With `--actors` or `--asynchronous-actors`: the
+    actors are there."""
     print: bool = False
     """With `--seeds`: print a command for each run instead of training here, one line each, for a
     batch system."""
@@ -153,7 +154,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
-    on_cluster = bool(options.ray) and options.actors is None
+    has_actors = (options.actors, settings.environment.asynchronous_actors) != (None, None)
+    on_cluster = bool(options.ray) and not has_actors
     if options.seeds != 1 or options.print or options.processes or on_cluster:
         return _several(options, preset, settings)
     source = initial_source(
@@ -245,7 +247,6 @@ def _resume(
         (first.init_best, "--init-best"),
         (first.seeds != 1, "--seeds"),
         (first.processes, "--processes"),
-        (first.ray and first.actors is None, "--ray without --actors"),
         (first.print, "--print"),
     ):
         if value:

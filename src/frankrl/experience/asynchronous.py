@@ -235,11 +235,18 @@ class AsynchronousSource:
             settings: the run's settings.
             feed: gives their chunks; closed with the source.
             updates_due: updates of the run that are due after so many env steps.
+
+        Raises:
+            FrankError: the actors cannot be had; or an environment cannot be made there, or fails.
         """
         self._settings, self._feed, self._updates_due = settings, feed, updates_due
         self._size = settings.round_envs
         self._known_cpus = {cpu_model()}
-        self._logs = [log for own in feed.begin(None) for log in own]
+        try:
+            self._logs = [log for own in feed.begin(None) for log in own]
+        except BaseException:
+            feed.close()
+            raise
         self._chunks = [0] * (settings.environment.num_envs // self._size)
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
