@@ -308,7 +308,7 @@ def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):
     for words in (
         "Number of fixed returns. [atoms] (with distribution c51) (default: 51)",
         "quantile losses are linear. [reward] (with loss huber, or with distribution qr or iqn)",
-        "ε after the decay. [probability] (without noisy)",
+        "ε after the decay. [probability] (without noisy and without asynchronous_actors)",
         "(unless learning_rate_end is none)",
     ):
         assert words in shown
