@@ -77,7 +77,7 @@ def measured(options: Options, out: Path, address: str) -> tuple[float, float]:
 def main(options: Options) -> None:
     """Measure and print a table."""
     seconds: dict[str, list[tuple[float, float]]] = {"local processes": [], "a Ray cluster": []}
-    os.environ["RAY_worker_niceness"] = str(options.niceness)
+    os.environ["RAY_worker_niceness"] = str(options.niceness)  # noqa: SIM112
     with tempfile.TemporaryDirectory() as folder:
         cluster = RayCluster(Path(folder) / "nodes")
         try:
