@@ -82,7 +82,7 @@ class Job:
         except SettingError as error:
             raise SettingError(f"{path} is no job: {error}") from error
         description = job._description(mark)
-        permission = permission_of("", allow_code)
+        permission = permission_of(None, allow_code)
         code = tuple(description.settings.code_names())
         check_code(RunFolder(path.absolute(), description, permission), code)
         return job

@@ -33,8 +33,9 @@ def do_job(job: Job, stop_requested: Callable[[], bool] = lambda: False) -> bool
     folder = None
     with contextlib.suppress(RunFolderError):
         folder = RunFolder.open(job.run, permission_of(job.env_id, False, job.settings.values()))
-    if folder is not None and list_checkpoints(folder.checkpoints):
+    if folder is not None:
         job.check_same(folder)
+    if folder is not None and list_checkpoints(folder.checkpoints):
         training = prepare_resume(folder, job.settings)
     else:
         training = prepare(
