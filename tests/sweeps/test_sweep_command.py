@@ -106,6 +106,7 @@ def test_a_sweep_is_shown_without_its_command(swept, capsys):
     assert len(json.loads(out.splitlines()[-1])["trials"]) == 3
     assert "3 of 3 trials over (2 complete, 1 failed); best: trial" in errors
     assert frank(["sweep", "CartPole-v1", "--show", str(swept)]) == 2
+    assert frank(["sweep", "--trials", "5", "--show", str(swept)]) == 2
     assert frank(["sweep", "--show", str(swept / "none")]) == 2
 
 

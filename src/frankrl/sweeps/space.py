@@ -22,6 +22,9 @@ from frankrl.runs import read_regular
 _MAX_BYTES = 1 << 20
 MAX_CHOICES = 1_000
 _MAX_CORNERS = 512
+_MAX_STEPS = 1_000_000
+_LARGEST_STEP = 1e15
+"""Above, the numbers of a float are not all there any more."""
 _OF_RANGE = ("low", "high", "log", "step")
 _OF_CHOICES = ("choices",)
 _NOT_SEARCHED = ("log", "info_metrics", "worker_processes", "device", "keep_checkpoints")
@@ -91,6 +94,11 @@ class Range:
             return
         if self.step <= 0:
             raise SettingError(f"the step of {name} must be above 0, got {self.step}")
+        if (self.high - self.low) / _MAX_STEPS > self.step:
+            raise SettingError(
+                f"the step of {name} is {self.step}, so there are more than {_MAX_STEPS:,} values "
+                "to search: leave it out to search all of them"
+            )
         last = Decimal(str(self.low)) + self._steps() * Decimal(str(self.step))
         if last != Decimal(str(self.high)):
             raise SettingError(
@@ -219,7 +227,7 @@ def _range(name: str, table: Mapping[str, Any]) -> Range:
     step = table.get("step")
     if step is not None:
         is_number = isinstance(step, (int, float)) and not isinstance(step, bool)
-        if not is_number or not math.isfinite(step) or (kind is int and step != int(step)):
+        if not is_number or not abs(step) < _LARGEST_STEP or (kind is int and step != int(step)):
             what = "a whole number" if kind is int else "a number"
             raise SettingError(f"the step of {name} must be {what}, got {given(step)}")
         step = kind(step)
