@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import frankrl.api  # noqa: F401 - so that no module first takes what is replaced here
 from frankrl.cli import train
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
