@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from frankrl.experience.asynchronous import Logs, Request, Weights
+from frankrl.experience.asynchronous_feed import Logs, Request, Weights
 from frankrl.experience.free_actor import Chunk
 from frankrl.experience.remote.handles import ActorLostError, Actors, Plan, Wait
 from frankrl.experience.remote.replacing import ReplacedActors, after
