@@ -52,8 +52,9 @@ class TrainOptions:
     """With `--seeds`: print a command for each run instead of training here, one line each, for a
     batch system."""
     out: str = ""
-    """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`. With `--seeds`: folder of the run
-    folders; empty: `runs/<env>/<preset>`."""
+    """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`. With `--seeds`, `--processes`,
+    `--print`, or `--ray` without actors: folder of the run folders `s<seed>`; empty:
+    `runs/<env>/<preset>`."""
     resume: str = ""
     """Continue this run folder from its newest checkpoint."""
     init_from: str = ""
