@@ -11,10 +11,9 @@ import numpy as np
 from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import FrankError, SettingError, check_type
+from frankrl.core.errors import FrankError, check_type
 from frankrl.core.figures import counted, figure
 from frankrl.core.paths import given_path
-from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.experiments.results import FEWEST_FOR_INTERVAL, score
@@ -152,23 +151,6 @@ def run_seeds(
     if len(complete) < len(jobs):
         return None
     return SeedsResult([job.run for job in jobs], seeds, complete)
-
-
-def check_alone(named: dict[str, Any]) -> None:
-    """Refuse options that several runs cannot share.
-
-    Args:
-        named: values by option; an empty one was not given.
-
-    Raises:
-        SettingError: one was given.
-    """
-    for name, value in named.items():
-        if value:
-            raise SettingError(
-                f"{option('seeds')} trains several runs from their beginning, so "
-                f"{option(name)} cannot be given with it, got {given(value)}"
-            )
 
 
 def _in_words(outcome: Outcome) -> str:
