@@ -12,7 +12,7 @@ from sweeps.pretended import definition_of
 
 
 def opened(folder, definition, trials=5, *, lag_given=False):
-    with folder.opened(definition, trials, lag_given=lag_given) as found:
+    with folder.opened(definition, trials, lag_given=lag_given) as (found, _):
         return found
 
 
@@ -81,7 +81,7 @@ def test_two_processes_cannot_do_one_sweep(tmp_path):
     folder, definition = SweepFolder(tmp_path), definition_of()
     with (
         folder.opened(definition, 5, lag_given=False),
-        pytest.raises(RunFolderError, match="is being written by process"),
+        pytest.raises(RunFolderError, match="are being written by process"),
     ):
         opened(folder, definition)
 

@@ -1,5 +1,6 @@
 """Jobs: many runs, done by local processes, by a cluster, or by commands that are printed."""
 
+from frankrl.jobs.driving import Driver, do_missing, driven
 from frankrl.jobs.engine import Ended, Engine, run_jobs, would_fail_again
 from frankrl.jobs.job import Job
 from frankrl.jobs.outcome import Outcome, is_done, outcome_of
@@ -9,6 +10,7 @@ from frankrl.jobs.work import do_job, is_done_as, publish_job
 
 __all__ = [
     "MAX_SEEDS",
+    "Driver",
     "EarlierRun",
     "Ended",
     "Engine",
@@ -16,6 +18,8 @@ __all__ = [
     "Outcome",
     "PruningRule",
     "do_job",
+    "do_missing",
+    "driven",
     "is_done",
     "is_done_as",
     "outcome_of",

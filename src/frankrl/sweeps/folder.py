@@ -11,9 +11,10 @@ from typing import Any
 from frankrl.core.errors import RunFolderError, SettingError, warn
 from frankrl.core.figures import counted
 from frankrl.core.wording import option
+from frankrl.jobs import Driver, driven
+from frankrl.jobs.driving import FOLDER as DRIVER
 from frankrl.runs import read_regular
 from frankrl.runs.disk import replace_durably
-from frankrl.runs.lock import LOCK, locked
 from frankrl.sweeps.definition import Definition, differences
 from frankrl.sweeps.trial import Trial, read_trials
 
@@ -104,7 +105,7 @@ class SweepFolder:
     @contextlib.contextmanager
     def opened(
         self, definition: Definition, num_trials: int, *, lag_given: bool
-    ) -> Iterator[Definition]:
+    ) -> Iterator[tuple[Definition, Driver]]:
         """Begin or continue the sweep; no other process can within the block.
 
         Args:
@@ -113,10 +114,11 @@ class SweepFolder:
             lag_given: whether its lag was asked for; else that of the folder is kept.
 
         Yields:
-            The definition, with the lag of the folder.
+            The definition, with the lag of the folder, and the right to drive its runs.
 
         Raises:
-            RunFolderError: the folder holds something else, or cannot be written.
+            RunFolderError: the folder holds something else, another process drives it, or it
+                cannot be written.
         """
         try:
             self._check_free()
@@ -125,17 +127,17 @@ class SweepFolder:
             raise RunFolderError(
                 f"the sweep {self.path} cannot be written: {error.strerror or error}"
             ) from error
-        with locked(self.path, self.path):
+        with driven(self.path) as driver:
             if self.definition.exists():
                 definition = self._continued(definition, num_trials, lag_given=lag_given)
             self._write(definition, num_trials)
-            yield definition
+            yield definition, driver
 
     def _check_free(self) -> None:
         if self.definition.exists() or not self.path.exists():
             return
         # A sweep that was killed as it began has these two at most.
-        others = sorted(e.name for e in self.path.iterdir() if e.name not in (LOCK, "trials"))
+        others = sorted(e.name for e in self.path.iterdir() if e.name not in (DRIVER, "trials"))
         others = [name for name in others if name != f".{self.definition.name}.new"]
         if others:
             raise RunFolderError(

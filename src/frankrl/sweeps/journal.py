@@ -24,7 +24,7 @@ class _Lines:
     """Keeps Optuna's log in memory, and from `follow` on also in a file.
 
     Optuna's own backend takes a lock that outlives a process that was killed. This file has one
-    writer, which holds the sweep's lock.
+    writer, which drives the sweep.
     """
 
     def __init__(self) -> None:

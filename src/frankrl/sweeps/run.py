@@ -19,7 +19,7 @@ from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for, exists_already, named_env
-from frankrl.jobs import Job, run_jobs, seeds_from
+from frankrl.jobs import Job, seeds_from
 from frankrl.jobs.pruning import PRUNERS as PRUNERS_WITHIN_A_RUN
 from frankrl.jobs.studies import check_optuna
 from frankrl.runs import check_preset
@@ -189,7 +189,7 @@ def run_sweep(
     definition, num_trials = defined(env_id, preset, base, fixed, space, options)
     folder = SweepFolder(_place(env_id, space, out))
     with contextlib.ExitStack() as stack:
-        definition = stack.enter_context(
+        definition, right = stack.enter_context(
             folder.opened(definition, num_trials, lag_given=options.lag > 0)
         )
         processes = min(options.processes, definition.lag)
@@ -215,7 +215,7 @@ def run_sweep(
         show(driver.num_over, num_trials)
         engine = engine_for(processes, folder.path, ray=options.ray, print_command=print_command)
         try:
-            run_jobs(engine, driver.next_job, driver.take)
+            right.run(engine, driver.next_job, driver.take)
             write_results(folder, definition, list(driver.trials.values()))
         except OSError as error:
             raise RunFolderError(
