@@ -14,7 +14,8 @@ from frankrl.jobs.pruning import PruningRule
 from frankrl.runs import RunDescription, check_code, read_regular
 from frankrl.runs.folder import RunFolder, permission_of
 
-_MAX_BYTES = 1 << 22
+_MAX_BYTES = 1 << 24
+"""Room for a pruning rule with `MAX_EARLIER_EVALUATIONS` and for the settings."""
 _TEXTS = ("env_id", "preset", "run", "mark")
 
 

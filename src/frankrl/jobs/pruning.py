@@ -15,6 +15,8 @@ from frankrl.jobs.studies import memory_study, quiet_optuna
 PRUNERS = ("median", "hyperband")
 """Optuna's pruners that decide within a run."""
 _STATES = ("complete", "pruned", "failed")
+MAX_EARLIER_EVALUATIONS = 500_000
+"""Evaluations of all earlier runs that a rule may hold. As JSON they take 13 MB at most."""
 _MAX_TRIALS = 100_000
 
 

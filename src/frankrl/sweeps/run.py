@@ -20,6 +20,7 @@ from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for, exists_already, named_env
 from frankrl.jobs import Job, seeds_from
+from frankrl.jobs.pruning import MAX_EARLIER_EVALUATIONS
 from frankrl.jobs.pruning import PRUNERS as PRUNERS_WITHIN_A_RUN
 from frankrl.jobs.studies import check_optuna
 from frankrl.runs import check_preset
@@ -266,8 +267,9 @@ def defined(
         options.lag or options.processes,
         {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
     )
-    _check_pruner(definition)
-    return definition, _num_trials(definition, options.trials)
+    num_trials = _num_trials(definition, options.trials)
+    _check_pruner(definition, num_trials)
+    return definition, num_trials
 
 
 def _with_objective(settings: Settings, objective: Objective, named: set[str]) -> Settings:
@@ -279,8 +281,8 @@ def _with_objective(settings: Settings, objective: Objective, named: set[str]) -
     return settings.with_changes(until_solved=True)
 
 
-def _check_pruner(definition: Definition) -> None:
-    """Refuse a pruner that has nothing to compare."""
+def _check_pruner(definition: Definition, num_trials: int) -> None:
+    """Refuse a pruner that has nothing to compare, or too much."""
     if definition.pruner not in PRUNERS_WITHIN_A_RUN:
         return
     if searched := [name for name in _OF_EVALUATIONS if name in definition.space]:
@@ -293,6 +295,13 @@ def _check_pruner(definition: Definition) -> None:
             f"{option('pruner')} {definition.pruner} needs at least 2 evaluations in a run, and "
             f"here there {'is' if definition.num_evaluations == 1 else 'are'} "
             f"{definition.num_evaluations}: lower evaluate_every_env_steps"
+        )
+    if num_trials * definition.num_evaluations > MAX_EARLIER_EVALUATIONS:
+        raise SettingError(
+            f"{option('pruner')} {definition.pruner} compares at most "
+            f"{MAX_EARLIER_EVALUATIONS:,} evaluations of all trials, and {num_trials:,} trials "
+            f"with {definition.num_evaluations:,} evaluations in a run have more: raise "
+            f"evaluate_every_env_steps, lower {option('trials')}, or use the pruner racing"
         )
 
 
