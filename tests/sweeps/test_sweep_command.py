@@ -163,8 +163,10 @@ def test_another_sweep_in_the_same_folder_is_refused_by_what_differs(swept, work
         (["--learning-rat", "0.3"], "--learning-rate"),
         (["--pruner", "median", "--evaluate-every-env-steps", "300"], "needs at least 2 evalu"),
         (
-            ["--pruner", "median", "--sampler", "random", "--trials", "10000"]
-            + ["--evaluate-every-env-steps", "5"],
+            [
+                *("--pruner", "median", "--sampler", "random", "--trials", "10000"),
+                *("--evaluate-every-env-steps", "5"),
+            ],
             "at most 500,000 evaluations of all trials, and 10,000 trials with 60 evaluations",
         ),
         (["--preset", "nowhere"], "unknown preset 'nowhere'"),

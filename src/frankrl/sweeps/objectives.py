@@ -59,7 +59,9 @@ def _seconds_to_solved(outcome: Outcome, settings: Settings) -> float | None:
     if outcome.solved_seconds is not None:
         return float(outcome.solved_seconds)
     share = outcome.env_steps / settings.training.total_env_steps
-    return _UNSOLVED_FACTOR * outcome.seconds / share if share else None
+    if outcome.seconds is None or not share:
+        return None
+    return _UNSOLVED_FACTOR * outcome.seconds / share
 
 
 OBJECTIVES: dict[str, Objective] = {
