@@ -6,7 +6,7 @@ from frankrl.jobs.job import Job
 from frankrl.jobs.outcome import Outcome, is_done, outcome_of
 from frankrl.jobs.pruning import EarlierRun, PruningRule
 from frankrl.jobs.seeds import MAX_SEEDS, seeds_from
-from frankrl.jobs.work import do_job, is_done_as, publish_job
+from frankrl.jobs.work import do_job, is_done_as, outcome_as, publish_job
 
 __all__ = [
     "MAX_SEEDS",
@@ -22,6 +22,7 @@ __all__ = [
     "driven",
     "is_done",
     "is_done_as",
+    "outcome_as",
     "outcome_of",
     "publish_job",
     "run_jobs",

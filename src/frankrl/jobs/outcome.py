@@ -1,8 +1,10 @@
 """What a run has given, by its folder."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
+from frankrl.core.errors import DamagedError
 from frankrl.runs import MetricsReader
 from frankrl.runs.folder import METRICS
 from frankrl.runs.report import Report, read_report
@@ -62,7 +64,9 @@ def evaluations_of(run: Path) -> tuple[tuple[int, float], ...]:
     finally:
         reader.close()
     steps = (int(value) for value in rows["env_steps"])
-    means = (float(value) for value in rows["mean_return"])
+    means = [float(value) for value in rows["mean_return"]]
+    if not all(map(math.isfinite, means)):
+        raise DamagedError(f"{run / METRICS} is damaged: the mean return of an evaluation is none")
     return tuple(zip(steps, means, strict=True))
 
 

@@ -46,15 +46,15 @@ class SweepResult:
         Raises:
             FrankError: it holds no sweep, or a damaged one.
         """
-        plain = folder.read_definition()
+        recorded = folder.read_definition()
         return cls(
             folder.path,
-            shown_text(plain["env_id"]),
-            objective_named(plain["objective"]),
-            tuple(plain["seeds"]),
-            plain["trials"],
-            tuple(plain["space"]),
-            list(folder.read_trials().values()),
+            shown_text(recorded.env_id),
+            objective_named(recorded.objective),
+            recorded.seeds,
+            recorded.trials,
+            tuple(recorded.space),
+            list(folder.read_trials(recorded.space).values()),
         )
 
     @property
