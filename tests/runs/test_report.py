@@ -6,6 +6,7 @@ import json
 import pytest
 from dashboard_runs import make_run, write_metrics
 
+from frankrl.core.errors import DamagedError
 from frankrl.hub.results import final_evaluation
 from frankrl.jobs import is_done, outcome_of
 from frankrl.listing.run_status import status_of
@@ -86,3 +87,13 @@ def test_a_run_that_was_stopped_is_over_only_by_a_reason_of_its_own(run):
     assert not is_done(run.path)
     write(run, WHOLE | {"stopped": True, "stop_reason": "pruned by median"})
     assert outcome_of(run.path).stop_reason == "pruned by median"
+
+
+def test_an_evaluation_that_is_no_number_is_damage(run):
+    write(run, WHOLE)
+    write_metrics(
+        run,
+        evaluations={"env_steps": [100], "purpose": ["progress"], "mean_return": [float("inf")]},
+    )
+    with pytest.raises(DamagedError, match=r"metrics\.sqlite is damaged"):
+        outcome_of(run.path)

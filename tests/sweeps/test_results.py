@@ -96,6 +96,16 @@ def test_a_folder_is_shown_as_it_stands(folder):
     assert plain["best"]["number"] == 1
     assert [trial["state"] for trial in plain["trials"]] == [trial.state for trial in TRIALS]
     assert "seconds" not in json.dumps(plain)
+    assert plain["repeatable"] is True
+
+
+def test_an_objective_that_depends_on_the_clock_says_so(folder):
+    plain = json.loads(folder.definition.read_text())
+    plain |= {"objective": "seconds_to_solved", "direction": "minimize"}
+    folder.definition.write_text(json.dumps(plain))
+    result = SweepResult.of_folder(folder)
+    assert "seconds_to_solved depends on the machine" in result.summary()
+    assert result.to_plain()["repeatable"] is False
 
 
 def test_what_a_file_says_cannot_steer_the_terminal(folder):

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from frankrl.jobs.studies import quiet_optuna
+from frankrl.jobs.optuna_in_memory import quiet_optuna
 from frankrl.runs.disk import replace_durably
 from frankrl.sweeps.definition import Definition
 from frankrl.sweeps.folder import SweepFolder

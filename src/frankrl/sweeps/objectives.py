@@ -25,9 +25,9 @@ class Objective(NamedTuple):
     """Whether the environment must have a reward threshold."""
 
     @property
-    def uses_clock(self) -> bool:
-        """Whether its values depend on the machine and on what else runs there."""
-        return self.unit == "seconds"
+    def is_repeatable(self) -> bool:
+        """Whether the same run has the same value again, whatever else its machine does."""
+        return self.unit != "seconds"
 
     def is_better(self, value: float, other: float) -> bool:
         """Whether one value is better than another."""

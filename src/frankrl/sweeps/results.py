@@ -97,12 +97,18 @@ class SweepResult:
         if self.best is not None:
             value = figure(self.best.value or 0.0)
             text += f"; best: trial {self.best.number}, {self.objective.name} {value}"
+        if not self.objective.is_repeatable:
+            text += (
+                f"; {self.objective.name} depends on the machine and on what else ran there, so "
+                "the same sweep may end otherwise next time"
+            )
         return text
 
     def to_plain(self) -> dict[str, Any]:
         """The result as JSON data. Without the objective seconds_to_solved it holds no time."""
         best = self.best
         return {
+            "repeatable": self.objective.is_repeatable,
             "best": None if best is None else _plain(best),
             "trials": [_plain(trial) for trial in self.trials],
         }

@@ -20,9 +20,9 @@ from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for, exists_already, named_env
 from frankrl.jobs import Job, seeds_from
+from frankrl.jobs.optuna_in_memory import check_optuna
 from frankrl.jobs.pruning import MAX_EARLIER_EVALUATIONS
 from frankrl.jobs.pruning import PRUNERS as PRUNERS_WITHIN_A_RUN
-from frankrl.jobs.studies import check_optuna
 from frankrl.runs import check_preset
 from frankrl.sweeps.definition import PRUNERS, Definition
 from frankrl.sweeps.driver import SweepDriver
