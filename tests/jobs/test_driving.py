@@ -11,7 +11,7 @@ import pytest
 
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import FrankWarning, RunFolderError, SupersededError
-from frankrl.jobs import Ended, Job, driving
+from frankrl.jobs import Ended, Job, do_missing, driving, missing
 from frankrl.jobs.driving import driven
 
 _DRIVE = """
@@ -216,12 +216,12 @@ def jobs_of(folder):
 
 def test_missing_jobs_are_done_once_and_all_are_reported(folder, monkeypatch):
     jobs, engine, reported = jobs_of(folder), _Engine(), []
-    monkeypatch.setattr(driving, "is_done_as", lambda job: job == jobs[0] or job in engine.done)
-    assert driving.do_missing(jobs, folder, lambda: engine, reported.append)
+    monkeypatch.setattr(missing, "is_done_as", lambda job: job == jobs[0] or job in engine.done)
+    assert do_missing(jobs, folder, lambda: engine, reported.append)
     assert (engine.done, engine.is_closed, reported) == (jobs[1:], True, jobs)
     # Nothing is left to do, so nothing is connected and no folder is written.
     with driven(folder):
-        assert driving.do_missing(jobs, folder, _no_engine, reported.append)
+        assert do_missing(jobs, folder, _no_engine, reported.append)
     assert reported == [*jobs, *jobs]
 
 
@@ -231,7 +231,7 @@ def test_missing_jobs_of_a_folder_that_another_process_drives_are_refused(folder
         driven(folder),
         pytest.raises(RunFolderError, match="are being written by process"),
     ):
-        driving.do_missing(jobs, folder, lambda: engine, lambda job: None)
+        do_missing(jobs, folder, lambda: engine, lambda job: None)
     assert (engine.done, engine.is_closed) == ([], True)
 
 

@@ -1,8 +1,9 @@
 """Jobs: many runs, done by local processes, by a cluster, or by commands that are printed."""
 
-from frankrl.jobs.driving import Driver, do_missing, driven
+from frankrl.jobs.driving import Driver, driven
 from frankrl.jobs.engine import Ended, Engine, run_jobs, would_fail_again
 from frankrl.jobs.job import Job
+from frankrl.jobs.missing import do_missing
 from frankrl.jobs.outcome import Outcome, is_done, outcome_of
 from frankrl.jobs.pruning import EarlierRun, PruningRule
 from frankrl.jobs.seeds import MAX_SEEDS, seeds_from
