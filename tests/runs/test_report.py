@@ -8,7 +8,8 @@ from dashboard_runs import make_run, write_metrics
 
 from frankrl.core.errors import DamagedError
 from frankrl.hub.results import final_evaluation
-from frankrl.jobs import is_done, outcome_of
+from frankrl.jobs import EarlierRun, PruningRule, is_done, outcome_of
+from frankrl.jobs.pruning import reason_to_stop
 from frankrl.listing.run_status import status_of
 from frankrl.runs.report import read_report
 
@@ -87,6 +88,16 @@ def test_a_run_that_was_stopped_is_over_only_by_a_reason_of_its_own(run):
     assert not is_done(run.path)
     write(run, WHOLE | {"stopped": True, "stop_reason": "pruned by median"})
     assert outcome_of(run.path).stop_reason == "pruned by median"
+
+
+def test_a_run_that_its_sweep_has_ended_is_pruned_and_others_are_stopped(run):
+    worse = (EarlierRun("complete", (9.0, 9.0, 9.0)),) * 6
+    reason = reason_to_stop(PruningRule("median", 6, 3, worse), [1.0])
+    write(run, WHOLE | {"stopped": True, "stop_reason": reason})
+    assert status_of(run.path).state == "pruned"
+    for other in (None, "enough"):
+        write(run, WHOLE | {"stopped": True, "stop_reason": other})
+        assert status_of(run.path).state == "stopped"
 
 
 def test_an_evaluation_that_is_no_number_is_damage(run):

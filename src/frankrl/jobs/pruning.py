@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from frankrl.core.errors import SettingError
 from frankrl.jobs.optuna_in_memory import memory_study, quiet_optuna
+from frankrl.runs.report import PRUNED
 
 PRUNERS = ("median", "hyperband")
 """Optuna's pruners that decide within a run."""
@@ -96,7 +97,7 @@ def reason_to_stop(rule: PruningRule, mean_returns: Sequence[float]) -> str | No
     if not stops:
         return None
     return (
-        f"pruned by {rule.pruner} at evaluation {len(mean_returns)} of {rule.num_evaluations}: "
+        f"{PRUNED}{rule.pruner} at evaluation {len(mean_returns)} of {rule.num_evaluations}: "
         f"mean return {mean_returns[-1]:g}"
     )
 

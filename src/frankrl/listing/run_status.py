@@ -1,4 +1,4 @@
-"""The status of a run: running, finished, stopped or broken off."""
+"""The status of a run: running, finished, stopped, pruned or broken off."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from frankrl.runs.folder import REPORT
 from frankrl.runs.lock import LOCK, is_held
 from frankrl.runs.report import read_report
 
-STATES = ("not started", "running", "finished", "stopped", "broken off")
+STATES = ("not started", "running", "finished", "stopped", "pruned", "broken off")
 
 
 class RunStatus(NamedTuple):
@@ -35,7 +35,7 @@ def status_of(run: Path) -> RunStatus:
         started = (run / LOCK).exists()
         return RunStatus("broken off" if started else "not started", None, None, 0.0, None)
     return RunStatus(
-        "stopped" if report.stopped else "finished",
+        "pruned" if report.is_pruned else "stopped" if report.stopped else "finished",
         report.solved_env_steps,
         report.final_return,
         report.final_spread,

@@ -11,6 +11,8 @@ from frankrl.core.errors import FrankError
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import REPORT
 
+PRUNED = "pruned by "
+"""How the reason of a run begins that a sweep's rule has ended."""
 _MAX_BYTES = 1 << 24
 _MAX_COUNT = 2**53
 
@@ -36,6 +38,11 @@ class Report:
     """Half the width of its 95 % interval; 0: not known."""
     plain: dict[str, Any]
     """All of it, as JSON data that nobody has checked."""
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether a sweep's rule has ended the run, because it was worse than others."""
+        return self.stopped and (self.stop_reason or "").startswith(PRUNED)
 
 
 def read_report(run: Path) -> Report | None:
