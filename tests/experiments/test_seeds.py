@@ -64,7 +64,7 @@ def test_printed_commands_then_the_same_command_gives_the_results(tmp_path, caps
     assert "seed 1: mean return" in printed.err
     # Another command does not take these runs for its own.
     assert frank([*command, "--gamma", "0.5"]) == 2
-    assert "holds another run, with gamma 0.99 (here 0.5)" in capsys.readouterr().err
+    assert "holds another run: its gamma is 0.99 (given 0.5)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

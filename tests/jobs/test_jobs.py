@@ -154,7 +154,7 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     training = prepare(job.env_id, job.preset, job.settings, job.seed, job.run, overwrite=True)
     run_to_end(training, lambda event: None, lambda: training.env_steps >= 100)
     other = dataclasses.replace(job_in(tmp_path, gamma=0.5), run=job.run)
-    with pytest.raises(FrankError, match=r"holds another run, with .*gamma 0.99 \(here 0.5\)"):
+    with pytest.raises(FrankError, match=r"holds another run: .*its gamma is 0.99 \(given 0.5\)"):
         do_job(other)
 
 

@@ -163,6 +163,13 @@ def test_another_sweep_in_the_same_folder_is_refused_by_what_differs(swept, work
         (["--tau", "0.3"], "tau cannot be fixed and searched"),
         (["--learning-rat", "0.3"], "--learning-rate"),
         (["--pruner", "median", "--evaluate-every-env-steps", "300"], "needs at least 2 evalu"),
+        (
+            [
+                *("--pruner", "median", "--sampler", "random", "--trials", "10000"),
+                *("--evaluate-every-env-steps", "5"),
+            ],
+            "at most 500,000 evaluations of all trials, and 10,000 trials with 60 evaluations",
+        ),
         (["--preset", "nowhere"], "unknown preset 'nowhere'"),
         (["--objective", "final_return", "--final-evaluation-episodes", "none"], "needs the eval"),
     ],

@@ -39,7 +39,8 @@ class RunsOptions:
     preset: _Several = ()
     """Only runs of this preset."""
     state: _Several = ()
-    """Only runs in this state: not started, running, finished, stopped, broken off, unreadable."""
+    """Only runs in this state: not started, running, finished, stopped, pruned, broken off,
+    unreadable."""
     seed: tyro.conf.UseAppendAction[tuple[int, ...]] = ()
     """Only runs with this seed."""
     where: _Several = ()

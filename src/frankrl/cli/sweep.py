@@ -116,7 +116,8 @@ def run(arguments: Sequence[str]) -> int:
     base = load_preset(preset).with_changes(**named, **foreign)
 
     from frankrl.runs import check_preset
-    from frankrl.sweeps.run import SweepOptions, run_sweep
+    from frankrl.sweeps.options import SweepOptions
+    from frankrl.sweeps.run import run_sweep
 
     check_preset(preset, named)
     names = SweepOptions.__dataclass_fields__

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 import tomllib
 import typing
@@ -69,6 +70,13 @@ class Range:
             return int(self.low + index * (self.step or 1))
         return float(Decimal(str(self.low)) + index * Decimal(str(self.step)))
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value, which may come from anyone, lies in it; rounded ends do."""
+        if type(value) is not (int if self.is_whole else float):
+            return False
+        ends = (self.low, self.high)
+        return self.low <= value <= self.high or any(math.isclose(value, end) for end in ends)
+
     def _steps(self) -> int:
         """How many steps lie between the ends."""
         assert self.step is not None
@@ -121,6 +129,11 @@ class Choices:
         """All of them."""
         return list(self.values)
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value, which may come from anyone, is one of them."""
+        text = json.dumps(value)
+        return any(json.dumps(choice) == text for choice in self.values)
+
     def count(self) -> int:
         """How many they are."""
         return len(self.values)
@@ -133,6 +146,13 @@ class Choices:
 Axis = Range | Choices
 Space = dict[str, Axis]
 """By the setting's short name, in the order of the file."""
+
+
+def is_point(space: Space, settings: Mapping[str, Any]) -> bool:
+    """Whether settings, which may come from anyone, are the searched ones, with allowed values."""
+    return set(settings) == set(space) and all(
+        axis.holds(settings[name]) for name, axis in space.items()
+    )
 
 
 def load_space(path: Path) -> Space:

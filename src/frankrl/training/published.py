@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.config import Settings
-from frankrl.config.choices import shown
 from frankrl.core.errors import (
     RunFolderError,
     SettingError,
@@ -48,6 +47,7 @@ from frankrl.runs.publishing import (
     restore_newest,
     write_note,
 )
+from frankrl.runs.same_run import unlike
 from frankrl.training.events import Checkpointed, Event, Stop
 from frankrl.training.initial import InitialSource
 from frankrl.training.remote import MakeSource
@@ -210,7 +210,7 @@ def _check_local(path: Path, run: _Run) -> None:
         return
     with locked(path, path):
         pass
-    different = _differences(run.description, there.description)
+    different = unlike(run.description, there.description)
     if different and not run.overwrite:
         raise RunFolderError(
             f"{path} holds another run: {'; '.join(different)}; choose another {option('out')}, or "
@@ -232,19 +232,6 @@ def _local_run(path: Path, run: _Run) -> RunFolder | None:
     with contextlib.suppress(RunFolderError):
         return RunFolder.open(path, permission)
     return None
-
-
-def _differences(wanted: RunDescription, there: RunDescription) -> list[str]:
-    """What distinguishes two runs, in words."""
-    # Objects have the names under which a run stores them.
-    wanted = RunDescription.from_toml(wanted.to_toml())
-    ours = {"environment": wanted.env_id, "seed": wanted.seed, **wanted.settings.values()}
-    theirs = {"environment": there.env_id, "seed": there.seed, **there.settings.values()}
-    return [
-        f"its {name} is {shown(theirs[name])} (given {shown(value)})"
-        for name, value in ours.items()
-        if theirs[name] != value
-    ]
 
 
 def _taken(
@@ -308,7 +295,7 @@ def _held_by(log: Log, head: Record, watch: LeaseWatch, run: _Run) -> Claim | No
 
 
 def _check_same(log: Log, claim: Claim, run: _Run) -> None:
-    if different := _differences(run.description, claim.description):
+    if different := unlike(run.description, claim.description):
         raise SettingError(
             f"{log.storage.address} holds another run: {'; '.join(different)}; choose another "
             f"{option('publish')}"
@@ -373,7 +360,7 @@ def _restored(log: Log, path: Path, run: _Run) -> RunFolder | None:
         StorageError: it names other things than this call does, and than the claim of its owner.
     """
     local = _local_run(path, run)
-    if local is not None and (different := _differences(run.description, local.description)):
+    if local is not None and (different := unlike(run.description, local.description)):
         shutil.rmtree(path, ignore_errors=True)
         raise StorageError(
             f"a state of {log.storage.address} is of another run than its owner has claimed: "
@@ -388,7 +375,7 @@ def _continues(log: Log, saved: Saved | None, local: RunFolder | None, run: _Run
     Raises:
         RunFolderError: it has gone further, under a claim that is not part of that history.
     """
-    if local is None or _differences(run.description, local.description):
+    if local is None or unlike(run.description, local.description):
         return False
     there = list_checkpoints(local.checkpoints)
     if not there:
