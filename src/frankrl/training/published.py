@@ -5,6 +5,7 @@ the history of who wrote them, so that any machine can continue it to the same b
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -263,34 +264,49 @@ def _taken(
     watch, waited_for = LeaseWatch(log), 0
     while not stop_requested():
         try:
-            head, last = log.head()
-            claim = None if head is None else _held_by(log, head, watch, run)
+            found, claim = _once(log, run, lease_seconds, watch, say)
+            if claim is None:
+                if found is not None:
+                    return found
+            elif waited_for != claim.fence:
+                say(_waiting(log, claim))
+                waited_for = claim.fence
         except StorageError:
             # A wait may be long: the storage may come back.
             if not waited_for:
                 raise
             time.sleep(_LOOK_SECONDS)
-            continue
-        if isinstance(head, Saved) and head.kind == FINISHED:
-            return head
-        if claim is not None:
-            if waited_for != claim.fence:
-                waited_for = claim.fence
-                say(_waiting(log, claim))
-            time.sleep(min(_LOOK_SECONDS, claim.lease_seconds / 10))
-            continue
-        if head is None:
-            log.storage.check_exclusive()
-        owned = Ownership.claimed(log, head, last, run.description, lease_seconds)
-        if owned is not None:
-            if head is not None:
-                before = log.claim_of(head)
-                say(
-                    f"{log.storage.address}: taking the run over from {before.owner} (number "
-                    f"{before.fence}) with fencing number {owned.fence}"
-                )
-            return owned
+        else:
+            time.sleep(min(_LOOK_SECONDS, claim.lease_seconds / 10) if claim else 0.0)
     return None
+
+
+def _once(
+    log: Log, run: _Run, lease_seconds: float, watch: LeaseWatch, say: Callable[[str], None]
+) -> tuple[Ownership | Saved | None, Claim | None]:
+    """Try once to take the run: what was taken, or its end, or by which claim it is held.
+
+    Raises:
+        SettingError: the address holds another run.
+        StorageError: it cannot be reached.
+    """
+    head, last = log.head()
+    if isinstance(head, Saved) and head.kind == FINISHED:
+        _held_by(log, head, watch, run)
+        return head, None
+    held = None if head is None else _held_by(log, head, watch, run)
+    if held is not None:
+        return None, held
+    if head is None:
+        log.storage.check_exclusive()
+    owned = Ownership.claimed(log, head, last, run.description, lease_seconds)
+    if owned is not None and head is not None:
+        before = log.claim_of(head)
+        say(
+            f"{log.storage.address}: taking the run over from {before.owner} (number "
+            f"{before.fence}) with fencing number {owned.fence}"
+        )
+    return owned, None
 
 
 def _held_by(log: Log, head: Record, watch: LeaseWatch, run: _Run) -> Claim | None:
@@ -396,8 +412,9 @@ def _continues(log: Log, saved: Saved | None, local: RunFolder | None, run: _Run
     if saved is None:
         return True
     env_steps = int(there[-1].name)
-    since = (c for c in log.history() if isinstance(c, Claim) and c.number >= saved.fence)
-    if any(claim.sha256 == noted_claim(local.path) for claim in since):
+    note = noted_claim(local.path)
+    since = itertools.takewhile(lambda record: record.number >= saved.fence, log.history())
+    if any(isinstance(record, Claim) and record.sha256 == note for record in since):
         return env_steps >= saved.env_steps
     if env_steps > saved.env_steps and not run.overwrite:
         raise RunFolderError(

@@ -91,14 +91,17 @@ class Log:
         records = map(self._read, sorted(numbers - {0}, reverse=True))
         return _End(next((one for one in records if one is not None), None), last, is_open)
 
-    def history(self) -> Iterator[Claim | Saved]:
-        """The records from the newest to the first.
+    def history(self, newest: Claim | Saved | None = None) -> Iterator[Claim | Saved]:
+        """The records from the newest to the first, each of them read when it is asked for.
+
+        Args:
+            newest: begin with this one; None: with the newest of all.
 
         Raises:
             DamagedError: a record is damaged or missing.
             StorageError: the storage cannot be reached.
         """
-        record, _ = self.head()
+        record = newest or self.head()[0]
         while record is not None:
             yield record
             if record.after is None:
@@ -112,9 +115,28 @@ class Log:
                 )
             record = before
 
+    def states(self, newest: Claim | Saved | None = None) -> Iterator[Saved]:
+        """The states among the records of `history`."""
+        return (record for record in self.history(newest) if isinstance(record, Saved))
+
     def newest_saved(self) -> Saved | None:
         """The newest state of the run; None if none was published yet."""
-        return next((record for record in self.history() if isinstance(record, Saved)), None)
+        return next(self.states(), None)
+
+    def owners(self) -> Iterator[tuple[Claim, Claim | Saved]]:
+        """Each claim of the history, and the last record under it; the newest first.
+
+        It ends before a claim whose predecessor is missing.
+
+        Raises:
+            DamagedError: a record is damaged, or a claim is missing.
+            StorageError: the storage cannot be reached.
+        """
+        last, _ = self.head()
+        while last is not None:
+            claim = self.claim_of(last)
+            yield claim, last
+            last = None if claim.after is None else self._read(claim.after[0])
 
     def writers(self) -> list[Owner]:
         """Who wrote the states of the history, and who may write the next one; the newest first.
@@ -123,19 +145,11 @@ class Log:
             DamagedError: a record is damaged or missing.
             StorageError: the storage cannot be reached.
         """
-        head, _ = self.head()
-        if head is None:
-            return []
-        claim = self.claim_of(head)
-        found = [claim.owner]
-        while claim.after is not None:
-            before = self._read(claim.after[0])
-            if before is None:
-                break
-            claim = self.claim_of(before)
-            if isinstance(before, Saved):
-                found.append(claim.owner)
-        return found
+        return [
+            claim.owner
+            for number, (claim, last) in enumerate(self.owners())
+            if number == 0 or isinstance(last, Saved)
+        ]
 
     def claim_of(self, record: Record) -> Claim:
         """The claim under which a record was written.
