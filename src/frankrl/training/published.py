@@ -35,6 +35,7 @@ from frankrl.runs.lock import locked
 from frankrl.runs.machine import versions
 from frankrl.runs.publishing import (
     FINISHED,
+    MAX_LEASE_SECONDS,
     Claim,
     LeaseKeeper,
     LeaseWatch,
@@ -63,7 +64,7 @@ from frankrl.training.trainer import Trainer
 
 LEASE_SECONDS = 30.0
 """How long a lease holds without being renewed, unless something else is asked for."""
-_SHORTEST_LEASE, _LONGEST_LEASE = 0.1, 86_400.0
+_SHORTEST_LEASE = 0.1
 _LOOK_SECONDS = 1.0
 """How often a lease is looked at, or ten times while it holds, if that is more often."""
 
@@ -177,9 +178,9 @@ def publish_or_take_over(
 
 def _check_lease(seconds: float) -> None:
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not number or not _SHORTEST_LEASE <= seconds <= _LONGEST_LEASE:
+    if not number or not _SHORTEST_LEASE <= seconds <= MAX_LEASE_SECONDS:
         raise SettingError(
-            f"{option('lease_seconds')} must be from {_SHORTEST_LEASE} to {_LONGEST_LEASE:,.0f} "
+            f"{option('lease_seconds')} must be from {_SHORTEST_LEASE} to {MAX_LEASE_SECONDS:,.0f} "
             f"seconds, got {given(seconds)}"
         )
 
@@ -277,7 +278,8 @@ def _taken(
                 raise
             time.sleep(_LOOK_SECONDS)
         else:
-            time.sleep(min(_LOOK_SECONDS, claim.lease_seconds / 10) if claim else 0.0)
+            seconds = _LOOK_SECONDS if claim is None else claim.lease_seconds
+            time.sleep(min(_LOOK_SECONDS, seconds / 10))
     return None
 
 
@@ -291,10 +293,9 @@ def _once(
         StorageError: it cannot be reached.
     """
     head, last = log.head()
-    if isinstance(head, Saved) and head.kind == FINISHED:
-        _held_by(log, head, watch, run)
-        return head, None
     held = None if head is None else _held_by(log, head, watch, run)
+    if isinstance(head, Saved) and head.kind == FINISHED:
+        return head, None
     if held is not None:
         return None, held
     if head is None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from frankrl.core.errors import FrankError, SupersededError
 from frankrl.runs.publishing.log import Log, Ownership
-from frankrl.runs.publishing.records import Claim
+from frankrl.runs.publishing.records import MAX_LEASE_SECONDS, Claim
 from frankrl.runs.publishing.storage import Storage
 
 LeaseState = Literal["held", "expired", "unknown"]
@@ -59,12 +59,12 @@ def lease_of(storage: Storage, claim: Claim) -> Lease:
     """
     first = Lease(claim.fence, 0, claim.time, claim.lease_seconds)
     content = storage.read(_name(claim.fence), _MAX_BYTES)
-    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+    with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
         data: Any = json.loads(content or b"")
         found = Lease(
             claim.fence, int(data["counter"]), float(data["time"]), float(data["lease_seconds"])
         )
-        if all(map(math.isfinite, found)) and found.seconds >= 0:
+        if all(map(math.isfinite, found)) and 0 <= found.seconds <= MAX_LEASE_SECONDS:
             return found
     return first
 

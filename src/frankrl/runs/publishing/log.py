@@ -34,6 +34,7 @@ from frankrl.runs.publishing.storage import Storage
 
 FOLDER = "log"
 _NAME = re.compile(r"(\d{6})\.json", re.ASCII)
+_MAX_RECORDS = 999_999
 _MAX_TRIES, _RETRY_SECONDS = 20, 0.1
 
 _BAR = b"what is before this file and no whole record is passed over\n"
@@ -86,6 +87,11 @@ class Log:
         while last < known or self.storage.read(name_of(last + 1), MAX_RECORD_BYTES) is not None:
             last += 1
             numbers.add(last)
+        if last >= _MAX_RECORDS:
+            raise DamagedError(
+                f"{self.storage.address}/{name_of(last)} is damaged: a run has fewer than "
+                f"{_MAX_RECORDS:,} records; remove the file if no run has written it"
+            )
         # A bar is seen before what it bars is read.
         is_open = last > 0 and self._read(last) is None and not self._is_bar(last)
         records = map(self._read, sorted(numbers - {0}, reverse=True))

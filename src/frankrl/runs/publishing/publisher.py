@@ -29,6 +29,7 @@ from frankrl.runs.publishing.records import (
     FINISHED,
     File,
     Saved,
+    is_blob,
     is_published,
     saved_content,
 )
@@ -266,8 +267,9 @@ class Publisher:
                 # A process that has taken the run over meanwhile is none of this one's.
                 names = storage.names(f"{BLOBS}/{folder}") if claim.fence <= fence else ()
                 for name in names:
-                    if f"{folder}/{name}" not in named:
-                        storage.delete(f"{BLOBS}/{folder}/{name}")
+                    blob = f"{folder}/{name}"
+                    if is_blob(blob) and blob not in named:
+                        storage.delete(f"{BLOBS}/{blob}")
             self._swept = True
 
 

@@ -166,7 +166,7 @@ class FolderStorage(Storage):
     def read(self, name: str, most_bytes: int) -> bytes | None:
         """See `Storage.read`."""
         try:
-            return read_regular(self._root / name, most_bytes)
+            return read_regular(self._place(name), most_bytes)
         except RunFolderError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno in _MISSING:
@@ -178,7 +178,7 @@ class FolderStorage(Storage):
     def names(self, folder: str) -> list[str]:
         """See `Storage.names`."""
         try:
-            with os.scandir(self._root / folder) as entries:
+            with os.scandir(self._place(f"{folder}/")) as entries:
                 return sorted(entry.name for entry in entries if not entry.is_dir())
         except OSError as error:
             if error.errno in _MISSING:
@@ -234,14 +234,14 @@ class FolderStorage(Storage):
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
         try:
-            (self._root / name).unlink(missing_ok=True)
+            self._place(name).unlink(missing_ok=True)
         except OSError as error:
             raise self._failure("removed", name, error) from error
 
     @contextlib.contextmanager
     def _temporary(self, name: str) -> Iterator[tuple[Path, Path]]:
         """A name beside a file for its new content, and the file; what is left is removed."""
-        path = self._root / name
+        path = self._place(name)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,7 @@ class FolderStorage(Storage):
 
     @contextlib.contextmanager
     def _opened(self, name: str) -> Iterator[IO[bytes]]:
-        path = self._root / name
+        path = self._place(name)
         try:
             descriptor = os.open(path, os.O_RDONLY | NO_LINK)
         except OSError as error:
@@ -266,6 +266,22 @@ class FolderStorage(Storage):
             raise DamagedError(f"{path} is damaged: it is no ordinary file")
         with os.fdopen(descriptor, "rb") as file:
             yield file
+
+    def _place(self, name: str) -> Path:
+        """Where a file lies; a name that ends with `/` is a folder's.
+
+        Raises:
+            StorageError: a folder below the address is a link, which somebody else may have made.
+        """
+        *folders, _ = name.split("/")
+        for count in range(1, len(folders) + 1):
+            folder = self._root.joinpath(*folders[:count])
+            if folder.is_symlink():
+                raise StorageError(
+                    f"{folder} is a link, and what others write may lead anywhere: Frank follows "
+                    f"no link below {option('publish')}; put the folder itself there"
+                )
+        return self._root / name
 
 
 class RemoteStorage(Storage):
