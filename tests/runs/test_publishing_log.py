@@ -11,9 +11,9 @@ from hanging import HANGS_AFTER_SECONDS
 from runs.storages import storage_of
 
 from frankrl.config.presets import load_preset
-from frankrl.core.errors import DamagedError, StorageError, SupersededError
+from frankrl.core.errors import DamagedError, FrankWarning, StorageError, SupersededError
 from frankrl.runs import RunDescription
-from frankrl.runs.publishing import published_status
+from frankrl.runs.publishing import published_status, restore_newest
 from frankrl.runs.publishing.lease import (
     CLOCKS_DIFFER_SECONDS,
     LeaseKeeper,
@@ -236,6 +236,24 @@ def test_a_record_of_anybody_is_checked(change, words, tmp_path, monkeypatch):
     storage.create(name_of(2), json.dumps(data).encode() + b"\n")
     with pytest.raises(DamagedError, match=words):
         Log(storage).head()
+
+
+def test_an_old_record_that_is_lost_ends_no_run(storage, tmp_path, monkeypatch):
+    """The newest state is whole, so nobody needs it."""
+    owner, tried = claimed(storage), []
+    for env_steps in range(5):
+        owner.append(CHECKPOINT, checkpoint(env_steps))
+    storage.put(name_of(3), b"")
+
+    def restored(log, saved, path):
+        tried.append(saved.number)
+        if saved.number == 6:
+            raise DamagedError("a file is missing")
+
+    monkeypatch.setattr("frankrl.runs.publishing.restore.restore", restored)
+    with pytest.warns(FrankWarning, match="the state before it is used"):
+        assert restore_newest(Log(storage), tmp_path / "run").number == 5
+    assert tried == [6, 5]
 
 
 def test_a_claim_that_would_hold_for_ever_is_refused(tmp_path, monkeypatch):

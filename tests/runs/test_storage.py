@@ -53,6 +53,31 @@ def test_a_storage_behaves_like_a_table_of_names(storage, tmp_path):
     assert [name for name in storage.names("") if name.startswith("probe")] == []
 
 
+@pytest.mark.parametrize("linked", ["blobs", "blobs/000001"])
+def test_a_folder_that_is_a_link_is_not_followed(linked, tmp_path):
+    """Anybody who can write to the shared folder could lead others out of it."""
+    storage, outside = FolderStorage(tmp_path / "shared"), tmp_path / "outside"
+    (outside / "000001").mkdir(parents=True)
+    for folder in (outside, outside / "000001"):
+        (folder / "thesis").write_bytes(b"mine")
+    (tmp_path / "shared" / linked).parent.mkdir(parents=True)
+    (tmp_path / "shared" / linked).symlink_to(outside)
+    name = "blobs/000001/thesis"
+    for refused in (
+        lambda: storage.names("blobs/000001"),
+        lambda: storage.delete(name),
+        lambda: storage.read(name, 100),
+        lambda: storage.put(name, b"x"),
+        lambda: storage.put_file(name, outside / "thesis"),
+        lambda: storage.create("blobs/000001/new", b"x"),
+        lambda: storage.get_file(name, tmp_path / "copy", entry_of(b"mine")),
+    ):
+        with pytest.raises(StorageError, match="is a link"):
+            refused()
+    found = {path.name: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    assert found == {"thesis": b"mine"}
+
+
 def test_of_many_that_create_a_file_one_succeeds(storage):
     start, results = threading.Barrier(8), {}
 
