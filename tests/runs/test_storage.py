@@ -10,7 +10,8 @@ import pytest
 from runs.storages import refuse_links, storage_of
 
 from frankrl.core.errors import DamagedError, MissingExtraError, SettingError, StorageError
-from frankrl.runs.publishing.storage import FolderStorage, open_storage
+from frankrl.runs.publishing.folder_storage import FolderStorage
+from frankrl.runs.publishing.opened_storage import open_storage
 
 KINDS = ["folder", "no-links", "memory", pytest.param("s3", marks=pytest.mark.slow)]
 
@@ -143,7 +144,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     storage = FolderStorage(tmp_path / "shared")
-    monkeypatch.setattr("frankrl.runs.publishing.storage.write_durably", full)
+    monkeypatch.setattr("frankrl.runs.publishing.folder_storage.write_durably", full)
     for write in (storage.put, storage.create):
         with pytest.raises(StorageError, match=r"shared/a cannot be written: No space left"):
             write("a", b"")
@@ -165,7 +166,7 @@ def test_a_part_of_a_file_is_left_only_where_there_are_no_links(tmp_path, monkey
             storage.create("log/1", b"content")
     assert storage.names("log") == ["0"]
     with monkeypatch.context() as patch:
-        patch.setattr("frankrl.runs.publishing.storage.os.link", refuse_links)
+        patch.setattr("frankrl.runs.publishing.folder_storage.os.link", refuse_links)
         assert storage.create("log/1", b"content")
         assert not storage.create("log/1", b"other")
 

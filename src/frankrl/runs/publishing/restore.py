@@ -22,9 +22,9 @@ from frankrl.runs.folder import (
 )
 from frankrl.runs.initial import check_initial
 from frankrl.runs.publishing.log import Log
+from frankrl.runs.publishing.opened_storage import open_storage
 from frankrl.runs.publishing.publisher import BLOBS, KEPT_RECORDS
 from frankrl.runs.publishing.records import Saved
-from frankrl.runs.publishing.storage import open_storage
 
 _FREE_BYTES = 1 << 26
 """Left on the disk after a restore."""
