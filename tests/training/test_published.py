@@ -25,7 +25,7 @@ from frankrl.runs import RunDescription
 from frankrl.runs.publishing import Log, Ownership, Publisher, lease, published_status
 from frankrl.runs.publishing.publisher import staging_of
 from frankrl.runs.publishing.records import File, saved_content
-from frankrl.training import Checkpointed, Evaluated, Stop, published
+from frankrl.training import Checkpointed, Evaluated, Stop, published, published_folder, taking_over
 from frankrl.training.published import publish_or_take_over
 
 SETTINGS = {
@@ -343,8 +343,8 @@ def test_what_could_not_be_published_at_the_end_stays_and_the_same_call_publishe
 
 def test_a_finished_run_is_told_and_nothing_is_trained(undisturbed, tmp_path, monkeypatch):
     first = train(tmp_path / "shared", local=tmp_path / "first")
-    monkeypatch.setattr(published, "prepare", None)
-    monkeypatch.setattr(published, "prepare_resume", None)
+    monkeypatch.setattr(published_folder, "prepare", None)
+    monkeypatch.setattr(published_folder, "prepare_resume", None)
     said = []
     second = train(tmp_path / "shared", local=tmp_path / "second", say=said.append)
     assert said == [f"{tmp_path / 'shared'} holds the finished run: nothing is left to train"]
@@ -457,7 +457,7 @@ def test_who_waits_outlives_a_storage_that_is_away_for_a_while(
 
     monkeypatch.setattr(storage, method, sometimes)
     monkeypatch.setattr(published, "open_storage", lambda address: storage)
-    monkeypatch.setattr(published, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(taking_over, "_LOOK_SECONDS", 0.05)
     stop = lambda: len(said) > 1  # noqa: E731 - as soon as it has taken the run
     result = train(storage.address, say=said.append, stop_requested=stop)
     assert result.stopped
