@@ -7,7 +7,9 @@ import os
 
 import pytest
 
-from frankrl.runs.publishing.storage import FolderStorage, Storage, open_storage
+from frankrl.runs.publishing.folder_storage import FolderStorage
+from frankrl.runs.publishing.opened_storage import open_storage
+from frankrl.runs.publishing.storage import Storage
 
 _numbers = itertools.count()
 
@@ -20,7 +22,7 @@ def storage_of(kind: str, tmp_path, monkeypatch) -> Storage:
     if kind == "s3":
         return _of_s3(monkeypatch)
     if kind == "no-links":
-        monkeypatch.setattr("frankrl.runs.publishing.storage.os.link", refuse_links)
+        monkeypatch.setattr("frankrl.runs.publishing.folder_storage.os.link", refuse_links)
     return FolderStorage(tmp_path / "shared")
 
 

@@ -10,7 +10,8 @@ import pytest
 from runs.storages import refuse_links, storage_of
 
 from frankrl.core.errors import DamagedError, MissingExtraError, SettingError, StorageError
-from frankrl.runs.publishing.storage import FolderStorage, open_storage
+from frankrl.runs.publishing.folder_storage import FolderStorage
+from frankrl.runs.publishing.opened_storage import open_storage
 
 KINDS = ["folder", "no-links", "memory", pytest.param("s3", marks=pytest.mark.slow)]
 
@@ -51,6 +52,31 @@ def test_a_storage_behaves_like_a_table_of_names(storage, tmp_path):
         assert storage.read(name, 100) == content
     storage.check_exclusive()
     assert [name for name in storage.names("") if name.startswith("probe")] == []
+
+
+@pytest.mark.parametrize("linked", ["blobs", "blobs/000001"])
+def test_a_folder_that_is_a_link_is_not_followed(linked, tmp_path):
+    """Anybody who can write to the shared folder could lead others out of it."""
+    storage, outside = FolderStorage(tmp_path / "shared"), tmp_path / "outside"
+    (outside / "000001").mkdir(parents=True)
+    for folder in (outside, outside / "000001"):
+        (folder / "thesis").write_bytes(b"mine")
+    (tmp_path / "shared" / linked).parent.mkdir(parents=True)
+    (tmp_path / "shared" / linked).symlink_to(outside)
+    name = "blobs/000001/thesis"
+    for refused in (
+        lambda: storage.names("blobs/000001"),
+        lambda: storage.delete(name),
+        lambda: storage.read(name, 100),
+        lambda: storage.put(name, b"x"),
+        lambda: storage.put_file(name, outside / "thesis"),
+        lambda: storage.create("blobs/000001/new", b"x"),
+        lambda: storage.get_file(name, tmp_path / "copy", entry_of(b"mine")),
+    ):
+        with pytest.raises(StorageError, match="is a link"):
+            refused()
+    found = {path.name: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    assert found == {"thesis": b"mine"}
 
 
 def test_of_many_that_create_a_file_one_succeeds(storage):
@@ -118,7 +144,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     storage = FolderStorage(tmp_path / "shared")
-    monkeypatch.setattr("frankrl.runs.publishing.storage.write_durably", full)
+    monkeypatch.setattr("frankrl.runs.publishing.folder_storage.write_durably", full)
     for write in (storage.put, storage.create):
         with pytest.raises(StorageError, match=r"shared/a cannot be written: No space left"):
             write("a", b"")
@@ -140,7 +166,7 @@ def test_a_part_of_a_file_is_left_only_where_there_are_no_links(tmp_path, monkey
             storage.create("log/1", b"content")
     assert storage.names("log") == ["0"]
     with monkeypatch.context() as patch:
-        patch.setattr("frankrl.runs.publishing.storage.os.link", refuse_links)
+        patch.setattr("frankrl.runs.publishing.folder_storage.os.link", refuse_links)
         assert storage.create("log/1", b"content")
         assert not storage.create("log/1", b"other")
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import shutil
 import threading
@@ -24,7 +25,7 @@ from frankrl.runs import RunDescription
 from frankrl.runs.publishing import Log, Ownership, Publisher, lease, published_status
 from frankrl.runs.publishing.publisher import staging_of
 from frankrl.runs.publishing.records import File, saved_content
-from frankrl.training import Checkpointed, Evaluated, Stop, published
+from frankrl.training import Checkpointed, Evaluated, Stop, published, published_folder, taking_over
 from frankrl.training.published import publish_or_take_over
 
 SETTINGS = {
@@ -342,8 +343,8 @@ def test_what_could_not_be_published_at_the_end_stays_and_the_same_call_publishe
 
 def test_a_finished_run_is_told_and_nothing_is_trained(undisturbed, tmp_path, monkeypatch):
     first = train(tmp_path / "shared", local=tmp_path / "first")
-    monkeypatch.setattr(published, "prepare", None)
-    monkeypatch.setattr(published, "prepare_resume", None)
+    monkeypatch.setattr(published_folder, "prepare", None)
+    monkeypatch.setattr(published_folder, "prepare_resume", None)
     said = []
     second = train(tmp_path / "shared", local=tmp_path / "second", say=said.append)
     assert said == [f"{tmp_path / 'shared'} holds the finished run: nothing is left to train"]
@@ -439,21 +440,24 @@ def test_who_waits_says_for_whom_and_ends_at_a_request(tmp_path, monkeypatch):
     assert "waiting until" in line
 
 
-def test_who_waits_outlives_a_storage_that_is_away_for_a_while(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("method", "first"), [("names", 2), ("create", 1)])
+def test_who_waits_outlives_a_storage_that_is_away_for_a_while(
+    method, first, tmp_path, monkeypatch
+):
     storage = storage_of("folder", tmp_path, monkeypatch)
     description = RunDescription("CartPole-v1", "default", 5, CHOSEN)
     Ownership.claimed(Log(storage), None, 0, description, 0.5)
-    names, looks, said = storage.names, [], []
+    original, calls, said = getattr(storage, method), [], []
 
-    def sometimes(folder):
-        looks.append(folder)
-        if 1 < len(looks) < 4:
+    def sometimes(*given):
+        calls.append(given)
+        if first <= len(calls) < first + 2:
             raise StorageError("away")
-        return names(folder)
+        return original(*given)
 
-    monkeypatch.setattr(storage, "names", sometimes)
+    monkeypatch.setattr(storage, method, sometimes)
     monkeypatch.setattr(published, "open_storage", lambda address: storage)
-    monkeypatch.setattr(published, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(taking_over, "_LOOK_SECONDS", 0.05)
     stop = lambda: len(said) > 1  # noqa: E731 - as soon as it has taken the run
     result = train(storage.address, say=said.append, stop_requested=stop)
     assert result.stopped
@@ -472,6 +476,30 @@ def test_a_run_that_was_stopped_goes_on_at_once_and_one_that_stops_itself_is_ove
     assert not published_status(tmp_path / "shared").finished
     assert train(tmp_path / "shared", lease_seconds=60.0).env_steps == 300
     assert fetched(tmp_path / "shared", tmp_path) == undisturbed
+
+
+def test_a_state_is_kept_though_the_answer_of_the_storage_was_lost(tmp_path, monkeypatch):
+    storage = storage_of("folder", tmp_path, monkeypatch)
+    create, seen = storage.create, set()
+
+    def lost(name, content):
+        is_new = create(name, content)
+        if name == "log/000003.json" and is_new:
+            raise StorageError("the connection was lost")
+        return is_new
+
+    def look(event):
+        if isinstance(event, Checkpointed):
+            for record in itertools.islice(Log(storage).states(), 2):
+                seen.add(record.number)
+                for file in record.files.values():
+                    assert (tmp_path / "shared" / "blobs" / file.blob).exists()
+
+    monkeypatch.setattr(storage, "create", lost)
+    monkeypatch.setattr(published, "open_storage", lambda address: storage)
+    with pytest.warns(FrankWarning, match="the connection was lost"):
+        train(storage.address, on_event=look)
+    assert {2, 3, 4} <= seen
 
 
 def test_a_damaged_state_is_passed_over(undisturbed, tmp_path, monkeypatch):

@@ -6,13 +6,14 @@ It only decides when somebody may claim the run. That there is one history never
 import contextlib
 import json
 import math
+import re
 import threading
 import time
 from typing import Any, Literal, NamedTuple
 
 from frankrl.core.errors import FrankError, SupersededError
 from frankrl.runs.publishing.log import Log, Ownership
-from frankrl.runs.publishing.records import Claim
+from frankrl.runs.publishing.records import MAX_LEASE_SECONDS, Claim
 from frankrl.runs.publishing.storage import Storage
 
 LeaseState = Literal["held", "expired", "unknown"]
@@ -20,6 +21,7 @@ CLOCKS_DIFFER_SECONDS = 60.0
 """By how much the clocks of two machines may differ: a lease is taken for expired by its time alone
 only if it is older than its length by more than that."""
 FOLDER = "lease"
+_NAME = re.compile(r"(\d{6})\.json", re.ASCII)
 _MAX_BYTES = 1 << 12
 _RENEWALS = 3
 """Times that a lease is renewed while it holds."""
@@ -57,23 +59,29 @@ def lease_of(storage: Storage, claim: Claim) -> Lease:
     """
     first = Lease(claim.fence, 0, claim.time, claim.lease_seconds)
     content = storage.read(_name(claim.fence), _MAX_BYTES)
-    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+    with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
         data: Any = json.loads(content or b"")
         found = Lease(
             claim.fence, int(data["counter"]), float(data["time"]), float(data["lease_seconds"])
         )
-        if all(map(math.isfinite, found)) and found.seconds >= 0:
+        if all(map(math.isfinite, found)) and 0 <= found.seconds <= MAX_LEASE_SECONDS:
             return found
     return first
 
 
 class LeaseWatch:
-    """Watches the lease of another process until it is expired."""
+    """Watches the lease of other processes until one is expired.
+
+    Clocks of machines differ. So the time in a lease counts at the first look only, and until a
+    renewal or another owner was seen; from then on, only whether it changes before one's eyes.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._seen: Lease | None = None
         self._since = 0.0
+        self._is_past = False
+        """Whether the lease had expired by its time when it was looked at first."""
 
     def is_expired(self, claim: Claim, now: float) -> bool:
         """Whether the owner's lease is expired.
@@ -87,8 +95,9 @@ class LeaseWatch:
         """
         lease = lease_of(self._log.storage, claim)
         if self._seen is None or lease[:2] != self._seen[:2]:
+            self._is_past = self._seen is None and lease.state() == "expired"
             self._seen, self._since = lease, now
-        return lease.state() == "expired" or now - self._since >= lease.seconds
+        return self._is_past or now - self._since >= lease.seconds
 
 
 class LeaseKeeper:
@@ -145,7 +154,8 @@ def remove_leases(storage: Storage, before: int) -> None:
         StorageError: the storage cannot be reached.
     """
     for name in storage.names(FOLDER):
-        if name < f"{before:06d}.json":
+        # Other names are those of leases that are being written.
+        if (match := _NAME.fullmatch(name)) and int(match[1]) < before:
             storage.delete(f"{FOLDER}/{name}")
 
 

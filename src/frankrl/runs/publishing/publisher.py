@@ -12,12 +12,11 @@ import os
 import shutil
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frankrl.core.errors import FrankError, StorageError, SupersededError, warn
+from frankrl.core.errors import DamagedError, FrankError, StorageError, SupersededError, warn
 from frankrl.runs.checkpoint import load_checkpoint
 from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.disk import entry_of
@@ -30,6 +29,7 @@ from frankrl.runs.publishing.records import (
     FINISHED,
     File,
     Saved,
+    is_blob,
     is_published,
     saved_content,
 )
@@ -73,9 +73,6 @@ class Publisher:
         self._ownership, self._keeper, self._run = ownership, keeper, run
         self._staging = staging_of(run.path)
         shutil.rmtree(self._staging, ignore_errors=True)
-        newest = (record for record in ownership.log.history() if isinstance(record, Saved))
-        kept = [*itertools.islice(newest, KEPT_RECORDS)]
-        self._records = deque(kept[::-1], maxlen=KEPT_RECORDS)
         verified = restored.files.values() if restored else ()
         self._blobs = {file.sha256: file.blob for file in verified}
         """What the storage holds, by its hash."""
@@ -226,11 +223,10 @@ class Publisher:
         saved = self._ownership.append(
             state.kind, saved_content(state.env_steps, files, state.report)
         )
-        self._records.append(saved)
         self._env_steps, self._failure = state.env_steps, None
         # It is published; what is left over is tried again after the next state.
-        with contextlib.suppress(StorageError):
-            self._remove_old(sweep=not self._swept or state.kind == FINISHED)
+        with contextlib.suppress(DamagedError, StorageError):
+            self._remove_old(saved, sweep=not self._swept or state.kind == FINISHED)
 
     def _stored(self, folder: Path) -> dict[str, File]:
         """The files of a state, each of them in the storage now."""
@@ -248,25 +244,41 @@ class Publisher:
             files[name] = File(self._blobs[sha256], entry["bytes"], sha256)
         return files
 
-    def _remove_old(self, *, sweep: bool) -> None:
+    def _remove_old(self, newest: Saved, *, sweep: bool) -> None:
         """Remove the contents that no kept state names.
 
         Args:
+            newest: the state that was just published.
             sweep: look for those of earlier owners, too, and for what was begun and never named.
         """
-        storage, fence = self._ownership.log.storage, self._ownership.fence
-        named = {file.blob for record in self._records for file in record.files.values()}
+        log, fence = self._ownership.log, self._ownership.fence
+        storage = log.storage
+        # The log is asked: a record may be there though the answer of the storage was lost.
+        kept = _readable(log.states(newest), KEPT_RECORDS)
+        named = {file.blob for record in kept for file in record.files.values()}
         for sha256, blob in list(self._blobs.items()):
             if blob not in named:
                 storage.delete(f"{BLOBS}/{blob}")
                 del self._blobs[sha256]
         if sweep:
-            for writer in range(1, fence + 1):
-                for name in storage.names(f"{BLOBS}/{writer:06d}"):
-                    if f"{writer:06d}/{name}" not in named:
-                        storage.delete(f"{BLOBS}/{writer:06d}/{name}")
             remove_leases(storage, fence)
+            for claim, _ in log.owners():
+                folder = f"{claim.fence:06d}"
+                # A process that has taken the run over meanwhile is none of this one's.
+                names = storage.names(f"{BLOBS}/{folder}") if claim.fence <= fence else ()
+                for name in names:
+                    blob = f"{folder}/{name}"
+                    if is_blob(blob) and blob not in named:
+                        storage.delete(f"{BLOBS}/{blob}")
             self._swept = True
+
+
+def _readable(states: Iterator[Saved], count: int) -> list[Saved]:
+    """The first states; fewer if an older one is damaged, from which nobody can continue."""
+    found: list[Saved] = []
+    with contextlib.suppress(DamagedError):
+        found.extend(itertools.islice(states, count))
+    return found
 
 
 def staging_of(run: Path) -> Path:

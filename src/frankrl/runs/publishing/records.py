@@ -32,6 +32,7 @@ CLAIM, CHECKPOINT, FINISHED = "claim", "checkpoint", "finished"
 FORMAT = 1
 """Increased whenever a record changes its form."""
 MAX_RECORD_BYTES = 1 << 24
+MAX_LEASE_SECONDS = 86_400.0
 _MAX_FILES, _MAX_BYTES = 10_000, 1 << 36
 """Files of a published run, and their size together: 64 GiB."""
 _MAX_TEXT, _MAX_COUNT = 500, 2**53
@@ -121,6 +122,11 @@ def is_published(name: str) -> bool:
     return _FILES.fullmatch(name) is not None
 
 
+def is_blob(name: str) -> bool:
+    """Whether a name below `blobs/` is that of a content."""
+    return _BLOB.fullmatch(name) is not None
+
+
 def encoded(kind: str, fence: int, after: Record | None, content: Mapping[str, Any]) -> bytes:
     """A record as bytes; no two are equal.
 
@@ -170,15 +176,19 @@ def decoded(content: bytes, number: int, place: str) -> Claim | Saved | None:
     Raises:
         DamagedError: it is no record as this version of Frank writes it.
     """
+    # Without its last byte it would be whole JSON, with another hash.
+    if not content.endswith(b"\n"):
+        return None
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
         return None
     try:
         return _record(data, number, hashlib.sha256(content).hexdigest())
-    except (KeyError, TypeError, ValueError, FrankError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError, FrankError) as error:
         raise DamagedError(
-            f"{place} is damaged, or another version of Frank has written it: {shown(error)}"
+            f"{place} is damaged, or another version of Frank has written it: {shown(error)}; "
+            "use that version, or remove the file, so that the run continues from the state before"
         ) from error
 
 
@@ -195,7 +205,10 @@ def _record(data: Any, number: int, sha256: str) -> Claim | Saved:
     shared = (number, kind, fence, after, _seconds(data["time"]), sha256)
     if kind == CLAIM and fence == number:
         description = RunDescription.from_toml(_text(data["config"], 1 << 20))
-        return Claim(*shared, _owner(data["owner"]), _seconds(data["lease_seconds"]), description)
+        lease_seconds = _seconds(data["lease_seconds"])
+        if lease_seconds > MAX_LEASE_SECONDS:
+            raise ValueError(f"a lease of {lease_seconds} s is longer than {MAX_LEASE_SECONDS} s")
+        return Claim(*shared, _owner(data["owner"]), lease_seconds, description)
     if kind in (CHECKPOINT, FINISHED) and 0 < fence < number:
         report = data["report"]
         if not isinstance(report, dict):

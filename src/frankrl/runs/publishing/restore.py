@@ -1,5 +1,6 @@
 """Makes a run folder out of a published run, and trusts nothing of it."""
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -21,9 +22,9 @@ from frankrl.runs.folder import (
 )
 from frankrl.runs.initial import check_initial
 from frankrl.runs.publishing.log import Log
+from frankrl.runs.publishing.opened_storage import open_storage
 from frankrl.runs.publishing.publisher import BLOBS, KEPT_RECORDS
 from frankrl.runs.publishing.records import Saved
-from frankrl.runs.publishing.storage import open_storage
 
 _FREE_BYTES = 1 << 26
 """Left on the disk after a restore."""
@@ -80,8 +81,10 @@ def restore_newest(log: Log, path: Path) -> Saved | None:
         StorageError: the storage cannot be reached.
     """
     damaged: list[str] = []
-    kept = [record for record in log.history() if isinstance(record, Saved)][:KEPT_RECORDS]
-    for saved in kept:
+    newest = None
+    # Older records are read only if the newest state is damaged, or not at all.
+    for saved in itertools.islice(log.states(), KEPT_RECORDS):
+        newest = newest or saved
         try:
             restore(log, saved, path)
         except DamagedError as error:
@@ -90,9 +93,9 @@ def restore_newest(log: Log, path: Path) -> Saved | None:
         for reason in damaged:
             warn(f"{reason}; the state before it is used")
         return saved
-    if not kept:
+    if newest is None:
         return None
-    if log.newest_saved() != kept[0]:
+    if log.newest_saved() != newest:
         # Its owner has published newer ones and removed these in the meantime.
         return restore_newest(log, path)
     raise DamagedError(f"{damaged[0]}; no other state of the run is intact")

@@ -7,8 +7,8 @@ from itertools import pairwise
 from frankrl.runs.machine import differences
 from frankrl.runs.publishing.lease import LeaseState, lease_of
 from frankrl.runs.publishing.log import Log
+from frankrl.runs.publishing.opened_storage import open_storage
 from frankrl.runs.publishing.records import FINISHED
-from frankrl.runs.publishing.storage import open_storage
 
 
 @dataclass(frozen=True)
