@@ -227,7 +227,11 @@ def test_a_mistake_of_a_job_is_told_and_the_others_go_on(tmp_path):
     ("seed", "error", "words"),
     [
         (2, RuntimeError, "ZeroDivisionError: a bug"),
-        (3, FrankError, "has died 3 times without writing a checkpoint"),
+        (
+            3,
+            FrankError,
+            "has broken off 3 times without writing a checkpoint: its process has died",
+        ),
     ],
 )
 def test_what_cannot_go_on_ends_everything(tmp_path, seed, error, words):

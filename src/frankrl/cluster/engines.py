@@ -17,15 +17,17 @@ def engine_for(
     folder: Path,
     *,
     ray: str = "",
+    prunes: bool = False,
     print_command: Callable[[str], None] | None = None,
 ) -> Engine:
-    """The engine that does jobs.
+    """The engine that does jobs; one on a cluster is connected until it is closed.
 
     Args:
         processes: number of jobs at once; 0: one per processor core, or per CPU of the cluster.
         folder: where it keeps what it needs: `jobs/` for the files of jobs whose commands are
             printed, `published/` for runs on a cluster.
         ray: address of a Ray cluster that does the jobs; empty: none.
+        prunes: whether jobs have a rule by which their runs are pruned.
         print_command: prints a command; None: the jobs are done.
 
     Raises:
@@ -37,7 +39,7 @@ def engine_for(
     if ray:
         from frankrl.cluster.ray_engine import RayEngine
 
-        return RayEngine(ray, folder / "published", processes)
+        return RayEngine(ray, folder / "published", processes, prunes=prunes)
     return LocalEngine(processes or visible_cpus())
 
 
@@ -65,22 +67,3 @@ def check_engine(ray: str, *, printed: bool) -> None:
             f"{option('ray')} trains on a cluster and {option('print')} only prints commands: give "
             "one of them"
         )
-
-
-def jobs_at_once(processes: int, ray: str) -> int:
-    """The number of jobs at once that a number of processes stands for.
-
-    Args:
-        processes: the number; 0: one per processor core, or per CPU of the cluster.
-        ray: address of a Ray cluster; empty: none.
-
-    Raises:
-        FrankError: there is no such cluster.
-    """
-    if processes or not ray:
-        return processes or visible_cpus()
-    from frankrl.cluster.connection import connect, disconnect
-
-    cpus = sum(node.cpus for node in connect(ray))
-    disconnect()
-    return max(1, cpus)

@@ -1,5 +1,6 @@
 """An experiment from its name to its table."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -126,8 +127,10 @@ def run_experiment(
             show(done, total)
             on_run(job.run, done, total)
 
-        engine = engine_for(processes, folder, ray=ray, print_command=print_command)
-        is_complete = run_study(study, engine, finished)
+        make_engine = functools.partial(
+            engine_for, processes, folder, ray=ray, print_command=print_command
+        )
+        is_complete = run_study(study, make_engine, finished)
     if not is_complete:
         return None
     results = results_of(study)

@@ -134,7 +134,6 @@ def run_seeds(
     jobs = [Job(env_id, preset, settings, seed, folder / f"s{seed}") for seed in seeds]
     missing = [job for job in jobs if not is_done_as(job)]
     done = len(jobs) - len(missing)
-    engine = engine_for(processes, folder, ray=ray, print_command=print_command)
     with progress_bar("training", "runs", progress=progress) as show:
 
         def ended(end: Ended) -> None:
@@ -146,7 +145,9 @@ def run_seeds(
                 show(done, len(jobs))
                 on_run(end.job.run, done, len(jobs))
 
-        run_jobs(engine, lambda: missing.pop(0) if missing else None, ended)
+        if missing:
+            engine = engine_for(processes, folder, ray=ray, print_command=print_command)
+            run_jobs(engine, lambda: missing.pop(0) if missing else None, ended)
     outcomes = [outcome_of(job.run) for job in jobs]
     complete = [outcome for outcome in outcomes if outcome is not None]
     if len(complete) < len(jobs):

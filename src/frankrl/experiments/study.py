@@ -43,12 +43,14 @@ class Study:
         return self.folder / env_id / f"{name}-s{seed}"
 
 
-def run_study(study: Study, engine: Engine, on_done: Callable[[Job], None]) -> bool:
+def run_study(
+    study: Study, make_engine: Callable[[], Engine], on_done: Callable[[Job], None]
+) -> bool:
     """Do every run that is not done yet; stopped runs are continued.
 
     Args:
         study: the runs to do.
-        engine: does them; closed at the end.
+        make_engine: makes what does them, if one is missing; it is closed at the end.
         on_done: called for each finished run, including runs finished earlier.
 
     Returns:
@@ -74,7 +76,8 @@ def run_study(study: Study, engine: Engine, on_done: Callable[[Job], None]) -> b
             left -= 1
             on_done(end.job)
 
-    run_jobs(engine, lambda: missing.pop(0) if missing else None, ended)
+    if missing:
+        run_jobs(make_engine(), lambda: missing.pop(0) if missing else None, ended)
     return not left
 
 

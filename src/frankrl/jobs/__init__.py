@@ -1,5 +1,7 @@
 """Jobs: many runs, done by local processes, by a cluster, or by commands that are printed."""
 
+from frankrl.jobs.answer import Answer
+from frankrl.jobs.deaths import Deaths
 from frankrl.jobs.engine import Ended, Engine, run_jobs, would_fail_again
 from frankrl.jobs.job import Job
 from frankrl.jobs.outcome import Outcome, is_done, outcome_of
@@ -9,6 +11,8 @@ from frankrl.jobs.work import do_job, is_done_as, publish_job
 
 __all__ = [
     "MAX_SEEDS",
+    "Answer",
+    "Deaths",
     "EarlierRun",
     "Ended",
     "Engine",

@@ -118,8 +118,8 @@ class SweepFolder:
         Raises:
             RunFolderError: the folder holds something else, or cannot be written.
         """
+        self.check_free()
         try:
-            self._check_free()
             self.trials.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
@@ -131,12 +131,22 @@ class SweepFolder:
             self._write(definition, num_trials)
             yield definition
 
-    def _check_free(self) -> None:
-        if self.definition.exists() or not self.path.exists():
-            return
-        # A sweep that was killed as it began has these two at most.
-        others = sorted(e.name for e in self.path.iterdir() if e.name not in (LOCK, "trials"))
-        others = [name for name in others if name != f".{self.definition.name}.new"]
+    def check_free(self) -> None:
+        """Check that the folder holds a sweep, or nothing.
+
+        Raises:
+            RunFolderError: it holds something else, or cannot be read.
+        """
+        # A sweep that was killed as it began has these at most.
+        own = (LOCK, "trials", "published", f".{self.definition.name}.new")
+        try:
+            if self.definition.exists() or not self.path.exists():
+                return
+            others = sorted(e.name for e in self.path.iterdir() if e.name not in own)
+        except OSError as error:
+            raise RunFolderError(
+                f"the sweep {self.path} cannot be read: {error.strerror or error}"
+            ) from error
         if others:
             raise RunFolderError(
                 f"{self.path} holds other files and no sweep ({others[0]}): choose another "

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import os
 from collections.abc import Callable, Mapping
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frankrl.cluster import check_engine, check_processes, engine_for, jobs_at_once
+from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
+from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type, nearest
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
@@ -85,6 +87,22 @@ class SweepOptions:
                     f"{nearest(str(value), allowed)}"
                 )
         check_processes(self.processes)
+
+    @property
+    def local_processes(self) -> int:
+        """The number of processes on this machine."""
+        return self.processes or visible_cpus()
+
+    @property
+    def asks_cluster(self) -> bool:
+        """Whether the lag of a new sweep is the number of CPUs of a cluster."""
+        return bool(self.ray) and not self.lag and not self.processes
+
+    def in_words(self, lag: int) -> str:
+        """Where the runs are done, of so many trials at once."""
+        if self.ray and not self.processes:
+            return "on the cluster"
+        return f"in {counted(min(self.local_processes, lag), 'process', 'processes')}"
 
 
 def sweep(
@@ -185,18 +203,26 @@ def run_sweep(
     """
     options.check()
     check_engine(options.ray, printed=print_command is not None)
-    options = dataclasses.replace(options, processes=jobs_at_once(options.processes, options.ray))
     definition, num_trials = defined(env_id, preset, base, fixed, space, options)
     folder = SweepFolder(_place(env_id, space, out))
+    make_engine = functools.partial(
+        *(engine_for, options.processes, folder.path),
+        ray=options.ray,
+        prunes=options.pruner in PRUNERS_WITHIN_A_RUN,
+        print_command=print_command,
+    )
+    engine = None
     with contextlib.ExitStack() as stack:
+        if options.asks_cluster and not folder.definition.exists():
+            folder.check_free()
+            engine = stack.enter_context(contextlib.closing(make_engine()))
+            definition = dataclasses.replace(definition, lag=engine.slots)
         definition = stack.enter_context(
             folder.opened(definition, num_trials, lag_given=options.lag > 0)
         )
-        processes = min(options.processes, definition.lag)
         on_begin(
             f"{counted(num_trials, 'trial')} of {counted(len(definition.seeds), 'run')} each, "
-            f"{definition.lag} at a time in {counted(processes, 'process', 'processes')}: "
-            f"{folder.path}"
+            f"{definition.lag} at a time {options.in_words(definition.lag)}: {folder.path}"
         )
         show = stack.enter_context(progress_bar("training", "trials", progress=progress))
 
@@ -213,9 +239,9 @@ def run_sweep(
         journal = Journal(folder, definition, driver.trials.values())
         stack.callback(journal.close)
         show(driver.num_over, num_trials)
-        engine = engine_for(processes, folder.path, ray=options.ray, print_command=print_command)
         try:
-            run_jobs(engine, driver.next_job, driver.take)
+            if driver.num_over < num_trials:
+                run_jobs(engine or make_engine(), driver.next_job, driver.take)
             write_results(folder, definition, list(driver.trials.values()))
         except OSError as error:
             raise RunFolderError(
@@ -263,7 +289,7 @@ def defined(
         seeds,
         options.sampler,
         options.pruner,
-        options.lag or options.processes,
+        options.lag or options.local_processes,
         {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
     )
     _check_pruner(definition)
