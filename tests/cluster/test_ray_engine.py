@@ -168,7 +168,7 @@ def test_a_run_whose_cpu_model_has_gone_waits_for_it_longer_than_its_lease_and_t
     ray.now = 59.0
     engine.ended(0.0)
     assert list(map(list, ray.resources())) == [["cpu:xeon"], ["cpu:xeon"]]
-    assert len(recwarn) == 0
+    assert not any("CPU model" in str(each.message) for each in recwarn)
     ray.now = 60.0
     with pytest.warns(FrankWarning, match="no node of the CPU model cpu:xeon is left"):
         engine.ended(0.0)
@@ -223,7 +223,7 @@ def test_a_task_that_dies_again_and_again_without_a_checkpoint_is_given_up(engin
     engine.begin(job())
     ray.answers = {0: DIED, 1: DIED, 2: DIED}
     assert engine.ended(0.0) == engine.ended(0.0) == []
-    with pytest.raises(FrankError, match="has broken off 3 times without.*the node died"):
+    with pytest.raises(FrankError, match=r"has broken off 3 times without.*the node died"):
         engine.ended(0.0)
     assert len(ray.given) == 3
 
@@ -239,7 +239,7 @@ def test_a_run_that_is_lost_again_and_again_without_a_checkpoint_is_given_up(eng
     begun(engine, ray, 2)
     engine.ended(0.0)
     ray.now += LEASE_SECONDS
-    with pytest.raises(FrankError, match="has broken off 3 times without.*renewed its lease"):
+    with pytest.raises(FrankError, match=r"has broken off 3 times without.*renewed its lease"):
         engine.ended(0.0)
 
 
@@ -255,10 +255,7 @@ def test_an_error_of_a_node_sends_the_run_to_another_one(engine, ray):
     # No node is left that has not tried.
     assert "label_selector" not in ray.given[2][0]
     ray.answers[2] = answer(False, "the disk is full", fails_again=False)
-    with (
-        pytest.warns(FrankWarning),
-        pytest.raises(FrankError, match="has broken off 3 times without.*the disk is full"),
-    ):
+    with pytest.raises(FrankError, match=r"has broken off 3 times without.*the disk is full"):
         engine.ended(0.0)
 
 

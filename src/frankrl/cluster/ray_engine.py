@@ -182,6 +182,7 @@ class RayEngine:
         begun_on = task.watch.begin()
         if task.broken_off:
             self._deaths.count(task.job.run, task.watch.env_steps, task.broken_off)
+            warn(f"the run {task.job.run} has broken off: {task.broken_off}; it goes on elsewhere")
             task.broken_off = ""
         busy = Counter(task.resource for task in self._tasks.values())
         others = [node for node in self._nodes if node.node_id not in task.avoided]
@@ -263,7 +264,6 @@ class RayEngine:
             return self._fetched(task)
         if ended.error and not ended.fails_again:
             # It lies in the node, such as a full disk; the others may do better.
-            warn(f"the run {task.job.run} has broken off: {ended.error}; it goes on elsewhere")
             task.broken_off = ended.error
             task.avoided.add(found["node_id"])
             self._waiting.append(task)
