@@ -203,6 +203,7 @@ def test_a_job_waits_as_long_as_there_is_no_node_at_all(engine, ray):
     assert len(ray.given) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*has broken off")
 @pytest.mark.parametrize(("state", "again"), [("lost", True), ("finished", False)])
 def test_what_storage_says_of_a_run_counts_even_if_ray_says_nothing(
     engine, ray, monkeypatch, state, again
@@ -219,6 +220,7 @@ def test_what_storage_says_of_a_run_counts_even_if_ray_says_nothing(
     assert [end.is_done for end in found] == ([] if again else [True])
 
 
+@pytest.mark.filterwarnings("ignore:.*has broken off")
 def test_a_task_that_dies_again_and_again_without_a_checkpoint_is_given_up(engine, ray):
     engine.begin(job())
     ray.answers = {0: DIED, 1: DIED, 2: DIED}
@@ -228,6 +230,7 @@ def test_a_task_that_dies_again_and_again_without_a_checkpoint_is_given_up(engin
     assert len(ray.given) == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*has broken off")
 def test_a_run_that_is_lost_again_and_again_without_a_checkpoint_is_given_up(engine, ray):
     engine.begin(job())
     for number in range(2):
@@ -268,6 +271,7 @@ def test_a_task_that_never_claims_its_run_is_given_to_another_node(engine, ray):
         assert len(ray.given) == tasks
 
 
+@pytest.mark.filterwarnings("ignore:.*has broken off")
 def test_storage_that_cannot_be_reached_is_waited_for(engine, ray, monkeypatch):
     def fails(*_, **__):
         raise StorageError("the storage is away")

@@ -57,7 +57,8 @@ def test_printed_commands_then_the_same_command_gives_the_results(tmp_path, caps
     for line in lines:
         assert frank(line.split()[1:]) == 0
     capsys.readouterr()
-    assert frank([*command, "--json"]) == 0
+    # All is done, so no cluster is looked for.
+    assert frank([*command, "--json", "--ray", "127.0.0.1:1"]) == 0
     printed = capsys.readouterr()
     (line,) = printed.out.splitlines()
     assert [record["seed"] for record in json.loads(line)["runs"]] == [0, 1]

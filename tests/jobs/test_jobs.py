@@ -13,7 +13,8 @@ import pytest
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import FrankError, SettingError
-from frankrl.jobs import Job, do_job, is_done, outcome_of, run_jobs, seeds_from
+from frankrl.core.stopping import StoppedError
+from frankrl.jobs import Ended, Job, do_job, is_done, outcome_of, run_jobs, seeds_from
 from frankrl.jobs.local import LocalEngine
 from frankrl.jobs.printed import PrintEngine
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
@@ -238,6 +239,39 @@ def test_what_cannot_go_on_ends_everything(tmp_path, seed, error, words):
     with pytest.raises(error, match=words):
         everything(LocalEngine(2, goes_wrong), [job_in(tmp_path, seed), job_in(tmp_path, 0)])
     assert multiprocessing.active_children() == []
+
+
+class OneByOne:
+    """Does each job at once."""
+
+    slots = 1
+
+    def __init__(self):
+        self._job = None
+
+    def begin(self, job):
+        self._job = job
+
+    def ended(self, seconds):
+        return [Ended(self._job, True)]
+
+    def stop(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_a_stop_takes_no_further_job_only_to_see_whether_there_is_one(tmp_path):
+    taken = []
+
+    def next_job():
+        taken.append(job_in(tmp_path, len(taken)))
+        return taken[-1]
+
+    with pytest.raises(StoppedError):
+        run_jobs(OneByOne(), next_job, lambda end: os.kill(os.getpid(), signal.SIGINT))
+    assert len(taken) == 1
 
 
 def test_seeds_follow_the_first_one():
