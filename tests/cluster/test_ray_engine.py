@@ -82,7 +82,13 @@ def ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setitem(sys.modules, "ray.exceptions", fake.exceptions)
     fake.nodes = [EPYC, XEON]
-    monkeypatch.setattr(ray_engine, "connect", lambda *_, **__: list(fake.nodes))
+    fake.connected = []
+
+    def connect(*arguments, **more):
+        fake.connected.append((*arguments, more))
+        return list(fake.nodes)
+
+    monkeypatch.setattr(ray_engine, "connect", connect)
     monkeypatch.setattr(ray_engine, "living_nodes", lambda: list(fake.nodes))
     monkeypatch.setattr(ray_engine, "software", lambda prunes: {"prunes": prunes})
     monkeypatch.setattr(ray_engine, "disconnect", lambda: None)
@@ -131,6 +137,16 @@ def test_there_is_a_slot_for_each_cpu_of_the_nodes_that_live(engine, ray, tmp_pa
     engine.ended(0.0)
     assert engine.slots == 1
     assert RayEngine("h:1", tmp_path, processes=7).slots == 7
+
+
+def test_runs_are_published_in_a_folder_that_all_see_or_at_an_address(ray, tmp_path):
+    pytest.importorskip("fsspec")
+    engines = [RayEngine("h:1", place) for place in (tmp_path, "memory://bucket/folder/")]
+    for engine in engines:
+        engine.begin(job())
+    assert [shared for _, shared, _ in ray.connected] == [tmp_path, None]
+    found = [arguments[1] for _, arguments in ray.given]
+    assert found == [f"{tmp_path}/runs-s0", "memory://bucket/folder/runs-s0"]
 
 
 def test_jobs_spread_over_the_cpu_models_and_say_on_which_they_stay(engine, ray):

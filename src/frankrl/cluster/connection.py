@@ -134,7 +134,8 @@ def _check_nodes(nodes: Sequence[Node], shared: Path | None, *, prunes: bool) ->
             if not facts.sees_file:
                 raise FrankError(
                     f"the node {node.address} does not see {shared}: give {option('out')} a folder "
-                    "that all machines of the cluster share under the same path"
+                    "that all machines of the cluster share under the same path, or "
+                    f"{option('publish')} an address in shared storage"
                 )
     finally:
         if file is not None:

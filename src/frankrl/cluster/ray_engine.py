@@ -5,6 +5,7 @@ task elsewhere, and the old process goes on. So each task publishes its run on s
 a lease with a fencing number, and only one of them can.
 """
 
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from frankrl.cluster.task import run_task
 from frankrl.core.errors import StorageError, warn
 from frankrl.core.text import shown
 from frankrl.jobs import Answer, Deaths, Ended, Job
-from frankrl.runs.publishing import fetch
+from frankrl.runs.publishing import fetch, open_storage
 from frankrl.training.published import LEASE_SECONDS
 
 _MAX_RETRIES = 3
@@ -69,7 +70,7 @@ class RayEngine:
     def __init__(
         self,
         address: str,
-        published: Path,
+        published: str | os.PathLike[str],
         processes: int = 0,
         *,
         prunes: bool = False,
@@ -80,7 +81,8 @@ class RayEngine:
 
         Args:
             address: `HOST:PORT` of its head, or `auto`.
-            published: a folder that all its machines see, for the runs while they go on.
+            published: shared storage for the runs while they go on: a folder that all its machines
+                see, or an address that fsspec opens.
             processes: number of jobs at once; 0: one per CPU of the cluster, as it grows and
                 shrinks.
             prunes: whether jobs have a rule by which their runs are pruned.
@@ -91,8 +93,9 @@ class RayEngine:
         Raises:
             FrankError: as for `connect`.
         """
-        self._published = published.absolute()
-        self._nodes: list[Node] = connect(address, self._published, prunes=prunes)
+        self._published = open_storage(published).address
+        shared = None if "://" in self._published else Path(self._published)
+        self._nodes: list[Node] = connect(address, shared, prunes=prunes)
         self._looked = time.monotonic()
         self._processes = processes
         self._lease_seconds, self._patience_seconds = lease_seconds, patience_seconds
@@ -114,7 +117,7 @@ class RayEngine:
             FrankError: the job needs an object that no other process has, or the storage cannot be
                 reached.
         """
-        address = str(self._published / "-".join(job.run.parts[-2:]))
+        address = f"{self._published}/{'-'.join(job.run.parts[-2:])}"
         self._place(_Task(job, address, RunWatch(address)))
 
     def ended(self, seconds: float) -> list[Ended]:

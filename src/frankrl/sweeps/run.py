@@ -64,6 +64,7 @@ class SweepOptions:
     lag: int = 0
     processes: int = 0
     ray: str = ""
+    publish: str | os.PathLike[str] = ""
 
     def check(self) -> None:
         """Refuse options that are not allowed.
@@ -120,6 +121,7 @@ def sweep(
     lag: int = 0,
     processes: int = 0,
     ray: str = "",
+    publish: str | os.PathLike[str] = "",
     progress: bool = True,
     on_trial: OnTrial = lambda trial, done, of, best: None,
     **settings: Any,
@@ -148,6 +150,9 @@ def sweep(
             it. It decides the trials; 0: the number of processes when the sweep begins.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
         ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
+        publish: shared storage for the runs on a cluster while they go on: a folder that its
+            machines share, or an address such as `s3://bucket/folder`, so that `out` may be a
+            folder of this machine; empty: in `out`, which they must share.
         progress: as for `train`.
         on_trial: called for each trial that is over, with the number of those, the number of all,
             and the best trial so far.
@@ -156,7 +161,9 @@ def sweep(
     Raises:
         FrankError: an argument is not allowed, the machine fails, or every trial fails.
     """
-    options = SweepOptions(trials, seeds, seed, sampler, pruner, objective, lag, processes, ray)
+    options = SweepOptions(
+        *(trials, seeds, seed, sampler, pruner, objective, lag, processes, ray, publish)
+    )
     env_id, env_kwargs = named_env(env)
     if exists_already(env_id):
         raise SettingError(
@@ -202,12 +209,13 @@ def run_sweep(
             doing them here; call the function again when they have been done.
     """
     options.check()
-    check_engine(options.ray, printed=print_command is not None)
+    check_engine(options.ray, options.publish, printed=print_command is not None)
     definition, num_trials = defined(env_id, preset, base, fixed, space, options)
     folder = SweepFolder(_place(env_id, space, out))
     make_engine = functools.partial(
         *(engine_for, options.processes, folder.path),
         ray=options.ray,
+        publish=options.publish,
         prunes=options.pruner in PRUNERS_WITHIN_A_RUN,
         print_command=print_command,
     )
