@@ -160,12 +160,12 @@ def test_jobs_spread_over_the_cpu_models_and_say_on_which_they_stay(engine, ray)
 def test_a_job_that_is_done_is_fetched_and_others_say_how_they_ended(engine, ray):
     for number in range(3):
         engine.begin(job(number))
-    ray.answers = {0: answer(True), 1: answer(False, "no such thing"), 2: answer(False)}
+    ray.answers = {0: answer(True), 1: answer(False, "no such thing")}
     found = {end.job.seed: end for end in engine.ended(0.0)}
     assert ray.fetched == [job(0).run]
     assert (found[0].is_done, found[0].error) == (True, "")
     assert (found[1].is_done, found[1].error) == (False, "no such thing")
-    assert (found[2].is_done, found[2].error) == (False, "")
+    assert len(found) == 2
 
 
 def test_a_run_whose_cpu_model_has_gone_waits_for_it_longer_than_its_lease_and_then_moves(
@@ -260,6 +260,18 @@ def test_a_run_that_is_lost_again_and_again_without_a_checkpoint_is_given_up(eng
     ray.now += LEASE_SECONDS
     with pytest.raises(FrankError, match=r"has broken off 3 times without.*renewed its lease"):
         engine.ended(0.0)
+
+
+@pytest.mark.parametrize(
+    "stopped", [answer(False, fails_again=False), CANCELLED], ids=["answers", "cancelled"]
+)
+def test_a_run_that_others_have_stopped_goes_on(engine, ray, stopped):
+    engine.begin(job())
+    ray.answers = {0: stopped}
+    with pytest.warns(FrankWarning, match="was stopped by others; it goes on elsewhere"):
+        assert engine.ended(0.0) == []
+    ray.answers[1] = answer(True)
+    assert [end.is_done for end in engine.ended(0.0)] == [True]
 
 
 def test_an_error_of_a_node_sends_the_run_to_another_one(engine, ray):

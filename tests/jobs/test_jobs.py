@@ -205,6 +205,21 @@ def test_a_process_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path, undi
     assert multiprocessing.active_children() == []
 
 
+def is_stopped_once(job, stop_requested):
+    flag = job.run.with_suffix(".stopped")
+    if flag.exists():
+        return not stop_requested()
+    flag.touch()
+    os.kill(os.getpid(), signal.SIGTERM)
+    return not stop_requested()
+
+
+def test_a_process_that_others_stop_is_replaced_and_the_run_goes_on(tmp_path):
+    (ended,) = everything(LocalEngine(1, is_stopped_once), [job_in(tmp_path)])
+    assert ended.is_done
+    assert multiprocessing.active_children() == []
+
+
 def goes_wrong(job, stop_requested):
     match job.seed:
         case 0:

@@ -33,6 +33,7 @@ _PATIENCE_SECONDS = 60.0
 _BEGIN_SECONDS = 300.0
 """How long a task may take to claim its run at first; each time that it does not, twice as long. It
 waits for a CPU, imports Frank, and waits for an earlier lease; if it was frozen, it never does."""
+_STOPPED = "its process was stopped by others"
 
 
 @dataclass
@@ -254,24 +255,26 @@ class RayEngine:
         try:
             found: Any = ray.get(reference)
         except TaskCancelledError:
-            return Ended(task.job, is_done=False)
+            return self._again(task, _STOPPED)
         except RayTaskError as error:
             raise RuntimeError(f"a task of the run {task.job.run} failed:\n{error}") from error
         except RayError as error:
             last = shown(str(error).strip().partition("\n")[0])
-            task.broken_off = f"{last}, perhaps for lack of memory (lower --processes)"
-            self._waiting.append(task)
-            return None
+            return self._again(task, f"{last}, perhaps for lack of memory (lower --processes)")
         ended = Answer.from_plain(found["answer"]).ended(task.job)
         if ended.is_done:
             return self._fetched(task)
-        if ended.error and not ended.fails_again:
+        if ended.fails_again:
+            return ended
+        if ended.error:
             # It lies in the node, such as a full disk; the others may do better.
-            task.broken_off = ended.error
             task.avoided.add(found["node_id"])
-            self._waiting.append(task)
-            return None
-        return ended
+        return self._again(task, ended.error or _STOPPED)
+
+    def _again(self, task: _Task, why: str) -> None:
+        """Let a task begin again at the next look; its run has broken off."""
+        task.broken_off = why
+        self._waiting.append(task)
 
     def _fetched(self, task: _Task) -> Ended | None:
         """Copy the run that is over to the job's run folder; None if that is to be tried again."""

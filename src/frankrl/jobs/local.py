@@ -33,7 +33,7 @@ class LocalEngine:
         idle.begin(job)
 
     def ended(self, seconds: float) -> list[Ended]:
-        """The jobs that have ended; one whose process died is begun again.
+        """The jobs that have ended. One whose process died, or was stopped by others, begins again.
 
         Raises:
             FrankError: a process has died several times with no progress.
@@ -44,10 +44,14 @@ class LocalEngine:
             job = process.job
             assert job is not None
             try:
-                found.append(process.finish())
+                end = process.finish()
             except ProcessDiedError:
-                self._bury(process, job)
-                self.begin(job)
+                end = None
+            if end is not None and (end.is_done or end.error):
+                found.append(end)
+                continue
+            self._bury(process, job)
+            self.begin(job)
         return found
 
     def _bury(self, process: RunProcess, job: Job) -> None:
