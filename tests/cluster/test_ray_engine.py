@@ -16,7 +16,7 @@ from frankrl.runs import RunDescription
 from frankrl.runs.publishing import Log, Ownership, open_storage, records
 
 EPYC, XEON = Node("a", "10.0.0.1", 2, "cpu:epyc"), Node("b", "10.0.0.2", 1, "cpu:xeon")
-CANCELLED, DIED = object(), object()
+CANCELLED, DIED, NO_FRANK = object(), object(), object()
 LEASE_SECONDS = 30.0
 
 
@@ -62,6 +62,8 @@ class FakeRay(types.ModuleType):
         answer = self.answers[reference]
         if answer is CANCELLED:
             raise self.exceptions.TaskCancelledError
+        if answer is NO_FRANK:
+            raise self.exceptions.RayTaskError("Traceback …\nNo module named 'frankrl'")
         if answer is DIED:
             raise self.exceptions.RayError("the node died")
         return answer
@@ -272,6 +274,21 @@ def test_a_run_that_others_have_stopped_goes_on(engine, ray, stopped):
         assert engine.ended(0.0) == []
     ray.answers[1] = answer(True)
     assert [end.is_done for end in engine.ended(0.0)] == [True]
+
+
+def test_a_node_without_frank_does_not_end_the_others(engine, ray):
+    engine.begin(job())
+    ray.answers = {0: NO_FRANK}
+    with pytest.warns(FrankWarning, match=r"cannot run Frank \(No module named 'frankrl'\)"):
+        assert engine.ended(0.0) == []
+    assert len(ray.given) == 2
+
+
+def test_a_fault_of_the_program_ends_everything(engine, ray):
+    engine.begin(job())
+    ray.answers = {0: {"answer": Answer(False, fault="a bug").to_plain(), "node_id": "a"}}
+    with pytest.raises(RuntimeError, match="failed:\na bug"):
+        engine.ended(0.0)
 
 
 def test_an_error_of_a_node_sends_the_run_to_another_one(engine, ray):

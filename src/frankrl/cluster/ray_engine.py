@@ -257,7 +257,9 @@ class RayEngine:
         except TaskCancelledError:
             return self._again(task, _STOPPED)
         except RayTaskError as error:
-            raise RuntimeError(f"a task of the run {task.job.run} failed:\n{error}") from error
+            # A fault of Frank's is in the answer; so the node could not even begin.
+            last = shown(str(error).strip().rpartition("\n")[2])
+            return self._again(task, f"a node cannot run Frank ({last})")
         except RayError as error:
             last = shown(str(error).strip().partition("\n")[0])
             return self._again(task, f"{last}, perhaps for lack of memory (lower --processes)")
