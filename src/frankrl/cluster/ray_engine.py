@@ -8,11 +8,11 @@ a lease with a fencing number, and only one of them can.
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from frankrl.cluster.connection import connect, disconnect, living_nodes, software
+from frankrl.cluster.given_task import GivenTask
 from frankrl.cluster.nodes import Node, cpu_resource, resource_for
 from frankrl.cluster.run_watch import RunWatch
 from frankrl.cluster.task import run_task
@@ -30,35 +30,7 @@ _LOOK_SECONDS = 5.0
 """Time between two looks at the cluster's nodes and at the published runs."""
 _PATIENCE_SECONDS = 60.0
 """How long a run waits for a node of its CPU model, before it goes on on another one."""
-_BEGIN_SECONDS = 300.0
-"""How long a task may take to claim its run at first; each time that it does not, twice as long. It
-waits for a CPU, imports Frank, and waits for an earlier lease; if it was frozen, it never does."""
 _STOPPED = "its process was stopped by others"
-
-
-@dataclass
-class _Task:
-    """A job on the cluster."""
-
-    job: Job
-    address: str
-    watch: RunWatch
-    resource: str = ""
-    """Of the CPU model that it has asked for; empty: any."""
-    missing_since: float | None = None
-    """When no living node had that resource any more. [s]"""
-    given_up: str = ""
-    """A resource for which it has waited long enough."""
-    placed: float = 0.0
-    """When Ray got it. [s]"""
-    begin_seconds: float = _BEGIN_SECONDS
-    """How long it may take to claim its run."""
-    was_finished: bool = False
-    """Whether its run was finished at the last look."""
-    broken_off: str = ""
-    """Why its run has broken off, until that is counted."""
-    avoided: set[str] = field(default_factory=set)
-    """Nodes that could not do it."""
 
 
 class RayEngine:
@@ -100,9 +72,9 @@ class RayEngine:
         self._looked = time.monotonic()
         self._processes = processes
         self._lease_seconds, self._patience_seconds = lease_seconds, patience_seconds
-        self._tasks: dict[Any, _Task] = {}
+        self._tasks: dict[Any, GivenTask] = {}
         """By the reference that Ray gives the result of each."""
-        self._waiting: list[_Task] = []
+        self._waiting: list[GivenTask] = []
         """What Ray is to get at the next look."""
         self._deaths = Deaths()
 
@@ -119,7 +91,7 @@ class RayEngine:
                 reached.
         """
         address = f"{self._published}/{'-'.join(job.run.parts[-2:])}"
-        self._place(_Task(job, address, RunWatch(address)))
+        self._place(GivenTask(job, address, RunWatch(address)))
 
     def ended(self, seconds: float) -> list[Ended]:
         """The jobs that have ended.
@@ -176,7 +148,7 @@ class RayEngine:
         finally:
             disconnect()
 
-    def _place(self, task: _Task) -> None:
+    def _place(self, task: GivenTask) -> None:
         """Give a task to Ray, on the CPU model on which its run was begun.
 
         Raises:
@@ -201,7 +173,7 @@ class RayEngine:
             task.resource, task.missing_since = resource, None
         self._submit(task)
 
-    def _submit(self, task: _Task) -> None:
+    def _submit(self, task: GivenTask) -> None:
         import ray
 
         options: dict[str, Any] = {"num_cpus": 1, "max_retries": _MAX_RETRIES}
@@ -273,12 +245,12 @@ class RayEngine:
             task.avoided.add(found["node_id"])
         return self._again(task, ended.error or _STOPPED)
 
-    def _again(self, task: _Task, why: str) -> None:
+    def _again(self, task: GivenTask, why: str) -> None:
         """Let a task begin again at the next look; its run has broken off."""
         task.broken_off = why
         self._waiting.append(task)
 
-    def _fetched(self, task: _Task) -> Ended | None:
+    def _fetched(self, task: GivenTask) -> Ended | None:
         """Copy the run that is over to the job's run folder; None if that is to be tried again."""
         try:
             fetch(task.address, task.job.run, overwrite=True)
@@ -288,7 +260,7 @@ class RayEngine:
             return None
         return Ended(task.job, is_done=True)
 
-    def _look_at(self, reference: Any, task: _Task, now: float) -> Ended | None:
+    def _look_at(self, reference: Any, task: GivenTask, now: float) -> Ended | None:
         """See how a task stands that Ray has not answered for; how it has ended, if it has."""
         state = task.watch.state(now)
         if state == "finished":
@@ -310,7 +282,7 @@ class RayEngine:
         self._waiting.append(task)
         return None
 
-    def _has_no_node(self, task: _Task, now: float) -> bool:
+    def _has_no_node(self, task: GivenTask, now: float) -> bool:
         """Whether a task has waited long enough for a node of its CPU model."""
         there = {node.resource for node in self._nodes if node.cpus}
         if not task.resource or task.resource in there or not there:
