@@ -36,9 +36,13 @@ def test_a_run_that_was_begun_stays_on_its_cpu_model_even_if_others_are_free():
     assert resource_for(nodes, {EPYC: 2}, "AMD EPYC 7B13") == EPYC
 
 
-def test_a_run_whose_cpu_model_is_gone_goes_where_most_is_free():
-    nodes = [node("1", 2, EPYC), node("2", 8, XEON)]
-    assert resource_for(nodes, {}, "Some Other Model") == XEON
+def test_a_run_whose_cpu_model_is_gone_asks_for_it_until_it_has_waited_long_enough():
+    nodes, other = [node("1", 2, EPYC), node("2", 8, XEON)], cpu_resource("Some Other Model")
+    for there in (nodes, [node("1", 0)], []):
+        assert resource_for(there, {}, "Some Other Model") == other
+    assert resource_for(nodes, {}, "Some Other Model", other) == XEON
+    # It is back.
+    assert resource_for([*nodes, node("3", 1, other)], {}, "Some Other Model", other) == other
 
 
 def test_new_runs_spread_over_cpu_models_by_what_is_free():
@@ -52,6 +56,23 @@ def test_new_runs_spread_over_cpu_models_by_what_is_free():
 def test_nodes_without_a_resource_are_asked_for_nothing():
     assert resource_for([node("1", 0), node("2", 2)], {}, "AMD EPYC 7B13") == ""
     assert resource_for([], {}, "") == ""
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_right"),
+    [
+        ({}, {"optuna": "4.9"}, True),
+        ({"optuna": "4.9"}, {"optuna": "4.9"}, True),
+        ({"optuna": "4.9"}, {}, False),
+        ({"optuna": "4.9"}, {"optuna": "4.8"}, False),
+    ],
+)
+def test_optuna_counts_where_runs_are_pruned(ours, theirs, is_right):
+    if is_right:
+        check_versions(ours, "10.0.0.7", theirs)
+        return
+    with pytest.raises(FrankError, match=r"node 10\.0\.0\.7 has (no )?optuna"):
+        check_versions(ours, "10.0.0.7", theirs)
 
 
 def test_a_version_that_differs_is_named_with_the_node_and_both_versions():

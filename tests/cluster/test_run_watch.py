@@ -24,9 +24,9 @@ def watch(tmp_path):
     return RunWatch(tmp_path)
 
 
-def test_a_run_that_nobody_has_begun_is_under_way(watch):
+def test_a_run_that_nobody_has_claimed_is_not_begun(watch):
     assert watch.begin() == ""
-    assert watch.state(0.0) == "under way"
+    assert watch.state(0.0) == "not begun"
     assert watch.env_steps == 0
 
 
@@ -50,7 +50,7 @@ def test_an_expired_lease_of_an_earlier_process_is_not_the_tasks_own(watch, tmp_
     claimed(tmp_path)
     assert watch.begin() != ""
     watch.state(0.0)
-    assert watch.state(10 * LEASE_SECONDS) == "under way"
+    assert watch.state(10 * LEASE_SECONDS) == "not begun"
     claimed(tmp_path)
     watch.state(10 * LEASE_SECONDS)
     assert watch.state(11 * LEASE_SECONDS) == "lost"

@@ -7,6 +7,8 @@ import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
+from frankrl.core.errors import FrankError, SettingError
+from frankrl.experiments import run, seeds
 from frankrl.experiments.results import score
 
 SHORT = {
@@ -49,6 +51,31 @@ def test_each_seed_gives_what_a_run_of_its_own_gives(tmp_path):
     assert [record["seed"] for record in result.report()] == [5, 6]
 
 
+def test_the_runs_on_a_cluster_may_be_published_where_the_command_says(tmp_path, monkeypatch):
+    def engine_for(*_, ray, publish, **__):
+        raise FrankError(f"{ray} {publish}")
+
+    monkeypatch.setattr(seeds, "engine_for", engine_for)
+    with pytest.raises(FrankError, match=r"h:1 s3://bucket/folder"):
+        frankrl.train_seeds(
+            "CartPole-v1", seeds=2, out=tmp_path, ray="h:1", publish="s3://bucket/folder", **SHORT
+        )
+    with pytest.raises(SettingError, match="give ray, too"):
+        frankrl.train_seeds("CartPole-v1", seeds=2, out=tmp_path, publish="s3://b/f", **SHORT)
+
+
+def test_publish_and_ray_come_from_the_command_line(tmp_path, monkeypatch, capsys):
+    def engine_for(*_, ray, publish, **__):
+        raise FrankError(f"asked {ray} {publish}")
+
+    monkeypatch.setattr(seeds, "engine_for", engine_for)
+    monkeypatch.setattr(run, "engine_for", engine_for)
+    more = ["--seeds", "2", "--out", str(tmp_path), "--ray", "h:1", "--publish", "s3://b/f"]
+    for command in (["train", "CartPole-v1", *FLAGS], ["experiment", "replay"]):
+        assert frank([*command, *more]) == 2
+        assert "asked h:1 s3://b/f" in capsys.readouterr().err
+
+
 def test_printed_commands_then_the_same_command_gives_the_results(tmp_path, capsys):
     command = ["train", "CartPole-v1", "--seeds", "2", "--out", str(tmp_path / "runs"), *FLAGS]
     assert frank([*command, "--print"]) == 0
@@ -57,7 +84,8 @@ def test_printed_commands_then_the_same_command_gives_the_results(tmp_path, caps
     for line in lines:
         assert frank(line.split()[1:]) == 0
     capsys.readouterr()
-    assert frank([*command, "--json"]) == 0
+    # All is done, so no cluster is looked for.
+    assert frank([*command, "--json", "--ray", "127.0.0.1:1"]) == 0
     printed = capsys.readouterr()
     (line,) = printed.out.splitlines()
     assert [record["seed"] for record in json.loads(line)["runs"]] == [0, 1]

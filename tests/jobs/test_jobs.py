@@ -14,8 +14,18 @@ import pytest
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import FrankError, MachineError, SettingError
+from frankrl.core.stopping import StoppedError
 from frankrl.environments import WorkerDiedError
-from frankrl.jobs import Job, do_job, is_done, outcome_of, run_jobs, seeds_from, would_fail_again
+from frankrl.jobs import (
+    Ended,
+    Job,
+    do_job,
+    is_done,
+    outcome_of,
+    run_jobs,
+    seeds_from,
+    would_fail_again,
+)
 from frankrl.jobs.local import LocalEngine
 from frankrl.jobs.printed import PrintEngine
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
@@ -226,6 +236,21 @@ def test_a_process_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path, undi
     assert multiprocessing.active_children() == []
 
 
+def is_stopped_once(job, stop_requested):
+    flag = job.run.with_suffix(".stopped")
+    if flag.exists():
+        return not stop_requested()
+    flag.touch()
+    os.kill(os.getpid(), signal.SIGTERM)
+    return not stop_requested()
+
+
+def test_a_process_that_others_stop_is_replaced_and_the_run_goes_on(tmp_path):
+    (ended,) = everything(LocalEngine(1, is_stopped_once), [job_in(tmp_path)])
+    assert ended.is_done
+    assert multiprocessing.active_children() == []
+
+
 def goes_wrong(job, stop_requested):
     match job.seed:
         case 0:
@@ -249,13 +274,50 @@ def test_a_mistake_of_a_job_is_told_and_the_others_go_on(tmp_path):
     ("seed", "error", "words"),
     [
         (2, RuntimeError, "ZeroDivisionError: a bug"),
-        (3, FrankError, "has died 3 times without writing a checkpoint"),
+        (
+            3,
+            FrankError,
+            "has broken off 3 times without writing a checkpoint: its process has died",
+        ),
     ],
 )
 def test_what_cannot_go_on_ends_everything(tmp_path, seed, error, words):
     with pytest.raises(error, match=words):
         everything(LocalEngine(2, goes_wrong), [job_in(tmp_path, seed), job_in(tmp_path, 0)])
     assert multiprocessing.active_children() == []
+
+
+class OneByOne:
+    """Does each job at once."""
+
+    slots = 1
+
+    def __init__(self):
+        self._job = None
+
+    def begin(self, job):
+        self._job = job
+
+    def ended(self, seconds):
+        return [Ended(self._job, True)]
+
+    def stop(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_a_stop_takes_no_further_job_only_to_see_whether_there_is_one(tmp_path):
+    taken = []
+
+    def next_job():
+        taken.append(job_in(tmp_path, len(taken)))
+        return taken[-1]
+
+    with pytest.raises(StoppedError):
+        run_jobs(OneByOne(), next_job, lambda end: os.kill(os.getpid(), signal.SIGINT))
+    assert len(taken) == 1
 
 
 def test_seeds_follow_the_first_one():

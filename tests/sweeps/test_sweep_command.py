@@ -244,6 +244,26 @@ def test_if_every_trial_fails_the_command_says_so(work, capsys, monkeypatch):
     assert "4 trials of 1 run each" in capsys.readouterr().err
 
 
+def test_a_sweep_joins_its_cluster_once_and_only_if_something_is_left_to_do(
+    work, capsys, monkeypatch
+):
+    joined, cluster = [], ("--ray", "h:1", "--publish", "s3://b/f", "--processes", "0")
+
+    def engine_for(processes, folder, *, ray, publish, **more):
+        joined.append((processes, ray, publish))
+        return FailingEngine()
+
+    monkeypatch.setattr(run_module, "engine_for", engine_for)
+    assert command(work, *cluster, out="cluster") == 2
+    # Its CPUs say how many trials are under way at once; later it may have more.
+    assert "2 at a time on the cluster" in capsys.readouterr().err
+    assert json.loads((work / "cluster" / "sweep.json").read_text())["lag"] == 2
+    assert joined == [(0, "h:1", "s3://b/f")]
+    assert command(work, *cluster, out="cluster") == 2
+    assert "2 at a time on the cluster" in capsys.readouterr().err
+    assert joined == [(0, "h:1", "s3://b/f")]
+
+
 def test_commands_are_printed_for_the_runs_that_can_begin(work, capsys):
     more = ("--print", "--lag", "2")
     assert command(work, *more, out="printed") == 0

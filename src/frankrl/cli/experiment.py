@@ -25,7 +25,10 @@ class ExperimentOptions:
     """Number of runs in parallel, which changes no result. 0: one per processor core."""
     ray: str = ""
     """Train on this Ray cluster: HOST:PORT of its head, or auto. All its machines must share the
-    folder `--out`."""
+    folder `--out`, or see the storage of `--publish`."""
+    publish: str = ""
+    """With `--ray`: shared storage for the runs while they go on, a folder or an address such as
+    `s3://bucket/folder`, so that `--out` may be a folder of this machine; empty: in `--out`."""
     print: bool = False
     """Print a command for each run that is missing instead of training here, one line each, for a
     batch system; the same command without it then gives the results."""
@@ -59,6 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         first_seed=options.first_seed,
         processes=options.processes,
         ray=options.ray,
+        publish=options.publish,
         out=options.out,
         on_run=say_run,
         print_command=print_result if options.print else None,

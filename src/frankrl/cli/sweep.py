@@ -75,7 +75,10 @@ class SweepFlags:
     `--lag` is not given. 0: one per processor core."""
     ray: str = ""
     """Train on this Ray cluster: HOST:PORT of its head, or auto. All its machines must share the
-    folder `--out`."""
+    folder `--out`, or see the storage of `--publish`."""
+    publish: str = ""
+    """With `--ray`: shared storage for the runs while they go on, a folder or an address such as
+    `s3://bucket/folder`, so that `--out` may be a folder of this machine; empty: in `--out`."""
     print: bool = False
     """Print a command for each run that can be done now instead of training here, one line each,
     for a batch system; the same command then continues."""

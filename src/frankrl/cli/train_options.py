@@ -46,8 +46,8 @@ class TrainOptions:
     core."""
     ray: str = ""
     """With `--seeds`: train on this Ray cluster: HOST:PORT of its head, or auto. All its
-    machines must share the folder `--out`. With `--actors` or `--asynchronous-actors`: the
-    actors are there."""
+    machines must share the folder `--out`, or see the storage of `--publish`. With `--actors` or
+    `--asynchronous-actors`: the actors are there."""
     print: bool = False
     """With `--seeds`: print a command for each run instead of training here, one line each, for a
     batch system."""
@@ -71,7 +71,8 @@ class TrainOptions:
     publish: str = ""
     """Publish the run in shared storage at each checkpoint: a folder, or an address such as
     `s3://bucket/folder`. The same command on any machine continues a run whose process has died.
-    `--out` is then a folder on this machine's own disk; without it, a temporary one."""
+    `--out` is then a folder on this machine's own disk; without it, a temporary one. With `--seeds`
+    and `--ray`: where the runs are published while they go on; empty: in `--out`."""
     lease_seconds: float | None = None
     """With `--publish`: after so long without a sign of life from this process, another one may
     take the run over; None: 30. [s]"""

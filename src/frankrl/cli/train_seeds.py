@@ -30,6 +30,7 @@ def train_several(options: TrainOptions, preset: str, settings: Settings) -> int
         options.out or None,
         options.processes,
         ray=options.ray,
+        publish=options.publish,
         on_run=say_run,
         print_command=print_result if options.print else None,
     )
@@ -59,7 +60,10 @@ def _check_alone(options: TrainOptions, settings: Settings) -> None:
     Raises:
         SettingError: one was given.
     """
-    for name in ("init_from", "init_best", "overwrite", "dashboard", "publish", "actors"):
+    names = ["init_from", "init_best", "overwrite", "dashboard", "lease_seconds", "actors"]
+    # On a cluster it says where the runs are published while they go on.
+    names += [] if options.ray else ["publish"]
+    for name in names:
         if value := getattr(options, name):
             raise SettingError(
                 f"{option(_cause(options, settings))} trains runs of their own from their "

@@ -1,10 +1,5 @@
 """Where jobs are done: on this machine, on a cluster, or by commands that are printed."""
 
-from frankrl.cluster.engines import (
-    check_engine,
-    check_processes,
-    engine_for,
-    jobs_at_once,
-)
+from frankrl.cluster.engines import check_engine, check_processes, engine_for
 
-__all__ = ["check_engine", "check_processes", "engine_for", "jobs_at_once"]
+__all__ = ["check_engine", "check_processes", "engine_for"]

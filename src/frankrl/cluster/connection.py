@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from frankrl.cluster.nodes import Node, NodeFacts, check_versions, nodes_of
+from frankrl.cluster.nodes import PRUNING, Node, NodeFacts, check_versions, nodes_of
 from frankrl.cluster.probe import REFUSED, SILENT, probed
 from frankrl.core.errors import FrankError, MissingExtraError, RunFolderError
 from frankrl.core.text import shown
@@ -35,7 +35,7 @@ _CLIENT = "ray://"
 _NO_ANSWER = "nothing there answers as Ray does"
 
 
-def connect(address: str, shared: Path | None = None) -> list[Node]:
+def connect(address: str, shared: Path | None = None, *, prunes: bool = False) -> list[Node]:
     """Connect this process to a Ray cluster.
 
     Everything of this process on the cluster is in a namespace of its own. `disconnect` ends it.
@@ -44,6 +44,7 @@ def connect(address: str, shared: Path | None = None) -> list[Node]:
         address: `HOST:PORT` of the cluster's head, or `auto`: the cluster of which this machine
             is a node.
         shared: a folder that every machine must see; None: none.
+        prunes: whether runs will be pruned on the machines, which Optuna decides.
 
     Returns:
         The cluster's nodes; each has the same versions of all packages as this process.
@@ -70,7 +71,7 @@ def connect(address: str, shared: Path | None = None) -> list[Node]:
             raise _not_connected(address, error) from error
     try:
         nodes = living_nodes()
-        _check_nodes(nodes, shared)
+        _check_nodes(nodes, shared, prunes=prunes)
     except BaseException:
         disconnect()
         raise
@@ -98,18 +99,33 @@ def own_address() -> str:
     return ray.util.get_node_ip_address()
 
 
-def software() -> dict[str, str]:
-    """Versions of Python, Ray and all packages that may affect the bits of a run."""
-    return versions() | {"ray": importlib.metadata.version("ray")}
+def own_id() -> str:
+    """Ray's name for the node on which a task runs."""
+    import ray
+
+    return ray.get_runtime_context().get_node_id()
 
 
-def _check_nodes(nodes: Sequence[Node], shared: Path | None) -> None:
+def software(*, prunes: bool) -> dict[str, str]:
+    """Versions of Python, Ray and all packages that may affect the bits of a run.
+
+    Args:
+        prunes: whether that of Optuna belongs to them, which decides when a run is pruned.
+    """
+    found = versions() | {"ray": importlib.metadata.version("ray")}
+    if prunes:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[PRUNING] = importlib.metadata.version(PRUNING)
+    return found
+
+
+def _check_nodes(nodes: Sequence[Node], shared: Path | None, *, prunes: bool) -> None:
     """Refuse nodes that cannot do what this process can.
 
     Raises:
         FrankError: a node has other versions, or does not see the folder.
     """
-    ours, file = software(), None
+    ours, file = software(prunes=prunes), None
     if shared is not None:
         file = _marker_in(shared)
     try:
@@ -118,7 +134,8 @@ def _check_nodes(nodes: Sequence[Node], shared: Path | None) -> None:
             if not facts.sees_file:
                 raise FrankError(
                     f"the node {node.address} does not see {shared}: give {option('out')} a folder "
-                    "that all machines of the cluster share under the same path"
+                    "that all machines of the cluster share under the same path, or "
+                    f"{option('publish')} an address in shared storage"
                 )
     finally:
         if file is not None:
@@ -152,7 +169,7 @@ def _facts_of(nodes: Sequence[Node], file: str) -> list[NodeFacts]:
 
 
 def _facts(file: str) -> dict[str, Any]:
-    return NodeFacts(software(), not file or os.path.exists(file))._asdict()
+    return NodeFacts(software(prunes=True), not file or os.path.exists(file))._asdict()
 
 
 def _answer(node: Node, reference: Any) -> NodeFacts:
@@ -195,7 +212,7 @@ def _check_address(address: str) -> None:
             f"the Ray at {shown(address)} refuses this process: its token is missing or another "
             "one; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
         )
-    ours = software()
+    ours = software(prunes=False)
     for package in ("python", "ray"):
         theirs = found.get(package)
         if theirs is not None and theirs != ours[package]:

@@ -1,5 +1,6 @@
 """The engine that a command asks for."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,27 +18,32 @@ def engine_for(
     folder: Path,
     *,
     ray: str = "",
+    publish: str | os.PathLike[str] = "",
+    prunes: bool = False,
     print_command: Callable[[str], None] | None = None,
 ) -> Engine:
-    """The engine that does jobs.
+    """The engine that does jobs; one on a cluster is connected until it is closed.
 
     Args:
         processes: number of jobs at once; 0: one per processor core, or per CPU of the cluster.
         folder: where it keeps what it needs: `jobs/` for the files of jobs whose commands are
-            printed, `published/` for runs on a cluster.
+            printed, `published/` for runs on a cluster that are published nowhere else.
         ray: address of a Ray cluster that does the jobs; empty: none.
+        publish: shared storage for the runs on a cluster while they go on, a folder or an address
+            that fsspec opens; empty: in the folder.
+        prunes: whether jobs have a rule by which their runs are pruned.
         print_command: prints a command; None: the jobs are done.
 
     Raises:
         FrankError: there is no such cluster, or both it and commands are wanted.
     """
-    check_engine(ray, printed=print_command is not None)
+    check_engine(ray, publish, printed=print_command is not None)
     if print_command is not None:
         return PrintEngine(folder / "jobs", print_command)
     if ray:
         from frankrl.cluster.ray_engine import RayEngine
 
-        return RayEngine(ray, folder / "published", processes)
+        return RayEngine(ray, publish or folder / "published", processes, prunes=prunes)
     return LocalEngine(processes or visible_cpus())
 
 
@@ -54,33 +60,19 @@ def check_processes(processes: int) -> None:
         )
 
 
-def check_engine(ray: str, *, printed: bool) -> None:
-    """Refuse two engines at once.
+def check_engine(ray: str, publish: str | os.PathLike[str] = "", *, printed: bool) -> None:
+    """Refuse two engines at once, and storage that none of them uses.
 
     Raises:
-        SettingError: a cluster and printed commands are wanted.
+        SettingError: a cluster and printed commands are wanted, or storage and no cluster.
     """
+    if publish and not ray:
+        raise SettingError(
+            f"{option('publish')} names the storage of several runs on a cluster: give "
+            f"{option('ray')}, too"
+        )
     if ray and printed:
         raise SettingError(
             f"{option('ray')} trains on a cluster and {option('print')} only prints commands: give "
             "one of them"
         )
-
-
-def jobs_at_once(processes: int, ray: str) -> int:
-    """The number of jobs at once that a number of processes stands for.
-
-    Args:
-        processes: the number; 0: one per processor core, or per CPU of the cluster.
-        ray: address of a Ray cluster; empty: none.
-
-    Raises:
-        FrankError: there is no such cluster.
-    """
-    if processes or not ray:
-        return processes or visible_cpus()
-    from frankrl.cluster.connection import connect, disconnect
-
-    cpus = sum(node.cpus for node in connect(ray))
-    disconnect()
-    return max(1, cpus)

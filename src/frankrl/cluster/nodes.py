@@ -9,6 +9,8 @@ from frankrl.core.text import shown
 
 _NEEDED = ("python", "frankrl", "jax", "jaxlib", "numpy", "optax", "gymnasium", "ray")
 """What every machine must have, in the same versions. Other packages need not be there."""
+PRUNING = "optuna"
+"""What every machine must have, in the same version, if runs are pruned there."""
 PREFIX = "cpu:"
 """Beginning of the name of the resource by which nodes of one CPU model are told apart."""
 _MAX_SLUG = 60
@@ -61,23 +63,29 @@ def cpu_resource(model: str) -> str:
     return PREFIX + (slug or "unknown")
 
 
-def resource_for(nodes: Sequence[Node], busy: Mapping[str, int], begun_on: str) -> str:
+def resource_for(
+    nodes: Sequence[Node], busy: Mapping[str, int], begun_on: str, given_up: str = ""
+) -> str:
     """The resource that a job should ask for, so that its run stays on one CPU model.
 
     Args:
         nodes: the living nodes.
         busy: jobs under way, by the resource that they have asked for.
         begun_on: the CPU model on which the run was written last; empty: it is new.
+        given_up: a resource for which the job has waited long enough.
 
     Returns:
-        The resource of that model, if a node has it. Else that of the model with most free CPUs;
-        empty if its nodes were started without one.
+        The resource of the run's model, for which the job waits if no node has it. Of a run that is
+        new, or has waited long enough, that of the model with most free CPUs. Empty if the nodes
+        were started without one, so that they are taken for alike.
     """
     cpus: dict[str, int] = {}
     for node in nodes:
         cpus[node.resource] = cpus.get(node.resource, 0) + node.cpus
     of_run = cpu_resource(begun_on) if begun_on else ""
-    if of_run and cpus.get(of_run):
+    are_alike = any(cpus.values()) and not any(cpus[name] for name in cpus if name)
+    waits = of_run != given_up and not are_alike
+    if of_run and (cpus.get(of_run) or waits):
         return of_run
     return max(sorted(cpus), key=lambda name: cpus[name] - busy.get(name, 0), default="")
 
@@ -86,7 +94,7 @@ def check_versions(ours: Mapping[str, str], node: str, theirs: Mapping[str, str]
     """Refuse a machine whose software differs from that of the process that gives the work.
 
     Args:
-        ours: versions of that process.
+        ours: versions of that process; with Optuna's if runs are pruned on the machine.
         node: the machine's address.
         theirs: versions of the machine.
 
@@ -95,7 +103,8 @@ def check_versions(ours: Mapping[str, str], node: str, theirs: Mapping[str, str]
     """
     for package in dict.fromkeys([*ours, *theirs]):
         here, there = ours.get(package), theirs.get(package)
-        if here != there and (package in _NEEDED or None not in (here, there)):
+        needed = package in _NEEDED or (package == PRUNING and package in ours)
+        if here != there and (needed or None not in (here, there)):
             raise FrankError(
                 f"the node {node} has {_named(package, there)}, and the machine that gives the "
                 f"work has {_named(package, here)}; install the same versions on all machines of "

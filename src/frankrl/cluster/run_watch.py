@@ -10,7 +10,7 @@ from typing import Literal
 from frankrl.core.errors import StorageError
 from frankrl.runs.publishing import FINISHED, LeaseWatch, Log, open_storage
 
-RunState = Literal["under way", "finished", "lost"]
+RunState = Literal["not begun", "under way", "finished", "lost"]
 
 
 class RunWatch:
@@ -46,20 +46,23 @@ class RunWatch:
             now: a clock that only goes forward, read just now. [s]
 
         Returns:
-            `finished`; `lost`: the lease of the process that the task has begun is expired; else
-            `under way`, also if the storage cannot be reached at the moment.
+            `finished`; `not begun`: the task has not claimed the run; `lost`: the lease of the
+            process that the task has begun is expired; else `under way`, also if the storage cannot
+            be reached at the moment.
 
         Raises:
             DamagedError: a record is damaged.
         """
         try:
             head, _ = self._log.head()
-            if head is None or head.kind == FINISHED:
-                return "under way" if head is None else "finished"
+            if head is not None and head.kind == FINISHED:
+                return "finished"
+            if head is None or head.fence <= self._fence:
+                return "not begun"
             expired = self._watch.is_expired(self._log.claim_of(head), now)
         except StorageError:
             return "under way"
-        return "lost" if expired and head.fence > self._fence else "under way"
+        return "lost" if expired else "under way"
 
     @property
     def env_steps(self) -> int:

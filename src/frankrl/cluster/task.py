@@ -1,39 +1,13 @@
 """What a node of the cluster does: one job, whose run is published while it goes on."""
 
-import dataclasses
 import sys
-import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from frankrl.cluster.nodes import check_versions
-from frankrl.core.errors import FrankError
 from frankrl.core.stopping import stop_signals
 from frankrl.core.wording import command_line
-from frankrl.jobs import Job, publish_job, would_fail_again
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How a job on a node has ended."""
-
-    is_done: bool
-    error: str = ""
-    """Why the run cannot go on."""
-    fails_again: bool = False
-    """Whether another try would fail alike."""
-    fault: str = ""
-    """The traceback of a fault of the program."""
-
-    def to_plain(self) -> dict[str, Any]:
-        """The answer as JSON data."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_plain(cls, plain: Any) -> "Answer":
-        """The reverse of `to_plain`."""
-        return cls(**plain)
+from frankrl.jobs import Answer, Job, publish_job
 
 
 def run_task(
@@ -50,23 +24,23 @@ def run_task(
         lease_seconds: how long the lease holds without being renewed. [s]
 
     Returns:
-        An `Answer` as JSON data.
+        `answer`: an `Answer` as JSON data; `node_id`: of this machine.
     """
-    from frankrl.cluster.connection import own_address, software
+    from frankrl.cluster.connection import own_address, own_id, software
 
     with command_line(), stop_signals() as stop_requested:
-        try:
-            check_versions(wanted, own_address(), software())
-            done = publish_job(
-                Job.from_json(job), address, stop_requested, say=_say, lease_seconds=lease_seconds
+
+        def work() -> bool:
+            found = Job.from_json(job)
+            check_versions(wanted, own_address(), software(prunes=True))
+            return publish_job(
+                found, address, stop_requested, say=_say, lease_seconds=lease_seconds
             )
-            answer = Answer(done)
-        except FrankError as error:
-            _say(str(error))
-            answer = Answer(False, str(error), would_fail_again(error))
-        except Exception:
-            answer = Answer(False, fault=traceback.format_exc())
-    return answer.to_plain()
+
+        answer = Answer.of(work)
+    if answer.error:
+        _say(answer.error)
+    return {"answer": answer.to_plain(), "node_id": own_id()}
 
 
 def _say(text: str) -> None:

@@ -44,6 +44,7 @@ def experiment(
     first_seed: int = 0,
     processes: int = 0,
     ray: str = "",
+    publish: str | os.PathLike[str] = "",
     out: str | os.PathLike[str] = "experiments",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
@@ -59,6 +60,9 @@ def experiment(
         first_seed: the first seed; the others follow it.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
         ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
+        publish: shared storage for the runs on a cluster while they go on: a folder that its
+            machines share, or an address such as `s3://bucket/folder`, so that `out` may be a
+            folder of this machine; empty: in `out`, which they must share.
         out: folder for the runs, the table and the figure.
         progress: as for `train`.
         on_run: called for each finished run with its folder, the number of runs that are finished,
@@ -74,6 +78,7 @@ def experiment(
         first_seed=first_seed,
         processes=processes,
         ray=ray,
+        publish=publish,
         out=out,
         progress=progress,
         on_run=on_run,
@@ -90,6 +95,7 @@ def run_experiment(
     first_seed: int,
     processes: int,
     ray: str = "",
+    publish: str | os.PathLike[str] = "",
     out: str | os.PathLike[str],
     progress: bool = True,
     on_run: Callable[[Path, int, int], None],
@@ -113,7 +119,7 @@ def run_experiment(
     chosen = EXPERIMENTS[name]
     env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
     _check(env_ids, seeds, first_seed, processes)
-    check_engine(ray, printed=print_command is not None)
+    check_engine(ray, publish, printed=print_command is not None)
     check_can_draw()
     folder = given_path(out, option("out"))
     study = Study(chosen, env_ids, seeds_from(first_seed, seeds), folder / "runs")
@@ -127,7 +133,9 @@ def run_experiment(
             on_run(job.run, done, total)
 
         def engine() -> Engine:
-            return engine_for(processes, folder, ray=ray, print_command=print_command)
+            return engine_for(
+                processes, folder, ray=ray, publish=publish, print_command=print_command
+            )
 
         is_complete = run_study(study, engine, finished)
     if not is_complete:

@@ -69,6 +69,7 @@ def train_seeds(
     out: str | os.PathLike[str] | None = None,
     processes: int = 0,
     ray: str = "",
+    publish: str | os.PathLike[str] = "",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
     **settings: Any,
@@ -85,6 +86,9 @@ def train_seeds(
         out: folder of the run folders; None: `runs/<env>/<preset>`.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
         ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
+        publish: shared storage for the runs on a cluster while they go on: a folder that its
+            machines share, or an address such as `s3://bucket/folder`, so that `out` may be a
+            folder of this machine; empty: in `out`, which they must share.
         progress: as for `train`.
         on_run: called for each finished run with its folder, the number of runs that are finished,
             and that of all.
@@ -100,6 +104,7 @@ def train_seeds(
     result = run_seeds(
         *(env, preset, chosen, seeds_from(first_seed, seeds), out, processes),
         ray=ray,
+        publish=publish,
         progress=progress,
         on_run=on_run,
     )
@@ -116,6 +121,7 @@ def run_seeds(
     processes: int,
     *,
     ray: str = "",
+    publish: str | os.PathLike[str] = "",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
     print_command: Callable[[str], None] | None = None,
@@ -126,7 +132,7 @@ def run_seeds(
         The outcomes; None if only commands were printed.
     """
     check_processes(processes)
-    check_engine(ray, printed=print_command is not None)
+    check_engine(ray, publish, printed=print_command is not None)
     where = Path("runs") / file_name_of(env_id) / file_name_of(Path(preset).stem)
     folder = (where if out is None else given_path(out, option("out"))).absolute()
     settings = settings.resolved()
@@ -141,7 +147,9 @@ def run_seeds(
             on_run(job.run, done, len(jobs))
 
         def engine() -> Engine:
-            return engine_for(processes, folder, ray=ray, print_command=print_command)
+            return engine_for(
+                processes, folder, ray=ray, publish=publish, print_command=print_command
+            )
 
         is_complete = do_missing(jobs, folder, engine, finished)
     if not is_complete:

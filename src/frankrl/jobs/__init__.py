@@ -1,5 +1,7 @@
 """Jobs: many runs, done by local processes, by a cluster, or by commands that are printed."""
 
+from frankrl.jobs.answer import Answer
+from frankrl.jobs.deaths import Deaths
 from frankrl.jobs.driving import Driver, driven
 from frankrl.jobs.engine import Ended, Engine, run_jobs, would_fail_again
 from frankrl.jobs.job import Job
@@ -11,6 +13,8 @@ from frankrl.jobs.work import do_job, is_done_as, outcome_as, publish_job
 
 __all__ = [
     "MAX_SEEDS",
+    "Answer",
+    "Deaths",
     "Driver",
     "EarlierRun",
     "Ended",

@@ -105,11 +105,10 @@ def run_jobs(
                 for ended in engine.ended(_POLL_SECONDS):
                     running -= 1
                     on_ended(ended)
-            if running or next_job() is not None:
-                raise StoppedError(
-                    "stopped; every run is saved, and the same command continues",
-                    stop_requested.exit_status,
-                )
+            raise StoppedError(
+                "stopped; every run is saved, and the same command continues",
+                stop_requested.exit_status,
+            )
         except StoppedAtOnceError:
             engine.kill()
             raise

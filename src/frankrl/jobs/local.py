@@ -1,17 +1,12 @@
 """Jobs in processes of this machine."""
 
-from pathlib import Path
-
-from frankrl.core.errors import FrankError
+from frankrl.jobs.deaths import Deaths
 from frankrl.jobs.engine import Ended
 from frankrl.jobs.job import Job
 from frankrl.jobs.run_process import ProcessDiedError, RunProcess, Work
 from frankrl.jobs.work import do_job
 from frankrl.runs import list_checkpoints
 from frankrl.runs.folder import CHECKPOINTS
-
-_MAX_DEATHS = 3
-"""Times that the process of a job may die without having written another checkpoint."""
 
 
 class LocalEngine:
@@ -27,8 +22,7 @@ class LocalEngine:
         self.slots = processes
         self._work = work
         self._processes: list[RunProcess] = []
-        self._deaths: dict[Path, tuple[str, int]] = {}
-        """By run: its newest checkpoint at the last death, and the deaths since it was written."""
+        self._deaths = Deaths()
 
     def begin(self, job: Job) -> None:
         """Give a job to an idle process, or to a new one."""
@@ -39,7 +33,7 @@ class LocalEngine:
         idle.begin(job)
 
     def ended(self, seconds: float) -> list[Ended]:
-        """The jobs that have ended; one whose process died is begun again.
+        """The jobs that have ended. One whose process died, or was stopped by others, begins again.
 
         Raises:
             FrankError: a process has died several times with no progress.
@@ -50,10 +44,14 @@ class LocalEngine:
             job = process.job
             assert job is not None
             try:
-                found.append(process.finish())
+                end = process.finish()
             except ProcessDiedError:
-                self._bury(process, job)
-                self.begin(job)
+                end = None
+            if end is not None and (end.is_done or end.error):
+                found.append(end)
+                continue
+            self._bury(process, job)
+            self.begin(job)
         return found
 
     def _bury(self, process: RunProcess, job: Job) -> None:
@@ -67,15 +65,8 @@ class LocalEngine:
         process.join()
         there = list_checkpoints(job.run / CHECKPOINTS)
         newest = there[-1].name if there else ""
-        before, deaths = self._deaths.get(job.run, (newest, 0))
-        deaths = deaths + 1 if before == newest else 1
-        self._deaths[job.run] = (newest, deaths)
-        if deaths >= _MAX_DEATHS:
-            raise FrankError(
-                f"the process of the run {job.run} has died {deaths} times without writing a "
-                "checkpoint, perhaps for lack of memory: lower --processes; the same command "
-                "continues from what is done"
-            )
+        why = "its process has died, perhaps for lack of memory (lower --processes)"
+        self._deaths.count(job.run, newest, why)
 
     def stop(self) -> None:
         """Ask every process to save its run and end."""

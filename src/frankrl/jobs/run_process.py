@@ -5,23 +5,22 @@ for the queue holds the queue's lock for ever.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from frankrl.core.errors import FrankError
 from frankrl.core.stopping import stop_signals
 from frankrl.core.wording import command_line
-from frankrl.jobs.engine import Ended, would_fail_again
+from frankrl.jobs.answer import Answer
+from frankrl.jobs.engine import Ended
 from frankrl.jobs.job import Job
 
 Work = Callable[[Job, Callable[[], bool]], bool]
 """Does a job, until the function given to it returns true; returns whether it is done."""
-_DONE, _STOPPED, _REFUSED, _REFUSED_FOR_GOOD, _FAILED = range(5)
 
 
 class ProcessDiedError(Exception):
@@ -58,12 +57,10 @@ class RunProcess:
         job, self.job = self.job, None
         assert job is not None
         try:
-            status, text = self._connection.recv()
+            answer = Answer.from_plain(self._connection.recv())
         except (EOFError, OSError):
             raise ProcessDiedError from None
-        if status == _FAILED:
-            raise RuntimeError(f"the process of a run failed:\n{text}")
-        return Ended(job, status == _DONE, text, status == _REFUSED_FOR_GOOD)
+        return answer.ended(job)
 
     def stop(self) -> None:
         """Ask the process to save and end; an idle one just ends."""
@@ -95,16 +92,10 @@ def _serve(connection: Any, work: Work) -> None:
                 job = Job.from_json(connection.recv())
             except EOFError:
                 return
-            try:
-                answer = (_DONE if work(job, stop_requested) else _STOPPED, "")
-            except FrankError as error:
-                for_good = would_fail_again(error)
-                answer = (_REFUSED_FOR_GOOD if for_good else _REFUSED, str(error))
-            except Exception:
-                answer = (_FAILED, traceback.format_exc())
+            answer = Answer.of(functools.partial(work, job, stop_requested))
             # If nobody waits for the answer any more, the run's folder still has the result.
             with contextlib.suppress(OSError):
-                connection.send(answer)
+                connection.send(answer.to_plain())
 
 
 def _stand_alone() -> None:

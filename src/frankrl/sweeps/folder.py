@@ -109,8 +109,8 @@ class SweepFolder:
             RunFolderError: the folder holds something else, another process drives it, or it
                 cannot be written.
         """
+        self.check_free()
         try:
-            self._check_free()
             self.trials.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
@@ -122,18 +122,28 @@ class SweepFolder:
             self._write(definition, num_trials)
             yield definition, driver
 
-    def _check_free(self) -> None:
+    def check_free(self) -> None:
+        """Check that the folder holds a sweep, or nothing.
+
+        Raises:
+            RunFolderError: it holds something else, or cannot be read.
+        """
         for name in _FOLDERS:
             if (self.path / name).is_symlink():
                 raise RunFolderError(
                     f"{self.path / name} is a link, and a sweep writes only into its own folder: "
                     f"move the folder itself there, or choose another {option('out')}"
                 )
-        if self.definition.exists() or not self.path.exists():
-            return
-        # A sweep that was killed as it began has these two at most.
-        others = sorted(e.name for e in self.path.iterdir() if e.name not in (DRIVER, TRIALS))
-        others = [name for name in others if name != f".{self.definition.name}.new"]
+        # A sweep that was killed as it began has these at most.
+        own = (DRIVER, TRIALS, "published", f".{self.definition.name}.new")
+        try:
+            if self.definition.exists() or not self.path.exists():
+                return
+            others = sorted(e.name for e in self.path.iterdir() if e.name not in own)
+        except OSError as error:
+            raise RunFolderError(
+                f"the sweep {self.path} cannot be read: {error.strerror or error}"
+            ) from error
         if others:
             raise RunFolderError(
                 f"{self.path} holds other files and no sweep ({others[0]}): choose another "

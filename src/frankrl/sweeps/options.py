@@ -9,7 +9,9 @@ from typing import Any
 
 from frankrl.cluster import check_processes
 from frankrl.config import Settings
+from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import SettingError, nearest
+from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import given
 from frankrl.core.wording import option
@@ -48,6 +50,7 @@ class SweepOptions:
     lag: int = 0
     processes: int = 0
     ray: str = ""
+    publish: str | os.PathLike[str] = ""
 
     def check(self) -> None:
         """Refuse options that are not allowed.
@@ -71,6 +74,22 @@ class SweepOptions:
                     f"{nearest(str(value), allowed)}"
                 )
         check_processes(self.processes)
+
+    @property
+    def local_processes(self) -> int:
+        """The number of processes on this machine."""
+        return self.processes or visible_cpus()
+
+    @property
+    def asks_cluster(self) -> bool:
+        """Whether the lag of a new sweep is the number of CPUs of a cluster."""
+        return bool(self.ray) and not self.lag and not self.processes
+
+    def in_words(self, lag: int) -> str:
+        """Where the runs are done, of so many trials at once."""
+        if self.ray and not self.processes:
+            return "on the cluster"
+        return f"in {counted(min(self.local_processes, lag), 'process', 'processes')}"
 
 
 def defined(
@@ -106,7 +125,7 @@ def defined(
         seeds,
         options.sampler,
         options.pruner,
-        options.lag or options.processes,
+        options.lag or options.local_processes,
         {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
     )
     num_trials = _num_trials(definition, options.trials)

@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from frankrl.cluster import check_engine, engine_for, jobs_at_once
+from frankrl.cluster import check_engine, engine_for
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
@@ -17,6 +18,7 @@ from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import exists_already, named_env
 from frankrl.jobs import Driver, Engine
+from frankrl.jobs.pruning import PRUNERS as PRUNERS_WITHIN_A_RUN
 from frankrl.runs import check_preset
 from frankrl.sweeps.definition import Definition
 from frankrl.sweeps.driver import SweepDriver
@@ -46,6 +48,7 @@ def sweep(
     lag: int = 0,
     processes: int = 0,
     ray: str = "",
+    publish: str | os.PathLike[str] = "",
     progress: bool = True,
     on_trial: OnTrial = lambda trial, done, of, best: None,
     **settings: Any,
@@ -74,6 +77,9 @@ def sweep(
             it. It decides the trials; 0: the number of processes when the sweep begins.
         processes: number of runs in parallel, which changes no result; 0: one per processor core.
         ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
+        publish: shared storage for the runs on a cluster while they go on: a folder that its
+            machines share, or an address such as `s3://bucket/folder`, so that `out` may be a
+            folder of this machine; empty: in `out`, which they must share.
         progress: as for `train`.
         on_trial: called for each trial that is over, with the number of those, the number of all,
             and the best trial so far.
@@ -82,7 +88,9 @@ def sweep(
     Raises:
         FrankError: an argument is not allowed, the machine fails, or every trial fails.
     """
-    options = SweepOptions(trials, seeds, seed, sampler, pruner, objective, lag, processes, ray)
+    options = SweepOptions(
+        *(trials, seeds, seed, sampler, pruner, objective, lag, processes, ray, publish)
+    )
     env_id, env_kwargs = named_env(env)
     if exists_already(env_id):
         raise SettingError(
@@ -128,24 +136,32 @@ def run_sweep(
             doing them here; call the function again when they have been done.
     """
     options.check()
-    check_engine(options.ray, printed=print_command is not None)
-    options = dataclasses.replace(options, processes=jobs_at_once(options.processes, options.ray))
+    check_engine(options.ray, options.publish, printed=print_command is not None)
     definition, num_trials = defined(env_id, preset, base, fixed, space, options)
     folder = SweepFolder(_place(env_id, space, out))
-    opened = folder.opened(definition, num_trials, lag_given=options.lag > 0)
-    with opened as (definition, claim):
-        processes = min(options.processes, definition.lag)
+    make_engine = functools.partial(
+        *(engine_for, options.processes, folder.path),
+        ray=options.ray,
+        publish=options.publish,
+        prunes=options.pruner in PRUNERS_WITHIN_A_RUN,
+        print_command=print_command,
+    )
+    engine = None
+    with contextlib.ExitStack() as stack:
+        if options.asks_cluster and not folder.definition.exists():
+            folder.check_free()
+            engine = stack.enter_context(contextlib.closing(make_engine()))
+            definition = dataclasses.replace(definition, lag=engine.slots)
+        definition, claim = stack.enter_context(
+            folder.opened(definition, num_trials, lag_given=options.lag > 0)
+        )
         on_begin(
             f"{counted(num_trials, 'trial')} of {counted(len(definition.seeds), 'run')} each, "
-            f"{definition.lag} at a time in {counted(processes, 'process', 'processes')}: "
-            f"{folder.path}"
+            f"{definition.lag} at a time {options.in_words(definition.lag)}: {folder.path}"
         )
-
-        def engine() -> Engine:
-            return engine_for(processes, folder.path, ray=options.ray, print_command=print_command)
-
-        with progress_bar("training", "trials", progress=progress) as show:
-            _search(folder, definition, num_trials, claim, engine, show, on_trial)
+        show = stack.enter_context(progress_bar("training", "trials", progress=progress))
+        make_known = (lambda: engine) if engine is not None else make_engine
+        _search(folder, definition, num_trials, claim, make_known, show, on_trial)
     result = SweepResult.of_folder(folder)
     if result.is_complete and all(trial.state == "failed" for trial in result.trials):
         raise FrankError(
@@ -159,7 +175,7 @@ def _search(
     definition: Definition,
     num_trials: int,
     claim: Driver,
-    engine: Callable[[], Engine],
+    make_engine: Callable[[], Engine],
     show: Callable[[int, int], None],
     on_trial: OnTrial,
 ) -> None:
@@ -178,7 +194,8 @@ def _search(
     with contextlib.closing(journal):
         show(driver.num_over, num_trials)
         try:
-            claim.run(engine(), driver.next_job, driver.take)
+            if driver.num_over < num_trials:
+                claim.run(make_engine(), driver.next_job, driver.take)
             write_results(folder, definition, list(driver.trials.values()))
         except OSError as error:
             raise RunFolderError(
