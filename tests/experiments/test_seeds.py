@@ -101,7 +101,7 @@ def test_printed_commands_then_the_same_command_gives_the_results(tmp_path, caps
         (["--seeds", "0"], "seeds must be at least 1"),
         (["--seeds", "2", "--overwrite"], "--overwrite cannot be given with it"),
         (["--processes", "2", "--overwrite"], "--processes trains runs of their own from"),
-        (["--ray", "auto", "--publish", "x"], "--ray trains runs of their own from"),
+        (["--seeds", "2", "--publish", "x"], "--publish cannot be given with it"),
         (["--seeds", "2", "--init-from", "x"], "--init-from cannot be given with it"),
         (["--processes", "-2"], "processes must be"),
     ],

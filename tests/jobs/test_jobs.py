@@ -171,7 +171,7 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
 def test_a_run_without_a_checkpoint_is_replaced_only_by_itself(tmp_path):
     job = job_in(tmp_path)
     prepare("CartPole-v1", "mine", job.settings, 77, job.run).close()
-    with pytest.raises(FrankError, match=r"holds another run, with seed 77 \(here 0\)"):
+    with pytest.raises(FrankError, match=r"its seed is 77 \(given 0\)"):
         do_job(job)
     assert RunFolder.open(job.run).description.seed == 77
 
