@@ -183,6 +183,16 @@ def test_odd_claims_are_no_traceback(folder, content):
         pass
 
 
+def test_more_claims_than_anybody_makes_are_damage(folder):
+    by_another_machine(folder)
+    beat(folder, 1, is_over=True)
+    for ending in ("json", "beat"):
+        there = folder / ".driver" / f"000004.{ending}"
+        there.rename(there.with_name(f"999999.{ending}"))
+    with pytest.raises(RunFolderError, match="is damaged: it holds claim 999,999"):
+        driven(folder).__enter__()
+
+
 class _Engine:
     """Does jobs by writing their report."""
 

@@ -20,7 +20,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frankrl.core.errors import FrankError, RunFolderError, StorageError, SupersededError, warn
+from frankrl.core.errors import (
+    DamagedError,
+    FrankError,
+    RunFolderError,
+    StorageError,
+    SupersededError,
+    warn,
+)
 from frankrl.core.process_life import is_alive, start_ticks
 from frankrl.core.text import shown
 from frankrl.core.wording import option
@@ -32,6 +39,8 @@ FOLDER = ".driver"
 _LEASE_SECONDS = 30.0
 """A process of another machine has lost the folder if its heartbeat stood still for so long."""
 _RENEW_SECONDS, _LOOK_SECONDS = _LEASE_SECONDS / 3, 1.0
+_RETRY_SECONDS = 0.1
+_MAX_CLAIMS = 999_998
 _CLAIM = re.compile(r"(\d{6})\.json", re.ASCII)
 _MAX_BYTES = 1 << 12
 
@@ -217,7 +226,7 @@ def driven(
         sleep: waits for a time. [s]
 
     Raises:
-        RunFolderError: another process drives it.
+        RunFolderError: another process drives it, or its claims are damaged.
         StorageError: it cannot be read or written.
     """
     claims = _Claims(open_storage(folder))
@@ -230,8 +239,16 @@ def driven(
                 f"the runs of {folder} are being written by {owner}; wait for it, stop it, or "
                 f"choose another {option('out')}"
             )
+        if newest >= _MAX_CLAIMS:
+            raise DamagedError(
+                f"{folder / FOLDER} is damaged: it holds claim {newest:,}, and nobody has made so "
+                "many; remove it if no process writes there"
+            )
         if claims.make(newest + 1, _Owner.this_process()):
             number = newest + 1
+        else:
+            # It is there, and the list of names may not show it yet.
+            sleep(_RETRY_SECONDS)
     for earlier in claims.numbers():
         if earlier < number:
             claims.remove(earlier)

@@ -15,7 +15,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _MAX_PATH = 4_096
 """Characters of a path that are shown: all, on any usual system."""
 _TWICE = 2
-"""A time is told in the largest unit of which it has so many."""
+"""A time is given in the largest unit of which it has so many."""
 
 
 class Column(NamedTuple):
