@@ -12,7 +12,8 @@ import time
 from typing import Any, Literal, NamedTuple
 
 from frankrl.core.errors import FrankError, SupersededError
-from frankrl.runs.publishing.log import Log, Ownership
+from frankrl.runs.publishing.log import Log
+from frankrl.runs.publishing.ownership import Ownership
 from frankrl.runs.publishing.records import MAX_LEASE_SECONDS, Claim
 from frankrl.runs.publishing.storage import Storage
 
