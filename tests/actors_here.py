@@ -33,10 +33,15 @@ class ActorHere:
 class ActorsHere:
     """Makes actors in this process."""
 
-    def __init__(self, dies: Callable[[int, str, tuple], bool] = lambda *_: False) -> None:
+    def __init__(
+        self,
+        dies: Callable[[int, str, tuple], bool] = lambda *_: False,
+        starts: Callable[[int], bool] = lambda number: True,
+    ) -> None:
         """`dies(number, method, arguments)` decides whether the actor that was started as this
-        number dies before it answers."""
+        number dies before it answers, and `starts(number)` whether this try to start one works."""
         self.dies = dies
+        self._starts, self.tries = starts, 0
         self.started: list[ActorHere] = []
         self.requests: list[tuple[int, str]] = []
         self.num_shared = 0
@@ -46,6 +51,9 @@ class ActorsHere:
         return value
 
     def start(self, plan: Any) -> ActorHere:
+        self.tries += 1
+        if not self._starts(self.tries - 1):
+            raise ActorLostError("no process can be started")
         self.started.append(ActorHere(self, plan, len(self.started)))
         return self.started[-1]
 

@@ -6,12 +6,15 @@ forgets what it holds in memory, so that a process does not grow with the number
 """
 
 import atexit
+import mmap
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
+import jaxlib
 import pytest
 from jaxtyping import install_import_hook
 
@@ -21,6 +24,11 @@ _CHECKED = ("core.types", "environments.masks", "replay", "learning", "training"
 """Modules whose shapes and types are checked at run time."""
 _CHECKED_IN_LONG_FORMS = ("experience", "networks")
 """Those that are called in every acting step, where checking takes a third of the time."""
+_QUICKLY_COMPILED = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 _MAX_PROCESSES = 4
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
@@ -42,9 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
         _set_to_new_folder("XDG_CACHE_HOME")
         if not long_forms:
-            # Compiling takes most of the time of the tests, and this a third of compiling. The
+            # Compiling takes most of the time of the tests, and these two thirds of compiling. The
             # long forms are compiled as users have it.
-            os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+            os.environ.setdefault("XLA_FLAGS", " ".join(_known_to_xla(_QUICKLY_COMPILED)))
         if config.option.dist != "no":
             return
     checked = (*_CHECKED, *_CHECKED_IN_LONG_FORMS) if long_forms else _CHECKED
@@ -53,6 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # As on the command line, before any test uses JAX otherwise: a run knows how many threads it
     # had.
     start_backend(on_cpu=True)
+
+
+def _known_to_xla(flags: Iterable[str]) -> list[str]:
+    """The flags that this version of XLA has; it would end the process for any other one."""
+    library = max(Path(jaxlib.__file__).parent.glob("*.so"), key=lambda path: path.stat().st_size)
+    with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
+        return [f for f in flags if code.find(f.strip("-").partition("=")[0].encode()) >= 0]
 
 
 def _set_to_new_folder(variable: str) -> None:

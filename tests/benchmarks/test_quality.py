@@ -7,7 +7,7 @@ import pytest
 from benchmarks import quality
 from benchmarks.quality import MINATAR, STUDIES, returns_table, training_words
 from frankrl.cli.parsing import parse
-from frankrl.cli.train import TrainOptions
+from frankrl.cli.train_options import TrainOptions
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.runs.folder import RunDescription, RunFolder

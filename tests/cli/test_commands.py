@@ -309,7 +309,7 @@ def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):
         "Number of fixed returns. [atoms] (with distribution c51) (default: 51)",
         "quantile losses are linear. [reward] (with loss huber, or with distribution qr or iqn)",
         "ε after the decay. [probability] (without noisy and without asynchronous_actors)",
-        "(unless learning_rate_end is none)",
+        "(with learning_rate_end)",
     ):
         assert words in shown
 

@@ -268,8 +268,13 @@ def test_older_checkpoints_alone_are_removed(root, capsys):
 
 def test_a_removal_that_was_interrupted_is_finished_and_a_new_run_of_that_name_too(root, capsys):
     (root / "land").rename(root / ".land.gone-1234")
+    # Nothing is deleted before the person has agreed.
+    assert frank("runs", "remove", "runs/land") == 2
+    assert frank("runs", "remove", "runs/cart/one") == 2
+    assert list(root.glob(".land*"))
+    capsys.readouterr()
     assert frank("runs", "remove", "runs/land", "--yes") == 0
-    assert "had been interrupted and is finished now" in capsys.readouterr().err
+    assert "what a removal that was interrupted has left" in capsys.readouterr().err
     assert not list(root.glob(".land*"))
     make_run(root / "land").path.rename(root / ".land.gone-1234")
     make_run(root / "land")

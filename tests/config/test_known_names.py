@@ -11,7 +11,7 @@ import pytest
 import frankrl
 from frankrl.cli.main import main
 from frankrl.cli.parsing import named_settings, parse
-from frankrl.cli.train import TrainOptions
+from frankrl.cli.train_options import TrainOptions
 from frankrl.config import Settings, setting_names
 from frankrl.config.known_names import BY_NAME, KNOWN_NAMES
 from frankrl.config.presets import load_preset

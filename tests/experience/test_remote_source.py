@@ -115,7 +115,7 @@ def test_an_actor_that_dies_while_it_is_restored_is_replaced_too():
     experiment = experiment_of("CartPole-v1", **EPSILON)
     with contextlib.closing(source_of(experiment)) as source:
         expected = played(experiment, source, 12)
-    fatal = {(0, "state"), (1, "collect"), (3, "restore"), (4, "collect")}
+    fatal = {(0, "states"), (1, "collect"), (3, "restore"), (4, "collect")}
 
     def dies(number, method, arguments):
         return (number, method) in fatal and (method != "collect" or arguments[1].env_steps > 20)
@@ -124,6 +124,34 @@ def test_an_actor_that_dies_while_it_is_restored_is_replaced_too():
     with contextlib.closing(remote(lambda: actors, 2)(experiment)) as source:
         assert_same(played(experiment, source, 12), expected)
     assert [actor.has_died for actor in actors.started] == [True, True, False, True, True, False]
+
+
+def test_an_actor_that_cannot_be_started_is_tried_again_and_the_bits_stay():
+    experiment = experiment_of("CartPole-v1", **EPSILON)
+    with contextlib.closing(source_of(experiment)) as source:
+        expected = played(experiment, source, 12)
+    actors = ActorsHere(
+        lambda number, method, given: (
+            number == 1 and method == "collect" and given[1].env_steps > 20
+        ),
+        lambda number: number not in (0, 3),
+    )
+    with contextlib.closing(remote(lambda: actors, 2)(experiment)) as source:
+        assert_same(played(experiment, source, 12), expected)
+    assert actors.tries == 5
+
+
+def test_where_no_actor_can_be_started_one_sentence_says_so():
+    said = "environments 0 to 2 was lost, and so were 3 in its place: no process can be started"
+    actors = ActorsHere(starts=lambda number: False)
+    with pytest.raises(ActorsLostError, match=said):
+        remote(lambda: actors, 2)(experiment_of("CartPole-v1"))
+    # In the middle of a run, its source stays where it was.
+    actors = ActorsHere(lambda *given: given[1] == "collect", lambda number: number < 2)
+    source = remote(lambda: actors, 2)(experiment_of("CartPole-v1"))
+    with pytest.raises(ActorsLostError, match=said):
+        played(experiment_of("CartPole-v1"), source, 1)
+    assert [len(log.actions) for log in source.snapshot()] == [0] * NUM_ENVS
 
 
 def test_a_snapshot_goes_on_with_another_number_of_actors_or_none():

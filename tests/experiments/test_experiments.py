@@ -69,7 +69,7 @@ def done(tmp_path_factory):
     training = prepare(stopped.env_id, stopped.preset, stopped.settings, stopped.seed, stopped.run)
     run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
     assert not is_done(stopped.run)
-    run_study(study, LocalEngine(2), reported.append)
+    run_study(study, lambda: LocalEngine(2), reported.append)
     return study, reported
 
 
@@ -121,7 +121,7 @@ def test_what_is_done_is_not_done_again(done):
     study, _ = done
     before = {job.run: (job.run / "report.json").stat().st_mtime_ns for job in study.jobs()}
     reported = []
-    run_study(study, LocalEngine(2), reported.append)
+    run_study(study, lambda: LocalEngine(2), reported.append)
     assert len(reported) == len(before)
     assert before == {p: (p / "report.json").stat().st_mtime_ns for p in before}
 
@@ -311,7 +311,9 @@ def test_a_stop_reaches_busy_processes_and_idle_ones(tmp_path, number, idle):
         os.kill(os.getpid(), number)
 
     with pytest.raises(StoppedError, match="the same command continues") as raised:
-        run_study(study, LocalEngine(1 + idle), stop) if idle else run_one(study, endless, number)
+        run_study(study, lambda: LocalEngine(1 + idle), stop) if idle else run_one(
+            study, endless, number
+        )
     assert raised.value.exit_status == 128 + number
     assert done == ["short"] * idle
     assert is_done(short.run) == bool(idle)
@@ -331,7 +333,7 @@ def run_one(study, endless, number):
     thread = threading.Thread(target=stop)
     thread.start()
     try:
-        run_study(study, LocalEngine(1), lambda job: None)
+        run_study(study, lambda: LocalEngine(1), lambda job: None)
     finally:
         thread.join()
 
@@ -345,5 +347,5 @@ def test_a_second_signal_ends_the_runs_at_once(tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(StoppedAtOnceError):
-        run_study(study, LocalEngine(2), stop_twice)
+        run_study(study, lambda: LocalEngine(2), stop_twice)
     assert multiprocessing.active_children() == []

@@ -64,7 +64,7 @@ def test_printed_commands_then_the_same_command_gives_the_results(tmp_path, caps
     assert "seed 1: mean return" in printed.err
     # Another command does not take these runs for its own.
     assert frank([*command, "--gamma", "0.5"]) == 2
-    assert "holds another run, with gamma 0.99 (here 0.5)" in capsys.readouterr().err
+    assert "holds another run: its gamma is 0.99 (given 0.5)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,8 @@ def test_printed_commands_then_the_same_command_gives_the_results(tmp_path, caps
     [
         (["--seeds", "0"], "seeds must be at least 1"),
         (["--seeds", "2", "--overwrite"], "--overwrite cannot be given with it"),
+        (["--processes", "2", "--overwrite"], "--processes trains runs of their own from"),
+        (["--ray", "auto", "--publish", "x"], "--ray trains runs of their own from"),
         (["--seeds", "2", "--init-from", "x"], "--init-from cannot be given with it"),
         (["--processes", "-2"], "processes must be"),
     ],

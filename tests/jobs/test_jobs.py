@@ -6,14 +6,16 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
-from frankrl.core.errors import FrankError, SettingError
-from frankrl.jobs import Job, do_job, is_done, outcome_of, run_jobs, seeds_from
+from frankrl.core.errors import FrankError, MachineError, SettingError
+from frankrl.environments import WorkerDiedError
+from frankrl.jobs import Job, do_job, is_done, outcome_of, run_jobs, seeds_from, would_fail_again
 from frankrl.jobs.local import LocalEngine
 from frankrl.jobs.printed import PrintEngine
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
@@ -152,8 +154,28 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     training = prepare(job.env_id, job.preset, job.settings, job.seed, job.run, overwrite=True)
     run_to_end(training, lambda event: None, lambda: training.env_steps >= 100)
     other = dataclasses.replace(job_in(tmp_path, gamma=0.5), run=job.run)
-    with pytest.raises(FrankError, match=r"holds another run, with .*gamma 0.99 \(here 0.5\)"):
+    with pytest.raises(FrankError, match=r"holds another run: .*its gamma is 0.99 \(given 0.5\)"):
         do_job(other)
+
+
+def test_a_run_without_a_checkpoint_is_replaced_only_by_itself(tmp_path):
+    job = job_in(tmp_path)
+    prepare("CartPole-v1", "mine", job.settings, 77, job.run).close()
+    with pytest.raises(FrankError, match=r"holds another run, with seed 77 \(here 0\)"):
+        do_job(job)
+    assert RunFolder.open(job.run).description.seed == 77
+
+
+def test_what_lies_in_the_machine_is_no_fault_of_a_job():
+    assert would_fail_again(SettingError("no such value"))
+    assert not would_fail_again(MachineError("the disk is full"))
+    assert not would_fail_again(WorkerDiedError("its process has died"))
+
+
+def test_a_full_disk_lies_in_the_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    with pytest.raises(MachineError, match="are free in"):
+        do_job(job_in(tmp_path))
 
 
 def test_an_outcome_has_what_the_report_and_the_metrics_say(undisturbed):

@@ -11,7 +11,7 @@ from jobs.test_jobs import job_in, same
 
 from frankrl.core.errors import SettingError
 from frankrl.jobs import EarlierRun, Job, PruningRule, do_job, is_done, outcome_of, work
-from frankrl.jobs.pruning import reason_to_stop
+from frankrl.jobs.pruning import MAX_EARLIER_EVALUATIONS, reason_to_stop
 from frankrl.runs import list_checkpoints
 
 EVALUATIONS = 9
@@ -80,6 +80,16 @@ def test_a_rule_is_the_same_after_a_journey_through_json(tmp_path):
     earlier = (EarlierRun("complete", (1.5, 0.1 + 0.2)), EarlierRun("failed", ()))
     job = dataclasses.replace(job_in(tmp_path), pruning=PruningRule("median", 3, 4, earlier))
     assert Job.from_json(job.to_json()) == job
+
+
+def test_the_largest_rule_that_a_sweep_makes_fits_into_a_job_file(tmp_path):
+    longest = -1.2345678901234567e-300
+    earlier = (EarlierRun("complete", (longest,) * 50),) * 10_000
+    assert sum(len(run.mean_returns) for run in earlier) == MAX_EARLIER_EVALUATIONS
+    rule = PruningRule("hyperband", 10_000, 50, earlier)
+    file = tmp_path / "job.json"
+    file.write_text(dataclasses.replace(job_in(tmp_path), pruning=rule).to_json())
+    assert Job.open(file).pruning == rule
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def _killed(
     process = begin()
     for number in range(kills):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(draw.uniform(0.02, 0.98) * seconds / kills)
+            process.wait(draw.uniform(0.02, 0.9) * seconds / kills)
         if process.poll() is not None:
             outcome.count("had ended already")
             break
@@ -107,18 +107,25 @@ def _killed(
             process.communicate()
             outcome.count("driver killed")
             process = begin()
-        elif workers := _workers(process.pid):
+        elif workers := _awaited_workers(process):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(draw.choice(workers), signal.SIGKILL)
             outcome.count("worker killed")
-        else:
-            outcome.count("had no worker yet")
     status, errors = finished(process)
     if status != 0:
         # As a user would: a process that dies again and again ends the command with advice.
         outcome.count("command repeated")
         status, errors = finished(begin())
     return status, errors
+
+
+def _awaited_workers(process: subprocess.Popen[str]) -> list[int]:
+    """The processes in which a driver has its runs done, once there are any; none if it ends."""
+    while process.poll() is None:
+        if found := _workers(process.pid):
+            return found
+        time.sleep(0.05)
+    return []
 
 
 def _workers(pid: int) -> list[int]:

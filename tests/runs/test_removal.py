@@ -182,11 +182,11 @@ def test_an_interrupted_removal_is_finished_by_the_next_wherever_it_was(tmp_path
         assert not run.exists()
         assert len(os.listdir(tmp_path)) == 1
         assert len(frankrl.list_runs(tmp_path)) == 0
-        assert finish_removals(tmp_path) == [run]
+        assert frankrl.remove_run(run) == 0
         assert os.listdir(tmp_path) == []
 
 
-def test_what_is_not_left_by_a_removal_stays(tmp_path):
+def test_what_is_not_left_by_a_removal_of_that_run_stays(tmp_path):
     run = with_checkpoints(tmp_path / "run")
     mine = tmp_path / ".mine.gone-12"
     mine.mkdir()
@@ -194,11 +194,17 @@ def test_what_is_not_left_by_a_removal_stays(tmp_path):
     (tmp_path / ".link.gone-13").symlink_to(run)
     being_removed = tmp_path / ".other.gone-14"
     shutil.copytree(run, being_removed)
+    named = [tmp_path / name for name in ("mine", "link", "other")]
     lock = RunLock(being_removed, being_removed)
-    assert finish_removals(tmp_path) == []
+    finish_removals(named)
+    assert being_removed.exists()
     lock.release()
-    assert finish_removals(tmp_path) == [tmp_path / "other"]
+    finish_removals([run])
+    assert being_removed.exists()
+    finish_removals(named)
+    assert not being_removed.exists()
     assert (mine / "thesis.tex").exists()
+    assert (tmp_path / ".link.gone-13").is_symlink()
     assert run.exists()
 
 

@@ -69,13 +69,15 @@ def finish(job):
     (job.run / "outcome.json").write_text(json.dumps(plain))
 
 
-def outcome(run):
-    """What a run has given."""
+def outcome(job):
+    """What the run of a job has given."""
+    run = job.run
     if not (run / "outcome.json").exists():
         return None
     plain = json.loads((run / "outcome.json").read_text())
     curve = tuple(map(tuple, plain["curve"]))
-    return Outcome(plain["final"], curve, curve[-1][0], None, None, 1.0, plain["stop_reason"])
+    seconds = plain.get("seconds", 1.0)
+    return Outcome(plain["final"], curve, curve[-1][0], None, None, seconds, plain["stop_reason"])
 
 
 def driver_of(path, definition, num_trials, **more):

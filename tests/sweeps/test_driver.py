@@ -1,13 +1,17 @@
 """The order of a sweep's work: nothing depends on who ends first, nor on who is killed when."""
 
+import json
 import math
 import random
 
 import pytest
+from dashboard_runs import make_run
 
 from frankrl.core.errors import FrankError
 from frankrl.jobs import Ended
 from frankrl.sweeps import trial as trial_module
+from frankrl.sweeps.driver import SweepDriver
+from frankrl.sweeps.folder import SweepFolder
 from frankrl.sweeps.results import best_of
 from frankrl.sweeps.sampling import drawn
 from frankrl.sweeps.space import space_of
@@ -211,3 +215,39 @@ def test_a_run_that_was_stopped_or_printed_is_not_given_again(tmp_path):
         finish(job)
     again = driver_of(tmp_path, definition_of(lag=2), 6)
     assert [again.next_job().run.name, again.next_job().run.name] == ["0000-s101", "0001-s101"]
+
+
+def test_the_run_of_another_job_is_no_result(tmp_path):
+    driver = SweepDriver(SweepFolder(tmp_path), definition_of(), 1)
+    driver._folder.trials.mkdir()
+    job = driver.next_job()
+    assert job is not None
+    run = make_run(job.run, seed=3)
+    report = {"env_steps": 9, "seconds": 1.0, "stopped": False, "evaluation": {"mean_return": 9}}
+    run.write_report(report)
+    again = SweepDriver(SweepFolder(tmp_path), definition_of(), 1)
+    with pytest.raises(FrankError, match=r"holds another run: its seed is 3 \(given 100\)"):
+        again.next_job()
+    assert not again.trials[0].is_over
+
+
+def test_the_reason_of_a_failed_trial_is_the_same_wherever_the_sweep_lies(tmp_path):
+    reasons = set()
+    for name in ("a", "b"):
+        driver = driver_of(tmp_path / name, definition_of(), 1)
+        job = driver.next_job()
+        error = f"it has diverged: frank train --resume {job.run}"
+        driver.take(Ended(job, False, error, fails_again=True))
+        reasons.add(driver.trials[0].reason)
+    assert reasons == {"it has diverged: frank train --resume runs/0000-s100"}
+
+
+def test_a_run_whose_value_is_no_number_fails_its_trial(tmp_path):
+    driver = driver_of(tmp_path, definition_of(objective="seconds_to_solved"), 1)
+    job = driver.next_job()
+    finish(job)
+    path = job.run / "outcome.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": math.inf}))
+    driver.take(Ended(job, True))
+    assert driver.next_job() is None
+    assert (driver.trials[0].state, driver.trials[0].value) == ("failed", None)

@@ -73,7 +73,11 @@ def folder(tmp_path):
     folder.trials.mkdir()
     for trial in TRIALS:
         write_trial(folder.trials, trial)
-    plain = definition_of().to_plain() | {"trials": 8}
+    space = {
+        "learning_rate": {"low": 1e-4, "high": 1},
+        "hidden_widths": {"choices": [[8], [16, 16]]},
+    }
+    plain = definition_of(space=space_of(space)).to_plain() | {"trials": 8}
     folder.definition.write_text(json.dumps(plain))
     return folder
 
@@ -92,20 +96,55 @@ def test_a_folder_is_shown_as_it_stands(folder):
     assert plain["best"]["number"] == 1
     assert [trial["state"] for trial in plain["trials"]] == [trial.state for trial in TRIALS]
     assert "seconds" not in json.dumps(plain)
+    assert plain["repeatable"] is True
+
+
+def test_an_objective_that_depends_on_the_clock_says_so(folder):
+    plain = json.loads(folder.definition.read_text())
+    plain |= {"objective": "seconds_to_solved", "direction": "minimize"}
+    folder.definition.write_text(json.dumps(plain))
+    result = SweepResult.of_folder(folder)
+    assert "seconds_to_solved depends on the machine" in result.summary()
+    assert result.to_plain()["repeatable"] is False
 
 
 def test_what_a_file_says_cannot_steer_the_terminal(folder):
-    plain = json.loads(folder.definition.read_text())
-    plain["space"]["a\x1b[2Jb|c"] = {}
-    folder.definition.write_text(json.dumps(plain))
-    odd = dataclasses.replace(
-        TRIALS[4], settings={"hidden_widths": "x\x1b[31m|\n"}, reason="\x1b[0m" * 99
-    )
-    write_trial(folder.trials, odd)
+    write_trial(folder.trials, dataclasses.replace(TRIALS[4], reason="\x1b[0m" * 99 + "|\n"))
     table = SweepResult.of_folder(folder).markdown()
     assert "\x1b" not in table
     assert len({line.count("|") for line in table.splitlines()}) == 1
     assert len(table.splitlines()) == 2 + len(TRIALS)
+    plain = json.loads(folder.definition.read_text())
+    plain["space"]["a\x1b[2Jb|c"] = {}
+    folder.definition.write_text(json.dumps(plain))
+    with pytest.raises(RunFolderError, match="unknown setting") as error:
+        SweepResult.of_folder(folder)
+    assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"learning_rate": 0.1},
+        SETTINGS | {"wrappers": ["evil:Wrapper"]},
+        SETTINGS | {"num_envs": 10_000},
+        SETTINGS | {"learning_rate": 1.5},
+        SETTINGS | {"learning_rate": 1},
+        SETTINGS | {"learning_rate": "0.1"},
+        SETTINGS | {"learning_rate": None},
+        SETTINGS | {"hidden_widths": [4_096]},
+        SETTINGS | {"hidden_widths": "[8]"},
+    ],
+)
+def test_a_trial_with_settings_outside_of_the_space_is_damaged(folder, settings):
+    path = folder.trials / "0005.json"
+    path.write_text(json.dumps(TRIALS[5].to_plain() | {"settings": settings}))
+    space = space_of(json.loads(folder.definition.read_text())["space"])
+    with pytest.raises(RunFolderError, match="do not lie in the space that is searched; remove it"):
+        folder.read_trials(space)
+    with pytest.raises(RunFolderError, match="space that is searched"):
+        SweepResult.of_folder(folder)
 
 
 def test_trials_come_back_from_their_files(folder):

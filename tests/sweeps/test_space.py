@@ -65,6 +65,14 @@ BAD = {
     ),
     "log no bool": ({"gamma": {"low": 0.1, "high": 1, "log": 1}}, "log of gamma must be true"),
     "step of nothing": ({"gamma": {"low": 0, "high": 1, "step": 0}}, "step of gamma must be above"),
+    "tiny steps": (
+        {"gamma": {"low": 0.0, "high": 0.9, "step": 1e-40}},
+        "more than 1,000,000 values to search: leave it out",
+    ),
+    "huge step": (
+        {"n_step": {"low": 1, "high": 5, "step": 10**400}},
+        "the step of n_step must be a whole number",
+    ),
     "part of a step": ({"n_step": {"low": 1, "high": 5, "step": 0.5}}, "must be a whole number"),
     "step beside": (
         {"gamma": {"low": 0.1, "high": 1, "step": 0.4}},

@@ -106,6 +106,7 @@ def test_a_sweep_is_shown_without_its_command(swept, capsys):
     assert len(json.loads(out.splitlines()[-1])["trials"]) == 3
     assert "3 of 3 trials over (2 complete, 1 failed); best: trial" in errors
     assert frank(["sweep", "CartPole-v1", "--show", str(swept)]) == 2
+    assert frank(["sweep", "--trials", "5", "--show", str(swept)]) == 2
     assert frank(["sweep", "--show", str(swept / "none")]) == 2
 
 
@@ -162,6 +163,13 @@ def test_another_sweep_in_the_same_folder_is_refused_by_what_differs(swept, work
         (["--tau", "0.3"], "tau cannot be fixed and searched"),
         (["--learning-rat", "0.3"], "--learning-rate"),
         (["--pruner", "median", "--evaluate-every-env-steps", "300"], "needs at least 2 evalu"),
+        (
+            [
+                *("--pruner", "median", "--sampler", "random", "--trials", "10000"),
+                *("--evaluate-every-env-steps", "5"),
+            ],
+            "at most 500,000 evaluations of all trials, and 10,000 trials with 60 evaluations",
+        ),
         (["--preset", "nowhere"], "unknown preset 'nowhere'"),
         (["--objective", "final_return", "--final-evaluation-episodes", "none"], "needs the eval"),
     ],

@@ -12,7 +12,7 @@ from sweeps.pretended import definition_of
 
 
 def opened(folder, definition, trials=5, *, lag_given=False):
-    with folder.opened(definition, trials, lag_given=lag_given) as found:
+    with folder.opened(definition, trials, lag_given=lag_given) as (found, _):
         return found
 
 
@@ -39,7 +39,7 @@ def test_more_trials_are_taken_and_fewer_are_not(tmp_path):
     folder, definition = SweepFolder(tmp_path), definition_of()
     opened(folder, definition, 5)
     opened(folder, definition, 9)
-    assert folder.read_definition()["trials"] == 9
+    assert folder.read_definition().trials == 9
     with pytest.raises(SettingError, match="holds a sweep of 9 trials: give trials=9 or more"):
         opened(folder, definition, 5)
 
@@ -74,14 +74,19 @@ def test_another_version_of_optuna_is_warned_of(tmp_path):
     opened(folder, definition)
     newer = dataclasses.replace(definition, versions={"optuna": "1"})
     with pytest.warns(FrankWarning, match="begun with optuna 0; trials that are drawn from here"):
-        assert opened(folder, newer) == definition
+        assert opened(folder, newer).versions == {"optuna": "0, 1"}
+    # Trials of both are there now, so each of them is another version.
+    for version in ("0", "1"):
+        again = dataclasses.replace(definition, versions={"optuna": version})
+        with pytest.warns(FrankWarning, match="begun with optuna 0, 1; trials"):
+            assert opened(folder, again).versions == {"optuna": "0, 1"}
 
 
 def test_two_processes_cannot_do_one_sweep(tmp_path):
     folder, definition = SweepFolder(tmp_path), definition_of()
     with (
         folder.opened(definition, 5, lag_given=False),
-        pytest.raises(RunFolderError, match="is being written by process"),
+        pytest.raises(RunFolderError, match="are being written by process"),
     ):
         opened(folder, definition)
 
@@ -114,3 +119,27 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     with pytest.raises(RunFolderError, match="cannot be written: Not a directory"):
         opened(SweepFolder(tmp_path / "notes.txt" / "sweep"), definition_of())
+
+
+@pytest.mark.parametrize("name", ["trials", "runs", "jobs", "published", ".driver"])
+def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    folder = SweepFolder(tmp_path / "sweep")
+    opened(folder, definition_of())
+    there = folder.path / name
+    if there.exists():
+        there.rename(tmp_path / "moved")
+    there.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunFolderError, match="is a link, and a sweep writes only into its own"):
+        opened(folder, definition_of())
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("settings", [{"zz": 3}, {"learning": []}, [], None])
+def test_odd_settings_in_a_definition_are_damage(tmp_path, settings):
+    folder = SweepFolder(tmp_path)
+    opened(folder, definition_of())
+    plain = json.loads(folder.definition.read_text())
+    folder.definition.write_text(json.dumps(plain | {"settings": settings}))
+    with pytest.raises(RunFolderError, match="is damaged"):
+        opened(folder, definition_of())

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import shutil
 import sqlite3
 import threading
 
@@ -20,7 +21,13 @@ from frankrl.environments import describe_for
 from frankrl.experience import AsynchronousSource, FreeActor, RecordedFeed
 from frankrl.explaining import cost_of, reopen
 from frankrl.explaining.origin import origins
-from frankrl.runs import RunDescription, RunFolder, all_versions, machine_facts
+from frankrl.runs import (
+    RunDescription,
+    RunFolder,
+    all_versions,
+    list_checkpoints,
+    machine_facts,
+)
 from frankrl.training import Checkpointed, Experiment, Trainer, init_train_state, rounds
 from frankrl.training.asynchronous import FreeActorPlan, asynchronous
 
@@ -222,6 +229,32 @@ def test_an_actor_that_is_lost_again_and_again_ends_the_run(tmp_path):
     actors = ActorsHere(lambda number, method, arguments: method == "collect" and number != 1)
     with pytest.raises(ActorsLostError, match=r"environments 0 to 1 was lost|4 to 5 was lost"):
         followed(trainer(tmp_path / "run", actors, experiment_of()), {})
+
+
+def test_an_actor_that_is_lost_while_the_run_is_resumed_is_replaced(run, tmp_path):
+    path, _, _ = run
+    copy = tmp_path / "killed"
+    shutil.copytree(path, copy)
+    shutil.rmtree(list_checkpoints(copy / "checkpoints")[-1])
+    fatal = {(1, "restore"), (2, "logs"), (ACTORS, "restore")}
+    actors = ActorsHere(lambda number, method, _: (number, method) in fatal, lambda n: n != 4)
+    resumed = Trainer.resume(
+        RunFolder.open(copy), experiment_of(), make_source=asynchronous(lambda: actors)
+    )
+    states = {}
+    followed(resumed, states)
+    assert actors.tries > ACTORS + 3
+    found = recorded(copy)
+    assert len(found) == 60
+    *_, (_, state, _) = repeated(experiment_of(), found)
+    assert_same(state, states[60 * CHUNK])
+
+
+def test_where_no_actor_can_be_started_one_sentence_says_so(tmp_path):
+    actors = ActorsHere(starts=lambda number: number != 1 and number < ACTORS)
+    with pytest.raises(ActorsLostError, match=r"2 to 3 was lost, and so were 3 in its place: no p"):
+        trainer(tmp_path / "run", actors, experiment_of())
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_priorities_of_their_own_new_transitions_get_the_largest():

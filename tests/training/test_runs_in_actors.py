@@ -31,7 +31,11 @@ QUICK = {
     "total_env_steps": 600,
 }
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lander": ("LunarLander-v3", {"n_step": 3, "replay_sampling": "prioritised"}),
+    "lander": (
+        "LunarLander-v3",
+        # The rise of β is the budget of a run unless it is given.
+        {"n_step": 3, "replay_sampling": "prioritised", "priority_beta_env_steps": 600},
+    ),
     "minatar": ("MinAtar/Breakout-v1", {"frame_stack": 2, "overlap": False}),
     "failing": (
         "failing_envs:Failing-v0",

@@ -39,7 +39,8 @@ class RunsOptions:
     preset: _Several = ()
     """Only runs of this preset."""
     state: _Several = ()
-    """Only runs in this state: not started, running, finished, stopped, broken off, unreadable."""
+    """Only runs in this state: not started, running, finished, stopped, pruned, broken off,
+    unreadable."""
     seed: tyro.conf.UseAppendAction[tuple[int, ...]] = ()
     """Only runs with this seed."""
     where: _Several = ()
@@ -183,6 +184,8 @@ def _remove(arguments: Sequence[str]) -> int:
     from frankrl.listing.columns import size_text
     from frankrl.runs.disk_usage import disk_usage
     from frankrl.runs.removal import (
+        finish_removals,
+        is_half_removed,
         older_checkpoints,
         removable,
         remove_older_checkpoints,
@@ -190,23 +193,23 @@ def _remove(arguments: Sequence[str]) -> int:
     )
 
     paths = {name: given_path(name, "the run folder").absolute() for name in options.runs}
-    gone = _finish_interrupted(paths.values())
-    runs = {
-        removable(path): name for name, path in paths.items() if path.exists() or path not in gone
-    }
+    half = {} if options.checkpoints else {p: n for n, p in paths.items() if is_half_removed(p)}
+    runs = {removable(path): name for name, path in paths.items() if path not in half}
     going = {path: older_checkpoints(path) if options.checkpoints else [path] for path in runs}
     going = {path: folders for path, folders in going.items() if folders}
-    if not going:
-        if runs:
-            say("nothing to remove: no run has more than one checkpoint")
+    if not going and not half:
+        say("nothing to remove: no run has more than one checkpoint")
         return 0
     for path, folders in going.items():
         what = f"{counted(len(folders), 'checkpoint')}, " if options.checkpoints else ""
         say(f"{shown(runs[path])}: {what}{size_text(disk_usage(folders).total)}")
+    for name in half.values():
+        say(f"{shown(name)}: what a removal that was interrupted has left")
     every = [folder for folders in going.values() for folder in folders]
     freed = size_text(disk_usage(every).freed)
     of = "the older checkpoints of " if options.checkpoints else ""
-    if not options.yes and not _agreed(f"Remove {of}{counted(len(going), 'run')} ({freed})?"):
+    which = f"{of}{counted(len(going) + len(half), 'run')}"
+    if not options.yes and not _agreed(f"Remove {which} ({freed})?"):
         say("nothing was removed")
         return 0
     if options.checkpoints:
@@ -214,20 +217,9 @@ def _remove(arguments: Sequence[str]) -> int:
             remove_older_checkpoints(path)
     else:
         remove_runs(list(going))
-    print_result(f"removed {of}{counted(len(going), 'run')}, which frees {freed}")
+        finish_removals(half)
+    print_result(f"removed {which}, which frees {freed}")
     return 0
-
-
-def _finish_interrupted(runs: Iterable[Path]) -> set[Path]:
-    """Finish the removals that were interrupted beside some runs; returns the runs gone now."""
-    from frankrl.runs.removal import finish_removals
-
-    gone: set[Path] = set()
-    for folder in {run.parent: None for run in runs}:
-        gone.update(finish_removals(folder))
-    for path in sorted(gone):
-        say(f"the removal of {shown(path)} had been interrupted and is finished now")
-    return gone
 
 
 def _agreed(question: str) -> bool:

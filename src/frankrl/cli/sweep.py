@@ -71,7 +71,8 @@ class SweepFlags:
     """Trials under way at once: each one follows from the results of those so many before it. 0:
     the number of processes when the sweep begins."""
     processes: int = 0
-    """Number of runs in parallel, which changes no result. 0: one per processor core."""
+    """Number of runs in parallel. It changes no result, but it is the lag of a new sweep for which
+    `--lag` is not given. 0: one per processor core."""
     ray: str = ""
     """Train on this Ray cluster: HOST:PORT of its head, or auto. All its machines must share the
     folder `--out`."""
@@ -105,12 +106,18 @@ def run(arguments: Sequence[str]) -> int:
             "name an environment and a space, for example: frank sweep CartPole-v1 --space "
             "space.toml (or a sweep's folder with --show FOLDER)"
         )
+    if flags.print and flags.json:
+        raise FrankError(
+            "--print ends before there are results, so there is nothing for --json: give it with "
+            "the command that continues"
+        )
     preset = flags.preset or default_preset(flags.env, flags.network.q_function)
     named = {name: getattr(getattr(flags, group_of(name)), name) for name in named_settings(words)}
     base = load_preset(preset).with_changes(**named, **foreign)
 
     from frankrl.runs import check_preset
-    from frankrl.sweeps.run import SweepOptions, run_sweep
+    from frankrl.sweeps.options import SweepOptions
+    from frankrl.sweeps.run import run_sweep
 
     check_preset(preset, named)
     names = SweepOptions.__dataclass_fields__
@@ -126,7 +133,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _show(flags: SweepFlags, words: Sequence[str]) -> int:
-    if flags.env or flags.space or named_settings(words):
+    if flags != SweepFlags(show=flags.show, json=flags.json) or named_settings(words):
         raise FrankError("--show FOLDER reads a sweep as it is: give nothing but --json with it")
 
     from frankrl.core.paths import given_path

@@ -33,6 +33,10 @@ class SettingError(FrankError):
     """A setting has an unknown name, a wrong type or a value out of range."""
 
 
+class MachineError(SettingError):
+    """The settings ask for more than this machine has now; another one may have it."""
+
+
 class EnvironmentUnusableError(FrankError):
     """The environment does not exist, cannot be made or has unsupported spaces."""
 

@@ -1,7 +1,7 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
-from frankrl.environments.env_group import EnvGroup, Worker
+from frankrl.environments.env_group import EnvGroup, Worker, WorkerDiedError
 from frankrl.environments.episode_record import EnvironmentLog, Position
 from frankrl.environments.final_info import SUCCESS, finite_number
 from frankrl.environments.frame_stack import FrameStack
@@ -44,6 +44,7 @@ __all__ = [
     "Structure",
     "Trial",
     "Worker",
+    "WorkerDiedError",
     "WorkerPool",
     "describe",
     "describe_for",

@@ -1,9 +1,9 @@
 """Experience: policies, exploration, and the sources of steps."""
 
-from frankrl.experience.asynchronous import (
+from frankrl.experience.asynchronous import AsynchronousSource
+from frankrl.experience.asynchronous_feed import (
     REQUESTS_AHEAD,
     ActorsState,
-    AsynchronousSource,
     Carrier,
     LiveFeed,
     Logs,

@@ -144,12 +144,14 @@ class FreeActor:
         return errors.astype(np.float32).ravel()
 
     @own_numerics()
-    def restore(self, logs: list[EnvironmentLog]) -> None:
+    def restore(self, logs: list[EnvironmentLog]) -> list[int]:
         """Go on from the snapshots of a chunk's end.
 
-        An environment that does not come to the same state begins its next episode instead.
+        Returns:
+            Indices in the run of the environments that did not come to their states, and have begun
+            their next episode instead.
         """
-        self._envs.restore(logs)
+        return [self._first + place for place in self._envs.restore(logs)]
 
     def logs(self) -> list[EnvironmentLog]:
         """Snapshot of each environment, from which it can be restored."""

@@ -15,7 +15,7 @@ from frankrl.experiments.claims import ENVIRONMENTS
 from frankrl.experiments.results import ArmResult, results_of
 from frankrl.experiments.study import Study, run_study
 from frankrl.experiments.writing import as_markdown, check_can_draw, write
-from frankrl.jobs import Job, seeds_from
+from frankrl.jobs import Engine, Job, seeds_from
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,7 +126,9 @@ def run_experiment(
             show(done, total)
             on_run(job.run, done, total)
 
-        engine = engine_for(processes, folder, ray=ray, print_command=print_command)
+        def engine() -> Engine:
+            return engine_for(processes, folder, ray=ray, print_command=print_command)
+
         is_complete = run_study(study, engine, finished)
     if not is_complete:
         return None

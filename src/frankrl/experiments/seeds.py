@@ -11,14 +11,13 @@ import numpy as np
 from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import FrankError, SettingError, check_type
+from frankrl.core.errors import check_type
 from frankrl.core.figures import counted, figure
 from frankrl.core.paths import given_path
-from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.experiments.results import FEWEST_FOR_INTERVAL, score
-from frankrl.jobs import Ended, Job, Outcome, is_done_as, outcome_of, run_jobs, seeds_from
+from frankrl.jobs import Engine, Job, Outcome, do_missing, outcome_of, seeds_from
 from frankrl.runs import check_preset
 from frankrl.training.session import file_name_of
 
@@ -132,43 +131,24 @@ def run_seeds(
     folder = (where if out is None else given_path(out, option("out"))).absolute()
     settings = settings.resolved()
     jobs = [Job(env_id, preset, settings, seed, folder / f"s{seed}") for seed in seeds]
-    missing = [job for job in jobs if not is_done_as(job)]
-    done = len(jobs) - len(missing)
-    engine = engine_for(processes, folder, ray=ray, print_command=print_command)
+    done = 0
     with progress_bar("training", "runs", progress=progress) as show:
 
-        def ended(end: Ended) -> None:
+        def finished(job: Job) -> None:
             nonlocal done
-            if end.error:
-                raise FrankError(end.error)
-            if end.is_done:
-                done += 1
-                show(done, len(jobs))
-                on_run(end.job.run, done, len(jobs))
+            done += 1
+            show(done, len(jobs))
+            on_run(job.run, done, len(jobs))
 
-        run_jobs(engine, lambda: missing.pop(0) if missing else None, ended)
+        def engine() -> Engine:
+            return engine_for(processes, folder, ray=ray, print_command=print_command)
+
+        is_complete = do_missing(jobs, folder, engine, finished)
+    if not is_complete:
+        return None
     outcomes = [outcome_of(job.run) for job in jobs]
     complete = [outcome for outcome in outcomes if outcome is not None]
-    if len(complete) < len(jobs):
-        return None
     return SeedsResult([job.run for job in jobs], seeds, complete)
-
-
-def check_alone(named: dict[str, Any]) -> None:
-    """Refuse options that several runs cannot share.
-
-    Args:
-        named: values by option; an empty one was not given.
-
-    Raises:
-        SettingError: one was given.
-    """
-    for name, value in named.items():
-        if value:
-            raise SettingError(
-                f"{option('seeds')} trains several runs from their beginning, so "
-                f"{option(name)} cannot be given with it, got {given(value)}"
-            )
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frankrl.core.errors import FrankError
 from frankrl.experiments.claims import Arm, Experiment, settings_of
-from frankrl.jobs import Ended, Engine, Job, is_done, run_jobs
+from frankrl.jobs import Engine, Job, do_missing
 
 
 @dataclass(frozen=True)
@@ -43,39 +42,9 @@ class Study:
         return self.folder / env_id / f"{name}-s{seed}"
 
 
-def run_study(study: Study, engine: Engine, on_done: Callable[[Job], None]) -> bool:
-    """Do every run that is not done yet; stopped runs are continued.
-
-    Args:
-        study: the runs to do.
-        engine: does them; closed at the end.
-        on_done: called for each finished run, including runs finished earlier.
-
-    Returns:
-        Whether every run is finished; not if the engine only prints commands.
-
-    Raises:
-        FrankError: a run cannot be started or continued.
-        StoppedError: a stop was requested; everything done so far is saved.
-    """
-    missing: list[Job] = []
-    for job in study.jobs():
-        if is_done(job.run):
-            on_done(job)
-        else:
-            missing.append(job)
-    left = len(missing)
-
-    def ended(end: Ended) -> None:
-        nonlocal left
-        if end.error:
-            raise FrankError(end.error)
-        if end.is_done:
-            left -= 1
-            on_done(end.job)
-
-    run_jobs(engine, lambda: missing.pop(0) if missing else None, ended)
-    return not left
+def run_study(study: Study, engine: Callable[[], Engine], on_done: Callable[[Job], None]) -> bool:
+    """Do every run that is not done yet; arguments, result and errors as for `do_missing`."""
+    return do_missing(study.jobs(), study.folder.absolute(), engine, on_done)
 
 
 def paths_of(study: Study, env_id: str, arm: Arm) -> Sequence[Path]:

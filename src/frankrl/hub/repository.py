@@ -14,7 +14,7 @@ from frankrl.core.figures import counted
 from frankrl.hub.card import card
 from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
 from frankrl.hub.privacy import public_description, public_metadata, without_paths
-from frankrl.hub.results import Result, final_evaluation, report_of, results_of, settings_of
+from frankrl.hub.results import Result, final_evaluation, results_of, settings_of
 from frankrl.opening import open_agent
 from frankrl.runs import (
     PLAYING,
@@ -30,6 +30,7 @@ from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.runs.folder import CONFIG, METRICS, REPORT
 from frankrl.runs.initial import INITIAL, check_initial
 from frankrl.runs.no_checkpoint import no_checkpoint
+from frankrl.runs.report import Report, read_report
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.replay_codec import REPLAY
@@ -90,9 +91,9 @@ def build(
     copied = RunFolder(target, folder.description, folder.permission)
     _copy_checkpoints(folder, copied, with_replay=wanted.with_replay)
     _copy_metrics(folder, target / METRICS)
-    report = report_of(folder)
+    report = read_report(folder.path)
     if report is not None:
-        _write_json(target / REPORT, {**without_paths(report), "run": repository})
+        _write_json(target / REPORT, {**without_paths(report.plain), "run": repository})
     # The copy lies elsewhere, and no module of the run's own folder is ever imported.
     check_settings_code(folder, ("network", "torso"))
     agent, info = open_agent(copied, best=wanted.best)
@@ -142,7 +143,7 @@ def _result(
     agent: Agent,
     env_steps: int,
     newest: dict[str, Any],
-    report: dict[str, Any] | None,
+    report: Report | None,
     wanted: Wanted,
     play: Callable[..., Evaluation],
 ) -> Result:

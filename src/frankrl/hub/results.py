@@ -1,16 +1,12 @@
 """The result of a run in numbers: its evaluation, and the file `results.json`."""
 
-import contextlib
-import json
 import math
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from frankrl.core.errors import FrankError
-from frankrl.runs import RunDescription, RunFolder, read_regular
-from frankrl.runs.folder import REPORT
+from frankrl.runs import RunDescription
+from frankrl.runs.report import Report
 
-_MAX_REPORT_BYTES = 1 << 22
 _SUMMARY = (
     "episodes",
     "mean_return",
@@ -47,20 +43,11 @@ class Result(NamedTuple):
         return f"{self.summary['mean_return']:.2f} +/- {self.summary['std_return']:.2f}"
 
 
-def report_of(folder: RunFolder) -> dict[str, Any] | None:
-    """The report of a run, if it has a readable one."""
-    with contextlib.suppress(FrankError, ValueError, RecursionError):
-        report = json.loads(read_regular(folder.path / REPORT, _MAX_REPORT_BYTES))
-        if isinstance(report, dict):
-            return report
-    return None
-
-
-def final_evaluation(report: dict[str, Any] | None, env_steps: int) -> dict[str, Any] | None:
+def final_evaluation(report: Report | None, env_steps: int) -> dict[str, Any] | None:
     """The final evaluation in a report; None if there is none of the agent at these env steps."""
-    if report is None or report.get("env_steps") != env_steps:
+    if report is None or report.env_steps != env_steps:
         return None
-    found = report.get("evaluation")
+    found = report.plain.get("evaluation")
     if not isinstance(found, dict) or not all(_is_real(found.get(name)) for name in _SUMMARY):
         return None
     return found

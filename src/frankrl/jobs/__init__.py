@@ -1,14 +1,17 @@
 """Jobs: many runs, done by local processes, by a cluster, or by commands that are printed."""
 
+from frankrl.jobs.driving import Driver, driven
 from frankrl.jobs.engine import Ended, Engine, run_jobs, would_fail_again
 from frankrl.jobs.job import Job
+from frankrl.jobs.missing import do_missing
 from frankrl.jobs.outcome import Outcome, is_done, outcome_of
 from frankrl.jobs.pruning import EarlierRun, PruningRule
 from frankrl.jobs.seeds import MAX_SEEDS, seeds_from
-from frankrl.jobs.work import do_job, is_done_as, publish_job
+from frankrl.jobs.work import do_job, is_done_as, outcome_as, publish_job
 
 __all__ = [
     "MAX_SEEDS",
+    "Driver",
     "EarlierRun",
     "Ended",
     "Engine",
@@ -16,8 +19,11 @@ __all__ = [
     "Outcome",
     "PruningRule",
     "do_job",
+    "do_missing",
+    "driven",
     "is_done",
     "is_done_as",
+    "outcome_as",
     "outcome_of",
     "publish_job",
     "run_jobs",

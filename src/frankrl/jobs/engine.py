@@ -8,9 +8,11 @@ from frankrl.core.errors import (
     EnvironmentFailedError,
     EnvironmentUnusableError,
     FrankError,
+    MachineError,
     SettingError,
 )
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError, stop_signals
+from frankrl.environments import WorkerDiedError
 from frankrl.jobs.job import Job
 
 _POLL_SECONDS = 0.3
@@ -32,12 +34,13 @@ class Ended(NamedTuple):
 def would_fail_again(error: FrankError) -> bool:
     """Whether an error follows from a job itself: its settings, its environment, its training.
 
-    Others follow from the machine, such as a full disk or a package that is missing.
+    Others follow from the machine, such as a full disk, a package that is missing, or the death of
+    a process that stepped environments.
     """
     return isinstance(
         error,
         (DivergedError, EnvironmentFailedError, EnvironmentUnusableError, SettingError),
-    )
+    ) and not isinstance(error, (MachineError, WorkerDiedError))
 
 
 class Engine(Protocol):

@@ -13,8 +13,10 @@ from frankrl.core.text import given
 from frankrl.jobs.pruning import PruningRule
 from frankrl.runs import RunDescription, check_code, read_regular
 from frankrl.runs.folder import RunFolder, permission_of
+from frankrl.runs.same_run import unlike
 
-_MAX_BYTES = 1 << 22
+_MAX_BYTES = 1 << 24
+"""Room for a pruning rule with `MAX_EARLIER_EVALUATIONS` and for the settings."""
 _TEXTS = ("env_id", "preset", "run", "mark")
 
 
@@ -82,7 +84,7 @@ class Job:
         except SettingError as error:
             raise SettingError(f"{path} is no job: {error}") from error
         description = job._description(mark)
-        permission = permission_of("", allow_code)
+        permission = permission_of(None, allow_code)
         code = tuple(description.settings.code_names())
         check_code(RunFolder(path.absolute(), description, permission), code)
         return job
@@ -117,12 +119,8 @@ class Job:
         Raises:
             FrankError: it is of another one.
         """
-        found = folder.description
-        ours = {"environment": self.env_id, "seed": self.seed} | self.settings.values()
-        theirs = {"environment": found.env_id, "seed": found.seed} | found.settings.values()
-        if different := [name for name in ours if ours[name] != theirs[name]]:
-            what = ", ".join(f"{n} {theirs[n]} (here {ours[n]})" for n in different)
+        if different := unlike(self._description(), folder.description):
             raise FrankError(
-                f"{folder.path} holds another run, with {what}: move it away, or choose another "
-                "folder"
+                f"{folder.path} holds another run: {'; '.join(different)}; move it away, or choose "
+                "another folder"
             )

@@ -1,15 +1,13 @@
-"""What a run has given, as its folder tells."""
+"""What a run has given, by its folder."""
 
-import contextlib
-import json
+import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from frankrl.core.errors import RunFolderError
-from frankrl.runs import MetricsReader, read_regular
-from frankrl.runs.folder import METRICS, REPORT
-
-_MAX_REPORT_BYTES = 1 << 24
+from frankrl.core.errors import DamagedError
+from frankrl.runs import MetricsReader
+from frankrl.runs.folder import METRICS
+from frankrl.runs.report import Report, read_report
 
 
 class Outcome(NamedTuple):
@@ -23,14 +21,15 @@ class Outcome(NamedTuple):
     solved_env_steps: int | None
     solved_seconds: float | None
     """When the run was solved; None if it was not."""
-    seconds: float
+    seconds: float | None
+    """How long it took; None: its report does not say."""
     stop_reason: str | None
     """Why the run ended itself before its end; None if it did not."""
 
 
 def is_done(run: Path) -> bool:
     """Whether a run is over and need not go on."""
-    return _report(run) is not None
+    return _report_if_over(run) is not None
 
 
 def outcome_of(run: Path) -> Outcome | None:
@@ -39,18 +38,17 @@ def outcome_of(run: Path) -> Outcome | None:
     Raises:
         RunFolderError: its metrics cannot be read.
     """
-    report = _report(run)
+    report = _report_if_over(run)
     if report is None:
         return None
-    evaluation, solved = report.get("evaluation") or {}, report.get("solved") or {}
     return Outcome(
-        evaluation.get("mean_return"),
+        report.final_return,
         evaluations_of(run),
-        report["env_steps"],
-        solved.get("env_steps"),
-        solved.get("seconds"),
-        report["seconds"],
-        report.get("stop_reason"),
+        report.env_steps,
+        report.solved_env_steps,
+        report.solved_seconds,
+        report.seconds,
+        report.stop_reason,
     )
 
 
@@ -66,14 +64,15 @@ def evaluations_of(run: Path) -> tuple[tuple[int, float], ...]:
     finally:
         reader.close()
     steps = (int(value) for value in rows["env_steps"])
-    means = (float(value) for value in rows["mean_return"])
+    means = [float(value) for value in rows["mean_return"]]
+    if not all(map(math.isfinite, means)):
+        raise DamagedError(f"{run / METRICS} is damaged: the mean return of an evaluation is none")
     return tuple(zip(steps, means, strict=True))
 
 
-def _report(run: Path) -> dict[str, Any] | None:
+def _report_if_over(run: Path) -> Report | None:
     """The report of a run that is over: at its end, or ended by a rule of its own."""
-    with contextlib.suppress(RunFolderError, ValueError, RecursionError):
-        report = json.loads(read_regular(run / REPORT, _MAX_REPORT_BYTES))
-        if isinstance(report, dict) and (not report["stopped"] or report["stop_reason"]):
-            return report
-    return None
+    report = read_report(run)
+    if report is None or (report.stopped and report.stop_reason is None):
+        return None
+    return report

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from frankrl.core.errors import SettingError
-from frankrl.jobs.studies import memory_study, quiet_optuna
+from frankrl.jobs.optuna_in_memory import memory_study, quiet_optuna
+from frankrl.runs.report import PRUNED
 
 PRUNERS = ("median", "hyperband")
 """Optuna's pruners that decide within a run."""
 _STATES = ("complete", "pruned", "failed")
+MAX_EARLIER_EVALUATIONS = 500_000
+"""Evaluations of all earlier runs that a rule may hold. As JSON they take 13 MB at most."""
 _MAX_TRIALS = 100_000
 
 
@@ -85,21 +88,21 @@ def reason_to_stop(rule: PruningRule, mean_returns: Sequence[float]) -> str | No
         else:
             pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
         study = memory_study(optuna, "maximize", pruner=pruner)
-        # The trials are told in the order of their numbers, as Hyperband's brackets follow them.
+        # The trials are added in the order of their numbers, as Hyperband's brackets follow them.
         for run in rule.earlier:
-            _tell(optuna, study, run, asks=is_hyperband)
+            _add(optuna, study, run, asks=is_hyperband)
         for _ in range(len(rule.earlier), rule.number):
             study.ask()
         stops = _reported(study.ask(), mean_returns, asks=is_hyperband)
     if not stops:
         return None
     return (
-        f"pruned by {rule.pruner} at evaluation {len(mean_returns)} of {rule.num_evaluations}: "
+        f"{PRUNED}{rule.pruner} at evaluation {len(mean_returns)} of {rule.num_evaluations}: "
         f"mean return {mean_returns[-1]:g}"
     )
 
 
-def _tell(optuna: Any, study: Any, run: EarlierRun, *, asks: bool) -> None:
+def _add(optuna: Any, study: Any, run: EarlierRun, *, asks: bool) -> None:
     """Add an earlier run to a study."""
     trial = study.ask()
     if run.mean_returns:

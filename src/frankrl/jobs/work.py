@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from frankrl.core.errors import RunFolderError
 from frankrl.jobs.job import Job
-from frankrl.jobs.outcome import evaluations_of, is_done
+from frankrl.jobs.outcome import Outcome, evaluations_of, is_done, outcome_of
 from frankrl.jobs.pruning import PruningRule, reason_to_stop
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.runs.folder import permission_of
@@ -33,8 +33,9 @@ def do_job(job: Job, stop_requested: Callable[[], bool] = lambda: False) -> bool
     folder = None
     with contextlib.suppress(RunFolderError):
         folder = RunFolder.open(job.run, permission_of(job.env_id, False, job.settings.values()))
-    if folder is not None and list_checkpoints(folder.checkpoints):
+    if folder is not None:
         job.check_same(folder)
+    if folder is not None and list_checkpoints(folder.checkpoints):
         training = prepare_resume(folder, job.settings)
     else:
         training = prepare(
@@ -123,3 +124,12 @@ def is_done_as(job: Job) -> bool:
     if done:
         job.check_same(RunFolder.open(job.run))
     return done
+
+
+def outcome_as(job: Job) -> Outcome | None:
+    """What the run of a job has given; None if it is not over.
+
+    Raises:
+        FrankError: another run is in its folder, or it cannot be read.
+    """
+    return outcome_of(job.run) if is_done_as(job) else None

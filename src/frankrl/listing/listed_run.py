@@ -21,7 +21,8 @@ class ListedRun:
     preset: str
     seed: int | None
     state: str
-    """One of `not started`, `running`, `finished`, `stopped`, `broken off`, `unreadable`."""
+    """One of `not started`, `running`, `finished`, `stopped`, `pruned`, `broken off`,
+    `unreadable`."""
     env_steps: int
     total_env_steps: int
     updates: int

@@ -1,18 +1,14 @@
-"""The status of a run: running, finished, stopped or broken off."""
+"""The status of a run: running, finished, stopped, pruned or broken off."""
 
-import contextlib
-import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from frankrl.core.errors import FrankError
-from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import REPORT
 from frankrl.runs.lock import LOCK, is_held
+from frankrl.runs.report import read_report
 
-STATES = ("not started", "running", "finished", "stopped", "broken off")
-_MAX_REPORT_BYTES = 1 << 22
+STATES = ("not started", "running", "finished", "stopped", "pruned", "broken off")
 
 
 class RunStatus(NamedTuple):
@@ -32,33 +28,19 @@ class RunStatus(NamedTuple):
 
 def status_of(run: Path) -> RunStatus:
     """The status of a run by its lock file and its report; takes no lock."""
-    report = _report(run)
+    report = read_report(run)
     if is_held(run) and not (report and _is_newer(run / REPORT, run / LOCK)):
         return RunStatus("running", None, None, 0.0, None)
     if report is None:
         started = (run / LOCK).exists()
         return RunStatus("broken off" if started else "not started", None, None, 0.0, None)
-    solved, evaluation = report.get("solved"), report.get("evaluation")
     return RunStatus(
-        "stopped" if report.get("stopped") else "finished",
-        int(solved["env_steps"]) if isinstance(solved, dict) else None,
-        float(evaluation["mean_return"]) if isinstance(evaluation, dict) else None,
-        _spread(evaluation) if isinstance(evaluation, dict) else 0.0,
-        int(report["env_steps"]),
+        "pruned" if report.is_pruned else "stopped" if report.stopped else "finished",
+        report.solved_env_steps,
+        report.final_return,
+        report.final_spread,
+        report.env_steps,
     )
-
-
-def _spread(evaluation: dict[str, Any]) -> float:
-    low, high = evaluation.get("interval_95") or (0.0, 0.0)
-    return (float(high) - float(low)) / 2
-
-
-def _report(run: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(FrankError, ValueError, RecursionError):
-        report = json.loads(read_regular(run / REPORT, _MAX_REPORT_BYTES))
-        if isinstance(report, dict):
-            return report
-    return None
 
 
 def _is_newer(file: Path, other: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from frankrl.core.errors import FrankError, RunFolderError
+from frankrl.core.process_life import is_alive, start_ticks
 from frankrl.core.wording import option, resuming
 from frankrl.runs.disk import NO_LINK, read_regular, refuse_shared
 
@@ -19,8 +20,6 @@ _CLOCK_SECONDS = 2.0
 _MAX_BYTES = 32
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 """Errors that mean that another process holds the lock; any other one: there are no locks."""
-_START_TICKS = 19
-"""Index of the start time in `/proc/PID/stat`, counted after the process name."""
 
 
 class RunLock:
@@ -160,11 +159,7 @@ def is_held(folder: Path) -> bool:
         writer = int(read_regular(folder / LOCK, _MAX_BYTES))
     except (OSError, ValueError, FrankError):
         return False
-    try:
-        os.kill(writer, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
+    if not is_alive(writer):
         return False
     # A process that started later has the reused number of one that has ended.
     began = _began(writer)
@@ -173,10 +168,12 @@ def is_held(folder: Path) -> bool:
 
 def _began(process: int) -> float | None:
     """Start time of a process, in seconds since 1970; None if the system does not provide it."""
+    ticks = start_ticks(process)
+    if ticks is None:
+        return None
     try:
-        fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
         system = Path("/proc/stat").read_text("ascii")
         (booted,) = re.findall(r"^btime (\d+)$", system, re.MULTILINE)
-        return int(booted) + int(fields[_START_TICKS]) / os.sysconf("SC_CLK_TCK")
+        return int(booted) + ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return None

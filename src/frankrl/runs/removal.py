@@ -1,14 +1,14 @@
 """Remove runs, or their older checkpoints: completely or not at all.
 
 A run is renamed to `.<name>.gone-<process>` beside it before anything of it is deleted, so a run
-that is there is whole. What an interrupted removal leaves, the next one in that folder deletes.
+that is there is whole. What an interrupted removal leaves of a run, the next removal of it deletes.
 """
 
 import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from frankrl.core.errors import DamagedError, RunFolderError, check_type
@@ -39,13 +39,16 @@ def remove_run(run: str | os.PathLike[str], *, checkpoints: bool = False) -> int
         RunFolderError: it is no run, holds other files, is being written, or cannot be changed.
     """
     check_type(checkpoints, "checkpoints", bool, "True or False")
+    path = given_path(run, "the run folder").absolute()
+    if not checkpoints and is_half_removed(path):
+        finish_removals([path])
+        return 0
     path = removable(run)
     gone = older_checkpoints(path) if checkpoints else [path]
     freed = disk_usage(gone).freed
     if checkpoints:
         remove_older_checkpoints(path)
     else:
-        finish_removals(path.parent)
         remove_runs([path])
     return freed
 
@@ -105,10 +108,10 @@ def remove_runs(runs: Sequence[Path]) -> None:
                 f"nothing was removed: {list(gone)[-1]} cannot be renamed: {error.strerror}"
             ) from error
         left = [words for place in gone.values() if (words := _deleted(place))]
+    finish_removals(runs)
     if left:
         raise RunFolderError(
-            f"not all could be deleted: {'; '.join(left)}. Removing another run of that folder "
-            "tries again"
+            f"not all could be deleted: {'; '.join(left)}. The same command tries again"
         )
 
 
@@ -122,25 +125,28 @@ def _deleted(place: Path) -> str:
     return ""
 
 
-def finish_removals(folder: Path) -> list[Path]:
-    """Delete what interrupted removals have left in a folder.
+def is_half_removed(run: Path) -> bool:
+    """Whether a run is not there, and an interrupted removal has left something of it."""
+    return not run.exists() and bool(_left_of(run))
 
-    Returns:
-        The runs that are gone now.
-    """
-    finished = []
+
+def finish_removals(runs: Iterable[Path]) -> None:
+    """Delete what interrupted removals have left of some runs."""
+    for run in runs:
+        for place in _left_of(run):
+            with contextlib.suppress(OSError, RunFolderError), locked_aside(place):
+                _delete(place)
+
+
+def _left_of(run: Path) -> list[Path]:
+    """The folders that removals of a run have left, if they hold nothing else."""
+    places: list[Path] = []
     with contextlib.suppress(OSError):
-        places = [folder / name for name in os.listdir(folder) if _GONE.fullmatch(name)]
-        for place in places:
-            with contextlib.suppress(OSError, RunFolderError):
-                if place.is_symlink() or others_of_run(place):
-                    continue
-                with locked_aside(place):
-                    _delete(place)
-                original = _GONE.fullmatch(place.name)
-                assert original is not None
-                finished.append(folder / original[1])
-    return finished
+        for name in os.listdir(run.parent):
+            found, place = _GONE.fullmatch(name), run.parent / name
+            if found and found[1] == run.name and not place.is_symlink():
+                places += [] if others_of_run(place) else [place]
+    return places
 
 
 def _delete(place: Path) -> None:

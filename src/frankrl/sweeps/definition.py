@@ -88,7 +88,7 @@ def _flat(definition: Mapping[str, Any]) -> dict[str, Any]:
     plain = {
         name: value
         for name, value in definition.items()
-        if name not in ("versions", "fixed", "direction", "sweep_seed", *_TABLES)
+        if name not in ("versions", "fixed", "direction", "sweep_seed", "trials", *_TABLES)
     }
     for group in definition["settings"].values():
         plain |= group

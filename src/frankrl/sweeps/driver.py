@@ -5,13 +5,14 @@ moment goes on as if it had not been.
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from frankrl.config import Settings
 from frankrl.core.errors import FrankError, SettingError
-from frankrl.jobs import EarlierRun, Ended, Job, Outcome, PruningRule, outcome_of
+from frankrl.jobs import EarlierRun, Ended, Job, Outcome, PruningRule, outcome_as
 from frankrl.sweeps import racing
 from frankrl.sweeps.definition import Definition
 from frankrl.sweeps.folder import SweepFolder
@@ -29,7 +30,7 @@ class SweepDriver:
         num_trials: int,
         *,
         on_change: Callable[[Trial], None] = lambda trial: None,
-        outcome: Callable[[Path], Outcome | None] = outcome_of,
+        outcome: Callable[[Job], Outcome | None] = outcome_as,
     ) -> None:
         """Reads the trials that are there.
 
@@ -38,11 +39,11 @@ class SweepDriver:
             definition: what the sweep is.
             num_trials: number of its trials.
             on_change: called with each trial that has changed, after it was written.
-            outcome: reads what a run has given; None: it is not over.
+            outcome: reads what the run of a job has given; None: it is not over.
         """
         self.definition = definition
         self.num_trials = num_trials
-        self.trials = folder.read_trials()
+        self.trials = folder.read_trials(definition.space)
         self._folder = folder
         self._on_change = on_change
         self._outcome = outcome
@@ -57,7 +58,11 @@ class SweepDriver:
         return sum(trial.is_over for trial in self.trials.values())
 
     def next_job(self) -> Job | None:
-        """The next run to do; None if none can begin before another one has ended."""
+        """The next run to do; None if none can begin before another one has ended.
+
+        Raises:
+            FrankError: another run lies in a run folder of the sweep.
+        """
         under_way = {*self._busy.values(), *self._left}
         for number in range(self.num_trials):
             if number in under_way:
@@ -83,9 +88,15 @@ class SweepDriver:
         if ended.error and not ended.fails_again:
             raise FrankError(ended.error)
         if ended.error:
-            self._save(replace(self.trials[number], state="failed", reason=ended.error))
+            self._save(
+                replace(self.trials[number], state="failed", reason=self._reason(ended.error))
+            )
         elif not ended.is_done:
             self._left.add(number)
+
+    def _reason(self, error: str) -> str:
+        """An error without the sweep's own path, since the same sweep may lie elsewhere."""
+        return error.replace(f"{self._folder.path.absolute()}/", "")
 
     def _earlier_are_over(self, number: int) -> bool:
         last = number - self.definition.lag
@@ -126,11 +137,11 @@ class SweepDriver:
             name = f"runs/{trial.number:04d}-s{seed}"
             run = self._folder.path.absolute() / name
             trial = replace(trial, runs=(*trial.runs, name))
-            outcome = self._outcome(run)
+            job = Job(definition.env_id, definition.preset, settings, seed, run)
+            outcome = self._outcome(job)
             if outcome is None:
                 self._save(trial)
-                rule = self._rule(trial.number, index, earlier)
-                return Job(definition.env_id, definition.preset, settings, seed, run, rule)
+                return replace(job, pruning=self._rule(trial.number, index, earlier))
             trial = self._with_run(trial, outcome, settings, earlier)
             if trial.is_over:
                 break
@@ -145,7 +156,7 @@ class SweepDriver:
         """A trial with one more run that is over; perhaps it ends the trial."""
         definition = self.definition
         value = definition.objective.value_of(outcome, settings)
-        if value is None:
+        if value is None or not math.isfinite(value):
             reason = f"its run {trial.runs[-1]} has no {definition.objective.name}"
             return replace(trial, state="failed", reason=reason)
         curves = (*trial.intermediate, outcome.evaluations)

@@ -3,37 +3,26 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from frankrl.core.errors import RunFolderError, SettingError, warn
+from frankrl.core.errors import DamagedError, RunFolderError, SettingError, warn
 from frankrl.core.figures import counted
 from frankrl.core.wording import option
+from frankrl.jobs import Driver, driven
+from frankrl.jobs.driving import FOLDER as DRIVER
+from frankrl.listing.run_index import SWEEP
 from frankrl.runs import read_regular
 from frankrl.runs.disk import replace_durably
-from frankrl.runs.lock import LOCK, locked
 from frankrl.sweeps.definition import Definition, differences
-from frankrl.sweeps.trial import Trial, read_trials
+from frankrl.sweeps.records import TRIALS, RecordedSweep, read_definition
+from frankrl.sweeps.space import Space, is_point
+from frankrl.sweeps.trial import Trial, file_of, read_trials
 
 _MAX_BYTES = 1 << 22
-_ENTRIES = {
-    "env_id": str,
-    "preset": str,
-    "fixed": dict,
-    "settings": dict,
-    "space": dict,
-    "objective": str,
-    "direction": str,
-    "seeds": list,
-    "sweep_seed": int,
-    "sampler": str,
-    "pruner": str,
-    "lag": int,
-    "versions": dict,
-    "trials": int,
-}
+_FOLDERS = (DRIVER, TRIALS, "runs", "jobs", "published")
+"""Folders that a sweep writes."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +34,12 @@ class SweepFolder:
     @property
     def definition(self) -> Path:
         """What the sweep is."""
-        return self.path / "sweep.json"
+        return self.path / SWEEP
 
     @property
     def trials(self) -> Path:
         """The folder of the trials' files."""
-        return self.path / "trials"
+        return self.path / TRIALS
 
     @property
     def jobs(self) -> Path:
@@ -72,39 +61,40 @@ class SweepFolder:
         """The trials for spreadsheets."""
         return self.path / "trials.csv"
 
-    def read_trials(self) -> dict[int, Trial]:
+    def read_trials(self, space: Space) -> dict[int, Trial]:
         """All trials so far by their number, in order.
+
+        Args:
+            space: what the sweep searches: a trial has these settings and no others, since a file
+                may come from anyone.
 
         Raises:
             DamagedError: a file of one is damaged.
         """
-        return read_trials(self.trials)
+        trials = read_trials(self.trials)
+        for number, trial in trials.items():
+            if not is_point(space, trial.settings):
+                raise DamagedError(
+                    f"{file_of(self.trials, number)} is damaged: its settings do not lie in the "
+                    "space that is searched; remove it, and the same command makes it anew from "
+                    "its runs"
+                )
+        return trials
 
-    def read_definition(self) -> dict[str, Any]:
-        """The definition as JSON data, with the number of `trials`.
+    def read_definition(self) -> RecordedSweep:
+        """The definition of the sweep that is there.
 
         Raises:
             RunFolderError: there is no sweep, or its definition is damaged.
         """
-        try:
-            text = read_regular(self.definition, _MAX_BYTES)
-        except RunFolderError as error:
-            raise RunFolderError(
-                f"{self.path} is no sweep: it holds no readable {self.definition.name}"
-            ) from error
-        try:
-            plain = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RunFolderError(f"{self.definition} is damaged: {error}") from error
-        for name, kind in _ENTRIES.items():
-            if not isinstance(plain, dict) or not isinstance(plain.get(name), kind):
-                raise RunFolderError(f"{self.definition} is damaged: {name} is missing")
-        return plain
+        if not self.definition.exists():
+            raise RunFolderError(f"{self.path} is no sweep: it holds no {SWEEP}")
+        return read_definition(self.path)
 
     @contextlib.contextmanager
     def opened(
         self, definition: Definition, num_trials: int, *, lag_given: bool
-    ) -> Iterator[Definition]:
+    ) -> Iterator[tuple[Definition, Driver]]:
         """Begin or continue the sweep; no other process can within the block.
 
         Args:
@@ -113,10 +103,11 @@ class SweepFolder:
             lag_given: whether its lag was asked for; else that of the folder is kept.
 
         Yields:
-            The definition, with the lag of the folder.
+            The definition, with the lag of the folder, and the right to drive its runs.
 
         Raises:
-            RunFolderError: the folder holds something else, or cannot be written.
+            RunFolderError: the folder holds something else, another process drives it, or it
+                cannot be written.
         """
         try:
             self._check_free()
@@ -125,17 +116,23 @@ class SweepFolder:
             raise RunFolderError(
                 f"the sweep {self.path} cannot be written: {error.strerror or error}"
             ) from error
-        with locked(self.path, self.path):
+        with driven(self.path) as driver:
             if self.definition.exists():
                 definition = self._continued(definition, num_trials, lag_given=lag_given)
             self._write(definition, num_trials)
-            yield definition
+            yield definition, driver
 
     def _check_free(self) -> None:
+        for name in _FOLDERS:
+            if (self.path / name).is_symlink():
+                raise RunFolderError(
+                    f"{self.path / name} is a link, and a sweep writes only into its own folder: "
+                    f"move the folder itself there, or choose another {option('out')}"
+                )
         if self.definition.exists() or not self.path.exists():
             return
         # A sweep that was killed as it began has these two at most.
-        others = sorted(e.name for e in self.path.iterdir() if e.name not in (LOCK, "trials"))
+        others = sorted(e.name for e in self.path.iterdir() if e.name not in (DRIVER, TRIALS))
         others = [name for name in others if name != f".{self.definition.name}.new"]
         if others:
             raise RunFolderError(
@@ -145,11 +142,11 @@ class SweepFolder:
 
     def _continued(self, definition: Definition, num_trials: int, *, lag_given: bool) -> Definition:
         """The definition for going on with what the folder holds."""
-        there = self.read_definition()
+        recorded = self.read_definition()
+        there, their_trials = recorded.plain, recorded.trials
         if not lag_given:
-            definition = dataclasses.replace(definition, lag=max(1, there["lag"]))
+            definition = dataclasses.replace(definition, lag=max(1, recorded.lag))
         ours = json.loads(json.dumps(definition.to_plain()))
-        their_trials = there.pop("trials")
         if different := differences(ours, there):
             raise RunFolderError(
                 f"{self.path} holds another sweep, with {', '.join(different)}: repeat its "
@@ -160,13 +157,15 @@ class SweepFolder:
                 f"{self.path} holds a sweep of {counted(their_trials, 'trial')}: give "
                 f"{option('trials', their_trials)} or more"
             )
-        if there["versions"] != ours["versions"]:
-            theirs = ", ".join(f"{name} {value}" for name, value in there["versions"].items())
+        if recorded.versions != definition.versions:
+            theirs = ", ".join(f"{name} {value}" for name, value in recorded.versions.items())
             warn(
                 f"the sweep {self.path} was begun with {theirs}; trials that are drawn from here "
                 "on may differ from those of an undisturbed sweep"
             )
-            return dataclasses.replace(definition, versions=there["versions"])
+            return dataclasses.replace(
+                definition, versions=_both(recorded.versions, definition.versions)
+            )
         return definition
 
     def _write(self, definition: Definition, num_trials: int) -> None:
@@ -181,3 +180,11 @@ class SweepFolder:
             raise RunFolderError(
                 f"the sweep {self.path} cannot be written: {error.strerror or error}"
             ) from error
+
+
+def _both(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """The versions of a sweep that different ones have taken part in, so that each differs."""
+    return {
+        name: ", ".join(dict.fromkeys([*theirs.get(name, "").split(", "), version])).lstrip(", ")
+        for name, version in ours.items()
+    }

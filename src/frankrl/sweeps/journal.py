@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from frankrl.jobs.studies import quiet_optuna
+from frankrl.jobs.optuna_in_memory import quiet_optuna
 from frankrl.runs.disk import replace_durably
 from frankrl.sweeps.definition import Definition
 from frankrl.sweeps.folder import SweepFolder
@@ -24,7 +24,7 @@ class _Lines:
     """Keeps Optuna's log in memory, and from `follow` on also in a file.
 
     Optuna's own backend takes a lock that outlives a process that was killed. This file has one
-    writer, which holds the sweep's lock.
+    writer, which drives the sweep.
     """
 
     def __init__(self) -> None:

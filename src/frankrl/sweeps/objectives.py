@@ -25,9 +25,9 @@ class Objective(NamedTuple):
     """Whether the environment must have a reward threshold."""
 
     @property
-    def uses_clock(self) -> bool:
-        """Whether its values depend on the machine and on what else runs there."""
-        return self.unit == "seconds"
+    def is_repeatable(self) -> bool:
+        """Whether the same run has the same value again, whatever else its machine does."""
+        return self.unit != "seconds"
 
     def is_better(self, value: float, other: float) -> bool:
         """Whether one value is better than another."""
@@ -59,7 +59,9 @@ def _seconds_to_solved(outcome: Outcome, settings: Settings) -> float | None:
     if outcome.solved_seconds is not None:
         return float(outcome.solved_seconds)
     share = outcome.env_steps / settings.training.total_env_steps
-    return _UNSOLVED_FACTOR * outcome.seconds / share if share else None
+    if outcome.seconds is None or not share:
+        return None
+    return _UNSOLVED_FACTOR * outcome.seconds / share
 
 
 OBJECTIVES: dict[str, Objective] = {

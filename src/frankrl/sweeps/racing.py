@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from frankrl.jobs.studies import memory_study, quiet_optuna
+from frankrl.jobs.optuna_in_memory import memory_study, quiet_optuna
 from frankrl.sweeps.objectives import Objective
 from frankrl.sweeps.trial import Trial
 
@@ -34,10 +34,10 @@ def reason_to_stop(
         pruner = optuna.pruners.WilcoxonPruner(p_threshold=P_VALUE)
         study = memory_study(optuna, objective.direction, pruner=pruner)
         for trial in complete:
-            told = study.ask()
+            before = study.ask()
             for index, value in enumerate(trial.values):
-                told.report(value, index)
-            study.tell(told, trial.value)
+                before.report(value, index)
+            study.tell(before, trial.value)
         asked = study.ask()
         for index, value in enumerate(values):
             asked.report(value, index)

@@ -46,6 +46,8 @@ class RecordedSweep:
     versions: dict[str, str]
     trials: int
     """Number of trials."""
+    plain: dict[str, Any]
+    """All of it as JSON data: as it is here, and the settings of every trial, by group."""
 
 
 def read_definition(sweep: Path) -> RecordedSweep:
@@ -64,6 +66,8 @@ def read_definition(sweep: Path) -> RecordedSweep:
 
 
 def _recorded(fields: "_Fields") -> RecordedSweep:
+    for group, values in fields.table("settings").items():
+        _table(values, f"settings.{group}")
     direction = fields.text("direction")
     if direction not in _DIRECTIONS:
         raise SettingError(f"direction must be {' or '.join(_DIRECTIONS)}, got {given(direction)}")
@@ -81,11 +85,12 @@ def _recorded(fields: "_Fields") -> RecordedSweep:
         lag=_whole(fields["lag"], "lag"),
         versions={name: _in_words(value) for name, value in fields.table("versions").items()},
         trials=_whole(fields["trials"], "trials"),
+        plain=dict(fields),
     )
 
 
 class _Fields(dict[str, Any]):
-    """The fields of a record; a missing one is told by its name."""
+    """The fields of a record; the error of a missing one names it."""
 
     def __missing__(self, name: str) -> Any:
         raise SettingError(f"{name} is missing")

@@ -46,15 +46,15 @@ class SweepResult:
         Raises:
             FrankError: it holds no sweep, or a damaged one.
         """
-        plain = folder.read_definition()
+        recorded = folder.read_definition()
         return cls(
             folder.path,
-            shown_text(plain["env_id"]),
-            objective_named(plain["objective"]),
-            tuple(plain["seeds"]),
-            plain["trials"],
-            tuple(plain["space"]),
-            list(folder.read_trials().values()),
+            shown_text(recorded.env_id),
+            objective_named(recorded.objective),
+            recorded.seeds,
+            recorded.trials,
+            tuple(recorded.space),
+            list(folder.read_trials(recorded.space).values()),
         )
 
     @property
@@ -97,12 +97,18 @@ class SweepResult:
         if self.best is not None:
             value = figure(self.best.value or 0.0)
             text += f"; best: trial {self.best.number}, {self.objective.name} {value}"
+        if not self.objective.is_repeatable:
+            text += (
+                f"; {self.objective.name} depends on the machine and on what else ran there, so "
+                "the same sweep may end otherwise next time"
+            )
         return text
 
     def to_plain(self) -> dict[str, Any]:
         """The result as JSON data. Without the objective seconds_to_solved it holds no time."""
         best = self.best
         return {
+            "repeatable": self.objective.is_repeatable,
             "best": None if best is None else _plain(best),
             "trials": [_plain(trial) for trial in self.trials],
         }

@@ -2,89 +2,33 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frankrl.cluster import check_engine, check_processes, engine_for, jobs_at_once
+from frankrl.cluster import check_engine, engine_for, jobs_at_once
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type, nearest
+from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
-from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
-from frankrl.environments import describe_for, exists_already, named_env
-from frankrl.jobs import Job, run_jobs, seeds_from
-from frankrl.jobs.pruning import PRUNERS as PRUNERS_WITHIN_A_RUN
-from frankrl.jobs.studies import check_optuna
+from frankrl.environments import exists_already, named_env
+from frankrl.jobs import Driver, Engine
 from frankrl.runs import check_preset
-from frankrl.sweeps.definition import PRUNERS, Definition
+from frankrl.sweeps.definition import Definition
 from frankrl.sweeps.driver import SweepDriver
 from frankrl.sweeps.folder import SweepFolder
 from frankrl.sweeps.journal import Journal
-from frankrl.sweeps.objectives import Objective, check_objective, objective_named
+from frankrl.sweeps.options import TUNING_SEED, SweepOptions, defined, path_of
 from frankrl.sweeps.results import SweepResult, best_of, write_results
-from frankrl.sweeps.sampling import SAMPLERS, num_points
-from frankrl.sweeps.space import check_fits, load_space, space_of
 from frankrl.sweeps.trial import Trial
 from frankrl.training.session import file_name_of
 
-MAX_TRIALS = 10_000
-TUNING_SEED = 100
-"""Seeds that settings were chosen on say nothing about others, so sweeps begin with this one, and
-seeds for reports with 0."""
-_OF_EVALUATIONS = (
-    "total_env_steps",
-    "evaluate_every_env_steps",
-    "evaluation_starts_env_steps",
-)
-"""Settings that decide at which env steps a run is evaluated."""
-
 OnTrial = Callable[[Trial, int, int, "Trial | None"], None]
 """Takes a trial that is over, how many are, the number of all, and the best one so far."""
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """How a sweep searches, and where."""
-
-    trials: int = 20
-    seeds: int = 3
-    seed: int = TUNING_SEED
-    sampler: str = "tpe"
-    pruner: str = "racing"
-    objective: str = "final_return"
-    lag: int = 0
-    processes: int = 0
-    ray: str = ""
-
-    def check(self) -> None:
-        """Refuse options that are not allowed.
-
-        Raises:
-            SettingError: one is not.
-        """
-        for name, least, most in (("trials", 1, MAX_TRIALS), ("lag", 0, MAX_TRIALS)):
-            value = getattr(self, name)
-            is_whole = isinstance(value, int) and not isinstance(value, bool)
-            if not is_whole or not least <= value <= most:
-                raise SettingError(
-                    f"{option(name)} must be a whole number from {least} to {most:,}, got "
-                    f"{given(value)}"
-                )
-        for name, allowed in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise SettingError(
-                    f"{option(name)} must be one of {', '.join(allowed)}, got {given(value)}"
-                    f"{nearest(str(value), allowed)}"
-                )
-        check_processes(self.processes)
 
 
 def sweep(
@@ -188,40 +132,20 @@ def run_sweep(
     options = dataclasses.replace(options, processes=jobs_at_once(options.processes, options.ray))
     definition, num_trials = defined(env_id, preset, base, fixed, space, options)
     folder = SweepFolder(_place(env_id, space, out))
-    with contextlib.ExitStack() as stack:
-        definition = stack.enter_context(
-            folder.opened(definition, num_trials, lag_given=options.lag > 0)
-        )
+    opened = folder.opened(definition, num_trials, lag_given=options.lag > 0)
+    with opened as (definition, claim):
         processes = min(options.processes, definition.lag)
         on_begin(
             f"{counted(num_trials, 'trial')} of {counted(len(definition.seeds), 'run')} each, "
             f"{definition.lag} at a time in {counted(processes, 'process', 'processes')}: "
             f"{folder.path}"
         )
-        show = stack.enter_context(progress_bar("training", "trials", progress=progress))
 
-        def changed(trial: Trial) -> None:
-            journal.take(trial)
-            if trial.is_over:
-                there = list(driver.trials.values())
-                write_results(folder, definition, there)
-                show(driver.num_over, num_trials)
-                best = best_of(there, definition.objective)
-                on_trial(trial, driver.num_over, num_trials, best)
+        def engine() -> Engine:
+            return engine_for(processes, folder.path, ray=options.ray, print_command=print_command)
 
-        driver = SweepDriver(folder, definition, num_trials, on_change=changed)
-        journal = Journal(folder, definition, driver.trials.values())
-        stack.callback(journal.close)
-        show(driver.num_over, num_trials)
-        engine = engine_for(processes, folder.path, ray=options.ray, print_command=print_command)
-        try:
-            run_jobs(engine, driver.next_job, driver.take)
-            write_results(folder, definition, list(driver.trials.values()))
-        except OSError as error:
-            raise RunFolderError(
-                f"the sweep {folder.path} cannot be written: {error.strerror or error}; the same "
-                "command continues"
-            ) from error
+        with progress_bar("training", "trials", progress=progress) as show:
+            _search(folder, definition, num_trials, claim, engine, show, on_trial)
     result = SweepResult.of_folder(folder)
     if result.is_complete and all(trial.state == "failed" for trial in result.trials):
         raise FrankError(
@@ -230,92 +154,37 @@ def run_sweep(
     return result
 
 
-def defined(
-    env_id: str,
-    preset: str,
-    base: Settings,
-    fixed: Mapping[str, Any],
-    space: Any,
-    options: SweepOptions,
-) -> tuple[Definition, int]:
-    """The definition of a sweep and its number of trials, after all that can be checked.
+def _search(
+    folder: SweepFolder,
+    definition: Definition,
+    num_trials: int,
+    claim: Driver,
+    engine: Callable[[], Engine],
+    show: Callable[[int, int], None],
+    on_trial: OnTrial,
+) -> None:
+    """Do the trials of a sweep that are not over, and keep its files up to date meanwhile."""
 
-    Raises:
-        FrankError: something is not allowed; nothing has been written.
-    """
-    check_optuna()
-    options.check()
-    seeds = seeds_from(options.seed, options.seeds)
-    objective = objective_named(options.objective)
-    searched = space_of(space) if isinstance(space, Mapping) else load_space(_path_of(space))
-    check_fits(searched, base, fixed)
-    settings = _with_objective(base, objective, {*fixed, *searched})
-    # Before anything is written, whether another process can do it.
-    Job(env_id, preset, settings.resolved(), seeds[0], Path("/")).to_json()
-    check_objective(objective, describe_for(env_id, settings), settings)
-    definition = Definition(
-        env_id,
-        preset,
-        settings,
-        {name: base.values()[name] for name in fixed},
-        searched,
-        objective,
-        seeds,
-        options.sampler,
-        options.pruner,
-        options.lag or options.processes,
-        {name: importlib.metadata.version(name) for name in ("frankrl", "optuna")},
-    )
-    _check_pruner(definition)
-    return definition, _num_trials(definition, options.trials)
+    def changed(trial: Trial) -> None:
+        journal.take(trial)
+        if trial.is_over:
+            there = list(driver.trials.values())
+            write_results(folder, definition, there)
+            show(driver.num_over, num_trials)
+            on_trial(trial, driver.num_over, num_trials, best_of(there, definition.objective))
 
-
-def _with_objective(settings: Settings, objective: Objective, named: set[str]) -> Settings:
-    """The settings of every trial: what counts is when a run is solved, so it ends then."""
-    if not objective.needs_threshold or "until_solved" in named:
-        return settings
-    if settings.evaluation.evaluate_every_env_steps is None:
-        return settings
-    return settings.with_changes(until_solved=True)
-
-
-def _check_pruner(definition: Definition) -> None:
-    """Refuse a pruner that has nothing to compare."""
-    if definition.pruner not in PRUNERS_WITHIN_A_RUN:
-        return
-    if searched := [name for name in _OF_EVALUATIONS if name in definition.space]:
-        raise SettingError(
-            f"{option('pruner')} {definition.pruner} compares runs at the same env steps, so "
-            f"{', '.join(searched)} cannot be searched with it: use the pruner racing or none"
-        )
-    if definition.num_evaluations < 2:
-        raise SettingError(
-            f"{option('pruner')} {definition.pruner} needs at least 2 evaluations in a run, and "
-            f"here there {'is' if definition.num_evaluations == 1 else 'are'} "
-            f"{definition.num_evaluations}: lower evaluate_every_env_steps"
-        )
-
-
-def _num_trials(definition: Definition, wanted: int) -> int:
-    """The number of trials; of a grid no more than its points."""
-    if definition.sampler != "grid":
-        return wanted
-    points, endless = num_points(definition.space)
-    if points is None:
-        raise SettingError(
-            f"a grid needs numbers that can be counted: give {', '.join(endless)} a step or "
-            "choices, or use another sampler"
-        )
-    return min(wanted, points)
-
-
-def _path_of(space: Any) -> Path:
-    if not isinstance(space, str | os.PathLike):
-        raise SettingError(
-            f"space must be a table for each setting, or the path of a TOML file, got "
-            f"{given(space)}"
-        )
-    return given_path(space, option("space"))
+    driver = SweepDriver(folder, definition, num_trials, on_change=changed)
+    journal = Journal(folder, definition, driver.trials.values())
+    with contextlib.closing(journal):
+        show(driver.num_over, num_trials)
+        try:
+            claim.run(engine(), driver.next_job, driver.take)
+            write_results(folder, definition, list(driver.trials.values()))
+        except OSError as error:
+            raise RunFolderError(
+                f"the sweep {folder.path} cannot be written: {error.strerror or error}; the same "
+                "command continues"
+            ) from error
 
 
 def _place(env_id: str, space: Any, out: str | os.PathLike[str] | None) -> Path:
@@ -324,5 +193,5 @@ def _place(env_id: str, space: Any, out: str | os.PathLike[str] | None) -> Path:
         return given_path(out, option("out")).absolute()
     name = file_name_of(env_id)
     if not isinstance(space, Mapping):
-        name = f"{name}-{file_name_of(_path_of(space).stem)}"
+        name = f"{name}-{file_name_of(path_of(space).stem)}"
     return (Path("sweeps") / name).absolute()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from frankrl.jobs.studies import memory_study, quiet_optuna
+from frankrl.jobs.optuna_in_memory import memory_study, quiet_optuna
 from frankrl.sweeps.space import Axis, Choices, Space
 from frankrl.sweeps.trial import Trial
 

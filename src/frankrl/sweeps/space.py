@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 import tomllib
 import typing
@@ -22,6 +23,9 @@ from frankrl.runs import read_regular
 _MAX_BYTES = 1 << 20
 MAX_CHOICES = 1_000
 _MAX_CORNERS = 512
+_MAX_STEPS = 1_000_000
+_LARGEST_STEP = 1e15
+"""Above, the numbers of a float are not all there any more."""
 _OF_RANGE = ("low", "high", "log", "step")
 _OF_CHOICES = ("choices",)
 _NOT_SEARCHED = ("log", "info_metrics", "worker_processes", "device", "keep_checkpoints")
@@ -66,6 +70,13 @@ class Range:
             return int(self.low + index * (self.step or 1))
         return float(Decimal(str(self.low)) + index * Decimal(str(self.step)))
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value, which may come from anyone, lies in it; rounded ends do."""
+        if type(value) is not (int if self.is_whole else float):
+            return False
+        ends = (self.low, self.high)
+        return self.low <= value <= self.high or any(math.isclose(value, end) for end in ends)
+
     def _steps(self) -> int:
         """How many steps lie between the ends."""
         assert self.step is not None
@@ -91,6 +102,11 @@ class Range:
             return
         if self.step <= 0:
             raise SettingError(f"the step of {name} must be above 0, got {self.step}")
+        if (self.high - self.low) / _MAX_STEPS > self.step:
+            raise SettingError(
+                f"the step of {name} is {self.step}, so there are more than {_MAX_STEPS:,} values "
+                "to search: leave it out to search all of them"
+            )
         last = Decimal(str(self.low)) + self._steps() * Decimal(str(self.step))
         if last != Decimal(str(self.high)):
             raise SettingError(
@@ -113,6 +129,11 @@ class Choices:
         """All of them."""
         return list(self.values)
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value, which may come from anyone, is one of them."""
+        text = json.dumps(value)
+        return any(json.dumps(choice) == text for choice in self.values)
+
     def count(self) -> int:
         """How many they are."""
         return len(self.values)
@@ -125,6 +146,13 @@ class Choices:
 Axis = Range | Choices
 Space = dict[str, Axis]
 """By the setting's short name, in the order of the file."""
+
+
+def is_point(space: Space, settings: Mapping[str, Any]) -> bool:
+    """Whether settings, which may come from anyone, are the searched ones, with allowed values."""
+    return set(settings) == set(space) and all(
+        axis.holds(settings[name]) for name, axis in space.items()
+    )
 
 
 def load_space(path: Path) -> Space:
@@ -219,7 +247,7 @@ def _range(name: str, table: Mapping[str, Any]) -> Range:
     step = table.get("step")
     if step is not None:
         is_number = isinstance(step, (int, float)) and not isinstance(step, bool)
-        if not is_number or not math.isfinite(step) or (kind is int and step != int(step)):
+        if not is_number or not abs(step) < _LARGEST_STEP or (kind is int and step != int(step)):
             what = "a whole number" if kind is int else "a number"
             raise SettingError(f"the step of {name} must be {what}, got {given(step)}")
         step = kind(step)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu, visible_cpus
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
@@ -105,7 +105,7 @@ def check_device(settings: Settings) -> None:
     """Refuse to learn on another device than the requested one.
 
     Raises:
-        SettingError: JAX computes on another device.
+        MachineError: JAX computes on another device.
     """
     wanted, found = settings.training.device, jax.devices()[0].platform
     if wanted in ("auto", found):
@@ -119,7 +119,7 @@ def check_device(settings: Settings) -> None:
         why = "it finds no GPU: install JAX for yours, as by pip install 'jax[cuda13]'"
     else:
         why = "it was in use before Frank: set JAX_PLATFORMS=cpu"
-    raise SettingError(
+    raise MachineError(
         f"device is {wanted!r}, but JAX computes on {found!r}, since {why}; or choose device auto"
     )
 
@@ -128,7 +128,7 @@ def check_memory(experiment: Experiment) -> None:
     """Refuse a replay buffer that does not fit.
 
     Raises:
-        SettingError: it needs more memory than there is.
+        MachineError: it needs more memory than there is.
     """
     settings, there = experiment.settings, _memory()
     if there is None:
@@ -136,7 +136,7 @@ def check_memory(experiment: Experiment) -> None:
     each = _bytes_each(experiment)
     most = int(there * _LARGEST_SHARE / each)
     if experiment.replay.most_transitions > most:
-        raise SettingError(
+        raise MachineError(
             f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
             "available, and the buffer is copied once where episodes turn out to be short; "
             f"replay_capacity can be {most:,} at most"
@@ -148,7 +148,7 @@ def check_memory(experiment: Experiment) -> None:
     # A transition that has been sampled holds two observations, or two stacks of them.
     sampled = 2 * each * experiment.spec.preprocessing.frame_stack
     if in_round * sampled * _COPIES > there:
-        raise SettingError(
+        raise MachineError(
             f"the updates of one round learn from {in_round:,.0f} transitions at once "
             "(num_envs × vector_steps_per_round × replay_ratio × batch_size), which does not fit "
             f"into memory: {_size(there)} are available"
@@ -162,13 +162,13 @@ def check_copy(state: TrainState) -> None:
         state: the state of which a copy is going to be made.
 
     Raises:
-        SettingError: the copy needs more memory than is free beside the state.
+        MachineError: the copy needs more memory than is free beside the state.
     """
     leaves = jax.tree.leaves((state.learner, state.replay))
     (device,) = leaves[0].devices()
     needed, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
     if free is not None and needed > free:
-        raise SettingError(
+        raise MachineError(
             "an update is opened with a copy of the replay buffer and the networks, which takes "
             f"{_size(needed)}, and {_size(free)} of memory are free: end other programs, or open "
             "it on a machine with more memory"
@@ -203,7 +203,7 @@ def check_weights(experiment: Experiment) -> None:
     """Refuse a network whose weights do not fit into memory.
 
     Raises:
-        SettingError: they need more memory than is available.
+        MachineError: they need more memory than is available.
     """
     there = _memory()
     settings, weights = experiment.settings.network, experiment.network.layout.size
@@ -214,7 +214,7 @@ def check_weights(experiment: Experiment) -> None:
     if settings.network is None:
         what = f"a network with hidden_widths {list(settings.hidden_widths)} and its head"
         smaller = "choose smaller hidden_widths"
-    raise SettingError(
+    raise MachineError(
         f"{what} has about {weights:,} weights; learning them takes {_size(needed)} and "
         f"{_size(there)} are available: {smaller}"
     )
@@ -224,7 +224,7 @@ def check_network(experiment: Experiment) -> None:
     """Refuse a network that does not fit into memory while it learns.
 
     Raises:
-        SettingError: the network, or an update of it, needs more memory than is available.
+        MachineError: the network, or an update of it, needs more memory than is available.
     """
     check_weights(experiment)
     there = _memory()
@@ -234,7 +234,7 @@ def check_network(experiment: Experiment) -> None:
     needed = _update_bytes(experiment, there)
     if needed > there:
         smaller = " or ".join(("batch_size", *network.head.sized_by))
-        raise SettingError(
+        raise MachineError(
             f"an update with batch_size {settings.replay.batch_size:,} and distribution "
             f"{settings.network.distribution!r} takes about {_size(needed)}, and {_size(there)} "
             f"are available: choose a smaller {smaller}"
@@ -305,7 +305,7 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
         already: number of checkpoints that exist already.
 
     Raises:
-        SettingError: there is too little room.
+        MachineError: there is too little room.
     """
     settings = experiment.settings
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
@@ -322,7 +322,7 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     except OSError:
         return
     if needed > free:
-        raise SettingError(
+        raise MachineError(
             f"{_size(free)} are free in {there}, and {counted(checkpoints, 'more checkpoint')} "
             f"with {counted(transitions, 'transition')} take {_size(needed)}: choose another "
             f"{option('out')}, or lower replay_capacity or keep_checkpoints"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from frankrl.config.choices import shown
 from frankrl.core.errors import RunFolderError, StorageError
 from frankrl.core.paths import given_path
 from frankrl.core.wording import option
@@ -18,6 +17,7 @@ from frankrl.runs import RunDescription, RunFolder, list_checkpoints, permission
 from frankrl.runs.folder import refuse_existing
 from frankrl.runs.lock import locked
 from frankrl.runs.publishing import Claim, Log, Ownership, Saved, noted_claim, restore_newest
+from frankrl.runs.same_run import unlike
 from frankrl.training.initial import InitialSource
 from frankrl.training.remote import MakeSource
 from frankrl.training.session import prepare, prepare_resume
@@ -92,19 +92,6 @@ def _local_run(path: Path, run: AskedRun) -> RunFolder | None:
     with contextlib.suppress(RunFolderError):
         return RunFolder.open(path, permission)
     return None
-
-
-def unlike(wanted: RunDescription, there: RunDescription) -> list[str]:
-    """What distinguishes two runs, in words."""
-    # Objects have the names under which a run stores them.
-    wanted = RunDescription.from_toml(wanted.to_toml())
-    ours = {"environment": wanted.env_id, "seed": wanted.seed, **wanted.settings.values()}
-    theirs = {"environment": there.env_id, "seed": there.seed, **there.settings.values()}
-    return [
-        f"its {name} is {shown(theirs[name])} (given {shown(value)})"
-        for name, value in ours.items()
-        if theirs[name] != value
-    ]
 
 
 def local_training(

@@ -15,7 +15,8 @@ from frankrl.runs.publishing import (
     Saved,
     lease_of,
 )
-from frankrl.training.published_folder import AskedRun, unlike
+from frankrl.runs.same_run import unlike
+from frankrl.training.published_folder import AskedRun
 
 _LOOK_SECONDS = 1.0
 """How often a lease is looked at, or ten times while it holds, if that is more often."""

@@ -123,6 +123,7 @@ export function stateOf(row) {
     running: "running",
     finished: "finished",
     stopped: "stopped on request",
+    pruned: "pruned by its sweep",
     "broken off": "broken off: killed or failed",
     "not started": "not started",
   }[row.state];

@@ -2,7 +2,6 @@
 
 from frankrl.experience.remote.actor import (
     Actor,
-    ActorState,
     EpisodeState,
     RoundAnswer,
     RoundRequest,
@@ -26,7 +25,6 @@ __all__ = [
     "Actor",
     "ActorHandle",
     "ActorLostError",
-    "ActorState",
     "Actors",
     "EpisodeState",
     "FreeActors",

@@ -49,17 +49,8 @@ class RoundAnswer(NamedTuple):
     source gives them."""
     states: list[EpisodeState]
     """Of each of its environments after the round."""
-
-
-class ActorState(NamedTuple):
-    """Where an actor is, and where its environments stand."""
-
     cpu: str
     """The model of its processor."""
-    states: list[EpisodeState]
-    different: list[int]
-    """After a snapshot was restored: indices in the run of the environments that did not come to
-    their states, and have begun their next episode instead."""
 
 
 class Actor:
@@ -104,35 +95,35 @@ class Actor:
         self._policy.load(params)
         self._source.allow_restarts(request.restarts_left)
         collected = self._source.collect(self._policy, request.env_steps)
-        return RoundAnswer(request.env_steps, collected, self._states())
+        return RoundAnswer(request.env_steps, collected, self.states(), cpu_model())
 
-    def state(self) -> ActorState:
-        """Where it is, and where its environments stand."""
-        return ActorState(cpu_model(), self._states(), [])
+    def states(self) -> list[EpisodeState]:
+        """Where each of its environments stands."""
+        return [_state(position) for position in self._source.positions()]
 
     def snapshot(self) -> list[EnvironmentLog]:
         """The state after the last complete round, in a form from which it can be restored."""
         return self._source.snapshot()
 
     @own_numerics()
-    def restore(self, snapshot: list[EnvironmentLog]) -> ActorState:
+    def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         """Restore the state of a snapshot.
 
         Args:
             snapshot: a log for each of its environments.
 
+        Returns:
+            Indices in the run of the environments that did not come to their states, and have begun
+            their next episode instead.
+
         Raises:
             EnvironmentFailedError: an environment raised, or returned something impossible.
         """
-        different = [self.part[place] for place in self._source.restore(snapshot)]
-        return self.state()._replace(different=different)
+        return [self.part[place] for place in self._source.restore(snapshot)]
 
     def close(self) -> None:
         """Close the environments."""
         self._source.close()
-
-    def _states(self) -> list[EpisodeState]:
-        return [_state(position) for position in self._source.positions()]
 
 
 def _state(position: Position) -> EpisodeState:

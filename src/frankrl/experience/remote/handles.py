@@ -50,7 +50,11 @@ class Actors(Protocol):
         ...
 
     def start(self, plan: Plan) -> ActorHandle:
-        """Begin to make an actor. What is wrong with it, its first answer tells."""
+        """Begin to make an actor. What is wrong with its plan, its first answer tells.
+
+        Raises:
+            ActorLostError: it cannot be started.
+        """
         ...
 
     def close(self) -> None:

@@ -7,25 +7,18 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.cpu import cpu_model
-from frankrl.core.errors import ActorsLostError, EnvironmentFailedError
+from frankrl.core.errors import EnvironmentFailedError
 from frankrl.core.normalisation import Scales
+from frankrl.core.text import shown
 from frankrl.core.types import ACTION_DTYPE, Steps
 from frankrl.environments import EnvironmentLog
 from frankrl.experience.normaliser import Statistics
 from frankrl.experience.policy import Policy
-from frankrl.experience.remote.actor import (
-    ActorState,
-    EpisodeState,
-    RoundAnswer,
-    RoundRequest,
-    in_words,
-)
-from frankrl.experience.remote.handles import ActorHandle, ActorLostError, Actors, Plan, Wait
+from frankrl.experience.remote.actor import EpisodeState, RoundAnswer, RoundRequest
+from frankrl.experience.remote.handles import Actors, Plan, Wait
+from frankrl.experience.remote.replacing import ReplacedActors
 from frankrl.experience.remote.together import together
 from frankrl.experience.source import Collected
-
-_MAX_REPLACEMENTS = 3
-"""Actors that are tried in the place of one for a single answer."""
 
 
 class _Asked(NamedTuple):
@@ -83,23 +76,18 @@ class RemoteSource:
             ActorsLostError: the actors cannot be had.
             FrankError: an environment cannot be made there, or fails at its first reset.
         """
-        self._actors, self._parts = actors, parts
-        self._plans = [plan_of(part) for part in parts]
         self._restarts_left = most_restarts
         self._asked: _Asked | None = None
         """The next round, if the actors have begun with it."""
-        self._not_exact: dict[str, None] = {}
-        """Why the run may differ in its bits, as far as no round has told it."""
-        self._handles: list[ActorHandle | None] = [None] * len(parts)
+        self._cpu = cpu_model()
+        self._known_cpus = {self._cpu}
+        self._actors = ReplacedActors(actors, parts, plan_of)
         try:
-            for index in range(len(parts)):
-                self._start(index)
-            found = self._answers(self._asking("state"))
+            found: list[list[EpisodeState]] = self._actors.answers(self._asking("states"))
         except BaseException:
             self.close()
             raise
-        self._running = [_Running(state) for each in found for state in each.states]
-        self._note_processors(found)
+        self._running = [_Running(state) for states in found for state in states]
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
         """Take every actor's part of a round, after asking for it unless `look_ahead` has."""
@@ -108,18 +96,13 @@ class RemoteSource:
             asked = self._ask(policy, env_steps)
         assert asked.env_steps == env_steps, "the actors have begun with another round"
 
-        def again(index: int) -> Wait:
-            restored = self._ask_to_restore(index)
-            collected = asked.ask(index)
-            return lambda: (self._check_restored(restored()), collected())[1]
-
-        answers: list[RoundAnswer] = self._answers(again, asked.waits)
-        collected = together(self._parts, [answer.collected for answer in answers])
+        answers: list[RoundAnswer] = self._actors.answers(asked.ask, asked.waits, self._logs_of)
+        collected = together(self._actors.parts, [answer.collected for answer in answers])
         if len(collected.failed) > self._restarts_left:
             raise EnvironmentFailedError(collected.failed[self._restarts_left].reason)
         self._restarts_left -= len(collected.failed)
         self._follow(collected.steps, [state for answer in answers for state in answer.states])
-        reasons, self._not_exact = tuple(self._not_exact), {}
+        reasons = self._not_exact_because({answer.cpu for answer in answers})
         return collected._replace(not_exact_because=reasons)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
@@ -154,11 +137,13 @@ class RemoteSource:
         self._asked = None
 
         def ask(index: int) -> Wait:
-            return self._handle(index).ask("restore", self._of(index, snapshot))
+            restored = self._actors.ask(index, "restore", self._of(index, snapshot))
+            states = self._actors.ask(index, "states")
+            return lambda: (restored(), states())
 
-        found: list[ActorState] = self._answers(ask)
-        different = [index for each in found for index in each.different]
-        states = [state for each in found for state in each.states]
+        found: list[tuple[list[int], list[EpisodeState]]] = self._actors.answers(ask)
+        different = [index for each, _ in found for index in each]
+        states = [state for _, each in found for state in each]
         self._running = [
             _Running(state, () if index in different else snapshot[index].actions.tolist())
             for index, state in enumerate(states)
@@ -166,87 +151,34 @@ class RemoteSource:
         return different
 
     def close(self) -> None:
-        for handle in self._handles:
-            if handle is not None:
-                handle.close()
-        self._handles = [None] * len(self._handles)
         self._actors.close()
-
-    def _start(self, index: int) -> None:
-        self._handles[index] = self._actors.start(self._plans[index])
-
-    def _handle(self, index: int) -> ActorHandle:
-        handle = self._handles[index]
-        assert handle is not None
-        return handle
 
     def _of(self, index: int, each: list[Any]) -> list[Any]:
         """What belongs to the environments of one actor."""
-        part = self._parts[index]
+        part = self._actors.parts[index]
         return each[part.start : part.stop]
 
+    def _logs_of(self, index: int) -> list[EnvironmentLog]:
+        """Where the environments of one actor stand after the last whole round."""
+        return [running.log() for running in self._of(index, self._running)]
+
     def _asking(self, method: str, *arguments: Any) -> Callable[[int], Wait]:
-        return lambda index: self._handle(index).ask(method, *arguments)
+        return lambda index: self._actors.ask(index, method, *arguments)
 
     def _ask(self, policy: Policy, env_steps: int) -> _Asked:
         params = self._actors.shared(policy.vector)
         ask = self._asking("collect", params, RoundRequest(env_steps, self._restarts_left))
-        return _Asked(env_steps, ask, [ask(index) for index in range(len(self._parts))])
+        waits = [ask(index) for index in range(len(self._actors.parts))]
+        return _Asked(env_steps, ask, waits)
 
-    def _ask_to_restore(self, index: int) -> Wait:
-        logs = [running.log() for running in self._of(index, self._running)]
-        return self._handle(index).ask("restore", logs)
-
-    def _check_restored(self, restored: ActorState) -> None:
-        self._note_processors([restored])
-        if restored.different:
-            raise ActorsLostError(
-                "an actor was lost, and in the one that takes its place environment "
-                f"{restored.different[0]} did not replay to the same bits"
-            )
-
-    def _note_processors(self, found: Iterable[ActorState]) -> None:
-        """Note the processors that may compute other bits than this machine's."""
-        ours = cpu_model()
-        for theirs in {each.cpu for each in found} - {ours}:
-            self._not_exact[f"an actor acts on {theirs}, and the learner is on {ours}"] = None
-
-    def _answers(self, again: Callable[[int], Wait], waits: list[Wait] | None = None) -> list[Any]:
-        """The answers of all actors; lost ones are replaced and asked again.
-
-        Args:
-            again: asks an actor that has just been started, with each environment at the beginning
-                of its first episode.
-            waits: for the actors, who have been asked; None: they are asked likewise.
-
-        Raises:
-            ActorsLostError: an actor was lost, and so were those in its place.
-            FrankError: an actor refused.
-        """
-        count = len(self._parts)
-        waits = [again(index) for index in range(count)] if waits is None else waits
-        found: dict[int, Any] = {}
-        for replaced in range(_MAX_REPLACEMENTS + 1):
-            lost: dict[int, ActorLostError] = {}
-            for index in range(count):
-                if index not in found:
-                    try:
-                        found[index] = waits[index]()
-                    except ActorLostError as error:
-                        lost[index] = error
-            if not lost:
-                break
-            if replaced == _MAX_REPLACEMENTS:
-                index, error = next(iter(lost.items()))
-                raise ActorsLostError(
-                    f"the actor with the environments {in_words(self._parts[index])} was lost, and "
-                    f"so were {_MAX_REPLACEMENTS} in its place: {error}"
-                )
-            for index in lost:
-                self._handle(index).close()
-                self._start(index)
-                waits[index] = again(index)
-        return [found[index] for index in range(count)]
+    def _not_exact_because(self, cpus: set[str]) -> tuple[str, ...]:
+        """Why the round may have other bits than this machine's; told once of each processor."""
+        new = cpus - self._known_cpus
+        self._known_cpus |= new
+        return tuple(
+            f"an actor acts on {shown(cpu)}, and the learner is on {self._cpu}"
+            for cpu in sorted(new)
+        )
 
     def _follow(self, steps: Steps, states: list[EpisodeState]) -> None:
         """Follow what the environments did in a round."""

@@ -1,0 +1,20 @@
+"""Whether two descriptions are of the same run."""
+
+from frankrl.core.text import shown
+from frankrl.runs.folder import RunDescription
+
+
+def unlike(wanted: RunDescription, there: RunDescription) -> list[str]:
+    """What distinguishes a run from the one that is wanted, in words; empty if it is the same.
+
+    What they call their settings does not count.
+    """
+    # Objects have the names under which a run stores them.
+    wanted = RunDescription.from_toml(wanted.to_toml())
+    ours = {"environment": wanted.env_id, "seed": wanted.seed, **wanted.settings.values()}
+    theirs = {"environment": there.env_id, "seed": there.seed, **there.settings.values()}
+    return [
+        f"its {name} is {shown(theirs[name])} (given {shown(value)})"
+        for name, value in ours.items()
+        if theirs[name] != value
+    ]
