@@ -434,7 +434,8 @@ def test_who_waits_says_for_whom_and_ends_at_a_request(tmp_path, monkeypatch):
         return len(asked) > 3
 
     train(tmp_path / "shared", lease_seconds=30.0, on_event=wait)
-    (line,) = said
+    line, last = said
+    assert last == f"{tmp_path / 'shared'} was waited for in vain; the same command waits again"
     assert f"is held by process {os.getpid()} on " in line
     assert "fencing number 1" in line
     assert "waiting until" in line
