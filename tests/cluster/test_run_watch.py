@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from frankrl.cluster.run_watch import RunWatch
@@ -61,3 +63,16 @@ def test_a_run_that_has_come_to_its_end_is_finished_whoever_wrote_it(watch, tmp_
     claimed(tmp_path).append(FINISHED, saved_content(700, {}, {"stopped": False}))
     assert watch.state(0.0) == "finished"
     assert watch.env_steps == 700
+
+
+def test_a_clock_that_is_wrong_loses_no_run_whose_lease_is_renewed(watch, tmp_path, monkeypatch):
+    watch.begin()
+    claim = claimed(tmp_path).claim
+    # The watcher's clock is ahead of the owner's by two leases and more.
+    monkeypatch.setattr("time.time", lambda: claim.time + 3 * LEASE_SECONDS)
+    for renewal in range(1, 5):
+        assert watch.state(renewal * LEASE_SECONDS / 3) == "under way"
+        data = {"counter": renewal, "time": claim.time, "lease_seconds": LEASE_SECONDS}
+        open_storage(tmp_path).put("lease/000001.json", json.dumps(data).encode())
+    assert watch.state(2 * LEASE_SECONDS) == "under way"
+    assert watch.state(3 * LEASE_SECONDS) == "lost"

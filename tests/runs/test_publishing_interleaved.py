@@ -16,8 +16,9 @@ from frankrl.config.presets import load_preset
 from frankrl.core.errors import SupersededError
 from frankrl.runs import RunDescription
 from frankrl.runs.publishing import log as logs
-from frankrl.runs.publishing import records
-from frankrl.runs.publishing.log import Log, Ownership
+from frankrl.runs.publishing import ownership, records
+from frankrl.runs.publishing.log import Log
+from frankrl.runs.publishing.ownership import Ownership
 from frankrl.runs.publishing.records import CHECKPOINT, FINISHED, Owner, saved_content
 from frankrl.runs.publishing.storage import Storage
 
@@ -132,7 +133,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(RunDescription, "to_toml", lambda self: "")
     monkeypatch.setattr(RunDescription, "from_toml", classmethod(lambda cls, text: RUN))
     monkeypatch.setattr(logs, "decoded", functools.lru_cache(4_096)(records.decoded))
-    monkeypatch.setattr(logs.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(ownership.time, "sleep", lambda seconds: None)
 
 
 def claimed(storage):

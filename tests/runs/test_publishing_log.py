@@ -21,7 +21,8 @@ from frankrl.runs.publishing.lease import (
     lease_of,
     remove_leases,
 )
-from frankrl.runs.publishing.log import Log, Ownership, name_of
+from frankrl.runs.publishing.log import Log, name_of
+from frankrl.runs.publishing.ownership import Ownership
 from frankrl.runs.publishing.records import (
     CHECKPOINT,
     FINISHED,

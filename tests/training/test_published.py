@@ -434,7 +434,8 @@ def test_who_waits_says_for_whom_and_ends_at_a_request(tmp_path, monkeypatch):
         return len(asked) > 3
 
     train(tmp_path / "shared", lease_seconds=30.0, on_event=wait)
-    (line,) = said
+    line, last = said
+    assert last == f"{tmp_path / 'shared'} was waited for in vain; the same command waits again"
     assert f"is held by process {os.getpid()} on " in line
     assert "fencing number 1" in line
     assert "waiting until" in line
@@ -500,6 +501,28 @@ def test_a_state_is_kept_though_the_answer_of_the_storage_was_lost(tmp_path, mon
     with pytest.warns(FrankWarning, match="the connection was lost"):
         train(storage.address, on_event=look)
     assert {2, 3, 4} <= seen
+
+
+def test_only_what_owners_have_written_is_looked_for_and_removed(tmp_path, monkeypatch):
+    storage = storage_of("folder", tmp_path, monkeypatch)
+    description = RunDescription("CartPole-v1", "default", 5, CHOSEN)
+    assert Ownership.claimed(Log(storage), None, 0, description, QUICK)
+    # A process was killed while it wrote: that number is no owner's.
+    storage.create("log/000002.json", b"{")
+    left = f"blobs/000001/{'0' * 64}"
+    for name in ("blobs/000001/notes.txt", left, "lease/notes.txt"):
+        storage.put(name, b"of somebody")
+    names, folders, events = storage.names, set(), []
+    monkeypatch.setattr(storage, "names", lambda folder: folders.add(folder) or names(folder))
+    monkeypatch.setattr(published, "open_storage", lambda address: storage)
+    train(storage.address, on_event=events.append, stop_requested=lambda: len(events) > 2)
+    assert {folder for folder in folders if folder.startswith("blobs")} == {
+        "blobs/000001",
+        "blobs/000004",
+    }
+    assert storage.read(left, 100) is None
+    assert storage.read("blobs/000001/notes.txt", 100) == b"of somebody"
+    assert storage.read("lease/notes.txt", 100) == b"of somebody"
 
 
 def test_a_damaged_state_is_passed_over(undisturbed, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ class RunWatch:
             FrankError: it cannot be opened.
         """
         self._log = Log(open_storage(address))
-        self._watch = LeaseWatch(self._log)
+        self._watch = LeaseWatch(self._log, by_time=False)
         self._fence = 0
 
     def begin(self) -> str:

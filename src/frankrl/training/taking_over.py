@@ -53,6 +53,8 @@ def taken_or_finished(
         else:
             seconds = _LOOK_SECONDS if claim is None else claim.lease_seconds
             time.sleep(min(_LOOK_SECONDS, seconds / 10))
+    if waited_for:
+        say(f"{log.storage.address} was waited for in vain; the same command waits again")
     return None
 
 

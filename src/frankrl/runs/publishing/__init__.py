@@ -6,9 +6,10 @@ ADDRESS/blobs/000001/<sha256>    contents of files, by the fencing number of who
 """
 
 from frankrl.runs.publishing.lease import LeaseKeeper, LeaseWatch, lease_of
-from frankrl.runs.publishing.log import Log, Ownership
+from frankrl.runs.publishing.log import Log
 from frankrl.runs.publishing.note import noted_claim, write_note
 from frankrl.runs.publishing.opened_storage import open_storage
+from frankrl.runs.publishing.ownership import Ownership
 from frankrl.runs.publishing.publisher import Publisher
 from frankrl.runs.publishing.records import FINISHED, MAX_LEASE_SECONDS, Claim, Record, Saved
 from frankrl.runs.publishing.restore import fetch, restore_newest

@@ -12,7 +12,8 @@ import time
 from typing import Any, Literal, NamedTuple
 
 from frankrl.core.errors import FrankError, SupersededError
-from frankrl.runs.publishing.log import Log, Ownership
+from frankrl.runs.publishing.log import Log
+from frankrl.runs.publishing.ownership import Ownership
 from frankrl.runs.publishing.records import MAX_LEASE_SECONDS, Claim
 from frankrl.runs.publishing.storage import Storage
 
@@ -76,8 +77,15 @@ class LeaseWatch:
     renewal or another owner was seen; from then on, only whether it changes before one's eyes.
     """
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, *, by_time: bool = True) -> None:
+        """Begin.
+
+        Args:
+            log: the log of the run.
+            by_time: whether the time counts at the first look; not needed by who watches from
+                before the run was claimed.
+        """
+        self._log, self._by_time = log, by_time
         self._seen: Lease | None = None
         self._since = 0.0
         self._is_past = False
@@ -95,7 +103,8 @@ class LeaseWatch:
         """
         lease = lease_of(self._log.storage, claim)
         if self._seen is None or lease[:2] != self._seen[:2]:
-            self._is_past = self._seen is None and lease.state() == "expired"
+            is_first = self._seen is None
+            self._is_past = is_first and self._by_time and lease.state() == "expired"
             self._seen, self._since = lease, now
         return self._is_past or now - self._since >= lease.seconds
 

@@ -23,7 +23,7 @@ from frankrl.runs.disk import entry_of
 from frankrl.runs.folder import BEST, CHECKPOINTS, METRICS, RunFolder
 from frankrl.runs.metrics import MetricsReader
 from frankrl.runs.publishing.lease import LeaseKeeper, remove_leases
-from frankrl.runs.publishing.log import Ownership
+from frankrl.runs.publishing.ownership import Ownership
 from frankrl.runs.publishing.records import (
     CHECKPOINT,
     FINISHED,
