@@ -245,7 +245,7 @@ def test_the_meaning_of_a_setting_is_the_text_under_it_with_the_choice_that_it_b
     assert condition_of("huber_delta") == "with loss huber, or with distribution qr or iqn"
     assert condition_of("epsilon_end") == "without noisy and without asynchronous_actors"
     assert condition_of("munchausen_floor") == "with munchausen"
-    assert condition_of("learning_rate_decay_env_steps") == "unless learning_rate_end is none"
+    assert condition_of("learning_rate_decay_env_steps") == "with learning_rate_end"
     assert all(meaning_of(name) for name in setting_names())
     assert {name for name in setting_names() if condition_of(name)} == set(EFFECTIVE)
     with pytest.raises(SettingError, match="unknown setting 'num_atom'"):
