@@ -75,6 +75,7 @@ def test_every_setting_that_something_belongs_to_is_a_choice_of_the_table():
     assert belonged_to == set(CHOICES)
 
 
+@pytest.mark.slow
 def test_each_setting_is_idle_under_the_choices_that_the_table_says_and_no_others():
     usual, count = Settings().values(), 0
     for chosen in combinations():

@@ -51,6 +51,7 @@ def wait_for_more(page, last):
     page.wait_for_function(f"last => ({NEWEST} ?? 0) > last", arg=last)
 
 
+@pytest.mark.slow
 def test_what_arrives_is_drawn_while_the_training_goes_on(tmp_path, open_page):
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(served(tmp_path))
@@ -65,6 +66,7 @@ def test_what_arrives_is_drawn_while_the_training_goes_on(tmp_path, open_page):
         page.get_by_text("stopped on request").first.wait_for()
 
 
+@pytest.mark.slow
 def test_two_runs_are_laid_over_each_other_and_the_axis_is_switched(port, open_page):
     with open_page(port) as page:
         for name in ("cart/s0", "cart/s1"):
@@ -113,6 +115,7 @@ def test_curves_are_smoothed_and_drawn_on_a_logarithmic_axis(port, root, open_pa
         assert "log=1" in page.url
 
 
+@pytest.mark.slow
 def test_settings_are_shown_and_those_in_which_runs_differ(port, open_page):
     with open_page(port) as page:
         for name in ("cart/s0", "cart/s1"):
@@ -170,6 +173,7 @@ def written(value):
     return f"{float(f'{value:.4g}'):g}"
 
 
+@pytest.mark.slow
 def test_a_warning_links_to_its_section_in_the_documentation(tmp_path, browser):
     run = make_run(tmp_path / "run", epsilon_decay_env_steps=1, learning_starts_env_steps=90)
     write_metrics(run, training={"env_steps": [100]})
@@ -189,6 +193,7 @@ def test_a_warning_links_to_its_section_in_the_documentation(tmp_path, browser):
         page.close()
 
 
+@pytest.mark.slow
 def test_warnings_are_those_of_the_chosen_run(tmp_path, browser):
     for name in ("a", "b"):
         write_metrics(make_run(tmp_path / name), training={"env_steps": [100]})
@@ -203,6 +208,7 @@ def test_warnings_are_those_of_the_chosen_run(tmp_path, browser):
         page.close()
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_read_has_a_note_and_the_others_are_drawn(root, tmp_path, open_page):
     shutil.copytree(root / "cart" / "s0", tmp_path / "good")
     shutil.copytree(root / "cart" / "s1", tmp_path / "bad")
@@ -215,6 +221,7 @@ def test_a_run_that_cannot_be_read_has_a_note_and_the_others_are_drawn(root, tmp
             page.locator(place).get_by_text("cannot be read").first.wait_for()
 
 
+@pytest.mark.slow
 def test_a_view_that_has_been_left_asks_for_nothing(tmp_path, browser):
     with served(tmp_path) as port, training(tmp_path / "run", 0):
         wait_until((tmp_path / "run" / "metrics.sqlite").exists)
@@ -236,6 +243,7 @@ def test_a_view_that_has_been_left_asks_for_nothing(tmp_path, browser):
         page.close()
 
 
+@pytest.mark.slow
 def test_the_focus_and_the_page_stay_where_they_are_while_rows_change(tmp_path, open_page):
     with served(tmp_path) as port, training(tmp_path / "run", 0):
         wait_until((tmp_path / "run" / "metrics.sqlite").exists)
@@ -270,6 +278,7 @@ def test_runs_are_sorted_and_filtered_by_the_keyboard(port, open_page):
         assert "Clear the filter" in page.locator("#runs").inner_text()
 
 
+@pytest.mark.slow
 def test_an_episode_is_watched_step_by_step(port, open_page):
     with open_page(port) as page:
         page.locator("#view-watch").click()
@@ -304,6 +313,7 @@ def test_an_episode_is_watched_step_by_step(port, open_page):
         page.locator("#predicted-q").wait_for()
 
 
+@pytest.mark.slow
 def test_what_the_network_sees_is_shown_in_an_episode_and_in_an_update(seeing, open_page):
     with served(seeing.path.parent) as port, open_page(port) as page:
         page.locator("#view-watch").click()
@@ -333,6 +343,7 @@ def test_what_the_network_sees_is_shown_in_an_episode_and_in_an_update(seeing, o
         assert all(source.startswith(f"http://127.0.0.1:{port}/pieces/") for source in sources)
 
 
+@pytest.mark.slow
 def test_an_update_has_the_numbers_of_frank_explain(port, open_page, explained):
     with open_page(port) as page:
         page.get_by_label("show cart/s0").check()
@@ -361,6 +372,7 @@ def test_an_update_has_the_numbers_of_frank_explain(port, open_page, explained):
 SHOWN = {"q-value": "chosen_q", "target": "targets", "td-error": "td_errors", "loss": "losses"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (390, "dark")])
 def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, width, colours):
     with open_page(port, width=width, colours=colours) as page:
@@ -390,6 +402,7 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(port, open_page, 
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
+@pytest.mark.slow
 def test_an_empty_folder_says_what_to_do(tmp_path, browser):
     with served(tmp_path) as port:
         page = browser.new_page()

@@ -106,6 +106,7 @@ def test_trials_are_marked_sorted_and_hidden_by_the_keyboard(sweep_port, open_pa
         assert set(page.evaluate(NUMBERS)) == {n for n in range(MADE) if n % 10 != 7}
 
 
+@pytest.mark.slow
 def test_a_sweep_grows_while_it_goes_on_and_nothing_jumps(tmp_path, open_page):
     make_sweep(tmp_path / "sweep", trials=30, made=20)
     with served(tmp_path / "sweep") as port, open_page(port, ready=".coordinates") as page:
@@ -127,6 +128,7 @@ def test_a_sweep_grows_while_it_goes_on_and_nothing_jumps(tmp_path, open_page):
         assert abs(page.evaluate(place) - before) < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (390, "dark")])
 def test_nothing_serious_is_wrong_for_people_with_disabilities(
     sweep_port, open_page, width, colours
@@ -138,6 +140,7 @@ def test_nothing_serious_is_wrong_for_people_with_disabilities(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_a_sweep_of_five_hundred_trials_is_drawn(tmp_path, open_page):
     make_sweep(tmp_path / "sweep", trials=500)
     with served(tmp_path) as port, open_page(port, ready=".sweeps-table tbody tr") as page:

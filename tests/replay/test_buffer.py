@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_profile import examples
+from long_forms import some_of
 from naive_replay import NUM_ACTIONS, NaiveReplay, World
 from quiet_rlax import rlax
 from saved_chunks import SavedChunks, assert_same_buffer
@@ -88,6 +89,15 @@ SETUPS = {
     "stack_of_two": Setup(2, 3, 9, 2, "dict", True, UNIFORM, 4, frame_stack=2),
     "stack_longer_than_n": Setup(3, 2, 20, 1, "dict", False, PRIORITISED, 8, frame_stack=5),
 }
+
+SOME = (
+    "one_env_n_step",
+    "capacity_is_no_multiple",
+    "begun_later",
+    "chunk_larger_than_the_buffer",
+    "stack_begun_later",
+    "stack_longer_than_n",
+)
 
 
 @functools.lru_cache
@@ -186,7 +196,7 @@ OPERATIONS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("name", SETUPS)
+@pytest.mark.parametrize("name", some_of(SETUPS, SOME))
 @examples(20)
 @given(operations=st.lists(OPERATIONS, max_size=14), seed=st.integers(0, 2**32 - 1))
 def test_every_transition_is_that_of_a_deque_whatever_was_done_before(name, operations, seed):

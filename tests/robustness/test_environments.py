@@ -5,6 +5,7 @@ from robustness import environments
 from robustness.outcome import assert_all_held
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:an environment has not closed")
 def test_misbehaving_environments_give_a_clear_error_or_right_training(tmp_path, monkeypatch):
     # One environment never closes and one never ends an episode: waiting longer shows no more.

@@ -104,6 +104,7 @@ def test_each_switch_alone_learns_the_closed_form_in_textbook_order(name):
     assert_closed_form(chosen(name) | {"overlap": False})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", TOGETHER, ids=lambda names: "+".join(names[:2]))
 def test_all_switches_that_go_together_learn_the_closed_form_with_overlap(names):
     # Averaged weights lag behind, and noise dies down slowly.
