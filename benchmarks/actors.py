@@ -188,9 +188,9 @@ def message_costs(source: RemoteSource, experiment: Experiment) -> dict[str, flo
     """What messages to an actor and back cost. [s]"""
     policy = make_policy(experiment.settings.training.acting, experiment.network)
     policy.load(experiment.network.layout.flatten(experiment.network.init(0)))
-    handle = source._handle(0)
+    handle = source._actors._handles[0]
     return {
-        "message": median_seconds(lambda: handle.ask("state")()),
+        "message": median_seconds(lambda: handle.ask("states")()),
         "share_params": median_seconds(lambda: source._actors.shared(policy.vector)),
     }
 
