@@ -38,7 +38,7 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
         kills.study(work / "atari", 20, cases=[kills.ATARI]),
         kills.study(work / "minatar", 20, cases=[kills.MINATAR]),
     ],
-    "sweeps": lambda work: [sweep_kills.study(work, 20, 3)],
+    "sweeps": lambda work: [sweep_kills.study(work, 20)],
     "snapshots": lambda work: snapshots.study(1_000),
     "damage": lambda work: damage.study(work, 10_000, 20),
     "faults": lambda work: [faults.study(work)],
