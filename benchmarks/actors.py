@@ -12,9 +12,12 @@ one process and in actors, and prints a JSON line for each measurement:
 defaults it takes about 3 minutes on 2 cores.
 """
 
+import dataclasses
 import itertools
 import json
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -52,6 +55,9 @@ class Options:
     """Numbers of actors."""
     ray: str = ""
     """Address of a Ray cluster; empty: processes of this machine alone."""
+    nodes: int = 0
+    """Number of nodes, each in a network of its own, of a Ray cluster that is started here;
+    0: none. Needs root, and `PYTHONPATH=tests`."""
     turns: int = 3
     """Times that each point is measured; the turns go through all points one after the other."""
     seconds: float = 5.0
@@ -265,6 +271,21 @@ def lines(options: Options) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Measure, and print each line."""
     options = tyro.cli(Options, description=__doc__)
+    if not options.nodes:
+        measure(options)
+        return
+    from ray_nodes import NamespacedCluster, environment, ray_cluster
+
+    os.environ.update(environment())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ray_cluster(Path(folder), options.nodes, NamespacedCluster) as cluster,
+    ):
+        measure(dataclasses.replace(options, ray=cluster.address))
+
+
+def measure(options: Options) -> None:
+    """Print each line, and write it into the file."""
     for line in lines(options):
         text = json.dumps(line)
         print(text, flush=True)
