@@ -3,26 +3,14 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tyro
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import named_settings, parse, say
-from frankrl.config import (
-    AtariSettings,
-    EnvironmentSettings,
-    EvaluationSettings,
-    ExplorationSettings,
-    LearningSettings,
-    NetworkSettings,
-    PixelSettings,
-    ReplaySettings,
-    SavingSettings,
-    TrainingSettings,
-    group_of,
-)
+from frankrl.cli.setting_flags import SettingFlags
 from frankrl.config.answers import taken_apart
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import FrankError
@@ -41,7 +29,7 @@ _DESCRIPTION = (
 
 
 @dataclass(frozen=True)
-class SweepFlags:
+class SweepFlags(SettingFlags):
     """Options of `frank sweep`."""
 
     env: tyro.conf.Positional[str] = ""
@@ -86,16 +74,6 @@ class SweepFlags:
     """Show the trials of this sweep's folder as they stand; nothing is trained."""
     json: bool = False
     """End with one JSON line on standard output: the best trial, and all trials."""
-    environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
-    pixels: PixelSettings = field(default_factory=PixelSettings)
-    atari: AtariSettings = field(default_factory=AtariSettings)
-    network: NetworkSettings = field(default_factory=NetworkSettings)
-    exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
-    replay: ReplaySettings = field(default_factory=ReplaySettings)
-    learning: LearningSettings = field(default_factory=LearningSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    saving: SavingSettings = field(default_factory=SavingSettings)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -115,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
             "the command that continues"
         )
     preset = flags.preset or default_preset(flags.env, flags.network.q_function)
-    named = {name: getattr(getattr(flags, group_of(name)), name) for name in named_settings(words)}
+    named = flags.values_of(named_settings(words))
     base = load_preset(preset).with_changes(**named, **foreign)
 
     from frankrl.runs import check_preset

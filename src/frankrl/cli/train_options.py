@@ -1,27 +1,14 @@
 """The options of `frank train`."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import tyro
 
 from frankrl.cli.parsing import named_settings, parse
-from frankrl.config import (
-    AtariSettings,
-    EnvironmentSettings,
-    EvaluationSettings,
-    ExplorationSettings,
-    LearningSettings,
-    NetworkSettings,
-    PixelSettings,
-    ReplaySettings,
-    SavingSettings,
-    Settings,
-    TrainingSettings,
-    group_of,
-)
+from frankrl.cli.setting_flags import SettingFlags
+from frankrl.config import Settings
 
 _DESCRIPTION = (
     "Train a Deep Q-Network on a Gymnasium environment. The defaults below are those of the "
@@ -30,7 +17,7 @@ _DESCRIPTION = (
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(SettingFlags):
     """Options of `frank train`."""
 
     env: tyro.conf.Positional[str] = ""
@@ -83,20 +70,6 @@ class TrainOptions:
     `--ray`; they change no bit. [processes]"""
     dashboard: bool = False
     """Serve a live page of the run while it trains, and print its address."""
-    environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
-    pixels: PixelSettings = field(default_factory=PixelSettings)
-    atari: AtariSettings = field(default_factory=AtariSettings)
-    network: NetworkSettings = field(default_factory=NetworkSettings)
-    exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
-    replay: ReplaySettings = field(default_factory=ReplaySettings)
-    learning: LearningSettings = field(default_factory=LearningSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    saving: SavingSettings = field(default_factory=SavingSettings)
-
-    def values_of(self, names: Iterable[str]) -> dict[str, Any]:
-        """The values of some settings, by their short names."""
-        return {name: getattr(getattr(self, group_of(name)), name) for name in names}
 
     @classmethod
     def with_defaults(cls, settings: Settings) -> "TrainOptions":

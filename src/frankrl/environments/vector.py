@@ -130,7 +130,7 @@ class EnvironmentVector(abc.ABC):
             steps.truncated,
             steps.life_lost,
             final_infos,
-            tuple(sorted(self._failed, key=lambda failure: failure.env_steps)),
+            tuple(sorted(self._failed, key=_env_steps_of)) if self._failed else (),
         )
         return step, finished
 
@@ -496,3 +496,7 @@ def _until_done(
                 found[left[place]] = value
         left = [index for index in left if index not in found]
     return [found[index] for index in indices]
+
+
+def _env_steps_of(failure: FailedEpisode) -> int:
+    return failure.env_steps
