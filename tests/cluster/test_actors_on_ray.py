@@ -64,9 +64,10 @@ def test_a_node_is_lost_in_the_middle_and_the_bits_stay(env_id, tmp_path):
                 "the second checkpoint",
             )
             assert training.poll() is None, training.communicate()
-            # One actor is on each node.
-            assert [len(node.processes("Served")) for node in cluster.nodes] == [1, 1]
-            cluster.nodes[0].kill()
+            # Ray tries to spread the actors, and may put both on one node.
+            actors = [len(node.processes("Served")) for node in cluster.nodes]
+            assert sum(actors) == 2
+            cluster.nodes[actors.index(max(actors))].kill()
             ended(training)
         finally:
             training.kill()

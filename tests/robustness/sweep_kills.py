@@ -143,6 +143,7 @@ def found_in(out: Path) -> dict[str, Any]:
     """Everything of a sweep that must not depend on when or how often it was killed."""
     files = [*sorted((out / "trials").iterdir()), out / "best.toml", out / "trials.csv"]
     found: dict[str, Any] = {file.name: file.read_bytes() for file in [*files, out / "sweep.json"]}
-    for run in sorted((out / "runs").iterdir()):
+    # A process that is killed as it makes a run folder leaves a hidden one.
+    for run in sorted((out / "runs").glob("[!.]*")):
         found[run.name] = contents(run)
     return found
