@@ -1,0 +1,152 @@
+"""Trains the runs of a group: all that are not over."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from frankrl.cluster import check_engine, check_processes, engine_for
+from frankrl.config import Settings
+from frankrl.core.errors import FrankError
+from frankrl.core.paths import given_path
+from frankrl.core.seeds import seeds_in_words
+from frankrl.core.stopping import StoppedAtOnceError, StoppedError
+from frankrl.core.wording import option, resuming
+from frankrl.display.progress_bar import progress_bar
+from frankrl.jobs import Engine, Job, do_missing
+from frankrl.jobs.driving import FOLDER as DRIVER
+from frankrl.runs import RunDescription, check_code
+from frankrl.runs.group import GROUP, RunGroup
+from frankrl.seeds.result import SeedsResult
+from frankrl.training.session import file_name_of
+
+
+@dataclass(frozen=True)
+class HowToTrain:
+    """How the runs of a group are done, which changes no result."""
+
+    processes: int = 0
+    """Number of runs in parallel; 0: one per processor core."""
+    ray: str = ""
+    """Address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine."""
+    publish: str | os.PathLike[str] = ""
+    """Shared storage for the runs on a cluster while they go on; empty: in the group's folder,
+    which its machines must share."""
+    progress: bool = True
+    on_run: Callable[[Path, int, int], None] = lambda run, done, of: None
+    """Called for each finished run with its folder, the number of runs that are finished, and that
+    of all."""
+    print_command: Callable[[str], None] | None = None
+    """Called with the command line of each run instead of doing it here."""
+
+    def check(self) -> None:
+        """Refuse what is not allowed.
+
+        Raises:
+            SettingError: something is not.
+        """
+        check_processes(self.processes)
+        check_engine(self.ray, self.publish, printed=self.print_command is not None)
+
+
+def train_seeds(
+    env_id: str,
+    preset: str,
+    settings: Settings,
+    seeds: tuple[int, ...],
+    out: str | os.PathLike[str] | None,
+    how: HowToTrain,
+) -> SeedsResult | None:
+    """Train with several seeds.
+
+    Args:
+        env_id: name of the environment.
+        preset: name of the preset.
+        settings: the settings of all runs.
+        seeds: their seeds.
+        out: the folder of the group; None: `runs/<env>/<preset>-s<seeds>-<time>`.
+        how: how the runs are done.
+
+    Returns:
+        The outcomes; None if only commands were printed.
+
+    Raises:
+        FrankError: something is not allowed, or a run fails.
+        StoppedError: a stop was requested; every run is saved.
+    """
+    how.check()
+    folder = _default_folder(env_id, preset, seeds)
+    folder = folder if out is None else given_path(out, option("out"))
+    description = RunDescription(env_id, preset, seeds[0], settings.resolved())
+    return _trained(RunGroup.create(folder.absolute(), description, seeds), how)
+
+
+def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
+    """Go on with the runs of a group that are not over; results and errors as of `train_seeds`."""
+    how.check()
+    check_code(group.as_run(), tuple(group.description.settings.code_names()))
+    return _trained(group, how)
+
+
+def _trained(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
+    about, folder = group.description, group.path
+    jobs = [
+        Job(about.env_id, about.preset, about.settings, seed, group.path_of(seed))
+        for seed in group.seeds
+    ]
+    done = 0
+    with (
+        progress_bar("training", "runs", progress=how.progress) as show,
+        _saying_how_to_go_on(group),
+    ):
+
+        def finished(job: Job) -> None:
+            nonlocal done
+            done += 1
+            show(done, len(jobs))
+            how.on_run(job.run, done, len(jobs))
+
+        def engine() -> Engine:
+            return engine_for(
+                *(how.processes, folder),
+                ray=how.ray,
+                publish=how.publish,
+                print_command=how.print_command,
+            )
+
+        is_complete = do_missing(jobs, folder, engine, finished)
+    return SeedsResult.of_group(group) if is_complete else None
+
+
+@contextlib.contextmanager
+def _saying_how_to_go_on(group: RunGroup) -> Iterator[None]:
+    """Within the block, an error leaves no folder without runs, and a stop says what continues."""
+    try:
+        yield
+    except StoppedAtOnceError:
+        raise
+    except StoppedError as stop:
+        words = f"stopped; every run is saved, and {resuming(group.path)} continues"
+        raise StoppedError(words, stop.exit_status) from None
+    except FrankError:
+        _remove_if_empty(group)
+        raise
+
+
+def _remove_if_empty(group: RunGroup) -> None:
+    """Remove the folder of a group if no run has begun, so that its place is free."""
+    with contextlib.suppress(OSError, FrankError):
+        if not group.begun():
+            shutil.rmtree(group.path / DRIVER, ignore_errors=True)
+            (group.path / GROUP).unlink()
+            group.path.rmdir()
+
+
+def _default_folder(env_id: str, preset: str, seeds: tuple[int, ...]) -> Path:
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    which = seeds_in_words(seeds).replace("–", "-").replace(", ", "+").replace(" ", "-")
+    name = f"{file_name_of(Path(preset).stem)}-s{which}-{moment}"
+    return Path("runs") / file_name_of(env_id) / name
