@@ -40,6 +40,7 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
         self.functional = functional
         self.observation_space = functional.observation_space
         self.action_space = functional.action_space
+        self.max_episode_steps = functional.max_episode_steps
         self.render_mode = render_mode
         self._render = renderer(functional)
         if self._render is not None:
@@ -77,7 +78,7 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
         """A picture of the state, if the environment draws one."""
         if self._render is None or self.render_mode is None:
             return None
-        return self._render(_on_host(self.state))
+        return self._render(self.state)
 
 
 def _on_host(tree: Any) -> Any:

@@ -2,6 +2,8 @@
 
 import gymnasium
 
+MADE_HERE = "frankrl.environments.functional.env:"
+"""Begins the entry points of functional environments in Gymnasium."""
 _PREFIX, _SUFFIX = "frankrl/", "-functional-v0"
 _TWINS = {
     "CartPole": "CartPole-v1",
@@ -20,14 +22,8 @@ def register() -> None:
         if env_id not in gymnasium.registry:
             gymnasium.register(
                 id=env_id,
-                entry_point="frankrl.environments.functional.env:frank_env",
+                entry_point=f"{MADE_HERE}frank_env",
                 kwargs={"name": name},
                 max_episode_steps=twin.max_episode_steps,
                 reward_threshold=twin.reward_threshold,
             )
-
-
-def own_name(env_id: str) -> str:
-    """The name of one of Frank's own environments in its id; empty for any other id."""
-    name = env_id.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-    return name if env_id == f"{_PREFIX}{name}{_SUFFIX}" and name in _TWINS else ""
