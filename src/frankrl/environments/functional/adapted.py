@@ -192,9 +192,8 @@ class OfPgx(Adapted):
         state = jax.eval_shape(self.environment.init, jax.random.key_data(jax.random.key(0)))
         shape, dtype = state.observation.shape, np.dtype(state.observation.dtype)
         if dtype in (np.bool_, np.uint8):
-            return spaces.Box(
-                0, np.array(1 if dtype == np.bool_ else 255, dtype), shape, dtype.type
-            )
+            high = np.full(shape, 1 if dtype == np.bool_ else 255, dtype)
+            return spaces.Box(np.zeros(shape, dtype), high, shape, dtype.type)
         return spaces.Box(-np.inf, np.inf, shape, np.float32)
 
     def _actions(self) -> Any:

@@ -88,10 +88,7 @@ def _entry(observation: Any, name: str) -> Any:
 
 
 def _box(low: Any, high: Any, shape: tuple[int, ...], dtype: np.dtype) -> spaces.Box:
-    if dtype == np.bool_:
-        return spaces.Box(0, 1, shape, np.uint8)
-    if dtype == np.uint8:
-        return spaces.Box(np.asarray(low, np.uint8), np.asarray(high, np.uint8), shape, np.uint8)
+    kind = np.uint8 if dtype in (np.bool_, np.uint8) else np.float32
     with np.errstate(over="ignore"):
-        low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    return spaces.Box(low, high, shape, np.float32)
+        low, high = (np.broadcast_to(bound, shape).astype(kind) for bound in (low, high))
+    return spaces.Box(low, high, shape, kind)
