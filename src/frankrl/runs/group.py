@@ -40,23 +40,28 @@ class RunGroup:
     description: RunDescription
     """What the runs have in common; its seed is the first one."""
     seeds: tuple[int, ...]
+    lanes: int = 0
+    """How many runs are one program, in the order of the seeds; 0: each is a process."""
     permission: Permission = field(default=NO_PERMISSION, compare=False)
 
     @classmethod
-    def create(cls, path: Path, description: RunDescription, seeds: tuple[int, ...]) -> "RunGroup":
+    def create(
+        cls, path: Path, description: RunDescription, seeds: tuple[int, ...], lanes: int = 0
+    ) -> "RunGroup":
         """Make the folder of a group, which holds no run yet.
 
         Args:
             path: its path.
             description: what the runs have in common.
             seeds: their seeds.
+            lanes: how many of them are one program; 0: each is a process.
 
         Raises:
             RunFolderError: the path exists already or is not writable.
         """
         refuse_existing_group(path)
         description = replace(description, seed=seeds[0]).marked()
-        group = cls(path, description, seeds)
+        group = cls(path, description, seeds, lanes)
         try:
             path.mkdir(parents=True, exist_ok=True)
             write_durably(path / GROUP, group._to_json().encode())
@@ -79,11 +84,11 @@ class RunGroup:
         file = path / GROUP
         try:
             plain: Any = json.loads(read_regular(file, _MAX_BYTES))
-            description, seeds = _read(plain)
+            description, seeds, lanes = _read(plain)
         except (FrankError, ValueError, RecursionError) as error:
             reason = shown(error, _MAX_REASON)
             raise RunFolderError(f"{file} is damaged: {reason}") from error
-        return cls(path.absolute(), description, seeds, permission)
+        return cls(path.absolute(), description, seeds, lanes, permission)
 
     def path_of(self, seed: int) -> Path:
         """The run folder of a seed, whether it is there or not."""
@@ -120,6 +125,7 @@ class RunGroup:
             "env_id": description.env_id,
             "preset": description.preset,
             "seeds": self.seeds,
+            "lanes": self.lanes,
             "settings": description.settings.to_tables(),
             "mark": description.mark,
         }
@@ -152,7 +158,7 @@ def _code_in(settings: Settings) -> list[str]:
     return [name for names in settings.code_names().values() for name in names]
 
 
-def _read(plain: Any) -> tuple[RunDescription, tuple[int, ...]]:
+def _read(plain: Any) -> tuple[RunDescription, tuple[int, ...], int]:
     """What a file of a group says.
 
     Raises:
@@ -165,11 +171,13 @@ def _read(plain: Any) -> tuple[RunDescription, tuple[int, ...]]:
     for name in _TEXTS:
         if not isinstance(plain.get(name), str):
             raise SettingError(f"{name} must be text, got {given(plain.get(name))}")
-    seeds = checked_seeds(plain.get("seeds"))
+    seeds, lanes = checked_seeds(plain.get("seeds")), plain.get("lanes")
+    if type(lanes) is not int or not 0 <= lanes <= len(seeds):
+        raise SettingError(f"lanes must be from 0 to the number of seeds, got {given(lanes)}")
     settings = Settings.from_tables(plain["settings"])
     for name in settings.unresolved():
         raise SettingError(f"{name} must be a number of env steps")
     description = RunDescription(
         plain["env_id"], plain["preset"], seeds[0], settings, mark=plain["mark"]
     )
-    return description, seeds
+    return description, seeds, lanes

@@ -67,6 +67,9 @@ from frankrl.training.resuming import Found, read_run
 from frankrl.training.rounds import Round, rounds
 from frankrl.training.state import Experiment, TrainState, init_train_state
 
+MakeRounds = Callable[[Experiment, DeviceSource, TrainState, Callable[[int], int]], Iterator[Round]]
+"""Makes the rounds of a run on the device, as `device_rounds`."""
+
 
 class Trainer:
     """A run in progress: begin or resume it, then iterate over its events."""
@@ -77,6 +80,7 @@ class Trainer:
         experiment: Experiment,
         started: float | None,
         make_source: MakeSource | None = None,
+        make_rounds: MakeRounds = device_rounds,
     ) -> None:
         """Make everything that a run needs, before anything is written.
 
@@ -86,7 +90,10 @@ class Trainer:
             started: `time.perf_counter()` at which the run's clock started; None: now.
             make_source: makes the source of experience; None: environments are stepped here, or by
                 actors that run freely in processes of this machine.
+            make_rounds: makes the rounds of a run on the device; those of several runs may be one
+                program.
         """
+        self._make_rounds = make_rounds
         spec = experiment.spec
         if make_source is None and description.settings.environment.asynchronous_actors:
             make_source = asynchronous(ProcessActors)
@@ -158,6 +165,7 @@ class Trainer:
         overwrite: bool = False,
         started: float | None = None,
         make_source: MakeSource | None = None,
+        make_rounds: MakeRounds = device_rounds,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
 
@@ -169,12 +177,13 @@ class Trainer:
             overwrite: replace an existing run.
             started: as in `__init__`.
             make_source: likewise.
+            make_rounds: likewise.
 
         Raises:
             RunFolderError: the folder cannot be made.
             EnvironmentFailedError: an environment fails at its first reset.
         """
-        training = cls(description, experiment, started, make_source)
+        training = cls(description, experiment, started, make_source, make_rounds)
         try:
             training._evaluator.prepare()
             if initial is not None:
@@ -198,6 +207,7 @@ class Trainer:
         *,
         started: float | None = None,
         make_source: MakeSource | None = None,
+        make_rounds: MakeRounds = device_rounds,
     ) -> "Trainer":
         """Continue a run from its newest intact checkpoint.
 
@@ -206,13 +216,14 @@ class Trainer:
             experiment: the run's experiment, with the settings for continuing.
             started: as in `__init__`.
             make_source: likewise.
+            make_rounds: likewise.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
             SettingError: the run has already done more env steps than the budget.
         """
         description = dataclasses.replace(folder.description, settings=experiment.settings)
-        training = cls(description, experiment, started, make_source)
+        training = cls(description, experiment, started, make_source, make_rounds)
         try:
             training._evaluator.prepare()
             training._write_into(folder, folder.path)
@@ -262,6 +273,8 @@ class Trainer:
         metadata, state = found.metadata, found.state
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
+        if self.folder.description.batched_with and self._make_rounds is device_rounds:
+            reasons.append("it was one program with the runs of other seeds, and goes on alone")
         if found.actors is not None:
             assert isinstance(self._source, AsynchronousSource)
             self._source.stand_at(found.actors, found.experiment.updates_due)
@@ -313,9 +326,14 @@ class Trainer:
                 checkpoint stays.
             RunFolderError: the run folder is gone.
         """
+        return (event for event in self.paced_events(stop_requested) if event is not None)
+
+    def paced_events(self, stop_requested: Callable[[], bool]) -> Iterator[Event | None]:
+        """The events of a training, and None before each round, which begins when the next item is
+        asked for; arguments and errors as of `events`."""
         return stepped(self._events(stop_requested))
 
-    def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event]:
+    def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event | None]:
         saving, evaluation = self.settings.saving, self.settings.evaluation
         self._evaluator.stop_requested = stop_requested
         tried_at = self.env_steps or None
@@ -326,6 +344,7 @@ class Trainer:
         results = self._rounds()
         while not stop_requested() and not self._is_over():
             before, restarts_before = self.env_steps, len(self._restarts)
+            yield None
             self._take(next(results))
             # Before any event: if its receiver fails, the resumed run lacks nothing of this round.
             self._evaluator.due = (
@@ -359,7 +378,7 @@ class Trainer:
     def _rounds(self) -> Iterator[Round]:
         source, state = self._source, self.state()
         if isinstance(source, DeviceSource):
-            return device_rounds(self.experiment, source, state, self._next_stop)
+            return self._make_rounds(self.experiment, source, state, self._next_stop)
         return rounds(self.experiment, source, state)
 
     def _next_stop(self, env_steps: int) -> int:

@@ -13,7 +13,7 @@ from frankrl.experience import Collected, linear_epsilon
 from frankrl.experience.device import DeviceSource
 from frankrl.learning import has_own_optimiser, learning_rate_at
 from frankrl.replay import Sample
-from frankrl.training.device.chunk import ChunkOutput, compiled_chunk
+from frankrl.training.device.chunk import ChunkOutput, RoundOutput, compiled_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound, DqnSchedule
 from frankrl.training.rounds import LearnerOutput, Round
 from frankrl.training.state import Experiment, TrainState
@@ -98,12 +98,10 @@ def device_rounds(
         output = chunk(carry, source.seed, schedule, np.int32(num_rounds))
         carry = output.carry
         source.states = carry.environments
-        lengths = np.asarray(output.rounds.episode_length)[:num_rounds].reshape(-1)
-        returns = np.asarray(output.rounds.episode_return)[:num_rounds].reshape(-1)
-        ended = _episodes(lengths, returns, env_steps, episodes)
+        ended = ended_episodes(output.rounds, num_rounds, env_steps, episodes)
         env_steps += num_rounds * size
         done = due[-1]
-        yield _round(one_round, output, counts, ended, env_steps, done)
+        yield whole_round(one_round, output, counts, ended, env_steps, done)
 
 
 def schedule_of(
@@ -144,17 +142,19 @@ def schedule_of(
     )
 
 
-def _episodes(
-    lengths: np.ndarray, returns: np.ndarray, env_steps: int, episodes: np.ndarray
+def ended_episodes(
+    outputs: RoundOutput, num_rounds: int, env_steps: int, episodes: np.ndarray
 ) -> list[FinishedEpisode]:
     """The episodes that ended in a chunk, in order of env steps.
 
     Args:
-        lengths: by env step, that of the episode that it ended, or 0.
-        returns: likewise.
+        outputs: what the rounds of the chunk gave.
+        num_rounds: number of rounds that were done.
         env_steps: env steps of the run before the chunk.
         episodes: number of each environment's running episode; counted on.
     """
+    lengths = np.asarray(outputs.episode_length)[:num_rounds].reshape(-1)
+    returns = np.asarray(outputs.episode_return)[:num_rounds].reshape(-1)
     found = []
     for place in np.flatnonzero(lengths).tolist():
         index = place % len(episodes)
@@ -171,7 +171,7 @@ def _episodes(
     return found
 
 
-def _round(
+def whole_round(
     one_round: DqnRound,
     output: ChunkOutput,
     counts: np.ndarray,
