@@ -16,6 +16,7 @@ from hanging import HANGS_AFTER_SECONDS
 
 from frankrl.config.presets import load_preset
 from frankrl.runs import MetricsWriter, RunDescription, RunFolder, save_checkpoint
+from frankrl.runs.group import RunGroup
 from frankrl.runs.lock import LOCK
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/")
@@ -27,6 +28,12 @@ def make_run(path: Path, *, env_id="CartPole-v1", seed=0, preset="default", **se
     """A run folder without metrics."""
     chosen = load_preset(preset).with_changes(**settings).resolved()
     return RunFolder.create(path, RunDescription(env_id, preset, seed, chosen))
+
+
+def make_group(path: Path, seeds, *, preset="default", **settings):
+    """The folder of a group without runs."""
+    chosen = load_preset(preset).with_changes(**settings).resolved()
+    return RunGroup.create(path, RunDescription("CartPole-v1", preset, 0, chosen), tuple(seeds))
 
 
 def write_metrics(run, **tables):

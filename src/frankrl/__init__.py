@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
     from frankrl.experiments.run import experiment
-    from frankrl.experiments.seeds import train_seeds
     from frankrl.listing.comparison import compare_runs
     from frankrl.listing.run_list import list_runs
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.runs.publishing import fetch, published_status
     from frankrl.runs.removal import remove_run
+    from frankrl.seeds.evaluation import SeedsEvaluation
+    from frankrl.seeds.result import SeedsResult
     from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
     from frankrl.training.evaluation import Evaluation
@@ -32,6 +33,8 @@ _HOME = {
     "Evaluation": "frankrl.training.evaluation",
     "FrankError": "frankrl.core.errors",
     "NetworkSpec": "frankrl.networks",
+    "SeedsEvaluation": "frankrl.seeds.evaluation",
+    "SeedsResult": "frankrl.seeds.result",
     "Settings": "frankrl.config",
     "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
@@ -51,7 +54,6 @@ _HOME = {
     "resume": "frankrl.api",
     "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",
-    "train_seeds": "frankrl.experiments.seeds",
 }
 
 __all__ = [
@@ -59,6 +61,8 @@ __all__ = [
     "Evaluation",
     "FrankError",
     "NetworkSpec",
+    "SeedsEvaluation",
+    "SeedsResult",
     "Settings",
     "Stop",
     "TrainingResult",
@@ -79,7 +83,6 @@ __all__ = [
     "resume",
     "sweep",
     "train",
-    "train_seeds",
 ]
 
 

@@ -4,10 +4,10 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from frankrl.actors import source_in_actors
 from frankrl.agent import Agent
@@ -25,6 +25,17 @@ from frankrl.display.training import STOPPING
 from frankrl.environments import exists_already, named_env
 from frankrl.opening import check_transition, open_agent, open_run, open_update
 from frankrl.runs import check_preset
+from frankrl.runs.group import RunGroup
+from frankrl.seeds.evaluation import SeedsEvaluation, evaluate_group
+from frankrl.seeds.from_python import (
+    group_path,
+    names_group,
+    refuse_for_seeds,
+    resume_seeds_of,
+    train_seeds_of,
+)
+from frankrl.seeds.result import SeedsResult
+from frankrl.seeds.train import HowToTrain
 from frankrl.training import Event, Stop, Trainer
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
@@ -43,11 +54,21 @@ if TYPE_CHECKING:
     from frankrl.explaining import UpdateRecord
 
 
+def _no_event(event: Event) -> Stop | None:
+    """What is called with events if nothing else is given."""
+
+
+@overload
+def train(env: Any, *, seeds: None = None, **how: Any) -> TrainingResult: ...
+@overload
+def train(env: Any, *, seeds: Sequence[int], **how: Any) -> SeedsResult: ...
 def train(
     env: Any,
     *,
     preset: str | None = None,
     seed: int = 0,
+    seeds: Sequence[int] | None = None,
+    processes: int = 0,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     init_from: str | os.PathLike[str] | None = None,
@@ -58,11 +79,11 @@ def train(
     publish: str | os.PathLike[str] | None = None,
     lease_seconds: float = LEASE_SECONDS,
     progress: bool = True,
-    on_event: Callable[[Event], Stop | None] = lambda event: None,
+    on_event: Callable[[Event], Stop | None] = _no_event,
     metrics: Metrics | None = None,
     **settings: Any,
-) -> TrainingResult:
-    """Train a Deep Q-Network.
+) -> TrainingResult | SeedsResult:
+    """Train a Deep Q-Network, or with `seeds` several that differ in their seeds alone.
 
     Args:
         env: an environment with a `Discrete` action space: its name, as for `gymnasium.make`, an
@@ -70,7 +91,12 @@ def train(
             open, and is the only one: `num_envs` is 1, and evaluations are played in it.
         preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
-        out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.
+        seeds: the seeds of several runs, such as `range(64)`, instead of one `seed`. The result is
+            then a `SeedsResult`, and the environment must have a name.
+        processes: with `seeds`: number of runs in parallel, which changes no result; 0: one per
+            processor core.
+        out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`. With `seeds`: the folder
+            of the run folders `s<seed>`.
         overwrite: replace an existing run.
         init_from: take the initial weights from there: a run folder, a DQN that Stable-Baselines3
             saved (`.zip`), or a `.safetensors` file; None: draw them by the seed.
@@ -80,10 +106,11 @@ def train(
         actors: number of processes that step the environments and act, which changes no bit; None:
             this process does.
         ray: address of the Ray cluster on which the actors are, `HOST:PORT` of its head or `auto`;
-            None: they are on this machine.
+            None: they are on this machine. With `seeds`: the runs are there.
         publish: shared storage: a folder, or an address such as `s3://bucket/folder`. The run
             begins there, or is taken over from a process that has died, and is published at each
             checkpoint. `out` is then a folder on this machine's own disk; None: a temporary one.
+            With `seeds` and `ray`: where the runs are published while they go on.
         lease_seconds: with `publish`: after so long without a sign of life from this process,
             another one may take the run over. [s]
         progress: show a progress bar in a notebook and on a terminal.
@@ -96,6 +123,20 @@ def train(
     Raises:
         FrankError: an argument is not allowed, or training cannot go on.
     """
+    if seeds is not None:
+        others = {
+            "seed": seed,
+            "overwrite": overwrite,
+            "init_from": init_from,
+            "init_best": init_best,
+            "actors": actors,
+            "metrics": metrics,
+            "on_event": None if on_event is _no_event else on_event,
+        }
+        refuse_for_seeds({name: value for name, value in others.items() if value})
+        how = HowToTrain(processes, ray or "", publish or "", progress)
+        return train_seeds_of(env, preset, seeds, out, settings, how)
+    _check_alone(processes)
     env_id, env_kwargs = named_env(env)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
@@ -136,22 +177,31 @@ def train(
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
 
+@overload
+def resume(run: SeedsResult, **how: Any) -> SeedsResult: ...
+@overload
+def resume(run: Agent | TrainingResult, **how: Any) -> TrainingResult: ...
+@overload
+def resume(run: str | os.PathLike[str], **how: Any) -> Any: ...
 def resume(
-    run: Agent | TrainingResult | str | os.PathLike[str],
+    run: Agent | TrainingResult | SeedsResult | str | os.PathLike[str],
     *,
     progress: bool = True,
-    on_event: Callable[[Event], Stop | None] = lambda event: None,
+    processes: int = 0,
+    on_event: Callable[[Event], Stop | None] = _no_event,
     metrics: Metrics | None = None,
     env: Any = None,
     allow_code: bool = False,
     actors: int | None = None,
     ray: str | None = None,
     **settings: Any,
-) -> TrainingResult:
-    """Continue a run from its newest checkpoint.
+) -> TrainingResult | SeedsResult:
+    """Continue a run from its newest checkpoint, or the runs of several seeds.
 
     Args:
-        run: the run, by its folder, its result or its agent.
+        run: the run, by its folder, its result or its agent; or the folder or the result of a
+            training with `seeds`.
+        processes: with several seeds: as for `train`.
         progress: as for `train`.
         on_event: as for `train`.
         metrics: as for `train`.
@@ -168,6 +218,10 @@ def resume(
         FrankError: the run cannot be continued, or not with these settings.
     """
     check_type(progress, "progress", bool, "True or False")
+    if isinstance(run, SeedsResult) or names_group(run):
+        how = HowToTrain(processes, ray or "", progress=progress)
+        return resume_seeds_of(run, env, allow_code, settings, how)
+    _check_alone(processes)
     _check_callback(on_event)
     _check_metrics(metrics)
     folder = open_run(run, env, allow_code, settings)
@@ -196,6 +250,14 @@ def _for_the_only_one(env_id: str, base: Settings, named: dict[str, Any]) -> dic
             "class, or a function that makes it, to have several"
         )
     return wanted | named
+
+
+def _check_alone(processes: Any) -> None:
+    if processes != 0:
+        raise SettingError(
+            f"processes is the number of runs in parallel, and this is one run, got "
+            f"{given(processes)}: give seeds, too"
+        )
 
 
 def _check_callback(on_event: Any) -> None:
@@ -305,8 +367,14 @@ def load(
     return open_agent(open_run(run, None, allow_code, code), best=best)[0]
 
 
+@overload
+def evaluate(agent: SeedsResult, **how: Any) -> SeedsEvaluation: ...
+@overload
+def evaluate(agent: Agent | TrainingResult, **how: Any) -> Evaluation: ...
+@overload
+def evaluate(agent: str | os.PathLike[str], **how: Any) -> Any: ...
 def evaluate(
-    agent: Agent | TrainingResult | str | os.PathLike[str],
+    agent: Agent | TrainingResult | SeedsResult | str | os.PathLike[str],
     *,
     episodes: int = 100,
     seed: int = 0,
@@ -318,13 +386,14 @@ def evaluate(
     progress: bool = True,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
     **code: Any,
-) -> Evaluation:
+) -> Evaluation | SeedsEvaluation:
     """Play greedy episodes in new environments, with seeds that training never uses.
 
     They are made with the run's `evaluation_env_kwargs` and `evaluation_wrappers`, if it has any.
 
     Args:
-        agent: an agent, from `load`; or a run, by its folder or its result.
+        agent: an agent, from `load`; or a run, by its folder or its result; or the folder or the
+            result of a training with `seeds`, whose agents are evaluated one after the other.
         episodes: number of episodes.
         seed: decides the reset seeds of the episodes.
         best: of a run, evaluate the agent that `load` returns with `best=True`.
@@ -349,6 +418,16 @@ def evaluate(
     check_seed(seed)
     check_type(progress, "progress", bool, "True or False")
     check_type(best, "best", bool, "True or False")
+    if isinstance(agent, SeedsResult) or names_group(agent):
+
+        def of_run(run: Path) -> Evaluation:
+            return evaluate(
+                run, episodes=episodes, seed=seed, best=best, evaluation_envs=evaluation_envs,
+                evaluation_max_episode_steps=evaluation_max_episode_steps, env=env,
+                allow_code=allow_code, progress=progress, on_episode=on_episode, **code,
+            )  # fmt: skip
+
+        return evaluate_group(RunGroup.open(group_path(agent)), of_run)
     if not isinstance(agent, Agent):
         check_code_names(code)
         agent = open_agent(open_run(agent, env, allow_code, code), best=best)[0]

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
+import frankrl
 from frankrl.cluster import connection
 from frankrl.cluster.connection import connect
 from frankrl.core.errors import FrankError, MissingExtraError, SettingError
-from frankrl.experiments.seeds import train_seeds
 
 pytest.importorskip("ray")
 
@@ -104,7 +104,7 @@ def test_ray_that_is_not_installed_is_an_extra(monkeypatch):
 
 def test_a_cluster_that_cannot_be_reached_leaves_no_runs(tmp_path):
     with pytest.raises(FrankError, match="HOST:PORT"):
-        train_seeds("CartPole-v1", seeds=2, ray="nowhere", out=tmp_path / "runs", progress=False)
+        frankrl.train("CartPole-v1", seeds=(0, 1), ray="nowhere", out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 

@@ -3,12 +3,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from dashboard_runs import GONE, make_run, write_metrics
+from dashboard_runs import GONE, make_group, make_run, write_metrics
 
 from frankrl.core.errors import RunFolderError, SettingError
+from frankrl.core.score import score
 from frankrl.dashboard.run_table import RunTable
-from frankrl.runs import RunLock
+from frankrl.runs import RunFolder, RunLock
 
 
 @pytest.fixture
@@ -219,7 +221,7 @@ def test_seeds_are_one_curve_with_its_spread(run_table, tmp_path):
     assert sorted(len(one["runs"]) for one in payload) == [1, 3]
     (band,) = (one for one in payload if len(one["runs"]) == 3)
     traces = band["traces"]["loss"]
-    assert {name: y[0] for name, (_, y) in traces.items()} == {"smooth": 2, "low": 1, "high": 6}
+    assert {name: y[0] for name, (_, y) in traces.items()} == {"smooth": 3, "low": 1, "high": 6}
     alone = json.loads(run_table.curves(ids, "env_steps", group=False))["series"]
     assert len(alone) == 4
 
@@ -294,3 +296,30 @@ def test_what_is_not_there_is_refused(run_table, tmp_path):
         run_table.curves((), "__class__", group=False)
     with pytest.raises(SettingError, match="at most 24 runs"):
         run_table.curves(("x",) * 25, "env_steps", group=False)
+
+
+def test_the_runs_of_several_seeds_are_one_row_and_one_curve(run_table, tmp_path):
+    group = make_group(tmp_path / "seeds", range(5))
+    assert rows(run_table)["seeds"]["state"] == "not started"
+    for seed in group.seeds:
+        make_run(group.path_of(seed), seed=seed)
+        steps = [100, 200, 300]
+        write_metrics(
+            RunFolder.open(group.path_of(seed)),
+            training={"env_steps": steps, "loss": [seed, seed + 1, seed**2]},
+        )
+    changed = rows(run_table)
+    assert set(changed) == {"seeds"}
+    row = changed["seeds"]
+    assert (row["seed"], row["env_steps"]) == ("0–4", 300)
+    curves = json.loads(run_table.curves((row["id"],), "env_steps", group=False))
+    (series,) = curves["series"]
+    assert series["label"] == "seeds (5 seeds)"
+    loss = series["traces"]["loss"]
+    assert loss["smooth"][1][-1] == pytest.approx(score(np.arange(5.0) ** 2).middle)
+    assert loss["low"][1][-1] <= loss["smooth"][1][-1] <= loss["high"][1][-1]
+    assert json.loads(run_table.settings((row["id"],)))["runs"] == ["seeds"]
+    with pytest.raises(RunFolderError, match="to look into one of them, start the dashboard"):
+        run_table.folder(row["id"])
+    assert rows(run_table, since=run_table.change) == {}
+    assert set(rows(RunTable(group.path))) == {f"s{seed}" for seed in group.seeds}

@@ -20,7 +20,7 @@ from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
 from frankrl.experiments.family import RAINBOW, SWITCHES, members
-from frankrl.experiments.results import ArmResult, score
+from frankrl.experiments.results import ArmResult
 from frankrl.experiments.writing import as_markdown, as_plain, drawing, intervals, write
 from frankrl.jobs import is_done, outcome_of
 from frankrl.jobs.local import LocalEngine

@@ -23,7 +23,6 @@ from frankrl.jobs import (
     is_done,
     outcome_of,
     run_jobs,
-    seeds_from,
     would_fail_again,
 )
 from frankrl.jobs.local import LocalEngine
@@ -318,10 +317,3 @@ def test_a_stop_takes_no_further_job_only_to_see_whether_there_is_one(tmp_path):
     with pytest.raises(StoppedError):
         run_jobs(OneByOne(), next_job, lambda end: os.kill(os.getpid(), signal.SIGINT))
     assert len(taken) == 1
-
-
-def test_seeds_follow_the_first_one():
-    assert seeds_from(3, 2) == (3, 4)
-    for first, count, words in ((0, 0, "at least 1"), (0, 1001, "1,000"), (2**64 - 1, 2, "seed")):
-        with pytest.raises(SettingError, match=words):
-            seeds_from(first, count)

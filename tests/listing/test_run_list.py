@@ -4,9 +4,11 @@ import json
 from html.parser import HTMLParser
 
 import pytest
-from dashboard_runs import make_run, write_metrics
+import scipy.stats
+from dashboard_runs import make_group, make_run, write_metrics
 
 import frankrl
+from frankrl.cli.main import main as frank
 from frankrl.core.errors import FrankError
 
 HOSTILE = "<script>alert(1)"
@@ -61,3 +63,30 @@ def test_a_folder_without_runs_is_an_empty_list_and_no_folder_is_a_mistake(tmp_p
     assert repr(frankrl.list_runs(tmp_path)) == f"0 runs below {tmp_path}"
     with pytest.raises(FrankError, match="there is no folder"):
         frankrl.list_runs(tmp_path / "none")
+
+
+def test_the_runs_of_several_seeds_are_one_line_and_their_own_folder_lists_them(root, capsys):
+    group = make_group(root / "seeds", range(6), total_env_steps=5_000)
+    assert line_of(root, "seeds").state == "not started"
+    returns = [10.0, 20.0, 30.0, 40.0, 50.0, 600.0]
+    for seed, mean in enumerate(returns):
+        run = make_run(group.path_of(seed), seed=seed, total_env_steps=5_000)
+        write_metrics(run, training={"env_steps": [1_000 + seed], "updates": [seed]})
+        run.write_report(
+            {"env_steps": 1_000 + seed, "solved": None, "evaluation": {"mean_return": mean}}
+        )
+    one = line_of(root, "seeds")
+    assert (one.seeds, one.seed, one.state, one.env_steps) == (group.seeds, None, "finished", 1_000)
+    assert one.final_return == pytest.approx(scipy.stats.trim_mean(returns, 0.25))
+    assert one.final_return_spread > 0
+    assert [run.seed for run in frankrl.list_runs(group.path)] == list(range(6))
+    assert frank(["runs", str(root), "--seed", "5", "--where", "final_return>30"]) == 0
+    _, line = capsys.readouterr().out.splitlines()
+    assert "0–5" in line
+    (group.path / "group.json").write_text("{")
+    assert line_of(root, "seeds").state == "unreadable"
+
+
+def line_of(root, name):
+    (one,) = [run for run in frankrl.list_runs(root) if run.path.name == name]
+    return one

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from frankrl.config import Settings
 from frankrl.core.errors import MissingExtraError, RunFolderError, SettingError
+from frankrl.core.score import score
 from frankrl.core.types import FinishedEpisode
 from frankrl.plotting.plot import draw, write_plot
 from frankrl.runs import MetricsWriter, RunDescription, RunFolder
@@ -17,7 +18,7 @@ from frankrl.runs.curves import (
     band_of,
     common_grid,
     grouped,
-    median_by_step,
+    middle_by_step,
     on_grid,
     read_curves,
     smoothed,
@@ -91,29 +92,31 @@ def test_the_common_grid_reaches_from_the_first_to_the_last_point_of_all():
     assert len(common_grid(curves[2:])) == 0
 
 
-def test_few_runs_become_their_median_and_range():
+def test_few_runs_become_their_mean_and_range():
     band = band_of(np.array([[1.0, 5.0], [2.0, 7.0], [9.0, 6.0]]))
-    np.testing.assert_allclose(band.median, [2.0, 6.0])
+    np.testing.assert_allclose(band.middle, [4.0, 6.0])
     np.testing.assert_allclose(band.low, [1.0, 5.0])
     np.testing.assert_allclose(band.high, [9.0, 7.0])
 
 
-def test_five_runs_become_their_median_and_quartiles():
-    band = band_of(np.array([[0.0], [1.0], [2.0], [3.0], [100.0]]))
-    np.testing.assert_allclose([*band.median, *band.low, *band.high], [2.0, 1.0, 3.0])
+def test_five_runs_become_their_interquartile_mean_and_its_interval():
+    values = np.array([[0.0], [1.0], [2.0], [3.0], [100.0]])
+    band = band_of(values)
+    assert (band.middle[0], band.low[0], band.high[0]) == score(values[:, 0])
+    np.testing.assert_allclose(band.middle, [2.0])
 
 
 def test_a_point_counts_where_half_of_the_runs_have_data():
     nan = np.nan
     band = band_of(np.array([[1.0, 1.0, 1.0], [3.0, 3.0, nan], [5.0, nan, nan], [7.0, nan, nan]]))
-    np.testing.assert_allclose(band.median, [4.0, 2.0, nan])
+    np.testing.assert_allclose(band.middle, [4.0, 2.0, nan])
     np.testing.assert_allclose(band.high, [7.0, 3.0, nan])
 
 
-def test_evaluations_of_several_runs_become_the_median_at_each_env_step():
+def test_evaluations_of_several_runs_become_the_middle_at_each_env_step():
     first = Curve(np.array([10.0, 20.0]), np.array([1.0, 2.0]))
     second = Curve(np.array([10.0]), np.array([5.0]))
-    found = median_by_step([first, second])
+    found = middle_by_step([first, second])
     np.testing.assert_allclose(found.env_steps, [10.0, 20.0])
     np.testing.assert_allclose(found.values, [3.0, 2.0])
 
@@ -211,11 +214,11 @@ def test_several_runs_are_drawn_as_one_curve_per_preset(tmp_path):
     axis = draw(runs).axes[0]
     median, evaluations, other = lines_of(axis)[:3]
     middle = (median.get_xdata() >= 300) & (median.get_xdata() <= 1000)
-    expected = median.get_xdata() / 10 - 10 + 6
+    expected = median.get_xdata() / 10 - 10 + 32
     np.testing.assert_allclose(median.get_ydata()[middle], expected[middle])
-    np.testing.assert_allclose(evaluations.get_ydata(), [46, 86])
+    np.testing.assert_allclose(evaluations.get_ydata(), [72, 112])
     legend = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert legend == ["default (3 seeds)", "classic (1 seed)", "greedy evaluations (median)"]
+    assert legend == ["default (3 seeds)", "classic (1 seed)", "greedy evaluations"]
     assert median.get_color() != other.get_color()
     assert len(axis.collections) == 1
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import tyro
 
@@ -16,7 +17,8 @@ class EvaluateOptions:
     """Options of `frank evaluate`."""
 
     run: tyro.conf.Positional[str]
-    """Run folder."""
+    """Run folder, or the folder of the runs of several seeds, which are evaluated one after the
+    other."""
     episodes: int = 100
     """Number of greedy episodes. [episodes]"""
     seed: int = 0
@@ -38,7 +40,10 @@ def run(arguments: Sequence[str]) -> int:
 
     from frankrl.api import evaluate
     from frankrl.opening import open_agent, open_run
+    from frankrl.seeds.from_python import names_group
 
+    if names_group(options.run):
+        return _several(options)
     folder = open_run(options.run, options.env, options.allow_code, {})
     agent, info = open_agent(folder, best=options.best)
     evaluation = evaluate(agent, episodes=options.episodes, seed=options.seed)
@@ -54,4 +59,27 @@ def run(arguments: Sequence[str]) -> int:
     print_result(f"{options.run}: {agent.spec.env_id}, trained for {done}")
     for line in evaluation_lines(summary, agent.spec.reward_threshold):
         print_result(f"  {line}")
+    return 0
+
+
+def _several(options: EvaluateOptions) -> int:
+    """Evaluate the agents of several seeds."""
+    from frankrl.api import evaluate
+    from frankrl.runs.group import RunGroup
+
+    env_id = RunGroup.open(Path(options.run)).description.env_id
+    result = evaluate(
+        options.run,
+        episodes=options.episodes,
+        seed=options.seed,
+        best=options.best,
+        env=options.env or None,
+        allow_code=options.allow_code,
+    )
+    if options.json:
+        head = {"env_id": env_id, "seed": options.seed}
+        print_result(json.dumps(head | result.summary(), allow_nan=False))
+    else:
+        print_result(f"{options.run}: {env_id}, {counted(options.episodes, 'episode')} each")
+        print_result(repr(result))
     return 0

@@ -14,9 +14,10 @@ class PlotOptions:
     """Options of `frank plot`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders; runs with the same preset become one curve with its spread."""
+    """Run folders, or folders of the runs of several seeds; runs with the same preset become one
+    curve with its spread."""
     out: str = ""
-    """PNG file to write; empty: `plot.png` in the first run's folder."""
+    """PNG file to write; empty: `plot.png` in the first folder."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -32,7 +32,8 @@ class RunsOptions:
     """Options of `frank runs`."""
 
     folders: tyro.conf.Positional[tuple[str, ...]] = (_DEFAULT,)
-    """Folders that contain runs, or runs."""
+    """Folders that contain runs, or runs. The runs of several seeds that were trained together are
+    one line, unless their folder is named."""
     env: _Several = ()
     """Only runs in this environment; may be given several times, as may --preset, --state and
     --seed."""
@@ -73,7 +74,7 @@ class RemoveOptions:
     """Options of `frank runs remove`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders."""
+    """Run folders, or folders of the runs of several seeds."""
     checkpoints: bool = False
     """Keep the runs, and of their checkpoints the newest; the best agent stays too."""
     yes: Annotated[bool, tyro.conf.arg(aliases=("-y",))] = False

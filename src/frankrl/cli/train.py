@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from frankrl.cli.clock import process_started
 from frankrl.cli.parsing import named_settings
 from frankrl.cli.train_options import TrainOptions, changed_from, first_read
-from frankrl.cli.train_seeds import is_several, train_several
+from frankrl.cli.train_seeds import is_several, resume_several, train_several
 from frankrl.cli.train_shown import published, shown
 from frankrl.config import Settings
 from frankrl.config.answers import taken_apart
@@ -41,6 +42,11 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
         check_packages()
     if first.resume:
+        from frankrl.runs.group import is_group
+
+        if is_group(Path(first.resume)):
+            _check_resume(first, of_several=True)
+            return resume_several(first, arguments)
         return _resume(first, arguments, foreign, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
     options, settings = changed_from(load_preset(preset), arguments, foreign)
@@ -124,8 +130,12 @@ def _resume(
     return shown(training, options, signals)
 
 
-def _check_resume(first: TrainOptions) -> None:
+def _check_resume(first: TrainOptions, *, of_several: bool = False) -> None:
     """Refuse what only a new run can be given.
+
+    Args:
+        first: the command line.
+        of_several: whether it names the runs of several seeds.
 
     Raises:
         FrankError: it was given.
@@ -136,13 +146,15 @@ def _check_resume(first: TrainOptions) -> None:
         (first.seed, "--seed"),
         (first.init_from, "--init-from"),
         (first.init_best, "--init-best"),
-        (first.seeds != 1, "--seeds"),
-        (first.processes, "--processes"),
-        (first.print, "--print"),
+        (first.seeds, "--seeds"),
+        (not of_several and first.processes, "--processes"),
+        (not of_several and first.print, "--print"),
+        (of_several and first.actors, "--actors"),
+        (of_several and first.dashboard, "--dashboard"),
     ):
         if value:
             raise FrankError(f"--resume takes a run as it is: {flag} cannot be given with it")
-    if first.publish:
+    if first.publish and not of_several:
         raise FrankError(
             "--publish continues a run by itself: repeat the command that began it, with --out "
             f"{first.resume} instead of --resume"

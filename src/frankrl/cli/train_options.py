@@ -26,8 +26,9 @@ class TrainOptions(SettingFlags):
     """Named settings, or a TOML file of your own; empty: the environment's, or `default`."""
     seed: int = 0
     """The same seed and settings give the same bits."""
-    seeds: int = 1
-    """Number of runs, which differ in their seeds alone: this one and those after it. [seeds]"""
+    seeds: str = ""
+    """Train several runs that differ in their seeds alone: `64` for the seeds 0 to 63, `100-163`
+    for these; empty: the one of `--seed`."""
     processes: int = 0
     """With `--seeds`: number of runs in parallel, which changes no result. 0: one per processor
     core."""
@@ -41,9 +42,10 @@ class TrainOptions(SettingFlags):
     out: str = ""
     """Run folder; empty: `runs/<env>/<preset>-s<seed>-<time>`. With `--seeds`, `--processes`,
     `--print`, or `--ray` without actors: folder of the run folders `s<seed>`; empty:
-    `runs/<env>/<preset>`."""
+    `runs/<env>/<preset>-s<seeds>-<time>`."""
     resume: str = ""
-    """Continue this run folder from its newest checkpoint."""
+    """Continue this run folder from its newest checkpoint, or the runs of several seeds in the
+    folder of them all."""
     init_from: str = ""
     """Begin a new run with the weights of a run folder, of an agent that Stable-Baselines3 saved
     (`.zip`), or of a `.safetensors` file; empty: draw them by the seed."""

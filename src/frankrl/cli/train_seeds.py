@@ -1,14 +1,22 @@
 """`frank train` with several seeds, or as a job of a cluster or a batch system."""
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from frankrl.cli.output import print_result
-from frankrl.cli.parsing import say, say_run
+from frankrl.cli.parsing import named_settings, say, say_run
 from frankrl.cli.train_options import TrainOptions
 from frankrl.config import Settings
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.text import given
 from frankrl.core.wording import option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from frankrl.seeds.result import SeedsResult
+    from frankrl.seeds.train import HowToTrain
 
 
 def is_several(options: TrainOptions, settings: Settings) -> bool:
@@ -18,26 +26,59 @@ def is_several(options: TrainOptions, settings: Settings) -> bool:
 
 def train_several(options: TrainOptions, preset: str, settings: Settings) -> int:
     """Train with several seeds; returns the command's exit status."""
-    from frankrl.experiments.seeds import run_seeds
-    from frankrl.jobs import seeds_from
+    from frankrl.core.seeds import seeds_in
+    from frankrl.seeds.train import train_seeds
 
     _check_alone(options, settings)
-    result = run_seeds(
-        options.env,
-        preset,
-        settings,
-        seeds_from(options.seed, options.seeds),
-        options.out or None,
+    if options.seeds and options.seed:
+        raise SettingError(
+            f"--seeds names all seeds, so --seed cannot be given with it: give --seeds "
+            f"{options.seed}-{options.seed + 4}, for example"
+        )
+    seeds = seeds_in(options.seeds) if options.seeds else (options.seed,)
+    out = options.out or None
+    return _end(train_seeds(options.env, preset, settings, seeds, out, _how(options)), options)
+
+
+def resume_several(options: TrainOptions, arguments: "Sequence[str]") -> int:
+    """Go on with the runs of several seeds; returns the command's exit status.
+
+    Args:
+        options: the command line.
+        arguments: its words.
+    """
+    from frankrl.runs.folder import permission_of
+    from frankrl.runs.group import RunGroup
+    from frankrl.seeds.train import resume_seeds
+
+    if names := named_settings(arguments):
+        raise FrankError(
+            f"the runs of several seeds go on as they are, so {option(names[0])} cannot be given: "
+            "continue a single one of them to change it"
+        )
+    permission = permission_of(options.env, options.allow_code)
+    group = RunGroup.open(Path(options.resume), permission)
+    return _end(resume_seeds(group, _how(options)), options)
+
+
+def _how(options: TrainOptions) -> "HowToTrain":
+    from frankrl.seeds.train import HowToTrain
+
+    return HowToTrain(
         options.processes,
-        ray=options.ray,
-        publish=options.publish,
+        options.ray,
+        options.publish,
         on_run=say_run,
         print_command=print_result if options.print else None,
     )
-    if result is not None:
-        say(repr(result))
-        if options.json:
-            print_result(json.dumps({"runs": result.report()}, allow_nan=False))
+
+
+def _end(result: "SeedsResult | None", options: TrainOptions) -> int:
+    if result is None:
+        return 0
+    say(repr(result))
+    if options.json:
+        print_result(json.dumps({"runs": result.report()}, allow_nan=False))
     return 0
 
 
@@ -45,7 +86,7 @@ def _cause(options: TrainOptions, settings: Settings) -> str:
     """The option that makes runs of their own of the seeds; empty: none does."""
     has_actors = (options.actors, settings.environment.asynchronous_actors) != (None, None)
     causes = {
-        "seeds": options.seeds != 1,
+        "seeds": options.seeds,
         "print": options.print,
         "processes": options.processes,
         # Else it says where the actors are.

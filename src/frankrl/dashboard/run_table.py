@@ -10,6 +10,7 @@ from typing import Any
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.text import shown
+from frankrl.dashboard.group_table import GroupTable
 from frankrl.dashboard.history import History
 from frankrl.dashboard.published_jobs import PublishedJobs
 from frankrl.dashboard.series import (
@@ -45,6 +46,7 @@ class RunTable:
         self._index = RunIndex(root)
         self.sweeps = SweepTable(root)
         """The sweeps below the same folder."""
+        self._groups = GroupTable(root)
         self.published = PublishedJobs(root)
         """The published runs below the same folder."""
         self._sweeps_change = 0
@@ -55,6 +57,7 @@ class RunTable:
         """Each row as JSON."""
         self._stamps: dict[str, tuple] = {}
         self._histories: dict[str, History] = {}
+        self._num_kept = _KEPT_HISTORIES
         self._answers: dict[tuple, bytes] = {}
         self._forget_requested = False
         self._lock = threading.Lock()
@@ -78,6 +81,8 @@ class RunTable:
             for listed in self._listed.values():
                 if everything or self._is_running(listed):
                     self._update_row(listed)
+            groups = self._index.groups
+            self.change += self._groups.refresh(groups, self._listed, self._rows, self.change + 1)
 
     def _refresh_others(self) -> None:
         self.change += self.published.refresh(self._index.published)
@@ -114,9 +119,12 @@ class RunTable:
         of published runs.
         """
         with self._held():
-            changed = [self._texts[i] for i, row in self._rows.items() if row["change"] > change]
+            in_groups = self._groups.all_members()
+            shown_ids = [run_id for run_id in self._rows if run_id not in in_groups]
+            changed = [self._texts[i] for i in shown_ids if self._rows[i]["change"] > change]
+            changed += self._groups.texts_since(change)
             limit = 0 if self._index.is_whole else MAX_RUNS
-            ids = json.dumps(list(self._rows))
+            ids = json.dumps([*shown_ids, *self._groups.ids()])
             is_new = self._sweeps_change > change
             sweeps = json.dumps(self.sweeps.summaries() if is_new else None)
             rows = ", ".join(changed)
@@ -140,6 +148,11 @@ class RunTable:
 
     def _listed_as(self, run_id: str) -> Listed:
         listed = self._listed.get(run_id)
+        if listed is None and self._groups.members(run_id) is not None:
+            raise RunFolderError(
+                f"{self._groups.name(run_id)} holds the runs of several seeds: to look into one of "
+                f"them, start the dashboard with {shown(self._groups.path(run_id))}"
+            )
         if listed is None:
             raise RunFolderError("there is no such run here; reload the page")
         return listed
@@ -164,7 +177,9 @@ class RunTable:
         _check_number(run_ids)
         with self._held():
             histories, unread = {}, {}
-            for run_id in run_ids:
+            single = [one for run_id in run_ids for one in self._runs_of(run_id)]
+            self._num_kept = max(_KEPT_HISTORIES, len(single))
+            for run_id in single:
                 listed = self._listed_as(run_id)
                 try:
                     histories[run_id] = self._history(run_id)
@@ -174,12 +189,18 @@ class RunTable:
             key = (run_ids, axis, group)
             asked = (key, stamps, tuple(unread.items()))
             if asked not in self._answers:
-                payload = self._curves_payload(histories, axis, group=group) | {"unread": unread}
+                curves = self._curves_payload(run_ids, histories, axis, group=group)
+                payload = curves | {"unread": unread}
                 # Older answers to the same request are useless.
                 others = {k: v for k, v in self._answers.items() if k[0] != key}
                 self._answers = dict(list(others.items())[-_KEPT_HISTORIES:])
                 self._answers[asked] = json.dumps(payload, allow_nan=False).encode()
             return self._answers[asked]
+
+    def _runs_of(self, run_id: str) -> tuple[str, ...]:
+        """The runs behind a row: itself, or those of a group that have begun."""
+        members = self._groups.members(run_id)
+        return (run_id,) if members is None else members
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
@@ -205,9 +226,10 @@ class RunTable:
         """
         _check_number(run_ids)
         with self._held():
-            folders = [self.folder(run_id) for run_id in run_ids]
+            runs = {i: members[0] for i in run_ids if (members := self._runs_of(i))}
+            folders = [self.folder(run_id) for run_id in runs.values()]
             payload = {
-                "runs": [self._listed[run_id].name for run_id in run_ids],
+                "runs": [self._name(row_id) for row_id in runs],
                 "rows": settings_side_by_side([folder.description for folder in folders]),
             }
         return json.dumps(payload).encode()
@@ -241,12 +263,21 @@ class RunTable:
         history.refresh()
         # Insertion order is the order of use: the least recently used is first.
         self._histories[run_id] = history
-        while len(self._histories) > _KEPT_HISTORIES:
+        while len(self._histories) > self._num_kept:
             del self._histories[next(iter(self._histories))]
         return history
 
+    def _name(self, row_id: str) -> str:
+        is_run = row_id in self._listed
+        return self._listed[row_id].name if is_run else self._groups.name(row_id)
+
     def _curves_payload(
-        self, histories: dict[str, History], axis: Axis, *, group: bool
+        self,
+        row_ids: tuple[str, ...],
+        histories: dict[str, History],
+        axis: Axis,
+        *,
+        group: bool,
     ) -> dict[str, Any]:
         folders = {run_id: self.folder(run_id) for run_id in histories}
         if group:
@@ -256,14 +287,21 @@ class RunTable:
                 for (env_id, name), members in grouped(folders.values()).items()
             ]
         else:
-            groups = [(self._listed[run_id].name, [run_id]) for run_id in folders]
+            groups = [
+                (self._name(i), [m for m in self._runs_of(i) if m in histories]) for i in row_ids
+            ]
+        is_several = {self._name(i) for i in row_ids if i not in self._listed}
         return {
             "x": axis,
             "series": [
                 self._series(
-                    label, {m: (histories[m], folders[m]) for m in members}, axis, group=group
+                    label,
+                    {m: (histories[m], folders[m]) for m in members},
+                    axis,
+                    group=group or label in is_several,
                 )
                 for label, members in groups
+                if members
             ],
         }
 

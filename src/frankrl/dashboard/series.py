@@ -150,7 +150,7 @@ def traces(history: History, settings: Settings, axis: Axis) -> tuple[Traces, Ne
 
 
 def band_traces(runs: Iterable[tuple[History, Settings]], axis: Axis) -> tuple[Traces, Newest]:
-    """The traces of several runs as one: median and spread over runs; and the newest medians."""
+    """The traces of several runs as one: middle and spread over runs; and the newest middles."""
     each = [lines(history, settings, axis) for history, settings in runs]
     drawn: Traces = {}
     newest = {}
@@ -161,11 +161,11 @@ def band_traces(runs: Iterable[tuple[History, Settings]], axis: Axis) -> tuple[T
             continue
         band = band_of(np.array([on_grid(curve, grid) for curve in curves]))
         drawn[name] = {
-            "smooth": _points(grid, band.median),
+            "smooth": _points(grid, band.middle),
             "low": _points(grid, band.low),
             "high": _points(grid, band.high),
         }
-        measured = band.median[np.isfinite(band.median)]
+        measured = band.middle[np.isfinite(band.middle)]
         if len(measured):
             newest[name] = measured[-1]
     return drawn, _finite(newest)

@@ -1,7 +1,8 @@
 """Experiments: each tests a claim by changing one thing and keeping everything else equal."""
 
+from frankrl.core.score import Score
 from frankrl.experiments.claims import EXPERIMENTS, Arm, Experiment
-from frankrl.experiments.results import ArmResult, Score, results_of
+from frankrl.experiments.results import ArmResult, results_of
 from frankrl.experiments.study import Study, run_study
 
 __all__ = [

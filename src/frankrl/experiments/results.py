@@ -6,22 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.errors import RunFolderError
+from frankrl.core.score import Score, score
 from frankrl.experiments.study import Study, paths_of
 from frankrl.jobs import outcome_of
-
-FEWEST_FOR_INTERVAL = 5
-"""Least number of seeds for a bootstrap interval."""
-_RESAMPLES = 10_000
-
-
-class Score(NamedTuple):
-    """A score over several seeds."""
-
-    middle: float
-    """Interquartile mean over seeds; the plain mean below `FEWEST_FOR_INTERVAL` seeds."""
-    low: float
-    high: float
-    """`low` to `high`: 95 % bootstrap interval; the range below `FEWEST_FOR_INTERVAL` seeds."""
 
 
 class ArmResult(NamedTuple):
@@ -67,29 +54,3 @@ def results_of(study: Study) -> list[ArmResult]:
                 ArmResult(env_id, arm.name, np.array(finals), env_steps, np.stack(evaluations))
             )
     return results
-
-
-def score(values: Float[np.ndarray, " seed"]) -> Score:
-    """Interquartile mean and its bootstrap interval (percentile method, fixed seed).
-
-    For fewer than `FEWEST_FOR_INTERVAL` values: the plain mean and the range.
-
-    Source: Agarwal et al. (2021). https://arxiv.org/abs/2108.13264
-    """
-    import scipy.stats
-
-    def middle(samples: np.ndarray, axis: int = -1) -> np.ndarray:
-        return scipy.stats.trim_mean(samples, 0.25, axis=axis)
-
-    if len(values) < FEWEST_FOR_INTERVAL:
-        return Score(float(values.mean()), float(values.min()), float(values.max()))
-    if np.all(values == values[0]):
-        return Score(*[float(values[0])] * 3)
-    interval = scipy.stats.bootstrap(
-        (values,),
-        middle,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Score(float(middle(values)), float(interval.low), float(interval.high))

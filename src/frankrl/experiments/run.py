@@ -8,6 +8,7 @@ from pathlib import Path
 from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.core.errors import FrankError, SettingError, nearest
 from frankrl.core.paths import given_path
+from frankrl.core.seeds import seeds_from
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.experiments import EXPERIMENTS
@@ -15,7 +16,7 @@ from frankrl.experiments.claims import ENVIRONMENTS
 from frankrl.experiments.results import ArmResult, results_of
 from frankrl.experiments.study import Study, run_study
 from frankrl.experiments.writing import as_markdown, check_can_draw, write
-from frankrl.jobs import Engine, Job, seeds_from
+from frankrl.jobs import Engine, Job
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,7 +11,8 @@ import numpy as np
 
 from frankrl.core.errors import MissingExtraError, SettingError
 from frankrl.core.figures import counted, figure
-from frankrl.experiments.results import FEWEST_FOR_INTERVAL, ArmResult, Score
+from frankrl.core.score import FEWEST_FOR_INTERVAL, Score
+from frankrl.experiments.results import ArmResult
 from frankrl.experiments.study import Study
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

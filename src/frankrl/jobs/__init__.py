@@ -8,11 +8,9 @@ from frankrl.jobs.job import Job
 from frankrl.jobs.missing import do_missing
 from frankrl.jobs.outcome import Outcome, is_done, outcome_of
 from frankrl.jobs.pruning import EarlierRun, PruningRule
-from frankrl.jobs.seeds import MAX_SEEDS, seeds_from
 from frankrl.jobs.work import do_job, is_done_as, outcome_as, publish_job
 
 __all__ = [
-    "MAX_SEEDS",
     "Answer",
     "Deaths",
     "Driver",
@@ -31,6 +29,5 @@ __all__ = [
     "outcome_of",
     "publish_job",
     "run_jobs",
-    "seeds_from",
     "would_fail_again",
 ]

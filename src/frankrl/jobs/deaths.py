@@ -33,5 +33,5 @@ class Deaths:
         if times >= MAX_DEATHS:
             raise FrankError(
                 f"the run {run} has broken off {times} times without writing a checkpoint: {why}; "
-                "the same command continues from what is done"
+                "what is done is saved"
             )

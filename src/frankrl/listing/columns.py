@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from frankrl.core.figures import figure
+from frankrl.core.seeds import seeds_in_words
 from frankrl.core.text import shown
 from frankrl.listing.listed_run import ListedRun
 
@@ -63,6 +64,12 @@ def _steps(run: ListedRun) -> str:
     return f"{run.env_steps:,} of {run.total_env_steps:,}" if run.settings else NOTHING
 
 
+def _seed(run: ListedRun) -> str:
+    if run.seeds:
+        return seeds_in_words(run.seeds)
+    return NOTHING if run.seed is None else str(run.seed)
+
+
 def _written(run: ListedRun) -> str:
     return NOTHING if run.written_at is None else age_text(time.time() - run.written_at)
 
@@ -71,7 +78,7 @@ COLUMNS: Mapping[str, Column] = {
     "run": Column(lambda run: shown(run.name, _MAX_PATH)),
     "environment": Column(lambda run: shown(run.env_id) or NOTHING),
     "preset": Column(lambda run: shown(run.preset) or NOTHING),
-    "seed": Column(lambda run: NOTHING if run.seed is None else str(run.seed), True),
+    "seed": Column(_seed, True),
     "state": Column(lambda run: run.state),
     "env steps": Column(_steps, True),
     "return": Column(lambda run: _return(run.mean_return, run.mean_return_spread), True),

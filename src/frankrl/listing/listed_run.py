@@ -1,4 +1,4 @@
-"""A run in a list."""
+"""A run in a list, or a group of runs that differ in their seeds alone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,11 @@ ALL_STATES = (*STATES, UNREADABLE)
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run in a list."""
+    """A run in a list.
+
+    Of a group, counts are those of the run that has gone the least far, and returns are
+    interquartile means over the seeds, with half the width of their 95 % bootstrap intervals.
+    """
 
     path: Path
     name: str
@@ -37,12 +41,15 @@ class ListedRun:
     final_return_spread: float
     """Half the width of its 95 % interval; 0: not known."""
     solved_at: int | None
-    """Env step of the first passed solved check. [env steps]"""
+    """Env step of the first passed solved check; of a group, of its last run that was solved, if
+    all were. [env steps]"""
     size_bytes: int
     """What its folder takes on the disk. [bytes]"""
     written_at: float | None
     """When it was last written. [seconds since 1970]"""
     settings: Settings | None
     """None if they cannot be read."""
+    seeds: tuple[int, ...]
+    """The seeds of a group's runs; none of a run."""
     error: str
     """What could not be read; empty: all could."""

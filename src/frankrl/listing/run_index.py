@@ -8,6 +8,7 @@ from typing import NamedTuple
 from frankrl.core.errors import FrankError
 from frankrl.core.text import shown
 from frankrl.runs.folder import CONFIG, RunFolder
+from frankrl.runs.group import is_group
 
 SWEEP = "sweep.json"
 """The file by which the folder of a sweep is known."""
@@ -51,6 +52,8 @@ class RunIndex:
         self.root, self._max_runs = root.resolve(), max_runs
         self.is_whole = True
         """Whether the last scan visited everything, without hitting a limit."""
+        self.groups: list[Path] = []
+        """The folders of groups that the last scan found below the root; their runs are listed."""
         self.sweeps: list[Path] = []
         """The folders of sweeps that the last scan found."""
         self.published: list[Path] = []
@@ -62,6 +65,7 @@ class RunIndex:
         scanned = {}
         found = _visit(self.root, self._max_runs)
         self.sweeps, self.published = found.sweeps, found.published
+        self.groups = list(found.groups)
         self.is_whole = found.is_whole
         for path in found.runs:
             stamp = stamp_of(path / CONFIG)
@@ -104,23 +108,34 @@ class _Found(NamedTuple):
     runs: list[Path]
     sweeps: list[Path]
     published: list[Path]
+    groups: dict[Path, int]
+    """The groups below the root, and how many runs of each were found."""
     is_whole: bool
     """Whether everything was visited."""
 
+    @property
+    def num_listed(self) -> int:
+        """The number of rows: a group has one."""
+        return len(self.runs) - sum(self.groups.values()) + len(self.groups)
+
 
 def _visit(root: Path, max_runs: int) -> _Found:
-    """Find the runs, the sweeps, and the shared storage of published runs."""
+    """Find the runs, their groups, the sweeps, and the shared storage of published runs."""
     waiting, visited = [(root, 0)], 0
-    found = _Found([], [], [], True)
+    found = _Found([], [], [], {}, True)
     while waiting:
-        if len(found.runs) == max_runs or visited == MAX_FOLDERS:
+        if found.num_listed == max_runs or visited == MAX_FOLDERS:
             return found._replace(is_whole=False)
         folder, depth = waiting.pop()
         visited += 1
         try:
             if (folder / CONFIG).is_file():
                 found.runs.append(folder)
+                if folder.parent in found.groups:
+                    found.groups[folder.parent] += 1
                 continue
+            if folder != root and is_group(folder):
+                found.groups[folder] = 0
             if (folder / SWEEP).is_file():
                 found.sweeps.append(folder)
             if depth == _DEEPEST:

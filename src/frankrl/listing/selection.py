@@ -43,7 +43,7 @@ def selected(runs: Sequence[ListedRun], wanted: Selection) -> list[ListedRun]:
         if (not wanted.envs or run.env_id in wanted.envs)
         and (not wanted.presets or run.preset in wanted.presets)
         and (not wanted.states or run.state in wanted.states)
-        and (not wanted.seeds or run.seed in wanted.seeds)
+        and (not wanted.seeds or not {run.seed, *run.seeds}.isdisjoint(wanted.seeds))
         and all(condition.holds(run) for condition in wanted.conditions)
     ]
 

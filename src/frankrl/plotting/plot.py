@@ -12,15 +12,15 @@ import numpy as np
 
 from frankrl.core.errors import MissingExtraError, SettingError
 from frankrl.core.figures import counted
+from frankrl.core.score import FEWEST_FOR_INTERVAL
 from frankrl.runs import RunFolder
 from frankrl.runs.curves import (
-    FEWEST_FOR_QUARTILES,
     QUANTITIES,
     RunCurves,
     band_of,
     common_grid,
     grouped,
-    median_by_step,
+    middle_by_step,
     on_grid,
     one_of_each_seed,
     read_curves,
@@ -99,7 +99,7 @@ def draw(runs: Sequence[RunFolder]) -> Any:
         for number, (key, members) in enumerate(curves.items()):
             _draw_group(axes, members, _label(key, curves), number)
         if any(len(run.evaluations.values) for members in curves.values() for run in members):
-            axes["return"].plot([], label="greedy evaluations (median)", **_points(_INK))
+            axes["return"].plot([], label="greedy evaluations", **_points(_INK))
     _dress(axes)
     figure.suptitle(
         _title(groups, curves), fontsize=13, fontweight="bold", color=_INK, parse_math=False
@@ -137,7 +137,7 @@ def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
 def _draw_group(
     axes: Mapping[str, Any], runs: Sequence[RunCurves], label: str, number: int
 ) -> None:
-    """Draw several runs as one curve: their median and spread."""
+    """Draw several runs as one curve: their middle and spread."""
     colour = _COLOURS[number % len(_COLOURS)]
     style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
     for quantity, axis in axes.items():
@@ -148,8 +148,8 @@ def _draw_group(
         band = band_of(np.stack([on_grid(curve, grid) for curve in curves]))
         if len(runs) > 1:
             axis.fill_between(grid, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
-        axis.plot(grid, band.median, style, color=colour, linewidth=2, label=label)
-    evaluations = median_by_step([run.evaluations for run in runs])
+        axis.plot(grid, band.middle, style, color=colour, linewidth=2, label=label)
+    evaluations = middle_by_step([run.evaluations for run in runs])
     if len(evaluations.values):
         axes["return"].plot(*evaluations, **_points(colour))
 
@@ -212,15 +212,15 @@ def _title(groups: _Groups, curves: _Curves) -> str:
         description = runs[0].description
         return f"{env_ids[0]} · preset {description.preset} · seed {description.seed}"
     if len(env_ids) == 1:
-        return f"{env_ids[0]} · median and {_spread(curves)} over seeds"
+        return f"{env_ids[0]} · {_spread(curves)} over seeds"
     return f"{len(env_ids)} different environments: their returns do not compare"
 
 
 def _spread(curves: _Curves) -> str:
-    """Name of the spread that the bands show."""
+    """Names of the middle and the spread that the curves show."""
     sizes = [len(members) for members in curves.values()]
-    if max(sizes) < FEWEST_FOR_QUARTILES:
-        return "range"
-    if min(sizes) >= FEWEST_FOR_QUARTILES:
-        return "quartiles"
-    return f"range (from {FEWEST_FOR_QUARTILES} seeds on: quartiles)"
+    if max(sizes) < FEWEST_FOR_INTERVAL:
+        return "mean and range"
+    if min(sizes) >= FEWEST_FOR_INTERVAL:
+        return "interquartile mean and its 95 % interval"
+    return f"mean and range (from {FEWEST_FOR_INTERVAL} seeds on: interquartile, 95 % interval)"

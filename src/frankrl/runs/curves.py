@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.core.errors import RunFolderError
+from frankrl.core.score import Scores, scores
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
-FEWEST_FOR_QUARTILES = 5
 _WITHOUT_EFFECT = (
     *("total_env_steps", "worker_processes", "restart_failed_envs", "info_metrics"),
     *("device", "acting"),
@@ -40,14 +40,6 @@ class RunCurves(NamedTuple):
     def env_steps(self) -> float:
         """How far the curves reach. [env steps]"""
         return max(curve.env_steps[-1] for curve in self.curves.values() if len(curve.env_steps))
-
-
-class Band(NamedTuple):
-    """Several runs as one curve; NaN where too few runs have data."""
-
-    median: Float[np.ndarray, " point"]
-    low: Float[np.ndarray, " point"]
-    high: Float[np.ndarray, " point"]
 
 
 def read_curves(run: RunFolder) -> RunCurves:
@@ -123,27 +115,23 @@ def on_grid(curve: Curve, grid: Float[np.ndarray, " point"]) -> Float[np.ndarray
     return np.interp(grid, curve.env_steps, curve.values, left=np.nan, right=np.nan)
 
 
-def band_of(values: Float[np.ndarray, "run point"]) -> Band:
-    """The median over runs with its spread.
+def band_of(values: Float[np.ndarray, "run point"]) -> Scores:
+    """Several runs as one curve: their score at each point.
 
-    The spread is from the lowest to the highest run, with five runs or more between
-    the quartiles. A point counts where at least half of the runs have data.
+    A point counts where at least half of the runs have data.
     """
-    num_runs = values.shape[0]
-    low, high = (0, 100) if num_runs < FEWEST_FOR_QUARTILES else (25, 75)
-    enough = np.isfinite(values).sum(axis=0) * 2 >= num_runs
-    band = np.full((3, values.shape[1]), np.nan)
-    if enough.any():
-        band[:, enough] = np.nanpercentile(values[:, enough], [50, low, high], axis=0)
-    return Band(*band)
+    enough = np.isfinite(values).sum(axis=0) * 2 >= values.shape[0]
+    return scores(np.where(enough, values, np.nan))
 
 
-def median_by_step(curves: Sequence[Curve]) -> Curve:
-    """The median over runs at each of the env steps that a run was evaluated at."""
+def middle_by_step(curves: Sequence[Curve]) -> Curve:
+    """The middle of several runs at each of the env steps that a run was evaluated at."""
     env_steps = np.concatenate([curve.env_steps for curve in curves])
-    values = np.concatenate([curve.values for curve in curves])
-    steps = np.unique(env_steps)
-    return Curve(steps, np.array([np.median(values[env_steps == step]) for step in steps]))
+    steps, places = np.unique(env_steps, return_inverse=True)
+    values = np.full((len(curves), len(steps)), np.nan)
+    runs = np.repeat(np.arange(len(curves)), [len(curve.env_steps) for curve in curves])
+    values[runs, places] = np.concatenate([curve.values for curve in curves])
+    return Curve(steps, scores(values).middle)
 
 
 def grouped(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[RunFolder]]:

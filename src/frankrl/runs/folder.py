@@ -19,6 +19,7 @@ from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_
 from frankrl.core.named_code import GivenCode, named_as_stored
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
+from frankrl.core.seeds import checked_seeds
 from frankrl.core.text import shown
 from frankrl.core.wording import option, resuming, training
 from frankrl.runs.contents import others_in
@@ -57,6 +58,9 @@ class RunDescription:
     """Shows that this user's own Frank wrote the names of code in it: see `runs.mark`."""
     origin: Origin | None = None
     """Where the weights come from that the run began with; None: it drew them by its seed."""
+    batched_with: tuple[int, ...] = ()
+    """The seeds of the runs that were one program with this one, among them its own, in the order
+    of their lanes; none: it was alone."""
 
     def marked(self) -> "RunDescription":
         """The same description with this user's mark."""
@@ -74,6 +78,8 @@ class RunDescription:
     def to_toml(self) -> str:
         """The text of `config.toml`."""
         run = {"env_id": self.env_id, "preset": self.preset, "seed": self.seed, "mark": self.mark}
+        if self.batched_with:
+            run["batched_with"] = self.batched_with
         tables = {
             "run": run,
             **({"initial_weights": self.origin.to_table()} if self.origin else {}),
@@ -107,6 +113,9 @@ class RunDescription:
                 f"env_id must be at most {_MAX_ENV_ID} printable characters, got {shown(env_id)}"
             )
         check_seed(run["seed"])
+        batched_with = checked_seeds(run["batched_with"]) if "batched_with" in run else ()
+        if batched_with and run["seed"] not in batched_with:
+            raise SettingError("batched_with must hold the run's own seed")
         versions, machine = tables.pop("versions", {}), tables.pop("machine", {})
         if not isinstance(versions, dict) or not isinstance(machine, dict):
             raise SettingError("[versions] and [machine] must be tables")
@@ -123,6 +132,7 @@ class RunDescription:
             machine=machine,
             mark=str(run.get("mark", "")),
             origin=None if given is None else Origin.from_table(given),
+            batched_with=batched_with,
         )
 
 

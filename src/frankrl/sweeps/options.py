@@ -13,10 +13,11 @@ from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import SettingError, nearest
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
+from frankrl.core.seeds import seeds_from
 from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.environments import describe_for
-from frankrl.jobs import Job, seeds_from
+from frankrl.jobs import Job
 from frankrl.jobs.optuna_in_memory import check_optuna
 from frankrl.jobs.pruning import MAX_EARLIER_EVALUATIONS
 from frankrl.jobs.pruning import PRUNERS as PRUNERS_WITHIN_A_RUN

@@ -13,6 +13,7 @@ from frankrl.config import Settings
 from frankrl.core.backend import held_to_cpu, visible_cpus
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.figures import counted
+from frankrl.core.seeds import MAX_SEEDS
 from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, FrameStack, picture_axes
@@ -36,6 +37,10 @@ _GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
 """Time of a small update on a GPU, and additional time of a round. [s] All four are rough: see
 "On a GPU" in docs/benchmarks.md."""
 
+_LANES_SHARE = 0.8
+"""Share of the available memory that the runs of one program may take."""
+_LANE_OUTPUTS = 1 << 20
+"""Room for what a chunk gives of one run. [bytes]"""
 _PATCHES = 1.7
 """Factor of the time of a convolution, whose patches are gathered before they are multiplied."""
 _LONG_HOURS = 1.0
@@ -56,13 +61,18 @@ def memory_line(experiment: Experiment) -> str:
     return line
 
 
-def belongs_on_cpu(experiment: Experiment) -> bool:
-    """Whether updates are computed on the CPU even if JAX can use another device."""
+def belongs_on_cpu(experiment: Experiment, num_seeds: int = 1) -> bool:
+    """Whether updates are computed on the CPU even if JAX can use another device.
+
+    Args:
+        experiment: the run's experiment.
+        num_seeds: number of runs that are one program.
+    """
     settings = experiment.settings
     training = settings.training
     if training.device != "auto":
         return training.device == "cpu"
-    saved = _update_seconds(experiment) - _GPU_UPDATE
+    saved = _update_seconds(experiment) * num_seeds - _GPU_UPDATE
     return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
 
 
@@ -354,6 +364,21 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
             "give it a budget with total_env_steps instead"
         )
+
+
+def lanes_in_memory(experiment: Experiment) -> int:
+    """How many runs that differ in their seeds fit into memory as one program; at least 1."""
+    there = _memory()
+    if there is None:
+        return MAX_SEEDS
+    buffer = _bytes_each(experiment) * experiment.replay.most_transitions
+    weights = 4 * experiment.network.layout.size
+    settings = experiment.settings
+    sampled = settings.round_env_steps * settings.training.replay_ratio + 1
+    sampled *= settings.replay.batch_size * 2 * _bytes_each(experiment)
+    # The states of single runs are stacked, so each is there twice for a moment.
+    each = 2 * buffer + _COPIES * (weights + sampled) + _LANE_OUTPUTS
+    return max(1, int(there * _LANES_SHARE / each))
 
 
 def _memory() -> int | None:

@@ -67,6 +67,7 @@ from frankrl.training.preflight import (
 )
 from frankrl.training.remote import MakeSource
 from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
+from frankrl.training.where import with_source
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -227,13 +228,13 @@ def prepare(
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
     check_trackers(settings.saving.log)
-    experiment = _experiment(env_id, settings, seed)
+    experiment = checked_experiment(env_id, settings, seed, in_actors=make_source is not None)
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
     weights = initial and initial.weights(experiment)
     description = RunDescription(
-        *(env_id, preset, seed, settings, all_versions(settings), machine_facts()),
+        *(env_id, preset, seed, experiment.settings, all_versions(settings), machine_facts()),
         origin=weights and weights.origin,
     )
     return Trainer.begin(
@@ -298,7 +299,10 @@ def prepare_resume(
             "and [saving] may change; begin a new run for others"
         )
     description = folder.description
-    experiment = _experiment(description.env_id, settings, description.seed)
+    in_actors = make_source is not None
+    experiment = checked_experiment(
+        description.env_id, settings, description.seed, in_actors=in_actors
+    )
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
     check_disk(folder.path, experiment, already=there)
@@ -311,8 +315,17 @@ def prepare_resume(
         ) from error
 
 
-def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
+def checked_experiment(
+    env_id: str, settings: Settings, seed: int, *, in_actors: bool = False, num_seeds: int = 1
+) -> Experiment:
     """The experiment; also starts JAX, on the CPU if updates are faster there.
+
+    Args:
+        env_id: name of the environment.
+        settings: the run's resolved settings.
+        seed: the run's seed.
+        in_actors: whether actors elsewhere step the environments.
+        num_seeds: number of runs that are one program.
 
     Raises:
         FrankError: the environment cannot be made, or the requested device is not available.
@@ -322,9 +335,10 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
             # Before code of the user's own can start JAX elsewhere.
             start_backend(on_cpu=True)
         spec = describe_for(env_id, settings)
+        settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
-        start_backend(on_cpu=belongs_on_cpu(experiment))
+        start_backend(on_cpu=belongs_on_cpu(experiment, num_seeds))
     check_device(settings)
     return experiment
 
@@ -373,29 +387,38 @@ def run_to_end(
                 training.note_own_metrics(event, _checked(metrics(event), of_infos))
 
         finished, stop = _trained(training, tracked, own_metrics, stop_requested, stop)
-        solved = finished.solved
-        result = TrainingResult(
-            run=training.folder.path,
-            env_steps=finished.env_steps,
-            updates=finished.updates,
-            seconds=finished.seconds,
-            startup_seconds=finished.startup_seconds,
-            solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
-            best=finished.best and finished.best._asdict(),
-            evaluation=finished.evaluation and finished.evaluation.summary(),
-            not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
-            environment_restarts=[each._asdict() for each in finished.environment_restarts],
-            stopped=finished.stopped,
-            stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
-        )
-        unsaved = training.unsaved
-        try:
-            training.folder.write_report(result.report())
-        except OSError as error:
-            unsaved = unsaved or f"report: {error}"
-        if unsaved:
-            raise RunFolderError(_unsaved(training.folder, result, unsaved))
-        return result
+        return write_report(training, finished, stop)
+
+
+def write_report(training: Trainer, finished: Finished, stop: Stop | None) -> TrainingResult:
+    """Write the report of a run that has ended.
+
+    Raises:
+        RunFolderError: not all of the run could be written.
+    """
+    solved = finished.solved
+    result = TrainingResult(
+        run=training.folder.path,
+        env_steps=finished.env_steps,
+        updates=finished.updates,
+        seconds=finished.seconds,
+        startup_seconds=finished.startup_seconds,
+        solved=solved and {"env_steps": solved.env_steps, "seconds": round(solved.seconds, 3)},
+        best=finished.best and finished.best._asdict(),
+        evaluation=finished.evaluation and finished.evaluation.summary(),
+        not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
+        environment_restarts=[each._asdict() for each in finished.environment_restarts],
+        stopped=finished.stopped,
+        stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
+    )
+    unsaved = training.unsaved
+    try:
+        training.folder.write_report(result.report())
+    except OSError as error:
+        unsaved = unsaved or f"report: {error}"
+    if unsaved:
+        raise RunFolderError(_unsaved(training.folder, result, unsaved))
+    return result
 
 
 def _trained(

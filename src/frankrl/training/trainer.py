@@ -28,6 +28,7 @@ from frankrl.environments import (
     try_out,
 )
 from frankrl.experience import AsynchronousSource, HostSource, Source
+from frankrl.experience.device import DeviceSource
 from frankrl.experience.remote.processes import ProcessActors
 from frankrl.replay import cut_short
 from frankrl.runs import (
@@ -44,6 +45,8 @@ from frankrl.training.asynchronous import asynchronous
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
+from frankrl.training.device.rounds import device_rounds, source_on_device
+from frankrl.training.device.states_codec import environment_tensors, restore_environments
 from frankrl.training.environment_notes import check_lending, notes_on
 from frankrl.training.evaluation import Evaluator
 from frankrl.training.events import (
@@ -64,6 +67,9 @@ from frankrl.training.resuming import Found, read_run
 from frankrl.training.rounds import Round, rounds
 from frankrl.training.state import Experiment, TrainState, init_train_state
 
+MakeRounds = Callable[[Experiment, DeviceSource, TrainState, Callable[[int], int]], Iterator[Round]]
+"""Makes the rounds of a run on the device, as `device_rounds`."""
+
 
 class Trainer:
     """A run in progress: begin or resume it, then iterate over its events."""
@@ -74,6 +80,7 @@ class Trainer:
         experiment: Experiment,
         started: float | None,
         make_source: MakeSource | None = None,
+        make_rounds: MakeRounds = device_rounds,
     ) -> None:
         """Make everything that a run needs, before anything is written.
 
@@ -83,10 +90,15 @@ class Trainer:
             started: `time.perf_counter()` at which the run's clock started; None: now.
             make_source: makes the source of experience; None: environments are stepped here, or by
                 actors that run freely in processes of this machine.
+            make_rounds: makes the rounds of a run on the device; those of several runs may be one
+                program.
         """
+        self._make_rounds = make_rounds
         spec = experiment.spec
         if make_source is None and description.settings.environment.asynchronous_actors:
             make_source = asynchronous(ProcessActors)
+        elif description.settings.environment.source == "device":
+            make_source = source_on_device
         self.experiment = experiment
         self.settings = description.settings
         self.seed = description.seed
@@ -119,7 +131,7 @@ class Trainer:
             envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
             source = HostSource(self.settings, self.experiment.network, self.seed, envs)
             lend = envs.lent if on_training and isinstance(envs, GymnasiumVector) else None
-        self._source: Source = source
+        self._source: Source | DeviceSource = source
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,
@@ -153,6 +165,7 @@ class Trainer:
         overwrite: bool = False,
         started: float | None = None,
         make_source: MakeSource | None = None,
+        make_rounds: MakeRounds = device_rounds,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
 
@@ -164,12 +177,13 @@ class Trainer:
             overwrite: replace an existing run.
             started: as in `__init__`.
             make_source: likewise.
+            make_rounds: likewise.
 
         Raises:
             RunFolderError: the folder cannot be made.
             EnvironmentFailedError: an environment fails at its first reset.
         """
-        training = cls(description, experiment, started, make_source)
+        training = cls(description, experiment, started, make_source, make_rounds)
         try:
             training._evaluator.prepare()
             if initial is not None:
@@ -193,6 +207,7 @@ class Trainer:
         *,
         started: float | None = None,
         make_source: MakeSource | None = None,
+        make_rounds: MakeRounds = device_rounds,
     ) -> "Trainer":
         """Continue a run from its newest intact checkpoint.
 
@@ -201,13 +216,14 @@ class Trainer:
             experiment: the run's experiment, with the settings for continuing.
             started: as in `__init__`.
             make_source: likewise.
+            make_rounds: likewise.
 
         Raises:
             RunFolderError: there is no usable checkpoint.
             SettingError: the run has already done more env steps than the budget.
         """
         description = dataclasses.replace(folder.description, settings=experiment.settings)
-        training = cls(description, experiment, started, make_source)
+        training = cls(description, experiment, started, make_source, make_rounds)
         try:
             training._evaluator.prepare()
             training._write_into(folder, folder.path)
@@ -257,9 +273,13 @@ class Trainer:
         metadata, state = found.metadata, found.state
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
+        if self.folder.description.batched_with and self._make_rounds is device_rounds:
+            reasons.append("it was one program with the runs of other seeds, and goes on alone")
         if found.actors is not None:
             assert isinstance(self._source, AsynchronousSource)
             self._source.stand_at(found.actors, found.experiment.updates_due)
+        if isinstance(self._source, DeviceSource):
+            restore_environments(self._source, found.loaded.path)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
         if different:
@@ -306,9 +326,14 @@ class Trainer:
                 checkpoint stays.
             RunFolderError: the run folder is gone.
         """
+        return (event for event in self.paced_events(stop_requested) if event is not None)
+
+    def paced_events(self, stop_requested: Callable[[], bool]) -> Iterator[Event | None]:
+        """The events of a training, and None before each round, which begins when the next item is
+        asked for; arguments and errors as of `events`."""
         return stepped(self._events(stop_requested))
 
-    def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event]:
+    def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event | None]:
         saving, evaluation = self.settings.saving, self.settings.evaluation
         self._evaluator.stop_requested = stop_requested
         tried_at = self.env_steps or None
@@ -316,9 +341,10 @@ class Trainer:
             # The existing checkpoint lacks the result of this evaluation.
             tried_at = None
             yield from self._evaluate()
-        results = rounds(self.experiment, self._source, self.state())
+        results = self._rounds()
         while not stop_requested() and not self._is_over():
             before, restarts_before = self.env_steps, len(self._restarts)
+            yield None
             self._take(next(results))
             # Before any event: if its receiver fails, the resumed run lacks nothing of this round.
             self._evaluator.due = (
@@ -348,6 +374,23 @@ class Trainer:
         yield from self._checkpoint_writer.attempt(
             "metrics", self.env_steps, self._journal.make_durable
         )
+
+    def _rounds(self) -> Iterator[Round]:
+        source, state = self._source, self.state()
+        if isinstance(source, DeviceSource):
+            return self._make_rounds(self.experiment, source, state, self._next_stop)
+        return rounds(self.experiment, source, state)
+
+    def _next_stop(self, env_steps: int) -> int:
+        """The next env step after which something is due."""
+        saving, evaluation = self.settings.saving, self.settings.evaluation
+        every = (
+            evaluation.evaluate_every_env_steps,
+            saving.log_every_env_steps,
+            saving.checkpoint_every_env_steps,
+        )
+        ends = [(env_steps // each + 1) * each for each in every if each is not None]
+        return min(*ends, self.settings.training.total_env_steps)
 
     @property
     def solved(self) -> Solved | None:
@@ -482,6 +525,8 @@ class Trainer:
         tensors, chunks = to_tensors(
             self.experiment, self.state(), logs, interval, source.statistics(), actors
         )
+        if isinstance(source, DeviceSource):
+            tensors |= environment_tensors(source)
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self._environment,

@@ -1,0 +1,199 @@
+"""Runs that differ in their seeds alone, as one compiled program: a lane for each.
+
+The program is the chunk of a run on the device, vmapped over carry and seed. Its last bits may
+differ from those of the chunk of one run, because products of matrices are computed in another
+order. What a lane does depends on its own seed and state, and on the number of lanes.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from frankrl.experience.device import DeviceSource, EnvironmentStates
+from frankrl.learning import has_own_optimiser
+from frankrl.training.device.chunk import ChunkOutput, RoundFunction, RoundOutput, make_chunk
+from frankrl.training.device.dqn_round import DqnCarry
+from frankrl.training.device.rounds import (
+    dqn_round,
+    ended_episodes,
+    max_rounds,
+    schedule_of,
+    whole_round,
+)
+from frankrl.training.rounds import Round
+from frankrl.training.state import Experiment, TrainState
+
+NextStop = Callable[[int], int]
+
+
+class _Lane(NamedTuple):
+    """One run of a batch."""
+
+    experiment: Experiment
+    source: DeviceSource
+    state: TrainState
+    """Where it begins."""
+    episodes: np.ndarray
+    """Number of each environment's running episode; counted on."""
+
+
+class SeedBatch:
+    """Trains several runs together; each takes its own rounds from it.
+
+    A run joins with `rounds_of`. All must join before the first `advance`, at the same env step.
+    A lane that no run has joined, because its run is over, computes on from a beginning of its own
+    and nobody reads it.
+    """
+
+    def __init__(self, num_lanes: int) -> None:
+        self._num_lanes = num_lanes
+        self._lanes: dict[int, _Lane] = {}
+        self._next_stop: NextStop
+        self.env_steps = 0
+        """Env steps of each run so far."""
+        self._updates = 0
+        self._carry: Any = None
+        self._newest: dict[int, Round] = {}
+        """The newest round of each lane."""
+
+    def rounds_of(self, index: int) -> Callable[..., Iterator[Round]]:
+        """How the run of a lane gets its rounds; in place of `device_rounds`."""
+
+        def rounds(
+            experiment: Experiment, source: DeviceSource, state: TrainState, next_stop: NextStop
+        ) -> Iterator[Round]:
+            episodes = np.asarray(source.states.episode).astype(np.int64)
+            self._lanes[index] = _Lane(experiment, source, state, episodes)
+            self._next_stop = next_stop
+            self.env_steps, self._updates = state.env_steps, state.updates
+            return self._taken(index)
+
+        return rounds
+
+    def _taken(self, index: int) -> Iterator[Round]:
+        while True:
+            yield self._newest.pop(index)
+
+    def advance(self) -> None:
+        """Do a chunk of rounds in all lanes."""
+        first = next(iter(self._lanes.values()))
+        experiment, size = first.experiment, first.experiment.settings.round_env_steps
+        one_round = dqn_round(experiment, first.source)
+        if self._carry is None:
+            self._carry = self._begun(one_round.overlap)
+        own = has_own_optimiser(experiment.settings.learning)
+        chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round)
+        wanted = -(-(self._next_stop(self.env_steps) - self.env_steps) // size)
+        num_rounds = max(1, min(wanted, max_rounds(size)))
+        ends = self.env_steps + size * np.arange(1, num_rounds + 1)
+        counts = np.diff([self._updates, *map(experiment.updates_due, ends.tolist())])
+        schedule = schedule_of(experiment, one_round, self.env_steps, self._updates, counts)
+        output = chunk(self._carry, self._seeds, schedule, np.int32(num_rounds))
+        self._carry = output.carry
+        before, self.env_steps = self.env_steps, self.env_steps + num_rounds * size
+        self._updates += int(counts.sum())
+        host = _on_host(output)
+        for index, lane in self._lanes.items():
+            own_output = self._of_lane(output, host, index)
+            lane.source.states = own_output.carry.environments
+            ended = ended_episodes(own_output.rounds, num_rounds, before, lane.episodes)
+            found = whole_round(one_round, own_output, counts, ended, self.env_steps, self._updates)
+            state = functools.partial(self._state_of, index, found)
+            self._newest[index] = found._replace(state=state)
+
+    def leave(self, index: int) -> None:
+        """Let the run of a lane go, which is over; the lane computes on, and nobody reads it."""
+        self._newest.pop(index, None)
+        # The first lane's experiment stands for all, so that one stays.
+        if len(self._lanes) > 1:
+            del self._lanes[index]
+
+    def _begun(self, overlap: bool) -> DqnCarry:
+        """The carry of all lanes."""
+        joined = next(iter(self._lanes.values()))
+        fill = DeviceSource(
+            joined.source.environments.functional,
+            joined.experiment.spec,
+            joined.experiment.settings.environment.num_envs,
+            joined.experiment.seed,
+        )
+        lanes = [self._lanes.get(i) for i in range(self._num_lanes)]
+        self._seeds = np.stack([(lane.source if lane else fill).seed for lane in lanes])
+
+        def carry(lane: _Lane | None) -> DqnCarry:
+            state = lane.state if lane else joined.state
+            states = lane.source.states if lane else fill.states
+            behaviour = state.behaviour_params if overlap else None
+            return DqnCarry(state.learner, state.replay, behaviour, states)
+
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(carry, lanes))
+        for index, lane in self._lanes.items():
+            # The states of single lanes would hold as much memory once more.
+            self._lanes[index] = lane._replace(state=None)  # pyright: ignore[reportArgumentType]
+        return stacked
+
+    def _of_lane(self, output: ChunkOutput, host: ChunkOutput, index: int) -> ChunkOutput:
+        """What a chunk gave in one lane, as views of arrays on the host; of the carry, the
+        environments alone."""
+
+        def own(leaf: Any) -> Any:
+            return leaf[index]
+
+        environments: EnvironmentStates = jax.tree.map(own, host.carry)
+        return ChunkOutput(
+            carry=DqnCarry(None, None, None, environments),  # pyright: ignore[reportArgumentType]
+            rounds=RoundOutput(*map(own, host.rounds)),
+            newest=jax.tree.map(own, host.newest),
+            params=host.params[index],
+            eval_params=host.eval_params[index],
+        )
+
+    def _state_of(self, index: int, found: Round) -> TrainState:
+        """The training state of a lane after its newest round."""
+        carry: DqnCarry = _sliced(self._carry, np.int32(index))
+        learned = found.output()
+        behaviour = learned.params if carry.behaviour_params is None else carry.behaviour_params
+        return TrainState(
+            carry.learner,
+            carry.replay,
+            jnp.copy(behaviour),
+            learned.params,
+            learned.eval_params,
+            found.env_steps,
+            found.updates,
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def compiled_batch(one_round: RoundFunction) -> Callable[..., ChunkOutput]:
+    """The compiled chunk of all lanes; its carry is donated.
+
+    Schedule and number of rounds are the same for all, so that branches stay branches.
+    """
+    batched = jax.vmap(make_chunk(one_round), in_axes=(0, 0, None, None))
+    return jax.jit(batched, donate_argnums=0)
+
+
+@jax.jit
+def _sliced(carry: Any, index: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], carry)
+
+
+def _on_host(output: ChunkOutput) -> ChunkOutput:
+    """What a chunk gave on the host; of its carry, the environments' states alone."""
+
+    def read(leaf: Any) -> Any:
+        # Random keys of an environment are no numbers of NumPy's.
+        return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+
+    return ChunkOutput(
+        carry=jax.tree.map(read, output.carry.environments),
+        rounds=RoundOutput(*map(np.asarray, output.rounds)),
+        newest=jax.tree.map(np.asarray, output.newest),
+        params=np.asarray(output.params),
+        eval_params=np.asarray(output.eval_params),
+    )

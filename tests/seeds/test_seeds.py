@@ -1,0 +1,182 @@
+"""The same training with several seeds."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.score import score
+from frankrl.experiments import run
+from frankrl.seeds import train as seeds
+
+SHORT = {
+    "total_env_steps": 300,
+    "learning_starts_env_steps": 100,
+    "evaluate_every_env_steps": 100,
+    "evaluation_episodes": 2,
+    "final_evaluation_episodes": 3,
+    "worker_processes": 0,
+    "device": "cpu",
+    "hidden_widths": [8],
+}
+FLAGS = [
+    word
+    for name, value in SHORT.items()
+    for word in (f"--{name.replace('_', '-')}", str(value[0] if name == "hidden_widths" else value))
+]
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory):
+    """Two runs that are over, in a folder of their own."""
+    out = tmp_path_factory.mktemp("seeds") / "several"
+    return frankrl.train("CartPole-v1", seeds=[6, 5], out=out, processes=2, progress=False, **SHORT)
+
+
+def test_each_seed_gives_what_a_run_of_its_own_gives(group, tmp_path):
+    assert group.seeds == (6, 5)
+    assert [run.name for run in group.runs] == ["s6", "s5"]
+    for seed, outcome in zip(group.seeds, group.outcomes, strict=True):
+        alone = frankrl.train("CartPole-v1", seed=seed, out=tmp_path / f"alone{seed}", **SHORT)
+        assert outcome.final_return == alone.evaluation["mean_return"]
+    assert group.final == score(np.array([each.final_return for each in group.outcomes]))
+    assert repr(group).startswith("2 seeds (6, 5): mean return ")
+    assert [record["seed"] for record in group.report()] == [6, 5]
+
+
+def test_a_group_is_evaluated_as_one(group, capsys):
+    found = frankrl.evaluate(group, episodes=3, progress=False)
+    each = [frankrl.evaluate(run, episodes=3, progress=False) for run in group.runs]
+    assert found.seeds == (6, 5)
+    means = [one.mean_return for one in each]
+    assert [one.mean_return for one in found.evaluations] == means
+    assert found.score == score(np.array(means))
+    assert frank(["evaluate", str(group.path), "--episodes", "3", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["interquartile_mean"] == found.score.middle
+    assert [run["seed"] for run in printed["runs"]] == [6, 5]
+
+
+def test_a_group_is_plotted_as_one_curve(group, tmp_path):
+    alone = frankrl.plot(group.runs, out=tmp_path / "alone.png").path.read_bytes()
+    assert frankrl.plot(group, out=tmp_path / "one.png").path.read_bytes() == alone
+    assert frankrl.plot(str(group.path)).path == group.path / "plot.png"
+
+
+def test_a_group_that_is_there_goes_on_and_is_not_begun_anew(group, capsys):
+    out = str(group.path)
+    with pytest.raises(RunFolderError, match="holds the runs of several seeds already"):
+        frankrl.train("CartPole-v1", seeds=range(2), out=out, **SHORT)
+    assert frank(["train", "CartPole-v1", "--seeds", "2", "--out", out]) == 2
+    assert f"frank train --resume {out}" in capsys.readouterr().err
+    assert frankrl.resume(out, progress=False).outcomes == group.outcomes
+    with pytest.raises(SettingError, match="go on as they are"):
+        frankrl.resume(group, total_env_steps=400)
+    assert frank(["train", "--resume", out, "--gamma", "0.5"]) == 2
+    assert "--gamma cannot be given" in capsys.readouterr().err
+
+
+def test_a_run_that_is_missing_in_a_group_is_made(group, tmp_path):
+    copied = shutil.copytree(group.path, tmp_path / "copy")
+    shutil.rmtree(copied / "s5")
+    again = frankrl.resume(copied, progress=False)
+    assert [each.final_return for each in again.outcomes] == [
+        each.final_return for each in group.outcomes
+    ]
+
+
+def test_an_error_before_any_run_leaves_no_folder(tmp_path, monkeypatch):
+    def engine_for(*_, **__):
+        raise FrankError("no engine")
+
+    monkeypatch.setattr(seeds, "engine_for", engine_for)
+    with pytest.raises(FrankError, match="no engine"):
+        frankrl.train("CartPole-v1", seeds=range(2), out=tmp_path / "out", **SHORT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_runs_on_a_cluster_may_be_published_where_the_command_says(tmp_path, monkeypatch):
+    def engine_for(*_, ray, publish, **__):
+        raise FrankError(f"{ray} {publish}")
+
+    monkeypatch.setattr(seeds, "engine_for", engine_for)
+    with pytest.raises(FrankError, match=r"h:1 s3://bucket/folder"):
+        frankrl.train(
+            *("CartPole-v1",),
+            **dict(seeds=(0, 1), out=tmp_path, ray="h:1", publish="s3://bucket/folder", **SHORT),
+        )
+    with pytest.raises(SettingError, match="give ray, too"):
+        frankrl.train("CartPole-v1", seeds=(0, 1), out=tmp_path, publish="s3://b/f", **SHORT)
+
+
+def test_publish_and_ray_come_from_the_command_line(tmp_path, monkeypatch, capsys):
+    def engine_for(*_, ray, publish, **__):
+        raise FrankError(f"asked {ray} {publish}")
+
+    monkeypatch.setattr(seeds, "engine_for", engine_for)
+    monkeypatch.setattr(run, "engine_for", engine_for)
+    more = ["--seeds", "2", "--out", str(tmp_path), "--ray", "h:1", "--publish", "s3://b/f"]
+    for command in (["train", "CartPole-v1", *FLAGS], ["experiment", "replay"]):
+        assert frank([*command, *more]) == 2
+        assert "asked h:1 s3://b/f" in capsys.readouterr().err
+
+
+def test_printed_commands_then_resuming_gives_the_results(tmp_path, capsys):
+    out = str(tmp_path / "runs")
+    assert frank(["train", "CartPole-v1", "--seeds", "7-8", "--out", out, *FLAGS, "--print"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert frank(line.split()[1:]) == 0
+    capsys.readouterr()
+    # All is done, so no cluster is looked for.
+    assert frank(["train", "--resume", out, "--json", "--ray", "127.0.0.1:1"]) == 0
+    printed = capsys.readouterr()
+    (line,) = printed.out.splitlines()
+    assert [record["seed"] for record in json.loads(line)["runs"]] == [7, 8]
+    assert "seed 8: mean return" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--seeds", "0"], "seeds must be at least 1"),
+        (["--seeds", "9-3"], "--seeds must be a number of seeds, such as 64"),
+        (["--seeds", "many"], "got 'many'"),
+        (["--seeds", "3", "--seed", "7"], "give --seeds 7-11, for example"),
+        (["--seeds", "2", "--overwrite"], "--overwrite cannot be given with it"),
+        (["--processes", "2", "--overwrite"], "--processes trains runs of their own from"),
+        (["--seeds", "2", "--publish", "x"], "--publish cannot be given with it"),
+        (["--seeds", "2", "--init-from", "x"], "--init-from cannot be given with it"),
+        (["--processes", "-2"], "processes must be"),
+    ],
+)
+def test_mistakes_give_one_line(tmp_path, capsys, more, words):
+    assert frank(["train", "CartPole-v1", *more, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"seeds": 3}, "a sequence of whole numbers, such as range"),
+        ({"seeds": "123"}, "a sequence of whole numbers"),
+        ({"seeds": []}, "got 0"),
+        ({"seeds": [1, 2, 1]}, "1 is given twice"),
+        ({"seeds": [1, -2]}, "got -2"),
+        ({"seeds": [1], "seed": 2}, "seed cannot be given with it"),
+        ({"seeds": [1], "on_event": print}, "on_event cannot be given with it"),
+        ({"processes": 2}, "give seeds, too"),
+    ],
+)
+def test_mistakes_in_python_are_named(tmp_path, arguments, words):
+    with pytest.raises(SettingError, match=words):
+        frankrl.train("CartPole-v1", out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
