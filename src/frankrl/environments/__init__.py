@@ -23,6 +23,7 @@ from frankrl.environments.spec import (
 from frankrl.environments.stacked import stacked_environment
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
 from frankrl.environments.symmetry import Symmetry, images_under
+from frankrl.environments.symmetry_check import check_symmetries
 from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
@@ -48,6 +49,7 @@ __all__ = [
     "Worker",
     "WorkerDiedError",
     "WorkerPool",
+    "check_symmetries",
     "describe",
     "describe_for",
     "described_for_evaluation",

@@ -1,6 +1,6 @@
 """The symmetries of environments of Gymnasium and of Frank's own, which do not declare them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -13,25 +13,43 @@ MirrorDraw = Callable[[int, int, Any], Any]
 what the mirror image of the environment draws."""
 
 
-class Known(NamedTuple):
-    """What is known of an environment."""
+class Declared(NamedTuple):
+    """What an environment says of its symmetries, or what is known of it."""
 
-    declared: tuple[Mapping[str, Any], ...]
-    """Its symmetries, in the form of the attribute `symmetries`."""
+    symmetries: Any
+    """In the form of the attribute `symmetries`; empty: none."""
     mirror_draw: MirrorDraw | None
     """What its mirror image draws; None: not known."""
-    only_if: Callable[[gymnasium.Env], bool] = lambda env: True
-    """Whether they hold with the arguments with which it was made."""
 
 
-def known_symmetries(env: gymnasium.Env) -> Known | None:
-    """What Frank knows of the symmetries of an environment; None: nothing."""
-    known = _KNOWN.get(env.spec.id) if env.spec else None
-    return known if known is not None and known.only_if(env.unwrapped) else None
+def declared_symmetries(env: gymnasium.Env) -> Declared:
+    """The attribute `symmetries` and the method `mirror_draw` of an environment; else what Frank
+    knows of environments of that name."""
+    try:
+        symmetries = env.get_wrapper_attr("symmetries")
+    except AttributeError:
+        return _known(env)
+    try:
+        mirror_draw = env.get_wrapper_attr("mirror_draw")
+    except AttributeError:
+        mirror_draw = None
+    return Declared(symmetries, mirror_draw if callable(mirror_draw) else None)
+
+
+def _known(env: gymnasium.Env) -> Declared:
+    name = env.spec.id if env.spec else ""
+    # Wind blows from one side.
+    if name == "LunarLander-v3" and getattr(env.unwrapped, "enable_wind", True):
+        return _NONE
+    return _KNOWN.get(name, _NONE)
 
 
 def _negated(symmetry: int, number: int, drawn: Any) -> Any:
     return -drawn
+
+
+def _mirrored_square(symmetry: int, number: int, drawn: Any) -> Any:
+    return MIRROR_OF_SQUARE[int(drawn)]
 
 
 def _mirrored_landing(symmetry: int, number: int, drawn: Any) -> Any:
@@ -70,17 +88,14 @@ _NINE_SQUARES = (
         "actions": MIRROR_OF_ACTION,
     },
 )
+_NONE = Declared((), None)
 _KNOWN = {
-    "CartPole-v0": Known(_CART_POLE, _negated),
-    "CartPole-v1": Known(_CART_POLE, _negated),
-    "Acrobot-v1": Known(_ACROBOT, _negated),
-    "LunarLander-v3": Known(
-        _LANDER, _mirrored_landing, lambda env: not getattr(env, "enable_wind", True)
-    ),
-    "frankrl/NineSquares-v0": Known(
-        _NINE_SQUARES, lambda symmetry, number, drawn: MIRROR_OF_SQUARE[int(drawn)]
-    ),
-    "frankrl/CartPole-functional-v0": Known(_CART_POLE, None),
-    "frankrl/Acrobot-functional-v0": Known(_ACROBOT, None),
-    "frankrl/NineSquares-functional-v0": Known(_NINE_SQUARES, None),
+    "CartPole-v0": Declared(_CART_POLE, _negated),
+    "CartPole-v1": Declared(_CART_POLE, _negated),
+    "Acrobot-v1": Declared(_ACROBOT, _negated),
+    "LunarLander-v3": Declared(_LANDER, _mirrored_landing),
+    "frankrl/NineSquares-v0": Declared(_NINE_SQUARES, _mirrored_square),
+    "frankrl/CartPole-functional-v0": Declared(_CART_POLE, None),
+    "frankrl/Acrobot-functional-v0": Declared(_ACROBOT, None),
+    "frankrl/NineSquares-functional-v0": Declared(_NINE_SQUARES, None),
 }

@@ -18,7 +18,7 @@ from frankrl.core.errors import EnvironmentUnusableError, SettingError, warn
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import names
 from frankrl.environments.encoding import Mistake, parts_of
-from frankrl.environments.known_symmetries import known_symmetries
+from frankrl.environments.known_symmetries import declared_symmetries
 from frankrl.environments.leaves import (
     MASK_FIELD,
     Leaf,
@@ -425,12 +425,7 @@ def _declared_symmetries(env: gymnasium.Env, spec: EnvironmentSpec) -> tuple[Sym
     """The attribute `symmetries` of an environment, or what Frank knows of it; none, with a
     warning, if it is nothing of that kind."""
     try:
-        declared = env.get_wrapper_attr("symmetries")
-    except AttributeError:
-        known = known_symmetries(env)
-        declared = () if known is None else known.declared
-    try:
-        return symmetries_of(declared, spec.leaves, spec.num_actions)
+        return symmetries_of(declared_symmetries(env).symmetries, spec.leaves, spec.num_actions)
     except ValueError as error:
         warn(f"the symmetries that {spec.env_id} declares are left out: {error}")
         return ()

@@ -126,9 +126,7 @@ def images_under(
     return tuple(found)
 
 
-def symmetries_of(
-    declared: Any, leaves: Sequence[Leaf], num_actions: int
-) -> tuple[Symmetry, ...]:
+def symmetries_of(declared: Any, leaves: Sequence[Leaf], num_actions: int) -> tuple[Symmetry, ...]:
     """The symmetries that an environment declares.
 
     Args:
