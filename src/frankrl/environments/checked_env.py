@@ -13,8 +13,8 @@ from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.core.types import FinalInfo
 from frankrl.environments.encoding import checked_leaf
 from frankrl.environments.final_info import final_info
-from frankrl.environments.leaves import MASK_FIELD
 from frankrl.environments.known_symmetries import MirrorDraw, declared_symmetries
+from frankrl.environments.leaves import MASK_FIELD
 from frankrl.environments.masks import checked_mask, mask_method
 from frankrl.environments.single import close_environments, make_environment
 from frankrl.environments.spec import EnvironmentSpec

@@ -22,8 +22,8 @@ _MAX_STEPS, _MAX_EPISODE_STEPS = 200, 50
 _MAX_NUMBERS = 4_000_000
 """Most components of observations that are held for that."""
 _TOLERANCE = 0.03
-"""Largest difference of mirror images, as a share of the largest value seen. What physics in float32
-rounds differs by 0.015 at most after 50 steps of LunarLander."""
+"""Largest difference of mirror images, as a share of the largest value seen. In LunarLander, which
+computes in float32, they differ by up to 0.015 after 50 steps."""
 
 
 class _Moment(NamedTuple):
@@ -104,7 +104,6 @@ def _moments(
         other = mirror.reset(None, episode)
         expected = numbers_of(spec, image_of(spec, symmetry, row))
         yield _Moment(env.place(), expected, numbers_of(spec, other))
-        ended = False
         for _ in range(min(left, _MAX_EPISODE_STEPS)):
             action = random_action(spec, row, random)
             step, found = env.step(action), mirror.step(symmetry.actions[action])
