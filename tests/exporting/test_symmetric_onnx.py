@@ -32,7 +32,7 @@ CASES = {
             {
                 "observation": {
                     "components": [2, 1, 0],
-                    "values": [[1, 2, 0], [0, 1, 2, 3], [2, 0, 1]],
+                    "values": [[1, 2, 0], [1, 0, 3, 2], [2, 0, 1]],
                 },
                 "actions": SWAP,
             }

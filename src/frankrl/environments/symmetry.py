@@ -27,14 +27,15 @@ class LeafSymmetry:
     """Of numbered values, which index each index of a component of the image becomes; empty: all
     stay."""
 
-    @property
+    @functools.cached_property
     def is_identity(self) -> bool:
-        """Whether every leaf stays as it is."""
-        return (
-            self.components == tuple(range(len(self.components)))
-            and all(sign == 1 for sign in self.signs)
-            and all(table == tuple(range(len(table))) for table in self.values)
-        )
+        """Whether the leaf stays as it is."""
+        same = all(table == tuple(range(len(table))) for table in self.values)
+        return same and not self._moves and -1 not in self.signs
+
+    @functools.cached_property
+    def _moves(self) -> bool:
+        return self.components != tuple(range(len(self.components)))
 
     def after(self, first: "LeafSymmetry") -> "LeafSymmetry":
         """The map that does `first` and then this one."""
@@ -59,14 +60,15 @@ class LeafSymmetry:
         if self.is_identity:
             return leaf
         in_front = leaf.shape[: leaf.ndim - num_axes]
-        flat = leaf.reshape(*in_front, len(self.components))[..., self._sources]
+        image = leaf.reshape(*in_front, len(self.components))
+        if self._moves:
+            image = image[..., self._sources]
         if self.values:
             tables, rows = self._tables
-            xp = leaf.__array_namespace__()
-            flat = xp.asarray(tables)[rows, flat]
+            image = leaf.__array_namespace__().asarray(tables)[rows, image]
         elif -1 in self.signs:
-            flat = flat * self._factors.astype(leaf.dtype)
-        return flat.reshape(leaf.shape)
+            image = image * self._factors
+        return image.reshape(leaf.shape)
 
     @functools.cached_property
     def _sources(self) -> np.ndarray:

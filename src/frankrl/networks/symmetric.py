@@ -56,11 +56,9 @@ class SymmetricNetwork(QNetwork):
             fractions = xp.concat([fractions] * len(self.group), axis=0)
         outputs = self.network.apply(params, self._images(observation), fractions)
         outputs = outputs.reshape(len(self.group), -1, *outputs.shape[1:])
-        xp = outputs.__array_namespace__()
-        total = outputs[0]
+        xp, total = outputs.__array_namespace__(), outputs[0]
         for image, symmetry in zip(outputs[1:], self.group[1:], strict=True):
-            columns = [image[:, action : action + 1] for action in symmetry.actions]
-            total = total + xp.concat(columns, axis=1)
+            total = total + xp.take(image, np.array(symmetry.actions), axis=1)
         return total * np.float32(1 / len(self.group))
 
     def _images(self, observation: Observation) -> Observation:
@@ -89,6 +87,10 @@ class SymmetricNetwork(QNetwork):
     @property
     def reads_pictures(self) -> bool:
         return self.network.reads_pictures
+
+    @property
+    def num_images(self) -> int:
+        return len(self.group)
 
     @functools.cached_property
     def num_products(self) -> int:
