@@ -52,7 +52,7 @@ def _mirrored_square(symmetry: int, number: int, drawn: Any) -> Any:
     return MIRROR_OF_SQUARE[int(drawn)]
 
 
-def _mirrored_landing(symmetry: int, number: int, drawn: Any) -> Any:
+def mirrored_landing(symmetry: int, number: int, drawn: Any) -> Any:
     """LunarLander draws 12 heights, of which the last one counts on both sides, the two parts of
     the first push, and in each step two shifts of the jets: along the lander and across it."""
     if number == 0:
@@ -71,7 +71,7 @@ _ACROBOT = (
         "actions": (2, 1, 0),
     },
 )
-_LANDER = (
+LANDER = (
     {
         "name": "left and right",
         "observation": {
@@ -93,7 +93,7 @@ _KNOWN = {
     "CartPole-v0": Declared(_CART_POLE, _negated),
     "CartPole-v1": Declared(_CART_POLE, _negated),
     "Acrobot-v1": Declared(_ACROBOT, _negated),
-    "LunarLander-v3": Declared(_LANDER, _mirrored_landing),
+    "LunarLander-v3": Declared(LANDER, mirrored_landing),
     "frankrl/NineSquares-v0": Declared(_NINE_SQUARES, _mirrored_square),
     "frankrl/CartPole-functional-v0": Declared(_CART_POLE, None),
     "frankrl/Acrobot-functional-v0": Declared(_ACROBOT, None),
