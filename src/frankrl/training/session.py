@@ -27,7 +27,7 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import option, resuming
-from frankrl.environments import SUCCESS, describe_for, finite_number
+from frankrl.environments import SUCCESS, check_symmetries, describe_for, finite_number
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
@@ -337,6 +337,8 @@ def checked_experiment(
         spec = describe_for(env_id, settings)
         settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
+        if settings.network.symmetry:
+            check_symmetries(spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment, num_seeds))
     check_device(settings)
