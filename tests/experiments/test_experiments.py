@@ -1,5 +1,6 @@
 """Experiments: arms that differ in one thing, runs done once, scores with their spread."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -21,10 +22,12 @@ from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of,
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
 from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult
+from frankrl.experiments.study import paths_of
 from frankrl.experiments.writing import as_markdown, as_plain, drawing, intervals, write
 from frankrl.jobs import is_done, outcome_of
 from frankrl.jobs.local import LocalEngine
 from frankrl.runs import list_checkpoints
+from frankrl.runs.group import RunGroup
 from frankrl.training.session import prepare, run_to_end
 
 ABOUT = {
@@ -100,7 +103,7 @@ def test_the_family_has_each_switch_alone_and_rainbow_without_each_of_its_parts(
 
 def test_every_run_is_done_and_reported_once(done):
     study, reported = done
-    assert sorted(job.run for job in reported) == sorted(job.run for job in study.jobs())
+    assert sorted(reported) == sorted(job.run for job in study.jobs())
     assert all(is_done(job.run) for job in study.jobs())
 
 
@@ -125,6 +128,61 @@ def test_what_is_done_is_not_done_again(done):
     run_study(study, lambda: pytest.fail("no engine is needed"), reported.append)
     assert len(reported) == len(before)
     assert before == {p: (p / "report.json").stat().st_mtime_ns for p in before}
+
+
+@pytest.fixture(scope="module")
+def in_groups(tmp_path_factory):
+    """A study of an environment that is a function."""
+    arms = study_in(None).experiment.arms
+    folder = tmp_path_factory.mktemp("groups")
+    study = Study(Experiment("", arms), ("frankrl/CartPole-functional-v0",), (3, 4, 5), folder)
+    reported = []
+    assert run_study(study, lambda: pytest.fail("no engine is needed"), reported.append)
+    return study, reported
+
+
+def test_all_seeds_of_an_arm_are_one_group_where_the_environment_is_a_function(in_groups):
+    study, reported = in_groups
+    env_id = study.env_ids[0]
+    assert len(reported) == study.num_runs == 6
+    assert all(is_done(run) for run in reported)
+    for arm in study.experiment.arms:
+        group = RunGroup.open(study.group_path(env_id, arm))
+        assert (group.seeds, group.lanes) == ((3, 4, 5), 3)
+        assert [group.path_of(seed) for seed in group.seeds] == paths_of(study, env_id, arm)
+    for result in results_of(study):
+        assert result.final_returns.shape == (3,)
+        assert result.evaluations.shape == (3, 4)
+
+
+def test_groups_that_are_done_are_not_done_again(in_groups):
+    study, before = in_groups
+    times = [(run / "report.json").stat().st_mtime_ns for run in before]
+    reported = []
+    assert run_study(study, lambda: pytest.fail("no engine is needed"), reported.append)
+    assert reported == before
+    assert times == [(run / "report.json").stat().st_mtime_ns for run in before]
+
+
+def test_a_group_that_was_stopped_goes_on(in_groups, tmp_path):
+    study, _ = in_groups
+    again = dataclasses.replace(study, folder=tmp_path)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(run):
+        raise Stopped
+
+    # After the first of two arms.
+    with pytest.raises(Stopped):
+        run_study(again, lambda: pytest.fail("no engine is needed"), stop)
+    env_id, (one, other) = study.env_ids[0], study.experiment.arms
+    assert all(map(is_done, paths_of(again, env_id, one)))
+    assert not again.group_path(env_id, other).exists()
+    run_study(again, lambda: pytest.fail("no engine is needed"), lambda run: None)
+    for ours, theirs in zip(results_of(again), results_of(study), strict=True):
+        np.testing.assert_array_equal(ours.evaluations, theirs.evaluations)
 
 
 def test_experiments_share_the_runs_that_they_have_in_common(tmp_path):
@@ -305,8 +363,8 @@ def test_a_stop_reaches_busy_processes_and_idle_ones(tmp_path, number, idle):
     endless, short = study.jobs()
     done = []
 
-    def stop(job):
-        done.append(job.preset)
+    def stop(run):
+        done.append(run)
         while not list(endless.run.glob("metrics.sqlite")):
             time.sleep(0.02)
         os.kill(os.getpid(), number)
@@ -316,7 +374,7 @@ def test_a_stop_reaches_busy_processes_and_idle_ones(tmp_path, number, idle):
             study, endless, number
         )
     assert raised.value.exit_status == 128 + number
-    assert done == ["short"] * idle
+    assert done == [short.run] * idle
     assert is_done(short.run) == bool(idle)
     assert not is_done(endless.run)
     assert len(list_checkpoints(endless.run / "checkpoints")) == 1
@@ -334,7 +392,7 @@ def run_one(study, endless, number):
     thread = threading.Thread(target=stop)
     thread.start()
     try:
-        run_study(study, lambda: LocalEngine(1), lambda job: None)
+        run_study(study, lambda: LocalEngine(1), lambda run: None)
     finally:
         thread.join()
 
@@ -343,7 +401,7 @@ def test_a_second_signal_ends_the_runs_at_once(tmp_path):
     arms = (Arm("endless", ENDLESS), Arm("short", SHORT))
     study = Study(Experiment("", arms), ("CartPole-v1",), (0,), tmp_path)
 
-    def stop_twice(job):
+    def stop_twice(run):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
 

@@ -148,15 +148,30 @@ _OWN: dict[str, dict[str, Any]] = {
         "evaluate_every_env_steps": 10_000,
         "checkpoint_every_env_steps": 100_000,
     },
+    "frankrl/NineSquares-v0": {
+        "total_env_steps": 10_000,
+        "epsilon_decay_env_steps": 2_500,
+        "evaluate_every_env_steps": 500,
+        "checkpoint_every_env_steps": 10_000,
+    },
 }
+FUNCTIONAL: dict[str, str] = {
+    "frankrl/CartPole-functional-v0": "CartPole-v1",
+    "frankrl/Acrobot-functional-v0": "Acrobot-v1",
+    "frankrl/MountainCar-functional-v0": "MountainCar-v0",
+    "frankrl/NineSquares-functional-v0": "frankrl/NineSquares-v0",
+}
+"""Environments that are functions, and the ordinary ones whose settings they share. All seeds of an
+arm are one program there."""
 _RETURNS: dict[str, dict[str, float]] = {
     "CartPole-v1": {"value_min": 0.0, "value_max": 100.0},
     "Acrobot-v1": {"value_min": -100.0, "value_max": 0.0},
     "MountainCar-v0": {"value_min": -100.0, "value_max": 0.0},
     "LunarLander-v3": {"value_min": -300.0, "value_max": 300.0},
+    "frankrl/NineSquares-v0": {"value_min": -5.0, "value_max": 1.0},
 }
 """Where C51's fixed returns lie."""
-ENVIRONMENTS: tuple[str, ...] = tuple(_OWN)
+ENVIRONMENTS: tuple[str, ...] = (*_OWN, *FUNCTIONAL)
 
 
 def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
@@ -166,6 +181,7 @@ def settings_of(experiment: Experiment, arm: Arm, env_id: str) -> Settings:
     are smaller, so that a run takes seconds or a minute, and the target network is copied as
     often as is best in such a short run.
     """
+    env_id = FUNCTIONAL.get(env_id, env_id)
     budget = experiment.budgets.get(env_id)
     changes = dict(experiment.changes) | ({"total_env_steps": budget} if budget else {})
     shared = load_preset("classic").with_changes(**_SHARED | _OWN[env_id] | changes)

@@ -16,7 +16,8 @@ from frankrl.experiments.claims import ENVIRONMENTS
 from frankrl.experiments.results import ArmResult, results_of
 from frankrl.experiments.study import Study, run_study
 from frankrl.experiments.writing import as_markdown, check_can_draw, write
-from frankrl.jobs import Engine, Job
+from frankrl.jobs import Engine
+from frankrl.seeds.train import HowToTrain
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,21 +125,22 @@ def run_experiment(
     check_can_draw()
     folder = given_path(out, option("out"))
     study = Study(chosen, env_ids, seeds_from(first_seed, seeds), folder / "runs")
-    total, done = len(study.jobs()), 0
+    total, done = study.num_runs, 0
+    how = HowToTrain(processes, ray, publish, progress=False, print_command=print_command)
     with progress_bar("training", "runs", progress=progress) as show:
 
-        def finished(job: Job) -> None:
+        def finished(run: Path) -> None:
             nonlocal done
             done += 1
             show(done, total)
-            on_run(job.run, done, total)
+            on_run(run, done, total)
 
         def engine() -> Engine:
             return engine_for(
                 processes, folder, ray=ray, publish=publish, print_command=print_command
             )
 
-        is_complete = run_study(study, engine, finished)
+        is_complete = run_study(study, engine, finished, how)
     if not is_complete:
         return None
     results = results_of(study)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frankrl.experiments.claims import Arm, Experiment, settings_of
-from frankrl.jobs import Engine, Job, do_missing
+from frankrl.core.seeds import seeds_in_words
+from frankrl.experiments.claims import FUNCTIONAL, Arm, Experiment, settings_of
+from frankrl.jobs import Engine, Job, do_missing, is_done
+from frankrl.runs.group import RunGroup, is_group
+from frankrl.seeds.train import HowToTrain, resume_seeds, train_seeds
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,14 @@ class Study:
     folder: Path
     """Folder of the runs. Experiments with the same folder share identical runs."""
 
+    @property
+    def num_runs(self) -> int:
+        """Number of runs of the study, of which experiments may share some."""
+        return len(self.seeds) * len(self.env_ids) * len(self.experiment.arms)
+
     def jobs(self) -> list[Job]:
-        """Every run of the study, seed by seed, so that a stopped study has complete seeds."""
+        """Every run in ordinary environments, seed by seed, so that a stopped study has complete
+        seeds."""
         return [
             Job(
                 env_id,
@@ -33,18 +42,70 @@ class Study:
             for seed in self.seeds
             for env_id in self.env_ids
             for arm in self.experiment.arms
+            if env_id not in FUNCTIONAL
         ]
+
+    def groups(self) -> list[tuple[str, Arm]]:
+        """The environments that are functions, with each arm: there all seeds are one group."""
+        functional = [env_id for env_id in self.env_ids if env_id in FUNCTIONAL]
+        return [(env_id, arm) for env_id in functional for arm in self.experiment.arms]
+
+    def group_path(self, env_id: str, arm: Arm) -> Path:
+        """The folder of a group; it depends on settings and seeds, not on the arm's name."""
+        which = seeds_in_words(self.seeds).replace("–", "-").replace(", ", "+").replace(" ", "-")
+        return self.folder / env_id / f"{self._name(env_id, arm)}-s{which}"
 
     def path_of(self, env_id: str, arm: Arm, seed: int) -> Path:
         """The run folder of one arm; it depends on the settings, not on the arm's name."""
+        if env_id in FUNCTIONAL:
+            return self.group_path(env_id, arm) / f"s{seed}"
+        return self.folder / env_id / f"{self._name(env_id, arm)}-s{seed}"
+
+    def _name(self, env_id: str, arm: Arm) -> str:
         text = json.dumps(settings_of(self.experiment, arm, env_id).to_tables(), sort_keys=True)
-        name = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
-        return self.folder / env_id / f"{name}-s{seed}"
+        return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
 
-def run_study(study: Study, engine: Callable[[], Engine], on_done: Callable[[Job], None]) -> bool:
-    """Do every run that is not done yet; arguments, result and errors as for `do_missing`."""
-    return do_missing(study.jobs(), study.folder.absolute(), engine, on_done)
+def run_study(
+    study: Study,
+    engine: Callable[[], Engine],
+    on_run: Callable[[Path], None],
+    how: HowToTrain = HowToTrain(progress=False),  # noqa: B008
+) -> bool:
+    """Do every run that is not done yet.
+
+    Args:
+        study: the study.
+        engine: what does runs in ordinary environments, as for `do_missing`.
+        on_run: called with the folder of each run that is done, including those that were done
+            earlier.
+        how: how the seeds of functional environments are trained.
+
+    Returns:
+        Whether every run is over; not if commands are only printed.
+
+    Raises:
+        FrankError: as for `do_missing`.
+    """
+    folder = study.folder.absolute()
+    is_over = do_missing(study.jobs(), folder, engine, lambda job: on_run(job.run))
+    for env_id, arm in study.groups():
+        is_over &= _train_group(study, env_id, arm, how)
+        for path in paths_of(study, env_id, arm):
+            if is_done(path):
+                on_run(path)
+    return is_over
+
+
+def _train_group(study: Study, env_id: str, arm: Arm, how: HowToTrain) -> bool:
+    """Do what is left of the runs of an arm; returns whether all are over."""
+    if all(map(is_done, paths_of(study, env_id, arm))):
+        return True
+    path = study.group_path(env_id, arm).absolute()
+    if is_group(path):
+        return resume_seeds(RunGroup.open(path), how) is not None
+    settings = settings_of(study.experiment, arm, env_id)
+    return train_seeds(env_id, arm.name, settings, study.seeds, path, how) is not None
 
 
 def paths_of(study: Study, env_id: str, arm: Arm) -> Sequence[Path]:
