@@ -36,6 +36,9 @@ _CPU_UPDATE, _CPU_OPERATION = 60e-6, 17e-12
 _GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
 """Time of a small update on a GPU, and additional time of a round. [s] All four are rough: see
 "On a GPU" in docs/benchmarks.md."""
+_GPU_COMPILED_ROUND = 200e-6
+"""Time of an update on the CPU from which on a GPU is worth its longer compilation, if all of a
+round is compiled: there its kernels take 46 µs. [s]"""
 
 _LANES_SHARE = 0.8
 """Share of the available memory that the runs of one program may take."""
@@ -72,7 +75,10 @@ def belongs_on_cpu(experiment: Experiment, num_seeds: int = 1) -> bool:
     training = settings.training
     if training.device != "auto":
         return training.device == "cpu"
-    saved = _update_seconds(experiment) * num_seeds - _GPU_UPDATE
+    seconds = _update_seconds(experiment) * num_seeds
+    if settings.environment.source == "device":
+        return seconds < _GPU_COMPILED_ROUND
+    saved = seconds - _GPU_UPDATE
     return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
 
 
@@ -97,7 +103,9 @@ def duration_line(experiment: Experiment, step_seconds: float) -> str:
     """
     settings = experiment.settings
     total = settings.training.total_env_steps
-    stepping = total * step_seconds
+    # A compiled step takes next to none of the time of the same step on the host.
+    on_device = settings.environment.source == "device"
+    stepping = 0.0 if on_device else total * step_seconds
     updates = settings.updates_due(total) * _update_seconds(experiment)
     # The two go on at the same time if there are cores for both.
     at_once = settings.training.overlap and visible_cpus() > 1
