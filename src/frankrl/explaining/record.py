@@ -160,7 +160,7 @@ def record_of(
     terms, chosen_q_after = _computed(
         settings, network, before, after, batch, noise, sampled.sample.weights
     )
-    outputs, following, targets, seen, loss, gradient = terms
+    outputs, following, (targets, seen, loss, gradient) = terms
     unflatten = network.layout.unflatten
     online_next = following.online_next_q_values
     period, done = settings.target_period_updates, int(before.num_updates)
@@ -211,7 +211,7 @@ def _computed(
     params, target_params = unflatten(before.params), unflatten(before.target_params)
     terms = update_terms(settings, network, params, target_params, batch, noise, weights)
     after_params = unflatten(after.params)
-    return terms, predictions(network, after_params, batch, terms.targets, noise).chosen_q
+    return terms, predictions(network, after_params, batch, terms.of_loss.targets, noise).chosen_q
 
 
 def _host(array: Array | None) -> np.ndarray | None:
