@@ -68,7 +68,9 @@ def by_optax(learning, network, rollout, order):
 
     def loss(params, rows):
         q_values = network.apply(params, states[rows], None)
-        return jnp.mean((targets[rows] - q_values[jnp.arange(len(rows)), actions[rows].astype(int)]) ** 2)
+        return jnp.mean(
+            (targets[rows] - q_values[jnp.arange(len(rows)), actions[rows].astype(int)]) ** 2
+        )
 
     found = jax.jit(jax.value_and_grad(loss))
     for rows in order:

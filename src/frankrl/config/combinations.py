@@ -75,9 +75,7 @@ _NOT_PQN = (
 )
 CONTRADICTIONS = (
     *(
-        Contradiction(
-            chosen("algorithm", "pqn"), other, f"{sentence}, or set algorithm to dqn"
-        )
+        Contradiction(chosen("algorithm", "pqn"), other, f"{sentence}, or set algorithm to dqn")
         for other, sentence in _NOT_PQN
     ),
     Contradiction(
@@ -199,7 +197,7 @@ def _check_rounds(settings: "Settings") -> None:
     """Check the rules about the number of transitions in a round."""
     replay, num_envs = settings.replay, settings.round_envs
     _check_actors(settings)
-    if settings.learning.algorithm == "pqn":
+    if not settings.has_replay:
         _check_minibatches(settings)
         return
     largest_round = settings.round_env_steps + (replay.n_step - 1) * num_envs
@@ -245,7 +243,7 @@ def _check_minibatches(settings: "Settings") -> None:
         return
     nearest = max(part for part in range(1, min(parts, steps) + 1) if steps % part == 0)
     raise SettingError(
-        f"minibatches ({parts:,}) must divide the {counted(steps, 'env step')} of a round (num_envs × "
-        f"vector_steps_per_round) into equal parts: set minibatches to {nearest:,}, or change "
-        "num_envs or vector_steps_per_round"
+        f"minibatches ({parts:,}) must divide the {counted(steps, 'env step')} of a round "
+        f"(num_envs × vector_steps_per_round) into equal parts: set minibatches to {nearest:,}, "
+        "or change num_envs or vector_steps_per_round"
     )

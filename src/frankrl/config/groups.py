@@ -249,17 +249,15 @@ class LearningSettings(Checked):
     """Squared TD error, or Huber loss: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0, belongs_to=(_HUBER, _QUANTILES))
     """|TD error| above which the Huber loss and the quantile losses are linear. [reward]"""
-    target_period_updates: int = number(
-        10_000, at_least=1, at_most=_INT32, belongs_to=_DQN
-    )
+    target_period_updates: int = number(10_000, at_least=1, at_most=_INT32, belongs_to=_DQN)
     """Interval between refreshes of the target network from the Q-network. [updates]"""
     tau: float = number(1.0, above=0, at_most=1, belongs_to=_DQN)
     """Step of a refresh: 1 copies the Q-network; a small value with `target_period_updates` 1 is
     a soft update (Lillicrap et al. 2016). [ratio]"""
     optimiser: str = code("adam", among=OPTIMISERS)
-    """Adam, rectified Adam (Liu et al. 2020) or plain gradient descent. Or one of your own, `module:attribute` or the object: a
-    function of the learning rate that gives an Optax optimiser, such as `optax:adamw`, or such an
-    optimiser, which has its own learning rate."""
+    """Adam, rectified Adam (Liu et al. 2020) or plain gradient descent. Or one of your own,
+    `module:attribute` or the object: a function of the learning rate that gives an Optax optimiser,
+    such as `optax:adamw`, or such an optimiser, which has its own learning rate."""
     learning_rate: float = number(1e-3, above=0)
     """Initial step size of the optimiser. [per update]"""
     learning_rate_end: float | None = number(None, above=0)
@@ -279,9 +277,7 @@ class LearningSettings(Checked):
 class ReplaySettings(Checked):
     """The experience replay buffer."""
 
-    replay_capacity: int = number(
-        100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_DQN
-    )
+    replay_capacity: int = number(100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_DQN)
     """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
     batch_size: int = number(64, at_least=1, belongs_to=_DQN)
     """Transitions per update. [transitions]"""

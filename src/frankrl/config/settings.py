@@ -76,18 +76,23 @@ class Settings:
         return self.environment.num_envs // (self.environment.asynchronous_actors or 1)
 
     @property
+    def has_replay(self) -> bool:
+        """Whether the algorithm has a replay buffer and a target network: PQN has neither."""
+        return self.learning.algorithm == "dqn"
+
+    @property
     def update_batch_size(self) -> int:
         """Transitions that one update learns from."""
-        if self.learning.algorithm == "pqn":
-            return self.round_env_steps // self.learning.minibatches
-        return self.replay.batch_size
+        if self.has_replay:
+            return self.replay.batch_size
+        return self.round_env_steps // self.learning.minibatches
 
     @property
     def first_update_env_steps(self) -> int:
         """Env steps before the first update: with PQN those of the first round."""
-        if self.learning.algorithm == "pqn":
-            return self.round_env_steps
-        return self.training.learning_starts_env_steps
+        if self.has_replay:
+            return self.training.learning_starts_env_steps
+        return self.round_env_steps
 
     def updates_due(self, env_steps: int) -> int:
         """Updates that are due after a number of env steps of the run.
@@ -96,7 +101,7 @@ class Settings:
         `learning_starts_env_steps` is reached; with PQN one for each minibatch of each epoch.
         """
         size = self.round_env_steps
-        if self.learning.algorithm == "pqn":
+        if not self.has_replay:
             return env_steps // size * self.learning.epochs_per_round * self.learning.minibatches
         before_first = (self.training.learning_starts_env_steps - 1) // size * size
         ratio = _exact(self.training.replay_ratio)
@@ -117,7 +122,7 @@ class Settings:
         decay = self.exploration.epsilon_decay_env_steps
         starts, total = self.first_update_env_steps, self.training.total_env_steps
         idle = self._idle()
-        if "learning_starts_env_steps" in idle:
+        if not self.has_replay:
             return found
         if decay <= starts and "epsilon_decay_env_steps" not in idle:
             found.append(

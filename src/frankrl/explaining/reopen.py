@@ -99,7 +99,7 @@ def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
 def _newest_update(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     reached = _reached(folder, checkpoints)
     if not reached:
-        first = folder.description.settings.training.learning_starts_env_steps
+        first = folder.description.settings.first_update_env_steps
         raise SettingError(
             f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )

@@ -1,6 +1,6 @@
 """PQN: updates on the steps of one round, without replay buffer and without target network."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Bool, Float, Int, Shaped
@@ -19,16 +19,16 @@ class Rollout(NamedTuple):
 
     observation: Observation
     """The state in which each action was taken, s."""
-    action: Shaped[Array, "step env"]
-    reward: Float[Array, "step env"]
-    discount: Float[Array, "step env"]
+    action: Shaped[Any, "step env"]
+    reward: Float[Any, "step env"]
+    discount: Float[Any, "step env"]
     """γ; 0 if s′ is terminal."""
-    next_values: Float[Array, "step env"]
+    next_values: Float[Any, "step env"]
     """max_a′ Q(s′, a′; θ), by the weights that acted; of a truncated episode's last observation
     too. [reward]"""
-    is_last: Bool[Array, "step env"]
+    is_last: Bool[Any, "step env"]
     """The step ended its episode, by termination or truncation."""
-    mask: Bool[Array, "step env action"] | None = None
+    mask: Bool[Any, "step env action"] | None = None
     """Which actions are allowed in s; None without action masks."""
 
 
