@@ -35,6 +35,7 @@ def random_rollout(seed, *, masked=False):
         discount=np.where(terminated, 0, 0.9).astype(np.float32),
         next_values=random.normal(size=(STEPS, ENVS)).astype(np.float32),
         is_last=terminated | (random.random((STEPS, ENVS)) < 0.1),
+        next_observation=np.zeros((STEPS, ENVS, INPUTS), np.float32),
         mask=mask if masked else None,
     )
 

@@ -62,7 +62,6 @@ from frankrl.training.preflight import check_copy
 from frankrl.training.resuming import Found, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
 
-
 AnySource = HostSource | AsynchronousSource | DeviceSource
 
 

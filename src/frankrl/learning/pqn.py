@@ -28,8 +28,13 @@ class Rollout(NamedTuple):
     too. [reward]"""
     is_last: Bool[Any, "step env"]
     """The step ended its episode, by termination or truncation."""
+    next_observation: Observation
+    """The state that the step led to, s′: of an ended episode its true last one. Updates need its
+    value alone; it is kept to be told."""
     mask: Bool[Any, "step env action"] | None = None
     """Which actions are allowed in s; None without action masks."""
+    next_mask: Bool[Any, "step env action"] | None = None
+    """Which actions are allowed in s′."""
 
 
 def pqn_updates(
