@@ -29,6 +29,7 @@ from frankrl.environments import (
 )
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
 from frankrl.experience.device import DeviceSource
+from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
 from frankrl.learning import (
@@ -342,6 +343,10 @@ def _opened(
     experiment: Experiment, before: TrainState, result: Round, update: int
 ) -> tuple[UpdateRecord, Params]:
     """The record of one update of a round, and θ before it, given the state before the round."""
+    if not experiment.settings.has_replay:
+        record, learner, last = pqn_opened(experiment, before, result, update)
+        _compare_with_run(last, result.state().learner)
+        return record, experiment.network.layout.unflatten(learner.params)
     settings, network, replay = experiment.settings, experiment.network, experiment.replay
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"

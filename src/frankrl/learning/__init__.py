@@ -13,6 +13,7 @@ from frankrl.learning.learner import (
     updates,
 )
 from frankrl.learning.loss_terms import (
+    LossTerms,
     UpdateTerms,
     batch_loss,
     loss_terms,
@@ -31,6 +32,7 @@ __all__ = [
     "NO_NOISE",
     "ExpectedHead",
     "LearnerState",
+    "LossTerms",
     "Rollout",
     "UpdateMetrics",
     "UpdateNoise",
