@@ -6,29 +6,56 @@ Importing this package leaves JAX out: only `functional_of` needs it, where ther
 from typing import TYPE_CHECKING
 
 import gymnasium
+from gymnasium.wrappers import TimeLimit
 
-from frankrl.environments.functional.ids import own_name, register
+from frankrl.environments.functional.ids import MADE_HERE, register
+from frankrl.environments.masks import OFF
+from frankrl.environments.single import make_environment
 from frankrl.environments.spec import EnvironmentSpec
 
 if TYPE_CHECKING:
     from frankrl.environments.functional.protocol import FunctionalEnvironment
 
-__all__ = ["functional_of", "register"]
+__all__ = ["functional_of", "is_functional", "register"]
+
+
+def is_functional(spec: EnvironmentSpec) -> bool:
+    """Whether an environment is made of functions of JAX, and nothing of it happens on the host.
+
+    An environment in wrappers of the user's own, or whose pictures are resized or stacked, is an
+    ordinary one.
+    """
+    preparing = spec.preprocessing
+    on_host = preparing.resize is not None or preparing.grayscale or preparing.frame_stack > 1
+    return spec.made_by.startswith(MADE_HERE) and not spec.wrappers and not on_host
 
 
 def functional_of(spec: EnvironmentSpec) -> "FunctionalEnvironment | None":
     """The functions of an environment; None for an ordinary one.
 
-    An environment in wrappers of the user's own is an ordinary one: they work on the host.
+    Its observations have the dtypes and shapes of the description's leaves. Its rewards are the
+    environment's own.
+
+    Raises:
+        FrankError: the environment cannot be made.
     """
-    name = own_name(spec.env_id)
-    if not name or spec.wrappers:
+    if not is_functional(spec):
         return None
-    from frankrl.environments.functional.own import own
+    from frankrl.environments.functional.env import FunctionalEnv
+    from frankrl.environments.functional.masking import MaskInObservation, WithoutMask
     from frankrl.environments.functional.protocol import TimeLimited
 
-    registered = gymnasium.registry[spec.env_id].max_episode_steps
-    kwargs = dict(spec.env_kwargs)
-    limit = kwargs.pop("max_episode_steps", None) or registered
-    environment = own(name, kwargs)
-    return environment if limit is None else TimeLimited(environment, limit)
+    env = make_environment(spec.env_id, spec.env_kwargs, preprocessing=spec.preprocessing)
+    limits = []
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    if not isinstance(env, FunctionalEnv):
+        return None
+    environment = env.functional
+    for limit in reversed(limits):
+        environment = TimeLimited(environment, limit)
+    if spec.mask_entries is not None:
+        return MaskInObservation(environment, spec.mask_entries)
+    return WithoutMask(environment) if spec.mask_setting == OFF else environment

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from frankrl.core.types import Array
+from frankrl.environments.functional.drawing import drawn
 from frankrl.environments.functional.protocol import FunctionalStep, Key, Mask
 
 GRAVITY, FORCE, SECONDS = 9.8, 10.0, 0.02
@@ -37,6 +38,7 @@ class CartPole:
 
     reward_threshold = 475.0
     max_episode_steps = None
+    render_fps = 50
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -79,3 +81,7 @@ class CartPole:
         terminated = (jnp.abs(position) > MAX_POSITION) | (jnp.abs(angle) > MAX_ANGLE)
         reward = jnp.where(terminated, -1.0, 0.0) if self.sutton_barto_reward else jnp.ones(())
         return after, FunctionalStep(after, None, reward, terminated, jnp.zeros((), jnp.bool))
+
+    def render(self, state: CartPoleState) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture that Gymnasium draws."""
+        return drawn("CartPole-v1", state)

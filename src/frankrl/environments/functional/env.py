@@ -9,6 +9,7 @@ import numpy as np
 
 from frankrl.core.types import Array
 from frankrl.environments.functional.protocol import (
+    FRAMES_PER_SECOND,
     FunctionalEnvironment,
     FunctionalStep,
     Mask,
@@ -27,7 +28,7 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
     An episode depends on its seed and the actions only.
     """
 
-    metadata = {"render_modes": [], "render_fps": 30}  # noqa: RUF012
+    metadata = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, functional: FunctionalEnvironment, render_mode: str | None = None) -> None:
         """Compiles when it is first reset and stepped.
@@ -39,10 +40,12 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
         self.functional = functional
         self.observation_space = functional.observation_space
         self.action_space = functional.action_space
+        self.max_episode_steps = functional.max_episode_steps
         self.render_mode = render_mode
         self._render = renderer(functional)
         if self._render is not None:
-            self.metadata = self.metadata | {"render_modes": ["rgb_array"]}
+            rate = getattr(functional, "render_fps", FRAMES_PER_SECOND)
+            self.metadata = {"render_modes": ["rgb_array"], "render_fps": rate}
         self.state: State = None
         self._seed = np.uint32(0)
         self._num_steps = 0
@@ -56,6 +59,12 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
         self._num_steps = 0
         self.state, observation, mask = _compiled_reset(self.functional)(self._seed)
         return _on_host(observation), _info(mask)
+
+    def first_info(self) -> dict[str, Any]:
+        """An info as that of a reset, of which only the keys count; nothing is compiled."""
+        key = jax.eval_shape(episode_key, np.uint32(0))
+        mask = jax.eval_shape(self.functional.reset, key)[2]
+        return {} if mask is None else {_MASK: np.ones(mask.shape, np.bool_)}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step."""
@@ -75,7 +84,7 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
         """A picture of the state, if the environment draws one."""
         if self._render is None or self.render_mode is None:
             return None
-        return self._render(_on_host(self.state))
+        return self._render(self.state)
 
 
 def _on_host(tree: Any) -> Any:

@@ -2,26 +2,28 @@
 
 import gymnasium
 
+MADE_HERE = "frankrl.environments.functional.env:"
+"""Begins the entry points of functional environments in Gymnasium."""
 _PREFIX, _SUFFIX = "frankrl/", "-functional-v0"
-_LIMITS = {"CartPole": (500, 475.0)}
-"""Of Gymnasium's environment of that name: its time limit [steps] and its threshold."""
+_TWINS = {
+    "CartPole": "CartPole-v1",
+    "Acrobot": "Acrobot-v1",
+    "MountainCar": "MountainCar-v0",
+    "NineSquares": "frankrl/NineSquares-v0",
+}
+"""The ordinary environment whose transitions, time limit and threshold each of them has."""
 
 
 def register() -> None:
     """Register Frank's own functional environments in Gymnasium."""
-    for name, (steps, threshold) in _LIMITS.items():
+    for name, twin_id in _TWINS.items():
+        twin = gymnasium.spec(twin_id)
         env_id = f"{_PREFIX}{name}{_SUFFIX}"
         if env_id not in gymnasium.registry:
             gymnasium.register(
                 id=env_id,
-                entry_point="frankrl.environments.functional.env:frank_env",
+                entry_point=f"{MADE_HERE}frank_env",
                 kwargs={"name": name},
-                max_episode_steps=steps,
-                reward_threshold=threshold,
+                max_episode_steps=twin.max_episode_steps,
+                reward_threshold=twin.reward_threshold,
             )
-
-
-def own_name(env_id: str) -> str:
-    """The name of one of Frank's own environments in its id; empty for any other id."""
-    name = env_id.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-    return name if env_id == f"{_PREFIX}{name}{_SUFFIX}" and name in _LIMITS else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from frankrl.core.types import Array, Observation
 
+FRAMES_PER_SECOND = 30
+"""Of films of an environment that has no `render_fps` of its own."""
 State = Any
 """A pytree of arrays whose dtypes and shapes never change: all that an environment remembers."""
 Key = Any
@@ -34,6 +36,7 @@ class FunctionalStep(NamedTuple):
     """The time is up. Something would follow s′, so its value still counts."""
 
 
+@runtime_checkable
 class FunctionalEnvironment(Protocol):
     """An environment as pure functions, which callers compile, vmap and scan.
 
@@ -75,10 +78,9 @@ class FunctionalEnvironment(Protocol):
 
 def renderer(
     environment: FunctionalEnvironment,
-) -> Callable[[State], UInt8[np.ndarray, "h w 3"]] | None:
+) -> Callable[[State], UInt8[np.ndarray, "height width 3"]] | None:
     """The environment's own `render(state)`, which draws a picture on the host; None without."""
-    render = getattr(environment, "render", None)
-    return render if callable(render) else None
+    return getattr(environment, "render", None)
 
 
 class TimedState(NamedTuple):
@@ -115,7 +117,12 @@ class TimeLimited:
         return self.environment.reward_threshold
 
     @property
-    def render(self) -> Callable[[TimedState], UInt8[np.ndarray, "h w 3"]] | None:
+    def render_fps(self) -> int:
+        """That of the environment. [pictures/s]"""
+        return getattr(self.environment, "render_fps", FRAMES_PER_SECOND)
+
+    @property
+    def render(self) -> Callable[[TimedState], UInt8[np.ndarray, "height width 3"]] | None:
         """That of the environment, if it draws pictures."""
         render = renderer(self.environment)
         return None if render is None else lambda timed: render(timed.state)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ class ChunkOutput(NamedTuple):
     """Parameters for greedy acting."""
 
 
+@runtime_checkable
 class RoundFunction(Protocol):
     """One round as a pure function. It compares and hashes by value, so that equal ones share a
     compilation, and holds no arrays."""
@@ -79,13 +80,15 @@ def make_chunk(one_round: RoundFunction) -> Chunk:
             return jax.tree.map(lambda table: table[index], schedule)
 
         size = jax.tree.leaves(schedule)[0].shape[0]
-        _, output, newest = jax.eval_shape(one_round, carry, seed, row(0))
+        # Compiled in itself, so that it is traced once.
+        traced = jax.jit(one_round)
+        _, output, newest = jax.eval_shape(traced, carry, seed, row(0))
         outputs = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), output)
         newest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), newest)
 
         def body(index: Any, state: tuple) -> tuple:
             carry, outputs, _ = state
-            carry, output, newest = one_round(carry, seed, row(index))
+            carry, output, newest = traced(carry, seed, row(index))
             outputs = jax.tree.map(lambda all, own: all.at[index].set(own), outputs, output)
             return carry, outputs, newest
 

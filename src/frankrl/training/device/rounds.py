@@ -158,11 +158,9 @@ def schedule_of(
         done: updates before it.
         counts: number of updates of each round.
     """
-    settings, replay = experiment.settings, experiment.replay
+    settings = experiment.settings
     size, length = settings.round_env_steps, max_rounds(settings.round_env_steps)
     before = env_steps + size * np.arange(length)
-    first, end = np.array([replay.drawable(int(at) + size) for at in before]).T
-    _, end_before = np.array([replay.drawable(int(at)) for at in before]).T
     every = np.zeros(length, np.int64)
     every[: len(counts)] = counts
     steps = before[:, None] + np.arange(size)
@@ -172,9 +170,6 @@ def schedule_of(
         env_steps=before.astype(np.uint32),
         first_update=(done + np.cumsum(every) - every).astype(np.uint32),
         branch=np.searchsorted(one_round.counts, every).astype(np.int32),
-        first=first.astype(np.uint32),
-        end=end.astype(np.uint32),
-        num_new=(end - end_before).astype(np.uint32),
         epsilon=epsilon.reshape(length, one_round.vector_steps, -1),
         learning_rate=np.array(rates, np.float32),
     )
