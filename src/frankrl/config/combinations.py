@@ -62,6 +62,10 @@ _NOT_ASYNCHRONOUS = (
 )
 _NOT_PQN = (
     (
+        chosen("source", "host"),
+        "pqn acts, steps and learns in one compiled call: set source to auto",
+    ),
+    (
         chosen("distribution", "c51", "qr", "iqn"),
         "pqn learns from λ-returns, which are numbers and no distributions: set distribution to "
         "mean",

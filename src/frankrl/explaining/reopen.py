@@ -324,13 +324,16 @@ class _Given(NamedTuple):
 def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
     """What the updates of a round were given; `before` is the state before it."""
     given, replay, stored = result.input, experiment.replay, before.replay
+    assert stored is not None, "PQN has no replay buffer"
     if given is None:
         count = result.updates - before.updates
         batch = replay.sampler.batch_size
         seed = jnp.asarray(seed_words(experiment.seed))
         noise = device_noise(experiment.network, batch, seed, before.updates, count)
         rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
-        return _Given(result.state().replay, rate, noise, None)
+        after = result.state().replay
+        assert after is not None
+        return _Given(after, rate, noise, None)
     if cut := result.collected.cut:
         stored = cut_short(replay, stored, cut)
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):

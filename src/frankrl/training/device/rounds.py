@@ -1,6 +1,7 @@
 """The rounds of a run on the device, a chunk at a time."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from frankrl.learning import has_own_optimiser, learning_rate_at
 from frankrl.replay import Sample
 from frankrl.training.device.chunk import ChunkOutput, compiled_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound, DqnSchedule
-from frankrl.training.device.pqn_round import PqnCarry, PqnRound, PqnSample, PqnSchedule
+from frankrl.training.device.pqn_round import PqnCarry, PqnRound, PqnSchedule
 from frankrl.training.rounds import LearnerOutput, Round
 from frankrl.training.state import Experiment, TrainState
 
@@ -214,7 +215,7 @@ def _round(
     metrics = np.asarray(output.rounds.metrics)[: len(counts)]
     learned = counts > 0
     is_real = np.arange(metrics.shape[1]) < counts[:, None]
-    sample: Sample | PqnSample = output.newest
+    sample: Any = output.newest
     if isinstance(sample, Sample):
         sample = jax.tree.map(lambda leaf: leaf[: counts[-1]], sample)
     found = LearnerOutput(
