@@ -13,9 +13,11 @@ from frankrl import algorithm
 from frankrl.algorithm import deep_q_learning
 from frankrl.config.presets import load_preset
 from frankrl.core.device_random import episode_seeds, random_bits, seed_words
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.random import Use
+from frankrl.dashboard.work import diagnostics, episode
 from frankrl.environments import describe, vector
+from frankrl.environments.functional import cartpole
 from frankrl.explaining import reopen
 from frankrl.replay import (
     NewestSampler,
@@ -26,6 +28,7 @@ from frankrl.replay import (
 )
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training import Experiment, init_train_state
+from frankrl.training.device import chunk
 from frankrl.training.device.rounds import device_rounds, source_on_device
 
 CARTPOLE, SQUARES = "frankrl/CartPole-functional-v0", "frankrl/NineSquares-functional-v0"
@@ -102,9 +105,9 @@ def drawn_on_the_device(monkeypatch):
 @pytest.mark.parametrize(
     ("env_id", "changes"),
     [
-        (SQUARES, {}),
+        pytest.param(SQUARES, {}, marks=pytest.mark.slow),
         (SQUARES, {"num_envs": 3, "n_step": 3, "double": True, "replay_capacity": 100}),
-        (CARTPOLE, {"num_envs": 2}),
+        pytest.param(CARTPOLE, {"num_envs": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_the_device_does_what_the_page_says(env_id, changes, drawn_on_the_device):
@@ -166,20 +169,6 @@ def test_its_updates_can_be_opened_and_all_that_it_recorded_comes_out_again(run)
     for update in (1, 40, 125):
         opened = reopen(folder, update)
         assert opened.record.update == update
-
-
-def test_another_environment_than_in_the_run_is_noticed(run, tmp_path, monkeypatch):
-    from frankrl.core.errors import RunFolderError
-    from frankrl.environments.functional import cartpole
-
-    monkeypatch.setattr(cartpole, "GRAVITY", 9.80001)
-    jax.clear_caches()
-    from frankrl.training.device import chunk
-
-    chunk.compiled_chunk.cache_clear()
-    with pytest.raises(RunFolderError, match="does something else"):
-        reopen(RunFolder.open(run), 125)
-    chunk.compiled_chunk.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -259,3 +248,22 @@ def test_what_needs_the_host_is_refused_or_goes_there(tmp_path, changes, sentenc
 def test_an_ordinary_environment_is_stepped_on_the_host(tmp_path):
     with pytest.raises(SettingError, match="CartPole-v1 is no functional environment"):
         frankrl.train("CartPole-v1", out=tmp_path / "run", source="device", **RUN)
+
+
+def test_such_a_run_is_evaluated_filmed_and_shown_as_any_other(run, tmp_path):
+    assert len(frankrl.evaluate(run, episodes=2).returns) == 2
+    assert frankrl.film(run, out=tmp_path / "film.gif", episodes=1).path.stat().st_size
+    folder = RunFolder.open(run)
+    (tmp_path / "pictures").mkdir()
+    shown = episode.play(folder, 0, tmp_path / "pictures", lambda done, most: None)
+    assert len(shown["actions"]) == len(shown["rewards"])
+    assert diagnostics.diagnose(folder)
+
+
+def test_another_environment_than_in_the_run_is_noticed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(cartpole, "GRAVITY", 9.80001)
+    jax.clear_caches()
+    chunk.compiled_chunk.cache_clear()
+    with pytest.raises(RunFolderError, match="does something else"):
+        reopen(RunFolder.open(run), 125)
+    chunk.compiled_chunk.cache_clear()

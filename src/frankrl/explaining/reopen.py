@@ -328,7 +328,7 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
     if given is None:
         count = result.updates - before.updates
         batch = replay.sampler.batch_size
-        seed = jnp.asarray(seed_words(experiment.seed))
+        seed = seed_words(experiment.seed)
         noise = device_noise(experiment.network, batch, seed, before.updates, count)
         rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
         after = result.state().replay

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Bool, Float, Int, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.device_random import as_normals, as_uniforms, random_bits
 from frankrl.core.random import Use
-from frankrl.core.types import ACTION_DTYPE, Steps
+from frankrl.core.types import ACTION_DTYPE, Array, Steps
 from frankrl.experience.device import (
     DeviceEnvironments,
     DeviceStep,

@@ -25,7 +25,10 @@ _MAX_ENV_STEPS = 65_536
 """Most env steps of a chunk of several rounds; the host holds a few numbers for each."""
 
 
-_NO_STEPS = Steps(None, None, *(np.zeros(0),) * 4, None, None)
+_NONE = np.zeros(0, np.float32)
+_NO_STEPS = Steps(
+    None, None, _NONE, _NONE, _NONE.astype(np.bool_), _NONE.astype(np.bool_), None, None
+)
 """The steps of a chunk stay on the device."""
 
 
@@ -54,21 +57,10 @@ def round_of(experiment: Experiment, source: DeviceSource) -> DqnRound | PqnRoun
         replay=experiment.replay,
         environments=source.environments,
         vector_steps=settings.training.vector_steps_per_round,
-        counts=_counts(experiment),
+        counts=tuple(sorted({0, *settings.updates_per_round})),
         overlap=settings.training.overlap,
         clip_rewards=experiment.spec.preprocessing.clip_rewards,
     )
-
-
-def _counts(experiment: Experiment) -> tuple[int, ...]:
-    """The numbers of updates that a round can have."""
-    settings = experiment.settings
-    least = int(settings.training.replay_ratio * settings.round_env_steps)
-    starts = experiment.replay_start.env_steps + settings.training.learning_starts_env_steps
-    begin = starts + settings.round_env_steps
-    ends = begin + np.arange(4_096) * settings.round_env_steps
-    due = [experiment.updates_due(int(end)) for end in ends]
-    return tuple(sorted({0, least, *np.diff(due).tolist()}))
 
 
 def max_rounds(round_env_steps: int) -> int:
