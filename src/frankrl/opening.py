@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from frankrl.agent import Agent, Trained
 from frankrl.core.errors import SettingError
 from frankrl.core.numerics import own_numerics
@@ -96,7 +98,7 @@ def check_transition(folder: RunFolder, transition: Any) -> None:
     Raises:
         SettingError: there is no such position.
     """
-    size = folder.description.settings.replay.batch_size
+    size = folder.description.settings.update_batch_size
     if not isinstance(transition, int) or not 0 <= transition < size:
         raise SettingError(
             f"{option('transition')} must be from 0 to {size - 1}, got {given(transition)}"
@@ -132,8 +134,11 @@ def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
         opened: the network, from `open_network`.
 
     Returns:
-        The env step at which the oldest begins, and the one after that of the newest.
+        The env step at which the oldest begins, and the one after that of the newest; with PQN
+        there are none.
     """
+    if not opened.experiment.settings.has_replay:
+        return 0, 0
     experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
     return experiment.replay.drawable(count_in(opened.info, "env_steps"))
 
@@ -142,7 +147,7 @@ def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observat
     """Some states in the replay buffer at the checkpoint of a Q-network, as NumPy arrays, in the
     form in which the network gets them.
 
-    There are none if the checkpoint does not hold the buffer.
+    There are none if the checkpoint does not hold the buffer, or the run has none.
 
     Args:
         folder: the run's folder.
@@ -152,6 +157,9 @@ def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observat
     Raises:
         RunFolderError: the checkpoint is damaged, or gone.
     """
+    spec = opened.experiment.spec
+    if not opened.experiment.settings.has_replay:
+        return spec.observation(np.zeros((0, *spec.row_shape), spec.row_dtype))
     experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
     largest = {REPLAY: most_replay_bytes(experiment)}
     checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"

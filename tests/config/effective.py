@@ -27,14 +27,24 @@ def learns(*distributions):
     return lambda chosen: chosen["distribution"] in distributions
 
 
+def is_dqn(chosen):
+    # Mnih et al. (2015): a replay buffer and a target network.
+    return chosen["algorithm"] == "dqn"
+
+
+def is_pqn(chosen):
+    # Gallici et al. (2024): neither of them, but λ-returns over epochs of minibatches.
+    return chosen["algorithm"] == "pqn"
+
+
 def is_prioritised(chosen):
     # Schaul et al. (2016): α, β and ε are of prioritised sampling alone.
-    return chosen["replay_sampling"] == "prioritised"
+    return is_dqn(chosen) and chosen["replay_sampling"] == "prioritised"
 
 
 def is_munchausen(chosen):
     # Vieillard et al. (2020): α, τ and l₀ of the bonus.
-    return chosen["munchausen"]
+    return is_dqn(chosen) and chosen["munchausen"]
 
 
 def is_asynchronous(chosen):
@@ -115,7 +125,21 @@ EFFECTIVE = {
     "epsilon_decay_env_steps": is_epsilon_greedy,
     "ladder_epsilon": is_asynchronous,
     "ladder_exponent": is_asynchronous,
-    "overlap": lambda chosen: not is_asynchronous(chosen),
+    "overlap": lambda chosen: not is_asynchronous(chosen) and is_dqn(chosen),
+    "trace_decay": is_pqn,
+    "epochs_per_round": is_pqn,
+    "minibatches": is_pqn,
+    "double": is_dqn,
+    "munchausen": is_dqn,
+    "target_period_updates": is_dqn,
+    "tau": is_dqn,
+    "replay_capacity": is_dqn,
+    "batch_size": is_dqn,
+    "replay_sampling": is_dqn,
+    "n_step": is_dqn,
+    "learning_starts_env_steps": is_dqn,
+    "replay_ratio": is_dqn,
+    "checkpoint_replay": is_dqn,
     "priority_exponent": is_prioritised,
     "priority_beta": is_prioritised,
     "priority_beta_env_steps": is_prioritised,
@@ -126,7 +150,7 @@ EFFECTIVE = {
     "loss": learns("mean"),
     "huber_delta": is_huber,
     "learning_rate_decay_env_steps": lambda chosen: chosen["learning_rate_end"] is not None,
-    "adam_epsilon": lambda chosen: chosen["optimiser"] == "adam",
+    "adam_epsilon": lambda chosen: chosen["optimiser"] in ("adam", "radam"),
 }
 ALWAYS = {
     *("frame_stack", "resize", "grayscale", "clip_rewards"),
@@ -147,14 +171,13 @@ ALWAYS = {
         "normalize_rewards",
         "q_function",
     ),
-    *("replay_capacity", "batch_size", "replay_sampling", "n_step"),
-    *("gamma", "bootstrap_on", "double", "munchausen", "target_period_updates", "tau"),
+    *("algorithm", "gamma", "bootstrap_on"),
     *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),
-    *("max_gradient_norm", "total_env_steps", "learning_starts_env_steps", "replay_ratio"),
+    *("max_gradient_norm", "total_env_steps"),
     *("vector_steps_per_round", "device", "acting"),
     *("evaluate_every_env_steps", "final_evaluation_episodes", "evaluation_max_episode_steps"),
     "evaluation_on",
-    *("checkpoint_every_env_steps", "keep_checkpoints", "checkpoint_replay"),
+    *("checkpoint_every_env_steps", "keep_checkpoints"),
     *("log_every_env_steps", "log"),
 }
 CHOICES = {
@@ -168,10 +191,11 @@ CHOICES = {
     "hidden_widths": [(64, 64), ()],
     "distribution": ["mean", "c51", "qr", "iqn"],
     "noisy": [False, True],
+    "algorithm": ["dqn", "pqn"],
     "replay_sampling": ["uniform", "newest", "prioritised"],
     "munchausen": [False, True],
     "loss": ["mse", "huber"],
-    "optimiser": ["adam", "sgd"],
+    "optimiser": ["adam", "radam", "sgd"],
     "learning_rate_end": [None, 1e-5],
     "evaluate_every_env_steps": [10_000, None],
     "evaluation_on": ["own", "training"],
@@ -211,6 +235,20 @@ OTHER = {
     "ladder_epsilon": 0.5,
     "ladder_exponent": 3.0,
     "overlap": False,
+    "trace_decay": 0.5,
+    "epochs_per_round": 3,
+    "minibatches": 1,
+    "double": True,
+    "munchausen": True,
+    "target_period_updates": 50,
+    "tau": 0.5,
+    "replay_capacity": 5_000,
+    "batch_size": 16,
+    "replay_sampling": "newest",
+    "n_step": 3,
+    "learning_starts_env_steps": 500,
+    "replay_ratio": 0.5,
+    "checkpoint_replay": "none",
     "priority_exponent": 0.7,
     "priority_beta": 0.5,
     "priority_beta_env_steps": 500,

@@ -30,7 +30,8 @@ def combinations():
     """Each way to choose in which no choice is idle itself, but at its default."""
     for values in itertools.product(*CHOICES.values()):
         chosen = dict(zip(CHOICES, values, strict=True))
-        others = (n for n in CHOICES if n not in ("asynchronous_actors", "noisy", "network"))
+        near = ("asynchronous_actors", "noisy", "network", "algorithm")
+        others = (n for n in CHOICES if n not in near)
         if chosen["asynchronous_actors"] and any(chosen[n] != CHOICES[n][0] for n in others):
             # These have nothing to do with it.
             continue
@@ -193,6 +194,12 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
         short = before.replay.n_step > before.training.vector_steps_per_round
         is_free = choice == "asynchronous_actors" and value is not None
         contradicts |= is_free and (short or before.exploration.noisy)
+        refused_by_pqn = {"distribution": ("c51", "qr", "iqn"), "noisy": (True,)}
+        is_pqn = value == "pqn" or (before.learning.algorithm == "pqn" and value != "dqn")
+        contradicts |= is_pqn and (is_free or value in refused_by_pqn.get(choice, ()))
+        contradicts |= is_pqn and (
+            before.exploration.noisy or before.network.distribution != "mean"
+        )
         contradicts |= choice == "normalize_observations" and before.network.scale_observation
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})
         if contradicts or is_idle:
@@ -245,6 +252,7 @@ def test_the_meaning_of_a_setting_is_the_text_under_it_with_the_choice_that_it_b
     assert condition_of("num_atoms") == "with distribution c51"
     assert condition_of("huber_delta") == "with loss huber, or with distribution qr or iqn"
     assert condition_of("epsilon_end") == "without noisy and without asynchronous_actors"
+    assert condition_of("replay_sampling") == "with algorithm dqn"
     assert condition_of("munchausen_floor") == "with munchausen"
     assert condition_of("learning_rate_decay_env_steps") == "with learning_rate_end"
     assert all(meaning_of(name) for name in setting_names())

@@ -168,14 +168,14 @@ def test_a_group_that_was_stopped_goes_on(in_groups, tmp_path):
     study, _ = in_groups
     again = dataclasses.replace(study, folder=tmp_path)
 
-    class Stopped(Exception):
+    class StudyStoppedError(Exception):
         pass
 
     def stop(run):
-        raise Stopped
+        raise StudyStoppedError
 
     # After the first of two arms.
-    with pytest.raises(Stopped):
+    with pytest.raises(StudyStoppedError):
         run_study(again, lambda: pytest.fail("no engine is needed"), stop)
     env_id, (one, other) = study.env_ids[0], study.experiment.arms
     assert all(map(is_done, paths_of(again, env_id, one)))
@@ -297,7 +297,7 @@ def test_without_a_name_the_experiments_are_listed(capsys):
         (["targte"], "did you mean 'target'?"),
         (["target", "--envs", "CartPole-v0"], "got 'CartPole-v0'; did you mean 'CartPole-v1'?"),
         (["target", "--seeds", "0"], "seeds must be at least 1"),
-        (["target", "--seeds", "1001"], "at most 1,000"),
+        (["target", "--seeds", "10001"], "at most 10,000"),
         (["target", "--first-seed", str(2**64 - 1), "--seeds", "2"], "seed must be"),
         (["target", "--processes", "-1"], "processes must be a whole number of at least 0"),
     ],

@@ -60,7 +60,28 @@ _NOT_ASYNCHRONOUS = (
         "could reach back before it: set frame_stack to 1",
     ),
 )
+_NOT_PQN = (
+    (
+        chosen("source", "host"),
+        "pqn acts, steps and learns in one compiled call: set source to auto",
+    ),
+    (
+        chosen("distribution", "c51", "qr", "iqn"),
+        "pqn learns from λ-returns, which are numbers and no distributions: set distribution to "
+        "mean",
+    ),
+    (chosen("noisy", True), "pqn explores by ε and has no noise for updates: leave noisy out"),
+    (
+        _ASYNCHRONOUS,
+        "pqn acts, steps and learns in one compiled call, so there are no actors: leave "
+        "asynchronous_actors out",
+    ),
+)
 CONTRADICTIONS = (
+    *(
+        Contradiction(chosen("algorithm", "pqn"), other, f"{sentence}, or set algorithm to dqn")
+        for other, sentence in _NOT_PQN
+    ),
     Contradiction(
         chosen("munchausen", True),
         chosen("double", True),
@@ -186,6 +207,9 @@ def _check_rounds(settings: "Settings") -> None:
     """Check the rules about the number of transitions in a round."""
     replay, num_envs = settings.replay, settings.round_envs
     _check_actors(settings)
+    if not settings.has_replay:
+        _check_minibatches(settings)
+        return
     largest_round = settings.round_env_steps + (replay.n_step - 1) * num_envs
     if largest_round > replay.replay_capacity:
         raise SettingError(
@@ -220,3 +244,16 @@ def _check_actors(settings: "Settings") -> None:
             "transition goes beyond what one of asynchronous_actors sends at once: raise "
             "vector_steps_per_round, for example to 50"
         )
+
+
+def _check_minibatches(settings: "Settings") -> None:
+    """Check that a round's steps can be divided into equal minibatches."""
+    steps, parts = settings.round_env_steps, settings.learning.minibatches
+    if not steps % parts:
+        return
+    nearest = max(part for part in range(1, min(parts, steps) + 1) if steps % part == 0)
+    raise SettingError(
+        f"minibatches ({parts:,}) must divide the {counted(steps, 'env step')} of a round "
+        f"(num_envs × vector_steps_per_round) into equal parts: set minibatches to {nearest:,}, "
+        "or change num_envs or vector_steps_per_round"
+    )

@@ -22,7 +22,7 @@ MAX_EVALUATION_ENVS = 25
 
 TORSOS = ("auto", "flat", "minatar", "nature", "impala")
 """Frank's own torsos."""
-OPTIMISERS = ("adam", "sgd")
+OPTIMISERS = ("adam", "radam", "sgd")
 """Frank's own optimisers."""
 
 _SEVERAL_FRAMES = unless("frame_skip", 1)
@@ -38,11 +38,13 @@ _IQN = chosen("distribution", "iqn")
 _QUANTILES = chosen("distribution", "qr", "iqn")
 _ASYNCHRONOUS = unless("asynchronous_actors", None)
 _SYNCHRONOUS = chosen("asynchronous_actors", None)
+_DQN = chosen("algorithm", "dqn")
+_PQN = chosen("algorithm", "pqn")
 _EPSILON_GREEDY = both(chosen("noisy", False), _SYNCHRONOUS)
 _PRIORITISED = chosen("replay_sampling", "prioritised")
 _MUNCHAUSEN = chosen("munchausen", True)
 _HUBER = chosen("loss", "huber")
-_ADAM = chosen("optimiser", "adam")
+_ADAM = chosen("optimiser", "adam", "radam")
 _RATE_DECAYS = unless("learning_rate_end", None)
 _EVALUATED = unless("evaluate_every_env_steps", None)
 _NORMALIZED = chosen("normalize_observations", True)
@@ -216,45 +218,30 @@ class ExplorationSettings(Checked):
 
 
 @dataclass(frozen=True)
-class ReplaySettings(Checked):
-    """The experience replay buffer."""
-
-    replay_capacity: int = number(100_000, at_least=1, at_most=_MAX_CAPACITY)
-    """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
-    batch_size: int = number(64, at_least=1)
-    """Transitions per update. [transitions]"""
-    replay_sampling: Literal["uniform", "newest", "prioritised"] = "uniform"
-    """Which transitions an update samples: uniformly with replacement; the newest in order, as if
-    there were no replay; or those with a large TD error more often (Schaul et al. 2016)."""
-    priority_exponent: float = number(0.5, at_least=0, at_most=1, belongs_to=_PRIORITISED)
-    """α: a transition is sampled in proportion to its priority to this power; 0 makes all equally
-    likely. [exponent]"""
-    priority_beta: float = number(0.4, at_least=0, at_most=1, belongs_to=_PRIORITISED)
-    """β before the first env step: how much of the sampling bias the importance weights correct.
-    It rises linearly to 1. [exponent]"""
-    priority_beta_env_steps: int | None = number(None, at_least=1, belongs_to=_PRIORITISED)
-    """Duration of the rise of β, from the start of the run; none: `total_env_steps`. [env steps]"""
-    priority_epsilon: float = number(1e-6, at_least=1e-12, at_most=1e6, belongs_to=_PRIORITISED)
-    """Added to the error of a transition, so that one without error can still be sampled: to
-    |TD error| [reward]; with c51 to the KL divergence [nats], with qr and iqn to the loss.
-    [reward]"""
-    n_step: int = number(1, at_least=1, at_most=255)
-    """Rewards summed before bootstrapping; 1 is the notes' target. [env steps]"""
-
-
-@dataclass(frozen=True)
 class LearningSettings(Checked):
-    """Target, loss and optimiser of one update."""
+    """Algorithm, target, loss and optimiser of one update."""
 
+    algorithm: Literal["dqn", "pqn"] = "dqn"
+    """dqn: Deep Q-Networks, with replay buffer and target network. pqn: parallelised Q-networks
+    (Gallici et al. 2024), which have neither: each round's steps are learned from once they are
+    done, with λ-returns by the Q-network itself, and dropped; for functional environments."""
+    trace_decay: float = number(0.65, at_least=0, at_most=1, belongs_to=_PQN)
+    """λ: how much of a target are the rewards that followed, instead of the Q-network's estimate;
+    0 is the notes' target, 1 the return up to the end of the round. [ratio]"""
+    epochs_per_round: int = number(1, at_least=1, at_most=1_000, belongs_to=_PQN)
+    """How often a round's steps are learned from, in a new random order each time. [epochs]"""
+    minibatches: int = number(1, at_least=1, belongs_to=_PQN)
+    """Equal parts of a round's steps, with one update each; they divide num_envs ×
+    vector_steps_per_round. [minibatches per epoch]"""
     gamma: float = number(0.99, at_least=0, at_most=1)
     """Discount γ per env step. [ratio]"""
     bootstrap_on: Literal["truncation", "never", "always"] = "truncation"
     """At which ends of an episode the target bootstraps from the value of the last state. Only
     `truncation` is right; the other two are common mistakes whose effect can be measured: `never`
     treats a time limit as a terminal state, `always` ignores terminal states."""
-    double: bool = False
+    double: bool = option(False, belongs_to=_DQN)
     """Double DQN: the Q-network picks the next action, the target network evaluates it."""
-    munchausen: bool = False
+    munchausen: bool = option(False, belongs_to=_DQN)
     """Add the log-probability of the action taken to its reward, by the softmax of the target
     network's Q-values (Vieillard et al. 2020)."""
     munchausen_scale: float = number(0.9, at_least=0, at_most=1, belongs_to=_MUNCHAUSEN)
@@ -269,15 +256,15 @@ class LearningSettings(Checked):
     """Squared TD error, or Huber loss: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0, belongs_to=(_HUBER, _QUANTILES))
     """|TD error| above which the Huber loss and the quantile losses are linear. [reward]"""
-    target_period_updates: int = number(10_000, at_least=1, at_most=_INT32)
+    target_period_updates: int = number(10_000, at_least=1, at_most=_INT32, belongs_to=_DQN)
     """Interval between refreshes of the target network from the Q-network. [updates]"""
-    tau: float = number(1.0, above=0, at_most=1)
+    tau: float = number(1.0, above=0, at_most=1, belongs_to=_DQN)
     """Step of a refresh: 1 copies the Q-network; a small value with `target_period_updates` 1 is
     a soft update (Lillicrap et al. 2016). [ratio]"""
     optimiser: str = code("adam", among=OPTIMISERS)
-    """Adam, or plain gradient descent. Or one of your own, `module:attribute` or the object: a
-    function of the learning rate that gives an Optax optimiser, such as `optax:adamw`, or such an
-    optimiser, which has its own learning rate."""
+    """Adam, rectified Adam (Liu et al. 2020) or plain gradient descent. Or one of your own,
+    `module:attribute` or the object: a function of the learning rate that gives an Optax optimiser,
+    such as `optax:adamw`, or such an optimiser, which has its own learning rate."""
     learning_rate: float = number(1e-3, above=0)
     """Initial step size of the optimiser. [per update]"""
     learning_rate_end: float | None = number(None, above=0)
@@ -294,18 +281,48 @@ class LearningSettings(Checked):
 
 
 @dataclass(frozen=True)
+class ReplaySettings(Checked):
+    """The experience replay buffer."""
+
+    replay_capacity: int = number(100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_DQN)
+    """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
+    batch_size: int = number(64, at_least=1, belongs_to=_DQN)
+    """Transitions per update. [transitions]"""
+    replay_sampling: Literal["uniform", "newest", "prioritised"] = option(
+        "uniform", belongs_to=_DQN
+    )
+    """Which transitions an update samples: uniformly with replacement; the newest in order, as if
+    there were no replay; or those with a large TD error more often (Schaul et al. 2016)."""
+    priority_exponent: float = number(0.5, at_least=0, at_most=1, belongs_to=_PRIORITISED)
+    """α: a transition is sampled in proportion to its priority to this power; 0 makes all equally
+    likely. [exponent]"""
+    priority_beta: float = number(0.4, at_least=0, at_most=1, belongs_to=_PRIORITISED)
+    """β before the first env step: how much of the sampling bias the importance weights correct.
+    It rises linearly to 1. [exponent]"""
+    priority_beta_env_steps: int | None = number(None, at_least=1, belongs_to=_PRIORITISED)
+    """Duration of the rise of β, from the start of the run; none: `total_env_steps`. [env steps]"""
+    priority_epsilon: float = number(1e-6, at_least=1e-12, at_most=1e6, belongs_to=_PRIORITISED)
+    """Added to the error of a transition, so that one without error can still be sampled: to
+    |TD error| [reward]; with c51 to the KL divergence [nats], with qr and iqn to the loss.
+    [reward]"""
+    n_step: int = number(1, at_least=1, at_most=255, belongs_to=_DQN)
+    """Rewards summed before bootstrapping; 1 is the notes' target. [env steps]"""
+
+
+@dataclass(frozen=True)
 class TrainingSettings(Checked):
     """Budget, number of updates, overlap and devices."""
 
     total_env_steps: int = number(100_000, at_least=1, at_most=4_000_000_000)
     """Budget: transitions collected, summed over environments. [env steps]"""
-    learning_starts_env_steps: int = number(1_000, at_least=1)
+    learning_starts_env_steps: int = number(1_000, at_least=1, belongs_to=_DQN)
     """Env steps before the first update. [env steps]"""
-    replay_ratio: float = number(1.0, above=0)
+    replay_ratio: float = number(1.0, above=0, belongs_to=_DQN)
     """Updates per env step. [updates per env step]"""
     vector_steps_per_round: int = number(1, at_least=1)
-    """Steps of all environments between two calls of the learner. [vector steps]"""
-    overlap: bool = option(True, belongs_to=_SYNCHRONOUS)
+    """Steps of all environments between two calls of the learner; with pqn also how far its
+    λ-returns reach. [vector steps]"""
+    overlap: bool = option(True, belongs_to=both(_SYNCHRONOUS, _DQN))
     """Act with weights that are one round older, so that acting and learning overlap."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where updates are computed; auto: on JAX's default device, such as a GPU, if updates are
@@ -356,7 +373,7 @@ class SavingSettings(Checked):
     """Interval between checkpoints. [env steps]"""
     keep_checkpoints: int = number(3, at_least=1)
     """Newest checkpoints kept. [checkpoints]"""
-    checkpoint_replay: Literal["all", "none"] = "all"
+    checkpoint_replay: Literal["all", "none"] = option("all", belongs_to=_DQN)
     """Whether checkpoints hold the replay buffer. none: a run that continues begins with an empty
     one, collects `learning_starts_env_steps` anew before it updates, and is marked as not
     bit-exact."""
@@ -373,8 +390,8 @@ GROUPS: dict[str, type[Checked]] = {
     "atari": AtariSettings,
     "network": NetworkSettings,
     "exploration": ExplorationSettings,
-    "replay": ReplaySettings,
     "learning": LearningSettings,
+    "replay": ReplaySettings,
     "training": TrainingSettings,
     "evaluation": EvaluationSettings,
     "saving": SavingSettings,

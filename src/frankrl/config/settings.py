@@ -47,8 +47,8 @@ class Settings:
     atari: AtariSettings = field(default_factory=AtariSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
-    replay: ReplaySettings = field(default_factory=ReplaySettings)
     learning: LearningSettings = field(default_factory=LearningSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     saving: SavingSettings = field(default_factory=SavingSettings)
@@ -76,13 +76,34 @@ class Settings:
         """Environments that step in a round: all, or those of one actor that runs freely."""
         return self.environment.num_envs // (self.environment.asynchronous_actors or 1)
 
+    @property
+    def has_replay(self) -> bool:
+        """Whether the algorithm has a replay buffer and a target network: PQN has neither."""
+        return self.learning.algorithm == "dqn"
+
+    @property
+    def update_batch_size(self) -> int:
+        """Transitions that one update learns from."""
+        if self.has_replay:
+            return self.replay.batch_size
+        return self.round_env_steps // self.learning.minibatches
+
+    @property
+    def first_update_env_steps(self) -> int:
+        """Env steps before the first update: with PQN those of the first round."""
+        if self.has_replay:
+            return self.training.learning_starts_env_steps
+        return self.round_env_steps
+
     def updates_due(self, env_steps: int) -> int:
         """Updates that are due after a number of env steps of the run.
 
-        `replay_ratio` per env step, counted from the beginning of the round in which
-        `learning_starts_env_steps` is reached.
+        With DQN `replay_ratio` per env step, counted from the beginning of the round in which
+        `learning_starts_env_steps` is reached; with PQN one for each minibatch of each epoch.
         """
         size = self.round_env_steps
+        if not self.has_replay:
+            return env_steps // size * self.learning.epochs_per_round * self.learning.minibatches
         before_first = (self.training.learning_starts_env_steps - 1) // size * size
         ratio = _exact(self.training.replay_ratio)
         return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
@@ -106,8 +127,11 @@ class Settings:
         """Warnings about allowed but unusual settings, one sentence each."""
         found = []
         decay = self.exploration.epsilon_decay_env_steps
-        starts, total = self.training.learning_starts_env_steps, self.training.total_env_steps
-        if decay <= starts and "epsilon_decay_env_steps" not in self._idle():
+        starts, total = self.first_update_env_steps, self.training.total_env_steps
+        idle = self._idle()
+        if not self.has_replay:
+            return found
+        if decay <= starts and "epsilon_decay_env_steps" not in idle:
             found.append(
                 f"epsilon_decay_env_steps ({decay:,}) ends before learning starts "
                 f"(learning_starts_env_steps {starts:,}): the decay changes nothing that is learned"

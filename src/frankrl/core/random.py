@@ -36,6 +36,7 @@ class Use(enum.IntEnum):
     ACTING_NOISE = 9
     LEARNING_NOISE = 10
     FRACTIONS = 11
+    MINIBATCHES = 12
 
 
 RESET_SEEDS: dict[Use, range] = {

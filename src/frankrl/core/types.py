@@ -38,6 +38,18 @@ class Transition(NamedTuple):
     """Which actions are allowed in s′."""
 
 
+class Minibatch(NamedTuple):
+    """Actions taken, and what their Q-values should have been: what PQN learns from at once."""
+
+    observation: Observation
+    """The state in which each action was taken, s."""
+    action: Shaped[Array, "*batch"]
+    target: Float[Array, "*batch"]
+    """λ-return of each action. [reward]"""
+    mask: Bool[Array, "*batch action"] | None = None
+    """Which actions are allowed in s; None without action masks."""
+
+
 class Steps(NamedTuple):
     """The steps that all environments took in a round, in order of time.
 

@@ -334,7 +334,9 @@ class RunTable:
             "latest": newest,
             "refreshes": marks,
             "num_refreshes": count,
-            "target_period_updates": learning.target_period_updates,
+            "target_period_updates": learning.target_period_updates
+            if settings.has_replay
+            else None,
             "tau": learning.tau,
             "threshold": reward_threshold(folder.description.env_id),
             "max_gradient_norm": learning.max_gradient_norm,

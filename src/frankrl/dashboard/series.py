@@ -66,8 +66,9 @@ def lines(history: History, settings: Settings, axis: Axis) -> dict[str, Line]:
     columns |= {name: (training["env_steps"], training[name]) for name in _STATISTICS}
     columns["speed"] = timing["env_steps"], timing["env_steps_per_second"]
     fill = replay_fill(training["env_steps"], settings)
-    columns["replay_fill"] = training["env_steps"], fill
-    if (age := sampled_age(fill, settings)) is not None:
+    if settings.has_replay:
+        columns["replay_fill"] = training["env_steps"], fill
+    if settings.has_replay and (age := sampled_age(fill, settings)) is not None:
         columns["sampled_age"] = training["env_steps"], age
     columns["discounted_return"] = training["env_steps"], discounted_return(history, settings)
     progress = history.evaluations.get("progress")
@@ -118,6 +119,8 @@ def discounted_return(history: History, settings: Settings) -> np.ndarray:
 
 def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[float], int]:
     """Positions of the target network's refreshes, none if there are too many; and their count."""
+    if not settings.has_replay:
+        return [], 0
     updates, period = history.training["updates"], settings.learning.target_period_updates
     count = int(updates[-1]) // period if len(updates) else 0
     if not 0 < count <= _MAX_MARKS:

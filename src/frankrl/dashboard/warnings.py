@@ -130,7 +130,7 @@ def loss_rises(history: History, settings: Settings) -> RunWarning | None:
 
 def epsilon_done_early(history: History, settings: Settings) -> RunWarning | None:
     """ε reaches its final value before the first update."""
-    exploration, starts = settings.exploration, settings.training.learning_starts_env_steps
+    exploration, starts = settings.exploration, settings.first_update_env_steps
     decay = exploration.epsilon_decay_env_steps
     if exploration.noisy or exploration.epsilon_start <= exploration.epsilon_end or decay > starts:
         return None
@@ -147,6 +147,8 @@ def epsilon_done_early(history: History, settings: Settings) -> RunWarning | Non
 def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | None:
     """The target network is refreshed only a few times in the whole run."""
     training, learning = settings.training, settings.learning
+    if not settings.has_replay:
+        return None
     left = max(0, training.total_env_steps - training.learning_starts_env_steps)
     updates = int(left * training.replay_ratio)
     refreshes = updates // learning.target_period_updates
@@ -190,7 +192,7 @@ def reward_scale(history: History, settings: Settings) -> RunWarning | None:
 
 def slower(history: History, settings: Settings) -> RunWarning | None:
     """The training has lost more than half of its speed, evaluations aside."""
-    timing, starts = history.timing, settings.training.learning_starts_env_steps
+    timing, starts = history.timing, settings.first_update_env_steps
     steps = timing["env_steps"]
     evaluated_at = np.concatenate([[], *(e["env_steps"] for e in history.evaluations.values())])
     # A row is written before the evaluation at its env step, so the next row includes its time.

@@ -218,7 +218,7 @@ def event_line(event: Event) -> str:
             f"return(100) {_known(event.mean_return):>7}"
             f"{_success('  ', event.success_rate)}  ε {event.epsilon:.3f}  "
             f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
-            f"updates {event.updates:>8,} (target {event.updates_since_refresh:,} old)"
+            f"updates {event.updates:>8,}{_age_of_target(event.updates_since_refresh)}"
         )
     if isinstance(event, Evaluated):
         return _evaluated_line(event)
@@ -268,6 +268,10 @@ def _figures(event: Progress, width: int) -> Table:
     return table
 
 
+def _age_of_target(updates: int | None) -> str:
+    return "" if updates is None else f" (target {updates:,} old)"
+
+
 def named_figures(event: Progress) -> list[tuple[str, str]]:
     """The numbers of a training, each with its name."""
     found = [
@@ -279,9 +283,11 @@ def named_figures(event: Progress) -> list[tuple[str, str]]:
         ("loss", _known(event.loss)),
         ("mean Q", _known(event.mean_q)),
         ("updates", f"{event.updates:,}"),
-        ("target refreshed", f"{counted(event.updates_since_refresh, 'update')} ago"),
         ("time", f"{event.seconds:,.0f} s"),
     ]
+    if event.updates_since_refresh is not None:
+        ago = f"{counted(event.updates_since_refresh, 'update')} ago"
+        found.insert(-1, ("target refreshed", ago))
     if event.success_rate is not None:
         found.append(("success (100)", f"{100 * event.success_rate:.0f} %"))
     return found

@@ -20,8 +20,10 @@ from frankrl.explaining.document import (
     Section,
     Table,
 )
+from frankrl.explaining.numerals import bracketed, plain_numbers
 from frankrl.explaining.observations import state_blocks
 from frankrl.explaining.origin import Origin
+from frankrl.explaining.pqn_narrative import pqn_future, pqn_missing, pqn_target
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.spread import spread_table
 from frankrl.learning import make_head
@@ -66,17 +68,25 @@ def narrate(
     """
     head = make_head(settings)
     network_name = "Q-table" if settings.network.q_function == "table" else "Q-network"
+    if settings.has_replay:
+        future = _future(record, index, spec, head, network_name)
+        target = _target(record, index, settings.learning, head)
+        last = _refresh(record, settings.learning, network_name)
+    else:
+        future = pqn_future(record, index, spec, network_name)
+        target = pqn_target(record, index, settings)
+        last = pqn_missing(record, settings)
     return Document(
         title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
         about=about,
         sections=(
             _stored(record, origins[index], index, spec, settings, saliency),
             _present(record, index, spec, settings, network_name),
-            _future(record, index, spec, head, network_name),
-            _target(record, index, settings.learning, head),
+            future,
+            target,
             _loss(record, index, head),
             _learning(record, index, settings.learning, network_name),
-            _refresh(record, settings.learning, network_name),
+            last,
             _batch(record, origins, index, spec),
         ),
     )
@@ -149,7 +159,7 @@ def _present(
         (
             *_noise(settings),
             *_images(settings, spec),
-            NamedValues("Q(s, ·; θ)", spec.action_names, _plain(values), action, "taken"),
+            NamedValues("Q(s, ·; θ)", spec.action_names, plain_numbers(values), action, "taken"),
             Formula(("Q(s, a) = ", record.chosen_q[index].item())),
         ),
     )
@@ -178,12 +188,17 @@ def _future(
     best = int(np.argmax(policy))
     values, value = record.target_q_values[index], record.next_values[index].item()
     online = record.online_next_q_values
-    blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, _plain(values), best, "used")]
+    blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, plain_numbers(values), best, "used")]
     if record.munchausen_bonuses is not None:
         blocks += [
             Line("Munchausen DQN weights every action by the softmax of these values:"),
             NamedValues(
-                "π(· | s′)", names, _plain(policy), best, "most likely", are_probabilities=True
+                "π(· | s′)",
+                names,
+                plain_numbers(policy),
+                best,
+                "most likely",
+                are_probabilities=True,
             ),
             Formula(("mean value plus the entropy bonus of the softmax: ", value)),
         ]
@@ -192,7 +207,7 @@ def _future(
     else:
         blocks += [
             Line(f"Double DQN: the {network_name} picks the action with its own Q-values of s′:"),
-            NamedValues("Q(s′, ·; θ)", names, _plain(online[index]), best, "picked"),
+            NamedValues("Q(s′, ·; θ)", names, plain_numbers(online[index]), best, "picked"),
             Formula((f"its target Q-value{head.next_value_note}: ", value)),
         ]
     return Section(f"3. The target {_kind(network_name)} evaluates s′", tuple(blocks))
@@ -210,13 +225,13 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
     y, reward = record.targets[index].item(), record.batch.reward[index].item()
     bonus: tuple[Cell, ...] = ()
     if record.munchausen_bonuses is not None:
-        bonus = _bracketed(record.munchausen_bonuses[index].item())
+        bonus = bracketed(record.munchausen_bonuses[index].item())
     if record.terminated[index]:
         sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
         return Section(title, (Formula((*sum_of, ": no reward follows a terminal state")),))
     steps = record.num_steps[index].item()
     power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
-    value = _bracketed(record.next_values[index].item())
+    value = bracketed(record.next_values[index].item())
     product = (f" + {settings.gamma:g}{power} × ", *value)
     if bonus:
         return Section(
@@ -241,7 +256,7 @@ def _loss(record: UpdateRecord, index: int, head: Head) -> Section:
         "5. The loss",
         (
             *(() if spread is None else (spread,)),
-            Formula(("y − Q(s, a) = ", y, " − ", *_bracketed(chosen), " = ", error)),
+            Formula(("y − Q(s, a) = ", y, " − ", *bracketed(chosen), " = ", error)),
             Formula((f"{head.loss_name} = ", record.losses[index].item(), share)),
             Formula((f"{mean} over {_transitions(size)}: ", record.loss)),
             _td_errors(record.td_errors),
@@ -265,8 +280,11 @@ def _learning(
         (layer, norm, changes[layer], distances[layer])
         for layer, norm in record.gradient_norms.items()
     )
-    header = ("layer", "gradient", "change of the weights", "distance to θ⁻ before")
-    steps = {"adam": "Adam", "sgd": "plain gradient descent"}
+    distance = "distance to θ⁻ before"
+    if settings.algorithm == "pqn":
+        distance = "change since the round acted"
+    header = ("layer", "gradient", "change of the weights", distance)
+    steps = {"adam": "Adam", "radam": "rectified Adam", "sgd": "plain gradient descent"}
     own = f"your optimiser {shown_name(settings.optimiser)}"
     step = steps.get(settings.optimiser, own)
     return Section(
@@ -358,12 +376,3 @@ def _transitions(count: int) -> str:
         if count == 1
         else f"the {count:,} transitions of the batch"
     )
-
-
-def _bracketed(value: float) -> tuple[Cell, ...]:
-    """A number to be added or subtracted; a negative one gets brackets."""
-    return ("(", value, ")") if value < 0 else (value,)
-
-
-def _plain(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(values.tolist())

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from frankrl.core.figures import figure
 
 
@@ -15,3 +17,13 @@ def written(cell: str | int | float) -> str:
     if cell == -math.inf:
         return "not allowed"
     return f"{cell:,}" if isinstance(cell, int) else figure(cell)
+
+
+def bracketed(value: float) -> tuple[str | float, ...]:
+    """A number to be added or subtracted; a negative one gets brackets."""
+    return ("(", value, ")") if value < 0 else (value,)
+
+
+def plain_numbers(values: np.ndarray) -> tuple[float, ...]:
+    """The numbers of an array with one axis."""
+    return tuple(values.tolist())

@@ -71,13 +71,16 @@ class UpdateRecord:
     chosen_q: Float[np.ndarray, " batch"]
     """Q(s, a; θ) before the update."""
     target_q_values: Float[np.ndarray, "batch action"]
-    """Q(s′, ·; θ⁻)."""
+    """Q(s′, ·; θ⁻); with PQN by the weights with which the round acted."""
     online_next_q_values: Float[np.ndarray, "batch action"] | None
     """Q(s′, ·; θ), which picks the next action in Double DQN; None otherwise."""
     next_policy: Float[np.ndarray, "batch action"]
     """Weight of each action in s′: 1 for the greedy action, or Munchausen DQN's softmax."""
     next_values: Float[np.ndarray, " batch"]
-    """Value of s′ by the target network; the mean if the head is distributional."""
+    """Value of s′ by the target network; the mean if the head is distributional. With PQN by the
+    weights with which the round acted."""
+    following_returns: Float[np.ndarray, " batch"] | None
+    """With PQN the λ-return of the step after each one, NaN where none is known; else None."""
     munchausen_bonuses: Float[np.ndarray, " batch"] | None
     """What Munchausen DQN adds to r; None otherwise."""
     targets: Float[np.ndarray, " batch"]
@@ -100,11 +103,14 @@ class UpdateRecord:
     chosen_q_after: Float[np.ndarray, " batch"]
     """Q(s, a; θ) after the update."""
     updates_since_refresh: int
-    """Updates since the target network was last refreshed."""
+    """Updates since the target network was last refreshed; with PQN since the weights acted that
+    the targets come from."""
     distance_to_target: dict[str, float]
-    """L2 norm of θ - θ⁻ before the update, per layer and `all`."""
+    """L2 norm of θ - θ⁻ before the update, per layer and `all`; with PQN of the change of θ since
+    its weights acted."""
     refreshes_target: bool
-    """Whether the target network is refreshed right after this update."""
+    """Whether the target network is refreshed right after this update; with PQN whether the next
+    round begins, which acts with the new weights."""
     document: Document | None = field(default=None, compare=False)
     """The update in words, for one transition of its batch; None: only its numbers were wanted."""
 
@@ -160,7 +166,7 @@ def record_of(
     terms, chosen_q_after = _computed(
         settings, network, before, after, batch, noise, sampled.sample.weights
     )
-    outputs, following, targets, seen, loss, gradient = terms
+    outputs, following, (targets, seen, loss, gradient) = terms
     unflatten = network.layout.unflatten
     online_next = following.online_next_q_values
     period, done = settings.target_period_updates, int(before.num_updates)
@@ -180,6 +186,7 @@ def record_of(
         online_next_q_values=_host(online_next),
         next_policy=_next_policy(settings, outputs.next_q_values, online_next),
         next_values=np.asarray(head.q_values(following.next_values)),
+        following_returns=None,
         munchausen_bonuses=_host(following.bonus),
         targets=np.asarray(head.target_mean(targets)),
         chosen_outputs=head.distribution(seen.chosen),
@@ -211,7 +218,7 @@ def _computed(
     params, target_params = unflatten(before.params), unflatten(before.target_params)
     terms = update_terms(settings, network, params, target_params, batch, noise, weights)
     after_params = unflatten(after.params)
-    return terms, predictions(network, after_params, batch, terms.targets, noise).chosen_q
+    return terms, predictions(network, after_params, batch, terms.of_loss.targets, noise).chosen_q
 
 
 def _host(array: Array | None) -> np.ndarray | None:

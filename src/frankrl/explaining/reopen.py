@@ -29,6 +29,7 @@ from frankrl.environments import (
 )
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
 from frankrl.experience.device import DeviceSource
+from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
 from frankrl.learning import (
@@ -113,7 +114,7 @@ def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
 def _newest_update(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     reached = _reached(folder, checkpoints)
     if not reached:
-        first = folder.description.settings.training.learning_starts_env_steps
+        first = folder.description.settings.first_update_env_steps
         raise SettingError(
             f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
         )
@@ -323,13 +324,16 @@ class _Given(NamedTuple):
 def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
     """What the updates of a round were given; `before` is the state before it."""
     given, replay, stored = result.input, experiment.replay, before.replay
+    assert stored is not None, "PQN has no replay buffer"
     if given is None:
         count = result.updates - before.updates
         batch = replay.sampler.batch_size
         seed = seed_words(experiment.seed)
         noise = device_noise(experiment.network, batch, seed, before.updates, count)
         rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
-        return _Given(result.state().replay, rate, noise, None)
+        after = result.state().replay
+        assert after is not None
+        return _Given(after, rate, noise, None)
     if cut := result.collected.cut:
         stored = cut_short(replay, stored, cut)
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
@@ -342,6 +346,10 @@ def _opened(
     experiment: Experiment, before: TrainState, result: Round, update: int
 ) -> tuple[UpdateRecord, Params]:
     """The record of one update of a round, and θ before it, given the state before the round."""
+    if not experiment.settings.has_replay:
+        record, learner, last = pqn_opened(experiment, before, result, update)
+        _compare_with_run(last, result.state().learner)
+        return record, experiment.network.layout.unflatten(learner.params)
     settings, network, replay = experiment.settings, experiment.network, experiment.replay
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"

@@ -168,6 +168,8 @@ class Verification:
 
     def _first_difference(self, state: TrainState) -> int | None:
         """The first env step that differs from the run, by the rows of its next checkpoint."""
+        if state.replay is None:
+            return None
         saved = self._checkpoint_from(state.env_steps)
         if saved is None:
             return None
@@ -200,4 +202,5 @@ class Verification:
 def _by_row(state: TrainState) -> list[Any]:
     """The parts of a buffer that have an entry for each step, in its row."""
     stored = state.replay
+    assert stored is not None, "PQN has no replay buffer"
     return jax.tree.leaves((stored.observation, stored.action, stored.reward, stored.terminated))

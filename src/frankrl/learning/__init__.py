@@ -1,6 +1,7 @@
 """Targets, losses and the update of the Q-network."""
 
 from frankrl.learning.heads import ExpectedHead, make_head
+from frankrl.learning.lambda_returns import lambda_returns
 from frankrl.learning.learner import (
     LearnerState,
     UpdateMetrics,
@@ -12,8 +13,10 @@ from frankrl.learning.learner import (
     updates,
 )
 from frankrl.learning.loss_terms import (
+    LossTerms,
     UpdateTerms,
     batch_loss,
+    loss_terms,
     predictions,
     td_errors,
     under_noise,
@@ -22,24 +25,32 @@ from frankrl.learning.loss_terms import (
 from frankrl.learning.make_network import network_for
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import has_own_optimiser
+from frankrl.learning.pqn import Rollout, all_targets, minibatch_of, pqn_updates
 from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
     "NO_NOISE",
     "ExpectedHead",
     "LearnerState",
+    "LossTerms",
+    "Rollout",
     "UpdateMetrics",
     "UpdateNoise",
     "UpdateOutput",
     "UpdateTerms",
+    "all_targets",
     "batch_loss",
     "bootstrap_values",
     "has_own_optimiser",
     "init_learner",
+    "lambda_returns",
     "learning_rate_at",
+    "loss_terms",
     "make_head",
+    "minibatch_of",
     "network_for",
     "of_actions",
+    "pqn_updates",
     "predictions",
     "refresh_target",
     "td_errors",

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Transition
-from frankrl.learning.loss_terms import td_errors, update_terms
+from frankrl.learning.loss_terms import LossTerms, td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import (
     Gradient,
@@ -33,8 +33,9 @@ class LearnerState:
 
     params: Float[Any, " weight"]
     """Parameters of the Q-network, θ."""
-    target_params: Float[Any, " weight"]
-    """Parameters of the target network, θ⁻: a copy of an earlier θ, or its moving average."""
+    target_params: Float[Any, " weight"] | None
+    """Parameters of the target network, θ⁻: a copy of an earlier θ, or its moving average; None
+    with PQN, which has none."""
     average_params: Float[Any, " weight"] | None
     """Running mean of θ; None if `polyak_window_updates` is off."""
     opt_state: PyTree
@@ -76,7 +77,7 @@ class UpdateOutput(NamedTuple):
 
 
 def init_learner(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
-    """The initial state of a learner; the target network is a copy of the Q-network.
+    """The initial state of a learner; the target network, if any, is a copy of the Q-network.
 
     Args:
         settings: as for `update`.
@@ -94,7 +95,7 @@ def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> Lea
     vector = network.layout.flatten(params)
     return LearnerState(
         params=vector,
-        target_params=jnp.copy(vector),
+        target_params=jnp.copy(vector) if settings.algorithm == "dqn" else None,
         average_params=None if settings.polyak_window_updates is None else jnp.copy(vector),
         opt_state=init_optimiser(settings, network.layout, vector),
         num_updates=jnp.zeros((), jnp.int32),
@@ -136,9 +137,31 @@ def update(
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
+    assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
     params = network.layout.unflatten(state.params)
     target_params = network.layout.unflatten(state.target_params)
     terms = update_terms(settings, network, params, target_params, batch, noise, weights)
+    return learned(settings, network, state, terms.of_loss, learning_rate, weights)
+
+
+def learned(
+    settings: LearningSettings,
+    network: QNetwork,
+    state: LearnerState,
+    terms: LossTerms,
+    learning_rate: Float[Array, ""] | float,
+    weights: Float[Array, " batch"] | None = None,
+) -> tuple[LearnerState, UpdateOutput]:
+    """The optimiser's step along the gradient of a batch's loss, and the metrics of the update.
+
+    Args:
+        settings: optimiser.
+        network: the definition of the Q-network.
+        state: the learner before the update.
+        terms: the batch's loss and its gradient.
+        learning_rate: step size of the optimiser.
+        weights: importance weight of each transition's loss; None: all are 1.
+    """
     predictions, targets = terms.predictions, terms.targets
     gradient = network.layout.flatten(terms.gradients)
     found = Gradient(gradient, state.params, terms.loss, learning_rate)
@@ -172,6 +195,7 @@ def refresh_target(settings: LearningSettings, state: LearnerState) -> LearnerSt
     Source: Mnih et al. (2015), Algorithm 1, https://doi.org/10.1038/nature14236;
     τ < 1: Lillicrap et al. (2016), Algorithm 1, https://arxiv.org/abs/1509.02971
     """
+    assert state.target_params is not None, "PQN has no target network"
     due: Bool[Array, ""] = state.num_updates % settings.target_period_updates == 0
     target = state.params
     if settings.tau < 1:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import Params, Transition
+from frankrl.core.types import Minibatch, Params, Transition
 from frankrl.learning.munchausen import munchausen_bonus, soft_bootstrap
 from frankrl.learning.noise import UpdateNoise
 from frankrl.learning.targets import bootstrap_values, of_actions
@@ -49,11 +49,9 @@ class Predictions(NamedTuple):
     """Loss of each transition, without its weight."""
 
 
-class UpdateTerms(NamedTuple):
-    """What an update computes from its batch, up to the gradient."""
+class LossTerms(NamedTuple):
+    """What an update computes from its targets, up to the gradient."""
 
-    outputs: TargetOutputs
-    bootstrap: Bootstrap
     targets: Float[Array, "batch *atom"]
     """y of each transition."""
     predictions: Predictions
@@ -61,6 +59,14 @@ class UpdateTerms(NamedTuple):
     """Mean of weight × loss over the batch."""
     gradients: Params
     """Gradient of the loss by θ, not clipped."""
+
+
+class UpdateTerms(NamedTuple):
+    """What an update computes from its batch, up to the gradient."""
+
+    outputs: TargetOutputs
+    bootstrap: Bootstrap
+    of_loss: LossTerms
 
 
 def update_terms(
@@ -86,12 +92,25 @@ def update_terms(
     outputs = target_outputs(settings, network, target_params, batch, noise)
     following = bootstrap(settings, network, params, batch, outputs, noise)
     targets = batch_targets(network, batch, following)
+    found = loss_terms(network, params, batch, targets, noise, weights)
+    return UpdateTerms(outputs, following, found)
+
+
+def loss_terms(
+    network: QNetwork,
+    params: Params,
+    batch: Transition | Minibatch,
+    targets: Float[Array, "batch *atom"],
+    noise: UpdateNoise,
+    weights: Float[Array, " batch"] | None,
+) -> LossTerms:
+    """From a batch's targets to the gradient of its loss; arguments as of `batch_loss`."""
 
     def loss_of(params: Params) -> tuple[Float[Array, ""], Predictions]:
         return batch_loss(network, params, batch, targets, noise, weights)
 
     (loss, found), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
-    return UpdateTerms(outputs, following, targets, found, loss, gradients)
+    return LossTerms(targets, found, loss, gradients)
 
 
 def target_outputs(
@@ -149,7 +168,7 @@ def batch_targets(
 def predictions(
     network: QNetwork,
     params: Params,
-    batch: Transition,
+    batch: Transition | Minibatch,
     targets: Float[Array, "batch *atom"],
     noise: UpdateNoise,
 ) -> Predictions:
@@ -164,7 +183,7 @@ def predictions(
 def batch_loss(
     network: QNetwork,
     params: Params,
-    batch: Transition,
+    batch: Transition | Minibatch,
     targets: Float[Array, "batch *atom"],
     noise: UpdateNoise,
     weights: Float[Array, " batch"] | None = None,
@@ -175,7 +194,7 @@ def batch_loss(
         network: the definition of the Q-network.
         params: θ, without noise.
         batch: fields of shape (batch, …).
-        targets: result of `batch_targets`.
+        targets: what each Q(s, a) should have been: the result of `batch_targets`, or λ-returns.
         noise: random numbers of the update.
         weights: importance weight of each transition's loss; None: all are 1.
     """

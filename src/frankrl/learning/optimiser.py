@@ -78,6 +78,8 @@ def _transformation(
         step = _on_vector(settings.optimiser, _own(settings.optimiser, rate), layout)
     elif settings.optimiser == "adam":
         step = optax.scale_by_adam(eps=settings.adam_epsilon)
+    elif settings.optimiser == "radam":
+        step = optax.scale_by_radam(eps=settings.adam_epsilon)
     if settings.max_gradient_norm is None:
         return step
     return optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), step)

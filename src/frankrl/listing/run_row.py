@@ -40,7 +40,7 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         "final_text": _in_words(status.final_return, status.final_spread),
         "total_env_steps": description.settings.training.total_env_steps,
         "gamma": description.settings.learning.gamma,
-        "batch_size": description.settings.replay.batch_size,
+        "batch_size": description.settings.update_batch_size,
     }
     try:
         return row | _progress(listed.folder, status)
@@ -65,7 +65,7 @@ def _progress(folder: RunFolder, status: RunStatus) -> Row:
         episodes = reader.columns("episodes", _LAST_EPISODES)
         solved_checks = reader.columns("evaluations", "purpose = 'solved'")
         progress = reader.columns("evaluations", "purpose = 'progress'")["mean_return"]
-        start = folder.description.settings.training.learning_starts_env_steps
+        start = folder.description.settings.first_update_env_steps
     finally:
         reader.close()
     row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}

@@ -23,7 +23,7 @@ class CheckpointMetadata(NamedTuple):
     episodes: int
     replay_start: ReplayStart
     holds_replay: bool
-    """Whether the checkpoint holds the replay buffer."""
+    """Whether the checkpoint holds the replay buffer, if the run has one."""
     evaluation_due: bool
     """Whether the evaluation of this env step still has to be played."""
     seconds: float

@@ -69,11 +69,11 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     optimiser = sum(_bytes(leaf) for leaf in jax.tree.leaves((like.opt_state, like.num_updates)))
     sizes = {
         "q_network": weights,
-        "target_network": weights,
         BEST_FILE: most_agent_bytes(experiment),
         _optimiser_file(settings.learning): optimiser,
-        REPLAY: most_replay_bytes(experiment),
     }
+    if settings.has_replay:
+        sizes |= {"target_network": weights, REPLAY: most_replay_bytes(experiment)}
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
     sizes[eval_file(settings.learning)] = most_agent_bytes(experiment)
@@ -83,7 +83,7 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     logs = settings.environment.num_envs * (24 + 2 * DIGEST_BYTES)
     growing = env_steps * ACTION_DTYPE.itemsize
     figures = settings.updates_due(env_steps) * len(STATISTICS)
-    figures += MAX_ROUNDS * settings.replay.batch_size
+    figures += MAX_ROUNDS * settings.update_batch_size
     growing += figures * np.dtype(np.float32).itemsize
     return sizes | {"collection": weights + logs + growing}
 
@@ -171,7 +171,6 @@ def to_tensors(
 
     tensors: dict[str, Tensors] = {
         "q_network": weights(learner.params),
-        "target_network": weights(learner.target_params),
         _optimiser_file(experiment.settings.learning): named(
             (learner.opt_state, learner.num_updates)
         ),
@@ -187,6 +186,8 @@ def to_tensors(
             "discounted_returns": statistics[1],
         },
     }
+    if learner.target_params is not None:
+        tensors["target_network"] = weights(learner.target_params)
     if learner.average_params is not None:
         tensors[_AVERAGE] = weights(learner.average_params)
     agent = eval_file(experiment.settings.learning)
@@ -198,7 +199,7 @@ def to_tensors(
             "params": np.array([each.params for each in actors.weights], np.float32),
         }
     chunks: Chunks = {}
-    if experiment.settings.saving.checkpoint_replay == "all":
+    if state.replay is not None and experiment.settings.saving.checkpoint_replay == "all":
         tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)
     return tensors, chunks
 
@@ -235,11 +236,11 @@ def from_checkpoint(
     """
     collection = loaded.tensors["collection"]
     learner, logs = learner_of(loaded, experiment), logs_of(loaded, experiment)
-    interval = _interval(collection, experiment.settings.replay.batch_size)
+    interval = _interval(collection, experiment.settings.update_batch_size)
     behaviour = column(collection, "behaviour_params", np.float32, learner.params.shape)
     state = TrainState(
         learner=learner,
-        replay=replay_from(loaded, experiment, env_steps),
+        replay=replay_from(loaded, experiment, env_steps) if experiment.buffer else None,
         behaviour_params=jnp.array(behaviour),
         params=jnp.copy(learner.params),
         eval_params=jnp.copy(learner.eval_params),
@@ -269,7 +270,7 @@ def learner_of(loaded: Loaded, experiment: Experiment) -> LearnerState:
     )
     return LearnerState(
         params=vector("q_network"),
-        target_params=vector("target_network"),
+        target_params=None if like.target_params is None else vector("target_network"),
         average_params=None if like.average_params is None else vector(_AVERAGE),
         opt_state=opt_state,
         num_updates=num_updates,

@@ -19,8 +19,8 @@ class Progress(NamedTuple):
     env_steps: int
     total_env_steps: int
     updates: int
-    updates_since_refresh: int
-    """Updates since the target network was last refreshed."""
+    updates_since_refresh: int | None
+    """Updates since the target network was last refreshed; None with PQN, which has none."""
     episodes: int
     mean_return: float | None
     """Mean return of the last 100 training episodes."""

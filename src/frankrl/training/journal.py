@@ -111,7 +111,7 @@ class Journal:
     def interval(self) -> Interval:
         """Metrics of the updates since the last row of metrics."""
         self.check()
-        nothing = Interval.empty(self._settings.replay.batch_size)
+        nothing = Interval.empty(self._settings.update_batch_size)
         return Interval(
             np.concatenate([nothing.statistics, *self._statistics]),
             np.stack(self._td_errors) if self._td_errors else nothing.td_errors,
@@ -196,7 +196,9 @@ class Journal:
             env_steps=env_steps,
             total_env_steps=settings.training.total_env_steps,
             updates=updates,
-            updates_since_refresh=updates % settings.learning.target_period_updates,
+            updates_since_refresh=(
+                updates % settings.learning.target_period_updates if settings.has_replay else None
+            ),
             episodes=self.episodes,
             mean_return=mean_return,
             mean_length=mean_length,

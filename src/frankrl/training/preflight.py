@@ -54,7 +54,10 @@ _COPIES = 8
 
 
 def memory_line(experiment: Experiment) -> str:
-    """The memory of the replay buffer, in words."""
+    """The memory of the replay buffer, in words; of PQN what it keeps instead."""
+    if experiment.buffer is None:
+        kept = counted(experiment.settings.round_env_steps, "env step")
+        return f"no replay buffer: the {kept} of a round are learned from and dropped"
     each, held = _bytes_each(experiment), experiment.replay.most_transitions
     size = _size(each * held)
     line = f"replay buffer: {counted(held, 'transition')} × {counted(each, 'byte')} = {size}"
@@ -79,13 +82,20 @@ def belongs_on_cpu(experiment: Experiment, num_seeds: int = 1) -> bool:
     if settings.environment.source == "device":
         return seconds < _GPU_COMPILED_ROUND
     saved = seconds - _GPU_UPDATE
-    return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
+    return _updates_in_round(settings) * saved < _GPU_ROUND
+
+
+def _updates_in_round(settings: Settings) -> float:
+    """Mean number of updates in a round, once learning has started."""
+    if settings.has_replay:
+        return settings.round_env_steps * settings.training.replay_ratio
+    return settings.updates_due(settings.round_env_steps)
 
 
 def _update_seconds(experiment: Experiment) -> float:
     """About the time of an update on the CPU. [s]"""
     settings, network = experiment.settings, experiment.network
-    rows = settings.replay.batch_size * max(network.head.num_fractions, 1)
+    rows = settings.update_batch_size * max(network.head.num_fractions, 1)
     # Forward pass, gradient of the weights, gradient of the inputs: each takes a product and a
     # sum per weight.
     operations = 6 * network.num_products * rows
@@ -151,6 +161,9 @@ def check_memory(experiment: Experiment) -> None:
     settings, there = experiment.settings, _memory()
     if there is None:
         return
+    if experiment.buffer is None:
+        check_network(experiment)
+        return
     each = _bytes_each(experiment)
     most = int(there * _LARGEST_SHARE / each)
     if experiment.replay.most_transitions > most:
@@ -160,9 +173,7 @@ def check_memory(experiment: Experiment) -> None:
             f"replay_capacity can be {most:,} at most"
         )
     check_network(experiment)
-    in_round = (
-        settings.round_env_steps * settings.training.replay_ratio * settings.replay.batch_size
-    )
+    in_round = _updates_in_round(settings) * settings.update_batch_size
     # A transition that has been sampled holds two observations, or two stacks of them.
     sampled = 2 * each * experiment.spec.preprocessing.frame_stack
     if in_round * sampled * _COPIES > there:
@@ -251,9 +262,10 @@ def check_network(experiment: Experiment) -> None:
     settings, network = experiment.settings, experiment.network
     needed = _update_bytes(experiment, there)
     if needed > there:
-        smaller = " or ".join(("batch_size", *network.head.sized_by))
+        batch = "batch_size" if settings.has_replay else "num_envs, vector_steps_per_round"
+        smaller = " or ".join((batch, *network.head.sized_by))
         raise MachineError(
-            f"an update with batch_size {settings.replay.batch_size:,} and distribution "
+            f"an update of {settings.update_batch_size:,} transitions with distribution "
             f"{settings.network.distribution!r} takes about {_size(needed)}, and {_size(there)} "
             f"are available: choose a smaller {smaller}"
         )
@@ -267,7 +279,7 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
         there: available memory; if an update clearly fits, only a lower bound is returned. [bytes]
     """
     settings, network = experiment.settings, experiment.network
-    batch_size = settings.replay.batch_size
+    batch_size = settings.update_batch_size
     batch = _batch_shapes(experiment)
     if network.is_own_code:
         return _computed_bytes(experiment, batch)
@@ -285,11 +297,12 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
 
 def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
     """Memory of all intermediate results of an update, from its jaxpr. [bytes]"""
-    settings, network = experiment.settings, experiment.network
+    # An update of PQN computes less: it has no target network.
+    settings, network = experiment.settings.with_changes(algorithm="dqn"), experiment.network
     learner = jax.eval_shape(
         lambda params: init_learner(settings.learning, network, params), network.shapes
     )
-    noise = noise_shapes(network, settings.replay.batch_size)
+    noise = noise_shapes(network, batch.reward.size)
     step = functools.partial(update, settings.learning, network)
     jaxpr = jax.make_jaxpr(lambda state, batch, noise: step(state, batch, 1.0, noise))(
         learner, batch, noise
@@ -303,7 +316,7 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
 
 def _batch_shapes(experiment: Experiment) -> Transition:
     """Shapes of the batch of an update."""
-    spec, size = experiment.spec, experiment.settings.replay.batch_size
+    spec, size = experiment.spec, experiment.settings.update_batch_size
     observation = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype),
         FrameStack(spec, 1).observation,
@@ -330,7 +343,7 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     # A new checkpoint is written before the oldest one is removed.
     checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
     needed = 0
-    if settings.saving.checkpoint_replay == "all":
+    if settings.has_replay and settings.saving.checkpoint_replay == "all":
         needed = _bytes_on_disk(experiment, transitions, checkpoints)
     there = path.absolute()
     while not there.exists() and there != there.parent:

@@ -111,7 +111,7 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE, REPLAY))
     check_same_environment(folder, loaded.info)
     metadata = CheckpointMetadata.from_info(loaded.info, experiment.settings)
-    if metadata.holds_replay != (REPLAY in loaded.tensors):
+    if (metadata.holds_replay and experiment.settings.has_replay) != (REPLAY in loaded.tensors):
         raise RunFolderError(f"{checkpoint} contradicts itself about its replay buffer")
     start = metadata.replay_start
     if not metadata.holds_replay:
@@ -135,7 +135,7 @@ def read_learner(
         RunFolderError: it is damaged, or does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
-    del most[REPLAY]
+    most.pop(REPLAY, None)
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
     check_same_environment(folder, loaded.info)
     return learner_of(loaded, experiment), logs_of(loaded, experiment)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from frankrl.config import LearningSettings
 from frankrl.core.normalisation import Scales
@@ -27,7 +27,6 @@ from frankrl.networks import QNetwork
 from frankrl.replay import (
     EndingRoom,
     ReplayBuffer,
-    Sample,
     SampleRequest,
     cut_short,
     with_ending_rows,
@@ -67,8 +66,9 @@ class LearnerOutput(NamedTuple):
     """A row for each update of the round; columns as in `UpdateMetrics`."""
     td_errors: Float[Any, "round batch"]
     """y - Q(s, a) in the last of these updates; no row if there is none. [reward]"""
-    sample: Sample | None
-    """The transitions that these updates learned from; None if there is none."""
+    sample: PyTree
+    """The transitions that these updates learned from, a `Sample`, or with PQN a `PqnSample`; None
+    if there is none."""
 
 
 class Round(NamedTuple):
@@ -108,6 +108,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     behaviour_params, params = state.behaviour_params, state.params
     output: Callable[[], LearnerOutput] | None = None
     env_steps, done = state.env_steps, state.updates
+    assert state.replay is not None, "PQN has no replay buffer, and runs on the device alone"
     room = EndingRoom(experiment.replay, state.replay)
     # Flattening the state's records in each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((state.learner, state.replay))

@@ -39,38 +39,58 @@ class Experiment:
     spec: EnvironmentSpec
     seed: int
     network: QNetwork
-    replay: ReplayBuffer
+    buffer: ReplayBuffer | None
+    """None with PQN, which has no replay buffer."""
     replay_start: ReplayStart = ReplayStart()  # noqa: RUF009
 
     @classmethod
     def of(cls, settings: Settings, spec: EnvironmentSpec, seed: int) -> "Experiment":
         """The experiment that settings describe."""
-        replay = make_replay(settings, spec.preprocessing.frame_stack)
-        return cls(settings, spec, seed, network_for(settings, spec), replay)
+        network = network_for(settings, spec)
+        return cls(settings, spec, seed, network, _buffer(settings, spec))
+
+    @property
+    def replay(self) -> ReplayBuffer:
+        """The replay buffer of a run that has one (`Settings.has_replay`)."""
+        if self.buffer is None:
+            raise RuntimeError("PQN has no replay buffer")
+        return self.buffer
 
     def with_replay_start(self, start: ReplayStart) -> "Experiment":
         """The same experiment with a buffer that began there."""
-        replay = make_replay(self.settings, self.spec.preprocessing.frame_stack, start.env_steps)
-        return replace(self, replay=replay, replay_start=start)
+        return replace(
+            self, buffer=_buffer(self.settings, self.spec, start.env_steps), replay_start=start
+        )
 
     def updates_due(self, env_steps: int) -> int:
         """Updates that are due after so many env steps of the run."""
         return self.replay_start.updates_due(self.settings, env_steps)
 
-    def empty_replay(self, ending_rows: int | None = None) -> ReplayState:
-        """An empty replay buffer.
+    def empty_replay(self, ending_rows: int | None = None) -> ReplayState | None:
+        """An empty replay buffer; None with PQN.
 
         Args:
             ending_rows: rows for the last observations of episodes; None: those of a new buffer.
         """
-        return init_replay(self.replay, self.spec, self.settings.round_env_steps, ending_rows)
+        if self.buffer is None:
+            return None
+        return init_replay(self.buffer, self.spec, self.settings.round_env_steps, ending_rows)
+
+
+def _buffer(
+    settings: Settings, spec: EnvironmentSpec, first_env_step: int = 0
+) -> ReplayBuffer | None:
+    if not settings.has_replay:
+        return None
+    return make_replay(settings, spec.preprocessing.frame_stack, first_env_step)
 
 
 class TrainState(NamedTuple):
     """The state between two rounds; with the source's snapshot it is the whole state of a run."""
 
     learner: LearnerState
-    replay: ReplayState
+    replay: ReplayState | None
+    """None with PQN."""
     behaviour_params: Float[Array, " weight"]
     """Parameters with which the next round acts; with `overlap` one round older than `params`."""
     params: Float[Array, " weight"]
@@ -93,7 +113,7 @@ def init_train_state(experiment: Experiment, initial: Params | None = None) -> T
 
     # In one compiled call: operations one by one would take ten times as long to start.
     @jax.jit
-    def begun(params: Params) -> tuple[LearnerState, ReplayState, Float[Array, " weight"]]:
+    def begun(params: Params) -> tuple[LearnerState, ReplayState | None, Float[Array, " weight"]]:
         learner = init_learner(experiment.settings.learning, experiment.network, params)
         return learner, experiment.empty_replay(), jnp.copy(learner.params)
 

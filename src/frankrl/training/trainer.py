@@ -285,6 +285,7 @@ class Trainer:
         if different:
             # The buffer has no running episode of an actor that runs freely.
             cut = [] if found.actors is not None else different
+            assert state.replay is not None, "environments on the device replay nothing"
             replay = cut_short(self.experiment.replay, state.replay, cut)
             state = state._replace(replay=replay)
             which = ", ".join(map(str, different))

@@ -19,7 +19,7 @@ def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -
         in_actors: whether actors elsewhere step the environments.
 
     Raises:
-        SettingError: `source` is device, and something needs the host.
+        SettingError: `source` is device or the algorithm is PQN, and something needs the host.
     """
     source = settings.environment.source
     if source == "host":
@@ -29,6 +29,8 @@ def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -
         reason = "actors step them elsewhere: leave one of the two out"
     if source == "device" and reason:
         raise SettingError(f"source device steps environments in compiled code, and {reason}")
+    if reason and not settings.has_replay:
+        raise SettingError(f"algorithm pqn steps environments in compiled code, and {reason}")
     return settings if reason else settings.with_changes(source="device")
 
 
@@ -38,7 +40,8 @@ def _host_because(settings: Settings, spec: EnvironmentSpec) -> str:
         return reason
     if functional_of(spec) is None:
         what = "stands in wrappers" if spec.wrappers else "is no functional environment"
-        return f"{spec.env_id} {what}: leave source out"
+        advice = "leave source out" if settings.has_replay else "set algorithm to dqn"
+        return f"{spec.env_id} {what}: {advice}"
     return ""
 
 

@@ -176,7 +176,9 @@ function isPositive(data) {
 function legendItem(one, number, colours) {
   const dash = { solid: "", dash: "6 4", dot: "2 3", dashdot: "6 3 2 3", longdash: "10 4", longdashdot: "10 3 2 3" };
   const sample = lineSample({ stroke: colours[number % colours.length], "stroke-width": 3, "stroke-dasharray": dash[DASHES[number % DASHES.length]] });
-  const refreshed = one.tau < 1
+  const refreshed = one.target_period_updates == null
+    ? "no target network"
+    : one.tau < 1
     ? "soft refreshes of the target network"
     : `target network refreshed ${counted(one.num_refreshes, "time")}, every ${counted(one.target_period_updates, "update")}`;
   return h("li", {}, sample, ` ${one.label} `, h("span", { class: "quiet" }, one.runs.length > 1 ? "" : refreshed));

@@ -115,6 +115,7 @@ function predictions({ record, action_names: names }, place) {
       h("p", { class: "formula" }, "target: y = ", h("b", { id: "target" }, written(record.targets[place])),
         "; y − Q(s, a) = ", h("b", { id: "td-error" }, written(record.td_errors[place])),
         "; loss ", h("b", { id: "loss" }, written(record.losses[place]))),
-      qTable("target network, in s′: Q(s′, ·; θ⁻)", names, nextQValues, best, "used")),
+      qTable(record.following_returns ? "the same network, in s′: Q(s′, ·; θ)" : "target network, in s′: Q(s′, ·; θ⁻)",
+        names, nextQValues, best, "used")),
   ];
 }

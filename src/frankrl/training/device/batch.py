@@ -16,12 +16,15 @@ import numpy as np
 from frankrl.experience.device import DeviceSource, EnvironmentStates
 from frankrl.learning import has_own_optimiser
 from frankrl.training.device.chunk import ChunkOutput, RoundFunction, RoundOutput, make_chunk
-from frankrl.training.device.dqn_round import DqnCarry
+from frankrl.training.device.dqn_round import DqnCarry, DqnRound
+from frankrl.training.device.pqn_round import PqnCarry, PqnRound
 from frankrl.training.device.rounds import (
-    dqn_round,
     ended_episodes,
+    first_carry,
     max_rounds,
-    schedule_of,
+    round_of,
+    schedule_for,
+    train_state_of,
     whole_round,
 )
 from frankrl.training.rounds import Round
@@ -82,16 +85,16 @@ class SeedBatch:
         """Do a chunk of rounds in all lanes."""
         first = next(iter(self._lanes.values()))
         experiment, size = first.experiment, first.experiment.settings.round_env_steps
-        one_round = dqn_round(experiment, first.source)
+        one_round = round_of(experiment, first.source)
         if self._carry is None:
-            self._carry = self._begun(one_round.overlap)
+            self._carry = self._begun(one_round)
         own = has_own_optimiser(experiment.settings.learning)
         chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round)
         wanted = -(-(self._next_stop(self.env_steps) - self.env_steps) // size)
         num_rounds = max(1, min(wanted, max_rounds(size)))
         ends = self.env_steps + size * np.arange(1, num_rounds + 1)
         counts = np.diff([self._updates, *map(experiment.updates_due, ends.tolist())])
-        schedule = schedule_of(experiment, one_round, self.env_steps, self._updates, counts)
+        schedule = schedule_for(experiment, one_round, self.env_steps, self._updates, counts)
         output = chunk(self._carry, self._seeds, schedule, np.int32(num_rounds))
         self._carry = output.carry
         before, self.env_steps = self.env_steps, self.env_steps + num_rounds * size
@@ -99,9 +102,9 @@ class SeedBatch:
         host = _on_host(output)
         for index, lane in self._lanes.items():
             own_output = self._of_lane(output, host, index)
-            lane.source.states = own_output.carry.environments
+            lane.source.states = own_output.carry
             ended = ended_episodes(own_output.rounds, num_rounds, before, lane.episodes)
-            found = whole_round(one_round, own_output, counts, ended, self.env_steps, self._updates)
+            found = whole_round(own_output, counts, ended, self.env_steps, self._updates)
             state = functools.partial(self._state_of, index, found)
             self._newest[index] = found._replace(state=state)
 
@@ -112,7 +115,7 @@ class SeedBatch:
         if len(self._lanes) > 1:
             del self._lanes[index]
 
-    def _begun(self, overlap: bool) -> DqnCarry:
+    def _begun(self, one_round: DqnRound | PqnRound) -> DqnCarry | PqnCarry:
         """The carry of all lanes."""
         joined = next(iter(self._lanes.values()))
         fill = DeviceSource(
@@ -124,11 +127,10 @@ class SeedBatch:
         lanes = [self._lanes.get(i) for i in range(self._num_lanes)]
         self._seeds = np.stack([(lane.source if lane else fill).seed for lane in lanes])
 
-        def carry(lane: _Lane | None) -> DqnCarry:
-            state = lane.state if lane else joined.state
-            states = lane.source.states if lane else fill.states
-            behaviour = state.behaviour_params if overlap else None
-            return DqnCarry(state.learner, state.replay, behaviour, states)
+        def carry(lane: _Lane | None) -> DqnCarry | PqnCarry:
+            # The state of a lane that nobody reads is any.
+            state, source = (lane.state, lane.source) if lane else (joined.state, fill)
+            return first_carry(one_round, state, source)
 
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(carry, lanes))
         for index, lane in self._lanes.items():
@@ -145,7 +147,7 @@ class SeedBatch:
 
         environments: EnvironmentStates = jax.tree.map(own, host.carry)
         return ChunkOutput(
-            carry=DqnCarry(None, None, None, environments),  # pyright: ignore[reportArgumentType]
+            carry=environments,
             rounds=RoundOutput(*map(own, host.rounds)),
             newest=jax.tree.map(own, host.newest),
             params=host.params[index],
@@ -154,18 +156,8 @@ class SeedBatch:
 
     def _state_of(self, index: int, found: Round) -> TrainState:
         """The training state of a lane after its newest round."""
-        carry: DqnCarry = _sliced(self._carry, np.int32(index))
-        learned = found.output()
-        behaviour = learned.params if carry.behaviour_params is None else carry.behaviour_params
-        return TrainState(
-            carry.learner,
-            carry.replay,
-            jnp.copy(behaviour),
-            learned.params,
-            learned.eval_params,
-            found.env_steps,
-            found.updates,
-        )
+        carry = _sliced(self._carry, np.int32(index))
+        return train_state_of(carry, found.output(), found.env_steps, found.updates)
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,13 +15,13 @@ Carry = Any
 class RoundOutput(NamedTuple):
     """What one round gives besides the new carry; of a chunk with an axis for rounds in front."""
 
-    metrics: Float[Array, "update metric"]
+    metrics: Float[Any, "update metric"]
     """A row for each update that a round can have; zeros for those that were not due."""
-    td_errors: Float[Array, " batch"]
+    td_errors: Float[Any, " batch"]
     """y - Q(s, a) in the last of these updates; zeros if there is none. [reward]"""
-    episode_return: Float[Array, " step"]
+    episode_return: Float[Any, " step"]
     """By env step: of the episode that it ended, undiscounted."""
-    episode_length: Int[Array, " step"]
+    episode_length: Int[Any, " step"]
     """Env steps of that episode; 0 if the step ended none."""
 
 
@@ -34,9 +34,9 @@ class ChunkOutput(NamedTuple):
     """By round; rows beyond the rounds that were done are zeros."""
     newest: PyTree[Array]
     """What only the last round gives, such as the transitions that it learned from."""
-    params: Float[Array, " weight"]
+    params: Float[Any, " weight"]
     """θ after the chunk."""
-    eval_params: Float[Array, " weight"]
+    eval_params: Float[Any, " weight"]
     """Parameters for greedy acting."""
 
 

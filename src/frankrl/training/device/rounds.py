@@ -1,11 +1,11 @@
 """The rounds of a run on the device, a chunk at a time."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from frankrl.core.types import FinishedEpisode, Steps
 from frankrl.environments.functional import functional_of
@@ -15,6 +15,7 @@ from frankrl.learning import has_own_optimiser, learning_rate_at
 from frankrl.replay import Sample
 from frankrl.training.device.chunk import ChunkOutput, RoundOutput, compiled_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound, DqnSchedule
+from frankrl.training.device.pqn_round import PqnCarry, PqnRound, PqnSchedule
 from frankrl.training.rounds import LearnerOutput, Round
 from frankrl.training.state import Experiment, TrainState
 
@@ -39,9 +40,17 @@ def source_on_device(experiment: Experiment) -> DeviceSource:
     return DeviceSource(functional, experiment.spec, num_envs, experiment.seed)
 
 
-def dqn_round(experiment: Experiment, source: DeviceSource) -> DqnRound:
+def round_of(experiment: Experiment, source: DeviceSource) -> DqnRound | PqnRound:
     """The round function of a run."""
     settings = experiment.settings
+    if not settings.has_replay:
+        return PqnRound(
+            learning=settings.learning,
+            network=experiment.network,
+            environments=source.environments,
+            vector_steps=settings.training.vector_steps_per_round,
+            clip_rewards=experiment.spec.preprocessing.clip_rewards,
+        )
     return DqnRound(
         learning=settings.learning,
         network=experiment.network,
@@ -74,11 +83,10 @@ def device_rounds(
         next_stop: the env step at which a chunk that begins at a given one ends at the latest.
     """
     settings = experiment.settings
-    size, one_round = settings.round_env_steps, dqn_round(experiment, source)
+    size, one_round = settings.round_env_steps, round_of(experiment, source)
     own = has_own_optimiser(settings.learning)
     chunk = (compiled_chunk.__wrapped__ if own else compiled_chunk)(one_round)
-    behaviour = jnp.copy(state.behaviour_params) if one_round.overlap else None
-    carry = DqnCarry(state.learner, state.replay, behaviour, source.states)
+    carry = first_carry(one_round, state, source)
     env_steps, done = state.env_steps, state.updates
     episodes = np.asarray(source.states.episode).astype(np.int64)
     while True:
@@ -86,14 +94,53 @@ def device_rounds(
         num_rounds = max(1, min(wanted, max_rounds(size)))
         due = [experiment.updates_due(env_steps + (n + 1) * size) for n in range(num_rounds)]
         counts = np.diff([done, *due])
-        schedule = schedule_of(experiment, one_round, env_steps, done, counts)
+        schedule = schedule_for(experiment, one_round, env_steps, done, counts)
         output = chunk(carry, source.seed, schedule, np.int32(num_rounds))
         carry = output.carry
         source.states = carry.environments
         ended = ended_episodes(output.rounds, num_rounds, env_steps, episodes)
         env_steps += num_rounds * size
         done = due[-1]
-        yield whole_round(one_round, output, counts, ended, env_steps, done)
+        yield whole_round(output, counts, ended, env_steps, done)
+
+
+def first_carry(
+    one_round: DqnRound | PqnRound, state: TrainState, source: DeviceSource
+) -> DqnCarry | PqnCarry:
+    """What the first chunk begins with."""
+    if isinstance(one_round, PqnRound):
+        return PqnCarry(state.learner, source.states)
+    assert state.replay is not None
+    behaviour = jnp.copy(state.behaviour_params) if one_round.overlap else None
+    return DqnCarry(state.learner, state.replay, behaviour, source.states)
+
+
+def schedule_for(
+    experiment: Experiment,
+    one_round: DqnRound | PqnRound,
+    env_steps: int,
+    done: int,
+    counts: np.ndarray,
+) -> DqnSchedule | PqnSchedule:
+    """The tables of a chunk; arguments as for `schedule_of`."""
+    if isinstance(one_round, PqnRound):
+        return pqn_schedule(experiment, one_round, env_steps)
+    return schedule_of(experiment, one_round, env_steps, done, counts)
+
+
+def pqn_schedule(experiment: Experiment, one_round: PqnRound, env_steps: int) -> PqnSchedule:
+    """The tables of a chunk of PQN that begins after `env_steps`; as for `schedule_of`."""
+    settings = experiment.settings
+    size, length = settings.round_env_steps, max_rounds(settings.round_env_steps)
+    before = env_steps + size * np.arange(length)
+    epsilon = linear_epsilon(settings.exploration, before[:, None] + np.arange(size))
+    rates = [learning_rate_at(settings.learning, int(at) + size) for at in before]
+    return PqnSchedule(
+        env_steps=before.astype(np.uint32),
+        first_epoch=(before // size * settings.learning.epochs_per_round).astype(np.uint32),
+        epsilon=epsilon.astype(np.float32).reshape(length, one_round.vector_steps, -1),
+        learning_rate=np.array(rates, np.float32),
+    )
 
 
 def schedule_of(
@@ -159,7 +206,6 @@ def ended_episodes(
 
 
 def whole_round(
-    one_round: DqnRound,
     output: ChunkOutput,
     counts: np.ndarray,
     ended: list[FinishedEpisode],
@@ -170,8 +216,10 @@ def whole_round(
     collected = Collected(_NO_STEPS, ended, {}, [], [])
     metrics = np.asarray(output.rounds.metrics)[: len(counts)]
     learned = counts > 0
-    is_real = np.arange(one_round.counts[-1]) < counts[:, None]
-    sample: Sample = jax.tree.map(lambda leaf: leaf[: counts[-1]], output.newest)
+    is_real = np.arange(metrics.shape[1]) < counts[:, None]
+    sample: Any = output.newest
+    if isinstance(sample, Sample):
+        sample = jax.tree.map(lambda leaf: leaf[: counts[-1]], sample)
     found = LearnerOutput(
         leaves=[],
         params=output.params,
@@ -182,18 +230,24 @@ def whole_round(
     )
 
     def state() -> TrainState:
-        carry: DqnCarry = output.carry
-        behaviour: Array = (
-            output.params if carry.behaviour_params is None else carry.behaviour_params
-        )
-        return TrainState(
-            carry.learner,
-            carry.replay,
-            jnp.copy(behaviour),
-            output.params,
-            output.eval_params,
-            env_steps,
-            done,
-        )
+        return train_state_of(output.carry, found, env_steps, done)
 
     return Round(env_steps, done, collected, None, lambda: found, state)
+
+
+def train_state_of(
+    carry: DqnCarry | PqnCarry, output: LearnerOutput, env_steps: int, updates: int
+) -> TrainState:
+    """The training state after a chunk with this carry."""
+    replay, behaviour = None, None
+    if isinstance(carry, DqnCarry):
+        replay, behaviour = carry.replay, carry.behaviour_params
+    return TrainState(
+        carry.learner,
+        replay,
+        jnp.copy(output.params if behaviour is None else behaviour),
+        output.params,
+        output.eval_params,
+        env_steps,
+        updates,
+    )
