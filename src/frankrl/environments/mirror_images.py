@@ -21,17 +21,19 @@ def numbers_of(
 
 
 def image_of(
-    spec: EnvironmentSpec, symmetry: Symmetry, row: Shaped[np.ndarray, "*row"]
-) -> Shaped[np.ndarray, "*row"]:
-    """The mirror image of a row, with its action mask."""
-    image = np.array(row)
-    targets, sources = (leaves_in(one, len(spec.leaves)) for one in (image, row))
-    for own, target, source in zip(symmetry.leaves, targets, sources, strict=True):
-        target[...] = own.image(source, source.ndim)
-    mask, new_mask = spec.action_mask(row), spec.action_mask(image)
-    if mask is not None and new_mask is not None:
-        new_mask[list(symmetry.actions)] = mask
-    return image
+    spec: EnvironmentSpec, symmetry: Symmetry, rows: Shaped[np.ndarray, "*batch_and_row"]
+) -> Shaped[np.ndarray, "*batch_and_row"]:
+    """The mirror images of rows, with their action masks."""
+    images = np.array(rows)
+    targets, sources = (leaves_in(one, len(spec.leaves)) for one in (images, rows))
+    for leaf, own, target, source in zip(
+        spec.leaves, symmetry.leaves, targets, sources, strict=True
+    ):
+        target[...] = own.image(source, len(leaf.shape))
+    masks, new_masks = spec.action_mask(rows), spec.action_mask(images)
+    if masks is not None and new_masks is not None:
+        new_masks[..., list(symmetry.actions)] = masks
+    return images
 
 
 def fact_names(spec: EnvironmentSpec) -> list[str]:

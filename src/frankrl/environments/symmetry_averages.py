@@ -1,7 +1,7 @@
 """Compares averages over random episodes with those over their mirror images."""
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from frankrl.environments.checked_env import CheckedEnv
 from frankrl.environments.leaves import leaves_in
@@ -9,7 +9,7 @@ from frankrl.environments.mirror_images import image_of, random_action
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.symmetry import Symmetry
 
-_EPISODES, _MAX_STEPS = 32, 100
+_EPISODES, _MAX_STEPS = 64, 100
 _FLIPS = 2_000
 """Draws of a sign for each episode: of declared symmetries that hold, one in so many is refused."""
 _MAX_COMPONENTS = 64
@@ -42,7 +42,7 @@ def different_averages(spec: EnvironmentSpec, symmetry: Symmetry, env: CheckedEn
         return ""
     action, what = _named(spec, int(found.argmax()))
     return (
-        f"after action {action}, {what} in {_EPISODES} random episodes differs from that in their "
+        f"after {action!r}, {what} in {_EPISODES} random episodes differs from that in their "
         "mirror images by more than chance makes it. If episodes only begin on one side more "
         "often, declare mirror_draw"
     )
@@ -56,54 +56,50 @@ def _episode_difference(
     episode: int,
 ) -> Float[np.ndarray, " figure"]:
     """The sums over a random episode, less those over its mirror image."""
-    row = env.reset(episode, episode)
-    total = 0.0
-    for _ in range(_MAX_STEPS):
-        action = random_action(spec, row, random)
-        step = env.step(action)
-        images = [image_of(spec, symmetry, one) for one in (row, step.row)]
-        ends = (step.reward, float(step.terminated))
-        total = total + _figures(spec, row, action, step.row, ends)
-        total = total - _figures(spec, images[0], symmetry.actions[action], images[1], ends)
-        row = step.row
+    rows, actions, ends = [env.reset(episode, episode)], [], []
+    while len(actions) < _MAX_STEPS:
+        actions.append(random_action(spec, rows[-1], random))
+        step = env.step(actions[-1])
+        rows.append(step.row)
+        ends.append((step.reward, step.terminated))
         if step.terminated or step.truncated:
             break
-    return np.asarray(total)
+    seen, taken, outcomes = np.stack(rows), np.array(actions), np.array(ends, np.float64)
+    mirrored = np.array(symmetry.actions)[taken]
+    own = _sums(spec, seen, taken, outcomes)
+    return own - _sums(spec, image_of(spec, symmetry, seen), mirrored, outcomes)
 
 
-def _figures(
+def _sums(
     spec: EnvironmentSpec,
-    row: Shaped[np.ndarray, "*row"],
-    action: int,
-    next_row: Shaped[np.ndarray, "*row"],
-    ends: tuple[float, float],
+    rows: Shaped[np.ndarray, "step+1 *row"],
+    actions: Int[np.ndarray, " step"],
+    ends: Float[np.ndarray, "step 2"],
 ) -> Float[np.ndarray, " figure"]:
-    """What is summed for one step: zeros for all other actions."""
-    before, after = _components(spec, row), _components(spec, next_row)
-    outcome = np.concatenate((after - before, ends))
-    factors = np.ones(1)
-    if len(before) <= _MAX_COMPONENTS:
-        factors = np.concatenate((factors, before))
-    figures = np.zeros((spec.num_actions, len(factors), len(outcome)))
-    figures[action] = factors[:, None] * outcome
-    return figures.ravel()
+    """The sums over an episode, in the order action, factor, outcome."""
+    components = _components(spec, rows)
+    outcomes = np.concatenate((np.diff(components, axis=0), ends), axis=1)
+    factors = np.ones((len(actions), 1))
+    if components.shape[1] <= _MAX_COMPONENTS:
+        factors = np.concatenate((factors, components[:-1]), axis=1)
+    taken = actions[:, None] == np.arange(spec.num_actions)
+    return np.einsum("ta,tf,to->afo", taken, factors, outcomes).ravel()
 
 
 def _components(
-    spec: EnvironmentSpec, row: Shaped[np.ndarray, "*row"]
-) -> Float[np.ndarray, " component"]:
-    """The components of a row; a numbered value with few values as one component for each."""
+    spec: EnvironmentSpec, rows: Shaped[np.ndarray, "batch *row"]
+) -> Float[np.ndarray, "batch component"]:
+    """The components of rows; a numbered value with few values as one component for each."""
     parts = []
-    for leaf, array in zip(spec.leaves, leaves_in(row, len(spec.leaves)), strict=True):
-        numbers = array.ravel().astype(np.float64)
+    for leaf, array in zip(spec.leaves, leaves_in(rows, len(spec.leaves)), strict=True):
+        numbers = array.reshape(len(rows), -1)
         if leaf.num_values is None or max(leaf.num_values, default=0) > _MAX_VALUES:
             parts.append(numbers)
-        else:
-            parts += [
-                np.arange(count) == number
-                for count, number in zip(leaf.num_values, numbers, strict=True)
-            ]
-    return np.concatenate(parts).astype(np.float64)
+            continue
+        parts += [
+            numbers[:, [index]] == np.arange(count) for index, count in enumerate(leaf.num_values)
+        ]
+    return np.concatenate(parts, axis=1).astype(np.float64)
 
 
 def _named(spec: EnvironmentSpec, index: int) -> tuple[str, str]:
