@@ -6,6 +6,7 @@ cold or warm. The source that runs may be that of another checkout.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,29 +65,38 @@ def trained(
         limit_seconds: when the process is ended; None: never.
 
     Returns:
-        The report; only `failed`, with the reason, where there is none.
+        The report; only `failed`, with the reason, where there is none. With `--seeds` each of its
+        `runs` has the `report` of that run.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [sys.executable, "-m", "frankrl", "train", *words, "--json", "--out", str(out)]
         there = {"PYTHONPATH": str(source_of(checkout)), "XDG_CACHE_HOME": str(cache)}
         begun = time.perf_counter()
+        # A session of its own: the processes that a run has started end with it.
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | there,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                env=os.environ | there,
-                timeout=limit_seconds,
-            )
+            out_text, errors = process.communicate(timeout=limit_seconds)
         except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
             return {"failed": f"took longer than {limit_seconds:g} s"}
         seconds = time.perf_counter() - begun
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not lines:
-        told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return {"failed": told[-1]}
-    return json.loads(lines[-1]) | {"wall_seconds": round(seconds, 3)}
+        lines = [line for line in out_text.splitlines() if line.startswith("{")]
+        if process.returncode or not lines:
+            told = errors.strip().splitlines() or [f"exit status {process.returncode}"]
+            return {"failed": told[-1]}
+        report = json.loads(lines[-1])
+        for run in report.get("runs", ()):
+            run["report"] = json.loads((Path(run["run"]) / "report.json").read_text("utf-8"))
+    return report | {"wall_seconds": round(seconds, 3)}
 
 
 def write_results(path: Path, results: dict[str, Any]) -> None:
