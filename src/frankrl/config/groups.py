@@ -86,6 +86,10 @@ class EnvironmentSettings(Checked):
     """Size to which normalised rewards are clipped. [standard deviations]"""
     normalize_epsilon: float = number(1e-8, above=0, belongs_to=(_NORMALIZED, _NORMALIZED_REWARDS))
     """Added to the variances. [squared units]"""
+    source: Literal["auto", "host", "device"] = "auto"
+    """Where the environments are stepped. device: a functional environment, in one compiled program
+    with acting and learning; host: one action at a time, as all others. auto: device where the
+    environment is functional and no other setting needs the host."""
     worker_processes: int | None = number(None, at_least=0, at_most=256)
     """Worker processes that step environments; they do not change results. None: chosen from the
     number of processors and the time of a step. [processes]"""

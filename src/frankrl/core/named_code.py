@@ -16,6 +16,8 @@ from frankrl.core.wording import option
 
 _OBJECT = "object:"
 """Begins the name of an object that cannot be imported again."""
+FUNCTIONAL = "functional:"
+"""Begins the name of an environment that is made of functions of JAX."""
 _NO_CODE = (type(None), bytes, dict, list, set, frozenset, tuple)
 
 
@@ -90,13 +92,14 @@ def shown_name(name: str) -> str:
 
 def module_of(name: str) -> str:
     """The module in a name; empty for an object's, and for text that names no code."""
-    module, colon, _ = name.partition(":")
+    module, colon, _ = name.removeprefix(FUNCTIONAL).partition(":")
     return module if colon and not is_object_name(name) else ""
 
 
 def imported(name: str) -> Any:
     """What a name stands for in a module that is imported already; None if there is nothing."""
-    return _found(sys.modules.get(module_of(name)), name.partition(":")[2])
+    attribute = name.removeprefix(FUNCTIONAL).partition(":")[2]
+    return _found(sys.modules.get(module_of(name)), attribute)
 
 
 def named_as_stored(stored: str, code: Any) -> str:
@@ -128,7 +131,7 @@ def load_code(name: str, setting: str) -> Any:
             f"{setting} is {shown_name(name)}, an object that was given from Python and "
             f"has no name to import it by: give the same object again, as {setting}=… in Python"
         )
-    module, _, attribute = name.partition(":")
+    module, _, attribute = name.removeprefix(FUNCTIONAL).partition(":")
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:

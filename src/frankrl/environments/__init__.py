@@ -6,6 +6,8 @@ from frankrl.environments.episode_record import EnvironmentLog, Position
 from frankrl.environments.final_info import SUCCESS, finite_number
 from frankrl.environments.frame_stack import FrameStack
 from frankrl.environments.from_code import exists_already, given_again, named_env, objects_among
+from frankrl.environments.functional import functional_of
+from frankrl.environments.functional import register as register_functional
 from frankrl.environments.leaves import Leaf, Structure, together
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
 from frankrl.environments.nine_squares import register
@@ -26,6 +28,7 @@ from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
 register()
+register_functional()
 
 __all__ = [
     "DIGEST_BYTES",
@@ -52,6 +55,7 @@ __all__ = [
     "exists_already",
     "finite_number",
     "for_evaluation",
+    "functional_of",
     "given_again",
     "make_environment",
     "make_vector",

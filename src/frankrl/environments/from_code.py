@@ -14,6 +14,7 @@ from frankrl.core.errors import EnvironmentUnusableError, FrankError, SettingErr
 from frankrl.core.named_code import GivenCode, load_code, name_of
 from frankrl.core.numerics import users_numerics
 from frankrl.core.text import given
+from frankrl.environments.functional_kinds import functional_kind
 
 _TIME_LIMIT = "max_episode_steps"
 """The keyword argument that `gymnasium.make` takes for itself."""
@@ -37,7 +38,7 @@ def named_env(env: Any) -> tuple[str, dict[str, Any]]:
             f"env must be one environment, got the vector {given(env)}: give what makes one of "
             "them, and num_envs"
         )
-    elif not (isinstance(env, str | gymnasium.Env) or callable(env)):
+    elif not (isinstance(env, str | gymnasium.Env) or callable(env) or functional_kind(env)):
         raise SettingError(
             "env must be the name of an environment, such as 'CartPole-v1', an EnvSpec, a class, a "
             f"function that makes an environment, or an environment, got {given(env)}"
@@ -96,9 +97,17 @@ def made_from(
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     if isinstance(code, EnvSpec):
         return gymnasium.make(code, disable_env_checker=True, **rendering, **env_kwargs)
+    if functional_kind(code):
+        from frankrl.environments.functional.making import made_from_code
+
+        return made_from_code(code, env_id, env_kwargs, render_mode)
     kwargs = {**rendering, **env_kwargs}
     limit = kwargs.pop(_TIME_LIMIT, None)
     env = code(**kwargs)
+    if functional_kind(env):
+        from frankrl.environments.functional.making import face
+
+        return face(env, env_id, None, env_kwargs, None)
     if not isinstance(env, gymnasium.Env):
         raise EnvironmentUnusableError(f"{env_id} returned {given(env)}, which is no gymnasium.Env")
     if env.spec is None:

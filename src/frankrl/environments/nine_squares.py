@@ -9,6 +9,8 @@ from jaxtyping import UInt8
 
 SIDE = 3
 GOAL, PIT = 8, 4
+ORDINARY = tuple(square for square in range(SIDE * SIDE) if square not in (GOAL, PIT))
+"""The squares on which an episode may begin."""
 GOAL_REWARD, PIT_REWARD, STEP_REWARD = 1.0, -1.0, -0.1
 MAX_STEPS = 50
 REWARD_THRESHOLD = 0.8
@@ -53,8 +55,7 @@ class NineSquares(gymnasium.Env[Any, Any]):
     ) -> tuple[int, dict[str, Any]]:
         """A new episode."""
         super().reset(seed=seed, options=options)
-        ordinary = [square for square in range(SIDE * SIDE) if square not in (GOAL, PIT)]
-        self._square = int(self.np_random.choice(ordinary))
+        self._square = int(self.np_random.choice(ORDINARY))
         return self._square, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
@@ -68,22 +69,28 @@ class NineSquares(gymnasium.Env[Any, Any]):
             marks = {GOAL: "G", PIT: "O", self._square: "F"}
             squares = [marks.get(number, ".") for number in range(SIDE * SIDE)]
             return "\n".join(" ".join(squares[i : i + SIDE]) for i in range(0, SIDE * SIDE, SIDE))
-        return self._picture() if self.render_mode == "rgb_array" else None
+        return picture(self._square) if self.render_mode == "rgb_array" else None
 
-    def _picture(self) -> UInt8[np.ndarray, "height width 3"]:
-        kinds = {GOAL: "goal", PIT: "pit"}
-        picture = np.empty((SIDE * _PIXELS, SIDE * _PIXELS, 3), np.uint8)
-        for number in range(SIDE * SIDE):
-            top, left = (place * _PIXELS for place in divmod(number, SIDE))
-            square = picture[top : top + _PIXELS, left : left + _PIXELS]
-            square[:] = _LINE
-            square[1:-1, 1:-1] = _COLOURS[kinds.get(number, "square")]
-            if number == self._square:
-                rows, columns = np.ogrid[:_PIXELS, :_PIXELS]
-                middle = (_PIXELS - 1) / 2
-                inside = (rows - middle) ** 2 + (columns - middle) ** 2 < (_PIXELS / 3.5) ** 2
-                square[inside] = _FRANK
-        return picture
+
+def picture(frank: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The grid as a picture.
+
+    Args:
+        frank: the square on which Frank stands.
+    """
+    kinds = {GOAL: "goal", PIT: "pit"}
+    picture = np.empty((SIDE * _PIXELS, SIDE * _PIXELS, 3), np.uint8)
+    for number in range(SIDE * SIDE):
+        top, left = (place * _PIXELS for place in divmod(number, SIDE))
+        square = picture[top : top + _PIXELS, left : left + _PIXELS]
+        square[:] = _LINE
+        square[1:-1, 1:-1] = _COLOURS[kinds.get(number, "square")]
+        if number == frank:
+            rows, columns = np.ogrid[:_PIXELS, :_PIXELS]
+            middle = (_PIXELS - 1) / 2
+            inside = (rows - middle) ** 2 + (columns - middle) ** 2 < (_PIXELS / 3.5) ** 2
+            square[inside] = _FRANK
+    return picture
 
 
 def transitions() -> dict[int, dict[int, list[Outcome]]]:

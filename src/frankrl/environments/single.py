@@ -14,7 +14,7 @@ import gymnasium
 from frankrl.config import Settings
 from frankrl.config.families import ATARI, MINATAR
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest, warn
-from frankrl.core.named_code import imported, is_object_name, load_code
+from frankrl.core.named_code import FUNCTIONAL, imported, is_object_name, load_code
 from frankrl.core.numerics import users_numerics, with_users_numerics
 from frankrl.environments.from_code import exists_already, made_from, refuse_again, with_wrappers
 from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
@@ -41,7 +41,8 @@ def make_environment(
     Args:
         env_id: as for `gymnasium.make`; `module:EnvId` imports the module first. Where no
             environment is registered by that name, `module:Name` is a class or function of the
-            module that makes it. The name may carry an object instead (`GivenCode`).
+            module that makes it. `functional:…` names one that is made of functions of JAX. The
+            name may carry an object instead (`GivenCode`).
         env_kwargs: passed on to `gymnasium.make`, or to that class or function.
         render_mode: only for films, because rendering may change an environment.
         preprocessing: how its observations are prepared; None: by default.
@@ -150,7 +151,11 @@ def _made(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with users_numerics():
-            if is_object_name(env_id):
+            if env_id.startswith(FUNCTIONAL):
+                from frankrl.environments.functional.making import made_by_id
+
+                env = made_by_id(env_id, env_kwargs, render_mode)
+            elif is_object_name(env_id):
                 env = made_from(load_code(env_id, "env"), env_id, env_kwargs, render_mode)
             else:
                 try:

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt32
+from jaxtyping import Float, UInt32
 
 from frankrl.config import Settings
+from frankrl.core.device_random import seed_words
+from frankrl.experience.device import acting_draws
 from frankrl.experience.exploration import (
     epsilon_ladder,
     exploration_draws,
@@ -56,6 +58,14 @@ def origins(
     ]
 
 
+def _coins(settings: Settings, seed: int, row: int) -> Float[np.ndarray, "1"]:
+    """The coin of one env step: below ε its action was random."""
+    if settings.environment.source == "device":
+        return np.asarray(acting_draws(seed_words(seed), np.uint32(row), 1).coins)
+    coins, _ = exploration_draws(seed, row, 1)
+    return coins
+
+
 def _origin(
     settings: Settings,
     seed: int,
@@ -65,7 +75,7 @@ def _origin(
     ended: dict[str, np.ndarray],
 ) -> Origin:
     num_envs = settings.environment.num_envs
-    coins, _ = exploration_draws(seed, vector_step * num_envs + env_index, 1)
+    coins = _coins(settings, seed, vector_step * num_envs + env_index)
     if settings.environment.asynchronous_actors is None:
         epsilon = linear_epsilon(settings.exploration, np.array([number]))
     else:

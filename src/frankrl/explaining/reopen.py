@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from frankrl.config import Settings
 from frankrl.core.backend import prepared, start_backend
+from frankrl.core.device_random import seed_words
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
+from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
 from frankrl.core.types import Arrival, Params
@@ -26,11 +28,18 @@ from frankrl.environments import (
     spec_to_data,
 )
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
+from frankrl.experience.device import DeviceSource
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
-from frankrl.learning import LearnerState, under_noise, updates
+from frankrl.learning import (
+    LearnerState,
+    UpdateNoise,
+    learning_rate_at,
+    under_noise,
+    updates,
+)
 from frankrl.networks import QNetwork
-from frankrl.replay import EndingRoom, cut_short, with_ending_rows
+from frankrl.replay import EndingRoom, ReplayState, cut_short, with_ending_rows
 from frankrl.runs import (
     LEARNING,
     MetricsReader,
@@ -45,10 +54,15 @@ from frankrl.runs import (
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.device.dqn_round import device_noise
+from frankrl.training.device.rounds import device_rounds, source_on_device
+from frankrl.training.device.states_codec import restore_environments
 from frankrl.training.initial import initial_params
 from frankrl.training.preflight import check_copy
 from frankrl.training.resuming import Found, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
+
+AnySource = HostSource | AsynchronousSource | DeviceSource
 
 
 class Cost(NamedTuple):
@@ -182,7 +196,7 @@ def reopen(
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
         opened = None
-        results = rounds(experiment, source, state)
+        results = _rounds(experiment, source, state, _stops(verification, cost, last_begins))
         while state.env_steps < cost.verified_env_step:
             result = next(results)
             verification.check(result, source.digests())
@@ -200,11 +214,33 @@ def reopen(
     return Reopened(record, params, state, cost, spec, experiment.network)
 
 
-def _source(
-    folder: RunFolder, experiment: Experiment, cost: Cost
-) -> HostSource | AsynchronousSource:
+def _stops(verification: Verification, cost: Cost, last_begins: int) -> Callable[[int], int]:
+    """Gives the next env step at which rounds on the device must stop: where the run has recorded
+    something, and around the round of the update."""
+    own = (last_begins, cost.last_env_step, cost.verified_env_step)
+
+    def next_stop(env_steps: int) -> int:
+        return min(at for at in (*own, verification.next_row(env_steps)) if at > env_steps)
+
+    return next_stop
+
+
+def _rounds(
+    experiment: Experiment,
+    source: AnySource,
+    state: TrainState,
+    next_stop: Callable[[int], int],
+) -> Iterator[Round]:
+    if isinstance(source, DeviceSource):
+        return device_rounds(experiment, source, state, next_stop)
+    return rounds(experiment, source, state)
+
+
+def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> AnySource:
     """What gives the run's steps again, from the beginning of the run."""
     settings, spec, seed = experiment.settings, experiment.spec, experiment.seed
+    if settings.environment.source == "device":
+        return source_on_device(experiment)
     if count := settings.environment.asynchronous_actors:
         reader = MetricsReader(folder.metrics)
         try:
@@ -256,8 +292,10 @@ def _check_same_spaces(spec: EnvironmentSpec, start: Found) -> None:
             )
 
 
-def _restore(folder: RunFolder, source: HostSource | AsynchronousSource, start: Found) -> None:
+def _restore(folder: RunFolder, source: AnySource, start: Found) -> None:
     """Bring the environments to their states at the checkpoint."""
+    if isinstance(source, DeviceSource):
+        restore_environments(source, start.loaded.path)
     if start.actors is not None:
         assert isinstance(source, AsynchronousSource)
         source.stand_at(start.actors, start.experiment.updates_due)
@@ -272,19 +310,43 @@ def _restore(folder: RunFolder, source: HostSource | AsynchronousSource, start: 
         )
 
 
-def _opened(
-    experiment: Experiment, before: TrainState, result: Round, update: int
-) -> tuple[UpdateRecord, Params]:
-    """The record of one update of a round, and θ before it, given the state before the round."""
-    settings, network, replay = experiment.settings, experiment.network, experiment.replay
-    given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
-    assert sample is not None, "the update's own round did none"
-    stored = before.replay
+class _Given(NamedTuple):
+    """What the updates of a round were given, besides their samples."""
+
+    stored: ReplayState
+    """The buffer with the round's steps."""
+    learning_rate: Any
+    noise: UpdateNoise
+    scales: Scales | None
+
+
+def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
+    """What the updates of a round were given; `before` is the state before it."""
+    given, replay, stored = result.input, experiment.replay, before.replay
+    if given is None:
+        count = result.updates - before.updates
+        batch = replay.sampler.batch_size
+        seed = seed_words(experiment.seed)
+        noise = device_noise(experiment.network, batch, seed, before.updates, count)
+        rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
+        return _Given(result.state().replay, rate, noise, None)
     if cut := result.collected.cut:
         stored = cut_short(replay, stored, cut)
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
         stored = with_ending_rows(stored, rows)
     stored = jax.jit(replay.add, donate_argnums=0)(stored, given.steps)
+    return _Given(stored, given.learning_rate, given.noise, given.scales)
+
+
+def _opened(
+    experiment: Experiment, before: TrainState, result: Round, update: int
+) -> tuple[UpdateRecord, Params]:
+    """The record of one update of a round, and θ before it, given the state before the round."""
+    settings, network, replay = experiment.settings, experiment.network, experiment.replay
+    sample = jax.tree.map(jnp.asarray, result.output().sample)
+    assert sample is not None, "the update's own round did none"
+    given = _given(experiment, before, result)
+    stored = given.stored
     batches = replay.read(stored, sample.env_steps, given.scales)
     number = update - before.updates - 1
     learn = jax.jit(functools.partial(updates, settings.learning, network))

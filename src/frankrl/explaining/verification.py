@@ -1,5 +1,6 @@
 """Holds repeated rounds against what the run has recorded."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Verification:
                 bits of the updates; then only the environments are compared.
         """
         self._folder, self._experiment, self._changes = folder, experiment, changes
-        self._verified = start.metadata.env_steps if start else 0
+        self._verified = self._env_steps = start.metadata.env_steps if start else 0
         self._updates = start.metadata.updates if start else 0
         self._journal = Journal(experiment.settings)
         if start:
@@ -63,7 +64,6 @@ class Verification:
             RunFolderError: the run did something else.
         """
         self._journal.take(result, self._updates)
-        self._updates = result.updates
         if result.env_steps in self._recorded["training"]:
             self._journal.log(result.env_steps, result.updates, 0.0, digests)
         found: dict[str, dict[int, tuple]] = {table: {} for table in _TABLES}
@@ -76,6 +76,12 @@ class Verification:
             if not self._changes and found["training"] != self._between("training", result):
                 raise self._learner_error(result.state(), "the metrics of its updates differ")
             self._verified = result.env_steps
+        self._updates, self._env_steps = result.updates, result.env_steps
+
+    def next_row(self, env_steps: int) -> int:
+        """The env step of the next row of metrics of the run; 2⁶³ - 1 after the last one."""
+        later = (step for step in self._recorded["training"] if step > env_steps)
+        return min(later, default=sys.maxsize)
 
     def check_checkpoint(
         self, state: TrainState, digests: Sequence[bytes], checkpoint: Path
@@ -100,8 +106,7 @@ class Verification:
 
     def _between(self, table: str, result: Round) -> dict[int, tuple]:
         """The run's rows for the env steps of a round."""
-        size = self._experiment.settings.round_env_steps
-        steps = range(result.env_steps - size + 1, result.env_steps + 1)
+        steps = range(self._env_steps + 1, result.env_steps + 1)
         rows = self._recorded[table]
         return {step: rows[step] for step in steps if step in rows}
 

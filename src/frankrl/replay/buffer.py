@@ -43,6 +43,9 @@ class ReplayBuffer:
     rounds_end_episodes: bool = False
     """Every environment's last step of a round ends its episode, or is stored as if it did. So no
     transition waits for the round after."""
+    all_may_end: bool = False
+    """There is room for an episode end after every step, so it never grows: compiled rounds cannot
+    let it grow."""
 
     @property
     def num_rows(self) -> int:
@@ -218,4 +221,6 @@ def _written(stored: Array, rows: UInt32[Array, " row"], values: Array) -> Array
 
 def first_ending_rows(buffer: ReplayBuffer, round_env_steps: int) -> int:
     """Rows for the last observations of episodes in a new buffer."""
+    if buffer.all_may_end:
+        return buffer.num_rows
     return 2 * round_env_steps + min(buffer.capacity, buffer.num_rows) // _STEPS_PER_ENDING

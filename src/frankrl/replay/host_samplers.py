@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt32
+from jaxtyping import Array, UInt32
 
+from frankrl.core.device_random import as_below
 from frankrl.core.random import Use, uniforms
 from frankrl.replay.sampler import Sample, Sampler, SampleRequest
 from frankrl.replay.state import ReplayState
@@ -41,6 +43,15 @@ class UniformSampler(HostSampler):
         # In a ring of `count` places, place i holds the transition whose env step is ≡ i.
         return (request.first + (places - request.first) % max(count, 1)).astype(np.uint32)
 
+    def device_draws(
+        self, bits: UInt32[Array, "update batch"], request: SampleRequest
+    ) -> UInt32[Array, "update batch"]:
+        """The env steps at which the transitions begin."""
+        first, count = jnp.uint32(request.first), jnp.uint32(request.end - request.first)
+        places = as_below(bits, count)
+        turn = first % jnp.maximum(count, 1)
+        return first + jnp.where(places >= turn, places - turn, places + count - turn)
+
 
 @dataclass(frozen=True)
 class NewestSampler(HostSampler):
@@ -59,3 +70,18 @@ class NewestSampler(HostSampler):
         seen = np.maximum(seen, oldest)
         back = np.arange(self.batch_size)[::-1] % np.maximum(seen - request.first, 1)
         return (seen - 1 - back).astype(np.uint32)
+
+    def device_draws(
+        self, bits: UInt32[Array, "update batch"], request: SampleRequest
+    ) -> UInt32[Array, "update batch"]:
+        """The env steps at which the transitions begin, as `draws` gives them."""
+        count = request.num_updates
+        update = jnp.arange(1, count + 1, dtype=jnp.int32)[:, None]
+        first, end, num_new = (
+            jnp.asarray(number, jnp.int32)
+            for number in (request.first, request.end, request.num_new)
+        )
+        oldest = jnp.where(first > 0, jnp.minimum(first + self.batch_size, end), 1)
+        seen = jnp.maximum(end - num_new + update * num_new // count, oldest)
+        back = jnp.arange(self.batch_size)[::-1] % jnp.maximum(seen - first, 1)
+        return (seen - 1 - back).astype(jnp.uint32)

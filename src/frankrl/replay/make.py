@@ -38,6 +38,7 @@ def make_replay(settings: Settings, frame_stack: int = 1, first_env_step: int = 
         most_env_steps=_most_env_steps(settings),
         first_env_step=first_env_step,
         rounds_end_episodes=settings.environment.asynchronous_actors is not None,
+        all_may_end=settings.environment.source == "device",
     )
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt32
 
+from frankrl.core.device_random import as_uniforms
 from frankrl.core.random import Use, uniforms
 from frankrl.replay.priorities import Priorities, init_priorities
 from frankrl.replay.sampler import Sample, Sampler, SampleRequest
@@ -66,6 +67,14 @@ class PrioritisedSampler(Sampler):
         below_1 = np.minimum(numbers.astype(np.float32), _LARGEST_BELOW_1)
         beta = np.float32(self.beta_at(request.env_steps))
         return PriorityDraws(below_1, beta, np.uint32(request.first))
+
+    def device_draws(
+        self, bits: UInt32[Array, "update batch"], request: SampleRequest
+    ) -> PriorityDraws:
+        """The position of each transition in its segment."""
+        done = jnp.asarray(request.env_steps, jnp.float32) / self.beta_env_steps
+        beta = self.beta + jnp.minimum(done, 1.0) * (1.0 - self.beta)
+        return PriorityDraws(as_uniforms(bits), beta, jnp.uint32(request.first))
 
     def beta_at(self, env_steps: int) -> float:
         """β after a number of env steps: rises linearly to 1, where the weights undo all bias."""

@@ -40,8 +40,8 @@ class Sample(NamedTuple):
 class Sampler(abc.ABC):
     """Chooses the transitions of updates and their weights, and keeps their priorities if any.
 
-    `draws` runs on the host while the learner computes; all other methods are traced into the
-    learner's compiled call. A sampler compares and hashes by value, so equal ones share one
+    `draws` runs on the host while the learner computes; all other methods are traced into a
+    compiled call. A sampler compares and hashes by value, so equal ones share one
     compilation.
     """
 
@@ -51,6 +51,15 @@ class Sampler(abc.ABC):
     def draws(self, seed: int, request: SampleRequest) -> Any:
         """The compiled call's input for choosing transitions: NumPy arrays that depend only on
         the run's seed and counters."""
+
+    @abc.abstractmethod
+    def device_draws(self, bits: UInt32[Array, "update batch"], request: SampleRequest) -> Any:
+        """The same in compiled code, from 32 random bits for each transition.
+
+        Args:
+            bits: they depend only on the run's seed and the numbers of the updates.
+            request: `num_updates` is fixed; all other fields are arrays.
+        """
 
     def init(self, capacity: int) -> Priorities | None:
         """Priorities of an empty buffer; None if the sampler keeps none."""

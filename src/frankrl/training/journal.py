@@ -106,7 +106,7 @@ class Journal:
                 raise _diverged(values, updates_before, result.env_steps)
             if len(values):
                 self._statistics.append(values)
-                self._td_errors.append(np.asarray(output.td_errors))
+                self._td_errors.extend(np.asarray(output.td_errors))
 
     def interval(self) -> Interval:
         """Metrics of the updates since the last row of metrics."""

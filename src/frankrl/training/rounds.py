@@ -65,14 +65,14 @@ class LearnerOutput(NamedTuple):
     """Parameters for greedy acting after these updates."""
     metrics: Float[Array, "update metric"]
     """A row for each update of the round; columns as in `UpdateMetrics`."""
-    td_errors: Float[Array, " batch"]
-    """y - Q(s, a) in the last of these updates; zeros if there is none. [reward]"""
+    td_errors: Float[Array, "round batch"]
+    """y - Q(s, a) in the last of these updates; no row if there is none. [reward]"""
     sample: Sample | None
     """The transitions that these updates learned from; None if there is none."""
 
 
 class Round(NamedTuple):
-    """The result of one round."""
+    """The result of one round, or of several that were one call on the device."""
 
     env_steps: int
     """Env steps of the run so far."""
@@ -80,8 +80,8 @@ class Round(NamedTuple):
     """Updates of the run so far, including those still being computed."""
     collected: Collected
     """The experience of the round."""
-    input: LearnerInput
-    """Input of the learner's call."""
+    input: LearnerInput | None
+    """Input of the learner's call; None on the device, where it never left."""
     output: Callable[[], LearnerOutput]
     """Returns the output of the learner's call; on a GPU this waits for the call. Its `leaves` are
     only valid until the next round begins."""
@@ -226,7 +226,7 @@ def compiled_learn(
         learner, stored = jax.tree.unflatten(structure, leaves)
         stored = replay.add(stored, given.steps)
         metrics = jnp.zeros((0, len(UpdateMetrics._fields)), jnp.float32)
-        td_errors = jnp.zeros(replay.sampler.batch_size, jnp.float32)
+        td_errors = jnp.zeros((0, replay.sampler.batch_size), jnp.float32)
         sample = None
         if given.draws is not None:
             # One gather for all updates is faster than one for each.
@@ -241,7 +241,7 @@ def compiled_learn(
                 sample.weights,
             )
             stored = replay.set_priorities(stored, sample, output.priorities)
-            metrics, td_errors = output.metrics, output.td_errors[-1]
+            metrics, td_errors = output.metrics, output.td_errors[-1:]
         return LearnerOutput(
             leaves=jax.tree.leaves((learner, stored)),
             # Copies, because the leaves are donated to the next call.

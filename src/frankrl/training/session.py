@@ -67,6 +67,7 @@ from frankrl.training.preflight import (
 )
 from frankrl.training.remote import MakeSource
 from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
+from frankrl.training.where import with_source
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -227,13 +228,13 @@ def prepare(
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
     check_trackers(settings.saving.log)
-    experiment = _experiment(env_id, settings, seed)
+    experiment = _experiment(env_id, settings, seed, in_actors=make_source is not None)
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
     weights = initial and initial.weights(experiment)
     description = RunDescription(
-        *(env_id, preset, seed, settings, all_versions(settings), machine_facts()),
+        *(env_id, preset, seed, experiment.settings, all_versions(settings), machine_facts()),
         origin=weights and weights.origin,
     )
     return Trainer.begin(
@@ -298,7 +299,8 @@ def prepare_resume(
             "and [saving] may change; begin a new run for others"
         )
     description = folder.description
-    experiment = _experiment(description.env_id, settings, description.seed)
+    in_actors = make_source is not None
+    experiment = _experiment(description.env_id, settings, description.seed, in_actors=in_actors)
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
     check_disk(folder.path, experiment, already=there)
@@ -311,7 +313,7 @@ def prepare_resume(
         ) from error
 
 
-def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
+def _experiment(env_id: str, settings: Settings, seed: int, *, in_actors: bool) -> Experiment:
     """The experiment; also starts JAX, on the CPU if updates are faster there.
 
     Raises:
@@ -322,6 +324,7 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
             # Before code of the user's own can start JAX elsewhere.
             start_backend(on_cpu=True)
         spec = describe_for(env_id, settings)
+        settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment))

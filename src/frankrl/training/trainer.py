@@ -28,6 +28,7 @@ from frankrl.environments import (
     try_out,
 )
 from frankrl.experience import AsynchronousSource, HostSource, Source
+from frankrl.experience.device import DeviceSource
 from frankrl.experience.remote.processes import ProcessActors
 from frankrl.replay import cut_short
 from frankrl.runs import (
@@ -44,6 +45,8 @@ from frankrl.training.asynchronous import asynchronous
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
+from frankrl.training.device.rounds import device_rounds, source_on_device
+from frankrl.training.device.states_codec import environment_tensors, restore_environments
 from frankrl.training.environment_notes import check_lending, notes_on
 from frankrl.training.evaluation import Evaluator
 from frankrl.training.events import (
@@ -87,6 +90,8 @@ class Trainer:
         spec = experiment.spec
         if make_source is None and description.settings.environment.asynchronous_actors:
             make_source = asynchronous(ProcessActors)
+        elif description.settings.environment.source == "device":
+            make_source = source_on_device
         self.experiment = experiment
         self.settings = description.settings
         self.seed = description.seed
@@ -119,7 +124,7 @@ class Trainer:
             envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
             source = HostSource(self.settings, self.experiment.network, self.seed, envs)
             lend = envs.lent if on_training and isinstance(envs, GymnasiumVector) else None
-        self._source: Source = source
+        self._source: Source | DeviceSource = source
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,
@@ -260,6 +265,8 @@ class Trainer:
         if found.actors is not None:
             assert isinstance(self._source, AsynchronousSource)
             self._source.stand_at(found.actors, found.experiment.updates_due)
+        if isinstance(self._source, DeviceSource):
+            restore_environments(self._source, found.loaded.path)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
         if different:
@@ -316,7 +323,7 @@ class Trainer:
             # The existing checkpoint lacks the result of this evaluation.
             tried_at = None
             yield from self._evaluate()
-        results = rounds(self.experiment, self._source, self.state())
+        results = self._rounds()
         while not stop_requested() and not self._is_over():
             before, restarts_before = self.env_steps, len(self._restarts)
             self._take(next(results))
@@ -348,6 +355,23 @@ class Trainer:
         yield from self._checkpoint_writer.attempt(
             "metrics", self.env_steps, self._journal.make_durable
         )
+
+    def _rounds(self) -> Iterator[Round]:
+        source, state = self._source, self.state()
+        if isinstance(source, DeviceSource):
+            return device_rounds(self.experiment, source, state, self._next_stop)
+        return rounds(self.experiment, source, state)
+
+    def _next_stop(self, env_steps: int) -> int:
+        """The next env step after which something is due."""
+        saving, evaluation = self.settings.saving, self.settings.evaluation
+        every = (
+            evaluation.evaluate_every_env_steps,
+            saving.log_every_env_steps,
+            saving.checkpoint_every_env_steps,
+        )
+        ends = [(env_steps // each + 1) * each for each in every if each is not None]
+        return min(*ends, self.settings.training.total_env_steps)
 
     @property
     def solved(self) -> Solved | None:
@@ -482,6 +506,8 @@ class Trainer:
         tensors, chunks = to_tensors(
             self.experiment, self.state(), logs, interval, source.statistics(), actors
         )
+        if isinstance(source, DeviceSource):
+            tensors |= environment_tensors(source)
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self._environment,

@@ -1,0 +1,53 @@
+"""Environments that are functions of JAX, so that a whole training is one compiled program.
+
+Importing this package leaves JAX out: only `functional_of` needs it, where there is something.
+"""
+
+from typing import TYPE_CHECKING
+
+import gymnasium
+from gymnasium.wrappers import TimeLimit
+
+from frankrl.environments.functional.ids import MADE_HERE, register
+from frankrl.environments.masks import OFF
+from frankrl.environments.single import make_environment
+from frankrl.environments.spec import EnvironmentSpec
+
+if TYPE_CHECKING:
+    from frankrl.environments.functional.protocol import FunctionalEnvironment
+
+__all__ = ["functional_of", "register"]
+
+
+def functional_of(spec: EnvironmentSpec) -> "FunctionalEnvironment | None":
+    """The functions of an environment; None for an ordinary one.
+
+    Its observations have the dtypes and shapes of the description's leaves. Its rewards are the
+    environment's own. An environment in wrappers of the user's own, or whose pictures are resized
+    or stacked, is an ordinary one: that happens on the host.
+
+    Raises:
+        FrankError: the environment cannot be made.
+    """
+    preparing = spec.preprocessing
+    on_host = preparing.resize is not None or preparing.grayscale or preparing.frame_stack > 1
+    if not spec.made_by.startswith(MADE_HERE) or spec.wrappers or on_host:
+        return None
+    from frankrl.environments.functional.env import FunctionalEnv
+    from frankrl.environments.functional.masking import MaskInObservation, WithoutMask
+    from frankrl.environments.functional.protocol import TimeLimited
+
+    env = make_environment(spec.env_id, spec.env_kwargs, preprocessing=preparing)
+    limits = []
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    if not isinstance(env, FunctionalEnv):
+        return None
+    environment = env.functional
+    for limit in reversed(limits):
+        environment = TimeLimited(environment, limit)
+    if spec.mask_entries is not None:
+        return MaskInObservation(environment, spec.mask_entries)
+    return WithoutMask(environment) if spec.mask_setting == OFF else environment

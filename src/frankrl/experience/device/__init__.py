@@ -1,0 +1,28 @@
+"""Experience on the device: functional environments and acting as parts of one program.
+
+Only what runs on the device imports this package: it needs JAX.
+"""
+
+from frankrl.experience.device.acting import (
+    ActingDraws,
+    acting_draws,
+    epsilon_greedy,
+    greedy_values,
+)
+from frankrl.experience.device.environments import (
+    DeviceEnvironments,
+    DeviceStep,
+    EnvironmentStates,
+)
+from frankrl.experience.device.source import DeviceSource
+
+__all__ = [
+    "ActingDraws",
+    "DeviceEnvironments",
+    "DeviceSource",
+    "DeviceStep",
+    "EnvironmentStates",
+    "acting_draws",
+    "epsilon_greedy",
+    "greedy_values",
+]

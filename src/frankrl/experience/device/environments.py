@@ -1,0 +1,231 @@
+"""The environments of a run as one pure function: step all, begin the next episodes."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int32, PyTree, UInt32
+
+from frankrl.core.device_random import episode_seeds
+from frankrl.core.random import RESET_SEEDS, Use
+from frankrl.core.types import Observation
+from frankrl.environments import DIGEST_BYTES, EnvironmentLog, EnvironmentSpec, Leaf
+from frankrl.environments.functional.protocol import (
+    FunctionalEnvironment,
+    episode_key,
+    step_key,
+)
+
+_ODD = 0x9E3779B1
+"""An odd constant with mixed bits: 2³² divided by the golden ratio."""
+
+
+class EnvironmentStates(NamedTuple):
+    """Where each environment of a run stands; all arrays have an axis for environments in front."""
+
+    state: PyTree[Array]
+    """The environment's own state."""
+    observation: Observation
+    """What it shows now, as it is stored."""
+    mask: Bool[Array, "env action"] | None
+    episode: UInt32[Array, " env"]
+    """Number of the running episode, from 0."""
+    episode_seed: UInt32[Array, " env"]
+    episode_return: Float[Array, " env"]
+    """Undiscounted sum of rewards so far."""
+    length: Int32[Array, " env"]
+    """Env steps of the episode so far."""
+    digest: UInt32[Array, "env lane"]
+    """Checksum of all that the environment has shown and done since the run began."""
+
+
+class DeviceStep(NamedTuple):
+    """One step of all environments; several steps have an axis in front."""
+
+    observation: Observation
+    """State in which the action was taken, s."""
+    mask: Bool[Array, "env action"] | None
+    action: UInt32[Array, " env"]
+    """Action index from 0, a."""
+    reward: Float[Array, " env"]
+    next_observation: Observation
+    """State arrived at, s′; at an episode's end its true last state, never the reset one."""
+    next_mask: Bool[Array, "env action"] | None
+    terminated: Bool[Array, " env"]
+    truncated: Bool[Array, " env"]
+    episode_return: Float[Array, " env"]
+    """Of the episode up to here."""
+    length: Int32[Array, " env"]
+    """Env steps of the episode if it ended, else 0."""
+
+
+@dataclass(frozen=True)
+class DeviceEnvironments:
+    """Steps functional environments; holds no arrays, and compares by value if they do."""
+
+    functional: FunctionalEnvironment
+    num_envs: int
+    leaves: tuple[Leaf, ...]
+    structure: Any
+    """The tree structure of an observation in JAX's words."""
+    first_action: int
+    is_masked: bool
+
+    @classmethod
+    def of(
+        cls, functional: FunctionalEnvironment, spec: EnvironmentSpec, num_envs: int
+    ) -> "DeviceEnvironments":
+        """The environments of a run."""
+        rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
+        structure = jax.tree.structure(spec.observation(rows))
+        return cls(functional, num_envs, spec.leaves, structure, spec.first_action, spec.is_masked)
+
+    def begin(self, seed: UInt32[Array, "2"]) -> EnvironmentStates:
+        """All environments at the start of their first episode."""
+        zeros = jnp.zeros(self.num_envs, jnp.uint32)
+        state, observation, mask, seeds = self._reset(seed, zeros)
+        digest = jnp.zeros((self.num_envs, 2), jnp.uint32)
+        return EnvironmentStates(
+            state=state,
+            observation=observation,
+            mask=mask,
+            episode=zeros,
+            episode_seed=seeds,
+            episode_return=jnp.zeros(self.num_envs, jnp.float32),
+            length=jnp.zeros(self.num_envs, jnp.int32),
+            digest=_folded(digest, _words(observation)),
+        )
+
+    def _reset(
+        self, seed: UInt32[Array, "2"], episode: UInt32[Array, " env"]
+    ) -> tuple[PyTree, Observation, Bool[Array, "env action"] | None, UInt32[Array, " env"]]:
+        most = len(RESET_SEEDS[Use.TRAINING_RESET])
+        seeds = episode_seeds(seed, Use.TRAINING_RESET, episode, most)
+        key = jax.vmap(lambda one: step_key(episode_key(one), 0))(seeds)
+        state, observation, mask = jax.vmap(self.functional.reset)(key)
+        return state, self._stored(observation), mask if self.is_masked else None, seeds
+
+    def _stored(self, observation: Observation) -> Observation:
+        """Observations of the environment in the form in which Frank keeps them."""
+        parts = jax.tree.leaves(observation)
+        leaves = [_stored_leaf(leaf, part) for leaf, part in zip(self.leaves, parts, strict=True)]
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def step(
+        self, seed: UInt32[Array, "2"], states: EnvironmentStates, action: UInt32[Array, " env"]
+    ) -> tuple[EnvironmentStates, DeviceStep]:
+        """One step of every environment; those that ended begin their next episode.
+
+        Args:
+            seed: result of `seed_words`.
+            states: where they stand.
+            action: action index from 0 of each.
+        """
+
+        def one(own: Any, action: Array, seed: Array, number: Array) -> Any:
+            return self.functional.step(own, action, step_key(episode_key(seed), number))
+
+        number, given = states.length + 1, action.astype(jnp.int32) + self.first_action
+        state, shown = jax.vmap(one)(states.state, given, states.episode_seed, number)
+        reward = shown.reward.astype(jnp.float32)
+        arrived = self._stored(shown.observation)
+        ended = shown.terminated | shown.truncated
+        step = DeviceStep(
+            observation=states.observation,
+            mask=states.mask,
+            action=action,
+            reward=reward,
+            next_observation=arrived,
+            next_mask=shown.mask if self.is_masked else None,
+            terminated=shown.terminated,
+            truncated=shown.truncated,
+            episode_return=states.episode_return + reward,
+            length=jnp.where(ended, number, 0),
+        )
+        flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
+        done = flags + 4 * action.astype(jnp.uint32)
+        words = jnp.concatenate([_words(arrived), jnp.stack([_bits(reward), done], axis=1)], axis=1)
+        after = EnvironmentStates(
+            state=state,
+            observation=arrived,
+            mask=step.next_mask,
+            episode=states.episode + ended,
+            episode_seed=states.episode_seed,
+            episode_return=jnp.where(ended, 0.0, step.episode_return),
+            length=jnp.where(ended, 0, number),
+            digest=_folded(states.digest, words),
+        )
+        return self._begun(seed, after, ended), step
+
+    def _begun(
+        self, seed: UInt32[Array, "2"], states: EnvironmentStates, ended: Bool[Array, " env"]
+    ) -> EnvironmentStates:
+        """The next episode of those that ended."""
+
+        def begin(states: EnvironmentStates) -> EnvironmentStates:
+            state, observation, mask, seeds = self._reset(seed, states.episode)
+            digest = _folded(states.digest, _words(observation))
+            now = (states.state, states.observation, states.mask, states.episode_seed)
+            first = (state, observation, mask, seeds)
+            own = jax.tree.map(
+                lambda one, other: _where(ended, one, other),
+                (*first, digest),
+                (*now, states.digest),
+            )
+            names = ("state", "observation", "mask", "episode_seed", "digest")
+            return states._replace(**dict(zip(names, own, strict=True)))
+
+        return jax.lax.cond(jnp.any(ended), begin, lambda states: states, states)
+
+
+def logs(states: EnvironmentStates) -> list[EnvironmentLog]:
+    """What a checkpoint says of each environment besides its state: no actions are repeated."""
+    nothing = np.zeros(0, np.uint16)
+    episodes = np.asarray(states.episode).tolist()
+    return [
+        EnvironmentLog(number, nothing, bytes(DIGEST_BYTES), digest)
+        for number, digest in zip(episodes, digests(states), strict=True)
+    ]
+
+
+def digests(states: EnvironmentStates) -> list[bytes]:
+    """The checksum of each environment, as long as the host's hashes."""
+    lanes = np.asarray(states.digest).astype("<u4")
+    return [row.tobytes().ljust(DIGEST_BYTES, b"\0") for row in lanes]
+
+
+def _where(ended: Bool[Array, " env"], one: Array, other: Array) -> Array:
+    return jnp.where(ended.reshape(-1, *(1,) * (other.ndim - 1)), one, other)
+
+
+def _stored_leaf(leaf: Leaf, part: Array) -> Array:
+    """A leaf as it is stored: numbered values from 0."""
+    if leaf.first_values is not None:
+        part = part - np.reshape(leaf.first_values, leaf.shape)
+    return part.astype(leaf.dtype)
+
+
+def _bits(numbers: Array) -> UInt32[Array, "..."]:
+    if numbers.dtype == jnp.float32:
+        return jax.lax.bitcast_convert_type(numbers, jnp.uint32)
+    return numbers.astype(jnp.uint32)
+
+
+def _words(observation: Observation) -> UInt32[Array, "env word"]:
+    """The bits of what each environment shows."""
+    leaves = [_bits(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(observation)]
+    return jnp.concatenate(leaves, axis=1)
+
+
+def _folded(
+    digest: UInt32[Array, "env lane"], words: UInt32[Array, "env word"]
+) -> UInt32[Array, "env lane"]:
+    """The checksum with more words: each lane sums them with odd factors of its own, and mixes."""
+    place = np.arange(words.shape[1], dtype=np.uint64)[:, None]
+    lane = np.arange(2, dtype=np.uint64)
+    factors = ((2 * place + 1) * (_ODD + 2 * lane * 0x85EBCA77)).astype(np.uint32)
+    sums = jnp.sum(words[:, :, None] * factors, axis=1, dtype=jnp.uint32)
+    mixed = (digest ^ sums) * jnp.uint32(_ODD) + jnp.uint32(1)
+    return mixed ^ (mixed >> 15)

@@ -1,0 +1,70 @@
+"""The source of a run whose environments are functions on the device."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from frankrl.core.device_random import seed_words
+from frankrl.environments import EnvironmentLog, EnvironmentSpec
+from frankrl.environments.functional.protocol import FunctionalEnvironment
+from frankrl.experience.device.environments import (
+    DeviceEnvironments,
+    EnvironmentStates,
+    digests,
+    logs,
+)
+from frankrl.experience.normaliser import Statistics
+
+
+class DeviceSource:
+    """Holds where the environments stand between two chunks; a chunk steps them."""
+
+    def __init__(
+        self, functional: FunctionalEnvironment, spec: EnvironmentSpec, num_envs: int, seed: int
+    ) -> None:
+        """Begin the first episodes.
+
+        Args:
+            functional: the environment.
+            spec: its description.
+            num_envs: environments of the run.
+            seed: the run's seed.
+        """
+        self.environments = DeviceEnvironments.of(functional, spec, num_envs)
+        self.seed = seed_words(seed)
+        self.states: EnvironmentStates = jax.jit(self.environments.begin)(self.seed)
+        """Read them before the next chunk begins, which takes their memory over."""
+
+    @property
+    def shapes(self) -> EnvironmentStates:
+        """Shapes of the states; allocates no memory."""
+        return jax.eval_shape(self.environments.begin, self.seed)
+
+    def snapshot(self) -> list[EnvironmentLog]:
+        return logs(self.states)
+
+    def digests(self) -> list[bytes]:
+        return digests(self.states)
+
+    def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+        """Nothing is repeated: `states` come from the checkpoint."""
+        return []
+
+    def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+        return None, np.zeros(self.environments.num_envs)
+
+    def restore_statistics(
+        self,
+        statistics: Statistics | None,
+        returns: Float[np.ndarray, " env"],
+        begun: Sequence[int] = (),
+    ) -> None:
+        """There are none."""
+
+    def allow_restarts(self, most: int) -> None:
+        """A pure function does not fail."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,212 @@
+"""The rounds of a run on the device, a chunk at a time."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from frankrl.core.types import FinishedEpisode, Steps
+from frankrl.environments.functional import functional_of
+from frankrl.experience import Collected, linear_epsilon
+from frankrl.experience.device import DeviceSource
+from frankrl.learning import has_own_optimiser, learning_rate_at
+from frankrl.replay import Sample
+from frankrl.training.device.chunk import ChunkOutput, compiled_chunk
+from frankrl.training.device.dqn_round import DqnCarry, DqnRound, DqnSchedule
+from frankrl.training.rounds import LearnerOutput, Round
+from frankrl.training.state import Experiment, TrainState
+
+_MAX_ROUNDS = 256
+"""Most rounds of a chunk: what a stop waits for, and as many as there are TD errors of."""
+_MAX_ENV_STEPS = 65_536
+"""Most env steps of a chunk of several rounds; the host holds a few numbers for each."""
+
+
+_NO_STEPS = Steps(None, None, *(np.zeros(0),) * 4, None, None)
+"""The steps of a chunk stay on the device."""
+
+
+def source_on_device(experiment: Experiment) -> DeviceSource:
+    """The source of a run on the device, at the beginning of the first episodes."""
+    functional = functional_of(experiment.spec)
+    assert functional is not None, f"{experiment.spec.env_id} is no functional environment"
+    num_envs = experiment.settings.environment.num_envs
+    return DeviceSource(functional, experiment.spec, num_envs, experiment.seed)
+
+
+def dqn_round(experiment: Experiment, source: DeviceSource) -> DqnRound:
+    """The round function of a run."""
+    settings = experiment.settings
+    return DqnRound(
+        learning=settings.learning,
+        network=experiment.network,
+        replay=experiment.replay,
+        environments=source.environments,
+        vector_steps=settings.training.vector_steps_per_round,
+        counts=_counts(experiment),
+        overlap=settings.training.overlap,
+        clip_rewards=experiment.spec.preprocessing.clip_rewards,
+    )
+
+
+def _counts(experiment: Experiment) -> tuple[int, ...]:
+    """The numbers of updates that a round can have."""
+    settings = experiment.settings
+    least = int(settings.training.replay_ratio * settings.round_env_steps)
+    starts = experiment.replay_start.env_steps + settings.training.learning_starts_env_steps
+    begin = starts + settings.round_env_steps
+    ends = begin + np.arange(4_096) * settings.round_env_steps
+    due = [experiment.updates_due(int(end)) for end in ends]
+    return tuple(sorted({0, least, *np.diff(due).tolist()}))
+
+
+def max_rounds(round_env_steps: int) -> int:
+    """Most rounds of a chunk."""
+    return max(1, min(_MAX_ROUNDS, _MAX_ENV_STEPS // round_env_steps))
+
+
+def device_rounds(
+    experiment: Experiment,
+    source: DeviceSource,
+    state: TrainState,
+    next_stop: Callable[[int], int],
+) -> Iterator[Round]:
+    """Train without end, a chunk of rounds at a time; as `rounds` with environments on the device.
+
+    Args:
+        experiment: the run's experiment.
+        source: holds the environments, in the state that belongs to `state`.
+        state: the state to start from; its buffers are donated.
+        next_stop: the env step at which a chunk that begins at a given one ends at the latest.
+    """
+    settings = experiment.settings
+    size, one_round = settings.round_env_steps, dqn_round(experiment, source)
+    own = has_own_optimiser(settings.learning)
+    chunk = (compiled_chunk.__wrapped__ if own else compiled_chunk)(one_round)
+    behaviour = jnp.copy(state.behaviour_params) if one_round.overlap else None
+    carry = DqnCarry(state.learner, state.replay, behaviour, source.states)
+    env_steps, done = state.env_steps, state.updates
+    episodes = np.asarray(source.states.episode).astype(np.int64)
+    while True:
+        wanted = -(-(next_stop(env_steps) - env_steps) // size)
+        num_rounds = max(1, min(wanted, max_rounds(size)))
+        due = [experiment.updates_due(env_steps + (n + 1) * size) for n in range(num_rounds)]
+        counts = np.diff([done, *due])
+        schedule = schedule_of(experiment, one_round, env_steps, done, counts)
+        output = chunk(carry, source.seed, schedule, np.int32(num_rounds))
+        carry = output.carry
+        source.states = carry.environments
+        lengths = np.asarray(output.rounds.episode_length)[:num_rounds].reshape(-1)
+        returns = np.asarray(output.rounds.episode_return)[:num_rounds].reshape(-1)
+        ended = _episodes(lengths, returns, env_steps, episodes)
+        env_steps += num_rounds * size
+        done = due[-1]
+        yield _round(one_round, output, counts, ended, env_steps, done)
+
+
+def schedule_of(
+    experiment: Experiment,
+    one_round: DqnRound,
+    env_steps: int,
+    done: int,
+    counts: np.ndarray,
+) -> DqnSchedule:
+    """The tables of a chunk, as long as the longest one.
+
+    Args:
+        experiment: the run's experiment.
+        one_round: the run's round function.
+        env_steps: env steps of the run before the chunk.
+        done: updates before it.
+        counts: number of updates of each round.
+    """
+    settings, replay = experiment.settings, experiment.replay
+    size, length = settings.round_env_steps, max_rounds(settings.round_env_steps)
+    before = env_steps + size * np.arange(length)
+    first, end = np.array([replay.drawable(int(at) + size) for at in before]).T
+    _, end_before = np.array([replay.drawable(int(at)) for at in before]).T
+    every = np.zeros(length, np.int64)
+    every[: len(counts)] = counts
+    steps = before[:, None] + np.arange(size)
+    epsilon = linear_epsilon(settings.exploration, steps).astype(np.float32)
+    rates = [learning_rate_at(settings.learning, int(at) + size) for at in before]
+    return DqnSchedule(
+        env_steps=before.astype(np.uint32),
+        first_update=(done + np.cumsum(every) - every).astype(np.uint32),
+        branch=np.searchsorted(one_round.counts, every).astype(np.int32),
+        first=first.astype(np.uint32),
+        end=end.astype(np.uint32),
+        num_new=(end - end_before).astype(np.uint32),
+        epsilon=epsilon.reshape(length, one_round.vector_steps, -1),
+        learning_rate=np.array(rates, np.float32),
+    )
+
+
+def _episodes(
+    lengths: np.ndarray, returns: np.ndarray, env_steps: int, episodes: np.ndarray
+) -> list[FinishedEpisode]:
+    """The episodes that ended in a chunk, in order of env steps.
+
+    Args:
+        lengths: by env step, that of the episode that it ended, or 0.
+        returns: likewise.
+        env_steps: env steps of the run before the chunk.
+        episodes: number of each environment's running episode; counted on.
+    """
+    found = []
+    for place in np.flatnonzero(lengths).tolist():
+        index = place % len(episodes)
+        found.append(
+            FinishedEpisode(
+                env_steps + place + 1,
+                index,
+                int(episodes[index]),
+                float(returns[place]),
+                int(lengths[place]),
+            )
+        )
+        episodes[index] += 1
+    return found
+
+
+def _round(
+    one_round: DqnRound,
+    output: ChunkOutput,
+    counts: np.ndarray,
+    ended: list[FinishedEpisode],
+    env_steps: int,
+    done: int,
+) -> Round:
+    """The record of a chunk, in the form of a round."""
+    collected = Collected(_NO_STEPS, ended, {}, [], [])
+    metrics = np.asarray(output.rounds.metrics)[: len(counts)]
+    learned = counts > 0
+    is_real = np.arange(one_round.counts[-1]) < counts[:, None]
+    sample: Sample = jax.tree.map(lambda leaf: leaf[: counts[-1]], output.newest)
+    found = LearnerOutput(
+        leaves=[],
+        params=output.params,
+        eval_params=output.eval_params,
+        metrics=metrics[is_real],
+        td_errors=np.asarray(output.rounds.td_errors)[: len(counts)][learned],
+        sample=sample if counts[-1] else None,
+    )
+
+    def state() -> TrainState:
+        carry: DqnCarry = output.carry
+        behaviour: Array = (
+            output.params if carry.behaviour_params is None else carry.behaviour_params
+        )
+        return TrainState(
+            carry.learner,
+            carry.replay,
+            jnp.copy(behaviour),
+            output.params,
+            output.eval_params,
+            env_steps,
+            done,
+        )
+
+    return Round(env_steps, done, collected, None, lambda: found, state)

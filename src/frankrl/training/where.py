@@ -1,0 +1,55 @@
+"""Where the environments of a run are stepped: on the host, or on the device."""
+
+from collections.abc import Iterator
+
+from frankrl.config import Settings
+from frankrl.core.errors import SettingError
+from frankrl.environments import EnvironmentSpec
+from frankrl.environments.functional import functional_of
+
+
+def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -> Settings:
+    """The settings with `source` device where the run takes place there.
+
+    A run stores these, so that nothing has to be imported to know it.
+
+    Args:
+        settings: the run's settings.
+        spec: its environment.
+        in_actors: whether actors elsewhere step the environments.
+
+    Raises:
+        SettingError: `source` is device, and something needs the host.
+    """
+    source = settings.environment.source
+    if source == "host":
+        return settings
+    reason = _host_because(settings, spec)
+    if in_actors:
+        reason = "actors step them elsewhere: leave one of the two out"
+    if source == "device" and reason:
+        raise SettingError(f"source device steps environments in compiled code, and {reason}")
+    return settings if reason else settings.with_changes(source="device")
+
+
+def _host_because(settings: Settings, spec: EnvironmentSpec) -> str:
+    """What needs the host; empty if nothing does."""
+    if functional_of(spec) is None:
+        what = "stands in wrappers" if spec.wrappers else "is no functional environment"
+        return f"{spec.env_id} {what}: leave source out"
+    return next(_settings_of_host(settings, spec), "")
+
+
+def _settings_of_host(settings: Settings, spec: EnvironmentSpec) -> Iterator[str]:
+    environment, preprocessing = settings.environment, spec.preprocessing
+    if environment.asynchronous_actors is not None:
+        yield "asynchronous_actors step them in processes: leave one of the two out"
+    for name in ("normalize_observations", "normalize_rewards"):
+        if getattr(environment, name):
+            yield f"{name} keeps its statistics on the host: leave one of the two out"
+    if environment.info_metrics:
+        yield "they have no info, which info_metrics reads: leave one of the two out"
+    if preprocessing.frame_stack > 1 or preprocessing.resize or preprocessing.grayscale:
+        yield "pictures are prepared and stacked on the host: leave one of the two out"
+    if settings.evaluation.evaluation_on == "training":
+        yield "evaluation_on training plays in the host's environment: set evaluation_on to own"
