@@ -137,7 +137,7 @@ def found(report: dict[str, Any]) -> dict[str, Any]:
     evaluations = [run["evaluation"] for run in runs if run["evaluation"]]
     if evaluations:
         returns = [evaluation["mean_return"] for evaluation in evaluations]
-        kept |= {"mean_return": float(np.mean(returns)), "evaluation": evaluations[0]}
+        kept |= {"mean_return": float(np.mean(returns)), "episodes": evaluations[0]["episodes"]}
     return kept
 
 
