@@ -7,6 +7,7 @@ episodes is the job's. It tests 20 times in a run.
 
 # pyright: reportMissingImports=false
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,7 @@ def main() -> None:
     job = ReachJob.given()
     assert job.checkout is not None
     sys.path.insert(0, job.checkout)
-    from purejaxql import pqn_gymnax
-
+    pqn_gymnax: Any = importlib.import_module("purejaxql.pqn_gymnax")
     reaching = Reaching(job)
     listener = Listener(reaching)
     path = Path(job.checkout) / "purejaxql" / "config" / "alg" / "pqn_cartpole.yaml"
