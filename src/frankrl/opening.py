@@ -86,7 +86,7 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     policy.load(network.layout.flatten(params))
     env_steps = count_in(info, "env_steps")
     epsilon = mean_epsilon(settings, env_steps)
-    q_values = policy.q_values if scales is None else NormalisedQValues(policy.q_values, scales)
+    q_values = NormalisedQValues(policy, scales)
     return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
 
 

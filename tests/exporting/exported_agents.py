@@ -68,7 +68,7 @@ def normalising_agent_of(spec: EnvironmentSpec, *, clip: float, **changes) -> Ag
 
     leaves = tuple(map(drawn, spec.leaves))
     agent.scales = Scales(leaves, np.float32(clip), None, np.float32(1))
-    agent.batch_q_values = NormalisedQValues(agent.policy.q_values, agent.scales)
+    agent.batch_q_values = NormalisedQValues(agent.policy, agent.scales)
     return agent
 
 

@@ -167,7 +167,7 @@ def test_the_agent_normalises_by_itself_by_the_statistics_of_its_time(tmp_path, 
         found = statistics_at(newest)
         variance = found["normalisation 0 variance"]
         scaled = (observation - found["normalisation 0 mean"]) / np.sqrt(variance + 1e-8)
-        inner = agent.batch_q_values._q_values
+        inner = agent.batch_q_values.policy.q_values
         expected = inner(np.clip(scaled, -10, 10).astype(np.float32), None)
         np.testing.assert_allclose(agent.q_values(observation), expected, rtol=1e-4)
         again = pickle.loads(pickle.dumps(agent))  # noqa: S301
@@ -204,7 +204,7 @@ def test_exported_files_hold_the_statistics(whole, tmp_path):
         arrays.pop(f"normalisation.{name}") for name in ("0.mean", "0.factor", "clip")
     )
     scaled = np.clip((observations - mean) * factor, -clip, clip)
-    inner = agent.batch_q_values._q_values
+    inner = agent.batch_q_values.policy.q_values
     np.testing.assert_allclose(inner(scaled, None), expected, rtol=1e-5, atol=1e-6)
     assert not [name for name in arrays if name.startswith("normalisation")]
     for source in (whole, weights):

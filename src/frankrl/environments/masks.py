@@ -104,7 +104,8 @@ def mask_method(env: gymnasium.Env) -> Callable[[], Any] | None:
 def source_outside(env: gymnasium.Env, env_id: str, setting: str) -> tuple[MaskSource, str]:
     """Where an environment provides a mask that its observations do not hold, and the key.
 
-    The spaces do not show it, so the environment is reset once.
+    The spaces do not show it, so the environment is reset once; a functional one tells by itself,
+    because its reset would have to be compiled.
 
     Raises:
         EnvironmentUnusableError: the setting names a key that is nowhere.
@@ -113,7 +114,8 @@ def source_outside(env: gymnasium.Env, env_id: str, setting: str) -> tuple[MaskS
         return "nowhere", ""
     key = _KEY if setting == AUTO else setting
     try:
-        _, info = env.reset(seed=0)
+        told: Any = getattr(env.unwrapped, "first_info", None)
+        info = env.reset(seed=0)[1] if told is None else told()
     except (Exception, SystemExit):
         # It will fail again in the run, which reports the error with its place.
         return "nowhere", key

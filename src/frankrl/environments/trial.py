@@ -10,6 +10,7 @@ import numpy as np
 
 from frankrl.core.errors import FrankError
 from frankrl.environments.checked_env import CheckedEnv
+from frankrl.environments.functional import is_functional
 from frankrl.environments.spec import EnvironmentSpec
 
 _MAX_STEPS, _MAX_SECONDS = 50, 0.02
@@ -27,8 +28,11 @@ class Trial(NamedTuple):
 def try_out(spec: EnvironmentSpec) -> Trial:
     """Play a few steps twice, in an environment that is closed again.
 
-    Failures of the environment are ignored here; the run reports them.
+    Failures of the environment are ignored here; the run reports them. A functional one is known
+    to repeat, and its trial would have to be compiled.
     """
+    if is_functional(spec):
+        return Trial(0.0, repeats=True)
     taken: list[float] = []
     with contextlib.suppress(FrankError), contextlib.closing(CheckedEnv(spec)) as env:
         first = _played(env, _MAX_STEPS, time.perf_counter() + _MAX_SECONDS, taken)

@@ -11,6 +11,7 @@ from frankrl.config import EnvironmentSettings, Settings
 from frankrl.core.normalisation import LeafScale, Moments, Scales
 from frankrl.core.types import Observation
 from frankrl.environments import EnvironmentSpec
+from frankrl.experience.policy import Policy
 
 
 class Statistics(NamedTuple):
@@ -113,20 +114,20 @@ class Normaliser:
 class NormalisedQValues:
     """Q-values of observations as the environment gives them."""
 
-    def __init__(self, q_values: Callable[..., np.ndarray], scales: Scales | None) -> None:
+    def __init__(self, policy: Policy, scales: Scales | None) -> None:
         """Make the function.
 
         Args:
-            q_values: maps normalised observations and action masks to Q-values.
+            policy: computes the Q-values of normalised observations.
             scales: how observations are normalised; None: they are not.
         """
-        self._q_values, self._scales = q_values, scales
+        self.policy, self.scales = policy, scales
 
     def __call__(self, observation: Observation, mask: Any = None) -> np.ndarray:
         """Q-values of a batch of observations, under action masks."""
-        if self._scales is not None:
-            observation = self._scales.of_observation(observation)
-        return self._q_values(observation, mask)
+        if self.scales is not None:
+            observation = self.scales.of_observation(observation)
+        return self.policy.q_values(observation, mask)
 
 
 def statistics_tensors(statistics: Statistics | None) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ from frankrl.runs.mark import is_own
 
 _HASH_LETTERS = 16
 _WORD = re.compile(r"\w+")
-_OF_PICTURES = ("ale_py", "minatar", "cv2")
+_OF_NAMES = ("ale_py", "minatar", "cv2", "pgx", "pgx_minatar", "navix", "gymnax")
 """Packages that the name of a game, or a setting of pictures, has imported."""
 
 
@@ -61,7 +61,7 @@ def check_code(folder: RunFolder, settings: Collection[str]) -> None:
     named = _named_in(folder, settings)
     _refuse_missing_objects(folder, {"env": (env_id,), **named})
     texts = [text for kwargs in kwargs_of(description) for text in _naming_code(kwargs)]
-    for name in (module_of(env_id), *map(_first_word, texts), *_OF_PICTURES):
+    for name in (module_of(env_id), *map(_first_word, texts), *_OF_NAMES):
         _refuse_inside(folder, name)
     texts += _not_named_again(folder, named)
     wanted = _to_import(env_id) + texts

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -22,9 +23,14 @@ from frankrl.environments import (
     EnvStep,
     FrameStack,
     Worker,
+    functional_of,
 )
+from frankrl.experience import NormalisedQValues
 from frankrl.inline.block import html_block
 from frankrl.training.in_words import mean_in_words, spread_of
+
+if TYPE_CHECKING:
+    from frankrl.environments.functional.protocol import FunctionalEnvironment
 
 _ORDER = ("min", "median", "max")
 _RESAMPLES = 2_000
@@ -160,6 +166,7 @@ class Evaluator:
         self._restarts = restarts
         self._envs: EnvGroup | None = None
         self._made = 0
+        self._functional = functional_of(spec)
 
     def prepare(self) -> None:
         """Try whether an environment can be made and reset beside those of training.
@@ -167,7 +174,7 @@ class Evaluator:
         Raises:
             EnvironmentUnusableError: it cannot; the message names the settings that help.
         """
-        if self._lend is None:
+        if self._lend is None and self._functional is None:
             try:
                 self._at_least(1).reset([0], [RESET_SEEDS[Use.EVALUATION_RESET].start], [0])
             except EnvironmentFailedError as error:
@@ -210,6 +217,11 @@ class Evaluator:
         def seed_of(episode: int) -> int:
             return reset_seed(seed, use, number, episode)
 
+        if self._functional is not None and isinstance(q_values, NormalisedQValues):
+            return self._compiled(
+                *(self._functional, q_values, [seed_of(episode) for episode in range(episodes)]),
+                *(stop_requested, hopeless_below, on_episode),
+            )
         first, is_decided = min(episodes, MAX_EVALUATION_ENVS), False
         at_once = 1 if self._lend else min(episodes, self._settings.evaluation_envs)
         with self._open(at_once) as envs:
@@ -229,6 +241,42 @@ class Evaluator:
                 if free:
                     on_episode(int(play.has_ended.sum()), episodes)
         return play.result(episodes)
+
+    def _compiled(
+        self,
+        environment: "FunctionalEnvironment",
+        q_values: NormalisedQValues,
+        seeds: list[int],
+        stop_requested: Callable[[], bool],
+        hopeless_below: float,
+        on_episode: Callable[[int, int], None],
+    ) -> Evaluation:
+        """The evaluation in a functional environment: as many episodes at once as can be decided
+        on, in compiled calls."""
+        from frankrl.training.functional_evaluation import play
+
+        def stop() -> None:
+            if stop_requested():
+                raise EvaluationStopped
+
+        returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
+        policy, most_steps = q_values.policy, self._settings.evaluation_max_episode_steps
+        on_episode(0, len(seeds))
+        for first in range(0, len(seeds), MAX_EVALUATION_ENVS):
+            part = slice(first, first + MAX_EVALUATION_ENVS)
+            returns[part], lengths[part] = play(
+                *(environment, policy.network, policy.vector, q_values.scales),
+                *(seeds[part], most_steps, stop),
+            )
+            if not np.isfinite(returns[part]).all():
+                raise EnvironmentFailedError(
+                    f"{self._spec.env_id} gave rewards in an evaluation that are not finite"
+                )
+            done = min(part.stop, len(seeds))
+            on_episode(done, len(seeds))
+            if first == 0 and np.mean(returns[part]) < hopeless_below:
+                return Evaluation(returns[part], lengths[part])
+        return Evaluation(returns, lengths)
 
     @contextlib.contextmanager
     def _open(self, count: int) -> Iterator[EnvGroup]:

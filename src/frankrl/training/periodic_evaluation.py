@@ -120,7 +120,7 @@ class PeriodicEvaluator:
         scales = statistics and statistics.scales(self._made)
         try:
             return self._evaluator.evaluate(
-                NormalisedQValues(self._policy.q_values, scales),
+                NormalisedQValues(self._policy, scales),
                 episodes,
                 use,
                 self._seed,

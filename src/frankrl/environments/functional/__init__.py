@@ -16,28 +16,36 @@ from frankrl.environments.spec import EnvironmentSpec
 if TYPE_CHECKING:
     from frankrl.environments.functional.protocol import FunctionalEnvironment
 
-__all__ = ["functional_of", "register"]
+__all__ = ["functional_of", "is_functional", "register"]
+
+
+def is_functional(spec: EnvironmentSpec) -> bool:
+    """Whether an environment is made of functions of JAX, and nothing of it happens on the host.
+
+    An environment in wrappers of the user's own, or whose pictures are resized or stacked, is an
+    ordinary one.
+    """
+    preparing = spec.preprocessing
+    on_host = preparing.resize is not None or preparing.grayscale or preparing.frame_stack > 1
+    return spec.made_by.startswith(MADE_HERE) and not spec.wrappers and not on_host
 
 
 def functional_of(spec: EnvironmentSpec) -> "FunctionalEnvironment | None":
     """The functions of an environment; None for an ordinary one.
 
     Its observations have the dtypes and shapes of the description's leaves. Its rewards are the
-    environment's own. An environment in wrappers of the user's own, or whose pictures are resized
-    or stacked, is an ordinary one: that happens on the host.
+    environment's own.
 
     Raises:
         FrankError: the environment cannot be made.
     """
-    preparing = spec.preprocessing
-    on_host = preparing.resize is not None or preparing.grayscale or preparing.frame_stack > 1
-    if not spec.made_by.startswith(MADE_HERE) or spec.wrappers or on_host:
+    if not is_functional(spec):
         return None
     from frankrl.environments.functional.env import FunctionalEnv
     from frankrl.environments.functional.masking import MaskInObservation, WithoutMask
     from frankrl.environments.functional.protocol import TimeLimited
 
-    env = make_environment(spec.env_id, spec.env_kwargs, preprocessing=preparing)
+    env = make_environment(spec.env_id, spec.env_kwargs, preprocessing=spec.preprocessing)
     limits = []
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):

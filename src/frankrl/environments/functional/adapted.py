@@ -57,7 +57,7 @@ class Adapted(abc.ABC):
 
     def __post_init__(self) -> None:
         # Now, because other libraries compute them with JAX, which a compiled call would trace.
-        self.observation_space, self._own_actions  # noqa: B018
+        self._own_space, self._own_actions  # noqa: B018
 
     @functools.cached_property
     def _own_space(self) -> spaces.Space:
@@ -69,7 +69,7 @@ class Adapted(abc.ABC):
                 "supported; one of gymnasium.spaces is"
             ) from error
 
-    @functools.cached_property
+    @property
     def observation_space(self) -> spaces.Space:
         """Its observations as they are stored."""
         return stored_space(self._own_space)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from jaxtyping import PyTree
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
@@ -56,7 +57,7 @@ def _traced(
     """What a function computes, and the shapes that it returns."""
     try:
         # A new function each time: JAX remembers what it has traced.
-        return jax.make_jaxpr(lambda *given: function(*given), return_shape=True)(*arguments)
+        traced = jax.make_jaxpr(lambda *given: function(*given), return_shape=True)(*arguments)
     except FrankError:
         raise
     except jax.errors.UnexpectedTracerError as error:
@@ -75,6 +76,9 @@ def _traced(
             f"{env_id} cannot be compiled: its {what} raised {type(error).__name__}: {text:.300}"
             f"{_place(error)}"
         ) from error
+    if any(isinstance(const, jax.core.Tracer) for const in traced[0].consts):
+        raise EnvironmentUnusableError(f"{env_id} keeps a number of an earlier call; {_PURE}")
+    return traced
 
 
 def _place(error: BaseException) -> str:
@@ -149,7 +153,7 @@ def _check_same(first: Any, again: Any, arguments: tuple[Any, ...], what: str, e
     if same and "callback" not in texts[0]:
         return
     given = jax.tree.leaves(jax.tree.map(_example, arguments))
-    results = [jax.jit(jax.core.jaxpr_as_fun(one))(*given) for one in (first, again)]
+    results = [jax.jit(jaxpr_as_fun(one))(*given) for one in (first, again)]
     if not _equal(*results):
         raise EnvironmentUnusableError(
             f"{env_id} is impure: its {what} differs when called again; {_PURE}"

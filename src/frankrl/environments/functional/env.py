@@ -60,6 +60,12 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
         self.state, observation, mask = _compiled_reset(self.functional)(self._seed)
         return _on_host(observation), _info(mask)
 
+    def first_info(self) -> dict[str, Any]:
+        """An info as that of a reset, of which only the keys count; nothing is compiled."""
+        key = jax.eval_shape(episode_key, np.uint32(0))
+        mask = jax.eval_shape(self.functional.reset, key)[2]
+        return {} if mask is None else {_MASK: np.ones(mask.shape, np.bool_)}
+
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step."""
         self._num_steps += 1

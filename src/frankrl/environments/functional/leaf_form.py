@@ -34,8 +34,7 @@ def gymnasium_space(given: Any) -> spaces.Space:
         return spaces.MultiDiscrete(np.full(shape, count))
     for low, high in (("low", "high"), ("minimum", "maximum")):
         if hasattr(given, low) and hasattr(given, high):
-            bounds = (np.broadcast_to(getattr(given, name), shape) for name in (low, high))
-            return _box(*bounds, shape, dtype)
+            return _box(getattr(given, low), getattr(given, high), shape, dtype)
     raise TypeError(f"a space of the kind {type(given).__name__}")
 
 

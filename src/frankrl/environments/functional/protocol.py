@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ class FunctionalStep(NamedTuple):
     """The time is up. Something would follow s′, so its value still counts."""
 
 
+@runtime_checkable
 class FunctionalEnvironment(Protocol):
     """An environment as pure functions, which callers compile, vmap and scan.
 

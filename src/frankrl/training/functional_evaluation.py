@@ -1,0 +1,129 @@
+"""Greedy episodes of a functional environment, many of them in compiled calls."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from frankrl.config import MAX_EVALUATION_ENVS
+from frankrl.core.normalisation import Scales
+from frankrl.core.numerics import own_numerics
+from frankrl.core.types import Observation
+from frankrl.environments.functional.protocol import (
+    FunctionalEnvironment,
+    State,
+    episode_key,
+    step_key,
+)
+from frankrl.networks import QNetwork
+
+_MAX_STEPS_AT_ONCE = 1_000
+"""Vector steps of one call, between which an evaluation can be stopped."""
+
+
+class Episodes(NamedTuple):
+    """Some episodes that are played at the same time, as far as they have come."""
+
+    state: State
+    observation: Observation
+    mask: Bool[Array, "episode action"] | None
+    seed: UInt32[Array, " episode"]
+    is_running: Bool[Array, " episode"]
+    episode_return: Float[Array, " episode"]
+    length: Int[Array, " episode"]
+
+
+@own_numerics()
+def play(
+    environment: FunctionalEnvironment,
+    network: QNetwork,
+    vector: Float[Any, " weight"],
+    scales: Scales | None,
+    seeds: list[int],
+    most_steps: int,
+    after_call: Callable[[], None],
+) -> tuple[Float[np.ndarray, " episode"], Int[np.ndarray, " episode"]]:
+    """Returns and lengths of episodes with the action of highest Q-value in every state.
+
+    An episode is the one that the environment's Gymnasium face plays after a reset with its seed.
+
+    Args:
+        environment: the environment.
+        network: computes Q-values.
+        vector: its parameters.
+        scales: how observations are normalised; None: they are not.
+        seeds: of the episodes, at most `MAX_EVALUATION_ENVS`.
+        most_steps: an episode is cut off after so many steps.
+        after_call: called after each compiled call; may raise.
+    """
+    begin, advance = _compiled(environment, network)
+    # Always as many, so that they are compiled once.
+    padded = np.zeros(MAX_EVALUATION_ENVS, np.uint32)
+    padded[: len(seeds)] = seeds
+    episodes = begin(padded, np.arange(MAX_EVALUATION_ENVS) < len(seeds))
+    running = True
+    while running:
+        episodes, running = advance(vector, scales, episodes, np.int32(most_steps))
+        running = bool(running)
+        after_call()
+    found = np.asarray(episodes.episode_return), np.asarray(episodes.length)
+    returns, lengths = (values[: len(seeds)] for values in found)
+    return returns.astype(np.float64), lengths.astype(np.int64)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(
+    environment: FunctionalEnvironment, network: QNetwork
+) -> tuple[Callable[..., Episodes], Callable[..., tuple[Episodes, Bool[Array, ""]]]]:
+    """The function that begins episodes, and the one that plays them on."""
+
+    @jax.jit
+    def begin(seed: UInt32[Array, " episode"], chosen: Bool[Array, " episode"]) -> Episodes:
+        keys = jax.vmap(lambda one: step_key(episode_key(one), 0))(seed)
+        state, observation, mask = jax.vmap(environment.reset)(keys)
+        zeros = jnp.zeros(seed.shape, jnp.float32)
+        return Episodes(state, observation, mask, seed, chosen, zeros, zeros.astype(jnp.int32))
+
+    def step(vector: Array, scales: Scales | None, most_steps: Array, now: Episodes) -> Episodes:
+        shown = now.observation if scales is None else scales.of_observation(now.observation)
+        q_values = network.q_values(network.layout.unflatten(vector), shown, now.mask)
+        actions = jnp.argmax(q_values, axis=1).astype(jnp.int32)
+        length = now.length + 1
+        keys = jax.vmap(lambda seed, number: step_key(episode_key(seed), number))(now.seed, length)
+        state, found = jax.vmap(environment.step)(now.state, actions, keys)
+        ended = found.terminated | found.truncated | (length >= most_steps)
+
+        def kept(new: Array, old: Array) -> Array:
+            wide = now.is_running.reshape(-1, *[1] * (new.ndim - 1))
+            return jnp.where(wide, new, old)
+
+        following = Episodes(
+            state,
+            found.observation,
+            found.mask,
+            now.seed,
+            now.is_running & ~ended,
+            now.episode_return + found.reward,
+            length,
+        )
+        # Those that have ended stay as they are.
+        return jax.tree.map(kept, following, now)
+
+    @jax.jit
+    def advance(
+        vector: Array, scales: Scales | None, episodes: Episodes, most_steps: Array
+    ) -> tuple[Episodes, Bool[Array, ""]]:
+        def goes_on(carry: tuple[Array, Episodes]) -> Array:
+            return (carry[0] < _MAX_STEPS_AT_ONCE) & carry[1].is_running.any()
+
+        def on(carry: tuple[Array, Episodes]) -> tuple[Array, Episodes]:
+            return carry[0] + 1, step(vector, scales, most_steps, carry[1])
+
+        _, after = jax.lax.while_loop(goes_on, on, (jnp.zeros((), jnp.int32), episodes))
+        return after, after.is_running.any()
+
+    return begin, advance
