@@ -50,7 +50,7 @@ STUDIES = {
     "seeds": Study(
         (
             *(_CART_POLE, "--preset", "default", "--hidden-widths", "64", "64"),
-            *("--batch-size", "64", "--replay-ratio", "1"),
+            *("--batch-size", "64", "--replay-ratio", "1", "--replay-capacity", "50000"),
             *("--evaluate-every-env-steps", "none", "--final-evaluation-episodes", "none"),
             *("--learning-starts-env-steps", str(_LEARNING_STARTS), "--checkpoint-replay", "none"),
         ),
