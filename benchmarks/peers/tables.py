@@ -125,8 +125,8 @@ def bare_text(rows: list[dict[str, Any]], solve: list[dict[str, Any]]) -> str:
         f"100,000 env steps without an agent: {_spread(seconds, '.2f')} s on {', '.join(machines)}"
     )
     solved = [row["solved_seconds"] or np.inf for row in solve if row["peer"] == "frank"]
-    if solved:
-        text += f". Frank's median is {np.median(solved) / np.median(seconds):.2f} times that"
+    if solved and np.isfinite(median := np.median(solved)):
+        text += f". Frank's median is {median / np.median(seconds):.2f} times that"
     return f"{text}."
 
 
