@@ -95,7 +95,8 @@ def python_of(peer: str, venvs: Path, packages: Iterable[str]) -> Path | None:
     """The interpreter that has a library; none where it cannot be installed."""
     if peer in (FRANK, BARE):
         return Path(sys.executable)
-    folder = venvs / peer
+    # The adapters of one library share its environment: `rejax_dqn` and `rejax_pqn`.
+    folder = venvs / peer.partition("_")[0]
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
