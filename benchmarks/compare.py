@@ -7,8 +7,10 @@ in turns, one process at a time:
 - env steps per second at settings that all share, and with it start-up (from the start
   of the process to the first env step; for Frank to the end of its first round) and the
   peak memory of the process and its children;
+- start-up with these recipes, from the start of the process to the end of the first round that
+  learns; for Frank to the end of its first round, in which everything is compiled;
 - seconds until LunarLander-v3 is solved, each library with its own best published
-  recipe, given up after `--limit` seconds.
+  recipe, given up after `--limit` seconds, beside what 100,000 env steps cost without an agent.
 
 PyTorch gets one thread; Frank's learner has one too, beside the thread that acts. No
 library is kept from a second core.
@@ -19,16 +21,20 @@ again. `--plot FILE` draws greedy return against seconds.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
-from benchmarks.peers.running import FRANK, rows_of
+from benchmarks.peers.running import BARE, FRANK, rows_of
 from benchmarks.peers.tables import ENVS, plot, tables
 
 _PACKAGES = ("gymnasium>=1", "Box2D>=2.3.10", "pygame-ce")
 _SETTINGS = ((256, 128, 1.0), (64, 64, 1.0), (64, 64, 0.25))
 """Width of both hidden layers, batch size, updates per env step."""
+
+
+_START_UP = (FRANK, "sb3", "sbx")
+"""Whose adapters tell when the first round that learns is over."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Options:
     """Libraries, beside Frank."""
     seeds: int = 3
     """Turns: in each, every library does every job once, with its own seed."""
-    tasks: tuple[str, ...] = ("speed", "solve")
+    tasks: tuple[Literal["speed", "startup", "solve"], ...] = ("speed", "startup", "solve")
     """Kinds of job."""
     seconds: float = 10.0
     """How long speed is measured, after the warm-up."""
@@ -53,36 +59,42 @@ class Options:
     """Where to draw greedy return against seconds."""
 
 
-def jobs(options: Options, seed: int) -> list[dict[str, Any]]:
-    """The jobs of one turn."""
-    found: list[dict[str, Any]] = []
+def jobs(options: Options, seed: int) -> list[tuple[str, dict[str, Any]]]:
+    """The adapters and their jobs of one turn."""
+    everyone = (FRANK, *options.peers)
+    found: list[tuple[str, dict[str, Any]]] = []
     if "speed" in options.tasks:
         found += [
-            {
-                "task": "speed",
-                "env_id": env_id,
-                "seed": seed,
-                "seconds": options.seconds,
-                "widths": [width, width],
-                "batch_size": batch,
-                "replay_ratio": ratio,
-            }
+            (
+                peer,
+                {
+                    "task": "speed",
+                    "env_id": env_id,
+                    "seed": seed,
+                    "seconds": options.seconds,
+                    "widths": [width, width],
+                    "batch_size": batch,
+                    "replay_ratio": ratio,
+                },
+            )
             for env_id in ENVS
             for width, batch, ratio in _SETTINGS
+            for peer in everyone
         ]
+    about = {"env_id": ENVS[0], "seed": seed}
+    if "startup" in options.tasks:
+        job = {"task": "startup", **about, "seconds": 0.0}
+        found += [(peer, job) for peer in everyone if peer in _START_UP]
     if "solve" in options.tasks:
-        found.append({"task": "solve", "env_id": ENVS[0], "seed": seed, "seconds": options.limit})
+        found.append((BARE, {"task": "bare", **about, "seconds": 0.0}))
+        job = {"task": "solve", **about, "seconds": options.limit}
+        found += [(peer, job) for peer in everyone]
     return found
 
 
 def main(options: Options) -> None:
     """Measure what is missing, then print the tables."""
-    wanted = [
-        (peer, job)
-        for seed in range(options.seeds)
-        for job in jobs(options, seed)
-        for peer in (FRANK, *options.peers)
-    ]
+    wanted = [job for seed in range(options.seeds) for job in jobs(options, seed)]
     rows = rows_of(wanted, options.venvs, _PACKAGES, options.results)
     print(tables(rows))
     if options.plot is not None:

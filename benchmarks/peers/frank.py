@@ -12,12 +12,13 @@ from benchmarks.peers.protocol import (
     TARGET_PERIOD_UPDATES,
     Job,
     Speed,
+    StartUp,
     answer,
 )
 from frankrl.cli.clock import process_started
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.training import Evaluated, Finished, Progress
+from frankrl.training import Evaluated, Finished, Progress, Trainer
 from frankrl.training.session import prepare
 
 SPEED_SETTINGS = {
@@ -37,8 +38,9 @@ SPEED_SETTINGS = {
 def main() -> None:
     """Do the job."""
     job = Job.given()
+    tasks = {"speed": speed, "startup": startup, "solve": solve}
     with tempfile.TemporaryDirectory() as folder:
-        (speed if job.task == "speed" else solve)(job, Path(folder) / "run")
+        tasks[job.task](job, Path(folder) / "run")
 
 
 def speed(job: Job, run: Path) -> None:
@@ -63,11 +65,30 @@ def speed(job: Job, run: Path) -> None:
     answer(measured)
 
 
+def _own_recipe(job: Job, run: Path, started: float) -> Trainer:
+    """Training with the environment's own preset, as `frank train ENV --until-solved` does."""
+    preset = default_preset(job.env_id)
+    settings = load_preset(preset).with_changes(until_solved=True)
+    return prepare(job.env_id, preset, settings, job.seed, run, started=started)
+
+
+def startup(job: Job, run: Path) -> None:
+    """Train to the end of the first round, in which everything is compiled."""
+    training, measured = _own_recipe(job, run, process_started()), StartUp()
+    rounds_done: list[Progress] = []
+    for event in training.events(lambda: bool(rounds_done)):
+        if isinstance(event, Progress):
+            rounds_done.append(event)
+        if isinstance(event, Finished):
+            measured.startup_seconds = event.startup_seconds
+    training.close()
+    answer(measured)
+
+
 def solve(job: Job, run: Path) -> None:
-    """Train with the environment's own preset, as `frank train ENV --until-solved` does."""
-    settings = load_preset(default_preset(job.env_id)).with_changes(until_solved=True)
-    preset, started = default_preset(job.env_id), process_started()
-    training = prepare(job.env_id, preset, settings, job.seed, run, started=started)
+    """Train until solved, or until the time is over."""
+    started = process_started()
+    training = _own_recipe(job, run, started)
     evaluations, solved = [], None
 
     def seconds() -> float:

@@ -35,7 +35,7 @@ class Job:
     """What is measured."""
 
     task: str
-    """`speed` or `solve`."""
+    """`speed`, `solve`, `startup`, or `bare`."""
     env_id: str
     seed: int
     seconds: float
@@ -48,6 +48,8 @@ class Job:
     """`speed`: environments stepped together."""
     capacity: int = 50_000
     """`speed`: transitions in the replay buffer."""
+    env_steps: int = 100_000
+    """`bare`: how many are timed."""
 
     @classmethod
     def given(cls) -> "Job":
@@ -116,6 +118,29 @@ class Speed:
 
 
 @dataclass
+class StartUp:
+    """Seconds from the start of the process to the end of the first round that learns.
+
+    An adapter tells of a step before it learns from it, so the round is over at the next step.
+    """
+
+    startup_seconds: float | None = None
+    _told: int = 0
+
+    def done(self) -> bool:
+        """Note that a step of all environments was made; whether a round is over."""
+        self._told += 1
+        if self._told < 2:
+            return False
+        self.startup_seconds = time.perf_counter() - process_started()
+        return True
+
+    def result(self) -> dict[str, Any]:
+        """What was measured."""
+        return {"startup_seconds": self.startup_seconds}
+
+
+@dataclass
 class Solving:
     """When a policy first reaches a mean return of the threshold over 100 fresh greedy episodes.
 
@@ -175,18 +200,27 @@ class Solving:
         return returns
 
 
-def meter(job: Job) -> Speed | Solving:
+Meter = Speed | StartUp | Solving
+
+
+def meter(job: Job) -> Meter:
     """What measures the job."""
     if job.task == "speed":
         return Speed(job.seconds)
+    if job.task == "startup":
+        return StartUp()
     return Solving(job.env_id, job.seed, job.seconds)
 
 
-def is_done(meter: Speed | Solving, env_steps: int, act: Act) -> bool:
+def is_done(meter: Meter, env_steps: int, act: Act) -> bool:
     """Tell a meter where training stands; whether it has seen enough."""
-    return meter.done(env_steps) if isinstance(meter, Speed) else meter.done(env_steps, act)
+    if isinstance(meter, Speed):
+        return meter.done(env_steps)
+    if isinstance(meter, StartUp):
+        return meter.done()
+    return meter.done(env_steps, act)
 
 
-def answer(meter: Speed | Solving) -> None:
+def answer(meter: Meter) -> None:
     """Print the result."""
     print(json.dumps(meter.result()), flush=True)

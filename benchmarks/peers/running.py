@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import read_rows
+from frankrl.core.cpu import cpu_model
 
 _TORCH = "torch==2.13.0"
+_REJAX = ("jax==0.10.2", "rejax==0.1.3", "gymnax==0.0.9")
 PEERS = {
     "sb3": (_TORCH, "stable-baselines3==2.9.2"),
     "sbx": (_TORCH, "sbx-rl==0.28.0"),
@@ -28,9 +30,29 @@ PEERS = {
         "flax==0.12.8",
         "optax==0.2.8",
     ),
+    # gymnax 1 returns more from a step than rejax takes.
+    "rejax_dqn": _REJAX,
+    "rejax_pqn": _REJAX,
+    # Of purejaxql's own list, what its script for gymnax imports; it is no package itself.
+    "purejaxql": (
+        "jax==0.4.38",
+        "jaxlib==0.4.38",
+        "gymnax==0.0.6",
+        "flax==0.10.4",
+        "optax==0.2.5",
+        "chex==0.1.90",
+        "numpy<2.3",
+        "six",
+        "wandb",
+        "hydra-core",
+        "omegaconf",
+        "safetensors",
+    ),
 }
 """What is installed for each adapter, beside the environments."""
-FRANK = "frank"
+FRANK, BARE = "frank", "bare"
+"""Adapters that need no environment of their own: Frank, and Gymnasium without an agent."""
+_NOT_SHOWN = ("job", "evaluations", "cpu")
 _ROOT = Path(__file__).parents[2]
 _LONGEST_SECONDS = 600.0
 """A process that takes so much longer than its job is ended."""
@@ -59,11 +81,11 @@ def rows_of(
         python = pythons[peer]
         if python is None or (peer, json.dumps(job)) in known:
             continue
-        row = {"peer": peer, "job": job} | measured(python, peer, job)
+        row = {"peer": peer, "job": job} | measured(python, peer, job) | {"cpu": cpu_model()}
         rows.append(row)
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        told = {name: value for name, value in row.items() if name not in ("job", "evaluations")}
+        told = {name: value for name, value in row.items() if name not in _NOT_SHOWN}
         what = {name: value for name, value in job.items() if name not in ("seed", "seconds")}
         print(*what.values(), told, flush=True)
     return rows
@@ -71,9 +93,10 @@ def rows_of(
 
 def python_of(peer: str, venvs: Path, packages: Iterable[str]) -> Path | None:
     """The interpreter that has a library; none where it cannot be installed."""
-    if peer == FRANK:
+    if peer in (FRANK, BARE):
         return Path(sys.executable)
-    folder = venvs / peer
+    # The adapters of one library share its environment: `rejax_dqn` and `rejax_pqn`.
+    folder = venvs / peer.partition("_")[0]
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)

@@ -100,6 +100,9 @@ def main(kind) -> None:
     else:
         envs = DummyVecEnv([lambda: gymnasium.make(job.env_id)] * 8)
         settings, widths, budget = SOLVE_SETTINGS, (256, 256), 500_000
+        if job.task == "startup":
+            # It learns from the first round on.
+            settings = settings | {"learning_starts": 0}
     policy, network = policy_for(envs.observation_space, widths)
     model = kind(policy, envs, seed=job.seed, policy_kwargs=network, **settings)
     model.learn(budget, callback=measured)

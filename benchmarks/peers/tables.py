@@ -32,13 +32,19 @@ def tables(rows: list[dict[str, Any]], labels: Mapping[str, str] = _LABELS) -> s
         if "failed" in row
     ]
     rows = [row for row in rows if "failed" not in row]
-    speed = [row for row in rows if row["job"]["task"] == "speed"]
-    solve = [row for row in rows if row["job"]["task"] == "solve"]
+    speed, startup, solve, bare = (
+        [row for row in rows if row["job"]["task"] == task]
+        for task in ("speed", "startup", "solve", "bare")
+    )
     found = []
     if speed:
         found += [speed_table(speed, labels), footprint_table(speed)]
+    if startup:
+        found.append(startup_table(startup))
     if solve:
         found.append(solve_table(solve))
+    if bare:
+        found.append(bare_text(bare, solve))
     if failed:
         found.append("\n".join(failed))
     return "\n\n".join(found)
@@ -93,6 +99,35 @@ def footprint_table(rows: list[dict[str, Any]]) -> str:
         memory = _spread([row["peak_memory_mib"] for row in own], ",.0f")
         lines.append(f"| {peer} | {startup} | {memory} |")
     return "\n".join(lines)
+
+
+def startup_table(rows: list[dict[str, Any]]) -> str:
+    """Start-up to the end of the first round that learns, and Frank's share of another's."""
+    lines = [
+        "| library | start-up to the end of the first round, s | Frank's ÷ its |",
+        "|---|---|---|",
+    ]
+    seconds = {
+        peer: [row["startup_seconds"] for row in rows if row["peer"] == peer]
+        for peer in _peers_in(rows)
+    }
+    for peer, values in seconds.items():
+        share = "" if peer == "frank" else f"{np.median(seconds['frank']) / np.median(values):.2f}"
+        lines.append(f"| {peer} | {_spread(values, '.2f')} | {share} |")
+    return "\n".join(lines)
+
+
+def bare_text(rows: list[dict[str, Any]], solve: list[dict[str, Any]]) -> str:
+    """What 100,000 env steps cost without an agent, and Frank's time until solved in that unit."""
+    seconds = [row["bare_seconds"] for row in rows]
+    machines = dict.fromkeys(row["cpu"] for row in rows)
+    text = (
+        f"100,000 env steps without an agent: {_spread(seconds, '.2f')} s on {', '.join(machines)}"
+    )
+    solved = [row["solved_seconds"] or np.inf for row in solve if row["peer"] == "frank"]
+    if solved and np.isfinite(median := np.median(solved)):
+        text += f". Frank's median is {median / np.median(seconds):.2f} times that"
+    return f"{text}."
 
 
 def solve_table(rows: list[dict[str, Any]]) -> str:
