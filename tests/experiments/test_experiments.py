@@ -17,6 +17,7 @@ from hanging import HANGS_AFTER_SECONDS
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
 from frankrl.core.figures import figure
+from frankrl.core.score import score
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
 from frankrl.experiments.claims import ENVIRONMENTS, settings_of
