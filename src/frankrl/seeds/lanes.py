@@ -22,6 +22,7 @@ from frankrl.runs.group import RunGroup
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.session import write_report
+from frankrl.training.state import compiled_init
 
 OnRun = Callable[[Path], None]
 
@@ -119,6 +120,7 @@ class _Program:
         trainers: dict[int, Trainer] = {}
         facts = (all_versions(self._experiment.settings), machine_facts())
         about = self._group.description
+        make_state = compiled_init(self._experiment)
         for seed, path in going.items():
             experiment = replace(self._experiment, seed=seed)
             rounds = self._batch.rounds_of(self._seeds.index(seed))
@@ -128,7 +130,12 @@ class _Program:
                     batched_with=tuple(self._seeds),
                 )
                 trainer = Trainer.begin(
-                    path, description, experiment, overwrite=path.exists(), make_rounds=rounds
+                    path,
+                    description,
+                    experiment,
+                    overwrite=path.exists(),
+                    make_rounds=rounds,
+                    make_state=make_state,
                 )
             else:
                 trainer = _resumed(path, experiment, at, rounds)

@@ -168,6 +168,27 @@ class SeedBatch:
         )
 
 
+def rounds_in_lane(num_lanes: int, index: int) -> Callable[..., Iterator[Round]]:
+    """How one run alone gets the rounds that it had in a lane, to the same bits; in place of
+    `device_rounds`. The other lanes compute, too, and nobody reads them.
+
+    Args:
+        num_lanes: runs that were one program.
+        index: the lane of the run.
+    """
+
+    def rounds(
+        experiment: Experiment, source: DeviceSource, state: TrainState, next_stop: NextStop
+    ) -> Iterator[Round]:
+        batch = SeedBatch(num_lanes)
+        taken = batch.rounds_of(index)(experiment, source, state, next_stop)
+        while True:
+            batch.advance()
+            yield next(taken)
+
+    return rounds
+
+
 @functools.lru_cache(maxsize=8)
 def compiled_batch(one_round: RoundFunction) -> Callable[..., ChunkOutput]:
     """The compiled chunk of all lanes; its carry is donated.
