@@ -260,6 +260,18 @@ def test_a_module_that_is_imported_already_needs_no_word(run, place):
     assert len(frankrl.evaluate(frankrl.load(path), episodes=1).returns) == 1
 
 
+@pytest.mark.parametrize("verb", ["resume", "evaluate", "film", "explain --update"])
+@pytest.mark.parametrize("code", [INSIDE, BESIDE, "os:system"])
+def test_no_functional_environment_that_a_foreign_run_names_is_imported(run, place, code, verb):
+    path = evil_run(run, place, f"functional:{code}")
+    assert NEEDS_ENVIRONMENT[verb](path, place) == 2
+    assert not (place / CANARY).exists()
+    if code == BESIDE and verb == "evaluate":
+        env_id = f"functional:{BESIDE}:CartPole-v1"
+        assert frank("evaluate", path, "--env", env_id) == 2  # it has none of that name
+        assert (place / CANARY).exists()
+
+
 def test_from_python_the_environment_is_named_or_its_code_allowed_in_the_call(run, place):
     path = evil_run(run, place, BESIDE)
     agent = frankrl.load(path)

@@ -141,6 +141,7 @@ ALWAYS = {
         "wrappers",
         "action_mask",
         "backend",
+        "source",
         "worker_processes",
         "normalize_observations",
         "normalize_rewards",

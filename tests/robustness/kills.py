@@ -26,6 +26,8 @@ _SCREEN = ("--resize", "16", "--life-loss-terminates", "--sticky-actions", "0.25
 ATARI = Case("ALE/Breakout-v5", 2, True, 0, 500, (*_SMALL, *_SCREEN))
 MINATAR = Case("MinAtar/Seaquest-v1", 3, False, 1, 510, (*_SMALL, "--frame-stack", "2"))
 """Runs that see: screens of which four are stacked, and grids of which two are."""
+ON_DEVICE = Case("frankrl/CartPole-functional-v0", 2, True, 0)
+"""A run that is one compiled program."""
 _MANY = 20
 _DIED = -signal.SIGKILL
 

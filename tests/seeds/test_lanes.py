@@ -252,4 +252,4 @@ def test_trackers_are_refused(tmp_path):
 def test_an_update_of_a_run_in_a_lane_is_opened_to_the_same_bits(group):
     # Everything that the run recorded is compared on the way; a difference would be an error.
     record = frankrl.explain(group.runs[1], update=70, progress=False)
-    assert record.number == 70
+    assert record.update == 70

@@ -24,4 +24,6 @@ class Family(NamedTuple):
 ATARI = Family("ALE/", "ale_py", "atari")
 """The Arcade Learning Environment."""
 MINATAR = Family("MinAtar/", "minatar", "minatar")
+PGX_MINATAR = "functional:pgx/minatar-"
+"""Begins the names of the same games in JAX, by pgx."""
 FAMILIES = (ATARI, MINATAR)

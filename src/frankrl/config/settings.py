@@ -3,6 +3,7 @@
 import dataclasses
 import fractions
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,6 +86,12 @@ class Settings:
         before_first = (self.training.learning_starts_env_steps - 1) // size * size
         ratio = _exact(self.training.replay_ratio)
         return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
+
+    @property
+    def updates_per_round(self) -> tuple[int, int]:
+        """The fewest and the most updates of a round, once learning has begun."""
+        exact = _exact(self.training.replay_ratio) * self.round_env_steps
+        return math.floor(exact), math.ceil(exact)
 
     def values(self) -> dict[str, Any]:
         """Every setting's value by its short name, in order of declaration."""

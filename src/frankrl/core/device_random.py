@@ -10,9 +10,10 @@ Source: Salmon et al. (2011). https://doi.org/10.1145/2063384.2063405
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Float, UInt32
 
 from frankrl.core.random import Use
+from frankrl.core.types import Array
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA

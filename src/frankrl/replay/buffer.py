@@ -164,6 +164,12 @@ class ReplayBuffer:
         begin = jnp.uint32(self._first_whole)
         return jnp.where(num_steps > begin + held, num_steps - held, begin).astype(jnp.uint32)
 
+    def window(self, num_steps: UInt32[Array, ""]) -> tuple[UInt32[Array, ""], UInt32[Array, ""]]:
+        """What `drawable` gives, in compiled code."""
+        end, begin = self._ends_drawable(num_steps), jnp.uint32(self._first_whole)
+        full = end > begin + jnp.uint32(self.capacity)
+        return jnp.where(full, end - jnp.uint32(self.capacity), begin), end
+
     def sample(
         self, state: ReplayState, draws: Any, scales: Scales | None = None
     ) -> tuple[Sample, Transition]:

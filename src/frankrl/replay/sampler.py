@@ -8,20 +8,23 @@ from jaxtyping import Array, Float, UInt32
 from frankrl.replay.priorities import Priorities
 from frankrl.replay.state import ReplayState
 
+Count = Any
+"""A whole number; in compiled code an array."""
+
 
 class SampleRequest(NamedTuple):
     """The updates of a round, and the transitions that they can be given."""
 
-    first_update: int
+    first_update: Count
     """Number of the round's first update in the run, from 0."""
     num_updates: int
-    first: int
+    first: Count
     """Env step at which the oldest transition begins that can be sampled."""
-    end: int
+    end: Count
     """The env step after that of the newest; there is at least one if updates are due."""
-    num_new: int
+    num_new: Count
     """How many of these transitions the round has added."""
-    env_steps: int
+    env_steps: Count
     """Env steps of the run at the end of this round."""
 
 

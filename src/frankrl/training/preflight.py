@@ -36,6 +36,9 @@ _CPU_UPDATE, _CPU_OPERATION = 60e-6, 17e-12
 _GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
 """Time of a small update on a GPU, and additional time of a round. [s] All four are rough: see
 "On a GPU" in docs/benchmarks.md."""
+_GPU_COMPILED_ROUND = 200e-6
+"""Time of an update on the CPU from which on a GPU is worth its longer compilation, if all of a
+round is compiled: there its kernels take 46 µs. [s]"""
 
 _LANES_SHARE = 0.8
 """Share of the available memory that the runs of one program may take."""
@@ -72,7 +75,9 @@ def belongs_on_cpu(experiment: Experiment, num_seeds: int = 1) -> bool:
     training = settings.training
     if training.device != "auto":
         return training.device == "cpu"
-    saved = _update_seconds(experiment) * num_seeds - _GPU_UPDATE
+    if settings.environment.source == "device":
+        return _update_seconds(experiment) * num_seeds < _GPU_COMPILED_ROUND
+    saved = _update_seconds(experiment) - _GPU_UPDATE
     return settings.round_env_steps * training.replay_ratio * saved < _GPU_ROUND
 
 

@@ -63,9 +63,9 @@ class LearnerOutput(NamedTuple):
     """θ after the updates of the round."""
     eval_params: Float[Array, " weight"]
     """Parameters for greedy acting after these updates."""
-    metrics: Float[Array, "update metric"]
+    metrics: Float[Any, "update metric"]
     """A row for each update of the round; columns as in `UpdateMetrics`."""
-    td_errors: Float[Array, "round batch"]
+    td_errors: Float[Any, "round batch"]
     """y - Q(s, a) in the last of these updates; no row if there is none. [reward]"""
     sample: Sample | None
     """The transitions that these updates learned from; None if there is none."""

@@ -34,10 +34,12 @@ def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -
 
 def _host_because(settings: Settings, spec: EnvironmentSpec) -> str:
     """What needs the host; empty if nothing does."""
+    if reason := next(_settings_of_host(settings, spec), ""):
+        return reason
     if functional_of(spec) is None:
         what = "stands in wrappers" if spec.wrappers else "is no functional environment"
         return f"{spec.env_id} {what}: leave source out"
-    return next(_settings_of_host(settings, spec), "")
+    return ""
 
 
 def _settings_of_host(settings: Settings, spec: EnvironmentSpec) -> Iterator[str]:

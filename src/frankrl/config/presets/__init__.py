@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.config import Settings
-from frankrl.config.families import FAMILIES
+from frankrl.config.families import FAMILIES, MINATAR, PGX_MINATAR
 from frankrl.core.errors import SettingError, nearest
 
 
@@ -27,9 +27,11 @@ def default_preset(env_id: str, q_function: str = "network") -> str:
     if q_function == "table":
         return "table"
     # Gymnasium takes a name without a version for the newest one.
-    wanted = re.compile(re.escape(env_id) + r"(-v\d+)?")
+    wanted = re.compile(re.escape(env_id.removeprefix("frankrl/")) + r"(-v\d+)?")
     own = (name for name in reversed(preset_names()) if wanted.fullmatch(name))
     of_all = (family.preset for family in FAMILIES if family.has(env_id))
+    if env_id.startswith(PGX_MINATAR):
+        return MINATAR.preset
     return next(own, None) or next(of_all, "default")
 
 

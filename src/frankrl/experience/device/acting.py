@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Bool, Float, UInt32
 
 from frankrl.core.device_random import as_below, as_normals, as_uniforms, random_bits
 from frankrl.core.random import Use
-from frankrl.core.types import Observation
+from frankrl.core.types import Array, Observation
 from frankrl.networks import QNetwork, perturb
 
 

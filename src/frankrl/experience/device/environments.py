@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32, PyTree, UInt32
+from jaxtyping import Bool, Float, Int32, PyTree, UInt32
 
 from frankrl.core.device_random import episode_seeds
 from frankrl.core.random import RESET_SEEDS, Use
-from frankrl.core.types import Observation
+from frankrl.core.types import Array, Observation
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog, EnvironmentSpec, Leaf
 from frankrl.environments.functional.protocol import (
     FunctionalEnvironment,

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ class ChunkOutput(NamedTuple):
     """Parameters for greedy acting."""
 
 
+@runtime_checkable
 class RoundFunction(Protocol):
     """One round as a pure function. It compares and hashes by value, so that equal ones share a
     compilation, and holds no arrays."""

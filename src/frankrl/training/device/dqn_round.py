@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Bool, Float, Int, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.device_random import as_normals, as_uniforms, random_bits
 from frankrl.core.random import Use
-from frankrl.core.types import ACTION_DTYPE, Steps
+from frankrl.core.types import ACTION_DTYPE, Array, Steps
 from frankrl.experience.device import (
     DeviceEnvironments,
     DeviceStep,
@@ -45,12 +45,6 @@ class DqnSchedule(NamedTuple):
     """Number of the round's first update in the run, from 0."""
     branch: Int[Any, " round"]
     """Index of the number of its updates in `DqnRound.counts`."""
-    first: UInt32[Any, " round"]
-    """Env step at which the oldest transition begins that can be sampled."""
-    end: UInt32[Any, " round"]
-    """The env step after that of the newest."""
-    num_new: UInt32[Any, " round"]
-    """How many of these transitions the round adds."""
     epsilon: Float[Any, "round vector_step env"]
     learning_rate: Float[Any, " round"]
 
@@ -168,13 +162,11 @@ class DqnRound:
             nothing = Sample(jnp.zeros(shape, jnp.uint32), weights, weights)
             if not count:
                 return learner, stored.priorities, metrics, td_errors, nothing
+            env_steps = schedule.env_steps + self.vector_steps * self.environments.num_envs
+            first, end = self.replay.window(env_steps)
+            _, end_before = self.replay.window(schedule.env_steps)
             request = SampleRequest(
-                first_update=schedule.first_update,
-                num_updates=count,
-                first=schedule.first,
-                end=schedule.end,
-                num_new=schedule.num_new,
-                env_steps=schedule.env_steps + self.vector_steps * self.environments.num_envs,
+                schedule.first_update, count, first, end, end - end_before, env_steps
             )
             bits = random_bits(seed, Use.REPLAY, request.first_update, count, width=batch)
             draws = self.replay.sampler.device_draws(bits, request)

@@ -24,7 +24,10 @@ _MAX_ENV_STEPS = 65_536
 """Most env steps of a chunk of several rounds; the host holds a few numbers for each."""
 
 
-_NO_STEPS = Steps(None, None, *(np.zeros(0),) * 4, None, None)
+_NONE = np.zeros(0, np.float32)
+_NO_STEPS = Steps(
+    None, None, _NONE, _NONE, _NONE.astype(np.bool_), _NONE.astype(np.bool_), None, None
+)
 """The steps of a chunk stay on the device."""
 
 
@@ -45,21 +48,10 @@ def dqn_round(experiment: Experiment, source: DeviceSource) -> DqnRound:
         replay=experiment.replay,
         environments=source.environments,
         vector_steps=settings.training.vector_steps_per_round,
-        counts=_counts(experiment),
+        counts=tuple(sorted({0, *settings.updates_per_round})),
         overlap=settings.training.overlap,
         clip_rewards=experiment.spec.preprocessing.clip_rewards,
     )
-
-
-def _counts(experiment: Experiment) -> tuple[int, ...]:
-    """The numbers of updates that a round can have."""
-    settings = experiment.settings
-    least = int(settings.training.replay_ratio * settings.round_env_steps)
-    starts = experiment.replay_start.env_steps + settings.training.learning_starts_env_steps
-    begin = starts + settings.round_env_steps
-    ends = begin + np.arange(4_096) * settings.round_env_steps
-    due = [experiment.updates_due(int(end)) for end in ends]
-    return tuple(sorted({0, least, *np.diff(due).tolist()}))
 
 
 def max_rounds(round_env_steps: int) -> int:
@@ -120,11 +112,9 @@ def schedule_of(
         done: updates before it.
         counts: number of updates of each round.
     """
-    settings, replay = experiment.settings, experiment.replay
+    settings = experiment.settings
     size, length = settings.round_env_steps, max_rounds(settings.round_env_steps)
     before = env_steps + size * np.arange(length)
-    first, end = np.array([replay.drawable(int(at) + size) for at in before]).T
-    _, end_before = np.array([replay.drawable(int(at)) for at in before]).T
     every = np.zeros(length, np.int64)
     every[: len(counts)] = counts
     steps = before[:, None] + np.arange(size)
@@ -134,9 +124,6 @@ def schedule_of(
         env_steps=before.astype(np.uint32),
         first_update=(done + np.cumsum(every) - every).astype(np.uint32),
         branch=np.searchsorted(one_round.counts, every).astype(np.int32),
-        first=first.astype(np.uint32),
-        end=end.astype(np.uint32),
-        num_new=(end - end_before).astype(np.uint32),
         epsilon=epsilon.reshape(length, one_round.vector_steps, -1),
         learning_rate=np.array(rates, np.float32),
     )
