@@ -98,14 +98,13 @@ def test_lanes_begin_as_runs_alone_do_within_float32():
         for index, experiment in enumerate(experiments):
             for made, rounds in ((lanes, batch.rounds_of(index)), (alone, device_rounds)):
                 source, state = source_on_device(experiment), init_train_state(experiment)
-                made.append((rounds(experiment, source, state, lambda at: at + 32), source))
+                made.append(rounds(experiment, source, state, lambda at: at + 32))
         for number in range(6):
             batch.advance()
-            for (lane, its_source), (run, source) in zip(lanes, alone, strict=True):
+            for lane, run in zip(lanes, alone, strict=True):
                 ours, theirs = next(lane), next(run)
                 assert (ours.env_steps, ours.updates) == (theirs.env_steps, theirs.updates)
-                # So early no action has been chosen otherwise: every env step is the same.
-                assert its_source.digests() == source.digests()
+                # So early no action has been chosen otherwise.
                 assert ours.collected.episodes == theirs.collected.episodes
                 pairs = (
                     (ours.state().learner, theirs.state().learner),
@@ -127,7 +126,7 @@ def test_every_run_of_a_group_is_an_ordinary_run(group, tmp_path):
         description = RunFolder.open(run).description
         assert (description.seed, description.batched_with) == (seed, (3, 8, 5))
         assert description.settings.environment.source == "device"
-        again = frankrl.evaluate(run, episodes=3, progress=False)
+        again = frankrl.evaluate(run, episodes=3, seed=seed, progress=False)
         assert again.mean_return == group.outcomes[group.seeds.index(seed)].final_return
         found = tables(run)
         assert [row[0] for row in found["training"]] == list(range(64, 641, 64))

@@ -23,6 +23,7 @@ from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.session import write_report
 from frankrl.training.state import compiled_init
+from frankrl.training.trainer import MakeRounds
 
 OnRun = Callable[[Path], None]
 
@@ -158,7 +159,7 @@ class _Program:
         return False
 
 
-def _resumed(path: Path, experiment: Experiment, at: int, rounds: object) -> Trainer:
+def _resumed(path: Path, experiment: Experiment, at: int, rounds: MakeRounds) -> Trainer:
     """A run that goes on from its checkpoint of an env step."""
     folder = RunFolder.open(path)
     for checkpoint in list_checkpoints(folder.checkpoints):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from frankrl.experience.device import DeviceSource, EnvironmentStates
 from frankrl.learning import has_own_optimiser
@@ -56,7 +57,10 @@ class SeedBatch:
         self.env_steps = 0
         """Env steps of each run so far."""
         self._updates = 0
-        self._carry: Any = None
+        self._leaves: list[Array] = []
+        """Of the carry of all lanes: its records have the shapes of one lane."""
+        self._structure: Any = None
+        """That of the carry of one lane."""
         self._newest: dict[int, Round] = {}
         """The newest round of each lane."""
 
@@ -83,17 +87,16 @@ class SeedBatch:
         first = next(iter(self._lanes.values()))
         experiment, size = first.experiment, first.experiment.settings.round_env_steps
         one_round = dqn_round(experiment, first.source)
-        if self._carry is None:
-            self._carry = self._begun(one_round.overlap)
+        if self._structure is None:
+            self._begin(one_round.overlap)
         own = has_own_optimiser(experiment.settings.learning)
-        chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round)
+        chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round, self._structure)
         wanted = -(-(self._next_stop(self.env_steps) - self.env_steps) // size)
         num_rounds = max(1, min(wanted, max_rounds(size)))
         ends = self.env_steps + size * np.arange(1, num_rounds + 1)
         counts = np.diff([self._updates, *map(experiment.updates_due, ends.tolist())])
         schedule = schedule_of(experiment, one_round, self.env_steps, self._updates, counts)
-        output = chunk(self._carry, self._seeds, schedule, np.int32(num_rounds))
-        self._carry = output.carry
+        self._leaves, output = chunk(self._leaves, self._seeds, schedule, np.int32(num_rounds))
         before, self.env_steps = self.env_steps, self.env_steps + num_rounds * size
         self._updates += int(counts.sum())
         host = _on_host(output)
@@ -112,8 +115,8 @@ class SeedBatch:
         if len(self._lanes) > 1:
             del self._lanes[index]
 
-    def _begun(self, overlap: bool) -> DqnCarry:
-        """The carry of all lanes."""
+    def _begin(self, overlap: bool) -> None:
+        """Put the beginnings of all lanes together."""
         joined = next(iter(self._lanes.values()))
         fill = DeviceSource(
             joined.source.environments.functional,
@@ -130,11 +133,12 @@ class SeedBatch:
             behaviour = state.behaviour_params if overlap else None
             return DqnCarry(state.learner, state.replay, behaviour, states)
 
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(carry, lanes))
+        flat = [jax.tree.flatten(carry(lane)) for lane in lanes]
+        self._structure = flat[0][1]
+        self._leaves = [jnp.stack(column) for column in zip(*(f[0] for f in flat), strict=True)]
         for index, lane in self._lanes.items():
             # The states of single lanes would hold as much memory once more.
             self._lanes[index] = lane._replace(state=None)  # pyright: ignore[reportArgumentType]
-        return stacked
 
     def _of_lane(self, output: ChunkOutput, host: ChunkOutput, index: int) -> ChunkOutput:
         """What a chunk gave in one lane, as views of arrays on the host; of the carry, the
@@ -154,7 +158,8 @@ class SeedBatch:
 
     def _state_of(self, index: int, found: Round) -> TrainState:
         """The training state of a lane after its newest round."""
-        carry: DqnCarry = _sliced(self._carry, np.int32(index))
+        leaves = _sliced(self._leaves, np.int32(index))
+        carry: DqnCarry = jax.tree.unflatten(self._structure, leaves)
         learned = found.output()
         behaviour = learned.params if carry.behaviour_params is None else carry.behaviour_params
         return TrainState(
@@ -190,31 +195,41 @@ def rounds_in_lane(num_lanes: int, index: int) -> Callable[..., Iterator[Round]]
 
 
 @functools.lru_cache(maxsize=8)
-def compiled_batch(one_round: RoundFunction) -> Callable[..., ChunkOutput]:
-    """The compiled chunk of all lanes; its carry is donated.
+def compiled_batch(
+    one_round: RoundFunction, structure: Any
+) -> Callable[..., tuple[list[Array], ChunkOutput]]:
+    """The compiled chunk of all lanes, from the leaves of their carries, which are donated.
 
-    Schedule and number of rounds are the same for all, so that branches stay branches.
+    It returns the new leaves and the output, whose carry has the environments alone. Schedule and
+    number of rounds are the same for all lanes, so that branches stay branches.
+
+    Args:
+        one_round: the round of each run.
+        structure: that of the carry of one lane.
     """
-    batched = jax.vmap(make_chunk(one_round), in_axes=(0, 0, None, None))
-    return jax.jit(batched, donate_argnums=0)
+    chunk = make_chunk(one_round)
+
+    def of_lane(
+        leaves: list[Array], seed: Any, schedule: Any, num_rounds: Any
+    ) -> tuple[list[Array], ChunkOutput]:
+        output = chunk(jax.tree.unflatten(structure, leaves), seed, schedule, num_rounds)
+        # Copies, because the leaves are donated to the next call.
+        environments = jax.tree.map(jnp.copy, output.carry.environments)
+        return jax.tree.leaves(output.carry), output._replace(carry=environments)
+
+    return jax.jit(jax.vmap(of_lane, in_axes=(0, 0, None, None)), donate_argnums=0)
 
 
 @jax.jit
-def _sliced(carry: Any, index: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], carry)
+def _sliced(leaves: list[Array], index: Any) -> list[Array]:
+    return [leaf[index] for leaf in leaves]
 
 
 def _on_host(output: ChunkOutput) -> ChunkOutput:
-    """What a chunk gave on the host; of its carry, the environments' states alone."""
+    """What a chunk gave on the host."""
 
     def read(leaf: Any) -> Any:
         # Random keys of an environment are no numbers of NumPy's.
         return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
-    return ChunkOutput(
-        carry=jax.tree.map(read, output.carry.environments),
-        rounds=RoundOutput(*map(np.asarray, output.rounds)),
-        newest=jax.tree.map(np.asarray, output.newest),
-        params=np.asarray(output.params),
-        eval_params=np.asarray(output.eval_params),
-    )
+    return jax.tree.map(read, output)
