@@ -9,18 +9,14 @@ import optax
 import pytest
 from in_memory import experiment_of
 
-import frankrl
 from frankrl.config import Settings
 from frankrl.core.device_random import episode_seeds, random_bits, seed_words
-from frankrl.core.errors import SettingError
 from frankrl.core.random import RESET_SEEDS, Use
 from frankrl.environments.functional import functional_of
 from frankrl.environments.functional.protocol import episode_key, step_key
 from frankrl.experience import linear_epsilon
 from frankrl.experience.device import acting_draws, epsilon_greedy
-from frankrl.explaining import reopen
 from frankrl.learning import learning_rate_at
-from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training import init_train_state
 from frankrl.training.device.rounds import device_rounds, source_on_device
 

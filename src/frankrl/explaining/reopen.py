@@ -55,6 +55,7 @@ from frankrl.runs import (
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.device.batch import rounds_in_lane
 from frankrl.training.device.dqn_round import device_noise
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import restore_environments
@@ -197,7 +198,8 @@ def reopen(
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
         opened = None
-        results = _rounds(experiment, source, state, _stops(verification, cost, last_begins))
+        stops = _stops(verification, cost, last_begins)
+        results = _rounds(folder, experiment, source, state, stops)
         while state.env_steps < cost.verified_env_step:
             result = next(results)
             verification.check(result, source.digests())
@@ -227,13 +229,19 @@ def _stops(verification: Verification, cost: Cost, last_begins: int) -> Callable
 
 
 def _rounds(
+    folder: RunFolder,
     experiment: Experiment,
     source: AnySource,
     state: TrainState,
     next_stop: Callable[[int], int],
 ) -> Iterator[Round]:
     if isinstance(source, DeviceSource):
-        return device_rounds(experiment, source, state, next_stop)
+        lanes = folder.description.batched_with
+        rounds_there = device_rounds
+        if lanes:
+            # Alone its rounding would differ.
+            rounds_there = rounds_in_lane(len(lanes), lanes.index(experiment.seed))
+        return rounds_there(experiment, source, state, next_stop)
     return rounds(experiment, source, state)
 
 

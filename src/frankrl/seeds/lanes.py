@@ -22,6 +22,8 @@ from frankrl.runs.group import RunGroup
 from frankrl.training import Event, Experiment, Finished, Trainer
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.session import write_report
+from frankrl.training.state import compiled_init
+from frankrl.training.trainer import MakeRounds
 
 OnRun = Callable[[Path], None]
 
@@ -119,6 +121,7 @@ class _Program:
         trainers: dict[int, Trainer] = {}
         facts = (all_versions(self._experiment.settings), machine_facts())
         about = self._group.description
+        make_state = compiled_init(self._experiment)
         for seed, path in going.items():
             experiment = replace(self._experiment, seed=seed)
             rounds = self._batch.rounds_of(self._seeds.index(seed))
@@ -128,7 +131,12 @@ class _Program:
                     batched_with=tuple(self._seeds),
                 )
                 trainer = Trainer.begin(
-                    path, description, experiment, overwrite=path.exists(), make_rounds=rounds
+                    path,
+                    description,
+                    experiment,
+                    overwrite=path.exists(),
+                    make_rounds=rounds,
+                    make_state=make_state,
                 )
             else:
                 trainer = _resumed(path, experiment, at, rounds)
@@ -151,7 +159,7 @@ class _Program:
         return False
 
 
-def _resumed(path: Path, experiment: Experiment, at: int, rounds: object) -> Trainer:
+def _resumed(path: Path, experiment: Experiment, at: int, rounds: MakeRounds) -> Trainer:
     """A run that goes on from its checkpoint of an env step."""
     folder = RunFolder.open(path)
     for checkpoint in list_checkpoints(folder.checkpoints):

@@ -1,5 +1,6 @@
 """What a run consists of, and everything that training changes, each as one record."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -109,7 +110,11 @@ def init_train_state(experiment: Experiment, initial: Params | None = None) -> T
         initial: parameters of the Q-network, its target network and their average; None: drawn by
             the run's seed.
     """
-    params = experiment.network.init(experiment.seed) if initial is None else initial
+    return compiled_init(experiment)(experiment, initial)
+
+
+def compiled_init(experiment: Experiment) -> Callable[[Experiment, Params | None], TrainState]:
+    """`init_train_state`, compiled once for experiments that differ in their seeds alone."""
 
     # In one compiled call: operations one by one would take ten times as long to start.
     @jax.jit
@@ -117,13 +122,17 @@ def init_train_state(experiment: Experiment, initial: Params | None = None) -> T
         learner = init_learner(experiment.settings.learning, experiment.network, params)
         return learner, experiment.empty_replay(), jnp.copy(learner.params)
 
-    learner, replay, vector = begun(params)
-    return TrainState(
-        learner=learner,
-        replay=replay,
-        behaviour_params=vector,
-        params=vector,
-        eval_params=vector,
-        env_steps=0,
-        updates=0,
-    )
+    def init(experiment: Experiment, initial: Params | None = None) -> TrainState:
+        params = experiment.network.init(experiment.seed) if initial is None else initial
+        learner, replay, vector = begun(params)
+        return TrainState(
+            learner=learner,
+            replay=replay,
+            behaviour_params=vector,
+            params=vector,
+            eval_params=vector,
+            env_steps=0,
+            updates=0,
+        )
+
+    return init

@@ -17,7 +17,7 @@ from frankrl.core.errors import DivergedError, FrankError, warn
 from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics, stepped
 from frankrl.core.text import shown
-from frankrl.core.types import FailedEpisode
+from frankrl.core.types import FailedEpisode, Params
 from frankrl.environments import (
     GymnasiumVector,
     described_for_evaluation,
@@ -166,6 +166,7 @@ class Trainer:
         started: float | None = None,
         make_source: MakeSource | None = None,
         make_rounds: MakeRounds = device_rounds,
+        make_state: Callable[[Experiment, Params | None], TrainState] = init_train_state,
     ) -> "Trainer":
         """Begin a run; its folder is made after everything else.
 
@@ -178,6 +179,7 @@ class Trainer:
             started: as in `__init__`.
             make_source: likewise.
             make_rounds: likewise.
+            make_state: makes the state to begin with.
 
         Raises:
             RunFolderError: the folder cannot be made.
@@ -188,7 +190,7 @@ class Trainer:
             training._evaluator.prepare()
             if initial is not None:
                 training.notes.append(initial.note)
-            training._stand_at(init_train_state(experiment, initial and initial.params))
+            training._stand_at(make_state(experiment, initial and initial.params))
             folder = RunFolder.create(
                 path, description, initial=initial and initial.content, overwrite=overwrite
             )

@@ -1,10 +1,11 @@
 """The source of a run whose environments are functions on the device."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt32
 
 from frankrl.core.device_random import seed_words
 from frankrl.environments import EnvironmentLog, EnvironmentSpec
@@ -34,7 +35,7 @@ class DeviceSource:
         """
         self.environments = DeviceEnvironments.of(functional, spec, num_envs)
         self.seed = seed_words(seed)
-        self.states: EnvironmentStates = jax.jit(self.environments.begin)(self.seed)
+        self.states: EnvironmentStates = _compiled_begin(self.environments)(self.seed)
         """Read them before the next chunk begins, which takes their memory over."""
 
     @property
@@ -68,3 +69,10 @@ class DeviceSource:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_begin(
+    environments: DeviceEnvironments,
+) -> Callable[[UInt32[np.ndarray, "2"]], EnvironmentStates]:
+    return jax.jit(environments.begin)

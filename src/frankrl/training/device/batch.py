@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from frankrl.experience.device import DeviceSource, EnvironmentStates
 from frankrl.learning import has_own_optimiser
@@ -59,7 +60,10 @@ class SeedBatch:
         self.env_steps = 0
         """Env steps of each run so far."""
         self._updates = 0
-        self._carry: Any = None
+        self._leaves: list[Array] = []
+        """Of the carry of all lanes: its records have the shapes of one lane."""
+        self._structure: Any = None
+        """That of the carry of one lane."""
         self._newest: dict[int, Round] = {}
         """The newest round of each lane."""
 
@@ -86,17 +90,16 @@ class SeedBatch:
         first = next(iter(self._lanes.values()))
         experiment, size = first.experiment, first.experiment.settings.round_env_steps
         one_round = round_of(experiment, first.source)
-        if self._carry is None:
-            self._carry = self._begun(one_round)
+        if self._structure is None:
+            self._begin(one_round)
         own = has_own_optimiser(experiment.settings.learning)
-        chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round)
+        chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round, self._structure)
         wanted = -(-(self._next_stop(self.env_steps) - self.env_steps) // size)
         num_rounds = max(1, min(wanted, max_rounds(size)))
         ends = self.env_steps + size * np.arange(1, num_rounds + 1)
         counts = np.diff([self._updates, *map(experiment.updates_due, ends.tolist())])
         schedule = schedule_for(experiment, one_round, self.env_steps, self._updates, counts)
-        output = chunk(self._carry, self._seeds, schedule, np.int32(num_rounds))
-        self._carry = output.carry
+        self._leaves, output = chunk(self._leaves, self._seeds, schedule, np.int32(num_rounds))
         before, self.env_steps = self.env_steps, self.env_steps + num_rounds * size
         self._updates += int(counts.sum())
         host = _on_host(output)
@@ -115,8 +118,8 @@ class SeedBatch:
         if len(self._lanes) > 1:
             del self._lanes[index]
 
-    def _begun(self, one_round: DqnRound | PqnRound) -> DqnCarry | PqnCarry:
-        """The carry of all lanes."""
+    def _begin(self, one_round: DqnRound | PqnRound) -> None:
+        """Put the beginnings of all lanes together."""
         joined = next(iter(self._lanes.values()))
         fill = DeviceSource(
             joined.source.environments.functional,
@@ -132,11 +135,12 @@ class SeedBatch:
             state, source = (lane.state, lane.source) if lane else (joined.state, fill)
             return first_carry(one_round, state, source)
 
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(carry, lanes))
+        flat = [jax.tree.flatten(carry(lane)) for lane in lanes]
+        self._structure = flat[0][1]
+        self._leaves = [jnp.stack(column) for column in zip(*(f[0] for f in flat), strict=True)]
         for index, lane in self._lanes.items():
             # The states of single lanes would hold as much memory once more.
             self._lanes[index] = lane._replace(state=None)  # pyright: ignore[reportArgumentType]
-        return stacked
 
     def _of_lane(self, output: ChunkOutput, host: ChunkOutput, index: int) -> ChunkOutput:
         """What a chunk gave in one lane, as views of arrays on the host; of the carry, the
@@ -156,36 +160,68 @@ class SeedBatch:
 
     def _state_of(self, index: int, found: Round) -> TrainState:
         """The training state of a lane after its newest round."""
-        carry = _sliced(self._carry, np.int32(index))
+        leaves = _sliced(self._leaves, np.int32(index))
+        carry = jax.tree.unflatten(self._structure, leaves)
         return train_state_of(carry, found.output(), found.env_steps, found.updates)
 
 
-@functools.lru_cache(maxsize=8)
-def compiled_batch(one_round: RoundFunction) -> Callable[..., ChunkOutput]:
-    """The compiled chunk of all lanes; its carry is donated.
+def rounds_in_lane(num_lanes: int, index: int) -> Callable[..., Iterator[Round]]:
+    """How one run alone gets the rounds that it had in a lane, to the same bits; in place of
+    `device_rounds`. The other lanes compute, too, and nobody reads them.
 
-    Schedule and number of rounds are the same for all, so that branches stay branches.
+    Args:
+        num_lanes: runs that were one program.
+        index: the lane of the run.
     """
-    batched = jax.vmap(make_chunk(one_round), in_axes=(0, 0, None, None))
-    return jax.jit(batched, donate_argnums=0)
+
+    def rounds(
+        experiment: Experiment, source: DeviceSource, state: TrainState, next_stop: NextStop
+    ) -> Iterator[Round]:
+        batch = SeedBatch(num_lanes)
+        taken = batch.rounds_of(index)(experiment, source, state, next_stop)
+        while True:
+            batch.advance()
+            yield next(taken)
+
+    return rounds
+
+
+@functools.lru_cache(maxsize=8)
+def compiled_batch(
+    one_round: RoundFunction, structure: Any
+) -> Callable[..., tuple[list[Array], ChunkOutput]]:
+    """The compiled chunk of all lanes, from the leaves of their carries, which are donated.
+
+    It returns the new leaves and the output, whose carry has the environments alone. Schedule and
+    number of rounds are the same for all lanes, so that branches stay branches.
+
+    Args:
+        one_round: the round of each run.
+        structure: that of the carry of one lane.
+    """
+    chunk = make_chunk(one_round)
+
+    def of_lane(
+        leaves: list[Array], seed: Any, schedule: Any, num_rounds: Any
+    ) -> tuple[list[Array], ChunkOutput]:
+        output = chunk(jax.tree.unflatten(structure, leaves), seed, schedule, num_rounds)
+        # Copies, because the leaves are donated to the next call.
+        environments = jax.tree.map(jnp.copy, output.carry.environments)
+        return jax.tree.leaves(output.carry), output._replace(carry=environments)
+
+    return jax.jit(jax.vmap(of_lane, in_axes=(0, 0, None, None)), donate_argnums=0)
 
 
 @jax.jit
-def _sliced(carry: Any, index: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], carry)
+def _sliced(leaves: list[Array], index: Any) -> list[Array]:
+    return [leaf[index] for leaf in leaves]
 
 
 def _on_host(output: ChunkOutput) -> ChunkOutput:
-    """What a chunk gave on the host; of its carry, the environments' states alone."""
+    """What a chunk gave on the host."""
 
     def read(leaf: Any) -> Any:
         # Random keys of an environment are no numbers of NumPy's.
         return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
-    return ChunkOutput(
-        carry=jax.tree.map(read, output.carry.environments),
-        rounds=RoundOutput(*map(np.asarray, output.rounds)),
-        newest=jax.tree.map(np.asarray, output.newest),
-        params=np.asarray(output.params),
-        eval_params=np.asarray(output.eval_params),
-    )
+    return jax.tree.map(read, output)
