@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PyTree, UInt32
 
-from frankrl.config import Settings
+from frankrl.config import LearningSettings, Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
+from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
-from frankrl.core.types import Arrival, Params
+from frankrl.core.types import Arrival, Params, Steps, Transition
 from frankrl.core.wording import option
 from frankrl.environments import (
     EnvironmentSpec,
@@ -28,9 +30,9 @@ from frankrl.environments import (
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
-from frankrl.learning import LearnerState, under_noise, updates
+from frankrl.learning import LearnerState, has_own_optimiser, under_noise, updates
 from frankrl.networks import QNetwork
-from frankrl.replay import EndingRoom, cut_short, with_ending_rows
+from frankrl.replay import EndingRoom, ReplayBuffer, ReplayState, Span, cut_short, with_ending_rows
 from frankrl.runs import (
     LEARNING,
     MetricsReader,
@@ -277,35 +279,35 @@ def _opened(
 ) -> tuple[UpdateRecord, Params]:
     """The record of one update of a round, and θ before it, given the state before the round."""
     settings, network, replay = experiment.settings, experiment.network, experiment.replay
-    given, sample = result.input, jax.tree.map(jnp.asarray, result.output().sample)
+    given, sample = result.input, result.output().sample
     assert sample is not None, "the update's own round did none"
     stored = before.replay
     if cut := result.collected.cut:
         stored = cut_short(replay, stored, cut)
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
         stored = with_ending_rows(stored, rows)
-    stored = jax.jit(replay.add, donate_argnums=0)(stored, given.steps)
-    batches = replay.read(stored, sample.env_steps, given.scales)
+    _, batches, spans = _read(replay, stored, given.steps, sample.env_steps, given.scales)
     number = update - before.updates - 1
-    learn = jax.jit(functools.partial(updates, settings.learning, network))
+    learn = _compiled_updates(settings.learning, network)
+    # On the host, where a part of an array is taken without a compiled program for it.
+    batches, noise, sample, spans = jax.tree.map(np.asarray, (batches, given.noise, sample, spans))
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
         """The learner after the updates from `first` to `end` of the round."""
         if first == end:
             return state
-        tables = (batches, given.noise, sample.weights)
-        rows, noise, weights = jax.tree.map(lambda table: table[first:end], tables)
-        return learn(state, rows, given.learning_rate, noise, weights)[0]
+        tables = (batches, noise, sample.weights)
+        own = jax.tree.map(lambda table: table[first:end], tables)
+        return learn(state, own[0], given.learning_rate, *own[1:])[0]
 
     state = learned(before.learner, 0, number)
     after = learned(state, number, number + 1)
     _compare_with_run(
         learned(after, number + 1, result.updates - before.updates), result.state().learner
     )
-    own, batch, noise = jax.tree.map(
-        lambda table: jnp.asarray(table[number]), (sample, batches, given.noise)
+    own, batch, noise, span = jax.tree.map(
+        lambda table: table[number], (sample, batches, noise, spans)
     )
-    span = replay.spans(stored, own.env_steps)
     record = record_of(
         settings.learning,
         network,
@@ -316,7 +318,30 @@ def _opened(
         learning_rate=float(given.learning_rate),
         noise=noise,
     )
-    return record, under_noise(network.layout.unflatten(state.params), noise)
+    return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _read(
+    replay: ReplayBuffer,
+    stored: ReplayState,
+    steps: Steps,
+    env_steps: UInt32[Array, "update batch"],
+    scales: Scales | None,
+) -> tuple[ReplayState, Transition, Span]:
+    """The buffer with the steps of a round; the transitions at some env steps, and their steps."""
+    stored = replay.add(stored, steps)
+    return stored, replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
+
+
+def _compiled_updates(settings: LearningSettings, network: QNetwork) -> Callable[..., Any]:
+    if has_own_optimiser(settings):
+        # Another one, or a changed one, may stand under the same name later.
+        return jax.jit(functools.partial(updates, settings, network))
+    return functools.partial(_updates, settings, network)
+
+
+_updates = jax.jit(updates, static_argnums=(0, 1))
 
 
 def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
@@ -324,7 +349,8 @@ def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
 
     Another number of updates is another compiled program, which may round differently.
     """
-    away = float(jnp.max(jnp.abs(ours.params - theirs.params), initial=0.0))
+    difference = np.asarray(ours.params) - np.asarray(theirs.params)
+    away = float(np.abs(difference).max(initial=0.0))
     if away:
         warn(
             "the updates of this round, computed in parts, end up to "
@@ -334,9 +360,13 @@ def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
 
 def _copied(state: TrainState) -> TrainState:
     """A copy of the state, whose arrays no later round takes over."""
-    return state._replace(
-        learner=jax.tree.map(jnp.copy, state.learner), replay=jax.tree.map(jnp.copy, state.replay)
-    )
+    learner, replay = _copies((state.learner, state.replay))
+    return state._replace(learner=learner, replay=replay)
+
+
+@jax.jit
+def _copies(arrays: PyTree) -> PyTree:
+    return jax.tree.map(jnp.copy, arrays)
 
 
 def _checkpoints_metadata(folder: RunFolder) -> list[CheckpointMetadata]:
