@@ -53,7 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
         _set_to_new_folder("XDG_CACHE_HOME")
-        # Hundreds of processes are started, each of which would compile all of Frank's modules.
+        # What is imported for the tests is written as bytecode. Hundreds of processes are started,
+        # each of which would compile all of Frank's modules.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         sys.dont_write_bytecode = False
         if not long_forms:
@@ -96,7 +97,8 @@ def pytest_collection_finish() -> None:
     """What all tests consist of is no garbage, and need not be looked through again and again."""
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS)
-    # Tests change modules within the second to which compiled ones are told apart.
+    # From here on none is written: tests change modules of their own faster than bytecode notices.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
 
 
