@@ -6,9 +6,11 @@ forgets what it holds in memory, so that a process does not grow with the number
 """
 
 import atexit
+import gc
 import mmap
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,16 +22,18 @@ from jaxtyping import install_import_hook
 
 from frankrl.core.backend import start_backend, visible_cpus
 
-_CHECKED = ("core.types", "environments.masks", "replay", "learning", "training")
+_CHECKED = ("core.types", "environments.masks", "replay", "learning")
 """Modules whose shapes and types are checked at run time."""
-_CHECKED_IN_LONG_FORMS = ("experience", "networks")
-"""Those that are called in every acting step, where checking takes a third of the time."""
+_CHECKED_IN_LONG_FORMS = ("experience", "networks", "training")
+"""Those that are called in every acting step or round, where checking takes much of the time."""
 _QUICKLY_COMPILED = (
     "--xla_backend_optimization_level=0",
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 _MAX_PROCESSES = 4
+_NEW_OBJECTS = 20_000
+"""How many objects Python allocates before it looks for garbage; by itself it looks after 700."""
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
 
@@ -49,6 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
         _set_to_new_folder("XDG_CACHE_HOME")
+        # What is imported for the tests is written as bytecode. Hundreds of processes are started,
+        # each of which would compile all of Frank's modules.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.dont_write_bytecode = False
         if not long_forms:
             # Compiling takes most of the time of the tests, and these two thirds of compiling. The
             # long forms are compiled as users have it.
@@ -83,6 +91,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     folder = item.path.relative_to(Path(__file__).parent).parts[0]
     return _LONG_FIRST.index(folder) if folder in _LONG_FIRST else len(_LONG_FIRST)
+
+
+def pytest_collection_finish() -> None:
+    """What all tests consist of is no garbage, and need not be looked through again and again."""
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
+    # From here on none is written: tests change modules of their own faster than bytecode notices.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.dont_write_bytecode = True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_waits_for_the_disk():
+    """No test cuts the power; those of a disk that fails do so in processes of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

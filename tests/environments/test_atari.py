@@ -256,7 +256,7 @@ def test_an_episode_depends_on_its_seed_and_actions_only_in_another_process_too(
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, len(GAMES), 13))
 def test_of_no_game_an_episode_depends_on_what_was_played_before(first):
-    assert_independent_of_history(GAMES[first : first + 13], 250)
+    assert_independent_of_history(GAMES[first : first + 13], 120)
 
 
 def test_another_mode_and_difficulty_last_over_resets():

@@ -355,8 +355,7 @@ ENDLESS = SHORT | {"total_env_steps": 10**9, "checkpoint_every_env_steps": 10**8
 ENDLESS |= {"evaluate_every_env_steps": 10**8}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("idle", [0, 1])
+@pytest.mark.parametrize(("number", "idle"), [(signal.SIGINT, 1), (signal.SIGTERM, 0)])
 def test_a_stop_reaches_busy_processes_and_idle_ones(tmp_path, number, idle):
     """The signal comes when the short runs are done, and their processes have nothing to do."""
     arms = (Arm("endless", ENDLESS), Arm("short", SHORT))

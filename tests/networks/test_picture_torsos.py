@@ -119,11 +119,11 @@ def test_products_of_patches_are_the_convolution_of_xla_and_so_are_their_gradien
         return jnp.sum(outputs * jnp.cos(jnp.arange(outputs.size).reshape(outputs.shape)))
 
     applied = layer.apply, functools.partial(by_xla, layer)
-    found, expected = (apply(*in_jax((params, inputs))) for apply in applied)
+    found, expected = (jax.jit(apply)(*in_jax((params, inputs))) for apply in applied)
     for outputs in (found, layer.apply(params, inputs)):
         np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
     gradients = (
-        jax.grad(functools.partial(total, apply), (0, 1))(*in_jax((params, inputs)))
+        jax.jit(jax.grad(functools.partial(total, apply), (0, 1)))(*in_jax((params, inputs)))
         for apply in applied
     )
     jax.tree.map(

@@ -187,20 +187,25 @@ def _one_run(
 
 
 def _undisturbed_run(work: Path) -> dict[str, Any]:
-    out = work / "whole"
-    process = begun(*run_words(out, "--processes", "1"))
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    """What a run comes to; done once for all studies whose folders lie beside each other."""
+    out = work.parent / "undisturbed-run"
+    if not out.exists():
+        process = begun(*run_words(out, "--processes", "1"))
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
     return contents(out / "s0")
 
 
 def _undisturbed_sweep(work: Path) -> tuple[dict[str, dict[str, Any]], str]:
-    out = work / "whole"
-    process = begun(*sweep_words(work, out))
-    told, errors = process.communicate()
-    assert process.returncode == 0, errors
+    """What a sweep comes to, and what it says of it; done once, likewise."""
+    out, line = work.parent / "undisturbed-sweep", work.parent / "undisturbed-sweep.json"
+    if not line.exists():
+        process = begun(*sweep_words(work, out))
+        told, errors = process.communicate()
+        assert process.returncode == 0, errors
+        line.write_text(told.strip().splitlines()[-1], "utf-8")
     runs = sorted((out / "runs").iterdir())
-    return {run.name: contents(run) for run in runs}, told.strip().splitlines()[-1]
+    return {run.name: contents(run) for run in runs}, line.read_text("utf-8")
 
 
 def _compare_sweep(

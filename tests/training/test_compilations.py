@@ -12,10 +12,15 @@ from frankrl.training.rounds import compiled_learn
 
 
 @pytest.mark.parametrize(
-    ("replay_ratio", "numbers"),
-    [(1.0, {0, 4}), (0.3, {0, 1, 2}), (0.1, {0, 1}), (2.3, {0, 9, 10})],
+    ("replay_ratio", "numbers", "replay_sampling"),
+    [
+        (1.0, {0, 4}, "prioritised"),
+        (0.3, {0, 1, 2}, "uniform"),
+        (0.1, {0, 1}, "uniform"),
+        (2.3, {0, 9, 10}, "uniform"),
+        (2.3, {0, 9, 10}, "prioritised"),
+    ],
 )
-@pytest.mark.parametrize("replay_sampling", ["uniform", "prioritised"])
 def test_a_run_compiles_for_no_updates_and_for_their_number_rounded_down_and_up(
     replay_ratio, numbers, replay_sampling
 ):

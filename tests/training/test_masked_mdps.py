@@ -51,7 +51,7 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
     settings = Settings().with_changes(
         env_kwargs={"where": where, "end": end},
         num_envs=num_envs,
-        vector_steps_per_round=4 // num_envs,
+        vector_steps_per_round=48 // num_envs,
         overlap=overlap,
         n_step=n_step,
         double=double,
@@ -62,13 +62,14 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
         target_period_updates=20,
         epsilon_start=1.0 if n_step > 1 else 0.5,
         epsilon_end=1.0 if n_step > 1 else 0.5,
-        # Small, because its room for short episodes grows, which compiles the learner again.
+        # So that the learner is compiled once: it learns from the first round on, and what short
+        # episodes arrived at fits into the buffer as it begins.
         replay_capacity=100,
         batch_size=64,
-        learning_starts_env_steps=40,
+        learning_starts_env_steps=48,
     )
     experiment = experiment_of(ENV, settings, seed=3)
-    last = round_number(experiment, 200)
+    last = round_number(experiment, 18)
     policy = greedy_policy(experiment, last)
     expected = {"terminated": TERMINATED, "truncated": TRUNCATED}[end]
     expected = THREE_STEPS if n_step == 3 else expected

@@ -24,7 +24,7 @@ PROBES = {
     ),
     "one_step_truncation": ({"end": "truncated"}, [[FOREVER] * 2]),
 }
-SHAPES = {"one_env": (1, 4), "four_envs": (4, 1)}
+SHAPES = {"one_env": (1, 48), "four_envs": (4, 12)}
 # Every pair of choices occurs among those that are not slow.
 WAYS = [
     pytest.param(n_step, shape, overlap, marks=[] if quick else pytest.mark.slow)
@@ -52,14 +52,15 @@ def learned_q_values(env_kwargs: dict, num_states: int, **changes) -> np.ndarray
         learning_rate=1e-2,
         target_period_updates=20,
         epsilon_end=1.0,
-        # Small, because its room for one-step episodes grows, which compiles the learner again.
-        replay_capacity=64,
+        # So that the learner is compiled once: it learns from the first round on, and what one-step
+        # episodes arrived at fits into the buffer as it begins.
+        replay_capacity=80,
         batch_size=32,
-        learning_starts_env_steps=16,
+        learning_starts_env_steps=48,
         **changes,
     )
     experiment = experiment_of(probe_mdps.ProbeMDP.__name__ + "-v0", settings, seed=3)
-    policy = greedy_policy(experiment, round_number(experiment, 160))
+    policy = greedy_policy(experiment, round_number(experiment, 15))
     return policy.q_values(np.arange(num_states, dtype=np.float32)[:, None])
 
 

@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PyTree, UInt32
 
-from frankrl.config import Settings
+from frankrl.config import LearningSettings, Settings
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.device_random import seed_words
 from frankrl.core.errors import DamagedError, FrankError, RunFolderError, SettingError, warn
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
-from frankrl.core.types import Arrival, Params
+from frankrl.core.types import Arrival, Params, Steps, Transition
 from frankrl.core.wording import option
 from frankrl.environments import (
     EnvironmentSpec,
@@ -35,12 +36,13 @@ from frankrl.explaining.verification import Verification
 from frankrl.learning import (
     LearnerState,
     UpdateNoise,
+    has_own_optimiser,
     learning_rate_at,
     under_noise,
     updates,
 )
 from frankrl.networks import QNetwork
-from frankrl.replay import EndingRoom, ReplayState, cut_short, with_ending_rows
+from frankrl.replay import EndingRoom, ReplayBuffer, ReplayState, Span, cut_short, with_ending_rows
 from frankrl.runs import (
     LEARNING,
     MetricsReader,
@@ -323,7 +325,8 @@ class _Given(NamedTuple):
     """What the updates of a round were given, besides their samples."""
 
     stored: ReplayState
-    """The buffer with the round's steps."""
+    steps: Steps | None
+    """The round's steps, which the buffer lacks; None: it has them."""
     learning_rate: Any
     noise: UpdateNoise
     scales: Scales | None
@@ -339,15 +342,15 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
         seed = seed_words(experiment.seed)
         noise = device_noise(experiment.network, batch, seed, before.updates, count)
         rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
-        after = result.state().replay
+        # A copy, because reading takes it over.
+        after = _copied(result.state()).replay
         assert after is not None
-        return _Given(after, rate, noise, None)
+        return _Given(after, None, rate, noise, None)
     if cut := result.collected.cut:
         stored = cut_short(replay, stored, cut)
     if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
         stored = with_ending_rows(stored, rows)
-    stored = jax.jit(replay.add, donate_argnums=0)(stored, given.steps)
-    return _Given(stored, given.learning_rate, given.noise, given.scales)
+    return _Given(stored, given.steps, given.learning_rate, given.noise, given.scales)
 
 
 def _opened(
@@ -362,28 +365,28 @@ def _opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     given = _given(experiment, before, result)
-    stored = given.stored
-    batches = replay.read(stored, sample.env_steps, given.scales)
+    _, batches, spans = _read(replay, given.stored, given.steps, sample.env_steps, given.scales)
     number = update - before.updates - 1
-    learn = jax.jit(functools.partial(updates, settings.learning, network))
+    learn = _compiled_updates(settings.learning, network)
+    # On the host, where a part of an array is taken without a compiled program for it.
+    batches, noise, sample, spans = jax.tree.map(np.asarray, (batches, given.noise, sample, spans))
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
         """The learner after the updates from `first` to `end` of the round."""
         if first == end:
             return state
-        tables = (batches, given.noise, sample.weights)
-        rows, noise, weights = jax.tree.map(lambda table: table[first:end], tables)
-        return learn(state, rows, given.learning_rate, noise, weights)[0]
+        tables = (batches, noise, sample.weights)
+        own = jax.tree.map(lambda table: table[first:end], tables)
+        return learn(state, own[0], given.learning_rate, *own[1:])[0]
 
     state = learned(before.learner, 0, number)
     after = learned(state, number, number + 1)
     _compare_with_run(
         learned(after, number + 1, result.updates - before.updates), result.state().learner
     )
-    own, batch, noise = jax.tree.map(
-        lambda table: jnp.asarray(table[number]), (sample, batches, given.noise)
+    own, batch, noise, span = jax.tree.map(
+        lambda table: table[number], (sample, batches, noise, spans)
     )
-    span = replay.spans(stored, own.env_steps)
     record = record_of(
         settings.learning,
         network,
@@ -394,7 +397,32 @@ def _opened(
         learning_rate=float(given.learning_rate),
         noise=noise,
     )
-    return record, under_noise(network.layout.unflatten(state.params), noise)
+    return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _read(
+    replay: ReplayBuffer,
+    stored: ReplayState,
+    steps: Steps | None,
+    env_steps: UInt32[Array, "update batch"],
+    scales: Scales | None,
+) -> tuple[ReplayState, Transition, Span]:
+    """The buffer with the steps of a round, if it lacks them; the transitions at some env steps,
+    and their steps."""
+    if steps is not None:
+        stored = replay.add(stored, steps)
+    return stored, replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
+
+
+def _compiled_updates(settings: LearningSettings, network: QNetwork) -> Callable[..., Any]:
+    if has_own_optimiser(settings):
+        # Another one, or a changed one, may stand under the same name later.
+        return jax.jit(functools.partial(updates, settings, network))
+    return functools.partial(_updates, settings, network)
+
+
+_updates = jax.jit(updates, static_argnums=(0, 1))
 
 
 def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
@@ -402,7 +430,8 @@ def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
 
     Another number of updates is another compiled program, which may round differently.
     """
-    away = float(jnp.max(jnp.abs(ours.params - theirs.params), initial=0.0))
+    difference = np.asarray(ours.params) - np.asarray(theirs.params)
+    away = float(np.abs(difference).max(initial=0.0))
     if away:
         warn(
             "the updates of this round, computed in parts, end up to "
@@ -412,9 +441,13 @@ def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
 
 def _copied(state: TrainState) -> TrainState:
     """A copy of the state, whose arrays no later round takes over."""
-    return state._replace(
-        learner=jax.tree.map(jnp.copy, state.learner), replay=jax.tree.map(jnp.copy, state.replay)
-    )
+    learner, replay = _copies((state.learner, state.replay))
+    return state._replace(learner=learner, replay=replay)
+
+
+@jax.jit
+def _copies(arrays: PyTree) -> PyTree:
+    return jax.tree.map(jnp.copy, arrays)
 
 
 def _checkpoints_metadata(folder: RunFolder) -> list[CheckpointMetadata]:

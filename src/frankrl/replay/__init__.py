@@ -23,6 +23,7 @@ from frankrl.replay.faults import fault_in, fault_in_seen, fault_in_steps
 from frankrl.replay.host_samplers import NewestSampler, UniformSampler
 from frankrl.replay.make import init_replay, make_replay
 from frankrl.replay.prioritised import PrioritisedSampler
+from frankrl.replay.read import Span
 from frankrl.replay.sampler import Sample, Sampler, SampleRequest
 from frankrl.replay.state import ReplayState
 
@@ -38,6 +39,7 @@ __all__ = [
     "Sampler",
     "SavedReplay",
     "Seen",
+    "Span",
     "StoredSteps",
     "UniformSampler",
     "chunk_order",

@@ -207,9 +207,8 @@ def restored(
             before the next is asked for.
         ending_chunks: likewise, numbers and last observations of episode ends.
     """
-    state = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), replace(shapes, priorities=None)
-    )
+    leaves, structure = jax.tree.flatten(replace(shapes, priorities=None))
+    state = jax.tree.unflatten(structure, _zeros(tuple(leaves)))
     for env_steps, steps in step_chunks:
         state = _with_steps(state, env_steps, steps)
     for numbers, seen in ending_chunks:
@@ -228,6 +227,11 @@ def restored(
         num_endings=jnp.array(saved.num_endings),
         priorities=saved.priorities and whole_again(saved.priorities, buffer.capacity),
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _zeros(leaves: tuple[jax.ShapeDtypeStruct, ...]) -> list[Array]:
+    return [jnp.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
 
 
 def _steps(state: ReplayState) -> StoredSteps:
