@@ -1,6 +1,7 @@
 """PQN on the device: against a plain loop, resumed, opened, and refused where it cannot be."""
 
 import itertools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from frankrl.environments.nine_squares import ORDINARY
 from frankrl.experience import linear_epsilon
 from frankrl.experience.device import acting_draws, epsilon_greedy
 from frankrl.explaining import reopen
+from frankrl.explaining.plain import plain
 from frankrl.learning import learning_rate_at
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.tabular import model_of, optimal_q_values
@@ -346,3 +348,12 @@ def test_without_a_trace_a_network_comes_to_the_exact_q_values_of_the_grid():
 def test_with_a_trace_its_q_values_are_in_part_those_of_the_exploring_policy():
     """Peng's Q(λ) follows the actions taken, so ε = ½ leaves it far from the best policy's."""
     assert worst_error(0.9) > 0.1
+
+
+def test_the_numbers_of_an_update_are_valid_json(run):
+    """An end of the round has no following return: null, and not NaN."""
+    found = frankrl.explain(run, update=3)
+    numbers = json.loads(json.dumps(plain(found, []), allow_nan=False))
+    is_end = np.isnan(found.following_returns)
+    assert is_end.any()
+    assert [one is None for one in numbers["following_returns"]] == is_end.tolist()
