@@ -194,3 +194,24 @@ def test_a_round_of_actors_that_run_freely_is_a_chunk_of_one_of_them():
     assert (found.round_envs, found.round_env_steps) == (2, 10)
     without = found.with_changes(asynchronous_actors=None)
     assert (without.round_envs, without.round_env_steps) == (4, 20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"noisy": True}, "pqn explores by ε and has no noise for updates: leave noisy out, or .*"),
+        ({"asynchronous_actors": 2, "num_envs": 2}, "pqn acts, .*: leave asynchronous_actors out"),
+        ({"overlap": False}, r"overlap \(false\) changes nothing because algorithm is pqn: .*"),
+        ({"target_period_updates": 9}, "target_period_updates .*because algorithm is pqn: .*"),
+    ],
+)
+def test_what_pqn_does_without_is_refused_with_it(changes, sentence):
+    with pytest.raises(SettingError, match=f"^{sentence}"):
+        Settings().with_changes(algorithm="pqn", **changes)
+
+
+def test_updates_of_pqn_are_due_at_the_end_of_each_round():
+    made = {"num_envs": 4, "vector_steps_per_round": 6, "epochs_per_round": 3, "minibatches": 2}
+    settings = Settings().with_changes(algorithm="pqn", **made)
+    assert [settings.updates_due(steps) for steps in (0, 23, 24, 47, 48)] == [0, 0, 6, 6, 12]
+    assert (settings.update_batch_size, settings.first_update_env_steps) == (12, 24)

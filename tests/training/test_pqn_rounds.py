@@ -1,6 +1,7 @@
 """PQN on the device: against a plain loop, resumed, opened, and refused where it cannot be."""
 
 import itertools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +10,22 @@ import optax
 import pytest
 from in_memory import experiment_of
 
+import frankrl
 from frankrl.config import Settings
 from frankrl.core.device_random import episode_seeds, random_bits, seed_words
+from frankrl.core.errors import SettingError
 from frankrl.core.random import RESET_SEEDS, Use
+from frankrl.environments import describe
 from frankrl.environments.functional import functional_of
 from frankrl.environments.functional.protocol import episode_key, step_key
+from frankrl.environments.nine_squares import ORDINARY
 from frankrl.experience import linear_epsilon
 from frankrl.experience.device import acting_draws, epsilon_greedy
+from frankrl.explaining import reopen
+from frankrl.explaining.plain import plain
 from frankrl.learning import learning_rate_at
+from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
+from frankrl.tabular import model_of, optimal_q_values
 from frankrl.training import init_train_state
 from frankrl.training.device.rounds import device_rounds, source_on_device
 
@@ -64,6 +73,7 @@ class Loop:
         self.experiment, self.network = experiment, experiment.network
         functional = functional_of(experiment.spec)
         self.step, self.reset = jax.jit(functional.step), jax.jit(functional.reset)
+        self.q_values = jax.jit(lambda params, seen: self.network.q_values(params, seen, None))
         self.seed = jnp.asarray(seed_words(SEED))
         self.episode, self.length = np.zeros(NUM_ENVS, np.uint32), [0] * NUM_ENVS
         self.states, self.seen, self.seeds = ([None] * NUM_ENVS for _ in range(3))
@@ -79,7 +89,7 @@ class Loop:
 
     def act(self, params, env_steps):
         """One step of each: observation, action, reward, terminated, truncated, s′."""
-        q_values = self.network.q_values(params, jnp.asarray(np.stack(self.seen)), None)
+        q_values = self.q_values(params, np.stack(self.seen))
         epsilon = linear_epsilon(
             self.experiment.settings.exploration, env_steps + np.arange(NUM_ENVS)
         )
@@ -109,7 +119,7 @@ class Loop:
             following = None
             for step in reversed(range(STEPS)):
                 _, _, reward, terminated, truncated, arrived = rows[step][env]
-                value = self.network.q_values(params, jnp.asarray(arrived[None]), None).max()
+                value = float(self.q_values(params, arrived[None]).max())
                 if terminated:
                     following = reward
                 elif truncated or following is None:
@@ -139,11 +149,14 @@ def learned(experiment, params, opt_state, rows, targets, env_steps):
         found = network.q_values(params, states[picked], None)
         return jnp.mean((goals[picked] - found[jnp.arange(len(picked)), actions[picked]]) ** 2)
 
-    optimiser = optimiser_of(settings)
-    for picked in order:
+    @jax.jit
+    def moved(params, opt_state, picked):
         gradient = jax.grad(loss)(params, picked)
-        steps, opt_state = optimiser.update(gradient, opt_state)
-        params = jax.tree.map(lambda old, step: old - rate * step, params, steps)
+        steps, opt_state = optimiser_of(settings).update(gradient, opt_state)
+        return jax.tree.map(lambda old, step: old - rate * step, params, steps), opt_state
+
+    for picked in order:
+        params, opt_state = moved(params, opt_state, picked)
     return params, opt_state
 
 
@@ -201,3 +214,146 @@ def test_which_ends_bootstrap_is_a_setting(bootstrap_on, at_truncation, at_termi
         np.testing.assert_allclose(rollout.discount[ended & fallen], at_termination)
         np.testing.assert_allclose(rollout.discount[ended & ~fallen], at_truncation)
         np.testing.assert_allclose(rollout.discount[~ended], 0.99)
+
+
+RUN = {
+    **SMALL,
+    "preset": "default",
+    "log_every_env_steps": 48,
+    "final_evaluation_episodes": 2,
+    "checkpoint_every_env_steps": 72,
+    "keep_checkpoints": 100,
+    "total_env_steps": 360,
+}
+
+
+def trained(out, **changes):
+    return frankrl.train(ENV, out=out, seed=5, **RUN | changes).run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("pqn") / "run")
+
+
+def tensors(run, env_steps=360):
+    """The arrays of a checkpoint, by file and name."""
+    (path,) = [p for p in list_checkpoints(run / "checkpoints") if int(p.name) == env_steps]
+    found = load_checkpoint(path, dict.fromkeys(("q_network", "optimiser", "environments"), 10**7))
+    return {
+        (file, name): array for file, own in found.tensors.items() for name, array in own.items()
+    }
+
+
+def test_a_checkpoint_holds_neither_transitions_nor_a_frozen_copy(run):
+    path = list_checkpoints(run / "checkpoints")[-1]
+    names = {file.stem for file in path.iterdir()}
+    assert {"q_network", "optimiser", "environments"} <= names
+    assert not names & {"target_network", "replay"}
+
+
+@pytest.mark.parametrize("stop", [48, 120, 312])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(run, tmp_path, stop):
+    out = trained(tmp_path / "stopped", total_env_steps=stop, log_every_env_steps=24)
+    frankrl.resume(out, total_env_steps=360)
+    ours, theirs = tensors(out), tensors(run)
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=str(name))
+
+
+@pytest.mark.parametrize("update", [1, 46, 120])
+def test_an_update_can_be_opened_and_all_that_the_run_recorded_comes_out_again(run, update):
+    found = reopen(RunFolder.open(run), update)
+    record = found.record
+    number, learning = record.update, RunFolder.open(run).description.settings.learning
+    assert (number, len(record.losses)) == (update, SIZE // 4)
+    assert record.updates_since_refresh == (update - 1) % 8
+    assert record.refreshes_target == (update % 8 == 0)
+    round_begins = (update - 1) // 8 * SIZE
+    assert ((record.transition_env_steps - round_begins) < SIZE).all()
+    following = record.following_returns
+    mixed = np.where(
+        np.isnan(following),
+        record.next_values,
+        (1 - learning.trace_decay) * record.next_values + learning.trace_decay * following,
+    )
+    expected = record.batch.reward + record.batch.discount * mixed
+    np.testing.assert_allclose(record.targets, expected, rtol=1e-5)
+    np.testing.assert_allclose(record.losses, (record.targets - record.chosen_q) ** 2, rtol=1e-4)
+
+
+def test_the_page_of_an_update_says_what_it_does_without(run):
+    page = str(frankrl.explain(run, update=46).document)
+    for words in ("no replay buffer", "no target network", "epoch 2 of 2", "λ-return"):
+        assert words in page
+
+
+@pytest.mark.parametrize(
+    ("env_id", "changes", "sentence"),
+    [
+        (
+            "CartPole-v1",
+            {},
+            r"^algorithm pqn steps environments in compiled code, and CartPole-v1 is no functional "
+            r"environment: set algorithm to dqn$",
+        ),
+        (ENV, {"source": "host"}, r"^pqn acts, steps and learns in one compiled call: set source"),
+        (ENV, {"normalize_rewards": True}, r"^algorithm pqn .*normalize_rewards keeps"),
+        (ENV, {"distribution": "qr"}, r"^pqn learns from λ-returns, which are numbers"),
+        (
+            ENV,
+            {"minibatches": 7},
+            r"^minibatches \(7\) must divide the 24 env steps of a round .*set minibatches to 6",
+        ),
+        (ENV, {"batch_size": 4}, r"^batch_size \(4\) changes nothing because algorithm is pqn"),
+        (ENV, {"n_step": 3}, r"^n_step \(3\) changes nothing because algorithm is pqn"),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused_in_one_sentence(tmp_path, env_id, changes, sentence):
+    with pytest.raises(SettingError, match=sentence):
+        frankrl.train(env_id, out=tmp_path / "run", **RUN | changes)
+
+
+def worst_error(trace_decay):
+    """The largest error of the Q-values of NineSquares' ordinary squares after a training."""
+    experiment = experiment_of(
+        "frankrl/NineSquares-functional-v0",
+        Settings().with_changes(
+            **SMALL | {"num_envs": 8, "hidden_widths": (32,), "activation": "relu"},
+            source="device",
+            trace_decay=trace_decay,
+            gamma=0.9,
+            epsilon_start=0.5,
+            epsilon_end=0.5,
+            learning_rate_end=1e-5,
+            total_env_steps=12_800,
+        ),
+        100,
+    )
+    state, source = init_train_state(experiment), source_on_device(experiment)
+    for result in device_rounds(experiment, source, state, lambda env_steps: 12_800):
+        if result.env_steps == 12_800:
+            break
+    params = experiment.network.layout.unflatten(result.output().params)
+    found = experiment.network.q_values(params, jnp.arange(9), None)
+    exact = optimal_q_values(model_of(describe("frankrl/NineSquares-v0", {})), 0.9)
+    return np.abs(found - exact)[list(ORDINARY)].max()
+
+
+def test_without_a_trace_a_network_comes_to_the_exact_q_values_of_the_grid():
+    assert worst_error(0.0) < 1e-3
+
+
+def test_with_a_trace_its_q_values_are_in_part_those_of_the_exploring_policy():
+    """Peng's Q(λ) follows the actions taken, so ε = ½ leaves it far from the best policy's."""
+    assert worst_error(0.9) > 0.1
+
+
+def test_the_numbers_of_an_update_are_valid_json(run):
+    """An end of the round has no following return: null, and not NaN."""
+    found = frankrl.explain(run, update=3)
+    numbers = json.loads(json.dumps(plain(found, []), allow_nan=False))
+    is_end = np.isnan(found.following_returns)
+    assert is_end.any()
+    assert [one is None for one in numbers["following_returns"]] == is_end.tolist()

@@ -13,7 +13,7 @@ from frankrl.explaining.record import UpdateRecord
 def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
     """Every number of an update, in lists and dictionaries.
 
-    A Q-value is None where the action is not allowed.
+    A Q-value is None where the action is not allowed, and a following return where none is known.
     """
     payload = {
         spec.name: _plain(getattr(record, spec.name))
@@ -34,7 +34,7 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if not isinstance(value, np.ndarray):
         return value
-    if value.dtype.kind == "f" and (forbidden := value == -np.inf).any():
+    if value.dtype.kind == "f" and (missing := (value == -np.inf) | np.isnan(value)).any():
         value = value.astype(object)
-        value[forbidden] = None
+        value[missing] = None
     return value.tolist()

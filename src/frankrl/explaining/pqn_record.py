@@ -95,7 +95,7 @@ def _record(
         target_q_values=next_q,
         online_next_q_values=None,
         next_policy=np.eye(next_q.shape[1], dtype=np.float32)[np.argmax(next_q, axis=1)],
-        next_values=np.asarray(sample.rollout.next_values).reshape(-1)[rows],
+        next_values=np.max(next_q, axis=1),
         following_returns=_following(sample, steps)[rows],
         munchausen_bonuses=None,
         targets=np.asarray(batch.target),
