@@ -139,6 +139,12 @@ CONTRADICTIONS = (
         "of them out",
     ),
     Contradiction(
+        chosen("symmetry", True),
+        chosen("normalize_observations", True),
+        "the running mean that normalize_observations subtracts is no mirror image of itself: "
+        "leave one of them out, or use scale_observation",
+    ),
+    Contradiction(
         unless("wrappers", ()),
         chosen("backend", "envpool"),
         "EnvPool's environments take no wrappers: set backend to gymnasium, or leave wrappers out",

@@ -170,6 +170,9 @@ class NetworkSettings(Checked):
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
     dueling: bool = option(False, belongs_to=_LAYERS)
     """Estimate the state value and the advantage of each action separately (Wang et al. 2016)."""
+    symmetry: bool = option(False, belongs_to=_NETWORK)
+    """Give mirror images of a state mirror images of its Q-values, by averaging over the
+    symmetries that the environment declares (van der Pol et al. 2020)."""
     distribution: Literal["mean", "c51", "qr", "iqn"] = option("mean", belongs_to=_NETWORK)
     """What is learned about the return: only its mean, or its distribution as probabilities of
     fixed returns (C51, Bellemare et al. 2017), as quantiles at fixed fractions (QR-DQN, Dabney et

@@ -22,6 +22,8 @@ from frankrl.environments.spec import (
 )
 from frankrl.environments.stacked import stacked_environment
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
+from frankrl.environments.symmetry import Symmetry, images_under
+from frankrl.environments.symmetry_check import check_symmetries
 from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
@@ -42,10 +44,12 @@ __all__ = [
     "PictureAxes",
     "Position",
     "Structure",
+    "Symmetry",
     "Trial",
     "Worker",
     "WorkerDiedError",
     "WorkerPool",
+    "check_symmetries",
     "describe",
     "describe_for",
     "described_for_evaluation",
@@ -53,6 +57,7 @@ __all__ = [
     "finite_number",
     "for_evaluation",
     "given_again",
+    "images_under",
     "make_environment",
     "make_vector",
     "named_env",

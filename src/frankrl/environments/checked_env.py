@@ -13,6 +13,7 @@ from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.core.types import FinalInfo
 from frankrl.environments.encoding import checked_leaf
 from frankrl.environments.final_info import final_info
+from frankrl.environments.known_symmetries import MirrorDraw, declared_symmetries
 from frankrl.environments.leaves import MASK_FIELD
 from frankrl.environments.masks import checked_mask, mask_method
 from frankrl.environments.single import close_environments, make_environment
@@ -66,8 +67,12 @@ class CheckedEnv:
         self._has_lives, self._hashes_rows = spec.preprocessing.atari is not None, spec.hashes_rows
         self._mask_method = mask_method(self._env) if spec.masks_from == "method" else None
 
-    def reset(self, seed: int, episode: int) -> Shaped[np.ndarray, "*row"]:
+    def reset(self, seed: int | None, episode: int) -> Shaped[np.ndarray, "*row"]:
         """Begin an episode and return its first state.
+
+        Args:
+            seed: seed of the environment's random draws; None: those of its generator go on.
+            episode: number of the episode, for errors.
 
         Raises:
             EnvironmentFailedError: the environment raised, or returned something impossible.
@@ -115,6 +120,15 @@ class CheckedEnv:
         row_hash = self.spec.row_hash(row) if self._hashes_rows else b""
         numbers = final_info(info, self._info_metrics) if ended else None
         return EnvStep(row, reward, terminated, truncated, life_lost, row_hash, numbers)
+
+    @property
+    def mirror_draw(self) -> MirrorDraw | None:
+        """What the mirror image of the environment draws; None: it does not say."""
+        return declared_symmetries(self._env).mirror_draw
+
+    def draw_from(self, generator: Any) -> None:
+        """Have the environment make its random draws with this generator."""
+        self._env.unwrapped.np_random = generator
 
     def made_anew(self) -> "CheckedEnv":
         """Another such environment, after this one has been closed.

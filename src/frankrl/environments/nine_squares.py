@@ -16,6 +16,10 @@ REWARD_THRESHOLD = 0.8
 
 _MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Change of row and column for up, right, down and left."""
+MIRROR_OF_SQUARE = (0, 3, 6, 1, 4, 7, 2, 5, 8)
+"""Each square's mirror image at the diagonal through pit and goal: rows become columns."""
+MIRROR_OF_ACTION = (3, 2, 1, 0)
+"""Each action's mirror image there: up becomes left, right becomes down."""
 _PIXELS = 96
 _COLOURS = {"square": (238, 240, 243), "goal": (0, 158, 115), "pit": (51, 51, 51)}
 _LINE, _FRANK = (150, 156, 164), (213, 94, 0)

@@ -14,10 +14,11 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Shaped
 
 from frankrl.config import EvaluationSettings, Settings
-from frankrl.core.errors import EnvironmentUnusableError, SettingError
+from frankrl.core.errors import EnvironmentUnusableError, SettingError, warn
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import names
 from frankrl.environments.encoding import Mistake, parts_of
+from frankrl.environments.known_symmetries import declared_symmetries
 from frankrl.environments.leaves import (
     MASK_FIELD,
     Leaf,
@@ -40,6 +41,7 @@ from frankrl.environments.masks import (
 )
 from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
 from frankrl.environments.single import can_be_filmed, close_environments, make_environment
+from frankrl.environments.symmetry import Symmetry, symmetries_of
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
 DIGEST_BYTES = 16
@@ -99,6 +101,8 @@ class EnvironmentSpec:
     """What the environment itself calls its actions; empty if it does not say."""
     preprocessing: Preprocessing
     """How its observations and rewards are prepared."""
+    symmetries: tuple[Symmetry, ...]
+    """Maps of observations and actions under which it says that it stays the same."""
     structure: Structure = field(repr=False)
     """How the leaves form an observation."""
 
@@ -230,7 +234,8 @@ def describe(
     env = make_environment(env_id, env_kwargs, preprocessing=preprocessing, wrappers=wrappers)
     try:
         facts = _facts_of(env, env_id, action_mask)
-        return spec_of(facts, env_id, env_kwargs, action_mask, preprocessing, wrappers)
+        spec = spec_of(facts, env_id, env_kwargs, action_mask, preprocessing, wrappers)
+        return replace(spec, symmetries=_declared_symmetries(env, spec))
     finally:
         close_environments([env])
 
@@ -362,6 +367,7 @@ def spec_of(
         if len(facts.own_action_names) == num_actions
         else (),
         preprocessing=preprocessing,
+        symmetries=(),
         structure=structure_of(states),
     )
 
@@ -413,6 +419,16 @@ def _own_action_names(env: gymnasium.Env) -> tuple[str, ...]:
     if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
         return tuple(names)
     return ()
+
+
+def _declared_symmetries(env: gymnasium.Env, spec: EnvironmentSpec) -> tuple[Symmetry, ...]:
+    """The attribute `symmetries` of an environment, or what Frank knows of it; none, with a
+    warning, if it is nothing of that kind."""
+    try:
+        return symmetries_of(declared_symmetries(env).symmetries, spec.leaves, spec.num_actions)
+    except ValueError as error:
+        warn(f"the symmetries that {spec.env_id} declares are left out: {error}")
+        return ()
 
 
 def _parts(env: gymnasium.Env) -> Iterator[gymnasium.Env]:

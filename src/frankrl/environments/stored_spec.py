@@ -6,6 +6,7 @@ anyone: reading it checks everything, and imports and makes nothing but spaces.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from frankrl.core.text import shown
 from frankrl.environments.masks import MaskSource
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.environments.spec import EnvironmentFacts, EnvironmentSpec, spec_of
+from frankrl.environments.symmetry import symmetries_of, symmetries_to_data
 
 _MAX_COMPONENTS = 1 << 24
 """Largest number of components of a space that is read."""
@@ -44,6 +46,7 @@ def spec_to_data(spec: EnvironmentSpec) -> dict[str, Any]:
         "has_time_limit": spec.has_time_limit,
         "running_statistics": list(spec.running_statistics),
         "own_action_names": list(spec.own_action_names),
+        "symmetries": symmetries_to_data(spec.symmetries, spec.leaves),
         "preprocessing": spec.preprocessing.to_data(),
     }
 
@@ -81,7 +84,9 @@ def spec_from_data(
         if (preprocessing.atari is not None) != ATARI.has(env_id):
             raise ValueError("only an Atari game, ALE/…, has settings of Atari games")
         mask = str(data["mask_setting"])
-        return spec_of(facts, env_id, env_kwargs, mask, preprocessing, wrappers)
+        spec = spec_of(facts, env_id, env_kwargs, mask, preprocessing, wrappers)
+        found = symmetries_of(data["symmetries"], spec.leaves, spec.num_actions)
+        return replace(spec, symmetries=found)
     except (FrankError, *_INVALID) as error:
         raise RunFolderError(
             f"the checkpoint's description of {env_id} is not valid: {shown(error)}"

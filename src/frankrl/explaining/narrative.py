@@ -8,7 +8,7 @@ from jaxtyping import Float
 from frankrl.config import LearningSettings, Settings
 from frankrl.core.figures import counted
 from frankrl.core.named_code import shown_name
-from frankrl.environments import EnvironmentSpec
+from frankrl.environments import EnvironmentSpec, images_under
 from frankrl.explaining.document import (
     Block,
     Cell,
@@ -148,6 +148,7 @@ def _present(
         f"2. The {network_name} evaluates s",
         (
             *_noise(settings),
+            *_images(settings, spec),
             NamedValues("Q(s, ·; θ)", spec.action_names, _plain(values), action, "taken"),
             Formula(("Q(s, a) = ", record.chosen_q[index].item())),
         ),
@@ -158,6 +159,16 @@ def _noise(settings: Settings) -> tuple[Line, ...]:
     if not settings.exploration.noisy:
         return ()
     return (Line("with this update's own sample of the noise in its weights"),)
+
+
+def _images(settings: Settings, spec: EnvironmentSpec) -> tuple[Line, ...]:
+    if not settings.network.symmetry:
+        return ()
+    others = len(images_under(spec.symmetries, spec.leaves, spec.num_actions)) - 1
+    names = ", ".join(symmetry.name for symmetry in spec.symmetries if symmetry.name)
+    by = f" ({names})" if names else ""
+    images = "its mirror image" if others == 1 else f"its {others} mirror images"
+    return (Line(f"each value is the mean over s and {images}{by}, actions mirrored too"),)
 
 
 def _future(

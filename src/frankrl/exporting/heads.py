@@ -30,6 +30,11 @@ def add_conditioning(graph: Graph, head: Head, params: Any, features: str) -> st
     return graph.add("Mul", rows, graph.constant("embedded_fractions", embedded))
 
 
+def axis_of_actions(head: Head) -> int:
+    """The axis of the actions in the outputs that `add_head` gets."""
+    return 2 if isinstance(head, ImplicitHead) else 1
+
+
 def add_head(graph: Graph, head: Head, outputs: str) -> str:
     """Add the Q-values; returns them, float32[batch, action].
 

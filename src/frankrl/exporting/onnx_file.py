@@ -12,14 +12,15 @@ from frankrl.core.normalisation import Scales
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec
 from frankrl.exporting.graph import BATCH, IR_VERSION, OPSET, Graph, tensor_type
-from frankrl.exporting.heads import add_conditioning, add_head
+from frankrl.exporting.heads import add_conditioning, add_head, axis_of_actions
 from frankrl.exporting.inputs import ACTION, MASK, Q_VALUES, Input, inputs_of
 from frankrl.exporting.layers import add_activation, add_layer
 from frankrl.exporting.outputs import add_outputs
-from frankrl.exporting.own_network import add_translated, names_in, translated
+from frankrl.exporting.own_network import add_translated, names_in, translated, untranslatable
+from frankrl.exporting.symmetry import add_images, add_mean
 from frankrl.exporting.torsos import add_normalisation, add_torso
 from frankrl.exporting.trained_network import as_texts
-from frankrl.networks import LayeredNetwork, NetworkParams, QNetwork
+from frankrl.networks import LayeredNetwork, NetworkParams, QNetwork, SymmetricNetwork
 
 _MAX_BYTES = 2**31 - 2**20
 """Most bytes of parameters in one file: Protocol Buffers end at 2 GiB, and the rest needs some."""
@@ -56,13 +57,13 @@ def onnx_file(
         )
     inputs = inputs_of(spec)
     graph = Graph([*(part.name for part in inputs), MASK, Q_VALUES, ACTION])
-    if not isinstance(network, LayeredNetwork) or network.is_own_code:
+    if network.is_own_code:
         model = translated(network, params, scales, spec)
         graph.reserve(names_in(model))
         q_values = add_translated(graph, model, spec, inputs)
     else:
         normalised = add_normalisation(graph, scales, inputs)
-        q_values = _add_network(graph, network, params, normalised)
+        q_values = add_head(graph, network.head, _add_network(graph, network, params, normalised))
     _add_answers(graph, spec, q_values)
     given = [
         helper.make_tensor_value_info(
@@ -85,9 +86,15 @@ def onnx_file(
 
 
 def _add_network(
-    graph: Graph, network: LayeredNetwork, params: NetworkParams, inputs: Sequence[Input]
+    graph: Graph, network: QNetwork, params: NetworkParams, inputs: Sequence[Input]
 ) -> str:
-    """Add Q(s, ·) of all actions, in the order of `LayeredNetwork.apply`; returns it."""
+    """Add the outputs for all actions, in the order of `QNetwork.apply`; returns them."""
+    if isinstance(network, SymmetricNetwork):
+        images = add_images(graph, network, inputs)
+        outputs = _add_network(graph, network.network, params, images)
+        return add_mean(graph, network, outputs, axis_of_actions(network.head))
+    if not isinstance(network, LayeredNetwork):
+        raise untranslatable(network)
     parts = zip(network.torsos, params.torsos, inputs, strict=True)
     features = [
         add_torso(graph, torso, own, source, f"torsos.{index}")
@@ -101,8 +108,7 @@ def _add_network(
         joined = add_activation(graph, network.activation, joined)
         if index == 0:
             joined = add_conditioning(graph, network.head, params.head, joined)
-    outputs = add_outputs(graph, network.output, params.output, joined, "output")
-    return add_head(graph, network.head, outputs)
+    return add_outputs(graph, network.output, params.output, joined, "output")
 
 
 def _add_answers(graph: Graph, spec: EnvironmentSpec, q_values: str) -> None:

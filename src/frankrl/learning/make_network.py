@@ -3,9 +3,17 @@
 from typing import TYPE_CHECKING
 
 from frankrl.config import Settings
+from frankrl.core.errors import SettingError
 from frankrl.core.named_code import is_code
 from frankrl.learning.heads import make_head
-from frankrl.networks import NetworkSpec, QNetwork, make_q_network, own_network, own_torso
+from frankrl.networks import (
+    NetworkSpec,
+    QNetwork,
+    SymmetricNetwork,
+    make_q_network,
+    own_network,
+    own_torso,
+)
 
 if TYPE_CHECKING:
     from frankrl.environments import EnvironmentSpec
@@ -15,9 +23,21 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
     """The definition of a run's Q-network or Q-table.
 
     Raises:
-        SettingError: settings do not suit the observations, or code of the user's own that they
+        SettingError: settings do not suit the environment, or code of the user's own that they
             name cannot be used.
     """
+    if not settings.network.symmetry:
+        return _network(settings, spec)
+    if not spec.symmetries:
+        raise SettingError(
+            f"{spec.env_id} declares no symmetry that holds with its arguments: leave symmetry "
+            'out, or declare one, see "Declare a symmetry" in docs/symmetry.md'
+        )
+    return SymmetricNetwork.of(_network(settings, spec), spec)
+
+
+def _network(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
+    """The network by itself, without the environment's symmetries."""
     head, network, stack = make_head(settings), settings.network, spec.preprocessing.frame_stack
     about = NetworkSpec(spec.num_actions, head.atoms, spec.leaves, stack, spec.structure)
     if network.network is not None:

@@ -11,6 +11,7 @@ from frankrl.networks.network_spec import NetworkSpec
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
 from frankrl.networks.own_functions import OwnTorso, own_torso
 from frankrl.networks.plugin import OwnNetwork, own_network
+from frankrl.networks.symmetric import SymmetricNetwork
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "OwnNetwork",
     "OwnTorso",
     "QNetwork",
+    "SymmetricNetwork",
     "Table",
     "Torso",
     "make_q_network",

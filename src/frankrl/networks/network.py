@@ -104,6 +104,11 @@ class QNetwork(abc.ABC):
     def reads_pictures(self) -> bool:
         """Whether it has convolutions over pictures."""
 
+    @property
+    def num_images(self) -> int:
+        """Images of each observation that it computes with: itself, and by symmetries others."""
+        return 1
+
     @functools.cached_property
     @abc.abstractmethod
     def num_products(self) -> int:

@@ -256,7 +256,7 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
     widest = max(settings.network.hidden_widths, default=1)
     samples = max(network.head.num_fractions, 1)
-    rows = batch_size * samples * widest + outputs.size
+    rows = network.num_images * (batch_size * samples * widest + outputs.size)
     if (least := 4 * rows * _COPIES) > there:
         return least
     # A loss may compare each output for an action with each other one.

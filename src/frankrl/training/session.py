@@ -27,7 +27,7 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import option, resuming
-from frankrl.environments import SUCCESS, describe_for, finite_number
+from frankrl.environments import SUCCESS, check_symmetries, describe_for, finite_number
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
@@ -323,6 +323,8 @@ def _experiment(env_id: str, settings: Settings, seed: int) -> Experiment:
             start_backend(on_cpu=True)
         spec = describe_for(env_id, settings)
         check_agent(settings, spec)
+        if settings.network.symmetry:
+            check_symmetries(spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment))
     check_device(settings)
