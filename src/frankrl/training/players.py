@@ -29,7 +29,7 @@ STEPS_TOGETHER = 64
 """Steps of all its environments that a player takes between two messages."""
 _LEAST_RUN_SECONDS = 1.0
 """Minimum time of all steps of a run; a shorter one ends before a player has started."""
-_LEAST_SHARE_SECONDS = 400e-6
+_LEAST_SHARE_SECONDS = 250e-6
 """Minimum time of a player's part of a step of all environments. A player takes 0.7 s of a core to
 start, and 250 MB."""
 
