@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -42,7 +44,7 @@ def test_returns_and_lengths_are_the_known_ones_in_the_order_of_their_seeds(epis
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 7, 25])
-@pytest.mark.parametrize(("hopeless_below", "played"), [(-np.inf, 60), (1_000, 25)])
+@pytest.mark.parametrize(("hopeless_below", "played"), [(-np.inf, 60), (1_000, 8), (6.1, None)])
 def test_the_result_does_not_depend_on_how_many_environments_there_are(
     at_once, hopeless_below, played
 ):
@@ -51,6 +53,7 @@ def test_the_result_does_not_depend_on_how_many_environments_there_are(
     found = evaluator.evaluate(always(0), 60, USE, 3, hopeless_below=hopeless_below)
     assert evaluator._made == at_once
     evaluator.close()
+    played = played or given_up_after(known_lengths(60), hopeless_below)
     np.testing.assert_array_equal(found.lengths, known_lengths(60)[:played])
     np.testing.assert_array_equal(found.returns, known_lengths(60)[:played])
 
@@ -154,17 +157,43 @@ def test_more_episodes_begin_with_the_same_ones():
     )
 
 
-@pytest.mark.parametrize(("above", "played"), [(-0.01, 100), (0.01, 25)])
-def test_a_hopeless_evaluation_ends_after_the_first_25_episodes(above, played):
+def given_up_after(returns, wanted):
+    """The first number of episodes, from 8 on, whose mean is 1.5 standard errors too low."""
+    for count in range(8, len(returns) + 1):
+        first = returns[:count]
+        mean = sum(first) / count
+        variance = sum((value - mean) ** 2 for value in first) / count
+        if mean + 1.5 * math.sqrt(variance / count) < wanted:
+            return count
+    return len(returns)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 1.0, 1.2, 2.0])
+def test_a_hopeless_evaluation_ends_after_the_first_episodes_that_show_it(share):
     whole = np.array(known_lengths(100))
     evaluator = Evaluator(describe("FrankSeed-v0", {}))
-    least = whole[:25].mean() + above
-    found = evaluator.evaluate(always(0), 100, USE, 3, hopeless_below=least)
+    found = evaluator.evaluate(always(0), 100, USE, 3, hopeless_below=share * whole.mean())
     after = evaluator.evaluate(always(0), 100, USE, 3)
     evaluator.close()
+    played = given_up_after(whole.tolist(), share * whole.mean())
+    assert (played == 100) == (share <= 1)
     np.testing.assert_array_equal(found.returns, whole[:played])
     np.testing.assert_array_equal(found.lengths, whole[:played])
     np.testing.assert_array_equal(after.returns, whole)
+
+
+def test_few_agents_that_would_pass_are_given_up():
+    """Returns as a lander's: most episodes land, one in eight does not."""
+    random = np.random.default_rng(0)
+    passed = given_up = 0
+    for _ in range(300):
+        lands = random.random(100) > 0.12
+        returns = np.where(lands, random.normal(232, 30, 100), random.normal(50, 100, 100))
+        if returns.mean() >= 200:
+            passed += 1
+            given_up += given_up_after(returns.tolist(), 200) < 100
+    assert passed > 200
+    assert given_up <= 0.06 * passed
 
 
 @pytest.mark.parametrize("episodes", [1, 7, 60])

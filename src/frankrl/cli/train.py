@@ -80,7 +80,6 @@ def _begin(
     """
     from frankrl.actors import source_in_actors
     from frankrl.training.initial import initial_source
-    from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
     from frankrl.training.session import prepare
 
     source = initial_source(
@@ -101,6 +100,8 @@ def _begin(
     local = options.out or None
     if not options.publish:
         return shown(prepare(*run, local, **how), options, signals)
+    from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
+
     lease_seconds = options.lease_seconds or LEASE_SECONDS
     publish = functools.partial(
         publish_or_take_over, *run, options.publish, local=local, lease_seconds=lease_seconds, **how

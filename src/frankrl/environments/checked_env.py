@@ -104,7 +104,8 @@ class CheckedEnv:
             raise self._returned("step", _form(returned), _STEP)
         observation, reward, terminated, truncated, info = returned
         if type(reward) is not float:
-            reward = self._number(reward)
+            # The most usual one besides; `_number` takes ten times as long.
+            reward = float(reward) if type(reward) is np.float64 else self._number(reward)
         # Refuses rewards that are not finite as float32, in which they are stored.
         if not -_LARGEST <= reward <= _LARGEST:
             raise self._gave(f"the reward {reward}")

@@ -146,6 +146,7 @@ class _Program:
 
     def _goes_on(self, seed: int, trainer: Trainer, events: Iterator[Event | None]) -> bool:
         """Whether a run has another round before it, after the events until there."""
+        finished = None
         try:
             for event in events:
                 if event is None:
@@ -155,6 +156,7 @@ class _Program:
         except DivergedError as error:
             self._diverged[seed] = error
             return False
+        assert finished is not None, "the last event of a run"
         write_report(trainer, finished, None)
         return False
 

@@ -3,31 +3,31 @@
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, warn
 from frankrl.core.figures import counted, figure
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
-from frankrl.core.types import Observation
-from frankrl.environments import (
-    SUCCESS,
-    EnvGroup,
-    EnvironmentSpec,
-    EnvStep,
-    FrameStack,
-    Worker,
-    functional_of,
-)
+from frankrl.environments import EnvGroup, EnvironmentSpec, Worker, functional_of
 from frankrl.experience import NormalisedQValues
+from frankrl.experience.remote.handles import ActorLostError
 from frankrl.inline.block import html_block
 from frankrl.training.in_words import mean_in_words, spread_of
+from frankrl.training.players import (
+    NO_PLAYERS,
+    STEPS_TOGETHER,
+    Players,
+    PlayerWeights,
+    PlayingElsewhere,
+)
+from frankrl.training.playing import EndedEpisode, Playing, QValues
 
 if TYPE_CHECKING:
     from frankrl.environments.functional.protocol import FunctionalEnvironment
@@ -37,8 +37,10 @@ _RESAMPLES = 2_000
 _MAX_DRAWN = 1_000_000
 """Values that are drawn together for resamples, so that they fit into memory."""
 
-QValues = Callable[[Observation, Bool[np.ndarray, "batch action"] | None], np.ndarray]
-"""Maps a batch of observations and action masks to Q-values."""
+_LEAST_DECIDING, _ERRORS = 8, 1.5
+"""Episodes after which an evaluation may be given up, and by how many standard errors its mean must
+then be too low."""
+
 _ONLY_ONE = (
     "Evaluations have environments of their own beside those of training. If only one can exist, "
     "set evaluation_on to training, or evaluate_every_env_steps and final_evaluation_episodes to "
@@ -128,6 +130,17 @@ def interval_of_mean(values: Float[np.ndarray, " value"]) -> tuple[float, float]
     return float(low), float(high)
 
 
+def _is_hopeless(returns: Float[np.ndarray, " episode"], wanted: float) -> bool:
+    """Whether more episodes are not worth playing, since the mean will hardly reach what is wanted.
+
+    It is no claim. Of agents whose true mean is just what is wanted it gives up one in 25 that
+    would have reached it in 100 episodes; of those far below it, nearly all after eight.
+    """
+    if len(returns) < _LEAST_DECIDING or wanted == -math.inf:
+        return False
+    return bool(np.mean(returns) + _ERRORS * np.std(returns) / math.sqrt(len(returns)) < wanted)
+
+
 class EvaluationStopped(Exception):  # noqa: N818 - not an error
     """An evaluation was stopped before its end."""
 
@@ -144,6 +157,7 @@ class Evaluator:
         lend: Callable[[], AbstractContextManager[EnvGroup]] | None = None,
         keep_envs: bool = True,
         restarts: bool = False,
+        players: Players = NO_PLAYERS,
     ) -> None:
         """Does not make any environment yet.
 
@@ -157,8 +171,10 @@ class Evaluator:
                 hidden state, new ones are needed for each, so that equal policies score equally.
             restarts: whether an environment that fails is made anew, and its episode played once
                 more.
+            players: processes that play some of the episodes; closed with the evaluator.
         """
         self._spec = spec
+        self._players = players
         self._workers = workers
         self._settings = settings or EvaluationSettings()
         self._lend = lend
@@ -190,6 +206,7 @@ class Evaluator:
         stop_requested: Callable[[], bool] = lambda: False,
         hopeless_below: float = -math.inf,
         on_episode: Callable[[int, int], None] = lambda done, of: None,
+        weights: PlayerWeights | None = None,
     ) -> Evaluation:
         """Play episodes with the action of highest Q-value in every state.
 
@@ -200,10 +217,12 @@ class Evaluator:
             seed: seed of the evaluation.
             number: distinguishes evaluations with the same use and seed.
             stop_requested: called after every step; if true, the evaluation is aborted.
-            hopeless_below: if the mean return of the first 25 episodes is below this, the
-                evaluation ends with these episodes.
+            hopeless_below: the mean return that is wanted. As soon as that of the first episodes,
+                of eight or more, lies below it by 1.5 standard errors, the evaluation ends with
+                these.
             on_episode: called at the beginning and whenever episodes have ended, with the episodes
                 that have ended and the episodes to play.
+            weights: from which players compute what `q_values` does; None: they are not asked.
 
         Raises:
             EnvironmentFailedError: an environment raised, or returned something impossible.
@@ -214,69 +233,76 @@ class Evaluator:
             The evaluation. It depends only on the arguments.
         """
 
-        def seed_of(episode: int) -> int:
-            return reset_seed(seed, use, number, episode)
-
+        seeds = {n: reset_seed(seed, use, number, n) for n in range(episodes)}
         if self._functional is not None and isinstance(q_values, NormalisedQValues):
-            return self._compiled(
-                *(self._functional, q_values, [seed_of(episode) for episode in range(episodes)]),
+            ended = self._compiled(self._functional, q_values, seeds, stop_requested)
+            return _gathered(ended, episodes, stop_requested, hopeless_below, on_episode)
+        players = NO_PLAYERS if weights is None else self._players.ready()
+        try:
+            with contextlib.closing(
+                self._ended(q_values, seeds, players.begun(weights, seeds))
+            ) as ended:
+                return _gathered(ended, episodes, stop_requested, hopeless_below, on_episode)
+        except ActorLostError as error:
+            warn(f"a process that played episodes of an evaluation is lost ({error}): again")
+            self._players.close()
+            self._players = NO_PLAYERS
+            return self.evaluate(
+                *(q_values, episodes, use, seed, number),
                 *(stop_requested, hopeless_below, on_episode),
             )
-        first, is_decided = min(episodes, MAX_EVALUATION_ENVS), False
-        at_once = 1 if self._lend else min(episodes, self._settings.evaluation_envs)
+
+    def _ended(
+        self, q_values: QValues, seeds: Mapping[int, int], others: PlayingElsewhere
+    ) -> Generator[list[EndedEpisode]]:
+        """Play episodes; yields those that have ended, again and again.
+
+        Args:
+            q_values: as for `evaluate`.
+            seeds: the seed of each episode, by its number.
+            others: some of these episodes, which are played elsewhere.
+        """
+        own = {n: seed for n, seed in seeds.items() if n not in others.episodes}
+        at_once = 1 if self._lend else min(len(own), self._settings.evaluation_envs)
+        most_steps = self._settings.evaluation_max_episode_steps
         with self._open(at_once) as envs:
-            on_episode(0, episodes)
-            most_steps = self._settings.evaluation_max_episode_steps
-            play = _Play(self._spec, envs, episodes, seed_of, most_steps, restarts=self._restarts)
-            play.begin(range(at_once))
-            while play.is_running:
-                if stop_requested():
-                    raise EvaluationStopped
-                free = play.step(q_values)
-                if free and not is_decided and play.has_ended[:first].all():
-                    is_decided = True
-                    if np.mean(play.returns[:first]) < hopeless_below:
-                        return play.result(first)
-                play.begin(free)
-                if free:
-                    on_episode(int(play.has_ended.sum()), episodes)
-        return play.result(episodes)
+            play = Playing(self._spec, envs, at_once, own, most_steps, restarts=self._restarts)
+            while play.is_running or others.are_running:
+                answer = others.advance()
+                for _ in range(STEPS_TOGETHER):
+                    if play.is_running:
+                        yield play.step(q_values)
+                if others.episodes:
+                    yield answer()
 
     def _compiled(
         self,
         environment: "FunctionalEnvironment",
         q_values: NormalisedQValues,
-        seeds: list[int],
+        seeds: Mapping[int, int],
         stop_requested: Callable[[], bool],
-        hopeless_below: float,
-        on_episode: Callable[[int, int], None],
-    ) -> Evaluation:
-        """The evaluation in a functional environment: as many episodes at once as can be decided
-        on, in compiled calls."""
+    ) -> Generator[list[EndedEpisode]]:
+        """As `_ended` in a functional environment: many episodes at once, in compiled calls."""
         from frankrl.training.functional_evaluation import play
 
         def stop() -> None:
             if stop_requested():
                 raise EvaluationStopped
 
-        returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
         policy, most_steps = q_values.policy, self._settings.evaluation_max_episode_steps
-        on_episode(0, len(seeds))
-        for first in range(0, len(seeds), MAX_EVALUATION_ENVS):
-            part = slice(first, first + MAX_EVALUATION_ENVS)
-            returns[part], lengths[part] = play(
+        numbers = list(seeds)
+        for first in range(0, len(numbers), MAX_EVALUATION_ENVS):
+            part = numbers[first : first + MAX_EVALUATION_ENVS]
+            returns, lengths = play(
                 *(environment, policy.network, policy.vector, q_values.scales),
-                *(seeds[part], most_steps, stop),
+                *([seeds[number] for number in part], most_steps, stop),
             )
-            if not np.isfinite(returns[part]).all():
+            if not np.isfinite(returns).all():
                 raise EnvironmentFailedError(
                     f"{self._spec.env_id} gave rewards in an evaluation that are not finite"
                 )
-            done = min(part.stop, len(seeds))
-            on_episode(done, len(seeds))
-            if first == 0 and np.mean(returns[part]) < hopeless_below:
-                return Evaluation(returns[part], lengths[part])
-        return Evaluation(returns, lengths)
+            ended = zip(part, returns.tolist(), lengths.tolist(), strict=True)
+            yield [EndedEpisode(*episode, math.nan) for episode in ended]
 
     @contextlib.contextmanager
     def _open(self, count: int) -> Iterator[EnvGroup]:
@@ -286,12 +312,12 @@ class Evaluator:
                 yield envs
             return
         if not self._keep_envs:
-            self.close()
+            self._close_envs()
         yield self._at_least(count)
 
     def _at_least(self, count: int) -> EnvGroup:
         if self._envs is None or self._made < count:
-            self.close()
+            self._close_envs()
             # A few episodes end before a worker has started.
             workers = self._workers if count == self._settings.evaluation_envs else ()
             try:
@@ -302,108 +328,46 @@ class Evaluator:
         return self._envs
 
     def close(self) -> None:
-        """Close the evaluator's own environments."""
+        """Close the evaluator's own environments, and its players."""
+        self._close_envs()
+        self._players.close()
+
+    def _close_envs(self) -> None:
         if self._envs is not None:
             self._envs.close()
         self._envs = None
 
 
-class _Play:
-    """The episodes of one evaluation, several at the same time."""
+def _gathered(
+    ended: Iterable[list[EndedEpisode]],
+    episodes: int,
+    stop_requested: Callable[[], bool],
+    hopeless_below: float,
+    on_episode: Callable[[int, int], None],
+) -> Evaluation:
+    """An evaluation from its episodes as they end; arguments as of `Evaluator.evaluate`."""
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+    successes, has_ended = np.full(episodes, np.nan), np.zeros(episodes, np.bool_)
 
-    def __init__(
-        self,
-        spec: EnvironmentSpec,
-        envs: EnvGroup,
-        episodes: int,
-        seed_of: Callable[[int], int],
-        most_steps: int,
-        *,
-        restarts: bool,
-    ) -> None:
-        self._envs, self._seed_of, self._most_steps = envs, seed_of, most_steps
-        self._waiting = iter(range(episodes))
-        """The episodes that have not begun."""
-        self._playing: dict[int, int] = {}
-        """The episode that each environment in use is playing."""
-        self._restarts = restarts
-        self._played_again: set[int] = set()
-        """The episodes that are played for the second time, after a failure."""
-        # The last bits of a matrix product depend on its number of rows, so the number is fixed.
-        self._stack = FrameStack(spec, MAX_EVALUATION_ENVS)
-        self.returns, self.lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-        self.has_ended = np.zeros(episodes, np.bool_)
-        self._successes = np.full(episodes, np.nan)
+    def result(first: int) -> Evaluation:
+        given = None if np.isnan(successes[:first]).all() else np.nan_to_num(successes[:first])
+        return Evaluation(returns[:first], lengths[:first], given)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether an episode is being played."""
-        return bool(self._playing)
-
-    def result(self, first: int) -> Evaluation:
-        """The evaluation, by its first so many episodes."""
-        successes = self._successes[:first]
-        given = None if np.isnan(successes).all() else np.nan_to_num(successes)
-        return Evaluation(self.returns[:first], self.lengths[:first], given)
-
-    def begin(self, free: Iterable[int]) -> None:
-        """Begin the next episodes in environments that play none, as far as there are any."""
-        self._reset(dict(zip(free, self._waiting, strict=False)))
-
-    def _reset(self, episodes: dict[int, int]) -> None:
-        """Begin an episode in each of some environments."""
-        while episodes:
-            indices, numbers = list(episodes), list(episodes.values())
-            seeds = [self._seed_of(episode) for episode in numbers]
-            rows, failures = self._envs.try_reset(indices, seeds, numbers)
-            for place in sorted(failures):
-                self._make_anew(indices[place], numbers[place], failures[place])
-            begun = {
-                index: row for index, row in zip(indices, rows, strict=True) if row is not None
-            }
-            if begun:
-                self._stack.begin(list(begun), np.stack(list(begun.values())))
-            self._playing |= {index: episodes.pop(index) for index in begun}
-
-    def step(self, q_values: QValues) -> list[int]:
-        """Step every running episode; returns the environments whose episode has ended."""
-        actions = np.argmax(q_values(self._stack.observation, self._stack.mask), axis=1)
-        env_indices, free = list(self._playing), []
-        found, failures = self._envs.try_step(env_indices, actions[env_indices].tolist())
-        again = {}
-        for place in sorted(failures):
-            again[env_indices[place]] = episode = self._playing.pop(env_indices[place])
-            self._make_anew(env_indices[place], episode, failures[place])
-        # One that was not stepped because another failed takes the same action in the next step.
-        steps = {
-            index: step for index, step in zip(env_indices, found, strict=True) if step is not None
-        }
-        if steps:
-            self._stack.push(list(steps), np.stack([step.row for step in steps.values()]))
-        for env_index, step in steps.items():
-            if self._note(env_index, step):
-                free.append(env_index)
-        self._reset(again)
-        return free
-
-    def _note(self, env_index: int, step: EnvStep) -> bool:
-        """Note a step; returns whether it has ended its episode."""
-        episode = self._playing[env_index]
-        self.returns[episode] += step.reward
-        self.lengths[episode] += 1
-        if step.final_info is not None:
-            self._successes[episode] = step.final_info.values.get(SUCCESS, np.nan)
-        if step.terminated or step.truncated or self.lengths[episode] >= self._most_steps:
-            self.has_ended[episode] = True
-            del self._playing[env_index]
-            return True
-        return False
-
-    def _make_anew(self, env_index: int, episode: int, error: EnvironmentFailedError) -> None:
-        """Make an environment anew that failed, so that its episode can be played once more."""
-        if not self._restarts or episode in self._played_again:
-            raise error
-        warn(f"{error}; it is made anew, and this episode of the evaluation is played again")
-        self._played_again.add(episode)
-        self._envs.make_anew(env_index)
-        self.returns[episode], self.lengths[episode] = 0, 0
+    decided = 0
+    on_episode(0, episodes)
+    for some in ended:
+        for n, episode_return, length, success in some:
+            returns[n], lengths[n], successes[n], has_ended[n] = (
+                *(episode_return, length, success),
+                True,
+            )
+        # In the order of their seeds: those that end first are not like the others.
+        while decided < episodes and has_ended[decided]:
+            decided += 1
+            if _is_hopeless(returns[:decided], hopeless_below):
+                return result(decided)
+        if some:
+            on_episode(int(has_ended.sum()), episodes)
+        if decided < episodes and stop_requested():
+            raise EvaluationStopped
+    return result(episodes)

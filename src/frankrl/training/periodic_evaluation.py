@@ -12,6 +12,7 @@ from frankrl.experience import NormalisedQValues, Statistics, make_policy
 from frankrl.training.best import BestAgent
 from frankrl.training.evaluation import Evaluation, EvaluationStopped, Evaluator
 from frankrl.training.events import Evaluated, Solved
+from frankrl.training.players import PlayerWeights
 from frankrl.training.state import Experiment
 
 
@@ -128,6 +129,7 @@ class PeriodicEvaluator:
                 self.stop_requested,
                 hopeless_below,
                 self.on_episode,
+                PlayerWeights(params, scales),
             )
         except EvaluationStopped:
             return None

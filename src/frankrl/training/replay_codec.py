@@ -118,7 +118,9 @@ def replay_from(loaded: Loaded, experiment: Experiment, env_steps: int) -> Repla
     """
     if REPLAY not in loaded.tensors:
         _refuse_other_chunks(loaded, [])
-        return experiment.empty_replay()
+        empty = experiment.empty_replay()
+        assert empty is not None, "an algorithm without a replay buffer saves none"
+        return empty
     buffer, arrays = experiment.replay, loaded.tensors[REPLAY]
     num_steps, num_endings, first_ending = _counters(loaded, experiment, env_steps)
     first_rows = jax.eval_shape(experiment.empty_replay).num_ending_rows

@@ -19,6 +19,7 @@ from frankrl.core.numerics import own_numerics, stepped
 from frankrl.core.text import shown
 from frankrl.core.types import FailedEpisode, Params
 from frankrl.environments import (
+    EnvironmentSpec,
     GymnasiumVector,
     described_for_evaluation,
     make_vector,
@@ -27,7 +28,9 @@ from frankrl.environments import (
     start_worker_pool,
     try_out,
 )
-from frankrl.experience import AsynchronousSource, HostSource, Source
+from frankrl.environments.functional import is_functional
+from frankrl.environments.trial import Trial
+from frankrl.experience import AsynchronousSource, HostPolicy, HostSource, Source, make_policy
 from frankrl.experience.device import DeviceSource
 from frankrl.experience.remote.processes import ProcessActors
 from frankrl.replay import cut_short
@@ -62,6 +65,7 @@ from frankrl.training.events import (
 from frankrl.training.initial import InitialWeights
 from frankrl.training.journal import Journal
 from frankrl.training.periodic_evaluation import PeriodicEvaluator
+from frankrl.training.players import NO_PLAYERS, PlayerPlan, Players, start_players
 from frankrl.training.remote import MakeSource
 from frankrl.training.resuming import Found, read_run
 from frankrl.training.rounds import Round, rounds
@@ -119,10 +123,11 @@ class Trainer:
         lend = None
         # First, because it may refuse the run.
         source = None if make_source is None else make_source(experiment)
+        players = self._started_players(evaluated, evaluated_trial)
         self._workers = start_worker_pool(
             self.settings.environment,
             trial.step_seconds,
-            1 if on_training else evaluation.evaluation_envs,
+            1 if on_training or players else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
             objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
             trains=source is None,
@@ -139,6 +144,7 @@ class Trainer:
             lend=lend,
             keep_envs=evaluated_trial.repeats and not evaluated.running_statistics,
             restarts=self.settings.environment.restart_failed_envs > 0,
+            players=players,
         )
         self._evaluator = PeriodicEvaluator(self.experiment, evaluator, self._source.statistics)
         self._journal = Journal(self.settings)
@@ -153,6 +159,31 @@ class Trainer:
         continues after them."""
         self._said_missing: set[str] = set()
         """Names of own metrics of which it was said that an info lacks them."""
+
+    def _started_players(self, evaluated: EnvironmentSpec, trial: Trial) -> Players:
+        """Processes that play episodes of evaluations, where that is possible and worth it."""
+        settings = self.settings
+        evaluation, environment = settings.evaluation, settings.environment
+        policy = make_policy(settings.training.acting, self.experiment.network)
+        if (
+            not isinstance(policy, HostPolicy)
+            or not trial.repeats
+            or evaluated.running_statistics
+            or is_functional(evaluated)
+            or evaluation.evaluation_on == "training"
+            or evaluation.final_evaluation_episodes is None
+            or environment.worker_processes is not None
+            or environment.restart_failed_envs
+            or objects_among(evaluated.env_id, evaluated.wrappers)
+        ):
+            return NO_PLAYERS
+        plan = PlayerPlan(
+            evaluated,
+            self.experiment.network,
+            evaluation.evaluation_envs,
+            evaluation.evaluation_max_episode_steps,
+        )
+        return start_players(plan, trial.step_seconds, settings.training.total_env_steps)
 
     @classmethod
     def begin(

@@ -14,7 +14,7 @@ from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
 from frankrl.explaining.pictures import overlaid, picture_leaves
 from frankrl.explaining.saliency import SaliencyMaps
-from frankrl.training.evaluation import QValues
+from frankrl.training.playing import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
 from frankrl.video.load_pygame import load_pygame

@@ -42,6 +42,13 @@ class ProcessActor:
         number = self._asked
         return lambda: taken(self._answer(number))
 
+    def has_answered(self) -> bool:
+        """Whether an answer is there, or the process has died."""
+        try:
+            return self._connection.poll()
+        except (EOFError, OSError):
+            return True
+
     def close(self) -> None:
         # Closing alone would not wake a thread that waits for an answer.
         with contextlib.suppress(OSError), _socket(self._connection) as end:
