@@ -25,6 +25,7 @@ from frankrl.training.session import write_report
 from frankrl.training.state import compiled_init
 from frankrl.training.trainer import MakeRounds
 
+_MAX_NAMED = 5
 OnRun = Callable[[Path], None]
 
 
@@ -69,9 +70,6 @@ def train_lanes(
             f"saved; the first one: {next(iter(diverged.values()))}"
         )
     return not stop_requested()
-
-
-_MAX_NAMED = 5
 
 
 class _Program:
@@ -146,6 +144,7 @@ class _Program:
 
     def _goes_on(self, seed: int, trainer: Trainer, events: Iterator[Event | None]) -> bool:
         """Whether a run has another round before it, after the events until there."""
+        finished = None
         try:
             for event in events:
                 if event is None:
@@ -155,6 +154,7 @@ class _Program:
         except DivergedError as error:
             self._diverged[seed] = error
             return False
+        assert finished is not None
         write_report(trainer, finished, None)
         return False
 
