@@ -25,6 +25,7 @@ from frankrl.training.session import write_report
 from frankrl.training.state import compiled_init
 from frankrl.training.trainer import MakeRounds
 
+_MAX_NAMED = 5
 OnRun = Callable[[Path], None]
 
 
@@ -69,9 +70,6 @@ def train_lanes(
             f"saved; the first one: {next(iter(diverged.values()))}"
         )
     return not stop_requested()
-
-
-_MAX_NAMED = 5
 
 
 class _Program:
