@@ -67,7 +67,9 @@ def train(
     Args:
         env: an environment with a `Discrete` action space: its name, as for `gymnasium.make`, an
             `EnvSpec`, a class, a function that makes one, or an environment itself. That one stays
-            open, and is the only one: `num_envs` is 1, and evaluations are played in it.
+            open, and is the only one: `num_envs` is 1, and evaluations are played in it. A
+            functional environment, or a class of them, is one too, of which there are as many as
+            wanted.
         preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`.

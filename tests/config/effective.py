@@ -165,6 +165,7 @@ ALWAYS = {
         "wrappers",
         "action_mask",
         "backend",
+        "source",
         "worker_processes",
         "normalize_observations",
         "normalize_rewards",

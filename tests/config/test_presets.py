@@ -55,7 +55,6 @@ def test_an_environment_has_its_own_preset_or_the_default_one():
         ("functional:pgx/minatar-breakout", "minatar"),
         ("frankrl/CartPole-functional-v0", "CartPole-functional-v0"),
         ("frankrl/CartPole-functional", "CartPole-functional-v0"),
-        ("frankrl/CartPole-v1", "default"),
     ],
 )
 def test_a_family_of_games_has_a_preset_and_a_name_of_another_module_is_none_of_it(env_id, preset):

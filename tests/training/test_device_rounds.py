@@ -3,10 +3,14 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
+from robustness.runs import killed_copy
 
 import frankrl
 from frankrl import algorithm
@@ -18,6 +22,7 @@ from frankrl.core.random import Use
 from frankrl.dashboard.work import diagnostics, episode
 from frankrl.environments import describe, vector
 from frankrl.environments.functional import cartpole
+from frankrl.environments.functional.protocol import FunctionalStep
 from frankrl.explaining import reopen
 from frankrl.replay import (
     NewestSampler,
@@ -164,6 +169,18 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(run, tmp_path):
         assert rows(run, "digests") == rows(again, "digests")
 
 
+@pytest.mark.slow
+def test_a_run_goes_on_from_20_checkpoints_as_after_a_kill_to_the_same_bits(tmp_path):
+    whole = trained(tmp_path / "whole", checkpoint_every_env_steps=27)
+    moments = [int(path.name) for path in list_checkpoints(whole / "checkpoints")][:-1]
+    assert len(moments) >= 20
+    for moment in moments:
+        again = frankrl.resume(killed_copy(whole, tmp_path / str(moment), moment)).run
+        assert_same(tensors(whole), tensors(again))
+        for table in ("episodes", "digests"):
+            assert rows(whole, table) == rows(again, table)
+
+
 def test_its_updates_can_be_opened_and_all_that_it_recorded_comes_out_again(run):
     folder = RunFolder.open(run)
     for update in (1, 40, 125):
@@ -194,6 +211,44 @@ def test_every_kind_of_learning_repeats_itself(tmp_path, changes):
     last = json.loads((one / "report.json").read_text())["updates"]
     assert last > 50
     assert reopen(RunFolder.open(one), last).record.update == last
+
+
+@dataclass(frozen=True)
+class Shifting:
+    """Six squares in a row; on each, two of three actions are allowed, and episodes end often."""
+
+    observation_space = spaces.Box(0, 5, (1,), np.float32)
+    action_space = spaces.Discrete(3)
+    reward_threshold = None
+    max_episode_steps = 4
+
+    def _shown(self, square):
+        return square[None].astype(jnp.float32), jnp.arange(3) != square % 3
+
+    def reset(self, key):
+        square = jax.random.randint(key, (), 0, 6)
+        return (square, jnp.zeros((), jnp.int32)), *self._shown(square)
+
+    def step(self, state, action, key):
+        square, count = state
+        after = (square + action + jax.random.randint(key, (), 0, 2)) % 6
+        observation, mask = self._shown(after)
+        shown = FunctionalStep(observation, mask, jnp.ones(()), after == 0, count == 3)
+        return (after, count + 1), shown
+
+
+def test_only_allowed_actions_are_taken_and_every_episode_is_recorded(tmp_path):
+    run = frankrl.train(Shifting, out=tmp_path / "run", seed=1, **RUN | {"n_step": 1}).run
+    stored = {name: array for (file, name), array in tensors(run).items() if file == "replay"}
+    mask, action = stored[".steps.mask"], stored[".steps.action"].astype(int)
+    assert len(action) == 600
+    assert mask[np.arange(600), action].all()
+    assert set(action) == {0, 1, 2}
+    lengths = [row[-1] for row in rows(run, "episodes")]
+    assert max(lengths) == 4
+    assert min(lengths) == 1
+    assert int(stored[".num_endings"]) == len(lengths) > 150
+    assert reopen(RunFolder.open(run), 100).record.update == 100
 
 
 REQUEST = SampleRequest(first_update=9, num_updates=4, first=37, end=90, num_new=8, env_steps=96)

@@ -102,7 +102,9 @@ def duration_line(experiment: Experiment, step_seconds: float) -> str:
     """
     settings = experiment.settings
     total = settings.training.total_env_steps
-    stepping = total * step_seconds
+    # A compiled step takes next to none of the time of the same step on the host.
+    on_device = settings.environment.source == "device"
+    stepping = 0.0 if on_device else total * step_seconds
     updates = settings.updates_due(total) * _update_seconds(experiment)
     # The two go on at the same time if there are cores for both.
     at_once = settings.training.overlap and visible_cpus() > 1

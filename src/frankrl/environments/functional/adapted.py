@@ -57,7 +57,7 @@ class Adapted(abc.ABC):
 
     def __post_init__(self) -> None:
         # Now, because other libraries compute them with JAX, which a compiled call would trace.
-        self._own_space, self._own_actions  # noqa: B018
+        _ = self._own_space, self._own_actions
 
     @functools.cached_property
     def _own_space(self) -> spaces.Space:
@@ -220,7 +220,10 @@ class OfPgx(Adapted):
         """The squares of a game of MinAtar."""
         return (lambda state: _squares(state.observation)) if self._is_minatar else None
 
-    render_fps = 20
+    @property
+    def render_fps(self) -> int:
+        """As fast as such games are shown. [pictures/s]"""
+        return 20
 
 
 class OfNavix(Adapted):
@@ -240,7 +243,10 @@ class OfNavix(Adapted):
             return None
         return lambda timestep: np.asarray(observations.rgb(timestep.state), np.uint8)
 
-    render_fps = 10
+    @property
+    def render_fps(self) -> int:
+        """As fast as such games are shown. [pictures/s]"""
+        return 10
 
     @property
     def max_episode_steps(self) -> int | None:
@@ -361,7 +367,7 @@ def _arrays(state: State) -> State:
 
 def _array(leaf: Any) -> Array:
     dtype = jnp.result_type(leaf)
-    is_key = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
     return leaf if is_key else jax.lax.convert_element_type(leaf, dtype)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import jaxpr_as_fun
 from jaxtyping import PyTree
 
@@ -76,7 +78,7 @@ def _traced(
             f"{env_id} cannot be compiled: its {what} raised {type(error).__name__}: {text:.300}"
             f"{_place(error)}"
         ) from error
-    if any(isinstance(const, jax.core.Tracer) for const in traced[0].consts):
+    if any(isinstance(const, Tracer) for const in traced[0].consts):
         raise EnvironmentUnusableError(f"{env_id} keeps a number of an earlier call; {_PURE}")
     return traced
 
@@ -99,7 +101,7 @@ def _check_state(state: PyTree, after: PyTree, env_id: str) -> None:
         )
     for (path, one), (_, other) in zip(first[0], then[0], strict=True):
         name = f"{env_id} has a state whose part {jax.tree_util.keystr(path) or 'itself'}"
-        if jax.dtypes.issubdtype(one.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
             raise EnvironmentUnusableError(
                 f"{name} is a key of jax.random.key, which no file can hold: keep "
                 "jax.random.key_data of it"
@@ -161,7 +163,7 @@ def _check_same(first: Any, again: Any, arguments: tuple[Any, ...], what: str, e
 
 
 def _example(shape: Any) -> Array:
-    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
         return jax.random.key(1)
     return np.zeros(shape.shape, shape.dtype)
 

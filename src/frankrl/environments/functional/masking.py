@@ -1,7 +1,6 @@
 """Masks of a functional environment, where the description of the environment says they are."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 from gymnasium import spaces
@@ -9,7 +8,7 @@ from jaxtyping import Int
 
 from frankrl.core.types import Array, Observation
 from frankrl.environments.functional.protocol import (
-    FunctionalEnvironment,
+    Around,
     FunctionalStep,
     Key,
     Mask,
@@ -19,10 +18,9 @@ from frankrl.environments.masks import Entries, state_space
 
 
 @dataclass(frozen=True)
-class MaskInObservation:
+class MaskInObservation(Around):
     """An environment whose observations hold the action mask, apart from it."""
 
-    environment: FunctionalEnvironment
     entries: Entries
 
     @property
@@ -30,8 +28,10 @@ class MaskInObservation:
         """Its space without the mask."""
         return state_space(self.environment.observation_space, self.entries)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.environment, name)
+    @property
+    def max_episode_steps(self) -> int | None:
+        """That of the environment."""
+        return self.environment.max_episode_steps
 
     def reset(self, key: Key) -> tuple[State, Observation, Mask]:
         """The first state of an episode."""
@@ -53,13 +53,13 @@ class MaskInObservation:
 
 
 @dataclass(frozen=True)
-class WithoutMask:
+class WithoutMask(Around):
     """An environment whose action masks are not used."""
 
-    environment: FunctionalEnvironment
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.environment, name)
+    @property
+    def max_episode_steps(self) -> int | None:
+        """That of the environment."""
+        return self.environment.max_episode_steps
 
     def reset(self, key: Key) -> tuple[State, Observation, Mask]:
         """The first state of an episode."""

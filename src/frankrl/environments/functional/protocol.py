@@ -92,14 +92,10 @@ class TimedState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TimeLimited:
-    """An environment with a time limit: episodes are truncated after so many steps.
-
-    As Gymnasium's `TimeLimit`, an episode that ends by itself in its last step has both ends.
-    """
+class Around:
+    """What surrounds an environment has its spaces, and draws its pictures."""
 
     environment: FunctionalEnvironment
-    max_episode_steps: int
 
     @property
     def observation_space(self) -> spaces.Space:
@@ -120,6 +116,21 @@ class TimeLimited:
     def render_fps(self) -> int:
         """That of the environment. [pictures/s]"""
         return getattr(self.environment, "render_fps", FRAMES_PER_SECOND)
+
+    @property
+    def render(self) -> Callable[[State], UInt8[np.ndarray, "height width 3"]] | None:
+        """That of the environment, if it draws pictures."""
+        return renderer(self.environment)
+
+
+@dataclass(frozen=True)
+class TimeLimited(Around):
+    """An environment with a time limit: episodes are truncated after so many steps.
+
+    As Gymnasium's `TimeLimit`, an episode that ends by itself in its last step has both ends.
+    """
+
+    max_episode_steps: int
 
     @property
     def render(self) -> Callable[[TimedState], UInt8[np.ndarray, "height width 3"]] | None:
