@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from frankrl.core.text import given as given_value
+from frankrl.core.text import shown
 from frankrl.environments.leaves import Leaf
 
 MAX_IMAGES = 64
 """Most images of an observation under the symmetries of an environment, itself included."""
+_MAX_NAME = 60
 _LEAF_KEYS = {"components", "signs", "values"}
 
 
@@ -177,7 +180,7 @@ def _symmetry(entry: Any, leaves: Sequence[Leaf], num_actions: int) -> Symmetry:
         given = {leaves[0].name: given}
     _check_keys(given, {leaf.name for leaf in leaves}, "its observation")
     return Symmetry(
-        str(entry.get("name", "")),
+        shown(entry.get("name", ""), _MAX_NAME),
         tuple(_leaf_symmetry(given.get(leaf.name, {}), leaf) for leaf in leaves),
         _permutation(entry.get("actions", range(num_actions)), num_actions, "actions"),
     )
@@ -191,11 +194,11 @@ def _leaf_symmetry(given: Any, leaf: Leaf) -> LeafSymmetry:
     signs = tuple(_whole_numbers(given.get("signs", same.signs), "signs"))
     if len(signs) != len(same.signs) or not set(signs) <= {1, -1}:
         what = f"{leaf.size} times 1 or -1" if same.signs else "nothing: it holds no real numbers"
-        raise ValueError(f"signs {shortened(signs)}, wanted {what}")
+        raise ValueError(f"signs {given_value(signs)}, wanted {what}")
     counts = leaf.num_values or ()
     values = given.get("values", same.values)
     if not isinstance(values, list | tuple) or len(values) != len(counts):
-        raise ValueError(f"values {shortened(values)}, wanted one list for each numbered value")
+        raise ValueError(f"values {given_value(values)}, wanted one list for each numbered value")
     tables = []
     for target, table in enumerate(values):
         size = counts[components[target]]
@@ -215,7 +218,7 @@ def _unchanged(leaf: Leaf) -> LeafSymmetry:
 def _permutation(given: Any, size: int, name: str) -> tuple[int, ...]:
     numbers = tuple(_whole_numbers(given, name))
     if sorted(numbers) != list(range(size)):
-        raise ValueError(f"{name} {shortened(numbers)}, wanted 0 to {size - 1}, each once")
+        raise ValueError(f"{name} {given_value(numbers)}, wanted 0 to {size - 1}, each once")
     return numbers
 
 
@@ -224,7 +227,7 @@ def _whole_numbers(given: Any, name: str) -> list[int]:
         numbers = np.asarray(given)
         if not numbers.size or (numbers.ndim == 1 and numbers.dtype.kind in "iu"):
             return numbers.tolist()
-    raise ValueError(f"{name} {shortened(given)}, wanted a list of whole numbers")
+    raise ValueError(f"{name} {given_value(given)}, wanted a list of whole numbers")
 
 
 def _check_keys(given: Any, known: set[str], what: str) -> None:
@@ -232,10 +235,4 @@ def _check_keys(given: Any, known: set[str], what: str) -> None:
         raise ValueError(f"{what} is a {type(given).__name__}, wanted a mapping")
     if unknown := [key for key in given if key not in known]:
         names = ", ".join(repr(name) for name in sorted(known))
-        raise ValueError(f"{what} has the entry {shortened(unknown[0])}, known are {names}")
-
-
-def shortened(given: Any) -> str:
-    """A value for a message, in at most 60 characters."""
-    text = repr(given)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+        raise ValueError(f"{what} has the entry {given_value(unknown[0])}, known are {names}")

@@ -1,0 +1,80 @@
+"""Runs with `symmetry`: refused where it does not hold, resumed exactly, explained, exported."""
+
+import numpy as np
+import pytest
+from robustness.runs import contents, killed_copy
+from safetensors.numpy import load_file
+
+import frankrl
+from frankrl.cli.main import main as frank
+from frankrl.dashboard.work.diagnostics import diagnose
+from frankrl.runs import RunFolder
+
+QUICK = {
+    "preset": "default",
+    "hidden_widths": (8,),
+    "batch_size": 8,
+    "num_envs": 2,
+    "learning_starts_env_steps": 60,
+    "total_env_steps": 240,
+    "checkpoint_every_env_steps": 100,
+    "symmetry": True,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "grid"
+    frankrl.train("frankrl/NineSquares-v0", seed=3, out=path, **QUICK)
+    return path
+
+
+def test_an_agent_gives_mirrored_squares_mirrored_q_values(run):
+    agent = frankrl.load(run)
+    mirrored = np.array([0, 3, 6, 1, 4, 7, 2, 5, 8])
+    q_values = np.array([agent.q_values(square) for square in range(9)])
+    np.testing.assert_allclose(q_values[mirrored][:, ::-1], q_values, rtol=1e-6, atol=1e-6)
+    # The middle is on the axis.
+    np.testing.assert_allclose(q_values[4], q_values[4][::-1], rtol=1e-6)
+
+
+def test_a_killed_run_continues_to_the_same_bits(run, tmp_path):
+    killed = killed_copy(run, tmp_path / "killed")
+    assert frankrl.resume(killed).not_reproducible == []
+    assert contents(killed) == contents(run)
+
+
+def test_explain_says_that_values_are_means_over_images(run, capsys):
+    assert frank(["explain", str(run), "--update", "20"]) == 0
+    printed = capsys.readouterr().out
+    wanted = "each value is the mean over s and its mirror image (rows and columns), actions"
+    assert wanted in printed
+
+
+def test_its_diagnostics_and_its_weights_are_those_of_the_network_within(run, tmp_path):
+    assert len(diagnose(RunFolder.open(run))["widths"]) == 1
+    frankrl.export(run, safetensors=tmp_path / "w.safetensors")
+    names = set(load_file(tmp_path / "w.safetensors"))
+    assert names == {"hidden.0.weight", "hidden.0.bias", "output.weight", "output.bias"}
+
+
+@pytest.mark.parametrize(
+    ("env_id", "changes", "what"),
+    [
+        ("MountainCar-v0", {}, "MountainCar-v0 declares no symmetry that holds"),
+        (
+            "LunarLander-v3",
+            {"env_kwargs": {"enable_wind": True}},
+            "LunarLander-v3 declares no symmetry that holds with its arguments",
+        ),
+        ("frankrl/NineSquares-v0", {"q_function": "table"}, "because q_function is table"),
+        ("CartPole-v1", {"normalize_observations": True}, "is no mirror image of itself"),
+    ],
+)
+def test_a_run_without_a_symmetry_that_holds_is_refused(env_id, changes, what, tmp_path):
+    wanted = {**QUICK, **changes}
+    if "q_function" in changes:
+        del wanted["hidden_widths"]
+    with pytest.raises(frankrl.FrankError, match=what):
+        frankrl.train(env_id, out=tmp_path / "run", **wanted)
+    assert not (tmp_path / "run").exists()
