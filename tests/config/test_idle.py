@@ -200,7 +200,8 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
         contradicts |= is_pqn and (
             before.exploration.noisy or before.network.distribution != "mean"
         )
-        contradicts |= choice == "normalize_observations" and before.network.scale_observation
+        scaled = before.network.scale_observation or before.network.symmetry
+        contradicts |= choice == "normalize_observations" and scaled
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})
         if contradicts or is_idle:
             continue

@@ -9,7 +9,6 @@ from multiprocessing.connection import Connection
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.environments import protocol
-from frankrl.environments.awaiting import await_message
 from frankrl.environments.checked_env import CheckedEnv, close_envs
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.environments.spec import describe
@@ -20,7 +19,6 @@ def serve(connection: Connection) -> None:
     groups: dict[int, dict[int, CheckedEnv]] = {}
     while True:
         try:
-            await_message(connection)
             request = protocol.decode_request(connection.recv_bytes())
             connection.send_bytes(_answer(groups, request))
         except (EOFError, OSError):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.named_code import is_code
+from frankrl.core.wording import is_on_command_line, option
 from frankrl.learning.heads import make_head
 from frankrl.networks import (
     NetworkSpec,
@@ -29,9 +30,11 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
     if not settings.network.symmetry:
         return _network(settings, spec)
     if not spec.symmetries:
+        # It may come from a preset, so leaving it out of the command is not enough.
+        off = option("no_symmetry") if is_on_command_line() else "symmetry=False"
         raise SettingError(
             f"{spec.env_id} declares no symmetry that holds with its arguments: leave symmetry "
-            'out, or declare one, see "Declare a symmetry" in docs/symmetry.md'
+            f'out ({off}), or declare one, see "Declare a symmetry" in docs/symmetry.md'
         )
     return SymmetricNetwork.of(_network(settings, spec), spec)
 
