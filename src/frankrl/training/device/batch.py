@@ -14,15 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from frankrl.experience.device import DeviceSource, EnvironmentStates
+from frankrl.experience.device import DeviceSource
 from frankrl.learning import has_own_optimiser
-from frankrl.training.device.chunk import ChunkOutput, RoundFunction, RoundOutput, make_chunk
-from frankrl.training.device.dqn_round import DqnCarry
+from frankrl.training.device.chunk import ChunkOutput, RoundFunction, make_chunk
 from frankrl.training.device.rounds import (
-    dqn_round,
+    carry_of,
     ended_episodes,
     max_rounds,
+    round_of,
     schedule_of,
+    state_of,
     whole_round,
 )
 from frankrl.training.rounds import Round
@@ -86,9 +87,9 @@ class SeedBatch:
         """Do a chunk of rounds in all lanes."""
         first = next(iter(self._lanes.values()))
         experiment, size = first.experiment, first.experiment.settings.round_env_steps
-        one_round = dqn_round(experiment, first.source)
+        one_round = round_of(experiment, first.source)
         if self._structure is None:
-            self._begin(one_round.overlap)
+            self._begin(one_round)
         own = has_own_optimiser(experiment.settings.learning)
         chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round, self._structure)
         wanted = -(-(self._next_stop(self.env_steps) - self.env_steps) // size)
@@ -101,8 +102,8 @@ class SeedBatch:
         self._updates += int(counts.sum())
         host = _on_host(output)
         for index, lane in self._lanes.items():
-            own_output = self._of_lane(output, host, index)
-            lane.source.states = own_output.carry.environments
+            own_output = _of_lane(host, index)
+            lane.source.states = own_output.carry
             ended = ended_episodes(own_output.rounds, num_rounds, before, lane.episodes)
             found = whole_round(one_round, own_output, counts, ended, self.env_steps, self._updates)
             state = functools.partial(self._state_of, index, found)
@@ -115,7 +116,7 @@ class SeedBatch:
         if len(self._lanes) > 1:
             del self._lanes[index]
 
-    def _begin(self, overlap: bool) -> None:
+    def _begin(self, one_round: Any) -> None:
         """Put the beginnings of all lanes together."""
         joined = next(iter(self._lanes.values()))
         fill = DeviceSource(
@@ -127,11 +128,9 @@ class SeedBatch:
         lanes = [self._lanes.get(i) for i in range(self._num_lanes)]
         self._seeds = np.stack([(lane.source if lane else fill).seed for lane in lanes])
 
-        def carry(lane: _Lane | None) -> DqnCarry:
-            state = lane.state if lane else joined.state
+        def carry(lane: _Lane | None) -> Any:
             states = lane.source.states if lane else fill.states
-            behaviour = state.behaviour_params if overlap else None
-            return DqnCarry(state.learner, state.replay, behaviour, states)
+            return carry_of(one_round, (lane or joined).state, states)
 
         flat = [jax.tree.flatten(carry(lane)) for lane in lanes]
         self._structure = flat[0][1]
@@ -140,37 +139,13 @@ class SeedBatch:
             # The states of single lanes would hold as much memory once more.
             self._lanes[index] = lane._replace(state=None)  # pyright: ignore[reportArgumentType]
 
-    def _of_lane(self, output: ChunkOutput, host: ChunkOutput, index: int) -> ChunkOutput:
-        """What a chunk gave in one lane, as views of arrays on the host; of the carry, the
-        environments alone."""
-
-        def own(leaf: Any) -> Any:
-            return leaf[index]
-
-        environments: EnvironmentStates = jax.tree.map(own, host.carry)
-        return ChunkOutput(
-            carry=DqnCarry(None, None, None, environments),  # pyright: ignore[reportArgumentType]
-            rounds=RoundOutput(*map(own, host.rounds)),
-            newest=jax.tree.map(own, host.newest),
-            params=host.params[index],
-            eval_params=host.eval_params[index],
-        )
-
     def _state_of(self, index: int, found: Round) -> TrainState:
         """The training state of a lane after its newest round."""
         leaves = _sliced(self._leaves, np.int32(index))
-        carry: DqnCarry = jax.tree.unflatten(self._structure, leaves)
+        carry = jax.tree.unflatten(self._structure, leaves)
         learned = found.output()
-        behaviour = learned.params if carry.behaviour_params is None else carry.behaviour_params
-        return TrainState(
-            carry.learner,
-            carry.replay,
-            jnp.copy(behaviour),
-            learned.params,
-            learned.eval_params,
-            found.env_steps,
-            found.updates,
-        )
+        weights = (jnp.asarray(learned.params), jnp.asarray(learned.eval_params))
+        return state_of(carry, *weights, found.env_steps, found.updates)
 
 
 def rounds_in_lane(num_lanes: int, index: int) -> Callable[..., Iterator[Round]]:
@@ -223,6 +198,11 @@ def compiled_batch(
 @jax.jit
 def _sliced(leaves: list[Array], index: Any) -> list[Array]:
     return [leaf[index] for leaf in leaves]
+
+
+def _of_lane(host: ChunkOutput, index: int) -> ChunkOutput:
+    """What a chunk gave in one lane, as views; of the carry, the environments alone."""
+    return jax.tree.map(lambda leaf: leaf[index], host)
 
 
 def _on_host(output: ChunkOutput) -> ChunkOutput:

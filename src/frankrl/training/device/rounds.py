@@ -10,7 +10,7 @@ from jaxtyping import Array
 from frankrl.core.types import FinishedEpisode, Steps
 from frankrl.environments.functional import functional_of
 from frankrl.experience import Collected, linear_epsilon
-from frankrl.experience.device import DeviceSource
+from frankrl.experience.device import DeviceSource, EnvironmentStates
 from frankrl.learning import has_own_optimiser, learning_rate_at
 from frankrl.replay import Sample
 from frankrl.training.device.chunk import ChunkOutput, RoundOutput, compiled_chunk
@@ -39,7 +39,7 @@ def source_on_device(experiment: Experiment) -> DeviceSource:
     return DeviceSource(functional, experiment.spec, num_envs, experiment.seed)
 
 
-def dqn_round(experiment: Experiment, source: DeviceSource) -> DqnRound:
+def round_of(experiment: Experiment, source: DeviceSource) -> DqnRound:
     """The round function of a run."""
     settings = experiment.settings
     return DqnRound(
@@ -74,11 +74,10 @@ def device_rounds(
         next_stop: the env step at which a chunk that begins at a given one ends at the latest.
     """
     settings = experiment.settings
-    size, one_round = settings.round_env_steps, dqn_round(experiment, source)
+    size, one_round = settings.round_env_steps, round_of(experiment, source)
     own = has_own_optimiser(settings.learning)
     chunk = (compiled_chunk.__wrapped__ if own else compiled_chunk)(one_round)
-    behaviour = jnp.copy(state.behaviour_params) if one_round.overlap else None
-    carry = DqnCarry(state.learner, state.replay, behaviour, source.states)
+    carry = carry_of(one_round, state, source.states)
     env_steps, done = state.env_steps, state.updates
     episodes = np.asarray(source.states.episode).astype(np.int64)
     while True:
@@ -94,6 +93,28 @@ def device_rounds(
         env_steps += num_rounds * size
         done = due[-1]
         yield whole_round(one_round, output, counts, ended, env_steps, done)
+
+
+def carry_of(one_round: DqnRound, state: TrainState, environments: EnvironmentStates) -> DqnCarry:
+    """What the first chunk begins with."""
+    behaviour = jnp.copy(state.behaviour_params) if one_round.overlap else None
+    return DqnCarry(state.learner, state.replay, behaviour, environments)
+
+
+def state_of(
+    carry: DqnCarry, params: Array, eval_params: Array, env_steps: int, updates: int
+) -> TrainState:
+    """The training state after a chunk; arguments as its fields."""
+    behaviour = params if carry.behaviour_params is None else carry.behaviour_params
+    return TrainState(
+        carry.learner,
+        carry.replay,
+        jnp.copy(behaviour),
+        params,
+        eval_params,
+        env_steps,
+        updates,
+    )
 
 
 def schedule_of(
@@ -182,18 +203,6 @@ def whole_round(
     )
 
     def state() -> TrainState:
-        carry: DqnCarry = output.carry
-        behaviour: Array = (
-            output.params if carry.behaviour_params is None else carry.behaviour_params
-        )
-        return TrainState(
-            carry.learner,
-            carry.replay,
-            jnp.copy(behaviour),
-            output.params,
-            output.eval_params,
-            env_steps,
-            done,
-        )
+        return state_of(output.carry, output.params, output.eval_params, env_steps, done)
 
     return Round(env_steps, done, collected, None, lambda: found, state)
