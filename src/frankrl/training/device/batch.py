@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from frankrl.experience.device import DeviceSource, EnvironmentStates
+from frankrl.experience.device import DeviceSource
 from frankrl.learning import has_own_optimiser
-from frankrl.training.device.chunk import ChunkOutput, RoundFunction, RoundOutput, make_chunk
+from frankrl.training.device.chunk import ChunkOutput, RoundFunction, make_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound
 from frankrl.training.device.pqn_round import PqnCarry, PqnRound
 from frankrl.training.device.rounds import (
@@ -104,7 +104,7 @@ class SeedBatch:
         self._updates += int(counts.sum())
         host = _on_host(output)
         for index, lane in self._lanes.items():
-            own_output = self._of_lane(output, host, index)
+            own_output = _of_lane(host, index)
             lane.source.states = own_output.carry
             ended = ended_episodes(own_output.rounds, num_rounds, before, lane.episodes)
             found = whole_round(own_output, counts, ended, self.env_steps, self._updates)
@@ -141,22 +141,6 @@ class SeedBatch:
         for index, lane in self._lanes.items():
             # The states of single lanes would hold as much memory once more.
             self._lanes[index] = lane._replace(state=None)  # pyright: ignore[reportArgumentType]
-
-    def _of_lane(self, output: ChunkOutput, host: ChunkOutput, index: int) -> ChunkOutput:
-        """What a chunk gave in one lane, as views of arrays on the host; of the carry, the
-        environments alone."""
-
-        def own(leaf: Any) -> Any:
-            return leaf[index]
-
-        environments: EnvironmentStates = jax.tree.map(own, host.carry)
-        return ChunkOutput(
-            carry=environments,
-            rounds=RoundOutput(*map(own, host.rounds)),
-            newest=jax.tree.map(own, host.newest),
-            params=host.params[index],
-            eval_params=host.eval_params[index],
-        )
 
     def _state_of(self, index: int, found: Round) -> TrainState:
         """The training state of a lane after its newest round."""
@@ -215,6 +199,11 @@ def compiled_batch(
 @jax.jit
 def _sliced(leaves: list[Array], index: Any) -> list[Array]:
     return [leaf[index] for leaf in leaves]
+
+
+def _of_lane(host: ChunkOutput, index: int) -> ChunkOutput:
+    """What a chunk gave in one lane, as views; of the carry, the environments alone."""
+    return jax.tree.map(lambda leaf: leaf[index], host)
 
 
 def _on_host(output: ChunkOutput) -> ChunkOutput:

@@ -246,8 +246,8 @@ def train_state_of(
         carry.learner,
         replay,
         jnp.copy(output.params if behaviour is None else behaviour),
-        output.params,
-        output.eval_params,
+        jnp.asarray(output.params),
+        jnp.asarray(output.eval_params),
         env_steps,
         updates,
     )
