@@ -114,7 +114,7 @@ def test_players_are_started_where_they_pay(monkeypatch, step_seconds, env_steps
         def __init__(self, plan):
             pass
 
-        def ask(self, method):
+        def ask(self, method, *arguments):
             return lambda: True
 
     monkeypatch.setattr(module, "ProcessActor", Started)
