@@ -54,6 +54,27 @@ def test_a_run_comes_to_the_same_bits_whatever_the_process_has_set(name, usual, 
     np.testing.assert_array_equal(evaluated.returns, expected)
 
 
+RANDOM_NUMBERS = {
+    "generator": lambda: jax.default_prng_impl("rbg"),
+    "its parts": lambda: jax.threefry_partitionable(False),
+}
+
+
+def test_random_numbers_of_functional_environments_are_frank_s_whatever_is_set(tmp_path):
+    def trained(name, source):
+        path = tmp_path / name
+        how = dict(SMALL, preset="default", source=source, evaluate_every_env_steps=100)
+        frankrl.train("frankrl/CartPole-functional-v0", out=path, **how)
+        agent = frankrl.load(path)
+        return bytes_of(path), frankrl.evaluate(agent, episodes=2).returns.tolist()
+
+    for source in ("device", "host"):
+        usual = trained(f"usual-{source}", source)
+        for name, context in RANDOM_NUMBERS.items():
+            with context():
+                assert trained(f"{name}-{source}", source) == usual
+
+
 @pytest.mark.parametrize(("acting", "workers"), [("host", 0), ("device", 0), ("host", 1)])
 def test_an_environment_and_the_caller_compute_as_the_process_has_set(acting, workers, tmp_path):
     seen = []

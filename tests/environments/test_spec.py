@@ -16,6 +16,7 @@ from frankrl.environments import (
     spec_from_data,
     spec_to_data,
 )
+from frankrl.environments.from_code import named_env
 
 # Shape and type of a row of each observation space.
 ROWS = {
@@ -296,3 +297,16 @@ def test_scaling_to_bounds_brings_every_bounded_component_to_one():
     cart_pole = describe("CartPole-v1", {}).leaves[0].scaling(to_bounds=True)
     np.testing.assert_allclose(cart_pole.factor, [1 / 4.8, 1, 1 / 0.41887903, 1], rtol=1e-6)
     assert describe("MountainCar-v0", {}).leaves[0].scaling(to_bounds=False).factor == (1.0,)
+
+
+class CartPole(gymnasium.Env):
+    """Has the name of an environment that Gymnasium would complete to CartPole-v1."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3)
+
+
+def test_a_class_is_not_taken_for_a_registered_environment_of_its_name():
+    for given in (CartPole, f"{__name__}:CartPole"):
+        env_id, _ = named_env(given)
+        assert describe(env_id, {}).num_actions == 3

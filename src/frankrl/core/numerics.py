@@ -1,8 +1,8 @@
 """JAX's settings for Frank's own computations, whatever the process has set for its own.
 
-64-bit numbers, another precision or uncompiled code would change the bits of a run, and the strict
-modes would stop it. They stay as they are for the user's code and for environments. NumPy
-multiplies matrices in one thread meanwhile (see `blas`).
+64-bit numbers, another precision, another generator of random numbers or uncompiled code would
+change the bits of a run, and the strict modes would stop it. They stay as they are for the user's
+code and for environments. NumPy multiplies matrices in one thread meanwhile (see `blas`).
 """
 
 import contextlib
@@ -19,6 +19,8 @@ _OWN: dict[str, Any] = {
     "numpy_dtype_promotion": "standard",
     "numpy_rank_promotion": "allow",
     "default_matmul_precision": None,
+    "default_prng_impl": "threefry2x32",
+    "threefry_partitionable": True,
     "debug_nans": False,
     "debug_infs": False,
     "transfer_guard_host_to_device": "allow",

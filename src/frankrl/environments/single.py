@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import importlib
 import re
 import sys
 import threading
@@ -155,7 +156,7 @@ def _made(
                 from frankrl.environments.functional.making import made_by_id
 
                 env = made_by_id(env_id, env_kwargs, render_mode)
-            elif is_object_name(env_id):
+            elif is_object_name(env_id) or _names_code(env_id):
                 env = made_from(load_code(env_id, "env"), env_id, env_kwargs, render_mode)
             else:
                 try:
@@ -171,6 +172,19 @@ def _made(
                 refuse_again(env, env_id)
     with_users_numerics(env, *_METHODS)
     return env
+
+
+def _names_code(env_id: str) -> bool:
+    """Whether a name is that of a class or function, and not of a registered environment.
+
+    Gymnasium would complete `module:CartPole` to the newest CartPole that is registered.
+    """
+    module, separator, name = env_id.partition(":")
+    if not separator or not name.isidentifier() or name in gymnasium.registry:
+        return False
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
+    return callable(imported(env_id))
 
 
 def _unknown(env_id: str, env_kwargs: Mapping[str, Any], reason: str) -> EnvironmentUnusableError:

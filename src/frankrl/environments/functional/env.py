@@ -7,6 +7,7 @@ import gymnasium
 import jax
 import numpy as np
 
+from frankrl.core.numerics import in_own_jax
 from frankrl.core.types import Array
 from frankrl.environments.functional.protocol import (
     FRAMES_PER_SECOND,
@@ -100,8 +101,9 @@ def _on_cpu(function: Any) -> Any:
     compiled = jax.jit(function)
 
     def call(*arguments: Any) -> Any:
+        # As on the device, and not as the process has set JAX for other environments.
         with jax.default_device(cpu):
-            return compiled(*arguments)
+            return in_own_jax(compiled, *arguments)
 
     return call
 

@@ -155,7 +155,7 @@ class TimeLimited(Around):
 
 def episode_key(seed: Int[Array, ""]) -> Key:
     """The key of an episode that is reset with a seed below 2³¹."""
-    return jax.random.key(seed)
+    return jax.random.key(seed, impl="threefry2x32")
 
 
 def step_key(episode: Key, number: Int[Array, ""]) -> Key:
