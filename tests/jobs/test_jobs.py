@@ -151,6 +151,21 @@ def test_a_job_does_its_run_once_and_continues_what_was_stopped(tmp_path, undist
     assert (job.run / "report.json").stat().st_mtime_ns == before
 
 
+def test_a_job_whose_run_decides_where_it_steps_is_continued_and_done_once(tmp_path):
+    settings = SHORT.with_changes(env_kwargs={})
+    job = Job("frankrl/NineSquares-functional-v0", "mine", settings, 0, tmp_path / "run")
+    assert job.settings.environment.source == "auto"
+    training = prepare(job.env_id, job.preset, job.settings, job.seed, job.run)
+    run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
+    assert RunFolder.open(job.run).description.settings.environment.source == "device"
+    assert not is_done(job.run)
+    assert do_job(job)
+    assert do_job(job)
+    host = dataclasses.replace(job, settings=settings.with_changes(source="host"))
+    with pytest.raises(FrankError, match=r"its source is device \(given host\)"):
+        do_job(host)
+
+
 def test_a_job_that_is_stopped_is_not_done(tmp_path):
     job = job_in(tmp_path)
     assert not do_job(job, lambda: True)

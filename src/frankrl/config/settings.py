@@ -29,6 +29,8 @@ from frankrl.config.names import DECLARED, code_among, group_of
 from frankrl.config.validation import Checked
 from frankrl.core.errors import SettingError, nearest
 
+_DECIDED = ("source",)
+"""Settings that may leave a choice (`auto`) to a run, which decides and stores it as it begins."""
 _FOLLOW_THE_BUDGET = ("learning_rate_decay_env_steps", "priority_beta_env_steps")
 """Durations that are `total_env_steps` unless they are given."""
 
@@ -192,6 +194,16 @@ class Settings:
         back = {name: value for name, value in defaults.items() if values[name] != value}
         groups: dict[str, Any] = _replaced(changed, back)
         return Settings(**groups)
+
+    def decided_as(self, run: "Settings") -> "Settings":
+        """The same settings, with the choices that they leave to a run as a run has decided.
+
+        Args:
+            run: the settings that the run has stored.
+        """
+        ours, theirs = self.values(), run.values()
+        left = {name: theirs[name] for name in _DECIDED if ours[name] == "auto"}
+        return self.with_changes(**left) if left else self
 
     def to_tables(self) -> dict[str, dict[str, Any]]:
         """Groups and their values as plain dictionaries, in order of declaration.

@@ -11,7 +11,8 @@ def unlike(wanted: RunDescription, there: RunDescription) -> list[str]:
     """
     # Objects have the names under which a run stores them.
     wanted = RunDescription.from_toml(wanted.to_toml())
-    ours = {"environment": wanted.env_id, "seed": wanted.seed, **wanted.settings.values()}
+    settings = wanted.settings.decided_as(there.settings)
+    ours = {"environment": wanted.env_id, "seed": wanted.seed, **settings.values()}
     theirs = {"environment": there.env_id, "seed": there.seed, **there.settings.values()}
     return [
         f"its {name} is {shown(theirs[name])} (given {shown(value)})"

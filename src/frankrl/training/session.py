@@ -270,6 +270,7 @@ def prepare_resume(
     for file in (folder.path / LOCK, *metrics_files(folder.metrics)):
         refuse_shared(file)
     before = folder.description.settings
+    settings = settings.decided_as(before)
     kept_budget = replace(
         settings,
         environment=replace(
