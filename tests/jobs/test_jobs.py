@@ -152,7 +152,7 @@ def test_a_job_does_its_run_once_and_continues_what_was_stopped(tmp_path, undist
 
 
 def test_a_job_whose_run_decides_where_it_steps_is_continued_and_done_once(tmp_path):
-    settings = SHORT.with_changes(env_kwargs={})
+    settings = SHORT.resolved()
     job = Job("frankrl/NineSquares-functional-v0", "mine", settings, 0, tmp_path / "run")
     assert job.settings.environment.source == "auto"
     training = prepare(job.env_id, job.preset, job.settings, job.seed, job.run)
