@@ -186,6 +186,17 @@ def test_a_group_that_was_stopped_goes_on(in_groups, tmp_path):
         np.testing.assert_array_equal(ours.evaluations, theirs.evaluations)
 
 
+def test_a_stop_within_a_group_says_how_the_whole_study_goes_on(in_groups, tmp_path, monkeypatch):
+    def stopped(*arguments):
+        raise StoppedError("stopped; the command of the group continues", 143)
+
+    monkeypatch.setattr("frankrl.experiments.study.train_seeds", stopped)
+    study = dataclasses.replace(in_groups[0], folder=tmp_path)
+    with pytest.raises(StoppedError, match="the same command continues") as raised:
+        run_study(study, lambda: pytest.fail("no engine is needed"), lambda run: None)
+    assert raised.value.exit_status == 143
+
+
 def test_experiments_share_the_runs_that_they_have_in_common(tmp_path):
     first, second = (
         Study(EXPERIMENTS[name], ("CartPole-v1",), (0,), tmp_path) for name in ("replay", "ends")

@@ -40,7 +40,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     description = (
         "Train with one thing changed and everything else equal, over several seeds, and write a "
-        "table and a figure. Runs that are done are not repeated."
+        "table and a figure. Runs that are done are not repeated, but all seeds of a functional "
+        "environment are one program, so that other seeds are other runs."
     )
     options = parse(ExperimentOptions, arguments, "experiment", description)
 

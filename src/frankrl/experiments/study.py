@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frankrl.core.seeds import seeds_in_words
+from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments.claims import FUNCTIONAL, Arm, Experiment, settings_of
 from frankrl.jobs import Engine, Job, do_missing, is_done
 from frankrl.runs.group import RunGroup, is_group
@@ -102,10 +103,18 @@ def _train_group(study: Study, env_id: str, arm: Arm, how: HowToTrain) -> bool:
     if all(map(is_done, paths_of(study, env_id, arm))):
         return True
     path = study.group_path(env_id, arm).absolute()
-    if is_group(path):
-        return resume_seeds(RunGroup.open(path), how) is not None
-    settings = settings_of(study.experiment, arm, env_id)
-    return train_seeds(env_id, arm.name, settings, study.seeds, path, how) is not None
+    try:
+        if is_group(path):
+            return resume_seeds(RunGroup.open(path), how) is not None
+        settings = settings_of(study.experiment, arm, env_id)
+        return train_seeds(env_id, arm.name, settings, study.seeds, path, how) is not None
+    except StoppedAtOnceError:
+        raise
+    except StoppedError as stop:
+        # The group's own command would go on with this arm alone.
+        raise StoppedError(
+            "stopped; every run is saved, and the same command continues", stop.exit_status
+        ) from None
 
 
 def paths_of(study: Study, env_id: str, arm: Arm) -> Sequence[Path]:
