@@ -1,6 +1,7 @@
 """Checks before a run begins or continues."""
 
 import functools
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -392,14 +393,28 @@ def lanes_in_memory(experiment: Experiment) -> int:
     there = _memory()
     if there is None:
         return MAX_SEEDS
-    buffer = _bytes_each(experiment) * experiment.replay.most_transitions
-    weights = 4 * experiment.network.layout.size
-    settings = experiment.settings
-    sampled = settings.round_env_steps * settings.training.replay_ratio + 1
-    sampled *= settings.replay.batch_size * 2 * _bytes_each(experiment)
+    learned = 4 * experiment.network.layout.size + _bytes_in_round(experiment)
     # The states of single runs are stacked, so each is there twice for a moment.
-    each = 2 * buffer + _COPIES * (weights + sampled) + _LANE_OUTPUTS
+    each = 2 * _buffer_bytes(experiment) + _COPIES * learned + _LANE_OUTPUTS
     return max(1, int(there * _LANES_SHARE / each))
+
+
+def _buffer_bytes(experiment: Experiment) -> int:
+    """Memory of the replay buffer; 0 without one. [bytes]"""
+    if experiment.buffer is None:
+        return 0
+    return _bytes_each(experiment) * experiment.replay.most_transitions
+
+
+def _bytes_in_round(experiment: Experiment) -> int:
+    """Memory of the transitions that the updates of a round learn from. [bytes]"""
+    settings, batch = experiment.settings, jax.tree.leaves(_batch_shapes(experiment))
+    size = settings.update_batch_size
+    each = -(-sum(leaf.size * leaf.dtype.itemsize for leaf in batch) // size)
+    if experiment.buffer is None:
+        # The steps of the round, and a minibatch of them.
+        return each * (settings.round_env_steps + size)
+    return each * size * (math.ceil(_updates_in_round(settings)) + 1)
 
 
 def _memory() -> int | None:
