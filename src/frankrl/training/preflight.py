@@ -185,18 +185,28 @@ def check_memory(experiment: Experiment) -> None:
         )
 
 
-def check_copy(state: TrainState) -> None:
+def check_copy(state: TrainState, num_lanes: int = 0) -> None:
     """Refuse to open an update where a second copy of the run's state does not fit into memory.
 
     Args:
         state: the state of which a copy is going to be made.
+        num_lanes: number of runs that were one program with this one, all of which are repeated; 0:
+            it was alone.
 
     Raises:
         MachineError: the copy needs more memory than is free beside the state.
     """
     leaves = jax.tree.leaves((state.learner, state.replay))
     (device,) = leaves[0].devices()
-    needed, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
+    own, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
+    # They are put together from single ones, so each is there twice for a moment.
+    needed = own * max(1, 2 * num_lanes)
+    if free is not None and needed > free and num_lanes:
+        raise MachineError(
+            f"the run was one program with those of {num_lanes:,} seeds, and its updates come to "
+            f"the same bits only if all of these are computed again, which takes {_size(needed)}, "
+            f"and {_size(free)} of memory are free: open it on a machine with more memory"
+        )
     if free is not None and needed > free:
         raise MachineError(
             "an update is opened with a copy of the replay buffer and the networks, which takes "
