@@ -27,7 +27,7 @@ from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write
 from frankrl.runs.initial import INITIAL, Origin
 from frankrl.runs.lock import LOCK, RunLock, locked
 from frankrl.runs.mark import mark_of
-from frankrl.runs.metrics import MetricsWriter
+from frankrl.runs.metrics import MetricsWriter, metrics_files
 
 CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, TRACKERS, REPORT = (
     "config.toml",
@@ -448,14 +448,15 @@ def others_of_run(path: Path) -> str:
 
 
 def _check_can_hold_run(folder: Path, run: Path) -> None:
-    """Refuse a file system without locks or without SQLite's log; leaves empty metrics.
+    """Refuse a file system without locks or without SQLite's log; leaves nothing in the folder.
 
     Raises:
         OSError, sqlite3.Error, RunFolderError: a run cannot be written there.
     """
     RunLock(folder, run).release()
     MetricsWriter(folder / METRICS).close()
-    (folder / LOCK).unlink(missing_ok=True)
+    for file in (folder / LOCK, *metrics_files(folder / METRICS)):
+        file.unlink(missing_ok=True)
 
 
 def check_same_environment(folder: RunFolder, info: dict[str, Any]) -> None:

@@ -199,9 +199,10 @@ class MetricsWriter:
         with self._connection:
             self._connection.execute("BEGIN")
             for table, same in itertools.groupby(rows, key=lambda row: row[0]):
-                marks = ", ".join("?" * len(_TABLES[table]))
+                values = [row for _, row in same]
+                marks = ", ".join("?" * len(values[0]))
                 self._connection.executemany(
-                    f"INSERT OR REPLACE INTO {table} VALUES ({marks})", [row for _, row in same]
+                    f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values
                 )
 
     def make_durable(self) -> None:
