@@ -94,6 +94,13 @@ class RunGroup:
         """The run folder of a seed, whether it is there or not."""
         return self.path / f"s{seed}"
 
+    def program_of(self, seed: int) -> tuple[int, ...]:
+        """The seeds of the program in which a seed has a lane; none if each run is a process."""
+        if not self.lanes:
+            return ()
+        first = self.seeds.index(seed) // self.lanes * self.lanes
+        return self.seeds[first : first + self.lanes]
+
     def begun(self) -> list[Path]:
         """The run folders that are there, in the order of the seeds.
 
