@@ -13,7 +13,7 @@ from frankrl.experience.device import DeviceSource
 from frankrl.jobs import is_done
 from frankrl.runs import RunDescription, RunFolder, all_versions, machine_facts
 from frankrl.runs.group import RunGroup
-from frankrl.seeds.standing import check_runs, newest_intact
+from frankrl.seeds.standing import newest_intact, where_runs_stand
 from frankrl.training import Event, Experiment, Finished, Stop, Trainer
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.rounds import Round
@@ -50,7 +50,7 @@ def train_lanes(
     Raises:
         FrankError: a run cannot be begun; or some have failed or diverged.
     """
-    check_runs(group)
+    stand = where_runs_stand(group)
     seeds, size = group.seeds, group.lanes
     failures: Failures = {}
     total = experiment.settings.training.total_env_steps
@@ -62,7 +62,9 @@ def train_lanes(
         def so_far(env_steps: int, before: int = first * total, many: int = len(program)) -> None:
             show(before + env_steps * many, len(seeds) * total)
 
-        failures |= _Program(group, program, experiment).run(stop_requested, on_run, so_far)
+        going = {seed: stand[seed] for seed in program if seed in stand}
+        of_program = _Program(group, program, experiment)
+        failures |= of_program.run(going, stop_requested, on_run, so_far)
     if failures:
         raise _error_of(group, failures)
     return not stop_requested()
@@ -91,18 +93,27 @@ class _Program:
         self._failures: Failures = {}
 
     def run(
-        self, stop_requested: StopSignals, on_run: OnRun, so_far: Callable[[int], None]
+        self,
+        going: Mapping[int, int],
+        stop_requested: StopSignals,
+        on_run: OnRun,
+        so_far: Callable[[int], None],
     ) -> Failures:
         """Bring all runs to their ends; returns the errors of those that failed.
 
         Runs that are behind the others come first, in all lanes as well, up to where the next ones
         stand. So no run goes back, and each has the bits of its lane.
+
+        Args:
+            going: the seeds whose runs are not over, and the env step at which each stands.
+            stop_requested: as for `train_lanes`.
+            on_run: likewise.
+            so_far: called with the env steps that the runs have done which are at work.
         """
-        going = {seed: path for seed, path in self._paths.items() if not is_done(path)}
         for seed, path in self._paths.items():
             if seed not in going:
                 on_run(path)
-        stand = {seed: newest_intact(path) for seed, path in going.items()}
+        stand = dict(going)
         while stand and not stop_requested():
             at = min(stand.values())
             last = [seed for seed, env_steps in stand.items() if env_steps == at]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from frankrl.core.errors import RunFolderError
 from frankrl.core.seeds import seeds_in_words
-from frankrl.jobs import Job
+from frankrl.jobs import Job, is_done
 from frankrl.runs import RunFolder, list_checkpoints, read_newest, tidy_checkpoints
 from frankrl.runs.checkpoint import verify_checkpoint
 from frankrl.runs.folder import others_of_run
@@ -12,8 +12,10 @@ from frankrl.runs.group import RunGroup
 from frankrl.runs.lock import is_held, locked_aside
 
 
-def check_runs(group: RunGroup) -> None:
-    """Check that what lies in the places of a group's runs are its runs; changes nothing.
+def where_runs_stand(group: RunGroup) -> dict[int, int]:
+    """The seeds of a group whose runs are not over, and the env step at which each goes on.
+
+    Before any run is changed, everything in the places of the runs is checked to be what it must.
 
     Raises:
         FrankError: one is a link, another run, damaged, or is being written.
@@ -24,6 +26,8 @@ def check_runs(group: RunGroup) -> None:
         path = group.path_of(seed)
         if path.exists():
             _check_run(group, seed, path)
+    paths = {seed: group.path_of(seed) for seed in group.seeds}
+    return {seed: newest_intact(path) for seed, path in paths.items() if not is_done(path)}
 
 
 def _check_run(group: RunGroup, seed: int, path: Path) -> None:
@@ -58,7 +62,7 @@ def newest_intact(path: Path) -> int:
     """The env step of a run's newest intact checkpoint; 0: it has none, and begins anew.
 
     Args:
-        path: its folder, which may be missing. `check_runs` has checked it.
+        path: its folder, which may be missing. `where_runs_stand` has checked that it is the right one.
 
     Raises:
         DamagedError: it has checkpoints, and none of them is intact.
