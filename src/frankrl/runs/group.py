@@ -17,6 +17,7 @@ from frankrl.core.text import given, shown
 from frankrl.core.wording import option, resuming
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
 from frankrl.runs.folder import (
+    GROUP,
     NO_PERMISSION,
     Permission,
     RunDescription,
@@ -24,8 +25,6 @@ from frankrl.runs.folder import (
     refuse_existing,
 )
 
-GROUP = "group.json"
-"""The file by which the folder of a group is known."""
 _FORMAT = 1
 _MAX_BYTES = 1 << 21
 _MAX_REASON = 500

@@ -62,7 +62,7 @@ def newest_intact(path: Path) -> int:
     """The env step of a run's newest intact checkpoint; 0: it has none, and begins anew.
 
     Args:
-        path: its folder, which may be missing. `where_runs_stand` has checked that it is the right one.
+        path: its folder, which may be missing; if not, it is the right one.
 
     Raises:
         DamagedError: it has checkpoints, and none of them is intact.

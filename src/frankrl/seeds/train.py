@@ -21,7 +21,8 @@ from frankrl.jobs import Engine, Job, do_missing
 from frankrl.jobs.driving import FOLDER as DRIVER
 from frankrl.jobs.driving import driven
 from frankrl.runs import RunDescription, check_code
-from frankrl.runs.group import GROUP, RunGroup, refuse_existing_group
+from frankrl.runs.folder import GROUP
+from frankrl.runs.group import RunGroup, refuse_existing_group
 from frankrl.seeds.lanes import train_lanes
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
@@ -107,6 +108,8 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
     how.check()
     about = group.description
     check_code(group.as_run(), tuple(about.settings.code_names()))
+    # A link is refused before any run goes on.
+    group.begun()
     if not group.lanes:
         return _trained(group, how, None)
     if how.wants_processes:
