@@ -327,22 +327,21 @@ def test_a_run_that_is_over_keeps_its_lane_when_the_others_go_on(group, tmp_path
         assert_same(run, copied / run.name)
 
 
-def test_a_run_that_is_solved_ends_there_and_the_others_go_on(tmp_path):
-    easy = SHORT | {"total_env_steps": 320, "evaluate_every_env_steps": 160}
-    out = tmp_path / "easy"
-    kwargs = {"until_solved": True, "final_evaluation_episodes": 1, "evaluation_episodes": 1}
-    result = frankrl.train(
-        "frankrl/NineSquares-functional-v0",
-        seeds=range(4),
-        out=out,
-        progress=False,
-        **easy | kwargs,
+def test_runs_that_are_over_early_leave_their_lanes_and_the_last_one_goes_on(
+    group, tmp_path, monkeypatch
+):
+    ends, is_over = {3: 320, 8: 480, 5: 640}, Trainer._is_over
+    monkeypatch.setattr(
+        Trainer, "_is_over", lambda self: is_over(self) or self.env_steps >= ends[self.seed]
     )
-    ends = {each.env_steps for each in result.outcomes}
-    assert ends <= {160, 320}
-    for outcome in result.outcomes:
-        assert (outcome.solved_env_steps is not None) == (outcome.env_steps == 160) or (
-            outcome.env_steps == 320
+    out = tmp_path / "out"
+    result = frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
+    assert [each.env_steps for each in result.outcomes] == list(ends.values())
+    assert_same(group.runs[2], out / "s5")
+    for seed, until in ((3, 320), (8, 480)):
+        ours, theirs = tables(out / f"s{seed}"), tables(group.path / f"s{seed}")
+        assert repr(ours["training"]) == repr(
+            [row for row in theirs["training"] if row[0] <= until]
         )
 
 

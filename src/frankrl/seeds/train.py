@@ -24,6 +24,7 @@ from frankrl.runs import RunDescription, check_code
 from frankrl.runs.folder import GROUP
 from frankrl.runs.group import RunGroup, refuse_existing_group
 from frankrl.seeds.lanes import train_lanes
+from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
 from frankrl.training.preflight import check_memory, check_threshold, lanes_in_memory
@@ -98,6 +99,7 @@ def train_seeds(
     lanes = 0
     if experiment is not None:
         settings, lanes = experiment.settings, min(len(seeds), lanes_in_memory(experiment))
+        allow_open_files(lanes)
     description = RunDescription(env_id, preset, seeds[0], settings)
     group = RunGroup.create(folder, description, seeds, lanes)
     return _trained(group, how, experiment)
@@ -117,7 +119,9 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
             f"the runs of {group.path} are one program, so {option('processes')}, {option('ray')} "
             f"and {option('print')} cannot be given"
         )
-    return _trained(group, how, _on_device(about.env_id, about.settings, group.seeds))
+    allow_open_files(group.lanes)
+    lanes = group.seeds[: group.lanes]
+    return _trained(group, how, _on_device(about.env_id, about.settings, lanes))
 
 
 def _on_device(env_id: str, settings: Settings, seeds: tuple[int, ...]) -> Experiment | None:
