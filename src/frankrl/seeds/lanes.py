@@ -251,8 +251,9 @@ class _Lanes:
             state: TrainState,
             next_stop: Callable[[int], int],
         ) -> Iterator[Round]:
+            taken = join(experiment, source, state, lambda at: self._stop_before(next_stop(at)))
             self._joined.add(seed)
-            return join(experiment, source, state, lambda at: self._stop_before(next_stop(at)))
+            return taken
 
         return rounds
 
