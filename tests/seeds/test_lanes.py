@@ -302,6 +302,26 @@ def test_a_run_that_fails_is_saved_and_the_others_come_to_their_ends(group, tmp_
     assert_same(group.runs[0], out / "s3")
 
 
+def test_a_run_that_fails_within_a_round_keeps_its_last_checkpoint(group, tmp_path, monkeypatch):
+    make_rounds = Trainer._rounds
+
+    def rounds(self):
+        for each in make_rounds(self):
+            if self.seed == 8 and each.env_steps > 400:
+                raise EnvironmentFailedError("it broke")
+            yield each
+
+    monkeypatch.setattr(Trainer, "_rounds", rounds)
+    out = tmp_path / "out"
+    with pytest.raises(FrankError, match=r"failed \(s8\)"):
+        frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
+    assert newest_intact(out / "s8") == 320
+    monkeypatch.undo()
+    frankrl.resume(out, progress=False)
+    for run in group.runs:
+        assert_same(run, out / run.name)
+
+
 def test_a_run_that_diverged_is_over_and_is_not_begun_again(group, tmp_path, monkeypatch):
     failing(monkeypatch, "_take", 8, 400, DivergedError("training diverged at update 7"))
     out = tmp_path / "out"

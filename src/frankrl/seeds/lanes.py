@@ -155,7 +155,7 @@ class _Program:
                 # Asked once for all, so that all end at the same env step.
                 lanes.stops = stop_requested() or lanes.at_end
                 for seed in list(paced):
-                    if not self._goes_on(seed, trainers[seed], paced[seed]):
+                    if not self._goes_on(seed, trainers[seed], paced[seed], lanes):
                         del paced[seed]
                         lanes.leave(seed)
                         trainers[seed].close()
@@ -197,7 +197,9 @@ class _Program:
             make_state=self._make_state,
         )
 
-    def _goes_on(self, seed: int, trainer: Trainer, events: Iterator[Event | None]) -> bool:
+    def _goes_on(
+        self, seed: int, trainer: Trainer, events: Iterator[Event | None], lanes: "_Lanes"
+    ) -> bool:
         """Whether a run has another round before it, after the events until there."""
         finished = None
         try:
@@ -215,7 +217,9 @@ class _Program:
                 write_report(trainer, trainer.ended(None, stopped=True), Stop(str(error)))
         except FrankError as error:
             self._failures[seed] = error
-            trainer.save()
+            # Of a run that failed within its newest round, the lane holds no state before it.
+            if trainer.env_steps == lanes.batch.env_steps:
+                trainer.save()
         return False
 
 
