@@ -305,13 +305,14 @@ def test_a_run_that_fails_is_saved_and_the_others_come_to_their_ends(group, tmp_
 def test_a_run_that_fails_within_a_round_keeps_its_last_checkpoint(group, tmp_path, monkeypatch):
     make_rounds = Trainer._rounds
 
-    def rounds(self):
-        for each in make_rounds(self):
-            if self.seed == 8 and each.env_steps > 400:
-                raise EnvironmentFailedError("it broke")
-            yield each
+    def checked(trainer, found):
+        if trainer.seed == 8 and found.env_steps > 400:
+            raise EnvironmentFailedError("it broke")
+        return found
 
-    monkeypatch.setattr(Trainer, "_rounds", rounds)
+    monkeypatch.setattr(
+        Trainer, "_rounds", lambda self: (checked(self, each) for each in make_rounds(self))
+    )
     out = tmp_path / "out"
     with pytest.raises(FrankError, match=r"failed \(s8\)"):
         frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
