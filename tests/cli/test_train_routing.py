@@ -33,7 +33,7 @@ def begun(monkeypatch):
         rays[made] = ray
         return made
 
-    def several(options, preset, settings):
+    def several(options, preset, settings, arguments):
         found.append(Begun("jobs", options.out, options.ray))
         return 0
 

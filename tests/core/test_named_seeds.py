@@ -1,5 +1,6 @@
 """Seeds as text and as sequences."""
 
+import numpy as np
 import pytest
 
 from frankrl.core.errors import SettingError
@@ -29,6 +30,10 @@ def test_a_number_counts_from_0_and_a_range_has_both_its_ends():
 def test_sequences_keep_their_order():
     assert checked_seeds(range(3)) == (0, 1, 2)
     assert checked_seeds((9, 2)) == (9, 2)
+    assert checked_seeds(np.arange(2)) == (0, 1)
+    for array in (np.zeros(2), np.zeros((1, 1), int), np.array(3)):
+        with pytest.raises(SettingError):
+            checked_seeds(array)
 
 
 def test_seeds_in_words_join_those_that_follow_each_other():

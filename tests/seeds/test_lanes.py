@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 
 import frankrl
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import (
+    DivergedError,
+    EnvironmentFailedError,
+    FrankError,
+    RunFolderError,
+    SettingError,
+)
 from frankrl.core.numerics import own_numerics
 from frankrl.core.score import score
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
+from frankrl.runs.lock import locked
 from frankrl.seeds import train as seeds_train
-from frankrl.seeds.lanes import common_env_steps
-from frankrl.training import init_train_state
+from frankrl.seeds.standing import newest_intact
+from frankrl.training import Trainer, init_train_state
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.session import checked_experiment
@@ -156,13 +163,180 @@ def killed(group, path, runs_with_newer):
 def test_a_group_that_was_killed_goes_on_to_the_same_bits(group, tmp_path, runs_with_newer):
     copied = killed(group, tmp_path / "copy", runs_with_newer)
     runs = [copied / run.name for run in group.runs]
-    assert common_env_steps(runs) == 320
+    if runs_with_newer == 1:
+        # As with `keep_checkpoints` 1: no env step at which all runs have one.
+        for run in runs:
+            for checkpoint in list_checkpoints(run / "checkpoints")[:-1]:
+                shutil.rmtree(checkpoint)
+    stand = [480] * runs_with_newer + [320] * (3 - runs_with_newer)
+    assert list(map(newest_intact, runs)) == stand
     again = frankrl.resume(copied, progress=False)
     assert [each.final_return for each in again.outcomes] == [
         each.final_return for each in group.outcomes
     ]
     for one, other in zip(group.runs, runs, strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_a_run_whose_newest_checkpoint_is_damaged_catches_up_to_the_same_bits(
+    group, tmp_path, which
+):
+    copied = killed(group, tmp_path / "copy", 3)
+    damaged = copied / group.runs[which].name / "checkpoints" / "000000000480"
+    weights_file = damaged / "q_network.safetensors"
+    content = bytearray(weights_file.read_bytes())
+    content[-1] ^= 1
+    weights_file.write_bytes(content)
+    with pytest.warns(match="is set aside"):
+        frankrl.resume(copied, progress=False)
+    for run in group.runs:
+        assert_same(run, copied / run.name)
+
+
+def test_a_run_that_is_missing_begins_and_the_others_keep_what_they_have(group, tmp_path):
+    copied = killed(group, tmp_path / "copy", 2)
+    shutil.rmtree(copied / "s8")
+    kept = [copied / name / "checkpoints" / "000000000320" for name in ("s3", "s5")]
+    before = [path.stat().st_ino for path in kept]
+    frankrl.resume(copied, progress=False)
+    assert [path.stat().st_ino for path in kept] == before
+    for run in group.runs:
+        assert_same(run, copied / run.name)
+
+
+def entries(folder):
+    """The files in a folder but for what says which process drives a group, each by its inode and
+    the time of its last change."""
+    found = [path for path in folder.rglob("*") if ".driver" not in path.parts]
+    return sorted(
+        (str(path), path.lstat().st_ino, path.lstat().st_mtime_ns)
+        for path in found
+        if path.is_file() or path.is_symlink()
+    )
+
+
+def put_link(run, elsewhere):
+    shutil.move(run, elsewhere)
+    run.symlink_to(elsewhere)
+
+
+def put_damaged(run, _):
+    (run / "config.toml").write_text("garbage [")
+
+
+def put_other_seed(run, _):
+    shutil.rmtree(run)
+    shutil.copytree(run.with_name("s3"), run)
+
+
+def put_notes(run, _):
+    shutil.rmtree(run / "checkpoints")
+    (run / "notes.txt").write_text("mine")
+
+
+def put_other_program(run, _):
+    config = run / "config.toml"
+    text = config.read_text().replace("[3, 8, 5]", "[3, 8, 6, 5]")
+    config.write_text(text)
+
+
+def put_damaged_checkpoints(run, _):
+    for checkpoint in list_checkpoints(run / "checkpoints"):
+        (checkpoint / "state.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("put", "words"),
+    [
+        (put_link, "s5 is a link"),
+        (put_damaged, "config.toml is damaged.*nothing in .* was changed"),
+        (put_other_seed, "s5 holds another run: its seed is 3"),
+        (put_other_program, "was trained with the seeds 3, 8, 6, 5"),
+        (put_notes, "it also holds notes.txt: move that away$"),
+        (put_damaged_checkpoints, "s5/checkpoints.*is damaged"),
+    ],
+)
+def test_what_is_not_a_run_of_the_group_is_refused_before_any_run_is_changed(
+    group, tmp_path, put, words
+):
+    copied = killed(group, tmp_path / "copy", 0)
+    put(copied / "s5", tmp_path / "elsewhere")
+    before = entries(copied), entries(tmp_path)
+    with pytest.raises(RunFolderError if "another" not in words else FrankError, match=words):
+        frankrl.resume(copied, progress=False)
+    assert (entries(copied), entries(tmp_path)) == before
+
+
+def test_a_run_that_another_process_trains_is_refused_before_any_run_is_changed(group, tmp_path):
+    copied = killed(group, tmp_path / "copy", 0)
+    with locked(copied / "s5", copied / "s5"):
+        before = entries(copied)
+        with pytest.raises(RunFolderError, match="s5 is being trained by another process"):
+            frankrl.resume(copied, progress=False)
+        assert entries(copied) == before
+
+
+def failing(monkeypatch, name, seed, env_steps, error):
+    """From an env step on, a method of the run of a seed fails."""
+    method = getattr(Trainer, name)
+
+    def fails(self, *arguments):
+        if self.seed == seed and self.env_steps >= env_steps:
+            raise error
+        return method(self, *arguments)
+
+    monkeypatch.setattr(Trainer, name, fails)
+
+
+def test_a_run_that_fails_is_saved_and_the_others_come_to_their_ends(group, tmp_path, monkeypatch):
+    failing(monkeypatch, "_evaluate", 3, 320, EnvironmentFailedError("it broke"))
+    out = tmp_path / "out"
+    with pytest.raises(FrankError, match=r"1 run of .* failed \(s3\), the others are saved.*it br"):
+        frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
+    for run in group.runs[1:]:
+        assert_same(run, out / run.name)
+    assert newest_intact(out / "s3") == 320
+    monkeypatch.undo()
+    frankrl.resume(out, progress=False)
+    assert_same(group.runs[0], out / "s3")
+
+
+def test_a_run_that_fails_within_a_round_keeps_its_last_checkpoint(group, tmp_path, monkeypatch):
+    make_rounds = Trainer._rounds
+
+    def checked(trainer, found):
+        if trainer.seed == 8 and found.env_steps > 400:
+            raise EnvironmentFailedError("it broke")
+        return found
+
+    monkeypatch.setattr(
+        Trainer, "_rounds", lambda self: (checked(self, each) for each in make_rounds(self))
+    )
+    out = tmp_path / "out"
+    with pytest.raises(FrankError, match=r"failed \(s8\)"):
+        frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
+    assert newest_intact(out / "s8") == 320
+    monkeypatch.undo()
+    frankrl.resume(out, progress=False)
+    for run in group.runs:
+        assert_same(run, out / run.name)
+
+
+def test_a_run_that_diverged_is_over_and_is_not_begun_again(group, tmp_path, monkeypatch):
+    failing(monkeypatch, "_take", 8, 400, DivergedError("training diverged at update 7"))
+    out = tmp_path / "out"
+    with pytest.raises(DivergedError, match=r"1 run of .* diverged \(s8\), the others are saved"):
+        frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
+    monkeypatch.undo()
+    before = entries(out / "s8")
+    assert newest_intact(out / "s8") == 320
+    result = frankrl.resume(out, progress=False)
+    assert entries(out / "s8") == before
+    assert "seed 8: ended at env step" in repr(result)
+    assert "training diverged at update 7" in repr(result)
+    assert "2 of 3 seeds (3, 8, 5)" in repr(result)
+    assert result.final == score(np.array([group.outcomes[at].final_return for at in (0, 2)]))
 
 
 def test_a_run_that_is_over_keeps_its_lane_when_the_others_go_on(group, tmp_path):
@@ -174,22 +348,21 @@ def test_a_run_that_is_over_keeps_its_lane_when_the_others_go_on(group, tmp_path
         assert_same(run, copied / run.name)
 
 
-def test_a_run_that_is_solved_ends_there_and_the_others_go_on(tmp_path):
-    easy = SHORT | {"total_env_steps": 320, "evaluate_every_env_steps": 160}
-    out = tmp_path / "easy"
-    kwargs = {"until_solved": True, "final_evaluation_episodes": 1, "evaluation_episodes": 1}
-    result = frankrl.train(
-        "frankrl/NineSquares-functional-v0",
-        seeds=range(4),
-        out=out,
-        progress=False,
-        **easy | kwargs,
+def test_runs_that_are_over_early_leave_their_lanes_and_the_last_one_goes_on(
+    group, tmp_path, monkeypatch
+):
+    ends, is_over = {3: 320, 8: 480, 5: 640}, Trainer._is_over
+    monkeypatch.setattr(
+        Trainer, "_is_over", lambda self: is_over(self) or self.env_steps >= ends[self.seed]
     )
-    ends = {each.env_steps for each in result.outcomes}
-    assert ends <= {160, 320}
-    for outcome in result.outcomes:
-        assert (outcome.solved_env_steps is not None) == (outcome.env_steps == 160) or (
-            outcome.env_steps == 320
+    out = tmp_path / "out"
+    result = frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
+    assert [each.env_steps for each in result.outcomes] == list(ends.values())
+    assert_same(group.runs[2], out / "s5")
+    for seed, until in ((3, 320), (8, 480)):
+        ours, theirs = tables(out / f"s{seed}"), tables(group.path / f"s{seed}")
+        assert repr(ours["training"]) == repr(
+            [row for row in theirs["training"] if row[0] <= until]
         )
 
 

@@ -12,6 +12,7 @@ from frankrl.core.errors import FrankError, RunFolderError, SettingError
 from frankrl.core.score import score
 from frankrl.experiments import run
 from frankrl.seeds import train as seeds
+from frankrl.seeds.evaluation import SeedsEvaluation
 
 SHORT = {
     "total_env_steps": 300,
@@ -89,6 +90,47 @@ def test_a_run_that_is_missing_in_a_group_is_made(group, tmp_path):
     ]
 
 
+def test_an_evaluation_of_a_group_says_which_runs_are_behind_and_which_are_missing(group, tmp_path):
+    copied = shutil.copytree(group.path, tmp_path / "copy")
+    shutil.rmtree(copied / "s5" / "checkpoints")
+    found = frankrl.evaluate(copied, episodes=1, progress=False)
+    assert (found.seeds, found.env_steps, found.missing) == ((6,), (304,), (5,))
+    assert repr(found).startswith("1 seed (6), without 5, which has no checkpoint yet: mean return")
+    assert found.summary()["missing"] == [5]
+    assert found.summary()["runs"][0]["env_steps"] == 304
+    uneven = SeedsEvaluation((1, 2), found.evaluations * 2, (6_000, 8_000))
+    assert repr(uneven).startswith("2 seeds (1–2), trained for 6,000 to 8,000 env steps: mean")
+    shutil.rmtree(copied / "s6")
+    with pytest.raises(RunFolderError, match=r"no run of .* has a checkpoint yet"):
+        frankrl.evaluate(copied, progress=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["explain", "--update", "3"],
+        ["film"],
+        ["export", "--onnx", "a.onnx"],
+        ["train", "CartPole-v1", "--init-from"],
+    ],
+)
+def test_a_group_where_one_run_is_meant_is_answered_with_its_runs(group, capsys, command):
+    place = 1 if command[0] != "train" else len(command)
+    words = [*command[:place], str(group.path), *command[place:]]
+    assert frank(words) == 2
+    printed = capsys.readouterr().err
+    assert "holds the runs of several seeds, and this takes one run: name one of them" in printed
+    assert f"such as {group.path / 's5'}" in printed
+
+
+def test_a_link_among_processes_is_refused_as_well(group, tmp_path):
+    copied = shutil.copytree(group.path, tmp_path / "copy")
+    shutil.move(copied / "s5", tmp_path / "elsewhere")
+    (copied / "s5").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunFolderError, match="s5 is a link"):
+        frankrl.resume(copied, progress=False)
+
+
 def test_an_error_before_any_run_leaves_no_folder(tmp_path, monkeypatch):
     def engine_for(*_, **__):
         raise FrankError("no engine")
@@ -148,6 +190,8 @@ def test_printed_commands_then_resuming_gives_the_results(tmp_path, capsys):
         (["--seeds", "9-3"], "--seeds must be a number of seeds, such as 64"),
         (["--seeds", "many"], "got 'many'"),
         (["--seeds", "3", "--seed", "7"], "give --seeds 7-11, for example"),
+        (["--seeds", "3", "--seed", "0"], "give --seeds 0-4, for example"),
+        (["--seeds", "3", "--seed=0"], "--seed cannot be given with it"),
         (["--seeds", "2", "--overwrite"], "--overwrite cannot be given with it"),
         (["--processes", "2", "--overwrite"], "--processes trains runs of their own from"),
         (["--seeds", "2", "--publish", "x"], "--publish cannot be given with it"),

@@ -74,7 +74,7 @@ class RemoveOptions:
     """Options of `frank runs remove`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders, or folders of the runs of several seeds."""
+    """Run folders. Those of several seeds are named one by one, such as `cart/s*`."""
     checkpoints: bool = False
     """Keep the runs, and of their checkpoints the newest; the best agent stays too."""
     yes: Annotated[bool, tyro.conf.arg(aliases=("-y",))] = False

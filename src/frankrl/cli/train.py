@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
     if is_several(options, settings):
-        return train_several(options, preset, settings)
+        return train_several(options, preset, settings, arguments)
     return _begin(options, preset, settings, named, started, signals)
 
 

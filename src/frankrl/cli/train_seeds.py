@@ -24,13 +24,22 @@ def is_several(options: TrainOptions, settings: Settings) -> bool:
     return bool(_cause(options, settings))
 
 
-def train_several(options: TrainOptions, preset: str, settings: Settings) -> int:
-    """Train with several seeds; returns the command's exit status."""
+def train_several(
+    options: TrainOptions, preset: str, settings: Settings, arguments: "Sequence[str]"
+) -> int:
+    """Train with several seeds; returns the command's exit status.
+
+    Args:
+        options: the command line.
+        preset: name of the preset.
+        settings: the settings of all runs.
+        arguments: the words of the command line.
+    """
     from frankrl.core.seeds import seeds_in
     from frankrl.seeds.train import train_seeds
 
     _check_alone(options, settings)
-    if options.seeds and options.seed:
+    if options.seeds and any(word.partition("=")[0] == "--seed" for word in arguments):
         raise SettingError(
             f"--seeds names all seeds, so --seed cannot be given with it: give --seeds "
             f"{options.seed}-{options.seed + 4}, for example"

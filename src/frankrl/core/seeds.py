@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from frankrl.core.errors import SettingError
 from frankrl.core.random import check_seed
 from frankrl.core.text import given
@@ -55,6 +57,8 @@ def checked_seeds(seeds: Any) -> tuple[int, ...]:
     Raises:
         SettingError: it is none, or holds what is no seed, or a seed twice.
     """
+    if isinstance(seeds, np.ndarray) and seeds.ndim == 1:
+        seeds = seeds.tolist()
     if isinstance(seeds, str) or not isinstance(seeds, Sequence):
         raise SettingError(
             f"seeds must be a sequence of whole numbers, such as range(64), got {given(seeds)}"

@@ -38,6 +38,8 @@ CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, TRACKERS, REPORT = (
     "trackers",
     "report.json",
 )
+GROUP = "group.json"
+"""The file by which the folder of a group of runs is known."""
 _MAX_CONFIG_BYTES = 1 << 20
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MAX_ENV_ID, _MAX_PRESET, _MAX_REASON, _MAX_NAMED = 500, 1_000, 500, 5
@@ -278,9 +280,7 @@ class RunFolder:
         try:
             text = read_regular(folder / CONFIG, _MAX_CONFIG_BYTES).decode()
         except (RunFolderError, UnicodeDecodeError) as error:
-            raise RunFolderError(
-                f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
-            ) from error
+            raise RunFolderError(_no_run(folder)) from error
         for place in (folder / CHECKPOINTS, folder / BEST, folder / TRACKERS):
             if place.is_symlink():
                 raise RunFolderError(f"{place} is a link; everything of a run lies in its folder")
@@ -480,6 +480,16 @@ def is_run(path: Path) -> bool:
     except (RunFolderError, ValueError, RecursionError):
         return False
     return isinstance(run, dict) and "env_id" in run and "seed" in run
+
+
+def _no_run(folder: Path) -> str:
+    """Why a folder is no run, and what to name instead."""
+    if not (folder / GROUP).is_file():
+        return f"{folder} is not a run: it holds no readable {CONFIG}{_nearby(folder)}"
+    runs = [file.parent for file in folder.glob(f"s*/{CONFIG}") if file.parent.name[1:].isdecimal()]
+    runs.sort(key=lambda run: int(run.name[1:]))
+    advice = f"name one of them, such as {runs[0]}" if runs else "none of them has begun yet"
+    return f"{folder} holds the runs of several seeds, and this takes one run: {advice}"
 
 
 def _nearby(folder: Path) -> str:

@@ -17,6 +17,7 @@ from frankrl.core.text import given, shown
 from frankrl.core.wording import option, resuming
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
 from frankrl.runs.folder import (
+    GROUP,
     NO_PERMISSION,
     Permission,
     RunDescription,
@@ -24,8 +25,6 @@ from frankrl.runs.folder import (
     refuse_existing,
 )
 
-GROUP = "group.json"
-"""The file by which the folder of a group is known."""
 _FORMAT = 1
 _MAX_BYTES = 1 << 21
 _MAX_REASON = 500
@@ -93,6 +92,13 @@ class RunGroup:
     def path_of(self, seed: int) -> Path:
         """The run folder of a seed, whether it is there or not."""
         return self.path / f"s{seed}"
+
+    def program_of(self, seed: int) -> tuple[int, ...]:
+        """The seeds of the program in which a seed has a lane; none if each run is a process."""
+        if not self.lanes:
+            return ()
+        first = self.seeds.index(seed) // self.lanes * self.lanes
+        return self.seeds[first : first + self.lanes]
 
     def begun(self) -> list[Path]:
         """The run folders that are there, in the order of the seeds.

@@ -11,6 +11,7 @@ from frankrl.core.errors import RunFolderError
 from frankrl.core.figures import counted, figure
 from frankrl.core.score import Score, score
 from frankrl.core.seeds import seeds_in_words
+from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.runs.group import RunGroup
 from frankrl.seeds.result import score_in_words
 from frankrl.training.evaluation import Evaluation
@@ -23,6 +24,10 @@ class SeedsEvaluation:
     seeds: tuple[int, ...]
     evaluations: list[Evaluation]
     """One for each seed."""
+    env_steps: tuple[int, ...]
+    """Env steps of each run's newest checkpoint."""
+    missing: tuple[int, ...] = ()
+    """Seeds of the group whose runs have no checkpoint yet."""
 
     @property
     def score(self) -> Score:
@@ -34,17 +39,32 @@ class SeedsEvaluation:
             f"  seed {seed}: mean return {figure(each.mean_return, 0.05)}"
             for seed, each in zip(self.seeds, self.evaluations, strict=True)
         ]
-        which = f"{counted(len(self.seeds), 'seed')} ({seeds_in_words(self.seeds)})"
+        which = f"{counted(len(self.seeds), 'seed')} ({seeds_in_words(self.seeds)}){self._notes()}"
         return "\n".join([f"{which}: {score_in_words(self.score, len(self.seeds))}", *rows])
+
+    def _notes(self) -> str:
+        """What makes the runs unequal."""
+        notes = ""
+        least, most = min(self.env_steps), max(self.env_steps)
+        if least < most:
+            notes += f", trained for {least:,} to {most:,} env steps"
+        if self.missing:
+            has = "has" if len(self.missing) == 1 else "have"
+            notes += f", without {seeds_in_words(self.missing)}, which {has} no checkpoint yet"
+        return notes
 
     def summary(self) -> dict[str, Any]:
         """The evaluations as JSON data: the score, and a record for each seed."""
         found = self.score
-        rows = zip(self.seeds, self.evaluations, strict=True)
+        rows = zip(self.seeds, self.env_steps, self.evaluations, strict=True)
         return {
             "interquartile_mean": found.middle,
             "interval_95": [found.low, found.high],
-            "runs": [{"seed": seed, **each.summary()} for seed, each in rows],
+            "missing": list(self.missing),
+            "runs": [
+                {"seed": seed, "env_steps": env_steps, **each.summary()}
+                for seed, env_steps, each in rows
+            ],
         }
 
 
@@ -52,14 +72,23 @@ def evaluate_group(group: RunGroup, evaluate_run: Callable[[Path], Evaluation]) 
     """Evaluate the agents of a group.
 
     Args:
-        group: the group; its runs that have not begun are passed over.
+        group: the group; its runs that have no checkpoint yet are passed over.
         evaluate_run: evaluates the agent of a run folder.
 
     Raises:
-        FrankError: no run has begun, or one cannot be evaluated.
+        FrankError: no run has a checkpoint, or one cannot be evaluated.
     """
     begun = set(group.begun())
-    runs = {seed: run for seed in group.seeds if (run := group.path_of(seed)) in begun}
-    if not runs:
-        raise RunFolderError(f"no run of {group.path} has begun: there is nothing to evaluate")
-    return SeedsEvaluation(tuple(runs), [evaluate_run(run) for run in runs.values()])
+    newest = {
+        seed: int(checkpoints[-1].name)
+        for seed in group.seeds
+        if (run := group.path_of(seed)) in begun
+        and (checkpoints := list_checkpoints(RunFolder.open(run).checkpoints))
+    }
+    if not newest:
+        raise RunFolderError(
+            f"no run of {group.path} has a checkpoint yet: there is nothing to evaluate"
+        )
+    missing = tuple(seed for seed in group.seeds if seed not in newest)
+    evaluations = [evaluate_run(group.path_of(seed)) for seed in newest]
+    return SeedsEvaluation(tuple(newest), evaluations, tuple(newest.values()), missing)

@@ -5,28 +5,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from frankrl.core.errors import DivergedError, FrankError
+from frankrl.core.errors import DivergedError, FrankError, RunFolderError
 from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics
 from frankrl.core.stopping import StopSignals
+from frankrl.experience.device import DeviceSource
 from frankrl.jobs import is_done
-from frankrl.runs import (
-    RunDescription,
-    RunFolder,
-    all_versions,
-    list_checkpoints,
-    machine_facts,
-    remove_checkpoint,
-)
+from frankrl.runs import RunDescription, RunFolder, all_versions, machine_facts
 from frankrl.runs.group import RunGroup
-from frankrl.training import Event, Experiment, Finished, Trainer
+from frankrl.seeds.standing import newest_intact, where_runs_stand
+from frankrl.training import Event, Experiment, Finished, Stop, Trainer
 from frankrl.training.device.batch import SeedBatch
+from frankrl.training.rounds import Round
 from frankrl.training.session import write_report
-from frankrl.training.state import compiled_init
-from frankrl.training.trainer import MakeRounds
+from frankrl.training.state import TrainState, compiled_init
 
 _MAX_NAMED = 5
 OnRun = Callable[[Path], None]
+Failures = dict[int, FrankError]
+"""The errors of the runs that could not go on, by seed."""
 
 
 def train_lanes(
@@ -37,6 +34,8 @@ def train_lanes(
     show: Callable[[int, int], None],
 ) -> bool:
     """Do the runs of a group that are not over, as many in one program as the group says.
+
+    A run that fails is left where it is, and the others go on.
 
     Args:
         group: the group, which this process drives.
@@ -49,27 +48,39 @@ def train_lanes(
         Whether every run is over.
 
     Raises:
-        FrankError: a run cannot be begun, or cannot go on; or some have diverged.
+        FrankError: a run cannot be begun; or some have failed or diverged.
     """
+    stand = where_runs_stand(group)
     seeds, size = group.seeds, group.lanes
-    diverged: dict[int, DivergedError] = {}
+    failures: Failures = {}
     total = experiment.settings.training.total_env_steps
     for first in range(0, len(seeds), size):
         if stop_requested():
-            return False
+            break
         program = seeds[first : first + size]
 
         def so_far(env_steps: int, before: int = first * total, many: int = len(program)) -> None:
             show(before + env_steps * many, len(seeds) * total)
 
-        diverged |= _Program(group, program, experiment).run(stop_requested, on_run, so_far)
-    if diverged:
-        which = ", ".join(f"s{seed}" for seed in list(diverged)[:_MAX_NAMED])
-        raise DivergedError(
-            f"{counted(len(diverged), 'run')} of {group.path} diverged ({which}), the others are "
-            f"saved; the first one: {next(iter(diverged.values()))}"
-        )
+        going = {seed: stand[seed] for seed in program if seed in stand}
+        of_program = _Program(group, program, experiment)
+        failures |= of_program.run(going, stop_requested, on_run, so_far)
+    if failures:
+        raise _error_of(group, failures)
     return not stop_requested()
+
+
+def _error_of(group: RunGroup, failures: Failures) -> FrankError:
+    """The errors of several runs as one."""
+    which = ", ".join(f"s{seed}" for seed in list(failures)[:_MAX_NAMED])
+    which += ", …" * (len(failures) > _MAX_NAMED)
+    all_diverged = all(isinstance(error, DivergedError) for error in failures.values())
+    kind = DivergedError if all_diverged else FrankError
+    return kind(
+        f"{counted(len(failures), 'run')} of {group.path} "
+        f"{'diverged' if all_diverged else 'failed'} ({which}), the others are saved; the first "
+        f"one: {next(iter(failures.values()))}"
+    )
 
 
 class _Program:
@@ -77,72 +88,118 @@ class _Program:
 
     def __init__(self, group: RunGroup, seeds: Sequence[int], experiment: Experiment) -> None:
         self._group, self._seeds, self._experiment = group, seeds, experiment
-        self._batch = SeedBatch(len(seeds))
-        self._stops = False
-        self._diverged: dict[int, DivergedError] = {}
+        self._paths = {seed: group.path_of(seed) for seed in seeds}
+        self._make_state = compiled_init(experiment)
+        self._failures: Failures = {}
 
     def run(
-        self, stop_requested: StopSignals, on_run: OnRun, so_far: Callable[[int], None]
-    ) -> dict[int, DivergedError]:
-        """Bring all runs to their ends; returns the seeds whose runs have diverged."""
-        paths = {seed: self._group.path_of(seed) for seed in self._seeds}
-        going = {seed: path for seed, path in paths.items() if not is_done(path)}
-        for seed, path in paths.items():
+        self,
+        going: Mapping[int, int],
+        stop_requested: StopSignals,
+        on_run: OnRun,
+        so_far: Callable[[int], None],
+    ) -> Failures:
+        """Bring all runs to their ends; returns the errors of those that failed.
+
+        Runs that are behind the others come first, in all lanes as well, up to where the next ones
+        stand. So no run goes back, and each has the bits of its lane.
+
+        Args:
+            going: the seeds whose runs are not over, and the env step at which each stands.
+            stop_requested: as for `train_lanes`.
+            on_run: likewise.
+            so_far: called with the env steps that the runs have done which are at work.
+        """
+        for seed, path in self._paths.items():
             if seed not in going:
                 on_run(path)
+        stand = dict(going)
+        while stand and not stop_requested():
+            at = min(stand.values())
+            last = [seed for seed, env_steps in stand.items() if env_steps == at]
+            self._advance(last, at, self._end_of(stand, at), stop_requested, so_far)
+            for seed in last:
+                del stand[seed]
+                if is_done(self._paths[seed]):
+                    on_run(self._paths[seed])
+                elif seed not in self._failures:
+                    stand[seed] = newest_intact(self._paths[seed])
+        return self._failures
+
+    def _end_of(self, stand: Mapping[int, int], at: int) -> int | None:
+        """The env step up to which the runs at one go on without the others; None: their ends."""
+        ahead = [env_steps for env_steps in stand.values() if env_steps > at]
+        total = self._experiment.settings.training.total_env_steps
+        return min(ahead) if ahead and min(ahead) < total else None
+
+    def _advance(
+        self,
+        seeds: Sequence[int],
+        at: int,
+        until: int | None,
+        stop_requested: StopSignals,
+        so_far: Callable[[int], None],
+    ) -> None:
+        """Let runs at the same env step go on together, until an env step or their ends."""
+        lanes = _Lanes(self._seeds, until)
         with contextlib.ExitStack() as stack:
-            trainers = self._begun(going, stack)
+            trainers: dict[int, Trainer] = {}
+            for seed in seeds:
+                trainers[seed] = self._trainer(seed, at, lanes)
+                stack.callback(trainers[seed].close)
             paced = {
-                seed: trainer.paced_events(lambda: self._stops)
+                seed: trainer.paced_events(lambda: lanes.stops)
                 for seed, trainer in trainers.items()
             }
             while paced:
                 # Asked once for all, so that all end at the same env step.
-                self._stops = stop_requested()
+                lanes.stops = stop_requested() or lanes.at_end
                 for seed in list(paced):
-                    if self._goes_on(seed, trainers[seed], paced[seed]):
-                        continue
-                    del paced[seed]
-                    self._batch.leave(self._seeds.index(seed))
-                    trainers[seed].close()
-                    if is_done(paths[seed]):
-                        on_run(paths[seed])
+                    if not self._goes_on(seed, trainers[seed], paced[seed], lanes):
+                        del paced[seed]
+                        lanes.leave(seed)
+                        trainers[seed].close()
                 if paced:
                     with own_numerics():
-                        self._batch.advance()
-                    so_far(self._batch.env_steps)
-        return self._diverged
+                        lanes.batch.advance()
+                    so_far(lanes.batch.env_steps)
 
-    def _begun(self, going: Mapping[int, Path], stack: contextlib.ExitStack) -> dict[int, Trainer]:
-        """The trainers of the runs that are not over, all at the same env step."""
-        at = common_env_steps(list(going.values()))
-        trainers: dict[int, Trainer] = {}
-        facts = (all_versions(self._experiment.settings), machine_facts())
+    def _trainer(self, seed: int, at: int, lanes: "_Lanes") -> Trainer:
+        """A run that begins, or goes on from its newest intact checkpoint.
+
+        Raises:
+            RunFolderError: it does not stand at the env step.
+        """
+        path, make_rounds = self._paths[seed], lanes.rounds_of(seed)
+        experiment = replace(self._experiment, seed=seed)
+        if at:
+            trainer = Trainer.resume(RunFolder.open(path), experiment, make_rounds=make_rounds)
+            if trainer.env_steps != at:
+                trainer.close()
+                raise RunFolderError(
+                    f"{path} has a checkpoint of env step {at:,} that holds another one, "
+                    f"{trainer.env_steps:,}; go on again, which begins with that"
+                )
+            return trainer
         about = self._group.description
-        make_state = compiled_init(self._experiment)
-        for seed, path in going.items():
-            experiment = replace(self._experiment, seed=seed)
-            rounds = self._batch.rounds_of(self._seeds.index(seed))
-            if at is None:
-                description = RunDescription(
-                    *(about.env_id, about.preset, seed, experiment.settings, *facts),
-                    batched_with=tuple(self._seeds),
-                )
-                trainer = Trainer.begin(
-                    path,
-                    description,
-                    experiment,
-                    overwrite=path.exists(),
-                    make_rounds=rounds,
-                    make_state=make_state,
-                )
-            else:
-                trainer = _resumed(path, experiment, at, rounds)
-            trainers[seed] = trainer
-            stack.callback(trainer.close)
-        return trainers
+        facts = (all_versions(experiment.settings), machine_facts())
+        description = RunDescription(
+            *(about.env_id, about.preset, seed, experiment.settings, *facts),
+            batched_with=tuple(self._seeds),
+        )
+        return Trainer.begin(
+            path,
+            description,
+            experiment,
+            # A run that has no checkpoint yet.
+            overwrite=path.exists(),
+            make_rounds=make_rounds,
+            make_state=self._make_state,
+        )
 
-    def _goes_on(self, seed: int, trainer: Trainer, events: Iterator[Event | None]) -> bool:
+    def _goes_on(
+        self, seed: int, trainer: Trainer, events: Iterator[Event | None], lanes: "_Lanes"
+    ) -> bool:
         """Whether a run has another round before it, after the events until there."""
         finished = None
         try:
@@ -151,32 +208,63 @@ class _Program:
                     return True
                 if isinstance(event, Finished):
                     finished = event
+            assert finished is not None, "the last event of a run"
+            write_report(trainer, finished, None)
         except DivergedError as error:
-            self._diverged[seed] = error
-            return False
-        assert finished is not None, "the last event of a run"
-        write_report(trainer, finished, None)
+            self._failures[seed] = error
+            # It would diverge again, so it is over.
+            with contextlib.suppress(RunFolderError):
+                write_report(trainer, trainer.ended(None, stopped=True), Stop(str(error)))
+        except FrankError as error:
+            self._failures[seed] = error
+            # Of a run that failed within its newest round, the lane holds no state before it.
+            if trainer.env_steps == lanes.batch.env_steps:
+                trainer.save()
         return False
 
 
-def _resumed(path: Path, experiment: Experiment, at: int, rounds: MakeRounds) -> Trainer:
-    """A run that goes on from its checkpoint of an env step."""
-    folder = RunFolder.open(path)
-    for checkpoint in list_checkpoints(folder.checkpoints):
-        if int(checkpoint.name) > at:
-            remove_checkpoint(checkpoint)
-    return Trainer.resume(folder, experiment, make_rounds=rounds)
+class _Lanes:
+    """The lanes of runs that go on together."""
 
+    def __init__(self, program: Sequence[int], until: int | None) -> None:
+        """No run has joined yet.
 
-def common_env_steps(runs: Sequence[Path]) -> int | None:
-    """The newest env step of which every run has a checkpoint; None: there is none.
+        Args:
+            program: the seeds that have a lane, in their order.
+            until: the env step at which the runs end; None: each at its own.
+        """
+        self.batch = SeedBatch(len(program))
+        self.stops = False
+        """Whether the runs are to end before their next rounds."""
+        self._index = {seed: index for index, seed in enumerate(program)}
+        self._until = until
+        self._joined: set[int] = set()
 
-    A process that was killed while it wrote the checkpoints of all runs has written some of them.
-    """
-    steps: set[int] | None = None
-    for run in runs:
-        there: set[int] = set()
-        with contextlib.suppress(FrankError):
-            there = {int(one.name) for one in list_checkpoints(RunFolder.open(run).checkpoints)}
-        steps = there if steps is None else steps & there
-    return max(steps) if steps else None
+    @property
+    def at_end(self) -> bool:
+        """Whether the runs stand where they are to end."""
+        return self._until is not None and self.batch.env_steps >= self._until
+
+    def rounds_of(self, seed: int) -> Callable[..., Iterator[Round]]:
+        """How the run of a seed gets its rounds, none of which goes beyond the end."""
+        join = self.batch.rounds_of(self._index[seed])
+
+        def rounds(
+            experiment: Experiment,
+            source: DeviceSource,
+            state: TrainState,
+            next_stop: Callable[[int], int],
+        ) -> Iterator[Round]:
+            taken = join(experiment, source, state, lambda at: self._stop_before(next_stop(at)))
+            self._joined.add(seed)
+            return taken
+
+        return rounds
+
+    def _stop_before(self, env_steps: int) -> int:
+        return env_steps if self._until is None else min(env_steps, self._until)
+
+    def leave(self, seed: int) -> None:
+        """Let a run go; it may have failed before it joined."""
+        if seed in self._joined:
+            self.batch.leave(self._index[seed])

@@ -53,7 +53,10 @@ class SeedsResult:
         which = f"{counted(len(self.seeds), 'seed')} ({seeds_in_words(self.seeds)})"
         if self.final is None:
             return f"{which}: no final evaluations"
-        return f"{which}: {score_in_words(self.final, len(self.seeds))}"
+        scored = sum(each.final_return is not None for each in self.outcomes)
+        if scored < len(self.seeds):
+            which = f"{scored} of {which} with a final evaluation"
+        return f"{which}: {score_in_words(self.final, scored)}"
 
     def report(self) -> list[dict[str, Any]]:
         """The outcomes as JSON data, a record for each seed."""
@@ -73,6 +76,8 @@ def score_in_words(found: Score, num_seeds: int) -> str:
 
 def _in_words(outcome: Outcome) -> str:
     words = []
+    if outcome.stop_reason is not None:
+        words.append(f"ended at env step {outcome.env_steps:,}: {outcome.stop_reason}")
     if outcome.final_return is not None:
         words.append(f"mean return {figure(outcome.final_return, 0.05)}")
     if outcome.solved_env_steps is not None:

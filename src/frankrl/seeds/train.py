@@ -21,8 +21,10 @@ from frankrl.jobs import Engine, Job, do_missing
 from frankrl.jobs.driving import FOLDER as DRIVER
 from frankrl.jobs.driving import driven
 from frankrl.runs import RunDescription, check_code
-from frankrl.runs.group import GROUP, RunGroup, refuse_existing_group
+from frankrl.runs.folder import GROUP
+from frankrl.runs.group import RunGroup, refuse_existing_group
 from frankrl.seeds.lanes import train_lanes
+from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
 from frankrl.training.preflight import check_memory, check_threshold, lanes_in_memory
@@ -97,6 +99,7 @@ def train_seeds(
     lanes = 0
     if experiment is not None:
         settings, lanes = experiment.settings, min(len(seeds), lanes_in_memory(experiment))
+        allow_open_files(lanes)
     description = RunDescription(env_id, preset, seeds[0], settings)
     group = RunGroup.create(folder, description, seeds, lanes)
     return _trained(group, how, experiment)
@@ -107,6 +110,8 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
     how.check()
     about = group.description
     check_code(group.as_run(), tuple(about.settings.code_names()))
+    # A link is refused before any run goes on.
+    group.begun()
     if not group.lanes:
         return _trained(group, how, None)
     if how.wants_processes:
@@ -114,7 +119,9 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
             f"the runs of {group.path} are one program, so {option('processes')}, {option('ray')} "
             f"and {option('print')} cannot be given"
         )
-    return _trained(group, how, _on_device(about.env_id, about.settings, group.seeds))
+    allow_open_files(group.lanes)
+    lanes = group.seeds[: group.lanes]
+    return _trained(group, how, _on_device(about.env_id, about.settings, lanes))
 
 
 def _on_device(env_id: str, settings: Settings, seeds: tuple[int, ...]) -> Experiment | None:

@@ -51,7 +51,7 @@ from frankrl.training.codec import to_tensors
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import environment_tensors, restore_environments
 from frankrl.training.environment_notes import check_lending, notes_on
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.events import (
     Checkpointed,
     EnvironmentRestarted,
@@ -609,6 +609,15 @@ class Trainer:
             stopped = wanted and evaluation is None
         if evaluation is not None:
             self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
+        return self.ended(evaluation, stopped=stopped)
+
+    def ended(self, evaluation: Evaluation | None, *, stopped: bool) -> Finished:
+        """What the run has come to if nothing more is done.
+
+        Args:
+            evaluation: that of the final policy.
+            stopped: whether the run ends before its end.
+        """
         return Finished(
             self.env_steps,
             self.updates,
