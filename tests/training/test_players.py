@@ -34,7 +34,6 @@ NETWORK = network_for(load_preset("CartPole-v1").resolved(), SPEC)
 PARAMS = NETWORK.layout.flatten(NETWORK.init(3))
 MOST_STEPS = 300
 FEW_STEPS = EvaluationSettings(evaluation_max_episode_steps=MOST_STEPS)
-HANGS_AFTER_SECONDS = 120
 
 
 def plan(spec=SPEC):
@@ -51,9 +50,8 @@ def player():
 def started(*actors):
     """Players that have all started."""
     players = Players(actors, MAX_EVALUATION_ENVS)
-    end = time.monotonic() + HANGS_AFTER_SECONDS
+    # One that has died has answered, too.
     while not all(actor.has_answered() for actor in actors):
-        assert time.monotonic() < end
         time.sleep(0.01)
     return players
 
