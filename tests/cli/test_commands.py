@@ -299,7 +299,7 @@ def test_help_of_train_shows_every_setting_with_its_unit_and_the_presets_default
     for name in setting_names():
         assert f"--{name.replace('_', '-')}" in shown
     capacity = load_preset("LunarLander-v3").replay.replay_capacity
-    assert f"[transitions] (default: {capacity})" in shown
+    assert f"[transitions] (with algorithm dqn) (default: {capacity})" in shown
 
 
 def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):

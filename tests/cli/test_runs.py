@@ -85,6 +85,7 @@ def test_json_has_a_line_for_each_run(root, capsys):
         "env_id": "CartPole-v1",
         "preset": "default",
         "seed": 3,
+        "seeds": [],
         "state": "stopped",
         "env_steps": 2_000,
         "total_env_steps": 5_000,

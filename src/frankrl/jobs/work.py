@@ -11,10 +11,12 @@ from frankrl.jobs.pruning import PruningRule, reason_to_stop
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.runs.folder import permission_of
 from frankrl.training import Evaluated, Event, Stop, Trainer
+from frankrl.training.players import one_of_several
 from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 
+@one_of_several()
 def do_job(job: Job, stop_requested: Callable[[], bool] = lambda: False) -> bool:
     """Do a job, whose code may be imported; a run that was begun before goes on.
 
@@ -46,6 +48,7 @@ def do_job(job: Job, stop_requested: Callable[[], bool] = lambda: False) -> bool
     return not result.stopped or result.stop_reason is not None
 
 
+@one_of_several()
 def publish_job(
     job: Job,
     address: str | os.PathLike[str],

@@ -244,7 +244,7 @@ class Evaluator:
             ) as ended:
                 return _gathered(ended, episodes, stop_requested, hopeless_below, on_episode)
         except ActorLostError as error:
-            warn(f"a process that played episodes of an evaluation is lost ({error}): again")
+            warn(f"evaluations are played without other processes from here on: {error}")
             self._players.close()
             self._players = NO_PLAYERS
             return self.evaluate(
@@ -263,7 +263,11 @@ class Evaluator:
             others: some of these episodes, which are played elsewhere.
         """
         own = {n: seed for n, seed in seeds.items() if n not in others.episodes}
-        at_once = 1 if self._lend else min(len(own), self._settings.evaluation_envs)
+        most = others.at_once if others.episodes else self._settings.evaluation_envs
+        at_once = 1 if self._lend else min(len(own), most)
+        if self._made > most:
+            # Others have some of them now.
+            self._close_envs()
         most_steps = self._settings.evaluation_max_episode_steps
         with self._open(at_once) as envs:
             play = Playing(self._spec, envs, at_once, own, most_steps, restarts=self._restarts)
@@ -335,7 +339,7 @@ class Evaluator:
     def _close_envs(self) -> None:
         if self._envs is not None:
             self._envs.close()
-        self._envs = None
+        self._envs, self._made = None, 0
 
 
 def _gathered(

@@ -6,13 +6,13 @@ message for many steps.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextvars
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from frankrl.config import MAX_EVALUATION_ENVS
 from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, warn
 from frankrl.core.normalisation import Scales
@@ -23,6 +23,7 @@ from frankrl.experience import HostPolicy, NormalisedQValues
 from frankrl.experience.remote.handles import ActorLostError, Wait
 from frankrl.experience.remote.processes import ProcessActor
 from frankrl.networks import QNetwork
+from frankrl.runs.machine import available_memory
 from frankrl.training.playing import EndedEpisode, Playing
 
 STEPS_TOGETHER = 64
@@ -31,7 +32,23 @@ _LEAST_RUN_SECONDS = 1.0
 """Minimum time of all steps of a run; a shorter one ends before a player has started."""
 _LEAST_SHARE_SECONDS = 250e-6
 """Minimum time of a player's part of a step of all environments. A player takes 0.7 s of a core to
-start, and 250 MB."""
+start."""
+MOST_PLAYERS = 8
+_PLAYER_BYTES = 250_000_000
+"""Memory of a player without its environments."""
+_MEMORY_SHARE = 0.25
+"""Share of the free memory that all players of a run may take."""
+_one_of_several = contextvars.ContextVar("_one_of_several", default=False)
+
+
+@contextlib.contextmanager
+def one_of_several() -> Iterator[None]:
+    """Within this context, runs start no players: others train at the same time on this machine."""
+    before = _one_of_several.set(True)
+    try:
+        yield
+    finally:
+        _one_of_several.reset(before)
 
 
 class PlayerWeights(NamedTuple):
@@ -47,7 +64,6 @@ class PlayerPlan(NamedTuple):
 
     spec: EnvironmentSpec
     network: QNetwork
-    most_envs: int
     most_steps: int
     """An episode is ended after so many steps."""
 
@@ -57,39 +73,52 @@ class PlayerPlan(NamedTuple):
 
 
 class Player:
-    """Plays episodes where it is."""
+    """Plays episodes where it is. It makes no environment before its first episode."""
 
     def __init__(self, plan: PlayerPlan) -> None:
-        """Make the environments.
+        self._plan = plan
+        self._envs: EnvGroup | None = None
+        self._made = 0
+        self._policy = HostPolicy(plan.network)
+
+    def is_ready(self) -> bool:
+        """True, once it can be asked to play."""
+        return True
+
+    @own_numerics()
+    def begin(self, weights: PlayerWeights, seeds: Mapping[int, int], at_once: int) -> None:
+        """Begin to play some episodes.
+
+        Args:
+            weights: from which Q-values are computed.
+            seeds: the seed of each episode, by its number.
+            at_once: most episodes that are played at once, each in an environment.
 
         Raises:
-            EnvironmentUnusableError: they cannot be made here, or are others here.
+            EnvironmentUnusableError: environments cannot be made here, or are others here.
+            EnvironmentFailedError: an environment raised, or returned something impossible.
         """
-        spec = plan.spec
+        self._policy.load(weights.params)
+        self._q_values = NormalisedQValues(self._policy, weights.scales)
+        at_once = min(at_once, len(seeds))
+        envs, plan = self._at_least(at_once), self._plan
+        self._play = Playing(plan.spec, envs, at_once, seeds, plan.most_steps)
+
+    def _at_least(self, count: int) -> EnvGroup:
+        if self._envs is None:
+            self._check_same()
+        if self._envs is None or self._made < count:
+            self.close()
+            self._envs, self._made = EnvGroup(self._plan.spec, count), count
+        return self._envs
+
+    def _check_same(self) -> None:
+        spec = self._plan.spec
         here = describe(
             *(spec.env_id, spec.env_kwargs, spec.mask_setting, spec.preprocessing, spec.wrappers)
         )
         if spec_fingerprint(here) != spec_fingerprint(spec):
             raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")
-        self._plan = plan
-        self._envs = EnvGroup(spec, plan.most_envs)
-        self._policy = HostPolicy(plan.network)
-
-    def is_ready(self) -> bool:
-        """True, once it can play."""
-        return True
-
-    @own_numerics()
-    def begin(self, weights: PlayerWeights, seeds: Mapping[int, int]) -> None:
-        """Begin to play the episodes with these numbers and seeds.
-
-        Raises:
-            EnvironmentFailedError: an environment raised, or returned something impossible.
-        """
-        self._policy.load(weights.params)
-        self._q_values = NormalisedQValues(self._policy, weights.scales)
-        plan = self._plan
-        self._play = Playing(plan.spec, self._envs, plan.most_envs, seeds, plan.most_steps)
 
     @own_numerics()
     def advance(self) -> list[EndedEpisode]:
@@ -104,13 +133,23 @@ class Player:
                 ended += self._play.step(self._q_values)
         return ended
 
+    def close(self) -> None:
+        """Close the environments."""
+        if self._envs is not None:
+            self._envs.close()
+        self._envs = None
+
 
 class PlayingElsewhere:
     """Episodes that players are playing."""
 
-    def __init__(self, playing: Mapping[ProcessActor, set[int]], begun: Iterable[Wait]) -> None:
+    def __init__(
+        self, playing: Mapping[ProcessActor, set[int]], begun: Iterable[Wait], at_once: int
+    ) -> None:
         self._begun = list(begun)
         """Wait until they have begun."""
+        self.at_once = at_once
+        """Most episodes that each process plays at once, the main process as well."""
         self._left = dict(playing)
         """The episodes that each player has not ended."""
         self.episodes = frozenset[int]().union(*playing.values())
@@ -125,13 +164,17 @@ class PlayingElsewhere:
 
         Returns:
             A function that waits for them, and returns the episodes that have ended. It raises
-            `ActorLostError` if a player has died, and `EnvironmentFailedError`.
+            `ActorLostError` if a player has died or cannot make its environments, and
+            `EnvironmentFailedError`.
         """
         waits = {player: player.ask("advance") for player, left in self._left.items() if left}
 
         def answer() -> list[EndedEpisode]:
-            while self._begun:
-                self._begun.pop()()
+            try:
+                while self._begun:
+                    self._begun.pop()()
+            except EnvironmentUnusableError as error:
+                raise ActorLostError(str(error)) from error
             ended: list[EndedEpisode] = []
             for player, wait in waits.items():
                 some = wait()
@@ -145,11 +188,20 @@ class PlayingElsewhere:
 class Players:
     """The players of a run."""
 
-    def __init__(self, players: Sequence[ProcessActor] = ()) -> None:
+    def __init__(self, players: Sequence[ProcessActor] = (), most_envs: int = 1) -> None:
+        """Does not wait until they have started.
+
+        Args:
+            players: their processes.
+            most_envs: most environments of all processes together, the main process included.
+        """
+        self._most_envs = most_envs
         self._starting: list[tuple[ProcessActor, Wait]] = [
             (player, player.ask("is_ready")) for player in players
         ]
         self._ready: list[ProcessActor] = []
+        self._asked: list[ProcessActor] = []
+        """Those that have been asked to play, and may have environments."""
 
     def __len__(self) -> int:
         return len(self._starting) + len(self._ready)
@@ -175,18 +227,25 @@ class Players:
             seeds: the seed of each of all episodes, by its number.
         """
         parts, playing, begun = 1 + len(self._ready), {}, []
+        at_once = max(1, self._most_envs // parts)
         for place, player in enumerate(self._ready, 1):
             own = {n: seed for n, seed in seeds.items() if n % parts == place}
             if weights is not None and own:
-                begun.append(player.ask("begin", weights, own))
+                self._asked += [player] if player not in self._asked else []
+                begun.append(player.ask("begin", weights, own, at_once))
                 playing[player] = set(own)
-        return PlayingElsewhere(playing, begun)
+        return PlayingElsewhere(playing, begun, at_once)
 
     def close(self) -> None:
-        """End their processes, whatever they are doing."""
+        """End their processes; those that may have environments close them."""
+        for player in self._asked:
+            player.hang_up()
         for player in (*self._ready, *(player for player, _ in self._starting)):
-            _end(player)
-        self._starting, self._ready = [], []
+            if player in self._asked:
+                player.close()
+            else:
+                _end(player)
+        self._starting, self._ready, self._asked = [], [], []
 
 
 NO_PLAYERS = Players()
@@ -198,19 +257,23 @@ def _end(player: ProcessActor) -> None:
     player.close()
 
 
-def start_players(plan: PlayerPlan, step_seconds: float, env_steps: int) -> Players:
-    """Start as many players as speed up evaluations.
+def start_players(plan: PlayerPlan, step_seconds: float, env_steps: int, most_envs: int) -> Players:
+    """Start as many players as speed up evaluations; none within `one_of_several`.
 
     Args:
         plan: what they are made from.
         step_seconds: time of a step of the environment.
         env_steps: steps of the whole run.
+        most_envs: most environments of an evaluation.
     """
-    if step_seconds * env_steps < _LEAST_RUN_SECONDS:
+    if _one_of_several.get() or step_seconds * env_steps < _LEAST_RUN_SECONDS:
         return NO_PLAYERS
-    shares = int(step_seconds * MAX_EVALUATION_ENVS / _LEAST_SHARE_SECONDS)
+    shares = int(step_seconds * most_envs / _LEAST_SHARE_SECONDS)
+    processes = min(visible_cpus(), shares, most_envs, MOST_PLAYERS + 1)
+    if (memory := available_memory()) is not None:
+        processes = min(processes, 1 + int(memory * _MEMORY_SHARE / _PLAYER_BYTES))
     players: list[ProcessActor] = []
     with contextlib.suppress(ActorLostError):
-        for _ in range(min(visible_cpus(), shares) - 1):
+        for _ in range(processes - 1):
             players.append(ProcessActor(plan))
-    return Players(players)
+    return Players(players, most_envs)

@@ -173,6 +173,8 @@ class Trainer:
             or not trial.repeats
             or evaluated.running_statistics
             or is_functional(evaluated)
+            # One of several runs in this process.
+            or self._make_rounds is not device_rounds
             or evaluation.evaluation_on == "training"
             or evaluation.final_evaluation_episodes is None
             or environment.worker_processes is not None
@@ -180,13 +182,13 @@ class Trainer:
             or objects_among(evaluated.env_id, evaluated.wrappers)
         ):
             return NO_PLAYERS
-        plan = PlayerPlan(
-            evaluated,
-            self.experiment.network,
+        most_steps = evaluation.evaluation_max_episode_steps
+        return start_players(
+            PlayerPlan(evaluated, self.experiment.network, most_steps),
+            trial.step_seconds,
+            settings.training.total_env_steps,
             evaluation.evaluation_envs,
-            evaluation.evaluation_max_episode_steps,
         )
-        return start_players(plan, trial.step_seconds, settings.training.total_env_steps)
 
     @classmethod
     def begin(

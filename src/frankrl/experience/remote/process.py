@@ -1,9 +1,10 @@
 """The process of one actor: `python -m frankrl.experience.remote.process`.
 
 It makes the actor that it is first told of, and answers requests on the connection whose number it
-is given, until that is closed.
+is given, until that is closed. Then it closes the actor.
 """
 
+import contextlib
 import os
 import sys
 from multiprocessing.connection import Connection
@@ -12,15 +13,16 @@ from frankrl.experience.remote.handles import Served
 
 
 def serve(connection: Connection) -> None:
-    """Answer requests until the other end is closed."""
-    try:
+    """Answer requests until the other end is closed; then close the actor."""
+    # The main process closes the connection, or has died.
+    with contextlib.suppress(EOFError, OSError):
         actor = Served(connection.recv())
-        while True:
-            method, arguments = connection.recv()
-            connection.send(actor.call(method, *arguments))
-    except (EOFError, OSError):
-        # The main process has closed the connection.
-        return
+        try:
+            while True:
+                method, arguments = connection.recv()
+                connection.send(actor.call(method, *arguments))
+        finally:
+            actor.call("close")
 
 
 def main() -> None:

@@ -49,11 +49,15 @@ class ProcessActor:
         except (EOFError, OSError):
             return True
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """Have the process close what it has and end, once it has done what it was asked for."""
         # Closing alone would not wake a thread that waits for an answer.
         with contextlib.suppress(OSError), _socket(self._connection) as end:
             end.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+    def close(self) -> None:
+        self.hang_up()
         try:
             self.process.wait(_CLOSING_SECONDS)
         except subprocess.TimeoutExpired:
