@@ -95,7 +95,7 @@ class DeviceEnvironments:
             episode_seed=seeds,
             episode_return=jnp.zeros(self.num_envs, jnp.float32),
             length=jnp.zeros(self.num_envs, jnp.int32),
-            digest=_folded(digest, _words(observation)),
+            digest=_folded(digest, _words(observation, mask)),
         )
 
     def _reset(
@@ -146,7 +146,7 @@ class DeviceEnvironments:
         )
         flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
         done = flags + 4 * action.astype(jnp.uint32)
-        words = jnp.concatenate([_words(arrived), jnp.stack([_bits(reward), done], axis=1)], axis=1)
+        words = jnp.concatenate([_words(arrived, step.next_mask), jnp.stack([_bits(reward), done], axis=1)], axis=1)
         after = EnvironmentStates(
             state=state,
             observation=arrived,
@@ -166,7 +166,7 @@ class DeviceEnvironments:
 
         def begin(states: EnvironmentStates) -> EnvironmentStates:
             state, observation, mask, seeds = self._reset(seed, states.episode)
-            digest = _folded(states.digest, _words(observation))
+            digest = _folded(states.digest, _words(observation, mask))
             now = (states.state, states.observation, states.mask, states.episode_seed)
             first = (state, observation, mask, seeds)
             own = jax.tree.map(
@@ -213,19 +213,31 @@ def _bits(numbers: Array) -> UInt32[Array, "..."]:
     return numbers.astype(jnp.uint32)
 
 
-def _words(observation: Observation) -> UInt32[Array, "env word"]:
+def _words(
+    observation: Observation, mask: Bool[Array, "env action"] | None
+) -> UInt32[Array, "env word"]:
     """The bits of what each environment shows."""
-    leaves = [_bits(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(observation)]
+    parts = jax.tree.leaves((observation, mask))
+    leaves = [_bits(leaf).reshape(leaf.shape[0], -1) for leaf in parts]
     return jnp.concatenate(leaves, axis=1)
 
 
 def _folded(
     digest: UInt32[Array, "env lane"], words: UInt32[Array, "env word"]
 ) -> UInt32[Array, "env lane"]:
-    """The checksum with more words: each lane sums them with odd factors of its own, and mixes."""
-    place = np.arange(words.shape[1], dtype=np.uint64)[:, None]
-    lane = np.arange(2, dtype=np.uint64)
-    factors = ((2 * place + 1) * (_ODD + 2 * lane * 0x85EBCA77)).astype(np.uint32)
-    sums = jnp.sum(words[:, :, None] * factors, axis=1, dtype=jnp.uint32)
-    mixed = (digest ^ sums) * jnp.uint32(_ODD) + jnp.uint32(1)
-    return mixed ^ (mixed >> 15)
+    """The checksum with more words. Each lane mixes every word with its place, and adds them up."""
+    place = np.arange(1, words.shape[1] + 1, dtype=np.uint64)[:, None]
+    lane = np.arange(1, 3, dtype=np.uint64)
+    keys = (place * _ODD + lane * 0x85EBCA77).astype(np.uint32)
+    sums = jnp.sum(_mixed(words[:, :, None] ^ keys), axis=1, dtype=jnp.uint32)
+    return _mixed((digest + jnp.uint32(_ODD)) ^ sums)
+
+
+def _mixed(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """Each bit of a word changes every bit of the result with a chance of about a half.
+
+    Source: the finaliser of MurmurHash3, Appleby (2011).
+    """
+    words = (words ^ (words >> 16)) * jnp.uint32(0x85EBCA6B)
+    words = (words ^ (words >> 13)) * jnp.uint32(0xC2B2AE35)
+    return words ^ (words >> 16)
