@@ -18,6 +18,8 @@ from frankrl.environments.functional.protocol import (
     step_key,
 )
 
+LANES = "lane"
+"""Name of the axis of runs that are one program."""
 _ODD = 0x9E3779B1
 """An odd constant with mixed bits: 2³² divided by the golden ratio."""
 
@@ -59,6 +61,9 @@ class DeviceStep(NamedTuple):
     """Of the episode up to here."""
     length: Int32[Array, " env"]
     """Env steps of the episode if it ended, else 0."""
+    unfit: Bool[Array, " env"]
+    """Whether the step, or the reset after it, gave what no environment may give: a reward or an
+    observation that is not finite or not in its space, or a mask without any action."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class DeviceEnvironments:
     """The tree structure of an observation in JAX's words."""
     first_action: int
     is_masked: bool
+    in_lanes: bool = False
+    """Whether the runs of several seeds are one program, vmapped along the axis `LANES`."""
 
     @classmethod
     def of(
@@ -143,6 +150,7 @@ class DeviceEnvironments:
             truncated=shown.truncated,
             episode_return=states.episode_return + reward,
             length=jnp.where(ended, number, 0),
+            unfit=~jnp.isfinite(reward) | self._unfit(arrived, shown.mask, ended),
         )
         flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
         done = flags + 4 * action.astype(jnp.uint32)
@@ -157,14 +165,46 @@ class DeviceEnvironments:
             length=jnp.where(ended, 0, number),
             digest=_folded(states.digest, words),
         )
-        return self._begun(seed, after, ended), step
+        after, unfit = self._begun(seed, after, ended, step.unfit)
+        return after, step._replace(unfit=unfit)
+
+    def any_of(self, flags: Bool[Array, " env"]) -> Bool[Array, ""]:
+        """Whether any flag is set, in any lane: so what depends on it stays a branch there."""
+        found = jnp.any(flags)
+        if not self.in_lanes:
+            return found
+        return jax.lax.pmax(found.astype(jnp.int32), LANES) > 0
+
+    def _unfit(
+        self,
+        observation: Observation,
+        mask: Bool[Array, "env action"] | None,
+        ended: Bool[Array, " env"],
+    ) -> Bool[Array, " env"]:
+        """Which of them show what no environment may show."""
+        unfit = jnp.zeros_like(ended)
+        for leaf, part in zip(self.leaves, jax.tree.leaves(observation), strict=True):
+            if leaf.num_values is not None:
+                wrong = (part < 0) | (part >= np.reshape(leaf.num_values, leaf.shape))
+            elif leaf.dtype == np.float32:
+                wrong = ~jnp.isfinite(part)
+            else:
+                continue
+            unfit |= jnp.any(wrong.reshape(len(wrong), -1), axis=1)
+        if mask is not None and self.is_masked:
+            unfit |= ~jnp.any(mask, axis=1) & ~ended
+        return unfit
 
     def _begun(
-        self, seed: UInt32[Array, "2"], states: EnvironmentStates, ended: Bool[Array, " env"]
-    ) -> EnvironmentStates:
-        """The next episode of those that ended."""
+        self,
+        seed: UInt32[Array, "2"],
+        states: EnvironmentStates,
+        ended: Bool[Array, " env"],
+        unfit: Bool[Array, " env"],
+    ) -> tuple[EnvironmentStates, Bool[Array, " env"]]:
+        """The next episode of those that ended, and what is unfit with it."""
 
-        def begin(states: EnvironmentStates) -> EnvironmentStates:
+        def begin(states: EnvironmentStates) -> tuple[EnvironmentStates, Bool[Array, " env"]]:
             state, observation, mask, seeds = self._reset(seed, states.episode)
             digest = _folded(states.digest, _words(observation, mask))
             now = (states.state, states.observation, states.mask, states.episode_seed)
@@ -175,9 +215,10 @@ class DeviceEnvironments:
                 (*now, states.digest),
             )
             names = ("state", "observation", "mask", "episode_seed", "digest")
-            return states._replace(**dict(zip(names, own, strict=True)))
+            wrong = ended & self._unfit(observation, mask, jnp.zeros_like(ended))
+            return states._replace(**dict(zip(names, own, strict=True))), unfit | wrong
 
-        return jax.lax.cond(jnp.any(ended), begin, lambda states: states, states)
+        return jax.lax.cond(self.any_of(ended), begin, lambda states: (states, unfit), states)
 
 
 def logs(states: EnvironmentStates) -> list[EnvironmentLog]:

@@ -14,19 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from frankrl.experience.device import DeviceSource
+from frankrl.core.errors import EnvironmentFailedError
+from frankrl.experience.device import LANES, DeviceSource
 from frankrl.learning import has_own_optimiser
 from frankrl.training.device.chunk import ChunkOutput, RoundFunction, make_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound
 from frankrl.training.device.pqn_round import PqnCarry, PqnRound
 from frankrl.training.device.rounds import (
     ended_episodes,
+    failure_in,
     first_carry,
     max_rounds,
     round_of,
     schedule_for,
     train_state_of,
     whole_round,
+    whole_rounds,
 )
 from frankrl.training.rounds import Round
 from frankrl.training.state import Experiment, TrainState
@@ -64,8 +67,8 @@ class SeedBatch:
         """Of the carry of all lanes: its records have the shapes of one lane."""
         self._structure: Any = None
         """That of the carry of one lane."""
-        self._newest: dict[int, Round] = {}
-        """The newest round of each lane."""
+        self._newest: dict[int, Round | EnvironmentFailedError] = {}
+        """The newest round of each lane, or the error with which it ended."""
 
     def rounds_of(self, index: int) -> Callable[..., Iterator[Round]]:
         """How the run of a lane gets its rounds; in place of `device_rounds`."""
@@ -83,7 +86,10 @@ class SeedBatch:
 
     def _taken(self, index: int) -> Iterator[Round]:
         while True:
-            yield self._newest.pop(index)
+            found = self._newest.pop(index)
+            if isinstance(found, EnvironmentFailedError):
+                raise found
+            yield found
 
     def advance(self) -> None:
         """Do a chunk of rounds in all lanes."""
@@ -105,6 +111,10 @@ class SeedBatch:
         host = _on_host(output)
         for index, lane in self._lanes.items():
             own_output = _of_lane(host, index)
+            if whole_rounds(own_output.rounds, num_rounds) < num_rounds:
+                about = (lane.experiment.spec, before, lane.episodes)
+                self._newest[index] = failure_in(own_output.rounds, *about)
+                continue
             lane.source.states = own_output.carry
             ended = ended_episodes(own_output.rounds, num_rounds, before, lane.episodes)
             found = whole_round(own_output, counts, ended, self.env_steps, self._updates)
@@ -183,7 +193,7 @@ def compiled_batch(
         one_round: the round of each run.
         structure: that of the carry of one lane.
     """
-    chunk = make_chunk(one_round)
+    chunk = make_chunk(one_round.in_lanes())
 
     def of_lane(
         leaves: list[Array], seed: Any, schedule: Any, num_rounds: Any
@@ -193,7 +203,7 @@ def compiled_batch(
         environments = jax.tree.map(jnp.copy, output.carry.environments)
         return jax.tree.leaves(output.carry), output._replace(carry=environments)
 
-    return jax.jit(jax.vmap(of_lane, in_axes=(0, 0, None, None)), donate_argnums=0)
+    return jax.jit(jax.vmap(of_lane, in_axes=(0, 0, None, None), axis_name=LANES), donate_argnums=0)
 
 
 @jax.jit
