@@ -14,6 +14,7 @@ from frankrl.environments.functional.protocol import FunctionalStep
 from frankrl.runs import list_checkpoints, load_checkpoint
 from frankrl.training.device import rounds
 
+
 @dataclass(frozen=True)
 class Failing:
     """Counts the env steps of an episode; says what is wrong with the one numbered `at`."""
@@ -71,7 +72,9 @@ RUN = {
 
 def failure(tmp_path, source, wrong, at=3, length=4, **changes):
     with pytest.raises(EnvironmentFailedError) as error:
-        frankrl.train(Failing(wrong, at, length), out=tmp_path / source, source=source, **RUN | changes)
+        frankrl.train(
+            Failing(wrong, at, length), out=tmp_path / source, source=source, **RUN | changes
+        )
     text = re.sub(r"\(\S*Failing\S*\)", "(…)", str(error.value))
     return text.replace(str(tmp_path / source), "RUN")
 
@@ -111,7 +114,10 @@ def tensors(run, env_steps):
 @pytest.mark.parametrize(
     ("changes", "saved"),
     [
-        ({"replay_sampling": "prioritised", "overlap": True}, 14),
+        (
+            {"replay_sampling": "prioritised", "priority_beta_env_steps": 99, "overlap": True},
+            14,
+        ),
         ({"num_envs": 2, "vector_steps_per_round": 4, "learning_starts_env_steps": 8}, 24),
     ],
 )
@@ -145,7 +151,5 @@ def test_a_round_of_pqn_says_it_too(tmp_path):
     }
     settings = {name: RUN[name] for name in ("hidden_widths", "evaluate_every_env_steps")}
     settings["final_evaluation_episodes"] = None
-    with pytest.raises(EnvironmentFailedError, match="step 15 gave the reward nan.*env step 24:"):
-        frankrl.train(
-            Failing("reward", 15, 20), out=tmp_path / "run", seed=0, **settings | changes
-        )
+    with pytest.raises(EnvironmentFailedError, match=r"step 15 gave the reward nan.*env step 24:"):
+        frankrl.train(Failing("reward", 15, 20), out=tmp_path / "run", seed=0, **settings | changes)

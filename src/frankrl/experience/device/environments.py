@@ -154,7 +154,9 @@ class DeviceEnvironments:
         )
         flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
         done = flags + 4 * action.astype(jnp.uint32)
-        words = jnp.concatenate([_words(arrived, step.next_mask), jnp.stack([_bits(reward), done], axis=1)], axis=1)
+        words = jnp.concatenate(
+            [_words(arrived, step.next_mask), jnp.stack([_bits(reward), done], axis=1)], axis=1
+        )
         after = EnvironmentStates(
             state=state,
             observation=arrived,
