@@ -125,7 +125,7 @@ def test_lanes_begin_as_runs_alone_do_within_float32():
                 for one, other in pairs:
                     for leaf, its in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
                         np.testing.assert_allclose(leaf, its, rtol=1e-4, atol=1e-5)
-            assert number == 0 or ours.updates > 0
+            assert number < 2 or ours.updates > 0
 
 
 def test_every_run_of_a_group_is_an_ordinary_run(group, tmp_path):
@@ -312,11 +312,11 @@ def test_a_lane_whose_environment_fails_ends_and_the_others_go_on():
                 source.states = states._replace(state=broken)
             lanes.append(batch.rounds_of(index)(experiment, source, state, lambda at: at + 32))
         batch.advance()
-        assert next(lanes[0]).env_steps == 32
+        assert next(lanes[0]).env_steps == 8
         with pytest.raises(
             EnvironmentFailedError, match=r"environment 0 .*, episode 0, env step 1 "
         ):
             next(lanes[1])
         batch.leave(1)
         batch.advance()
-        assert next(lanes[0]).env_steps == 64
+        assert next(lanes[0]).env_steps == 40

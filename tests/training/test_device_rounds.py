@@ -292,6 +292,7 @@ def test_samplers_choose_on_the_device_as_on_the_host(
     [
         ({"normalize_rewards": True}, "normalize_rewards keeps its statistics on the host"),
         ({"info_metrics": ("x",)}, "they have no info"),
+        ({"backend": "envpool"}, "backend envpool steps them on the host"),
         ({"frame_stack": 2}, "pictures are prepared and stacked on the host"),
     ],
 )
@@ -348,3 +349,13 @@ def test_the_checksum_changes_with_any_two_bits_and_with_the_order():
     # By chance two of 8,259 numbers of 32 bits are the same in one of 130 tables.
     assert all(len(np.unique(lane)) >= len(rows) - 1 for lane in lanes.T)
     assert len(np.unique(lanes, axis=0)) == len(rows)
+
+
+def test_with_the_first_round_the_start_is_over():
+    """So what is counted as starting up is neither training nor part of another chunk."""
+    settings = load_preset("classic").with_changes(source="device").resolved()
+    experiment = Experiment.of(settings, describe(SQUARES, {}), 0)
+    source = source_on_device(experiment)
+    results = device_rounds(experiment, source, init_train_state(experiment), lambda at: at + 100)
+    size = settings.round_env_steps
+    assert [next(results).env_steps for _ in range(3)] == [size, size + 100, size + 200]

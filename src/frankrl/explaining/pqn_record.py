@@ -22,11 +22,12 @@ from frankrl.learning import (
 )
 from frankrl.networks import QNetwork
 from frankrl.training import Experiment, Round, TrainState
+from frankrl.training.device.batch import computed_in_lanes
 from frankrl.training.device.pqn_round import PqnSample
 
 
 def pqn_opened(
-    experiment: Experiment, before: TrainState, result: Round, update: int
+    experiment: Experiment, before: TrainState, result: Round, update: int, num_lanes: int = 0
 ) -> tuple[UpdateRecord, LearnerState, LearnerState]:
     """The record of one update of a round, computed by the functions that training uses.
 
@@ -35,15 +36,17 @@ def pqn_opened(
         before: the state before the round.
         result: the round.
         update: number of the update, from 1.
+        num_lanes: number of runs that were one program with this one; 0: it was alone.
 
     Returns:
         The record; the learner before the update, and after the round.
     """
-    sample = result.output().sample
+    sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert isinstance(sample, PqnSample), "the update's own round is one of PQN"
     learning, network = experiment.settings.learning, experiment.network
     rate = np.float32(learning_rate_at(learning, result.env_steps))
-    learn = jax.jit(functools.partial(pqn_updates, learning, network))
+    learn = functools.partial(pqn_updates, learning, network)
+    learn = computed_in_lanes(learn, num_lanes) if num_lanes else jax.jit(learn)
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
         """The learner after the updates from `first` to `end` of the round."""

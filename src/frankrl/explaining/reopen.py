@@ -57,7 +57,7 @@ from frankrl.runs import (
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
-from frankrl.training.device.batch import rounds_in_lane
+from frankrl.training.device.batch import computed_in_lanes, rounds_in_lane
 from frankrl.training.device.dqn_round import device_noise
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import restore_environments
@@ -84,6 +84,9 @@ class Cost(NamedTuple):
     surroundings: Mapping[str, Any]
     """Versions and machine of the process that wrote the starting point. The same process also did
     the update: a run that continued under other versions is marked, and `cost_of` refuses it."""
+    lanes: tuple[int, ...]
+    """The seeds that were one program with the run there, in the order of their lanes; none: it
+    was alone."""
 
     @property
     def env_steps(self) -> int:
@@ -148,7 +151,12 @@ def cost_of(folder: RunFolder, update: int) -> Cost:
     writer = starts[-1] if starts else folder.description
     end = _recorded_point(folder, checkpoints, last)
     seconds = _seconds(folder, end - start)
-    return Cost(start, last, end, seconds, writer.versions | writer.machine)
+    surroundings = writer.versions | writer.machine
+    lanes = folder.description.batched_with
+    if starts and not starts[-1].in_lane:
+        # It had gone on alone.
+        lanes = ()
+    return Cost(start, last, end, seconds, surroundings, lanes)
 
 
 @own_numerics()
@@ -195,13 +203,13 @@ def reopen(
             _restore(folder, source, start)
         verification = Verification(folder, experiment, start, changes)
         state = start.state if start else _initial_state(folder, experiment)
-        check_copy(state)
+        check_copy(state, len(cost.lanes))
         last_begins = cost.last_env_step - settings.round_env_steps
         # A round donates the buffer; copying it in every round would take too long.
         before = _copied(state) if state.env_steps == last_begins else None
         opened = None
         stops = _stops(verification, cost, last_begins)
-        results = _rounds(folder, experiment, source, state, stops)
+        results = _rounds(experiment, source, state, stops, cost.lanes)
         while state.env_steps < cost.verified_env_step:
             result = next(results)
             verification.check(result, source.digests())
@@ -211,7 +219,7 @@ def reopen(
                 before = _copied(state)
             elif state.env_steps == cost.last_env_step:
                 assert before is not None
-                opened = _opened(experiment, before, result, update)
+                opened = _opened(experiment, before, result, update, len(cost.lanes))
         if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
             verification.check_checkpoint(state, source.digests(), checkpoint)
     assert opened is not None
@@ -231,14 +239,13 @@ def _stops(verification: Verification, cost: Cost, last_begins: int) -> Callable
 
 
 def _rounds(
-    folder: RunFolder,
     experiment: Experiment,
     source: AnySource,
     state: TrainState,
     next_stop: Callable[[int], int],
+    lanes: tuple[int, ...],
 ) -> Iterator[Round]:
     if isinstance(source, DeviceSource):
-        lanes = folder.description.batched_with
         rounds_there = device_rounds
         if lanes:
             # Alone its rounding would differ.
@@ -354,11 +361,14 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
 
 
 def _opened(
-    experiment: Experiment, before: TrainState, result: Round, update: int
+    experiment: Experiment, before: TrainState, result: Round, update: int, num_lanes: int
 ) -> tuple[UpdateRecord, Params]:
-    """The record of one update of a round, and θ before it, given the state before the round."""
+    """The record of one update of a round, and θ before it, given the state before the round.
+
+    It is computed in as many lanes as the run's own program had, 0 for a run alone.
+    """
     if not experiment.settings.has_replay:
-        record, learner, last = pqn_opened(experiment, before, result, update)
+        record, learner, last = pqn_opened(experiment, before, result, update, num_lanes)
         _compare_with_run(last, result.state().learner)
         return record, experiment.network.layout.unflatten(learner.params)
     settings, network, replay = experiment.settings, experiment.network, experiment.replay
@@ -367,7 +377,7 @@ def _opened(
     given = _given(experiment, before, result)
     _, batches, spans = _read(replay, given.stored, given.steps, sample.env_steps, given.scales)
     number = update - before.updates - 1
-    learn = _compiled_updates(settings.learning, network)
+    learn = _compiled_updates(settings.learning, network, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
     batches, noise, sample, spans = jax.tree.map(np.asarray, (batches, given.noise, sample, spans))
 
@@ -415,7 +425,11 @@ def _read(
     return stored, replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
 
 
-def _compiled_updates(settings: LearningSettings, network: QNetwork) -> Callable[..., Any]:
+def _compiled_updates(
+    settings: LearningSettings, network: QNetwork, num_lanes: int
+) -> Callable[..., Any]:
+    if num_lanes:
+        return computed_in_lanes(functools.partial(updates, settings, network), num_lanes)
     if has_own_optimiser(settings):
         # Another one, or a changed one, may stand under the same name later.
         return jax.jit(functools.partial(updates, settings, network))

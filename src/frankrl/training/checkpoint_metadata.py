@@ -26,6 +26,9 @@ class CheckpointMetadata(NamedTuple):
     """Whether the checkpoint holds the replay buffer, if the run has one."""
     evaluation_due: bool
     """Whether the evaluation of this env step still has to be played."""
+    in_lane: bool
+    """Whether the process that wrote the checkpoint computed the run as one program with the runs
+    of other seeds (`RunDescription.batched_with`)."""
     seconds: float
     solved: Solved | None
     best: Best | None
@@ -61,6 +64,7 @@ class CheckpointMetadata(NamedTuple):
             replay_start=replay_start_in(info),
             holds_replay=_typed(info, "holds_replay", bool),
             evaluation_due=_typed(info, "evaluation_due", bool),
+            in_lane=_typed(info, "in_lane", bool),
             seconds=_real(info, "seconds"),
             solved=_optional(
                 info,

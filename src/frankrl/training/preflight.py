@@ -1,6 +1,7 @@
 """Checks before a run begins or continues."""
 
 import functools
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -184,18 +185,28 @@ def check_memory(experiment: Experiment) -> None:
         )
 
 
-def check_copy(state: TrainState) -> None:
+def check_copy(state: TrainState, num_lanes: int = 0) -> None:
     """Refuse to open an update where a second copy of the run's state does not fit into memory.
 
     Args:
         state: the state of which a copy is going to be made.
+        num_lanes: number of runs that were one program with this one, all of which are repeated; 0:
+            it was alone.
 
     Raises:
         MachineError: the copy needs more memory than is free beside the state.
     """
     leaves = jax.tree.leaves((state.learner, state.replay))
     (device,) = leaves[0].devices()
-    needed, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
+    own, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
+    # They are put together from single ones, so each is there twice for a moment.
+    needed = own * max(1, 2 * num_lanes)
+    if free is not None and needed > free and num_lanes:
+        raise MachineError(
+            f"the run was one program with those of {num_lanes:,} seeds, and its updates come to "
+            f"the same bits only if all of these are computed again, which takes {_size(needed)}, "
+            f"and {_size(free)} of memory are free: open it on a machine with more memory"
+        )
     if free is not None and needed > free:
         raise MachineError(
             "an update is opened with a copy of the replay buffer and the networks, which takes "
@@ -392,14 +403,28 @@ def lanes_in_memory(experiment: Experiment) -> int:
     there = _memory()
     if there is None:
         return MAX_SEEDS
-    buffer = _bytes_each(experiment) * experiment.replay.most_transitions
-    weights = 4 * experiment.network.layout.size
-    settings = experiment.settings
-    sampled = settings.round_env_steps * settings.training.replay_ratio + 1
-    sampled *= settings.replay.batch_size * 2 * _bytes_each(experiment)
+    learned = 4 * experiment.network.layout.size + _bytes_in_round(experiment)
     # The states of single runs are stacked, so each is there twice for a moment.
-    each = 2 * buffer + _COPIES * (weights + sampled) + _LANE_OUTPUTS
+    each = 2 * _buffer_bytes(experiment) + _COPIES * learned + _LANE_OUTPUTS
     return max(1, int(there * _LANES_SHARE / each))
+
+
+def _buffer_bytes(experiment: Experiment) -> int:
+    """Memory of the replay buffer; 0 without one. [bytes]"""
+    if experiment.buffer is None:
+        return 0
+    return _bytes_each(experiment) * experiment.replay.most_transitions
+
+
+def _bytes_in_round(experiment: Experiment) -> int:
+    """Memory of the transitions that the updates of a round learn from. [bytes]"""
+    settings, batch = experiment.settings, jax.tree.leaves(_batch_shapes(experiment))
+    size = settings.update_batch_size
+    each = -(-sum(leaf.size * leaf.dtype.itemsize for leaf in batch) // size)
+    if experiment.buffer is None:
+        # The steps of the round, and a minibatch of them.
+        return each * (settings.round_env_steps + size)
+    return each * size * (math.ceil(_updates_in_round(settings)) + 1)
 
 
 def _memory() -> int | None:

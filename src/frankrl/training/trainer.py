@@ -71,6 +71,8 @@ from frankrl.training.resuming import Found, read_run
 from frankrl.training.rounds import Round, rounds
 from frankrl.training.state import Experiment, TrainState, init_train_state
 
+_ALONE = "it was one program with the runs of other seeds, and goes on alone"
+_TOGETHER = "it was alone, and goes on as one program with the runs of other seeds"
 MakeRounds = Callable[[Experiment, DeviceSource, TrainState, Callable[[int], int]], Iterator[Round]]
 """Makes the rounds of a run on the device, as `device_rounds`."""
 
@@ -98,6 +100,7 @@ class Trainer:
                 program.
         """
         self._make_rounds = make_rounds
+        self._in_lane = make_rounds is not device_rounds
         spec = experiment.spec
         if make_source is None and description.settings.environment.asynchronous_actors:
             make_source = asynchronous(ProcessActors)
@@ -306,8 +309,8 @@ class Trainer:
         metadata, state = found.metadata, found.state
         before = metadata.versions | metadata.machine
         reasons = differences(before, self._versions | self._machine)
-        if self.folder.description.batched_with and self._make_rounds is device_rounds:
-            reasons.append("it was one program with the runs of other seeds, and goes on alone")
+        if metadata.in_lane != self._in_lane:
+            reasons.append(_ALONE if metadata.in_lane else _TOGETHER)
         if found.actors is not None:
             assert isinstance(self._source, AsynchronousSource)
             self._source.stand_at(found.actors, found.experiment.updates_due)
@@ -570,6 +573,7 @@ class Trainer:
             self.experiment.replay_start,
             self.settings.saving.checkpoint_replay == "all",
             self._evaluator.due,
+            self._in_lane,
             self._seconds(),
             self._evaluator.solved,
             self._evaluator.best.best,

@@ -50,6 +50,8 @@ def _settings_of_host(settings: Settings, spec: EnvironmentSpec) -> Iterator[str
     environment, preprocessing = settings.environment, spec.preprocessing
     if environment.asynchronous_actors is not None:
         yield "asynchronous_actors step them in processes: leave one of the two out"
+    if environment.backend == "envpool":
+        yield "backend envpool steps them on the host: set backend to gymnasium"
     for name in ("normalize_observations", "normalize_rewards"):
         if getattr(environment, name):
             yield f"{name} keeps its statistics on the host: leave one of the two out"

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from frankrl.core.errors import EnvironmentFailedError
+from frankrl.core.errors import EnvironmentFailedError, RunFolderError
+from frankrl.core.figures import counted
 from frankrl.experience.device import LANES, DeviceSource
 from frankrl.learning import has_own_optimiser
 from frankrl.training.device.chunk import ChunkOutput, RoundFunction, make_chunk
@@ -51,7 +52,8 @@ class _Lane(NamedTuple):
 class SeedBatch:
     """Trains several runs together; each takes its own rounds from it.
 
-    A run joins with `rounds_of`. All must join before the first `advance`, at the same env step.
+    A run joins with `rounds_of`. All must join before the first `advance`, at the same env step
+    and after the same number of updates; one that does not is refused with a `RunFolderError`.
     A lane that no run has joined, because its run is over, computes on from a beginning of its own
     and nobody reads it.
     """
@@ -67,6 +69,9 @@ class SeedBatch:
         """Of the carry of all lanes: its records have the shapes of one lane."""
         self._structure: Any = None
         """That of the carry of one lane."""
+        self._round: DqnRound | PqnRound
+        self._chunk: Callable[..., tuple[list[Array], ChunkOutput]] | None = None
+        """Made once, before the first chunk."""
         self._newest: dict[int, Round | EnvironmentFailedError] = {}
         """The newest round of each lane, or the error with which it ended."""
 
@@ -76,6 +81,7 @@ class SeedBatch:
         def rounds(
             experiment: Experiment, source: DeviceSource, state: TrainState, next_stop: NextStop
         ) -> Iterator[Round]:
+            self._check_joins(index, experiment, state)
             episodes = np.asarray(source.states.episode).astype(np.int64)
             self._lanes[index] = _Lane(experiment, source, state, episodes)
             self._next_stop = next_stop
@@ -83,6 +89,19 @@ class SeedBatch:
             return self._taken(index)
 
         return rounds
+
+    def _check_joins(self, index: int, experiment: Experiment, state: TrainState) -> None:
+        """Refuse a run that does not stand where the others do."""
+        if self._chunk is not None or index in self._lanes or not 0 <= index < self._num_lanes:
+            raise RuntimeError(f"no run can join lane {index} now")
+        counts, ours = (state.env_steps, state.updates), (self.env_steps, self._updates)
+        if self._lanes and counts != ours:
+            raise RunFolderError(
+                f"runs go on as one program from the same env step only: the one with seed "
+                f"{experiment.seed} stands at env step {counts[0]:,} after "
+                f"{counted(counts[1], 'update')}, the others at env step {ours[0]:,} after "
+                f"{counted(ours[1], 'update')}"
+            )
 
     def _taken(self, index: int) -> Iterator[Round]:
         while True:
@@ -95,16 +114,14 @@ class SeedBatch:
         """Do a chunk of rounds in all lanes."""
         first = next(iter(self._lanes.values()))
         experiment, size = first.experiment, first.experiment.settings.round_env_steps
-        one_round = round_of(experiment, first.source)
-        if self._structure is None:
-            self._begin(one_round)
-        own = has_own_optimiser(experiment.settings.learning)
-        chunk = (compiled_batch.__wrapped__ if own else compiled_batch)(one_round, self._structure)
+        # The first chunk is one round, because starting up takes until its end.
+        most = 1 if self._chunk is None else max_rounds(size)
+        chunk = self._chunk or self._begin()
         wanted = -(-(self._next_stop(self.env_steps) - self.env_steps) // size)
-        num_rounds = max(1, min(wanted, max_rounds(size)))
+        num_rounds = max(1, min(wanted, most))
         ends = self.env_steps + size * np.arange(1, num_rounds + 1)
         counts = np.diff([self._updates, *map(experiment.updates_due, ends.tolist())])
-        schedule = schedule_for(experiment, one_round, self.env_steps, self._updates, counts)
+        schedule = schedule_for(experiment, self._round, self.env_steps, self._updates, counts)
         self._leaves, output = chunk(self._leaves, self._seeds, schedule, np.int32(num_rounds))
         before, self.env_steps = self.env_steps, self.env_steps + num_rounds * size
         self._updates += int(counts.sum())
@@ -128,9 +145,10 @@ class SeedBatch:
         if len(self._lanes) > 1:
             del self._lanes[index]
 
-    def _begin(self, one_round: DqnRound | PqnRound) -> None:
-        """Put the beginnings of all lanes together."""
+    def _begin(self) -> Callable[..., tuple[list[Array], ChunkOutput]]:
+        """Put the beginnings of all lanes together; returns the chunk."""
         joined = next(iter(self._lanes.values()))
+        one_round = self._round = round_of(joined.experiment, joined.source)
         fill = DeviceSource(
             joined.source.environments.functional,
             joined.experiment.spec,
@@ -151,6 +169,11 @@ class SeedBatch:
         for index, lane in self._lanes.items():
             # The states of single lanes would hold as much memory once more.
             self._lanes[index] = lane._replace(state=None)  # pyright: ignore[reportArgumentType]
+        own = has_own_optimiser(joined.experiment.settings.learning)
+        # An own optimiser, or a changed one, may stand under the same name later.
+        made = compiled_batch.__wrapped__ if own else compiled_batch
+        self._chunk = made(one_round, self._structure)
+        return self._chunk
 
     def _state_of(self, index: int, found: Round) -> TrainState:
         """The training state of a lane after its newest round."""
@@ -178,6 +201,34 @@ def rounds_in_lane(num_lanes: int, index: int) -> Callable[..., Iterator[Round]]
             yield next(taken)
 
     return rounds
+
+
+def computed_in_lanes(function: Callable[..., Any], num_lanes: int) -> Callable[..., Any]:
+    """A function compiled as a program of so many runs computes it for each of them.
+
+    It takes the arguments of one run and gives its result: all lanes compute the same.
+
+    Args:
+        function: takes and gives pytrees of arrays.
+        num_lanes: runs that were one program.
+    """
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def compiled(structure: Any, leaves: list[Array]) -> list[Array]:
+        def of_lane(own: list[Array]) -> list[Array]:
+            return jax.tree.leaves(function(*jax.tree.unflatten(structure, own)))
+
+        return jax.vmap(of_lane)(leaves)
+
+    def of_one(*args: Any) -> Any:
+        leaves, structure = jax.tree.flatten(args)
+        # Outside of the compiled function, which would compute once what it knows to be the same.
+        every = [jnp.broadcast_to(leaf, (num_lanes, *jnp.shape(leaf))) for leaf in leaves]
+        found = [leaf[0] for leaf in compiled(structure, every)]
+        shapes = jax.eval_shape(function, *args)
+        return jax.tree.unflatten(jax.tree.structure(shapes), found)
+
+    return of_one
 
 
 @functools.lru_cache(maxsize=8)

@@ -104,7 +104,9 @@ def device_rounds(
     episodes = np.asarray(source.states.episode).astype(np.int64)
     while True:
         wanted = -(-(next_stop(env_steps) - env_steps) // size)
-        num_rounds = max(1, min(wanted, max_rounds(size)))
+        # The first chunk is one round, because starting up takes until its end.
+        most = 1 if env_steps == state.env_steps else max_rounds(size)
+        num_rounds = max(1, min(wanted, most))
         due = [experiment.updates_due(env_steps + (n + 1) * size) for n in range(num_rounds)]
         counts = np.diff([done, *due])
         schedule = schedule_for(experiment, one_round, env_steps, done, counts)
