@@ -6,6 +6,7 @@ clock, too, and the others depend on it.
 """
 
 import contextlib
+import itertools
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Sequence
@@ -154,8 +155,11 @@ class MetricsWriter:
                 raise RunFolderError(_no_log(path))
             self._connection.execute("PRAGMA synchronous=NORMAL")
             if not _check_tables(self._connection, path):
-                for table in _TABLES:
-                    self._connection.execute(_created(table))
+                with self._connection:
+                    # Each would be a transaction of its own, which takes three times as long.
+                    self._connection.execute("BEGIN")
+                    for table in _TABLES:
+                        self._connection.execute(_created(table))
             # SQLite also flushes the names of its new files, but ignores failures.
             flush_folder(path.parent)
         except (OSError, sqlite3.Error) as error:
@@ -194,9 +198,12 @@ class MetricsWriter:
         """
         with self._connection:
             self._connection.execute("BEGIN")
-            for table, values in rows:
-                marks = ", ".join("?" * len(values))
-                self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
+            for table, same in itertools.groupby(rows, key=lambda row: row[0]):
+                values = [row for _, row in same]
+                marks = ", ".join("?" * len(values[0]))
+                self._connection.executemany(
+                    f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values
+                )
 
     def make_durable(self) -> None:
         """Return once everything written is on the disk.
