@@ -220,3 +220,11 @@ def test_whole_floats_lists_and_none_stand_for_what_they_mean(name, value, store
     assert type(found) is type(stored)
     if isinstance(found, tuple):
         assert {type(width) for width in found} <= {int}
+
+
+@pytest.mark.parametrize("ratio", [1.08, 4])
+def test_more_updates_than_32_bits_count_are_refused(ratio):
+    whole = {"total_env_steps": 4_000_000_000}
+    Settings().with_changes(**whole, replay_ratio=1.07)
+    with pytest.raises(SettingError, match="at most 4,294,967,295 updates"):
+        Settings().with_changes(**whole, replay_ratio=ratio)

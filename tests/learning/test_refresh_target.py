@@ -26,7 +26,7 @@ def numbered(count, params, target_params):
         target_params=np.float32(target_params),
         average_params=None,
         opt_state=state.opt_state,
-        num_updates=np.int32(count),
+        num_updates=np.uint32(count),
     )
 
 

@@ -1,5 +1,6 @@
 """Uniform draws beside chi-squared and the formula; the newest transitions beside a list."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
@@ -117,6 +118,22 @@ def test_the_newest_transitions_are_those_at_the_end_of_a_list(
                 assert set(chosen) == set(seen)
         if num_updates:
             assert found[-1, -1] == finished[-1]
+
+
+@pytest.mark.parametrize("end", [2**31 - 50, 2**31, 2**31 + 50, 4_000_000_000])
+@pytest.mark.parametrize("sampler", [NewestSampler(16), UniformSampler(16)])
+def test_late_in_the_longest_runs_only_what_can_be_drawn_is_drawn(sampler, end):
+    """On the host and in compiled code; both know env steps as 32 bits without a sign."""
+    first, num_updates = end - 90, 5
+    request = SampleRequest(2**32 - 7, num_updates, first, end, 8, end)
+    bits = np.random.default_rng(0).integers(0, 2**32, (num_updates, 16), np.uint32)
+    on_device = sampler.device_draws(jnp.asarray(bits), request)
+    shares = [end - 8 + number * 8 // num_updates for number in range(1, num_updates + 1)]
+    for draws in (sampler.draws(SEED, request), on_device):
+        found = np.asarray(draws).astype(np.int64)
+        assert first <= found.min() <= found.max() < end
+        if isinstance(sampler, NewestSampler):
+            assert found.tolist() == [list(range(share - 16, share)) for share in shares]
 
 
 def test_samplers_compare_by_value():

@@ -122,7 +122,7 @@ def test_lanes_begin_as_runs_alone_do_within_float32():
                 for one, other in pairs:
                     for leaf, its in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
                         np.testing.assert_allclose(leaf, its, rtol=1e-4, atol=1e-5)
-            assert number == 0 or ours.updates > 0
+            assert number < 2 or ours.updates > 0
 
 
 def test_every_run_of_a_group_is_an_ordinary_run(group, tmp_path):

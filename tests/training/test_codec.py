@@ -296,7 +296,7 @@ def test_a_best_agent_from_beyond_the_checkpoint_stays_until_the_run_has_come_th
         ({"distribution": "c51", "num_atoms": 10**6}, "or num_atoms"),
         ({"distribution": "iqn", "iqn_samples": 10**6}, "iqn_samples or"),
         ({"distribution": "iqn", "iqn_cosines": 10**10}, "and its head has about"),
-        ({"replay_ratio": 1e9}, "one round"),
+        ({"replay_ratio": 9e6}, "one round"),
         ({"final_evaluation_episodes": 10**9}, "at most 1000000"),
     ],
 )

@@ -23,6 +23,7 @@ from frankrl.dashboard.work import diagnostics, episode
 from frankrl.environments import describe, vector
 from frankrl.environments.functional import cartpole
 from frankrl.environments.functional.protocol import FunctionalStep
+from frankrl.experience.device import environments
 from frankrl.explaining import reopen
 from frankrl.replay import (
     NewestSampler,
@@ -263,7 +264,7 @@ REQUEST = SampleRequest(first_update=9, num_updates=4, first=37, end=90, num_new
     ],
     ids=["uniform", "newest", "prioritised"],
 )
-@pytest.mark.parametrize("first", [0, 37])
+@pytest.mark.parametrize("first", [0, 37, 2**31 - 50, 2**31 + 50, 2**32 - 90])
 def test_samplers_choose_on_the_device_as_on_the_host(
     sampler, first, drawn_on_the_device, monkeypatch
 ):
@@ -277,7 +278,7 @@ def test_samplers_choose_on_the_device_as_on_the_host(
             / np.float32(2**24)
         ),
     )
-    request = REQUEST._replace(first=first)
+    request = REQUEST._replace(first=first, end=first + 53, env_steps=first + 59)
     bits = BITS(seed_words(3), Use.REPLAY, np.uint32(9), 4, 16)
     found = sampler.device_draws(bits, request)
     for ours, theirs in zip(
@@ -291,6 +292,7 @@ def test_samplers_choose_on_the_device_as_on_the_host(
     [
         ({"normalize_rewards": True}, "normalize_rewards keeps its statistics on the host"),
         ({"info_metrics": ("x",)}, "they have no info"),
+        ({"backend": "envpool"}, "backend envpool steps them on the host"),
         ({"frame_stack": 2}, "pictures are prepared and stacked on the host"),
     ],
 )
@@ -322,3 +324,38 @@ def test_another_environment_than_in_the_run_is_noticed(run, tmp_path, monkeypat
     with pytest.raises(RunFolderError, match="does something else"):
         reopen(RunFolder.open(run), 125)
     chunk.compiled_chunk.cache_clear()
+
+
+def test_a_run_that_was_stepped_by_actors_goes_on_without_them(tmp_path):
+    """Where it takes place is decided once."""
+    settings = RUN | {"total_env_steps": 150}
+    run = frankrl.train(CARTPOLE, out=tmp_path / "run", actors=1, **settings).run
+    assert RunFolder.open(run).description.settings.environment.source == "host"
+    assert frankrl.resume(run, total_env_steps=210).env_steps == 210
+
+
+def test_the_checksum_changes_with_any_two_bits_and_with_the_order():
+    words = np.frombuffer(np.float32([0.3, -1.5, 0.02, 2]).tobytes(), np.uint32)
+    bits = [(place, 1 << bit) for place in range(4) for bit in range(32)]
+    rows = [words, words[::-1], words[[1, 0, 2, 3]]]
+    for number, (place, bit) in enumerate(bits):
+        for other, another in [(0, 0), *bits[:number]]:
+            row = words.copy()
+            row[place] ^= np.uint32(bit)
+            row[other] ^= np.uint32(another)
+            rows.append(row)
+    digest = environments._folded(np.zeros((len(rows), 2), np.uint32), np.stack(rows))
+    lanes = np.asarray(digest)
+    # By chance two of 8,259 numbers of 32 bits are the same in one of 130 tables.
+    assert all(len(np.unique(lane)) >= len(rows) - 1 for lane in lanes.T)
+    assert len(np.unique(lanes, axis=0)) == len(rows)
+
+
+def test_with_the_first_round_the_start_is_over():
+    """So what is counted as starting up is neither training nor part of another chunk."""
+    settings = load_preset("classic").with_changes(source="device").resolved()
+    experiment = Experiment.of(settings, describe(SQUARES, {}), 0)
+    source = source_on_device(experiment)
+    results = device_rounds(experiment, source, init_train_state(experiment), lambda at: at + 100)
+    size = settings.round_env_steps
+    assert [next(results).env_steps for _ in range(3)] == [size, size + 100, size + 200]

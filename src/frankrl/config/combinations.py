@@ -171,6 +171,7 @@ CONTRADICTIONS = (
         "EnvPool's environments take no wrappers: set backend to gymnasium, or leave wrappers out",
     ),
 )
+_MOST_UPDATES = 2**32 - 1
 ORDERS = (
     Order("value_min", "value_max", False, "c51's fixed returns lie between them"),
     Order("batch_size", "replay_capacity", True, "the buffer must hold a batch"),
@@ -190,6 +191,7 @@ def check_together(settings: "Settings") -> None:
     for order in ORDERS:
         _check_order(order, values)
     _check_rounds(settings)
+    _check_updates(settings)
 
 
 def _check_order(order: Order, values: Mapping[str, Any]) -> None:
@@ -224,6 +226,18 @@ def _check_rounds(settings: "Settings") -> None:
             f"learning_starts_env_steps must be at least n_step × num_envs = {first_stored:,}, "
             f"so that the buffer is not empty, got {starts:,}"
         )
+
+
+def _check_updates(settings: "Settings") -> None:
+    """Check that the updates of the whole run can be counted."""
+    total = settings.training.total_env_steps
+    if (count := settings.updates_due(total)) <= _MOST_UPDATES:
+        return
+    advice = "replay_ratio" if settings.has_replay else "epochs_per_round or minibatches"
+    raise SettingError(
+        f"a run can do at most {counted(_MOST_UPDATES, 'update')}, which are counted in 32 bits, "
+        f"and {counted(total, 'env step')} would do {count:,}: lower total_env_steps or {advice}"
+    )
 
 
 def _check_actors(settings: "Settings") -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Transition
@@ -39,7 +39,7 @@ class LearnerState:
     average_params: Float[Any, " weight"] | None
     """Running mean of θ; None if `polyak_window_updates` is off."""
     opt_state: PyTree
-    num_updates: Int[Any, ""]
+    num_updates: UInt32[Any, ""]
 
     @property
     def eval_params(self) -> Float[Any, " weight"]:
@@ -98,7 +98,7 @@ def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> Lea
         target_params=jnp.copy(vector) if settings.algorithm == "dqn" else None,
         average_params=None if settings.polyak_window_updates is None else jnp.copy(vector),
         opt_state=init_optimiser(settings, network.layout, vector),
-        num_updates=jnp.zeros((), jnp.int32),
+        num_updates=jnp.zeros((), jnp.uint32),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree, UInt32
+from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import Steps, Transition
@@ -113,26 +113,30 @@ class ReplayBuffer:
         """The newest env steps, whose transitions wait for steps to come."""
         return 0 if self.rounds_end_episodes else (self.n_step - 1) * self.num_envs
 
-    def add(self, state: ReplayState, steps: Steps) -> ReplayState:
+    def add(
+        self, state: ReplayState, steps: Steps, kept: Bool[Array, ""] | bool = True
+    ) -> ReplayState:
         """The buffer with the steps of a round; they overwrite the oldest ones.
 
         Args:
             state: donate it to the compiled call; otherwise the whole buffer is copied.
             steps: at most `capacity`; their number is fixed. With errors only if
                 `rounds_end_episodes`, because each is that of a whole transition.
+            kept: whether they are stored; if not, nothing changes.
         """
         rows = self.num_rows
         count = steps.action.shape[0]
         place = jnp.arange(count + self.num_envs, dtype=jnp.uint32)
-        seen_at = (state.num_steps + place) % rows
+        # Places that nothing is written to lie behind all rows; no two are equal.
+        nowhere = rows + state.num_ending_rows + place
+        seen_at = jnp.where(kept, (state.num_steps + place) % rows, nowhere)
+        is_last = steps.is_last & kept
         taken_at = seen_at[:count]
-        order = jnp.cumsum(steps.is_last.astype(jnp.uint32))
-        ending = jnp.where(steps.is_last, state.num_endings + order, 0).astype(jnp.uint32)
+        order = jnp.cumsum(is_last.astype(jnp.uint32))
+        ending = jnp.where(is_last, state.num_endings + order, 0).astype(jnp.uint32)
         is_real = place[:count] < order[-1]
         ended_at = rows + (state.num_endings + place[:count]) % state.num_ending_rows
-        # Places that nothing is written to lie behind all rows; no two are equal.
-        nowhere = rows + state.num_ending_rows + place[:count]
-        ended_at = jnp.where(is_real, ended_at, nowhere)
+        ended_at = jnp.where(is_real, ended_at, nowhere[:count])
 
         def write(stored: Array, seen: Array, last: Array) -> Array:
             return _written(_written(stored, seen_at, seen), ended_at, last)
@@ -150,7 +154,7 @@ class ReplayBuffer:
             reward=_written(state.reward, taken_at, steps.reward),
             terminated=_written(state.terminated, taken_at, steps.terminated),
             ending=_written(state.ending, taken_at, ending),
-            num_steps=state.num_steps + jnp.uint32(count),
+            num_steps=state.num_steps + jnp.where(kept, jnp.uint32(count), jnp.uint32(0)),
             num_endings=state.num_endings + order[-1],
             priorities=state.priorities,
         )

@@ -76,12 +76,17 @@ class NewestSampler(HostSampler):
     ) -> UInt32[Array, "update batch"]:
         """The env steps at which the transitions begin, as `draws` gives them."""
         count = request.num_updates
-        update = jnp.arange(1, count + 1, dtype=jnp.int32)[:, None]
-        first, end, num_new = (
-            jnp.asarray(number, jnp.int32)
-            for number in (request.first, request.end, request.num_new)
+        update = jnp.arange(1, count + 1, dtype=jnp.uint32)[:, None]
+        first = jnp.uint32(request.first)
+        # Counted from `first`, because env steps fill all 32 bits.
+        there, num_new = (
+            jnp.asarray(number, jnp.uint32).astype(jnp.int32)
+            for number in (jnp.uint32(request.end) - first, request.num_new)
         )
-        oldest = jnp.where(first > 0, jnp.minimum(first + self.batch_size, end), 1)
-        seen = jnp.maximum(end - num_new + update * num_new // count, oldest)
-        back = jnp.arange(self.batch_size)[::-1] % jnp.maximum(seen - first, 1)
-        return (seen - 1 - back).astype(jnp.uint32)
+        # A product of both counts might not fit.
+        new = jnp.uint32(request.num_new)
+        share = update * (new // count) + update * (new % count) // count
+        oldest = jnp.where(first > 0, jnp.minimum(self.batch_size, there), 1)
+        seen = jnp.maximum(there - num_new + share.astype(jnp.int32), oldest)
+        back = jnp.arange(self.batch_size, dtype=jnp.int32)[::-1] % jnp.maximum(seen, 1)
+        return first + (seen - 1 - back).astype(jnp.uint32)

@@ -9,9 +9,10 @@ from frankrl.environments.functional import functional_of
 
 
 def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -> Settings:
-    """The settings with `source` device where the run takes place there.
+    """The settings with `source` device or host: where the run takes place, as long as it lives.
 
-    A run stores these, so that nothing has to be imported to know it.
+    A run stores these, so that nothing has to be imported to know it, and that it goes on there
+    with or without actors.
 
     Args:
         settings: the run's settings.
@@ -31,7 +32,7 @@ def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -
         raise SettingError(f"source device steps environments in compiled code, and {reason}")
     if reason and not settings.has_replay:
         raise SettingError(f"algorithm pqn steps environments in compiled code, and {reason}")
-    return settings if reason else settings.with_changes(source="device")
+    return settings.with_changes(source="host" if reason else "device")
 
 
 def _host_because(settings: Settings, spec: EnvironmentSpec) -> str:
@@ -49,6 +50,8 @@ def _settings_of_host(settings: Settings, spec: EnvironmentSpec) -> Iterator[str
     environment, preprocessing = settings.environment, spec.preprocessing
     if environment.asynchronous_actors is not None:
         yield "asynchronous_actors step them in processes: leave one of the two out"
+    if environment.backend == "envpool":
+        yield "backend envpool steps them on the host: set backend to gymnasium"
     for name in ("normalize_observations", "normalize_rewards"):
         if getattr(environment, name):
             yield f"{name} keeps its statistics on the host: leave one of the two out"

@@ -10,6 +10,7 @@ from frankrl.experience.device.acting import (
     greedy_values,
 )
 from frankrl.experience.device.environments import (
+    LANES,
     DeviceEnvironments,
     DeviceStep,
     EnvironmentStates,
@@ -17,6 +18,7 @@ from frankrl.experience.device.environments import (
 from frankrl.experience.device.source import DeviceSource
 
 __all__ = [
+    "LANES",
     "ActingDraws",
     "DeviceEnvironments",
     "DeviceSource",

@@ -18,6 +18,8 @@ from frankrl.environments.functional.protocol import (
     step_key,
 )
 
+LANES = "lane"
+"""Name of the axis of runs that are one program."""
 _ODD = 0x9E3779B1
 """An odd constant with mixed bits: 2³² divided by the golden ratio."""
 
@@ -59,6 +61,9 @@ class DeviceStep(NamedTuple):
     """Of the episode up to here."""
     length: Int32[Array, " env"]
     """Env steps of the episode if it ended, else 0."""
+    unfit: Bool[Array, " env"]
+    """Whether the step, or the reset after it, gave what no environment may give: a reward or an
+    observation that is not finite or not in its space, or a mask without any action."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class DeviceEnvironments:
     """The tree structure of an observation in JAX's words."""
     first_action: int
     is_masked: bool
+    in_lanes: bool = False
+    """Whether the runs of several seeds are one program, vmapped along the axis `LANES`."""
 
     @classmethod
     def of(
@@ -95,7 +102,7 @@ class DeviceEnvironments:
             episode_seed=seeds,
             episode_return=jnp.zeros(self.num_envs, jnp.float32),
             length=jnp.zeros(self.num_envs, jnp.int32),
-            digest=_folded(digest, _words(observation)),
+            digest=_folded(digest, _words(observation, mask)),
         )
 
     def _reset(
@@ -143,10 +150,13 @@ class DeviceEnvironments:
             truncated=shown.truncated,
             episode_return=states.episode_return + reward,
             length=jnp.where(ended, number, 0),
+            unfit=~jnp.isfinite(reward) | self._unfit(arrived, shown.mask, ended),
         )
         flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
         done = flags + 4 * action.astype(jnp.uint32)
-        words = jnp.concatenate([_words(arrived), jnp.stack([_bits(reward), done], axis=1)], axis=1)
+        words = jnp.concatenate(
+            [_words(arrived, step.next_mask), jnp.stack([_bits(reward), done], axis=1)], axis=1
+        )
         after = EnvironmentStates(
             state=state,
             observation=arrived,
@@ -157,16 +167,48 @@ class DeviceEnvironments:
             length=jnp.where(ended, 0, number),
             digest=_folded(states.digest, words),
         )
-        return self._begun(seed, after, ended), step
+        after, unfit = self._begun(seed, after, ended, step.unfit)
+        return after, step._replace(unfit=unfit)
+
+    def any_of(self, flags: Bool[Array, " env"]) -> Bool[Array, ""]:
+        """Whether any flag is set, in any lane: so what depends on it stays a branch there."""
+        found = jnp.any(flags)
+        if not self.in_lanes:
+            return found
+        return jax.lax.pmax(found.astype(jnp.int32), LANES) > 0
+
+    def _unfit(
+        self,
+        observation: Observation,
+        mask: Bool[Array, "env action"] | None,
+        ended: Bool[Array, " env"],
+    ) -> Bool[Array, " env"]:
+        """Which of them show what no environment may show."""
+        unfit = jnp.zeros_like(ended)
+        for leaf, part in zip(self.leaves, jax.tree.leaves(observation), strict=True):
+            if leaf.num_values is not None:
+                wrong = (part < 0) | (part >= np.reshape(leaf.num_values, leaf.shape))
+            elif leaf.dtype == np.float32:
+                wrong = ~jnp.isfinite(part)
+            else:
+                continue
+            unfit |= jnp.any(wrong.reshape(len(wrong), -1), axis=1)
+        if mask is not None and self.is_masked:
+            unfit |= ~jnp.any(mask, axis=1) & ~ended
+        return unfit
 
     def _begun(
-        self, seed: UInt32[Array, "2"], states: EnvironmentStates, ended: Bool[Array, " env"]
-    ) -> EnvironmentStates:
-        """The next episode of those that ended."""
+        self,
+        seed: UInt32[Array, "2"],
+        states: EnvironmentStates,
+        ended: Bool[Array, " env"],
+        unfit: Bool[Array, " env"],
+    ) -> tuple[EnvironmentStates, Bool[Array, " env"]]:
+        """The next episode of those that ended, and what is unfit with it."""
 
-        def begin(states: EnvironmentStates) -> EnvironmentStates:
+        def begin(states: EnvironmentStates) -> tuple[EnvironmentStates, Bool[Array, " env"]]:
             state, observation, mask, seeds = self._reset(seed, states.episode)
-            digest = _folded(states.digest, _words(observation))
+            digest = _folded(states.digest, _words(observation, mask))
             now = (states.state, states.observation, states.mask, states.episode_seed)
             first = (state, observation, mask, seeds)
             own = jax.tree.map(
@@ -175,9 +217,10 @@ class DeviceEnvironments:
                 (*now, states.digest),
             )
             names = ("state", "observation", "mask", "episode_seed", "digest")
-            return states._replace(**dict(zip(names, own, strict=True)))
+            wrong = ended & self._unfit(observation, mask, jnp.zeros_like(ended))
+            return states._replace(**dict(zip(names, own, strict=True))), unfit | wrong
 
-        return jax.lax.cond(jnp.any(ended), begin, lambda states: states, states)
+        return jax.lax.cond(self.any_of(ended), begin, lambda states: (states, unfit), states)
 
 
 def logs(states: EnvironmentStates) -> list[EnvironmentLog]:
@@ -213,19 +256,31 @@ def _bits(numbers: Array) -> UInt32[Array, "..."]:
     return numbers.astype(jnp.uint32)
 
 
-def _words(observation: Observation) -> UInt32[Array, "env word"]:
+def _words(
+    observation: Observation, mask: Bool[Array, "env action"] | None
+) -> UInt32[Array, "env word"]:
     """The bits of what each environment shows."""
-    leaves = [_bits(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(observation)]
+    parts = jax.tree.leaves((observation, mask))
+    leaves = [_bits(leaf).reshape(leaf.shape[0], -1) for leaf in parts]
     return jnp.concatenate(leaves, axis=1)
 
 
 def _folded(
     digest: UInt32[Array, "env lane"], words: UInt32[Array, "env word"]
 ) -> UInt32[Array, "env lane"]:
-    """The checksum with more words: each lane sums them with odd factors of its own, and mixes."""
-    place = np.arange(words.shape[1], dtype=np.uint64)[:, None]
-    lane = np.arange(2, dtype=np.uint64)
-    factors = ((2 * place + 1) * (_ODD + 2 * lane * 0x85EBCA77)).astype(np.uint32)
-    sums = jnp.sum(words[:, :, None] * factors, axis=1, dtype=jnp.uint32)
-    mixed = (digest ^ sums) * jnp.uint32(_ODD) + jnp.uint32(1)
-    return mixed ^ (mixed >> 15)
+    """The checksum with more words. Each lane mixes every word with its place, and adds them up."""
+    place = np.arange(1, words.shape[1] + 1, dtype=np.uint64)[:, None]
+    lane = np.arange(1, 3, dtype=np.uint64)
+    keys = (place * _ODD + lane * 0x85EBCA77).astype(np.uint32)
+    sums = jnp.sum(_mixed(words[:, :, None] ^ keys), axis=1, dtype=jnp.uint32)
+    return _mixed((digest + jnp.uint32(_ODD)) ^ sums)
+
+
+def _mixed(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """Each bit of a word changes every bit of the result with a chance of about a half.
+
+    Source: the finaliser of MurmurHash3, Appleby (2011).
+    """
+    words = (words ^ (words >> 16)) * jnp.uint32(0x85EBCA6B)
+    words = (words ^ (words >> 13)) * jnp.uint32(0xC2B2AE35)
+    return words ^ (words >> 16)

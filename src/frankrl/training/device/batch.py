@@ -14,21 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from frankrl.core.errors import RunFolderError
+from frankrl.core.errors import EnvironmentFailedError, RunFolderError
 from frankrl.core.figures import counted
-from frankrl.experience.device import DeviceSource
+from frankrl.experience.device import LANES, DeviceSource
 from frankrl.learning import has_own_optimiser
 from frankrl.training.device.chunk import ChunkOutput, RoundFunction, make_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound
 from frankrl.training.device.pqn_round import PqnCarry, PqnRound
 from frankrl.training.device.rounds import (
     ended_episodes,
+    failure_in,
     first_carry,
     max_rounds,
     round_of,
     schedule_for,
     train_state_of,
     whole_round,
+    whole_rounds,
 )
 from frankrl.training.rounds import Round
 from frankrl.training.state import Experiment, TrainState
@@ -70,8 +72,8 @@ class SeedBatch:
         self._round: DqnRound | PqnRound
         self._chunk: Callable[..., tuple[list[Array], ChunkOutput]] | None = None
         """Made once, before the first chunk."""
-        self._newest: dict[int, Round] = {}
-        """The newest round of each lane."""
+        self._newest: dict[int, Round | EnvironmentFailedError] = {}
+        """The newest round of each lane, or the error with which it ended."""
 
     def rounds_of(self, index: int) -> Callable[..., Iterator[Round]]:
         """How the run of a lane gets its rounds; in place of `device_rounds`."""
@@ -103,15 +105,20 @@ class SeedBatch:
 
     def _taken(self, index: int) -> Iterator[Round]:
         while True:
-            yield self._newest.pop(index)
+            found = self._newest.pop(index)
+            if isinstance(found, EnvironmentFailedError):
+                raise found
+            yield found
 
     def advance(self) -> None:
         """Do a chunk of rounds in all lanes."""
         first = next(iter(self._lanes.values()))
         experiment, size = first.experiment, first.experiment.settings.round_env_steps
+        # The first chunk is one round, because starting up takes until its end.
+        most = 1 if self._chunk is None else max_rounds(size)
         chunk = self._chunk or self._begin()
         wanted = -(-(self._next_stop(self.env_steps) - self.env_steps) // size)
-        num_rounds = max(1, min(wanted, max_rounds(size)))
+        num_rounds = max(1, min(wanted, most))
         ends = self.env_steps + size * np.arange(1, num_rounds + 1)
         counts = np.diff([self._updates, *map(experiment.updates_due, ends.tolist())])
         schedule = schedule_for(experiment, self._round, self.env_steps, self._updates, counts)
@@ -121,6 +128,10 @@ class SeedBatch:
         host = _on_host(output)
         for index, lane in self._lanes.items():
             own_output = _of_lane(host, index)
+            if whole_rounds(own_output.rounds, num_rounds) < num_rounds:
+                about = (lane.experiment.spec, before, lane.episodes)
+                self._newest[index] = failure_in(own_output.rounds, *about)
+                continue
             lane.source.states = own_output.carry
             ended = ended_episodes(own_output.rounds, num_rounds, before, lane.episodes)
             found = whole_round(own_output, counts, ended, self.env_steps, self._updates)
@@ -233,7 +244,7 @@ def compiled_batch(
         one_round: the round of each run.
         structure: that of the carry of one lane.
     """
-    chunk = make_chunk(one_round)
+    chunk = make_chunk(one_round.in_lanes())
 
     def of_lane(
         leaves: list[Array], seed: Any, schedule: Any, num_rounds: Any
@@ -243,7 +254,7 @@ def compiled_batch(
         environments = jax.tree.map(jnp.copy, output.carry.environments)
         return jax.tree.leaves(output.carry), output._replace(carry=environments)
 
-    return jax.jit(jax.vmap(of_lane, in_axes=(0, 0, None, None)), donate_argnums=0)
+    return jax.jit(jax.vmap(of_lane, in_axes=(0, 0, None, None), axis_name=LANES), donate_argnums=0)
 
 
 @jax.jit

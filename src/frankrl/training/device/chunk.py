@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
 Carry = Any
 """Everything that rounds change; a pytree of arrays."""
@@ -23,6 +23,9 @@ class RoundOutput(NamedTuple):
     """By env step: of the episode that it ended, undiscounted."""
     episode_length: Int[Any, " step"]
     """Env steps of that episode; 0 if the step ended none."""
+    unfit: Bool[Any, " step"]
+    """By env step: `DeviceStep.unfit`. If any is set, the round has changed nothing of the carry,
+    except in lanes."""
 
 
 class ChunkOutput(NamedTuple):
@@ -46,7 +49,7 @@ class RoundFunction(Protocol):
     compilation, and holds no arrays."""
 
     def __call__(
-        self, carry: Carry, seed: UInt32[Array, "2"], schedule: Any
+        self, carry: Carry, seed: UInt32[Array, "2"], schedule: Any, goes_on: Bool[Array, ""]
     ) -> tuple[Carry, RoundOutput, PyTree[Array]]:
         """The carry after the round, its output, and what only the last round of a chunk gives.
 
@@ -54,11 +57,17 @@ class RoundFunction(Protocol):
             carry: before the round.
             seed: result of `seed_words`.
             schedule: the round's row of the tables that the host has made.
+            goes_on: false after a round of this chunk in which an environment failed: then this
+                one changes nothing of the carry.
         """
         ...
 
     def params(self, carry: Carry) -> tuple[Float[Array, " weight"], Float[Array, " weight"]]:
         """θ and the parameters for greedy acting."""
+        ...
+
+    def in_lanes(self) -> "RoundFunction":
+        """The same for the runs of several seeds as one program, vmapped along `LANES`."""
         ...
 
 
@@ -82,18 +91,18 @@ def make_chunk(one_round: RoundFunction) -> Chunk:
         size = jax.tree.leaves(schedule)[0].shape[0]
         # Compiled in itself, so that it is traced once.
         traced = jax.jit(one_round)
-        _, output, newest = jax.eval_shape(traced, carry, seed, row(0))
+        _, output, newest = jax.eval_shape(traced, carry, seed, row(0), jnp.array(True))
         outputs = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), output)
         newest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), newest)
 
         def body(index: Any, state: tuple) -> tuple:
-            carry, outputs, _ = state
-            carry, output, newest = traced(carry, seed, row(index))
+            carry, outputs, _, goes_on = state
+            carry, output, newest = traced(carry, seed, row(index), goes_on)
             outputs = jax.tree.map(lambda all, own: all.at[index].set(own), outputs, output)
-            return carry, outputs, newest
+            return carry, outputs, newest, goes_on & ~jnp.any(output.unfit)
 
-        state = (carry, outputs, newest)
-        carry, outputs, newest = jax.lax.fori_loop(0, num_rounds, body, state)
+        state = (carry, outputs, newest, jnp.array(True))
+        carry, outputs, newest, _ = jax.lax.fori_loop(0, num_rounds, body, state)
         # Copies, because the carry is donated to the next chunk.
         params, eval_params = map(jnp.copy, one_round.params(carry))
         return ChunkOutput(carry, outputs, newest, params, eval_params)

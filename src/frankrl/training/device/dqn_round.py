@@ -67,26 +67,36 @@ class DqnRound:
         """θ and the parameters for greedy acting."""
         return carry.learner.params, carry.learner.eval_params
 
+    def in_lanes(self) -> "DqnRound":
+        """The round of the runs of several seeds as one program."""
+        return replace(self, environments=replace(self.environments, in_lanes=True))
+
     def __call__(
-        self, carry: DqnCarry, seed: UInt32[Array, "2"], schedule: DqnSchedule
+        self,
+        carry: DqnCarry,
+        seed: UInt32[Array, "2"],
+        schedule: DqnSchedule,
+        goes_on: Bool[Array, ""],
     ) -> tuple[DqnCarry, RoundOutput, Sample]:
         """One round; arguments as for `RoundFunction`."""
-        states, steps = self._collected(carry, seed, schedule)
-        stored = self.replay.add(carry.replay, self._steps(states, steps))
+        states, steps = self.collected(carry, seed, schedule)
+        kept = is_kept(self.environments, steps, goes_on)
+        stored = self.replay.add(carry.replay, self._steps(states, steps), kept)
         branches = [self._learn(seed, schedule, count) for count in self.counts]
+        branch = schedule.branch if kept is True else jnp.where(kept, schedule.branch, 0)
         learner, priorities, metrics, td_errors, sample = jax.lax.switch(
-            schedule.branch, branches, carry.learner, stored
+            branch, branches, carry.learner, stored
         )
+        behaviour = chosen(kept, carry.learner.params, carry.behaviour_params)
         carry = DqnCarry(
             learner=learner,
             replay=replace(stored, priorities=priorities),
-            behaviour_params=carry.learner.params if self.overlap else None,
-            environments=states,
+            behaviour_params=behaviour,
+            environments=chosen(kept, states, carry.environments),
         )
-        ended = (steps.episode_return.reshape(-1), steps.length.reshape(-1))
-        return carry, RoundOutput(metrics, td_errors, *ended), sample
+        return carry, RoundOutput(metrics, td_errors, *by_env_step(steps)), sample
 
-    def _collected(
+    def collected(
         self, carry: DqnCarry, seed: UInt32[Array, "2"], schedule: DqnSchedule
     ) -> tuple[EnvironmentStates, DeviceStep]:
         """The environments after the round, and its steps with an axis for vector steps."""
@@ -187,6 +197,28 @@ class DqnRound:
             return learner, stored.priorities, metrics, output.td_errors[-1], sample
 
         return learn
+
+
+def is_kept(
+    environments: DeviceEnvironments, steps: DeviceStep, goes_on: Bool[Array, ""]
+) -> Bool[Array, ""] | bool:
+    """Whether a round changes the carry: no environment has failed in it or before.
+
+    In lanes it always does, since the other lanes go on.
+    """
+    return environments.in_lanes or (goes_on & ~jnp.any(steps.unfit))
+
+
+def chosen(kept: Bool[Array, ""] | bool, after: Any, before: Any) -> Any:
+    """The record after a round if it is kept, else the one before; None where there is none."""
+    if before is None or kept is True:
+        return before if before is None else after
+    return jax.tree.map(lambda one, other: jnp.where(kept, one, other), after, before)
+
+
+def by_env_step(steps: DeviceStep) -> tuple[Array, Array, Array]:
+    """The last fields of a round's output."""
+    return steps.episode_return.reshape(-1), steps.length.reshape(-1), steps.unfit.reshape(-1)
 
 
 def device_noise(

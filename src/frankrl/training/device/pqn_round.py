@@ -1,6 +1,6 @@
 """A round of PQN as a pure function: act and step, λ-returns, learn, forget."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from frankrl.experience.device import (
 from frankrl.learning import LearnerState, Rollout, pqn_updates
 from frankrl.networks import QNetwork
 from frankrl.training.device.chunk import RoundOutput
+from frankrl.training.device.dqn_round import by_env_step, chosen, is_kept
 
 
 class PqnCarry(NamedTuple):
@@ -78,8 +79,16 @@ class PqnRound:
         """θ and the parameters for greedy acting."""
         return carry.learner.params, carry.learner.eval_params
 
+    def in_lanes(self) -> "PqnRound":
+        """The round of the runs of several seeds as one program."""
+        return replace(self, environments=replace(self.environments, in_lanes=True))
+
     def __call__(
-        self, carry: PqnCarry, seed: UInt32[Array, "2"], schedule: PqnSchedule
+        self,
+        carry: PqnCarry,
+        seed: UInt32[Array, "2"],
+        schedule: PqnSchedule,
+        goes_on: Bool[Array, ""],
     ) -> tuple[PqnCarry, RoundOutput, PqnSample]:
         """One round; arguments as for `RoundFunction`."""
         states, acted = self._collected(carry, seed, schedule)
@@ -88,14 +97,22 @@ class PqnRound:
         learner, output = pqn_updates(
             self.learning, self.network, carry.learner, rollout, order, schedule.learning_rate
         )
-        ended = (acted.step.episode_return.reshape(-1), acted.step.length.reshape(-1))
-        done = RoundOutput(output.metrics, output.td_errors[-1], *ended)
-        return PqnCarry(learner, states), done, PqnSample(rollout, order)
+        done = RoundOutput(output.metrics, output.td_errors[-1], *by_env_step(acted.step))
+        kept = is_kept(self.environments, acted.step, goes_on)
+        after = chosen(kept, PqnCarry(learner, states), carry)
+        return after, done, PqnSample(rollout, order)
+
+    def collected(
+        self, carry: PqnCarry, seed: UInt32[Array, "2"], schedule: PqnSchedule
+    ) -> tuple[EnvironmentStates, DeviceStep]:
+        """The environments after the round, and its steps with an axis for vector steps."""
+        states, acted = self._collected(carry, seed, schedule)
+        return states, acted.step
 
     def _collected(
         self, carry: PqnCarry, seed: UInt32[Array, "2"], schedule: PqnSchedule
     ) -> tuple[EnvironmentStates, _Acted]:
-        """The environments after the round, and its steps with an axis for vector steps."""
+        """As `collected`, and the values that the targets need."""
         size = self.environments.num_envs
         params = self.network.layout.unflatten(carry.learner.params)
 
@@ -117,7 +134,7 @@ class PqnRound:
                 return jnp.zeros(size, jnp.float32)
 
             # Truncations are rare, and what follows any other step is evaluated to act in it.
-            ends = jax.lax.cond(jnp.any(needed), values, nothing, step)
+            ends = jax.lax.cond(self.environments.any_of(needed), values, nothing, step)
             return states, _Acted(step, jnp.max(q_values, axis=1), discount, ends)
 
         numbers = jnp.arange(self.vector_steps, dtype=jnp.uint32)

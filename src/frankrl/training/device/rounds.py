@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from frankrl.core.errors import EnvironmentFailedError
 from frankrl.core.types import FinishedEpisode, Steps
+from frankrl.environments import EnvironmentSpec
 from frankrl.environments.functional import functional_of
 from frankrl.experience import Collected, linear_epsilon
 from frankrl.experience.device import DeviceSource
@@ -15,6 +17,7 @@ from frankrl.learning import has_own_optimiser, learning_rate_at
 from frankrl.replay import Sample
 from frankrl.training.device.chunk import ChunkOutput, RoundOutput, compiled_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound, DqnSchedule
+from frankrl.training.device.failures import check_first, check_round, some_failure
 from frankrl.training.device.pqn_round import PqnCarry, PqnRound, PqnSchedule
 from frankrl.training.rounds import LearnerOutput, Round
 from frankrl.training.state import Experiment, TrainState
@@ -33,11 +36,17 @@ _NO_STEPS = Steps(
 
 
 def source_on_device(experiment: Experiment) -> DeviceSource:
-    """The source of a run on the device, at the beginning of the first episodes."""
+    """The source of a run on the device, at the beginning of the first episodes.
+
+    Raises:
+        EnvironmentFailedError: they begin with what no environment may show.
+    """
     functional = functional_of(experiment.spec)
     assert functional is not None, f"{experiment.spec.env_id} is no functional environment"
     num_envs = experiment.settings.environment.num_envs
-    return DeviceSource(functional, experiment.spec, num_envs, experiment.seed)
+    source = DeviceSource(functional, experiment.spec, num_envs, experiment.seed)
+    check_first(source.states, experiment.spec)
+    return source
 
 
 def round_of(experiment: Experiment, source: DeviceSource) -> DqnRound | PqnRound:
@@ -81,6 +90,10 @@ def device_rounds(
         source: holds the environments, in the state that belongs to `state`.
         state: the state to start from; its buffers are donated.
         next_stop: the env step at which a chunk that begins at a given one ends at the latest.
+
+    Raises:
+        EnvironmentFailedError: an environment gave what none may give. The rounds before it have
+            been given; the last such record may hold none.
     """
     settings = experiment.settings
     size, one_round = settings.round_env_steps, round_of(experiment, source)
@@ -91,17 +104,25 @@ def device_rounds(
     episodes = np.asarray(source.states.episode).astype(np.int64)
     while True:
         wanted = -(-(next_stop(env_steps) - env_steps) // size)
-        num_rounds = max(1, min(wanted, max_rounds(size)))
+        # The first chunk is one round, because starting up takes until its end.
+        most = 1 if env_steps == state.env_steps else max_rounds(size)
+        num_rounds = max(1, min(wanted, most))
         due = [experiment.updates_due(env_steps + (n + 1) * size) for n in range(num_rounds)]
         counts = np.diff([done, *due])
         schedule = schedule_for(experiment, one_round, env_steps, done, counts)
         output = chunk(carry, source.seed, schedule, np.int32(num_rounds))
         carry = output.carry
         source.states = carry.environments
-        ended = ended_episodes(output.rounds, num_rounds, env_steps, episodes)
-        env_steps += num_rounds * size
-        done = due[-1]
-        yield whole_round(output, counts, ended, env_steps, done)
+        whole = whole_rounds(output.rounds, num_rounds)
+        before, started = env_steps, episodes.copy()
+        ended = ended_episodes(output.rounds, whole, env_steps, episodes)
+        env_steps += whole * size
+        done += int(counts[:whole].sum())
+        yield whole_round(output, counts[:whole], ended, env_steps, done)
+        if whole < num_rounds:
+            row = jax.tree.map(lambda table: table[whole], schedule)  # noqa: B023
+            check_round(one_round, carry, (source.seed, row), experiment.spec, episodes)
+            raise failure_in(output.rounds, experiment.spec, before, started)
 
 
 def first_carry(
@@ -205,6 +226,30 @@ def ended_episodes(
     return found
 
 
+def whole_rounds(outputs: RoundOutput, num_rounds: int) -> int:
+    """How many rounds of a chunk were done before an environment failed; at most `num_rounds`."""
+    failed = np.asarray(outputs.unfit)[:num_rounds].any(axis=1)
+    return int(np.argmax(failed)) if failed.any() else num_rounds
+
+
+def failure_in(
+    outputs: RoundOutput, spec: EnvironmentSpec, env_steps: int, episodes: np.ndarray
+) -> EnvironmentFailedError:
+    """The error of the first step in a chunk at which an environment failed.
+
+    Args:
+        outputs: what the rounds of the chunk gave.
+        spec: the environment's description.
+        env_steps: env steps of the run before the chunk.
+        episodes: number of each environment's running episode before the chunk.
+    """
+    place = int(np.flatnonzero(np.asarray(outputs.unfit))[0])
+    index = place % len(episodes)
+    earlier = np.asarray(outputs.episode_length).reshape(-1)[index : place : len(episodes)]
+    episode = int(episodes[index]) + int(np.count_nonzero(earlier))
+    return some_failure(spec, index, episode, env_steps + place + 1)
+
+
 def whole_round(
     output: ChunkOutput,
     counts: np.ndarray,
@@ -212,12 +257,14 @@ def whole_round(
     env_steps: int,
     done: int,
 ) -> Round:
-    """The record of a chunk, in the form of a round."""
+    """The record of the whole rounds of a chunk, in the form of a round."""
     collected = Collected(_NO_STEPS, ended, {}, [], [])
     metrics = np.asarray(output.rounds.metrics)[: len(counts)]
     learned = counts > 0
     is_real = np.arange(metrics.shape[1]) < counts[:, None]
-    sample: Any = output.newest
+    # After a failure the newest sample is of no round.
+    is_whole = len(counts) and not np.asarray(output.rounds.unfit).any()
+    sample: Any = output.newest if is_whole and counts[-1] else None
     if isinstance(sample, Sample):
         sample = jax.tree.map(lambda leaf: leaf[: counts[-1]], sample)
     found = LearnerOutput(
@@ -226,7 +273,7 @@ def whole_round(
         eval_params=output.eval_params,
         metrics=metrics[is_real],
         td_errors=np.asarray(output.rounds.td_errors)[: len(counts)][learned],
-        sample=sample if counts[-1] else None,
+        sample=sample,
     )
 
     def state() -> TrainState:
