@@ -132,9 +132,9 @@ def face(
         raise EnvironmentUnusableError(f"{env_id} is {in_words(made)}; {_WANTED}")
     if not is_of_library:
         functional = _of_what_it_computes(functional)
-    elif (env_id, arguments) not in _known:
+    elif (str(env_id), arguments) not in _known:
         check(program_of(functional, env_id), functional, made, env_id)
-        _known.append((env_id, arguments))
+        _known.append((str(env_id), arguments))
     if render_mode is not None and getattr(functional, "render", None) is None:
         raise EnvironmentUnusableError(f"{env_id} cannot be filmed: it draws no pictures")
     env = FunctionalEnv(functional, render_mode)
@@ -164,7 +164,9 @@ def _limit_in(env_kwargs: Mapping[str, Any]) -> int | None:
 
 
 _known: collections.deque[tuple[str, str]] = collections.deque(maxlen=256)
-"""Environments of this process that were checked, by name and arguments or fingerprint."""
+"""Environments of this process that were checked, by name and arguments or fingerprint.
+
+No objects: a name may carry one, so plain text is kept of it."""
 
 
 def _of_what_it_computes(functional: Adapted) -> Adapted:
@@ -174,7 +176,7 @@ def _of_what_it_computes(functional: Adapted) -> Adapted:
     attribute of an object or a value of a module. So what is compiled belongs to what was traced.
     """
     program = program_of(functional, functional.env_id)
-    key = functional.env_id, program.fingerprint
+    key = str(functional.env_id), program.fingerprint
     if key not in _known:
         check(program, functional, functional.environment, functional.env_id)
         _known.append(key)
