@@ -62,13 +62,29 @@ class MirroredDraws:
 
 
 def check_symmetries(spec: EnvironmentSpec) -> None:
+    """Refuse an environment that does not keep a symmetry that it declares.
+
+    Raises:
+        SettingError: a symmetry does not hold; the message says where.
+        FrankError: the environment fails.
+    """
+    if broken := broken_symmetry(spec):
+        raise SettingError(
+            f"{broken}; leave symmetry out, or correct what the environment declares, see "
+            "docs/symmetry.md"
+        )
+
+
+def broken_symmetry(spec: EnvironmentSpec) -> str:
     """Hold an environment against its mirror image, for each symmetry that it declares.
 
     With a method `mirror_draw` it is played beside its mirror image, step for step. Else averages
     over random episodes are compared with those over their images.
 
+    Returns:
+        Which symmetry does not hold, and where; empty: all hold.
+
     Raises:
-        SettingError: a symmetry does not hold; the message says where.
         FrankError: the environment fails.
     """
     for index, symmetry in enumerate(spec.symmetries):
@@ -82,10 +98,8 @@ def check_symmetries(spec: EnvironmentSpec) -> None:
                 why = _difference(spec, moments)
         if why:
             name = f"its symmetry {symmetry.name!r}" if symmetry.name else "its symmetry"
-            raise SettingError(
-                f"{spec.env_id} does not keep {name}: {why}; leave symmetry out, or correct what "
-                "the environment declares, see docs/symmetry.md"
-            )
+            return f"{spec.env_id} does not keep {name}: {why}"
+    return ""
 
 
 def _moments(
