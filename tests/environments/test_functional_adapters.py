@@ -209,7 +209,9 @@ def test_libraries_are_asked_by_name(monkeypatch):
         with pytest.raises(EnvironmentUnusableError, match="did you mean 'walk'"):
             describe(f"functional:{name}/wolk", {})
         monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(EnvironmentUnusableError, match=f"not installed: pip install {how[name]}"):
+        with pytest.raises(
+            EnvironmentUnusableError, match=f"not installed: pip install {how[name]}"
+        ):
             describe(f"functional:{name}/walk", {})
 
 
@@ -229,7 +231,9 @@ def test_what_works_on_the_host_makes_an_ordinary_environment():
 @pytest.mark.parametrize("prefix", ["", "functional:"])
 @pytest.mark.parametrize("limit", [0, -1, None, 2.5, True, "3"])
 def test_a_time_limit_that_is_none_is_refused(limit, prefix):
-    what = "max_episode_steps in env_kwargs must be a whole number of at least 1, got .*leave it out"
+    what = (
+        "max_episode_steps in env_kwargs must be a whole number of at least 1, got .*leave it out"
+    )
     with pytest.raises(EnvironmentUnusableError, match=what):
         describe(f"{prefix}functional_stand_ins:GymnasiumWalk", {"max_episode_steps": limit})
 

@@ -104,6 +104,11 @@ class Adapted(abc.ABC):
         """Its attribute of this name, if it has one. [pictures/s]"""
         return getattr(self.environment, "render_fps", FRAMES_PER_SECOND)
 
+    @property
+    def mirror_state(self) -> Callable[[int, State], State] | None:
+        """Its method of this name, if it has one."""
+        return getattr(self.environment, "mirror_state", None)
+
     def reset(self, key: Key) -> tuple[State, Observation, Mask]:
         """The first state of an episode."""
         state, observation, mask = self._first(jax.random.key_data(key))

@@ -70,9 +70,7 @@ def program_of(environment: FunctionalEnvironment, env_id: str) -> Program:
     return Program(reset, step, (first, then))
 
 
-def check(
-    program: Program, environment: FunctionalEnvironment, holder: Any, env_id: str
-) -> None:
+def check(program: Program, environment: FunctionalEnvironment, holder: Any, env_id: str) -> None:
     """Refuse an environment that would not be the same compiled; it is traced once more.
 
     Args:

@@ -29,6 +29,8 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
+    symmetries: Any
+    """What the environment itself declares, if it does."""
 
     def __init__(self, functional: FunctionalEnvironment, render_mode: str | None = None) -> None:
         """Compiles when it is first reset and stepped.

@@ -138,6 +138,8 @@ def face(
     if render_mode is not None and getattr(functional, "render", None) is None:
         raise EnvironmentUnusableError(f"{env_id} cannot be filmed: it draws no pictures")
     env = FunctionalEnv(functional, render_mode)
+    if hasattr(made, "symmetries"):
+        env.symmetries = made.symmetries
     env.spec = EnvSpec(
         env_id,
         entry_point=f"{MADE_HERE}FunctionalEnv",
