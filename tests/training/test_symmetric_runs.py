@@ -107,7 +107,6 @@ def test_presets_average_over_the_images_of_their_environments(preset, tmp_path)
             {"wrappers": ["test_symmetric_runs:Shifted"]},
             "CartPole-v1 does not keep its symmetry 'left and right': ",
         ),
-        ("MountainCar-v0", {"preset": "CartPole-v1"}, "MountainCar-v0 declares no symmetry that"),
         ("CartPole-v1", {"normalize_observations": True}, "is no mirror image of itself"),
     ],
 )
@@ -117,6 +116,10 @@ def test_auto_is_off_with_a_note_where_no_symmetry_holds(env_id, changes, why, t
     assert len([one for one in noted if "symmetry auto" in str(one.message)]) == 1
     # What was decided is stored: the run goes on as it began, and nothing is checked again.
     frankrl.resume(tmp_path / "run", total_env_steps=128, progress=False)
+
+
+def test_auto_says_nothing_of_an_environment_without_symmetries(tmp_path):
+    assert trained("MountainCar-v0", tmp_path / "run", preset="CartPole-v1") is False
 
 
 def test_auto_with_a_table_is_as_if_it_were_not_there(tmp_path):

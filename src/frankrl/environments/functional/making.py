@@ -157,7 +157,7 @@ def _limit_in(env_kwargs: Mapping[str, Any]) -> int | None:
     if _TIME_LIMIT not in env_kwargs:
         return None
     limit = env_kwargs[_TIME_LIMIT]
-    if isinstance(limit, numbers.Integral) and not isinstance(limit, bool) and limit >= 1:
+    if isinstance(limit, numbers.Integral) and not isinstance(limit, bool) and int(limit) >= 1:
         return int(limit)
     raise EnvironmentUnusableError(
         f"{_TIME_LIMIT} in env_kwargs must be a whole number of at least 1, got {in_words(limit)}: "
