@@ -72,6 +72,12 @@ class MaskedWalk(GymnasiumWalk):
         return {"action_mask": jnp.stack([state > 0, state >= 0])}
 
 
+class UnfinishedWalk(GymnasiumWalk):
+    """It leaves out how an episode begins."""
+
+    initial = FuncEnv.initial
+
+
 class WalkWithStart(GymnasiumWalk):
     """Its numbers of squares and actions do not begin at 0."""
 

@@ -161,6 +161,7 @@ def test_it_draws_pictures_only_if_it_can():
         ("NestedListWalk", r"changes its own counts when called"),
         ("RememberingWalk", r"keeps a number of an earlier call"),
         ("KeyedWalk", r"is a key of jax.random.key, which no file can hold"),
+        ("UnfinishedWalk", r"its reset raised NotImplementedError: in initial,"),
         ("BrokenWalk", r"its step raised RuntimeError: no such square"),
         ("TwoPlayers", r"is a game for 2 players"),
     ],

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import frankrl
+from frankrl.core.numerics import own_numerics
 from frankrl.environments import describe, functional_of, make_environment, named_env
 
 
@@ -91,3 +92,26 @@ def test_an_environment_that_was_only_described_is_let_go():
     del given
     gc.collect()
     assert reference() is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        lambda: jax.default_prng_impl("rbg"),
+        lambda: jax.threefry_partitionable(False),
+        lambda: jax.enable_x64(True),
+    ],
+)
+def test_jaxs_settings_of_the_process_change_no_episode(settings):
+    def shown(env_id):
+        env = make_environment(env_id, {})
+        return [np.array(env.reset(seed=seed)[0]).tolist() for seed in range(6)], env.step(1)[:2]
+
+    names = ("frankrl/CartPole-functional-v0", "functional_stand_ins:FrankWalk")
+    wanted = [str(shown(name)) for name in names]
+    jax.clear_caches()
+    with settings():
+        assert [str(shown(name)) for name in names] == wanted
+        with own_numerics():
+            jax.clear_caches()
+            assert [str(shown(name)) for name in names] == wanted

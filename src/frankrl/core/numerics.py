@@ -19,6 +19,8 @@ _OWN: dict[str, Any] = {
     "numpy_dtype_promotion": "standard",
     "numpy_rank_promotion": "allow",
     "default_matmul_precision": None,
+    "default_prng_impl": "threefry2x32",
+    "threefry_partitionable": True,
     "debug_nans": False,
     "debug_infs": False,
     "transfer_guard_host_to_device": "allow",

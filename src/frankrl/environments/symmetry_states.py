@@ -96,17 +96,19 @@ def _played(
     """
     import jax
 
+    from frankrl.environments.functional.protocol import GENERATOR, episode_key
+
     @jax.jit
     def begin(key_data: Any) -> Any:
-        return environment.reset(jax.random.wrap_key_data(key_data))[::2]
+        return environment.reset(jax.random.wrap_key_data(key_data, impl=GENERATOR))[::2]
 
     @jax.jit
     @jax.vmap
     def stepped(state: Any, action: Any, key_data: Any) -> Any:
-        return environment.step(state, action, jax.random.wrap_key_data(key_data))
+        return environment.step(state, action, jax.random.wrap_key_data(key_data, impl=GENERATOR))
 
     mirror = jax.jit(jax.vmap(lambda state: mirror_state(index, state)))
-    random, words = np.random.default_rng(0), jax.random.key_data(jax.random.key(0)).size
+    random, words = np.random.default_rng(0), jax.random.key_data(episode_key(np.uint32(0))).size
     firsts = [begin(_words(random, words)) for _ in range(_NUM_STATES)]
     state, mask = jax.tree.map(lambda *parts: np.stack(parts), *firsts)
     images, found = np.array(symmetry.actions, np.int32), []

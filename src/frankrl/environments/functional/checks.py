@@ -16,7 +16,11 @@ from jaxtyping import PyTree
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.core.types import Array
-from frankrl.environments.functional.protocol import FunctionalEnvironment, FunctionalStep
+from frankrl.environments.functional.protocol import (
+    GENERATOR,
+    FunctionalEnvironment,
+    FunctionalStep,
+)
 from frankrl.environments.leaves import leaves_of
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -99,7 +103,7 @@ def check(program: Program, environment: FunctionalEnvironment, holder: Any, env
 
 def _arguments() -> tuple[Any, Any]:
     """The forms of a key and of an action."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=GENERATOR))
     return key, jax.ShapeDtypeStruct((), np.int32)
 
 
@@ -125,7 +129,7 @@ def _traced(
             "jnp.where or jax.lax.cond for a condition"
         ) from error
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()) or f"in {_innermost(error)}"
         raise EnvironmentUnusableError(
             f"{env_id} cannot be compiled: its {what} raised {type(error).__name__}: {text:.300}"
             f"{_place(error)}"
@@ -161,6 +165,11 @@ def _constants(program: ClosedJaxpr | Jaxpr, known: set[int]) -> Iterator[Any]:
             elif isinstance(part, np.ndarray | jax.Array):
                 yield part
     yield from (one.val for one in jaxpr.outvars if isinstance(one, Literal))
+
+
+def _innermost(error: BaseException) -> str:
+    """The name of the function that raised an error; one that a class leaves out, for instance."""
+    return traceback.extract_tb(error.__traceback__)[-1].name
 
 
 def _place(error: BaseException) -> str:
@@ -245,7 +254,7 @@ def _check_same(
 
 def _example(shape: Any) -> Array:
     if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        return jax.random.key(1)
+        return jax.random.key(1, impl=GENERATOR)
     return np.zeros(shape.shape, shape.dtype)
 
 

@@ -7,6 +7,7 @@ import gymnasium
 import jax
 import numpy as np
 
+from frankrl.core.numerics import in_own_jax
 from frankrl.core.types import Array
 from frankrl.environments.functional.protocol import (
     FRAMES_PER_SECOND,
@@ -104,7 +105,7 @@ def _on_cpu(function: Any) -> Any:
 
     def call(*arguments: Any) -> Any:
         with jax.default_device(cpu):
-            return compiled(*arguments)
+            return in_own_jax(compiled, *arguments)
 
     return call
 

@@ -14,6 +14,7 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest
 from frankrl.core.named_code import FUNCTIONAL, load_code, module_of
+from frankrl.core.numerics import in_own_jax
 from frankrl.core.text import given as in_words
 from frankrl.environments.functional.adapted import Adapted, adapted
 from frankrl.environments.functional.checks import check, program_of
@@ -133,7 +134,8 @@ def face(
     if not is_of_library:
         functional = _of_what_it_computes(functional)
     elif (str(env_id), arguments) not in _known:
-        check(program_of(functional, env_id), functional, made, env_id)
+        program = in_own_jax(program_of, functional, env_id)
+        in_own_jax(check, program, functional, made, env_id)
         _known.append((str(env_id), arguments))
     if render_mode is not None and getattr(functional, "render", None) is None:
         raise EnvironmentUnusableError(f"{env_id} cannot be filmed: it draws no pictures")
@@ -177,10 +179,10 @@ def _of_what_it_computes(functional: Adapted) -> Adapted:
     Code of the user's own may depend on what has changed since it was compiled, such as an
     attribute of an object or a value of a module. So what is compiled belongs to what was traced.
     """
-    program = program_of(functional, functional.env_id)
+    program = in_own_jax(program_of, functional, functional.env_id)
     key = str(functional.env_id), program.fingerprint
     if key not in _known:
-        check(program, functional, functional.environment, functional.env_id)
+        in_own_jax(check, program, functional, functional.environment, functional.env_id)
         _known.append(key)
     return dataclasses.replace(functional, made_by=(functional.made_by, program.fingerprint))
 

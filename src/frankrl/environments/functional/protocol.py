@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from frankrl.core.types import Array, Observation
 
+GENERATOR = "threefry2x32"
+"""JAX's generator of the keys, whatever the process has chosen for its own."""
 FRAMES_PER_SECOND = 30
 """Of films of an environment that has no `render_fps` of its own."""
 State = Any
@@ -174,7 +176,7 @@ class TimeLimited(Around):
 
 def episode_key(seed: Int[Array, ""]) -> Key:
     """The key of an episode that is reset with a seed below 2³¹."""
-    return jax.random.key(seed)
+    return jax.random.key(seed, impl=GENERATOR)
 
 
 def step_key(episode: Key, number: Int[Array, ""]) -> Key:
