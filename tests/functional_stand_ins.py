@@ -72,6 +72,12 @@ class MaskedWalk(GymnasiumWalk):
         return {"action_mask": jnp.stack([state > 0, state >= 0])}
 
 
+class UnfinishedWalk(GymnasiumWalk):
+    """It leaves out how an episode begins."""
+
+    initial = FuncEnv.initial
+
+
 class WalkWithStart(GymnasiumWalk):
     """Its numbers of squares and actions do not begin at 0."""
 
@@ -324,6 +330,46 @@ class ListingWalk(FrankWalk):
 
     def step(self, state, action, key):
         self.calls.append("step")
+        return super().step(state, action, key)
+
+
+class ArrayWalk(FrankWalk):
+    """It adds to an array in place, and pays what stands there."""
+
+    def __init__(self):
+        self.counts = np.zeros(2, np.float32)
+
+    def step(self, state, action, key):
+        self.counts += 1
+        after, step = super().step(state, action, key)
+        return after, step._replace(reward=step.reward + self.paid(action))
+
+    def paid(self, action):
+        return jnp.asarray(self.counts)[action]
+
+
+class CompiledArrayWalk(ArrayWalk):
+    """The array is a constant of a function in the function."""
+
+    def paid(self, action):
+        return jax.jit(lambda one: jnp.asarray(self.counts)[one])(action)
+
+
+class UnusedArrayWalk(ArrayWalk):
+    """Nothing depends on the array."""
+
+    def paid(self, action):
+        return 0.0
+
+
+class NestedListWalk(FrankWalk):
+    """It counts in a list in a mapping."""
+
+    def __init__(self):
+        self.counts = {"calls": [0]}
+
+    def step(self, state, action, key):
+        self.counts["calls"][0] += 1
         return super().step(state, action, key)
 
 

@@ -237,7 +237,7 @@ def _split(text: str) -> tuple[str, str]:
 def _allowed(kind: type, spec: dataclasses.Field) -> str:
     hint = typing.get_type_hints(kind)[spec.name]
     if typing.get_origin(hint) is typing.Literal:
-        return ", ".join(f"`{word}`" for word in typing.get_args(hint))
+        return ", ".join(f"`{_shown(word)}`" for word in typing.get_args(hint))
     if spec.metadata.get("names_code"):
         words = [*spec.metadata["among"], "module:attribute"]
         words += [NONE] * (type(None) in typing.get_args(hint))

@@ -200,7 +200,7 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
         contradicts |= is_pqn and (
             before.exploration.noisy or before.network.distribution != "mean"
         )
-        scaled = before.network.scale_observation or before.network.symmetry
+        scaled = before.network.scale_observation or before.network.symmetry is True
         contradicts |= choice == "normalize_observations" and scaled
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})
         if contradicts or is_idle:

@@ -1,18 +1,23 @@
 """Functional environments of other libraries, and of people's own, through stand-ins."""
 
+import copy
 import sys
 from types import SimpleNamespace
 
 import functional_stand_ins as own
+import gymnasium
 import jax
 import numpy as np
 import pytest
 from functional_stand_ins import LIMIT, walked
+from gymnasium.wrappers import TransformReward
 
 import frankrl
+from frankrl.config import Settings
 from frankrl.core.errors import EnvironmentUnusableError, SettingError
 from frankrl.core.named_code import GivenCode, module_of
 from frankrl.environments import describe, functional_of, make_environment, named_env
+from frankrl.training.where import with_source
 
 SHOWN = {
     "GymnasiumWalk": lambda square: [square],
@@ -109,8 +114,8 @@ def test_objects_classes_and_functions_are_taken():
         (own.GymnasiumWalk, True),
         (own.GymnasiumWalk(), False),
         (own.FrankWalk(), False),
-        (own.make_walk, False),
-        (lambda: own.FrankWalk(), False),
+        (own.make_walk, True),
+        (lambda: own.FrankWalk(), True),
     ):
         env_id, kwargs = named_env(given)
         spec = describe(env_id, kwargs)
@@ -150,8 +155,13 @@ def test_it_draws_pictures_only_if_it_can():
         ("CallingWalk", r"is impure: its step differs when called again"),
         ("CountingWalk", r"changes its own calls when called"),
         ("ListingWalk", r"changes its own calls when called"),
+        ("ArrayWalk", r"is impure: its step differs when called again"),
+        ("CompiledArrayWalk", r"is impure: its step differs when called again"),
+        ("UnusedArrayWalk", r"changes its own counts when called"),
+        ("NestedListWalk", r"changes its own counts when called"),
         ("RememberingWalk", r"keeps a number of an earlier call"),
         ("KeyedWalk", r"is a key of jax.random.key, which no file can hold"),
+        ("UnfinishedWalk", r"its reset raised NotImplementedError: in initial,"),
         ("BrokenWalk", r"its step raised RuntimeError: no such square"),
         ("TwoPlayers", r"is a game for 2 players"),
     ],
@@ -191,6 +201,7 @@ def test_libraries_are_asked_by_name(monkeypatch):
             make=lambda name, **kwargs: (own.GymnaxWalk(), None), registered_envs=["walk"]
         ),
     }
+    how = {"pgx": "pgx$", "navix": "navix$", "gymnax": '--no-deps "gymnax>=1.0"$'}
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
         spec = describe(f"functional:{name}/walk", {})
@@ -199,7 +210,9 @@ def test_libraries_are_asked_by_name(monkeypatch):
         with pytest.raises(EnvironmentUnusableError, match="did you mean 'walk'"):
             describe(f"functional:{name}/wolk", {})
         monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(EnvironmentUnusableError, match=f"not installed: pip install {name}"):
+        with pytest.raises(
+            EnvironmentUnusableError, match=f"not installed: pip install {how[name]}"
+        ):
             describe(f"functional:{name}/walk", {})
 
 
@@ -214,6 +227,50 @@ def test_what_works_on_the_host_makes_an_ordinary_environment():
     env = make_environment(spec.env_id, {}, wrappers=spec.wrappers)
     env.reset(seed=0)
     assert env.step(0)[1] == pytest.approx(-0.2)
+
+
+@pytest.mark.parametrize("prefix", ["", "functional:"])
+@pytest.mark.parametrize("limit", [0, -1, None, 2.5, True, "3"])
+def test_a_time_limit_that_is_none_is_refused(limit, prefix):
+    what = (
+        "max_episode_steps in env_kwargs must be a whole number of at least 1, got .*leave it out"
+    )
+    with pytest.raises(EnvironmentUnusableError, match=what):
+        describe(f"{prefix}functional_stand_ins:GymnasiumWalk", {"max_episode_steps": limit})
+
+
+def test_its_gymnasium_face_takes_any_seed():
+    env = gymnasium.make("frankrl/CartPole-functional-v0")
+    first = [env.reset(seed=seed)[0].tolist() for seed in (2**40, 2**40 + 1, 0, 1, 2**40)]
+    assert first[0] == first[4]
+    assert len({tuple(one) for one in first}) == 4
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_wrappers_of_a_registration_keep_it_on_the_host(is_registered):
+    """The host plays with them, and the functions would be those of another environment."""
+    wrapped = TransformReward(gymnasium.make("frankrl/CartPole-functional-v0"), _hundredfold)
+    env_spec = copy.deepcopy(wrapped.spec)
+    env_spec.id = "frankrl-test/Hundredfold-v0"
+    if is_registered:
+        gymnasium.registry[env_spec.id] = env_spec
+    try:
+        name, kwargs = named_env(env_spec)
+        spec = describe(name, kwargs)
+        assert functional_of(spec) is None
+        env = make_environment(name, kwargs)
+    finally:
+        gymnasium.registry.pop(env_spec.id, None)
+    env.reset(seed=0)
+    assert env.step(0)[1] == 100
+    where = with_source(Settings(), spec, in_actors=False)
+    assert where.environment.source != "device"
+    with pytest.raises(SettingError, match="stands in wrappers: leave source out"):
+        with_source(Settings().with_changes(source="device"), spec, in_actors=False)
+
+
+def _hundredfold(reward):
+    return 100 * reward
 
 
 def test_gymnasiums_own_functional_cartpole_is_taken():

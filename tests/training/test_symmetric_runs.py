@@ -1,5 +1,6 @@
 """Runs with `symmetry`: refused where it does not hold, resumed exactly, explained, exported."""
 
+import gymnasium
 import numpy as np
 import pytest
 from robustness.runs import contents, killed_copy
@@ -7,6 +8,9 @@ from safetensors.numpy import load_file
 
 import frankrl
 from frankrl.cli.main import main as frank
+from frankrl.cli.parsing import named_settings, parse
+from frankrl.cli.setting_flags import SettingFlags
+from frankrl.config import NetworkSettings, Settings
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.runs import RunFolder
 
@@ -20,6 +24,7 @@ QUICK = {
     "checkpoint_every_env_steps": 100,
     "symmetry": True,
 }
+AUTO = NetworkSettings(symmetry="auto")
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +83,79 @@ def test_a_run_without_a_symmetry_that_holds_is_refused(env_id, changes, what, t
     with pytest.raises(frankrl.FrankError, match=what):
         frankrl.train(env_id, out=tmp_path / "run", **wanted)
     assert not (tmp_path / "run").exists()
+
+
+SHORT = {"total_env_steps": 64, "evaluate_every_env_steps": None, "final_evaluation_episodes": None}
+
+
+def trained(env_id, out, **changes):
+    frankrl.train(env_id, seed=1, out=out, progress=False, **SHORT | changes)
+    return RunFolder.open(out).description.settings.network.symmetry
+
+
+@pytest.mark.parametrize("preset", ["LunarLander-v3", "CartPole-v1", "Acrobot-v1"])
+def test_presets_average_over_the_images_of_their_environments(preset, tmp_path):
+    assert trained(preset, tmp_path / "run") is True
+
+
+@pytest.mark.parametrize(
+    ("env_id", "changes", "why"),
+    [
+        ("LunarLander-v3", {"env_kwargs": {"enable_wind": True}}, "declares no symmetry that"),
+        (
+            "CartPole-v1",
+            {"wrappers": ["test_symmetric_runs:Shifted"]},
+            "CartPole-v1 does not keep its symmetry 'left and right': ",
+        ),
+        ("CartPole-v1", {"normalize_observations": True}, "is no mirror image of itself"),
+    ],
+)
+def test_auto_is_off_with_a_note_where_no_symmetry_holds(env_id, changes, why, tmp_path):
+    with pytest.warns(UserWarning, match=f"symmetry auto is off: .*{why}") as noted:
+        assert trained(env_id, tmp_path / "run", **changes) is False
+    assert len([one for one in noted if "symmetry auto" in str(one.message)]) == 1
+    # What was decided is stored: the run goes on as it began, and nothing is checked again.
+    frankrl.resume(tmp_path / "run", total_env_steps=128, progress=False)
+
+
+def test_auto_says_nothing_of_an_environment_without_symmetries(tmp_path):
+    assert trained("MountainCar-v0", tmp_path / "run", preset="CartPole-v1") is False
+
+
+def test_auto_with_a_table_is_as_if_it_were_not_there(tmp_path):
+    changes = {"preset": "CartPole-v1", "q_function": "table", "learning_starts_env_steps": 24}
+    assert trained("frankrl/NineSquares-v0", tmp_path / "run", **changes) is False
+
+
+class Shifted(gymnasium.ObservationWrapper):
+    """What it shows is no mirror image any more."""
+
+    def observation(self, observation):
+        return observation + np.float32(0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["--symmetry"], True),
+        (["--no-symmetry"], False),
+        (["--symmetry", "auto"], "auto"),
+        (["--symmetry=auto"], "auto"),
+        (["--symmetry", "true"], True),
+        (["--symmetry=false"], False),
+        (["--symmetry", "--dueling"], True),
+        ([], "auto"),
+    ],
+)
+def test_the_command_line_takes_it_as_a_switch_or_with_a_word(words, value):
+    options = parse(SettingFlags, words, "train", "", SettingFlags(network=AUTO))
+    assert options.network.symmetry == value
+    assert named_settings(words) == (["symmetry"] if words else []) + ["dueling"] * (
+        "--dueling" in words
+    )
+
+
+@pytest.mark.parametrize("value", ["on", 1, None, "Auto"])
+def test_another_word_is_refused(value):
+    with pytest.raises(frankrl.FrankError, match="symmetry must be one of auto, true, false, got"):
+        Settings().with_changes(symmetry=value)

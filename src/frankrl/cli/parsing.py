@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,13 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import tyro
 
 from frankrl.cli.output import results_stream
-from frankrl.config import condition_of, meaning_of, optional_setting_names, setting_names
+from frankrl.config import (
+    condition_of,
+    meaning_of,
+    optional_setting_names,
+    setting_names,
+    switches,
+)
 from frankrl.config.choices import NONE
 from frankrl.config.validation import Checked
 from frankrl.core.errors import FrankError
@@ -57,7 +64,7 @@ def parse(
         with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(results_stream()):
             return tyro.cli(
                 kind,
-                args=_none_as_tyro_spells_it(arguments),
+                args=_as_tyro_spells_it(arguments),
                 prog=f"frank {command}",
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
@@ -81,6 +88,29 @@ def named_settings(arguments: Sequence[str]) -> list[str]:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:
+    """The words typed, with `none` and switches that have a third word as tyro wants them."""
+    return _switches_as_tyro_spells_them(_none_as_tyro_spells_it(arguments))
+
+
+def _switches_as_tyro_spells_them(arguments: Sequence[str]) -> list[str]:
+    """With `--name` and `--no-name` beside `--name auto`."""
+    known = {_flag(name): allowed for name, allowed in switches().items()}
+    off = {_flag(f"no_{name}"): _flag(name) for name in switches()}
+    spelled = {"true": "True", "false": "False"}
+    words: list[str] = []
+    for word, after in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
+        flag, equals, value = word.partition("=")
+        if flag in known and equals:
+            word = f"{flag}={spelled.get(value, value)}"
+        elif words and words[-1] in known:
+            word = spelled.get(word, word)
+        elif word in off or (word in known and after not in known[word]):
+            word = f"{off.get(word, word)}={word not in off}"
+        words.append(word)
+    return words
 
 
 def _none_as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:

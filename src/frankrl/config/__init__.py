@@ -23,6 +23,7 @@ from frankrl.config.names import (
     names_code,
     optional_setting_names,
     setting_names,
+    switches,
 )
 from frankrl.config.settings import Settings
 
@@ -48,4 +49,5 @@ __all__ = [
     "names_code",
     "optional_setting_names",
     "setting_names",
+    "switches",
 ]

@@ -176,9 +176,10 @@ class NetworkSettings(Checked):
     """Normalise each hidden layer before its activation (Ba et al. 2016)."""
     dueling: bool = option(False, belongs_to=_LAYERS)
     """Estimate the state value and the advantage of each action separately (Wang et al. 2016)."""
-    symmetry: bool = option(False, belongs_to=_NETWORK)
+    symmetry: Literal["auto", True, False] = option(False, belongs_to=_NETWORK)
     """Give mirror images of a state mirror images of its Q-values, by averaging over the
-    symmetries that the environment declares (van der Pol et al. 2020)."""
+    symmetries that the environment declares (van der Pol et al. 2020). auto: where it declares
+    any and they hold; true: a run without one that holds is refused."""
     distribution: Literal["mean", "c51", "qr", "iqn"] = option("mean", belongs_to=_NETWORK)
     """What is learned about the return: only its mean, or its distribution as probabilities of
     fixed returns (C51, Bellemare et al. 2017), as quantiles at fixed fractions (QR-DQN, Dabney et

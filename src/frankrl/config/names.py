@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from frankrl.config.choices import Choice, conditions
+from frankrl.config.choices import Choice, conditions, shown
 from frankrl.config.groups import GROUPS
 from frankrl.core.errors import SettingError, nearest
 from frankrl.core.named_code import is_code, name_of
@@ -50,6 +50,13 @@ DECLARED: dict[str, Declared] = _declared()
 def setting_names() -> tuple[str, ...]:
     """Short names of all settings, in order of declaration."""
     return tuple(DECLARED)
+
+
+def switches() -> dict[str, tuple[str, ...]]:
+    """The settings that are true, false or another word, by short name with all their words."""
+    hints = {group: typing.get_type_hints(kind) for group, kind in GROUPS.items()}
+    values = {name: typing.get_args(hints[one.group][name]) for name, one in DECLARED.items()}
+    return {name: tuple(map(shown, found)) for name, found in values.items() if True in found}
 
 
 def optional_setting_names() -> tuple[str, ...]:

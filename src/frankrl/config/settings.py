@@ -29,7 +29,7 @@ from frankrl.config.names import DECLARED, code_among, group_of
 from frankrl.config.validation import Checked
 from frankrl.core.errors import SettingError, nearest
 
-_DECIDED = ("source",)
+_DECIDED = ("source", "symmetry")
 """Settings that may leave a choice (`auto`) to a run, which decides and stores it as it begins."""
 _FOLLOW_THE_BUDGET = ("learning_rate_decay_env_steps", "priority_beta_env_steps")
 """Durations that are `total_env_steps` unless they are given."""

@@ -11,7 +11,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
 
-from frankrl.config.choices import NONE, Choice
+from frankrl.config.choices import NONE, Choice, shown
 from frankrl.core.errors import SettingError, nearest
 from frankrl.core.named_code import check_name
 from frankrl.core.text import given
@@ -96,11 +96,12 @@ def _coerced(spec: dataclasses.Field, value: Any, owner: type) -> Any:
     kind = next(option for option in options if option is not type(None))
     if typing.get_origin(kind) is Literal:
         allowed = typing.get_args(kind)
-        if isinstance(value, str) and value in allowed:
+        if isinstance(value, str | bool) and value in allowed:
             return value
-        hint = nearest(value, allowed) if isinstance(value, str) else ""
+        words = [shown(one) for one in allowed]
+        hint = nearest(value, words) if isinstance(value, str) else ""
         raise SettingError(
-            f"{spec.name} must be one of {', '.join(allowed)}, got {given(value)}{hint}"
+            f"{spec.name} must be one of {', '.join(words)}, got {given(value)}{hint}"
         )
     names_code = spec.metadata.get("names_code", False)
     if typing.get_origin(kind) is tuple:

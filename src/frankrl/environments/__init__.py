@@ -25,7 +25,7 @@ from frankrl.environments.spec import (
 from frankrl.environments.stacked import stacked_environment
 from frankrl.environments.stored_spec import spec_from_data, spec_to_data
 from frankrl.environments.symmetry import Symmetry, images_under
-from frankrl.environments.symmetry_check import check_symmetries
+from frankrl.environments.symmetry_check import broken_symmetry, check_symmetries
 from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
@@ -52,6 +52,7 @@ __all__ = [
     "Worker",
     "WorkerDiedError",
     "WorkerPool",
+    "broken_symmetry",
     "check_symmetries",
     "describe",
     "describe_for",

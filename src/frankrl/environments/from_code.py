@@ -107,7 +107,7 @@ def made_from(
     if functional_kind(env):
         from frankrl.environments.functional.making import face
 
-        return face(env, env_id, None, env_kwargs, None)
+        return face(env, env_id, code, env_kwargs, None)
     if not isinstance(env, gymnasium.Env):
         raise EnvironmentUnusableError(f"{env_id} returned {given(env)}, which is no gymnasium.Env")
     if env.spec is None:

@@ -22,6 +22,11 @@ class Declared(NamedTuple):
     """What its mirror image draws; None: not known."""
 
 
+def may_have_known_symmetries(env_id: str) -> bool:
+    """Whether Frank knows symmetries of an environment of this name, with some of its arguments."""
+    return env_id in _KNOWN
+
+
 def declared_symmetries(env: gymnasium.Env) -> Declared:
     """The attribute `symmetries` and the method `mirror_draw` of an environment; else what Frank
     knows of environments of that name."""

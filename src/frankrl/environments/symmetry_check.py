@@ -11,11 +11,13 @@ from jaxtyping import Float
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import figure
 from frankrl.environments.checked_env import CheckedEnv
+from frankrl.environments.functional import functional_of
 from frankrl.environments.known_symmetries import MirrorDraw
 from frankrl.environments.mirror_images import fact_names, image_of, numbers_of, random_action
 from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.symmetry import Symmetry
 from frankrl.environments.symmetry_averages import different_averages
+from frankrl.environments.symmetry_states import different_steps
 
 _MAX_STEPS, _MAX_EPISODE_STEPS = 200, 50
 """Steps of all episodes together, and of each, that are played beside a mirror image."""
@@ -62,30 +64,54 @@ class MirroredDraws:
 
 
 def check_symmetries(spec: EnvironmentSpec) -> None:
-    """Hold an environment against its mirror image, for each symmetry that it declares.
-
-    With a method `mirror_draw` it is played beside its mirror image, step for step. Else averages
-    over random episodes are compared with those over their images.
+    """Refuse an environment that does not keep a symmetry that it declares.
 
     Raises:
         SettingError: a symmetry does not hold; the message says where.
         FrankError: the environment fails.
     """
+    if broken := broken_symmetry(spec):
+        raise SettingError(
+            f"{broken}; leave symmetry out, or correct what the environment declares, see "
+            "docs/symmetry.md"
+        )
+
+
+def broken_symmetry(spec: EnvironmentSpec) -> str:
+    """Hold an environment against its mirror image, for each symmetry that it declares.
+
+    A functional environment with a method `mirror_state` is stepped from states and from their
+    mirror images. Another one with a method `mirror_draw` is played beside its mirror image, step
+    for step. Else averages over random episodes are compared with those over their images.
+
+    Returns:
+        Which symmetry does not hold, and where; empty: all hold.
+
+    Raises:
+        FrankError: the environment fails.
+    """
+    functional = functional_of(spec) if spec.symmetries else None
+    mirror_state = getattr(functional, "mirror_state", None)
     for index, symmetry in enumerate(spec.symmetries):
-        with contextlib.closing(CheckedEnv(spec)) as env:
-            mirror_draw = env.mirror_draw
-            if mirror_draw is None:
-                why = different_averages(spec, symmetry, env)
-            else:
-                with contextlib.closing(CheckedEnv(spec)) as mirror:
-                    moments = list(_moments(symmetry, index, env, mirror, mirror_draw))
-                why = _difference(spec, moments)
+        if functional is not None and mirror_state is not None:
+            why = different_steps(spec, symmetry, index, functional, mirror_state)
+        else:
+            why = _by_playing(spec, symmetry, index)
         if why:
             name = f"its symmetry {symmetry.name!r}" if symmetry.name else "its symmetry"
-            raise SettingError(
-                f"{spec.env_id} does not keep {name}: {why}; leave symmetry out, or correct what "
-                "the environment declares, see docs/symmetry.md"
-            )
+            return f"{spec.env_id} does not keep {name}: {why}"
+    return ""
+
+
+def _by_playing(spec: EnvironmentSpec, symmetry: Symmetry, index: int) -> str:
+    """In what an ordinary environment differs from its mirror image; empty: in nothing."""
+    with contextlib.closing(CheckedEnv(spec)) as env:
+        mirror_draw = env.mirror_draw
+        if mirror_draw is None:
+            return different_averages(spec, symmetry, env)
+        with contextlib.closing(CheckedEnv(spec)) as mirror:
+            moments = list(_moments(symmetry, index, env, mirror, mirror_draw))
+        return _difference(spec, moments)
 
 
 def _moments(

@@ -27,7 +27,7 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
         SettingError: settings do not suit the environment, or code of the user's own that they
             name cannot be used.
     """
-    if not settings.network.symmetry:
+    if not symmetry_is_wanted(settings, spec):
         return _network(settings, spec)
     if not spec.symmetries:
         # It may come from a preset, so leaving it out of the command is not enough.
@@ -37,6 +37,13 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
             f'out ({off}), or declare one, see "Declare a symmetry" in docs/symmetry.md'
         )
     return SymmetricNetwork.of(_network(settings, spec), spec)
+
+
+def symmetry_is_wanted(settings: Settings, spec: "EnvironmentSpec") -> bool:
+    """Whether a network is to be averaged over the images of a state: `auto` where it can be."""
+    if settings.network.symmetry != "auto":
+        return settings.network.symmetry
+    return bool(spec.symmetries) and not settings.environment.normalize_observations
 
 
 def _network(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:

@@ -3,10 +3,6 @@
 from frankrl.core.text import shown
 from frankrl.runs.folder import RunDescription
 
-_AUTO = "auto"
-_CHOSEN = ("source", "symmetry")
-"""Settings that can be `auto`, for which a run stores what it has chosen when it began."""
-
 
 def unlike(wanted: RunDescription, there: RunDescription) -> list[str]:
     """What distinguishes a run from the one that is wanted, in words; empty if it is the same.
@@ -16,12 +12,10 @@ def unlike(wanted: RunDescription, there: RunDescription) -> list[str]:
     """
     # Objects have the names under which a run stores them.
     wanted = RunDescription.from_toml(wanted.to_toml())
-    settings = wanted.settings.decided_as(there.settings)
+    settings, stored = wanted.settings, there.settings
+    settings, stored = settings.decided_as(stored), stored.decided_as(settings)
     ours = {"environment": wanted.env_id, "seed": wanted.seed, **settings.values()}
-    theirs = {"environment": there.env_id, "seed": there.seed, **there.settings.values()}
-    for name in _CHOSEN:
-        if _AUTO in (ours[name], theirs[name]):
-            ours[name] = theirs[name]
+    theirs = {"environment": there.env_id, "seed": there.seed, **stored.values()}
     return [
         f"its {name} is {shown(theirs[name])} (given {shown(value)})"
         for name, value in ours.items()

@@ -27,7 +27,7 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import option, resuming
-from frankrl.environments import SUCCESS, check_symmetries, describe_for, finite_number
+from frankrl.environments import SUCCESS, describe_for, finite_number
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
@@ -68,6 +68,7 @@ from frankrl.training.preflight import (
 from frankrl.training.remote import MakeSource
 from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
 from frankrl.training.where import with_source
+from frankrl.training.with_symmetry import with_symmetry
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -338,8 +339,7 @@ def checked_experiment(
         spec = describe_for(env_id, settings)
         settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
-        if settings.network.symmetry:
-            check_symmetries(spec)
+        settings = with_symmetry(settings, spec)
         experiment = Experiment.of(settings, spec, seed)
         start_backend(on_cpu=belongs_on_cpu(experiment, num_seeds))
     check_device(settings)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.environments import EnvironmentSpec
-from frankrl.environments.functional import functional_of
+from frankrl.environments.functional import functional_of, stands_in_wrappers
 
 
 def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -> Settings:
@@ -40,7 +40,7 @@ def _host_because(settings: Settings, spec: EnvironmentSpec) -> str:
     if reason := next(_settings_of_host(settings, spec), ""):
         return reason
     if functional_of(spec) is None:
-        what = "stands in wrappers" if spec.wrappers else "is no functional environment"
+        what = "stands in wrappers" if stands_in_wrappers(spec) else "is no functional environment"
         advice = "leave source out" if settings.has_replay else "set algorithm to dqn"
         return f"{spec.env_id} {what}: {advice}"
     return ""

@@ -66,6 +66,10 @@ class Acrobot:
         no = jnp.zeros((), jnp.bool)
         return after, FunctionalStep(_shown(after), None, reward, terminated, no)
 
+    def mirror_state(self, symmetry: int, state: AcrobotState) -> AcrobotState:
+        """The state's mirror image; there is one symmetry."""
+        return -state
+
     def render(self, state: AcrobotState) -> UInt8[np.ndarray, "height width 3"]:
         """The picture that Gymnasium draws."""
         return drawn("Acrobot-v1", state)

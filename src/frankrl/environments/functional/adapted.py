@@ -25,6 +25,7 @@ from frankrl.environments.functional.leaf_form import (
 )
 from frankrl.environments.functional.protocol import (
     FRAMES_PER_SECOND,
+    GENERATOR,
     FunctionalStep,
     Key,
     Mask,
@@ -103,6 +104,11 @@ class Adapted(abc.ABC):
     def render_fps(self) -> int:
         """Its attribute of this name, if it has one. [pictures/s]"""
         return getattr(self.environment, "render_fps", FRAMES_PER_SECOND)
+
+    @property
+    def mirror_state(self) -> Callable[[int, State], State] | None:
+        """Its method of this name, if it has one."""
+        return getattr(self.environment, "mirror_state", None)
 
     def reset(self, key: Key) -> tuple[State, Observation, Mask]:
         """The first state of an episode."""
@@ -189,7 +195,9 @@ class OfPgx(Adapted):
                 f"{self.env_id} is a game for {self.environment.num_players} players; Frank learns "
                 "those for one, such as functional:pgx/minatar-breakout"
             )
-        state = jax.eval_shape(self.environment.init, jax.random.key_data(jax.random.key(0)))
+        state = jax.eval_shape(
+            self.environment.init, jax.random.key_data(jax.random.key(0, impl=GENERATOR))
+        )
         shape, dtype = state.observation.shape, np.dtype(state.observation.dtype)
         if dtype in (np.bool_, np.uint8):
             high = np.full(shape, 1 if dtype == np.bool_ else 255, dtype)
@@ -197,7 +205,9 @@ class OfPgx(Adapted):
         return spaces.Box(-np.inf, np.inf, shape, np.float32)
 
     def _actions(self) -> Any:
-        state = jax.eval_shape(self.environment.init, jax.random.key_data(jax.random.key(0)))
+        state = jax.eval_shape(
+            self.environment.init, jax.random.key_data(jax.random.key(0, impl=GENERATOR))
+        )
         return spaces.Discrete(state.legal_action_mask.shape[0])
 
     def _first(self, key: Array) -> Beginning:
@@ -317,10 +327,12 @@ class OfFrank(Adapted):
         return self.environment.max_episode_steps
 
     def _first(self, key: Array) -> Beginning:
-        return self.environment.reset(jax.random.wrap_key_data(key))
+        return self.environment.reset(jax.random.wrap_key_data(key, impl=GENERATOR))
 
     def _next(self, state: State, action: Array, key: Array) -> tuple[Beginning, Any, Ends]:
-        after, step = self.environment.step(state, action, jax.random.wrap_key_data(key))
+        after, step = self.environment.step(
+            state, action, jax.random.wrap_key_data(key, impl=GENERATOR)
+        )
         if not (hasattr(step, "terminated") and hasattr(step, "truncated")):
             raise EnvironmentUnusableError(
                 f"{self.env_id} does not tell the two ends of an episode apart: its step must "

@@ -82,6 +82,10 @@ class CartPole:
         reward = jnp.where(terminated, -1.0, 0.0) if self.sutton_barto_reward else jnp.ones(())
         return after, FunctionalStep(after, None, reward, terminated, jnp.zeros((), jnp.bool))
 
+    def mirror_state(self, symmetry: int, state: CartPoleState) -> CartPoleState:
+        """The state's mirror image; there is one symmetry."""
+        return -state
+
     def render(self, state: CartPoleState) -> UInt8[np.ndarray, "height width 3"]:
         """The picture that Gymnasium draws."""
         return drawn("CartPole-v1", state)

@@ -1,21 +1,26 @@
 """What a functional environment must keep to, checked by tracing it twice; nothing is compiled."""
 
+import hashlib
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 from jaxtyping import PyTree
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.core.types import Array
-from frankrl.environments.functional.protocol import FunctionalEnvironment, FunctionalStep
+from frankrl.environments.functional.protocol import (
+    GENERATOR,
+    FunctionalEnvironment,
+    FunctionalStep,
+)
 from frankrl.environments.leaves import leaves_of
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -25,41 +30,92 @@ _PURE = (
     "a functional environment must give the same for the same arguments and change nothing: keep "
     "what changes in the state, and draw random numbers with the key"
 )
+_DEEPEST, _MOST_ITEMS = 3, 10_000
+"""How deep and how long lists in attributes are looked at."""
 
 
-def check(environment: FunctionalEnvironment, holder: Any, env_id: str) -> None:
-    """Refuse an environment that cannot be compiled, or that would not be the same compiled.
+class _Traced(NamedTuple):
+    """What a function computed when it was traced; later changes of its constants do not matter."""
+
+    program: ClosedJaxpr
+    text: str
+    constants: str
+    """A digest of all constants in it."""
+
+
+class Program(NamedTuple):
+    """What the two functions of an environment compute."""
+
+    reset: _Traced
+    step: _Traced
+    shapes: tuple[Any, Any]
+    """Of what the two return."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same computations with the same constants."""
+        parts = [part for one in (self.reset, self.step) for part in (one.text, one.constants)]
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def program_of(environment: FunctionalEnvironment, env_id: str) -> Program:
+    """What an environment computes now, traced and not compiled.
 
     Args:
+        environment: the environment.
+        env_id: its name.
+
+    Raises:
+        EnvironmentUnusableError: it cannot be compiled.
+    """
+    key, action = _arguments()
+    reset, first = _traced(environment.reset, (key,), "reset", env_id)
+    step, then = _traced(environment.step, (first[0], action, key), "step", env_id)
+    return Program(reset, step, (first, then))
+
+
+def check(program: Program, environment: FunctionalEnvironment, holder: Any, env_id: str) -> None:
+    """Refuse an environment that would not be the same compiled; it is traced once more.
+
+    Args:
+        program: what it computes.
         environment: the environment.
         holder: the user's own object in it, which must stay as it is.
         env_id: its name.
 
     Raises:
-        EnvironmentUnusableError: it cannot be compiled, changes its shapes, or is impure.
+        EnvironmentUnusableError: it changes its shapes, or is impure.
     """
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    action = jax.ShapeDtypeStruct((), np.int32)
-    reset, (state, observation, mask) = _traced(environment.reset, (key,), "reset", env_id)
-    step, (after, shown) = _traced(environment.step, (state, action, key), "step", env_id)
+    key, action = _arguments()
+    (state, observation, mask), (after, shown) = program.shapes
     _check_state(state, after, env_id)
     _check_step(environment, observation, mask, shown, env_id)
-    before = _attributes(holder)
-    again, _ = _traced(environment.reset, (key,), "reset", env_id)
-    _check_same(reset, again, (key,), "reset", env_id)
-    again, _ = _traced(environment.step, (state, action, key), "step", env_id)
-    _check_same(step, again, (state, action, key), "step", env_id)
-    if changed := _changed(before, _attributes(holder)):
-        raise EnvironmentUnusableError(f"{env_id} changes its own {changed} when called; {_PURE}")
+    # Holding the values keeps another object from getting the identity of one that is gone.
+    held = dict(getattr(holder, "__dict__", {}))
+    before = {name: _seen(value) for name, value in held.items()}
+    again = program_of(environment, env_id)
+    _check_same(program.reset, again.reset, (key,), "reset", env_id)
+    _check_same(program.step, again.step, (state, action, key), "step", env_id)
+    for name, value in getattr(holder, "__dict__", {}).items():
+        if name not in held or _seen(value) != before[name]:
+            raise EnvironmentUnusableError(f"{env_id} changes its own {name} when called; {_PURE}")
+
+
+def _arguments() -> tuple[Any, Any]:
+    """The forms of a key and of an action."""
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=GENERATOR))
+    return key, jax.ShapeDtypeStruct((), np.int32)
 
 
 def _traced(
     function: Callable[..., Any], arguments: tuple[Any, ...], what: str, env_id: str
-) -> tuple[Any, Any]:
+) -> tuple[_Traced, Any]:
     """What a function computes, and the shapes that it returns."""
     try:
         # A new function each time: JAX remembers what it has traced.
-        traced = jax.make_jaxpr(lambda *given: function(*given), return_shape=True)(*arguments)
+        traced, shapes = jax.make_jaxpr(lambda *given: function(*given), return_shape=True)(
+            *arguments
+        )
     except FrankError:
         raise
     except jax.errors.UnexpectedTracerError as error:
@@ -73,14 +129,47 @@ def _traced(
             "jnp.where or jax.lax.cond for a condition"
         ) from error
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()) or f"in {_innermost(error)}"
         raise EnvironmentUnusableError(
             f"{env_id} cannot be compiled: its {what} raised {type(error).__name__}: {text:.300}"
             f"{_place(error)}"
         ) from error
-    if any(isinstance(const, Tracer) for const in traced[0].consts):
+    if any(isinstance(const, Tracer) for const in traced.consts):
         raise EnvironmentUnusableError(f"{env_id} keeps a number of an earlier call; {_PURE}")
-    return traced
+    copies = [np.array(one) if isinstance(one, np.ndarray) else one for one in traced.consts]
+    program = ClosedJaxpr(traced.jaxpr, copies)
+    return _Traced(program, _ADDRESS.sub("", str(traced.jaxpr)), _digest(program)), shapes
+
+
+def _digest(program: ClosedJaxpr) -> str:
+    """A digest of the values of all constants of a program and of the programs in it."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for constant in _constants(program, set()):
+        is_key = jnp.issubdtype(jnp.result_type(constant), jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(constant) if is_key else constant)
+        hashed.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
+    return hashed.hexdigest()
+
+
+def _constants(program: ClosedJaxpr | Jaxpr, known: set[int]) -> Iterator[Any]:
+    jaxpr = program.jaxpr if isinstance(program, ClosedJaxpr) else program
+    yield from program.consts if isinstance(program, ClosedJaxpr) else ()
+    if id(jaxpr) in known:
+        return
+    known.add(id(jaxpr))
+    for equation in jaxpr.eqns:
+        yield from (one.val for one in equation.invars if isinstance(one, Literal))
+        for part in jax.tree.leaves(list(equation.params.values())):
+            if isinstance(part, ClosedJaxpr | Jaxpr):
+                yield from _constants(part, known)
+            elif isinstance(part, np.ndarray | jax.Array):
+                yield part
+    yield from (one.val for one in jaxpr.outvars if isinstance(one, Literal))
+
+
+def _innermost(error: BaseException) -> str:
+    """The name of the function that raised an error; one that a class leaves out, for instance."""
+    return traceback.extract_tb(error.__traceback__)[-1].name
 
 
 def _place(error: BaseException) -> str:
@@ -148,15 +237,16 @@ def _check_step(
             )
 
 
-def _check_same(first: Any, again: Any, arguments: tuple[Any, ...], what: str, env_id: str) -> None:
+def _check_same(
+    first: _Traced, again: _Traced, arguments: tuple[Any, ...], what: str, env_id: str
+) -> None:
     """Refuse a function that computes something else when it is called again."""
-    texts = [_ADDRESS.sub("", str(one.jaxpr)) for one in (first, again)]
-    same = texts[0] == texts[1] and _equal(first.consts, again.consts)
-    if same and "callback" not in texts[0]:
+    same_text, same = first.text == again.text, first.constants == again.constants
+    if same_text and same and "callback" not in first.text:
         return
     given = jax.tree.leaves(jax.tree.map(_example, arguments))
-    results = [jax.jit(jaxpr_as_fun(one))(*given) for one in (first, again)]
-    if not _equal(*results):
+    results = [jax.jit(jaxpr_as_fun(one.program))(*given) for one in (first, again)]
+    if (same_text and not same) or not _equal(*results):
         raise EnvironmentUnusableError(
             f"{env_id} is impure: its {what} differs when called again; {_PURE}"
         )
@@ -164,7 +254,7 @@ def _check_same(first: Any, again: Any, arguments: tuple[Any, ...], what: str, e
 
 def _example(shape: Any) -> Array:
     if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        return jax.random.key(1)
+        return jax.random.key(1, impl=GENERATOR)
     return np.zeros(shape.shape, shape.dtype)
 
 
@@ -175,24 +265,18 @@ def _equal(one: Any, other: Any) -> bool:
     )
 
 
-def _attributes(holder: Any) -> dict[str, Any]:
-    """The attributes of an object, with the sizes of those that can grow."""
-    held = dict(vars(holder)) if hasattr(holder, "__dict__") else {}
-    grows = list | dict | set
-    return {
-        name: (value, len(value)) if isinstance(value, grows) else (value, 0)
-        for name, value in held.items()
-    }
-
-
-def _changed(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Name of an attribute that has changed; empty if none has."""
-    for name, (value, size) in after.items():
-        old, old_size = before.get(name, (None, -1))
-        plain = isinstance(value, int | float | str)
-        if size != old_size or not (value is old or (plain and value == old)):
-            return name
-    return ""
+def _seen(value: Any, depth: int = 0) -> Hashable:
+    """What tells whether an attribute has changed: the value, or which object it is."""
+    if isinstance(value, int | float | str):
+        return value
+    if isinstance(value, np.ndarray):
+        return id(value), hashlib.blake2b(np.ascontiguousarray(value)).hexdigest()
+    if isinstance(value, list | tuple | dict | set):
+        items = value.values() if isinstance(value, dict) else value
+        is_looked_at = depth < _DEEPEST and len(value) <= _MOST_ITEMS
+        seen = tuple(_seen(one, depth + 1) for one in items) if is_looked_at else ()
+        return id(value), len(value), seen
+    return id(value)
 
 
 def _structure(tree: Any) -> str:

@@ -30,6 +30,8 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
+    symmetries: Any
+    """What the environment itself declares, if it does."""
 
     def __init__(self, functional: FunctionalEnvironment, render_mode: str | None = None) -> None:
         """Compiles when it is first reset and stepped.
@@ -54,9 +56,10 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """A new episode."""
+        """A new episode. A seed of more than 32 bits is hashed to fewer, as NumPy does it."""
         super().reset(seed=seed, options=options)
-        self._seed = np.uint32(self.np_random.integers(2**31) if seed is None else seed)
+        is_drawn = seed is None or seed >= 2**32
+        self._seed = np.uint32(self.np_random.integers(2**31) if is_drawn else seed)
         self._num_steps = 0
         self.state, observation, mask = _compiled_reset(self.functional)(self._seed)
         return _on_host(observation), _info(mask)

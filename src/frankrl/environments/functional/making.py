@@ -1,7 +1,10 @@
 """Makes functional environments: by a `functional:` id, or from code of the user's own."""
 
+import collections
+import dataclasses
 import importlib
 import json
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,14 +14,17 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest
 from frankrl.core.named_code import FUNCTIONAL, load_code, module_of
+from frankrl.core.numerics import in_own_jax
 from frankrl.core.text import given as in_words
 from frankrl.environments.functional.adapted import Adapted, adapted
-from frankrl.environments.functional.checks import check
+from frankrl.environments.functional.checks import check, program_of
 from frankrl.environments.functional.env import FunctionalEnv
 from frankrl.environments.functional.ids import MADE_HERE
 from frankrl.environments.functional_kinds import functional_kind
 
 _TIME_LIMIT = "max_episode_steps"
+_INSTALLED_BY = {"gymnax": '--no-deps "gymnax>=1.0"'}
+"""What pip is told for a package, where that is not its name."""
 _WANTED = (
     "a functional environment follows Gymnasium's FuncEnv, pgx, navix, gymnax or Frank's own "
     "protocol: see docs/functional.md"
@@ -94,7 +100,7 @@ def made_from_code(
         )
     else:
         made = code
-    return face(made, env_id, code if isinstance(code, type) else None, env_kwargs, render_mode)
+    return face(made, env_id, code, env_kwargs, render_mode)
 
 
 def face(
@@ -109,46 +115,83 @@ def face(
     Args:
         made: the environment.
         env_id: its name.
-        made_by: what made it with these arguments; None: this very object.
+        made_by: the class or function of the user's own that made it with these arguments, or the
+            object itself; of a library's, its two names.
         env_kwargs: its arguments.
         render_mode: only for films.
 
     Raises:
-        EnvironmentUnusableError: it is none, or breaks a rule of functional environments.
+        EnvironmentUnusableError: it is none, breaks a rule of functional environments, or the time
+            limit is none.
     """
+    limit = _limit_in(env_kwargs)
     arguments = json.dumps(dict(env_kwargs), sort_keys=True, default=repr)
-    functional = adapted(made, env_id, _Same(made) if made_by is None else (made_by, arguments))
+    is_of_library = isinstance(made_by, tuple)
+    maker = made_by if is_of_library else _Same(made_by)
+    functional = adapted(made, env_id, (maker, arguments))
     if functional is None:
         raise EnvironmentUnusableError(f"{env_id} is {in_words(made)}; {_WANTED}")
-    _checked(functional)
+    if not is_of_library:
+        functional = _of_what_it_computes(functional)
+    elif (str(env_id), arguments) not in _known:
+        program = in_own_jax(program_of, functional, env_id)
+        in_own_jax(check, program, functional, made, env_id)
+        _known.append((str(env_id), arguments))
     if render_mode is not None and getattr(functional, "render", None) is None:
         raise EnvironmentUnusableError(f"{env_id} cannot be filmed: it draws no pictures")
     env = FunctionalEnv(functional, render_mode)
+    if hasattr(made, "symmetries"):
+        env.symmetries = made.symmetries
     env.spec = EnvSpec(
         env_id,
         entry_point=f"{MADE_HERE}FunctionalEnv",
         kwargs=dict(env_kwargs),
         reward_threshold=functional.reward_threshold,
     )
-    limit = env_kwargs.get(_TIME_LIMIT) or (
-        getattr(made, _TIME_LIMIT, None) if functional.max_episode_steps is None else None
-    )
+    if limit is None and functional.max_episode_steps is None:
+        limit = getattr(made, _TIME_LIMIT, None)
     ordered = OrderEnforcing(env)
     return ordered if limit is None else TimeLimit(ordered, limit)
 
 
-_known: set[Adapted] = set()
-"""The environments of this process that were checked."""
+def _limit_in(env_kwargs: Mapping[str, Any]) -> int | None:
+    """The time limit among the arguments, if there is one."""
+    if _TIME_LIMIT not in env_kwargs:
+        return None
+    limit = env_kwargs[_TIME_LIMIT]
+    if isinstance(limit, numbers.Integral) and not isinstance(limit, bool) and int(limit) >= 1:
+        return int(limit)
+    raise EnvironmentUnusableError(
+        f"{_TIME_LIMIT} in env_kwargs must be a whole number of at least 1, got {in_words(limit)}: "
+        "leave it out for the environment's own time limit"
+    )
 
 
-def _checked(functional: Adapted) -> None:
-    if functional not in _known:
-        check(functional, functional.environment, functional.env_id)
-        _known.add(functional)
+_known: collections.deque[tuple[str, str]] = collections.deque(maxlen=256)
+"""Environments of this process that were checked, by name and arguments or fingerprint.
+
+No objects: a name may carry one, so plain text is kept of it."""
+
+
+def _of_what_it_computes(functional: Adapted) -> Adapted:
+    """The environment, checked; it equals only those that compute the same.
+
+    Code of the user's own may depend on what has changed since it was compiled, such as an
+    attribute of an object or a value of a module. So what is compiled belongs to what was traced.
+    """
+    program = in_own_jax(program_of, functional, functional.env_id)
+    key = str(functional.env_id), program.fingerprint
+    if key not in _known:
+        in_own_jax(check, program, functional, functional.environment, functional.env_id)
+        _known.append(key)
+    return dataclasses.replace(functional, made_by=(functional.made_by, program.fingerprint))
 
 
 class _Same:
-    """An object that equals itself only, and is kept so that no other one gets its identity."""
+    """An object that equals itself only, and is kept so that no other one gets its identity.
+
+    Caches of compiled code hold it; they are bounded.
+    """
 
     def __init__(self, given: Any) -> None:
         self._given = given
@@ -166,7 +209,7 @@ def _of_library(library: str, name: str, kwargs: dict[str, Any], env_id: str) ->
     except ModuleNotFoundError as error:
         raise EnvironmentUnusableError(
             f"{env_id} needs the package {error.name}, which is not installed: pip install "
-            f"{error.name}"
+            f"{_INSTALLED_BY.get(str(error.name), error.name)}"
         ) from error
     make, names = _LIBRARIES[library]
     known = list(names(package))

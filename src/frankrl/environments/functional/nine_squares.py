@@ -51,6 +51,10 @@ class NineSquares:
         no = jnp.zeros((), jnp.bool)
         return arrived, FunctionalStep(arrived, None, reward, terminated, no)
 
+    def mirror_state(self, symmetry: int, state: Int[Array, ""]) -> Int[Array, ""]:
+        """The state's mirror image; there is one symmetry."""
+        return jnp.asarray(on_host.MIRROR_OF_SQUARE, jnp.int32)[state]
+
     def render(self, state: Int[Array, ""]) -> UInt8[np.ndarray, "height width 3"]:
         """The same picture."""
         return on_host.picture(int(state))

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from frankrl.core.types import Array, Observation
 
+GENERATOR = "threefry2x32"
+"""JAX's generator of the keys, whatever the process has chosen for its own."""
 FRAMES_PER_SECOND = 30
 """Of films of an environment that has no `render_fps` of its own."""
 State = Any
@@ -83,6 +85,12 @@ def renderer(
     return getattr(environment, "render", None)
 
 
+def state_mirror(environment: FunctionalEnvironment) -> Callable[[int, State], State] | None:
+    """The environment's own `mirror_state(symmetry, state)`, the mirror image of a state; None
+    without."""
+    return getattr(environment, "mirror_state", None)
+
+
 class TimedState(NamedTuple):
     """The state of an environment with a time limit around it."""
 
@@ -122,6 +130,11 @@ class Around:
         """That of the environment, if it draws pictures."""
         return renderer(self.environment)
 
+    @property
+    def mirror_state(self) -> Callable[[int, State], State] | None:
+        """That of the environment, if it makes mirror images of states."""
+        return state_mirror(self.environment)
+
 
 @dataclass(frozen=True)
 class TimeLimited(Around):
@@ -137,6 +150,14 @@ class TimeLimited(Around):
         """That of the environment, if it draws pictures."""
         render = renderer(self.environment)
         return None if render is None else lambda timed: render(timed.state)
+
+    @property
+    def mirror_state(self) -> Callable[[int, TimedState], TimedState] | None:
+        """That of the environment; as many steps are left."""
+        mirror = state_mirror(self.environment)
+        if mirror is None:
+            return None
+        return lambda symmetry, timed: timed._replace(state=mirror(symmetry, timed.state))
 
     def reset(self, key: Key) -> tuple[TimedState, Observation, Mask]:
         """The first state of an episode."""
@@ -155,7 +176,7 @@ class TimeLimited(Around):
 
 def episode_key(seed: Int[Array, ""]) -> Key:
     """The key of an episode that is reset with a seed below 2³¹."""
-    return jax.random.key(seed, impl="threefry2x32")
+    return jax.random.key(seed, impl=GENERATOR)
 
 
 def step_key(episode: Key, number: Int[Array, ""]) -> Key:
