@@ -270,7 +270,7 @@ def _seen(value: Any, depth: int = 0) -> Hashable:
     if isinstance(value, int | float | str):
         return value
     if isinstance(value, np.ndarray):
-        return id(value), hashlib.blake2b(np.ascontiguousarray(value)).hexdigest()
+        return id(value), hashlib.blake2b(value.tobytes()).hexdigest()
     if isinstance(value, list | tuple | dict | set):
         items = value.values() if isinstance(value, dict) else value
         is_looked_at = depth < _DEEPEST and len(value) <= _MOST_ITEMS

@@ -58,8 +58,9 @@ class FunctionalEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """A new episode. A seed of more than 32 bits is hashed to fewer, as NumPy does it."""
         super().reset(seed=seed, options=options)
-        is_drawn = seed is None or seed >= 2**32
-        self._seed = np.uint32(self.np_random.integers(2**31) if is_drawn else seed)
+        if seed is None or seed >= 2**32:
+            seed = int(self.np_random.integers(2**31))
+        self._seed = np.uint32(seed)
         self._num_steps = 0
         self.state, observation, mask = _compiled_reset(self.functional)(self._seed)
         return _on_host(observation), _info(mask)
