@@ -270,6 +270,9 @@ def prepare_resume(
     for file in (folder.path / LOCK, *metrics_files(folder.metrics)):
         refuse_shared(file)
     before = folder.description.settings
+    if settings.environment.source == "auto":
+        # A run goes on where it began.
+        settings = settings.with_changes(source=before.environment.source)
     kept_budget = replace(
         settings,
         environment=replace(
