@@ -83,7 +83,12 @@ def sources(
         return HostSource(experiment.settings, experiment.network, experiment.seed, envs)
 
     def in_actors(make_actors: Callable[[], Any], count: int) -> Callable[[], Source]:
-        return lambda: remote(make_actors, count)(experiment)
+        def source() -> Source:
+            made = remote(make_actors, count)(experiment)
+            assert isinstance(made, Source)
+            return made
+
+        return source
 
     found: dict[tuple[str, int], Callable[[], Source]] = {("one process", 0): alone}
     for count in options.actors:

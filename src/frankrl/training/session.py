@@ -271,6 +271,7 @@ def prepare_resume(
     for file in (folder.path / LOCK, *metrics_files(folder.metrics)):
         refuse_shared(file)
     before = folder.description.settings
+    # A run goes on as it began.
     settings = settings.decided_as(before)
     kept_budget = replace(
         settings,
