@@ -49,7 +49,7 @@ SETTINGS = st.fixed_dictionaries(
         "learning_rate_end": st.none() | POSITIVE,
         "learning_rate_decay_env_steps": st.none() | st.integers(1, 10**12),
         "max_gradient_norm": st.none() | POSITIVE,
-        "replay_ratio": POSITIVE,
+        "replay_ratio": st.floats(0, 1_000, exclude_min=True),
         "overlap": st.booleans(),
         "until_solved": st.booleans(),
     },

@@ -107,7 +107,8 @@ def test_the_same_weights_from_a_file_give_the_same_run(source, tmp_path):
         begun(file, tmp_path / "wide", hidden_widths=[7])
 
 
-def test_an_agent_of_stable_baselines3_brings_its_network(tmp_path):
+@pytest.mark.parametrize("symmetry", [False, True])
+def test_an_agent_of_stable_baselines3_brings_its_network(symmetry, tmp_path):
     arrays = q_network(4, 9, 2)
     (tmp_path / "agent.zip").write_bytes(sb3_zip(arrays))
     settings = {name: value for name, value in SMALL.items() if name != "hidden_widths"}
@@ -116,6 +117,7 @@ def test_an_agent_of_stable_baselines3_brings_its_network(tmp_path):
         preset="CartPole-v1",
         out=tmp_path / "run",
         init_from=str(tmp_path / "agent.zip"),
+        symmetry=symmetry,
         **settings,
     )
     description = RunFolder.open(result.run).description

@@ -15,6 +15,7 @@ from frankrl.core.types import Scaling
 from frankrl.networks.foreign.torch_archive import open_archive, read_entry, read_torch_archive
 from frankrl.networks.network import LayeredNetwork, QNetwork
 from frankrl.networks.pictures import PictureTorso
+from frankrl.networks.symmetric import SymmetricNetwork
 from frankrl.networks.torsos import Flatten
 
 _MAX_BYTES = 1 << 30
@@ -74,6 +75,9 @@ class SB3Network:
         Raises:
             SettingError: the network reads observations in another way.
         """
+        if isinstance(network, SymmetricNetwork):
+            # Its parameters are those of the network that it averages.
+            network = network.network
         if not isinstance(network, LayeredNetwork):
             raise SettingError("this run has a network of its own, so there is no place for them")
         if len(network.torsos) != 1:
