@@ -14,8 +14,8 @@ from frankrl.learning import (
     LearnerState,
     LossTerms,
     all_targets,
+    batch_loss_terms,
     learning_rate_at,
-    loss_terms,
     minibatch_of,
     pqn_updates,
     predictions,
@@ -122,7 +122,7 @@ def _computed(
 ) -> tuple[LossTerms, Float[Array, " batch"]]:
     """What the update computed, and Q(s, a; θ) after it."""
     unflatten, targets = network.layout.unflatten, batch.target
-    terms = loss_terms(network, unflatten(before.params), batch, targets, NO_NOISE, None)
+    terms = batch_loss_terms(network, unflatten(before.params), batch, targets, NO_NOISE, None)
     seen = predictions(network, unflatten(after.params), batch, targets, NO_NOISE)
     return terms, seen.chosen_q
 

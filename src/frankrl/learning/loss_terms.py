@@ -92,11 +92,11 @@ def update_terms(
     outputs = target_outputs(settings, network, target_params, batch, noise)
     following = bootstrap(settings, network, params, batch, outputs, noise)
     targets = batch_targets(network, batch, following)
-    found = loss_terms(network, params, batch, targets, noise, weights)
+    found = batch_loss_terms(network, params, batch, targets, noise, weights)
     return UpdateTerms(outputs, following, found)
 
 
-def loss_terms(
+def batch_loss_terms(
     network: QNetwork,
     params: Params,
     batch: Transition | Minibatch,

@@ -9,7 +9,7 @@ from frankrl.config import LearningSettings
 from frankrl.core.types import Minibatch, Observation
 from frankrl.learning.lambda_returns import lambda_returns
 from frankrl.learning.learner import LearnerState, UpdateOutput, learned
-from frankrl.learning.loss_terms import loss_terms
+from frankrl.learning.loss_terms import batch_loss_terms
 from frankrl.learning.noise import NO_NOISE
 from frankrl.networks import QNetwork
 
@@ -66,7 +66,7 @@ def pqn_updates(
     def one(state: LearnerState, rows: Array) -> tuple[LearnerState, UpdateOutput]:
         batch = minibatch_of(steps, rows)
         params = network.layout.unflatten(state.params)
-        terms = loss_terms(network, params, batch, batch.target, NO_NOISE, None)
+        terms = batch_loss_terms(network, params, batch, batch.target, NO_NOISE, None)
         return learned(settings, network, state, terms, learning_rate)
 
     return jax.lax.scan(one, state, order)
