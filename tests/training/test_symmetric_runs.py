@@ -89,13 +89,13 @@ SHORT = {"total_env_steps": 64, "evaluate_every_env_steps": None, "final_evaluat
 
 
 def trained(env_id, out, **changes):
-    frankrl.train(env_id, seed=1, out=out, progress=False, **SHORT | changes)
+    frankrl.train(env_id, seed=1, out=out, progress=False, **SHORT | {"symmetry": "auto"} | changes)
     return RunFolder.open(out).description.settings.network.symmetry
 
 
-@pytest.mark.parametrize("preset", ["LunarLander-v3", "CartPole-v1", "Acrobot-v1"])
-def test_presets_average_over_the_images_of_their_environments(preset, tmp_path):
-    assert trained(preset, tmp_path / "run") is True
+@pytest.mark.parametrize("env_id", ["LunarLander-v3", "CartPole-v1", "Acrobot-v1"])
+def test_auto_is_on_where_the_environment_s_symmetry_holds(env_id, tmp_path):
+    assert trained(env_id, tmp_path / "run") is True
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,14 @@ def test_auto_says_nothing_of_an_environment_without_symmetries(tmp_path):
     assert trained("MountainCar-v0", tmp_path / "run", preset="CartPole-v1") is False
 
 
-def test_auto_with_a_table_is_as_if_it_were_not_there(tmp_path):
-    changes = {"preset": "CartPole-v1", "q_function": "table", "learning_starts_env_steps": 24}
-    assert trained("frankrl/NineSquares-v0", tmp_path / "run", **changes) is False
+def test_auto_of_a_preset_is_dropped_with_a_table(tmp_path):
+    preset = tmp_path / "mine.toml"
+    preset.write_text('base = "CartPole-v1"\n[network]\nsymmetry = "auto"\n')
+    how = SHORT | {"q_function": "table", "learning_starts_env_steps": 24}
+    frankrl.train(
+        "frankrl/NineSquares-v0", preset=str(preset), out=tmp_path / "run", progress=False, **how
+    )
+    assert RunFolder.open(tmp_path / "run").description.settings.network.symmetry is False
 
 
 class Shifted(gymnasium.ObservationWrapper):
