@@ -85,3 +85,8 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
     if len(ranges) > _MAX_RANGES:
         return f"{len(seeds):,} seeds"
     return ", ".join("–".join(map(str, ends)) for ends in ranges)
+
+
+def seeds_in_file_name(seeds: Sequence[int]) -> str:
+    """Seeds as part of a file's name, such as `0-63`."""
+    return seeds_in_words(seeds).replace("–", "-").replace(", ", "+").replace(" ", "-")

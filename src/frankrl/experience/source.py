@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.config import LearningSettings, Settings
+from frankrl.core.ends import ends_world
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import (
     ACTION_DTYPE,
@@ -303,22 +304,7 @@ def steps_of(
         action=action.astype(ACTION_DTYPE),
         reward=reward,
         is_last=is_last,
-        terminated=_ends_world(settings, terminated, is_last),
+        terminated=ends_world(settings.bootstrap_on, terminated, is_last),
         last_observation=spec.observation(last),
         last_mask=spec.action_mask(last),
     )
-
-
-def _ends_world(
-    settings: LearningSettings,
-    terminated: Bool[np.ndarray, " row"],
-    is_last: Bool[np.ndarray, " row"],
-) -> Bool[np.ndarray, " row"]:
-    """The steps after which the target does not bootstrap, by `bootstrap_on`."""
-    match settings.bootstrap_on:
-        case "truncation":
-            return terminated
-        case "never":
-            return is_last | terminated
-        case "always":
-            return np.zeros_like(is_last)

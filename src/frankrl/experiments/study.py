@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frankrl.core.seeds import seeds_in_words
+from frankrl.core.seeds import seeds_in_file_name
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments.claims import FUNCTIONAL, Arm, Experiment, settings_of
 from frankrl.jobs import Engine, Job, do_missing, is_done
@@ -53,7 +53,7 @@ class Study:
 
     def group_path(self, env_id: str, arm: Arm) -> Path:
         """The folder of a group; it depends on settings and seeds, not on the arm's name."""
-        which = seeds_in_words(self.seeds).replace("–", "-").replace(", ", "+").replace(" ", "-")
+        which = seeds_in_file_name(self.seeds)
         return self.folder / env_id / f"{self._name(env_id, arm)}-s{which}"
 
     def path_of(self, env_id: str, arm: Arm, seed: int) -> Path:

@@ -12,7 +12,7 @@ from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.config import Settings
 from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.paths import given_path
-from frankrl.core.seeds import seeds_in_words
+from frankrl.core.seeds import seeds_in_file_name
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError, stop_signals
 from frankrl.core.wording import option, resuming
 from frankrl.display.progress_bar import progress_bar
@@ -222,6 +222,6 @@ def _remove_if_empty(group: RunGroup) -> None:
 
 def _default_folder(env_id: str, preset: str, seeds: tuple[int, ...]) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    which = seeds_in_words(seeds).replace("–", "-").replace(", ", "+").replace(" ", "-")
+    which = seeds_in_file_name(seeds)
     name = f"{file_name_of(Path(preset).stem)}-s{which}-{moment}"
     return Path("runs") / file_name_of(env_id) / name

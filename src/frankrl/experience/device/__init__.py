@@ -1,7 +1,4 @@
-"""Experience on the device: functional environments and acting as parts of one program.
-
-Only what runs on the device imports this package: it needs JAX.
-"""
+"""Experience on the device: functional environments and acting as parts of one program."""
 
 from frankrl.experience.device.acting import (
     ActingDraws,

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.device_random import as_normals, as_uniforms, random_bits
+from frankrl.core.ends import ends_world
 from frankrl.core.random import Use
 from frankrl.core.types import ACTION_DTYPE, Array, Steps
 from frankrl.experience.device import (
@@ -140,22 +141,10 @@ class DqnRound:
             action=taken.action.astype(ACTION_DTYPE),
             reward=reward,
             is_last=is_last,
-            terminated=self._ends_world(taken.terminated, is_last),
+            terminated=ends_world(self.learning.bootstrap_on, taken.terminated, is_last),
             last_observation=last[0],
             last_mask=last[1],
         )
-
-    def _ends_world(
-        self, terminated: Bool[Array, " row"], is_last: Bool[Array, " row"]
-    ) -> Bool[Array, " row"]:
-        """The steps after which the target does not bootstrap, by `bootstrap_on`."""
-        match self.learning.bootstrap_on:
-            case "truncation":
-                return terminated
-            case "never":
-                return is_last
-            case "always":
-                return jnp.zeros_like(is_last)
 
     def _learn(
         self, seed: UInt32[Array, "2"], schedule: DqnSchedule, count: int

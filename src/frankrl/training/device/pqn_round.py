@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.device_random import random_bits
+from frankrl.core.ends import ends_world
 from frankrl.core.random import Use
 from frankrl.experience.device import (
     DeviceEnvironments,
@@ -166,13 +167,7 @@ class PqnRound:
 
     def _discount(self, step: DeviceStep) -> Float[Array, " env"]:
         """γ, and 0 where the target does not bootstrap, by `bootstrap_on`."""
-        match self.learning.bootstrap_on:
-            case "truncation":
-                no_future = step.terminated
-            case "never":
-                no_future = step.length > 0
-            case "always":
-                no_future = jnp.zeros_like(step.terminated)
+        no_future = ends_world(self.learning.bootstrap_on, step.terminated, step.length > 0)
         return jnp.where(no_future, 0.0, jnp.float32(self.learning.gamma))
 
     def _order(
