@@ -23,7 +23,7 @@ from frankrl.dashboard.work import diagnostics, episode
 from frankrl.environments import describe, vector
 from frankrl.environments.functional import cartpole
 from frankrl.environments.functional.protocol import FunctionalStep
-from frankrl.experience.device import environments
+from frankrl.experience.device import digest
 from frankrl.explaining import reopen
 from frankrl.replay import (
     NewestSampler,
@@ -344,8 +344,8 @@ def test_the_checksum_changes_with_any_two_bits_and_with_the_order():
             row[place] ^= np.uint32(bit)
             row[other] ^= np.uint32(another)
             rows.append(row)
-    digest = environments._folded(np.zeros((len(rows), 2), np.uint32), np.stack(rows))
-    lanes = np.asarray(digest)
+    found = digest.folded(np.zeros((len(rows), 2), np.uint32), np.stack(rows))
+    lanes = np.asarray(found)
     # By chance two of 8,259 numbers of 32 bits are the same in one of 130 tables.
     assert all(len(np.unique(lane)) >= len(rows) - 1 for lane in lanes.T)
     assert len(np.unique(lanes, axis=0)) == len(rows)

@@ -281,13 +281,16 @@ class Evaluator:
 
     def _compiled(
         self,
-        environment: "FunctionalEnvironment",
+        functional: "FunctionalEnvironment",
         q_values: NormalisedQValues,
         seeds: Mapping[int, int],
         stop_requested: Callable[[], bool],
     ) -> Generator[list[EndedEpisode]]:
         """As `_ended` in a functional environment: many episodes at once, in compiled calls."""
+        from frankrl.experience.device import DeviceEnvironments
         from frankrl.training.functional_evaluation import play
+
+        environments = DeviceEnvironments.of(functional, self._spec, MAX_EVALUATION_ENVS)
 
         def stop() -> None:
             if stop_requested():
@@ -298,7 +301,7 @@ class Evaluator:
         for first in range(0, len(numbers), MAX_EVALUATION_ENVS):
             part = numbers[first : first + MAX_EVALUATION_ENVS]
             returns, lengths = play(
-                *(environment, policy.network, policy.vector, q_values.scales),
+                *(environments, policy.network, policy.vector, q_values.scales),
                 *([seeds[number] for number in part], most_steps, stop),
             )
             if not np.isfinite(returns).all():

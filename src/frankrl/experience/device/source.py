@@ -10,10 +10,10 @@ from jaxtyping import Float, UInt32
 from frankrl.core.device_random import seed_words
 from frankrl.environments import EnvironmentLog, EnvironmentSpec
 from frankrl.environments.functional.protocol import FunctionalEnvironment
+from frankrl.experience.device.digest import as_bytes
 from frankrl.experience.device.environments import (
     DeviceEnvironments,
     EnvironmentStates,
-    digests,
     logs,
 )
 from frankrl.experience.normaliser import Statistics
@@ -47,7 +47,7 @@ class DeviceSource:
         return logs(self.states)
 
     def digests(self) -> list[bytes]:
-        return digests(self.states)
+        return as_bytes(self.states.digest)
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         """Nothing is repeated: `states` come from the checkpoint."""
