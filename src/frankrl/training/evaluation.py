@@ -290,13 +290,13 @@ class Evaluator:
         from frankrl.experience.device import DeviceEnvironments
         from frankrl.training.functional_evaluation import play
 
-        environments = DeviceEnvironments.of(functional, self._spec, MAX_EVALUATION_ENVS)
-
         def stop() -> None:
             if stop_requested():
                 raise EvaluationStopped
 
         policy, most_steps = q_values.policy, self._settings.evaluation_max_episode_steps
+        counts = (MAX_EVALUATION_ENVS, policy.network.memory_units)
+        environments = DeviceEnvironments.of(functional, self._spec, *counts)
         numbers = list(seeds)
         for first in range(0, len(numbers), MAX_EVALUATION_ENVS):
             part = numbers[first : first + MAX_EVALUATION_ENVS]

@@ -28,6 +28,8 @@ class Episodes(NamedTuple):
     mask: Bool[Array, "episode action"] | None
     seed: UInt32[Array, " episode"]
     is_running: Bool[Array, " episode"]
+    memory: Float[Array, "episode unit"] | None
+    """What the network remembers before `observation`; None without a memory."""
     episode_return: Float[Array, " episode"]
     length: Int[Array, " episode"]
 
@@ -80,11 +82,13 @@ def _compiled(
     def begin(seed: UInt32[Array, " episode"], chosen: Bool[Array, " episode"]) -> Episodes:
         state, observation, mask = environments.first(seed)
         zeros = jnp.zeros(seed.shape, jnp.float32)
-        return Episodes(state, observation, mask, seed, chosen, zeros, zeros.astype(jnp.int32))
+        memory, length = environments.no_memory(), zeros.astype(jnp.int32)
+        return Episodes(state, observation, mask, seed, chosen, memory, zeros, length)
 
     def step(vector: Array, scales: Scales | None, most_steps: Array, now: Episodes) -> Episodes:
         shown = now.observation if scales is None else scales.of_observation(now.observation)
-        q_values = network.q_values(network.layout.unflatten(vector), shown, now.mask)
+        params = network.layout.unflatten(vector)
+        q_values, memory = network.q_step(params, shown, now.mask, now.memory)
         action, length = jnp.argmax(q_values, axis=1).astype(jnp.uint32), now.length + 1
         state, found = environments.next(now.state, action, now.seed, length)
         ended = found.terminated | found.truncated | (length >= most_steps)
@@ -99,6 +103,7 @@ def _compiled(
             found.mask,
             now.seed,
             now.is_running & ~ended,
+            memory,
             now.episode_return + found.reward,
             length,
         )

@@ -42,6 +42,9 @@ class EnvironmentStates(NamedTuple):
     """Env steps of the episode so far."""
     digest: UInt32[Array, "env lane"]
     """Checksum of all that the environment has shown and done since the run began."""
+    memory: Float[Array, "env unit"] | None
+    """What the network remembers of the episode before `observation`; zeros at its start. None
+    without a memory."""
 
 
 class DeviceStep(NamedTuple):
@@ -65,6 +68,8 @@ class DeviceStep(NamedTuple):
     unfit: Bool[Array, " env"]
     """Whether the step, or the reset after it, gave what no environment may give: a reward or an
     observation that is not finite or not in its space, or a mask without any action."""
+    memory: Float[Array, "env unit"] | None
+    """What the network remembered before `observation`; None without a memory."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +83,24 @@ class DeviceEnvironments:
     """The tree structure of an observation in JAX's words."""
     first_action: int
     is_masked: bool
+    memory_units: int
+    """Numbers that the network remembers of an episode; 0 without a memory."""
     in_lanes: bool = False
     """Whether the runs of several seeds are one program, vmapped along the axis `LANES`."""
 
     @classmethod
     def of(
-        cls, functional: FunctionalEnvironment, spec: EnvironmentSpec, num_envs: int
+        cls,
+        functional: FunctionalEnvironment,
+        spec: EnvironmentSpec,
+        num_envs: int,
+        memory_units: int,
     ) -> "DeviceEnvironments":
-        """The environments of a run."""
+        """The environments of a run, whose network remembers so many numbers of an episode."""
         rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
         structure = jax.tree.structure(spec.observation(rows))
-        return cls(functional, num_envs, spec.leaves, structure, spec.first_action, spec.is_masked)
+        shown = (spec.leaves, structure, spec.first_action, spec.is_masked)
+        return cls(functional, num_envs, *shown, memory_units)
 
     def begin(self, seed: UInt32[Array, "2"]) -> EnvironmentStates:
         """All environments at the start of their first episode."""
@@ -104,7 +116,12 @@ class DeviceEnvironments:
             episode_return=jnp.zeros(self.num_envs, jnp.float32),
             length=jnp.zeros(self.num_envs, jnp.int32),
             digest=folded(digest, words_of(observation, mask)),
+            memory=self.no_memory(),
         )
+
+    def no_memory(self) -> Float[Array, "env unit"] | None:
+        """The memory where episodes begin; None without one."""
+        return jnp.zeros((self.num_envs, self.memory_units)) if self.memory_units else None
 
     def _reset(
         self, seed: UInt32[Array, "2"], episode: UInt32[Array, " env"]
@@ -159,7 +176,11 @@ class DeviceEnvironments:
         return jax.tree.unflatten(self.structure, leaves)
 
     def step(
-        self, seed: UInt32[Array, "2"], states: EnvironmentStates, action: UInt32[Array, " env"]
+        self,
+        seed: UInt32[Array, "2"],
+        states: EnvironmentStates,
+        action: UInt32[Array, " env"],
+        memory: Float[Array, "env unit"] | None,
     ) -> tuple[EnvironmentStates, DeviceStep]:
         """One step of every environment; those that ended begin their next episode.
 
@@ -167,6 +188,7 @@ class DeviceEnvironments:
             seed: result of `seed_words`.
             states: where they stand.
             action: action index from 0 of each.
+            memory: what the network remembers after the observation of `states`.
         """
 
         number = states.length + 1
@@ -185,6 +207,7 @@ class DeviceEnvironments:
             episode_return=states.episode_return + reward,
             length=jnp.where(ended, number, 0),
             unfit=~jnp.isfinite(reward) | self._unfit(arrived, shown.mask, ended),
+            memory=states.memory,
         )
         flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
         done = flags + 4 * action.astype(jnp.uint32)
@@ -200,6 +223,7 @@ class DeviceEnvironments:
             episode_return=jnp.where(ended, 0.0, step.episode_return),
             length=jnp.where(ended, 0, number),
             digest=folded(states.digest, words),
+            memory=None if memory is None else jnp.where(ended[:, None], 0.0, memory),
         )
         after, unfit = self._begun(seed, after, ended, step.unfit)
         return after, step._replace(unfit=unfit)

@@ -149,12 +149,7 @@ class SeedBatch:
         """Put the beginnings of all lanes together; returns the chunk."""
         joined = next(iter(self._lanes.values()))
         one_round = self._round = round_of(joined.experiment, joined.source)
-        fill = DeviceSource(
-            joined.source.environments.functional,
-            joined.experiment.spec,
-            joined.experiment.settings.environment.num_envs,
-            joined.experiment.seed,
-        )
+        fill = DeviceSource(joined.source.environments, joined.experiment.seed)
         lanes = [self._lanes.get(i) for i in range(self._num_lanes)]
         self._seeds = np.stack([(lane.source if lane else fill).seed for lane in lanes])
 
