@@ -2,15 +2,12 @@
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from device_draws import draw_on_the_device
-from gymnasium import spaces
 from in_memory import experiment_of, rounds_of
+from recall import Recall
 from robustness.runs import killed_copy
 
 import frankrl
@@ -18,36 +15,11 @@ from frankrl.config import EvaluationSettings, Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.random import Use
 from frankrl.environments import describe, named_env
-from frankrl.environments.functional.protocol import FunctionalStep
 from frankrl.experience import HostPolicy, NormalisedQValues
 from frankrl.runs import list_checkpoints, load_checkpoint
 from frankrl.training import Experiment, init_train_state
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.evaluation import Evaluator
-
-
-@dataclass(frozen=True)
-class Recall:
-    """Shows a symbol at the beginning of an episode alone, and pays for naming it later."""
-
-    observation_space = spaces.Box(0, 1, (3,), np.float32)
-    action_space = spaces.Discrete(3)
-    reward_threshold = None
-    max_episode_steps = 7
-
-    def _mask(self, count):
-        return (count % 2 == 0) | (jnp.arange(3) != 1)
-
-    def reset(self, key):
-        symbol, count = jax.random.randint(key, (), 0, 3), jnp.zeros((), jnp.int32)
-        return (symbol, count), jax.nn.one_hot(symbol, 3), self._mask(count)
-
-    def step(self, state, action, key):
-        symbol, count = state[0], state[1] + 1
-        reward = jnp.where(action == symbol, 1.0, 0.0)
-        ends = jax.random.uniform(key) < 0.1, count == self.max_episode_steps
-        return (symbol, count), FunctionalStep(jnp.zeros(3), self._mask(count), reward, *ends)
-
 
 RECALL, _ = named_env(Recall)
 MEMORY = {
