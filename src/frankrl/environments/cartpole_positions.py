@@ -27,6 +27,7 @@ class CartPolePositions(CartPoleEnv):
         """
         super().__init__(sutton_barto_reward, render_mode)
         whole = self.observation_space
+        assert isinstance(whole, spaces.Box)
         self.observation_space = spaces.Box(whole.low[list(SHOWN)], whole.high[list(SHOWN)])
 
     def reset(
@@ -36,10 +37,10 @@ class CartPolePositions(CartPoleEnv):
         observation, info = super().reset(seed=seed, options=options)
         return observation[list(SHOWN)], info
 
-    def step(self, action: int) -> tuple[Float[np.ndarray, "2"], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, Any, dict[str, Any]]:
         """One step, as of CartPole."""
         observation, reward, terminated, truncated, info = super().step(action)
-        return observation[list(SHOWN)], float(reward), terminated, truncated, info
+        return observation[list(SHOWN)], reward, terminated, truncated, info
 
 
 def register() -> None:

@@ -48,6 +48,7 @@ class RepeatAfterMe(gymnasium.Env[Any, Any]):
         self.render_mode = render_mode
         self.observation_space = spaces.Discrete(num_symbols)
         self.action_space = spaces.Discrete(num_symbols)
+        self._num_symbols = num_symbols
         self._recent = np.zeros(delay + 1, np.int32)
         """The newest symbols, the oldest first."""
 
@@ -68,11 +69,11 @@ class RepeatAfterMe(gymnasium.Env[Any, Any]):
         """What was shown, up to the symbol that must be repeated now."""
         if self.render_mode is None:
             return None
-        return picture(self._recent, int(self.action_space.n))
+        return picture(self._recent, self._num_symbols)
 
     def _next_symbol(self) -> int:
         self._recent[:-1] = self._recent[1:]
-        self._recent[-1] = self.np_random.integers(self.action_space.n)
+        self._recent[-1] = self.np_random.integers(self._num_symbols)
         return int(self._recent[-1])
 
 
