@@ -41,7 +41,7 @@ def error_in_an_episode(frame_stack):
     found, shown = [], []
     for _ in range(40):
         shown.append(int(np.ravel(envs.observation)[0]))
-        found.append(np.array(policy.q_values(envs.stack.observation)[0]))
+        found.append(np.array(policy.q_values(envs.stack.observation)[0][0]))
         envs.step(np.array([0]), 0)
     exact = exact_q_values(np.array(shown), DELAY, NUM_SYMBOLS, GAMMA)
     return np.max(np.abs(np.array(found) - exact)), np.mean(np.max(found, axis=1))
