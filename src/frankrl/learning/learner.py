@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import Params, SequenceSpec, Sequences, Transition
+from frankrl.core.types import Params, Sequences, SequenceSpec, Transition
 from frankrl.learning.loss_terms import LossTerms, td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import (

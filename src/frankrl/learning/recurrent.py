@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import Params, SequenceSpec, Sequences, Transition
+from frankrl.core.types import Params, Sequences, SequenceSpec, Transition
 from frankrl.learning.loss_terms import (
     Bootstrap,
     LossTerms,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.core.normalisation import Scales
-from frankrl.core.types import SequenceSpec, Sequences, Steps, Transition
+from frankrl.core.types import Sequences, SequenceSpec, Steps, Transition
 from frankrl.replay.read import Span, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
 from frankrl.replay.sequences import read_sequences

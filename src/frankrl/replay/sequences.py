@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from frankrl.core.normalisation import Scales
-from frankrl.core.types import SequenceSpec, Sequences
+from frankrl.core.types import Sequences, SequenceSpec
 from frankrl.replay.read import Places, powers_of, rows_of
 from frankrl.replay.state import ReplayState
 
