@@ -30,6 +30,7 @@ _NETWORK = chosen("q_function", "network")
 _LAYERS = chosen_effectively("network", None)
 _OWN_LEAVES = chosen_effectively("torso", *TORSOS)
 _IMPALA = chosen("torso", "impala")
+_GRU = chosen("memory", "gru")
 _HIDDEN_LAYER = unless("hidden_widths", ())
 _MEAN = chosen("distribution", "mean")
 _C51 = chosen("distribution", "c51")
@@ -166,6 +167,12 @@ class NetworkSettings(Checked):
     observations to features."""
     impala_width: int = number(1, at_least=1, at_most=64, belongs_to=_IMPALA)
     """Factor of the channels 16, 32 and 32 of the residual network. [ratio]"""
+    memory: Literal["none", "gru"] = option("none", belongs_to=_LAYERS)
+    """What the network remembers of the episode's earlier observations: nothing, or the state of a
+    gated recurrent unit (GRU, Cho et al. 2014) between the torso and the hidden layers. It then
+    learns from sequences (R2D2, Kapturowski et al. 2019)."""
+    memory_units: int = number(128, at_least=1, belongs_to=_GRU)
+    """Numbers that the network remembers of an episode. [units]"""
     hidden_widths: tuple[int, ...] = number((64, 64), at_least=1, belongs_to=_LAYERS)
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = option("relu", belongs_to=_HIDDEN_LAYER)

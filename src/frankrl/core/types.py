@@ -75,6 +75,9 @@ class Steps(NamedTuple):
     errors: Float[Array, " row"] | None = None
     """|TD error| of the transition that begins with each step, by the weights that acted; it makes
     the first priority. None: new transitions get the largest priority. [reward]"""
+    memory: Float[Array, "row+env unit"] | None = None
+    """What the network remembered before each of these states, with the weights that acted; zeros
+    at an episode's start. None without a memory."""
 
 
 class Scaling(NamedTuple):
