@@ -71,10 +71,12 @@ class FreeActor:
         ladder = epsilon_ladder(settings.exploration, settings.environment.num_envs)
         self._epsilon = ladder[self._first : self._first + size]
         self._policy: Policy = make_policy(settings.training.acting, network)
-        # Other errors than that of the mean come from the head's own loss.
+        # Other errors than that of the mean come from the head's own loss; rescaled ones from
+        # another target.
         self._gives_errors = (
             settings.replay.replay_sampling == "prioritised"
             and settings.network.distribution == "mean"
+            and not settings.learning.value_rescaling
         )
 
     @own_numerics()
