@@ -11,8 +11,10 @@ from jax.tree_util import SequenceKey
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from frankrl.config import LearningSettings
+from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted, figure
 from frankrl.core.types import Params, Transition
+from frankrl.core.wording import option
 from frankrl.explaining.document import Document
 from frankrl.explaining.html import as_html
 from frankrl.learning import (
@@ -56,6 +58,8 @@ class SequencesRecord(NamedTuple):
     """Which of its learned steps it is, from 0."""
     burn_in_steps: int
     """Position of the first learned step on the axis of time."""
+    learned_steps: int
+    """Learned steps of a sequence whose episode goes on."""
     is_shown: Bool[np.ndarray, "sequence time"]
     """False before the episode's start, and after the observation that its last step led to."""
     arrival: Int[np.ndarray, " row"]
@@ -183,6 +187,27 @@ class UpdateRecord:
             f'<iframe sandbox srcdoc="{escape(as_html(self.document))}" '
             f'style="width:100%;height:{_PAGE_HEIGHT}px;border:0"></iframe>'
         )
+
+    def followed(self, transition: int, sequence: int | None = None) -> int:
+        """Position in the record's arrays of a transition.
+
+        Args:
+            transition: its position in the batch; with memory, that of a learned step in its
+                sequence.
+            sequence: with memory, the position of that sequence; None: the first one.
+
+        Raises:
+            SettingError: the sequence has no such step, because its episode ends before.
+        """
+        if self.sequences is None:
+            return transition
+        rows = self.sequences.rows_of(sequence or 0)
+        if transition >= len(rows):
+            raise SettingError(
+                f"{option('transition')} must be from 0 to {len(rows) - 1} in sequence "
+                f"{sequence or 0}, whose episode ends then, got {transition}"
+            )
+        return int(rows[transition])
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:

@@ -46,10 +46,10 @@ class SampledSequences(NamedTuple):
 
 def sequences_record_of(
     settings: LearningSettings,
-    spec: SequenceSpec,
     network: QNetwork,
     before: LearnerState,
     after: LearnerState,
+    spec: SequenceSpec,
     sampled: SampledSequences,
     *,
     env_steps: int,
@@ -62,10 +62,10 @@ def sequences_record_of(
 
     Args:
         settings: the learner's settings.
-        spec: which steps the sequences have.
         network: the definition of both networks.
         before: the learner before the update.
         after: the learner after the update.
+        spec: which steps the sequences have.
         sampled: the sequences of the update, as NumPy arrays.
         env_steps: env steps of the run when the update was done.
         learning_rate: step size of the optimiser.
@@ -82,6 +82,7 @@ def sequences_record_of(
         sequence=sequence,
         step=step,
         burn_in_steps=spec.burn_in_steps,
+        learned_steps=spec.learned_steps,
         is_shown=np.asarray(batch.is_shown),
         arrival=np.asarray(batch.arrival)[sequence, step],
         stored_memory=np.asarray(batch.memory),

@@ -40,7 +40,9 @@ def inputs_of(spec: EnvironmentSpec, *, remembers: bool = False) -> tuple[Input,
     """
     count = spec.preprocessing.frame_stack
     stack = (count,) if count > 1 else ()
-    found = zip(_names(spec, remembers=remembers), spec.leaves, _parts(spec.state_space), strict=True)
+    found = zip(
+        _names(spec, remembers=remembers), spec.leaves, _parts(spec.state_space), strict=True
+    )
     return tuple(
         Input(
             name=name,
