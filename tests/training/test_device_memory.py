@@ -1,6 +1,7 @@
 """A network with memory on the device: as on the host, and the same bits wherever it is cut."""
 
 import contextlib
+import json
 import sqlite3
 
 import numpy as np
@@ -16,7 +17,8 @@ from frankrl.core.errors import SettingError
 from frankrl.core.random import Use
 from frankrl.environments import describe, named_env
 from frankrl.experience import HostPolicy, NormalisedQValues
-from frankrl.runs import list_checkpoints, load_checkpoint
+from frankrl.explaining import reopen
+from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training import Experiment, init_train_state
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.evaluation import Evaluator
@@ -129,6 +131,12 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(run, tmp_path):
         assert_same(run, frankrl.resume(killed_copy(run, tmp_path / str(moment), moment)).run)
 
 
+def test_an_update_is_opened_and_all_that_the_run_recorded_comes_out_again(run):
+    last = json.loads((run / "report.json").read_text())["updates"]
+    for update in (1, last // 2, last):
+        assert reopen(RunFolder.open(run), update).record.update == update
+
+
 def test_compiled_episodes_are_those_of_the_host():
     spec = describe(RECALL, {})
     network = Experiment.of(Settings().with_changes(**MEMORY), spec, 0).network
@@ -138,7 +146,7 @@ def test_compiled_episodes_are_those_of_the_host():
     with contextlib.closing(Evaluator(spec, settings=EvaluationSettings())) as evaluator:
         compiled = evaluator.evaluate(q_values, 40, Use.EVALUATION_RESET, 3)
         by_one = evaluator.evaluate(
-            lambda *shown, memory: q_values(*shown, memory=memory), 40, Use.EVALUATION_RESET, 3
+            lambda *given, **more: q_values(*given, **more), 40, Use.EVALUATION_RESET, 3
         )
     np.testing.assert_array_equal(compiled.lengths, by_one.lengths)
     np.testing.assert_array_equal(compiled.returns, by_one.returns)
