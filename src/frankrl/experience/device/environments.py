@@ -194,7 +194,7 @@ class DeviceEnvironments:
         number = states.length + 1
         state, shown = self.next(states.state, action, states.episode_seed, number)
         reward, arrived = shown.reward, shown.observation
-        ended = shown.terminated | shown.truncated
+        ended = jnp.logical_or(shown.terminated, shown.truncated)
         step = DeviceStep(
             observation=states.observation,
             mask=states.mask,
@@ -223,7 +223,7 @@ class DeviceEnvironments:
             episode_return=jnp.where(ended, 0.0, step.episode_return),
             length=jnp.where(ended, 0, number),
             digest=folded(states.digest, words),
-            memory=None if memory is None else jnp.where(ended[:, None], 0.0, memory),
+            memory=None if memory is None else _where(ended, jnp.zeros(()), memory),
         )
         after, unfit = self._begun(seed, after, ended, step.unfit)
         return after, step._replace(unfit=unfit)
