@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import SequenceSpec, Sequences, Transition
+from frankrl.core.types import Sequences, SequenceSpec, Transition
 from frankrl.explaining.record import (
     Recorded,
     SampledBatch,
