@@ -39,7 +39,7 @@ SETTINGS = {
     "learning_rate": 0.01,
     "learning_starts_env_steps": 60,
     "target_period_updates": 30,
-    "log_every_env_steps": 60,
+    "log_every_env_steps": 90,
     "evaluate_every_env_steps": None,
     "final_evaluation_episodes": 1,
     "checkpoint_every_env_steps": 90,
@@ -115,10 +115,9 @@ class Walked:
         self.steps = at
         own = [step % rows for step in at]
         ending = int(replay.ending[own[-1]])
+        last = (at[-1] + ENVS) % rows
         if ending:
             last = rows + (ending - 1) % replay.num_ending_rows
-        else:
-            last = (at[-1] + ENVS) % rows
         self.observations = np.asarray(replay.observation)[[*own, last]].astype(np.float64)
         self.stored = np.asarray(replay.memory)[own[0]].astype(np.float64)
         self.actions, self.rewards = replay.action[own], replay.reward[own]
