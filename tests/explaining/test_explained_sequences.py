@@ -34,6 +34,7 @@ SETTINGS = {
     "num_envs": ENVS,
     "n_step": N,
     "double": True,
+    "value_rescaling": True,
     "loss": "huber",
     "huber_delta": 0.5,
     "learning_rate": 0.01,
@@ -99,6 +100,16 @@ def remember(params, observation, memory):
 def q_values(params, memory):
     ((weight, bias),) = params.hidden
     return np.maximum(memory @ weight + bias, 0) @ params.output.weight + params.output.bias
+
+
+def rescaled(x):
+    return np.sign(x) * (np.sqrt(np.abs(x) + 1) - 1) + 1e-3 * x
+
+
+def unscaled(y):
+    """The inverse, in the form of the paper's proposition A.2."""
+    root = np.sqrt(1 + 4e-3 * (np.abs(y) + 1 + 1e-3))
+    return np.sign(y) * (((root - 1) / 2e-3) ** 2 - 1)
 
 
 class Walked:
@@ -195,12 +206,13 @@ def test_every_number_of_the_record_agrees_with_a_plain_loop(opened, networks, w
             q, next_q = q_values(online, memory[step]), q_values(target, target_memory[at])
             online_next = q_values(online, memory[at])
             best, chosen = int(np.argmax(online_next)), q[sequence.actions[step]]
-            future = 0.0 if terminated else 0.99 ** (at - step) * next_q[best]
-            error = reward + future - chosen
+            future = 0.0 if terminated else 0.99 ** (at - step) * unscaled(next_q[best])
+            y = rescaled(reward + future)
+            error = y - chosen
             size = abs(error)
             loss = 0.5 * size**2 if size <= 0.5 else 0.5 * (size - 0.25)
             errors.append(size)
-            found.append((q, next_q, online_next, chosen, reward + future, error, loss, terminated))
+            found.append((q, next_q, online_next, chosen, y, error, loss, terminated))
             row = len(found) - 1
             assert record.num_steps[row] == at - step
             np.testing.assert_allclose(record.batch.observation[row], sequence.observations[step])
@@ -263,6 +275,8 @@ def test_the_command_shows_the_sequence_step_by_step(run, opened, capsys):
     printed = capsys.readouterr().out
     assert f"learned step 1 of sequence {last}" in printed
     assert f"Q(s, a) = {record.chosen_q[rows[1]]:.4g}" in printed
+    assert re.search(r"y = h\(r.*\) = " + re.escape(f"{record.targets[rows[1]]:.4g}"), printed)
+    assert "Q-values and y are on the scale h(x)" in printed
     table = printed.partition(f"8. Sequence {last}, step by step")[2]
     for row in rows:
         norm = np.linalg.norm(own.memory[last, own.position[row]])
