@@ -119,9 +119,12 @@ def _saliency(reopened: "Reopened", index: int) -> "list[Map]":
 
     record = reopened.record
     batch, sequences = record.batch, record.sequences
-    own = jax.tree.map(lambda leaf: leaf[index : index + 1], (batch.observation, batch.mask))
+    observation, mask = jax.tree.map(
+        lambda leaf: leaf[index : index + 1], (batch.observation, batch.mask)
+    )
     memory = None if sequences is None else sequences.memory_before(index)
-    return saliency_maps(reopened.network, reopened.params, reopened.spec)(*own, memory)
+    maps = saliency_maps(reopened.network, reopened.params, reopened.spec)
+    return maps(observation, mask, memory)
 
 
 def _has_numbered_states(folder: "RunFolder") -> bool:

@@ -243,6 +243,8 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
     bonus: tuple[Cell, ...] = ()
     if record.munchausen_bonuses is not None:
         bonus = bracketed(record.munchausen_bonuses[index].item())
+    if settings.value_rescaling:
+        return Section(title, (_rescaled_target(record, index, settings),))
     if record.terminated[index]:
         sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
         return Section(title, (Formula((*sum_of, ": no reward follows a terminal state")),))
@@ -261,6 +263,25 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
             ),
         )
     return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
+
+
+def _rescaled_target(record: UpdateRecord, index: int, settings: LearningSettings) -> Formula:
+    """The target on the scale h of value rescaling."""
+    y, reward = record.targets[index].item(), record.batch.reward[index].item()
+    if record.terminated[index]:
+        return Formula(("y = h(r) = h(", reward, ") = ", y, ": no reward follows a terminal state"))
+    steps = record.num_steps[index].item()
+    power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
+    if record.target_outputs is not None:
+        each = f"h(r + γ{power} · h⁻¹(z))"
+        return Formula((f"y, the mean of {each} over the returns z of its distribution: ", y))
+    value = record.next_values[index].item()
+    return Formula(
+        (
+            f"y = h(r + γ{power} · h⁻¹(Q)) = h(",
+            *(reward, f" + {settings.gamma:g}{power} × h⁻¹(", value, ")) = ", y),
+        )
+    )
 
 
 def _loss(record: UpdateRecord, index: int, head: Head) -> Section:

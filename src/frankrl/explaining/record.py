@@ -39,9 +39,9 @@ class SampledBatch(NamedTuple):
     sample: Sample
     """Fields of shape (batch,)."""
     batch: Transition
-    num_steps: UInt32[Array, " batch"]
+    num_steps: UInt32[Any, " batch"]
     """Env steps from s to s′."""
-    terminated: Bool[Array, " batch"]
+    terminated: Bool[Any, " batch"]
     """Whether s′ is terminal."""
 
 
@@ -174,7 +174,8 @@ class UpdateRecord:
         if self.sequences is not None:
             size += f" in {counted(len(self.sequences.is_shown), 'sequence')}"
         return (
-            f"Update {self.update:,}, done at env step {self.env_steps:,}: {size}, loss {figure(self.loss)}, mean Q(s, a) "
+            f"Update {self.update:,}, done at env step {self.env_steps:,}: {size}, "
+            f"loss {figure(self.loss)}, mean Q(s, a) "
             f"{figure(float(np.mean(self.chosen_q)))}, mean target "
             f"{figure(float(np.mean(self.targets)))}"
         )

@@ -19,7 +19,7 @@ from frankrl.core.errors import DamagedError, FrankError, RunFolderError, Settin
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
-from frankrl.core.types import Arrival, Params, SequenceSpec, Sequences, Steps, Transition
+from frankrl.core.types import Arrival, Params, Sequences, SequenceSpec, Steps, Transition
 from frankrl.core.wording import option
 from frankrl.environments import (
     EnvironmentSpec,

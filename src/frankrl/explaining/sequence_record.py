@@ -4,11 +4,12 @@ import functools
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import SequenceSpec, Sequences, Transition
+from frankrl.core.types import Sequences, SequenceSpec, Transition
 from frankrl.explaining.record import (
     Recorded,
     SampledBatch,
@@ -138,10 +139,11 @@ def _computed(
 
 
 def _of_rows(terms: UpdateTerms, belongs: Bool[np.ndarray, " row"]) -> UpdateTerms:
-    """The terms of the rows that belong, as NumPy arrays."""
+    """The terms of the rows that belong."""
 
-    def kept(leaf: Array) -> np.ndarray:
-        return np.asarray(leaf)[belongs]
+    def kept(leaf: Array) -> Array:
+        # On the host, where a choice of rows needs no compiled program.
+        return jnp.asarray(np.asarray(leaf)[belongs])
 
     outputs, following, predictions, targets = jax.tree.map(
         kept, (terms.outputs, terms.bootstrap, terms.of_loss.predictions, terms.of_loss.targets)

@@ -1,20 +1,17 @@
 """The memory of a network in ONNX: a gated recurrent unit, node by node.
 
-ONNX has an operator `GRU` of its own, for whole sequences. One step in plain operators takes a
-batch of any size, also an empty one, and computes in the order in which the agent does.
+ONNX has an operator `GRU` of its own, for whole sequences; onnxruntime ends the process where such
+a batch is empty. One step in plain operators takes a batch of any size.
 """
-
-from typing import Any
 
 import numpy as np
 
 from frankrl.exporting.graph import Graph
 from frankrl.exporting.inputs import NEW_STATE, STATE
-from frankrl.exporting.own_network import untranslatable
-from frankrl.networks import GRU
+from frankrl.networks import GRU, GRUParams
 
 
-def add_memory(graph: Graph, memory: Any, params: Any, features: str, path: str) -> str:
+def add_memory(graph: Graph, memory: GRU, params: GRUParams, features: str, path: str) -> str:
     """Add one step of the memory, from the input `state`; returns the output `new_state`.
 
     Args:
@@ -24,8 +21,6 @@ def add_memory(graph: Graph, memory: Any, params: Any, features: str, path: str)
         features: the features of the observations, [batch, feature].
         path: path of its parameters in those of the network.
     """
-    if not isinstance(memory, GRU):
-        raise untranslatable(memory)
     units = memory.num_units
     weight = graph.constant(f"{path}.input_weight", params.input_weight)
     product = graph.add("MatMul", features, weight)

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import onnx
 from jax import export
-from jaxtyping import Float
 
 from frankrl.core.errors import MissingExtraError, SettingError
 from frankrl.core.normalisation import Scales
