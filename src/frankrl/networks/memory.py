@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from frankrl.networks.initializer import Initializer
+from frankrl.networks.recurrence import recurrence
 
 _GATES = 3
 """Reset gate, update gate, new state: the order of the columns of all weights."""
@@ -80,15 +80,10 @@ class GRU:
             is_shown: where it is false, the memory stays as it is.
             memory: before the first of them.
         """
-        products = jnp.swapaxes(self._input_products(params, inputs), 0, 1)
-
-        def step(before: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            product, shown = now
-            after = jnp.where(shown[:, None], self._after(params, product, before), before)
-            return after, after
-
-        _, found = jax.lax.scan(step, memory, (products, is_shown.T))
-        return jnp.swapaxes(found, 0, 1)
+        # Turned before they are multiplied: the features are mostly fewer than the products.
+        products = self._input_products(params, jnp.swapaxes(inputs, 0, 1))
+        weight, bias = params.recurrent_weight, params.recurrent_bias
+        return jnp.swapaxes(recurrence(products, weight, bias, is_shown.T, memory), 0, 1)
 
     def _input_products(
         self, params: GRUParams, inputs: Float[Any, "*batch input"]
