@@ -259,6 +259,6 @@ def test_the_first_steps_of_an_episode_are_learned_about_half_as_often_as_the_ot
     drawn = jnp.arange(first, end, dtype=jnp.uint32)
     begun = np.asarray(jax.jit(driven.buffer.first_learned)(driven.state, drawn))
     learned = np.bincount((begun[:, None] + np.arange(20)).ravel())[: end - 20]
-    assert (learned[:11] == 11).all()
+    assert (learned[:10] == 10).all()
     assert learned.min() == 10
     assert (learned[30:] == 20).all()
