@@ -377,11 +377,15 @@ def _opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     given = _given(experiment, before, result)
-    _, batches, spans = _read(replay, given.stored, given.steps, sample.env_steps, given.scales)
+    _, firsts, batches, spans = _read(
+        replay, given.stored, given.steps, sample.env_steps, given.scales
+    )
     number = update - before.updates - 1
     learn = _compiled_updates(settings.learning, network, replay.sequences, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
-    batches, noise, sample, spans = jax.tree.map(np.asarray, (batches, given.noise, sample, spans))
+    batches, firsts, noise, sample, spans = jax.tree.map(
+        np.asarray, (batches, firsts, given.noise, sample, spans)
+    )
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
         """The learner after the updates from `first` to `end` of the round."""
@@ -405,7 +409,7 @@ def _opened(
         sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
         record = record_of(*learners, sampled, noise=noise, **facts)
     else:
-        taken = np.asarray(_learned_env_steps(replay, own.env_steps))
+        taken = np.asarray(_learned_env_steps(replay, firsts[number]))
         sampled = SampledSequences(own, batch, taken, span.num_steps, span.terminated)
         record = sequences_record_of(*learners, replay.sequences, sampled, noise=noise, **facts)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
@@ -418,15 +422,18 @@ def _read(
     steps: Steps | None,
     env_steps: UInt32[Array, "update batch"],
     scales: Scales | None,
-) -> tuple[ReplayState, Transition | Sequences, Span]:
-    """The buffer with the steps of a round, if it lacks them; the transitions at some env steps and
+) -> tuple[ReplayState, UInt32[Array, "update batch"], Transition | Sequences, Span]:
+    """The buffer with the steps of a round, if it lacks them; the env steps at which transitions,
+    or the learned steps of sequences, begin; the transitions that were drawn by some env steps and
     their steps, or the sequences and the steps of each of their transitions."""
     if steps is not None:
         stored = replay.add(stored, steps)
     if replay.sequences is None:
-        return stored, replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
-    each = replay.spans(stored, _learned_env_steps(replay, env_steps))
-    return stored, replay.read_sequences(stored, env_steps, scales), each
+        found = replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
+        return stored, env_steps, *found
+    firsts = replay.first_learned(stored, env_steps)
+    each = replay.spans(stored, _learned_env_steps(replay, firsts))
+    return stored, firsts, replay.read_sequences(stored, firsts, scales), each
 
 
 def _learned_env_steps(
