@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from frankrl.networks.initializer import Initializer
-from frankrl.networks.recurrence import recurrence
+from frankrl.networks.recurrence import gates, recurrence
 
 _GATES = 3
 """Reset gate, update gate, new state: the order of the columns of all weights."""
@@ -96,11 +96,5 @@ class GRU:
         product: Float[Any, "batch 3*unit"],
         memory: Float[Any, "batch unit"],
     ) -> Float[Any, "batch unit"]:
-        xp, units = memory.__array_namespace__(), self.num_units
-        recurrent = memory @ params.recurrent_weight
-        # σ(x) = (1 + tanh(x / 2)) / 2, which overflows nowhere.
-        gates = 0.5 * (1 + xp.tanh(0.5 * (product + recurrent)[:, : 2 * units]))
-        reset, update = gates[:, :units], gates[:, units:]
-        within = recurrent[:, 2 * units :] + params.recurrent_bias
-        new = xp.tanh(product[:, 2 * units :] + reset * within)
-        return (1 - update) * new + update * memory
+        found = gates(product, memory @ params.recurrent_weight, params.recurrent_bias)
+        return (1 - found.update) * found.new + found.update * memory
