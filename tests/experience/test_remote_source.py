@@ -25,6 +25,7 @@ from frankrl.training.remote import remote
 
 NUM_ENVS = 5
 EPSILON = {"epsilon_decay_env_steps": 200}
+MEMORY = EPSILON | {"memory": "gru", "memory_units": 5}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "numbers": ("CartPole-v1", EPSILON),
     "several steps a round": ("CartPole-v1", EPSILON | {"vector_steps_per_round": 3}),
@@ -36,6 +37,17 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "pictures": ("MinAtar/Breakout-v1", EPSILON),
     "pictures on the device": ("MinAtar/Breakout-v1", EPSILON | {"acting": "device"}),
     "stacks": ("MinAtar/Breakout-v1", {"frame_stack": 3, "vector_steps_per_round": 2}),
+    "memory": ("CartPole-v1", MEMORY | {"vector_steps_per_round": 3}),
+    "memory on the device": ("CartPole-v1", MEMORY | {"acting": "device", "frame_stack": 2}),
+    "memory, restarts": (
+        "MaskedFailing-v0",
+        MEMORY
+        | {
+            "env_kwargs": {"share": 0.3},
+            "restart_failed_envs": 99,
+            "vector_steps_per_round": 4,
+        },
+    ),
     "restarts": (
         "MaskedFailing-v0",
         {
@@ -97,7 +109,7 @@ def test_any_number_of_actors_gives_the_bits_of_one_process(kind):
             assert_same(played(experiment, source, 40), expected)
 
 
-@pytest.mark.parametrize("kind", ["several steps a round", "stacks", "restarts", "noise"])
+@pytest.mark.parametrize("kind", ["several steps a round", "stacks", "restarts", "noise", "memory"])
 def test_lost_actors_are_replaced_and_the_bits_stay(kind):
     env_id, changes = KINDS[kind]
     experiment = experiment_of(env_id, **changes)
@@ -166,6 +178,29 @@ def test_a_snapshot_goes_on_with_another_number_of_actors_or_none():
             source.look_ahead(make_policy("auto", experiment.network), 10)
             assert source.restore(logs) == []
             assert_same(played(experiment, source, 20, start=20), expected[20:])
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_memory_goes_on_with_another_number_of_actors_or_none(dies):
+    experiment = experiment_of("CartPole-v1", **KINDS["memory"][1])
+    size = experiment.settings.round_env_steps
+    with contextlib.closing(source_of(experiment)) as source:
+        played(experiment, source, 13)
+        logs, memory = source.snapshot(), source.memory()
+        assert memory is not None
+        assert memory.any()
+        expected = played(experiment, source, 9, start=13)
+    fatal = {(0, "restore_memory"), (2, "restore"), (3, "restore_memory")} if dies else set()
+    actors = ActorsHere(lambda number, method, _: (number, method) in fatal)
+    for make in (source_of, remote(ActorsHere, 1), remote(lambda: actors, 2)):
+        with contextlib.closing(make(experiment)) as source:
+            played(experiment, source, 2)
+            source.look_ahead(make_policy("auto", experiment.network), 2 * size)
+            different = source.restore(logs)
+            source.restore_memory(memory, different)
+            np.testing.assert_array_equal(source.memory(), memory)
+            assert_same(played(experiment, source, 9, start=13), expected)
+    assert sum(actor.has_died for actor in actors.started) == len(fatal)
 
 
 def test_environments_that_do_not_come_to_their_state_begin_their_next_episode():
@@ -302,8 +337,8 @@ def test_a_row_of_q_values_depends_on_its_place_and_not_on_the_other_rows(torso,
     batch = drawn.integers(0, 2, (size, *experiment.spec.row_shape)).astype(bool)
     policy = make_policy(acting, experiment.network)
     policy.load(experiment.network.layout.flatten(experiment.network.init(0)))
-    whole = policy.q_values(experiment.spec.observation(batch)).copy()
+    whole = policy.q_values(experiment.spec.observation(batch)).q_values.copy()
     for part in parts_of(size, 3):
         own = slice(part.start, part.stop)
         rows = WholeBatch(own, size).of(experiment.spec.observation(batch[own]))
-        np.testing.assert_array_equal(policy.q_values(rows)[own], whole[own])
+        np.testing.assert_array_equal(policy.q_values(rows).q_values[own], whole[own])
