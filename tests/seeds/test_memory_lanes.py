@@ -12,6 +12,7 @@ import frankrl
 from frankrl.config import Settings
 from frankrl.core.numerics import own_numerics
 from frankrl.environments import describe, named_env
+from frankrl.explaining import reopen
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training import Experiment, init_train_state
 from frankrl.training.device.batch import SeedBatch
@@ -93,6 +94,10 @@ def test_lanes_with_memory_begin_as_runs_alone_do_within_float32():
                     for leaf, its in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
                         np.testing.assert_allclose(leaf, its, rtol=1e-3, atol=1e-5)
         assert ours.updates > 20
+
+
+def test_an_update_of_a_lane_with_memory_is_opened_to_the_same_bits(group):
+    assert reopen(RunFolder.open(group.runs[1]), 40).record.update == 40
 
 
 def test_a_group_with_memory_that_was_killed_goes_on_to_the_same_bits(group, tmp_path):

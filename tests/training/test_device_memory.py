@@ -13,14 +13,16 @@ from robustness.runs import killed_copy
 
 import frankrl
 from frankrl.config import EvaluationSettings, Settings
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import DamagedError, SettingError
 from frankrl.core.random import Use
 from frankrl.environments import describe, named_env
 from frankrl.experience import HostPolicy, NormalisedQValues
 from frankrl.explaining import reopen
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training import Experiment, init_train_state
+from frankrl.training.codec import check_memory
 from frankrl.training.device.rounds import device_rounds, source_on_device
+from frankrl.training.device.states_codec import restore_environments
 from frankrl.training.evaluation import Evaluator
 
 RECALL, _ = named_env(Recall)
@@ -129,6 +131,34 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(run, tmp_path):
     assert len(moments) == 3
     for moment in moments:
         assert_same(run, frankrl.resume(killed_copy(run, tmp_path / str(moment), moment)).run)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_20_checkpoints_as_after_a_kill_to_the_same_bits(tmp_path):
+    whole = trained(tmp_path / "whole", checkpoint_every_env_steps=15)
+    moments = [int(path.name) for path in list_checkpoints(whole / "checkpoints")][:-1]
+    assert len(moments) >= 20
+    for moment in moments:
+        assert_same(whole, frankrl.resume(killed_copy(whole, tmp_path / str(moment), moment)).run)
+
+
+def test_noise_and_fractions_of_each_learned_step_repeat_themselves(tmp_path):
+    changes = {"distribution": "iqn", "noisy": True, "n_step": 2, "vector_steps_per_round": 2}
+    one = trained(tmp_path / "one", **changes)
+    assert_same(one, trained(tmp_path / "other", checkpoint_every_env_steps=500, **changes))
+    assert reopen(RunFolder.open(one), 100).record.update == 100
+
+
+def test_a_memory_that_no_run_has_is_refused(run):
+    experiment = experiment_of(RECALL, Settings().with_changes(**MEMORY, source="device"), 5)
+    source = source_on_device(experiment)
+    newest = list_checkpoints(run / "checkpoints")[-1]
+    restore_environments(source, newest)
+    memory = source.states.memory
+    assert np.abs(memory).max() > 0
+    for wrong in (memory * np.nan, memory + 2):
+        with pytest.raises(DamagedError, match="no run has such a memory"):
+            check_memory(wrong, newest)
 
 
 def test_an_update_is_opened_and_all_that_the_run_recorded_comes_out_again(run):

@@ -258,7 +258,7 @@ def test_samplers_choose_on_the_device_as_on_the_host(sampler, first, drawn_on_t
         ({"normalize_rewards": True}, "normalize_rewards keeps its statistics on the host"),
         ({"info_metrics": ("x",)}, "they have no info"),
         ({"backend": "envpool"}, "backend envpool steps them on the host"),
-        ({"frame_stack": 2}, "pictures are prepared and stacked on the host"),
+        ({"frame_stack": 2}, "the host prepares pictures and stacks observations"),
     ],
 )
 def test_what_needs_the_host_is_refused_or_goes_there(tmp_path, changes, sentence):
