@@ -1,5 +1,6 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
+from frankrl.environments import cartpole_positions, nine_squares, repeat_after_me
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.env_group import EnvGroup, Worker, WorkerDiedError
 from frankrl.environments.episode_record import EnvironmentLog, Position
@@ -10,7 +11,6 @@ from frankrl.environments.functional import functional_of
 from frankrl.environments.functional import register as register_functional
 from frankrl.environments.leaves import Leaf, Structure, together
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
-from frankrl.environments.nine_squares import register
 from frankrl.environments.picture_axes import PictureAxes, picture_axes
 from frankrl.environments.protocol import spec_fingerprint
 from frankrl.environments.single import make_environment
@@ -29,7 +29,8 @@ from frankrl.environments.symmetry_check import broken_symmetry, check_symmetrie
 from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
-register()
+for _world in (nine_squares, repeat_after_me, cartpole_positions):
+    _world.register()
 register_functional()
 
 __all__ = [
