@@ -347,9 +347,8 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
     assert stored is not None, "PQN has no replay buffer"
     if given is None:
         count = result.updates - before.updates
-        batch = replay.sampler.batch_size
-        seed = seed_words(experiment.seed)
-        noise = device_noise(experiment.network, batch, seed, before.updates, count)
+        rows, seed = experiment.settings.update_transitions, seed_words(experiment.seed)
+        noise = device_noise(experiment.network, rows, seed, before.updates, count)
         rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
         # A copy, because reading takes it over.
         after = _copied(result.state()).replay
