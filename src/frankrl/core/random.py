@@ -37,6 +37,7 @@ class Use(enum.IntEnum):
     LEARNING_NOISE = 10
     FRACTIONS = 11
     MINIBATCHES = 12
+    DEMONSTRATIONS = 13
 
 
 RESET_SEEDS: dict[Use, range] = {
