@@ -39,7 +39,7 @@ from frankrl.training.noise import update_noise
 from frankrl.training.state import Experiment, TrainState
 
 Buffers = tuple[ReplayBuffer, ReplayBuffer | None]
-"""The definitions of a run's own buffer, and of that of a data set of which batches have a share."""
+"""The definitions of a run's own buffer, and of that of a data set, of which batches have a part."""
 
 
 class LearnerInput(NamedTuple):
@@ -252,7 +252,7 @@ def compiled_learn(
 ) -> Callable[[list[Array], LearnerInput], LearnerOutput]:
     """The compiled learner's call: adds steps to the buffer, then does the updates.
 
-    It takes the flat leaves of learner and buffers, that of a data set included, which are donated; otherwise each call would
+    It takes the flat leaves of learner and buffers, which are donated; otherwise each call would
     copy the whole buffer. The number of updates follows from the shape of the draws. A run has at
     most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
     """

@@ -57,6 +57,7 @@ function emptyText(row, reached) {
   if (row.note) return note(row.note);
   return note(reached
     ? `Choose one of ${counted(reached, "update")}. Frank loads the nearest checkpoint before it and repeats the training from there, to the same bits.`
+    : row.clock === "updates" ? "This run has no updates yet."
     : `This run has no updates yet: learning starts at env step ${written(row.learning_starts ?? 0)}.`);
 }
 
