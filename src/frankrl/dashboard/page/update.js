@@ -39,7 +39,7 @@ export function update(place) {
 
   async function open() {
     if (!state.focus) return;
-    const bar = progress("Recomputing the update");
+    const bar = progress("Recomputing the update", focused()?.clock === "updates" ? "update" : "env step");
     content.replaceChildren(bar.element);
     try {
       const path = `update/${state.focus}?number=${encodeURIComponent(number.value)}`;
