@@ -132,7 +132,12 @@ def epsilon_done_early(history: History, settings: Settings) -> RunWarning | Non
     """ε reaches its final value before the first update."""
     exploration, starts = settings.exploration, settings.first_update_env_steps
     decay = exploration.epsilon_decay_env_steps
-    if settings.is_offline or exploration.noisy or exploration.epsilon_start <= exploration.epsilon_end or decay > starts:
+    if (
+        settings.is_offline
+        or exploration.noisy
+        or exploration.epsilon_start <= exploration.epsilon_end
+        or decay > starts
+    ):
         return None
     return RunWarning(
         "ε has decayed before learning starts",

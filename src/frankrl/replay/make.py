@@ -41,6 +41,7 @@ def make_replay(settings: Settings, frame_stack: int = 1, first_env_step: int = 
         first_env_step=first_env_step,
         rounds_end_episodes=settings.environment.asynchronous_actors is not None,
         all_may_end=settings.environment.source == "device",
+        sequences=settings.sequences,
     )
 
 
@@ -64,6 +65,7 @@ def make_data_replay(settings: Settings, num_steps: int, frame_stack: int = 1) -
         frame_stack=frame_stack,
         most_env_steps=num_steps,
         rounds_end_episodes=True,
+        sequences=settings.sequences,
     )
 
 

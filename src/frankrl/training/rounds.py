@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from frankrl.config import LearningSettings
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
-from frankrl.core.types import Steps, Transition
+from frankrl.core.types import Sequences, Steps, Transition
 from frankrl.experience import Collected, Source, make_policy
 from frankrl.learning import (
     UpdateMetrics,
@@ -195,13 +195,16 @@ def learner_input(
     if others is not None and num_updates:
         whole = request._replace(first=0, end=others.capacity, num_new=0)
         other_draws = others.sampler.draws(experiment.seed, whole)
-    batch_size = settings.replay.batch_size
     return LearnerInput(
         steps=steps,
         draws=replay.sampler.draws(experiment.seed, request) if num_updates else None,
         learning_rate=np.float32(learning_rate_at(settings.learning, env_steps)),
         noise=update_noise(
-            experiment.network, batch_size, experiment.seed, first_update, num_updates
+            experiment.network,
+            settings.update_transitions,
+            experiment.seed,
+            first_update,
+            num_updates,
         ),
         scales=scales,
         demonstration_draws=other_draws,
@@ -229,7 +232,7 @@ def _started(learn: Callable[..., LearnerOutput], *given: Any) -> Callable[[], L
 
 def sampled(
     buffers: Buffers, stored: ReplayState, others: ReplayState | None, given: LearnerInput
-) -> tuple[Sample, Transition]:
+) -> tuple[Sample, Transition | Sequences]:
     """The transitions of all updates of a round; those of a data set stand behind the own ones."""
     replay, demonstrations = buffers
     own = replay.sample(stored, given.draws, given.scales)
@@ -256,7 +259,6 @@ def compiled_learn(
     copy the whole buffer. The number of updates follows from the shape of the draws. A run has at
     most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
     """
-
     buffers = replay, demonstrations
 
     @functools.partial(jax.jit, donate_argnums=(0,))
@@ -278,10 +280,13 @@ def compiled_learn(
                 given.learning_rate,
                 given.noise,
                 sample.weights,
+                replay.sequences,
             )
-            own, other = parted((sample, output.priorities), replay.sampler.batch_size)
-            stored = replay.set_priorities(stored, *own)
-            if demonstrations is not None:
+            if demonstrations is None:
+                stored = replay.set_priorities(stored, sample, output.priorities)
+            else:
+                own, other = parted((sample, output.priorities), replay.sampler.batch_size)
+                stored = replay.set_priorities(stored, *own)
                 others = demonstrations.set_priorities(others, *other)
             metrics, td_errors = output.metrics, output.td_errors[-1:]
         return LearnerOutput(
