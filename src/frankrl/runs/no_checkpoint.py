@@ -25,8 +25,8 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
         what, interval = "best agent", settings.evaluate_every
         if interval is None:
             return RunFolderError(
-                f"{path} holds no best agent, because {_setting(settings, best=True)} is none: take its "
-                "newest one"
+                f"{path} holds no best agent, because {_setting(settings, best=True)} is none: "
+                "take its newest one"
             )
         every = interval
     if not is_held(path):

@@ -39,7 +39,7 @@ from frankrl.training.noise import update_noise
 from frankrl.training.state import Experiment, TrainState
 
 Buffers = tuple[ReplayBuffer, ReplayBuffer | None]
-"""The definitions of a run's own buffer, and of that of a data set, of which batches have a part."""
+"""Definitions: of a run's own buffer, and of that of a data set, of which batches have a part."""
 
 
 class LearnerInput(NamedTuple):

@@ -305,6 +305,12 @@ def prepare_resume(
     if settings.data.dataset != before.data.dataset:
         check_same_data(folder.description, settings.data.dataset)
         settings = settings.with_changes(dataset=before.data.dataset)
+    if settings.data != before.data:
+        share = shown(settings.data.demonstration_share)
+        raise SettingError(
+            f"a run that continues keeps its settings, here demonstration_share "
+            f"{shown(before.data.demonstration_share)} (given {share}): begin a new run for others"
+        )
     kept_budget = replace(
         settings,
         environment=replace(
@@ -507,8 +513,8 @@ def _next(training: Trainer, events: Iterator[Event]) -> Event | None:
         if not training.save():
             raise
         raise type(error)(
-            f"{error}; the run is saved up to {training.settings.clock_unit} {training.env_steps:,}: "
-            f"{resuming(training.folder.path)}"
+            f"{error}; the run is saved up to {training.settings.clock_unit} "
+            f"{training.env_steps:,}: {resuming(training.folder.path)}"
         ) from error
 
 
@@ -557,8 +563,8 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
             f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
-        f"training went to {result.clock.removesuffix('s')} {result.env_steps:,}{returned}, but not all of it could be "
-        f"saved: {reasons}; {then}"
+        f"training went to {result.clock.removesuffix('s')} {result.env_steps:,}{returned}, but "
+        f"not all of it could be saved: {reasons}; {then}"
     )
 
 

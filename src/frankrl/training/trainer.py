@@ -551,7 +551,8 @@ class Trainer:
         if not np.isfinite(weights).all():
             raise DivergedError(
                 f"training diverged by update {self.updates:,} "
-                f"({self.settings.clock_unit} {self.env_steps:,}): a weight is not finite; try a lower learning_rate"
+                f"({self.settings.clock_unit} {self.env_steps:,}): a weight is not finite; try a "
+                "lower learning_rate"
             )
         return weights
 
