@@ -11,7 +11,7 @@ from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.text import shown
 from frankrl.datasets.checks import checked
 from frankrl.datasets.digest import ContentDigest
-from frankrl.datasets.hdf5 import NotAnEpisodeError, h5py, opened, read_episode
+from frankrl.datasets.hdf5 import NotAnEpisodeError, check_installed, opened, read_episode
 from frankrl.datasets.metadata import Metadata, read_metadata
 from frankrl.datasets.names import EPISODES, found
 from frankrl.datasets.records import DataEpisode
@@ -61,7 +61,7 @@ def open_dataset(name_or_folder: object) -> DataSet:
         MissingExtraError: the extra `minari` is not installed.
     """
     folder = found(name_or_folder)
-    h5py()
+    check_installed()
     metadata = read_metadata(folder)
     digest = ContentDigest(metadata.observation_space, metadata.action_space)
     num_steps, total = 0, 0.0

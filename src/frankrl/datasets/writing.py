@@ -11,7 +11,7 @@ from typing import Any
 from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
 from frankrl.datasets.checks import checked
-from frankrl.datasets.hdf5 import NotAnEpisodeError, h5py, opened, written_episode
+from frankrl.datasets.hdf5 import NotAnEpisodeError, check_installed, opened, written_episode
 from frankrl.datasets.metadata import FACTS, FORMAT, VERSION
 from frankrl.datasets.names import DATA, EPISODES, METADATA, check_name, minari_folder
 from frankrl.datasets.records import DataEpisode, DataSetDescription
@@ -71,7 +71,7 @@ def check_place(name: str, folder: Path | None) -> Path:
         SettingError: the name is not allowed, or exists.
         MissingExtraError: the extra `minari` is not installed.
     """
-    h5py()
+    check_installed()
     place = (folder if folder is not None else minari_folder()) / check_name(name)
     if place.exists():
         raise SettingError(f"a data set {place} exists already: choose another name or version")
