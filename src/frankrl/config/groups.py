@@ -30,6 +30,7 @@ _NETWORK = chosen("q_function", "network")
 _LAYERS = chosen_effectively("network", None)
 _OWN_LEAVES = chosen_effectively("torso", *TORSOS)
 _IMPALA = chosen("torso", "impala")
+_GRU = chosen("memory", "gru")
 _HIDDEN_LAYER = unless("hidden_widths", ())
 _MEAN = chosen("distribution", "mean")
 _C51 = chosen("distribution", "c51")
@@ -42,6 +43,7 @@ _DQN = chosen("algorithm", "dqn")
 _PQN = chosen("algorithm", "pqn")
 _EPSILON_GREEDY = both(chosen("noisy", False), _SYNCHRONOUS)
 _PRIORITISED = chosen("replay_sampling", "prioritised")
+_PRIORITISED_SEQUENCES = both(_PRIORITISED, _GRU)
 _MUNCHAUSEN = chosen("munchausen", True)
 _HUBER = chosen("loss", "huber")
 _ADAM = chosen("optimiser", "adam", "radam")
@@ -166,6 +168,12 @@ class NetworkSettings(Checked):
     observations to features."""
     impala_width: int = number(1, at_least=1, at_most=64, belongs_to=_IMPALA)
     """Factor of the channels 16, 32 and 32 of the residual network. [ratio]"""
+    memory: Literal["none", "gru"] = option("none", belongs_to=_LAYERS)
+    """What the network remembers of the episode's earlier observations: nothing, or the state of a
+    gated recurrent unit (GRU, Cho et al. 2014) between the torso and the hidden layers. It then
+    learns from sequences (R2D2, Kapturowski et al. 2019)."""
+    memory_units: int = number(128, at_least=1, belongs_to=_GRU)
+    """Numbers that the network remembers of an episode. [units]"""
     hidden_widths: tuple[int, ...] = number((64, 64), at_least=1, belongs_to=_LAYERS)
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = option("relu", belongs_to=_HIDDEN_LAYER)
@@ -251,6 +259,10 @@ class LearningSettings(Checked):
     """Temperature of the softmax. [reward]"""
     munchausen_floor: float = number(-1.0, at_most=0, belongs_to=_MUNCHAUSEN)
     """Lower bound of the log-probability times the temperature. [reward]"""
+    value_rescaling: bool = option(False, belongs_to=_DQN)
+    """Learn returns on a scale that compresses large ones, h(x) = sign(x) (√(|x| + 1) - 1) +
+    0.001 x, so that rewards of all sizes need no clipping (Pohlen et al. 2018). Q-values, losses
+    and TD errors are then on this scale."""
     iqn_samples: int = number(8, at_least=1, belongs_to=_IQN)
     """Fractions sampled per transition, for Q(s, a) and for the target each. [fractions]"""
     loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN)
@@ -308,6 +320,18 @@ class ReplaySettings(Checked):
     [reward]"""
     n_step: int = number(1, at_least=1, at_most=255, belongs_to=_DQN)
     """Rewards summed before bootstrapping; 1 is the notes' target. [env steps]"""
+    sequence_steps: int = number(40, at_least=1, at_most=4_096, belongs_to=_GRU)
+    """Length of the sequences that a network with memory learns from, burn-in included. With
+    memory, `batch_size` counts sequences, and `replay_capacity` the steps at which one can begin.
+    [steps of one environment]"""
+    burn_in_steps: int = number(10, at_least=0, at_most=4_095, belongs_to=_GRU)
+    """First steps of a sequence, from which only the memory is computed, by the newest weights; it
+    begins with the memory that the agent had. [steps of one environment]"""
+    sequence_priority_share: float = number(
+        0.9, at_least=0, at_most=1, belongs_to=_PRIORITISED_SEQUENCES
+    )
+    """η: the priority of a sequence is η · the largest error of its steps + (1 - η) · their mean.
+    [ratio]"""
 
 
 @dataclass(frozen=True)

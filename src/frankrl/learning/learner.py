@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import Params, Transition
+from frankrl.core.types import Params, Sequences, SequenceSpec, Transition
 from frankrl.learning.loss_terms import LossTerms, td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import (
@@ -20,6 +20,7 @@ from frankrl.learning.optimiser import (
     init_optimiser,
     optimiser_step,
 )
+from frankrl.learning.recurrent import SequenceTerms, sequence_priorities, sequence_terms
 from frankrl.networks import QNetwork
 
 
@@ -71,9 +72,11 @@ class UpdateOutput(NamedTuple):
     metrics: Float[Array, "*update metric"]
     """`UpdateMetrics`, in its order."""
     td_errors: Float[Array, "*update batch"]
-    """y - Q(s, a) of each transition, before the update. [reward]"""
+    """y - Q(s, a) of each transition, before the update; of a sequence that of its first learned
+    step. [reward]"""
     priorities: Float[Array, "*update batch"] | None
-    """Error of each transition, for its new priority; None without importance weights."""
+    """Error of each transition or sequence, for its new priority; None without importance
+    weights."""
 
 
 def init_learner(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
@@ -119,10 +122,11 @@ def update(
     settings: LearningSettings,
     network: QNetwork,
     state: LearnerState,
-    batch: Transition,
+    batch: Transition | Sequences,
     learning_rate: Float[Array, ""] | float,
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, " batch"] | None = None,
+    sequences: SequenceSpec | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """One gradient step of the Q-network on a batch; the target network does not change.
 
@@ -132,16 +136,24 @@ def update(
         state: the learner before the update.
         batch: fields of shape (batch, …).
         learning_rate: step size of the optimiser.
-        noise: random numbers of the update.
-        weights: importance weight of each transition's loss; None: all are 1.
+        noise: random numbers of the update; fractions for each transition, or learned step.
+        weights: importance weight of each transition's or sequence's loss; None: all are 1.
+        sequences: which steps the sequences have; None for transitions.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
     params = network.layout.unflatten(state.params)
     target_params = network.layout.unflatten(state.target_params)
-    terms = update_terms(settings, network, params, target_params, batch, noise, weights)
-    return learned(settings, network, state, terms.of_loss, learning_rate, weights)
+    if sequences is None:
+        assert isinstance(batch, Transition)
+        terms = update_terms(settings, network, params, target_params, batch, noise, weights)
+        return learned(settings, network, state, terms.of_loss, learning_rate, weights)
+    assert isinstance(batch, Sequences)
+    found = sequence_terms(
+        settings, sequences, network, params, target_params, batch, noise, weights
+    )
+    return learned_sequences(settings, sequences, network, state, found, learning_rate, weights)
 
 
 def learned(
@@ -163,10 +175,7 @@ def learned(
         weights: importance weight of each transition's loss; None: all are 1.
     """
     predictions, targets = terms.predictions, terms.targets
-    gradient = network.layout.flatten(terms.gradients)
-    found = Gradient(gradient, state.params, terms.loss, learning_rate)
-    moved, opt_state = optimiser_step(settings, network.layout, state.opt_state, found)
-
+    new_state, gradient_norm = _moved(settings, network, state, terms, learning_rate)
     errors = td_errors(network, targets, predictions.chosen_q)
     metrics = UpdateMetrics(
         loss=terms.loss,
@@ -174,11 +183,67 @@ def learned(
         mean_max_q=jnp.mean(jnp.max(predictions.q_values, axis=-1)),
         mean_target=jnp.mean(network.head.target_mean(targets)),
         mean_abs_td_error=jnp.mean(jnp.abs(errors)),
-        gradient_norm=optax.tree.norm(gradient),
+        gradient_norm=gradient_norm,
     )
     priorities = None
     if weights is not None:
         priorities = network.head.priorities(predictions.losses, errors, targets)
+    return new_state, UpdateOutput(jnp.stack(metrics), errors, priorities)
+
+
+def learned_sequences(
+    settings: LearningSettings,
+    spec: SequenceSpec,
+    network: QNetwork,
+    state: LearnerState,
+    terms: SequenceTerms,
+    learning_rate: Float[Array, ""] | float,
+    weights: Float[Array, " batch"] | None = None,
+) -> tuple[LearnerState, UpdateOutput]:
+    """As `learned`, of sequences: means are over the steps that belong, and the TD error of a
+    sequence is that of its first learned step.
+
+    Args:
+        settings: optimiser.
+        spec: which steps the sequences have.
+        network: the definition of the Q-network.
+        state: the learner before the update.
+        terms: the batch's loss and its gradient.
+        learning_rate: step size of the optimiser.
+        weights: importance weight of each sequence's loss; None: all are 1.
+    """
+    of_loss, belongs = terms.of_rows.of_loss, terms.belongs
+    predictions, targets = of_loss.predictions, of_loss.targets
+    new_state, gradient_norm = _moved(settings, network, state, of_loss, learning_rate)
+    errors = td_errors(network, targets, predictions.chosen_q)
+    means = functools.partial(jnp.mean, where=belongs)
+    metrics = UpdateMetrics(
+        loss=of_loss.loss,
+        mean_q=means(predictions.chosen_q),
+        mean_max_q=means(jnp.max(predictions.q_values, axis=-1)),
+        mean_target=means(network.head.target_mean(targets)),
+        mean_abs_td_error=means(jnp.abs(errors)),
+        gradient_norm=gradient_norm,
+    )
+    priorities = None
+    if weights is not None:
+        by_row = network.head.priorities(predictions.losses, errors, targets)
+        priorities = sequence_priorities(spec, by_row, belongs)
+    first = errors[:: spec.learned_steps]
+    return new_state, UpdateOutput(jnp.stack(metrics), first, priorities)
+
+
+def _moved(
+    settings: LearningSettings,
+    network: QNetwork,
+    state: LearnerState,
+    terms: LossTerms,
+    learning_rate: Float[Array, ""] | float,
+) -> tuple[LearnerState, Float[Array, ""]]:
+    """The learner after the optimiser's step, and the gradient's norm before clipping."""
+    gradient = network.layout.flatten(terms.gradients)
+    found = Gradient(gradient, state.params, terms.loss, learning_rate)
+    moved, opt_state = optimiser_step(settings, network.layout, state.opt_state, found)
     new_state = LearnerState(
         params=moved,
         target_params=state.target_params,
@@ -186,7 +251,7 @@ def learned(
         opt_state=opt_state,
         num_updates=state.num_updates + 1,
     )
-    return new_state, UpdateOutput(jnp.stack(metrics), errors, priorities)
+    return new_state, optax.tree.norm(gradient)
 
 
 def refresh_target(settings: LearningSettings, state: LearnerState) -> LearnerState:
@@ -207,10 +272,11 @@ def updates(
     settings: LearningSettings,
     network: QNetwork,
     state: LearnerState,
-    batches: Transition,
+    batches: Transition | Sequences,
     learning_rate: Float[Array, ""] | float,
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, "update batch"] | None = None,
+    sequences: SequenceSpec | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """Several updates, one batch each; the target network is refreshed whenever that is due.
 
@@ -221,13 +287,14 @@ def updates(
         batches: fields of shape (update, batch, …).
         learning_rate: step size of all updates.
         noise: random numbers, fields of shape (update, …).
-        weights: importance weight of each transition's loss; None: all are 1.
+        weights: importance weight of each transition's or sequence's loss; None: all are 1.
+        sequences: which steps the sequences have; None for transitions.
     """
 
     def one(state: LearnerState, given: tuple) -> tuple[LearnerState, UpdateOutput]:
         batch, own_noise, own_weights = given
         state, output = update(
-            settings, network, state, batch, learning_rate, own_noise, own_weights
+            settings, network, state, batch, learning_rate, own_noise, own_weights, sequences
         )
         return refresh_target(settings, state), output
 

@@ -15,7 +15,7 @@ from frankrl.core.backend import held_to_cpu, visible_cpus
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.seeds import MAX_SEEDS
-from frankrl.core.types import ACTION_DTYPE, Transition
+from frankrl.core.types import ACTION_DTYPE, Sequences, Transition
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, FrameStack, picture_axes
 from frankrl.experience.normaliser import is_normalised
@@ -96,7 +96,7 @@ def _updates_in_round(settings: Settings) -> float:
 def _update_seconds(experiment: Experiment) -> float:
     """About the time of an update on the CPU. [s]"""
     settings, network = experiment.settings, experiment.network
-    rows = settings.update_batch_size * max(network.head.num_fractions, 1)
+    rows = settings.update_transitions * max(network.head.num_fractions, 1)
     # Forward pass, gradient of the weights, gradient of the inputs: each takes a product and a
     # sum per weight.
     operations = 6 * network.num_products * rows
@@ -176,11 +176,14 @@ def check_memory(experiment: Experiment) -> None:
     check_network(experiment)
     in_round = _updates_in_round(settings) * settings.update_batch_size
     # A transition that has been sampled holds two observations, or two stacks of them.
-    sampled = 2 * each * experiment.spec.preprocessing.frame_stack
+    observations, what = 2, "transitions"
+    if settings.sequences is not None:
+        observations, what = settings.replay.sequence_steps + settings.replay.n_step, "sequences"
+    sampled = observations * each * experiment.spec.preprocessing.frame_stack
     if in_round * sampled * _COPIES > there:
         raise MachineError(
-            f"the updates of one round learn from {in_round:,.0f} transitions at once "
-            "(num_envs × vector_steps_per_round × replay_ratio × batch_size), which does not fit "
+            f"the updates of one round learn from {in_round:,.0f} {what} at once (num_envs × "
+            "vector_steps_per_round × replay_ratio × batch_size), which does not fit "
             f"into memory: {_size(there)} are available"
         )
 
@@ -276,7 +279,7 @@ def check_network(experiment: Experiment) -> None:
         batch = "batch_size" if settings.has_replay else "num_envs, vector_steps_per_round"
         smaller = " or ".join((batch, *network.head.sized_by))
         raise MachineError(
-            f"an update of {settings.update_batch_size:,} transitions with distribution "
+            f"an update of {settings.update_transitions:,} transitions with distribution "
             f"{settings.network.distribution!r} takes about {_size(needed)}, and {_size(there)} "
             f"are available: choose a smaller {smaller}"
         )
@@ -292,7 +295,7 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     settings, network = experiment.settings, experiment.network
     batch_size = settings.update_batch_size
     batch = _batch_shapes(experiment)
-    if network.is_own_code:
+    if network.is_own_code or not isinstance(batch, Transition):
         return _computed_bytes(experiment, batch)
     outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
     widest = max(settings.network.hidden_widths, default=1)
@@ -306,7 +309,7 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     return _computed_bytes(experiment, batch)
 
 
-def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
+def _computed_bytes(experiment: Experiment, batch: Transition | Sequences) -> int:
     """Memory of all intermediate results of an update, from its jaxpr. [bytes]"""
     # An update of PQN computes less: it has no target network.
     settings, network = experiment.settings.with_changes(algorithm="dqn"), experiment.network
@@ -315,9 +318,10 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
     )
     noise = noise_shapes(network, batch.reward.size)
     step = functools.partial(update, settings.learning, network)
-    jaxpr = jax.make_jaxpr(lambda state, batch, noise: step(state, batch, 1.0, noise))(
-        learner, batch, noise
-    )
+    sequences = settings.sequences
+    jaxpr = jax.make_jaxpr(
+        lambda state, batch, noise: step(state, batch, 1.0, noise, sequences=sequences)
+    )(learner, batch, noise)
     return sum(
         variable.aval.size * variable.aval.dtype.itemsize
         for equation in jaxpr.eqns
@@ -325,8 +329,12 @@ def _computed_bytes(experiment: Experiment, batch: Transition) -> int:
     )
 
 
-def _batch_shapes(experiment: Experiment) -> Transition:
+def _batch_shapes(experiment: Experiment) -> Transition | Sequences:
     """Shapes of the batch of an update."""
+    if experiment.settings.sequences is not None:
+        shapes = jax.eval_shape(experiment.empty_replay)
+        begun = jax.ShapeDtypeStruct((experiment.settings.update_batch_size,), jnp.uint32)
+        return jax.eval_shape(experiment.replay.read_sequences, shapes, begun)
     spec, size = experiment.spec, experiment.settings.update_batch_size
     observation = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype),
