@@ -11,8 +11,9 @@ from frankrl.core.random import Use, generator, reset_seed
 from frankrl.datasets import DataEpisode
 from frankrl.environments import EnvGroup, EnvironmentSpec, EnvStep
 from frankrl.environments.env_group import Tried
+from frankrl.experience import QValues
 from frankrl.exporting.own_form import own_observations
-from frankrl.training.playing import Playing, QValues
+from frankrl.training.playing import Playing
 
 _SEEDS_TOGETHER = 4_096
 """Episodes whose seeds are computed together."""
