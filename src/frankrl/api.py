@@ -51,6 +51,7 @@ from frankrl.training.session import (
 )
 
 if TYPE_CHECKING:
+    from frankrl.datasets import DataSet
     from frankrl.explaining import UpdateRecord
 
 
@@ -572,7 +573,7 @@ def export_dataset(
     allow_code: bool = False,
     progress: bool = True,
     **code: Any,
-) -> Path:
+) -> "DataSet":
     """Write episodes of a run as a Minari data set; needs `frankrl[minari]`.
 
     They are the whole episodes in the replay buffer of its newest checkpoint, or fresh ones that
@@ -597,12 +598,13 @@ def export_dataset(
         **code: objects that the run was made from, by the names of their settings.
 
     Returns:
-        The folder of the data set.
+        The data set, read from its files and checked.
 
     Raises:
         FrankError: an argument is not allowed, the data set exists already or cannot be written,
             there are no whole episodes, or the environment cannot be made or fails.
     """
+    from frankrl.datasets import open_dataset
     from frankrl.exporting.to_dataset import DataSetOptions, write_episodes
 
     check_type(progress, "progress", bool, "True or False")
@@ -620,4 +622,5 @@ def export_dataset(
     settings = _evaluation_of(agent, None, None)
     unit = "env steps" if evaluation_episodes is None else "episodes"
     with progress_bar("writing", unit, progress=progress) as show:
-        return write_episodes(folder, opened, agent, settings, options, show)
+        written = write_episodes(folder, opened, agent, settings, options, show)
+    return open_dataset(written)

@@ -1,5 +1,6 @@
 """`frank export`: a trained agent as a file for other programs, or its episodes as a data set."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,8 @@ def run(arguments: Sequence[str]) -> int:
             env=options.env or None,
             allow_code=options.allow_code,
         )
-        print_result(str(written))
+        print_result(str(written.folder.parent))
+        print(f"frank: {written.in_words()}", file=sys.stderr)
     if options.minari and not (options.onnx or options.safetensors):
         return 0
     files = export(

@@ -8,6 +8,7 @@ from typing import Any
 from gymnasium import spaces
 
 from frankrl.core.errors import FrankError, SettingError
+from frankrl.core.figures import counted, figure
 from frankrl.core.text import shown
 from frankrl.datasets.checks import checked
 from frankrl.datasets.digest import ContentDigest
@@ -38,6 +39,11 @@ class DataSet:
     folder: Path
     """The folder with its files."""
     metadata: Metadata
+
+    def in_words(self) -> str:
+        """How much it holds, and how good it is."""
+        episodes, steps = counted(self.num_episodes, "episode"), counted(self.num_steps, "env step")
+        return f"{episodes} of {steps}, mean return {figure(self.mean_return)}"
 
     def episodes(self) -> Iterator[DataEpisode]:
         """The episodes, in the data set's order; each is read from the file and checked again.
@@ -113,4 +119,6 @@ def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
         raise SettingError(f"the data set {folder} has{where} {shown(error)}") from error
     except Exception as error:  # h5py raises whatever it likes for a damaged file
         reason = shown(error) or type(error).__name__
-        raise SettingError(f"the data set {folder} is damaged: {reason}") from error
+        raise SettingError(
+            f"the data set {folder} cannot be read, its file {EPISODES} is damaged: {reason}"
+        ) from error
