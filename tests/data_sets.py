@@ -1,59 +1,88 @@
-"""Small data sets for tests, in folders."""
+"""Data sets of random content, and a file of them that can be changed in any way."""
 
+import json
 from pathlib import Path
+from typing import Any
 
-import gymnasium
+import jax
 import numpy as np
+from gymnasium import spaces
 
-import frankrl  # noqa: F401 - registers the nine squares
 from frankrl.datasets import DataEpisode, DataSetDescription, write_dataset
-from frankrl.environments.nine_squares import ORDINARY, transitions
 
-SQUARES = "frankrl/NineSquares-v0"
+NAME = "made/up-v3"
+VECTOR = spaces.Box(np.array([-1, -np.inf]), np.array([np.inf, 5]), (2,), np.float64)
+MIXED = spaces.Dict(
+    {
+        "camera": spaces.Box(0, 255, (40, 36, 3), np.uint8),
+        "inner": spaces.Dict(
+            {
+                "bits": spaces.MultiBinary(5),
+                "room": spaces.Discrete(4, start=-1),
+                "speed": spaces.Box(-3, 3, (2,), np.float16),
+            }
+        ),
+        "pair": spaces.Tuple(
+            [spaces.Box(-9, 9, (2, 2), np.int32), spaces.Box(0, 1, (3,), np.bool_)]
+        ),
+    }
+)
+SPACES = {
+    "vector": VECTOR,
+    "mixed": MIXED,
+    "number": spaces.Discrete(500, start=3),
+    "numbers": spaces.MultiDiscrete([3, 4], start=[0, -2]),
+    "grid": spaces.MultiBinary((2, 3)),
+    "tuple": spaces.Tuple([spaces.Discrete(3), VECTOR]),
+    "lone number": spaces.Box(-1, 1, (), np.float32),
+    "picture": spaces.Box(0, 255, (84, 84), np.uint8),
+}
 
 
-def write(name: str, folder: Path, env_id: str, episodes, **others) -> Path:
-    """A data set of an environment's own spaces, unless others are given."""
-    env = gymnasium.make(env_id)
-    spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
-    return write_dataset(
-        name, folder, DataSetDescription(**(spaces | others), env_id=env_id), episodes
+def described(space: spaces.Space = VECTOR, actions: int = 4, start: int = 2) -> DataSetDescription:
+    return DataSetDescription(space, spaces.Discrete(actions, start=start), "CartPole-v1")
+
+
+def random_episodes(
+    description: DataSetDescription, count: int, *, masked: bool = False, seed: int = 0
+) -> list[DataEpisode]:
+    """Episodes of different lengths, which terminate, are truncated, or both."""
+    random = np.random.default_rng(seed)
+    description.observation_space.seed(seed)
+    return [_episode(description, random, number, masked) for number in range(count)]
+
+
+def _episode(
+    description: DataSetDescription, random: np.random.Generator, number: int, masked: bool
+) -> DataEpisode:
+    actions, steps = description.action_space, int(random.integers(1, 9))
+    states = [description.observation_space.sample() for _ in range(steps + 1)]
+    return DataEpisode(
+        observations=jax.tree.map(lambda *parts: np.stack(parts), *states),
+        actions=random.integers(actions.n, size=steps) + actions.start,
+        rewards=random.normal(size=steps),
+        terminated=number % 3 != 1,
+        truncated=number % 3 != 0,
+        masks=random.random((steps + 1, int(actions.n))) < 0.5 if masked else None,
+        seed=None if number % 2 else 7 * number,
     )
 
 
-def random_episodes(env_id: str, count: int, seed: int = 0) -> list[DataEpisode]:
-    """Episodes of random actions."""
-    env, random, found = gymnasium.make(env_id), np.random.default_rng(seed), []
-    for number in range(count):
-        observation, _ = env.reset(seed=number)
-        seen, actions, rewards, ended = [observation], [], [], (False, False)
-        while not any(ended):
-            actions.append(int(random.integers(env.action_space.n)) + int(env.action_space.start))
-            observation, reward, *ended, _ = env.step(actions[-1])
-            seen.append(observation)
-            rewards.append(float(reward))
-        found.append(
-            DataEpisode(
-                np.array(seen), np.array(actions, np.int64), np.array(rewards), *ended, seed=number
-            )
-        )
-    return found
+def made(folder: Path, **how: Any) -> Path:
+    """The files of a small data set."""
+    description = described(**how)
+    return write_dataset(NAME, folder, description, random_episodes(description, 3)) / "data"
 
 
-def every_square(tmp: Path) -> Path:
-    """Each action of each square once, as an episode that is truncated unless it terminates."""
-    outcomes = transitions()
-    episodes = []
-    for square in ORDINARY:
-        for action in range(4):
-            ((_, then, reward, terminated),) = outcomes[square][action]
-            episodes.append(
-                DataEpisode(
-                    np.array([square, then], np.int64),
-                    np.array([action], np.int64),
-                    np.array([reward]),
-                    terminated,
-                    not terminated,
-                )
-            )
-    return write("squares/all-v0", tmp, SQUARES, episodes)
+def set_metadata(data: Path, **changes: Any) -> None:
+    """Change entries of the metadata; an entry that is to be None is removed."""
+    path = data / "metadata.json"
+    found = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({name: part for name, part in found.items() if part is not None}))
+
+
+def assert_same_episode(found: DataEpisode, expected: DataEpisode) -> None:
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert np.asarray(one).dtype == np.asarray(other).dtype
+        np.testing.assert_array_equal(one, other)

@@ -8,6 +8,7 @@ import numpy as np
 import odd_envs  # noqa: F401 - registers environments
 import pytest
 from gymnasium import spaces
+from memoryless import memoryless
 from toy_text import TAXI
 from training import masked_mdps
 
@@ -31,6 +32,7 @@ def run(tmp_path_factory):
 def linear(spec):
     """Q-values that are a fixed linear function of all numbers of an observation."""
 
+    @memoryless
     def q_values(observation, action_mask):
         leaves = jax.tree.leaves(observation)
         for leaf, expected in zip(leaves, spec.leaves, strict=True):

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from memoryless import memoryless
 from training import masked_mdps  # noqa: F401 - registers environments
 
 from frankrl.agent import Agent
@@ -57,6 +58,7 @@ def agent_for(env_id, **changes) -> Agent:
     """An agent whose Q-values depend on every number that it sees."""
     spec = describe_for(env_id, Settings().with_changes(**changes).resolved())
 
+    @memoryless
     def q_values(observation, action_mask):
         numbers = [np.ravel(leaf.astype(np.float64)) for leaf in jax.tree.leaves(observation)]
         row = np.concatenate(numbers)
@@ -82,7 +84,7 @@ def test_an_agent_plays_in_its_own_environment_as_an_evaluation_plays(case):
             stack.begin([0], checked.reset(episode, episode)[None])
             for _ in range(12):
                 q_values = agent.q_values(observation)
-                seen = agent.batch_q_values(stack.observation, stack.mask)
+                seen, _ = agent.batch_q_values(stack.observation, stack.mask)
                 np.testing.assert_array_equal(q_values, seen[0])
                 action = agent.act(observation)
                 observation, reward, terminated, truncated, _ = env.step(action)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memoryless import memoryless
 
 import frankrl
 from frankrl.agent import Agent
@@ -44,7 +45,8 @@ def test_a_result_an_agent_and_an_evaluation_say_something_in_at_most_three_line
     assert "evaluation of 3 episodes: mean return " in of_result
     assert of_agent == f"Agent of CartPole-v1, trained for 800 env steps: {result.run}"
     assert of_evaluation.startswith("Evaluation of 2 greedy episodes: mean return ")
-    assert repr(Agent(describe("CartPole-v1", {}), lambda s, m: s, 0.1)) == "Agent of CartPole-v1"
+    own = memoryless(lambda states, masks: states)
+    assert repr(Agent(describe("CartPole-v1", {}), own, 0.1)) == "Agent of CartPole-v1"
 
 
 def test_a_notebook_gets_the_curve_and_no_markup_of_a_name(result):
@@ -93,7 +95,7 @@ def test_a_mistake_in_film_is_told(result, arguments, words):
 
 
 def test_an_agent_of_no_run_needs_a_file_for_its_film():
-    agent = Agent(describe("CartPole-v1", {}), lambda states, masks: states[:, :2], 0.1)
+    agent = Agent(describe("CartPole-v1", {}), memoryless(lambda states, masks: states[:, :2]), 0.1)
     with pytest.raises(FrankError, match="give out"):
         frankrl.film(agent)
     with pytest.raises(FrankError, match="of no run"):

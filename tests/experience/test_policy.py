@@ -113,7 +113,7 @@ def test_host_and_device_take_the_same_actions_but_for_ties(name):
         for policy in policies:
             policy.load(params)
         for mask in (None, masks(seed)):
-            host, device = (policy.q_values(observation, mask, noise) for policy in policies)
+            host, device = (policy.q_values(observation, mask, noise)[0] for policy in policies)
             assert_agree(host, device)
             expected = np.zeros((BATCH, NUM_ACTIONS), bool) if mask is None else ~mask
             for q_values in (host, device):
@@ -126,7 +126,9 @@ def test_a_policy_computes_what_the_network_does(kind):
     policy, vector, observation = kind(network), params_of(network, 0), observations(spec, 0)
     policy.load(vector)
     expected = network.q_values(network.layout.unflatten(np.asarray(vector)), observation)
-    np.testing.assert_allclose(policy.q_values(observation), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        policy.q_values(observation).q_values, expected, rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", [HostPolicy, DevicePolicy])
@@ -135,20 +137,20 @@ def test_the_parameters_that_act_are_those_that_were_loaded_last(kind):
     policy, observation = kind(network), observations(spec, 0)
     before = params_of(network, 0)
     policy.load(before)
-    first = policy.q_values(observation).copy()
+    first = policy.q_values(observation).q_values.copy()
     policy.load(params_of(network, 1))
-    assert not np.allclose(policy.q_values(observation), first)
+    assert not np.allclose(policy.q_values(observation).q_values, first)
     policy.load(before)
-    np.testing.assert_array_equal(policy.q_values(observation), first)
+    np.testing.assert_array_equal(policy.q_values(observation).q_values, first)
 
 
 def test_the_host_keeps_what_it_loaded_when_the_array_is_given_up():
     network, spec = network_of("plain")
     policy, observation, params = HostPolicy(network), observations(spec, 0), params_of(network, 0)
     policy.load(params)
-    before = policy.q_values(observation).copy()
+    before = policy.q_values(observation).q_values.copy()
     params.delete()
-    np.testing.assert_array_equal(policy.q_values(observation), before)
+    np.testing.assert_array_equal(policy.q_values(observation).q_values, before)
 
 
 @pytest.mark.parametrize("kind", [HostPolicy, DevicePolicy])
@@ -156,12 +158,12 @@ def test_noise_acts_in_one_step_and_leaves_the_parameters_as_they_were(kind):
     network, spec = network_of("noisy")
     policy, observation = kind(network), observations(spec, 0)
     policy.load(params_of(network, 0))
-    before = policy.q_values(observation).copy()
-    under_noise = policy.q_values(observation, None, acting_noise(network, 5, 1))
-    other_noise = policy.q_values(observation, None, acting_noise(network, 5, 2))
+    before = policy.q_values(observation).q_values.copy()
+    under_noise = policy.q_values(observation, None, acting_noise(network, 5, 1)).q_values
+    other_noise = policy.q_values(observation, None, acting_noise(network, 5, 2)).q_values
     assert not np.allclose(under_noise, before)
     assert not np.allclose(under_noise, other_noise)
-    np.testing.assert_array_equal(policy.q_values(observation), before)
+    np.testing.assert_array_equal(policy.q_values(observation).q_values, before)
 
 
 def test_policies_of_equal_networks_share_one_compilation():

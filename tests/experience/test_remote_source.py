@@ -25,6 +25,7 @@ from frankrl.training.remote import remote
 
 NUM_ENVS = 5
 EPSILON = {"epsilon_decay_env_steps": 200}
+MEMORY = EPSILON | {"memory": "gru", "memory_units": 5}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "numbers": ("CartPole-v1", EPSILON),
     "several steps a round": ("CartPole-v1", EPSILON | {"vector_steps_per_round": 3}),
@@ -36,6 +37,17 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "pictures": ("MinAtar/Breakout-v1", EPSILON),
     "pictures on the device": ("MinAtar/Breakout-v1", EPSILON | {"acting": "device"}),
     "stacks": ("MinAtar/Breakout-v1", {"frame_stack": 3, "vector_steps_per_round": 2}),
+    "memory": ("CartPole-v1", MEMORY | {"vector_steps_per_round": 3}),
+    "memory on the device": ("CartPole-v1", MEMORY | {"acting": "device", "frame_stack": 2}),
+    "memory, restarts": (
+        "MaskedFailing-v0",
+        MEMORY
+        | {
+            "env_kwargs": {"share": 0.3},
+            "restart_failed_envs": 99,
+            "vector_steps_per_round": 4,
+        },
+    ),
     "restarts": (
         "MaskedFailing-v0",
         {
@@ -97,7 +109,7 @@ def test_any_number_of_actors_gives_the_bits_of_one_process(kind):
             assert_same(played(experiment, source, 40), expected)
 
 
-@pytest.mark.parametrize("kind", ["several steps a round", "stacks", "restarts", "noise"])
+@pytest.mark.parametrize("kind", ["several steps a round", "stacks", "restarts", "noise", "memory"])
 def test_lost_actors_are_replaced_and_the_bits_stay(kind):
     env_id, changes = KINDS[kind]
     experiment = experiment_of(env_id, **changes)
@@ -302,8 +314,8 @@ def test_a_row_of_q_values_depends_on_its_place_and_not_on_the_other_rows(torso,
     batch = drawn.integers(0, 2, (size, *experiment.spec.row_shape)).astype(bool)
     policy = make_policy(acting, experiment.network)
     policy.load(experiment.network.layout.flatten(experiment.network.init(0)))
-    whole = policy.q_values(experiment.spec.observation(batch)).copy()
+    whole = policy.q_values(experiment.spec.observation(batch)).q_values.copy()
     for part in parts_of(size, 3):
         own = slice(part.start, part.stop)
         rows = WholeBatch(own, size).of(experiment.spec.observation(batch[own]))
-        np.testing.assert_array_equal(policy.q_values(rows)[own], whole[own])
+        np.testing.assert_array_equal(policy.q_values(rows).q_values[own], whole[own])

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from frankrl.config import Settings
 from frankrl.core.random import Use, reset_seed, uniforms
 from frankrl.environments import GymnasiumVector, describe, describe_for
-from frankrl.experience import HostSource, acting_noise, steps_of
+from frankrl.experience import HostSource, PolicyOutput, acting_noise, steps_of
 from frankrl.learning import network_for
 
 SEED, NUM_ENVS, LIMIT, ACTIONS = 7, 3, 4, 3
@@ -66,11 +66,11 @@ class SinePolicy:
     def load(self, params):
         raise AssertionError("a source does not choose the parameters that act")
 
-    def q_values(self, observation, mask=None, noise=None):
+    def q_values(self, observation, mask=None, noise=None, memory=None):
         self.noise.append(noise)
-        return self.of(observation, mask)
+        return PolicyOutput(self.of(observation, mask), memory)
 
-    def start(self, observation, mask=None, noise=None):
+    def start(self, observation, mask=None, noise=None, memory=None):
         found = self.q_values(observation, mask, noise)
         return lambda: found
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from exporting.exported_agents import session_of
+from memoryless import memoryless
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -185,7 +186,7 @@ def test_without_onnx_its_extra_is_named_and_weights_are_written_all_the_same(
 def test_what_is_no_agent_of_frank_is_refused(run, tmp_path):
     agent = frankrl.load(run)
     path = tmp_path / "agent.onnx"
-    own = Agent(agent.spec, lambda observation, mask: np.zeros((1, 2)), epsilon=0.0)
+    own = Agent(agent.spec, memoryless(lambda *_: np.zeros((1, 2))), epsilon=0.0)
     for given, more, words in (
         (own, {}, "was not trained by Frank: pass one that frankrl.load returns"),
         (agent, {"best": True}, "best, allow_code and objects are for the folder of a run"),

@@ -173,11 +173,11 @@ def test_a_change_of_an_object_takes_effect():
     policy = make_policy("auto", first)
     vector = first.layout.flatten(first.init(0))
     policy.load(vector)
-    before = policy.q_values(states)
+    before = policy.q_values(states).q_values
     changing.scale = 2.0
     again = make_policy("auto", network(changing))
     again.load(vector)
-    np.testing.assert_allclose(again.q_values(states), 2 * before, rtol=1e-6)
+    np.testing.assert_allclose(again.q_values(states).q_values, 2 * before, rtol=1e-6)
 
 
 def test_it_acts_on_the_device_and_a_copy_in_another_process_is_made_by_its_name(monkeypatch):
@@ -190,7 +190,10 @@ def test_it_acts_on_the_device_and_a_copy_in_another_process_is_made_by_its_name
     states = random_batch(0).observation
     sent = pickle.dumps(policy)
     assert b"plain_jax" in sent
-    np.testing.assert_array_equal(pickle.loads(sent).q_values(states), policy.q_values(states))  # noqa: S301
+    copied = pickle.loads(sent)  # noqa: S301
+    np.testing.assert_array_equal(
+        copied.q_values(states).q_values, policy.q_values(states).q_values
+    )
 
 
 @pytest.mark.parametrize("name", ["plain_jax", "equinox_network", "flax_network"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sb3_agents
 from gymnasium import spaces
+from memoryless import memoryless
 from sb3_agents import AGENTS, SPACES, Shows
 from torch_archives import q_network, sb3_zip, zipped
 
@@ -35,6 +36,7 @@ def in_frank(path, env_id, given=None, **changes):
     params = source.weights(experiment).params
     network = experiment.network
 
+    @memoryless
     def q_values(observation, mask):
         return network.q_values(params, observation, mask)
 

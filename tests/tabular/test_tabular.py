@@ -153,7 +153,7 @@ def test_a_state_is_looked_up_in_the_table():
 def learned_table(path):
     """The Q-table of a run's agent, and its environment."""
     agent = frankrl.load(path)
-    return q_table(agent.spec, lambda states: agent.batch_q_values(states, None)), agent.spec
+    return q_table(agent.spec, lambda states: agent.batch_q_values(states)[0]), agent.spec
 
 
 def test_the_table_comes_to_the_exact_q_values(tmp_path):

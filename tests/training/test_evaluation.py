@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+from memoryless import memoryless
 from probe_envs import FaultyProbe, episode_length
 
 import frankrl
@@ -19,7 +20,7 @@ USE = Use.EVALUATION_RESET
 
 
 def always(action):
-    return lambda observations, masks: np.tile(np.eye(2)[action], (len(observations), 1))
+    return memoryless(lambda shown, _: np.tile(np.eye(2)[action], (len(shown), 1)))
 
 
 def evaluate(q_values, episodes, env_id="FrankSeed-v0", seed=3, number=0, use=USE, **kwargs):
@@ -58,6 +59,7 @@ def test_the_result_does_not_depend_on_how_many_environments_there_are(
     np.testing.assert_array_equal(found.returns, known_lengths(60)[:played])
 
 
+@memoryless
 def by_the_stack(observations, masks):
     """Q-values that depend on every number of a stack, the oldest most."""
     weights = np.array([5.0, -3.0, 1.0])[:, None] * np.array([1.0, 7.0, 3.0, 2.0])
@@ -120,6 +122,7 @@ def test_environments_are_made_anew_only_where_they_are_not_kept(monkeypatch, ke
 def test_the_policy_sees_the_state_of_its_own_environment():
     seen = []
 
+    @memoryless
     def q_values(observations, masks):
         seen.append(observations.copy())
         return np.eye(2)[(observations[:, 0] >= 2).astype(int)]
@@ -132,7 +135,7 @@ def test_the_policy_sees_the_state_of_its_own_environment():
 
 
 def test_a_tie_is_broken_towards_the_first_action():
-    found = evaluate(lambda observations, masks: np.zeros((len(observations), 2)), 5)
+    found = evaluate(memoryless(lambda shown, _: np.zeros((len(shown), 2))), 5)
     assert (found.returns > 0).all()
 
 
@@ -217,6 +220,7 @@ def test_an_environment_that_fails_is_an_environment_failed_error(fault):
         evaluate(ending_at_three, 3, env_id="FrankFaulty-v0", fault=fault)
 
 
+@memoryless
 def ending_at_three(observations, masks):
     return np.eye(2)[(observations[:, 0] >= 2).astype(int)]
 

@@ -57,7 +57,7 @@ def test_observations_are_normalised():
     scales = Scales((LeafScale(mean, factor),), np.float32(5), None, np.float32(1))
     q_values = NormalisedQValues(policy, scales)
     compiled, _ = evaluated(spec, q_values, 20)
-    by_one, _ = evaluated(spec, lambda *shown: q_values(*shown), 20)
+    by_one, _ = evaluated(spec, lambda *shown, **kept: q_values(*shown, **kept), 20)
     np.testing.assert_array_equal(compiled.lengths, by_one.lengths)
 
 

@@ -73,7 +73,7 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
     policy = greedy_policy(experiment, last)
     expected = {"terminated": TERMINATED, "truncated": TRUNCATED}[end]
     expected = THREE_STEPS if n_step == 3 else expected
-    found = policy.q_values(STATES, masked_mdps.ALLOWED == 1)
+    found = policy.q_values(STATES, masked_mdps.ALLOWED == 1).q_values
     np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
     np.testing.assert_allclose(found, expected, atol=0.1)
     stored = last.state().replay
@@ -184,7 +184,7 @@ def test_the_whole_table_has_a_value_in_every_cell(where, q_function, tmp_path, 
     assert frank(["explain", str(path), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     loaded = frankrl.load(path)
-    values = q_table(loaded.spec, lambda states: loaded.batch_q_values(states, None))
+    values = q_table(loaded.spec, lambda states: loaded.batch_q_values(states)[0])
     assert data["q_table"] == values.tolist()
     assert np.isfinite(data["q_table"]).all()
     if q_function == "table":

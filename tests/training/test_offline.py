@@ -7,7 +7,7 @@ import gymnasium
 import jax
 import numpy as np
 import pytest
-from data_sets import SQUARES, every_square, random_episodes, write
+from offline_data import SQUARES, every_square, random_episodes, write
 from gymnasium import spaces
 from robustness.runs import contents
 

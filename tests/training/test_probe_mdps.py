@@ -61,7 +61,7 @@ def learned_q_values(env_kwargs: dict, num_states: int, **changes) -> np.ndarray
     )
     experiment = experiment_of(probe_mdps.ProbeMDP.__name__ + "-v0", settings, seed=3)
     policy = greedy_policy(experiment, round_number(experiment, 15))
-    return policy.q_values(np.arange(num_states, dtype=np.float32)[:, None])
+    return policy.q_values(np.arange(num_states, dtype=np.float32)[:, None]).q_values
 
 
 @pytest.mark.parametrize(("n_step", "shape", "overlap"), WAYS)

@@ -9,6 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from gymnasium import spaces
+from memoryless import memoryless
 from toy_text import TAXI
 
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, SettingError
@@ -82,7 +83,7 @@ def always(action, num_actions=2):
     """A policy whose Q-value is 10 for one action and 4 for the others."""
     values = np.full((1, num_actions), 4.0, np.float32)
     values[0, action] = 10.0
-    return lambda observations, masks: values
+    return memoryless(lambda observations, masks: values)
 
 
 def decoded(path):
@@ -153,7 +154,7 @@ def test_the_panel_marks_the_chosen_action_and_changes_with_the_step(tmp_path, c
 def test_a_bar_is_as_long_as_its_action_is_worse_than_the_best(tmp_path, scripted, best):
     spec = scripted(num_actions=3, length=1)
     values = np.array([[best, best - 0.3, best - 0.6]])
-    write_film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
+    write_film(spec, memoryless(lambda *_: values), tmp_path / "film.mp4", episodes=1, seed=0)
     panel = decoded(tmp_path / "film.mp4")[0][:, 448:].astype(int)
     blue = (np.abs(panel - np.array([62, 130, 180])).max(axis=2) < 40).sum(axis=1)
     # The longest bar has the width of the scale, which ends at -0.6.
@@ -172,7 +173,7 @@ def test_the_scale_of_the_bars_is_told(tmp_path, scripted, monkeypatch):
     monkeypatch.setattr(Lettering, "write", noted)
     values = np.array([[46.66, 46.09]])
     spec = scripted(num_actions=2, length=1)
-    write_film(spec, lambda *_: values, tmp_path / "film.mp4", episodes=1, seed=0)
+    write_film(spec, memoryless(lambda *_: values), tmp_path / "film.mp4", episodes=1, seed=0)
     assert {"+46.66", "+46.09", "Q − max Q", "−0.6", "0"} <= set(written)
 
 
@@ -201,9 +202,19 @@ def test_tiny_pictures_grow_by_a_whole_factor_and_many_actions_fit(tmp_path, scr
 def test_more_actions_than_rows_and_values_that_are_not_finite_can_be_filmed(tmp_path, scripted):
     values = np.linspace(-5, 5, 300)[None]
     values[0, :2] = -np.inf, 1e300
-    write_film(scripted(num_actions=300), lambda *_: values, tmp_path / "a.mp4", episodes=1, seed=0)
     write_film(
-        scripted(num_actions=1), lambda *_: [[np.nan]], tmp_path / "b.mp4", episodes=1, seed=0
+        scripted(num_actions=300),
+        memoryless(lambda *_: values),
+        tmp_path / "a.mp4",
+        episodes=1,
+        seed=0,
+    )
+    write_film(
+        scripted(num_actions=1),
+        memoryless(lambda *_: [[np.nan]]),
+        tmp_path / "b.mp4",
+        episodes=1,
+        seed=0,
     )
 
 
@@ -217,6 +228,7 @@ def test_an_action_that_is_not_allowed_is_labelled_and_has_no_bar(tmp_path, monk
 
     forbidden = 0
 
+    @memoryless
     def q_values(observations, allowed):
         nonlocal forbidden
         forbidden += int((~allowed).sum())
@@ -295,6 +307,7 @@ def test_an_interrupted_film_leaves_the_earlier_one_and_nothing_else(tmp_path, c
     path.write_text("the earlier film")
     calls = []
 
+    @memoryless
     def interrupted(observations, masks):
         calls.append(observations)
         if len(calls) == 4:

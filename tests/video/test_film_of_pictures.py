@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from memoryless import memoryless
 from probe_envs import OBSERVATION_SPACES
 
 from frankrl.cli.main import main as frank
@@ -36,6 +37,7 @@ def noise(*shape):
 def always(action, num_actions):
     """A policy that takes one action in every state."""
 
+    @memoryless
     def q_values(observation, mask):
         rows = len(jax.tree.leaves(observation)[0])
         return np.eye(num_actions, dtype=np.float32)[np.full(rows, action)]

@@ -8,10 +8,11 @@ from typing import Any
 from gymnasium import spaces
 
 from frankrl.core.errors import FrankError, SettingError
+from frankrl.core.figures import counted, figure
 from frankrl.core.text import shown
 from frankrl.datasets.checks import checked
 from frankrl.datasets.digest import ContentDigest
-from frankrl.datasets.hdf5 import NotAnEpisodeError, h5py, opened, read_episode
+from frankrl.datasets.hdf5 import NotAnEpisodeError, check_installed, opened, read_episode
 from frankrl.datasets.metadata import Metadata, read_metadata
 from frankrl.datasets.names import EPISODES, found
 from frankrl.datasets.records import DataEpisode
@@ -39,6 +40,11 @@ class DataSet:
     """The folder with its files."""
     metadata: Metadata
 
+    def in_words(self) -> str:
+        """How much it holds, and how good it is."""
+        episodes, steps = counted(self.num_episodes, "episode"), counted(self.num_steps, "env step")
+        return f"{episodes} of {steps}, mean return {figure(self.mean_return)}"
+
     def episodes(self) -> Iterator[DataEpisode]:
         """The episodes, in the data set's order; each is read from the file and checked again.
 
@@ -61,7 +67,7 @@ def open_dataset(name_or_folder: object) -> DataSet:
         MissingExtraError: the extra `minari` is not installed.
     """
     folder = found(name_or_folder)
-    h5py()
+    check_installed()
     metadata = read_metadata(folder)
     digest = ContentDigest(metadata.observation_space, metadata.action_space)
     num_steps, total = 0, 0.0
@@ -113,4 +119,6 @@ def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
         raise SettingError(f"the data set {folder} has{where} {shown(error)}") from error
     except Exception as error:  # h5py raises whatever it likes for a damaged file
         reason = shown(error) or type(error).__name__
-        raise SettingError(f"the data set {folder} is damaged: {reason}") from error
+        raise SettingError(
+            f"the data set {folder} cannot be read, its file {EPISODES} is damaged: {reason}"
+        ) from error

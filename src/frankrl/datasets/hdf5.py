@@ -4,6 +4,7 @@ An HDF5 file can point at other files, name code that unpacks it, and claim any 
 arrays of numbers that lie in the file itself, within bounds, and refuses everything else.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,20 @@ class NotAnEpisodeError(Exception):
     """What a file holds in the place of an episode, in words."""
 
 
-def h5py() -> Any:
-    """The module h5py.
+def check_installed() -> None:
+    """Check that files of episodes can be read and written.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: h5py is not installed.
     """
-    return imported("h5py", "a Minari data set", "h5py", "minari")
+    imported("h5py", "a Minari data set", "h5py", "minari")
 
 
-def episode_group(file: Any, number: int) -> Any:
-    """The group of an episode."""
-    return _member(file, f"episode_{number}", h5py().Group)
+def opened(path: Path, mode: str) -> Any:
+    """The file, opened for reading (r) or made anew for writing (x)."""
+    import h5py
+
+    return h5py.File(path, mode, track_order=True if mode == "x" else None)
 
 
 def written_episode(file: Any, number: int, episode: DataEpisode) -> None:
@@ -72,51 +75,36 @@ def read_episode(file: Any, number: int, metadata: Metadata) -> DataEpisode:
     Raises:
         NotAnEpisodeError: the file holds something else.
     """
-    group = episode_group(file, number)
-    ends = [_array(group, name) for name in ("terminations", "truncations")]
-    actions, rewards = _array(group, "actions"), _array(group, "rewards")
-    for name, array in zip(("terminations", "truncations"), ends, strict=True):
-        if array.dtype != np.bool_ or array.shape != actions.shape:
-            raise NotAnEpisodeError(f"{name} of {array.dtype} and shape {array.shape}")
-        if array[:-1].any():
-            raise NotAnEpisodeError(f"{name} before its last step")
+    group = _group(file.id, f"episode_{number}")
+    actions = _array(group, "actions")
+    space, has_jpegs = metadata.observation_space, metadata.has_jpegs
     return DataEpisode(
-        observations=_observations(
-            group, "observations", metadata.observation_space, metadata.has_jpegs
-        ),
+        observations=_observations(group, "observations", space, has_jpegs),
         actions=actions,
-        rewards=rewards,
-        terminated=bool(ends[0][-1:].any()),
-        truncated=bool(ends[1][-1:].any()),
+        rewards=_array(group, "rewards"),
+        terminated=_at_end(group, "terminations", actions.shape),
+        truncated=_at_end(group, "truncations", actions.shape),
         masks=_masks(group),
         seed=_seed(group),
     )
 
 
-def _write(group: Any, name: str, value: Any) -> None:
-    if isinstance(value, dict | tuple):
-        named = (
-            value if isinstance(value, dict) else {f"_index_{i}": v for i, v in enumerate(value)}
-        )
-        below = group.create_group(name)
-        for key, part in named.items():
-            _write(below, key, part)
-        return
-    row_bytes = value[:1].nbytes
-    packing: dict[str, Any] = {}
-    if row_bytes >= _PACKED_ROW_BYTES:
-        rows = max(1, min(len(value), _CHUNK_BYTES // row_bytes))
-        packing = {"chunks": (rows, *value.shape[1:]), "compression": "gzip", "shuffle": False}
-        packing["compression_opts"] = 1
-    group.create_dataset(name, data=value, **packing)
+def _at_end(group: Any, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether the last step ended the episode in this way; no other may."""
+    flags = _array(group, name)
+    if flags.dtype != np.bool_ or flags.shape != shape:
+        raise NotAnEpisodeError(f"{name} of {flags.dtype} and shape {flags.shape}")
+    if flags[:-1].any():
+        raise NotAnEpisodeError(f"{name} before its last step")
+    return bool(flags[-1:].any())
 
 
 def _observations(group: Any, name: str, space: spaces.Space, has_jpegs: bool) -> Any:
     if isinstance(space, spaces.Dict):
-        below = _member(group, name, h5py().Group)
+        below = _group(group, name)
         return {key: _observations(below, key, space[key], has_jpegs) for key in space.spaces}
     if isinstance(space, spaces.Tuple):
-        below = _member(group, name, h5py().Group)
+        below = _group(group, name)
         return tuple(
             _observations(below, f"_index_{place}", part, has_jpegs)
             for place, part in enumerate(space.spaces)
@@ -127,73 +115,112 @@ def _observations(group: Any, name: str, space: spaces.Space, has_jpegs: bool) -
 
 
 def _masks(group: Any) -> Shaped[np.ndarray, "state action"] | None:
-    if "infos" not in group:
+    if not _holds(group, "infos"):
         return None
-    infos = _member(group, "infos", h5py().Group)
-    return _array(infos, MASKS) if MASKS in infos else None
+    infos = _group(group, "infos")
+    return _array(infos, MASKS) if _holds(infos, MASKS) else None
 
 
 def _seed(group: Any) -> int | None:
-    if "seed" not in group.attrs:
+    from h5py import h5a
+
+    if not h5a.exists(group, b"seed"):
         return None
-    stored = group.attrs.get_id("seed")
+    stored = h5a.open(group, b"seed")
     if stored.shape != () or stored.dtype.kind not in "iu":
         raise NotAnEpisodeError("a seed that is no whole number")
-    return int(group.attrs["seed"])
+    seed = np.empty((), stored.dtype)
+    stored.read(seed)
+    return int(seed)
 
 
-def _member(group: Any, name: str, kind: type) -> Any:
+def _holds(group: Any, name: str) -> bool:
+    return group.links.exists(name.encode())
+
+
+def _member(group: Any, name: str) -> Any:
     """A part of the file itself.
 
     Raises:
-        NotAnEpisodeError: it is missing, of another kind, or stands in another file.
+        NotAnEpisodeError: it is missing, or stands in another file.
     """
-    module = h5py()
-    link = group.get(name, getlink=True)
-    if link is None:
+    from h5py import h5l, h5o
+
+    if not _holds(group, name):
         raise NotAnEpisodeError(f"no {name}")
-    if not isinstance(link, module.HardLink):
-        raise NotAnEpisodeError(f"a {name} that points elsewhere")
-    part = group[name]
-    if not isinstance(part, kind):
-        raise NotAnEpisodeError(f"a {name} that is no {kind.__name__.lower()}")
-    return part
+    if group.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+        raise NotAnEpisodeError(f"a part {name} that points elsewhere")
+    return h5o.open(group, name.encode())
+
+
+def _group(group: Any, name: str) -> Any:
+    from h5py import h5g
+
+    found = _member(group, name)
+    if not isinstance(found, h5g.GroupID):
+        raise NotAnEpisodeError(f"a part {name} that is no group")
+    return found
 
 
 def _stored(group: Any, name: str) -> Any:
     """An array of the file, not read yet, that is safe to read."""
-    array = _member(group, name, h5py().Dataset)
-    if array.is_virtual or array.external:
+    from h5py import h5d
+
+    array = _member(group, name)
+    if not isinstance(array, h5d.DatasetID):
+        raise NotAnEpisodeError(f"a part {name} that is no array")
+    plan = array.get_create_plist()
+    layout = plan.get_layout()
+    if layout == h5d.VIRTUAL or plan.get_external_count():
         raise NotAnEpisodeError(f"{name} that stand in another file")
-    if array.shape is None:
-        raise NotAnEpisodeError(f"{name} that hold nothing")
-    plan = array.id.get_create_plist()
-    filters = [plan.get_filter(place)[0] for place in range(plan.get_nfilters())]
-    if unknown := [number for number in filters if number not in _FILTERS]:
-        raise NotAnEpisodeError(f"{name} packed by the filter {unknown[0]}, which is not HDF5's")
+    filters = range(plan.get_nfilters()) if layout == h5d.CHUNKED else ()
+    for place in filters:
+        if (number := plan.get_filter(place)[0]) not in _FILTERS:
+            raise NotAnEpisodeError(f"{name} packed by the filter {number}, which is not HDF5's")
+    # An array without elements is no array of zero elements.
+    if array.shape is None or array.rank == 0:
+        raise NotAnEpisodeError(f"{name} that are no array")
+    if math.prod(array.shape) * array.dtype.itemsize > _MAX_BYTES:
+        raise NotAnEpisodeError(f"{name} of the shape {array.shape}, which is too large")
     return array
 
 
 def _array(group: Any, name: str) -> Shaped[np.ndarray, "*shape"]:
-    array = _stored(group, name)
-    if array.dtype.kind not in _KINDS:
-        raise NotAnEpisodeError(f"{name} of {array.dtype}")
-    if array.ndim == 0 or array.nbytes > _MAX_BYTES:
-        raise NotAnEpisodeError(f"{name} of the shape {array.shape}")
-    return array[()]
+    from h5py import h5s
+
+    stored = _stored(group, name)
+    if stored.dtype.kind not in _KINDS:
+        raise NotAnEpisodeError(f"{name} of {stored.dtype}")
+    array = np.empty(stored.shape, stored.dtype)
+    if array.size:
+        stored.read(h5s.ALL, h5s.ALL, array)
+    return array
 
 
 def _stored_jpegs(group: Any, name: str) -> Iterator[bytes]:
-    array = _stored(group, name)
-    lengths = h5py().check_vlen_dtype(array.dtype)
-    is_bytes = (array.dtype == np.uint8 and array.ndim == 2) or (
+    import h5py
+
+    array = h5py.Dataset(_stored(group, name))
+    lengths = h5py.check_vlen_dtype(array.dtype)
+    if not (array.dtype == np.uint8 and array.ndim == 2) and not (
         lengths == np.uint8 and array.ndim == 1
-    )
-    if not is_bytes or array.nbytes > _MAX_BYTES:
+    ):
         raise NotAnEpisodeError(f"{name} that are no pictures")
     return (np.asarray(entry, np.uint8).tobytes() for entry in array[()])
 
 
-def opened(path: Path, mode: str) -> Any:
-    """The file, opened for reading (r) or made anew for writing (x)."""
-    return h5py().File(path, mode, track_order=True if mode == "x" else None)
+def _write(group: Any, name: str, value: Any) -> None:
+    if isinstance(value, tuple):
+        value = {f"_index_{place}": part for place, part in enumerate(value)}
+    if isinstance(value, dict):
+        below = group.create_group(name)
+        for key, part in value.items():
+            _write(below, key, part)
+        return
+    row_bytes = value[:1].nbytes
+    packing: dict[str, Any] = {}
+    if row_bytes >= _PACKED_ROW_BYTES:
+        rows = max(1, min(len(value), _CHUNK_BYTES // row_bytes))
+        packing = {"chunks": (rows, *value.shape[1:]), "compression": "gzip"}
+        packing["compression_opts"] = 1
+    group.create_dataset(name, data=value, **packing)

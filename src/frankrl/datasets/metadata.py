@@ -21,7 +21,10 @@ FACTS = "frankrl"
 _READABLE = re.compile(r"0\.5\.[0-9]+")
 _MAX_BYTES = 1 << 26
 _MAX_EPISODES = 10_000_000
-_INVALID = (ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError)
+_INVALID = (
+    *(ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError),
+    RecursionError,
+)
 """What reading data of another form raises."""
 
 
@@ -73,7 +76,7 @@ def read_metadata(folder: Path) -> Metadata:
         )
     except _INVALID as error:
         raise SettingError(
-            f"the data set {folder} has damaged metadata: {_reason(error)}"
+            f"the data set {folder} has metadata that Frank cannot use: {_reason(error)}"
         ) from error
 
 
@@ -115,8 +118,9 @@ def _actions(space: spaces.Space, folder: Path) -> spaces.Discrete:
 def _environment(data: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
     """Name and arguments of the environment; they are only compared and shown."""
     if data.get("env_spec") is None:
-        noted = data.get(FACTS, {})
-        return noted.get("env_id"), dict(noted.get("env_kwargs", {}))
+        noted = data.get(FACTS) or {}
+        env_id = noted.get("env_id")
+        return None if env_id is None else str(env_id), dict(noted.get("env_kwargs") or {})
     spec = json.loads(data["env_spec"])
     return str(spec["id"]), dict(spec.get("kwargs") or {})
 

@@ -383,6 +383,7 @@ def _restore(folder: RunFolder, source: AnySource, start: Found) -> None:
         assert isinstance(source, AsynchronousSource)
         source.stand_at(start.actors, start.experiment.updates_due)
     source.restore_statistics(*start.statistics)
+    source.restore_memory(start.memory)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))
         raise RunFolderError(

@@ -89,7 +89,8 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
     growing = env_steps * ACTION_DTYPE.itemsize
     figures = settings.updates_due(env_steps) * len(STATISTICS)
     figures += MAX_ROUNDS * settings.update_batch_size
-    growing += figures * np.dtype(np.float32).itemsize
+    memory = settings.environment.num_envs * experiment.network.memory_units
+    growing += (figures + memory) * np.dtype(np.float32).itemsize
     return sizes | {"collection": weights + logs + growing}
 
 
@@ -137,6 +138,27 @@ def statistics_of(
     return statistics_in(agent, experiment, loaded.path), returns
 
 
+def memory_of(loaded: Loaded, experiment: Experiment) -> Float[np.ndarray, "env unit"] | None:
+    """What the network remembered of each environment's episode at a checkpoint.
+
+    Returns:
+        None if the network has no memory, or the environments' own states hold it.
+
+    Raises:
+        DamagedError: no run remembers such numbers.
+        RunFolderError: they do not fit the settings.
+    """
+    environment, units = experiment.settings.environment, experiment.network.memory_units
+    if not units or environment.source == "device":
+        return None
+    collection = loaded.tensors["collection"]
+    memory = column(collection, "memory", np.float32, (environment.num_envs, units))
+    # A mean of hyperbolic tangents and zeros.
+    if not (np.abs(memory) <= 1).all():
+        raise DamagedError(f"{loaded.path} is damaged: no run has such a memory", loaded.path)
+    return memory
+
+
 def _no_statistics(experiment: Experiment) -> Statistics | None:
     return empty_statistics(experiment.settings.environment, experiment.spec)
 
@@ -158,6 +180,7 @@ def to_tensors(
     interval: Interval,
     statistics: tuple[Statistics | None, Float[np.ndarray, " env"]],
     actors: ActorsState | None = None,
+    memory: Float[np.ndarray, "env unit"] | None = None,
 ) -> tuple[dict[str, Tensors], Chunks]:
     """All arrays of a run between two rounds, by file and name; and those of each chunk.
 
@@ -168,6 +191,7 @@ def to_tensors(
         interval: metrics of the updates since the last row of metrics.
         statistics: running statistics, as `HostSource.statistics` gives them.
         actors: what actors that run freely need; None: there are none.
+        memory: what the network remembers of each environment's episode; None: nothing.
     """
     learner, layout = state.learner, experiment.network.layout
 
@@ -191,6 +215,8 @@ def to_tensors(
             "discounted_returns": statistics[1],
         },
     }
+    if memory is not None:
+        tensors["collection"]["memory"] = memory
     if learner.target_params is not None:
         tensors["target_network"] = weights(learner.target_params)
     if learner.average_params is not None:

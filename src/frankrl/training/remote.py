@@ -80,6 +80,7 @@ def remote(make_actors: Callable[[], Actors], num_actors: int) -> MakeSource:
             parts_of(settings.environment.num_envs, num_actors),
             lambda part: ActorPlan(spec.env_id, settings, seed, known, part),
             settings.environment.restart_failed_envs,
+            experiment.network.initial_memory(settings.environment.num_envs),
         )
 
     return make

@@ -28,6 +28,7 @@ from frankrl.training.codec import (
     from_checkpoint,
     learner_of,
     logs_of,
+    memory_of,
     most_bytes,
     statistics_of,
 )
@@ -53,6 +54,8 @@ class Found(NamedTuple):
     """The experiment that goes on from here."""
     statistics: tuple[Statistics | None, Float[np.ndarray, " env"]]
     """Running statistics, as `HostSource.restore_statistics` takes them."""
+    memory: Float[np.ndarray, "env unit"] | None
+    """Of each environment's episode, as `HostSource.restore_memory` takes it."""
     actors: ActorsState | None
     """Of actors that run freely; None if there are none."""
 
@@ -121,9 +124,12 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
         loaded, experiment, metadata.env_steps, metadata.updates
     )
     best = loaded.tensors.get(BEST_FILE)
-    statistics = statistics_of(loaded, experiment)
-    actors = actors_of(loaded, experiment)
-    return Found(metadata, state, logs, interval, best, [], loaded, experiment, statistics, actors)
+    return Found(
+        *(metadata, state, logs, interval, best, [], loaded, experiment),
+        statistics=statistics_of(loaded, experiment),
+        memory=memory_of(loaded, experiment),
+        actors=actors_of(loaded, experiment),
+    )
 
 
 def read_learner(

@@ -323,6 +323,7 @@ class Trainer:
             restore_environments(self._source, found.loaded.path)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
+        self._source.restore_memory(found.memory, different)
         if different:
             # The buffer has no running episode of an actor that runs freely.
             cut = [] if found.actors is not None else different
@@ -562,7 +563,8 @@ class Trainer:
         source = self._source
         actors = source.actors_state() if isinstance(source, AsynchronousSource) else None
         tensors, chunks = to_tensors(
-            self.experiment, self.state(), logs, interval, source.statistics(), actors
+            *(self.experiment, self.state(), logs, interval),
+            *(source.statistics(), actors, source.memory()),
         )
         if isinstance(source, DeviceSource):
             tensors |= environment_tensors(source)

@@ -5,6 +5,7 @@ It is plain Python and knows nothing of how messages reach it.
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import Settings
@@ -106,11 +107,14 @@ class Actor:
         return self._source.snapshot()
 
     @own_numerics()
-    def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+    def restore(
+        self, snapshot: list[EnvironmentLog], memory: Float[np.ndarray, "env unit"] | None
+    ) -> list[int]:
         """Restore the state of a snapshot.
 
         Args:
             snapshot: a log for each of its environments.
+            memory: what the network remembered of their episodes; None without a memory.
 
         Returns:
             Indices in the run of the environments that did not come to their states, and have begun
@@ -119,7 +123,13 @@ class Actor:
         Raises:
             EnvironmentFailedError: an environment raised, or returned something impossible.
         """
-        return [self.part[place] for place in self._source.restore(snapshot)]
+        different = self._source.restore(snapshot)
+        self._source.restore_memory(memory, different)
+        return [self.part[place] for place in different]
+
+    def restore_memory(self, memory: Float[np.ndarray, "env unit"]) -> None:
+        """Go on from what the network remembered of the episodes of its environments."""
+        self._source.restore_memory(memory)
 
     def close(self) -> None:
         """Close the environments."""

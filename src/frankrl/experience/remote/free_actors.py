@@ -111,7 +111,8 @@ class FreeActors:
         Raises:
             ActorsLostError: others in its place were lost as well, without a chunk.
         """
-        restored = self._actors.replace(actor, lost, self._logs[actor])
+        logs = self._logs[actor]
+        restored = self._actors.replace(actor, lost, None if logs is None else (logs,))
         self._lives[actor] += 1
         for number, (request, params) in enumerate(self._asked[actor]):
             self._send(request, params, None if number else restored)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from frankrl.core.errors import ActorsLostError
-from frankrl.environments import EnvironmentLog
 from frankrl.experience.remote.actor import in_words
 from frankrl.experience.remote.handles import ActorHandle, ActorLostError, Actors, Plan, Wait
 
@@ -53,14 +52,14 @@ class ReplacedActors:
         self,
         ask: Callable[[int], Wait],
         waits: Sequence[Wait] | None = None,
-        logs_of: Callable[[int], list[EnvironmentLog] | None] = lambda index: None,
+        state_of: Callable[[int], tuple[Any, ...] | None] = lambda index: None,
     ) -> list[Any]:
         """The answers of all actors; lost ones are replaced and asked again.
 
         Args:
             ask: asks one actor.
             waits: for the actors, who have been asked; None: they are asked first.
-            logs_of: as in `replace`, of an actor before it was asked.
+            state_of: as in `replace`, of an actor before it was asked.
 
         Raises:
             ActorsLostError: as for `replace`.
@@ -80,7 +79,7 @@ class ReplacedActors:
                     self.note_answer(index)
             left = {}
             for index, error in lost.items():
-                restored = self.replace(index, error, logs_of(index))
+                restored = self.replace(index, error, state_of(index))
                 left[index] = after(restored, ask(index))
         return [found[index] for index in range(count)]
 
@@ -89,14 +88,15 @@ class ReplacedActors:
         self._replaced[index] = 0
 
     def replace(
-        self, index: int, lost: ActorLostError, logs: list[EnvironmentLog] | None = None
+        self, index: int, lost: ActorLostError, state: tuple[Any, ...] | None = None
     ) -> Wait:
         """Start another actor in the place of a lost one.
 
         Args:
             index: of the actor.
             lost: what is known of its loss.
-            logs: where its environments stood; None: at the beginning of their first episodes.
+            state: where its environments stood, as arguments of its `restore`; None: at the
+                beginning of their first episodes.
 
         Returns:
             Waits until the new one stands there, too; raises `ActorsLostError` if it cannot.
@@ -113,9 +113,9 @@ class ReplacedActors:
         self._replaced[index] += 1
         self._handles[index].close()
         self._handles[index] = self._started(self._plans[index])
-        if logs is None:
+        if state is None:
             return lambda: None
-        restored = self.ask(index, "restore", logs)
+        restored = self.ask(index, "restore", *state)
 
         def wait() -> None:
             if different := restored():

@@ -63,6 +63,7 @@ class RemoteSource:
         parts: Sequence[range],
         plan_of: Callable[[range], Plan],
         most_restarts: int = 0,
+        memory: Float[np.ndarray, "env unit"] | None = None,
     ) -> None:
         """Start the actors; every environment is at the beginning of its first episode.
 
@@ -71,12 +72,15 @@ class RemoteSource:
             parts: indices of the environments of each actor, in order; together those of the run.
             plan_of: the plan of an `Actor` with these environments.
             most_restarts: how often an environment that fails is made anew.
+            memory: what the network remembers at the start; None without a memory.
 
         Raises:
             ActorsLostError: the actors cannot be had.
             FrankError: an environment cannot be made there, or fails at its first reset.
         """
         self._restarts_left = most_restarts
+        self._memory = memory
+        """What the network remembers of each environment's episode after the last whole round."""
         self._asked: _Asked | None = None
         """The next round, if the actors have begun with it."""
         self._cpu = cpu_model()
@@ -96,7 +100,7 @@ class RemoteSource:
             asked = self._ask(policy, env_steps)
         assert asked.env_steps == env_steps, "the actors have begun with another round"
 
-        answers: list[RoundAnswer] = self._actors.answers(asked.ask, asked.waits, self._logs_of)
+        answers: list[RoundAnswer] = self._actors.answers(asked.ask, asked.waits, self._state_of)
         collected = together(self._actors.parts, [answer.collected for answer in answers])
         if len(collected.failed) > self._restarts_left:
             raise EnvironmentFailedError(collected.failed[self._restarts_left].reason)
@@ -130,6 +134,23 @@ class RemoteSource:
     ) -> None:
         """There are none: `check_can_be_remote` refuses runs that normalise."""
 
+    def memory(self) -> Float[np.ndarray, "env unit"] | None:
+        return self._memory
+
+    def restore_memory(
+        self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
+    ) -> None:
+        if memory is None:
+            return
+        memory = memory.copy()
+        memory[list(begun)] = 0
+        self._memory = memory
+
+        def ask(index: int) -> Wait:
+            return self._actors.ask(index, "restore_memory", self._memory_of(index))
+
+        self._actors.answers(ask, state_of=self._state_of)
+
     def allow_restarts(self, most: int) -> None:
         self._restarts_left = most
 
@@ -137,7 +158,8 @@ class RemoteSource:
         self._asked = None
 
         def ask(index: int) -> Wait:
-            restored = self._actors.ask(index, "restore", self._of(index, snapshot))
+            logs = self._of(index, snapshot)
+            restored = self._actors.ask(index, "restore", logs, self._memory_of(index))
             states = self._actors.ask(index, "states")
             return lambda: (restored(), states())
 
@@ -158,9 +180,14 @@ class RemoteSource:
         part = self._actors.parts[index]
         return each[part.start : part.stop]
 
-    def _logs_of(self, index: int) -> list[EnvironmentLog]:
+    def _memory_of(self, index: int) -> Float[np.ndarray, "env unit"] | None:
+        part = self._actors.parts[index]
+        return None if self._memory is None else self._memory[part.start : part.stop]
+
+    def _state_of(self, index: int) -> tuple[Any, ...]:
         """Where the environments of one actor stand after the last whole round."""
-        return [running.log() for running in self._of(index, self._running)]
+        logs = [running.log() for running in self._of(index, self._running)]
+        return logs, self._memory_of(index)
 
     def _asking(self, method: str, *arguments: Any) -> Callable[[int], Wait]:
         return lambda index: self._actors.ask(index, method, *arguments)
@@ -182,6 +209,8 @@ class RemoteSource:
 
     def _follow(self, steps: Steps, states: list[EpisodeState]) -> None:
         """Follow what the environments did in a round."""
+        if steps.memory is not None:
+            self._memory = steps.memory[-len(states) :]
         taken = steps.action.reshape(-1, len(states)).T.tolist()
         for running, state, actions in zip(self._running, states, taken, strict=True):
             running.follow(state, actions)
