@@ -77,7 +77,19 @@ _NOT_PQN = (
         "asynchronous_actors out",
     ),
 )
+_NOT_CLONING = (
+    (
+        chosen("distribution", "c51", "qr", "iqn"),
+        "bc learns a policy and no returns, so there is no distribution of them: set distribution "
+        "to mean",
+    ),
+    (chosen("noisy", True), "bc does not explore: leave noisy out"),
+)
 CONTRADICTIONS = (
+    *(
+        Contradiction(chosen("algorithm", "bc"), other, f"{sentence}, or set algorithm to dqn")
+        for other, sentence in _NOT_CLONING
+    ),
     *(
         Contradiction(chosen("algorithm", "pqn"), other, f"{sentence}, or set algorithm to dqn")
         for other, sentence in _NOT_PQN

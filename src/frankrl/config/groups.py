@@ -31,7 +31,6 @@ _LAYERS = chosen_effectively("network", None)
 _OWN_LEAVES = chosen_effectively("torso", *TORSOS)
 _IMPALA = chosen("torso", "impala")
 _HIDDEN_LAYER = unless("hidden_widths", ())
-_MEAN = chosen("distribution", "mean")
 _C51 = chosen("distribution", "c51")
 _QR = chosen("distribution", "qr")
 _IQN = chosen("distribution", "iqn")
@@ -40,6 +39,8 @@ _ASYNCHRONOUS = unless("asynchronous_actors", None)
 _SYNCHRONOUS = chosen("asynchronous_actors", None)
 _DQN = chosen("algorithm", "dqn")
 _PQN = chosen("algorithm", "pqn")
+_REPLAY = chosen("algorithm", "dqn", "bc")
+_MEAN_Q = both(chosen("distribution", "mean"), chosen("algorithm", "dqn", "pqn"))
 _EPSILON_GREEDY = both(chosen("noisy", False), _SYNCHRONOUS)
 _PRIORITISED = chosen("replay_sampling", "prioritised")
 _MUNCHAUSEN = chosen("munchausen", True)
@@ -222,10 +223,12 @@ class ExplorationSettings(Checked):
 class LearningSettings(Checked):
     """Algorithm, target, loss and optimiser of one update."""
 
-    algorithm: Literal["dqn", "pqn"] = "dqn"
+    algorithm: Literal["dqn", "pqn", "bc"] = "dqn"
     """dqn: Deep Q-Networks, with replay buffer and target network. pqn: parallelised Q-networks
     (Gallici et al. 2024), which have neither: each round's steps are learned from once they are
-    done, with λ-returns by the Q-network itself, and dropped; for functional environments."""
+    done, with λ-returns by the Q-network itself, and dropped; for functional environments. bc:
+    behaviour cloning (Pomerleau 1991), which imitates the actions of a data set: the outputs are
+    logits of a policy, not Q-values."""
     trace_decay: float = number(0.65, at_least=0, at_most=1, belongs_to=_PQN)
     """λ: how much of a target are the rewards that followed, instead of the Q-network's estimate;
     0 is the notes' target, 1 the return up to the end of the round. [ratio]"""
@@ -251,9 +254,13 @@ class LearningSettings(Checked):
     """Temperature of the softmax. [reward]"""
     munchausen_floor: float = number(-1.0, at_most=0, belongs_to=_MUNCHAUSEN)
     """Lower bound of the log-probability times the temperature. [reward]"""
+    cql_weight: float = number(0.0, at_least=0, belongs_to=_DQN)
+    """α of conservative Q-learning (Kumar et al. 2020): to each loss it adds α times
+    log Σ_a exp(Q(s, a)) - Q(s, a), so that actions which the data lacks are not overrated; 0 adds
+    nothing. [loss]"""
     iqn_samples: int = number(8, at_least=1, belongs_to=_IQN)
     """Fractions sampled per transition, for Q(s, a) and for the target each. [fractions]"""
-    loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN)
+    loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN_Q)
     """Squared TD error, or Huber loss: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0, belongs_to=(_HUBER, _QUANTILES))
     """|TD error| above which the Huber loss and the quantile losses are linear. [reward]"""
@@ -285,9 +292,9 @@ class LearningSettings(Checked):
 class ReplaySettings(Checked):
     """The experience replay buffer."""
 
-    replay_capacity: int = number(100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_DQN)
+    replay_capacity: int = number(100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_REPLAY)
     """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
-    batch_size: int = number(64, at_least=1, belongs_to=_DQN)
+    batch_size: int = number(64, at_least=1, belongs_to=_REPLAY)
     """Transitions per update. [transitions]"""
     replay_sampling: Literal["uniform", "newest", "prioritised"] = option(
         "uniform", belongs_to=_DQN
@@ -316,14 +323,14 @@ class TrainingSettings(Checked):
 
     total_env_steps: int = number(100_000, at_least=1, at_most=4_000_000_000)
     """Budget: transitions collected, summed over environments. [env steps]"""
-    learning_starts_env_steps: int = number(1_000, at_least=1, belongs_to=_DQN)
+    learning_starts_env_steps: int = number(1_000, at_least=1, belongs_to=_REPLAY)
     """Env steps before the first update. [env steps]"""
-    replay_ratio: float = number(1.0, above=0, belongs_to=_DQN)
+    replay_ratio: float = number(1.0, above=0, belongs_to=_REPLAY)
     """Updates per env step. [updates per env step]"""
     vector_steps_per_round: int = number(1, at_least=1)
     """Steps of all environments between two calls of the learner; with pqn also how far its
     λ-returns reach. [vector steps]"""
-    overlap: bool = option(True, belongs_to=both(_SYNCHRONOUS, _DQN))
+    overlap: bool = option(True, belongs_to=both(_SYNCHRONOUS, _REPLAY))
     """Act with weights that are one round older, so that acting and learning overlap."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where updates are computed; auto: on JAX's default device, such as a GPU, if updates are
@@ -374,7 +381,7 @@ class SavingSettings(Checked):
     """Interval between checkpoints. [env steps]"""
     keep_checkpoints: int = number(3, at_least=1)
     """Newest checkpoints kept. [checkpoints]"""
-    checkpoint_replay: Literal["all", "none"] = option("all", belongs_to=_DQN)
+    checkpoint_replay: Literal["all", "none"] = option("all", belongs_to=_REPLAY)
     """Whether checkpoints hold the replay buffer. none: a run that continues begins with an empty
     one, collects `learning_starts_env_steps` anew before it updates, and is marked as not
     bit-exact."""

@@ -1,5 +1,7 @@
 """Targets, losses and the update of the Q-network."""
 
+from frankrl.learning.cloning import CloningTerms, cloning_terms
+from frankrl.learning.cross_entropy import cross_entropy
 from frankrl.learning.heads import ExpectedHead, make_head
 from frankrl.learning.lambda_returns import lambda_returns
 from frankrl.learning.learner import (
@@ -8,6 +10,7 @@ from frankrl.learning.learner import (
     UpdateOutput,
     init_learner,
     learning_rate_at,
+    metrics_of,
     refresh_target,
     update,
     updates,
@@ -30,6 +33,7 @@ from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
     "NO_NOISE",
+    "CloningTerms",
     "ExpectedHead",
     "LearnerState",
     "LossTerms",
@@ -42,11 +46,14 @@ __all__ = [
     "batch_loss",
     "batch_loss_terms",
     "bootstrap_values",
+    "cloning_terms",
+    "cross_entropy",
     "has_own_optimiser",
     "init_learner",
     "lambda_returns",
     "learning_rate_at",
     "make_head",
+    "metrics_of",
     "minibatch_of",
     "network_for",
     "of_actions",

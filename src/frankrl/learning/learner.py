@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Transition
+from frankrl.learning.cloning import CloningTerms, cloning_terms
 from frankrl.learning.loss_terms import LossTerms, td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import (
@@ -35,7 +36,7 @@ class LearnerState:
     """Parameters of the Q-network, θ."""
     target_params: Float[Any, " weight"] | None
     """Parameters of the target network, θ⁻: a copy of an earlier θ, or its moving average; None
-    with PQN, which has none."""
+    with PQN and behaviour cloning, which have none."""
     average_params: Float[Any, " weight"] | None
     """Running mean of θ; None if `polyak_window_updates` is off."""
     opt_state: PyTree
@@ -51,7 +52,8 @@ class UpdateMetrics(NamedTuple):
     """Metrics of one update, each a scalar.
 
     The loss uses the importance weights; all others are plain means over the batch. Prioritised
-    replay fills the batch with transitions of large error, which shifts these means.
+    replay fills the batch with transitions of large error, which shifts these means. Behaviour
+    cloning knows its loss and its gradient alone; the others are 0 (`metrics_of`).
     """
 
     loss: Float[Array, ""]
@@ -65,13 +67,18 @@ class UpdateMetrics(NamedTuple):
     """Global L2 norm before clipping."""
 
 
+def metrics_of(settings: LearningSettings) -> tuple[str, ...]:
+    """The names of the `UpdateMetrics` that an algorithm has: a cloned policy has no Q-values."""
+    return ("loss", "gradient_norm") if settings.algorithm == "bc" else UpdateMetrics._fields
+
+
 class UpdateOutput(NamedTuple):
     """Output of an update besides the new state; several updates have an axis in front."""
 
     metrics: Float[Array, "*update metric"]
     """`UpdateMetrics`, in its order."""
     td_errors: Float[Array, "*update batch"]
-    """y - Q(s, a) of each transition, before the update. [reward]"""
+    """y - Q(s, a) of each transition, before the update; 0 with behaviour cloning. [reward]"""
     priorities: Float[Array, "*update batch"] | None
     """Error of each transition, for its new priority; None without importance weights."""
 
@@ -124,7 +131,7 @@ def update(
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, " batch"] | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
-    """One gradient step of the Q-network on a batch; the target network does not change.
+    """One gradient step of the network on a batch; the target network does not change.
 
     Args:
         settings: target, loss and optimiser.
@@ -137,8 +144,10 @@ def update(
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
-    assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
     params = network.layout.unflatten(state.params)
+    if settings.algorithm == "bc":
+        return _cloned(settings, network, state, batch, learning_rate)
+    assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
     target_params = network.layout.unflatten(state.target_params)
     terms = update_terms(settings, network, params, target_params, batch, noise, weights)
     return learned(settings, network, state, terms.of_loss, learning_rate, weights)
@@ -163,10 +172,7 @@ def learned(
         weights: importance weight of each transition's loss; None: all are 1.
     """
     predictions, targets = terms.predictions, terms.targets
-    gradient = network.layout.flatten(terms.gradients)
-    found = Gradient(gradient, state.params, terms.loss, learning_rate)
-    moved, opt_state = optimiser_step(settings, network.layout, state.opt_state, found)
-
+    new_state, gradient_norm = _descended(settings, network, state, terms, learning_rate)
     errors = td_errors(network, targets, predictions.chosen_q)
     metrics = UpdateMetrics(
         loss=terms.loss,
@@ -174,11 +180,40 @@ def learned(
         mean_max_q=jnp.mean(jnp.max(predictions.q_values, axis=-1)),
         mean_target=jnp.mean(network.head.target_mean(targets)),
         mean_abs_td_error=jnp.mean(jnp.abs(errors)),
-        gradient_norm=optax.tree.norm(gradient),
+        gradient_norm=gradient_norm,
     )
     priorities = None
     if weights is not None:
         priorities = network.head.priorities(predictions.losses, errors, targets)
+    return new_state, UpdateOutput(jnp.stack(metrics), errors, priorities)
+
+
+def _cloned(
+    settings: LearningSettings,
+    network: QNetwork,
+    state: LearnerState,
+    batch: Transition,
+    learning_rate: Float[Array, ""] | float,
+) -> tuple[LearnerState, UpdateOutput]:
+    """One gradient step of behaviour cloning."""
+    terms = cloning_terms(network, network.layout.unflatten(state.params), batch)
+    new_state, gradient_norm = _descended(settings, network, state, terms, learning_rate)
+    nothing = jnp.zeros(())
+    metrics = UpdateMetrics(terms.loss, *[nothing] * 4, gradient_norm)
+    return new_state, UpdateOutput(jnp.stack(metrics), jnp.zeros_like(terms.losses), None)
+
+
+def _descended(
+    settings: LearningSettings,
+    network: QNetwork,
+    state: LearnerState,
+    terms: LossTerms | CloningTerms,
+    learning_rate: Float[Array, ""] | float,
+) -> tuple[LearnerState, Float[Array, ""]]:
+    """The learner after the optimiser's step, and the norm of the gradient before clipping."""
+    gradient = network.layout.flatten(terms.gradients)
+    found = Gradient(gradient, state.params, terms.loss, learning_rate)
+    moved, opt_state = optimiser_step(settings, network.layout, state.opt_state, found)
     new_state = LearnerState(
         params=moved,
         target_params=state.target_params,
@@ -186,15 +221,19 @@ def learned(
         opt_state=opt_state,
         num_updates=state.num_updates + 1,
     )
-    return new_state, UpdateOutput(jnp.stack(metrics), errors, priorities)
+    return new_state, optax.tree.norm(gradient)
 
 
 def refresh_target(settings: LearningSettings, state: LearnerState) -> LearnerState:
     """θ⁻ ← θ if the refresh is due after this update; with τ < 1, θ⁻ ← θ⁻ + τ (θ - θ⁻).
 
+    Behaviour cloning has no target network: its state stays as it is.
+
     Source: Mnih et al. (2015), Algorithm 1, https://doi.org/10.1038/nature14236;
     τ < 1: Lillicrap et al. (2016), Algorithm 1, https://arxiv.org/abs/1509.02971
     """
+    if settings.algorithm == "bc":
+        return state
     assert state.target_params is not None, "PQN has no target network"
     due: Bool[Array, ""] = state.num_updates % settings.target_period_updates == 0
     target = state.params

@@ -73,7 +73,9 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         _optimiser_file(settings.learning): optimiser,
     }
     if settings.has_replay:
-        sizes |= {"target_network": weights, REPLAY: most_replay_bytes(experiment)}
+        sizes[REPLAY] = most_replay_bytes(experiment)
+    if like.target_params is not None:
+        sizes["target_network"] = weights
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
     sizes[eval_file(settings.learning)] = most_agent_bytes(experiment)
