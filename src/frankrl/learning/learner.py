@@ -113,12 +113,13 @@ _compiled_begin = jax.jit(_begin, static_argnums=(0, 1))
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
-    """The learning rate after a number of env steps of the run."""
+    """The learning rate after a number of env steps of the run, or updates if these are its clock."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
-    if settings.learning_rate_decay_env_steps is None:
+    duration = settings.learning_rate_decay_env_steps or settings.learning_rate_decay_updates
+    if duration is None:
         raise ValueError("the learning rate's decay has no duration: call Settings.resolved first")
-    done = min(env_steps / settings.learning_rate_decay_env_steps, 1.0)
+    done = min(env_steps / duration, 1.0)
     return settings.learning_rate + done * (settings.learning_rate_end - settings.learning_rate)
 
 

@@ -13,7 +13,13 @@ from frankrl.runs.metrics import MetricsReader
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
 _WITHOUT_EFFECT = (
-    *("total_env_steps", "worker_processes", "restart_failed_envs", "info_metrics"),
+    *(
+        "total_env_steps",
+        "total_updates",
+        "worker_processes",
+        "restart_failed_envs",
+        "info_metrics",
+    ),
     *("device", "acting"),
 )
 """Settings that decide nothing about what is learned at an env step."""
@@ -196,4 +202,4 @@ def _chosen(run: RunFolder) -> dict[str, Any]:
         if name not in _WITHOUT_EFFECT
     }
     follow = [name for name in settings.following_the_budget() if name in chosen]
-    return chosen | dict.fromkeys(follow, "total_env_steps")
+    return chosen | dict.fromkeys(follow, f"total_{settings.clock.replace(' ', '_')}")
