@@ -51,7 +51,7 @@ from frankrl.training.session import (
 )
 
 if TYPE_CHECKING:
-    from frankrl.explaining import UpdateRecord
+    from frankrl.explaining import CloningRecord, UpdateRecord
 
 
 def _no_event(event: Event) -> Stop | None:
@@ -476,7 +476,7 @@ def explain(
     allow_code: bool = False,
     progress: bool = True,
     **code: Any,
-) -> "UpdateRecord":
+) -> "UpdateRecord | CloningRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:

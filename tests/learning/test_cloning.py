@@ -14,7 +14,7 @@ from frankrl.learning import UpdateMetrics, cloning_terms, metrics_of, updates
 
 
 def cloning(**changes):
-    return setup(algorithm="bc", **changes)
+    return setup(algorithm="bc", dataset="data", **changes)
 
 
 def test_loss_and_gradient_agree_with_optax():
@@ -90,4 +90,4 @@ def test_cloning_ends_in_the_frequencies_of_the_data():
 )
 def test_what_cloning_has_no_use_for_is_refused_in_one_sentence(changes, words):
     with pytest.raises(SettingError, match=words):
-        Settings().with_changes(algorithm="bc", **changes)
+        Settings().with_changes(algorithm="bc", dataset="data", **changes)

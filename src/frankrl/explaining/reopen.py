@@ -30,6 +30,7 @@ from frankrl.environments import (
 )
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
 from frankrl.experience.device import DeviceSource
+from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
@@ -97,7 +98,7 @@ class Cost(NamedTuple):
 class Reopened(NamedTuple):
     """A recomputed update."""
 
-    record: UpdateRecord
+    record: UpdateRecord | CloningRecord
     params: Params
     """θ before the update, with the update's noise; as it evaluated s."""
     state: TrainState
@@ -362,7 +363,7 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
 
 def _opened(
     experiment: Experiment, before: TrainState, result: Round, update: int, num_lanes: int
-) -> tuple[UpdateRecord, Params]:
+) -> tuple[UpdateRecord | CloningRecord, Params]:
     """The record of one update of a round, and θ before it, given the state before the round.
 
     It is computed in as many lanes as the run's own program had, 0 for a run alone.
@@ -397,16 +398,12 @@ def _opened(
     own, batch, noise, span = jax.tree.map(
         lambda table: table[number], (sample, batches, noise, spans)
     )
-    record = record_of(
-        settings.learning,
-        network,
-        state,
-        after,
-        SampledBatch(own, batch, span.num_steps, span.terminated),
-        env_steps=result.env_steps,
-        learning_rate=float(given.learning_rate),
-        noise=noise,
-    )
+    sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
+    then = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
+    if settings.learning.algorithm == "bc":
+        record = cloning_record_of(network, state, after, sampled, **then)
+    else:
+        record = record_of(settings.learning, network, state, after, sampled, **then, noise=noise)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
 
 

@@ -1,4 +1,4 @@
-"""The cross-entropy of actions that were taken: the loss of cloning, and CQL's conservative term."""
+"""The cross-entropy of actions taken: the loss of cloning, and CQL's conservative term."""
 
 import jax
 from jaxtyping import Array, Float
@@ -6,9 +6,7 @@ from jaxtyping import Array, Float
 from frankrl.learning.targets import of_actions
 
 
-def cross_entropy(
-    outputs: Float[Array, "row action"], action: Array
-) -> Float[Array, " row"]:
+def cross_entropy(outputs: Float[Array, "row action"], action: Array) -> Float[Array, " row"]:
     """log Σ_a exp(x_a) - x of the action taken: -log of its probability by the softmax of x.
 
     With the outputs of a behaviour-cloning network it is that network's loss. With Q-values it is

@@ -199,8 +199,8 @@ def _cloned(
     """One gradient step of behaviour cloning."""
     terms = cloning_terms(network, network.layout.unflatten(state.params), batch)
     new_state, gradient_norm = _descended(settings, network, state, terms, learning_rate)
-    nothing = jnp.zeros(())
-    metrics = UpdateMetrics(terms.loss, *[nothing] * 4, gradient_norm)
+    known = {"loss": terms.loss, "gradient_norm": gradient_norm}
+    metrics = [known.get(name, jnp.zeros(())) for name in UpdateMetrics._fields]
     return new_state, UpdateOutput(jnp.stack(metrics), jnp.zeros_like(terms.losses), None)
 
 

@@ -100,9 +100,7 @@ def update_terms(
     outputs = target_outputs(settings, network, target_params, batch, noise)
     following = bootstrap(settings, network, params, batch, outputs, noise)
     targets = batch_targets(network, batch, following)
-    found = batch_loss_terms(
-        network, params, batch, targets, noise, weights, settings.cql_weight
-    )
+    found = batch_loss_terms(network, params, batch, targets, noise, weights, settings.cql_weight)
     return UpdateTerms(outputs, following, found)
 
 
