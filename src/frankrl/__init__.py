@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from frankrl import hub
     from frankrl.agent import Agent
-    from frankrl.api import evaluate, explain, export, load, resume, train
+    from frankrl.api import evaluate, explain, export, export_dataset, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
+    from frankrl.datasets import open_dataset
     from frankrl.experiments.run import experiment
     from frankrl.listing.comparison import compare_runs
     from frankrl.listing.run_list import list_runs
@@ -43,11 +44,13 @@ _HOME = {
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "export_dataset": "frankrl.api",
     "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
     "list_runs": "frankrl.listing.run_list",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
+    "open_dataset": "frankrl.datasets",
     "plot": "frankrl.plotting.run_plot",
     "published_status": "frankrl.runs.publishing",
     "remove_run": "frankrl.runs.removal",
@@ -71,12 +74,14 @@ __all__ = [
     "experiment",
     "explain",
     "export",
+    "export_dataset",
     "fetch",
     "film",
     "hub",
     "list_runs",
     "load",
     "open_dashboard",
+    "open_dataset",
     "plot",
     "published_status",
     "remove_run",

@@ -1,4 +1,4 @@
-"""Frank's Python interface: train, resume, load, evaluate, explain, export."""
+"""Frank's Python interface: train, resume, load, evaluate, explain, export, export_dataset."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from frankrl.display.choice import display_in_python
 from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
 from frankrl.environments import exists_already, named_env
-from frankrl.opening import check_transition, open_agent, open_run, open_update
+from frankrl.opening import agent_of, check_transition, open_agent, open_run, open_update
 from frankrl.runs import check_preset
 from frankrl.runs.group import RunGroup
 from frankrl.seeds.evaluation import SeedsEvaluation, evaluate_group
@@ -555,3 +555,69 @@ def export(
         files,
     )
     return list(files.values())
+
+
+def export_dataset(
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    name: str,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    evaluation_episodes: int | None = None,
+    evaluation_env_steps: int | None = None,
+    epsilon: float = 0.0,
+    seed: int = 0,
+    best: bool = False,
+    author: str = "",
+    env: Any = None,
+    allow_code: bool = False,
+    progress: bool = True,
+    **code: Any,
+) -> Path:
+    """Write episodes of a run as a Minari data set; needs `frankrl[minari]`.
+
+    They are the whole episodes in the replay buffer of its newest checkpoint, or fresh ones that
+    its agent plays in the environment of its training. Rewards are the environment's own.
+
+    Args:
+        run: the run, by its folder, its result or its agent.
+        name: the data set's name, such as lander/medium-v0.
+        out: a folder of data sets, in which it gets the folder of its name; None: Minari's own,
+            `MINARI_DATASETS_PATH` or `~/.minari/datasets`.
+        evaluation_episodes: play so many fresh episodes. [episodes]
+        evaluation_env_steps: play fresh episodes until they have so many steps together; the last
+            one is whole, too. [env steps]
+        epsilon: probability of a random action in fresh episodes: 0 greedy, 1 all at random.
+        seed: decides the reset seeds of fresh episodes and their random actions. Evaluations never
+            use these reset seeds.
+        best: fresh episodes of the agent with the best evaluation instead of the newest.
+        author: who made the data set.
+        env: as for `resume`.
+        allow_code: as for `resume`.
+        progress: as for `train`.
+        **code: objects that the run was made from, by the names of their settings.
+
+    Returns:
+        The folder of the data set.
+
+    Raises:
+        FrankError: an argument is not allowed, the data set exists already or cannot be written,
+            there are no whole episodes, or the environment cannot be made or fails.
+    """
+    from frankrl.exporting.to_dataset import DataSetOptions, write_episodes
+
+    check_type(progress, "progress", bool, "True or False")
+    check_code_names(code)
+    options = DataSetOptions(
+        *(name, None if out is None else given_path(out, option("out"))),
+        *(evaluation_episodes, evaluation_env_steps, epsilon, seed, best, author),
+    )
+    options.check()
+    folder = open_run(run, env, allow_code, code)
+    opened = open_network(folder, best=best)
+    agent = agent_of(folder, opened)
+    if options.is_fresh:
+        agent = agent.allowed(env, allow_code, **code)
+    settings = _evaluation_of(agent, None, None)
+    unit = "env steps" if evaluation_episodes is None else "episodes"
+    with progress_bar("writing", unit, progress=progress) as show:
+        return write_episodes(folder, opened, agent, settings, options, show)

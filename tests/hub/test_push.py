@@ -18,10 +18,11 @@ from hub_stub import Repository
 import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import FrankWarning, HubError, RunFolderError, SettingError
+from frankrl.core.local_paths import without_paths
 from frankrl.core.processes import searching
 from frankrl.display import progress_bar
 from frankrl.hub.layout import write_manifest
-from frankrl.hub.privacy import public_metadata, without_paths
+from frankrl.hub.privacy import public_metadata
 from frankrl.runs import RunFolder, list_checkpoints
 
 

@@ -2,13 +2,13 @@
 
 from frankrl.datasets.dataset import DataSet, open_dataset
 from frankrl.datasets.records import DataEpisode, DataSetDescription
-from frankrl.datasets.writing import place_for, write_dataset
+from frankrl.datasets.writing import check_place, write_dataset
 
 __all__ = [
     "DataEpisode",
     "DataSet",
     "DataSetDescription",
+    "check_place",
     "open_dataset",
-    "place_for",
     "write_dataset",
 ]

@@ -4,7 +4,6 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
 from gymnasium import spaces
 
 from frankrl.datasets.records import DataEpisode
@@ -44,4 +43,4 @@ class ContentDigest:
                 self._add(part)
         else:
             little = value.dtype.newbyteorder("<")
-            self._hash.update(np.ascontiguousarray(value, little))
+            self._hash.update(value.astype(little, copy=False).tobytes())

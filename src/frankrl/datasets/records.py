@@ -45,6 +45,8 @@ class DataSetDescription:
     env_id: str | None = None
     """The environment's name; None: it has none. Data: nothing is made by this name."""
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    env_spec: str = ""
+    """The environment in Gymnasium's JSON form, from which Minari can make it; empty: unknown."""
     algorithm: str = ""
     """By what the actions were chosen, in words."""
     author: str = ""

@@ -40,8 +40,7 @@ def write_dataset(
             not fit its spaces, or the folder cannot be written. Nothing is left then.
         MissingExtraError: the extra `minari` is not installed.
     """
-    place = place_for(name, folder)
-    h5py()
+    place = check_place(name, folder)
     with _whole_or_nothing(place) as temporary:
         num_episodes = num_steps = 0
         with opened(temporary / EPISODES, "x") as file:
@@ -65,12 +64,14 @@ def write_dataset(
     return place
 
 
-def place_for(name: str, folder: Path | None) -> Path:
-    """Where a new data set of this name belongs.
+def check_place(name: str, folder: Path | None) -> Path:
+    """Where a new data set of this name belongs; arguments as of `write_dataset`.
 
     Raises:
         SettingError: the name is not allowed, or exists.
+        MissingExtraError: the extra `minari` is not installed.
     """
+    h5py()
     place = (folder if folder is not None else minari_folder()) / check_name(name)
     if place.exists():
         raise SettingError(f"a data set {place} exists already: choose another name or version")
@@ -119,6 +120,8 @@ def _metadata(
             **description.facts,
         },
     }
+    if description.env_spec:
+        data["env_spec"] = description.env_spec
     if description.algorithm:
         data["algorithm_name"] = description.algorithm
     if description.author:

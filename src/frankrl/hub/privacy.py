@@ -1,19 +1,16 @@
 """What of a run stays on its machine: the mark, and the names of local folders."""
 
 import dataclasses
-import os
-import re
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from frankrl.core.errors import SettingError
+from frankrl.core.local_paths import without_paths
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.folder import RunDescription
 
-_PATH = re.compile(r"(?<![\w.:/~…])(?:~\w*)?/[^\s'\"`,;:()\[\]]+")
-"""An absolute path in a text; the path of a URL is none."""
 _ENVIRONMENT = ("env_id", "environment")
 """What a checkpoint says of its environment, which an agent needs word by word."""
 
@@ -47,19 +44,6 @@ def public_metadata(info: dict[str, Any]) -> dict[str, Any]:
         name: value if name in _ENVIRONMENT else without_paths(value)
         for name, value in info.items()
     }
-
-
-def without_paths(value: Any) -> Any:
-    """JSON data in which each absolute path is replaced by its last part: `…/part`."""
-    if isinstance(value, str):
-        home = str(Path.home()) if "HOME" in os.environ else ""
-        text = value.replace(home, "~") if len(home) > 1 else value
-        return _PATH.sub(lambda found: f"…/{PurePath(found[0]).name}", text)
-    if isinstance(value, dict):
-        return {name: without_paths(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [without_paths(part) for part in value]
-    return value
 
 
 def refuse_local_paths(description: RunDescription) -> None:

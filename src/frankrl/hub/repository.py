@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from frankrl.agent import Agent
 from frankrl.core.errors import DamagedError, FrankError, warn
 from frankrl.core.figures import counted
+from frankrl.core.local_paths import without_paths
 from frankrl.hub.card import card
 from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
-from frankrl.hub.privacy import public_description, public_metadata, without_paths
+from frankrl.hub.privacy import public_description, public_metadata
 from frankrl.hub.results import Result, final_evaluation, results_of, settings_of
 from frankrl.opening import open_agent
 from frankrl.runs import (
