@@ -1,7 +1,7 @@
 """A trained agent: Q-values and actions for observations."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -13,6 +13,7 @@ from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.normalisation import Scales
 from frankrl.core.random import Use, uniforms
+from frankrl.core.text import given
 from frankrl.environments import (
     EnvironmentSpec,
     for_evaluation,
@@ -23,17 +24,12 @@ from frankrl.environments import (
 from frankrl.environments.encoding import as_array, checked_leaf
 from frankrl.environments.leaves import together
 from frankrl.environments.masks import checked_mask
-from frankrl.experience import Policy
+from frankrl.experience import Policy, PolicyOutput, QValues
 from frankrl.experience.exploration import epsilon_greedy
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
 from frankrl.runs import NO_PERMISSION, PLAYING, RunFolder, check_code, permission_of
-
-QValues = Callable[
-    [Any, Bool[np.ndarray, "batch action"] | None], Float[np.ndarray, "batch action"]
-]
-"""Maps a batch of observations, as a pytree of leaves, and action masks to Q-values."""
 
 
 class Trained(NamedTuple):
@@ -66,8 +62,8 @@ class Agent:
 
         Args:
             spec: the environment of its training.
-            q_values: maps a batch of observations, and action masks if the environment has them,
-                to Q-values; -∞ for actions that are not allowed.
+            q_values: Q-values of a batch of observations, with action masks if the environment
+                has them, and what is remembered after them.
             epsilon: probability of a random action in `predict` with `deterministic=False`.
             run: the folder that names the environment; None: the caller did.
             trained: the Q-network that computes `q_values`; None: something else does.
@@ -105,8 +101,13 @@ class Agent:
     def _trained(self) -> str:
         return counted(self.env_steps or 0, "env step")
 
+    @property
+    def memory_units(self) -> int:
+        """Numbers that the agent remembers of an episode; 0 without a memory."""
+        return 0 if self.trained is None else self.trained.policy.network.memory_units
+
     def q_values(
-        self, observation: Any, action_mask: Any = None
+        self, observation: Any, action_mask: Any = None, state: Any = None
     ) -> Float[np.ndarray, "*batch action"]:
         """Q(s, ·), one value per action; -∞ for actions that are not allowed.
 
@@ -114,19 +115,25 @@ class Agent:
             observation: one observation or a batch.
             action_mask: which actions are allowed, one mask or a batch. Needed if the environment
                 provides it in its info (`info["action_mask"]`) or by a method, and only then.
+            state: what the agent remembers from before, as `predict` returned it for the
+                observation before; None: the episode begins with this one. An agent without a
+                memory ignores it.
 
         Raises:
-            SettingError: an observation or a mask does not fit the environment.
+            SettingError: an observation, a mask or a state does not fit the agent.
         """
-        q_values, single = self._asked(observation, action_mask)
-        return q_values[0] if single else q_values
+        found, single = self._asked(observation, action_mask, state, None)
+        return found.q_values[0] if single else found.q_values
 
-    def act(self, observation: Any, action_mask: Any = None) -> Int[np.ndarray, "*batch"]:
+    def act(
+        self, observation: Any, action_mask: Any = None, state: Any = None
+    ) -> Int[np.ndarray, "*batch"]:
         """The action with the highest Q-value, by the environment's own number.
 
         Arguments and errors as for `q_values`.
         """
-        return np.argmax(self.q_values(observation, action_mask), axis=-1) + self.spec.first_action
+        values = self.q_values(observation, action_mask, state)
+        return np.argmax(values, axis=-1) + self.spec.first_action
 
     def predict(
         self,
@@ -138,15 +145,24 @@ class Agent:
     ) -> tuple[Int[np.ndarray, "*batch"], Any]:
         """The interface of Stable-Baselines3's `predict`: returns the action and the state.
 
+        The state is what the agent remembers after the observation, an array `[*batch, units]`
+        (`memory_units`): give it with the next observation. Without a memory, it is returned as it
+        was given.
+
         Args:
             observation: one observation or a batch.
-            state: returned unchanged; the agent has no memory.
-            episode_start: ignored.
+            state: as for `q_values`.
+            episode_start: whether an episode begins with each observation, of which nothing is
+                remembered then; one truth value or one for each. None: none begins.
             deterministic: if false, each action is replaced by a random one with the
                 probability ε of the end of training.
             action_mask: as for `q_values`.
+
+        Raises:
+            SettingError: as for `q_values`; or an episode_start does not fit.
         """
-        q_values, single = self._asked(observation, action_mask)
+        found, single = self._asked(observation, action_mask, state, episode_start)
+        q_values, memory = found
         count = len(q_values)
         epsilon, coins, choices = np.zeros((3, count))
         if not deterministic:
@@ -154,7 +170,9 @@ class Agent:
             coins, choices = uniforms(0, Use.PREDICTION, self._random_actions, count, width=2).T
             self._random_actions += count
         actions = epsilon_greedy(q_values, epsilon, coins, choices) + self.spec.first_action
-        return (np.asarray(actions[0]) if single else actions), state
+        if memory is None:
+            return (np.asarray(actions[0]) if single else actions), state
+        return (np.asarray(actions[0]), memory[0]) if single else (actions, memory)
 
     def make_env(
         self,
@@ -219,9 +237,10 @@ class Agent:
         return Agent(spec, self.batch_q_values, self.epsilon, run, self.trained)
 
     def _asked(
-        self, observation: Any, action_mask: Any
-    ) -> tuple[Float[np.ndarray, "batch action"], bool]:
-        """Q-values of a batch, and whether only one observation was given."""
+        self, observation: Any, action_mask: Any, state: Any, episode_start: Any
+    ) -> tuple[PolicyOutput, bool]:
+        """Q-values of a batch and the memory after it, and whether only one observation was
+        given."""
         spec = self.spec
         parts, masks = spec.parts(observation, {}, self._wrong_observation)
         leaves, single = self._leaves(parts)
@@ -240,7 +259,37 @@ class Agent:
             masks = masks if spec.masks_from == "observation" else action_mask
             masks = list(masks) if not single and np.iterable(masks) else [masks]
             allowed = self._allowed(masks, len(leaves[0]))
-        return self.batch_q_values(together(spec.structure, leaves), allowed), single
+        memory = self._memory(state, episode_start, len(leaves[0]), single=single)
+        batch = together(spec.structure, leaves)
+        return PolicyOutput(*self.batch_q_values(batch, allowed, memory=memory)), single
+
+    def _memory(
+        self, state: Any, episode_start: Any, count: int, *, single: bool
+    ) -> Float[np.ndarray, "batch unit"] | None:
+        """What is remembered from before a batch of observations; None without a memory."""
+        if not (units := self.memory_units):
+            return None
+        memory = np.zeros((count, units), np.float32)
+        if state is not None:
+            shape = (units,) if single else (count, units)
+            memory[:] = self._array("state", state, np.float32, (shape,))
+        if episode_start is not None:
+            starts = self._array("episode_start", episode_start, np.bool_, ((count,), ()))
+            memory[np.broadcast_to(starts, count)] = 0
+        return memory
+
+    def _array(
+        self, name: str, value: Any, dtype: type, shapes: tuple[tuple[int, ...], ...]
+    ) -> np.ndarray:
+        """An argument as an array of one of these shapes."""
+        with contextlib.suppress(TypeError, ValueError):
+            array = np.asarray(value, dtype)
+            if array.shape in shapes and np.isfinite(array).all():
+                return array
+        raise SettingError(
+            f"{self._wrong(f'the {name} {given(value)}')}; it must be None or an array of shape "
+            f"{' or '.join(map(str, shapes))}"
+        )
 
     def _leaves(self, parts: list[Any]) -> tuple[list[Shaped[np.ndarray, "batch *leaf"]], bool]:
         """The leaves of a batch, and whether only one observation was given."""

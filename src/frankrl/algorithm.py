@@ -56,7 +56,8 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
         seed: the same seed and settings give the same bits.
 
     Raises:
-        SettingError: the settings ask for noisy layers, IQN, or a sampling other than uniform.
+        SettingError: the settings ask for noisy layers, IQN, a memory, or a sampling other than
+            uniform.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
@@ -70,10 +71,12 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
     if (
         network.noise_size
         or network.head.num_fractions
+        or network.memory_units
         or settings.replay.replay_sampling != "uniform"
     ):
         raise SettingError(
-            "deep_q_learning takes no noisy, no iqn and only uniform replay_sampling: use train"
+            "deep_q_learning takes no noisy, iqn or memory, and only uniform replay_sampling: "
+            "use train"
         )
     learner = init_learner(learning, network, network.init(seed))
     learn = jax.jit(functools.partial(update, learning, network))
@@ -91,7 +94,7 @@ def deep_q_learning(env_id: str, settings: Settings, seed: int = 0) -> Iterator[
         while True:
             # Phase 1, steps 2 and 3: observe the state s, and compute Q(s, ·; θ).
             policy.load(learner.params)
-            q_values = policy.q_values(envs.stack.observation, envs.stack.mask)
+            q_values, _ = policy.q_values(envs.stack.observation, envs.stack.mask)
 
             # Step 4: with probability ε a random action, else the one with the highest Q-value.
             epsilon = linear_epsilon(settings.exploration, env_steps + np.arange(num_envs))

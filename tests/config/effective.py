@@ -95,7 +95,18 @@ def lasts_several_frames(chosen):
     return chosen["frame_skip"] > 1
 
 
+def has_memory(chosen):
+    # Kapturowski et al. (2019): a recurrent unit among the layers, which learns from sequences.
+    return has_layers(chosen) and chosen["memory"] == "gru"
+
+
 EFFECTIVE = {
+    "memory": has_layers,
+    "memory_units": has_memory,
+    "sequence_steps": has_memory,
+    "burn_in_steps": has_memory,
+    "sequence_priority_share": lambda chosen: has_memory(chosen) and is_prioritised(chosen),
+    "value_rescaling": is_dqn,
     "max_pool": lasts_several_frames,
     "evaluation_starts_env_steps": is_evaluated_while_training,
     "evaluation_episodes": is_evaluated_while_training,
@@ -196,6 +207,7 @@ CHOICES = {
     "normalize_observations": [False, True],
     "normalize_rewards": [False, True],
     "torso": ["auto", "impala", "my_torso:make"],
+    "memory": ["none", "gru"],
     "hidden_widths": [(64, 64), ()],
     "distribution": ["mean", "c51", "qr", "iqn"],
     "noisy": [False, True],
@@ -210,6 +222,12 @@ CHOICES = {
 }
 """Their defaults come first."""
 OTHER = {
+    "memory": "gru",
+    "memory_units": 32,
+    "sequence_steps": 20,
+    "burn_in_steps": 4,
+    "sequence_priority_share": 0.5,
+    "value_rescaling": True,
     "network": "my_network:make",
     "torso": "nature",
     "impala_width": 2,

@@ -104,7 +104,8 @@ def test_an_idle_setting_is_refused_by_name_and_what_is_advised_gives_it_its_eff
     with pytest.raises(SettingError, match=words) as refused:
         changed(**way, **{name: OTHER[name]})
     mended = way | {name: OTHER[name]}
-    for choice, value in re.findall(r"set (\w+) to (\w+)", str(refused.value))[:1]:
+    first_way, *_ = str(refused.value).split(" or ")
+    for choice, value in re.findall(r"set (\w+) to (\w+)", first_way):
         mended[choice] = {"true": True, "false": False}.get(value, value)
     for choice in re.findall(r"give (\w+) another value", str(refused.value)):
         mended[choice] = A_VALUE[choice]
@@ -194,12 +195,14 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
         short = before.replay.n_step > before.training.vector_steps_per_round
         is_free = choice == "asynchronous_actors" and value is not None
         contradicts |= is_free and (short or before.exploration.noisy)
-        refused_by_pqn = {"distribution": ("c51", "qr", "iqn"), "noisy": (True,)}
+        refused_by_pqn = {"distribution": ("c51", "qr", "iqn"), "noisy": (True,), "memory": ("gru",)}
         is_pqn = value == "pqn" or (before.learning.algorithm == "pqn" and value != "dqn")
         contradicts |= is_pqn and (is_free or value in refused_by_pqn.get(choice, ()))
         contradicts |= is_pqn and (
             before.exploration.noisy or before.network.distribution != "mean"
         )
+        held = (40 - 10 + before.replay.n_step - 1) * before.environment.num_envs
+        contradicts |= value == "gru" and before.training.learning_starts_env_steps < held
         scaled = before.network.scale_observation or before.network.symmetry is True
         contradicts |= choice == "normalize_observations" and scaled
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})

@@ -115,7 +115,36 @@ _NOT_DATASET = (
         "asynchronous_actors out",
     ),
 )
+_NOT_GRU = (
+    (
+        chosen("algorithm", "pqn"),
+        "pqn learns from single steps and keeps no sequences, so memory gru needs algorithm dqn: "
+        "set algorithm to dqn, or memory to none",
+    ),
+    (
+        _ASYNCHRONOUS,
+        "what asynchronous_actors send ends like an episode in the replay buffer, so no sequence "
+        "could go on beyond it: leave asynchronous_actors out, or set memory to none",
+    ),
+    (
+        chosen("replay_sampling", "newest"),
+        "memory gru learns from sequences out of a replay buffer: use replay_sampling uniform or "
+        "prioritised, or set memory to none",
+    ),
+    (
+        chosen("symmetry", True),
+        "the memory of a mirror image is no mirror image of the memory: leave symmetry out, or set "
+        "memory to none",
+    ),
+)
 CONTRADICTIONS = (
+    *(Contradiction(chosen("memory", "gru"), other, sentence) for other, sentence in _NOT_GRU),
+    Contradiction(
+        chosen("munchausen", True),
+        chosen("value_rescaling", True),
+        "munchausen adds a log-probability in units of reward to Q-values, which value_rescaling "
+        "puts on another scale: leave one of them out",
+    ),
     *(
         Contradiction(unless("dataset", None), other, f"{sentence}, or leave dataset out")
         for other, sentence in _NOT_DATASET
@@ -223,6 +252,7 @@ _ROUNDING = 1e-9
 ORDERS = (
     Order("value_min", "value_max", False, "c51's fixed returns lie between them"),
     Order("batch_size", "replay_capacity", True, "the buffer must hold a batch"),
+    Order("burn_in_steps", "sequence_steps", False, "the rest of a sequence is learned from"),
 )
 
 
@@ -262,18 +292,24 @@ def _check_rounds(settings: "Settings") -> None:
     if not settings.has_replay:
         _check_minibatches(settings)
         return
-    largest_round = settings.round_env_steps + (replay.n_step - 1) * num_envs
+    reach = replay.n_step
+    names, held_by = "n_step", "n_step holds"
+    if settings.sequences is not None:
+        reach += settings.sequences.learned_steps - 1
+        names = "(sequence_steps - burn_in_steps + n_step - 1)"
+        held_by = "sequence_steps and n_step hold"
+    largest_round = settings.round_env_steps + (reach - 1) * num_envs
     if largest_round > replay.replay_capacity:
         raise SettingError(
             f"one round can store {counted(largest_round, 'transition')} (num_envs × "
-            f"vector_steps_per_round, and what n_step holds back), more than the buffer holds "
+            f"vector_steps_per_round, and what {held_by} back), more than the buffer holds "
             f"(replay_capacity {replay.replay_capacity:,}); lower the one or raise the other"
         )
-    first_stored = replay.n_step * num_envs
+    first_stored = reach * num_envs
     starts = settings.training.learning_starts_env_steps
     if starts < first_stored:
         raise SettingError(
-            f"learning_starts_env_steps must be at least n_step × num_envs = {first_stored:,}, "
+            f"learning_starts_env_steps must be at least {names} × num_envs = {first_stored:,}, "
             f"so that the buffer is not empty, got {starts:,}"
         )
 

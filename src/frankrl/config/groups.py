@@ -40,6 +40,7 @@ _NETWORK = chosen("q_function", "network")
 _LAYERS = chosen_effectively("network", None)
 _OWN_LEAVES = chosen_effectively("torso", *TORSOS)
 _IMPALA = chosen("torso", "impala")
+_GRU = chosen("memory", "gru")
 _HIDDEN_LAYER = unless("hidden_widths", ())
 _C51 = chosen("distribution", "c51")
 _QR = chosen("distribution", "qr")
@@ -54,6 +55,7 @@ _MEAN_Q = both(chosen("distribution", "mean"), chosen("algorithm", "dqn", "pqn")
 _EPSILON_GREEDY = _acting_and(both(chosen("noisy", False), _SYNCHRONOUS))
 _ACTING_DQN = _acting_and(_DQN)
 _PRIORITISED = chosen("replay_sampling", "prioritised")
+_PRIORITISED_SEQUENCES = both(_PRIORITISED, _GRU)
 _MUNCHAUSEN = chosen("munchausen", True)
 _HUBER = chosen("loss", "huber")
 _ADAM = chosen("optimiser", "adam", "radam")
@@ -192,6 +194,12 @@ class NetworkSettings(Checked):
     observations to features."""
     impala_width: int = number(1, at_least=1, at_most=64, belongs_to=_IMPALA)
     """Factor of the channels 16, 32 and 32 of the residual network. [ratio]"""
+    memory: Literal["none", "gru"] = option("none", belongs_to=_LAYERS)
+    """What the network remembers of the episode's earlier observations: nothing, or the state of a
+    gated recurrent unit (GRU, Cho et al. 2014) between the torso and the hidden layers. It then
+    learns from sequences (R2D2, Kapturowski et al. 2019)."""
+    memory_units: int = number(128, at_least=1, belongs_to=_GRU)
+    """Numbers that the network remembers of an episode. [units]"""
     hidden_widths: tuple[int, ...] = number((64, 64), at_least=1, belongs_to=_LAYERS)
     """Width of each hidden layer. [neurons]"""
     activation: Literal["relu", "tanh", "elu", "silu"] = option("relu", belongs_to=_HIDDEN_LAYER)
@@ -283,6 +291,10 @@ class LearningSettings(Checked):
     """α of conservative Q-learning (Kumar et al. 2020): to each loss it adds α times
     log Σ_a exp(Q(s, a)) - Q(s, a), so that actions which the data lacks are not overrated; 0 adds
     nothing. [loss]"""
+    value_rescaling: bool = option(False, belongs_to=_DQN)
+    """Learn returns on a scale that compresses large ones, h(x) = sign(x) (√(|x| + 1) - 1) +
+    0.001 x, so that rewards of all sizes need no clipping (Pohlen et al. 2018). Q-values, losses
+    and TD errors are then on this scale."""
     iqn_samples: int = number(8, at_least=1, belongs_to=_IQN)
     """Fractions sampled per transition, for Q(s, a) and for the target each. [fractions]"""
     loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN_Q)
@@ -354,6 +366,18 @@ class ReplaySettings(Checked):
     [reward]"""
     n_step: int = number(1, at_least=1, at_most=255, belongs_to=_DQN)
     """Rewards summed before bootstrapping; 1 is the notes' target. [env steps]"""
+    sequence_steps: int = number(40, at_least=1, at_most=4_096, belongs_to=_GRU)
+    """Length of the sequences that a network with memory learns from, burn-in included. With
+    memory, `batch_size` counts sequences, and `replay_capacity` the steps at which one can begin.
+    [steps of one environment]"""
+    burn_in_steps: int = number(10, at_least=0, at_most=4_095, belongs_to=_GRU)
+    """First steps of a sequence, from which only the memory is computed, by the newest weights; it
+    begins with the memory that the agent had. [steps of one environment]"""
+    sequence_priority_share: float = number(
+        0.9, at_least=0, at_most=1, belongs_to=_PRIORITISED_SEQUENCES
+    )
+    """η: the priority of a sequence is η · the largest error of its steps + (1 - η) · their mean.
+    [ratio]"""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ def idle_error(name: str, values: Mapping[str, Any]) -> SettingError:
     choices = _open_choices(name, values)
     made = {choice.setting: shown(values[choice.setting]) for choice in choices}
     reason = " and ".join(f"{setting} is {value}" for setting, value in made.items())
-    advice = " or ".join(choice.advice for choice in choices)
+    # The parts of a single choice are all needed; of several choices one is enough.
+    joined = " and " if len(DECLARED[name].belongs_to) == 1 else " or "
+    advice = joined.join(choice.advice for choice in choices)
     return SettingError(
         f"{name} ({shown(values[name])}) changes nothing because {reason}: {advice}, "
         f"or leave {name} out"

@@ -29,6 +29,7 @@ from frankrl.config.known_names import BY_NAME
 from frankrl.config.names import DECLARED, code_among, group_of
 from frankrl.config.validation import Checked
 from frankrl.core.errors import SettingError, nearest
+from frankrl.core.types import SequenceSpec
 
 _DECIDED = ("source", "symmetry")
 """Settings that may leave a choice (`auto`) to a run, which decides and stores it as it begins."""
@@ -152,11 +153,30 @@ class Settings:
         return self.learning.algorithm == "dqn"
 
     @property
+    def sequences(self) -> SequenceSpec | None:
+        """The sequences that a network with memory learns from; None without memory."""
+        if self.network.memory == "none":
+            return None
+        replay = self.replay
+        return SequenceSpec(
+            burn_in_steps=replay.burn_in_steps,
+            learned_steps=replay.sequence_steps - replay.burn_in_steps,
+            memory_units=self.network.memory_units,
+            priority_share=replay.sequence_priority_share,
+        )
+
+    @property
     def update_batch_size(self) -> int:
-        """Transitions that one update learns from."""
+        """Transitions that one update learns from; with memory sequences."""
         if self.has_replay:
             return self.replay.batch_size
         return self.round_env_steps // self.learning.minibatches
+
+    @property
+    def update_transitions(self) -> int:
+        """Transitions that one update learns from, at most: with memory those of its sequences."""
+        each = 1 if self.sequences is None else self.sequences.learned_steps
+        return self.update_batch_size * each
 
     @property
     def first_update_env_steps(self) -> int:

@@ -28,7 +28,14 @@ from frankrl.experience.normaliser import (
     statistics_from,
     statistics_tensors,
 )
-from frankrl.experience.policy import HostPolicy, Policy, acting_noise, make_policy
+from frankrl.experience.policy import (
+    HostPolicy,
+    Policy,
+    PolicyOutput,
+    QValues,
+    acting_noise,
+    make_policy,
+)
 from frankrl.experience.source import Collected, HostSource, Source, steps_of
 
 __all__ = [
@@ -45,6 +52,8 @@ __all__ = [
     "Logs",
     "NormalisedQValues",
     "Policy",
+    "PolicyOutput",
+    "QValues",
     "RecordedFeed",
     "Request",
     "Source",

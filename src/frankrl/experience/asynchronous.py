@@ -104,6 +104,14 @@ class AsynchronousSource:
     ) -> None:
         """Nothing: there are none."""
 
+    def memory(self) -> None:
+        """Nothing is remembered: such actors are refused with a memory."""
+
+    def restore_memory(
+        self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
+    ) -> None:
+        """Nothing: there is none."""
+
     def actors_state(self) -> ActorsState:
         """What a checkpoint holds of the actors besides the snapshots of their environments."""
         return ActorsState(tuple(self._chunks), tuple(self._feed.under_way()))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from frankrl.core.backend import check_not_forked
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Observation, Params
-from frankrl.experience.policy import loaded
+from frankrl.experience.policy import PolicyOutput, loaded
 from frankrl.networks import QNetwork, perturb
 
 
@@ -45,33 +45,36 @@ class DevicePolicy:
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
-    ) -> Callable[[], Float[np.ndarray, "env action"]]:
+        memory: Float[np.ndarray, "env unit"] | None = None,
+    ) -> Callable[[], PolicyOutput]:
         # JAX may read the host's arrays later, or share them.
-        given = jax.tree.map(np.copy, (observation, mask, noise))
+        given = jax.tree.map(np.copy, (observation, mask, noise, memory))
         found = self._compiled(self._params, *given)
-        return lambda: np.asarray(found)
+        return lambda: PolicyOutput(*jax.tree.map(np.asarray, found))
 
     def q_values(
         self,
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
-    ) -> Float[np.ndarray, "env action"]:
-        return self.start(observation, mask, noise)()
+        memory: Float[np.ndarray, "env unit"] | None = None,
+    ) -> PolicyOutput:
+        return self.start(observation, mask, noise, memory)()
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(network: QNetwork) -> Callable[..., Array]:
+def _compiled(network: QNetwork) -> Callable[..., tuple[Array, Array | None]]:
     @jax.jit
     def q_values(
         vector: Float[Array, " weight"],
         observation: Observation,
         mask: Bool[Array, "env action"] | None,
         noise: Float[Array, " noise"] | None,
-    ) -> Float[Array, "env action"]:
+        memory: Float[Array, "env unit"] | None,
+    ) -> tuple[Float[Array, "env action"], Float[Array, "env unit"] | None]:
         params = network.layout.unflatten(vector)
         if noise is not None:
             params = perturb(params, noise)
-        return network.q_values(params, observation, mask)
+        return network.q_step(params, observation, mask, memory)
 
     return q_values

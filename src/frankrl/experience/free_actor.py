@@ -71,10 +71,12 @@ class FreeActor:
         ladder = epsilon_ladder(settings.exploration, settings.environment.num_envs)
         self._epsilon = ladder[self._first : self._first + size]
         self._policy: Policy = make_policy(settings.training.acting, network)
-        # Other errors than that of the mean come from the head's own loss.
+        # Other errors than that of the mean come from the head's own loss; rescaled ones from
+        # another target.
         self._gives_errors = (
             settings.replay.replay_sampling == "prioritised"
             and settings.network.distribution == "mean"
+            and not settings.learning.value_rescaling
         )
 
     @own_numerics()
@@ -96,7 +98,7 @@ class FreeActor:
         seen: list[np.ndarray] = []
         count = self._settings.training.vector_steps_per_round
         for number in range(count):
-            seen.append(self._policy.q_values(envs.stack.observation, envs.stack.mask))
+            seen.append(self._policy.q_values(envs.stack.observation, envs.stack.mask).q_values)
             actions = self._actions(seen[-1], chunk * count + number)
             step, ended = envs.step(actions, number * size)
             vector_steps.append(step)
@@ -124,13 +126,13 @@ class FreeActor:
             for rows in (steps.action, steps.reward, steps.is_last, steps.terminated)
         )
         taken = np.take_along_axis(np.stack(seen), action[..., None].astype(np.intp), 2)[..., 0]
-        now = self._policy.q_values(envs.stack.observation, envs.stack.mask)
+        now, _ = self._policy.q_values(envs.stack.observation, envs.stack.mask)
         following = np.stack([*seen[1:], now]).max(axis=2)
         for number in np.flatnonzero((is_last & ~terminated).any(axis=1)).tolist():
             # Of all environments, because a row's bits depend on the number of rows.
             arrived = vector_steps[number].next_observation
             observation, mask = envs.spec.observation(arrived), envs.spec.action_mask(arrived)
-            at_end = self._policy.q_values(observation, mask).max(axis=1)
+            at_end = self._policy.q_values(observation, mask).q_values.max(axis=1)
             following[number] = np.where(is_last[number], at_end, following[number])
         following = np.where(terminated, np.float32(0), following)
         errors = first_errors(

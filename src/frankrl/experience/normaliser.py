@@ -11,7 +11,7 @@ from frankrl.config import EnvironmentSettings, Settings
 from frankrl.core.normalisation import LeafScale, Moments, Scales
 from frankrl.core.types import Observation
 from frankrl.environments import EnvironmentSpec
-from frankrl.experience.policy import Policy
+from frankrl.experience.policy import Policy, PolicyOutput
 
 
 class Statistics(NamedTuple):
@@ -123,11 +123,25 @@ class NormalisedQValues:
         """
         self.policy, self.scales = policy, scales
 
-    def __call__(self, observation: Observation, mask: Any = None) -> np.ndarray:
-        """Q-values of a batch of observations, under action masks."""
+    def __call__(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "batch action"] | None = None,
+        *,
+        memory: Float[np.ndarray, "batch unit"] | None = None,
+    ) -> PolicyOutput:
+        """Q-values of a batch of observations, under action masks, and the memory after them.
+
+        Args:
+            observation: as the environment gives it.
+            mask: which actions are allowed; None: all.
+            memory: what the network remembers from before; None: the observations begin episodes.
+        """
+        if memory is None:
+            memory = self.policy.network.initial_memory(len(jax.tree.leaves(observation)[0]))
         if self.scales is not None:
             observation = self.scales.of_observation(observation)
-        return self.policy.q_values(observation, mask)
+        return self.policy.q_values(observation, mask, memory=memory)
 
 
 def statistics_tensors(statistics: Statistics | None) -> dict[str, np.ndarray]:

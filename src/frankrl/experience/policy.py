@@ -1,7 +1,7 @@
 """Policies: compute Q-values of the current observations, on the host or on the device."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -9,6 +9,15 @@ from jaxtyping import Bool, Float
 from frankrl.core.random import Use, normals
 from frankrl.core.types import Observation, Params
 from frankrl.networks import NetworkParams, QNetwork, perturb
+
+
+class PolicyOutput(NamedTuple):
+    """What a policy makes of a batch of observations."""
+
+    q_values: Float[np.ndarray, "env action"]
+    """Q(s, ·); -∞ for actions that are not allowed."""
+    memory: Float[np.ndarray, "env unit"] | None
+    """What the network remembers after these observations; None without a memory."""
 
 
 @runtime_checkable
@@ -39,12 +48,13 @@ class Policy(Protocol):
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
-    ) -> Callable[[], Float[np.ndarray, "env action"]] | None:
+        memory: Float[np.ndarray, "env unit"] | None = None,
+    ) -> Callable[[], PolicyOutput] | None:
         """Begin to compute what `q_values` returns, if that goes on beside other work.
 
         Returns:
-            A function that waits for the Q-values; the arguments may change meanwhile. None if
-            nothing has begun.
+            A function that waits for what `q_values` returns; the arguments may change meanwhile.
+            None if nothing has begun.
         """
         ...
 
@@ -53,13 +63,36 @@ class Policy(Protocol):
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
-    ) -> Float[np.ndarray, "env action"]:
-        """Q(s, ·) of a batch of observations; -∞ for actions that are not allowed.
+        memory: Float[np.ndarray, "env unit"] | None = None,
+    ) -> PolicyOutput:
+        """Q(s, ·) of a batch of observations, and what the network remembers after them.
 
         Args:
             observation: one observation of each environment.
             mask: which actions are allowed; None: all.
             noise: a sample of the noise of noisy layers; None: no noise.
+            memory: what it remembers from before, zeros at an episode's start; None if and only if
+                the network has no memory. It is not changed.
+        """
+        ...
+
+
+class QValues(Protocol):
+    """Maps a batch of observations to Q-values, and to what is remembered after them."""
+
+    def __call__(
+        self,
+        observation: Observation,
+        mask: Bool[np.ndarray, "batch action"] | None = None,
+        *,
+        memory: Float[np.ndarray, "batch unit"] | None = None,
+    ) -> tuple[Float[np.ndarray, "batch action"], Float[np.ndarray, "batch unit"] | None]:
+        """Q-values, -∞ for actions that are not allowed; and the memory, None if there is none.
+
+        Args:
+            observation: as a pytree of leaves.
+            mask: which actions are allowed; None: all.
+            memory: what is remembered from before; None: the observations begin episodes.
         """
         ...
 
@@ -96,6 +129,7 @@ class HostPolicy:
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
+        memory: Float[np.ndarray, "env unit"] | None = None,
     ) -> None:
         return None
 
@@ -104,12 +138,13 @@ class HostPolicy:
         observation: Observation,
         mask: Bool[np.ndarray, "env action"] | None = None,
         noise: Float[np.ndarray, " noise"] | None = None,
-    ) -> Float[np.ndarray, "env action"]:
+        memory: Float[np.ndarray, "env unit"] | None = None,
+    ) -> PolicyOutput:
         if self._newer is not None:
             np.copyto(self._vector, np.asarray(self._newer))
             self._newer = None
         params = self._params if noise is None else perturb(self._params, noise)
-        return self.network.q_values(params, observation, mask)
+        return PolicyOutput(*self.network.q_step(params, observation, mask, memory))
 
 
 def loaded(

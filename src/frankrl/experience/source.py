@@ -2,10 +2,10 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.core.ends import ends_world
@@ -20,10 +20,16 @@ from frankrl.core.types import (
     Steps,
     VectorStep,
 )
-from frankrl.environments import EnvironmentLog, EnvironmentVector, GymnasiumVector, Position
+from frankrl.environments import (
+    EnvironmentLog,
+    EnvironmentVector,
+    FrameStack,
+    GymnasiumVector,
+    Position,
+)
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.normaliser import Normaliser, Statistics
-from frankrl.experience.policy import Policy, acting_noise
+from frankrl.experience.policy import Policy, PolicyOutput, acting_noise
 from frankrl.experience.whole_batch import WholeBatch
 from frankrl.networks import QNetwork
 
@@ -113,6 +119,22 @@ class Source(Protocol):
         """
         ...
 
+    def memory(self) -> Float[np.ndarray, "env unit"] | None:
+        """What the network remembers of each environment's episode after the last complete round;
+        None without a memory."""
+        ...
+
+    def restore_memory(
+        self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
+    ) -> None:
+        """Go on from the memory of a snapshot.
+
+        Args:
+            memory: as `memory` gives it.
+            begun: environments that have begun another episode than in the snapshot.
+        """
+        ...
+
     def allow_restarts(self, most: int) -> None:
         """Say how often an environment that fails is still made anew; then its error is raised."""
         ...
@@ -153,7 +175,11 @@ class HostSource:
         self.normaliser.see(envs.spec.observation(envs.observation))
         self._round_start_normaliser = copy.copy(self.normaliser)
         """The statistics as they were where the last complete round ended."""
-        self._pending_q_values: Callable[[], Float[np.ndarray, "env action"]] | None = None
+        self._memory = network.initial_memory(envs.num_envs)
+        """What the network remembers of each environment's episode before its next step."""
+        self._round_start_memory = self._memory
+        """The same where the last complete round ended."""
+        self._pending: Callable[[], PolicyOutput] | None = None
         """Waits for the Q-values of the next step, if they have been asked for."""
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
@@ -168,8 +194,12 @@ class HostSource:
         # step that fails changes nothing anyway, unless an environment is made anew in it.
         can_change = count > 1 or self._settings.environment.restart_failed_envs
         self._round_start = self._envs.positions() if can_change else None
+        memories: list[Float[np.ndarray, "env unit"]] = []
         for _ in range(count):
-            step, ended = self._envs.step(self._actions(policy, env_steps), env_steps)
+            actions, memory = self._act(policy, env_steps)
+            step, ended = self._envs.step(actions, env_steps)
+            if memory is not None:
+                memories.append(self._remember(memory, step, ended, policy, env_steps))
             if step.failed:
                 failed += step.failed
                 cut += _cut_short(vector_steps, step.failed, self._envs.first)
@@ -186,28 +216,74 @@ class HostSource:
         if self.normaliser.statistics is not None:
             self._round_start_normaliser = copy.copy(self.normaliser)
         steps = steps_of(self._envs, vector_steps, self._settings.learning)
+        if self._memory is not None:
+            steps = steps._replace(memory=np.concatenate([*memories, self._memory]))
+        self._round_start_memory = self._memory
         return Collected(steps, episodes, final_infos, failed, cut)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
-        self._pending_q_values = policy.start(*self._seen(), self._noise(env_steps))
+        self._pending = policy.start(*self._given(self._envs.stack, self._memory, env_steps))
 
-    def _actions(self, policy: Policy, env_steps: int) -> np.ndarray:
+    def _act(
+        self, policy: Policy, env_steps: int
+    ) -> tuple[Int[np.ndarray, " env"], Float[np.ndarray, "env unit"] | None]:
+        """The next actions, and what the network remembers after the observations they are for."""
         exploration, size, own = self._settings.exploration, self._num_envs, self._own
         coins, choices = exploration_draws(self._seed, env_steps, size)
         epsilon = linear_epsilon(exploration, env_steps + np.arange(size))
-        pending, self._pending_q_values = self._pending_q_values, None
+        pending, self._pending = self._pending, None
         if pending is not None:
-            q_values = pending()
+            found = pending()
         else:
-            q_values = policy.q_values(*self._seen(), self._noise(env_steps))
-        return epsilon_greedy(q_values[own], epsilon[own], coins[own], choices[own])
+            found = policy.q_values(*self._given(self._envs.stack, self._memory, env_steps))
+        actions = epsilon_greedy(found.q_values[own], epsilon[own], coins[own], choices[own])
+        # A copy, because it is written to.
+        return actions, None if found.memory is None else np.array(found.memory[own])
 
-    def _seen(self) -> tuple[Observation, Bool[np.ndarray, "env action"] | None]:
-        """The whole batch of observations as the network gets them, and their masks."""
-        scales, stack = self.scales(), self._envs.stack
-        seen = stack.observation
+    def _given(
+        self, stack: FrameStack, memory: Float[np.ndarray, "env unit"] | None, env_steps: int
+    ) -> tuple[Observation, Any, Any, Any]:
+        """What the policy gets of the whole batch: observations as the network gets them, masks,
+        the noise of this step, and memory."""
+        scales, seen = self.scales(), stack.observation
         seen = seen if scales is None else scales.of_observation(seen)
-        return self._batch.of((seen, stack.mask))
+        observation, mask, memory = self._batch.of((seen, stack.mask, memory))
+        return observation, mask, self._noise(env_steps), memory
+
+    def _remember(
+        self,
+        after: Float[np.ndarray, "env unit"],
+        step: VectorStep,
+        ended: list[FinishedEpisode],
+        policy: Policy,
+        env_steps: int,
+    ) -> Float[np.ndarray, "env unit"]:
+        """Take the memory after a step's observations; it is zero where another episode begins.
+
+        Args:
+            after: the memory; it is overwritten.
+            step: the step that was taken.
+            ended: the episodes that ended with it.
+            policy: with which the step acted.
+            env_steps: env steps of the run before the step.
+
+        Returns:
+            The memory before these observations.
+        """
+        assert self._memory is not None
+        before = self._memory
+        if anew := [place - self._envs.first for place in _acted_anew(step.failed, ended)]:
+            # The action was taken in another episode than the one that it was chosen in.
+            before = before.copy()
+            before[anew] = 0
+            stack = FrameStack(self._envs.spec, self._envs.num_envs)
+            stack.begin(anew, step.observation[anew])
+            found = policy.q_values(*self._given(stack, before, env_steps)).memory
+            assert found is not None
+            after[anew] = found[self._own][anew]
+        after[np.logical_or(step.terminated, step.truncated)] = 0
+        self._memory = after
+        return before
 
     def scales(self) -> Scales | None:
         return self.normaliser.scales()
@@ -236,6 +312,17 @@ class HostSource:
         self.normaliser.begin(begun)
         self._round_start_normaliser = copy.copy(self.normaliser)
 
+    def memory(self) -> Float[np.ndarray, "env unit"] | None:
+        return self._round_start_memory
+
+    def restore_memory(
+        self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
+    ) -> None:
+        if memory is not None:
+            memory = memory.copy()
+            memory[list(begun)] = 0
+        self._memory = self._round_start_memory = memory
+
     def digests(self) -> list[bytes]:
         return self._envs.digests()
 
@@ -244,11 +331,24 @@ class HostSource:
             self._envs.restarts_left = most
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
-        self._pending_q_values = None
+        self._pending = None
         return self._envs.restore(snapshot)
 
     def close(self) -> None:
         self._envs.close()
+
+
+def _acted_anew(failed: Iterable[FailedEpisode], ended: Iterable[FinishedEpisode]) -> list[int]:
+    """The environments whose step failed and was taken in the next episode instead.
+
+    In the others that failed, the step ended its episode and the next one could not begin.
+    """
+    finished = {episode.env_index: episode.episode for episode in ended}
+    return [
+        failure.env_index
+        for failure in failed
+        if failure.episode < finished.get(failure.env_index, failure.episode + 1)
+    ]
 
 
 def _cut_short(

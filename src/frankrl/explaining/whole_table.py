@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from frankrl.agent import QValues
 from frankrl.core.errors import SettingError, warn
 from frankrl.environments import EnvironmentSpec
+from frankrl.experience import QValues
 from frankrl.explaining.document import Block, Document, Formula, Line, Section, Table
 from frankrl.explaining.observations import components
 from frankrl.tabular import led_to, model_of, optimal_q_values, q_table
@@ -54,7 +54,7 @@ def whole_table(spec: EnvironmentSpec, q_values: QValues, gamma: float) -> Whole
         gamma: γ.
     """
     model = None if spec.is_masked else model_of(spec)
-    values = q_table(spec, lambda states: q_values(states, None))
+    values = q_table(spec, lambda states: q_values(states)[0])
     if model is None:
         return WholeTable(values, None)
     try:

@@ -29,6 +29,7 @@ from frankrl.learning.make_network import network_for
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import has_own_optimiser
 from frankrl.learning.pqn import Rollout, all_targets, minibatch_of, pqn_updates
+from frankrl.learning.recurrent import SequenceTerms, sequence_priorities, sequence_terms
 from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "LearnerState",
     "LossTerms",
     "Rollout",
+    "SequenceTerms",
     "UpdateMetrics",
     "UpdateNoise",
     "UpdateOutput",
@@ -60,6 +62,8 @@ __all__ = [
     "pqn_updates",
     "predictions",
     "refresh_target",
+    "sequence_priorities",
+    "sequence_terms",
     "td_errors",
     "td_target",
     "under_noise",

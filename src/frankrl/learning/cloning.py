@@ -36,9 +36,16 @@ def cloning_terms(network: QNetwork, params: Params, batch: Transition) -> Cloni
     """
 
     def loss_of(params: Params) -> tuple[Float[Array, ""], tuple[Array, Array]]:
-        logits = masked(network.apply(params, batch.observation), batch.mask)
-        losses = cross_entropy(logits, batch.action)
+        logits, losses = cloning_losses(network, params, batch)
         return jnp.mean(losses), (logits, losses)
 
     (loss, (logits, losses)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
     return CloningTerms(logits, losses, loss, gradients)
+
+
+def cloning_losses(
+    network: QNetwork, params: Params, batch: Transition
+) -> tuple[Float[Array, "batch action"], Float[Array, " batch"]]:
+    """The logits of s, and the loss of each transition; arguments as for `cloning_terms`."""
+    logits = masked(network.apply(params, batch.observation), batch.mask)
+    return logits, cross_entropy(logits, batch.action)

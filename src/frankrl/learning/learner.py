@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import Params, Transition
+from frankrl.core.types import Params, Sequences, SequenceSpec, Transition
 from frankrl.learning.cloning import CloningTerms, cloning_terms
 from frankrl.learning.loss_terms import LossTerms, td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
@@ -20,6 +20,12 @@ from frankrl.learning.optimiser import (
     has_own_optimiser,
     init_optimiser,
     optimiser_step,
+)
+from frankrl.learning.recurrent import (
+    SequenceTerms,
+    sequence_cloning_terms,
+    sequence_priorities,
+    sequence_terms,
 )
 from frankrl.networks import QNetwork
 
@@ -78,9 +84,11 @@ class UpdateOutput(NamedTuple):
     metrics: Float[Array, "*update metric"]
     """`UpdateMetrics`, in its order."""
     td_errors: Float[Array, "*update batch"]
-    """y - Q(s, a) of each transition, before the update; 0 with behaviour cloning. [reward]"""
+    """y - Q(s, a) of each transition, before the update; of a sequence that of its first learned
+    step; 0 with behaviour cloning. [reward]"""
     priorities: Float[Array, "*update batch"] | None
-    """Error of each transition, for its new priority; None without importance weights."""
+    """Error of each transition or sequence, for its new priority; None without importance
+    weights."""
 
 
 def init_learner(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
@@ -127,10 +135,11 @@ def update(
     settings: LearningSettings,
     network: QNetwork,
     state: LearnerState,
-    batch: Transition,
+    batch: Transition | Sequences,
     learning_rate: Float[Array, ""] | float,
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, " batch"] | None = None,
+    sequences: SequenceSpec | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """One gradient step of the network on a batch; the target network does not change.
 
@@ -140,18 +149,26 @@ def update(
         state: the learner before the update.
         batch: fields of shape (batch, …).
         learning_rate: step size of the optimiser.
-        noise: random numbers of the update.
-        weights: importance weight of each transition's loss; None: all are 1.
+        noise: random numbers of the update; fractions for each transition, or learned step.
+        weights: importance weight of each transition's or sequence's loss; None: all are 1.
+        sequences: which steps the sequences have; None for transitions.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
     params = network.layout.unflatten(state.params)
     if settings.algorithm == "bc":
-        return _cloned(settings, network, state, batch, learning_rate)
+        return _cloned(settings, network, state, batch, learning_rate, sequences)
     assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
     target_params = network.layout.unflatten(state.target_params)
-    terms = update_terms(settings, network, params, target_params, batch, noise, weights)
-    return learned(settings, network, state, terms.of_loss, learning_rate, weights)
+    if sequences is None:
+        assert isinstance(batch, Transition)
+        terms = update_terms(settings, network, params, target_params, batch, noise, weights)
+        return learned(settings, network, state, terms.of_loss, learning_rate, weights)
+    assert isinstance(batch, Sequences)
+    found = sequence_terms(
+        settings, sequences, network, params, target_params, batch, noise, weights
+    )
+    return learned_sequences(settings, sequences, network, state, found, learning_rate, weights)
 
 
 def learned(
@@ -173,7 +190,7 @@ def learned(
         weights: importance weight of each transition's loss; None: all are 1.
     """
     predictions, targets = terms.predictions, terms.targets
-    new_state, gradient_norm = _descended(settings, network, state, terms, learning_rate)
+    new_state, gradient_norm = _moved(settings, network, state, terms, learning_rate)
     errors = td_errors(network, targets, predictions.chosen_q)
     metrics = UpdateMetrics(
         loss=terms.loss,
@@ -193,25 +210,74 @@ def _cloned(
     settings: LearningSettings,
     network: QNetwork,
     state: LearnerState,
-    batch: Transition,
+    batch: Transition | Sequences,
     learning_rate: Float[Array, ""] | float,
+    sequences: SequenceSpec | None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """One gradient step of behaviour cloning."""
-    terms = cloning_terms(network, network.layout.unflatten(state.params), batch)
-    new_state, gradient_norm = _descended(settings, network, state, terms, learning_rate)
+    params = network.layout.unflatten(state.params)
+    if sequences is None:
+        assert isinstance(batch, Transition)
+        terms = cloning_terms(network, params, batch)
+    else:
+        assert isinstance(batch, Sequences)
+        terms = sequence_cloning_terms(sequences, network, params, batch)
+    new_state, gradient_norm = _moved(settings, network, state, terms, learning_rate)
     known = {"loss": terms.loss, "gradient_norm": gradient_norm}
     metrics = [known.get(name, jnp.zeros(())) for name in UpdateMetrics._fields]
-    return new_state, UpdateOutput(jnp.stack(metrics), jnp.zeros_like(terms.losses), None)
+    return new_state, UpdateOutput(jnp.stack(metrics), jnp.zeros(len(batch.action)), None)
 
 
-def _descended(
+def learned_sequences(
+    settings: LearningSettings,
+    spec: SequenceSpec,
+    network: QNetwork,
+    state: LearnerState,
+    terms: SequenceTerms,
+    learning_rate: Float[Array, ""] | float,
+    weights: Float[Array, " batch"] | None = None,
+) -> tuple[LearnerState, UpdateOutput]:
+    """As `learned`, of sequences: means are over the steps that belong, and the TD error of a
+    sequence is that of its first learned step.
+
+    Args:
+        settings: optimiser.
+        spec: which steps the sequences have.
+        network: the definition of the Q-network.
+        state: the learner before the update.
+        terms: the batch's loss and its gradient.
+        learning_rate: step size of the optimiser.
+        weights: importance weight of each sequence's loss; None: all are 1.
+    """
+    of_loss, belongs = terms.of_rows.of_loss, terms.belongs
+    predictions, targets = of_loss.predictions, of_loss.targets
+    new_state, gradient_norm = _moved(settings, network, state, of_loss, learning_rate)
+    errors = td_errors(network, targets, predictions.chosen_q)
+    means = functools.partial(jnp.mean, where=belongs)
+    metrics = UpdateMetrics(
+        loss=of_loss.loss,
+        mean_q=means(predictions.chosen_q),
+        mean_max_q=means(jnp.max(predictions.q_values, axis=-1)),
+        mean_target=means(network.head.target_mean(targets)),
+        mean_abs_td_error=means(jnp.abs(errors)),
+        gradient_norm=gradient_norm,
+    )
+    priorities = None
+    if weights is not None:
+        by_row = network.head.priorities(predictions.losses, errors, targets)
+        priorities = sequence_priorities(spec, by_row, belongs)
+    first = errors[:: spec.learned_steps]
+    return new_state, UpdateOutput(jnp.stack(metrics), first, priorities)
+
+
+def _moved(
     settings: LearningSettings,
     network: QNetwork,
     state: LearnerState,
     terms: LossTerms | CloningTerms,
     learning_rate: Float[Array, ""] | float,
 ) -> tuple[LearnerState, Float[Array, ""]]:
-    """The learner after the optimiser's step, and the norm of the gradient before clipping."""
+    """The learner after the optimiser's step, and the gradient's norm before clipping."""
     gradient = network.layout.flatten(terms.gradients)
     found = Gradient(gradient, state.params, terms.loss, learning_rate)
     moved, opt_state = optimiser_step(settings, network.layout, state.opt_state, found)
@@ -247,10 +313,11 @@ def updates(
     settings: LearningSettings,
     network: QNetwork,
     state: LearnerState,
-    batches: Transition,
+    batches: Transition | Sequences,
     learning_rate: Float[Array, ""] | float,
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, "update batch"] | None = None,
+    sequences: SequenceSpec | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """Several updates, one batch each; the target network is refreshed whenever that is due.
 
@@ -261,13 +328,14 @@ def updates(
         batches: fields of shape (update, batch, …).
         learning_rate: step size of all updates.
         noise: random numbers, fields of shape (update, …).
-        weights: importance weight of each transition's loss; None: all are 1.
+        weights: importance weight of each transition's or sequence's loss; None: all are 1.
+        sequences: which steps the sequences have; None for transitions.
     """
 
     def one(state: LearnerState, given: tuple) -> tuple[LearnerState, UpdateOutput]:
         batch, own_noise, own_weights = given
         state, output = update(
-            settings, network, state, batch, learning_rate, own_noise, own_weights
+            settings, network, state, batch, learning_rate, own_noise, own_weights, sequences
         )
         return refresh_target(settings, state), output
 

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from frankrl.learning.rescaling import rescaled, unscaled
+
 
 def bootstrap_values(
     target_q_values: Float[Array, "batch action"],
@@ -42,18 +44,24 @@ def td_target(
     reward: Float[Array, " batch"],
     discount: Float[Array, " batch"],
     next_values: Float[Array, "batch *atom"],
+    *,
+    rescaling: bool = False,
 ) -> Float[Array, "batch *atom"]:
-    """y = r + discount · V(s′).
+    """y = r + discount · V(s′); with value rescaling h(r + discount · h⁻¹(V(s′))).
 
     The discount is γⁿ, and 0 if s′ is terminal. A truncated episode is bootstrapped: a time limit
     is no end of the world. No gradient flows through the target.
 
     Source: Mnih et al. (2015), eq. 2, https://doi.org/10.1038/nature14236;
-    n > 1: Sutton (1988), https://doi.org/10.1007/BF00115009
+    n > 1: Sutton (1988), https://doi.org/10.1007/BF00115009;
+    rescaling: Pohlen et al. (2018), https://arxiv.org/abs/1805.11593
     """
+    if rescaling:
+        next_values = unscaled(next_values)
     reward, discount = (
         part.reshape(-1, *(1,) * (next_values.ndim - 1)) for part in (reward, discount)
     )
     # Avoids 0 · ∞, which is NaN.
     future = jnp.where(discount == 0, 0.0, discount * next_values)
-    return jax.lax.stop_gradient(reward + future)
+    target = reward + future
+    return jax.lax.stop_gradient(rescaled(target) if rescaling else target)

@@ -5,6 +5,7 @@ from frankrl.networks.initializer import Initializer
 from frankrl.networks.layers import Dense, DenseParams, Noisy, Normalised, perturb
 from frankrl.networks.layout import Layout
 from frankrl.networks.make import make_q_network
+from frankrl.networks.memory import GRU, GRUParams
 from frankrl.networks.named import named_params, params_from_names
 from frankrl.networks.network import LayeredNetwork, NetworkParams, QNetwork, masked
 from frankrl.networks.network_spec import NetworkSpec
@@ -15,11 +16,13 @@ from frankrl.networks.symmetric import SymmetricNetwork
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 __all__ = [
+    "GRU",
     "ActionOutputs",
     "Dense",
     "DenseParams",
     "Dueling",
     "Flatten",
+    "GRUParams",
     "Head",
     "Initializer",
     "LayeredNetwork",

@@ -8,6 +8,7 @@ from frankrl.core.types import Scaling
 from frankrl.environments import Leaf, PictureAxes, picture_axes
 from frankrl.networks.head import Head
 from frankrl.networks.layers import Dense, Layer, Noisy, Normalised
+from frankrl.networks.memory import GRU
 from frankrl.networks.network import LayeredNetwork
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
 from frankrl.networks.own_functions import OwnTorso
@@ -64,7 +65,8 @@ def make_q_network(
     parts = num_actions + settings.dueling
     outputs = ActionOutputs(dense(parts * (head.atoms or 1)), parts, head.atoms)
     output = Dueling(outputs) if settings.dueling else outputs
-    return LayeredNetwork(torsos, tuple(hidden), settings.activation, output, head)
+    memory = GRU(settings.memory_units) if settings.memory == "gru" else None
+    return LayeredNetwork(torsos, tuple(hidden), settings.activation, output, head, memory)
 
 
 def _torsos(

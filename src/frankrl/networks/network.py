@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from frankrl.core.types import Observation, Params
 from frankrl.networks.head import Head
 from frankrl.networks.initializer import Initializer, SeededInitializer, ShapeInitializer
 from frankrl.networks.layers import Layer, activate, noise_size
 from frankrl.networks.layout import Layout
+from frankrl.networks.memory import GRU
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
 from frankrl.networks.own_functions import OwnTorso
 from frankrl.networks.torsos import Torso
@@ -27,6 +28,8 @@ class NetworkParams(NamedTuple):
     hidden: tuple[Params, ...]
     output: Params
     head: Params
+    memory: Params = ()
+    """Of the layer that keeps a memory; empty without one."""
 
 
 class QNetwork(abc.ABC):
@@ -73,6 +76,75 @@ class QNetwork(abc.ABC):
     ) -> Float[Any, "batch action"]:
         """Q(s, ·; θ); -∞ for actions that are not allowed."""
         return masked(self.head.q_values(self.apply(params, observation)), mask)
+
+    @property
+    def memory_units(self) -> int:
+        """Numbers that it remembers of an episode; 0 without a memory."""
+        return 0
+
+    def initial_memory(self, batch_size: int) -> Float[np.ndarray, "batch unit"] | None:
+        """The memory at the start of an episode: zeros; None without a memory."""
+        return None
+
+    def step(
+        self,
+        params: Any,
+        observation: Observation,
+        memory: Float[Any, "batch unit"] | None,
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> tuple[Float[Any, "batch action *atom"], Float[Any, "batch unit"] | None]:
+        """Outputs for each action as `apply` gives them, and the memory after this observation.
+
+        Args:
+            params: θ; NumPy or JAX arrays, as the observations and the memory.
+            observation: a batch of observations.
+            memory: before this observation; None for a network without a memory.
+            fractions: as for `apply`.
+        """
+        return self.apply(params, observation, fractions), None
+
+    def remembered(
+        self,
+        params: Any,
+        observation: Observation,
+        is_shown: Bool[Array, "batch time"],
+        memory: Float[Array, "batch unit"],
+    ) -> Float[Array, "batch time unit"]:
+        """The memory after each observation of some sequences; only of a network that has one.
+
+        Args:
+            params: θ, as JAX arrays.
+            observation: sequences of observations; its leaves have the axes [batch, time, …].
+            is_shown: where it is false, nothing was observed: the memory stays as it is.
+            memory: before the first observation of each sequence.
+        """
+        raise TypeError(f"{type(self).__name__} has no memory")
+
+    def from_features(
+        self,
+        params: Any,
+        features: Float[Any, "batch feature"],
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> Float[Any, "batch action *atom"]:
+        """Outputs for each action from what the hidden layers get; only of a network of layers.
+
+        Args:
+            params: θ; NumPy or JAX arrays, as the features.
+            features: the memory after each observation; without a memory, the torsos' features.
+            fractions: as for `apply`.
+        """
+        raise TypeError(f"{type(self).__name__} is not made of layers")
+
+    def q_step(
+        self,
+        params: Params,
+        observation: Observation,
+        mask: Bool[Any, "batch action"] | None,
+        memory: Float[Any, "batch unit"] | None,
+    ) -> tuple[Float[Any, "batch action"], Float[Any, "batch unit"] | None]:
+        """Q(s, ·; θ) as `q_values` gives it, and the memory after this observation."""
+        outputs, memory = self.step(params, observation, memory)
+        return masked(self.head.q_values(outputs), mask), memory
 
     def relu_outputs(self, params: Any, observation: Observation) -> list[Float[Any, "batch unit"]]:
         """Outputs of each hidden layer whose activation is relu, one row for each observation;
@@ -136,10 +208,16 @@ class LayeredNetwork(QNetwork):
     activation: str
     output: ActionOutputs | Dueling | Table
     head: Head
+    memory: GRU | None = None
+    """Between the torsos and the hidden layers: it gets the features of one observation after the
+    other, and the hidden layers get what it remembers."""
 
     def _init(self, initializer: Initializer) -> NetworkParams:
         torsos = tuple(torso.init(initializer) for torso in self.torsos)
         size, hidden = sum(torso.num_features for torso in self.torsos), []
+        memory: Params = ()
+        if self.memory is not None:
+            memory, size = self.memory.init(initializer, size), self.memory.num_units
         conditioned = size
         for index, layer in enumerate(self.hidden):
             hidden.append(layer.init(initializer, size))
@@ -147,9 +225,8 @@ class LayeredNetwork(QNetwork):
             if index == 0:
                 conditioned = size
         output = self.output.init(initializer, size)
-        return NetworkParams(
-            torsos, tuple(hidden), output, self.head.init(initializer, conditioned)
-        )
+        head = self.head.init(initializer, conditioned)
+        return NetworkParams(torsos, tuple(hidden), output, head, memory)
 
     def apply(
         self,
@@ -157,7 +234,47 @@ class LayeredNetwork(QNetwork):
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
-        features = self._joined(params.torsos, observation)
+        return self.from_features(params, self._features(params, observation), fractions)
+
+    @property
+    def memory_units(self) -> int:
+        return 0 if self.memory is None else self.memory.num_units
+
+    def initial_memory(self, batch_size: int) -> Float[np.ndarray, "batch unit"] | None:
+        return None if self.memory is None else self.memory.initial(batch_size)
+
+    def step(
+        self,
+        params: NetworkParams,
+        observation: Observation,
+        memory: Float[Any, "batch unit"] | None,
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> tuple[Float[Any, "batch action *atom"], Float[Any, "batch unit"] | None]:
+        if self.memory is None:
+            return self.apply(params, observation, fractions), None
+        inputs = self._joined(params.torsos, observation)
+        memory = self.memory.step(params.memory, inputs, memory)
+        return self.from_features(params, memory, fractions), memory
+
+    def remembered(
+        self,
+        params: NetworkParams,
+        observation: Observation,
+        is_shown: Bool[Array, "batch time"],
+        memory: Float[Array, "batch unit"],
+    ) -> Float[Array, "batch time unit"]:
+        if self.memory is None:
+            raise TypeError("this network has no memory")
+        rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), observation)
+        inputs = self._joined(params.torsos, rows).reshape(*is_shown.shape, -1)
+        return self.memory.sequence(params.memory, inputs, is_shown, memory)
+
+    def from_features(
+        self,
+        params: NetworkParams,
+        features: Float[Any, "batch feature"],
+        fractions: Float[Any, "batch fraction"] | None = None,
+    ) -> Float[Any, "batch action *atom"]:
         batch_size = features.shape[0]
         if not self.hidden:
             features = self.head.condition(params.head, features, fractions)
@@ -169,8 +286,7 @@ class LayeredNetwork(QNetwork):
         self, params: NetworkParams, observation: Observation
     ) -> list[Float[Any, "row unit"]]:
         """Outputs of each hidden layer, after the activation function."""
-        features = self._joined(params.torsos, observation)
-        return self._activations(params, features, None)
+        return self._activations(params, self._features(params, observation), None)
 
     def relu_outputs(
         self, params: NetworkParams, observation: Observation
@@ -193,6 +309,14 @@ class LayeredNetwork(QNetwork):
                 features = self.head.condition(params.head, features, fractions)
             outputs.append(features)
         return outputs
+
+    def _features(
+        self, params: NetworkParams, observation: Observation
+    ) -> Float[Any, "batch feature"]:
+        """What the hidden layers get, if observations alone decide it."""
+        if self.memory is not None:
+            raise TypeError("a network with a memory computes from it as well: use `step`")
+        return self._joined(params.torsos, observation)
 
     def _joined(
         self, params: tuple[Params, ...], observation: Observation
@@ -220,7 +344,8 @@ class LayeredNetwork(QNetwork):
 
     @functools.cached_property
     def num_products(self) -> int:
-        weights = (self.shapes.hidden, self.shapes.output, self.shapes.head)
+        shapes = self.shapes
+        weights = (shapes.memory, shapes.hidden, shapes.output, shapes.head)
         return Layout.of(weights).size + sum(torso.num_products for torso in self.torsos)
 
 

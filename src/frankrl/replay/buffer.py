@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.core.normalisation import Scales
-from frankrl.core.types import Steps, Transition
+from frankrl.core.types import Sequences, SequenceSpec, Steps, Transition
 from frankrl.replay.read import Span, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
+from frankrl.replay.sequences import read_sequences
 from frankrl.replay.state import ReplayState, field_shapes
 
 _STEPS_PER_ENDING = 64
@@ -46,12 +47,28 @@ class ReplayBuffer:
     all_may_end: bool = False
     """There is room for an episode end after every step, so it never grows: compiled rounds cannot
     let it grow."""
+    sequences: SequenceSpec | None = None
+    """What is sampled in place of transitions for a network with memory: sequences, each by its
+    first learned step."""
+
+    @property
+    def _reach(self) -> int:
+        """Steps of one environment from the first of a transition, or of the learned ones of a
+        sequence, to the one that leads to its last observation."""
+        return self.n_step + (self.sequences.learned_steps - 1 if self.sequences else 0)
+
+    @property
+    def _lookback(self) -> int:
+        """Observations of one environment before the first that a transition or sequence reads:
+        those in stacks, and those of the burn-in."""
+        return self.frame_stack - 1 + (self.sequences.burn_in_steps if self.sequences else 0)
 
     @property
     def num_rows(self) -> int:
         """Rows for steps: those of all transitions, the steps after them, the current observation
-        of each environment, and the older ones in stacks; no more than will be filled."""
-        rows = self.capacity + (self.n_step + self.frame_stack - 1) * self.num_envs
+        of each environment, and the older ones in stacks and burn-ins; no more than will be
+        filled."""
+        rows = self.capacity + (self._reach + self._lookback) * self.num_envs
         if self.most_env_steps is None:
             return rows
         return min(rows, self.most_env_steps + self.num_envs)
@@ -64,9 +81,9 @@ class ReplayBuffer:
 
     @property
     def _first_whole(self) -> int:
-        """Env step of the first transition whose stack is known: a buffer that begins within
-        episodes lacks their observations before."""
-        older = (self.frame_stack - 1) * self.num_envs
+        """Env step of the first transition whose stack, or burn-in, is known: a buffer that begins
+        within episodes lacks their observations before."""
+        older = self._lookback * self.num_envs
         return self.first_env_step + older if self.first_env_step else 0
 
     def init(
@@ -96,6 +113,7 @@ class ReplayBuffer:
             num_steps=jnp.full((), self.first_env_step, jnp.uint32),
             num_endings=jnp.zeros((), jnp.uint32),
             priorities=self.sampler.init(self.capacity),
+            memory=self.sequences and jnp.zeros((rows, self.sequences.memory_units), jnp.float32),
         )
 
     def drawable(self, num_steps: int) -> tuple[int, int]:
@@ -111,7 +129,7 @@ class ReplayBuffer:
     @property
     def _held(self) -> int:
         """The newest env steps, whose transitions wait for steps to come."""
-        return 0 if self.rounds_end_episodes else (self.n_step - 1) * self.num_envs
+        return 0 if self.rounds_end_episodes else (self._reach - 1) * self.num_envs
 
     def add(
         self, state: ReplayState, steps: Steps, kept: Bool[Array, ""] | bool = True
@@ -157,6 +175,9 @@ class ReplayBuffer:
             num_steps=state.num_steps + jnp.where(kept, jnp.uint32(count), jnp.uint32(0)),
             num_endings=state.num_endings + order[-1],
             priorities=state.priorities,
+            memory=_written(state.memory, taken_at, steps.memory[:count])
+            if state.memory is not None
+            else None,
         )
         # Without the barrier XLA may copy the whole buffer between writing and reading.
         new_state = jax.lax.optimization_barrier(new_state)
@@ -176,8 +197,9 @@ class ReplayBuffer:
 
     def sample(
         self, state: ReplayState, draws: Any, scales: Scales | None = None
-    ) -> tuple[Sample, Transition]:
-        """Sample the transitions for the updates of a round, and build them from the steps.
+    ) -> tuple[Sample, Transition | Sequences]:
+        """Sample the transitions, or sequences, for the updates of a round, and build them from the
+        steps.
 
         Args:
             state: the buffer, with the round's steps.
@@ -188,7 +210,8 @@ class ReplayBuffer:
             The sample, and its transitions with fields of shape (update, batch, …).
         """
         sample = self.sampler.sample(state, self.capacity, draws)
-        return sample, self.read(state, sample.env_steps, scales)
+        read = self.read if self.sequences is None else self.read_sequences
+        return sample, read(state, sample.env_steps, scales)
 
     def read(
         self,
@@ -200,6 +223,26 @@ class ReplayBuffer:
         return read_transitions(
             state,
             env_steps,
+            self.num_envs,
+            self.n_step,
+            self.gamma,
+            self.frame_stack,
+            scales,
+        )
+
+    def read_sequences(
+        self,
+        state: ReplayState,
+        env_steps: UInt32[Array, "*batch"],
+        scales: Scales | None = None,
+    ) -> Sequences:
+        """The sequences whose first learned steps are the given env steps; otherwise as `read`."""
+        if self.sequences is None:
+            raise RuntimeError("a network without memory learns from transitions")
+        return read_sequences(
+            state,
+            env_steps,
+            self.sequences,
             self.num_envs,
             self.n_step,
             self.gamma,

@@ -38,6 +38,7 @@ class StoredSteps(NamedTuple):
     reward: Float[Any, " step"]
     terminated: Bool[Any, " step"]
     ending: UInt32[Any, " step"]
+    memory: Float[Any, "step unit"] | None = None
 
 
 class Seen(NamedTuple):
@@ -235,7 +236,7 @@ def _zeros(leaves: tuple[jax.ShapeDtypeStruct, ...]) -> list[Array]:
 
 
 def _steps(state: ReplayState) -> StoredSteps:
-    return StoredSteps(state.observation, state.mask, **stored(state))
+    return StoredSteps(state.observation, state.mask, **stored(state), memory=state.memory)
 
 
 def _seen(state: ReplayState) -> Seen:

@@ -40,6 +40,8 @@ def fault_in_steps(
         ),
         "an episode end of which it has no observation": (steps.ending > num_endings).any(),
     }
+    if steps.memory is not None:
+        found["a memory beyond -1 … 1"] = not (np.abs(steps.memory) <= 1).all()
     if steps.mask is not None:
         lacking = ~steps.mask.any(axis=-1)
         found["a state in which no action is allowed"] = lacking.any()

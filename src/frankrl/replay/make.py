@@ -39,6 +39,7 @@ def make_replay(settings: Settings, frame_stack: int = 1, first_env_step: int = 
         first_env_step=first_env_step,
         rounds_end_episodes=settings.environment.asynchronous_actors is not None,
         all_may_end=settings.environment.source == "device",
+        sequences=settings.sequences,
     )
 
 

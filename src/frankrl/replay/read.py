@@ -31,7 +31,7 @@ class Places(NamedTuple):
         """The observations at these places."""
 
         def read(leaf: Array) -> Array:
-            found = _rows(leaf, self.places)
+            found = rows_of(leaf, self.places)
             if self.is_shown is None:
                 return found
             axes = (1,) * (leaf.ndim - 1)
@@ -62,7 +62,7 @@ def spans(
     """The steps that make up the transitions which begin at the given env steps."""
     distance = jnp.arange(n_step, dtype=jnp.uint32) * num_envs
     rows = (env_steps[..., None] + distance) % state.num_rows
-    terminated, ending = _rows(state.terminated, rows), _rows(state.ending, rows)
+    terminated, ending = rows_of(state.terminated, rows), rows_of(state.ending, rows)
     belongs = jnp.ones(rows.shape, jnp.bool_)
     for step in range(1, n_step):
         goes_on = (ending[..., step - 1] == 0) & ~terminated[..., step - 1]
@@ -106,14 +106,14 @@ def read_transitions(
     following = (env_steps + span.num_steps * num_envs) % state.num_rows
     arrived_at = state.num_rows + (span.ending - 1) % state.num_ending_rows
     first, then = span.rows[..., 0], jnp.where(span.ending > 0, arrived_at, following)
-    powers = _powers(gamma, n_step)
-    rewards = _rows(state.reward, span.rows)
+    powers = powers_of(gamma, n_step)
+    rewards = rows_of(state.reward, span.rows)
     if scales is not None:
         rewards = scales.of_reward(rewards)
     rewards = jnp.where(span.belongs, rewards, 0.0)
     mask, next_mask = None, None
     if state.mask is not None:
-        mask, next_mask = _rows(state.mask, first), _rows(state.mask, then)
+        mask, next_mask = rows_of(state.mask, first), rows_of(state.mask, then)
     seen, arrived = Places(first, None), Places(then, None)
     if frame_stack > 1:
         stacked = functools.partial(stacked_at, state, num_envs=num_envs, count=frame_stack)
@@ -125,7 +125,7 @@ def read_transitions(
         observation, next_observation = map(scales.of_observation, (observation, next_observation))
     return Transition(
         observation=observation,
-        action=_rows(state.action, first),
+        action=rows_of(state.action, first),
         reward=_discounted_sum(rewards, powers),
         next_observation=next_observation,
         discount=jnp.where(span.terminated, 0.0, jnp.asarray(powers)[span.num_steps]),
@@ -150,14 +150,14 @@ def stacked_at(
     distance = np.arange(count - 1, -1, -1, dtype=np.uint32) * np.uint32(num_envs)
     exists = env_steps[..., None] >= distance
     rows = jnp.where(exists, env_steps[..., None] - distance, 0) % state.num_rows
-    goes_on = exists & (_rows(state.ending, rows) == 0)
+    goes_on = exists & (rows_of(state.ending, rows) == 0)
     is_shown = [jnp.ones(env_steps.shape, jnp.bool_)]
     for older in range(count - 2, -1, -1):
         is_shown.insert(0, is_shown[0] & goes_on[..., older])
     return Places(rows, jnp.stack(is_shown, axis=-1))
 
 
-def _powers(gamma: float, n_step: int) -> Float[np.ndarray, " power"]:
+def powers_of(gamma: float, n_step: int) -> Float[np.ndarray, " power"]:
     """γ⁰ … γⁿ."""
     return np.array([gamma**power for power in range(n_step + 1)], np.float32)
 
@@ -171,5 +171,6 @@ def _discounted_sum(
     return total
 
 
-def _rows(stored: Array, rows: UInt32[Array, "*batch"]) -> Array:
+def rows_of(stored: Array, rows: UInt32[Array, "*batch"]) -> Array:
+    """The entries in these rows, which must exist."""
     return stored.at[rows].get(mode="promise_in_bounds")

@@ -37,7 +37,10 @@ class ReplayState:
     num_endings: UInt32[Any, ""]
     """Episode ends added so far."""
     priorities: Priorities | None
-    """Priorities of the transitions; None without prioritised replay."""
+    """Priorities of the transitions, or of the sequences; None without prioritised replay."""
+    memory: Float[Any, "row unit"] | None = None
+    """Memory of the network before the observation of each step, by the weights that acted; None
+    for a network without memory."""
 
     @property
     def num_rows(self) -> int:

@@ -16,7 +16,7 @@ from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.core.figures import counted, figure
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.environments import EnvGroup, EnvironmentSpec, Worker, functional_of
-from frankrl.experience import NormalisedQValues
+from frankrl.experience import NormalisedQValues, QValues
 from frankrl.experience.remote.handles import ActorLostError
 from frankrl.inline.block import html_block
 from frankrl.training.in_words import mean_in_words, spread_of
@@ -27,7 +27,7 @@ from frankrl.training.players import (
     PlayerWeights,
     PlayingElsewhere,
 )
-from frankrl.training.playing import EndedEpisode, Playing, QValues
+from frankrl.training.playing import EndedEpisode, Playing
 
 if TYPE_CHECKING:
     from frankrl.environments.functional.protocol import FunctionalEnvironment
@@ -211,7 +211,7 @@ class Evaluator:
         """Play episodes with the action of highest Q-value in every state.
 
         Args:
-            q_values: maps a batch of observations and action masks to Q-values.
+            q_values: Q-values of a batch of observations, and what is remembered after them.
             episodes: number of episodes.
             use: purpose of the evaluation; decides its seeds, together with the next two.
             seed: seed of the evaluation.

@@ -1,18 +1,15 @@
 """Greedy episodes, several at the same time in one process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Float
 
 from frankrl.config import MAX_EVALUATION_ENVS
 from frankrl.core.errors import EnvironmentFailedError, warn
-from frankrl.core.types import Observation
 from frankrl.environments import SUCCESS, EnvGroup, EnvironmentSpec, EnvStep, FrameStack
-
-QValues = Callable[[Observation, Bool[np.ndarray, "batch action"] | None], np.ndarray]
-"""Maps a batch of observations and action masks to Q-values."""
+from frankrl.experience import QValues
 
 
 class EndedEpisode(NamedTuple):
@@ -69,6 +66,8 @@ class Playing:
         self._played_again: set[int] = set()
         """The episodes that are played for the second time, after a failure."""
         self._stack = FrameStack(spec, MAX_EVALUATION_ENVS)
+        self._memory: Float[np.ndarray, "row unit"] | None = None
+        """What is remembered of each row's episode; None before the first step, or always."""
         self._returns: dict[int, float] = {}
         self._lengths: dict[int, int] = {}
         self._begin()
@@ -84,7 +83,8 @@ class Playing:
         Raises:
             EnvironmentFailedError: an environment raised, or returned something impossible.
         """
-        actions = np.argmax(q_values(self._stack.observation, self._stack.mask), axis=1)
+        values, memory = q_values(self._stack.observation, self._stack.mask, memory=self._memory)
+        actions = np.argmax(values, axis=1)
         env_indices = list(self._playing)
         rows = [_row(self._playing[env_index]) for env_index in env_indices]
         found, failures = self._envs.try_step(env_indices, actions[rows].tolist())
@@ -99,10 +99,18 @@ class Playing:
         if steps:
             rows = [_row(self._playing[env_index]) for env_index in steps]
             self._stack.push(rows, np.stack([step.row for step in steps.values()]))
+            if memory is not None:
+                self._remember(rows, memory)
         ended = [self._noted(env_index, step) for env_index, step in steps.items()]
         self._reset(again)
         self._begin()
         return [episode for episode in ended if episode is not None]
+
+    def _remember(self, rows: list[int], after: Float[np.ndarray, "row unit"]) -> None:
+        """Take the memory of the rows that were stepped; the others see the same once more."""
+        if self._memory is None:
+            self._memory = np.zeros_like(after)
+        self._memory[rows] = after[rows]
 
     def _noted(self, env_index: int, step: EnvStep) -> EndedEpisode | None:
         """Note a step; returns its episode if it has ended that."""
@@ -148,6 +156,8 @@ class Playing:
             if begun:
                 places = [_row(episodes[index]) for index in begun]
                 self._stack.begin(places, np.stack(list(begun.values())))
+                if self._memory is not None:
+                    self._memory[places] = 0
             self._playing |= {index: episodes.pop(index) for index in begun}
 
     def _make_anew(self, env_index: int, episode: int, error: EnvironmentFailedError) -> None:

@@ -141,5 +141,9 @@ def _mixes_observations(experiment: Experiment) -> bool:
     other[-1] = np.ones((), spec.row_dtype)
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(network.init(experiment.seed)))
-    before, after = (policy.q_values(spec.observation(rows))[:-1] for rows in (zeros, other))
+    memory = network.initial_memory(settings.environment.num_envs)
+    before, after = (
+        policy.q_values(spec.observation(rows), memory=memory).q_values[:-1]
+        for rows in (zeros, other)
+    )
     return before.tobytes() != after.tobytes()

@@ -180,13 +180,16 @@ def learner_input(
     first, end = replay.drawable(env_steps)
     _, end_before = replay.drawable(env_steps - settings.round_env_steps)
     request = SampleRequest(first_update, num_updates, first, end, end - end_before, env_steps)
-    batch_size = settings.replay.batch_size
     return LearnerInput(
         steps=steps,
         draws=replay.sampler.draws(experiment.seed, request) if num_updates else None,
         learning_rate=np.float32(learning_rate_at(settings.learning, env_steps)),
         noise=update_noise(
-            experiment.network, batch_size, experiment.seed, first_update, num_updates
+            experiment.network,
+            settings.update_transitions,
+            experiment.seed,
+            first_update,
+            num_updates,
         ),
         scales=scales,
     )
@@ -240,6 +243,7 @@ def compiled_learn(
                 given.learning_rate,
                 given.noise,
                 sample.weights,
+                replay.sequences,
             )
             stored = replay.set_priorities(stored, sample, output.priorities)
             metrics, td_errors = output.metrics, output.td_errors[-1:]

@@ -10,7 +10,7 @@ def with_symmetry(settings: Settings, spec: EnvironmentSpec) -> Settings:
     """The settings with `symmetry` on or off in place of `auto`, which a run stores.
 
     `auto` is on where the environment declares symmetries and they hold. Where it is off although
-    there are some, a warning says why.
+    there are some, a warning says why. A network with memory has none.
 
     Args:
         settings: the run's settings.
@@ -24,6 +24,8 @@ def with_symmetry(settings: Settings, spec: EnvironmentSpec) -> Settings:
         check_symmetries(spec)
     if settings.network.symmetry != "auto":
         return settings
+    if settings.sequences is not None:
+        return settings.with_changes(symmetry=False)
     if not spec.symmetries and not may_have_known_symmetries(spec.env_id):
         return settings.with_changes(symmetry=False)
     if reason := _off_because(settings, spec):

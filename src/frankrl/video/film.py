@@ -12,9 +12,9 @@ from jaxtyping import UInt8
 from frankrl.core.errors import SettingError
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
+from frankrl.experience import QValues
 from frankrl.explaining.pictures import overlaid, picture_leaves
 from frankrl.explaining.saliency import SaliencyMaps
-from frankrl.training.playing import QValues
 from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
 from frankrl.video.load_pygame import load_pygame
@@ -63,7 +63,7 @@ def write_film(
 
     Args:
         spec: the environment.
-        q_values: function from a batch of observations and of action masks to Q-values.
+        q_values: Q-values of a batch of observations, and what is remembered after them.
         path: target file; .mp4 (the environment's own speed and size) or .gif (small).
         episodes: number of episodes.
         seed: decides, with the episode's number, the reset seed.
@@ -126,10 +126,10 @@ def _scenes(
     most_steps = atari.game_time_limit if atari else MAX_STEPS
     stack = FrameStack(spec, 1)
     stack.begin([0], env.reset(reset, which[0])[np.newaxis])
-    ended, episode_return, step = False, 0.0, 0
+    ended, episode_return, step, memory = False, 0.0, 0, None
     while True:
         picture, seen = env.picture(), _seen(spec, stack, saliency)
-        values = q_values(stack.observation, stack.mask)[0]
+        (values,), memory = q_values(stack.observation, stack.mask, memory=memory)
         action = int(np.argmax(values))
         observation, reward, terminated, truncated, *_ = env.step(action)
         stack.push([0], observation[np.newaxis])

@@ -61,9 +61,9 @@ def play(
         stack.begin([0], observation[np.newaxis])
         drawn = _draw(env, out / "0.jpg")
         _write_seen(spec, stack, out / f"{SEEN_FROM}.png")
-        ended, terminated, steps = False, False, 0
+        ended, terminated, steps, memory = False, False, 0, None
         while not ended:
-            values = agent.batch_q_values(stack.observation, stack.mask)[0]
+            (values,), memory = agent.batch_q_values(stack.observation, stack.mask, memory=memory)
             action = int(np.argmax(values))
             per_step["q_values"].append(_finite(values))
             per_step["actions"].append(action)

@@ -64,6 +64,14 @@ class DeviceSource:
     ) -> None:
         """There are none."""
 
+    def memory(self) -> None:
+        """`states` hold it."""
+
+    def restore_memory(
+        self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
+    ) -> None:
+        """`states` hold it."""
+
     def allow_restarts(self, most: int) -> None:
         """A pure function does not fail."""
 

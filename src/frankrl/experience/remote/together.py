@@ -70,6 +70,7 @@ def _steps_together(parts: Sequence[range], found: Sequence[Steps]) -> Steps:
         terminated=terminated,
         last_observation=of_all(endings, "last_observation"),
         last_mask=of_all(endings, "last_mask"),
+        memory=of_all(interleaved, "memory"),
     )
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.types import Transition
+from frankrl.learning.rescaling import RESCALING_NOTE
 from frankrl.learning.targets import td_target
 from frankrl.networks import Head
 
@@ -28,6 +29,8 @@ class CategoricalHead(Head):
     num_atoms: int
     low: float
     high: float
+    rescaling: bool = False
+    """Whether returns are on the scale of value rescaling."""
 
     @classmethod
     def of(cls, settings: Settings) -> "CategoricalHead":
@@ -37,7 +40,12 @@ class CategoricalHead(Head):
             SettingError: the fixed returns lie too close together for single precision.
         """
         network = settings.network
-        head = cls(network.num_atoms, network.value_min, network.value_max)
+        head = cls(
+            network.num_atoms,
+            network.value_min,
+            network.value_max,
+            settings.learning.value_rescaling,
+        )
         if (np.diff(head.support) <= 0).any():
             raise SettingError(
                 f"c51's {head.num_atoms:,} returns from value_min {head.low:g} to value_max "
@@ -70,7 +78,7 @@ class CategoricalHead(Head):
         """The distribution of r + discount · Z(s′), projected onto the atoms."""
         shape = (transition.reward.shape[0], self.num_atoms)
         support = jnp.broadcast_to(self.support, shape)
-        moved = td_target(transition.reward, transition.discount, support)
+        moved = td_target(transition.reward, transition.discount, support, rescaling=self.rescaling)
         return jax.lax.stop_gradient(self.projected(moved, self.probabilities(next_outputs)))
 
     def projected(
@@ -120,9 +128,11 @@ class CategoricalHead(Head):
 
     @property
     def target_note(self) -> str:
+        note = f"; {RESCALING_NOTE}" if self.rescaling else ""
         return (
             f"C51 clips returns to the range from {self.low:g} to {self.high:g}, "
             "so y is the mean of the clipped distribution"
+            f"{note}"
         )
 
     def distribution(self, outputs: Float[Any, "batch atom"]) -> Float[np.ndarray, "batch atom"]:

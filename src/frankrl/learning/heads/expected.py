@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from frankrl.config import Settings
 from frankrl.core.types import Transition
 from frankrl.learning.losses import huber, squared
+from frankrl.learning.rescaling import RESCALING_NOTE
 from frankrl.learning.targets import td_target
 from frankrl.networks import Head
 
@@ -19,12 +20,15 @@ class ExpectedHead(Head):
 
     huber_delta: float | None = None
     """|TD error| above which the loss is linear; None: the squared error everywhere. [reward]"""
+    rescaling: bool = False
+    """Whether returns are on the scale of value rescaling."""
 
     @classmethod
     def of(cls, settings: Settings) -> "ExpectedHead":
         """The head that settings describe."""
         learning = settings.learning
-        return cls(learning.huber_delta if learning.loss == "huber" else None)
+        delta = learning.huber_delta if learning.loss == "huber" else None
+        return cls(delta, learning.value_rescaling)
 
     def q_values(self, outputs: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         return outputs
@@ -32,7 +36,9 @@ class ExpectedHead(Head):
     def target(
         self, transition: Transition, next_outputs: Float[Array, " batch"]
     ) -> Float[Array, " batch"]:
-        return td_target(transition.reward, transition.discount, next_outputs)
+        return td_target(
+            transition.reward, transition.discount, next_outputs, rescaling=self.rescaling
+        )
 
     def losses(
         self,
@@ -54,6 +60,10 @@ class ExpectedHead(Head):
     ) -> Float[Array, " batch"]:
         """|TD error|, as in Schaul et al. (2016)."""
         return jnp.abs(td_errors)
+
+    @property
+    def target_note(self) -> str:
+        return RESCALING_NOTE if self.rescaling else ""
 
     @property
     def loss_name(self) -> str:

@@ -30,6 +30,7 @@ class ImplicitHead(QuantileLearning):
     num_samples: int
     """Fractions sampled for each transition of an update."""
     huber_delta: float = 1.0
+    rescaling: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "ImplicitHead":
@@ -40,6 +41,7 @@ class ImplicitHead(QuantileLearning):
             network.iqn_acting_fractions,
             learning.iqn_samples,
             learning.huber_delta,
+            learning.value_rescaling,
         )
 
     def fractions(self) -> Float[np.ndarray, " fraction"]:

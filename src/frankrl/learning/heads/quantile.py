@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from frankrl.config import Settings
 from frankrl.core.types import Transition
 from frankrl.learning.losses import quantile_huber
+from frankrl.learning.rescaling import RESCALING_NOTE
 from frankrl.learning.targets import td_target
 from frankrl.networks import Head
 
@@ -20,6 +21,8 @@ class QuantileLearning(Head):
 
     huber_delta: float
     """|TD error| above which the loss is linear. [reward]"""
+    rescaling: bool
+    """Whether returns are on the scale of value rescaling."""
 
     def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
         return outputs.mean(axis=-1)
@@ -27,7 +30,9 @@ class QuantileLearning(Head):
     def target(
         self, transition: Transition, next_outputs: Float[Array, "batch quantile"]
     ) -> Float[Array, "batch quantile"]:
-        return td_target(transition.reward, transition.discount, next_outputs)
+        return td_target(
+            transition.reward, transition.discount, next_outputs, rescaling=self.rescaling
+        )
 
     def target_mean(self, target: Float[Array, "batch quantile"]) -> Float[Array, " batch"]:
         return jnp.mean(target, axis=-1)
@@ -40,6 +45,10 @@ class QuantileLearning(Head):
     ) -> Float[Array, " batch"]:
         """The loss. It stays above 0 for random returns, even with perfect predictions."""
         return losses
+
+    @property
+    def target_note(self) -> str:
+        return RESCALING_NOTE if self.rescaling else ""
 
     @property
     def loss_name(self) -> str:
@@ -65,11 +74,13 @@ class QuantileHead(QuantileLearning):
 
     num_quantiles: int
     huber_delta: float = 1.0
+    rescaling: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "QuantileHead":
         """The head that settings describe."""
-        return cls(settings.network.num_quantiles, settings.learning.huber_delta)
+        learning = settings.learning
+        return cls(settings.network.num_quantiles, learning.huber_delta, learning.value_rescaling)
 
     @property
     def atoms(self) -> int:

@@ -1,0 +1,111 @@
+"""A memory of an episode: a layer that sees one observation after the other and keeps a state."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from frankrl.networks.initializer import Initializer
+
+_GATES = 3
+"""Reset gate, update gate, new state: the order of the columns of all weights."""
+
+
+class GRUParams(NamedTuple):
+    """The parameters of a `GRU`; the columns of r, z and n stand side by side, in this order."""
+
+    input_weight: Float[Any, "input 3*unit"]
+    recurrent_weight: Float[Any, "unit 3*unit"]
+    bias: Float[Any, " 3*unit"]
+    recurrent_bias: Float[Any, " unit"]
+    """Within the reset gate of n; those of r and z would add to `bias` alone."""
+
+
+@dataclass(frozen=True)
+class GRU:
+    """A gated recurrent unit, as Flax's `GRUCell` and PyTorch's `GRUCell` compute it.
+
+    r = σ(W_ir x + W_hr h + b_r), z = σ(W_iz x + W_hz h + b_z),
+    n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn)), h′ = (1 - z) ∘ n + z ∘ h.
+    Weights and biases are initialised uniformly in ±1/√(units), as in PyTorch.
+
+    Source: Cho et al. (2014). https://arxiv.org/abs/1406.1078
+    """
+
+    num_units: int
+
+    def init(self, initializer: Initializer, num_inputs: int) -> GRUParams:
+        """Initial parameters."""
+        units, columns = self.num_units, _GATES * self.num_units
+        bound = 1 / math.sqrt(units)
+        return GRUParams(
+            initializer.uniform(bound, num_inputs, columns),
+            initializer.uniform(bound, units, columns),
+            initializer.uniform(bound, columns),
+            initializer.uniform(bound, units),
+        )
+
+    def initial(self, batch_size: int) -> Float[np.ndarray, "batch unit"]:
+        """The memory at the start of an episode: zeros."""
+        return np.zeros((batch_size, self.num_units), np.float32)
+
+    def step(
+        self,
+        params: GRUParams,
+        inputs: Float[Any, "batch input"],
+        memory: Float[Any, "batch unit"],
+    ) -> Float[Any, "batch unit"]:
+        """The memory after one more observation; NumPy or JAX."""
+        return self._after(params, self._input_products(params, inputs), memory)
+
+    def sequence(
+        self,
+        params: GRUParams,
+        inputs: Float[Array, "batch time input"],
+        is_shown: Bool[Array, "batch time"],
+        memory: Float[Array, "batch unit"],
+    ) -> Float[Array, "batch time unit"]:
+        """The memory after each of several observations; JAX.
+
+        The products with the inputs are one for all times; only those with the memory, which need
+        the one before, follow each other.
+
+        Args:
+            params: of the layer.
+            inputs: the features of the observations, in order of time.
+            is_shown: where it is false, the memory stays as it is.
+            memory: before the first of them.
+        """
+        products = jnp.swapaxes(self._input_products(params, inputs), 0, 1)
+
+        def step(before: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+            product, shown = now
+            after = jnp.where(shown[:, None], self._after(params, product, before), before)
+            return after, after
+
+        _, found = jax.lax.scan(step, memory, (products, is_shown.T))
+        return jnp.swapaxes(found, 0, 1)
+
+    def _input_products(
+        self, params: GRUParams, inputs: Float[Any, "*batch input"]
+    ) -> Float[Any, "*batch 3*unit"]:
+        return inputs @ params.input_weight + params.bias
+
+    def _after(
+        self,
+        params: GRUParams,
+        product: Float[Any, "batch 3*unit"],
+        memory: Float[Any, "batch unit"],
+    ) -> Float[Any, "batch unit"]:
+        xp, units = memory.__array_namespace__(), self.num_units
+        recurrent = memory @ params.recurrent_weight
+        # σ(x) = (1 + tanh(x / 2)) / 2, which overflows nowhere.
+        gates = 0.5 * (1 + xp.tanh(0.5 * (product + recurrent)[:, : 2 * units]))
+        reset, update = gates[:, :units], gates[:, units:]
+        within = recurrent[:, 2 * units :] + params.recurrent_bias
+        new = xp.tanh(product[:, 2 * units :] + reset * within)
+        return (1 - update) * new + update * memory
