@@ -107,6 +107,11 @@ class Settings:
         return self.training.total_updates if self.is_offline else self.training.total_env_steps
 
     @property
+    def budget_name(self) -> str:
+        """The setting that says how long the run is."""
+        return "total_updates" if self.is_offline else "total_env_steps"
+
+    @property
     def evaluate_every(self) -> int | None:
         """Interval between evaluations by the run's clock; None: there are none."""
         evaluation = self.evaluation

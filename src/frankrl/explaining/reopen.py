@@ -195,7 +195,7 @@ def reopen(
     changes = differences(cost.surroundings, all_versions(settings) | machine_facts())
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")
-    experiment = Experiment.of(settings, spec, description.seed)
+    experiment = Experiment.of(settings, spec, description.seed, description.data)
     if start:
         _check_same_spaces(spec, start)
         experiment = experiment.with_replay_start(start.metadata.replay_start)
@@ -297,7 +297,7 @@ def _start(folder: RunFolder, env_steps: int) -> Found | None:
     if checkpoint is None:
         raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed meanwhile")
     spec = stored_spec(folder, load_checkpoint(checkpoint, {}).info)
-    experiment = Experiment.of(description.settings, spec, description.seed)
+    experiment = Experiment.of(description.settings, spec, description.seed, description.data)
     return read_checkpoint(folder, experiment, checkpoint)
 
 

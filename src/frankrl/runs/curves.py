@@ -202,4 +202,4 @@ def _chosen(run: RunFolder) -> dict[str, Any]:
         if name not in _WITHOUT_EFFECT
     }
     follow = [name for name in settings.following_the_budget() if name in chosen]
-    return chosen | dict.fromkeys(follow, f"total_{settings.clock.replace(' ', '_')}")
+    return chosen | dict.fromkeys(follow, settings.budget_name)

@@ -181,7 +181,7 @@ class Journal:
             if self._recent
             else (None, None)
         )
-        epsilon = mean_epsilon(settings, env_steps)
+        epsilon = 0.0 if settings.is_offline else mean_epsilon(settings, env_steps)
         rate = learning_rate_at(settings.learning, env_steps)
         counts = (env_steps, updates, self.episodes)
         last_steps, last_time = self._last_row
@@ -199,7 +199,7 @@ class Journal:
         statistics = dict(zip(STATISTICS, means, strict=True))
         return Progress(
             env_steps=env_steps,
-            total_env_steps=settings.training.total_env_steps,
+            total_env_steps=settings.budget,
             updates=updates,
             updates_since_refresh=(
                 updates % settings.learning.target_period_updates

@@ -32,7 +32,7 @@ from frankrl.training.codec import (
     statistics_of,
 )
 from frankrl.training.interval import Interval
-from frankrl.training.replay_codec import REPLAY
+from frankrl.training.replay_codec import DEMONSTRATIONS, REPLAY
 from frankrl.training.state import Experiment, ReplayStart, TrainState
 
 
@@ -78,10 +78,10 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
     )
     metadata = found.metadata
     settings = experiment.settings
-    if settings.training.total_env_steps < metadata.env_steps:
+    if settings.budget < metadata.env_steps:
         raise SettingError(
-            f"the run has already done {counted(metadata.env_steps, 'env step')}: "
-            f"total_env_steps cannot be {settings.training.total_env_steps:,}"
+            f"the run has already done {counted(metadata.env_steps, settings.clock_unit)}: "
+            f"{settings.budget_name} cannot be {settings.budget:,}"
         )
     return found._replace(damaged=damaged)
 
@@ -135,7 +135,8 @@ def read_learner(
         RunFolderError: it is damaged, or does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
-    most.pop(REPLAY, None)
+    for file in (REPLAY, DEMONSTRATIONS):
+        most.pop(file, None)
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
     check_same_environment(folder, loaded.info)
     return learner_of(loaded, experiment), logs_of(loaded, experiment)
@@ -143,5 +144,5 @@ def read_learner(
 
 def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
     # The last round may go beyond the budget that the run had.
-    budget = folder.description.settings.training.total_env_steps
+    budget = folder.description.settings.budget
     return most_bytes(experiment, budget + experiment.settings.round_env_steps)

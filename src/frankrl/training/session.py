@@ -1,6 +1,7 @@
 """A run from its first check to its report."""
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -33,6 +34,7 @@ from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
 from frankrl.runs import (
     LEARNING,
+    DataOrigin,
     RunDescription,
     RunFolder,
     all_versions,
@@ -55,6 +57,7 @@ from frankrl.training import (
     Trainer,
 )
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
+from frankrl.training.data import check_same_data, open_data, origin_of, read_data
 from frankrl.training.in_words import mean_in_words, outcome_lines, spread_of
 from frankrl.training.initial import InitialSource
 from frankrl.training.preflight import (
@@ -229,7 +232,17 @@ def prepare(
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
     check_trackers(settings.saving.log)
-    experiment = checked_experiment(env_id, settings, seed, in_actors=make_source is not None)
+    if settings.is_offline and make_source is not None:
+        raise SettingError(
+            "a run that learns from a data set alone has no environments for actors to step: leave "
+            f"{option('actors')} out"
+        )
+    dataset = open_data(settings)
+    experiment = checked_experiment(
+        *(env_id, settings, seed),
+        in_actors=make_source is not None,
+        data=dataset and origin_of(dataset),
+    )
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
@@ -237,16 +250,22 @@ def prepare(
     description = RunDescription(
         *(env_id, preset, seed, experiment.settings, all_versions(settings), machine_facts()),
         origin=weights and weights.origin,
+        data=experiment.data,
     )
-    return Trainer.begin(
-        path,
-        description,
-        experiment,
+    begin = functools.partial(
+        *(Trainer.begin, path, description, experiment),
         initial=weights,
         overwrite=overwrite,
         started=started,
-        make_source=make_source,
     )
+    if dataset is None:
+        return begin(make_source=make_source)
+    data = read_data(dataset, experiment)
+    if settings.is_offline:
+        make_source = data.make_source
+    training = begin(make_source=make_source, make_state=data.make_state)
+    training.notes.append(data.note)
+    return training
 
 
 @own_numerics()
@@ -273,6 +292,9 @@ def prepare_resume(
     before = folder.description.settings
     # A run goes on as it began.
     settings = settings.decided_as(before)
+    if settings.data.dataset != before.data.dataset:
+        check_same_data(folder.description, settings.data.dataset)
+        settings = settings.with_changes(dataset=before.data.dataset)
     kept_budget = replace(
         settings,
         environment=replace(
@@ -284,6 +306,7 @@ def prepare_resume(
         training=replace(
             settings.training,
             total_env_steps=before.training.total_env_steps,
+            total_updates=before.training.total_updates,
             device=before.training.device,
         ),
         evaluation=before.evaluation,
@@ -297,14 +320,16 @@ def prepare_resume(
             if ours[name] != theirs[name]
         )
         raise SettingError(
-            f"a run that continues keeps its settings, here {changed}: only total_env_steps, "
+            f"a run that continues keeps its settings, here {changed}: only {before.budget_name}, "
             "worker_processes, restart_failed_envs, info_metrics, device and those of [evaluation] "
             "and [saving] may change; begin a new run for others"
         )
     description = folder.description
     in_actors = make_source is not None
     experiment = checked_experiment(
-        description.env_id, settings, description.seed, in_actors=in_actors
+        *(description.env_id, settings, description.seed),
+        in_actors=in_actors,
+        data=description.data,
     )
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
@@ -319,7 +344,13 @@ def prepare_resume(
 
 
 def checked_experiment(
-    env_id: str, settings: Settings, seed: int, *, in_actors: bool = False, num_seeds: int = 1
+    env_id: str,
+    settings: Settings,
+    seed: int,
+    *,
+    in_actors: bool = False,
+    num_seeds: int = 1,
+    data: DataOrigin | None = None,
 ) -> Experiment:
     """The experiment; also starts JAX, on the CPU if updates are faster there.
 
@@ -329,6 +360,7 @@ def checked_experiment(
         seed: the run's seed.
         in_actors: whether actors elsewhere step the environments.
         num_seeds: number of runs that are one program.
+        data: the data set that the run learns from; None: from what it collects alone.
 
     Raises:
         FrankError: the environment cannot be made, or the requested device is not available.
@@ -341,7 +373,7 @@ def checked_experiment(
         settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
         settings = with_symmetry(settings, spec)
-        experiment = Experiment.of(settings, spec, seed)
+        experiment = Experiment.of(settings, spec, seed, data)
         start_backend(on_cpu=belongs_on_cpu(experiment, num_seeds))
     check_device(settings)
     return experiment
