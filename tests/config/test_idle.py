@@ -195,7 +195,11 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
         short = before.replay.n_step > before.training.vector_steps_per_round
         is_free = choice == "asynchronous_actors" and value is not None
         contradicts |= is_free and (short or before.exploration.noisy)
-        refused_by_pqn = {"distribution": ("c51", "qr", "iqn"), "noisy": (True,), "memory": ("gru",)}
+        refused_by_pqn = {
+            "distribution": ("c51", "qr", "iqn"),
+            "noisy": (True,),
+            "memory": ("gru",),
+        }
         is_pqn = value == "pqn" or (before.learning.algorithm == "pqn" and value != "dqn")
         contradicts |= is_pqn and (is_free or value in refused_by_pqn.get(choice, ()))
         contradicts |= is_pqn and (

@@ -2,6 +2,7 @@
 
 from frankrl.learning.cloning import CloningTerms, cloning_terms
 from frankrl.learning.cross_entropy import cross_entropy
+from frankrl.learning.fitted_q import GreedyPolicy, evaluation_updates
 from frankrl.learning.heads import ExpectedHead, make_head
 from frankrl.learning.lambda_returns import lambda_returns
 from frankrl.learning.learner import (
@@ -36,6 +37,7 @@ __all__ = [
     "NO_NOISE",
     "CloningTerms",
     "ExpectedHead",
+    "GreedyPolicy",
     "LearnerState",
     "LossTerms",
     "Rollout",
@@ -50,6 +52,7 @@ __all__ = [
     "bootstrap_values",
     "cloning_terms",
     "cross_entropy",
+    "evaluation_updates",
     "has_own_optimiser",
     "init_learner",
     "lambda_returns",
