@@ -32,6 +32,11 @@ def is_dqn(chosen):
     return chosen["algorithm"] == "dqn"
 
 
+def has_batches(chosen):
+    # Behaviour cloning draws batches from its data set as DQN does from its replay buffer.
+    return chosen["algorithm"] in ("dqn", "bc")
+
+
 def is_pqn(chosen):
     # Gallici et al. (2024): neither of them, but λ-returns over epochs of minibatches.
     return chosen["algorithm"] == "pqn"
@@ -146,7 +151,8 @@ EFFECTIVE = {
     "target_period_updates": is_dqn,
     "tau": is_dqn,
     "replay_capacity": is_dqn,
-    "batch_size": is_dqn,
+    "batch_size": has_batches,
+    "cql_weight": is_dqn,
     "replay_sampling": is_dqn,
     "n_step": is_dqn,
     "learning_starts_env_steps": is_dqn,
@@ -159,7 +165,8 @@ EFFECTIVE = {
     "munchausen_scale": is_munchausen,
     "munchausen_temperature": is_munchausen,
     "munchausen_floor": is_munchausen,
-    "loss": learns("mean"),
+    # The cross-entropy of behaviour cloning has no other form.
+    "loss": lambda chosen: learns("mean")(chosen) and chosen["algorithm"] != "bc",
     "huber_delta": is_huber,
     "learning_rate_decay_env_steps": lambda chosen: chosen["learning_rate_end"] is not None,
     "adam_epsilon": lambda chosen: chosen["optimiser"] in ("adam", "radam"),
@@ -264,6 +271,7 @@ OTHER = {
     "tau": 0.5,
     "replay_capacity": 5_000,
     "batch_size": 16,
+    "cql_weight": 0.5,
     "replay_sampling": "newest",
     "n_step": 3,
     "learning_starts_env_steps": 500,

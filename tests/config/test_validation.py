@@ -60,6 +60,7 @@ OUT_OF_RANGE = [
     ("iqn_cosines", [0], "at least 1"),
     ("iqn_acting_fractions", [0], "at least 1"),
     ("iqn_samples", [0], "at least 1"),
+    ("cql_weight", [-0.1], "at least 0"),
     ("munchausen_scale", [-0.1], "at least 0"),
     ("munchausen_scale", [1.1], "at most 1"),
     ("munchausen_temperature", [0], "greater than 0"),

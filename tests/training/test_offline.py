@@ -7,8 +7,8 @@ import gymnasium
 import jax
 import numpy as np
 import pytest
-from offline_data import SQUARES, every_square, random_episodes, write
 from gymnasium import spaces
+from offline_data import SQUARES, every_square, random_episodes, write
 from robustness.runs import contents
 
 import frankrl

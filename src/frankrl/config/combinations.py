@@ -77,6 +77,19 @@ _NOT_PQN = (
         "asynchronous_actors out",
     ),
 )
+_NOT_CLONING = (
+    (chosen("dataset", None), "bc imitates the actions of a data set: give dataset one"),
+    (
+        unless("demonstration_share", 0.0),
+        "bc would imitate itself while it acts: leave demonstration_share out",
+    ),
+    (
+        chosen("distribution", "c51", "qr", "iqn"),
+        "bc learns a policy and no returns, so there is no distribution of them: set distribution "
+        "to mean",
+    ),
+    (chosen("noisy", True), "bc does not explore: leave noisy out"),
+)
 _NOT_DATASET = (
     (
         chosen("algorithm", "pqn"),
@@ -135,6 +148,10 @@ CONTRADICTIONS = (
     *(
         Contradiction(unless("dataset", None), other, f"{sentence}, or leave dataset out")
         for other, sentence in _NOT_DATASET
+    ),
+    *(
+        Contradiction(chosen("algorithm", "bc"), other, f"{sentence}, or set algorithm to dqn")
+        for other, sentence in _NOT_CLONING
     ),
     *(
         Contradiction(chosen("algorithm", "pqn"), other, f"{sentence}, or set algorithm to dqn")

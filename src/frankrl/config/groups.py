@@ -42,7 +42,6 @@ _OWN_LEAVES = chosen_effectively("torso", *TORSOS)
 _IMPALA = chosen("torso", "impala")
 _GRU = chosen("memory", "gru")
 _HIDDEN_LAYER = unless("hidden_widths", ())
-_MEAN = chosen("distribution", "mean")
 _C51 = chosen("distribution", "c51")
 _QR = chosen("distribution", "qr")
 _IQN = chosen("distribution", "iqn")
@@ -51,6 +50,8 @@ _ASYNCHRONOUS = unless("asynchronous_actors", None)
 _SYNCHRONOUS = chosen("asynchronous_actors", None)
 _DQN = chosen("algorithm", "dqn")
 _PQN = chosen("algorithm", "pqn")
+_REPLAY = chosen("algorithm", "dqn", "bc")
+_MEAN_Q = both(chosen("distribution", "mean"), chosen("algorithm", "dqn", "pqn"))
 _EPSILON_GREEDY = _acting_and(both(chosen("noisy", False), _SYNCHRONOUS))
 _ACTING_DQN = _acting_and(_DQN)
 _PRIORITISED = chosen("replay_sampling", "prioritised")
@@ -255,10 +256,12 @@ class ExplorationSettings(Checked):
 class LearningSettings(Checked):
     """Algorithm, target, loss and optimiser of one update."""
 
-    algorithm: Literal["dqn", "pqn"] = "dqn"
+    algorithm: Literal["dqn", "pqn", "bc"] = "dqn"
     """dqn: Deep Q-Networks, with replay buffer and target network. pqn: parallelised Q-networks
     (Gallici et al. 2024), which have neither: each round's steps are learned from once they are
-    done, with λ-returns by the Q-network itself, and dropped; for functional environments."""
+    done, with λ-returns by the Q-network itself, and dropped; for functional environments. bc:
+    behaviour cloning (Pomerleau 1991), which imitates the actions of a data set: the outputs are
+    logits of a policy, not Q-values."""
     trace_decay: float = number(0.65, at_least=0, at_most=1, belongs_to=_PQN)
     """λ: how much of a target are the rewards that followed, instead of the Q-network's estimate;
     0 is the notes' target, 1 the return up to the end of the round. [ratio]"""
@@ -284,13 +287,17 @@ class LearningSettings(Checked):
     """Temperature of the softmax. [reward]"""
     munchausen_floor: float = number(-1.0, at_most=0, belongs_to=_MUNCHAUSEN)
     """Lower bound of the log-probability times the temperature. [reward]"""
+    cql_weight: float = number(0.0, at_least=0, belongs_to=_DQN)
+    """α of conservative Q-learning (Kumar et al. 2020): to each loss it adds α times
+    log Σ_a exp(Q(s, a)) - Q(s, a), so that actions which the data lacks are not overrated; 0 adds
+    nothing. [loss]"""
     value_rescaling: bool = option(False, belongs_to=_DQN)
     """Learn returns on a scale that compresses large ones, h(x) = sign(x) (√(|x| + 1) - 1) +
     0.001 x, so that rewards of all sizes need no clipping (Pohlen et al. 2018). Q-values, losses
     and TD errors are then on this scale."""
     iqn_samples: int = number(8, at_least=1, belongs_to=_IQN)
     """Fractions sampled per transition, for Q(s, a) and for the target each. [fractions]"""
-    loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN)
+    loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN_Q)
     """Squared TD error, or Huber loss: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0, belongs_to=(_HUBER, _QUANTILES))
     """|TD error| above which the Huber loss and the quantile losses are linear. [reward]"""
@@ -332,7 +339,7 @@ class ReplaySettings(Checked):
         100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_ACTING_DQN
     )
     """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
-    batch_size: int = number(64, at_least=1, belongs_to=_DQN)
+    batch_size: int = number(64, at_least=1, belongs_to=_REPLAY)
     """Transitions per update. [transitions]"""
     replay_sampling: Literal["uniform", "newest", "prioritised"] = option(
         "uniform", belongs_to=_DQN

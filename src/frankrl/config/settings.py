@@ -149,7 +149,12 @@ class Settings:
 
     @property
     def has_replay(self) -> bool:
-        """Whether the algorithm has a replay buffer and a target network: PQN has neither."""
+        """Whether the algorithm has a replay buffer: PQN has none."""
+        return self.learning.algorithm != "pqn"
+
+    @property
+    def has_target_network(self) -> bool:
+        """Whether the algorithm has a target network: PQN and behaviour cloning have none."""
         return self.learning.algorithm == "dqn"
 
     @property

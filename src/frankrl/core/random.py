@@ -37,12 +37,9 @@ class Use(enum.IntEnum):
     LEARNING_NOISE = 10
     FRACTIONS = 11
     MINIBATCHES = 12
-<<<<<<< HEAD
-    DEMONSTRATIONS = 13
-=======
     DATA_RESET = 13
     DATA_EXPLORATION = 14
->>>>>>> w22-minari
+    DEMONSTRATIONS = 15
 
 
 RESET_SEEDS: dict[Use, range] = {

@@ -335,7 +335,7 @@ class RunTable:
             "refreshes": marks,
             "num_refreshes": count,
             "target_period_updates": learning.target_period_updates
-            if settings.has_replay
+            if settings.has_target_network
             else None,
             "tau": learning.tau,
             "clock": settings.clock,

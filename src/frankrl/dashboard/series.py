@@ -121,7 +121,7 @@ def discounted_return(history: History, settings: Settings) -> np.ndarray:
 
 def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[float], int]:
     """Positions of the target network's refreshes, none if there are too many; and their count."""
-    if not settings.has_replay:
+    if not settings.has_target_network:
         return [], 0
     updates, period = history.training["updates"], settings.learning.target_period_updates
     count = int(updates[-1]) // period if len(updates) else 0

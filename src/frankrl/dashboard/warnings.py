@@ -152,7 +152,7 @@ def epsilon_done_early(history: History, settings: Settings) -> RunWarning | Non
 def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | None:
     """The target network is refreshed only a few times in the whole run."""
     training, learning = settings.training, settings.learning
-    if not settings.has_replay:
+    if not settings.has_target_network:
         return None
     left = max(0, training.total_env_steps - training.learning_starts_env_steps)
     updates = int(left * training.replay_ratio)

@@ -93,7 +93,10 @@ class UpdateRecord:
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
-    """Loss of each transition, without its weight."""
+    """Loss of each transition's target, without its weight."""
+    conservative_losses: Float[np.ndarray, " batch"] | None
+    """What CQL adds to each loss, `cql_weight` times log Σ_a exp(Q(s, a)) - Q(s, a); None without
+    it."""
     loss: float
     """Mean of weight × loss over the batch."""
     gradient_norms: dict[str, float]
@@ -141,7 +144,11 @@ class UpdateRecord:
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
         """Each transition's share of the batch's loss; the shares sum to 1 unless the loss is 0."""
-        losses = self.losses if self.weights is None else self.weights * self.losses
+        losses = self.losses
+        if self.conservative_losses is not None:
+            losses = losses + self.conservative_losses
+        if self.weights is not None:
+            losses = self.weights * losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
 
@@ -200,6 +207,7 @@ def record_of(
         target_outputs=None if targets.ndim == 1 else np.asarray(targets),
         td_errors=np.asarray(td_errors(network, targets, seen.chosen_q)),
         losses=np.asarray(seen.losses),
+        conservative_losses=_host(seen.conservative),
         loss=float(loss),
         gradient_norms=norms(gradient),
         weight_changes=norms(unflatten(np.asarray(after.params - before.params))),

@@ -32,6 +32,7 @@ from frankrl.environments import (
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
 from frankrl.experience.dataset import DataSource
 from frankrl.experience.device import DeviceSource
+from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
@@ -111,7 +112,7 @@ class Cost(NamedTuple):
 class Reopened(NamedTuple):
     """A recomputed update."""
 
-    record: UpdateRecord
+    record: UpdateRecord | CloningRecord
     params: Params
     """θ before the update, with the update's noise; as it evaluated s."""
     state: TrainState
@@ -245,7 +246,8 @@ def reopen(
             verification.check_checkpoint(state, source.digests(), checkpoint)
     assert opened is not None
     record, params = opened
-    record = dataclasses.replace(record, clock_unit=settings.clock_unit)
+    if isinstance(record, UpdateRecord):
+        record = dataclasses.replace(record, clock_unit=settings.clock_unit)
     rows, endings = _of_data(experiment, state)
     return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
 
@@ -429,7 +431,7 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
 
 def _opened(
     experiment: Experiment, before: TrainState, result: Round, update: int, num_lanes: int
-) -> tuple[UpdateRecord, Params]:
+) -> tuple[UpdateRecord | CloningRecord, Params]:
     """The record of one update of a round, and θ before it, given the state before the round.
 
     It is computed in as many lanes as the run's own program had, 0 for a run alone.
@@ -469,16 +471,12 @@ def _opened(
     own, batch, noise, span = jax.tree.map(
         lambda table: table[number], (sample, batches, noise, spans)
     )
-    record = record_of(
-        settings.learning,
-        network,
-        state,
-        after,
-        SampledBatch(own, batch, span.num_steps, span.terminated),
-        env_steps=result.env_steps,
-        learning_rate=float(given.learning_rate),
-        noise=noise,
-    )
+    sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
+    then = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
+    if settings.learning.algorithm == "bc":
+        record = cloning_record_of(network, state, after, sampled, **then)
+    else:
+        record = record_of(settings.learning, network, state, after, sampled, **then, noise=noise)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
 
 

@@ -10,11 +10,7 @@ from typing import Any, NamedTuple
 
 from frankrl.agent import Agent
 from frankrl.core.errors import DamagedError, FrankError, warn
-<<<<<<< HEAD
-=======
-from frankrl.core.figures import counted
 from frankrl.core.local_paths import without_paths
->>>>>>> w22-minari
 from frankrl.hub.card import card
 from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
 from frankrl.hub.privacy import public_description, public_metadata

@@ -76,7 +76,9 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         _optimiser_file(settings.learning): optimiser,
     }
     if settings.has_replay:
-        sizes |= {"target_network": weights, REPLAY: most_replay_bytes(own_replay(experiment))}
+        sizes[REPLAY] = most_replay_bytes(own_replay(experiment))
+    if like.target_params is not None:
+        sizes["target_network"] = weights
     if (saved := demonstrations(experiment)) is not None:
         sizes[DEMONSTRATIONS] = most_replay_bytes(saved)
     if like.average_params is not None:

@@ -12,7 +12,7 @@ from frankrl.config import Settings
 from frankrl.core.errors import DivergedError, warn
 from frankrl.environments import SUCCESS
 from frankrl.experience.exploration import mean_epsilon
-from frankrl.learning import learning_rate_at
+from frankrl.learning import learning_rate_at, metrics_of
 from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import EnvironmentRestarted, NotReproducible, Progress
@@ -106,7 +106,8 @@ class Journal:
                 raise _diverged(values, updates_before, result.env_steps, self._settings)
             if len(values):
                 self._statistics.append(values)
-                self._td_errors.extend(np.asarray(output.td_errors))
+                if "mean_abs_td_error" in metrics_of(self._settings.learning):
+                    self._td_errors.extend(np.asarray(output.td_errors))
 
     def interval(self) -> Interval:
         """Metrics of the updates since the last row of metrics."""
@@ -170,7 +171,11 @@ class Journal:
         interval = self.interval()
         self._statistics = []
         self._td_errors.clear()
-        means = interval.means()
+        known = metrics_of(settings.learning)
+        means = [
+            mean if name in known else None
+            for name, mean in zip(STATISTICS, interval.means(), strict=True)
+        ]
         mean_return, mean_length = (
             (float(np.mean(column)) for column in zip(*self._recent, strict=True))
             if self._recent
@@ -197,7 +202,9 @@ class Journal:
             total_env_steps=settings.budget,
             updates=updates,
             updates_since_refresh=(
-                updates % settings.learning.target_period_updates if settings.has_replay else None
+                updates % settings.learning.target_period_updates
+                if settings.has_target_network
+                else None
             ),
             episodes=self.episodes,
             mean_return=mean_return,
