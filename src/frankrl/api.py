@@ -97,7 +97,7 @@ def train(
             `EnvSpec`, a class, a function that makes one, or an environment itself. That one stays
             open, and is the only one: `num_envs` is 1, and evaluations are played in it. A
             functional environment, or a class of them, is one too, of which there are as many as
-            wanted.
+            wanted. None: there is none, and the run learns from a `dataset` alone.
         preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
         seeds: the seeds of several runs, such as `range(64)`, instead of one `seed`. The result is
@@ -146,7 +146,8 @@ def train(
         how = HowToTrain(processes, ray or "", publish or "", progress)
         return train_seeds_of(env, preset, seeds, out, settings, how)
     _check_alone(processes)
-    env_id, env_kwargs = named_env(env)
+    is_alone = env is None and bool(settings.get("dataset")) and publish is None
+    env_id, env_kwargs = ("", {}) if is_alone else named_env(env)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)

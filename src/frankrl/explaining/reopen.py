@@ -26,6 +26,7 @@ from frankrl.environments import (
     EnvironmentSpec,
     GymnasiumVector,
     describe_for,
+    is_absent,
     make_vector,
     spec_to_data,
 )
@@ -78,7 +79,7 @@ from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import restore_environments
 from frankrl.training.initial import initial_params
 from frankrl.training.preflight import check_copy
-from frankrl.training.resuming import Found, read_checkpoint, stored_spec
+from frankrl.training.resuming import Found, newest_spec, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
 
 AnySource = HostSource | AsynchronousSource | DataSource | DeviceSource
@@ -212,7 +213,10 @@ def reopen(
         check_settings_code(folder, ("network", "torso", "optimiser"))
         start = _start(folder, cost.first_env_step)
         check_code(folder, LEARNING)
-        spec = describe_for(description.env_id, settings)
+        if is_absent(description.env_id):
+            spec = newest_spec(folder)
+        else:
+            spec = describe_for(description.env_id, settings)
     changes = differences(cost.surroundings, all_versions(settings) | machine_facts())
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")

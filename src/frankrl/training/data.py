@@ -8,6 +8,7 @@ from frankrl.core.figures import counted, figure
 from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.datasets import DataSet, open_dataset
+from frankrl.environments import EnvironmentSpec, absent_env, described_by_data
 from frankrl.experience.dataset import DataSource, check_fits, whole_episodes
 from frankrl.replay import WholeEpisodes, filled
 from frankrl.runs import DataOrigin, RunDescription
@@ -42,6 +43,30 @@ def open_data(settings: Settings) -> DataSet | None:
         MissingExtraError: its extra is not installed.
     """
     return None if settings.data.dataset is None else open_dataset(settings.data.dataset)
+
+
+def without_environment(
+    dataset: DataSet | None, settings: Settings
+) -> tuple[str, Settings, EnvironmentSpec]:
+    """What a run is made from that has no environment: its name for it, settings, and spaces.
+
+    Args:
+        dataset: the data set that it learns from.
+        settings: its settings, of which evaluations are left out.
+
+    Raises:
+        SettingError: it needs an environment.
+    """
+    if dataset is None or not settings.is_offline:
+        raise SettingError(
+            "name an environment, such as CartPole-v1; only a run that learns from a data set "
+            "alone (dataset, without demonstration_share) can do without one"
+        )
+    settings = settings.with_changes(evaluate_every_updates=None, final_evaluation_episodes=None)
+    env_id = absent_env(dataset.name)
+    has_masks = next(dataset.episodes()).masks is not None
+    spaces = dataset.observation_space, dataset.action_space
+    return env_id, settings, described_by_data(env_id, *spaces, settings, has_masks=has_masks)
 
 
 def read_data(dataset: DataSet, experiment: Experiment) -> ReadData:

@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings, Settings
-from frankrl.core.errors import DivergedError, SettingError
+from frankrl.core.errors import DivergedError, FrankError, SettingError, warn
 from frankrl.core.figures import counted, figure
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Params, Transition
 from frankrl.datasets import DataSet
+from frankrl.environments import is_absent
 from frankrl.learning import (
     GreedyPolicy,
     LearnerState,
@@ -27,8 +28,10 @@ from frankrl.learning import (
 )
 from frankrl.networks import QNetwork
 from frankrl.replay import ReplayBuffer, ReplayState, SampleRequest
-from frankrl.training.data import origin_of, read_data
+from frankrl.runs import RunFolder
+from frankrl.training.data import open_data, origin_of, read_data
 from frankrl.training.evaluation import interval_of_mean
+from frankrl.training.opened import open_network
 from frankrl.training.state import Experiment
 
 ESTIMATE_UPDATES = 20_000
@@ -236,3 +239,24 @@ def _discounted(
     """Σ γᵗ r of each episode."""
     parts = np.split(reward.astype(np.float64), ends[:-1] + 1)
     return np.array([np.polynomial.polynomial.polyval(gamma, part) for part in parts])
+
+
+def estimate_of(folder: RunFolder) -> dict[str, Any] | None:
+    """What a run without an environment is worth on its own data; None of all other runs.
+
+    None too, with a warning, where the data set is not at hand or says nothing of the policy.
+    """
+    description = folder.description
+    if not is_absent(description.env_id) or description.data is None:
+        return None
+    try:
+        dataset = open_data(description.settings)
+        if dataset is None or dataset.digest != description.data.digest:
+            raise SettingError(f"{description.settings.data.dataset} holds other data now")
+        opened = open_network(folder)
+        return fitted_q_evaluation(
+            opened.experiment, opened.params, opened.scales, dataset
+        ).summary()
+    except FrankError as error:
+        warn(f"the run is not estimated from its data: {error}")
+        return None

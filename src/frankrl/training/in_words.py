@@ -73,6 +73,15 @@ def outcome_lines(result: "TrainingResult") -> list[str]:
         )
     if result.evaluation:
         lines += evaluation_lines(result.evaluation, None)
+    if result.estimate:
+        low, high = result.estimate["interval_95_over_first_states"]
+        shown = functools.partial(figure, spread=(high - low) / 2)
+        lines += [
+            f"Estimate by fitted Q evaluation on {result.estimate['dataset']}, nothing was played: "
+            f"discounted return {shown(result.estimate['estimated_discounted_return'])}",
+            "  the data's own discounted return is "
+            f"{shown(result.estimate['discounted_return_of_the_data'])}",
+        ]
     if failures := len(result.environment_restarts):
         lines.append(f"{counted(failures, 'failure')} of environments, which were made anew")
     lines += [

@@ -18,6 +18,7 @@ from frankrl.runs import (
     check_same_environment,
     list_checkpoints,
     load_checkpoint,
+    load_newest,
     read_newest,
 )
 from frankrl.runs.no_checkpoint import begin_again
@@ -101,6 +102,15 @@ def stored_spec(folder: RunFolder, info: dict[str, Any]) -> EnvironmentSpec:
     return spec_from_data(
         info.get("environment"), description.env_id, made.env_kwargs, made.wrappers
     )
+
+
+def newest_spec(folder: RunFolder) -> EnvironmentSpec:
+    """The environment of a run as its newest checkpoint describes it; as `stored_spec`.
+
+    Raises:
+        RunFolderError: there is no checkpoint, or its description is not valid.
+    """
+    return stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)
 
 
 def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:

@@ -28,7 +28,13 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import option, resuming
-from frankrl.environments import SUCCESS, describe_for, finite_number
+from frankrl.environments import (
+    SUCCESS,
+    EnvironmentSpec,
+    describe_for,
+    finite_number,
+    is_absent,
+)
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
@@ -57,7 +63,14 @@ from frankrl.training import (
     Trainer,
 )
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
-from frankrl.training.data import check_same_data, open_data, origin_of, read_data
+from frankrl.training.data import (
+    check_same_data,
+    open_data,
+    origin_of,
+    read_data,
+    without_environment,
+)
+from frankrl.training.estimate import estimate_of
 from frankrl.training.in_words import mean_in_words, outcome_lines, spread_of
 from frankrl.training.initial import InitialSource
 from frankrl.training.preflight import (
@@ -69,6 +82,7 @@ from frankrl.training.preflight import (
     check_threshold,
 )
 from frankrl.training.remote import MakeSource
+from frankrl.training.resuming import newest_spec
 from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
 from frankrl.training.where import with_source
 from frankrl.training.with_symmetry import with_symmetry
@@ -113,6 +127,9 @@ class TrainingResult:
     """Whether a stop was requested before its end."""
     stop_reason: str | None = None
     """Why, if `on_event` has returned a `Stop`; None for a signal."""
+    estimate: dict[str, Any] | None = None
+    """Of a run without an environment: the discounted return of its final policy by fitted Q
+    evaluation, an estimate; else None."""
     clock: str = "env steps"
     """What the run counts, and what is called `env_steps` here: `env steps`, or `updates` of a run
     that does not act."""
@@ -185,6 +202,7 @@ class TrainingResult:
             "environment_restarts": self.environment_restarts,
             "stopped": self.stopped,
             "stop_reason": self.stop_reason,
+            "estimate": self.estimate,
             "clock": self.clock,
         }
 
@@ -201,6 +219,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "environment_restarts": (list,),
     "stopped": (bool,),
     "stop_reason": (str, type(None)),
+    "estimate": (dict, type(None)),
     "clock": (str,),
 }
 """What a report holds, besides the path of its run."""
@@ -222,7 +241,7 @@ def prepare(
     """Check everything that can be checked, then begin a run.
 
     Args:
-        env_id: name of the environment.
+        env_id: name of the environment; empty: there is none, and the run learns from a data set.
         preset: name of the preset.
         settings: the run's settings.
         seed: the run's seed.
@@ -236,6 +255,9 @@ def prepare(
         FrankError: something is not allowed; nothing has been written.
     """
     check_seed(seed)
+    dataset, spec = open_data(settings), None
+    if not env_id:
+        env_id, settings, spec = without_environment(dataset, settings)
     seed, settings = int(seed), settings.resolved()
     path = _default_folder(env_id, preset, seed) if out is None else given_path(out, option("out"))
     # Before foreign code runs, which may change the working directory.
@@ -247,11 +269,11 @@ def prepare(
             "a run that learns from a data set alone has no environments for actors to step: leave "
             f"{option('actors')} out"
         )
-    dataset = open_data(settings)
     experiment = checked_experiment(
         *(env_id, settings, seed),
         in_actors=make_source is not None,
         data=dataset and origin_of(dataset),
+        spec=spec,
     )
     check_memory(experiment)
     check_disk(path, experiment)
@@ -346,6 +368,7 @@ def prepare_resume(
         *(description.env_id, settings, description.seed),
         in_actors=in_actors,
         data=description.data,
+        spec=newest_spec(folder) if is_absent(description.env_id) else None,
     )
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
@@ -367,6 +390,7 @@ def checked_experiment(
     in_actors: bool = False,
     num_seeds: int = 1,
     data: DataOrigin | None = None,
+    spec: EnvironmentSpec | None = None,
 ) -> Experiment:
     """The experiment; also starts JAX, on the CPU if updates are faster there.
 
@@ -377,6 +401,7 @@ def checked_experiment(
         in_actors: whether actors elsewhere step the environments.
         num_seeds: number of runs that are one program.
         data: the data set that the run learns from; None: from what it collects alone.
+        spec: the environment as it is known without one; None: it is made to see.
 
     Raises:
         FrankError: the environment cannot be made, or the requested device is not available.
@@ -385,7 +410,7 @@ def checked_experiment(
         if settings.training.device == "cpu":
             # Before code of the user's own can start JAX elsewhere.
             start_backend(on_cpu=True)
-        spec = describe_for(env_id, settings)
+        spec = describe_for(env_id, settings) if spec is None else spec
         settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
         settings = with_symmetry(settings, spec)
@@ -462,6 +487,7 @@ def write_report(training: Trainer, finished: Finished, stop: Stop | None) -> Tr
         environment_restarts=[each._asdict() for each in finished.environment_restarts],
         stopped=finished.stopped,
         stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
+        estimate=None if finished.stopped else estimate_of(training.folder),
         clock=training.settings.clock,
     )
     unsaved = training.unsaved
