@@ -1,6 +1,6 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
-from frankrl.environments.absent import absent_env, is_absent
+from frankrl.environments.absent import absent_env, is_absent, refuse_absent
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.described_by_data import described_by_data
 from frankrl.environments.env_group import EnvGroup, Worker, WorkerDiedError
@@ -73,6 +73,7 @@ __all__ = [
     "named_env",
     "objects_among",
     "picture_axes",
+    "refuse_absent",
     "spec_fingerprint",
     "spec_from_data",
     "spec_to_data",
