@@ -110,9 +110,12 @@ def _refuse_other_episodes(experiment: Experiment) -> None:
     elif settings.environment.asynchronous_actors is not None:
         reason = "with asynchronous_actors the replay buffer holds parts of episodes"
     elif settings.learning.bootstrap_on != "truncation":
+        how = f"bootstrap_on {settings.learning.bootstrap_on}"
+        reason = f"with {how} the replay buffer does not hold which episodes terminated"
+    elif experiment.spec.preprocessing.life_loss_terminates:
         reason = (
-            f"with bootstrap_on {settings.learning.bootstrap_on} the replay buffer does not hold "
-            "which episodes terminated"
+            "with life_loss_terminates the replay buffer does not tell a time limit from the end "
+            "of a game"
         )
     if reason:
         raise SettingError(f"{reason}: {_instead()}")
