@@ -40,7 +40,7 @@ def open_replay(folder: RunFolder, opened: OpenedNetwork) -> tuple[ReplayBuffer,
     if REPLAY not in loaded.tensors:
         raise SettingError(
             f"{loaded.path} does not hold the replay buffer, because of the setting "
-            f"checkpoint_replay: {_instead()}"
+            f"checkpoint_replay: {instead()}"
         )
     return experiment.replay, replay_from(loaded, experiment, env_steps)
 
@@ -118,8 +118,9 @@ def _refuse_other_episodes(experiment: Experiment) -> None:
             "of a game"
         )
     if reason:
-        raise SettingError(f"{reason}: {_instead()}")
+        raise SettingError(f"{reason}: {instead()}")
 
 
-def _instead() -> str:
+def instead() -> str:
+    """What to do where the buffer cannot be written."""
     return f"write fresh episodes with {option('evaluation_episodes', 100)}"
