@@ -45,9 +45,7 @@ def check_installed() -> None:
 
 def opened(path: Path, mode: str) -> Any:
     """The file, opened for reading (r) or made anew for writing (x)."""
-    import h5py
-
-    return h5py.File(path, mode, track_order=True if mode == "x" else None)
+    return _h5py().File(path, mode, track_order=True if mode == "x" else None)
 
 
 def written_episode(file: Any, number: int, episode: DataEpisode) -> None:
@@ -122,11 +120,9 @@ def _masks(group: Any) -> Shaped[np.ndarray, "state action"] | None:
 
 
 def _seed(group: Any) -> int | None:
-    from h5py import h5a
-
-    if not h5a.exists(group, b"seed"):
+    if not _h5py().h5a.exists(group, b"seed"):
         return None
-    stored = h5a.open(group, b"seed")
+    stored = _h5py().h5a.open(group, b"seed")
     if stored.shape != () or stored.dtype.kind not in "iu":
         raise NotAnEpisodeError("a seed that is no whole number")
     seed = np.empty((), stored.dtype)
@@ -138,42 +134,43 @@ def _holds(group: Any, name: str) -> bool:
     return group.links.exists(name.encode())
 
 
+def _h5py() -> Any:
+    """The module, whose lower half is not known to type checkers."""
+    import h5py
+
+    return h5py
+
+
 def _member(group: Any, name: str) -> Any:
     """A part of the file itself.
 
     Raises:
         NotAnEpisodeError: it is missing, or stands in another file.
     """
-    from h5py import h5l, h5o
-
     if not _holds(group, name):
         raise NotAnEpisodeError(f"no {name}")
-    if group.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+    if group.links.get_info(name.encode()).type != _h5py().h5l.TYPE_HARD:
         raise NotAnEpisodeError(f"a part {name} that points elsewhere")
-    return h5o.open(group, name.encode())
+    return _h5py().h5o.open(group, name.encode())
 
 
 def _group(group: Any, name: str) -> Any:
-    from h5py import h5g
-
     found = _member(group, name)
-    if not isinstance(found, h5g.GroupID):
+    if not isinstance(found, _h5py().h5g.GroupID):
         raise NotAnEpisodeError(f"a part {name} that is no group")
     return found
 
 
 def _stored(group: Any, name: str) -> Any:
     """An array of the file, not read yet, that is safe to read."""
-    from h5py import h5d
-
     array = _member(group, name)
-    if not isinstance(array, h5d.DatasetID):
+    if not isinstance(array, _h5py().h5d.DatasetID):
         raise NotAnEpisodeError(f"a part {name} that is no array")
     plan = array.get_create_plist()
     layout = plan.get_layout()
-    if layout == h5d.VIRTUAL or plan.get_external_count():
+    if layout == _h5py().h5d.VIRTUAL or plan.get_external_count():
         raise NotAnEpisodeError(f"{name} that stand in another file")
-    filters = range(plan.get_nfilters()) if layout == h5d.CHUNKED else ()
+    filters = range(plan.get_nfilters()) if layout == _h5py().h5d.CHUNKED else ()
     for place in filters:
         if (number := plan.get_filter(place)[0]) not in _FILTERS:
             raise NotAnEpisodeError(f"{name} packed by the filter {number}, which is not HDF5's")
@@ -186,22 +183,19 @@ def _stored(group: Any, name: str) -> Any:
 
 
 def _array(group: Any, name: str) -> Shaped[np.ndarray, "*shape"]:
-    from h5py import h5s
-
     stored = _stored(group, name)
     if stored.dtype.kind not in _KINDS:
         raise NotAnEpisodeError(f"{name} of {stored.dtype}")
     array = np.empty(stored.shape, stored.dtype)
     if array.size:
-        stored.read(h5s.ALL, h5s.ALL, array)
+        whole = _h5py().h5s.ALL
+        stored.read(whole, whole, array)
     return array
 
 
 def _stored_jpegs(group: Any, name: str) -> Iterator[bytes]:
-    import h5py
-
-    array = h5py.Dataset(_stored(group, name))
-    lengths = h5py.check_vlen_dtype(array.dtype)
+    array = _h5py().Dataset(_stored(group, name))
+    lengths = _h5py().check_vlen_dtype(array.dtype)
     if not (array.dtype == np.uint8 and array.ndim == 2) and not (
         lengths == np.uint8 and array.ndim == 1
     ):

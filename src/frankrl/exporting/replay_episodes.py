@@ -40,7 +40,7 @@ def open_replay(folder: RunFolder, opened: OpenedNetwork) -> tuple[ReplayBuffer,
     if REPLAY not in loaded.tensors:
         raise SettingError(
             f"{loaded.path} does not hold the replay buffer, because of the setting "
-            f"checkpoint_replay: {_instead()}"
+            f"checkpoint_replay: {instead()}"
         )
     return experiment.replay, replay_from(loaded, experiment, env_steps)
 
@@ -110,13 +110,17 @@ def _refuse_other_episodes(experiment: Experiment) -> None:
     elif settings.environment.asynchronous_actors is not None:
         reason = "with asynchronous_actors the replay buffer holds parts of episodes"
     elif settings.learning.bootstrap_on != "truncation":
+        how = f"bootstrap_on {settings.learning.bootstrap_on}"
+        reason = f"with {how} the replay buffer does not hold which episodes terminated"
+    elif experiment.spec.preprocessing.life_loss_terminates:
         reason = (
-            f"with bootstrap_on {settings.learning.bootstrap_on} the replay buffer does not hold "
-            "which episodes terminated"
+            "with life_loss_terminates the replay buffer does not tell a time limit from the end "
+            "of a game"
         )
     if reason:
-        raise SettingError(f"{reason}: {_instead()}")
+        raise SettingError(f"{reason}: {instead()}")
 
 
-def _instead() -> str:
+def instead() -> str:
+    """What to do where the buffer cannot be written."""
     return f"write fresh episodes with {option('evaluation_episodes', 100)}"

@@ -15,7 +15,7 @@ from frankrl.core.wording import option
 from frankrl.datasets import DataEpisode, check_place, write_dataset
 from frankrl.exporting.data_set import described
 from frankrl.exporting.fresh_episodes import Plan, played_episodes
-from frankrl.exporting.replay_episodes import open_replay, whole_episodes
+from frankrl.exporting.replay_episodes import instead, open_replay, whole_episodes
 from frankrl.exporting.trained_network import TrainedNetwork
 from frankrl.runs import RunFolder
 from frankrl.training.checkpoint_metadata import count_in
@@ -118,8 +118,14 @@ def _episodes(
     show: Callable[[int, int], None],
 ) -> Iterator[DataEpisode]:
     if plan is not None:
-        return played_episodes(agent.batch_q_values, agent.spec, plan, show)
-    return whole_episodes(agent.spec, *open_replay(folder, opened))
+        yield from played_episodes(agent.batch_q_values, agent.spec, plan, show)
+        return
+    number = 0
+    for episode in whole_episodes(agent.spec, *open_replay(folder, opened)):
+        number += 1
+        yield episode
+    if not number:
+        raise SettingError(f"the replay buffer holds no whole episode: {instead()}")
 
 
 def _check_count(name: str, count: Any, most: int) -> None:
