@@ -41,6 +41,8 @@ class Trained(NamedTuple):
     """Env steps of its run until then."""
     scales: Scales | None
     """How observations are normalised before they get into it; None: they are not."""
+    clock_unit: str = "env step"
+    """What `env_steps` counts: an `update` of a run that does not act."""
 
 
 class Agent:
@@ -77,11 +79,11 @@ class Agent:
 
     @property
     def env_steps(self) -> int | None:
-        """Env steps of its training; None: not known."""
+        """Env steps of its training, or updates of a run that does not act; None: not known."""
         return None if self.trained is None else self.trained.env_steps
 
     def __repr__(self) -> str:
-        trained = "" if self.env_steps is None else f", trained for {self._trained()}"
+        trained = "" if self.env_steps is None else f", trained for {self.trained_for()}"
         place = "" if self.run is None else f": {self.run.path}"
         return f"Agent of {self.spec.env_id}{trained}{place}"
 
@@ -91,15 +93,17 @@ class Agent:
         space = " ".join(str(spec.observation_space).split())
         rows = [("observations", space), ("actions", ", ".join(map(str, spec.action_names)))]
         if self.env_steps is not None:
-            rows.insert(0, ("trained for", self._trained()))
+            rows.insert(0, ("trained for", self.trained_for()))
         if self.run is None:
             return html_block(f"Agent of {spec.env_id}", rows)
         run = self.run.path
         pictures = learning_curve(run), newest_film(run)
         return html_block(f"Agent of {spec.env_id}", [*rows, ("run folder", str(run))], *pictures)
 
-    def _trained(self) -> str:
-        return counted(self.env_steps or 0, "env step")
+    def trained_for(self) -> str:
+        """How long its Q-network was trained, in words."""
+        unit = "env step" if self.trained is None else self.trained.clock_unit
+        return counted(self.env_steps or 0, unit)
 
     @property
     def memory_units(self) -> int:

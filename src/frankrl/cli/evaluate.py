@@ -61,13 +61,13 @@ def run(arguments: Sequence[str]) -> int:
     summary = evaluation.summary()
     if options.json:
         head = {"env_id": agent.spec.env_id, "env_steps": info["env_steps"], "seed": options.seed}
+        head["clock"] = folder.description.settings.clock
         print_result(json.dumps(head | summary, allow_nan=False))
         return 0
 
     from frankrl.training.in_words import evaluation_lines
 
-    done = counted(info["env_steps"], "env step")
-    print_result(f"{options.run}: {agent.spec.env_id}, trained for {done}")
+    print_result(f"{options.run}: {agent.spec.env_id}, trained for {agent.trained_for()}")
     for line in evaluation_lines(summary, agent.spec.reward_threshold):
         print_result(f"  {line}")
     return 0

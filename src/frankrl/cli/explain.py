@@ -96,7 +96,8 @@ def _explain_update(folder: "RunFolder", update: int, about: str, options: Expla
         check_pictures(stored)
     if options.html:
         check_writable(given_path(options.html, "--html"), "--html", _PAGE)
-    _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
+    unit = folder.description.settings.clock_unit
+    _print_cost(cost.env_steps, cost.first_env_step, cost.seconds, unit)
     reopened, came_from = open_update(folder, update, cost=cost)
     record, spec = reopened.record, reopened.spec
     if options.json:
@@ -145,13 +146,14 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
         raise SettingError(f"{given} needs an update: name one with --update")
     print_result(about)
     reached, starts = openable(folder)
+    unit = folder.description.settings.clock_unit
     print_result(
         f"has the updates 1 to {reached:,}: frank explain {shlex.quote(options.run)} --update N"
     )
     for start in starts:
         if start.updates < reached:
             print_result(
-                f"  from the checkpoint at env step {start.env_steps:,}: quickest from update "
+                f"  from the checkpoint at {unit} {start.env_steps:,}: quickest from update "
                 f"{start.updates + 1:,} on"
             )
     return 0
@@ -208,6 +210,6 @@ def _show(document: "Document", html: str) -> None:
     print_result(str(html))
 
 
-def _print_cost(env_steps: int, first: int, seconds: float | None) -> None:
+def _print_cost(env_steps: int, first: int, seconds: float | None, unit: str) -> None:
     about = "" if seconds is None else f", about {seconds:.0f} s"
-    say(f"repeating {counted(env_steps, 'env step')} from env step {first:,}{about}")
+    say(f"repeating {counted(env_steps, unit)} from {unit} {first:,}{about}")

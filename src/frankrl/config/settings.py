@@ -194,8 +194,9 @@ class Settings:
     def updates_due(self, env_steps: int) -> int:
         """Updates that are due after a number of env steps of the run.
 
-        Without acting, the clock counts them. With DQN `replay_ratio` per env step, counted from the beginning of the round in which
-        `learning_starts_env_steps` is reached; with PQN one for each minibatch of each epoch.
+        With DQN `replay_ratio` per env step, counted from the beginning of the round in which
+        `learning_starts_env_steps` is reached; with PQN one for each minibatch of each epoch;
+        without acting as many as the run's clock says.
         """
         size = self.round_env_steps
         if self.is_offline:
@@ -298,8 +299,10 @@ class Settings:
         Args:
             run: the settings that the run has stored.
         """
-        ours, theirs = self.values(), run.values()
-        left = {name: theirs[name] for name in _DECIDED if ours[name] == "auto"}
+        ours, theirs, idle = self.values(), run.values(), self._idle()
+        left = {
+            name: theirs[name] for name in _DECIDED if ours[name] == "auto" and name not in idle
+        }
         return self.with_changes(**left) if left else self
 
     def to_tables(self) -> dict[str, dict[str, Any]]:

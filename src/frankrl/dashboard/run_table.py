@@ -338,6 +338,7 @@ class RunTable:
             if settings.has_target_network
             else None,
             "tau": learning.tau,
+            "clock": settings.clock,
             "threshold": reward_threshold(folder.description.env_id),
             "max_gradient_norm": learning.max_gradient_norm,
             "replay_capacity": settings.replay.replay_capacity,

@@ -79,6 +79,14 @@ class DataSource:
     ) -> None:
         self._normaliser.statistics, self._normaliser.returns = statistics, returns
 
+    def memory(self) -> None:
+        """Nothing, because nobody acts."""
+
+    def restore_memory(
+        self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
+    ) -> None:
+        """Do nothing, because nobody acts."""
+
     def allow_restarts(self, most: int) -> None:
         """Do nothing, because no environment is stepped."""
 

@@ -10,7 +10,7 @@ from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Cell, Formula, Line, NamedValues, Section, Table
 from frankrl.explaining.numerals import bracketed, plain_numbers
-from frankrl.explaining.origin import Origin
+from frankrl.explaining.origin import DataOrigin, Origin
 
 
 def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> Section:
@@ -94,14 +94,16 @@ def cloning_step(
 
 
 def cloning_batch(
-    record: CloningRecord, came_from: Sequence[Origin], index: int, spec: EnvironmentSpec
+    record: CloningRecord,
+    came_from: Sequence[Origin | DataOrigin],
+    index: int,
+    spec: EnvironmentSpec,
 ) -> Section:
     """All transitions of the batch."""
-    header = ("transition", "environment", "episode", "step", "action", "π(a | s)", "−log π(a | s)")
+    header = ("transition", "episode of the data", "step", "action", "π(a | s)", "−log π(a | s)")
     rows: list[tuple[Cell, ...]] = [
         (
             number,
-            origin.env_index,
             origin.episode,
             origin.step,
             spec.action_names[record.batch.action[number]],

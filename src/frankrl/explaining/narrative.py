@@ -1,6 +1,7 @@
 """An update as a document, in the order of the notes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -29,7 +30,7 @@ from frankrl.explaining.document import (
 )
 from frankrl.explaining.numerals import bracketed, plain_numbers
 from frankrl.explaining.observations import state_blocks
-from frankrl.explaining.origin import Origin
+from frankrl.explaining.origin import DataOrigin, Origin
 from frankrl.explaining.pqn_narrative import pqn_future, pqn_missing, pqn_target
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.spread import spread_table
@@ -54,7 +55,7 @@ def about_run(folder: RunFolder) -> str:
 
 def narrate(
     record: UpdateRecord | CloningRecord,
-    origins: Sequence[Origin],
+    origins: Sequence[Origin | DataOrigin],
     index: int,
     spec: EnvironmentSpec,
     settings: Settings,
@@ -73,7 +74,7 @@ def narrate(
         saliency: for each picture leaf, the map that is laid over the newest picture of s; empty:
             none.
     """
-    title = f"Update {record.update:,}, done at env step {record.env_steps:,}"
+    title = f"Update {record.update:,}{record.done_at}"
     stored = _stored(record, origins[index], index, spec, settings, saliency)
     if isinstance(record, CloningRecord):
         own = (
@@ -111,7 +112,7 @@ def narrate(
 
 def _stored(
     record: UpdateRecord | CloningRecord,
-    origin: Origin,
+    origin: Origin | DataOrigin,
     index: int,
     spec: EnvironmentSpec,
     settings: Settings,
@@ -119,14 +120,12 @@ def _stored(
 ) -> Section:
     batch, made = record.batch, settings.environment
     action, steps = batch.action[index].item(), record.num_steps[index].item()
-    how = "a random action" if origin.explored else "the greedy action at the time"
-    chosen = f" ({spec.action_names[action]}), {how} (ε was "
+    place, chosen = _origin(record, origin)
     over = f", the discounted sum over {counted(steps, 'step')}" if steps > 1 else ""
     if spec.preprocessing.clip_rewards:
         over += "; each reward of the environment was clipped to -1 … 1"
     if made.normalize_rewards:
         over += "; each reward was divided by the running standard deviation of returns"
-    ago = record.env_steps - origin.env_step
     end = "s′ is terminal" if record.terminated[index] else "s′ is not terminal"
     if record.terminated[index] and spec.preprocessing.life_loss_terminates:
         end += ": the game is over, or a life was lost, which counts as terminal"
@@ -134,19 +133,34 @@ def _stored(
         "1. The transition (s, a, r, s′)",
         (
             Line(f"transition {index} of {len(record.losses)}"),
-            Line(
-                f"from environment {origin.env_index}, episode {origin.episode:,}, "
-                f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
-                f"{counted(ago, 'env step')} ago"
-            ),
+            Line(place),
             *_sampling(record, index),
             *state_blocks(batch, index, spec, (origin.step, origin.step + steps), saliency),
             *[Line(_NORMALISED)] * made.normalize_observations,
-            Formula(("a = ", action, chosen, origin.epsilon, ")")),
+            Formula(("a = ", action, f" ({spec.action_names[action]}), ", *chosen)),
             Formula(("r = ", batch.reward[index].item(), over)),
             Line(end),
         ),
     )
+
+
+def _origin(
+    record: UpdateRecord | CloningRecord, origin: Origin | DataOrigin
+) -> tuple[str, tuple[Any, ...]]:
+    """Where a transition came from, and how its action was chosen."""
+    if isinstance(origin, DataOrigin):
+        place = (
+            f"from the data set, episode {origin.episode:,}, step {origin.step:,}: step "
+            f"{origin.data_step:,} of the data"
+        )
+        return place, ("the action in the data",)
+    ago = counted(record.env_steps - origin.env_step, "env step")
+    place = (
+        f"from environment {origin.env_index}, episode {origin.episode:,}, "
+        f"step {origin.step:,}: env step {origin.env_step:,} of the run, {ago} ago"
+    )
+    how = "a random action" if origin.explored else "the greedy action at the time"
+    return place, (f"{how} (ε was ", origin.epsilon, ")")
 
 
 def _sampling(record: UpdateRecord | CloningRecord, index: int) -> list[Block]:
@@ -374,7 +388,10 @@ def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str
 
 
 def _batch(
-    record: UpdateRecord, origins: Sequence[Origin], index: int, spec: EnvironmentSpec
+    record: UpdateRecord,
+    origins: Sequence[Origin | DataOrigin],
+    index: int,
+    spec: EnvironmentSpec,
 ) -> Section:
     header = (
         *("transition", "environment", "episode", "step", "env steps ago", "action", "choice"),
@@ -395,17 +412,18 @@ def _batch(
 
 
 def _batch_row(
-    record: UpdateRecord, number: int, origin: Origin, spec: EnvironmentSpec
+    record: UpdateRecord, number: int, origin: Origin | DataOrigin, spec: EnvironmentSpec
 ) -> tuple[Cell, ...]:
     batch = record.batch
+    is_data = isinstance(origin, DataOrigin)
     return (
         number,
-        origin.env_index,
+        "data set" if is_data else origin.env_index,
         origin.episode,
         origin.step,
-        record.env_steps - origin.env_step,
+        "–" if is_data else record.env_steps - origin.env_step,
         spec.action_names[batch.action[number]],
-        "explored" if origin.explored else "greedy",
+        "recorded" if is_data else "explored" if origin.explored else "greedy",
         batch.reward[number].item(),
         "yes" if record.terminated[number] else "no",
         record.chosen_q[number].item(),

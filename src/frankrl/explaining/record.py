@@ -56,7 +56,7 @@ class UpdateRecord:
     """Env steps of the run when the update was done."""
     learning_rate: float
     transition_env_steps: UInt32[np.ndarray, " batch"]
-    """Env step of the run at which each transition begins, from 0."""
+    """Env step of the run at which each transition begins, from 0; in a data set its step there."""
     probabilities: Float[np.ndarray, " batch"] | None
     """Probability that each transition was sampled; None if sampling was uniform."""
     weights: Float[np.ndarray, " batch"] | None
@@ -114,12 +114,14 @@ class UpdateRecord:
     refreshes_target: bool
     """Whether the target network is refreshed right after this update; with PQN whether the next
     round begins, which acts with the new weights."""
+    clock_unit: str = "env step"
+    """What the run's clock, and so `env_steps`, counts: an `update` of a run that does not act."""
     document: Document | None = field(default=None, compare=False)
     """The update in words, for one transition of its batch; None: only its numbers were wanted."""
 
     def __repr__(self) -> str:
         return (
-            f"Update {self.update:,}, done at env step {self.env_steps:,}: "
+            f"Update {self.update:,}{self.done_at}: "
             f"{counted(len(self.losses), 'transition')}, loss {figure(self.loss)}, mean Q(s, a) "
             f"{figure(float(np.mean(self.chosen_q)))}, mean target "
             f"{figure(float(np.mean(self.targets)))}"
@@ -133,6 +135,11 @@ class UpdateRecord:
             f'<iframe sandbox srcdoc="{escape(as_html(self.document))}" '
             f'style="width:100%;height:{_PAGE_HEIGHT}px;border:0"></iframe>'
         )
+
+    @property
+    def done_at(self) -> str:
+        """When it was done, in words; empty if the run's clock counts updates themselves."""
+        return "" if self.clock_unit == "update" else f", done at env step {self.env_steps:,}"
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:

@@ -121,7 +121,7 @@ _compiled_begin = jax.jit(_begin, static_argnums=(0, 1))
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
-    """The learning rate after a number of env steps of the run, or updates if these are its clock."""
+    """The learning rate after a number of env steps of the run, or of what its clock counts."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
     duration = settings.learning_rate_decay_env_steps or settings.learning_rate_decay_updates

@@ -45,6 +45,7 @@ def filled(buffer: ReplayBuffer, episodes: WholeEpisodes) -> ReplayState:
     def padded(values: np.ndarray) -> jax.Array:
         return jnp.array(np.concatenate([values, np.zeros(1, values.dtype)]))
 
+    units = buffer.sequences.memory_units if buffer.sequences else None
     mask = None
     if episodes.mask is not None and episodes.last_mask is not None:
         mask = placed(episodes.mask, episodes.last_mask)
@@ -58,6 +59,8 @@ def filled(buffer: ReplayBuffer, episodes: WholeEpisodes) -> ReplayState:
         num_steps=jnp.uint32(num_steps),
         num_endings=jnp.uint32(num_endings),
         priorities=None,
+        # A sequence of a data set begins its burn-in with an empty memory.
+        memory=None if units is None else jnp.zeros((num_steps + 1, units), jnp.float32),
     )
     return as_new(buffer, state)
 

@@ -65,6 +65,7 @@ def make_data_replay(settings: Settings, num_steps: int, frame_stack: int = 1) -
         frame_stack=frame_stack,
         most_env_steps=num_steps,
         rounds_end_episodes=True,
+        sequences=settings.sequences,
     )
 
 

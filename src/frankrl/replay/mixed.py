@@ -1,25 +1,25 @@
 """Batches of two parts: a run's own transitions, and behind them those of a data set."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from frankrl.core.types import Transition
-from frankrl.replay.sampler import Sample
-
-Sampled = tuple[Sample, Transition]
+_Rows = TypeVar("_Rows")
 
 
-def joined(own: Sampled, others: Sampled) -> Sampled:
-    """Two samples as one, batch by batch: first the own rows, then the others.
+def joined(own: _Rows, others: _Rows) -> _Rows:
+    """Two parts as one, batch by batch: first the own rows, then the others.
 
-    Env steps of the others count the steps of their own buffer. Probabilities and weights are those
-    within each part.
+    Of samples, the env steps of the others count the steps of their own buffer, and probabilities
+    and weights are those within each part.
+
+    Args:
+        own: any record of arrays of shape (update, batch, …), such as a sample; None stays None.
+        others: the same of the data set.
     """
-    sample, batch = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), own, others)
-    return sample, batch
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), own, others)
 
 
 def parted(rows: Any, num_own: int) -> tuple[Any, Any]:

@@ -103,7 +103,7 @@ class Journal:
             output = result.output()
             values = np.asarray(output.metrics)
             if not np.isfinite(values).all():
-                raise _diverged(values, updates_before, result.env_steps)
+                raise _diverged(values, updates_before, result.env_steps, self._settings)
             if len(values):
                 self._statistics.append(values)
                 if "mean_abs_td_error" in metrics_of(self._settings.learning):
@@ -181,7 +181,7 @@ class Journal:
             if self._recent
             else (None, None)
         )
-        epsilon = 0.0 if settings.is_offline else mean_epsilon(settings, env_steps)
+        epsilon = mean_epsilon(settings, env_steps)
         rate = learning_rate_at(settings.learning, env_steps)
         counts = (env_steps, updates, self.episodes)
         last_steps, last_time = self._last_row
@@ -258,12 +258,16 @@ class Journal:
 
 
 def _diverged(
-    values: Float[np.ndarray, "update statistic"], updates_before: int, env_steps: int
+    values: Float[np.ndarray, "update statistic"],
+    updates_before: int,
+    env_steps: int,
+    settings: Settings,
 ) -> DivergedError:
     row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
     figures = zip(STATISTICS, values[row], strict=True)
     wrong = [f"{name} is {value}" for name, value in figures if not np.isfinite(value)]
+    at = "" if settings.is_offline else f" (env step {env_steps:,})"
     return DivergedError(
-        f"training diverged at update {updates_before + row + 1:,} (env step {env_steps:,}): "
+        f"training diverged at update {updates_before + row + 1:,}{at}: "
         f"{', '.join(wrong)}; try a lower learning_rate, a max_gradient_norm or smaller rewards"
     )

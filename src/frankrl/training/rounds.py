@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from frankrl.config import LearningSettings
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
-from frankrl.core.types import Steps, Transition
+from frankrl.core.types import Sequences, Steps, Transition
 from frankrl.experience import Collected, Source, make_policy
 from frankrl.learning import (
     UpdateMetrics,
@@ -39,7 +39,7 @@ from frankrl.training.noise import update_noise
 from frankrl.training.state import Experiment, TrainState
 
 Buffers = tuple[ReplayBuffer, ReplayBuffer | None]
-"""The definitions of a run's own buffer, and of that of a data set of which batches have a share."""
+"""The definitions of a run's own buffer, and of that of a data set, of which batches have a part."""
 
 
 class LearnerInput(NamedTuple):
@@ -232,7 +232,7 @@ def _started(learn: Callable[..., LearnerOutput], *given: Any) -> Callable[[], L
 
 def sampled(
     buffers: Buffers, stored: ReplayState, others: ReplayState | None, given: LearnerInput
-) -> tuple[Sample, Transition]:
+) -> tuple[Sample, Transition | Sequences]:
     """The transitions of all updates of a round; those of a data set stand behind the own ones."""
     replay, demonstrations = buffers
     own = replay.sample(stored, given.draws, given.scales)
@@ -255,11 +255,10 @@ def compiled_learn(
 ) -> Callable[[list[Array], LearnerInput], LearnerOutput]:
     """The compiled learner's call: adds steps to the buffer, then does the updates.
 
-    It takes the flat leaves of learner and buffers, that of a data set included, which are donated; otherwise each call would
+    It takes the flat leaves of learner and buffers, which are donated; otherwise each call would
     copy the whole buffer. The number of updates follows from the shape of the draws. A run has at
     most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
     """
-
     buffers = replay, demonstrations
 
     @functools.partial(jax.jit, donate_argnums=(0,))
@@ -283,9 +282,11 @@ def compiled_learn(
                 sample.weights,
                 replay.sequences,
             )
-            own, other = parted((sample, output.priorities), replay.sampler.batch_size)
-            stored = replay.set_priorities(stored, *own)
-            if demonstrations is not None:
+            if demonstrations is None:
+                stored = replay.set_priorities(stored, sample, output.priorities)
+            else:
+                own, other = parted((sample, output.priorities), replay.sampler.batch_size)
+                stored = replay.set_priorities(stored, *own)
                 others = demonstrations.set_priorities(others, *other)
             metrics, td_errors = output.metrics, output.td_errors[-1:]
         return LearnerOutput(

@@ -113,6 +113,9 @@ class TrainingResult:
     """Whether a stop was requested before its end."""
     stop_reason: str | None = None
     """Why, if `on_event` has returned a `Stop`; None for a signal."""
+    clock: str = "env steps"
+    """What the run counts, and what is called `env_steps` here: `env steps`, or `updates` of a run
+    that does not act."""
     published: str | None = None
     """Where the run is published, if it was trained with `publish`. Without `out`, its run folder
     is removed after that: `frankrl.fetch` makes one anew."""
@@ -122,7 +125,7 @@ class TrainingResult:
         if self.evaluation:
             lines.append(f"  {self._evaluated()}: {mean_in_words(self.evaluation)}")
         if self.solved:
-            lines.append(f"  solved at env step {self.solved['env_steps']:,}")
+            lines.append(f"  solved at {self.clock.removesuffix('s')} {self.solved['env_steps']:,}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -132,9 +135,14 @@ class TrainingResult:
         if self.evaluation:
             rows.append((self._evaluated(), mean_in_words(self.evaluation)))
         if self.solved:
-            rows.append(("solved", f"at env step {self.solved['env_steps']:,}"))
+            rows.append(
+                ("solved", f"at {self.clock.removesuffix('s')} {self.solved['env_steps']:,}")
+            )
         rows += [
-            (f"not bit-exact from env step {mark['env_steps']:,} on", mark["reason"])
+            (
+                f"not bit-exact from {self.clock.removesuffix('s')} {mark['env_steps']:,} on",
+                mark["reason"],
+            )
             for mark in self.not_reproducible
         ]
         return html_block(head, rows, learning_curve(self.run), newest_film(self.run))
@@ -177,6 +185,7 @@ class TrainingResult:
             "environment_restarts": self.environment_restarts,
             "stopped": self.stopped,
             "stop_reason": self.stop_reason,
+            "clock": self.clock,
         }
 
 
@@ -192,6 +201,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "environment_restarts": (list,),
     "stopped": (bool,),
     "stop_reason": (str, type(None)),
+    "clock": (str,),
 }
 """What a report holds, besides the path of its run."""
 
@@ -446,6 +456,7 @@ def write_report(training: Trainer, finished: Finished, stop: Stop | None) -> Tr
         environment_restarts=[each._asdict() for each in finished.environment_restarts],
         stopped=finished.stopped,
         stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
+        clock=training.settings.clock,
     )
     unsaved = training.unsaved
     try:
@@ -496,7 +507,7 @@ def _next(training: Trainer, events: Iterator[Event]) -> Event | None:
         if not training.save():
             raise
         raise type(error)(
-            f"{error}; the run is saved up to env step {training.env_steps:,}: "
+            f"{error}; the run is saved up to {training.settings.clock_unit} {training.env_steps:,}: "
             f"{resuming(training.folder.path)}"
         ) from error
 
@@ -546,7 +557,7 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
             f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
-        f"training went to env step {result.env_steps:,}{returned}, but not all of it could be "
+        f"training went to {result.clock.removesuffix('s')} {result.env_steps:,}{returned}, but not all of it could be "
         f"saved: {reasons}; {then}"
     )
 

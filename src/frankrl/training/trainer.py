@@ -550,8 +550,8 @@ class Trainer:
         weights = np.asarray(self._eval_params())
         if not np.isfinite(weights).all():
             raise DivergedError(
-                f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "
-                "a weight is not finite; try a lower learning_rate"
+                f"training diverged by update {self.updates:,} "
+                f"({self.settings.clock_unit} {self.env_steps:,}): a weight is not finite; try a lower learning_rate"
             )
         return weights
 

@@ -39,7 +39,7 @@ export function update(place) {
 
   async function open() {
     if (!state.focus) return;
-    const bar = progress("Recomputing the update");
+    const bar = progress("Recomputing the update", focused()?.clock === "updates" ? "update" : "env step");
     content.replaceChildren(bar.element);
     try {
       const path = `update/${state.focus}?number=${encodeURIComponent(number.value)}`;
@@ -57,6 +57,7 @@ function emptyText(row, reached) {
   if (row.note) return note(row.note);
   return note(reached
     ? `Choose one of ${counted(reached, "update")}. Frank loads the nearest checkpoint before it and repeats the training from there, to the same bits.`
+    : row.clock === "updates" ? "This run has no updates yet."
     : `This run has no updates yet: learning starts at env step ${written(row.learning_starts ?? 0)}.`);
 }
 

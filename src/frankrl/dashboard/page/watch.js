@@ -164,6 +164,6 @@ function summary(episode) {
       `; discounted return of the episode${episode.return_is_of && `, ${episode.return_is_of}`} = `, h("b", { id: "followed" }, written(episode.discounted_return)),
       comparison),
     h("p", {}, `Undiscounted return ${written(episode.episode_return)} in ${counted(episode.actions.length, "step")}; ${episode.end}. `,
-      `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
+      `γ = ${episode.gamma}, checkpoint at ${episode.clock_unit} ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
     episode.notices.map((text) => note(text)));
 }
