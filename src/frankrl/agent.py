@@ -82,6 +82,13 @@ class Agent:
         """Env steps of its training, or updates of a run that does not act; None: not known."""
         return None if self.trained is None else self.trained.env_steps
 
+    @property
+    def output_name(self) -> str:
+        """What one output of the network is called: Q-value, or logit after behaviour cloning."""
+        if self.run is None or self.run.description.settings.learning.algorithm != "bc":
+            return "Q-value"
+        return "logit"
+
     def __repr__(self) -> str:
         trained = "" if self.env_steps is None else f", trained for {self.trained_for()}"
         place = "" if self.run is None else f": {self.run.path}"
@@ -114,6 +121,9 @@ class Agent:
         self, observation: Any, action_mask: Any = None, state: Any = None
     ) -> Float[np.ndarray, "*batch action"]:
         """Q(s, ·), one value per action; -∞ for actions that are not allowed.
+
+        After behaviour cloning (`algorithm` bc) these are logits, whose softmax is the cloned
+        policy. They are no returns; `output_name` says which of the two they are.
 
         Args:
             observation: one observation or a batch.

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-import gymnasium
 import numpy as np
 import pytest
+from nine_squares_data import SQUARES, write_squares
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
-from frankrl.datasets import DataEpisode, DataSetDescription, open_dataset, write_dataset
+from frankrl.datasets import open_dataset
 from frankrl.environments import describe
 from frankrl.tabular import model_of, policy_q_values
 from frankrl.training import Experiment
@@ -16,30 +16,13 @@ from frankrl.training.estimate import Estimate, fitted_q_evaluation
 
 pytest.importorskip("h5py")
 GAMMA = 0.9
-SQUARES = "frankrl/NineSquares-v0"
 POLICIES = {"short": (1, 1, 2, 2, 0, 2, 1, 1, 0), "walls": (0, 0, 1, 3, 0, 1, 2, 1, 0)}
 """An action for each square: to the goal from almost all, and mostly into walls."""
 
 
-def random_episodes(number):
-    env = gymnasium.make(SQUARES, max_episode_steps=12)
-    random = np.random.default_rng(0)
-    for seed in range(number):
-        squares, actions, rewards, over = [env.reset(seed=seed)[0]], [], [], (False, False)
-        while not any(over):
-            actions.append(int(random.integers(4)))
-            square, reward, *over, _ = env.step(actions[-1])
-            squares.append(square)
-            rewards.append(reward)
-        yield DataEpisode(np.array(squares), np.array(actions), np.array(rewards), *over)
-
-
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
-    env = gymnasium.make(SQUARES)
-    about = DataSetDescription(env.observation_space, env.action_space, SQUARES)
-    place = tmp_path_factory.mktemp("data")
-    return open_dataset(write_dataset("squares/random-v0", place, about, random_episodes(150)))
+    return open_dataset(write_squares(tmp_path_factory.mktemp("data"), 100))
 
 
 def experiment(**changes):

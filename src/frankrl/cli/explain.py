@@ -121,9 +121,12 @@ def _saliency(reopened: "Reopened", index: int) -> "list[Map]":
 
 
 def _has_numbered_states(folder: "RunFolder") -> bool:
-    """Whether the states of a run are numbered, by its newest checkpoint; false without one."""
+    """Whether the Q-values of a run can be a table of all states, by its newest checkpoint: the
+    states are numbered, and it learns Q-values; false without a checkpoint."""
     from frankrl.tabular import table_size
 
+    if folder.description.settings.learning.algorithm == "bc":
+        return False
     spec = _stored_spec(folder)
     return spec is not None and table_size(spec) is not None
 

@@ -19,8 +19,9 @@ def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> 
     return Section(
         "2. The network's policy in s",
         (
-            Line("the outputs are logits: only their differences mean something, no return does"),
+            Line("the outputs are logits: their differences say which action is likelier, no more"),
             NamedValues("logits of s", names, plain_numbers(record.logits[index]), action, "taken"),
+            Line("their softmax is the policy, π(· | s):"),
             NamedValues(
                 "π(· | s)",
                 names,
@@ -100,7 +101,7 @@ def cloning_batch(
     spec: EnvironmentSpec,
 ) -> Section:
     """All transitions of the batch."""
-    header = ("transition", "episode", "step", "action", "π(a | s)", "−log π(a | s)")
+    header = ("transition", "episode of the data", "step", "action", "π(a | s)", "−log π(a | s)")
     rows: list[tuple[Cell, ...]] = [
         (
             number,

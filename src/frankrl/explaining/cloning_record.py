@@ -26,7 +26,7 @@ class CloningRecord:
     update: int
     """Number of the update, from 1."""
     env_steps: int
-    """What the run's clock counted when the update was done."""
+    """The clock of the run, which counts updates, at the end of the round."""
     learning_rate: float
     transition_env_steps: UInt32[np.ndarray, " batch"]
     """Position of each transition in the buffer's order, from 0."""
@@ -51,6 +51,8 @@ class CloningRecord:
     probabilities: None = None
     """Sampling is uniform."""
     weights: None = None
+    clock_unit: str = "update"
+    """What the run's clock counts."""
     document: Document | None = field(default=None, compare=False)
     """The update in words, for one transition of its batch; None: only its numbers were wanted."""
 
@@ -62,7 +64,7 @@ class CloningRecord:
 
     @property
     def done_at(self) -> str:
-        """Nothing: the clock of its run counts updates themselves."""
+        """Nothing: the run's clock counts updates themselves."""
         return ""
 
     @property

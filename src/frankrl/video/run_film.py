@@ -98,6 +98,7 @@ def film(
             seed=seed,
             caption=_caption(agent),
             saliency=maps,
+            output_name=agent.output_name,
             on_episode=show,
         )
     if tracked is not None:

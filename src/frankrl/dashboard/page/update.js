@@ -104,6 +104,14 @@ function parsed(page, name) {
 /** The Q-values of both networks, and the two values that the loss compares. */
 function predictions({ record, action_names: names }, place) {
   const action = record.batch.action[place];
+  if (record.logits) {
+    return [
+      h("section", { "aria-labelledby": "prediction-title" }, h("h3", { id: "prediction-title" }, "The cloned policy"),
+        h("p", { class: "formula" }, `π(${names[action]} | s) = `, h("b", { id: "probability" }, written(record.policy[place][action])),
+          "; loss ", h("b", { id: "loss" }, written(record.losses[place]))),
+        qTable("logits of s", names, record.logits[place], action, "taken", "logit")),
+    ];
+  }
   const qValues = record.q_values[place];
   const nextQValues = record.target_q_values[place];
   const policy = record.next_policy[place];

@@ -89,6 +89,7 @@ def play(
         "seed": seed,
         "reset_seed": reset,
         "action_names": spec.action_names,
+        "output_name": agent.output_name,
         "component_names": _component_names(spec)[:_MAX_COMPONENTS],
         "num_components": len(_component_names(spec)),
         "frame_stack": spec.preprocessing.frame_stack,
