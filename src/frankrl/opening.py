@@ -19,7 +19,7 @@ from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
-from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
+from frankrl.training.replay_codec import REPLAY, most_replay_bytes, own_replay, some_states
 from frankrl.training.session import TrainingResult
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     env_steps = count_in(info, "env_steps")
     epsilon = mean_epsilon(settings, env_steps)
     q_values = NormalisedQValues(policy, scales)
-    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
+    trained = Trained(policy, env_steps, scales, settings.clock_unit)
+    return Agent(experiment.spec, q_values, epsilon, folder, trained)
 
 
 def check_transition(folder: RunFolder, transition: Any, sequence: Any) -> None:
@@ -136,12 +137,12 @@ def open_update(
     Raises:
         FrankError: there is no such update, or it cannot be recomputed exactly.
     """
-    from frankrl.explaining import origins, reopen
+    from frankrl.explaining import batch_origins, reopen
 
-    with progress_bar("repeating", "env steps", progress=progress) as show:
+    settings = folder.description.settings
+    with progress_bar("repeating", settings.clock, progress=progress) as show:
         reopened = reopen(folder, update, show, cost=cost)
-    settings, seed = folder.description.settings, folder.description.seed
-    return reopened, origins(folder, settings, seed, reopened.record.transition_env_steps)
+    return reopened, batch_origins(folder, reopened)
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
@@ -157,7 +158,8 @@ def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
     if not opened.experiment.settings.has_replay:
         return 0, 0
     experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    return experiment.replay.drawable(count_in(opened.info, "env_steps"))
+    env_steps = experiment.stored_steps(count_in(opened.info, "env_steps"))
+    return experiment.replay.drawable(env_steps)
 
 
 def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:
@@ -178,7 +180,7 @@ def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observat
     if not opened.experiment.settings.has_replay:
         return spec.observation(np.zeros((0, *spec.row_shape), spec.row_dtype))
     experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    largest = {REPLAY: most_replay_bytes(experiment)}
+    largest = {REPLAY: most_replay_bytes(own_replay(experiment))}
     checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
     loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
     states = some_states(loaded, experiment, most)
