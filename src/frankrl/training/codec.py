@@ -144,14 +144,15 @@ def memory_of(loaded: Loaded, experiment: Experiment) -> Float[np.ndarray, "env 
     """What the network remembered of each environment's episode at a checkpoint.
 
     Returns:
-        None if the network has no memory, or the environments' own states hold it.
+        None if the network has no memory, the environments' own states hold it, or nobody acts.
 
     Raises:
         DamagedError: no run remembers such numbers.
         RunFolderError: they do not fit the settings.
     """
-    environment, units = experiment.settings.environment, experiment.network.memory_units
-    if not units or environment.source == "device":
+    settings, units = experiment.settings, experiment.network.memory_units
+    environment = settings.environment
+    if not units or environment.source == "device" or settings.is_offline:
         return None
     collection = loaded.tensors["collection"]
     memory = column(collection, "memory", np.float32, (environment.num_envs, units))
