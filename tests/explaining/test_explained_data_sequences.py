@@ -87,7 +87,6 @@ def test_sequences_of_a_data_set_stand_behind_the_run_s_own_and_name_their_steps
     episodes = list(data.episodes())
     for row in np.flatnonzero(of_data):
         episode, step = episodes[origins[row].episode], origins[row].step - 1
-        # The step that follows in the same sequence is the next one of the episode.
         assert episode.observations[step] == record.batch.observation[row]
         assert episode.actions[step] == record.batch.action[row]
         assert episode.observations[step + 1] == record.batch.next_observation[row]
