@@ -19,7 +19,7 @@ from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
-from frankrl.training.replay_codec import REPLAY, most_replay_bytes, own_replay, some_states
+from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.session import TrainingResult
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observat
     if not opened.experiment.settings.has_replay:
         return spec.observation(np.zeros((0, *spec.row_shape), spec.row_dtype))
     experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    largest = {REPLAY: most_replay_bytes(own_replay(experiment))}
+    largest = {REPLAY: most_replay_bytes(experiment)}
     checkpoint = folder.checkpoints / f"{count_in(opened.info, 'env_steps'):012d}"
     loaded = load_checkpoint(checkpoint, largest, optional=(REPLAY,))
     states = some_states(loaded, experiment, most)

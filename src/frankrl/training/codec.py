@@ -33,7 +33,6 @@ from frankrl.training.replay_codec import (
     Chunks,
     demonstrations,
     most_replay_bytes,
-    own_replay,
     replay_from,
     replay_tensors,
 )
@@ -76,11 +75,11 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         _optimiser_file(settings.learning): optimiser,
     }
     if settings.has_replay:
-        sizes[REPLAY] = most_replay_bytes(own_replay(experiment))
+        sizes[REPLAY] = most_replay_bytes(experiment)
     if like.target_params is not None:
         sizes["target_network"] = weights
     if (saved := demonstrations(experiment)) is not None:
-        sizes[DEMONSTRATIONS] = most_replay_bytes(saved)
+        sizes[DEMONSTRATIONS] = most_replay_bytes(experiment, saved)
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
     sizes[eval_file(settings.learning)] = most_agent_bytes(experiment)
@@ -243,9 +242,9 @@ def to_tensors(
         }
     chunks: Chunks = {}
     if state.replay is not None and experiment.settings.saving.checkpoint_replay == "all":
-        tensors[REPLAY], chunks = replay_tensors(own_replay(experiment), state.replay)
+        tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)
     if (saved := demonstrations(experiment)) is not None and state.demonstrations is not None:
-        tensors[DEMONSTRATIONS], others = replay_tensors(saved, state.demonstrations)
+        tensors[DEMONSTRATIONS], others = replay_tensors(experiment, state.demonstrations, saved)
         chunks |= others
     return tensors, chunks
 
@@ -286,7 +285,7 @@ def from_checkpoint(
     behaviour = column(collection, "behaviour_params", np.float32, learner.params.shape)
     saved, replay = demonstrations(experiment), None
     if experiment.buffer is not None:
-        replay = replay_from(loaded, experiment, own_replay(experiment), env_steps)
+        replay = replay_from(loaded, experiment, env_steps)
     state = TrainState(
         learner=learner,
         replay=replay,
@@ -295,7 +294,7 @@ def from_checkpoint(
         eval_params=jnp.copy(learner.eval_params),
         env_steps=env_steps,
         updates=updates,
-        demonstrations=saved and replay_from(loaded, experiment, saved, env_steps),
+        demonstrations=saved and replay_from(loaded, experiment, env_steps, saved),
     )
     return state, logs, interval
 

@@ -61,7 +61,7 @@ class Saved(NamedTuple):
     """Steps that it has been given after so many env steps of the run."""
 
 
-def own_replay(experiment: Experiment) -> Saved:
+def _own_replay(experiment: Experiment) -> Saved:
     """The buffer of a run that has one."""
 
     def empty(ending_rows: int | None) -> ReplayState:
@@ -86,13 +86,17 @@ def demonstrations(experiment: Experiment) -> Saved | None:
     )
 
 
-def replay_tensors(saved: Saved, state: ReplayState) -> tuple[Tensors, Chunks]:
+def replay_tensors(
+    experiment: Experiment, state: ReplayState, saved: Saved | None = None
+) -> tuple[Tensors, Chunks]:
     """The arrays of a buffer that every checkpoint holds, and those of each chunk.
 
     Args:
-        saved: which buffer of the run.
+        experiment: the run's experiment.
         state: the buffer; the chunks are read from it when they are asked for.
+        saved: which buffer of the run; None: its own.
     """
+    saved = saved or _own_replay(experiment)
     buffer, size = saved.buffer, chunk_size(state)
     first_ending = first_needed_ending(buffer, state)
     parts = parts_of(buffer, size, int(state.num_steps), first_ending, int(state.num_endings))
@@ -124,8 +128,9 @@ def _files(saved: Saved, parts: Parts) -> tuple[list[str], list[str]]:
     )
 
 
-def most_replay_bytes(saved: Saved) -> int:
-    """The largest possible size of what is in no chunk. [bytes]"""
+def most_replay_bytes(experiment: Experiment, saved: Saved | None = None) -> int:
+    """The largest possible size of what is in no chunk; arguments of `replay_tensors`. [bytes]"""
+    saved = saved or _own_replay(experiment)
     shapes = jax.eval_shape(lambda: saved.empty(None))
     size, num_envs = chunk_size(shapes), saved.buffer.num_envs
     # Less than a chunk of steps and of endings, the steps that may still end, and what is seen now.
@@ -139,7 +144,7 @@ def _bytes(shapes: PyTree) -> int:
 
 
 def replay_from(
-    loaded: Loaded, experiment: Experiment, saved: Saved, env_steps: int
+    loaded: Loaded, experiment: Experiment, env_steps: int, saved: Saved | None = None
 ) -> ReplayState:
     """The whole buffer of a checkpoint, on the device.
 
@@ -148,8 +153,8 @@ def replay_from(
     Args:
         loaded: the checkpoint; without the file of the buffer, it is empty.
         experiment: the run's experiment.
-        saved: which buffer of the run.
         env_steps: env steps of the run so far.
+        saved: which buffer of the run; None: its own.
 
     Returns:
         The buffer; then each chunk of the checkpoint has been verified, and there is no other.
@@ -159,6 +164,7 @@ def replay_from(
             checkpoint holds.
         RunFolderError: the arrays do not fit the settings.
     """
+    saved = saved or _own_replay(experiment)
     names = _chunks_of(loaded, experiment, saved)
     if saved.file not in loaded.tensors:
         _refuse_other_chunks(loaded, names, [])
