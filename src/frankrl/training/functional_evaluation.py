@@ -82,7 +82,7 @@ def _compiled(
     def begin(seed: UInt32[Array, " episode"], chosen: Bool[Array, " episode"]) -> Episodes:
         state, observation, mask = environments.first(seed)
         zeros = jnp.zeros(seed.shape, jnp.float32)
-        memory, length = environments.no_memory(), zeros.astype(jnp.int32)
+        memory, length = environments.initial_memory(), zeros.astype(jnp.int32)
         return Episodes(state, observation, mask, seed, chosen, memory, zeros, length)
 
     def step(vector: Array, scales: Scales | None, most_steps: Array, now: Episodes) -> Episodes:

@@ -116,12 +116,14 @@ class DeviceEnvironments:
             episode_return=jnp.zeros(self.num_envs, jnp.float32),
             length=jnp.zeros(self.num_envs, jnp.int32),
             digest=folded(digest, words_of(observation, mask)),
-            memory=self.no_memory(),
+            memory=self.initial_memory(),
         )
 
-    def no_memory(self) -> Float[Array, "env unit"] | None:
+    def initial_memory(self) -> Float[Array, "env unit"] | None:
         """The memory where episodes begin; None without one."""
-        return jnp.zeros((self.num_envs, self.memory_units)) if self.memory_units else None
+        if not self.memory_units:
+            return None
+        return jnp.zeros((self.num_envs, self.memory_units), jnp.float32)
 
     def _reset(
         self, seed: UInt32[Array, "2"], episode: UInt32[Array, " env"]
