@@ -102,8 +102,9 @@ def main(options: Options) -> None:
     rows = read_rows(options.results)
     for name in options.datasets:
         about = _about(options.data / name)
-        for arm in options.arms:
-            for seed in options.seeds:
+        # Seed by seed, so that an interrupted study has as many of each.
+        for seed in options.seeds:
+            for arm in options.arms:
                 if any(_is_same(row, name, arm, seed, about) for row in rows):
                     continue
                 row = _learn(name, arm, seed, options) | about

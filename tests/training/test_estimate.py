@@ -22,7 +22,7 @@ POLICIES = {"short": (1, 1, 2, 2, 0, 2, 1, 1, 0), "walls": (0, 0, 1, 3, 0, 1, 2,
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
-    return open_dataset(write_squares(tmp_path_factory.mktemp("data"), 100))
+    return open_dataset(write_squares(tmp_path_factory.mktemp("data"), 60))
 
 
 def experiment(**changes):
