@@ -22,7 +22,8 @@ def test_a_killed_run_that_sees_continues_to_the_same_bits(tmp_path, case):
     assert outcome.notes["inside a save"] >= 1
 
 
-def test_a_killed_run_on_the_device_continues_to_the_same_bits(tmp_path):
-    outcome = kills.study(tmp_path, 3, many=1, cases=[kills.ON_DEVICE])
+@pytest.mark.parametrize("case", [kills.ON_DEVICE, kills.REMEMBERING], ids=["plain", "memory"])
+def test_a_killed_run_on_the_device_continues_to_the_same_bits(tmp_path, case):
+    outcome = kills.study(tmp_path, 3, many=1, cases=[case])
     assert_all_held(outcome, at_least=4)
     assert outcome.notes["inside a save"] >= 1

@@ -55,29 +55,8 @@ class Collected(NamedTuple):
 
 
 @runtime_checkable
-class Source(Protocol):
-    """Collects experience round by round, and can be restored to an earlier state."""
-
-    def collect(self, policy: Policy, env_steps: int) -> Collected:
-        """Collect a round of steps.
-
-        Args:
-            policy: acts; its parameters are loaded.
-            env_steps: env steps of the run before the round.
-        """
-        ...
-
-    def look_ahead(self, policy: Policy, env_steps: int) -> None:
-        """Let the policy begin with the first actions of the next round.
-
-        On a GPU they are then computed before the updates that are started next, and the
-        environments are stepped meanwhile. It changes no action.
-
-        Args:
-            policy: has the parameters of the next round.
-            env_steps: env steps of the run before that round.
-        """
-        ...
+class Restorable(Protocol):
+    """Holds where the environments of a run stand, and can be restored to an earlier state."""
 
     def snapshot(self) -> list[EnvironmentLog]:
         """The state after the last complete round, in a form from which it can be restored."""
@@ -85,10 +64,6 @@ class Source(Protocol):
 
     def digests(self) -> list[bytes]:
         """A fingerprint of all that each environment has shown and done since the run began."""
-        ...
-
-    def scales(self) -> Scales | None:
-        """How observations and rewards are normalised after the last step; None: they are not."""
         ...
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
@@ -142,6 +117,36 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Close the source."""
+        ...
+
+
+@runtime_checkable
+class Source(Restorable, Protocol):
+    """Collects experience round by round."""
+
+    def collect(self, policy: Policy, env_steps: int) -> Collected:
+        """Collect a round of steps.
+
+        Args:
+            policy: acts; its parameters are loaded.
+            env_steps: env steps of the run before the round.
+        """
+        ...
+
+    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+        """Let the policy begin with the first actions of the next round.
+
+        On a GPU they are then computed before the updates that are started next, and the
+        environments are stepped meanwhile. It changes no action.
+
+        Args:
+            policy: has the parameters of the next round.
+            env_steps: env steps of the run before that round.
+        """
+        ...
+
+    def scales(self) -> Scales | None:
+        """How observations and rewards are normalised after the last step; None: they are not."""
         ...
 
 

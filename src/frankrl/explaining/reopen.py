@@ -20,7 +20,7 @@ from frankrl.core.errors import DamagedError, FrankError, RunFolderError, Settin
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
-from frankrl.core.types import Arrival, Params, Steps, Transition
+from frankrl.core.types import Arrival, Params, Sequences, SequenceSpec, Steps, Transition
 from frankrl.core.wording import option
 from frankrl.environments import (
     EnvironmentSpec,
@@ -36,6 +36,11 @@ from frankrl.experience.device import DeviceSource
 from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
+from frankrl.explaining.sequence_record import (
+    SampledSequences,
+    sequences_cloning_record_of,
+    sequences_record_of,
+)
 from frankrl.explaining.verification import Verification
 from frankrl.learning import (
     LearnerState,
@@ -50,6 +55,7 @@ from frankrl.replay import (
     EndingRoom,
     ReplayBuffer,
     ReplayState,
+    Sample,
     Span,
     as_new,
     cut_short,
@@ -253,6 +259,9 @@ def reopen(
     if isinstance(record, UpdateRecord):
         record = dataclasses.replace(record, clock_unit=settings.clock_unit)
     rows, endings = _of_data(experiment, state)
+    if (own := record.sequences) is not None:
+        # Rows are the learned steps of sequences, those of the data set behind the others.
+        rows = int((own.sequence >= len(own.is_shown) - rows).sum())
     return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
 
 
@@ -417,9 +426,8 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
     assert stored is not None, "PQN has no replay buffer"
     if given is None:
         count = result.updates - before.updates
-        batch = replay.sampler.batch_size
-        seed = seed_words(experiment.seed)
-        noise = device_noise(experiment.network, batch, seed, before.updates, count)
+        rows, seed = experiment.settings.update_transitions, seed_words(experiment.seed)
+        noise = device_noise(experiment.network, rows, seed, before.updates, count)
         rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
         # A copy, because reading takes it over.
         after = _copied(result.state()).replay
@@ -448,16 +456,19 @@ def _opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     given = _given(experiment, before, result)
-    own, other = parted(sample.env_steps, replay.sampler.batch_size)
-    _, batches, spans = _read(replay, given.stored, given.steps, own, given.scales)
+    drawn, other = parted(sample.env_steps, replay.sampler.batch_size)
+    found = _read(replay, given.stored, given.steps, drawn, given.scales)[1:]
     if (demonstrations := experiment.demonstrations) is not None:
         assert before.demonstrations is not None, "its data set is in a buffer"
         others = _read(demonstrations, _copies(before.demonstrations), None, other, given.scales)
-        batches, spans = joined((batches, spans), others[1:])
+        found = joined(found, others[1:])
+    taken, batches, spans = found
     number = update - before.updates - 1
-    learn = _compiled_updates(settings.learning, network, num_lanes)
+    learn = _compiled_updates(settings.learning, network, replay.sequences, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
-    batches, noise, sample, spans = jax.tree.map(np.asarray, (batches, given.noise, sample, spans))
+    taken, batches, noise, sample, spans = jax.tree.map(
+        np.asarray, (taken, batches, given.noise, sample, spans)
+    )
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
         """The learner after the updates from `first` to `end` of the round."""
@@ -472,16 +483,37 @@ def _opened(
     _compare_with_run(
         learned(after, number + 1, result.updates - before.updates), result.state().learner
     )
-    own, batch, noise, span = jax.tree.map(
-        lambda table: table[number], (sample, batches, noise, spans)
+    own, begins, batch, noise, span = jax.tree.map(
+        lambda table: table[number], (sample, taken, batches, noise, spans)
     )
-    sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
-    then = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
-    if settings.learning.algorithm == "bc":
-        record = cloning_record_of(network, state, after, sampled, **then)
-    else:
-        record = record_of(settings.learning, network, state, after, sampled, **then, noise=noise)
+    facts = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
+    record = _record(experiment, (state, after), own, begins, batch, span, noise, facts)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
+
+
+def _record(
+    experiment: Experiment,
+    learners: tuple[LearnerState, LearnerState],
+    sample: Sample,
+    begins: UInt32[np.ndarray, "*batch"],
+    batch: Transition | Sequences,
+    span: Span,
+    noise: UpdateNoise,
+    facts: dict[str, Any],
+) -> UpdateRecord | CloningRecord:
+    """The record of an update, given the learners before and after it."""
+    learning, network = experiment.settings.learning, experiment.network
+    is_cloned, sequences = learning.algorithm == "bc", experiment.replay.sequences
+    if isinstance(batch, Transition):
+        sampled = SampledBatch(sample, batch, span.num_steps, span.terminated)
+        if is_cloned:
+            return cloning_record_of(network, *learners, sampled, **facts)
+        return record_of(learning, network, *learners, sampled, noise=noise, **facts)
+    assert sequences is not None, "only a network with memory learns from sequences"
+    given = SampledSequences(sample, batch, begins, span.num_steps, span.terminated)
+    if is_cloned:
+        return sequences_cloning_record_of(network, *learners, sequences, given, **facts)
+    return sequences_record_of(learning, network, *learners, sequences, given, noise=noise, **facts)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -491,26 +523,35 @@ def _read(
     steps: Steps | None,
     env_steps: UInt32[Array, "update batch"],
     scales: Scales | None,
-) -> tuple[ReplayState, Transition, Span]:
-    """The buffer with the steps of a round, if it lacks them; the transitions at some env steps,
-    and their steps."""
+) -> tuple[ReplayState, UInt32[Array, "update batch *step"], Transition | Sequences, Span]:
+    """The buffer with the steps of a round, if it lacks them; the env steps at which transitions,
+    or the learned steps of sequences, begin; the transitions that were drawn by some env steps and
+    their steps, or the sequences and the steps of each of their transitions."""
     if steps is not None:
         stored = replay.add(stored, steps)
-    return stored, replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
+    if replay.sequences is None:
+        found = replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
+        return stored, env_steps, *found
+    firsts = replay.first_learned(stored, env_steps)
+    distance = np.arange(replay.sequences.learned_steps, dtype=np.uint32)
+    begins = firsts[..., None] + distance * np.uint32(replay.num_envs)
+    batch = replay.read_sequences(stored, firsts, scales)
+    return stored, begins, batch, replay.spans(stored, begins)
 
 
 def _compiled_updates(
-    settings: LearningSettings, network: QNetwork, num_lanes: int
+    settings: LearningSettings, network: QNetwork, sequences: SequenceSpec | None, num_lanes: int
 ) -> Callable[..., Any]:
+    own = functools.partial(updates, settings, network, sequences=sequences)
     if num_lanes:
-        return computed_in_lanes(functools.partial(updates, settings, network), num_lanes)
+        return computed_in_lanes(own, num_lanes)
     if has_own_optimiser(settings):
         # Another one, or a changed one, may stand under the same name later.
-        return jax.jit(functools.partial(updates, settings, network))
-    return functools.partial(_updates, settings, network)
+        return jax.jit(own)
+    return functools.partial(_updates, settings, network, sequences=sequences)
 
 
-_updates = jax.jit(updates, static_argnums=(0, 1))
+_updates = jax.jit(updates, static_argnums=(0, 1), static_argnames="sequences")
 
 
 def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:

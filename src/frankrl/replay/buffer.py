@@ -11,7 +11,7 @@ from frankrl.core.normalisation import Scales
 from frankrl.core.types import Sequences, SequenceSpec, Steps, Transition
 from frankrl.replay.read import Span, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
-from frankrl.replay.sequences import read_sequences
+from frankrl.replay.sequences import first_learned, read_sequences
 from frankrl.replay.state import ReplayState, field_shapes
 
 _STEPS_PER_ENDING = 64
@@ -210,8 +210,10 @@ class ReplayBuffer:
             The sample, and its transitions with fields of shape (update, batch, …).
         """
         sample = self.sampler.sample(state, self.capacity, draws)
-        read = self.read if self.sequences is None else self.read_sequences
-        return sample, read(state, sample.env_steps, scales)
+        if self.sequences is None:
+            return sample, self.read(state, sample.env_steps, scales)
+        first = self.first_learned(state, sample.env_steps)
+        return sample, self.read_sequences(state, first, scales)
 
     def read(
         self,
@@ -229,6 +231,15 @@ class ReplayBuffer:
             self.frame_stack,
             scales,
         )
+
+    def first_learned(
+        self, state: ReplayState, env_steps: UInt32[Array, "*batch"]
+    ) -> UInt32[Array, "*batch"]:
+        """The first learned steps of the sequences that are drawn by the given env steps: near an
+        episode's start, that start."""
+        if self.sequences is None:
+            raise RuntimeError("a network without memory learns from transitions")
+        return first_learned(state, env_steps, self.sequences, self.num_envs)
 
     def read_sequences(
         self,
