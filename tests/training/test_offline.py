@@ -1,5 +1,6 @@
 """Runs that learn from a data set, without acting or beside it."""
 
+import functools
 import json
 import shutil
 
@@ -14,7 +15,7 @@ from robustness.runs import contents
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import EnvironmentUnusableError, SettingError
 from frankrl.datasets import open_dataset
 from frankrl.environments import describe
 from frankrl.experience.dataset import DataSource, whole_episodes
@@ -23,6 +24,7 @@ from frankrl.opening import open_agent
 from frankrl.replay import filled, make_data_replay
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.tabular.exact import model_of, optimal_q_values
+from frankrl.training import estimate
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 QUICK = {
@@ -265,6 +267,47 @@ def test_statistics_are_those_of_the_whole_data_set(cartpole):
     np.testing.assert_allclose(moments.mean, seen.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(moments.variance, seen.var(axis=0), rtol=1e-4)
     np.testing.assert_allclose(statistics.discounted_return.variance, np.var(returns), rtol=1e-4)
+
+
+def test_a_network_with_memory_learns_from_sequences_of_the_data_and_continues_exactly(
+    cartpole, tmp_path
+):
+    changes = {"memory": "gru", "memory_units": 4, "sequence_steps": 8, "burn_in_steps": 2}
+    run, killed = tmp_path / "run", tmp_path / "killed"
+    frankrl.train("CartPole-v1", dataset=str(cartpole), out=run, **(OFFLINE | changes))
+    shutil.copytree(run, killed)
+    for later in list_checkpoints(killed / "checkpoints")[2:]:
+        shutil.rmtree(later)
+    (killed / "report.json").unlink()
+    frankrl.resume(killed)
+    assert contents(killed) == contents(run)
+
+
+def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_path, monkeypatch):
+    few = functools.partial(estimate.fitted_q_evaluation, updates=500)
+    monkeypatch.setattr(estimate, "fitted_q_evaluation", few)
+    shorter = {name: value for name, value in OFFLINE.items() if "evaluat" not in name}
+    result = frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **shorter)
+    assert result.evaluation is None
+    assert result.estimate["estimated_by"] == "fitted Q evaluation"
+    assert result.estimate["updates"] == 500
+    description = RunFolder.open(tmp_path / "run").description
+    assert description.env_id == "dataset/cartpole/random-v0"
+    reopened = reopen(RunFolder.open(tmp_path / "run"), 40)
+    assert reopened.record.batch.observation.shape == (8, 4)
+    again = frankrl.resume(tmp_path / "run", total_updates=130)
+    assert again.updates == 130
+    with pytest.raises(EnvironmentUnusableError, match="no environment was named"):
+        frankrl.evaluate(tmp_path / "run", episodes=1)
+
+
+def test_only_a_run_that_does_not_act_can_do_without_an_environment(cartpole, tmp_path):
+    with pytest.raises(SettingError, match="name an environment, such as"):
+        frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **BESIDE)
+    with pytest.raises(SettingError, match="wrappers changes an environment"):
+        frankrl.train(
+            None, dataset=str(cartpole), wrappers="gymnasium.wrappers:TimeAwareObservation"
+        )
 
 
 def small(space):

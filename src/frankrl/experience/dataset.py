@@ -40,6 +40,8 @@ class DataSource:
         """
         self._digest = bytes.fromhex(digest)[:DIGEST_BYTES]
         self._normaliser = Normaliser(settings, spec)
+        sequences = settings.sequences
+        self._memory = sequences and np.zeros((1, sequences.memory_units), np.float32)
         if data is not None and self._normaliser.statistics is not None:
             self._normaliser.see(data.observation)
             for reward, is_last in zip(data.reward, data.is_last, strict=True):
@@ -79,8 +81,9 @@ class DataSource:
     ) -> None:
         self._normaliser.statistics, self._normaliser.returns = statistics, returns
 
-    def memory(self) -> None:
-        """Nothing, because nobody acts."""
+    def memory(self) -> Float[np.ndarray, "env unit"] | None:
+        """An empty memory, because nobody acts."""
+        return self._memory
 
     def restore_memory(
         self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()

@@ -129,7 +129,7 @@ def _files(saved: Saved, parts: Parts) -> tuple[list[str], list[str]]:
 
 
 def most_replay_bytes(experiment: Experiment, saved: Saved | None = None) -> int:
-    """The largest possible size of what is in no chunk; arguments as of `replay_tensors`. [bytes]"""
+    """The largest possible size of what is in no chunk; arguments of `replay_tensors`. [bytes]"""
     saved = saved or _own_replay(experiment)
     shapes = jax.eval_shape(lambda: saved.empty(None))
     size, num_envs = chunk_size(shapes), saved.buffer.num_envs
