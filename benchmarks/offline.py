@@ -71,11 +71,11 @@ _ALL = (
     *("--learning-rate-end", "1e-5", "--evaluate-every-updates", "none"),
 )
 ARMS: dict[str, tuple[str, ...]] = {
-    "dqn": (*_ALL, "--n-step", "1"),
+    "dqn": _ALL,
     "bc": (*_ALL, "--algorithm", "bc"),
-    "cql": (*_ALL, "--n-step", "1", "--cql-weight", "0.1"),
+    "cql": (*_ALL, "--cql-weight", "0.1"),
 }
-"""What each arm says behind `frank train ENV --dataset X`."""
+"""What each arm says behind `frank train ENV --dataset X`; the rest is the environment's preset."""
 
 
 @dataclass(frozen=True)
