@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from frankrl.networks import NetworkSpec
     from frankrl.plotting.run_plot import plot
     from frankrl.runs.publishing import fetch, published_status
-    from frankrl.runs.removal import remove_run
+    from frankrl.runs.remove import remove_run
     from frankrl.seeds.evaluation import SeedsEvaluation
     from frankrl.seeds.result import SeedsResult
     from frankrl.sweeps.run import sweep
@@ -56,7 +56,7 @@ _HOME = {
     "open_dataset": "frankrl.datasets",
     "plot": "frankrl.plotting.run_plot",
     "published_status": "frankrl.runs.publishing",
-    "remove_run": "frankrl.runs.removal",
+    "remove_run": "frankrl.runs.remove",
     "resume": "frankrl.api",
     "sweep": "frankrl.sweeps.run",
     "train": "frankrl.api",

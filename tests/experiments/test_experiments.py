@@ -20,7 +20,7 @@ from frankrl.core.figures import figure
 from frankrl.core.score import score
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments import EXPERIMENTS, Arm, Experiment, Study, results_of, run_study
-from frankrl.experiments.claims import ENVIRONMENTS, settings_of
+from frankrl.experiments.claims import settings_of
 from frankrl.experiments.family import RAINBOW, SWITCHES, members
 from frankrl.experiments.results import ArmResult
 from frankrl.experiments.study import paths_of
@@ -37,6 +37,7 @@ ABOUT = {
     "epsilon": {"epsilon_start", "epsilon_end"},
     "reuse": {"replay_ratio", "replay_capacity"},
     "ends": {"bootstrap_on"},
+    "props": {"algorithm", "trace_decay", "optimiser", "vector_steps_per_round", "layer_norm"},
     "lag": {"replay_sampling", "vector_steps_per_round"},
     "family": {
         *("double", "dueling", "n_step", "replay_sampling", "noisy", "distribution"),
@@ -77,8 +78,10 @@ def done(tmp_path_factory):
     return study, reported
 
 
-@pytest.mark.parametrize("env_id", ENVIRONMENTS)
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    ("name", "env_id"),
+    [(name, env_id) for name, each in EXPERIMENTS.items() for env_id in each.environments],
+)
 def test_the_arms_of_an_experiment_differ_in_what_it_is_about_alone(name, env_id):
     experiment = EXPERIMENTS[name]
     tables = [settings_of(experiment, arm, env_id).to_tables() for arm in experiment.arms]
@@ -308,6 +311,7 @@ def test_without_a_name_the_experiments_are_listed(capsys):
     [
         (["targte"], "did you mean 'target'?"),
         (["target", "--envs", "CartPole-v0"], "got 'CartPole-v0'; did you mean 'CartPole-v1'?"),
+        (["props", "--envs", "CartPole-v1"], "settings for frankrl/CartPole-functional-v0, "),
         (["target", "--seeds", "0"], "seeds must be at least 1"),
         (["target", "--seeds", "10001"], "at most 10,000"),
         (["target", "--first-seed", str(2**64 - 1), "--seeds", "2"], "seed must be"),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 
@@ -74,7 +74,7 @@ class RemoveOptions:
     """Options of `frank runs remove`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders. Those of several seeds are named one by one, such as `cart/s*`."""
+    """Run folders, or folders of runs with several seeds, all of whose runs are meant."""
     checkpoints: bool = False
     """Keep the runs, and of their checkpoints the newest; the best agent stays too."""
     yes: Annotated[bool, tyro.conf.arg(aliases=("-y",))] = False
@@ -184,43 +184,85 @@ def _remove(arguments: Sequence[str]) -> int:
 
     from frankrl.listing.columns import size_text
     from frankrl.runs.disk_usage import disk_usage
-    from frankrl.runs.removal import (
-        finish_removals,
-        is_half_removed,
-        older_checkpoints,
-        removable,
-        remove_older_checkpoints,
-        remove_runs,
-    )
+    from frankrl.runs.removal import finish_removals, remove_older_checkpoints, remove_runs
+    from frankrl.runs.remove import remove_group
 
-    paths = {name: given_path(name, "the run folder").absolute() for name in options.runs}
-    half = {} if options.checkpoints else {p: n for n, p in paths.items() if is_half_removed(p)}
-    runs = {removable(path): name for name, path in paths.items() if path not in half}
-    going = {path: older_checkpoints(path) if options.checkpoints else [path] for path in runs}
-    going = {path: folders for path, folders in going.items() if folders}
-    if not going and not half:
+    going = _going(options)
+    if not going.folders and not going.half:
         say("nothing to remove: no run has more than one checkpoint")
         return 0
-    for path, folders in going.items():
+    for name, folders in going.folders.items():
         what = f"{counted(len(folders), 'checkpoint')}, " if options.checkpoints else ""
-        say(f"{shown(runs[path])}: {what}{size_text(disk_usage(folders).total)}")
-    for name in half.values():
+        what = f"{counted(len(going.groups[name]), 'run')}, " if name in going.groups else what
+        say(f"{shown(name)}: {what}{size_text(disk_usage(folders).total)}")
+    for name in going.half:
         say(f"{shown(name)}: what a removal that was interrupted has left")
-    every = [folder for folders in going.values() for folder in folders]
+    every = [folder for folders in going.folders.values() for folder in folders]
     freed = size_text(disk_usage(every).freed)
     of = "the older checkpoints of " if options.checkpoints else ""
-    which = f"{of}{counted(len(going) + len(half), 'run')}"
+    which = f"{of}{counted(going.num_runs + len(going.half), 'run')}"
     if not options.yes and not _agreed(f"Remove {which} ({freed})?"):
         say("nothing was removed")
         return 0
     if options.checkpoints:
-        for path in going:
+        for path in going.runs:
             remove_older_checkpoints(path)
     else:
-        remove_runs(list(going))
-        finish_removals(half)
+        remove_runs(going.runs)
+        for group in going.groups:
+            remove_group(given_path(group, "the run folder").absolute())
+        finish_removals(going.half.values())
     print_result(f"removed {which}, which frees {freed}")
     return 0
+
+
+class _Going(NamedTuple):
+    """What a removal is of, by the names on the command line."""
+
+    folders: dict[str, list[Path]]
+    """The folders that go: of a run or a group itself, or some of its checkpoints."""
+    runs: list[Path]
+    """The runs that are named themselves, or of which checkpoints go."""
+    groups: dict[str, list[Path]]
+    """The runs of each group that goes."""
+    half: dict[str, Path]
+    """Runs that an interrupted removal has left something of."""
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.runs) + sum(map(len, self.groups.values()))
+
+
+def _going(options: RemoveOptions) -> _Going:
+    """What goes; nothing is changed.
+
+    Raises:
+        RunFolderError: one of the runs cannot be removed.
+    """
+    from frankrl.runs.group import is_group
+    from frankrl.runs.removal import is_half_removed, older_checkpoints, removable
+    from frankrl.runs.remove import removable_group
+
+    going = _Going({}, [], {}, {})
+    paths = {given_path(name, "the run folder").absolute(): name for name in options.runs}
+    for path, name in paths.items():
+        if not options.checkpoints and is_half_removed(path):
+            going.half[name] = path
+            continue
+        is_one = not is_group(path)
+        runs = [removable(path)] if is_one else removable_group(path)
+        if options.checkpoints:
+            runs = [run for run in runs if older_checkpoints(run)]
+            going.runs.extend(runs)
+            folders = [folder for run in runs for folder in older_checkpoints(run)]
+            going.folders.update({name: folders} if folders else {})
+            continue
+        going.folders[name] = runs if is_one else [path]
+        if is_one:
+            going.runs.extend(runs)
+        else:
+            going.groups[name] = runs
+    return going
 
 
 def _agreed(question: str) -> bool:

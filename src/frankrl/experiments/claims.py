@@ -31,6 +31,21 @@ class Experiment:
     budgets: Mapping[str, int] = field(default_factory=dict)
     """Env steps of a run by environment, where they differ from those of the other experiments."""
 
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The environments that it can be tested on: PQN has functional ones alone."""
+        has_pqn = any(arm.changes.get("algorithm") == "pqn" for arm in self.arms)
+        return tuple(FUNCTIONAL) if has_pqn else ENVIRONMENTS
+
+
+_PQN: dict[str, Any] = {
+    "algorithm": "pqn",
+    "trace_decay": 0.95,
+    "epochs_per_round": 4,
+    "minibatches": 16,
+    "optimiser": "radam",
+    "vector_steps_per_round": 32,
+}
 
 EXPERIMENTS: dict[str, Experiment] = {
     "replay": Experiment(
@@ -79,6 +94,19 @@ EXPERIMENTS: dict[str, Experiment] = {
             Arm("a time limit, too", {"bootstrap_on": "never"}),
             Arm("no end at all", {"bootstrap_on": "always"}),
         ),
+    ),
+    "props": Experiment(
+        "Deep Q-learning needs its two props, the replay buffer and the target network. (PQN has "
+        "neither: with LayerNorm and λ-returns it is said to do without; Gallici et al. 2024.)",
+        (
+            Arm("both props"),
+            Arm("both props and LayerNorm", {"layer_norm": True}),
+            Arm("neither, PQN", {**_PQN, "layer_norm": True}),
+            Arm("neither, PQN without LayerNorm", _PQN),
+            Arm("neither, and no λ-returns", {**_PQN, "layer_norm": True, "trace_decay": 0.0}),
+        ),
+        ("frankrl/CartPole-functional-v0",),
+        {"num_envs": 16},
     ),
     "lag": Experiment(
         "Priorities that are set after the last of several updates serve as well as those that "

@@ -12,7 +12,7 @@ from frankrl.core.seeds import seeds_from
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.experiments import EXPERIMENTS
-from frankrl.experiments.claims import ENVIRONMENTS
+from frankrl.experiments.claims import Experiment
 from frankrl.experiments.results import ArmResult, results_of
 from frankrl.experiments.study import Study, run_study
 from frankrl.experiments.writing import as_markdown, check_can_draw, write
@@ -120,7 +120,7 @@ def run_experiment(
         )
     chosen = EXPERIMENTS[name]
     env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
-    _check(env_ids, seeds, first_seed, processes)
+    _check(chosen, env_ids, seeds, first_seed, processes)
     check_engine(ray, publish, printed=print_command is not None)
     check_can_draw()
     folder = given_path(out, option("out"))
@@ -148,17 +148,20 @@ def run_experiment(
     return ExperimentResult(name, as_markdown(study, results), results, paths)
 
 
-def _check(env_ids: Sequence[str], seeds: int, first_seed: int, processes: int) -> None:
+def _check(
+    chosen: Experiment, env_ids: Sequence[str], seeds: int, first_seed: int, processes: int
+) -> None:
     """Refuse arguments that are not allowed.
 
     Raises:
         SettingError: one is not.
     """
+    there = chosen.environments
     for env_id in env_ids:
-        if env_id not in ENVIRONMENTS:
+        if env_id not in there:
             raise SettingError(
-                f"the experiments have settings for {', '.join(ENVIRONMENTS)}; "
-                f"got {env_id!r}{nearest(env_id, ENVIRONMENTS)}"
+                f"this experiment has settings for {', '.join(there)}; "
+                f"got {env_id!r}{nearest(env_id, there)}"
             )
     check_processes(processes)
     seeds_from(first_seed, seeds)

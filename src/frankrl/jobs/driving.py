@@ -33,9 +33,9 @@ from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.jobs.engine import Ended, Engine, run_jobs
 from frankrl.jobs.job import Job
+from frankrl.runs.folder import DRIVER
 from frankrl.runs.publishing import Storage, open_storage
 
-FOLDER = ".driver"
 _LEASE_SECONDS = 30.0
 """A process of another machine has lost the folder if its heartbeat stood still for so long."""
 _RENEW_SECONDS, _LOOK_SECONDS = _LEASE_SECONDS / 3, 1.0
@@ -88,7 +88,7 @@ class _Claims:
 
     def numbers(self) -> list[int]:
         """The numbers of all claims, from the first one."""
-        found = map(_CLAIM.fullmatch, self._storage.names(FOLDER))
+        found = map(_CLAIM.fullmatch, self._storage.names(DRIVER))
         return sorted(int(match[1]) for match in found if match)
 
     def newest(self) -> int:
@@ -117,11 +117,11 @@ class _Claims:
 
     def write_beat(self, number: int, beat: _Beat) -> None:
         """Replace the heartbeat of a claim."""
-        self._storage.put(f"{FOLDER}/{number:06d}.beat", json.dumps(beat._asdict()).encode())
+        self._storage.put(f"{DRIVER}/{number:06d}.beat", json.dumps(beat._asdict()).encode())
 
     def make(self, number: int, owner: _Owner) -> bool:
         """Make a claim; false if another process has made that one, or a later one."""
-        name = f"{FOLDER}/{number:06d}.json"
+        name = f"{DRIVER}/{number:06d}.json"
         content = json.dumps(owner._asdict() | {"token": secrets.token_hex(16)}).encode()
         made = self._storage.create(name, content)
         # The answer to the attempt may have been lost.
@@ -136,11 +136,11 @@ class _Claims:
     def remove(self, number: int) -> None:
         """Remove a claim that no longer holds."""
         for ending in ("json", "beat"):
-            self._storage.delete(f"{FOLDER}/{number:06d}.{ending}")
+            self._storage.delete(f"{DRIVER}/{number:06d}.{ending}")
 
     def _read(self, name: str) -> Any:
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(self._storage.read(f"{FOLDER}/{name}", _MAX_BYTES) or b"null")
+            return json.loads(self._storage.read(f"{DRIVER}/{name}", _MAX_BYTES) or b"null")
         return None
 
 
@@ -241,7 +241,7 @@ def driven(
             )
         if newest >= _MAX_CLAIMS:
             raise DamagedError(
-                f"{folder / FOLDER} is damaged: it holds claim {newest:,}, and nobody has made so "
+                f"{folder / DRIVER} is damaged: it holds claim {newest:,}, and nobody has made so "
                 "many; remove it if no process writes there"
             )
         if claims.make(newest + 1, _Owner.this_process()):

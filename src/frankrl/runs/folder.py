@@ -41,6 +41,8 @@ CONFIG, METRICS, CHECKPOINTS, BEST, VIDEOS, TRACKERS, REPORT = (
 )
 GROUP = "group.json"
 """The file by which the folder of a group of runs is known."""
+DRIVER = ".driver"
+"""In a folder of several runs, who brings them to their ends."""
 _MAX_CONFIG_BYTES = 1 << 20
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MAX_ENV_ID, _MAX_PRESET, _MAX_REASON, _MAX_NAMED = 500, 1_000, 500, 5

@@ -1,4 +1,4 @@
-"""Remove runs, or their older checkpoints: completely or not at all.
+"""How runs, or their older checkpoints, are removed: completely or not at all.
 
 A run is renamed to `.<name>.gone-<process>` beside it before anything of it is deleted, so a run
 that is there is whole. What an interrupted removal leaves of a run, the next removal of it deletes.
@@ -11,46 +11,17 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from frankrl.core.errors import DamagedError, RunFolderError, check_type
+from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.core.paths import given_path
 from frankrl.runs.checkpoint import verify_checkpoint
 from frankrl.runs.checkpoint_folder import list_checkpoints, remove_checkpoints, tidy_checkpoints
 from frankrl.runs.disk import flush_folder
-from frankrl.runs.disk_usage import disk_usage
 from frankrl.runs.folder import CHECKPOINTS, CONFIG, is_run, others_of_run
 from frankrl.runs.lock import LOCK, locked_aside
 
 _GONE = re.compile(r"\.(.+)\.gone-\d+", re.DOTALL)
 _LAST = (CONFIG, LOCK)
 """The files that are deleted last: by them a removal that was interrupted is known and locked."""
-
-
-def remove_run(run: str | os.PathLike[str], *, checkpoints: bool = False) -> int:
-    """Remove a run from the disk.
-
-    Args:
-        run: the run folder.
-        checkpoints: remove its checkpoints only, but for the newest one.
-
-    Returns:
-        What is freed. [bytes]
-
-    Raises:
-        RunFolderError: it is no run, holds other files, is being written, or cannot be changed.
-    """
-    check_type(checkpoints, "checkpoints", bool, "True or False")
-    path = given_path(run, "the run folder").absolute()
-    if not checkpoints and is_half_removed(path):
-        finish_removals([path])
-        return 0
-    path = removable(run)
-    gone = older_checkpoints(path) if checkpoints else [path]
-    freed = disk_usage(gone).freed
-    if checkpoints:
-        remove_older_checkpoints(path)
-    else:
-        remove_runs([path])
-    return freed
 
 
 def removable(run: str | os.PathLike[str]) -> Path:

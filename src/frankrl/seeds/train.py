@@ -18,10 +18,9 @@ from frankrl.core.wording import option, resuming
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for
 from frankrl.jobs import Engine, Job, do_missing
-from frankrl.jobs.driving import FOLDER as DRIVER
 from frankrl.jobs.driving import driven
 from frankrl.runs import RunDescription, check_code
-from frankrl.runs.folder import GROUP
+from frankrl.runs.folder import DRIVER, GROUP
 from frankrl.runs.group import RunGroup, refuse_existing_group
 from frankrl.seeds.lanes import train_lanes
 from frankrl.seeds.open_files import allow_open_files

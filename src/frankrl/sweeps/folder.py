@@ -11,10 +11,10 @@ from frankrl.core.errors import DamagedError, RunFolderError, SettingError, warn
 from frankrl.core.figures import counted
 from frankrl.core.wording import option
 from frankrl.jobs import Driver, driven
-from frankrl.jobs.driving import FOLDER as DRIVER
 from frankrl.listing.run_index import SWEEP
 from frankrl.runs import read_regular
 from frankrl.runs.disk import replace_durably
+from frankrl.runs.folder import DRIVER
 from frankrl.sweeps.definition import Definition, differences
 from frankrl.sweeps.records import TRIALS, RecordedSweep, read_definition
 from frankrl.sweeps.space import Space, is_point

@@ -1,0 +1,81 @@
+"""A group of runs is removed with all its runs, or is left as a group that can be removed."""
+
+import os
+
+import pytest
+from dashboard_runs import make_group, with_checkpoints
+
+import frankrl
+from frankrl.cli.main import main
+from frankrl.core.errors import RunFolderError
+from frankrl.runs import RunLock
+from frankrl.runs.disk_usage import disk_usage
+from frankrl.runs.group import RunGroup
+from frankrl.runs.removal import list_checkpoints, remove_runs
+
+
+@pytest.fixture
+def group(tmp_path):
+    make_group(tmp_path / "cart", (3, 4, 5))
+    for seed in (3, 4):
+        with_checkpoints(tmp_path / "cart" / f"s{seed}")
+    (tmp_path / "cart" / ".driver").mkdir(exist_ok=True)
+    (tmp_path / "cart" / ".driver" / "000001.json").write_text("{}")
+    return tmp_path / "cart"
+
+
+def test_a_removed_group_leaves_nothing_and_says_what_it_took(group):
+    takes = disk_usage([group]).total
+    assert frankrl.remove_run(group) == takes
+    assert os.listdir(group.parent) == []
+
+
+def test_the_command_takes_a_group_for_all_its_runs(group, capsys):
+    with_checkpoints(group.parent / "other")
+    there = len(RunGroup.open(group).begun())
+    words = [str(group), str(group.parent / "other")]
+    assert main(["runs", "remove", *words, "--yes"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith(f"removed {there + 1} runs, which frees ")
+    assert f"{group}: {there} runs, " in told.err
+    assert os.listdir(group.parent) == []
+
+
+def test_older_checkpoints_of_all_runs_of_a_group_are_removed(group, capsys):
+    assert main(["runs", "remove", str(group), "--checkpoints", "--yes"]) == 0
+    assert "the older checkpoints of 2 runs" in capsys.readouterr().out
+    for seed in (3, 4):
+        assert len(list_checkpoints(group / f"s{seed}" / "checkpoints")) == 1
+
+
+def test_a_group_with_a_file_of_ones_own_is_kept_whole(group):
+    (group / "notes.txt").write_text("mine")
+    before = sorted(os.listdir(group))
+    with pytest.raises(RunFolderError, match=r"also holds notes\.txt: move that away"):
+        frankrl.remove_run(group)
+    assert sorted(os.listdir(group)) == before
+
+
+def test_a_group_of_which_a_run_is_being_written_is_kept_whole(group):
+    lock = RunLock(group / "s4", group / "s4")
+    try:
+        with pytest.raises(RunFolderError, match="s4"):
+            frankrl.remove_run(group)
+    finally:
+        lock.release()
+    assert len(RunGroup.open(group).begun()) == 2
+
+
+def test_the_same_command_ends_an_interrupted_removal(group):
+    remove_runs(RunGroup.open(group).begun()[:1])
+    remains = group / ".s4.gone-1"
+    (group / "s4").rename(remains)
+    frankrl.remove_run(group)
+    assert os.listdir(group.parent) == []
+
+
+def test_a_link_to_a_group_is_refused(group, tmp_path):
+    (tmp_path / "link").symlink_to(group)
+    with pytest.raises(RunFolderError, match="symbolic link"):
+        frankrl.remove_run(tmp_path / "link")
+    assert group.exists()
