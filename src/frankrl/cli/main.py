@@ -29,6 +29,7 @@ _COMMANDS = {
     "hub": "push a run to the Hub (huggingface.co), or pull one from there",
     "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
     "experiment": "test a claim: train with one thing changed, over several seeds",
+    "doctor": "say what this installation and this machine have, and what would help",
     "job": "do one job that another command has printed",
     "cluster": "print the resource by which Ray tells this machine's CPU model apart",
 }
