@@ -128,14 +128,14 @@ def test_a_run_that_never_began_is_refused_without_a_trace(tmp_path, monkeypatch
 
 def test_one_that_cannot_be_renamed_leaves_all(tmp_path, monkeypatch):
     runs = [with_checkpoints(tmp_path / name) for name in ("a", "b", "c")]
-    before, rename = set(files(tmp_path)), os.rename
+    before, rename = set(files(tmp_path)), os.replace
 
     def failing(source, target):
         if os.path.basename(source) == "c":
             raise PermissionError(13, "Permission denied")
         rename(source, target)
 
-    monkeypatch.setattr("os.rename", failing)
+    monkeypatch.setattr("os.replace", failing)
     with pytest.raises(RunFolderError, match=r"nothing was removed.*c cannot be renamed"):
         remove_runs(runs)
     assert set(files(tmp_path)) == before

@@ -1,7 +1,6 @@
 """The command `frank`: find the subcommand, run it, turn errors into one line."""
 
 import contextlib
-import ctypes
 import errno
 import gc
 import importlib
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 from frankrl.cli.output import discard_results, only_results_on_stdout, results_stream
 from frankrl.core.errors import FrankError, FrankWarning, nearest
+from frankrl.core.system import flush_c
 from frankrl.core.wording import command_line
 
 _COMMANDS = {
@@ -29,6 +29,7 @@ _COMMANDS = {
     "hub": "push a run to the Hub (huggingface.co), or pull one from there",
     "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
     "experiment": "test a claim: train with one thing changed, over several seeds",
+    "doctor": "say what this installation and this machine have, and what would help",
     "job": "do one job that another command has printed",
     "cluster": "print the resource by which Ray tells this machine's CPU model apart",
 }
@@ -90,9 +91,7 @@ def run_process() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    # Libraries in C have buffers of their own.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).fflush(None)
+    flush_c()
     os._exit(status)
 
 

@@ -1,11 +1,12 @@
 """Standard output for results alone: what an environment prints goes to standard error."""
 
 import contextlib
-import ctypes
 import os
 import sys
 from collections.abc import Iterator
 from typing import IO
+
+from frankrl.core.system import flush_c
 
 _STDOUT, _STDERR = 1, 2
 _is_apart = False
@@ -66,7 +67,7 @@ def only_results_on_stdout(*, for_good: bool) -> Iterator[None]:
 def _restore(before: IO[str] | None, kept: int | None) -> None:
     global _is_apart, _results
     # What C has buffered belongs to standard error, too.
-    ctypes.CDLL(None).fflush(None)
+    flush_c()
     if kept is not None:
         os.dup2(kept, _STDOUT)
         if _results is not None:

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frankrl.core.errors import FrankError, SettingError
+from frankrl.core.system import user_folder
 
 _THREADS = "NPROC"
 """XLA reads the size of its CPU thread pool from this variable, once, when the backend starts."""
@@ -125,7 +126,8 @@ def _note_fork() -> None:
     _is_forked = _is_forked or ("jax" in sys.modules and _runs())
 
 
-os.register_at_fork(after_in_child=_note_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def held_to_cpu() -> bool:
@@ -190,10 +192,10 @@ def cache_folder() -> Path:
     """
     from jaxlib.version import __version__ as jaxlib_version
 
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     facts = (_cpu_features(), platform.machine(), str(os.cpu_count()), str(visible_cpus()), _found)
     digest = hashlib.blake2b("\n".join(facts).encode(), digest_size=6).hexdigest()
-    return Path(base) / "frank" / f"jaxlib-{jaxlib_version}-{digest}"
+    base = user_folder("XDG_CACHE_HOME", ".cache")
+    return base / "frank" / f"jaxlib-{jaxlib_version}-{digest}"
 
 
 def visible_cpus() -> int:

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from frankrl.core.system import STOP_SIGNALS
 
 
 class StoppedError(KeyboardInterrupt):
@@ -60,8 +60,9 @@ def stop_signals() -> Iterator[StopSignals]:
         yield signals
         return
     # `nohup` ignores SIGHUP: the run is to go on when the terminal is closed.
-    kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    heard = [number for number in _SIGNALS if number != signal.SIGHUP or not kept]
+    hang_up = getattr(signal, "SIGHUP", None)
+    kept = hang_up is not None and signal.getsignal(hang_up) == signal.SIG_IGN
+    heard = [number for number in STOP_SIGNALS if number != hang_up or not kept]
     before = {number: signal.signal(number, signals.note) for number in heard}
     try:
         yield signals

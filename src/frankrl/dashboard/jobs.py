@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import shutil
-import signal
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from frankrl.core import system
 from frankrl.core.processes import module_command, searching
 
 Key = tuple[str, ...]
@@ -104,7 +103,7 @@ class Jobs:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=searching(self._module_path),
-            start_new_session=True,
+            **system.apart(),
         )
         assert worker.stdout is not None
         time_is_up = asyncio.get_running_loop().time() + _LONGEST_SECONDS
@@ -137,8 +136,7 @@ class Jobs:
         finally:
             if reading is not None:
                 reading.cancel()
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(worker.pid, signal.SIGKILL)
+            system.kill_group(worker.pid)
             if not finished:
                 shutil.rmtree(folder, ignore_errors=True)
             # If this task is being cancelled, the event loop reaps the process.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from frankrl.core import system
 from frankrl.core.errors import FrankError, MissingExtraError, SettingError, warn
 
 _PACKAGES = ("starlette", "uvicorn", "plotly")
@@ -134,8 +135,7 @@ def serve(
 
 def _lower_priority() -> None:
     """Lower the priority of this process, so that it never preempts a training."""
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+    system.lower_priority(_NICENESS)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

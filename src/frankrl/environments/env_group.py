@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, warn
 from frankrl.core.numerics import users_variables
 from frankrl.core.processes import module_command, search_path, searching
+from frankrl.core.system import start_with_pipe
 from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, EnvStep, close_envs
 from frankrl.environments.spec import EnvironmentSpec
@@ -39,16 +39,11 @@ class Worker:
         Raises:
             OSError: no process can be started.
         """
-        self._connection, theirs = Pipe()
-        with theirs:
-            self._process = subprocess.Popen(
-                [*module_command("frankrl.environments.worker"), str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                env=searching(search_path()) | users_variables(),
-                # Ctrl-C is for the main process; a worker ends with its connection.
-                start_new_session=True,
-            )
+        # Ctrl-C is for the main process; a worker ends with its connection.
+        self._connection, self._process = start_with_pipe(
+            module_command("frankrl.environments.worker"),
+            searching(search_path()) | users_variables(),
+        )
         self._groups = itertools.count()
         self._awaited = 0
         """Number of answers still to be received."""

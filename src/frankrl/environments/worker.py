@@ -8,6 +8,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
+from frankrl.core.system import given_pipe
 from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, close_envs
 from frankrl.environments.preprocessing import Preprocessing
@@ -74,7 +75,7 @@ def main() -> None:
     """Serve the connection named on the command line."""
     # What an environment prints must not end up among the results on standard output.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(Connection(int(sys.argv[1])))
+    serve(given_pipe(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from frankrl.core import system
 from frankrl.core.stopping import stop_signals
 from frankrl.core.wording import command_line
 from frankrl.jobs.answer import Answer
@@ -64,7 +65,8 @@ class RunProcess:
 
     def stop(self) -> None:
         """Ask the process to save and end; an idle one just ends."""
-        if self.job is not None:
+        # On Windows a process that is terminated saves nothing: there the closed pipe asks it.
+        if self.job is not None and not system.IS_WINDOWS:
             self._process.terminate()
         self._connection.close()
 
@@ -86,7 +88,11 @@ class RunProcess:
 def _serve(connection: Any, work: Work) -> None:
     """Do jobs until the other end is closed or a stop is requested."""
     _stand_alone()
-    with command_line(), stop_signals() as stop_requested:
+    with command_line(), stop_signals() as signals:
+
+        def stop_requested() -> bool:
+            return signals() or (system.IS_WINDOWS and _is_closed(connection))
+
         while not stop_requested():
             try:
                 job = Job.from_json(connection.recv())
@@ -98,9 +104,17 @@ def _serve(connection: Any, work: Work) -> None:
                 connection.send(answer.to_plain())
 
 
+def _is_closed(connection: Any) -> bool:
+    """Whether the other end is closed; while a job is done nothing else comes from there."""
+    try:
+        return connection.poll()
+    except (EOFError, OSError):
+        return True
+
+
 def _stand_alone() -> None:
     """Signals come only from the parent, and the process ends with the parent."""
-    os.setsid()
+    system.lead_a_group()
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

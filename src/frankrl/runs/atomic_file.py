@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from frankrl.core import system
 from frankrl.core.errors import SettingError
 from frankrl.runs.disk import write_durably
 
@@ -47,7 +48,7 @@ def write_whole(path: Path, content: bytes, option: str) -> None:
     """
     with _temporary(path, option) as temporary:
         write_durably(temporary, content)
-        temporary.replace(path)
+        system.rename(temporary, path)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from frankrl.core import system
 from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.chunks import CHUNK_SUFFIX, HeldChunks, compressed, decompressed
@@ -113,13 +114,13 @@ def save_checkpoint(
         write_durably(temporary / MANIFEST, manifest_of(described))
         flush_folder(temporary)
         if final.exists():
-            final.rename(replaced)
-        temporary.rename(final)
+            system.rename(final, replaced)
+        system.rename(temporary, final)
     except BaseException:
         # An incomplete checkpoint must not use up disk space.
         shutil.rmtree(temporary, ignore_errors=True)
         if replaced.exists() and not final.exists():
-            replaced.rename(final)
+            system.rename(replaced, final)
         raise
     if held is not None:
         held.hold(final, shared)

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from frankrl.core import system
 from frankrl.core.errors import RunFolderError
 
 
@@ -49,7 +50,7 @@ def remove_checkpoint(checkpoint: Path) -> None:
     """
     # Renamed first, so that an interrupted removal leaves no incomplete checkpoint.
     gone = checkpoint.with_name(f".{checkpoint.name}.gone")
-    checkpoint.rename(gone)
+    system.rename(checkpoint, gone)
     shutil.rmtree(gone)
 
 
@@ -62,7 +63,7 @@ def set_aside(damaged: Iterable[Path]) -> None:
     for checkpoint in damaged:
         aside = checkpoint.with_name(f".{checkpoint.name}.damaged")
         shutil.rmtree(aside, ignore_errors=True)
-        checkpoint.rename(aside)
+        system.rename(checkpoint, aside)
 
 
 def tidy_checkpoints(folder: Path) -> None:
@@ -77,6 +78,6 @@ def tidy_checkpoints(folder: Path) -> None:
         if not entry.name.startswith("."):
             continue
         if entry.suffix == ".old" and not (whole := folder / entry.stem[1:]).exists():
-            entry.rename(whole)
+            system.rename(entry, whole)
         elif entry.suffix in (".new", ".old", ".gone"):
             shutil.rmtree(entry)

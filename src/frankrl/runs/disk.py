@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from frankrl.core import system
 from frankrl.core.errors import DamagedError, RunFolderError
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
@@ -28,23 +29,19 @@ def write_durably(path: Path, content: bytes) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Return once the names of a folder's entries are on the disk."""
-    flush_file(folder)
+    system.flush(folder)
 
 
 def flush_file(path: Path) -> None:
     """Return once everything written to a file, by any process, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    system.flush(path)
 
 
 def replace_durably(path: Path, content: bytes) -> None:
     """Replace a file; a reader sees either the complete old content or the complete new one."""
     temporary = path.with_name(f".{path.name}.new")
     write_durably(temporary, content)
-    temporary.replace(path)
+    system.rename(temporary, path)
     flush_folder(path.parent)
 
 

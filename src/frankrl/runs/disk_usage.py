@@ -27,7 +27,7 @@ def disk_usage(folders: Iterable[Path]) -> DiskUsage:
     names: dict[tuple[int, int], int] = {}
     """How many names of a file with several were met."""
     for status, is_folder in _entries(folders):
-        size = status.st_blocks * _BLOCK_BYTES
+        size = _size(status)
         if is_folder or status.st_nlink == 1:
             total += size
             freed += size
@@ -37,6 +37,12 @@ def disk_usage(folders: Iterable[Path]) -> DiskUsage:
         total += size if names[inode] == 1 else 0
         freed += size if names[inode] == status.st_nlink else 0
     return DiskUsage(total, freed)
+
+
+def _size(status: os.stat_result) -> int:
+    """What a file takes; on Windows, which counts no blocks, what it holds. [bytes]"""
+    blocks = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else blocks * _BLOCK_BYTES
 
 
 def _entries(folders: Iterable[Path]) -> Iterable[tuple[os.stat_result, bool]]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from frankrl.config import Settings, code_among, group_of
 from frankrl.config.choices import NONE
+from frankrl.core import system
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type
 from frankrl.core.named_code import GivenCode, named_as_stored
 from frankrl.core.paths import given_path
@@ -400,12 +401,16 @@ def put_in_place(complete: Path, path: Path) -> None:
     try:
         if path.exists():
             with locked(path, path):
-                path.rename(replaced)
-        complete.rename(path)
+                if not system.IS_WINDOWS:
+                    system.rename(path, replaced)
+            if system.IS_WINDOWS:
+                # It renames no folder in which a file is open, and the lock is one.
+                system.rename(path, replaced)
+        system.rename(complete, path)
         flush_folder(path.parent)
     finally:
         if replaced.exists() and not path.exists():
-            replaced.rename(path)
+            system.rename(replaced, path)
         shutil.rmtree(replaced, ignore_errors=True)
 
 

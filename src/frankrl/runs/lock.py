@@ -1,16 +1,14 @@
 """One writer per run folder."""
 
 import contextlib
-import errno
-import fcntl
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from frankrl.core.errors import FrankError, RunFolderError
-from frankrl.core.process_life import is_alive, start_ticks
+from frankrl.core.process_life import began, is_alive
+from frankrl.core.system import lock_file, lock_is_held
 from frankrl.core.wording import option, resuming
 from frankrl.runs.disk import NO_LINK, read_regular, refuse_shared
 
@@ -18,8 +16,6 @@ LOCK = ".lock"
 _CLOCK_SECONDS = 2.0
 """Largest difference between the clock of the file system and that of processes."""
 _MAX_BYTES = 32
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-"""Errors that mean that another process holds the lock; any other one: there are no locks."""
 
 
 class RunLock:
@@ -91,12 +87,12 @@ def _locked_file(folder: Path, shown: Path) -> IO[str]:
     except OSError as error:
         raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(file.fileno())
     except OSError as error:
         file.seek(0)
         writer = file.read(_MAX_BYTES).strip()
         file.close()
-        if error.errno not in _HELD:
+        if not lock_is_held(error):
             raise RunFolderError(
                 f"the file system of {folder.parent} cannot lock files "
                 f"({error.strerror or error}), as network file systems often cannot, so two "
@@ -162,18 +158,5 @@ def is_held(folder: Path) -> bool:
     if not is_alive(writer):
         return False
     # A process that started later has the reused number of one that has ended.
-    began = _began(writer)
-    return began is None or began <= taken + _CLOCK_SECONDS
-
-
-def _began(process: int) -> float | None:
-    """Start time of a process, in seconds since 1970; None if the system does not provide it."""
-    ticks = start_ticks(process)
-    if ticks is None:
-        return None
-    try:
-        system = Path("/proc/stat").read_text("ascii")
-        (booted,) = re.findall(r"^btime (\d+)$", system, re.MULTILINE)
-        return int(booted) + ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return None
+    start = began(writer)
+    return start is None or start <= taken + _CLOCK_SECONDS

@@ -1,5 +1,6 @@
 """Versions of packages and facts about the machine that may affect the bits of a run."""
 
+import contextlib
 import functools
 import importlib.metadata
 import os
@@ -81,6 +82,10 @@ def available_memory() -> int | None:
                 return min(int(line.split()[1]) * 1024, _container_memory())
     except OSError:
         pass
+    with contextlib.suppress(ImportError):
+        import psutil
+
+        return psutil.virtual_memory().available
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):

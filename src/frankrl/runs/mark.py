@@ -13,6 +13,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from frankrl.core.system import is_private, user_folder
+
 _KEY_BYTES = 32
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
@@ -39,8 +41,7 @@ def key_file() -> Path:
     Raises:
         RuntimeError: the user has no home folder.
     """
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "frank" / "key"
+    return user_folder("XDG_STATE_HOME", ".local", "state") / "frank" / "key"
 
 
 def _hash(key: bytes, names: Any) -> str:
@@ -56,7 +57,7 @@ def _key(*, make: bool) -> bytes | None:
             _make_key(path)
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            private = not status.st_mode & 0o077 and status.st_uid == os.getuid()
+            private = is_private(status)
             key = file.read(_KEY_BYTES + 1)
         if private and stat.S_ISREG(status.st_mode) and len(key) == _KEY_BYTES:
             return key

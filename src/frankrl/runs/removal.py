@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from frankrl.core import system
 from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.core.paths import given_path
 from frankrl.runs.checkpoint import verify_checkpoint
@@ -67,14 +68,17 @@ def remove_runs(runs: Sequence[Path]) -> None:
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(locked_aside(run))
+        if system.IS_WINDOWS:
+            # It renames no folder in which a file is open, and the lock is one.
+            stack.close()
         try:
             for run in runs:
                 gone[run] = run.with_name(f".{run.name}.gone-{os.getpid()}")
-                run.rename(gone[run])
+                system.rename(run, gone[run])
         except OSError as error:
             for run, place in gone.items():
                 if not run.exists():
-                    place.rename(run)
+                    system.rename(place, run)
             raise RunFolderError(
                 f"nothing was removed: {list(gone)[-1]} cannot be renamed: {error.strerror}"
             ) from error

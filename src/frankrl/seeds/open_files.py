@@ -1,7 +1,11 @@
 """Files that the runs of a program hold open at the same time."""
 
 import contextlib
-import resource
+
+try:
+    import resource
+except ImportError:  # Windows, whose limit is in the thousands
+    resource = None
 
 from frankrl.core.errors import MachineError
 
@@ -20,6 +24,8 @@ def allow_open_files(num_runs: int) -> None:
     Raises:
         MachineError: the system does not allow as many.
     """
+    if resource is None:
+        return
     needed = _OTHERS + _OF_A_RUN * num_runs
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _is_enough(allowed, needed):
@@ -37,4 +43,5 @@ def allow_open_files(num_runs: int) -> None:
 
 
 def _is_enough(limit: int, needed: int) -> bool:
+    assert resource is not None
     return limit == resource.RLIM_INFINITY or limit >= needed

@@ -7,13 +7,13 @@ file in the order's folder. The process ends when its standard input ends.
 import contextlib
 import json
 import os
-import signal
 import sys
 import threading
 import warnings
 from pathlib import Path
 from typing import Any
 
+from frankrl.core import system
 from frankrl.core.errors import FrankError, FrankWarning
 from frankrl.core.text import shown
 from frankrl.core.wording import command_line
@@ -71,8 +71,7 @@ def _do(order: dict[str, Any], out: Path, log: _Log) -> dict[str, Any]:
 
 def _lower_priority() -> None:
     """Yield processors and memory to any training."""
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+    system.lower_priority(_NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
 
@@ -80,8 +79,8 @@ def _lower_priority() -> None:
 def _end_with_input() -> None:
     while os.read(0, 1024):
         pass
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
+    if system.IS_WINDOWS or os.getpgrp() == os.getpid():
+        system.kill_group(os.getpid())
     os._exit(1)
 
 

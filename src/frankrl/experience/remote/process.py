@@ -9,6 +9,7 @@ import os
 import sys
 from multiprocessing.connection import Connection
 
+from frankrl.core.system import given_pipe
 from frankrl.experience.remote.handles import Served
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     """Serve the connection named on the command line."""
     # What an environment prints must not end up among the results on standard output.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(Connection(int(sys.argv[1])))
+    serve(given_pipe(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ import contextlib
 import os
 import socket
 import subprocess
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
 from frankrl.core.numerics import users_variables
 from frankrl.core.processes import module_command, search_path, searching
+from frankrl.core.system import IS_WINDOWS, start_with_pipe
 from frankrl.experience.remote.handles import ActorLostError, Plan, Wait, taken
 
 _CLOSING_SECONDS = 5.0
@@ -19,21 +19,15 @@ class ProcessActor:
     """An actor in a process of its own; what it is sent waits in the pipe until it is read."""
 
     def __init__(self, plan: Plan) -> None:
-        self._connection, theirs = Pipe()
         self._asked, self._answered = 0, 0
-        with theirs:
-            try:
-                self.process = subprocess.Popen(
-                    [*module_command("frankrl.experience.remote.process"), str(theirs.fileno())],
-                    pass_fds=(theirs.fileno(),),
-                    stdin=subprocess.DEVNULL,
-                    env=searching(search_path()) | users_variables(),
-                    # Ctrl-C is for the main process; an actor ends with its connection.
-                    start_new_session=True,
-                )
-            except OSError as error:
-                self._connection.close()
-                raise ActorLostError(f"no process can be started: {error}") from error
+        try:
+            # Ctrl-C is for the main process; an actor ends with its connection.
+            self._connection, self.process = start_with_pipe(
+                module_command("frankrl.experience.remote.process"),
+                searching(search_path()) | users_variables(),
+            )
+        except OSError as error:
+            raise ActorLostError(f"no process can be started: {error}") from error
         self._send(plan)
 
     def ask(self, method: str, *arguments: Any) -> Wait:
@@ -51,9 +45,10 @@ class ProcessActor:
 
     def hang_up(self) -> None:
         """Have the process close what it has and end, once it has done what it was asked for."""
-        # Closing alone would not wake a thread that waits for an answer.
-        with contextlib.suppress(OSError), _socket(self._connection) as end:
-            end.shutdown(socket.SHUT_RDWR)
+        # Closing alone would not wake a thread that waits for an answer; on Windows it does.
+        if not IS_WINDOWS:
+            with contextlib.suppress(OSError), _socket(self._connection) as end:
+                end.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
     def close(self) -> None:

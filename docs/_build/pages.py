@@ -1,4 +1,4 @@
-"""Writes into the pages what the code alone knows, each time the documentation is built.
+"""Writes into a page what the code alone knows. `scripts/docs` does so with each page it builds.
 
 - `<!-- frank: settings -->` becomes a table for each group of settings;
 - `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
@@ -34,8 +34,6 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from mkdocs.exceptions import PluginError
-
 _SOURCE = Path(__file__).parents[2] / "src"
 _ROBUSTNESS = Path(__file__).parents[2] / "benchmarks" / "results" / "robustness.json"
 _CLAIMS = Path(__file__).parents[2] / "benchmarks" / "results" / "claims"
@@ -56,9 +54,21 @@ _PAGE_OF = re.compile(r"^.*<!-- page: (?P<name>[\w.]+) -->$", re.MULTILINE)
 _UNIT = re.compile(r"\s*\[(?P<unit>[^\]]+)\]$")
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Called by MkDocs with the text of each page."""
-    if page.file.src_uri == "metrics.md":
+class PageError(Exception):
+    """A page says something that does not hold, or refers to something that does not exist."""
+
+
+def built(name: str, markdown: str) -> str:
+    """A page with all that the code knows.
+
+    Args:
+        name: path of the page in `docs`.
+        markdown: its text.
+
+    Raises:
+        PageError: something in it does not hold.
+    """
+    if name == "metrics.md":
         _check_metrics(markdown)
     markdown = markdown.replace("<!-- frank: settings -->", _settings())
     markdown = markdown.replace("<!-- frank: presets -->", _presets())
@@ -121,7 +131,7 @@ def _explained() -> str:
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
         if main(["explain"]) != 0:
-            raise PluginError("frank explain failed")
+            raise PageError("frank explain failed")
     return f"```text\n{told.getvalue()}```"
 
 
@@ -190,7 +200,7 @@ def _named(name: str) -> Any:
     try:
         return pkgutil.resolve_name(name)
     except (ImportError, AttributeError) as error:
-        raise PluginError(f"a page shows {name}, which does not exist: {error}") from error
+        raise PageError(f"a page shows {name}, which does not exist: {error}") from error
 
 
 def _path(owner: Any) -> Path:
@@ -268,7 +278,7 @@ def _checked_value(marker: re.Match[str]) -> str:
     value = _in_words(_value(marker["preset"], marker["setting"]))
     before = marker.string[: marker.start()]
     if not re.search(rf"(?<![\w.,]){re.escape(value)}$", before):
-        raise PluginError(f"a page says {before[-20:]!r} where it should say {value}: {marker[0]}")
+        raise PageError(f"a page says {before[-20:]!r} where it should say {value}: {marker[0]}")
     return ""
 
 
@@ -330,4 +340,4 @@ def _check_metrics(markdown: str) -> None:
         names = [column.split()[0] for column in columns if not column.startswith("PRIMARY")]
         missing += [f"{table}.{name}" for name in names if f"| `{name}` |" not in section]
     if missing:
-        raise PluginError(f"metrics.md does not explain {', '.join(missing)}")
+        raise PageError(f"metrics.md does not explain {', '.join(missing)}")
