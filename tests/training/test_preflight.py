@@ -66,7 +66,7 @@ def test_a_device_that_is_asked_for_is_taken(device, expected):
 
 
 LARGE = {"rainbow", "atari", "nature", "dopamine-dqn", "dopamine-rainbow", "recurrent"}
-"""Of these, `recurrent` is large by the steps of its sequences; no GPU has been measured with it."""
+"""`recurrent` is large by the steps of its sequences; it has not been measured on a GPU."""
 
 
 @pytest.mark.parametrize("preset", sorted(set(preset_names()) - LARGE))
