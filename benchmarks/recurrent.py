@@ -159,11 +159,11 @@ class _Products:
         units, reach = self.widths[1], self.learned + self.after
         forward = [(rows + network) @ by_input for network in range(2)]
         memories = [product[: self.batch, :units] for product in forward]
-        for network, time in itertools.product(range(2), range(self.time)):
-            memories[network] = self._gated(memories[network] @ by_memory, time)
+        for network, step in itertools.product(range(2), range(self.time)):
+            memories[network] = self._gated(memories[network] @ by_memory, step)
         flowing = memories[0]
-        for time in range(reach):
-            flowing = jnp.concatenate([flowing, -flowing, flowing + time], axis=1) @ by_memory.T
+        for step in range(reach):
+            flowing = jnp.concatenate([flowing, -flowing, flowing + step], axis=1) @ by_memory.T
         backward = forward[0][: self.batch * reach] + flowing[0, 0]
         gradients = [rows[: len(backward)].T @ backward, backward[:, :units].T @ backward]
         for network in range(2):
@@ -178,10 +178,10 @@ class _Products:
             own = own @ weight.T
         return [*gradients, own, forward[1], flowing]
 
-    def _gated(self, product: Array, time: int) -> Array:
+    def _gated(self, product: Array, step: int) -> Array:
         """All columns of a product take part; of the gates this is the least."""
         units = self.widths[1]
-        return product[:, :units] + product[:, units : 2 * units] - product[:, 2 * units :] + time
+        return product[:, :units] + product[:, units : 2 * units] - product[:, 2 * units :] + step
 
 
 def main(options: Options) -> None:
