@@ -24,6 +24,7 @@ from jaxtyping import Array
 from benchmarks.update import NUM_ENVS, lander, random_steps, timed
 from frankrl.config import Settings
 from frankrl.core.backend import start_backend
+from frankrl.core.types import Steps
 from frankrl.training import Experiment, init_train_state
 from frankrl.training.rounds import compiled_learn, learner_input
 
@@ -69,7 +70,7 @@ class Case:
         state, replay = init_train_state(experiment), experiment.replay
         add = jax.jit(replay.add, donate_argnums=(0,))
 
-        def steps(count: int) -> object:
+        def steps(count: int) -> Steps:
             memory = random.uniform(-1, 1, (count + NUM_ENVS, units)).astype(np.float32)
             return random_steps(random, count)._replace(memory=memory)
 
@@ -166,17 +167,22 @@ class _Products:
             flowing = jnp.concatenate([flowing, -flowing, flowing + step], axis=1) @ by_memory.T
         backward = forward[0][: self.batch * reach] + flowing[0, 0]
         gradients = [rows[: len(backward)].T @ backward, backward[:, :units].T @ backward]
-        for network in range(2):
-            layers, own = [], forward[network][: self.batch * self.learned, :units]
-            own = own + memories[network][0, 0]
-            for weight in dense:
-                layers.append(own)
-                own = own @ weight
-            gradients.append(own)
-        for below, weight in zip(layers[::-1], dense[::-1], strict=True):
+        online, target = (
+            self._through(dense, product[: self.batch * self.learned, :units] + memory[0, 0])
+            for product, memory in zip(forward, memories, strict=True)
+        )
+        own = online[-1]
+        for below, weight in zip(online[-2::-1], dense[::-1], strict=True):
             gradients.append(below.T @ own)
             own = own @ weight.T
-        return [*gradients, own, forward[1], flowing]
+        return [*gradients, own, online[-1], target[-1], forward[1], flowing]
+
+    def _through(self, dense: list[Array], rows: Array) -> list[Array]:
+        """The rows, and what comes out of each layer."""
+        found = [rows]
+        for weight in dense:
+            found.append(found[-1] @ weight)
+        return found
 
     def _gated(self, product: Array, step: int) -> Array:
         """All columns of a product take part; of the gates this is the least."""
