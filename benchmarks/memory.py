@@ -63,17 +63,33 @@ def _without_memory(**changes: Any) -> dict[str, Any]:
 
 
 def _repeat(delay: int, **changes: Any) -> Study:
-    kwargs = {"env_kwargs": {"delay": delay}, "gamma": 0.9, "n_step": 1, **changes}
-    return Study(_REPEAT, range(3), "every Q-value within 0.05", kwargs)
+    """One-step targets and half of the actions at random: every action's Q-value is learned."""
+    shared = {
+        "env_kwargs": {"delay": delay},
+        "normalize_observations": False,
+        "gamma": 0.5,
+        "n_step": 1,
+        "epsilon_end": 0.5,
+        "replay_capacity": 100_000,
+    }
+    return Study(_REPEAT, range(3), "every Q-value within 0.05", shared | changes)
 
 
+_SHORT = {"sequence_steps": 30, "burn_in_steps": 10}
+_LONG = {
+    "sequence_steps": 56,
+    "burn_in_steps": 16,
+    "batch_size": 32,
+    "total_env_steps": 120_000,
+    "replay_ratio": 0.05,
+}
 STUDIES = {
     "cart-pole": Study(_POSITIONS, range(5), "mean ≥ 450"),
     "cart-pole-without-memory": Study(_POSITIONS, range(5), "below 100", _without_memory()),
     "cart-pole-frame-stack": Study(_POSITIONS, range(5), "–", _without_memory(frame_stack=4)),
-    "repeat-1": _repeat(1),
-    "repeat-4": _repeat(4),
-    "repeat-16": _repeat(16),
+    "repeat-1": _repeat(1, **_SHORT),
+    "repeat-4": _repeat(4, **_SHORT),
+    "repeat-16": _repeat(16, **_LONG),
     "count-recall": Study(
         "popgym:popgym-CountRecallEasy-v0", range(3), "above 0.177, PPO-GRU's", {}
     ),

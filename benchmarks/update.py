@@ -104,7 +104,7 @@ class Case:
         env_steps = 2 * replay.capacity + self.settings.round_env_steps
         steps = random_steps(random, self.settings.round_env_steps)
         given = learner_input(experiment, steps, env_steps, 0, num_updates)
-        leaves, structure = jax.tree.flatten((state.learner, full))
+        leaves, structure = jax.tree.flatten((state.learner, full, None))
         learn = compiled_learn(self.settings.learning, experiment.network, replay, structure)
 
         def once() -> None:

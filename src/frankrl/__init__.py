@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from frankrl import hub
     from frankrl.agent import Agent
-    from frankrl.api import evaluate, explain, export, load, resume, train
+    from frankrl.api import estimate, evaluate, explain, export, export_dataset, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
+    from frankrl.datasets import open_dataset
     from frankrl.experiments.run import experiment
     from frankrl.listing.comparison import compare_runs
     from frankrl.listing.run_list import list_runs
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from frankrl.seeds.result import SeedsResult
     from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
+    from frankrl.training.estimate import Estimate
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
     from frankrl.video.run_film import film
 
 _HOME = {
     "Agent": "frankrl.agent",
+    "Estimate": "frankrl.training.estimate",
     "Evaluation": "frankrl.training.evaluation",
     "FrankError": "frankrl.core.errors",
     "NetworkSpec": "frankrl.networks",
@@ -39,15 +42,18 @@ _HOME = {
     "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
     "compare_runs": "frankrl.listing.comparison",
+    "estimate": "frankrl.api",
     "evaluate": "frankrl.api",
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
     "export": "frankrl.api",
+    "export_dataset": "frankrl.api",
     "fetch": "frankrl.runs.publishing",
     "film": "frankrl.video.run_film",
     "list_runs": "frankrl.listing.run_list",
     "load": "frankrl.api",
     "open_dashboard": "frankrl.dashboard.background",
+    "open_dataset": "frankrl.datasets",
     "plot": "frankrl.plotting.run_plot",
     "published_status": "frankrl.runs.publishing",
     "remove_run": "frankrl.runs.removal",
@@ -58,6 +64,7 @@ _HOME = {
 
 __all__ = [
     "Agent",
+    "Estimate",
     "Evaluation",
     "FrankError",
     "NetworkSpec",
@@ -67,16 +74,19 @@ __all__ = [
     "Stop",
     "TrainingResult",
     "compare_runs",
+    "estimate",
     "evaluate",
     "experiment",
     "explain",
     "export",
+    "export_dataset",
     "fetch",
     "film",
     "hub",
     "list_runs",
     "load",
     "open_dashboard",
+    "open_dataset",
     "plot",
     "published_status",
     "remove_run",

@@ -1,4 +1,4 @@
-"""Frank's Python interface: train, resume, load, evaluate, explain, export."""
+"""Frank's Python interface: train, resume, load, evaluate, explain, export, export_dataset."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from frankrl.display.choice import display_in_python
 from frankrl.display.progress_bar import progress_bar
 from frankrl.display.training import STOPPING
 from frankrl.environments import exists_already, named_env
-from frankrl.opening import check_transition, open_agent, open_run, open_update
+from frankrl.opening import agent_of, check_transition, open_agent, open_run, open_update
 from frankrl.runs import check_preset
 from frankrl.runs.group import RunGroup
 from frankrl.seeds.evaluation import SeedsEvaluation, evaluate_group
@@ -37,6 +37,12 @@ from frankrl.seeds.from_python import (
 from frankrl.seeds.result import SeedsResult
 from frankrl.seeds.train import HowToTrain
 from frankrl.training import Event, Stop, Trainer
+from frankrl.training.estimate import (
+    ESTIMATE_UPDATES,
+    MAX_ESTIMATE_UPDATES,
+    Estimate,
+    fitted_q_evaluation,
+)
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
@@ -51,7 +57,8 @@ from frankrl.training.session import (
 )
 
 if TYPE_CHECKING:
-    from frankrl.explaining import UpdateRecord
+    from frankrl.datasets import DataSet
+    from frankrl.explaining import CloningRecord, UpdateRecord
 
 
 def _no_event(event: Event) -> Stop | None:
@@ -90,7 +97,7 @@ def train(
             `EnvSpec`, a class, a function that makes one, or an environment itself. That one stays
             open, and is the only one: `num_envs` is 1, and evaluations are played in it. A
             functional environment, or a class of them, is one too, of which there are as many as
-            wanted.
+            wanted. None: there is none, and the run learns from a `dataset` alone.
         preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
         seeds: the seeds of several runs, such as `range(64)`, instead of one `seed`. The result is
@@ -139,7 +146,8 @@ def train(
         how = HowToTrain(processes, ray or "", publish or "", progress)
         return train_seeds_of(env, preset, seeds, out, settings, how)
     _check_alone(processes)
-    env_id, env_kwargs = named_env(env)
+    is_alone = env is None and bool(settings.get("dataset")) and publish is None
+    env_id, env_kwargs = ("", {}) if is_alone else named_env(env)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)
@@ -452,6 +460,62 @@ def evaluate(
             evaluator.close()
 
 
+def estimate(
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    dataset: "DataSet | str | os.PathLike[str]",
+    *,
+    updates: int = ESTIMATE_UPDATES,
+    seed: int = 0,
+    best: bool = False,
+    env: Any = None,
+    allow_code: bool = False,
+    progress: bool = True,
+    **code: Any,
+) -> Estimate:
+    """Estimate the discounted return of a run's greedy policy from a data set, by fitted Q
+    evaluation; nothing is played and no environment is made.
+
+    A network like the run's learns what the policy is worth in the states of the data. The result
+    can be far off where the policy does what the data lack: compare policies with it, and play them
+    where that is possible (`evaluate`).
+
+    Args:
+        run: the run, by its folder, its result or its agent.
+        dataset: a data set of the same observations and actions, or its name or folder.
+        updates: number of updates. [updates]
+        seed: decides the network's initial parameters and its batches.
+        best: the agent that `load` returns with `best=True`.
+        env: as for `resume`.
+        allow_code: as for `resume`.
+        progress: as for `train`.
+        **code: objects that the run was made from, by the names of their settings.
+
+    Raises:
+        FrankError: an argument is not allowed, the data set cannot be read or does not fit, the
+            agent has a memory, or the Q-values grow without bound.
+    """
+    from frankrl.datasets import DataSet as Opened
+    from frankrl.datasets import open_dataset
+
+    whole = isinstance(updates, int) and not isinstance(updates, bool)
+    if not whole or not 1 <= updates <= MAX_ESTIMATE_UPDATES:
+        raise SettingError(
+            f"{option('updates')} must be a whole number from 1 to {MAX_ESTIMATE_UPDATES:,}, got "
+            f"{given(updates)}"
+        )
+    check_seed(seed)
+    check_type(progress, "progress", bool, "True or False")
+    check_type(best, "best", bool, "True or False")
+    check_code_names(code)
+    data = dataset if isinstance(dataset, Opened) else open_dataset(dataset)
+    opened = open_network(open_run(run, env, allow_code, code), best=best)
+    with progress_bar("estimating", "updates", progress=progress) as show:
+        return fitted_q_evaluation(
+            opened.experiment, opened.params, opened.scales, data,
+            updates=updates, seed=seed, on_update=show,
+        )  # fmt: skip
+
+
 def _evaluation_of(
     agent: Agent, most_envs: int | None, most_steps: int | None
 ) -> EvaluationSettings:
@@ -477,7 +541,7 @@ def explain(
     allow_code: bool = False,
     progress: bool = True,
     **code: Any,
-) -> "UpdateRecord":
+) -> "UpdateRecord | CloningRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:
@@ -553,9 +617,77 @@ def export(
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
     check_files(files, agent.run.path, overwrite=overwrite)
-    policy, env_steps, scales = agent.trained
-    export_network(
-        TrainedNetwork(policy.network, policy.params, scales, agent.spec, agent.run, env_steps),
-        files,
+    trained, policy = agent.trained, agent.trained.policy
+    written = TrainedNetwork(
+        policy.network, policy.params, trained.scales, agent.spec, agent.run, trained.env_steps
     )
+    export_network(written, files)
     return list(files.values())
+
+
+def export_dataset(
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    name: str,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    evaluation_episodes: int | None = None,
+    evaluation_env_steps: int | None = None,
+    epsilon: float = 0.0,
+    seed: int = 0,
+    best: bool = False,
+    author: str = "",
+    env: Any = None,
+    allow_code: bool = False,
+    progress: bool = True,
+    **code: Any,
+) -> "DataSet":
+    """Write episodes of a run as a Minari data set; needs `frankrl[minari]`.
+
+    They are the whole episodes in the replay buffer of its newest checkpoint, or fresh ones that
+    its agent plays in the environment of its training. Rewards are the environment's own.
+
+    Args:
+        run: the run, by its folder, its result or its agent.
+        name: the data set's name, such as lander/medium-v0.
+        out: a folder of data sets, in which it gets the folder of its name; None: Minari's own,
+            `MINARI_DATASETS_PATH` or `~/.minari/datasets`.
+        evaluation_episodes: play so many fresh episodes. [episodes]
+        evaluation_env_steps: play fresh episodes until they have so many steps together; the last
+            one is whole, too. [env steps]
+        epsilon: probability of a random action in fresh episodes: 0 greedy, 1 all at random.
+        seed: decides the reset seeds of fresh episodes and their random actions. Evaluations never
+            use these reset seeds.
+        best: fresh episodes of the agent with the best evaluation instead of the newest.
+        author: who made the data set.
+        env: as for `resume`.
+        allow_code: as for `resume`.
+        progress: as for `train`.
+        **code: objects that the run was made from, by the names of their settings.
+
+    Returns:
+        The data set, read from its files and checked.
+
+    Raises:
+        FrankError: an argument is not allowed, the data set exists already or cannot be written,
+            there are no whole episodes, or the environment cannot be made or fails.
+    """
+    from frankrl.datasets import open_dataset
+    from frankrl.exporting.to_dataset import DataSetOptions, write_episodes
+
+    check_type(progress, "progress", bool, "True or False")
+    check_code_names(code)
+    options = DataSetOptions(
+        *(name, None if out is None else given_path(out, option("out"))),
+        *(evaluation_episodes, evaluation_env_steps, epsilon, seed, best, author),
+    )
+    options.check()
+    folder = open_run(run, env, allow_code, code)
+    opened = open_network(folder, best=best)
+    agent = agent_of(folder, opened)
+    if options.is_fresh:
+        agent = agent.allowed(env, allow_code, **code)
+    settings = _evaluation_of(agent, None, None)
+    unit = "env steps" if evaluation_episodes is None else "episodes"
+    with progress_bar("writing", unit, progress=progress) as show:
+        written = write_episodes(folder, opened, agent, settings, options, show)
+    return open_dataset(written)

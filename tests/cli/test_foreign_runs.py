@@ -45,6 +45,9 @@ NEEDS_ENVIRONMENT = {
     "evaluate": lambda run, out: frank("evaluate", run, "--episodes", "1"),
     "evaluate --best": lambda run, out: frank("evaluate", run, "--best", "--episodes", "1"),
     "film": lambda run, out: frank("film", run, "--out", out / "film.mp4"),
+    "export of fresh episodes": lambda run, out: frank(
+        *("export", run, "--minari", "a-v0", "--out", out, "--evaluation-episodes", "1")
+    ),
     "explain --update": lambda run, out: frank("explain", run, "--update", "150"),
     "explain --update of the beginning": lambda run, out: frank("explain", run, "--update", "5"),
     "frankrl.resume": lambda run, out: frankrl.resume(run, total_env_steps=400),
@@ -59,6 +62,9 @@ NEEDS_NONE = {
     "explain": lambda run, out: frank("explain", run),
     "export": lambda run, out: frank(
         *("export", run, "--onnx", out / "a.onnx", "--safetensors", out / "a.safetensors")
+    ),
+    "export of the replay buffer": lambda run, out: frank(
+        *("export", run, "--minari", "a-v0", "--out", out)
     ),
     "frankrl.load": lambda run, out: frankrl.load(run).act([0, 0, 0, 0]),
     "the page's list": lambda run, out: RunTable(run.parent).refresh(),

@@ -18,10 +18,11 @@ from hub_stub import Repository
 import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import FrankWarning, HubError, RunFolderError, SettingError
+from frankrl.core.local_paths import without_paths
 from frankrl.core.processes import searching
 from frankrl.display import progress_bar
 from frankrl.hub.layout import write_manifest
-from frankrl.hub.privacy import public_metadata, without_paths
+from frankrl.hub.privacy import public_metadata
 from frankrl.runs import RunFolder, list_checkpoints
 
 
@@ -130,7 +131,7 @@ def test_the_card_says_how_to_use_the_agent_its_settings_and_whether_its_bits_ar
     text = files["README.md"].decode()
     assert "frank hub pull jane/cart --out runs/pulled\nfrank evaluate runs/pulled\n" in text
     assert 'agent = frankrl.load(frankrl.hub.pull("jane/cart"))' in text
-    assert "## Settings\n\n```toml\n[environment]\n" in text
+    assert "## Settings\n\n```toml\n[data]\n" in text
     assert "hidden_widths = [8]" in text
     assert "gives the same bits on a machine of this kind" in text
     assert "replay.mp4" not in text

@@ -25,14 +25,16 @@ _COMMANDS = {
     "runs": "list, compare and remove runs",
     "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
     "explain": "open one update of a run and show every number of it",
-    "export": "write an agent to a file for other programs: ONNX, or its weights",
+    "export": "write an agent for other programs: ONNX, or its weights; or episodes as a data set",
     "hub": "push a run to the Hub (huggingface.co), or pull one from there",
     "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
     "experiment": "test a claim: train with one thing changed, over several seeds",
     "job": "do one job that another command has printed",
     "cluster": "print the resource by which Ray tells this machine's CPU model apart",
 }
-_WITH_ENVIRONMENTS = ("train", "evaluate", "film", "explain", "hub", "sweep", "experiment", "job")
+_WITH_ENVIRONMENTS = (
+    *("train", "evaluate", "film", "explain", "export", "hub", "sweep", "experiment", "job"),
+)
 """The commands that run environments, which may print whatever they like."""
 _COLLECT_AFTER = (50_000, 10, 10)
 """Thresholds of Python's garbage collector. Its usual ones make it look through the modules of JAX

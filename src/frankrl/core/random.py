@@ -37,10 +37,15 @@ class Use(enum.IntEnum):
     LEARNING_NOISE = 10
     FRACTIONS = 11
     MINIBATCHES = 12
+    DATA_RESET = 13
+    DATA_EXPLORATION = 14
+    DEMONSTRATIONS = 15
 
 
 RESET_SEEDS: dict[Use, range] = {
     Use.TRAINING_RESET: range(2**31 - 2**21),
+    # Others may learn from data sets, so these share the seeds of training.
+    Use.DATA_RESET: range(2**31 - 2**21),
     Use.EVALUATION_RESET: range(2**31 - 2**21, 2**31 - 2**20),
     Use.SOLVED_RESET: range(2**31 - 2**20, 2**31 - 2**19),
     Use.FILM_RESET: range(2**31 - 2**19, 2**31),
@@ -108,8 +113,8 @@ def _rows(kind: str, seed: int, use: Use, start: int, count: int, width: int) ->
 def reset_seed(seed: int, use: Use, env_index: int, episode: int) -> int:
     """The seed an environment is reset with: a function of its index and episode number.
 
-    Every use has seeds of its own (`RESET_SEEDS`), so no evaluation and no film ever starts from
-    a seed that training has used, whatever the run's seed is.
+    Training and each kind of evaluation have seeds of their own (`RESET_SEEDS`), so no evaluation
+    and no film ever starts from a seed that training has used, whatever the run's seed is.
     """
     seeds = RESET_SEEDS[use]
     word = int(sequence(seed, use, env_index, episode).generate_state(1)[0])

@@ -68,8 +68,8 @@ class SequencesRecord(NamedTuple):
     """The memory before the first observation that is shown, as it was in acting."""
     memory: Float[np.ndarray, "sequence time unit"]
     """The Q-network's memory after each observation; as before it where none is shown."""
-    target_memory: Float[np.ndarray, "sequence time unit"]
-    """The target network's, likewise."""
+    target_memory: Float[np.ndarray, "sequence time unit"] | None
+    """The target network's, likewise; None for behaviour cloning, which has none."""
     priorities: Float[np.ndarray, " sequence"] | None
     """Error of each sequence, for its new priority; None if sampling was uniform."""
 
@@ -86,6 +86,20 @@ class SequencesRecord(NamedTuple):
     def rows_of(self, sequence: int) -> Int[np.ndarray, " row"]:
         """The rows of one sequence, in order of time."""
         return np.flatnonzero(self.sequence == sequence)
+
+    def row_of(self, transition: int, sequence: int) -> int:
+        """The row of a learned step of a sequence.
+
+        Raises:
+            SettingError: the sequence has no such step, because its episode ends before.
+        """
+        rows = self.rows_of(sequence)
+        if transition >= len(rows):
+            raise SettingError(
+                f"{option('transition')} must be from 0 to {len(rows) - 1} in sequence {sequence}, "
+                f"whose episode ends then, got {transition}"
+            )
+        return int(rows[transition])
 
     def memory_before(self, row: int) -> Float[np.ndarray, "1 unit"]:
         """The Q-network's memory before it saw the state s of a row."""
@@ -109,7 +123,7 @@ class UpdateRecord:
     """Env steps of the run when the update was done."""
     learning_rate: float
     transition_env_steps: UInt32[np.ndarray, " batch"]
-    """Env step of the run at which each transition begins, from 0."""
+    """Env step of the run at which each transition begins, from 0; in a data set its step there."""
     probabilities: Float[np.ndarray, " batch"] | None
     """Probability that each transition was sampled; None if sampling was uniform."""
     weights: Float[np.ndarray, " batch"] | None
@@ -146,7 +160,10 @@ class UpdateRecord:
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
-    """Loss of each transition, without its weight."""
+    """Loss of each transition's target, without its weight."""
+    conservative_losses: Float[np.ndarray, " batch"] | None
+    """What CQL adds to each loss, `cql_weight` times log Σ_a exp(Q(s, a)) - Q(s, a); None without
+    it."""
     loss: float
     """Mean of weight × loss over the batch."""
     gradient_norms: dict[str, float]
@@ -164,6 +181,8 @@ class UpdateRecord:
     refreshes_target: bool
     """Whether the target network is refreshed right after this update; with PQN whether the next
     round begins, which acts with the new weights."""
+    clock_unit: str = "env step"
+    """What the run's clock, and so `env_steps`, counts: an `update` of a run that does not act."""
     sequences: SequencesRecord | None = None
     """The sequences that the transitions belong to; None without memory."""
     document: Document | None = field(default=None, compare=False)
@@ -174,7 +193,7 @@ class UpdateRecord:
         if self.sequences is not None:
             size += f" in {counted(len(self.sequences.is_shown), 'sequence')}"
         return (
-            f"Update {self.update:,}, done at env step {self.env_steps:,}: {size}, "
+            f"Update {self.update:,}{self.done_at}: {size}, "
             f"loss {figure(self.loss)}, mean Q(s, a) "
             f"{figure(float(np.mean(self.chosen_q)))}, mean target "
             f"{figure(float(np.mean(self.targets)))}"
@@ -202,18 +221,21 @@ class UpdateRecord:
         """
         if self.sequences is None:
             return transition
-        rows = self.sequences.rows_of(sequence or 0)
-        if transition >= len(rows):
-            raise SettingError(
-                f"{option('transition')} must be from 0 to {len(rows) - 1} in sequence "
-                f"{sequence or 0}, whose episode ends then, got {transition}"
-            )
-        return int(rows[transition])
+        return self.sequences.row_of(transition, sequence or 0)
+
+    @property
+    def done_at(self) -> str:
+        """When it was done, in words; empty if the run's clock counts updates themselves."""
+        return "" if self.clock_unit == "update" else f", done at env step {self.env_steps:,}"
 
     @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
         """Each transition's share of the batch's loss; the shares sum to 1 unless the loss is 0."""
-        losses = self.losses if self.weights is None else self.weights * self.losses
+        losses = self.losses
+        if self.conservative_losses is not None:
+            losses = losses + self.conservative_losses
+        if self.weights is not None:
+            losses = self.weights * losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
 
@@ -314,6 +336,7 @@ def recorded(
         target_outputs=None if targets.ndim == 1 else np.asarray(targets),
         td_errors=np.asarray(td_errors(network, targets, seen.chosen_q)),
         losses=np.asarray(seen.losses),
+        conservative_losses=_host(seen.conservative),
         loss=float(loss),
         gradient_norms=norms(gradient),
         weight_changes=norms(unflatten(np.asarray(after.params - before.params))),

@@ -1,6 +1,7 @@
 """Recompute an update: load the nearest checkpoint before it and repeat the rounds since."""
 
 import contextlib
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree, UInt32
+from jaxtyping import Array, Int, PyTree, UInt32
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.core.backend import prepared, start_backend
@@ -25,14 +26,21 @@ from frankrl.environments import (
     EnvironmentSpec,
     GymnasiumVector,
     describe_for,
+    is_absent,
     make_vector,
     spec_to_data,
 )
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
+from frankrl.experience.dataset import DataSource
 from frankrl.experience.device import DeviceSource
+from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
-from frankrl.explaining.sequence_record import SampledSequences, sequences_record_of
+from frankrl.explaining.sequence_record import (
+    SampledSequences,
+    sequences_cloning_record_of,
+    sequences_record_of,
+)
 from frankrl.explaining.verification import Verification
 from frankrl.learning import (
     LearnerState,
@@ -43,7 +51,18 @@ from frankrl.learning import (
     updates,
 )
 from frankrl.networks import QNetwork
-from frankrl.replay import EndingRoom, ReplayBuffer, ReplayState, Span, cut_short, with_ending_rows
+from frankrl.replay import (
+    EndingRoom,
+    ReplayBuffer,
+    ReplayState,
+    Sample,
+    Span,
+    as_new,
+    cut_short,
+    joined,
+    parted,
+    with_ending_rows,
+)
 from frankrl.runs import (
     LEARNING,
     MetricsReader,
@@ -55,19 +74,21 @@ from frankrl.runs import (
     list_checkpoints,
     load_checkpoint,
     machine_facts,
+    read_newest,
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.data import restored_data
 from frankrl.training.device.batch import computed_in_lanes, rounds_in_lane
 from frankrl.training.device.dqn_round import device_noise
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import restore_environments
 from frankrl.training.initial import initial_params
 from frankrl.training.preflight import check_copy
-from frankrl.training.resuming import Found, read_checkpoint, stored_spec
+from frankrl.training.resuming import Found, newest_spec, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
 
-AnySource = HostSource | AsynchronousSource | DeviceSource
+AnySource = HostSource | AsynchronousSource | DataSource | DeviceSource
 
 
 class Cost(NamedTuple):
@@ -98,7 +119,7 @@ class Cost(NamedTuple):
 class Reopened(NamedTuple):
     """A recomputed update."""
 
-    record: UpdateRecord
+    record: UpdateRecord | CloningRecord
     params: Params
     """θ before the update, with the update's noise; as it evaluated s."""
     state: TrainState
@@ -106,6 +127,11 @@ class Reopened(NamedTuple):
     cost: Cost
     spec: EnvironmentSpec
     network: QNetwork
+    data_rows: int
+    """How many transitions, the last ones of the batch, are of the run's data set."""
+    data_endings: Int[np.ndarray, " episode"] | None
+    """The step of the data set, from 0, with which each of its episodes ends; None: the run learns
+    from none."""
 
 
 def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
@@ -121,10 +147,12 @@ def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
 def _newest_update(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     reached = _reached(folder, checkpoints)
     if not reached:
-        first = folder.description.settings.first_update_env_steps
-        raise SettingError(
-            f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
-        )
+        settings = folder.description.settings
+        first = settings.first_update_env_steps
+        starts = f"learning starts at env step {first:,}"
+        if settings.is_offline:
+            starts = f"the first ones come in {first:,} at a time (updates_per_round)"
+        raise SettingError(f"the run {folder.path} has no updates yet: {starts}")
     return reached
 
 
@@ -191,11 +219,14 @@ def reopen(
         check_settings_code(folder, ("network", "torso", "optimiser"))
         start = _start(folder, cost.first_env_step)
         check_code(folder, LEARNING)
-        spec = describe_for(description.env_id, settings)
+        if is_absent(description.env_id):
+            spec = newest_spec(folder)
+        else:
+            spec = describe_for(description.env_id, settings)
     changes = differences(cost.surroundings, all_versions(settings) | machine_facts())
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")
-    experiment = Experiment.of(settings, spec, description.seed)
+    experiment = Experiment.of(settings, spec, description.seed, description.data)
     if start:
         _check_same_spaces(spec, start)
         experiment = experiment.with_replay_start(start.metadata.replay_start)
@@ -225,7 +256,26 @@ def reopen(
             verification.check_checkpoint(state, source.digests(), checkpoint)
     assert opened is not None
     record, params = opened
-    return Reopened(record, params, state, cost, spec, experiment.network)
+    if isinstance(record, UpdateRecord):
+        record = dataclasses.replace(record, clock_unit=settings.clock_unit)
+    rows, endings = _of_data(experiment, state)
+    if (own := record.sequences) is not None:
+        # Rows are the learned steps of sequences, those of the data set behind the others.
+        rows = int((own.sequence >= len(own.is_shown) - rows).sum())
+    return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
+
+
+def _of_data(
+    experiment: Experiment, state: TrainState
+) -> tuple[int, Int[np.ndarray, " episode"] | None]:
+    """How many transitions of a batch are of a data set, and where its episodes end."""
+    settings, held = experiment.settings, state.demonstrations
+    rows = settings.demonstration_rows
+    if settings.is_offline:
+        rows, held = settings.replay.batch_size, state.replay
+    if held is None or experiment.data is None:
+        return 0, None
+    return rows, np.flatnonzero(np.asarray(held.ending))
 
 
 def _stops(verification: Verification, cost: Cost, last_begins: int) -> Callable[[int], int]:
@@ -260,6 +310,8 @@ def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> AnySource:
     settings, spec, seed = experiment.settings, experiment.spec, experiment.seed
     if settings.environment.source == "device":
         return source_on_device(experiment)
+    if settings.is_offline:
+        return restored_data(experiment)
     if count := settings.environment.asynchronous_actors:
         reader = MetricsReader(folder.metrics)
         try:
@@ -283,8 +335,35 @@ def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> AnySource:
 
 
 def _initial_state(folder: RunFolder, experiment: Experiment) -> TrainState:
-    """The state in which a run began; its own file has the weights if they were given."""
-    return init_train_state(experiment, initial_params(folder, experiment))
+    """The state in which a run began; its own file has the weights if they were given, and each of
+    its checkpoints the data set."""
+    state = init_train_state(experiment, initial_params(folder, experiment))
+    if experiment.data is None:
+        return state
+    held = _newest(folder, experiment)
+    if experiment.demonstrations is None:
+        assert held.state.replay is not None, "a run that does not act has a buffer"
+        return state._replace(replay=as_new(experiment.replay, held.state.replay))
+    assert held.state.demonstrations is not None, "a run that acts beside has two"
+    return state._replace(
+        demonstrations=as_new(experiment.demonstrations, held.state.demonstrations)
+    )
+
+
+def _newest(folder: RunFolder, experiment: Experiment) -> Found:
+    """The newest intact checkpoint, which holds the data set of the run.
+
+    Raises:
+        RunFolderError: there is none yet.
+    """
+    if not list_checkpoints(folder.checkpoints):
+        raise RunFolderError(
+            f"{folder.path} has no checkpoint yet, which holds the data that it learns from: open "
+            "an update once it has one"
+        )
+    return read_newest(folder.checkpoints, lambda path: read_checkpoint(folder, experiment, path))[
+        0
+    ]
 
 
 def _start(folder: RunFolder, env_steps: int) -> Found | None:
@@ -297,7 +376,7 @@ def _start(folder: RunFolder, env_steps: int) -> Found | None:
     if checkpoint is None:
         raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed meanwhile")
     spec = stored_spec(folder, load_checkpoint(checkpoint, {}).info)
-    experiment = Experiment.of(description.settings, spec, description.seed)
+    experiment = Experiment.of(description.settings, spec, description.seed, description.data)
     return read_checkpoint(folder, experiment, checkpoint)
 
 
@@ -356,14 +435,15 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
         return _Given(after, None, rate, noise, None)
     if cut := result.collected.cut:
         stored = cut_short(replay, stored, cut)
-    if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
+    steps = given.steps
+    if steps is not None and (rows := EndingRoom(replay, stored).grown_to(steps.is_last)):
         stored = with_ending_rows(stored, rows)
-    return _Given(stored, given.steps, given.learning_rate, given.noise, given.scales)
+    return _Given(stored, steps, given.learning_rate, given.noise, given.scales)
 
 
 def _opened(
     experiment: Experiment, before: TrainState, result: Round, update: int, num_lanes: int
-) -> tuple[UpdateRecord, Params]:
+) -> tuple[UpdateRecord | CloningRecord, Params]:
     """The record of one update of a round, and θ before it, given the state before the round.
 
     It is computed in as many lanes as the run's own program had, 0 for a run alone.
@@ -376,14 +456,18 @@ def _opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     given = _given(experiment, before, result)
-    _, firsts, batches, spans = _read(
-        replay, given.stored, given.steps, sample.env_steps, given.scales
-    )
+    drawn, other = parted(sample.env_steps, replay.sampler.batch_size)
+    found = _read(replay, given.stored, given.steps, drawn, given.scales)[1:]
+    if (demonstrations := experiment.demonstrations) is not None:
+        assert before.demonstrations is not None, "its data set is in a buffer"
+        others = _read(demonstrations, _copies(before.demonstrations), None, other, given.scales)
+        found = joined(found, others[1:])
+    taken, batches, spans = found
     number = update - before.updates - 1
     learn = _compiled_updates(settings.learning, network, replay.sequences, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
-    batches, firsts, noise, sample, spans = jax.tree.map(
-        np.asarray, (batches, firsts, given.noise, sample, spans)
+    taken, batches, noise, sample, spans = jax.tree.map(
+        np.asarray, (taken, batches, given.noise, sample, spans)
     )
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
@@ -399,19 +483,37 @@ def _opened(
     _compare_with_run(
         learned(after, number + 1, result.updates - before.updates), result.state().learner
     )
-    own, batch, noise, span = jax.tree.map(
-        lambda table: table[number], (sample, batches, noise, spans)
+    own, begins, batch, noise, span = jax.tree.map(
+        lambda table: table[number], (sample, taken, batches, noise, spans)
     )
-    learners = (settings.learning, network, state, after)
     facts = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
-    if replay.sequences is None:
-        sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
-        record = record_of(*learners, sampled, noise=noise, **facts)
-    else:
-        taken = np.asarray(_learned_env_steps(replay, firsts[number]))
-        sampled = SampledSequences(own, batch, taken, span.num_steps, span.terminated)
-        record = sequences_record_of(*learners, replay.sequences, sampled, noise=noise, **facts)
+    record = _record(experiment, (state, after), own, begins, batch, span, noise, facts)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
+
+
+def _record(
+    experiment: Experiment,
+    learners: tuple[LearnerState, LearnerState],
+    sample: Sample,
+    begins: UInt32[np.ndarray, "*batch"],
+    batch: Transition | Sequences,
+    span: Span,
+    noise: UpdateNoise,
+    facts: dict[str, Any],
+) -> UpdateRecord | CloningRecord:
+    """The record of an update, given the learners before and after it."""
+    learning, network = experiment.settings.learning, experiment.network
+    is_cloned, sequences = learning.algorithm == "bc", experiment.replay.sequences
+    if isinstance(batch, Transition):
+        sampled = SampledBatch(sample, batch, span.num_steps, span.terminated)
+        if is_cloned:
+            return cloning_record_of(network, *learners, sampled, **facts)
+        return record_of(learning, network, *learners, sampled, noise=noise, **facts)
+    assert sequences is not None, "only a network with memory learns from sequences"
+    given = SampledSequences(sample, batch, begins, span.num_steps, span.terminated)
+    if is_cloned:
+        return sequences_cloning_record_of(network, *learners, sequences, given, **facts)
+    return sequences_record_of(learning, network, *learners, sequences, given, noise=noise, **facts)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -421,7 +523,7 @@ def _read(
     steps: Steps | None,
     env_steps: UInt32[Array, "update batch"],
     scales: Scales | None,
-) -> tuple[ReplayState, UInt32[Array, "update batch"], Transition | Sequences, Span]:
+) -> tuple[ReplayState, UInt32[Array, "update batch *step"], Transition | Sequences, Span]:
     """The buffer with the steps of a round, if it lacks them; the env steps at which transitions,
     or the learned steps of sequences, begin; the transitions that were drawn by some env steps and
     their steps, or the sequences and the steps of each of their transitions."""
@@ -431,17 +533,10 @@ def _read(
         found = replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
         return stored, env_steps, *found
     firsts = replay.first_learned(stored, env_steps)
-    each = replay.spans(stored, _learned_env_steps(replay, firsts))
-    return stored, firsts, replay.read_sequences(stored, firsts, scales), each
-
-
-def _learned_env_steps(
-    replay: ReplayBuffer, env_steps: UInt32[Any, "*batch"]
-) -> UInt32[Any, "*batch step"]:
-    """Env step of each learned step of the sequences that begin to learn at the given env steps."""
-    assert replay.sequences is not None
     distance = np.arange(replay.sequences.learned_steps, dtype=np.uint32)
-    return env_steps[..., None] + distance * np.uint32(replay.num_envs)
+    begins = firsts[..., None] + distance * np.uint32(replay.num_envs)
+    batch = replay.read_sequences(stored, firsts, scales)
+    return stored, begins, batch, replay.spans(stored, begins)
 
 
 def _compiled_updates(
@@ -475,8 +570,8 @@ def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
 
 def _copied(state: TrainState) -> TrainState:
     """A copy of the state, whose arrays no later round takes over."""
-    learner, replay = _copies((state.learner, state.replay))
-    return state._replace(learner=learner, replay=replay)
+    learner, replay, others = _copies((state.learner, state.replay, state.demonstrations))
+    return state._replace(learner=learner, replay=replay, demonstrations=others)
 
 
 @jax.jit
@@ -534,10 +629,11 @@ def _refuse_not_reproducible(
         mark = between[0]
         later = [s for s in checkpoints if s.env_steps > mark.env_steps and s.holds_replay]
         then = f", or after {later[0].updates:,}" if later else ""
-        due = replay_start.updates_due(folder.description.settings, mark.env_steps)
+        settings = folder.description.settings
+        due = replay_start.updates_due(settings, mark.env_steps)
         raise RunFolderError(
-            f"the run is not bit-exact from env step {mark.env_steps:,}, because {mark.reason}: "
-            f"updates up to {due:,}{then} can be opened"
+            f"the run is not bit-exact from {settings.clock_unit} {mark.env_steps:,}, because "
+            f"{mark.reason}: updates up to {due:,}{then} can be opened"
         )
 
 

@@ -1,19 +1,16 @@
 """What of a run stays on its machine: the mark, and the names of local folders."""
 
 import dataclasses
-import os
-import re
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from frankrl.core.errors import SettingError
+from frankrl.core.local_paths import without_paths
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.folder import RunDescription
 
-_PATH = re.compile(r"(?<![\w.:/~…])(?:~\w*)?/[^\s'\"`,;:()\[\]]+")
-"""An absolute path in a text; the path of a URL is none."""
 _ENVIRONMENT = ("env_id", "environment")
 """What a checkpoint says of its environment, which an agent needs word by word."""
 
@@ -23,12 +20,14 @@ def public_description(description: RunDescription) -> RunDescription:
 
     Its other settings stay as they are: see `refuse_local_paths`.
     """
-    preset, origin = description.preset, description.origin
+    preset, origin, settings = description.preset, description.origin, description.settings
+    if description.data is not None:
+        settings = settings.with_changes(dataset=description.data.name)
     if origin is not None:
         origin = dataclasses.replace(origin, path=f"…/{PurePath(origin.path).name}")
     return dataclasses.replace(
         description,
-        settings=description.settings.with_changes(log=()),
+        settings=settings.with_changes(log=()),
         preset=PurePath(preset).stem if _is_file(preset) else preset,
         versions=without_paths(description.versions),
         machine=without_paths(description.machine),
@@ -49,27 +48,16 @@ def public_metadata(info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def without_paths(value: Any) -> Any:
-    """JSON data in which each absolute path is replaced by its last part: `…/part`."""
-    if isinstance(value, str):
-        home = str(Path.home()) if "HOME" in os.environ else ""
-        text = value.replace(home, "~") if len(home) > 1 else value
-        return _PATH.sub(lambda found: f"…/{PurePath(found[0]).name}", text)
-    if isinstance(value, dict):
-        return {name: without_paths(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [without_paths(part) for part in value]
-    return value
-
-
 def refuse_local_paths(description: RunDescription) -> None:
-    """Refuse to publish settings that name a local file.
+    """Refuse to publish settings that name a local file. A data set's is left out anyway.
 
     Raises:
         SettingError: one does.
     """
     for group in description.settings.to_tables().values():
         for name, value in group.items():
+            if name == "dataset":
+                continue
             for text in _texts(value):
                 if without_paths(text) != text:
                     raise SettingError(

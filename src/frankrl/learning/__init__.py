@@ -1,5 +1,8 @@
 """Targets, losses and the update of the Q-network."""
 
+from frankrl.learning.cloning import CloningTerms, cloning_terms
+from frankrl.learning.cross_entropy import cross_entropy
+from frankrl.learning.fitted_q import GreedyPolicy, evaluation_updates
 from frankrl.learning.heads import ExpectedHead, make_head
 from frankrl.learning.lambda_returns import lambda_returns
 from frankrl.learning.learner import (
@@ -8,6 +11,7 @@ from frankrl.learning.learner import (
     UpdateOutput,
     init_learner,
     learning_rate_at,
+    metrics_of,
     refresh_target,
     update,
     updates,
@@ -26,12 +30,19 @@ from frankrl.learning.make_network import network_for
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import has_own_optimiser
 from frankrl.learning.pqn import Rollout, all_targets, minibatch_of, pqn_updates
-from frankrl.learning.recurrent import SequenceTerms, sequence_priorities, sequence_terms
+from frankrl.learning.recurrent import (
+    SequenceTerms,
+    sequence_cloning_terms,
+    sequence_priorities,
+    sequence_terms,
+)
 from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
     "NO_NOISE",
+    "CloningTerms",
     "ExpectedHead",
+    "GreedyPolicy",
     "LearnerState",
     "LossTerms",
     "Rollout",
@@ -44,17 +55,22 @@ __all__ = [
     "batch_loss",
     "batch_loss_terms",
     "bootstrap_values",
+    "cloning_terms",
+    "cross_entropy",
+    "evaluation_updates",
     "has_own_optimiser",
     "init_learner",
     "lambda_returns",
     "learning_rate_at",
     "make_head",
+    "metrics_of",
     "minibatch_of",
     "network_for",
     "of_actions",
     "pqn_updates",
     "predictions",
     "refresh_target",
+    "sequence_cloning_terms",
     "sequence_priorities",
     "sequence_terms",
     "td_errors",

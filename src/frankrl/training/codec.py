@@ -28,8 +28,10 @@ from frankrl.runs.checkpoint import Loaded, Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.records import column, filled, named, on_device
 from frankrl.training.replay_codec import (
+    DEMONSTRATIONS,
     REPLAY,
     Chunks,
+    demonstrations,
     most_replay_bytes,
     replay_from,
     replay_tensors,
@@ -73,7 +75,11 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         _optimiser_file(settings.learning): optimiser,
     }
     if settings.has_replay:
-        sizes |= {"target_network": weights, REPLAY: most_replay_bytes(experiment)}
+        sizes[REPLAY] = most_replay_bytes(experiment)
+    if like.target_params is not None:
+        sizes["target_network"] = weights
+    if (saved := demonstrations(experiment)) is not None:
+        sizes[DEMONSTRATIONS] = most_replay_bytes(experiment, saved)
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
     sizes[eval_file(settings.learning)] = most_agent_bytes(experiment)
@@ -137,14 +143,15 @@ def memory_of(loaded: Loaded, experiment: Experiment) -> Float[np.ndarray, "env 
     """What the network remembered of each environment's episode at a checkpoint.
 
     Returns:
-        None if the network has no memory, or the environments' own states hold it.
+        None if the network has no memory, the environments' own states hold it, or nobody acts.
 
     Raises:
         DamagedError: no run remembers such numbers.
         RunFolderError: they do not fit the settings.
     """
-    environment, units = experiment.settings.environment, experiment.network.memory_units
-    if not units or environment.source == "device":
+    settings, units = experiment.settings, experiment.network.memory_units
+    environment = settings.environment
+    if not units or environment.source == "device" or settings.is_offline:
         return None
     collection = loaded.tensors["collection"]
     memory = column(collection, "memory", np.float32, (environment.num_envs, units))
@@ -236,6 +243,9 @@ def to_tensors(
     chunks: Chunks = {}
     if state.replay is not None and experiment.settings.saving.checkpoint_replay == "all":
         tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)
+    if (saved := demonstrations(experiment)) is not None and state.demonstrations is not None:
+        tensors[DEMONSTRATIONS], others = replay_tensors(experiment, state.demonstrations, saved)
+        chunks |= others
     return tensors, chunks
 
 
@@ -273,14 +283,18 @@ def from_checkpoint(
     learner, logs = learner_of(loaded, experiment), logs_of(loaded, experiment)
     interval = _interval(collection, experiment.settings.update_batch_size)
     behaviour = column(collection, "behaviour_params", np.float32, learner.params.shape)
+    saved, replay = demonstrations(experiment), None
+    if experiment.buffer is not None:
+        replay = replay_from(loaded, experiment, env_steps)
     state = TrainState(
         learner=learner,
-        replay=replay_from(loaded, experiment, env_steps) if experiment.buffer else None,
+        replay=replay,
         behaviour_params=jnp.array(behaviour),
         params=jnp.copy(learner.params),
         eval_params=jnp.copy(learner.eval_params),
         env_steps=env_steps,
         updates=updates,
+        demonstrations=saved and replay_from(loaded, experiment, env_steps, saved),
     )
     return state, logs, interval
 

@@ -19,6 +19,7 @@ from frankrl.runs import (
     check_same_environment,
     list_checkpoints,
     load_checkpoint,
+    load_newest,
     read_newest,
 )
 from frankrl.runs.no_checkpoint import begin_again
@@ -34,7 +35,7 @@ from frankrl.training.codec import (
     statistics_of,
 )
 from frankrl.training.interval import Interval
-from frankrl.training.replay_codec import REPLAY
+from frankrl.training.replay_codec import DEMONSTRATIONS, REPLAY
 from frankrl.training.state import Experiment, ReplayStart, TrainState
 
 
@@ -91,10 +92,10 @@ def read_run(
     found, damaged = read_newest(folder.checkpoints, whole)
     metadata = found.metadata
     settings = experiment.settings
-    if settings.training.total_env_steps < metadata.env_steps:
+    if settings.budget < metadata.env_steps:
         raise SettingError(
-            f"the run has already done {counted(metadata.env_steps, 'env step')}: "
-            f"total_env_steps cannot be {settings.training.total_env_steps:,}"
+            f"the run has already done {counted(metadata.env_steps, settings.clock_unit)}: "
+            f"{settings.budget_name} cannot be {settings.budget:,}"
         )
     return found._replace(damaged=damaged)
 
@@ -111,6 +112,15 @@ def stored_spec(folder: RunFolder, info: dict[str, Any]) -> EnvironmentSpec:
     return spec_from_data(
         info.get("environment"), description.env_id, made.env_kwargs, made.wrappers
     )
+
+
+def newest_spec(folder: RunFolder) -> EnvironmentSpec:
+    """The environment of a run as its newest checkpoint describes it; as `stored_spec`.
+
+    Raises:
+        RunFolderError: there is no checkpoint, or its description is not valid.
+    """
+    return stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)
 
 
 def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:
@@ -151,7 +161,8 @@ def read_learner(
         RunFolderError: it is damaged, or does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
-    most.pop(REPLAY, None)
+    for file in (REPLAY, DEMONSTRATIONS):
+        most.pop(file, None)
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
     check_same_environment(folder, loaded.info)
     return learner_of(loaded, experiment), logs_of(loaded, experiment)
@@ -159,5 +170,5 @@ def read_learner(
 
 def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
     # The last round may go beyond the budget that the run had.
-    budget = folder.description.settings.training.total_env_steps
+    budget = folder.description.settings.budget
     return most_bytes(experiment, budget + experiment.settings.round_env_steps)

@@ -1,0 +1,124 @@
+"""A data set that is open for reading."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gymnasium import spaces
+
+from frankrl.core.errors import FrankError, SettingError
+from frankrl.core.figures import counted, figure
+from frankrl.core.text import shown
+from frankrl.datasets.checks import checked
+from frankrl.datasets.digest import ContentDigest
+from frankrl.datasets.hdf5 import NotAnEpisodeError, check_installed, opened, read_episode
+from frankrl.datasets.metadata import Metadata, read_metadata
+from frankrl.datasets.names import EPISODES, found
+from frankrl.datasets.records import DataEpisode
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Whole episodes that were collected before; `open_dataset` has read and checked them all."""
+
+    name: str
+    """By what Minari knows it, such as lander/medium-v0."""
+    digest: str
+    """SHA-256 of spaces and episodes, as 64 hexadecimal digits; independent of the file's form."""
+    observation_space: spaces.Space
+    action_space: spaces.Discrete
+    env_id: str | None
+    """The environment's name as the data set gives it; None: it gives none. Nothing is made by
+    it."""
+    env_kwargs: Mapping[str, Any]
+    num_episodes: int
+    num_steps: int
+    mean_return: float
+    """Mean undiscounted return of its episodes."""
+    folder: Path
+    """The folder with its files."""
+    metadata: Metadata
+
+    def in_words(self) -> str:
+        """How much it holds, and how good it is."""
+        episodes, steps = counted(self.num_episodes, "episode"), counted(self.num_steps, "env step")
+        return f"{episodes} of {steps}, mean return {figure(self.mean_return)}"
+
+    def episodes(self) -> Iterator[DataEpisode]:
+        """The episodes, in the data set's order; each is read from the file and checked again.
+
+        Raises:
+            SettingError: the file is no longer what it was.
+        """
+        return episodes_in(self.folder, self.metadata)
+
+
+def open_dataset(name_or_folder: object) -> DataSet:
+    """Open a Minari data set, and read it once to check it.
+
+    Nothing that it names is imported, made or run.
+
+    Args:
+        name_or_folder: the folder of a data set, or its name in Minari's folder of local data sets.
+
+    Raises:
+        SettingError: there is none; or it is empty, damaged, without ends, or not for DQN.
+        MissingExtraError: the extra `minari` is not installed.
+    """
+    folder = found(name_or_folder)
+    check_installed()
+    metadata = read_metadata(folder)
+    digest = ContentDigest(metadata.observation_space, metadata.action_space)
+    num_steps, total = 0, 0.0
+    for episode in episodes_in(folder, metadata):
+        digest.add(episode)
+        num_steps += episode.num_steps
+        total += float(episode.rewards.sum())
+    if num_steps != metadata.num_steps:
+        raise SettingError(
+            f"the data set {folder} is damaged: its metadata say {metadata.num_steps:,} steps, and "
+            f"it holds {num_steps:,}"
+        )
+    return DataSet(
+        name=metadata.name,
+        digest=digest.text(),
+        observation_space=metadata.observation_space,
+        action_space=metadata.action_space,
+        env_id=metadata.env_id,
+        env_kwargs=metadata.env_kwargs,
+        num_episodes=metadata.num_episodes,
+        num_steps=num_steps,
+        mean_return=total / metadata.num_episodes,
+        folder=folder,
+        metadata=metadata,
+    )
+
+
+def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
+    """The episodes of the data set in a folder; arguments and errors as for `open_dataset`."""
+    path = folder / EPISODES
+    if not metadata.num_episodes:
+        raise SettingError(f"the data set {folder} is empty: it holds no episodes")
+    if not path.is_file():
+        raise SettingError(f"the data set {folder} is damaged: its file {EPISODES} is missing")
+    number = None
+    try:
+        with opened(path, "r") as file:
+            if len(file) != metadata.num_episodes:
+                raise NotAnEpisodeError(
+                    f"{len(file):,} episodes where its metadata say {metadata.num_episodes:,}"
+                )
+            for number in range(metadata.num_episodes):
+                episode = read_episode(file, number, metadata)
+                yield checked(episode, metadata.observation_space, metadata.action_space)
+    except FrankError:
+        raise
+    except NotAnEpisodeError as error:
+        where = "" if number is None else f" in its episode {number}"
+        raise SettingError(f"the data set {folder} has{where} {shown(error)}") from error
+    except Exception as error:  # h5py raises whatever it likes for a damaged file
+        reason = shown(error) or type(error).__name__
+        raise SettingError(
+            f"the data set {folder} cannot be read, its file {EPISODES} is damaged: {reason}"
+        ) from error

@@ -1,0 +1,69 @@
+"""Where data sets are: by a name in Minari's own folder, or in any folder."""
+
+import os
+import re
+from pathlib import Path
+
+from frankrl.core.errors import SettingError, nearest
+from frankrl.core.paths import given_path
+from frankrl.core.text import shown
+
+DATA, METADATA, EPISODES = "data", "metadata.json", "main_data.hdf5"
+"""The folder of a data set's files in that of its name, and these files."""
+_NAME = re.compile(r"(?:[-_a-zA-Z0-9]{2,}/)*[-_a-zA-Z0-9]+-v(?:0|[1-9][0-9]{0,8})")
+_MAX_LISTED = 1_000
+"""Names that are looked at for the nearest one."""
+
+
+def minari_folder() -> Path:
+    """Minari's folder of local data sets: `MINARI_DATASETS_PATH`, or `~/.minari/datasets`."""
+    named = os.environ.get("MINARI_DATASETS_PATH")
+    return Path(named) if named else Path.home() / ".minari" / "datasets"
+
+
+def check_name(name: object) -> str:
+    """The name of a new data set.
+
+    Raises:
+        SettingError: Minari allows no such names.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise SettingError(
+            f"a data set needs a name such as lander/medium-v0, of letters, digits, - and _, with "
+            f"a version at its end, got {shown(name)!r}"
+        )
+    return name
+
+
+def found(name_or_folder: object) -> Path:
+    """The folder with a data set's files.
+
+    Args:
+        name_or_folder: the folder of a data set, or its name in Minari's folder.
+
+    Raises:
+        SettingError: there is no such data set.
+    """
+    folder = given_path(name_or_folder, "the data set")
+    for place in (folder, folder / DATA):
+        if (place / METADATA).is_file():
+            return place
+    name = str(name_or_folder)
+    if _NAME.fullmatch(name) and (minari_folder() / name / DATA).is_dir():
+        return minari_folder() / name / DATA
+    raise SettingError(
+        f"there is no data set {shown(name)}: it is neither a folder with a {METADATA}, nor a name "
+        f"in Minari's folder {minari_folder()}{nearest(name, _local_names())}"
+    )
+
+
+def _local_names() -> list[str]:
+    """Names of data sets in Minari's folder."""
+    top, names = minari_folder(), []
+    for place, folders, _ in os.walk(top):
+        if DATA in folders:
+            names.append(Path(place).relative_to(top).as_posix())
+            folders.clear()
+        if len(names) >= _MAX_LISTED:
+            break
+    return names

@@ -1,0 +1,131 @@
+"""Writes a data set, whole or not at all."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from frankrl.core.errors import SettingError
+from frankrl.core.text import shown
+from frankrl.datasets.checks import checked
+from frankrl.datasets.hdf5 import NotAnEpisodeError, check_installed, opened, written_episode
+from frankrl.datasets.metadata import FACTS, FORMAT, VERSION
+from frankrl.datasets.names import DATA, EPISODES, METADATA, check_name, minari_folder
+from frankrl.datasets.records import DataEpisode, DataSetDescription
+from frankrl.datasets.spaces import space_to_data
+
+
+def write_dataset(
+    name: str,
+    folder: Path | None,
+    description: DataSetDescription,
+    episodes: Iterable[DataEpisode],
+) -> Path:
+    """Write a data set that Minari and Frank read.
+
+    Args:
+        name: its name, such as lander/medium-v0.
+        folder: the folder of data sets in which it gets the folder of its name; None: Minari's.
+        description: what it says beside its episodes.
+        episodes: they are written as they come, so they need not fit into memory.
+
+    Returns:
+        The folder of its name.
+
+    Raises:
+        SettingError: the name is not allowed or exists, there are no episodes, one of them does
+            not fit its spaces, or the folder cannot be written. Nothing is left then.
+        MissingExtraError: the extra `minari` is not installed.
+    """
+    place = check_place(name, folder)
+    with _whole_or_nothing(place) as temporary:
+        num_episodes = num_steps = 0
+        with opened(temporary / EPISODES, "x") as file:
+            for episode in episodes:
+                try:
+                    fitting = checked(
+                        episode, description.observation_space, description.action_space
+                    )
+                except NotAnEpisodeError as error:
+                    raise SettingError(
+                        f"episode {num_episodes} cannot be written: it has {shown(error)}"
+                    ) from error
+                written_episode(file, num_episodes, fitting)
+                num_episodes += 1
+                num_steps += fitting.num_steps
+        if not num_episodes:
+            raise SettingError(f"there are no whole episodes for the data set {name}")
+        size = (temporary / EPISODES).stat().st_size
+        data = _metadata(name, description, num_episodes, num_steps, size)
+        (temporary / METADATA).write_text(json.dumps(data))
+    return place
+
+
+def check_place(name: str, folder: Path | None) -> Path:
+    """Where a new data set of this name belongs; arguments as of `write_dataset`.
+
+    Raises:
+        SettingError: the name is not allowed, or exists.
+        MissingExtraError: the extra `minari` is not installed.
+    """
+    check_installed()
+    place = (folder if folder is not None else minari_folder()) / check_name(name)
+    if place.exists():
+        raise SettingError(f"a data set {place} exists already: choose another name or version")
+    return place
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(place: Path) -> Iterator[Path]:
+    """A temporary folder that becomes the data set's data when all went well."""
+    temporary = place.with_name(f".{place.name}.new-{os.getpid()}")
+    try:
+        (temporary / DATA).mkdir(parents=True)
+        yield temporary / DATA
+        for file in (temporary / DATA).iterdir():
+            _synced(file)
+        temporary.rename(place)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingError(f"the data set {place} cannot be written: {shown(reason)}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _synced(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _metadata(
+    name: str, description: DataSetDescription, num_episodes: int, num_steps: int, size: int
+) -> dict[str, Any]:
+    """What Minari's metadata.json says."""
+    data = {
+        "total_episodes": num_episodes,
+        "total_steps": num_steps,
+        "data_format": FORMAT,
+        "jpeg_encoding": False,
+        "observation_space": json.dumps(space_to_data(description.observation_space)),
+        "action_space": json.dumps(space_to_data(description.action_space)),
+        "dataset_id": name,
+        "minari_version": VERSION,
+        "dataset_size": round(size / 1e6, 1),
+        FACTS: {
+            "env_id": description.env_id,
+            "env_kwargs": dict(description.env_kwargs),
+            **description.facts,
+        },
+    }
+    if description.env_spec:
+        data["env_spec"] = description.env_spec
+    if description.algorithm:
+        data["algorithm_name"] = description.algorithm
+    if description.author:
+        data["author"] = [description.author]
+    if description.text:
+        data["description"] = description.text
+    return data

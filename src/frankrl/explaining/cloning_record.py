@@ -1,0 +1,171 @@
+"""Every number of one update of behaviour cloning."""
+
+import functools
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, UInt32
+
+from frankrl.core.figures import counted, figure
+from frankrl.core.types import Transition
+from frankrl.explaining.document import Document
+from frankrl.explaining.record import SampledBatch, SequencesRecord, norms
+from frankrl.learning import CloningTerms, LearnerState, cloning_terms
+from frankrl.networks import QNetwork
+
+
+@dataclass(frozen=True, repr=False)
+class CloningRecord:
+    """One update of behaviour cloning: the batch, and everything computed from it.
+
+    There are no Q-values, targets and TD errors: the outputs are logits of a policy. All arrays
+    are NumPy arrays.
+    """
+
+    update: int
+    """Number of the update, from 1."""
+    env_steps: int
+    """The clock of the run, which counts updates, at the end of the round."""
+    learning_rate: float
+    transition_env_steps: UInt32[np.ndarray, " batch"]
+    """Position of each transition in the buffer's order, from 0."""
+    batch: Transition
+    num_steps: UInt32[np.ndarray, " batch"]
+    terminated: Bool[np.ndarray, " batch"]
+    """Whether s′ is terminal."""
+    logits: Float[np.ndarray, "batch action"]
+    """Outputs for s before the update; -∞ for actions that are not allowed."""
+    policy: Float[np.ndarray, "batch action"]
+    """π(· | s), the softmax of the logits."""
+    losses: Float[np.ndarray, " batch"]
+    """-log π(a | s) of each transition."""
+    loss: float
+    """Mean of the losses over the batch."""
+    gradient_norms: dict[str, float]
+    """L2 norm of the gradient before clipping, per layer; `all` is the global norm."""
+    weight_changes: dict[str, float]
+    """L2 norm of the change of θ, per layer and `all`."""
+    chosen_after: Float[np.ndarray, " batch"]
+    """π(a | s) after the update."""
+    sequences: SequencesRecord | None = None
+    """The sequences that the transitions belong to; None without memory."""
+    probabilities: None = None
+    """Sampling is uniform."""
+    weights: None = None
+    clock_unit: str = "update"
+    """What the run's clock counts."""
+    document: Document | None = field(default=None, compare=False)
+    """The update in words, for one transition of its batch; None: only its numbers were wanted."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Update {self.update:,}: {counted(len(self.losses), 'transition')}, loss "
+            f"{figure(self.loss)}, mean π(a | s) {figure(float(np.mean(self.chosen)))}"
+        )
+
+    def followed(self, transition: int, sequence: int | None = None) -> int:
+        """As `UpdateRecord.followed`."""
+        if self.sequences is None:
+            return transition
+        return self.sequences.row_of(transition, sequence or 0)
+
+    @property
+    def done_at(self) -> str:
+        """Nothing: the run's clock counts updates themselves."""
+        return ""
+
+    @property
+    def chosen(self) -> Float[np.ndarray, " batch"]:
+        """π(a | s) before the update."""
+        return self.policy[np.arange(len(self.losses)), self.batch.action]
+
+    @property
+    def loss_shares(self) -> Float[np.ndarray, " batch"]:
+        """Each transition's share of the batch's loss."""
+        total = self.losses.sum()
+        return self.losses / total if total else np.zeros_like(self.losses)
+
+
+def cloning_record_of(
+    network: QNetwork,
+    before: LearnerState,
+    after: LearnerState,
+    sampled: SampledBatch,
+    *,
+    env_steps: int,
+    learning_rate: float,
+) -> CloningRecord:
+    """Record one update, computed by the functions that training uses.
+
+    Args:
+        network: the definition of the network.
+        before: the learner before the update.
+        after: the learner after the update.
+        sampled: the transitions of the update.
+        env_steps: what the run's clock counted when the update was done.
+        learning_rate: step size of the optimiser.
+    """
+    terms, then = _computed(network, before, after, sampled.batch)
+    return recorded_cloning(
+        network,
+        (before, after),
+        sampled,
+        (terms, then.logits),
+        env_steps=env_steps,
+        learning_rate=learning_rate,
+    )
+
+
+def recorded_cloning(
+    network: QNetwork,
+    learners: tuple[LearnerState, LearnerState],
+    sampled: SampledBatch,
+    computed: tuple[CloningTerms, Float[Array, "batch action"]],
+    *,
+    env_steps: int,
+    learning_rate: float,
+    sequences: SequencesRecord | None = None,
+) -> CloningRecord:
+    """The record of an update, of what was computed for its transitions.
+
+    Args:
+        network: the definition of the network.
+        learners: the learner before the update, and after it.
+        sampled: the transitions of the update.
+        computed: the terms of the update, and the logits after it.
+        env_steps: what the run's clock counted when the update was done.
+        learning_rate: step size of the optimiser.
+        sequences: the sequences that they belong to; None without memory.
+    """
+    (before, after), (terms, logits_after) = learners, computed
+    batch = jax.tree.map(np.asarray, sampled.batch)
+    rows = np.arange(len(terms.losses))
+    policy, policy_after = (jax.nn.softmax(logits) for logits in (terms.logits, logits_after))
+    return CloningRecord(
+        update=int(before.num_updates) + 1,
+        env_steps=env_steps,
+        learning_rate=learning_rate,
+        transition_env_steps=np.asarray(sampled.sample.env_steps),
+        batch=batch,
+        num_steps=np.asarray(sampled.num_steps),
+        terminated=np.asarray(sampled.terminated),
+        logits=np.asarray(terms.logits),
+        policy=np.asarray(policy),
+        losses=np.asarray(terms.losses),
+        loss=float(terms.loss),
+        gradient_norms=norms(terms.gradients),
+        weight_changes=norms(network.layout.unflatten(np.asarray(after.params - before.params))),
+        chosen_after=np.asarray(policy_after)[rows, batch.action],
+        sequences=sequences,
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _computed(
+    network: QNetwork, before: LearnerState, after: LearnerState, batch: Transition
+) -> tuple[CloningTerms, CloningTerms]:
+    """What the update computed, and the same after it."""
+    unflatten = network.layout.unflatten
+    terms = cloning_terms(network, unflatten(before.params), batch)
+    return terms, cloning_terms(network, unflatten(after.params), batch)

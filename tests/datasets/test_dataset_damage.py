@@ -1,0 +1,376 @@
+"""A data set may come from anyone: nothing that it names is run, and each fault is one sentence."""
+
+import contextlib
+import io
+import json
+import re
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from data_sets import MIXED, NAME, described, made, random_episodes, set_metadata
+from foreign_runs import CANARY, CODE
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis_profile import examples
+from PIL import Image
+
+from frankrl.core.errors import SettingError
+from frankrl.datasets import open_dataset, write_dataset
+from frankrl.datasets.spaces import space_to_data
+
+
+def file_of(data):
+    return h5py.File(data / "main_data.hdf5", "r+")
+
+
+def in_place_of(folder, name, **how):
+    """Put another array in the place of one of the second episode."""
+    with file_of(folder) as file:
+        del file[f"episode_1/{name}"]
+        file["episode_1"].create_dataset(name, **how)
+
+
+def steps_of(data):
+    with file_of(data) as file:
+        return file["episode_1/actions"].shape[0]
+
+
+def refused(data, message):
+    with pytest.raises(SettingError) as caught:
+        open_dataset(data)
+    text = str(caught.value)
+    assert re.search(message, text), text
+    assert "\n" not in text
+    assert len(text) < 500
+    assert text.startswith(("the data set", "there is no data set", str(data)))
+
+
+@pytest.fixture
+def data(tmp_path):
+    return made(tmp_path)
+
+
+def test_nothing_that_a_data_set_names_is_imported_or_made(data, tmp_path, monkeypatch):
+    (tmp_path / "evil_data.py").write_text(CODE + "Env = Wrapper = dict\n")
+    monkeypatch.setenv(f"FRANK_{CANARY.upper()}", str(tmp_path / CANARY))
+    monkeypatch.syspath_prepend(tmp_path)
+    wrapper = {"name": "Evil", "entry_point": "evil_data:Wrapper", "kwargs": {}}
+    spec = {"id": "evil_data:Evil-v0", "entry_point": "evil_data:Env", "kwargs": {"a": 1}}
+    spec |= {"additional_wrappers": [wrapper], "vector_entry_point": "evil_data:Env"}
+    text = json.dumps(spec)
+    set_metadata(data, env_spec=text, eval_env_spec=text, requirements=["evil_data"])
+    found = open_dataset(data)
+    assert len(list(found.episodes())) == found.num_episodes
+    assert (found.env_id, found.env_kwargs) == ("evil_data:Evil-v0", {"a": 1})
+    # Minari would make the environment to learn its spaces.
+    set_metadata(data, observation_space=None)
+    refused(data, "does not say its observation_space, and Frank makes no environment by a data")
+    assert "evil_data" not in sys.modules
+    assert not (tmp_path / CANARY).exists()
+
+
+def space(**changes):
+    return json.dumps(space_to_data(described().observation_space) | changes)
+
+
+def nested(depth):
+    return '{"type": "Tuple", "subspaces": [' * depth + "]}" * depth
+
+
+METADATA = {
+    "another version": ({"minari_version": "0.4.3"}, "is of Minari 0.4.3, and Frank reads those"),
+    "a later version": ({"minari_version": "0.6.0"}, "is of Minari 0.6.0, and Frank reads those"),
+    "no version": ({"minari_version": None}, "cannot use: the entry 'minari_version' is missing"),
+    "another storage": ({"data_format": "arrow"}, "stored as arrow, and Frank reads hdf5"),
+    "no actions": ({"action_space": None}, "does not say its action_space"),
+    "continuous actions": ({"action_space": space()}, "has the action space Box.*needs a Discrete"),
+    "text": (
+        {"observation_space": '{"type": "Text", "max_length": 5}'},
+        "cannot use: a space of the kind 'Text' is not supported",
+    ),
+    "a large space": ({"observation_space": space(shape=[1 << 20, 1 << 10])}, "is too large"),
+    "a negative shape": ({"observation_space": space(shape=[-1])}, "-1 where a whole number"),
+    "other bounds": ({"observation_space": space(low=[1])}, "bounds of the shape"),
+    "objects": ({"observation_space": space(dtype="object")}, "a Box of object is not supported"),
+    "no dtype": ({"observation_space": space(dtype="evil")}, "cannot use: .*evil"),
+    "nested": ({"observation_space": nested(99)}, "nested too deeply"),
+    "deeply nested": ({"observation_space": nested(99_999)}, "cannot use: "),
+    "a path as a key": (
+        {"observation_space": json.dumps({"type": "Dict", "subspaces": {"../a": {}}})},
+        "an entry of the name '../a' is not supported",
+    ),
+    "a space that is a number": ({"observation_space": "3"}, "cannot use: "),
+    "a space that is no text": ({"observation_space": 3}, "cannot use: "),
+    "no episodes": ({"total_episodes": 0}, "is empty: it holds no episodes"),
+    "a negative number": ({"total_episodes": -1}, "total_episodes is -1"),
+    "too many episodes": ({"total_episodes": 10**9}, "more than 10,000,000"),
+    "other episodes": ({"total_episodes": 4}, "has 3 episodes where its metadata say 4"),
+    "other steps": ({"total_steps": 4}, "its metadata say 4 steps, and it holds"),
+    "an environment without a name": ({"env_spec": "{}"}, "the entry 'id' is missing"),
+    "an environment that is no text": ({"env_spec": 3}, "cannot use: "),
+}
+
+
+@pytest.mark.parametrize("fault", METADATA)
+def test_a_fault_of_the_metadata_is_one_sentence(fault, data):
+    changes, message = METADATA[fault]
+    set_metadata(data, **changes)
+    refused(data, message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is damaged, it is not JSON"),
+        (b"{", "is damaged, it is not JSON"),
+        (b"\xff\xfe", "is damaged, it is not JSON"),
+        (b"[" * 99_999, "is damaged, it is not JSON"),
+        (b"[]", "it holds no JSON object"),
+        (b'{"a": ' + b"9" * 9_999 + b"}", "is damaged, it is not JSON"),
+    ],
+)
+def test_metadata_that_are_no_json_are_refused(content, message, data):
+    (data / "metadata.json").write_bytes(content)
+    with pytest.raises(SettingError, match=message):
+        open_dataset(data)
+
+
+def test_what_is_missing_is_named(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    for name in ("made/upp-v3", str(tmp_path / "made")):
+        with pytest.raises(SettingError, match=r"there is no data set .* neither a folder"):
+            open_dataset(name)
+    with pytest.raises(SettingError, match=f"did you mean '{NAME}'"):
+        open_dataset("made/upp-v3")
+    (data / "main_data.hdf5").rename(tmp_path / "elsewhere")
+    refused(data, r"is damaged: its file main_data\.hdf5 is missing")
+    (data / "metadata.json").unlink()
+    refused(data, "there is no data set")
+    with pytest.raises(SettingError, match="must be a path"):
+        open_dataset(3)
+
+
+ARRAYS = {
+    "no rewards": ("rewards", None, "episode 1 no rewards"),
+    "NaN": ("rewards", np.full, "episode 1 rewards that are not finite"),
+    "objects": ("rewards", {"dtype": h5py.string_dtype(), "data": ["a"]}, "rewards of object"),
+    "complex numbers": ("rewards", {"data": [1j]}, "rewards of complex128"),
+    "one number": ("rewards", {"data": 1.0}, "rewards that are no array"),
+    "nothing": ("rewards", {"data": h5py.Empty("f")}, "rewards that are no array"),
+    "another length": ("rewards", {"data": np.zeros(99)}, r"rewards of the shape \(99,\) where"),
+    "a claim": ("rewards", {"shape": (1 << 40,), "chunks": (9,), "dtype": "f8"}, "is too large"),
+    "no steps": ("actions", {"data": np.zeros(0, np.int64)}, "terminations of bool and shape"),
+    "numbers for flags": ("terminations", {"data": np.zeros(3)}, "terminations of float64"),
+    "infinite states": ("observations", np.full, "observations that are not finite"),
+    "states of text": ("observations", {"data": ["a"], "dtype": h5py.string_dtype()}, "of object"),
+}
+
+
+@pytest.mark.parametrize("fault", ARRAYS)
+def test_a_fault_of_an_array_is_one_sentence(fault, data):
+    name, how, message = ARRAYS[fault]
+    if how is None:
+        with file_of(data) as file:
+            del file[f"episode_1/{name}"]
+    elif callable(how):
+        shape = (steps_of(data),) if name == "rewards" else (steps_of(data) + 1, 2)
+        in_place_of(data, name, data=how(shape, np.inf if name != "rewards" else np.nan))
+    else:
+        in_place_of(data, name, **how)
+    refused(data, message)
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ([1], "actions with 1, which is not in Discrete"),
+        ([6], "actions with 6, which is not in Discrete"),
+        ([-(2**60)], "actions with -1152921504606846976"),
+        ([2.5], "actions of float64 where int64 belongs"),
+        (np.array([2**64 - 1], np.uint64), "actions of uint64 with numbers that int64 lacks"),
+        ([[2]], "and shape"),
+    ],
+)
+def test_actions_that_the_space_lacks_are_refused(actions, message, data):
+    array = np.asarray(actions)
+    wide = np.broadcast_to(array, (steps_of(data), *array.shape[1:]))
+    in_place_of(data, "actions", data=wide)
+    refused(data, message)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
+def test_actions_of_another_whole_dtype_are_the_same_actions(dtype, data):
+    expected = open_dataset(data).digest
+    with file_of(data) as file:
+        actions = file["episode_1/actions"][()]
+    in_place_of(data, "actions", data=actions.astype(dtype))
+    assert open_dataset(data).digest == expected
+
+
+def test_episodes_without_an_end_or_with_several_are_refused(data):
+    flags = np.zeros(steps_of(data), np.bool_)
+    in_place_of(data, "terminations", data=flags)
+    in_place_of(data, "truncations", data=flags)
+    refused(data, "episode 1 no end: neither terminated nor truncated")
+    flags[:] = True
+    in_place_of(data, "truncations", data=flags)
+    refused(data, "episode 1 truncations before its last step")
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (np.ones((3, 4), np.bool_), r"action masks of bool and shape \(3, 4\)"),
+        (np.full((0, 4), 2), "action masks that are neither 0 nor 1"),
+        (np.full((0, 4), 0.5), "action masks of float64"),
+    ],
+)
+def test_masks_that_are_none_are_refused(masks, message, data):
+    if not len(masks):
+        masks = np.broadcast_to(masks.dtype.type(2), (steps_of(data) + 1, 4))
+    with file_of(data) as file:
+        file["episode_1/infos"].create_dataset("action_mask", data=masks)
+    refused(data, message)
+
+
+def link(kind):
+    def put(data, elsewhere):
+        with file_of(data) as file:
+            del file["episode_1/rewards"]
+            file["episode_1/rewards"] = {
+                "external": h5py.ExternalLink(str(elsewhere), "/rewards"),
+                "soft": h5py.SoftLink("/episode_0/rewards"),
+            }[kind]
+
+    return put
+
+
+def bytes_of_another_file(data, elsewhere):
+    size = elsewhere.stat().st_size // 8
+    how = {"shape": (size,), "dtype": "f8", "external": [(str(elsewhere), 0, size * 8)]}
+    in_place_of(data, "rewards", **how)
+
+
+def virtual(data, elsewhere):
+    layout = h5py.VirtualLayout(shape=(9,), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(elsewhere), "rewards", shape=(9,))
+    with file_of(data) as file:
+        del file["episode_1/rewards"]
+        file["episode_1"].create_virtual_dataset("rewards", layout)
+
+
+def a_group(data, elsewhere):
+    with file_of(data) as file:
+        del file["episode_1/rewards"]
+        file.create_group("episode_1/rewards")
+
+
+def an_array(data, elsewhere):
+    with file_of(data) as file:
+        del file["episode_1"]
+        file["episode_1"] = np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (link("external"), "a part rewards that points elsewhere"),
+        (link("soft"), "a part rewards that points elsewhere"),
+        (bytes_of_another_file, "rewards that stand in another file"),
+        (virtual, "rewards that stand in another file"),
+        (a_group, "a part rewards that is no array"),
+        (an_array, "a part episode_1 that is no group"),
+    ],
+)
+def test_what_does_not_lie_in_the_file_itself_is_not_read(put, message, data, tmp_path):
+    with h5py.File(tmp_path / "elsewhere", "w") as file:
+        file["rewards"] = np.zeros(9)
+    put(data, tmp_path / "elsewhere")
+    refused(data, message)
+
+
+def test_a_filter_that_is_a_library_to_load_is_refused(data):
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((4,))
+    # LZ4 as it is registered; an optional filter need not be there for the file to be made.
+    plan.set_filter(32004, h5py.h5z.FLAG_OPTIONAL)
+    with file_of(data) as file:
+        del file["episode_1/rewards"]
+        h5py.h5d.create(
+            file["episode_1"].id,
+            b"rewards",
+            h5py.h5t.NATIVE_DOUBLE,
+            h5py.h5s.create_simple((steps_of_open(file),)),
+            plan,
+        )
+    refused(data, "rewards packed by the filter 32004, which is not HDF5's")
+
+
+def steps_of_open(file):
+    return file["episode_1/actions"].shape[0]
+
+
+@pytest.mark.parametrize("seed", [1.5, "a", [1, 2]])
+def test_a_seed_that_is_no_number_is_refused(seed, data):
+    with file_of(data) as file:
+        file["episode_1"].attrs["seed"] = seed
+    refused(data, "a seed that is no whole number")
+
+
+def picture_set(tmp_path, jpegs):
+    description = described(spaces.Box(0, 255, (40, 32, 3), np.uint8))
+    (episode,) = random_episodes(description, 1)
+    data = write_dataset(NAME, tmp_path, description, [episode]) / "data"
+    set_metadata(data, jpeg_encoding=True)
+    count = len(episode.actions) + 1
+    with file_of(data) as file:
+        del file["episode_0/observations"]
+        file["episode_0"].create_dataset("observations", (count,), h5py.vlen_dtype(np.uint8))[:] = [
+            np.frombuffer(jpegs, np.uint8)
+        ] * count
+    return data
+
+
+def encoded(form, size, mode="RGB"):
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, form)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("jpegs", "message"),
+    [
+        (encoded("JPEG", (40, 32)), "a picture of the size"),
+        (encoded("JPEG", (32, 40), "L"), "a picture of the shape"),
+        (encoded("PNG", (32, 40)), "cannot identify image"),
+        (encoded("JPEG", (32, 40))[:-200], "is damaged"),
+        (b"", "is damaged"),
+    ],
+)
+def test_pictures_that_are_others_are_refused(jpegs, message, tmp_path):
+    assert open_dataset(picture_set(tmp_path / "good", encoded("JPEG", (32, 40)))).num_steps
+    refused(picture_set(tmp_path, jpegs), message)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    data = made(tmp_path_factory.mktemp("damaged"), space=MIXED)
+    return data, (data / "main_data.hdf5").read_bytes()
+
+
+@examples(150)
+@given(where=st.floats(0, 1, exclude_max=True), value=st.integers(1, 255), cut=st.booleans())
+def test_a_damaged_file_is_refused_or_read_whole(where, value, cut, whole):
+    """Nothing else is raised, whichever byte differs or wherever the file ends."""
+    data, content = whole[0], bytearray(whole[1])
+    place = int(where * len(content))
+    if cut:
+        del content[place:]
+    else:
+        content[place] ^= value
+    (data / "main_data.hdf5").write_bytes(content)
+    with contextlib.suppress(SettingError):
+        assert len(list(open_dataset(data).episodes())) == 3
