@@ -617,11 +617,11 @@ def export(
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
     check_files(files, agent.run.path, overwrite=overwrite)
-    policy, env_steps, scales = agent.trained
-    export_network(
-        TrainedNetwork(policy.network, policy.params, scales, agent.spec, agent.run, env_steps),
-        files,
+    trained, policy = agent.trained, agent.trained.policy
+    written = TrainedNetwork(
+        policy.network, policy.params, trained.scales, agent.spec, agent.run, trained.env_steps
     )
+    export_network(written, files)
     return list(files.values())
 
 
