@@ -97,7 +97,7 @@ def halves(
     policy.load(state.params)
     steps, *_ = source.collect(policy, begun)
     given = learner_input(experiment, steps, begun, 0, most)
-    leaves, structure = jax.tree.flatten((state.learner, state.replay))
+    leaves, structure = jax.tree.flatten((state.learner, state.replay, None))
     learn = compiled_learn(settings.learning, experiment.network, experiment.replay, structure)
 
     def learner() -> None:

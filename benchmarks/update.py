@@ -26,7 +26,7 @@ from frankrl.experiments.family import together
 from frankrl.training import Experiment, init_train_state
 from frankrl.training.rounds import compiled_learn, learner_input
 
-_NUM_ENVS = 16
+NUM_ENVS = 16
 _SHARE_OF_ENDS = 0.01
 """Of all steps, those that end an episode."""
 _MATRIX = 1024
@@ -67,7 +67,7 @@ class Case:
         """A case from its text, with a buffer of that capacity."""
         widths, batch, *switches = text.split(":")
         sizes = {
-            "num_envs": _NUM_ENVS,
+            "num_envs": NUM_ENVS,
             "hidden_widths": [int(width) for width in widths.split("x")],
             "batch_size": int(batch),
             "replay_capacity": capacity,
@@ -83,7 +83,7 @@ class Case:
         Forward with s, forward with s′ (twice for Double), the weights' gradients, and
         the inputs' gradients, which the first layer does not need.
         """
-        spec = _lander()
+        spec = lander()
         inputs = sum(leaf.size for leaf in spec.leaves)
         widths = (inputs, *self.settings.network.hidden_widths, spec.num_actions)
         products = [rows * columns for rows, columns in itertools.pairwise(widths)]
@@ -93,18 +93,18 @@ class Case:
 
     def call(self, num_updates: int) -> Callable[[], None]:
         """A function that does so many updates and waits for them."""
-        experiment = Experiment.of(self.settings, _lander(), seed=0)
+        experiment = Experiment.of(self.settings, lander(), seed=0)
         random = np.random.default_rng(0)
         state, replay = init_train_state(experiment), experiment.replay
         add = jax.jit(replay.add, donate_argnums=(0,))
         # The second time fills the rows beyond the capacity, which n steps need.
         full = state.replay
         for _ in range(2):
-            full = add(full, _random_steps(random, replay.capacity))
+            full = add(full, random_steps(random, replay.capacity))
         env_steps = 2 * replay.capacity + self.settings.round_env_steps
-        steps = _random_steps(random, self.settings.round_env_steps)
+        steps = random_steps(random, self.settings.round_env_steps)
         given = learner_input(experiment, steps, env_steps, 0, num_updates)
-        leaves, structure = jax.tree.flatten((state.learner, full))
+        leaves, structure = jax.tree.flatten((state.learner, full, None))
         learn = compiled_learn(self.settings.learning, experiment.network, replay, structure)
 
         def once() -> None:
@@ -117,12 +117,12 @@ class Case:
 
 
 @functools.cache
-def _lander() -> EnvironmentSpec:
+def lander() -> EnvironmentSpec:
     return describe("LunarLander-v3", {})
 
 
-def _random_steps(random: np.random.Generator, count: int) -> Steps:
-    spec = _lander()
+def random_steps(random: np.random.Generator, count: int) -> Steps:
+    spec = lander()
     (leaf,) = spec.leaves
 
     def observations(count: int) -> np.ndarray:
@@ -130,7 +130,7 @@ def _random_steps(random: np.random.Generator, count: int) -> Steps:
 
     ends = random.random(count) < _SHARE_OF_ENDS
     return Steps(
-        observation=observations(count + _NUM_ENVS),
+        observation=observations(count + NUM_ENVS),
         mask=None,
         action=random.integers(0, spec.num_actions, count).astype(ACTION_DTYPE),
         reward=random.normal(size=count).astype(np.float32),
@@ -155,7 +155,7 @@ def matrix_product() -> Callable[[], None]:
     return once
 
 
-def timed(functions: list[Callable[[], None]], turns: int) -> np.ndarray:
+def timed(functions: list[Callable[[], None]], turns: int, calls: int = _CALLS) -> np.ndarray:
     """Seconds of each function in each turn, taken one after the other; shape (function, turn).
 
     In a turn a function is called several times in a row, as in training, where nothing
@@ -168,9 +168,9 @@ def timed(functions: list[Callable[[], None]], turns: int) -> np.ndarray:
     for turn, row in itertools.product(range(turns), range(len(functions))):
         functions[row]()
         start = time.perf_counter()
-        for _ in range(_CALLS):
+        for _ in range(calls):
             functions[row]()
-        seconds[row, turn] = (time.perf_counter() - start) / _CALLS
+        seconds[row, turn] = (time.perf_counter() - start) / calls
     return seconds
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from frankrl import hub
     from frankrl.agent import Agent
-    from frankrl.api import evaluate, explain, export, export_dataset, load, resume, train
+    from frankrl.api import estimate, evaluate, explain, export, export_dataset, load, resume, train
     from frankrl.config import Settings
     from frankrl.core.errors import FrankError
     from frankrl.dashboard.background import open_dashboard
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from frankrl.seeds.result import SeedsResult
     from frankrl.sweeps.run import sweep
     from frankrl.training import Stop
+    from frankrl.training.estimate import Estimate
     from frankrl.training.evaluation import Evaluation
     from frankrl.training.session import TrainingResult
     from frankrl.video.run_film import film
 
 _HOME = {
     "Agent": "frankrl.agent",
+    "Estimate": "frankrl.training.estimate",
     "Evaluation": "frankrl.training.evaluation",
     "FrankError": "frankrl.core.errors",
     "NetworkSpec": "frankrl.networks",
@@ -40,6 +42,7 @@ _HOME = {
     "Stop": "frankrl.training",
     "TrainingResult": "frankrl.training.session",
     "compare_runs": "frankrl.listing.comparison",
+    "estimate": "frankrl.api",
     "evaluate": "frankrl.api",
     "experiment": "frankrl.experiments.run",
     "explain": "frankrl.api",
@@ -61,6 +64,7 @@ _HOME = {
 
 __all__ = [
     "Agent",
+    "Estimate",
     "Evaluation",
     "FrankError",
     "NetworkSpec",
@@ -70,6 +74,7 @@ __all__ = [
     "Stop",
     "TrainingResult",
     "compare_runs",
+    "estimate",
     "evaluate",
     "experiment",
     "explain",

@@ -41,6 +41,8 @@ class Trained(NamedTuple):
     """Env steps of its run until then."""
     scales: Scales | None
     """How observations are normalised before they get into it; None: they are not."""
+    clock_unit: str = "env step"
+    """What `env_steps` counts: an `update` of a run that does not act."""
 
 
 class Agent:
@@ -77,11 +79,18 @@ class Agent:
 
     @property
     def env_steps(self) -> int | None:
-        """Env steps of its training; None: not known."""
+        """Env steps of its training, or updates of a run that does not act; None: not known."""
         return None if self.trained is None else self.trained.env_steps
 
+    @property
+    def output_name(self) -> str:
+        """What one output of the network is called: Q-value, or logit after behaviour cloning."""
+        if self.run is None or self.run.description.settings.learning.algorithm != "bc":
+            return "Q-value"
+        return "logit"
+
     def __repr__(self) -> str:
-        trained = "" if self.env_steps is None else f", trained for {self._trained()}"
+        trained = "" if self.env_steps is None else f", trained for {self.trained_for()}"
         place = "" if self.run is None else f": {self.run.path}"
         return f"Agent of {self.spec.env_id}{trained}{place}"
 
@@ -91,15 +100,17 @@ class Agent:
         space = " ".join(str(spec.observation_space).split())
         rows = [("observations", space), ("actions", ", ".join(map(str, spec.action_names)))]
         if self.env_steps is not None:
-            rows.insert(0, ("trained for", self._trained()))
+            rows.insert(0, ("trained for", self.trained_for()))
         if self.run is None:
             return html_block(f"Agent of {spec.env_id}", rows)
         run = self.run.path
         pictures = learning_curve(run), newest_film(run)
         return html_block(f"Agent of {spec.env_id}", [*rows, ("run folder", str(run))], *pictures)
 
-    def _trained(self) -> str:
-        return counted(self.env_steps or 0, "env step")
+    def trained_for(self) -> str:
+        """How long its Q-network was trained, in words."""
+        unit = "env step" if self.trained is None else self.trained.clock_unit
+        return counted(self.env_steps or 0, unit)
 
     @property
     def memory_units(self) -> int:
@@ -110,6 +121,9 @@ class Agent:
         self, observation: Any, action_mask: Any = None, state: Any = None
     ) -> Float[np.ndarray, "*batch action"]:
         """Q(s, ·), one value per action; -∞ for actions that are not allowed.
+
+        After behaviour cloning (`algorithm` bc) these are logits, whose softmax is the cloned
+        policy. They are no returns; `output_name` says which of the two they are.
 
         Args:
             observation: one observation or a batch.

@@ -37,6 +37,12 @@ from frankrl.seeds.from_python import (
 from frankrl.seeds.result import SeedsResult
 from frankrl.seeds.train import HowToTrain
 from frankrl.training import Event, Stop, Trainer
+from frankrl.training.estimate import (
+    ESTIMATE_UPDATES,
+    MAX_ESTIMATE_UPDATES,
+    Estimate,
+    fitted_q_evaluation,
+)
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
@@ -52,7 +58,7 @@ from frankrl.training.session import (
 
 if TYPE_CHECKING:
     from frankrl.datasets import DataSet
-    from frankrl.explaining import UpdateRecord
+    from frankrl.explaining import CloningRecord, UpdateRecord
 
 
 def _no_event(event: Event) -> Stop | None:
@@ -91,7 +97,7 @@ def train(
             `EnvSpec`, a class, a function that makes one, or an environment itself. That one stays
             open, and is the only one: `num_envs` is 1, and evaluations are played in it. A
             functional environment, or a class of them, is one too, of which there are as many as
-            wanted.
+            wanted. None: there is none, and the run learns from a `dataset` alone.
         preset: name of a preset; None: that of the environment, or `default`.
         seed: the same seed and settings give the same bits.
         seeds: the seeds of several runs, such as `range(64)`, instead of one `seed`. The result is
@@ -140,7 +146,8 @@ def train(
         how = HowToTrain(processes, ray or "", publish or "", progress)
         return train_seeds_of(env, preset, seeds, out, settings, how)
     _check_alone(processes)
-    env_id, env_kwargs = named_env(env)
+    is_alone = env is None and bool(settings.get("dataset")) and publish is None
+    env_id, env_kwargs = ("", {}) if is_alone else named_env(env)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)
@@ -453,6 +460,62 @@ def evaluate(
             evaluator.close()
 
 
+def estimate(
+    run: Agent | TrainingResult | str | os.PathLike[str],
+    dataset: "DataSet | str | os.PathLike[str]",
+    *,
+    updates: int = ESTIMATE_UPDATES,
+    seed: int = 0,
+    best: bool = False,
+    env: Any = None,
+    allow_code: bool = False,
+    progress: bool = True,
+    **code: Any,
+) -> Estimate:
+    """Estimate the discounted return of a run's greedy policy from a data set, by fitted Q
+    evaluation; nothing is played and no environment is made.
+
+    A network like the run's learns what the policy is worth in the states of the data. The result
+    can be far off where the policy does what the data lack: compare policies with it, and play them
+    where that is possible (`evaluate`).
+
+    Args:
+        run: the run, by its folder, its result or its agent.
+        dataset: a data set of the same observations and actions, or its name or folder.
+        updates: number of updates. [updates]
+        seed: decides the network's initial parameters and its batches.
+        best: the agent that `load` returns with `best=True`.
+        env: as for `resume`.
+        allow_code: as for `resume`.
+        progress: as for `train`.
+        **code: objects that the run was made from, by the names of their settings.
+
+    Raises:
+        FrankError: an argument is not allowed, the data set cannot be read or does not fit, the
+            agent has a memory, or the Q-values grow without bound.
+    """
+    from frankrl.datasets import DataSet as Opened
+    from frankrl.datasets import open_dataset
+
+    whole = isinstance(updates, int) and not isinstance(updates, bool)
+    if not whole or not 1 <= updates <= MAX_ESTIMATE_UPDATES:
+        raise SettingError(
+            f"{option('updates')} must be a whole number from 1 to {MAX_ESTIMATE_UPDATES:,}, got "
+            f"{given(updates)}"
+        )
+    check_seed(seed)
+    check_type(progress, "progress", bool, "True or False")
+    check_type(best, "best", bool, "True or False")
+    check_code_names(code)
+    data = dataset if isinstance(dataset, Opened) else open_dataset(dataset)
+    opened = open_network(open_run(run, env, allow_code, code), best=best)
+    with progress_bar("estimating", "updates", progress=progress) as show:
+        return fitted_q_evaluation(
+            opened.experiment, opened.params, opened.scales, data,
+            updates=updates, seed=seed, on_update=show,
+        )  # fmt: skip
+
+
 def _evaluation_of(
     agent: Agent, most_envs: int | None, most_steps: int | None
 ) -> EvaluationSettings:
@@ -477,7 +540,7 @@ def explain(
     allow_code: bool = False,
     progress: bool = True,
     **code: Any,
-) -> "UpdateRecord":
+) -> "UpdateRecord | CloningRecord":
     """Every number of one update of a run, recomputed from the nearest checkpoint.
 
     Args:
@@ -550,7 +613,7 @@ def export(
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
     check_files(files, agent.run.path, overwrite=overwrite)
-    policy, env_steps, scales = agent.trained
+    policy, env_steps, scales, _ = agent.trained
     export_network(
         TrainedNetwork(policy.network, policy.params, scales, agent.spec, agent.run, env_steps),
         files,

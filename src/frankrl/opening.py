@@ -23,7 +23,7 @@ from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.session import TrainingResult
 
 if TYPE_CHECKING:
-    from frankrl.explaining import Origin, Reopened
+    from frankrl.explaining import DataOrigin, Origin, Reopened
     from frankrl.explaining.reopen import Cost
 
 
@@ -89,7 +89,8 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     env_steps = count_in(info, "env_steps")
     epsilon = mean_epsilon(settings, env_steps)
     q_values = NormalisedQValues(policy, scales)
-    return Agent(experiment.spec, q_values, epsilon, folder, Trained(policy, env_steps, scales))
+    trained = Trained(policy, env_steps, scales, settings.clock_unit)
+    return Agent(experiment.spec, q_values, epsilon, folder, trained)
 
 
 def check_transition(folder: RunFolder, transition: Any) -> None:
@@ -107,7 +108,7 @@ def check_transition(folder: RunFolder, transition: Any) -> None:
 
 def open_update(
     folder: RunFolder, update: int, *, cost: "Cost | None" = None, progress: bool = True
-) -> "tuple[Reopened, list[Origin]]":
+) -> "tuple[Reopened, list[Origin | DataOrigin]]":
     """One update of a run, recomputed, and where the transitions of its batch come from.
 
     Args:
@@ -119,12 +120,12 @@ def open_update(
     Raises:
         FrankError: there is no such update, or it cannot be recomputed exactly.
     """
-    from frankrl.explaining import origins, reopen
+    from frankrl.explaining import batch_origins, reopen
 
-    with progress_bar("repeating", "env steps", progress=progress) as show:
+    settings = folder.description.settings
+    with progress_bar("repeating", settings.clock, progress=progress) as show:
         reopened = reopen(folder, update, show, cost=cost)
-    settings, seed = folder.description.settings, folder.description.seed
-    return reopened, origins(folder, settings, seed, reopened.record.transition_env_steps)
+    return reopened, batch_origins(folder, reopened)
 
 
 def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
@@ -140,7 +141,8 @@ def drawable_transitions(opened: OpenedNetwork) -> tuple[int, int]:
     if not opened.experiment.settings.has_replay:
         return 0, 0
     experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
-    return experiment.replay.drawable(count_in(opened.info, "env_steps"))
+    env_steps = experiment.stored_steps(count_in(opened.info, "env_steps"))
+    return experiment.replay.drawable(env_steps)
 
 
 def open_states(folder: RunFolder, opened: OpenedNetwork, most: int) -> Observation:

@@ -32,6 +32,11 @@ def is_dqn(chosen):
     return chosen["algorithm"] == "dqn"
 
 
+def has_batches(chosen):
+    # Behaviour cloning draws batches from its data set as DQN does from its replay buffer.
+    return chosen["algorithm"] in ("dqn", "bc")
+
+
 def is_pqn(chosen):
     # Gallici et al. (2024): neither of them, but λ-returns over epochs of minibatches.
     return chosen["algorithm"] == "pqn"
@@ -48,13 +53,13 @@ def is_munchausen(chosen):
 
 
 def is_asynchronous(chosen):
-    return chosen["asynchronous_actors"] is not None
+    return acts(chosen) and chosen["asynchronous_actors"] is not None
 
 
 def is_epsilon_greedy(chosen):
     # Fortunato et al. (2018): NoisyNet-DQN replaces ε-greedy. Horgan et al. (2018): so does the
     # ladder of Ape-X the schedule of ε.
-    return not chosen["noisy"] and not is_asynchronous(chosen)
+    return acts(chosen) and not chosen["noisy"] and not is_asynchronous(chosen)
 
 
 def is_huber(chosen):
@@ -65,7 +70,8 @@ def is_huber(chosen):
 
 
 def is_evaluated_while_training(chosen):
-    return chosen["evaluate_every_env_steps"] is not None
+    name = "evaluate_every_env_steps" if acts(chosen) else "evaluate_every_updates"
+    return chosen[name] is not None
 
 
 def is_evaluated_in_envs_of_its_own(chosen):
@@ -95,7 +101,40 @@ def has_memory(chosen):
     return has_layers(chosen) and chosen["memory"] == "gru"
 
 
+def acts(chosen):
+    # A run collects steps unless it learns from a data set alone.
+    return chosen["dataset"] is None or chosen["demonstration_share"] > 0
+
+
+def is_offline(chosen):
+    return not acts(chosen)
+
+
+def acts_and(condition):
+    return lambda chosen: acts(chosen) and condition(chosen)
+
+
 EFFECTIVE = {
+    "demonstration_share": lambda chosen: chosen["dataset"] is not None,
+    **dict.fromkeys(
+        (
+            *("num_envs", "asynchronous_actors", "backend", "source", "restart_failed_envs"),
+            *("info_metrics", "total_env_steps", "vector_steps_per_round"),
+            *("evaluate_every_env_steps", "checkpoint_every_env_steps", "log_every_env_steps"),
+        ),
+        acts,
+    ),
+    **dict.fromkeys(
+        (
+            *("total_updates", "updates_per_round", "evaluate_every_updates"),
+            *("checkpoint_every_updates", "log_every_updates"),
+        ),
+        is_offline,
+    ),
+    "learning_rate_decay_updates": lambda chosen: (
+        is_offline(chosen) and chosen["learning_rate_end"] is not None
+    ),
+    "priority_beta_updates": lambda chosen: is_offline(chosen) and is_prioritised(chosen),
     "memory": has_layers,
     "memory_units": has_memory,
     "sequence_steps": has_memory,
@@ -103,7 +142,7 @@ EFFECTIVE = {
     "sequence_priority_share": lambda chosen: has_memory(chosen) and is_prioritised(chosen),
     "value_rescaling": is_dqn,
     "max_pool": lasts_several_frames,
-    "evaluation_starts_env_steps": is_evaluated_while_training,
+    "evaluation_starts_env_steps": acts_and(is_evaluated_while_training),
     "evaluation_episodes": is_evaluated_while_training,
     "until_solved": is_evaluated_while_training,
     "network": is_network,
@@ -137,7 +176,7 @@ EFFECTIVE = {
     "epsilon_decay_env_steps": is_epsilon_greedy,
     "ladder_epsilon": is_asynchronous,
     "ladder_exponent": is_asynchronous,
-    "overlap": lambda chosen: not is_asynchronous(chosen) and is_dqn(chosen),
+    "overlap": lambda chosen: acts(chosen) and not is_asynchronous(chosen) and is_dqn(chosen),
     "trace_decay": is_pqn,
     "epochs_per_round": is_pqn,
     "minibatches": is_pqn,
@@ -145,23 +184,27 @@ EFFECTIVE = {
     "munchausen": is_dqn,
     "target_period_updates": is_dqn,
     "tau": is_dqn,
-    "replay_capacity": is_dqn,
-    "batch_size": is_dqn,
+    "replay_capacity": acts_and(is_dqn),
+    "batch_size": has_batches,
+    "cql_weight": is_dqn,
     "replay_sampling": is_dqn,
     "n_step": is_dqn,
-    "learning_starts_env_steps": is_dqn,
-    "replay_ratio": is_dqn,
-    "checkpoint_replay": is_dqn,
+    "learning_starts_env_steps": acts_and(is_dqn),
+    "replay_ratio": acts_and(is_dqn),
+    "checkpoint_replay": acts_and(is_dqn),
     "priority_exponent": is_prioritised,
     "priority_beta": is_prioritised,
-    "priority_beta_env_steps": is_prioritised,
+    "priority_beta_env_steps": acts_and(is_prioritised),
     "priority_epsilon": is_prioritised,
     "munchausen_scale": is_munchausen,
     "munchausen_temperature": is_munchausen,
     "munchausen_floor": is_munchausen,
-    "loss": learns("mean"),
+    # The cross-entropy of behaviour cloning has no other form.
+    "loss": lambda chosen: learns("mean")(chosen) and chosen["algorithm"] != "bc",
     "huber_delta": is_huber,
-    "learning_rate_decay_env_steps": lambda chosen: chosen["learning_rate_end"] is not None,
+    "learning_rate_decay_env_steps": acts_and(
+        lambda chosen: chosen["learning_rate_end"] is not None
+    ),
     "adam_epsilon": lambda chosen: chosen["optimiser"] in ("adam", "radam"),
 }
 ALWAYS = {
@@ -169,15 +212,10 @@ ALWAYS = {
     *("frame_skip", "sticky_actions", "noop_max", "fire_reset", "life_loss_terminates"),
     *("full_action_set", "game_time_limit"),
     *(
-        "num_envs",
-        "asynchronous_actors",
-        "restart_failed_envs",
-        "info_metrics",
+        "dataset",
         "env_kwargs",
         "wrappers",
         "action_mask",
-        "backend",
-        "source",
         "worker_processes",
         "normalize_observations",
         "normalize_rewards",
@@ -185,14 +223,14 @@ ALWAYS = {
     ),
     *("algorithm", "gamma", "bootstrap_on"),
     *("optimiser", "learning_rate", "learning_rate_end", "polyak_window_updates"),
-    *("max_gradient_norm", "total_env_steps"),
-    *("vector_steps_per_round", "device", "acting"),
-    *("evaluate_every_env_steps", "final_evaluation_episodes", "evaluation_max_episode_steps"),
+    *("max_gradient_norm", "device", "acting"),
+    *("final_evaluation_episodes", "evaluation_max_episode_steps"),
     "evaluation_on",
-    *("checkpoint_every_env_steps", "keep_checkpoints"),
-    *("log_every_env_steps", "log"),
+    *("keep_checkpoints", "log"),
 }
 CHOICES = {
+    "dataset": [None, "data/small-v0"],
+    "demonstration_share": [0.0, 0.5],
     "asynchronous_actors": [None, 1],
     "frame_skip": [4, 1],
     "q_function": ["network", "table"],
@@ -211,10 +249,30 @@ CHOICES = {
     "optimiser": ["adam", "radam", "sgd"],
     "learning_rate_end": [None, 1e-5],
     "evaluate_every_env_steps": [10_000, None],
+    "evaluate_every_updates": [10_000, None],
     "evaluation_on": ["own", "training"],
 }
 """Their defaults come first."""
 OTHER = {
+    "demonstration_share": 0.5,
+    "num_envs": 2,
+    "asynchronous_actors": 1,
+    "backend": "envpool",
+    "source": "host",
+    "restart_failed_envs": 2,
+    "info_metrics": ["energy"],
+    "total_env_steps": 5_000,
+    "vector_steps_per_round": 2,
+    "evaluate_every_env_steps": 700,
+    "checkpoint_every_env_steps": 700,
+    "log_every_env_steps": 70,
+    "total_updates": 5_000,
+    "updates_per_round": 5,
+    "evaluate_every_updates": 700,
+    "checkpoint_every_updates": 700,
+    "log_every_updates": 70,
+    "learning_rate_decay_updates": 500,
+    "priority_beta_updates": 500,
     "memory": "gru",
     "memory_units": 32,
     "sequence_steps": 20,
@@ -264,6 +322,7 @@ OTHER = {
     "tau": 0.5,
     "replay_capacity": 5_000,
     "batch_size": 16,
+    "cql_weight": 0.5,
     "replay_sampling": "newest",
     "n_step": 3,
     "learning_starts_env_steps": 500,

@@ -35,6 +35,10 @@ def combinations():
         if chosen["asynchronous_actors"] and any(chosen[n] != CHOICES[n][0] for n in others):
             # These have nothing to do with it.
             continue
+        near = ("dataset", "demonstration_share", "replay_sampling", "evaluate_every_updates")
+        others = (n for n in CHOICES if n not in near)
+        if chosen["dataset"] and any(chosen[n] != CHOICES[n][0] for n in others):
+            continue
         idle = [name for name in CHOICES if name in EFFECTIVE and not EFFECTIVE[name](chosen)]
         if all(chosen[name] == CHOICES[name][0] for name in idle):
             yield chosen
@@ -54,11 +58,14 @@ def changed(**changes):
 
 
 A_VALUE = {
+    "dataset": "data/small-v0",
+    "demonstration_share": 0.5,
     "asynchronous_actors": 1,
     "frame_skip": 2,
     "hidden_widths": [8],
     "learning_rate_end": 1e-5,
     "evaluate_every_env_steps": 700,
+    "evaluate_every_updates": 700,
 }
 IDLE_WAYS = [(name, way) for name in EFFECTIVE for way in ways_to_idle(name)]
 
@@ -71,7 +78,10 @@ def test_every_setting_is_in_one_of_the_tables():
 
 def test_every_setting_that_something_belongs_to_is_a_choice_of_the_table():
     belonged_to = {
-        choice.setting for declared in DECLARED.values() for choice in declared.belongs_to
+        part.setting
+        for declared in DECLARED.values()
+        for choice in declared.belongs_to
+        for part in choice.parts()
     }
     assert belonged_to == set(CHOICES)
 
@@ -107,7 +117,7 @@ def test_an_idle_setting_is_refused_by_name_and_what_is_advised_gives_it_its_eff
     first_way, *_ = str(refused.value).split(" or ")
     for choice, value in re.findall(r"set (\w+) to (\w+)", first_way):
         mended[choice] = {"true": True, "false": False}.get(value, value)
-    for choice in re.findall(r"give (\w+) another value", str(refused.value)):
+    for choice in re.findall(r"give (\w+) another value", first_way):
         mended[choice] = A_VALUE[choice]
     assert mended != way | {name: OTHER[name]}
     found = changed(**mended).values()[name]
@@ -205,6 +215,7 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
         contradicts |= is_pqn and (
             before.exploration.noisy or before.network.distribution != "mean"
         )
+        contradicts |= choice == "dataset" and (is_pqn or before.replay.replay_sampling == "newest")
         held = (40 - 10 + before.replay.n_step - 1) * before.environment.num_envs
         contradicts |= value == "gru" and before.training.learning_starts_env_steps < held
         scaled = before.network.scale_observation or before.network.symmetry is True
@@ -259,10 +270,15 @@ def test_the_meaning_of_a_setting_is_the_text_under_it_with_the_choice_that_it_b
     assert meaning_of("num_atoms") == "Number of fixed returns. [atoms]"
     assert condition_of("num_atoms") == "with distribution c51"
     assert condition_of("huber_delta") == "with loss huber, or with distribution qr or iqn"
-    assert condition_of("epsilon_end") == "without noisy and without asynchronous_actors"
+    assert condition_of("epsilon_end") == (
+        "without noisy and without asynchronous_actors (without dataset, or unless "
+        "demonstration_share is 0)"
+    )
     assert condition_of("replay_sampling") == "with algorithm dqn"
     assert condition_of("munchausen_floor") == "with munchausen"
-    assert condition_of("learning_rate_decay_env_steps") == "with learning_rate_end"
+    assert condition_of("learning_rate_decay_updates") == (
+        "with learning_rate_end and with dataset and with demonstration_share 0"
+    )
     assert all(meaning_of(name) for name in setting_names())
     assert {name for name in setting_names() if condition_of(name)} == set(EFFECTIVE)
     with pytest.raises(SettingError, match="unknown setting 'num_atom'"):

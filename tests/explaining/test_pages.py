@@ -123,7 +123,7 @@ def numbers_in(value):
         value = list(value.values())
     if isinstance(value, list):
         return [number for part in value for number in numbers_in(part)]
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool | str):
         return []
     return [str(value) if isinstance(value, int) else f"{value:.4g}"]
 

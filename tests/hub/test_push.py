@@ -131,7 +131,7 @@ def test_the_card_says_how_to_use_the_agent_its_settings_and_whether_its_bits_ar
     text = files["README.md"].decode()
     assert "frank hub pull jane/cart --out runs/pulled\nfrank evaluate runs/pulled\n" in text
     assert 'agent = frankrl.load(frankrl.hub.pull("jane/cart"))' in text
-    assert "## Settings\n\n```toml\n[environment]\n" in text
+    assert "## Settings\n\n```toml\n[data]\n" in text
     assert "hidden_widths = [8]" in text
     assert "gives the same bits on a machine of this kind" in text
     assert "replay.mp4" not in text

@@ -45,6 +45,7 @@ def test_what_differs_and_what_came_out_stand_side_by_side(pair):
     results = {name: values[0] for name, values in comparison.results.items()}
     assert results == {
         "state": "finished",
+        "clock": "env steps",
         "env_steps": 200,
         "mean_return": 10.0,
         "best_return": 70.0,

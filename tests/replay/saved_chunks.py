@@ -121,6 +121,6 @@ def _comparable(buffer: ReplayBuffer, state: ReplayState) -> Any:
     own = jax.tree.map(
         lambda leaf: np.asarray(leaf)[: state.num_rows], (state.observation, state.mask)
     )
-    fields = (state.action, state.reward, state.terminated, state.ending)
+    fields = (state.action, state.reward, state.terminated, state.ending, state.memory)
     counters = (state.num_steps, state.num_endings)
     return (own, fields, counters, state.priorities, endings_of(state, numbers))

@@ -35,10 +35,10 @@ def test_a_run_compiles_for_no_updates_and_for_their_number_rounded_down_and_up(
     )
     experiment = experiment_of("CartPole-v1", settings, seed=0)
     state, source = init_train_state(experiment), source_of(experiment)
-    structure = jax.tree.structure((state.learner, state.replay))
+    structure = jax.tree.structure((state.learner, state.replay, None))
     compiled_learn.cache_clear()
     learn = compiled_learn(
-        experiment.settings.learning, experiment.network, experiment.replay, structure
+        experiment.settings.learning, experiment.network, experiment.replay, structure, None
     )
     results = itertools.islice(rounds(experiment, source, state), 60)
     done = [0, *(result.updates for result in results)]

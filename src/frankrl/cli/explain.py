@@ -96,7 +96,8 @@ def _explain_update(folder: "RunFolder", update: int, about: str, options: Expla
         check_pictures(stored)
     if options.html:
         check_writable(given_path(options.html, "--html"), "--html", _PAGE)
-    _print_cost(cost.env_steps, cost.first_env_step, cost.seconds)
+    unit = folder.description.settings.clock_unit
+    _print_cost(cost.env_steps, cost.first_env_step, cost.seconds, unit)
     reopened, came_from = open_update(folder, update, cost=cost)
     record, spec = reopened.record, reopened.spec
     if options.json:
@@ -120,9 +121,12 @@ def _saliency(reopened: "Reopened", index: int) -> "list[Map]":
 
 
 def _has_numbered_states(folder: "RunFolder") -> bool:
-    """Whether the states of a run are numbered, by its newest checkpoint; false without one."""
+    """Whether the Q-values of a run can be a table of all states, by its newest checkpoint: the
+    states are numbered, and it learns Q-values; false without a checkpoint."""
     from frankrl.tabular import table_size
 
+    if folder.description.settings.learning.algorithm == "bc":
+        return False
     spec = _stored_spec(folder)
     return spec is not None and table_size(spec) is not None
 
@@ -145,13 +149,14 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
         raise SettingError(f"{given} needs an update: name one with --update")
     print_result(about)
     reached, starts = openable(folder)
+    unit = folder.description.settings.clock_unit
     print_result(
         f"has the updates 1 to {reached:,}: frank explain {shlex.quote(options.run)} --update N"
     )
     for start in starts:
         if start.updates < reached:
             print_result(
-                f"  from the checkpoint at env step {start.env_steps:,}: quickest from update "
+                f"  from the checkpoint at {unit} {start.env_steps:,}: quickest from update "
                 f"{start.updates + 1:,} on"
             )
     return 0
@@ -208,6 +213,6 @@ def _show(document: "Document", html: str) -> None:
     print_result(str(html))
 
 
-def _print_cost(env_steps: int, first: int, seconds: float | None) -> None:
+def _print_cost(env_steps: int, first: int, seconds: float | None, unit: str) -> None:
     about = "" if seconds is None else f", about {seconds:.0f} s"
-    say(f"repeating {counted(env_steps, 'env step')} from env step {first:,}{about}")
+    say(f"repeating {counted(env_steps, unit)} from {unit} {first:,}{about}")

@@ -3,7 +3,7 @@
 import importlib.util
 import shlex
 
-from frankrl.environments import EnvironmentSpec
+from frankrl.environments import EnvironmentSpec, is_absent
 from frankrl.tabular import table_size
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.session import TrainingResult
@@ -28,7 +28,8 @@ def published_lines(result: TrainingResult) -> list[str]:
 def _next_commands(result: TrainingResult, spec: EnvironmentSpec, run: str) -> list[str]:
     """The commands that work for this run with the packages that are installed."""
     commands = [f"train --resume {run}"] if result.stopped else []
-    commands.append(f"evaluate {run}")
+    how = " --fqe --dataset NAME" if is_absent(spec.env_id) else ""
+    commands.append(f"evaluate {run}{how}")
     if spec.can_be_filmed:
         commands.append(f"film {run}")
     if table_size(spec) is not None:

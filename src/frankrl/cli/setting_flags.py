@@ -6,6 +6,7 @@ from typing import Any
 
 from frankrl.config import (
     AtariSettings,
+    DataSettings,
     EnvironmentSettings,
     EvaluationSettings,
     ExplorationSettings,
@@ -23,6 +24,7 @@ from frankrl.config import (
 class SettingFlags:
     """A flag for each setting; the base of the options of a command that takes them all."""
 
+    data: DataSettings = field(default_factory=DataSettings)
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     pixels: PixelSettings = field(default_factory=PixelSettings)
     atari: AtariSettings = field(default_factory=AtariSettings)

@@ -30,7 +30,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     helping = len(wanted) < len(arguments)
     # Which preset gives the defaults is itself on the command line, so it is read twice.
     first = first_read(wanted)
-    if not first.resume and not first.env and not foreign and not helping:
+    without = bool(first.data.dataset) and not (first.publish or first.seeds or first.print)
+    if not (first.resume or first.env or foreign or helping or without):
         raise FrankError(
             "name an environment, for example: frank train LunarLander-v3 "
             "(or continue a run with --resume RUN)"

@@ -31,10 +31,11 @@ class Choice:
     @property
     def condition(self) -> str:
         """The choice in words, such as "with distribution c51"."""
-        return " and ".join(part._condition for part in self.parts())
+        return " and ".join(part.first_condition for part in self.parts())
 
     @property
-    def _condition(self) -> str:
+    def first_condition(self) -> str:
+        """The same without the choices that must be made as well."""
         # By identity: 1 and 0 are equal to them.
         if self.values[0] is True:
             return f"with {self.setting}"
@@ -84,8 +85,20 @@ def both(one: Choice, other: Choice) -> Choice:
 
 
 def conditions(choices: tuple[Choice, ...]) -> str:
-    """Any of several choices in words: "with loss huber, or with distribution qr or iqn"."""
-    return ", or ".join(choice.condition for choice in choices)
+    """Any of several choices in words: "with loss huber, or with distribution qr or iqn".
+
+    What several have in common stands once: "with noisy (without dataset, or with algorithm dqn)".
+    """
+    by_rest: dict[str, list[str]] = {}
+    for choice in choices:
+        rest = choice.also.condition if choice.also else ""
+        by_rest.setdefault(rest, []).append(choice.first_condition)
+    words = []
+    for rest, firsts in by_rest.items():
+        joined = ", or ".join(firsts)
+        together = f"{joined} and {rest}" if len(firsts) == 1 else f"{rest} ({joined})"
+        words.append(together if rest else joined)
+    return ", or ".join(words)
 
 
 def shown(value: Any) -> str:

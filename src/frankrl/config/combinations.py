@@ -77,6 +77,44 @@ _NOT_PQN = (
         "asynchronous_actors out",
     ),
 )
+_NOT_CLONING = (
+    (chosen("dataset", None), "bc imitates the actions of a data set: give dataset one"),
+    (
+        unless("demonstration_share", 0.0),
+        "bc would imitate itself while it acts: leave demonstration_share out",
+    ),
+    (
+        chosen("distribution", "c51", "qr", "iqn"),
+        "bc learns a policy and no returns, so there is no distribution of them: set distribution "
+        "to mean",
+    ),
+    (chosen("noisy", True), "bc does not explore: leave noisy out"),
+)
+_NOT_DATASET = (
+    (
+        chosen("algorithm", "pqn"),
+        "pqn learns from the steps of its own round alone: set algorithm to dqn",
+    ),
+    (
+        chosen("replay_sampling", "newest"),
+        "the transitions of a data set are all of the same age, so there are no newest ones: set "
+        "replay_sampling to uniform or prioritised",
+    ),
+    (
+        chosen("source", "device"),
+        "what a data set holds is put into batches on the host: set source to auto",
+    ),
+    (
+        chosen("checkpoint_replay", "none"),
+        "a checkpoint holds the data, so that a run continues without its data set: set "
+        "checkpoint_replay to all",
+    ),
+    (
+        _ASYNCHRONOUS,
+        "asynchronous_actors keep the learner from drawing batches of two parts: leave "
+        "asynchronous_actors out",
+    ),
+)
 _NOT_GRU = (
     (
         chosen("algorithm", "pqn"),
@@ -106,6 +144,14 @@ CONTRADICTIONS = (
         chosen("value_rescaling", True),
         "munchausen adds a log-probability in units of reward to Q-values, which value_rescaling "
         "puts on another scale: leave one of them out",
+    ),
+    *(
+        Contradiction(unless("dataset", None), other, f"{sentence}, or leave dataset out")
+        for other, sentence in _NOT_DATASET
+    ),
+    *(
+        Contradiction(chosen("algorithm", "bc"), other, f"{sentence}, or set algorithm to dqn")
+        for other, sentence in _NOT_CLONING
     ),
     *(
         Contradiction(chosen("algorithm", "pqn"), other, f"{sentence}, or set algorithm to dqn")
@@ -201,6 +247,8 @@ CONTRADICTIONS = (
     ),
 )
 _MOST_UPDATES = 2**32 - 1
+_ROUNDING = 1e-9
+"""Part of a batch by which a share may miss a whole number of transitions."""
 ORDERS = (
     Order("value_min", "value_max", False, "c51's fixed returns lie between them"),
     Order("batch_size", "replay_capacity", True, "the buffer must hold a batch"),
@@ -220,7 +268,9 @@ def check_together(settings: "Settings") -> None:
             raise SettingError(rule.sentence)
     for order in ORDERS:
         _check_order(order, values)
-    _check_rounds(settings)
+    _check_data(settings)
+    if not settings.is_offline:
+        _check_rounds(settings)
     _check_updates(settings)
 
 
@@ -264,8 +314,34 @@ def _check_rounds(settings: "Settings") -> None:
         )
 
 
+def _check_data(settings: "Settings") -> None:
+    """Check how batches are made from a data set."""
+    if settings.is_offline and settings.evaluation.evaluation_on == "training":
+        raise SettingError(
+            "a run that learns from a data set alone has no training environment, in which "
+            "evaluation_on training would play: set evaluation_on to own"
+        )
+    if not settings.has_demonstrations:
+        return
+    size, share = settings.replay.batch_size, settings.data.demonstration_share
+    rows = min(max(settings.demonstration_rows, 1), size - 1)
+    if size == 1:
+        raise SettingError(
+            "a batch of one transition has no share of demonstrations: raise batch_size, or leave "
+            "demonstration_share out"
+        )
+    if abs(rows - share * size) > _ROUNDING * size:
+        raise SettingError(
+            f"demonstration_share ({shown(share)}) must leave a whole number of the "
+            f"{counted(size, 'transition')} of a batch (batch_size) to each part: set it to "
+            f"{rows / size!r}, which is {rows:,} of them"
+        )
+
+
 def _check_updates(settings: "Settings") -> None:
     """Check that the updates of the whole run can be counted."""
+    if settings.is_offline:
+        return
     total = settings.training.total_env_steps
     if (count := settings.updates_due(total)) <= _MOST_UPDATES:
         return

@@ -8,7 +8,7 @@ everywhere. A choice is declared before the settings that belong to it.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from frankrl.config.choices import both, chosen, chosen_effectively, unless
+from frankrl.config.choices import Choice, both, chosen, chosen_effectively, unless
 from frankrl.config.validation import Checked, code, number, option
 
 _INT32 = 2**31 - 1
@@ -25,6 +25,16 @@ TORSOS = ("auto", "flat", "minatar", "nature", "impala")
 OPTIMISERS = ("adam", "radam", "sgd")
 """Frank's own optimisers."""
 
+_DATASET = unless("dataset", None)
+_OFFLINE = both(_DATASET, chosen("demonstration_share", 0.0))
+_ACTING = (chosen("dataset", None), unless("demonstration_share", 0.0))
+
+
+def _acting_and(*choices: Choice) -> tuple[Choice, ...]:
+    """Any of these choices, in a run that acts."""
+    return tuple(both(acting, choice) for choice in choices for acting in _ACTING)
+
+
 _SEVERAL_FRAMES = unless("frame_skip", 1)
 _NETWORK = chosen("q_function", "network")
 _LAYERS = chosen_effectively("network", None)
@@ -32,7 +42,6 @@ _OWN_LEAVES = chosen_effectively("torso", *TORSOS)
 _IMPALA = chosen("torso", "impala")
 _GRU = chosen("memory", "gru")
 _HIDDEN_LAYER = unless("hidden_widths", ())
-_MEAN = chosen("distribution", "mean")
 _C51 = chosen("distribution", "c51")
 _QR = chosen("distribution", "qr")
 _IQN = chosen("distribution", "iqn")
@@ -41,26 +50,43 @@ _ASYNCHRONOUS = unless("asynchronous_actors", None)
 _SYNCHRONOUS = chosen("asynchronous_actors", None)
 _DQN = chosen("algorithm", "dqn")
 _PQN = chosen("algorithm", "pqn")
-_EPSILON_GREEDY = both(chosen("noisy", False), _SYNCHRONOUS)
+_REPLAY = chosen("algorithm", "dqn", "bc")
+_MEAN_Q = both(chosen("distribution", "mean"), chosen("algorithm", "dqn", "pqn"))
+_EPSILON_GREEDY = _acting_and(both(chosen("noisy", False), _SYNCHRONOUS))
+_ACTING_DQN = _acting_and(_DQN)
 _PRIORITISED = chosen("replay_sampling", "prioritised")
 _PRIORITISED_SEQUENCES = both(_PRIORITISED, _GRU)
 _MUNCHAUSEN = chosen("munchausen", True)
 _HUBER = chosen("loss", "huber")
 _ADAM = chosen("optimiser", "adam", "radam")
 _RATE_DECAYS = unless("learning_rate_end", None)
-_EVALUATED = unless("evaluate_every_env_steps", None)
+_EVALUATED = (unless("evaluate_every_env_steps", None), unless("evaluate_every_updates", None))
+_EVALUATED_WHILE_ACTING = unless("evaluate_every_env_steps", None)
 _NORMALIZED = chosen("normalize_observations", True)
 _NORMALIZED_REWARDS = chosen("normalize_rewards", True)
 _OWN_ENVS = chosen("evaluation_on", "own")
 
 
 @dataclass(frozen=True)
+class DataSettings(Checked):
+    """What others collected before: a data set to learn from."""
+
+    dataset: str | None = None
+    """A data set of Minari's format: its folder, or its name among those on this machine. The run
+    learns from it alone, without acting, and its clock counts updates. none: there is none."""
+    demonstration_share: float = number(0.0, at_least=0, at_most=1, belongs_to=_DATASET)
+    """Share of each batch that is drawn from the data set while the run acts and learns from its
+    own steps as well (Ball et al. 2023); a whole number of transitions. 0: the run does not act.
+    [ratio]"""
+
+
+@dataclass(frozen=True)
 class EnvironmentSettings(Checked):
     """Number of environments, and how each is made."""
 
-    num_envs: int = number(1, at_least=1)
+    num_envs: int = number(1, at_least=1, belongs_to=_ACTING)
     """Environments stepped together; other settings keep their meaning. [environments]"""
-    asynchronous_actors: int | None = number(None, at_least=1, at_most=1_024)
+    asynchronous_actors: int | None = number(None, at_least=1, at_most=1_024, belongs_to=_ACTING)
     """Actors that share the environments out among themselves and step them without waiting for
     the learner (Ape-X, Horgan et al. 2018). The results then depend on the order in which their
     steps arrive, which the run writes down. none: the learner waits for all environments. [actors]
@@ -75,7 +101,7 @@ class EnvironmentSettings(Checked):
     """Where the environment says which actions are allowed. auto: the entry `action_mask` or `mask`
     of a Dict observation, `info["action_mask"]`, or the method `action_masks()`; off: every action
     is always allowed; other text: the key of the entry in the observation or the info."""
-    backend: Literal["gymnasium", "envpool"] = "gymnasium"
+    backend: Literal["gymnasium", "envpool"] = option("gymnasium", belongs_to=_ACTING)
     """Library of the training environments. EnvPool has fewer and faster ones, and needs an extra.
     Evaluations always use Gymnasium."""
     normalize_observations: bool = False
@@ -90,17 +116,17 @@ class EnvironmentSettings(Checked):
     """Size to which normalised rewards are clipped. [standard deviations]"""
     normalize_epsilon: float = number(1e-8, above=0, belongs_to=(_NORMALIZED, _NORMALIZED_REWARDS))
     """Added to the variances. [squared units]"""
-    source: Literal["auto", "host", "device"] = "auto"
+    source: Literal["auto", "host", "device"] = option("auto", belongs_to=_ACTING)
     """Where the environments are stepped. device: a functional environment, in one compiled program
     with acting and learning; host: one action at a time, as all others. auto: device where the
     environment is functional and no other setting needs the host."""
     worker_processes: int | None = number(None, at_least=0, at_most=256)
     """Worker processes that step environments; they do not change results. None: chosen from the
     number of processors and the time of a step. [processes]"""
-    restart_failed_envs: int = number(0, at_least=0, at_most=1_000)
+    restart_failed_envs: int = number(0, at_least=0, at_most=1_000, belongs_to=_ACTING)
     """Failures in the whole run after which a training environment is made anew and its episode
     dropped; the next failure ends the run. [failures]"""
-    info_metrics: tuple[str, ...] = ()
+    info_metrics: tuple[str, ...] = option((), belongs_to=_ACTING)
     """Names of numbers in the `info` of an episode's last step that are recorded, in addition to
     `is_success`."""
 
@@ -230,10 +256,12 @@ class ExplorationSettings(Checked):
 class LearningSettings(Checked):
     """Algorithm, target, loss and optimiser of one update."""
 
-    algorithm: Literal["dqn", "pqn"] = "dqn"
+    algorithm: Literal["dqn", "pqn", "bc"] = "dqn"
     """dqn: Deep Q-Networks, with replay buffer and target network. pqn: parallelised Q-networks
     (Gallici et al. 2024), which have neither: each round's steps are learned from once they are
-    done, with λ-returns by the Q-network itself, and dropped; for functional environments."""
+    done, with λ-returns by the Q-network itself, and dropped; for functional environments. bc:
+    behaviour cloning (Pomerleau 1991), which imitates the actions of a data set: the outputs are
+    logits of a policy, not Q-values."""
     trace_decay: float = number(0.65, at_least=0, at_most=1, belongs_to=_PQN)
     """λ: how much of a target are the rewards that followed, instead of the Q-network's estimate;
     0 is the notes' target, 1 the return up to the end of the round. [ratio]"""
@@ -259,13 +287,17 @@ class LearningSettings(Checked):
     """Temperature of the softmax. [reward]"""
     munchausen_floor: float = number(-1.0, at_most=0, belongs_to=_MUNCHAUSEN)
     """Lower bound of the log-probability times the temperature. [reward]"""
+    cql_weight: float = number(0.0, at_least=0, belongs_to=_DQN)
+    """α of conservative Q-learning (Kumar et al. 2020): to each loss it adds α times
+    log Σ_a exp(Q(s, a)) - Q(s, a), so that actions which the data lacks are not overrated; 0 adds
+    nothing. [loss]"""
     value_rescaling: bool = option(False, belongs_to=_DQN)
     """Learn returns on a scale that compresses large ones, h(x) = sign(x) (√(|x| + 1) - 1) +
     0.001 x, so that rewards of all sizes need no clipping (Pohlen et al. 2018). Q-values, losses
     and TD errors are then on this scale."""
     iqn_samples: int = number(8, at_least=1, belongs_to=_IQN)
     """Fractions sampled per transition, for Q(s, a) and for the target each. [fractions]"""
-    loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN)
+    loss: Literal["mse", "huber"] = option("mse", belongs_to=_MEAN_Q)
     """Squared TD error, or Huber loss: squared up to `huber_delta`, then linear."""
     huber_delta: float = number(1.0, above=0, belongs_to=(_HUBER, _QUANTILES))
     """|TD error| above which the Huber loss and the quantile losses are linear. [reward]"""
@@ -282,8 +314,14 @@ class LearningSettings(Checked):
     """Initial step size of the optimiser. [per update]"""
     learning_rate_end: float | None = number(None, above=0)
     """Step size after its linear decay; none: constant. [per update]"""
-    learning_rate_decay_env_steps: int | None = number(None, at_least=1, belongs_to=_RATE_DECAYS)
+    learning_rate_decay_env_steps: int | None = number(
+        None, at_least=1, belongs_to=_acting_and(_RATE_DECAYS)
+    )
     """Duration of the learning rate's linear decay; none: `total_env_steps`. [env steps]"""
+    learning_rate_decay_updates: int | None = number(
+        None, at_least=1, belongs_to=both(_RATE_DECAYS, _OFFLINE)
+    )
+    """The same of a run that learns from a data set alone; none: `total_updates`. [updates]"""
     polyak_window_updates: int | None = number(None, at_least=1, at_most=_INT32)
     """Average the weights over about this many updates; the average acts in evaluations, in films
     and as the saved agent; none: the newest weights do. [updates]"""
@@ -297,9 +335,11 @@ class LearningSettings(Checked):
 class ReplaySettings(Checked):
     """The experience replay buffer."""
 
-    replay_capacity: int = number(100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_DQN)
+    replay_capacity: int = number(
+        100_000, at_least=1, at_most=_MAX_CAPACITY, belongs_to=_ACTING_DQN
+    )
     """Transitions in the buffer; a new one replaces the oldest. [transitions]"""
-    batch_size: int = number(64, at_least=1, belongs_to=_DQN)
+    batch_size: int = number(64, at_least=1, belongs_to=_REPLAY)
     """Transitions per update. [transitions]"""
     replay_sampling: Literal["uniform", "newest", "prioritised"] = option(
         "uniform", belongs_to=_DQN
@@ -312,8 +352,14 @@ class ReplaySettings(Checked):
     priority_beta: float = number(0.4, at_least=0, at_most=1, belongs_to=_PRIORITISED)
     """β before the first env step: how much of the sampling bias the importance weights correct.
     It rises linearly to 1. [exponent]"""
-    priority_beta_env_steps: int | None = number(None, at_least=1, belongs_to=_PRIORITISED)
+    priority_beta_env_steps: int | None = number(
+        None, at_least=1, belongs_to=_acting_and(_PRIORITISED)
+    )
     """Duration of the rise of β, from the start of the run; none: `total_env_steps`. [env steps]"""
+    priority_beta_updates: int | None = number(
+        None, at_least=1, belongs_to=both(_PRIORITISED, _OFFLINE)
+    )
+    """The same of a run that learns from a data set alone; none: `total_updates`. [updates]"""
     priority_epsilon: float = number(1e-6, at_least=1e-12, at_most=1e6, belongs_to=_PRIORITISED)
     """Added to the error of a transition, so that one without error can still be sampled: to
     |TD error| [reward]; with c51 to the KL divergence [nats], with qr and iqn to the loss.
@@ -338,16 +384,21 @@ class ReplaySettings(Checked):
 class TrainingSettings(Checked):
     """Budget, number of updates, overlap and devices."""
 
-    total_env_steps: int = number(100_000, at_least=1, at_most=4_000_000_000)
+    total_env_steps: int = number(100_000, at_least=1, at_most=4_000_000_000, belongs_to=_ACTING)
     """Budget: transitions collected, summed over environments. [env steps]"""
-    learning_starts_env_steps: int = number(1_000, at_least=1, belongs_to=_DQN)
+    total_updates: int = number(100_000, at_least=1, at_most=4_000_000_000, belongs_to=_OFFLINE)
+    """Budget of a run that learns from a data set alone. [updates]"""
+    learning_starts_env_steps: int = number(1_000, at_least=1, belongs_to=_ACTING_DQN)
     """Env steps before the first update. [env steps]"""
-    replay_ratio: float = number(1.0, above=0, belongs_to=_DQN)
+    replay_ratio: float = number(1.0, above=0, belongs_to=_ACTING_DQN)
     """Updates per env step. [updates per env step]"""
-    vector_steps_per_round: int = number(1, at_least=1)
+    vector_steps_per_round: int = number(1, at_least=1, belongs_to=_ACTING)
     """Steps of all environments between two calls of the learner; with pqn also how far its
     λ-returns reach. [vector steps]"""
-    overlap: bool = option(True, belongs_to=both(_SYNCHRONOUS, _DQN))
+    updates_per_round: int = number(50, at_least=1, at_most=10_000, belongs_to=_OFFLINE)
+    """Updates in one call of the learner, where there is nothing else to do; what is due comes
+    after the call in which it becomes due. [updates]"""
+    overlap: bool = option(True, belongs_to=_acting_and(both(_SYNCHRONOUS, _DQN)))
     """Act with weights that are one round older, so that acting and learning overlap."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where updates are computed; auto: on JAX's default device, such as a GPU, if updates are
@@ -361,9 +412,11 @@ class TrainingSettings(Checked):
 class EvaluationSettings(Checked):
     """Greedy episodes with seeds of their own."""
 
-    evaluate_every_env_steps: int | None = number(10_000, at_least=1)
+    evaluate_every_env_steps: int | None = number(10_000, at_least=1, belongs_to=_ACTING)
     """Interval between evaluations during training; none: there are none. [env steps]"""
-    evaluation_starts_env_steps: int = number(0, at_least=0, belongs_to=_EVALUATED)
+    evaluate_every_updates: int | None = number(10_000, at_least=1, belongs_to=_OFFLINE)
+    """The same of a run that learns from a data set alone. [updates]"""
+    evaluation_starts_env_steps: int = number(0, at_least=0, belongs_to=_EVALUATED_WHILE_ACTING)
     """Env steps before the first evaluation. [env steps]"""
     evaluation_episodes: int = number(10, at_least=1, at_most=MAX_EPISODES, belongs_to=_EVALUATED)
     """Episodes of each evaluation during training. [episodes]"""
@@ -394,22 +447,27 @@ class EvaluationSettings(Checked):
 class SavingSettings(Checked):
     """What is written to the run folder, and when."""
 
-    checkpoint_every_env_steps: int = number(50_000, at_least=1)
+    checkpoint_every_env_steps: int = number(50_000, at_least=1, belongs_to=_ACTING)
     """Interval between checkpoints. [env steps]"""
+    checkpoint_every_updates: int = number(50_000, at_least=1, belongs_to=_OFFLINE)
+    """The same of a run that learns from a data set alone. [updates]"""
     keep_checkpoints: int = number(3, at_least=1)
     """Newest checkpoints kept. [checkpoints]"""
-    checkpoint_replay: Literal["all", "none"] = option("all", belongs_to=_DQN)
+    checkpoint_replay: Literal["all", "none"] = option("all", belongs_to=_ACTING_DQN)
     """Whether checkpoints hold the replay buffer. none: a run that continues begins with an empty
     one, collects `learning_starts_env_steps` anew before it updates, and is marked as not
     bit-exact."""
-    log_every_env_steps: int = number(1_000, at_least=1)
+    log_every_env_steps: int = number(1_000, at_least=1, belongs_to=_ACTING)
     """Interval between rows of metrics; a row has means over the interval. [env steps]"""
+    log_every_updates: int = number(1_000, at_least=1, belongs_to=_OFFLINE)
+    """The same of a run that learns from a data set alone. [updates]"""
     log: tuple[str, ...] = ()
     """Trackers that get the metrics as well: tensorboard, trackio, wandb, mlflow, each with an
     extra of its name, or one that a package of yours brings. They never change the results."""
 
 
 GROUPS: dict[str, type[Checked]] = {
+    "data": DataSettings,
     "environment": EnvironmentSettings,
     "pixels": PixelSettings,
     "atari": AtariSettings,

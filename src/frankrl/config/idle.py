@@ -24,12 +24,10 @@ def idle_error(name: str, values: Mapping[str, Any]) -> SettingError:
         name: name of an idle setting.
         values: the value of every setting, by its short name.
     """
-    choices = _open_choices(name, values)
-    made = {choice.setting: shown(values[choice.setting]) for choice in choices}
+    ways = _ways(name, values)
+    made = {part.setting: shown(values[part.setting]) for way in ways for part in way}
     reason = " and ".join(f"{setting} is {value}" for setting, value in made.items())
-    # The parts of a single choice are all needed; of several choices one is enough.
-    joined = " and " if len(DECLARED[name].belongs_to) == 1 else " or "
-    advice = joined.join(choice.advice for choice in choices)
+    advice = " or ".join(" and ".join(part.advice for part in way) for way in ways)
     return SettingError(
         f"{name} ({shown(values[name])}) changes nothing because {reason}: {advice}, "
         f"or leave {name} out"
@@ -52,13 +50,16 @@ def _is_part_made(choice: Choice, values: Mapping[str, Any]) -> bool:
     return choice.is_made(values[choice.setting])
 
 
-def _open_choices(name: str, values: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """The choices that would make a setting effective, if possible by one change."""
-    choices = tuple(
-        part
+def _ways(name: str, values: Mapping[str, Any]) -> list[tuple[Choice, ...]]:
+    """The ways to make a setting effective, each by the choices that it lacks.
+
+    A choice among idle settings comes later: if there is no way without one, only the others of a
+    way are named, or how that one becomes effective.
+    """
+    lacking = [
+        tuple(part for part in choice.parts() if not _is_part_made(part, values))
         for choice in DECLARED[name].belongs_to
-        for part in choice.parts()
-        if not _is_part_made(part, values)
-    )
-    possible = tuple(choice for choice in choices if not _is_idle(choice.setting, values))
-    return possible or _open_choices(choices[0].setting, values)
+    ]
+    first = [tuple(p for p in way if not _is_idle(p.setting, values)) for way in lacking]
+    whole = [way for way, possible in zip(lacking, first, strict=True) if way == possible]
+    return list(dict.fromkeys(whole or filter(None, first))) or _ways(lacking[0][0].setting, values)

@@ -6,13 +6,14 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from frankrl.config.answers import refuse_known_names
 from frankrl.config.combinations import check_together
 from frankrl.config.groups import (
     GROUPS,
     AtariSettings,
+    DataSettings,
     EnvironmentSettings,
     EvaluationSettings,
     ExplorationSettings,
@@ -32,8 +33,13 @@ from frankrl.core.types import SequenceSpec
 
 _DECIDED = ("source", "symmetry")
 """Settings that may leave a choice (`auto`) to a run, which decides and stores it as it begins."""
-_FOLLOW_THE_BUDGET = ("learning_rate_decay_env_steps", "priority_beta_env_steps")
-"""Durations that are `total_env_steps` unless they are given."""
+_FOLLOW_THE_BUDGET = (
+    "learning_rate_decay_env_steps",
+    "learning_rate_decay_updates",
+    "priority_beta_env_steps",
+    "priority_beta_updates",
+)
+"""Durations that are the run's budget unless they are given."""
 
 _Groups = dict[str, Checked]
 
@@ -45,6 +51,7 @@ class Settings:
     An idle setting has its default; another value is refused, because it would change nothing.
     """
 
+    data: DataSettings = field(default_factory=DataSettings)
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     pixels: PixelSettings = field(default_factory=PixelSettings)
     atari: AtariSettings = field(default_factory=AtariSettings)
@@ -70,8 +77,69 @@ class Settings:
         check_together(self)
 
     @property
+    def is_offline(self) -> bool:
+        """Whether the run learns from a data set alone, without acting."""
+        return self.data.dataset is not None and not self.data.demonstration_share
+
+    @property
+    def has_demonstrations(self) -> bool:
+        """Whether a share of each batch comes from a data set while the run acts."""
+        return self.data.dataset is not None and not self.is_offline
+
+    @property
+    def demonstration_rows(self) -> int:
+        """Transitions of each batch that come from the data set while the run acts."""
+        return round(self.replay.batch_size * self.data.demonstration_share)
+
+    @property
+    def clock(self) -> Literal["env steps", "updates"]:
+        """What the run counts: the unit of its budget, and of what records call `env_steps`."""
+        return "updates" if self.is_offline else "env steps"
+
+    @property
+    def clock_unit(self) -> Literal["env step", "update"]:
+        """One tick of the run's clock."""
+        return "update" if self.is_offline else "env step"
+
+    @property
+    def budget(self) -> int:
+        """How long the run is, by its clock."""
+        return self.training.total_updates if self.is_offline else self.training.total_env_steps
+
+    @property
+    def budget_name(self) -> str:
+        """The setting that says how long the run is."""
+        return "total_updates" if self.is_offline else "total_env_steps"
+
+    @property
+    def evaluate_every(self) -> int | None:
+        """Interval between evaluations by the run's clock; None: there are none."""
+        evaluation = self.evaluation
+        if self.is_offline:
+            return evaluation.evaluate_every_updates
+        return evaluation.evaluate_every_env_steps
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Interval between checkpoints by the run's clock."""
+        saving = self.saving
+        return (
+            saving.checkpoint_every_updates
+            if self.is_offline
+            else saving.checkpoint_every_env_steps
+        )
+
+    @property
+    def log_every(self) -> int:
+        """Interval between rows of metrics by the run's clock."""
+        return self.saving.log_every_updates if self.is_offline else self.saving.log_every_env_steps
+
+    @property
     def round_env_steps(self) -> int:
-        """Env steps in a round, between two calls of the learner."""
+        """Env steps in a round, between two calls of the learner; of a run that does not act, what
+        its clock counts in a round."""
+        if self.is_offline:
+            return self.training.updates_per_round
         return self.round_envs * self.training.vector_steps_per_round
 
     @property
@@ -81,7 +149,12 @@ class Settings:
 
     @property
     def has_replay(self) -> bool:
-        """Whether the algorithm has a replay buffer and a target network: PQN has neither."""
+        """Whether the algorithm has a replay buffer: PQN has none."""
+        return self.learning.algorithm != "pqn"
+
+    @property
+    def has_target_network(self) -> bool:
+        """Whether the algorithm has a target network: PQN and behaviour cloning have none."""
         return self.learning.algorithm == "dqn"
 
     @property
@@ -112,8 +185,9 @@ class Settings:
 
     @property
     def first_update_env_steps(self) -> int:
-        """Env steps before the first update: with PQN those of the first round."""
-        if self.has_replay:
+        """Env steps before the first update: with PQN, and without acting, those of the first
+        round."""
+        if self.has_replay and not self.is_offline:
             return self.training.learning_starts_env_steps
         return self.round_env_steps
 
@@ -121,9 +195,12 @@ class Settings:
         """Updates that are due after a number of env steps of the run.
 
         With DQN `replay_ratio` per env step, counted from the beginning of the round in which
-        `learning_starts_env_steps` is reached; with PQN one for each minibatch of each epoch.
+        `learning_starts_env_steps` is reached; with PQN one for each minibatch of each epoch;
+        without acting as many as the run's clock says.
         """
         size = self.round_env_steps
+        if self.is_offline:
+            return env_steps
         if not self.has_replay:
             return env_steps // size * self.learning.epochs_per_round * self.learning.minibatches
         before_first = (self.training.learning_starts_env_steps - 1) // size * size
@@ -133,6 +210,8 @@ class Settings:
     @property
     def updates_per_round(self) -> tuple[int, int]:
         """The fewest and the most updates of a round, once learning has begun."""
+        if self.is_offline:
+            return self.round_env_steps, self.round_env_steps
         exact = _exact(self.training.replay_ratio) * self.round_env_steps
         return math.floor(exact), math.ceil(exact)
 
@@ -151,7 +230,7 @@ class Settings:
         decay = self.exploration.epsilon_decay_env_steps
         starts, total = self.first_update_env_steps, self.training.total_env_steps
         idle = self._idle()
-        if not self.has_replay:
+        if self.is_offline or not self.has_replay:
             return found
         if decay <= starts and "epsilon_decay_env_steps" not in idle:
             found.append(
@@ -182,12 +261,11 @@ class Settings:
         A run stores these, so a larger budget on a resume does not change a schedule. A duration
         that is idle stays none.
         """
-        total = self.training.total_env_steps
-        return self.with_changes(**dict.fromkeys(self.unresolved(), total))
+        return self.with_changes(**dict.fromkeys(self.unresolved(), self.budget))
 
     def following_the_budget(self) -> list[str]:
-        """Names of the durations that are `total_env_steps`, as if none had been given."""
-        values, total = self.values(), self.training.total_env_steps
+        """Names of the durations that are the run's budget, as if none had been given."""
+        values, total = self.values(), self.budget
         return [name for name in _FOLLOW_THE_BUDGET if values[name] in (None, total)]
 
     def unresolved(self) -> list[str]:
@@ -221,8 +299,10 @@ class Settings:
         Args:
             run: the settings that the run has stored.
         """
-        ours, theirs = self.values(), run.values()
-        left = {name: theirs[name] for name in _DECIDED if ours[name] == "auto"}
+        ours, theirs, idle = self.values(), run.values(), self._idle()
+        left = {
+            name: theirs[name] for name in _DECIDED if ours[name] == "auto" and name not in idle
+        }
         return self.with_changes(**left) if left else self
 
     def to_tables(self) -> dict[str, dict[str, Any]]:

@@ -39,6 +39,7 @@ class Use(enum.IntEnum):
     MINIBATCHES = 12
     DATA_RESET = 13
     DATA_EXPLORATION = 14
+    DEMONSTRATIONS = 15
 
 
 RESET_SEEDS: dict[Use, range] = {

@@ -335,9 +335,10 @@ class RunTable:
             "refreshes": marks,
             "num_refreshes": count,
             "target_period_updates": learning.target_period_updates
-            if settings.has_replay
+            if settings.has_target_network
             else None,
             "tau": learning.tau,
+            "clock": settings.clock,
             "threshold": reward_threshold(folder.description.env_id),
             "max_gradient_norm": learning.max_gradient_norm,
             "replay_capacity": settings.replay.replay_capacity,

@@ -63,12 +63,14 @@ def lines(history: History, settings: Settings, axis: Axis) -> dict[str, Line]:
     place = along(history, axis)
     episodes, training, timing = history.episodes, history.training, history.timing
     columns = {name: (episodes["env_steps"], episodes[PER_EPISODE[name]]) for name in PER_EPISODE}
-    columns |= {name: (training["env_steps"], training[name]) for name in _STATISTICS}
+    shown = [name for name in _STATISTICS if name != "epsilon" or not settings.is_offline]
+    columns |= {name: (training["env_steps"], training[name]) for name in shown}
     columns["speed"] = timing["env_steps"], timing["env_steps_per_second"]
     fill = replay_fill(training["env_steps"], settings)
-    if settings.has_replay:
+    grows = settings.has_replay and not settings.is_offline
+    if grows:
         columns["replay_fill"] = training["env_steps"], fill
-    if settings.has_replay and (age := sampled_age(fill, settings)) is not None:
+    if grows and (age := sampled_age(fill, settings)) is not None:
         columns["sampled_age"] = training["env_steps"], age
     columns["discounted_return"] = training["env_steps"], discounted_return(history, settings)
     progress = history.evaluations.get("progress")
@@ -119,7 +121,7 @@ def discounted_return(history: History, settings: Settings) -> np.ndarray:
 
 def refreshes(history: History, settings: Settings, axis: Axis) -> tuple[list[float], int]:
     """Positions of the target network's refreshes, none if there are too many; and their count."""
-    if not settings.has_replay:
+    if not settings.has_target_network:
         return [], 0
     updates, period = history.training["updates"], settings.learning.target_period_updates
     count = int(updates[-1]) // period if len(updates) else 0

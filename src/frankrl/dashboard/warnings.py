@@ -132,7 +132,12 @@ def epsilon_done_early(history: History, settings: Settings) -> RunWarning | Non
     """ε reaches its final value before the first update."""
     exploration, starts = settings.exploration, settings.first_update_env_steps
     decay = exploration.epsilon_decay_env_steps
-    if exploration.noisy or exploration.epsilon_start <= exploration.epsilon_end or decay > starts:
+    if (
+        settings.is_offline
+        or exploration.noisy
+        or exploration.epsilon_start <= exploration.epsilon_end
+        or decay > starts
+    ):
         return None
     return RunWarning(
         "ε has decayed before learning starts",
@@ -147,22 +152,24 @@ def epsilon_done_early(history: History, settings: Settings) -> RunWarning | Non
 def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | None:
     """The target network is refreshed only a few times in the whole run."""
     training, learning = settings.training, settings.learning
-    if not settings.has_replay:
+    if not settings.has_target_network:
         return None
     left = max(0, training.total_env_steps - training.learning_starts_env_steps)
     updates = int(left * training.replay_ratio)
+    if settings.is_offline:
+        updates = training.total_updates
     refreshes = updates // learning.target_period_updates
     if updates == 0 or refreshes >= 10:
         return None
     return RunWarning(
         "The target network is refreshed too rarely",
-        f"The run of {counted(training.total_env_steps, 'env step')} does "
+        f"The run of {counted(settings.budget, settings.clock_unit)} does "
         f"{counted(updates, 'update')}. With target_period_updates "
         f"{learning.target_period_updates:,} that makes "
         f"{counted(refreshes, 'refresh', 'refreshes')}.",
         "Each refresh propagates the reward one step further back. With fewer than ten refreshes "
         "the Q-values hardly look beyond the next rewards. Make target_period_updates smaller, or "
-        "total_env_steps larger.",
+        f"{settings.budget_name} larger.",
         "refreshed-too-rarely",
     )
 
@@ -206,7 +213,7 @@ def slower(history: History, settings: Settings) -> RunWarning | None:
         return None
     return RunWarning(
         "The training has become slower",
-        f"It runs at {now:,.0f} env steps per second. Before, it ran at {before:,.0f}.",
+        f"It runs at {now:,.0f} {settings.clock} per second. Before, it ran at {before:,.0f}.",
         "Another program may be using the processors, or the disk may be slow. Env steps can also "
         "cost more as the policy changes. The results are the same.",
         "slower",

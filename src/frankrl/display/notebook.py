@@ -79,7 +79,7 @@ class NotebookDisplay(Display):
 
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen and show the bar."""
-        self._done, self._total = training.env_steps, training.settings.training.total_env_steps
+        self._done, self._total = training.env_steps, training.settings.budget
         super().begin(training)
         self._draw(now=True)
 
@@ -87,7 +87,7 @@ class NotebookDisplay(Display):
         """Take the newest numbers; evaluations and other lines stay."""
         if isinstance(event, Progress):
             self._newest, self._done = event, event.env_steps
-        elif line := event_line(event):
+        elif line := event_line(event, self.unit):
             self.log(line)
         if isinstance(event, Evaluated):
             self._episodes = None
@@ -120,11 +120,11 @@ class NotebookDisplay(Display):
     def _draw(self, *, now: bool = False) -> None:
         if not self._total:
             return
-        parts = [bar(self._done, self._total, "env steps")]
+        parts = [bar(self._done, self._total, f"{self.unit}s")]
         if self._episodes is not None:
             parts.append(bar(*self._episodes, "episodes"))
         if self._newest is not None:
-            parts.append(html_block("", named_figures(self._newest)))
+            parts.append(html_block("", named_figures(self._newest, self.unit)))
         if self._note:
             parts.append(as_text(self._note))
         self._cell.draw("<br>".join([*parts, self._text()]), now=now)

@@ -39,18 +39,22 @@ _CELL, _MAX_IN_A_ROW = 24, 5
 class Display(abc.ABC):
     """Shows the events of a training."""
 
+    unit = "env step"
+    """What the run's clock counts."""
+
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen."""
         settings, description = training.settings, training.folder.description
+        self.unit = settings.clock_unit
         self.log(
             f"Training {description.env_id} with preset {description.preset}, seed "
-            f"{description.seed}, for {counted(settings.training.total_env_steps, 'env step')}"
+            f"{description.seed}, for {counted(settings.budget, self.unit)}"
         )
         self.log(f"  {memory_line(training.experiment)}")
         for line in training.notes:
             self.log(f"  {line}")
         if training.env_steps:
-            self.log(f"  continuing at env step {training.env_steps:,}")
+            self.log(f"  continuing at {self.unit} {training.env_steps:,}")
         for warning in settings.warnings():
             self.log(f"  warning: {warning}")
 
@@ -105,7 +109,7 @@ class PlainDisplay(Display):
 
     def show(self, event: Event) -> None:
         """Print the event's line."""
-        line = event_line(event)
+        line = event_line(event, self.unit)
         if line:
             self.log(line)
 
@@ -157,8 +161,9 @@ class LiveDisplay(Display):
         super().begin(training)
         self._bar.update(
             self._training,
-            total=training.settings.training.total_env_steps,
+            total=training.settings.budget,
             completed=training.env_steps,
+            description=training.settings.clock,
         )
 
     def show(self, event: Event) -> None:
@@ -168,7 +173,7 @@ class LiveDisplay(Display):
             self._bar.update(self._training, completed=event.env_steps)
         elif isinstance(event, Evaluated):
             self._bar.update(self._evaluation, visible=False)
-        if not isinstance(event, Progress) and (line := event_line(event)):
+        if not isinstance(event, Progress) and (line := event_line(event, self.unit)):
             self.log(line)
 
     def show_episodes(self, done: int, of: int) -> None:
@@ -200,7 +205,9 @@ class LiveDisplay(Display):
         # new line, and the panel would be erased one line too low.
         parts: list[RenderableType] = [self._bar, Text(self._note)]
         if self._newest is not None:
-            parts.insert(0, Panel(_figures(self._newest, self._console.width), title="Frank"))
+            parts.insert(
+                0, Panel(_figures(self._newest, self.unit, self._console.width), title="Frank")
+            )
         return Group(*parts)
 
 
@@ -209,8 +216,21 @@ def make_display(stream: IO[str] | None) -> Display:
     return LiveDisplay(stream) if can_redraw(stream) else PlainDisplay(stream)
 
 
-def event_line(event: Event) -> str:
-    """One line about an event; empty if there is nothing to print."""
+def event_line(event: Event, unit: str = "env step") -> str:
+    """One line about an event; empty if there is nothing to print.
+
+    Args:
+        event: the event.
+        unit: what the run's clock counts.
+    """
+    if isinstance(event, Progress) and unit == "update":
+        return (
+            f"updates {event.env_steps:>9,}/{event.total_env_steps:,}  "
+            f"{event.env_steps_per_second:>7,.0f}/s  "
+            f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
+            f"|TD error| {_known(event.mean_abs_td_error):>7}"
+            f"{_age_of_target(event.updates_since_refresh)}"
+        )
     if isinstance(event, Progress):
         return (
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
@@ -221,9 +241,9 @@ def event_line(event: Event) -> str:
             f"updates {event.updates:>8,}{_age_of_target(event.updates_since_refresh)}"
         )
     if isinstance(event, Evaluated):
-        return _evaluated_line(event)
+        return _evaluated_line(event, unit)
     if isinstance(event, Solved):
-        return f"  solved at env step {event.env_steps:,}, after {event.seconds:.1f} s"
+        return f"  solved at {unit} {event.env_steps:,}, after {event.seconds:.1f} s"
     if isinstance(event, EnvironmentRestarted):
         return (
             f"  WARNING: environment {event.env_index} failed at env step {event.env_steps:,} and "
@@ -234,17 +254,17 @@ def event_line(event: Event) -> str:
     if isinstance(event, SavingFailed):
         there = f"the newest checkpoint is {event.newest}" if event.newest else "there is none yet"
         return (
-            f"  WARNING: writing failed at env step {event.env_steps:,}: {event.what} "
+            f"  WARNING: writing failed at {unit} {event.env_steps:,}: {event.what} "
             f"({event.reason}). Training goes on and tries again; {there}"
         )
     return ""
 
 
-def _evaluated_line(event: Evaluated) -> str:
+def _evaluated_line(event: Evaluated, unit: str) -> str:
     evaluation = event.evaluation
     what = "solved check"
     if event.purpose == "progress":
-        what = f"evaluation at env step {event.env_steps:,}"
+        what = f"evaluation at {unit} {event.env_steps:,}"
     mean = figure(evaluation.mean_return, 2 * evaluation.standard_error)
     over = counted(len(evaluation.returns), "greedy episode")
     return f"  {what}: mean return {mean} over {over}{_success(', ', evaluation.success_rate)}"
@@ -255,10 +275,10 @@ def _success(before: str, rate: float | None) -> str:
     return "" if rate is None else f"{before}success {100 * rate:.0f} %"
 
 
-def _figures(event: Progress, width: int) -> Table:
+def _figures(event: Progress, unit: str, width: int) -> Table:
     """The newest numbers, as many in a row as a terminal of this width holds."""
     table = Table.grid(padding=(0, 3), expand=True)
-    cells = named_figures(event)
+    cells = named_figures(event, unit)
     # Not markup: it would be shown as it is wherever somebody prints without it.
     in_a_row = min(max(width // _CELL, 1), _MAX_IN_A_ROW)
     for start in range(0, len(cells), in_a_row):
@@ -272,14 +292,17 @@ def _age_of_target(updates: int | None) -> str:
     return "" if updates is None else f" (target {updates:,} old)"
 
 
-def named_figures(event: Progress) -> list[tuple[str, str]]:
-    """The numbers of a training, each with its name."""
-    found = [
-        ("env steps/s", f"{event.env_steps_per_second:,.0f}"),
+def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, str]]:
+    """The numbers of a training, each with its name; arguments as of `event_line`."""
+    acting = [
         ("episodes", f"{event.episodes:,}"),
         ("mean return (100)", _known(event.mean_return)),
         ("mean length (100)", _known(event.mean_length)),
         ("ε", f"{event.epsilon:.3f}"),
+    ]
+    found = [
+        (f"{unit}s/s", f"{event.env_steps_per_second:,.0f}"),
+        *([] if unit == "update" else acting),
         ("loss", _known(event.loss)),
         ("mean Q", _known(event.mean_q)),
         ("updates", f"{event.updates:,}"),

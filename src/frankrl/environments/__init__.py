@@ -1,6 +1,8 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
+from frankrl.environments.absent import absent_env, is_absent, refuse_absent
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
+from frankrl.environments.described_by_data import described_by_data
 from frankrl.environments.env_group import EnvGroup, Worker, WorkerDiedError
 from frankrl.environments.episode_record import EnvironmentLog, Position
 from frankrl.environments.final_info import SUCCESS, finite_number
@@ -52,10 +54,12 @@ __all__ = [
     "Worker",
     "WorkerDiedError",
     "WorkerPool",
+    "absent_env",
     "broken_symmetry",
     "check_symmetries",
     "describe",
     "describe_for",
+    "described_by_data",
     "described_for_evaluation",
     "exists_already",
     "finite_number",
@@ -63,11 +67,13 @@ __all__ = [
     "functional_of",
     "given_again",
     "images_under",
+    "is_absent",
     "make_environment",
     "make_vector",
     "named_env",
     "objects_among",
     "picture_axes",
+    "refuse_absent",
     "spec_fingerprint",
     "spec_from_data",
     "spec_to_data",

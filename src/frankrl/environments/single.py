@@ -17,6 +17,7 @@ from frankrl.config.families import ATARI, MINATAR
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest, warn
 from frankrl.core.named_code import FUNCTIONAL, imported, is_object_name, load_code
 from frankrl.core.numerics import users_numerics, with_users_numerics
+from frankrl.environments.absent import refuse_absent
 from frankrl.environments.from_code import exists_already, made_from, refuse_again, with_wrappers
 from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
 
@@ -54,6 +55,7 @@ def make_environment(
         EnvironmentUnusableError: it does not exist, cannot be made or lacks a package.
         MissingExtraError: it needs an extra of Frank's that is not installed.
     """
+    refuse_absent(env_id)
     if preprocessing is None:
         preprocessing = preprocessing_for(env_id, Settings())
     reserved = sorted({"id", "render_mode", "disable_env_checker"} & set(env_kwargs))

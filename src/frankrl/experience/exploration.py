@@ -35,7 +35,9 @@ def epsilon_ladder(settings: ExplorationSettings, num_envs: int) -> Float[np.nda
 
 
 def mean_epsilon(settings: Settings, env_steps: int) -> float:
-    """ε after a number of env steps, averaged over the environments of the run."""
+    """ε after a number of env steps, averaged over the environments; 0 without acting."""
+    if settings.is_offline:
+        return 0.0
     if settings.environment.asynchronous_actors is None:
         return float(linear_epsilon(settings.exploration, env_steps))
     return float(epsilon_ladder(settings.exploration, settings.environment.num_envs).mean())

@@ -37,7 +37,8 @@ from frankrl.networks import QNetwork
 class Collected(NamedTuple):
     """The experience of one round."""
 
-    steps: Steps
+    steps: Steps | None
+    """None: nothing was collected, and what the run learns from is there from the start."""
     episodes: list[FinishedEpisode]
     """Episodes that ended, in this order."""
     final_infos: dict[int, FinalInfo]

@@ -1,6 +1,7 @@
 """An update as a document, in the order of the notes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +10,13 @@ from frankrl.config import LearningSettings, Settings
 from frankrl.core.figures import counted
 from frankrl.core.named_code import shown_name
 from frankrl.environments import EnvironmentSpec, images_under
+from frankrl.explaining.cloning_narrative import (
+    cloning_batch,
+    cloning_loss,
+    cloning_policy,
+    cloning_step,
+)
+from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import (
     Block,
     Cell,
@@ -22,7 +30,7 @@ from frankrl.explaining.document import (
 )
 from frankrl.explaining.numerals import bracketed, plain_numbers
 from frankrl.explaining.observations import state_blocks
-from frankrl.explaining.origin import Origin
+from frankrl.explaining.origin import DataOrigin, Origin
 from frankrl.explaining.pqn_narrative import pqn_future, pqn_missing, pqn_target
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.spread import spread_table
@@ -46,8 +54,8 @@ def about_run(folder: RunFolder) -> str:
 
 
 def narrate(
-    record: UpdateRecord,
-    origins: Sequence[Origin],
+    record: UpdateRecord | CloningRecord,
+    origins: Sequence[Origin | DataOrigin],
     index: int,
     spec: EnvironmentSpec,
     settings: Settings,
@@ -66,6 +74,16 @@ def narrate(
         saliency: for each picture leaf, the map that is laid over the newest picture of s; empty:
             none.
     """
+    title = f"Update {record.update:,}{record.done_at}"
+    stored = _stored(record, origins[index], index, spec, settings, saliency)
+    if isinstance(record, CloningRecord):
+        own = (
+            cloning_policy(record, index, spec),
+            cloning_loss(record, index),
+            cloning_step(record, index, settings.learning, _optimiser(settings.learning)),
+            cloning_batch(record, origins, index, spec),
+        )
+        return Document(title, about, (stored, *own))
     head = make_head(settings)
     network_name = "Q-table" if settings.network.q_function == "table" else "Q-network"
     if settings.has_replay:
@@ -77,14 +95,14 @@ def narrate(
         target = pqn_target(record, index, settings)
         last = pqn_missing(record, settings)
     return Document(
-        title=f"Update {record.update:,}, done at env step {record.env_steps:,}",
+        title=title,
         about=about,
         sections=(
-            _stored(record, origins[index], index, spec, settings, saliency),
+            stored,
             _present(record, index, spec, settings, network_name),
             future,
             target,
-            _loss(record, index, head),
+            _loss(record, index, settings.learning, head),
             _learning(record, index, settings.learning, network_name),
             last,
             _batch(record, origins, index, spec),
@@ -93,8 +111,8 @@ def narrate(
 
 
 def _stored(
-    record: UpdateRecord,
-    origin: Origin,
+    record: UpdateRecord | CloningRecord,
+    origin: Origin | DataOrigin,
     index: int,
     spec: EnvironmentSpec,
     settings: Settings,
@@ -102,14 +120,12 @@ def _stored(
 ) -> Section:
     batch, made = record.batch, settings.environment
     action, steps = batch.action[index].item(), record.num_steps[index].item()
-    how = "a random action" if origin.explored else "the greedy action at the time"
-    chosen = f" ({spec.action_names[action]}), {how} (ε was "
+    place, chosen = _origin(record, origin)
     over = f", the discounted sum over {counted(steps, 'step')}" if steps > 1 else ""
     if spec.preprocessing.clip_rewards:
         over += "; each reward of the environment was clipped to -1 … 1"
     if made.normalize_rewards:
         over += "; each reward was divided by the running standard deviation of returns"
-    ago = record.env_steps - origin.env_step
     end = "s′ is terminal" if record.terminated[index] else "s′ is not terminal"
     if record.terminated[index] and spec.preprocessing.life_loss_terminates:
         end += ": the game is over, or a life was lost, which counts as terminal"
@@ -117,22 +133,37 @@ def _stored(
         "1. The transition (s, a, r, s′)",
         (
             Line(f"transition {index} of {len(record.losses)}"),
-            Line(
-                f"from environment {origin.env_index}, episode {origin.episode:,}, "
-                f"step {origin.step:,}: env step {origin.env_step:,} of the run, "
-                f"{counted(ago, 'env step')} ago"
-            ),
+            Line(place),
             *_sampling(record, index),
             *state_blocks(batch, index, spec, (origin.step, origin.step + steps), saliency),
             *[Line(_NORMALISED)] * made.normalize_observations,
-            Formula(("a = ", action, chosen, origin.epsilon, ")")),
+            Formula(("a = ", action, f" ({spec.action_names[action]}), ", *chosen)),
             Formula(("r = ", batch.reward[index].item(), over)),
             Line(end),
         ),
     )
 
 
-def _sampling(record: UpdateRecord, index: int) -> list[Block]:
+def _origin(
+    record: UpdateRecord | CloningRecord, origin: Origin | DataOrigin
+) -> tuple[str, tuple[Any, ...]]:
+    """Where a transition came from, and how its action was chosen."""
+    if isinstance(origin, DataOrigin):
+        place = (
+            f"from the data set, episode {origin.episode:,}, step {origin.step:,}: step "
+            f"{origin.data_step:,} of the data"
+        )
+        return place, ("the action in the data",)
+    ago = counted(record.env_steps - origin.env_step, "env step")
+    place = (
+        f"from environment {origin.env_index}, episode {origin.episode:,}, "
+        f"step {origin.step:,}: env step {origin.env_step:,} of the run, {ago} ago"
+    )
+    how = "a random action" if origin.explored else "the greedy action at the time"
+    return place, (f"{how} (ε was ", origin.epsilon, ")")
+
+
+def _sampling(record: UpdateRecord | CloningRecord, index: int) -> list[Block]:
     """Sampling probability and weight; nothing if sampling was uniform."""
     columns = _sampling_columns(record)
     if not columns:
@@ -144,7 +175,9 @@ def _sampling(record: UpdateRecord, index: int) -> list[Block]:
     ]
 
 
-def _sampling_columns(record: UpdateRecord) -> dict[str, Float[np.ndarray, " batch"]]:
+def _sampling_columns(
+    record: UpdateRecord | CloningRecord,
+) -> dict[str, Float[np.ndarray, " batch"]]:
     """Sampling probability and weight of each transition; empty if sampling was uniform."""
     columns = {"probability": record.probabilities, "weight": record.weights}
     return {name: column for name, column in columns.items() if column is not None}
@@ -246,7 +279,7 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
     return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
 
 
-def _loss(record: UpdateRecord, index: int, head: Head) -> Section:
+def _loss(record: UpdateRecord, index: int, settings: LearningSettings, head: Head) -> Section:
     spread = spread_table(record, index, head)
     y, chosen = record.targets[index].item(), record.chosen_q[index].item()
     error, size = record.td_errors[index].item(), len(record.losses)
@@ -257,9 +290,36 @@ def _loss(record: UpdateRecord, index: int, head: Head) -> Section:
         (
             *(() if spread is None else (spread,)),
             Formula(("y − Q(s, a) = ", y, " − ", *bracketed(chosen), " = ", error)),
-            Formula((f"{head.loss_name} = ", record.losses[index].item(), share)),
+            *_loss_terms(record, index, settings, head, share),
             Formula((f"{mean} over {_transitions(size)}: ", record.loss)),
             _td_errors(record.td_errors),
+        ),
+    )
+
+
+def _loss_terms(
+    record: UpdateRecord, index: int, settings: LearningSettings, head: Head, share: str
+) -> tuple[Block, ...]:
+    """The loss of the followed transition; with CQL its two terms and their sum."""
+    loss = record.losses[index].item()
+    if record.conservative_losses is None:
+        return (Formula((f"{head.loss_name} = ", loss, share)),)
+    extra, alpha = record.conservative_losses[index].item(), settings.cql_weight
+    chosen = record.chosen_q[index].item()
+    return (
+        Formula((f"{head.loss_name} = ", loss)),
+        Formula(
+            (
+                "CQL: log Σ_a exp(Q(s, a)) − Q(s, a) = ",
+                *(extra / alpha + chosen, " − ", *bracketed(chosen), " = ", extra / alpha),
+                ", small where the action taken has by far the largest Q-value",
+            )
+        ),
+        Formula(
+            (
+                f"loss + {alpha:g} × this = ",
+                *(loss, " + ", extra, " = ", loss + extra, share),
+            )
         ),
     )
 
@@ -284,13 +344,10 @@ def _learning(
     if settings.algorithm == "pqn":
         distance = "change since the round acted"
     header = ("layer", "gradient", "change of the weights", distance)
-    steps = {"adam": "Adam", "radam": "rectified Adam", "sgd": "plain gradient descent"}
-    own = f"your optimiser {shown_name(settings.optimiser)}"
-    step = steps.get(settings.optimiser, own)
     return Section(
         f"6. Backpropagation through the {network_name}",
         (
-            Formula((f"{step}, learning rate ", record.learning_rate)),
+            Formula((f"{_optimiser(settings)}, learning rate ", record.learning_rate)),
             Table("L2 norms of each layer", header, rows),
             Formula(
                 (
@@ -304,6 +361,12 @@ def _learning(
             ),
         ),
     )
+
+
+def _optimiser(settings: LearningSettings) -> str:
+    """The optimiser in words."""
+    steps = {"adam": "Adam", "radam": "rectified Adam", "sgd": "plain gradient descent"}
+    return steps.get(settings.optimiser, f"your optimiser {shown_name(settings.optimiser)}")
 
 
 def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str) -> Section:
@@ -325,11 +388,15 @@ def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str
 
 
 def _batch(
-    record: UpdateRecord, origins: Sequence[Origin], index: int, spec: EnvironmentSpec
+    record: UpdateRecord,
+    origins: Sequence[Origin | DataOrigin],
+    index: int,
+    spec: EnvironmentSpec,
 ) -> Section:
     header = (
         *("transition", "environment", "episode", "step", "env steps ago", "action", "choice"),
         *("r", "terminated", "Q(s, a)", "y", "TD error"),
+        *_conservative_column(record),
         *_sampling_columns(record),
         "loss share",
     )
@@ -345,25 +412,33 @@ def _batch(
 
 
 def _batch_row(
-    record: UpdateRecord, number: int, origin: Origin, spec: EnvironmentSpec
+    record: UpdateRecord, number: int, origin: Origin | DataOrigin, spec: EnvironmentSpec
 ) -> tuple[Cell, ...]:
     batch = record.batch
+    is_data = isinstance(origin, DataOrigin)
     return (
         number,
-        origin.env_index,
+        "data set" if is_data else origin.env_index,
         origin.episode,
         origin.step,
-        record.env_steps - origin.env_step,
+        "–" if is_data else record.env_steps - origin.env_step,
         spec.action_names[batch.action[number]],
-        "explored" if origin.explored else "greedy",
+        "recorded" if is_data else "explored" if origin.explored else "greedy",
         batch.reward[number].item(),
         "yes" if record.terminated[number] else "no",
         record.chosen_q[number].item(),
         record.targets[number].item(),
         record.td_errors[number].item(),
+        *(column[number].item() for column in _conservative_column(record).values()),
         *(column[number].item() for column in _sampling_columns(record).values()),
         f"{record.loss_shares[number]:.1%}",
     )
+
+
+def _conservative_column(record: UpdateRecord) -> dict[str, Float[np.ndarray, " batch"]]:
+    """What CQL adds to the loss of each transition; empty without it."""
+    losses = record.conservative_losses
+    return {} if losses is None else {"CQL's term": losses}
 
 
 def _kind(network_name: str) -> str:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt32
+from jaxtyping import Float, Int, UInt32
 
 from frankrl.config import Settings
 from frankrl.core.device_random import seed_words
@@ -14,6 +14,7 @@ from frankrl.experience.exploration import (
     explores,
     linear_epsilon,
 )
+from frankrl.explaining.reopen import Reopened
 from frankrl.runs import MetricsReader, RunFolder, StepTakers
 
 
@@ -33,10 +34,46 @@ class Origin(NamedTuple):
     """Whether the action was random rather than greedy."""
 
 
+class DataOrigin(NamedTuple):
+    """The origin of one transition of a data set."""
+
+    data_step: int
+    """Step of the data set at which the transition begins, from 0."""
+    episode: int
+    """Number of the episode in the data set, from 0."""
+    step: int
+    """Step of the episode, from 1."""
+
+
+def batch_origins(folder: RunFolder, reopened: Reopened) -> list[Origin | DataOrigin]:
+    """The origins of the transitions of an update.
+
+    Args:
+        folder: the run; its metrics record when episodes ended.
+        reopened: the update.
+    """
+    description, begins = folder.description, reopened.record.transition_env_steps
+    own, of_data = begins, begins[:0]
+    if reopened.data_endings is not None:
+        own, of_data = np.split(begins, [len(begins) - reopened.data_rows])
+    found: list[Origin | DataOrigin] = []
+    if len(own):
+        found += origins(folder, description.settings, description.seed, own)
+    return found + [_of_data(int(step), reopened.data_endings) for step in of_data]
+
+
+def _of_data(data_step: int, endings: Int[np.ndarray, " episode"] | None) -> DataOrigin:
+    """The origin of a transition in a data set whose episodes end with these steps."""
+    assert endings is not None, "the update learned from a data set"
+    episode = int(np.searchsorted(endings, data_step))
+    first = int(endings[episode - 1]) + 1 if episode else 0
+    return DataOrigin(data_step, episode, data_step - first + 1)
+
+
 def origins(
     folder: RunFolder, settings: Settings, seed: int, env_steps: UInt32[np.ndarray, " row"]
 ) -> list[Origin]:
-    """The origins of some transitions.
+    """The origins of some transitions that the run collected.
 
     Args:
         folder: the run; its metrics record when episodes ended.

@@ -6,18 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from frankrl.explaining.origin import Origin
+from frankrl.explaining.cloning_record import CloningRecord
+from frankrl.explaining.origin import DataOrigin, Origin
 from frankrl.explaining.record import UpdateRecord
 
 
-def plain(record: UpdateRecord, origins: Sequence[Origin]) -> dict[str, Any]:
+def plain(
+    record: UpdateRecord | CloningRecord, origins: Sequence[Origin | DataOrigin]
+) -> dict[str, Any]:
     """Every number of an update, in lists and dictionaries.
 
     A Q-value is None where the action is not allowed, and a following return where none is known.
     """
     payload = {
         spec.name: _plain(getattr(record, spec.name))
-        for spec in dataclasses.fields(UpdateRecord)
+        for spec in dataclasses.fields(record)
         if spec.name != "document"
     }
     payload["loss_shares"] = _plain(record.loss_shares)

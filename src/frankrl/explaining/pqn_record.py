@@ -106,6 +106,7 @@ def _record(
         target_outputs=None,
         td_errors=np.asarray(batch.target - seen.chosen_q),
         losses=np.asarray(seen.losses),
+        conservative_losses=None,
         loss=float(terms.loss),
         gradient_norms=norms(gradient),
         weight_changes=norms(unflatten(np.asarray(after.params - state.params))),

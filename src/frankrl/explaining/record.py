@@ -56,7 +56,7 @@ class UpdateRecord:
     """Env steps of the run when the update was done."""
     learning_rate: float
     transition_env_steps: UInt32[np.ndarray, " batch"]
-    """Env step of the run at which each transition begins, from 0."""
+    """Env step of the run at which each transition begins, from 0; in a data set its step there."""
     probabilities: Float[np.ndarray, " batch"] | None
     """Probability that each transition was sampled; None if sampling was uniform."""
     weights: Float[np.ndarray, " batch"] | None
@@ -93,7 +93,10 @@ class UpdateRecord:
     td_errors: Float[np.ndarray, " batch"]
     """y - Q(s, a; θ)."""
     losses: Float[np.ndarray, " batch"]
-    """Loss of each transition, without its weight."""
+    """Loss of each transition's target, without its weight."""
+    conservative_losses: Float[np.ndarray, " batch"] | None
+    """What CQL adds to each loss, `cql_weight` times log Σ_a exp(Q(s, a)) - Q(s, a); None without
+    it."""
     loss: float
     """Mean of weight × loss over the batch."""
     gradient_norms: dict[str, float]
@@ -111,12 +114,14 @@ class UpdateRecord:
     refreshes_target: bool
     """Whether the target network is refreshed right after this update; with PQN whether the next
     round begins, which acts with the new weights."""
+    clock_unit: str = "env step"
+    """What the run's clock, and so `env_steps`, counts: an `update` of a run that does not act."""
     document: Document | None = field(default=None, compare=False)
     """The update in words, for one transition of its batch; None: only its numbers were wanted."""
 
     def __repr__(self) -> str:
         return (
-            f"Update {self.update:,}, done at env step {self.env_steps:,}: "
+            f"Update {self.update:,}{self.done_at}: "
             f"{counted(len(self.losses), 'transition')}, loss {figure(self.loss)}, mean Q(s, a) "
             f"{figure(float(np.mean(self.chosen_q)))}, mean target "
             f"{figure(float(np.mean(self.targets)))}"
@@ -132,9 +137,18 @@ class UpdateRecord:
         )
 
     @property
+    def done_at(self) -> str:
+        """When it was done, in words; empty if the run's clock counts updates themselves."""
+        return "" if self.clock_unit == "update" else f", done at env step {self.env_steps:,}"
+
+    @property
     def loss_shares(self) -> Float[np.ndarray, " batch"]:
         """Each transition's share of the batch's loss; the shares sum to 1 unless the loss is 0."""
-        losses = self.losses if self.weights is None else self.weights * self.losses
+        losses = self.losses
+        if self.conservative_losses is not None:
+            losses = losses + self.conservative_losses
+        if self.weights is not None:
+            losses = self.weights * losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
 
@@ -193,6 +207,7 @@ def record_of(
         target_outputs=None if targets.ndim == 1 else np.asarray(targets),
         td_errors=np.asarray(td_errors(network, targets, seen.chosen_q)),
         losses=np.asarray(seen.losses),
+        conservative_losses=_host(seen.conservative),
         loss=float(loss),
         gradient_norms=norms(gradient),
         weight_changes=norms(unflatten(np.asarray(after.params - before.params))),

@@ -1,6 +1,7 @@
 """Recompute an update: load the nearest checkpoint before it and repeat the rounds since."""
 
 import contextlib
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree, UInt32
+from jaxtyping import Array, Int, PyTree, UInt32
 
 from frankrl.config import LearningSettings, Settings
 from frankrl.core.backend import prepared, start_backend
@@ -25,11 +26,14 @@ from frankrl.environments import (
     EnvironmentSpec,
     GymnasiumVector,
     describe_for,
+    is_absent,
     make_vector,
     spec_to_data,
 )
 from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
+from frankrl.experience.dataset import DataSource
 from frankrl.experience.device import DeviceSource
+from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
 from frankrl.explaining.verification import Verification
@@ -42,7 +46,17 @@ from frankrl.learning import (
     updates,
 )
 from frankrl.networks import QNetwork
-from frankrl.replay import EndingRoom, ReplayBuffer, ReplayState, Span, cut_short, with_ending_rows
+from frankrl.replay import (
+    EndingRoom,
+    ReplayBuffer,
+    ReplayState,
+    Span,
+    as_new,
+    cut_short,
+    joined,
+    parted,
+    with_ending_rows,
+)
 from frankrl.runs import (
     LEARNING,
     MetricsReader,
@@ -54,19 +68,21 @@ from frankrl.runs import (
     list_checkpoints,
     load_checkpoint,
     machine_facts,
+    read_newest,
 )
 from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.data import restored_data
 from frankrl.training.device.batch import computed_in_lanes, rounds_in_lane
 from frankrl.training.device.dqn_round import device_noise
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import restore_environments
 from frankrl.training.initial import initial_params
 from frankrl.training.preflight import check_copy
-from frankrl.training.resuming import Found, read_checkpoint, stored_spec
+from frankrl.training.resuming import Found, newest_spec, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
 
-AnySource = HostSource | AsynchronousSource | DeviceSource
+AnySource = HostSource | AsynchronousSource | DataSource | DeviceSource
 
 
 class Cost(NamedTuple):
@@ -97,7 +113,7 @@ class Cost(NamedTuple):
 class Reopened(NamedTuple):
     """A recomputed update."""
 
-    record: UpdateRecord
+    record: UpdateRecord | CloningRecord
     params: Params
     """θ before the update, with the update's noise; as it evaluated s."""
     state: TrainState
@@ -105,6 +121,11 @@ class Reopened(NamedTuple):
     cost: Cost
     spec: EnvironmentSpec
     network: QNetwork
+    data_rows: int
+    """How many transitions, the last ones of the batch, are of the run's data set."""
+    data_endings: Int[np.ndarray, " episode"] | None
+    """The step of the data set, from 0, with which each of its episodes ends; None: the run learns
+    from none."""
 
 
 def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
@@ -120,10 +141,12 @@ def openable(folder: RunFolder) -> tuple[int, list[CheckpointMetadata]]:
 def _newest_update(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
     reached = _reached(folder, checkpoints)
     if not reached:
-        first = folder.description.settings.first_update_env_steps
-        raise SettingError(
-            f"the run {folder.path} has no updates yet: learning starts at env step {first:,}"
-        )
+        settings = folder.description.settings
+        first = settings.first_update_env_steps
+        starts = f"learning starts at env step {first:,}"
+        if settings.is_offline:
+            starts = f"the first ones come in {first:,} at a time (updates_per_round)"
+        raise SettingError(f"the run {folder.path} has no updates yet: {starts}")
     return reached
 
 
@@ -190,11 +213,14 @@ def reopen(
         check_settings_code(folder, ("network", "torso", "optimiser"))
         start = _start(folder, cost.first_env_step)
         check_code(folder, LEARNING)
-        spec = describe_for(description.env_id, settings)
+        if is_absent(description.env_id):
+            spec = newest_spec(folder)
+        else:
+            spec = describe_for(description.env_id, settings)
     changes = differences(cost.surroundings, all_versions(settings) | machine_facts())
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")
-    experiment = Experiment.of(settings, spec, description.seed)
+    experiment = Experiment.of(settings, spec, description.seed, description.data)
     if start:
         _check_same_spaces(spec, start)
         experiment = experiment.with_replay_start(start.metadata.replay_start)
@@ -224,7 +250,23 @@ def reopen(
             verification.check_checkpoint(state, source.digests(), checkpoint)
     assert opened is not None
     record, params = opened
-    return Reopened(record, params, state, cost, spec, experiment.network)
+    if isinstance(record, UpdateRecord):
+        record = dataclasses.replace(record, clock_unit=settings.clock_unit)
+    rows, endings = _of_data(experiment, state)
+    return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
+
+
+def _of_data(
+    experiment: Experiment, state: TrainState
+) -> tuple[int, Int[np.ndarray, " episode"] | None]:
+    """How many transitions of a batch are of a data set, and where its episodes end."""
+    settings, held = experiment.settings, state.demonstrations
+    rows = settings.demonstration_rows
+    if settings.is_offline:
+        rows, held = settings.replay.batch_size, state.replay
+    if held is None or experiment.data is None:
+        return 0, None
+    return rows, np.flatnonzero(np.asarray(held.ending))
 
 
 def _stops(verification: Verification, cost: Cost, last_begins: int) -> Callable[[int], int]:
@@ -259,6 +301,8 @@ def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> AnySource:
     settings, spec, seed = experiment.settings, experiment.spec, experiment.seed
     if settings.environment.source == "device":
         return source_on_device(experiment)
+    if settings.is_offline:
+        return restored_data(experiment)
     if count := settings.environment.asynchronous_actors:
         reader = MetricsReader(folder.metrics)
         try:
@@ -282,8 +326,35 @@ def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> AnySource:
 
 
 def _initial_state(folder: RunFolder, experiment: Experiment) -> TrainState:
-    """The state in which a run began; its own file has the weights if they were given."""
-    return init_train_state(experiment, initial_params(folder, experiment))
+    """The state in which a run began; its own file has the weights if they were given, and each of
+    its checkpoints the data set."""
+    state = init_train_state(experiment, initial_params(folder, experiment))
+    if experiment.data is None:
+        return state
+    held = _newest(folder, experiment)
+    if experiment.demonstrations is None:
+        assert held.state.replay is not None, "a run that does not act has a buffer"
+        return state._replace(replay=as_new(experiment.replay, held.state.replay))
+    assert held.state.demonstrations is not None, "a run that acts beside has two"
+    return state._replace(
+        demonstrations=as_new(experiment.demonstrations, held.state.demonstrations)
+    )
+
+
+def _newest(folder: RunFolder, experiment: Experiment) -> Found:
+    """The newest intact checkpoint, which holds the data set of the run.
+
+    Raises:
+        RunFolderError: there is none yet.
+    """
+    if not list_checkpoints(folder.checkpoints):
+        raise RunFolderError(
+            f"{folder.path} has no checkpoint yet, which holds the data that it learns from: open "
+            "an update once it has one"
+        )
+    return read_newest(folder.checkpoints, lambda path: read_checkpoint(folder, experiment, path))[
+        0
+    ]
 
 
 def _start(folder: RunFolder, env_steps: int) -> Found | None:
@@ -296,7 +367,7 @@ def _start(folder: RunFolder, env_steps: int) -> Found | None:
     if checkpoint is None:
         raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed meanwhile")
     spec = stored_spec(folder, load_checkpoint(checkpoint, {}).info)
-    experiment = Experiment.of(description.settings, spec, description.seed)
+    experiment = Experiment.of(description.settings, spec, description.seed, description.data)
     return read_checkpoint(folder, experiment, checkpoint)
 
 
@@ -356,14 +427,15 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
         return _Given(after, None, rate, noise, None)
     if cut := result.collected.cut:
         stored = cut_short(replay, stored, cut)
-    if rows := EndingRoom(replay, stored).grown_to(given.steps.is_last):
+    steps = given.steps
+    if steps is not None and (rows := EndingRoom(replay, stored).grown_to(steps.is_last)):
         stored = with_ending_rows(stored, rows)
-    return _Given(stored, given.steps, given.learning_rate, given.noise, given.scales)
+    return _Given(stored, steps, given.learning_rate, given.noise, given.scales)
 
 
 def _opened(
     experiment: Experiment, before: TrainState, result: Round, update: int, num_lanes: int
-) -> tuple[UpdateRecord, Params]:
+) -> tuple[UpdateRecord | CloningRecord, Params]:
     """The record of one update of a round, and θ before it, given the state before the round.
 
     It is computed in as many lanes as the run's own program had, 0 for a run alone.
@@ -376,7 +448,12 @@ def _opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     given = _given(experiment, before, result)
-    _, batches, spans = _read(replay, given.stored, given.steps, sample.env_steps, given.scales)
+    own, other = parted(sample.env_steps, replay.sampler.batch_size)
+    _, batches, spans = _read(replay, given.stored, given.steps, own, given.scales)
+    if (demonstrations := experiment.demonstrations) is not None:
+        assert before.demonstrations is not None, "its data set is in a buffer"
+        others = _read(demonstrations, _copies(before.demonstrations), None, other, given.scales)
+        batches, spans = joined((batches, spans), others[1:])
     number = update - before.updates - 1
     learn = _compiled_updates(settings.learning, network, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
@@ -398,16 +475,12 @@ def _opened(
     own, batch, noise, span = jax.tree.map(
         lambda table: table[number], (sample, batches, noise, spans)
     )
-    record = record_of(
-        settings.learning,
-        network,
-        state,
-        after,
-        SampledBatch(own, batch, span.num_steps, span.terminated),
-        env_steps=result.env_steps,
-        learning_rate=float(given.learning_rate),
-        noise=noise,
-    )
+    sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
+    then = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
+    if settings.learning.algorithm == "bc":
+        record = cloning_record_of(network, state, after, sampled, **then)
+    else:
+        record = record_of(settings.learning, network, state, after, sampled, **then, noise=noise)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
 
 
@@ -456,8 +529,8 @@ def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
 
 def _copied(state: TrainState) -> TrainState:
     """A copy of the state, whose arrays no later round takes over."""
-    learner, replay = _copies((state.learner, state.replay))
-    return state._replace(learner=learner, replay=replay)
+    learner, replay, others = _copies((state.learner, state.replay, state.demonstrations))
+    return state._replace(learner=learner, replay=replay, demonstrations=others)
 
 
 @jax.jit
@@ -515,10 +588,11 @@ def _refuse_not_reproducible(
         mark = between[0]
         later = [s for s in checkpoints if s.env_steps > mark.env_steps and s.holds_replay]
         then = f", or after {later[0].updates:,}" if later else ""
-        due = replay_start.updates_due(folder.description.settings, mark.env_steps)
+        settings = folder.description.settings
+        due = replay_start.updates_due(settings, mark.env_steps)
         raise RunFolderError(
-            f"the run is not bit-exact from env step {mark.env_steps:,}, because {mark.reason}: "
-            f"updates up to {due:,}{then} can be opened"
+            f"the run is not bit-exact from {settings.clock_unit} {mark.env_steps:,}, because "
+            f"{mark.reason}: updates up to {due:,}{then} can be opened"
         )
 
 

@@ -162,8 +162,9 @@ class Verification:
     def _error(self, state: TrainState, what: str, why: str) -> RunFolderError:
         due = self._experiment.updates_due(self._verified)
         return RunFolderError(
-            f"{self._folder.path} does not repeat: {what} when the run is repeated up to env step "
-            f"{state.env_steps:,}, so no update after {due:,} can be opened from here; {why}"
+            f"{self._folder.path} does not repeat: {what} when the run is repeated up to "
+            f"{self._experiment.settings.clock_unit} {state.env_steps:,}, so no update after "
+            f"{due:,} can be opened from here; {why}"
         )
 
     def _first_difference(self, state: TrainState) -> int | None:

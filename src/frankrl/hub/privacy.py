@@ -20,12 +20,14 @@ def public_description(description: RunDescription) -> RunDescription:
 
     Its other settings stay as they are: see `refuse_local_paths`.
     """
-    preset, origin = description.preset, description.origin
+    preset, origin, settings = description.preset, description.origin, description.settings
+    if description.data is not None:
+        settings = settings.with_changes(dataset=description.data.name)
     if origin is not None:
         origin = dataclasses.replace(origin, path=f"…/{PurePath(origin.path).name}")
     return dataclasses.replace(
         description,
-        settings=description.settings.with_changes(log=()),
+        settings=settings.with_changes(log=()),
         preset=PurePath(preset).stem if _is_file(preset) else preset,
         versions=without_paths(description.versions),
         machine=without_paths(description.machine),
@@ -47,13 +49,15 @@ def public_metadata(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_local_paths(description: RunDescription) -> None:
-    """Refuse to publish settings that name a local file.
+    """Refuse to publish settings that name a local file. A data set's is left out anyway.
 
     Raises:
         SettingError: one does.
     """
     for group in description.settings.to_tables().values():
         for name, value in group.items():
+            if name == "dataset":
+                continue
             for text in _texts(value):
                 if without_paths(text) != text:
                     raise SettingError(

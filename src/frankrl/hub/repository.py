@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from frankrl.agent import Agent
 from frankrl.core.errors import DamagedError, FrankError, warn
-from frankrl.core.figures import counted
 from frankrl.core.local_paths import without_paths
 from frankrl.hub.card import card
 from frankrl.hub.layout import CARD, FILM, RESULTS, SETTINGS, write_manifest
@@ -34,7 +33,7 @@ from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.runs.report import Report, read_report
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.evaluation import Evaluation
-from frankrl.training.replay_codec import REPLAY
+from frankrl.training.replay_codec import DEMONSTRATIONS, REPLAY
 from frankrl.video.film import write_film
 
 DEFAULT_EPISODES = 100
@@ -113,7 +112,8 @@ def _copy_checkpoints(folder: RunFolder, copied: RunFolder, *, with_replay: bool
         raise no_checkpoint(folder)
 
     def leave_out(name: str) -> bool:
-        return not with_replay and (name == f"{REPLAY}.safetensors" or name.endswith(CHUNK_SUFFIX))
+        held = (f"{REPLAY}.safetensors", f"{DEMONSTRATIONS}.safetensors")
+        return not with_replay and (name in held or name.endswith(CHUNK_SUFFIX))
 
     def edited(info: dict[str, Any]) -> dict[str, Any]:
         held = info.get("holds_replay") and with_replay
@@ -150,17 +150,17 @@ def _result(
 ) -> Result:
     """The evaluation of the agent: the run's own if there is one and no other is wanted."""
     name = "best" if wanted.best else "newest"
-    found = None
+    found, unit = None, folder.description.settings.clock_unit
     if not wanted.best and wanted.episodes is None:
         found = final_evaluation(report, env_steps)
     if found is not None:
         when = datetime.fromtimestamp(os.stat(folder.path / REPORT).st_mtime, UTC)
         seed, played = folder.description.seed, "at the end of the training"
-        return Result(found, seed, played, when, name, env_steps, newest)
+        return Result(found, seed, played, when, name, env_steps, newest, unit)
     check_code(folder, PLAYING)
     episodes = DEFAULT_EPISODES if wanted.episodes is None else wanted.episodes
     summary = play(agent, episodes=episodes, seed=_SEED).summary()
-    return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest)
+    return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest, unit)
 
 
 def _filmed(folder: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool:
@@ -174,7 +174,7 @@ def _filmed(folder: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool
             path,
             episodes=1,
             seed=_SEED,
-            caption=f"{agent.spec.env_id} after {counted(env_steps, 'env step')}",
+            caption=f"{agent.spec.env_id} after {agent.trained_for()}",
         )
     except FrankError as error:
         warn(f"the repository holds no film: {error}")

@@ -36,6 +36,8 @@ class Result(NamedTuple):
     """Env steps after which the run had this agent."""
     newest: dict[str, Any]
     """The metadata of the newest checkpoint."""
+    clock_unit: str = "env step"
+    """What `env_steps` counts: an `update` of a run that does not act."""
 
     @property
     def mean_reward(self) -> str:

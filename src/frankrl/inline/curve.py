@@ -33,16 +33,17 @@ def learning_curve(run: Path) -> str:
         read = read_curves(RunFolder.open(run))
         episodes = read.curves["return"]
         smooth = smoothed_curve(episodes) if len(episodes.values) else episodes
-        return curve_svg(_thinned(smooth), read.evaluations)
+        return curve_svg(_thinned(smooth), read.evaluations, read.clock)
     return ""
 
 
-def curve_svg(episodes: Curve, evaluations: Curve) -> str:
+def curve_svg(episodes: Curve, evaluations: Curve, clock: str = "env steps") -> str:
     """A line and points over common axes.
 
     Args:
         episodes: the line.
         evaluations: the points.
+        clock: what both are over.
 
     Returns:
         An `<svg>`; empty if both are.
@@ -59,12 +60,12 @@ def curve_svg(episodes: Curve, evaluations: Curve) -> str:
         f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="{_EVALUATED}"/>'
         for x, y in zip(*evaluations, strict=True)
     )
-    words = f"return from {figure(low)} to {figure(high)} over {last:,.0f} env steps"
+    words = f"return from {figure(low)} to {figure(high)} over {last:,.0f} {clock}"
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
         f'aria-label="{as_text(words)}" font-family="sans-serif" font-size="11" '
         f'fill="currentColor" style="max-width:100%">'
-        f"{_axes(low, high, last, up)}"
+        f"{_axes(low, high, last, up, clock)}"
         f'<polyline points="{line}" fill="none" stroke="{_COLOUR}" stroke-width="2"/>{points}'
         f"{_legend(bool(len(evaluations.values)))}</svg>"
     )
@@ -81,7 +82,7 @@ def _scale(low: float, high: float, first: float, last: float):
     return place
 
 
-def _axes(low: float, high: float, last: float, up) -> str:
+def _axes(low: float, high: float, last: float, up, clock: str) -> str:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     spread = (high - low) / 10
     marks = dict.fromkeys([low, (low + high) / 2, high])
@@ -94,7 +95,7 @@ def _axes(low: float, high: float, last: float, up) -> str:
     return (
         f"{frame}{values}"
         f'<text x="{_LEFT}" y="{bottom + 16}">0</text>'
-        f'<text x="{right}" y="{bottom + 16}" text-anchor="end">{last:,.0f} env steps</text>'
+        f'<text x="{right}" y="{bottom + 16}" text-anchor="end">{last:,.0f} {clock}</text>'
     )
 
 

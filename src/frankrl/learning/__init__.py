@@ -1,5 +1,8 @@
 """Targets, losses and the update of the Q-network."""
 
+from frankrl.learning.cloning import CloningTerms, cloning_terms
+from frankrl.learning.cross_entropy import cross_entropy
+from frankrl.learning.fitted_q import GreedyPolicy, evaluation_updates
 from frankrl.learning.heads import ExpectedHead, make_head
 from frankrl.learning.lambda_returns import lambda_returns
 from frankrl.learning.learner import (
@@ -8,6 +11,7 @@ from frankrl.learning.learner import (
     UpdateOutput,
     init_learner,
     learning_rate_at,
+    metrics_of,
     refresh_target,
     update,
     updates,
@@ -31,7 +35,9 @@ from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
     "NO_NOISE",
+    "CloningTerms",
     "ExpectedHead",
+    "GreedyPolicy",
     "LearnerState",
     "LossTerms",
     "Rollout",
@@ -44,11 +50,15 @@ __all__ = [
     "batch_loss",
     "batch_loss_terms",
     "bootstrap_values",
+    "cloning_terms",
+    "cross_entropy",
+    "evaluation_updates",
     "has_own_optimiser",
     "init_learner",
     "lambda_returns",
     "learning_rate_at",
     "make_head",
+    "metrics_of",
     "minibatch_of",
     "network_for",
     "of_actions",

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Sequences, SequenceSpec, Transition
+from frankrl.learning.cloning import CloningTerms, cloning_terms
 from frankrl.learning.loss_terms import LossTerms, td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import (
@@ -20,7 +21,12 @@ from frankrl.learning.optimiser import (
     init_optimiser,
     optimiser_step,
 )
-from frankrl.learning.recurrent import SequenceTerms, sequence_priorities, sequence_terms
+from frankrl.learning.recurrent import (
+    SequenceTerms,
+    sequence_cloning_terms,
+    sequence_priorities,
+    sequence_terms,
+)
 from frankrl.networks import QNetwork
 
 
@@ -36,7 +42,7 @@ class LearnerState:
     """Parameters of the Q-network, θ."""
     target_params: Float[Any, " weight"] | None
     """Parameters of the target network, θ⁻: a copy of an earlier θ, or its moving average; None
-    with PQN, which has none."""
+    with PQN and behaviour cloning, which have none."""
     average_params: Float[Any, " weight"] | None
     """Running mean of θ; None if `polyak_window_updates` is off."""
     opt_state: PyTree
@@ -52,7 +58,8 @@ class UpdateMetrics(NamedTuple):
     """Metrics of one update, each a scalar.
 
     The loss uses the importance weights; all others are plain means over the batch. Prioritised
-    replay fills the batch with transitions of large error, which shifts these means.
+    replay fills the batch with transitions of large error, which shifts these means. Behaviour
+    cloning knows its loss and its gradient alone; the others are 0 (`metrics_of`).
     """
 
     loss: Float[Array, ""]
@@ -66,6 +73,11 @@ class UpdateMetrics(NamedTuple):
     """Global L2 norm before clipping."""
 
 
+def metrics_of(settings: LearningSettings) -> tuple[str, ...]:
+    """The names of the `UpdateMetrics` that an algorithm has: a cloned policy has no Q-values."""
+    return ("loss", "gradient_norm") if settings.algorithm == "bc" else UpdateMetrics._fields
+
+
 class UpdateOutput(NamedTuple):
     """Output of an update besides the new state; several updates have an axis in front."""
 
@@ -73,7 +85,7 @@ class UpdateOutput(NamedTuple):
     """`UpdateMetrics`, in its order."""
     td_errors: Float[Array, "*update batch"]
     """y - Q(s, a) of each transition, before the update; of a sequence that of its first learned
-    step. [reward]"""
+    step; 0 with behaviour cloning. [reward]"""
     priorities: Float[Array, "*update batch"] | None
     """Error of each transition or sequence, for its new priority; None without importance
     weights."""
@@ -109,12 +121,13 @@ _compiled_begin = jax.jit(_begin, static_argnums=(0, 1))
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
-    """The learning rate after a number of env steps of the run."""
+    """The learning rate after a number of env steps of the run, or of what its clock counts."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
-    if settings.learning_rate_decay_env_steps is None:
+    duration = settings.learning_rate_decay_env_steps or settings.learning_rate_decay_updates
+    if duration is None:
         raise ValueError("the learning rate's decay has no duration: call Settings.resolved first")
-    done = min(env_steps / settings.learning_rate_decay_env_steps, 1.0)
+    done = min(env_steps / duration, 1.0)
     return settings.learning_rate + done * (settings.learning_rate_end - settings.learning_rate)
 
 
@@ -128,7 +141,7 @@ def update(
     weights: Float[Array, " batch"] | None = None,
     sequences: SequenceSpec | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
-    """One gradient step of the Q-network on a batch; the target network does not change.
+    """One gradient step of the network on a batch; the target network does not change.
 
     Args:
         settings: target, loss and optimiser.
@@ -142,8 +155,10 @@ def update(
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
-    assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
     params = network.layout.unflatten(state.params)
+    if settings.algorithm == "bc":
+        return _cloned(settings, network, state, batch, learning_rate, sequences)
+    assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
     target_params = network.layout.unflatten(state.target_params)
     if sequences is None:
         assert isinstance(batch, Transition)
@@ -189,6 +204,28 @@ def learned(
     if weights is not None:
         priorities = network.head.priorities(predictions.losses, errors, targets)
     return new_state, UpdateOutput(jnp.stack(metrics), errors, priorities)
+
+
+def _cloned(
+    settings: LearningSettings,
+    network: QNetwork,
+    state: LearnerState,
+    batch: Transition | Sequences,
+    learning_rate: Float[Array, ""] | float,
+    sequences: SequenceSpec | None,
+) -> tuple[LearnerState, UpdateOutput]:
+    """One gradient step of behaviour cloning."""
+    params = network.layout.unflatten(state.params)
+    if sequences is None:
+        assert isinstance(batch, Transition)
+        terms = cloning_terms(network, params, batch)
+    else:
+        assert isinstance(batch, Sequences)
+        terms = sequence_cloning_terms(sequences, network, params, batch)
+    new_state, gradient_norm = _moved(settings, network, state, terms, learning_rate)
+    known = {"loss": terms.loss, "gradient_norm": gradient_norm}
+    metrics = [known.get(name, jnp.zeros(())) for name in UpdateMetrics._fields]
+    return new_state, UpdateOutput(jnp.stack(metrics), jnp.zeros(len(batch.action)), None)
 
 
 def learned_sequences(
@@ -237,7 +274,7 @@ def _moved(
     settings: LearningSettings,
     network: QNetwork,
     state: LearnerState,
-    terms: LossTerms,
+    terms: LossTerms | CloningTerms,
     learning_rate: Float[Array, ""] | float,
 ) -> tuple[LearnerState, Float[Array, ""]]:
     """The learner after the optimiser's step, and the gradient's norm before clipping."""
@@ -257,9 +294,13 @@ def _moved(
 def refresh_target(settings: LearningSettings, state: LearnerState) -> LearnerState:
     """θ⁻ ← θ if the refresh is due after this update; with τ < 1, θ⁻ ← θ⁻ + τ (θ - θ⁻).
 
+    Behaviour cloning has no target network: its state stays as it is.
+
     Source: Mnih et al. (2015), Algorithm 1, https://doi.org/10.1038/nature14236;
     τ < 1: Lillicrap et al. (2016), Algorithm 1, https://arxiv.org/abs/1509.02971
     """
+    if settings.algorithm == "bc":
+        return state
     assert state.target_params is not None, "PQN has no target network"
     due: Bool[Array, ""] = state.num_updates % settings.target_period_updates == 0
     target = state.params

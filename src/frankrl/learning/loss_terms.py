@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Minibatch, Params, Transition
+from frankrl.learning.cross_entropy import cross_entropy
 from frankrl.learning.munchausen import munchausen_bonus, soft_bootstrap
 from frankrl.learning.noise import UpdateNoise
 from frankrl.learning.targets import bootstrap_values, of_actions
@@ -46,7 +47,14 @@ class Predictions(NamedTuple):
     chosen_q: Float[Array, " batch"]
     """Q(s, a; θ)."""
     losses: Float[Array, " batch"]
-    """Loss of each transition, without its weight."""
+    """Loss of each transition's target, without its weight."""
+    conservative: Float[Array, " batch"] | None = None
+    """What CQL adds to each loss, `cql_weight` times the cross-entropy; None without CQL."""
+
+    @property
+    def whole_losses(self) -> Float[Array, " batch"]:
+        """Loss of each transition with all its terms, without its weight."""
+        return self.losses if self.conservative is None else self.losses + self.conservative
 
 
 class LossTerms(NamedTuple):
@@ -92,7 +100,7 @@ def update_terms(
     outputs = target_outputs(settings, network, target_params, batch, noise)
     following = bootstrap(settings, network, params, batch, outputs, noise)
     targets = batch_targets(network, batch, following)
-    found = batch_loss_terms(network, params, batch, targets, noise, weights)
+    found = batch_loss_terms(network, params, batch, targets, noise, weights, settings.cql_weight)
     return UpdateTerms(outputs, following, found)
 
 
@@ -103,11 +111,12 @@ def batch_loss_terms(
     targets: Float[Array, "batch *atom"],
     noise: UpdateNoise,
     weights: Float[Array, " batch"] | None,
+    cql_weight: float = 0.0,
 ) -> LossTerms:
     """From a batch's targets to the gradient of its loss; arguments as of `batch_loss`."""
 
     def loss_of(params: Params) -> tuple[Float[Array, ""], Predictions]:
-        return batch_loss(network, params, batch, targets, noise, weights)
+        return batch_loss(network, params, batch, targets, noise, weights, cql_weight)
 
     (loss, found), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
     return LossTerms(targets, found, loss, gradients)
@@ -171,13 +180,15 @@ def predictions(
     batch: Transition | Minibatch,
     targets: Float[Array, "batch *atom"],
     noise: UpdateNoise,
+    cql_weight: float = 0.0,
 ) -> Predictions:
     """Outputs of the Q-network for a batch, and the loss of each transition."""
     outputs = network.apply(under_noise(params, noise), batch.observation, noise.fractions)
     q_values = masked(network.head.q_values(outputs), batch.mask)
     chosen = of_actions(outputs, batch.action)
     losses = network.head.losses(chosen, targets, noise.fractions)
-    return Predictions(q_values, chosen, of_actions(q_values, batch.action), losses)
+    extra = cql_weight * cross_entropy(q_values, batch.action) if cql_weight else None
+    return Predictions(q_values, chosen, of_actions(q_values, batch.action), losses, extra)
 
 
 def batch_loss(
@@ -187,6 +198,7 @@ def batch_loss(
     targets: Float[Array, "batch *atom"],
     noise: UpdateNoise,
     weights: Float[Array, " batch"] | None = None,
+    cql_weight: float = 0.0,
 ) -> tuple[Float[Array, ""], Predictions]:
     """The mean loss of a batch, and the predictions behind it.
 
@@ -197,9 +209,10 @@ def batch_loss(
         targets: what each Q(s, a) should have been: the result of `batch_targets`, or λ-returns.
         noise: random numbers of the update.
         weights: importance weight of each transition's loss; None: all are 1.
+        cql_weight: α of CQL's conservative term, `cross_entropy`; 0: there is none.
     """
-    found = predictions(network, params, batch, targets, noise)
-    losses = found.losses if weights is None else weights * found.losses
+    found = predictions(network, params, batch, targets, noise, cql_weight)
+    losses = found.whole_losses if weights is None else weights * found.whole_losses
     return jnp.mean(losses), found
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Sequences, SequenceSpec, Transition
+from frankrl.learning.cloning import CloningTerms, cloning_losses
 from frankrl.learning.loss_terms import (
     Bootstrap,
     LossTerms,
@@ -122,7 +123,9 @@ def sequence_terms(
         fixed, seen = jax.lax.stop_gradient((params, rows))
         following = bootstrap(settings, head, fixed, seen, outputs, noise)
         targets = batch_targets(head, rows, following)
-        loss, found = batch_loss(head, params, rows, targets, noise, row_weights)
+        loss, found = batch_loss(
+            head, params, rows, targets, noise, row_weights, settings.cql_weight
+        )
         return loss, (found, following, targets, memory)
 
     (loss, found), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
@@ -135,6 +138,29 @@ def sequence_terms(
         memory,
         target_memory,
     )
+
+
+def sequence_cloning_terms(
+    spec: SequenceSpec, network: QNetwork, params: Params, batch: Sequences
+) -> CloningTerms:
+    """As `cloning_terms`, of sequences: logits and losses have a row for each learned step, and the
+    loss is the mean over the rows that belong.
+
+    Args:
+        spec: decides which steps are burn-in.
+        network: the definition of the network, which has a memory.
+        params: θ.
+        batch: fields of shape (batch, …).
+    """
+    head, row_weights = _AfterMemory(network, network.head), _row_weights(batch.belongs, None)
+
+    def loss_of(params: Params) -> tuple[Float[Array, ""], tuple[Array, Array]]:
+        rows = _rows(spec, batch, _memory(spec, network, params, batch))
+        logits, losses = cloning_losses(head, params, rows)
+        return jnp.mean(row_weights * losses), (logits, losses)
+
+    (loss, (logits, losses)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+    return CloningTerms(logits, losses, loss, gradients)
 
 
 def sequence_priorities(

@@ -61,7 +61,10 @@ def _count(value: int | None) -> str:
 
 
 def _steps(run: ListedRun) -> str:
-    return f"{run.env_steps:,} of {run.total_env_steps:,}" if run.settings else NOTHING
+    if run.settings is None:
+        return NOTHING
+    of = f"{run.env_steps:,} of {run.total_env_steps:,}"
+    return f"{of} updates" if run.settings.is_offline else of
 
 
 def _seed(run: ListedRun) -> str:

@@ -35,7 +35,8 @@ class RunComparison:
     settings: Mapping[str, _Row]
     """What was chosen and differs, as text: environment, preset, seed and settings."""
     results: Mapping[str, _Row]
-    """`state`, `env_steps`, `mean_return` (of the last 100 training episodes), `best_return`,
+    """`state`, `clock` (what the run counts: `env steps`, or `updates` of a run that does not act),
+    `env_steps`, `mean_return` (of the last 100 training episodes), `best_return`,
     `final_return` and half the width of its 95 % interval, `solved_at`, `seconds`,
     `env_steps_per_second`, and in `not_reproducible` why a run may differ from an uninterrupted one
     in its bits; empty: it does not."""
@@ -110,6 +111,7 @@ def compare_runs(runs: Sequence[str | os.PathLike[str]]) -> RunComparison:
 def _results(folder: RunFolder, run: ListedRun) -> dict[str, Any]:
     results = {
         "state": run.state,
+        "clock": folder.description.settings.clock,
         "env_steps": run.env_steps,
         "mean_return": run.mean_return,
         "best_return": run.best_return,
@@ -128,7 +130,7 @@ def _results(folder: RunFolder, run: ListedRun) -> dict[str, Any]:
 
 def _of_metrics(folder: RunFolder) -> dict[str, Any]:
     """Speed and marks of a run; a speed counts evaluations and checkpoints in."""
-    reader = MetricsReader(folder.metrics)
+    reader, unit = MetricsReader(folder.metrics), folder.description.settings.clock_unit
     try:
         timing = reader.columns("timing", "env_steps = (SELECT max(env_steps) FROM timing)")
         marks = reader.columns("not_reproducible")
@@ -136,7 +138,7 @@ def _of_metrics(folder: RunFolder) -> dict[str, Any]:
         reader.close()
     found: dict[str, Any] = {
         "not_reproducible": "; ".join(
-            f"from env step {int(step):,} on: {shown(reason)}"
+            f"from {unit} {int(step):,} on: {shown(reason)}"
             for step, reason in zip(marks["env_steps"], marks.get("reason", ()), strict=True)
         )
     }

@@ -38,7 +38,8 @@ def row_of(listed: Listed, status: RunStatus) -> Row:
         "final_return": status.final_return,
         "final_spread": status.final_spread,
         "final_text": _in_words(status.final_return, status.final_spread),
-        "total_env_steps": description.settings.training.total_env_steps,
+        "total_env_steps": description.settings.budget,
+        "clock": description.settings.clock,
         "gamma": description.settings.learning.gamma,
         "batch_size": description.settings.update_batch_size,
     }

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from frankrl.networks.initializer import Initializer
+from frankrl.networks.recurrence import gates, recurrence
 
 _GATES = 3
 """Reset gate, update gate, new state: the order of the columns of all weights."""
@@ -80,15 +80,10 @@ class GRU:
             is_shown: where it is false, the memory stays as it is.
             memory: before the first of them.
         """
-        products = jnp.swapaxes(self._input_products(params, inputs), 0, 1)
-
-        def step(before: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            product, shown = now
-            after = jnp.where(shown[:, None], self._after(params, product, before), before)
-            return after, after
-
-        _, found = jax.lax.scan(step, memory, (products, is_shown.T))
-        return jnp.swapaxes(found, 0, 1)
+        # Turned before they are multiplied: the features are mostly fewer than the products.
+        products = self._input_products(params, jnp.swapaxes(inputs, 0, 1))
+        weight, bias = params.recurrent_weight, params.recurrent_bias
+        return jnp.swapaxes(recurrence(products, weight, bias, is_shown.T, memory), 0, 1)
 
     def _input_products(
         self, params: GRUParams, inputs: Float[Any, "*batch input"]
@@ -101,11 +96,5 @@ class GRU:
         product: Float[Any, "batch 3*unit"],
         memory: Float[Any, "batch unit"],
     ) -> Float[Any, "batch unit"]:
-        xp, units = memory.__array_namespace__(), self.num_units
-        recurrent = memory @ params.recurrent_weight
-        # σ(x) = (1 + tanh(x / 2)) / 2, which overflows nowhere.
-        gates = 0.5 * (1 + xp.tanh(0.5 * (product + recurrent)[:, : 2 * units]))
-        reset, update = gates[:, :units], gates[:, units:]
-        within = recurrent[:, 2 * units :] + params.recurrent_bias
-        new = xp.tanh(product[:, 2 * units :] + reset * within)
-        return (1 - update) * new + update * memory
+        found = gates(product, memory @ params.recurrent_weight, params.recurrent_bias)
+        return (1 - found.update) * found.new + found.update * memory

@@ -100,7 +100,8 @@ def draw(runs: Sequence[RunFolder]) -> Any:
             _draw_group(axes, members, _label(key, curves), number)
         if any(len(run.evaluations.values) for members in curves.values() for run in members):
             axes["return"].plot([], label="greedy evaluations", **_points(_INK))
-    _dress(axes)
+    clocks = dict.fromkeys(run.clock for members in curves.values() for run in members)
+    _dress(axes, " or ".join(clocks))
     figure.suptitle(
         _title(groups, curves), fontsize=13, fontweight="bold", color=_INK, parse_math=False
     )
@@ -119,6 +120,8 @@ def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
         axis = axes[quantity]
         if quantity not in _PER_EPISODE:
             axis.plot(*curve, color=colour, linewidth=1.6)
+            continue
+        if not len(curve.values):
             continue
         window = smoothing_window(len(curve.values))
         axis.plot(*curve, ".", color=colour, alpha=0.3, markersize=4, label="training episode")
@@ -165,8 +168,8 @@ def _points(colour: str) -> dict[str, Any]:
     }
 
 
-def _dress(axes: Mapping[str, Any]) -> None:
-    """Add labels, grids, scales and the legend."""
+def _dress(axes: Mapping[str, Any], clock: str) -> None:
+    """Add labels, grids, scales and the legend; `clock` is what the curves are over."""
     ticker = importlib.import_module("matplotlib.ticker")
     for quantity, axis in axes.items():
         axis.set_ylabel(_LABELS[quantity], color=_INK)
@@ -181,7 +184,7 @@ def _dress(axes: Mapping[str, Any]) -> None:
     if _spans_decades(axes["loss"]):
         axes["loss"].set_yscale("log")
     last = axes[QUANTITIES[-1]]
-    last.set_xlabel("env steps", color=_INK)
+    last.set_xlabel(clock, color=_INK)
     last.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
     last.set_xlim(left=0)
     legend = axes["return"].legend(loc="best", framealpha=0.9, edgecolor="none", fontsize=9)

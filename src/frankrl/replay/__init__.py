@@ -20,8 +20,10 @@ from frankrl.replay.chunks import (
 )
 from frankrl.replay.endings import EndingRoom, cut_short, ending_rows_for, with_ending_rows
 from frankrl.replay.faults import fault_in, fault_in_seen, fault_in_steps
+from frankrl.replay.filled import WholeEpisodes, as_new, filled
 from frankrl.replay.host_samplers import NewestSampler, UniformSampler
-from frankrl.replay.make import init_replay, make_replay
+from frankrl.replay.make import init_replay, make_data_replay, make_replay
+from frankrl.replay.mixed import joined, parted
 from frankrl.replay.prioritised import PrioritisedSampler
 from frankrl.replay.read import Span
 from frankrl.replay.sampler import Sample, Sampler, SampleRequest
@@ -42,6 +44,8 @@ __all__ = [
     "Span",
     "StoredSteps",
     "UniformSampler",
+    "WholeEpisodes",
+    "as_new",
     "chunk_order",
     "chunk_size",
     "cut_short",
@@ -50,10 +54,14 @@ __all__ = [
     "fault_in",
     "fault_in_seen",
     "fault_in_steps",
+    "filled",
     "first_ending_rows",
     "first_needed_ending",
     "init_replay",
+    "joined",
+    "make_data_replay",
     "make_replay",
+    "parted",
     "parts_of",
     "restored",
     "saved_replay",

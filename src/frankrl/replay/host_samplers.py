@@ -32,11 +32,13 @@ class UniformSampler(HostSampler):
     """
 
     batch_size: int
+    use: Use = Use.REPLAY
+    """What its draws are for: two buffers of a run have draws of their own."""
 
     def draws(self, seed: int, request: SampleRequest) -> UInt32[np.ndarray, "update batch"]:
         """The env steps at which the transitions begin."""
         numbers = uniforms(
-            seed, Use.REPLAY, request.first_update, request.num_updates, width=self.batch_size
+            seed, self.use, request.first_update, request.num_updates, width=self.batch_size
         )
         count = request.end - request.first
         places = (numbers * count).astype(np.int64)

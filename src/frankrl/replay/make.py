@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from frankrl.config import ReplaySettings, Settings
+from frankrl.core.random import Use
 from frankrl.replay.buffer import ReplayBuffer, first_ending_rows
 from frankrl.replay.host_samplers import NewestSampler, UniformSampler
 from frankrl.replay.prioritised import PrioritisedSampler
@@ -28,17 +29,42 @@ def make_replay(settings: Settings, frame_stack: int = 1, first_env_step: int = 
         frame_stack: observations that the network gets together.
         first_env_step: env step of the run at which it begins.
     """
+    demonstrations = settings.demonstration_rows if settings.has_demonstrations else 0
     return ReplayBuffer(
         capacity=settings.replay.replay_capacity,
         num_envs=settings.round_envs,
         n_step=settings.replay.n_step,
         gamma=settings.learning.gamma,
-        sampler=_sampler(settings.replay),
+        sampler=_sampler(settings.replay, settings.replay.batch_size - demonstrations),
         frame_stack=frame_stack,
         most_env_steps=_most_env_steps(settings),
         first_env_step=first_env_step,
         rounds_end_episodes=settings.environment.asynchronous_actors is not None,
         all_may_end=settings.environment.source == "device",
+        sequences=settings.sequences,
+    )
+
+
+def make_data_replay(settings: Settings, num_steps: int, frame_stack: int = 1) -> ReplayBuffer:
+    """The buffer of a data set, which is filled once and never changes but in its priorities.
+
+    Args:
+        settings: resolved settings.
+        num_steps: steps of the data set.
+        frame_stack: observations that the network gets together.
+    """
+    rows, use = settings.replay.batch_size, Use.REPLAY
+    if settings.has_demonstrations:
+        rows, use = settings.demonstration_rows, Use.DEMONSTRATIONS
+    return ReplayBuffer(
+        capacity=num_steps,
+        num_envs=1,
+        n_step=settings.replay.n_step,
+        gamma=settings.learning.gamma,
+        sampler=_sampler(settings.replay, rows, use),
+        frame_stack=frame_stack,
+        most_env_steps=num_steps,
+        rounds_end_episodes=True,
         sequences=settings.sequences,
     )
 
@@ -77,21 +103,23 @@ def init_replay(
     return buffer.init(shapes, spec.num_actions if spec.is_masked else None, ending_rows)
 
 
-def _sampler(settings: ReplaySettings) -> Sampler:
+def _sampler(settings: ReplaySettings, batch_size: int, use: Use = Use.REPLAY) -> Sampler:
     match settings.replay_sampling:
         case "uniform":
-            return UniformSampler(settings.batch_size)
+            return UniformSampler(batch_size, use)
         case "newest":
-            return NewestSampler(settings.batch_size)
+            return NewestSampler(batch_size)
         case "prioritised":
-            if settings.priority_beta_env_steps is None:
+            duration = settings.priority_beta_env_steps or settings.priority_beta_updates
+            if duration is None:
                 raise ValueError(
                     "the rise of priority_beta has no duration: call Settings.resolved first"
                 )
             return PrioritisedSampler(
-                batch_size=settings.batch_size,
+                batch_size=batch_size,
                 exponent=settings.priority_exponent,
                 epsilon=settings.priority_epsilon,
                 beta=settings.priority_beta,
-                beta_env_steps=settings.priority_beta_env_steps,
+                beta_env_steps=duration,
+                use=use,
             )

@@ -53,6 +53,8 @@ class PrioritisedSampler(Sampler):
     """β at the start of the run."""
     beta_env_steps: int
     """Env steps until β is 1."""
+    use: Use = Use.REPLAY
+    """What its draws are for: two buffers of a run have draws of their own."""
 
     def init(self, capacity: int) -> Priorities:
         """The priorities of an empty buffer."""
@@ -61,7 +63,7 @@ class PrioritisedSampler(Sampler):
     def draws(self, seed: int, request: SampleRequest) -> PriorityDraws:
         """The position of each transition in its segment."""
         numbers = uniforms(
-            seed, Use.REPLAY, request.first_update, request.num_updates, width=self.batch_size
+            seed, self.use, request.first_update, request.num_updates, width=self.batch_size
         )
         # Rounding to float32 must not give 1.
         below_1 = np.minimum(numbers.astype(np.float32), _LARGEST_BELOW_1)

@@ -24,6 +24,7 @@ from frankrl.runs.code import (
     check_preset,
     check_settings_code,
 )
+from frankrl.runs.data_origin import DataOrigin
 from frankrl.runs.disk import read_regular
 from frankrl.runs.folder import (
     NO_PERMISSION,
@@ -45,6 +46,7 @@ __all__ = [
     "MAX_PATH",
     "NO_PERMISSION",
     "PLAYING",
+    "DataOrigin",
     "HeldChunks",
     "Kind",
     "Loaded",

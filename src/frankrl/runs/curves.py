@@ -13,7 +13,13 @@ from frankrl.runs.metrics import MetricsReader
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
 _WITHOUT_EFFECT = (
-    *("total_env_steps", "worker_processes", "restart_failed_envs", "info_metrics"),
+    *(
+        "total_env_steps",
+        "total_updates",
+        "worker_processes",
+        "restart_failed_envs",
+        "info_metrics",
+    ),
     *("device", "acting"),
 )
 """Settings that decide nothing about what is learned at an env step."""
@@ -27,6 +33,9 @@ class Curve(NamedTuple):
     values: Float[np.ndarray, " point"]
 
 
+_NO_CURVE = Curve(np.zeros(0), np.zeros(0))
+
+
 class RunCurves(NamedTuple):
     """The curves of one run."""
 
@@ -35,6 +44,8 @@ class RunCurves(NamedTuple):
     evaluations: Curve
     """Mean return of the periodic evaluations."""
     seed: int
+    clock: str = "env steps"
+    """What they are over: env steps, or updates of a run that does not act."""
 
     @property
     def env_steps(self) -> float:
@@ -54,10 +65,11 @@ def read_curves(run: RunFolder) -> RunCurves:
         evaluations = reader.columns("evaluations", "purpose = 'progress'")
     finally:
         reader.close()
+    acts = not run.description.settings.is_offline
     curves = {
         "return": _curve(episodes, "episode_return"),
         "length": _curve(episodes, "length"),
-        "epsilon": _curve(training, "epsilon"),
+        "epsilon": _curve(training, "epsilon") if acts else _NO_CURVE,
         "loss": _curve(training, "loss"),
         "mean_q": _curve(training, "mean_q"),
     }
@@ -66,7 +78,8 @@ def read_curves(run: RunFolder) -> RunCurves:
             f"{run.path} has nothing to plot yet: its metrics hold no row; "
             "plot it once its training has gone on for a while"
         )
-    return RunCurves(curves, _curve(evaluations, "mean_return"), run.description.seed)
+    about = run.description
+    return RunCurves(curves, _curve(evaluations, "mean_return"), about.seed, about.settings.clock)
 
 
 def _curve(columns: Mapping[str, np.ndarray], name: str) -> Curve:
@@ -196,4 +209,4 @@ def _chosen(run: RunFolder) -> dict[str, Any]:
         if name not in _WITHOUT_EFFECT
     }
     follow = [name for name in settings.following_the_budget() if name in chosen]
-    return chosen | dict.fromkeys(follow, "total_env_steps")
+    return chosen | dict.fromkeys(follow, settings.budget_name)

@@ -23,6 +23,7 @@ from frankrl.core.seeds import checked_seeds
 from frankrl.core.text import shown
 from frankrl.core.wording import option, resuming, training
 from frankrl.runs.contents import others_in
+from frankrl.runs.data_origin import DataOrigin
 from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
 from frankrl.runs.initial import INITIAL, Origin
 from frankrl.runs.lock import LOCK, RunLock, locked
@@ -63,6 +64,8 @@ class RunDescription:
     batched_with: tuple[int, ...] = ()
     """The seeds of the runs that were one program with this one, among them its own, in the order
     of their lanes; none: it was alone."""
+    data: DataOrigin | None = None
+    """The data set that it learns from; None: from what it collects alone."""
 
     def marked(self) -> "RunDescription":
         """The same description with this user's mark."""
@@ -85,6 +88,7 @@ class RunDescription:
         tables = {
             "run": run,
             **({"initial_weights": self.origin.to_table()} if self.origin else {}),
+            **({"learned_data": self.data.to_table()} if self.data else {}),
             **self.settings.to_tables(),
             "versions": self.versions,
             "machine": self.machine,
@@ -122,9 +126,10 @@ class RunDescription:
         if not isinstance(versions, dict) or not isinstance(machine, dict):
             raise SettingError("[versions] and [machine] must be tables")
         given = tables.pop("initial_weights", None)
+        data = tables.pop("learned_data", None)
         settings = Settings.from_tables(tables)
         for name in settings.unresolved():
-            raise SettingError(f"{name} must be a number of env steps")
+            raise SettingError(f"{name} must be a number of {settings.clock}")
         return cls(
             env_id=env_id,
             preset=shown(run.get("preset", "default"), _MAX_PRESET),
@@ -135,6 +140,7 @@ class RunDescription:
             mark=str(run.get("mark", "")),
             origin=None if given is None else Origin.from_table(given),
             batched_with=batched_with,
+            data=None if data is None else DataOrigin.from_table(data),
         )
 
 

@@ -182,7 +182,7 @@ def _read(plain: Any) -> tuple[RunDescription, tuple[int, ...], int]:
         raise SettingError(f"lanes must be from 0 to the number of seeds, got {given(lanes)}")
     settings = Settings.from_tables(plain["settings"])
     for name in settings.unresolved():
-        raise SettingError(f"{name} must be a number of env steps")
+        raise SettingError(f"{name} must be a number of {settings.clock}")
     description = RunDescription(
         plain["env_id"], plain["preset"], seeds[0], settings, mark=plain["mark"]
     )

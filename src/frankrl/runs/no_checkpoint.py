@@ -2,6 +2,7 @@
 
 import contextlib
 
+from frankrl.config import Settings
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.wording import option
 from frankrl.runs.folder import RunFolder
@@ -18,24 +19,25 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
         best: the agent with the best evaluation is wanted, not the newest one.
     """
     settings, path = folder.description.settings, folder.path
-    what, every = "checkpoint", settings.saving.checkpoint_every_env_steps
-    every = min(every, settings.training.total_env_steps)
+    what, every, unit = "checkpoint", settings.checkpoint_every, settings.clock_unit
+    every = min(every, settings.budget)
     if best:
-        what, interval = "best agent", settings.evaluation.evaluate_every_env_steps
+        what, interval = "best agent", settings.evaluate_every
         if interval is None:
             return RunFolderError(
-                f"{path} holds no best agent, because evaluate_every_env_steps is none: take its "
-                "newest one"
+                f"{path} holds no best agent, because {_setting(settings, best=True)} is none: "
+                "take its newest one"
             )
         every = interval
     if not is_held(path):
         return RunFolderError(
-            f"{path} holds no {what}: its training ended before the first one, which comes at env "
-            f"step {every:,}; train again, with a smaller {_interval(best)} if you want one earlier"
+            f"{path} holds no {what}: its training ended before the first one, which comes at "
+            f"{unit} {every:,}; train again, with a smaller "
+            f"{option(_setting(settings, best=best))} if you want one earlier"
             f"{begin_again(folder)}"
         )
     return RunFolderError(
-        f"{path} is being trained and holds no {what} yet: the first comes at env step {every:,}"
+        f"{path} is being trained and holds no {what} yet: the first comes at {unit} {every:,}"
         f"{_how_far(folder, every)}"
     )
 
@@ -48,8 +50,9 @@ def begin_again(folder: RunFolder) -> str:
     return f"; it holds the weights that it began with: {flags} begin it with the same ones again"
 
 
-def _interval(best: bool) -> str:
-    return option("evaluate_every_env_steps" if best else "checkpoint_every_env_steps")
+def _setting(settings: Settings, *, best: bool) -> str:
+    what = "evaluate" if best else "checkpoint"
+    return f"{what}_every_{'updates' if settings.is_offline else 'env_steps'}"
 
 
 def _how_far(folder: RunFolder, env_steps: int) -> str:

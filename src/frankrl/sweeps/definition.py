@@ -42,8 +42,8 @@ class Definition:
     @property
     def num_evaluations(self) -> int:
         """Evaluations during a whole run of the settings."""
-        evaluation, total = self.settings.evaluation, self.settings.training.total_env_steps
-        every = evaluation.evaluate_every_env_steps
+        evaluation, total = self.settings.evaluation, self.settings.budget
+        every = self.settings.evaluate_every
         if every is None:
             return 0
         first = max(1, -(-evaluation.evaluation_starts_env_steps // every))

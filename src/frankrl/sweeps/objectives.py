@@ -51,14 +51,14 @@ def _env_steps_to_solved(outcome: Outcome, settings: Settings) -> float | None:
     """Env steps until the run was solved; without that, twice its budget."""
     if outcome.solved_env_steps is not None:
         return float(outcome.solved_env_steps)
-    return float(_UNSOLVED_FACTOR * settings.training.total_env_steps)
+    return float(_UNSOLVED_FACTOR * settings.budget)
 
 
 def _seconds_to_solved(outcome: Outcome, settings: Settings) -> float | None:
     """Seconds until the run was solved; without that, twice the seconds that its budget takes."""
     if outcome.solved_seconds is not None:
         return float(outcome.solved_seconds)
-    share = outcome.env_steps / settings.training.total_env_steps
+    share = outcome.env_steps / settings.budget
     if outcome.seconds is None or not share:
         return None
     return _UNSOLVED_FACTOR * outcome.seconds / share
@@ -111,7 +111,7 @@ def check_objective(objective: Objective, spec: EnvironmentSpec, settings: Setti
             f"{objective.name} needs the evaluation at the end and the solved check: give "
             "final_evaluation_episodes a number, or use the objective mean_return"
         )
-    if objective.name != "final_return" and evaluation.evaluate_every_env_steps is None:
+    if objective.name != "final_return" and settings.evaluate_every is None:
         raise SettingError(
             f"{objective.name} needs evaluations during training: give evaluate_every_env_steps "
             "a number, or use the objective final_return"

@@ -31,8 +31,8 @@ TUNING_SEED = 100
 """Seeds that settings were chosen on say nothing about others, so sweeps begin with this one, and
 seeds for reports with 0."""
 _OF_EVALUATIONS = (
-    "total_env_steps",
-    "evaluate_every_env_steps",
+    *("total_env_steps", "total_updates"),
+    *("evaluate_every_env_steps", "evaluate_every_updates"),
     "evaluation_starts_env_steps",
 )
 """Settings that decide at which env steps a run is evaluated."""
@@ -138,7 +138,7 @@ def _with_objective(settings: Settings, objective: Objective, named: set[str]) -
     """The settings of every trial: what counts is when a run is solved, so it ends then."""
     if not objective.needs_threshold or "until_solved" in named:
         return settings
-    if settings.evaluation.evaluate_every_env_steps is None:
+    if settings.evaluate_every is None:
         return settings
     return settings.with_changes(until_solved=True)
 

@@ -92,3 +92,27 @@ def optimal_q_values(model: Model, gamma: float) -> Float[np.ndarray, "state act
         f"with γ = {gamma:g} the exact Q-values of this environment have not converged after "
         f"{_MAX_SWEEPS:,} sweeps"
     )
+
+
+def policy_q_values(
+    model: Model, policy: Int[np.ndarray, " state"], gamma: float
+) -> Float[np.ndarray, "state action"]:
+    """Q of a policy: the solution of Q(s, a) = Σ p (r + γ Q(s′, π(s′))).
+
+    Args:
+        model: the model of the MDP.
+        policy: the action of each state.
+        gamma: γ, below 1.
+
+    Source: Bellman (1957); Sutton & Barto (2018), eq. 4.4.
+    """
+    number, states = len(policy), np.arange(len(policy))
+    future = gamma * np.where(model.terminated, 0.0, model.probability)
+    reward = (model.probability * model.reward).sum(axis=2)
+    # V = r_π + γ P_π V
+    arrives = np.zeros((number, number))
+    for outcome in range(model.probability.shape[2]):
+        arrived = model.next_state[states, policy, outcome]
+        np.add.at(arrives, (states, arrived), future[states, policy, outcome])
+    values = np.linalg.solve(np.eye(number) - arrives, reward[states, policy])
+    return reward + (future * values[model.next_state]).sum(axis=2)

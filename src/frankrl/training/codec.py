@@ -28,8 +28,10 @@ from frankrl.runs.checkpoint import Loaded, Tensors
 from frankrl.training.interval import MAX_ROUNDS, STATISTICS, Interval
 from frankrl.training.records import column, filled, named, on_device
 from frankrl.training.replay_codec import (
+    DEMONSTRATIONS,
     REPLAY,
     Chunks,
+    demonstrations,
     most_replay_bytes,
     replay_from,
     replay_tensors,
@@ -73,7 +75,11 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         _optimiser_file(settings.learning): optimiser,
     }
     if settings.has_replay:
-        sizes |= {"target_network": weights, REPLAY: most_replay_bytes(experiment)}
+        sizes[REPLAY] = most_replay_bytes(experiment)
+    if like.target_params is not None:
+        sizes["target_network"] = weights
+    if (saved := demonstrations(experiment)) is not None:
+        sizes[DEMONSTRATIONS] = most_replay_bytes(experiment, saved)
     if like.average_params is not None:
         sizes[_AVERAGE] = weights
     sizes[eval_file(settings.learning)] = most_agent_bytes(experiment)
@@ -227,10 +233,13 @@ def to_tensors(
     chunks: Chunks = {}
     if state.replay is not None and experiment.settings.saving.checkpoint_replay == "all":
         tensors[REPLAY], chunks = replay_tensors(experiment, state.replay)
+    if (saved := demonstrations(experiment)) is not None and state.demonstrations is not None:
+        tensors[DEMONSTRATIONS], others = replay_tensors(experiment, state.demonstrations, saved)
+        chunks |= others
     return tensors, chunks
 
 
-def check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
+def check_finite(tensors: Mapping[str, Tensors], env_steps: int, unit: str = "env step") -> None:
     """Refuse to save parameters that are not finite.
 
     Raises:
@@ -240,7 +249,7 @@ def check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
         for name, array in tensors.get(file, {}).items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DivergedError(
-                    f"training diverged by env step {env_steps:,}: {file} {name} is not finite, "
+                    f"training diverged by {unit} {env_steps:,}: {file} {name} is not finite, "
                     "so no checkpoint is written; try a lower learning_rate"
                 )
 
@@ -264,14 +273,20 @@ def from_checkpoint(
     learner, logs = learner_of(loaded, experiment), logs_of(loaded, experiment)
     interval = _interval(collection, experiment.settings.update_batch_size)
     behaviour = column(collection, "behaviour_params", np.float32, learner.params.shape)
+    saved, replay = demonstrations(experiment), None
+    if saved is not None and saved.file not in loaded.tensors:
+        raise DamagedError(f"{loaded.path} is damaged: it lacks the run's data set", loaded.path)
+    if experiment.buffer is not None:
+        replay = replay_from(loaded, experiment, env_steps)
     state = TrainState(
         learner=learner,
-        replay=replay_from(loaded, experiment, env_steps) if experiment.buffer else None,
+        replay=replay,
         behaviour_params=jnp.array(behaviour),
         params=jnp.copy(learner.params),
         eval_params=jnp.copy(learner.eval_params),
         env_steps=env_steps,
         updates=updates,
+        demonstrations=saved and replay_from(loaded, experiment, env_steps, saved),
     )
     return state, logs, interval
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from frankrl.config import EvaluationSettings, Settings
+from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.named_code import is_object_name
 from frankrl.environments import EnvironmentSpec, Trial
@@ -19,7 +19,11 @@ def check_lending(experiment: Experiment, trial: Trial) -> None:
         SettingError: it does not repeat itself.
     """
     settings = experiment.settings.evaluation
-    if _is_evaluated(settings) and settings.evaluation_on == "training" and not trial.repeats:
+    if (
+        _is_evaluated(experiment.settings)
+        and settings.evaluation_on == "training"
+        and not trial.repeats
+    ):
         raise SettingError(
             f"evaluation_on training restores the running episode of {experiment.spec.env_id} by "
             "repeating its actions, and this environment gives something else for the same seed "
@@ -37,7 +41,7 @@ def notes_on(experiment: Experiment, trial: Trial) -> list[str]:
         lines.append(f"allowed actions are read from {spec.mask_place} (action_mask {setting})")
     lines += _on_objects(spec.env_id, settings)
     warnings = [*_on_repeating(spec, trial), *_on_bounds(experiment), *_on_code(experiment)]
-    if _is_evaluated(settings.evaluation) and not spec.has_time_limit:
+    if _is_evaluated(settings) and not spec.has_time_limit:
         most = settings.evaluation.evaluation_max_episode_steps
         warnings.append(
             f"{spec.env_id} names no max_episode_steps: an episode that does not end by itself "
@@ -48,8 +52,8 @@ def notes_on(experiment: Experiment, trial: Trial) -> list[str]:
     return [*lines, *(f"warning: {warning}" for warning in warnings)]
 
 
-def _is_evaluated(settings: EvaluationSettings) -> bool:
-    every, final = settings.evaluate_every_env_steps, settings.final_evaluation_episodes
+def _is_evaluated(settings: Settings) -> bool:
+    every, final = settings.evaluate_every, settings.evaluation.final_evaluation_episodes
     return every is not None or final is not None
 
 

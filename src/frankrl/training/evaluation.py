@@ -15,7 +15,13 @@ from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, warn
 from frankrl.core.figures import counted, figure
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
-from frankrl.environments import EnvGroup, EnvironmentSpec, Worker, functional_of
+from frankrl.environments import (
+    EnvGroup,
+    EnvironmentSpec,
+    Worker,
+    functional_of,
+    refuse_absent,
+)
 from frankrl.experience import NormalisedQValues, QValues
 from frankrl.experience.remote.handles import ActorLostError
 from frankrl.inline.block import html_block
@@ -190,6 +196,7 @@ class Evaluator:
         Raises:
             EnvironmentUnusableError: it cannot; the message names the settings that help.
         """
+        refuse_absent(self._spec.env_id)
         if self._lend is None and self._functional is None:
             try:
                 self._at_least(1).reset([0], [RESET_SEEDS[Use.EVALUATION_RESET].start], [0])

@@ -58,24 +58,34 @@ def evaluation_lines(summary: Mapping[str, Any], threshold: float | None) -> lis
 
 def outcome_lines(result: "TrainingResult") -> list[str]:
     """The result of a training as lines of text."""
+    done, unit = counted(result.updates, "update"), result.clock.removesuffix("s")
+    if unit != "update":
+        done = f"{counted(result.env_steps, unit)} and {done}"
     lines = [
-        f"{'Stopped' if result.stopped else 'Finished'} after "
-        f"{counted(result.env_steps, 'env step')} and {counted(result.updates, 'update')}, "
-        f"{result.seconds:.1f} s",
+        f"{'Stopped' if result.stopped else 'Finished'} after {done}, {result.seconds:.1f} s",
     ]
     if result.stop_reason is not None:
         lines.append(f"  because {result.stop_reason}")
     if result.solved:
         lines.append(
-            f"Solved at env step {result.solved['env_steps']:,}, "
+            f"Solved at {unit} {result.solved['env_steps']:,}, "
             f"after {result.solved['seconds']:.1f} s"
         )
     if result.evaluation:
         lines += evaluation_lines(result.evaluation, None)
+    if result.estimate:
+        low, high = result.estimate["interval_95_over_first_states"]
+        shown = functools.partial(figure, spread=(high - low) / 2)
+        lines += [
+            f"Estimate by fitted Q evaluation on {result.estimate['dataset']}, nothing was played: "
+            f"discounted return {shown(result.estimate['estimated_discounted_return'])}",
+            "  the data's own discounted return is "
+            f"{shown(result.estimate['discounted_return_of_the_data'])}",
+        ]
     if failures := len(result.environment_restarts):
         lines.append(f"{counted(failures, 'failure')} of environments, which were made anew")
     lines += [
-        f"Not bit-exact from env step {mark['env_steps']:,} on, because {mark['reason']}"
+        f"Not bit-exact from {unit} {mark['env_steps']:,} on, because {mark['reason']}"
         for mark in result.not_reproducible
     ]
     return lines

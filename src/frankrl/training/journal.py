@@ -12,7 +12,7 @@ from frankrl.config import Settings
 from frankrl.core.errors import DivergedError, warn
 from frankrl.environments import SUCCESS
 from frankrl.experience.exploration import mean_epsilon
-from frankrl.learning import learning_rate_at
+from frankrl.learning import learning_rate_at, metrics_of
 from frankrl.runs import MetricsReader, MetricsWriter, Row, RunFolder
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import EnvironmentRestarted, NotReproducible, Progress
@@ -103,10 +103,11 @@ class Journal:
             output = result.output()
             values = np.asarray(output.metrics)
             if not np.isfinite(values).all():
-                raise _diverged(values, updates_before, result.env_steps)
+                raise _diverged(values, updates_before, result.env_steps, self._settings)
             if len(values):
                 self._statistics.append(values)
-                self._td_errors.extend(np.asarray(output.td_errors))
+                if "mean_abs_td_error" in metrics_of(self._settings.learning):
+                    self._td_errors.extend(np.asarray(output.td_errors))
 
     def interval(self) -> Interval:
         """Metrics of the updates since the last row of metrics."""
@@ -170,7 +171,11 @@ class Journal:
         interval = self.interval()
         self._statistics = []
         self._td_errors.clear()
-        means = interval.means()
+        known = metrics_of(settings.learning)
+        means = [
+            mean if name in known else None
+            for name, mean in zip(STATISTICS, interval.means(), strict=True)
+        ]
         mean_return, mean_length = (
             (float(np.mean(column)) for column in zip(*self._recent, strict=True))
             if self._recent
@@ -194,10 +199,12 @@ class Journal:
         statistics = dict(zip(STATISTICS, means, strict=True))
         return Progress(
             env_steps=env_steps,
-            total_env_steps=settings.training.total_env_steps,
+            total_env_steps=settings.budget,
             updates=updates,
             updates_since_refresh=(
-                updates % settings.learning.target_period_updates if settings.has_replay else None
+                updates % settings.learning.target_period_updates
+                if settings.has_target_network
+                else None
             ),
             episodes=self.episodes,
             mean_return=mean_return,
@@ -251,12 +258,16 @@ class Journal:
 
 
 def _diverged(
-    values: Float[np.ndarray, "update statistic"], updates_before: int, env_steps: int
+    values: Float[np.ndarray, "update statistic"],
+    updates_before: int,
+    env_steps: int,
+    settings: Settings,
 ) -> DivergedError:
     row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
     figures = zip(STATISTICS, values[row], strict=True)
     wrong = [f"{name} is {value}" for name, value in figures if not np.isfinite(value)]
+    at = "" if settings.is_offline else f" (env step {env_steps:,})"
     return DivergedError(
-        f"training diverged at update {updates_before + row + 1:,} (env step {env_steps:,}): "
+        f"training diverged at update {updates_before + row + 1:,}{at}: "
         f"{', '.join(wrong)}; try a lower learning_rate, a max_gradient_norm or smaller rewards"
     )

@@ -41,7 +41,7 @@ def open_network(folder: RunFolder, *, best: bool = False) -> OpenedNetwork:
     check_settings_code(folder, ("network", "torso"))
     description = folder.description
     spec = stored_spec(folder, load_newest(checkpoints, {})[0].info)
-    experiment = Experiment.of(description.settings, spec, description.seed)
+    experiment = Experiment.of(description.settings, spec, description.seed, description.data)
     file = eval_file(description.settings.learning)
     check_weights(experiment)
     network = experiment.network

@@ -44,6 +44,7 @@ class PeriodicEvaluator:
         self.on_episode: Callable[[int, int], None] = lambda done, of: None
         """Called as episodes end, with their number and the number of episodes to play."""
         self._settings = experiment.settings.evaluation
+        self._is_periodic = experiment.settings.evaluate_every is not None
         self._seed = experiment.seed
         self._threshold = experiment.spec.reward_threshold
         self._evaluator = evaluator
@@ -57,7 +58,7 @@ class PeriodicEvaluator:
             EnvironmentUnusableError: they cannot; the message names the settings that help.
         """
         settings = self._settings
-        if settings.evaluate_every_env_steps or settings.final_evaluation_episodes:
+        if self._is_periodic or settings.final_evaluation_episodes:
             self._evaluator.prepare()
 
     def evaluate(

@@ -65,6 +65,10 @@ def memory_line(experiment: Experiment) -> str:
     if held < experiment.replay.capacity:
         capacity = experiment.replay.capacity
         line += f" (total_env_steps fills no more of a replay_capacity of {capacity:,})"
+    if experiment.demonstrations is not None:
+        held = experiment.demonstrations.capacity
+        other = _data_bytes(experiment)
+        line += f", and {counted(held, 'transition')} of the data set = {_size(other)}"
     return line
 
 
@@ -113,20 +117,20 @@ def duration_line(experiment: Experiment, step_seconds: float) -> str:
         step_seconds: time of a step of the environment. [s]
     """
     settings = experiment.settings
-    total = settings.training.total_env_steps
+    total = settings.budget
     # A compiled step takes next to none of the time of the same step on the host.
     on_device = settings.environment.source == "device"
-    stepping = 0.0 if on_device else total * step_seconds
+    stepping = 0.0 if on_device or settings.is_offline else total * step_seconds
     updates = settings.updates_due(total) * _update_seconds(experiment)
     # The two go on at the same time if there are cores for both.
     at_once = settings.training.overlap and visible_cpus() > 1
     hours = (max if at_once else sum)((stepping, updates)) / 3600
     if hours < _LONG_HOURS or jax.default_backend() != "cpu":
         return ""
+    what = f"{total:,} {settings.clock}" + ("" if settings.is_offline else " and their updates")
     return (
-        f"{total:,} env steps and their updates take about {counted(round(hours), 'hour')} on "
-        f"the processors here: a GPU is much faster, a smaller {option('total_env_steps')} ends "
-        "earlier"
+        f"{what} take about {counted(round(hours), 'hour')} on the processors here: a GPU is much "
+        f"faster, a smaller {option(settings.budget_name)} ends earlier"
     )
 
 
@@ -166,7 +170,9 @@ def check_memory(experiment: Experiment) -> None:
         check_network(experiment)
         return
     each = _bytes_each(experiment)
-    most = int(there * _LARGEST_SHARE / each)
+    most = int((there * _LARGEST_SHARE - _data_bytes(experiment)) / each)
+    if experiment.data is not None and (settings.is_offline or most <= 0):
+        _check_data(experiment, there)
     if experiment.replay.most_transitions > most:
         raise MachineError(
             f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
@@ -188,6 +194,23 @@ def check_memory(experiment: Experiment) -> None:
         )
 
 
+def _check_data(experiment: Experiment, there: int) -> None:
+    """Refuse a data set that does not fit into the available memory, of `there` bytes.
+
+    Raises:
+        MachineError: it needs more.
+    """
+    data = experiment.data
+    assert data is not None, "there is a data set"
+    needed = _data_bytes(experiment) or _buffer_bytes(experiment)
+    if needed > there * _LARGEST_SHARE:
+        raise MachineError(
+            f"the data set {data.name} takes {_size(needed)} as a buffer of "
+            f"{counted(data.num_steps, 'transition')}, and it is there twice while it is read: "
+            f"{_size(there)} of memory are available"
+        )
+
+
 def check_copy(state: TrainState, num_lanes: int = 0) -> None:
     """Refuse to open an update where a second copy of the run's state does not fit into memory.
 
@@ -199,7 +222,7 @@ def check_copy(state: TrainState, num_lanes: int = 0) -> None:
     Raises:
         MachineError: the copy needs more memory than is free beside the state.
     """
-    leaves = jax.tree.leaves((state.learner, state.replay))
+    leaves = jax.tree.leaves((state.learner, state.replay, state.demonstrations))
     (device,) = leaves[0].devices()
     own, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
     # They are put together from single ones, so each is there twice for a moment.
@@ -359,11 +382,13 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     """
     settings = experiment.settings
     transitions = min(settings.replay.replay_capacity, settings.training.total_env_steps)
+    if settings.is_offline:
+        transitions = experiment.replay.capacity
     # A new checkpoint is written before the oldest one is removed.
     checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
     needed = 0
     if settings.has_replay and settings.saving.checkpoint_replay == "all":
-        needed = _bytes_on_disk(experiment, transitions, checkpoints)
+        needed = _bytes_on_disk(experiment, transitions, checkpoints) + _data_bytes(experiment)
     there = path.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -387,6 +412,9 @@ def _bytes_on_disk(experiment: Experiment, transitions: int, checkpoints: int) -
     in_each = min(transitions, 2 * chunk_size(shapes) + settings.environment.num_envs)
     every = (checkpoints - 1) * settings.saving.checkpoint_every_env_steps
     in_chunks = min(transitions + every, settings.training.total_env_steps) - in_each
+    if settings.is_offline:
+        # They never change, so all checkpoints share them.
+        in_chunks = transitions - in_each
     row = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(step_shapes(shapes, 1)))
     pictures = sum(leaf.size for leaf in experiment.spec.leaves if picture_axes(leaf))
     compressed = 1 - (1 - _LARGEST_COMPRESSED) * pictures / row
@@ -402,7 +430,7 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
     if settings.evaluation.until_solved and spec.reward_threshold is None:
         raise SettingError(
             f"{spec.env_id} names no reward threshold, so until_solved would never stop it; "
-            "give it a budget with total_env_steps instead"
+            f"give it a budget with {settings.budget_name} instead"
         )
 
 
@@ -422,6 +450,17 @@ def _buffer_bytes(experiment: Experiment) -> int:
     if experiment.buffer is None:
         return 0
     return _bytes_each(experiment) * experiment.replay.most_transitions
+
+
+def _data_bytes(experiment: Experiment) -> int:
+    """Memory of a data set beside the run's own buffer; 0 without one. [bytes]"""
+    if experiment.demonstrations is None:
+        return 0
+    return sum(_bytes(leaf) for leaf in jax.tree.leaves(jax.eval_shape(experiment.empty_data)))
+
+
+def _bytes(leaf: Any) -> int:
+    return leaf.size * leaf.dtype.itemsize
 
 
 def _bytes_in_round(experiment: Experiment) -> int:

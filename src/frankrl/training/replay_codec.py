@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from frankrl.core.figures import counted
 from frankrl.core.types import Observation
 from frankrl.replay import (
     Parts,
+    ReplayBuffer,
     ReplayState,
     Seen,
     StoredSteps,
@@ -38,22 +39,65 @@ from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.training.records import column, filled, named
 from frankrl.training.state import Experiment
 
-REPLAY = "replay"
-"""File of what is in no chunk."""
+REPLAY, DEMONSTRATIONS = "replay", "demonstrations"
+"""Files of what is in no chunk: of the run's own buffer, and of a data set beside it."""
 _STEPS, _ENDINGS = "steps-", "endings-"
 _MAX_CHUNKS_OF_STATES = 7
 Chunks = dict[str, Callable[[], Tensors]]
 """By its file, how to read the arrays of each chunk."""
 
 
-def replay_tensors(experiment: Experiment, state: ReplayState) -> tuple[Tensors, Chunks]:
+class Saved(NamedTuple):
+    """One of a run's buffers, as checkpoints hold it."""
+
+    file: str
+    """File of what is in no chunk."""
+    prefix: str
+    """Begins the names of its chunks' files."""
+    buffer: ReplayBuffer
+    empty: Callable[[int | None], ReplayState]
+    """Makes it without content, with rows for so many last observations."""
+    num_steps: Callable[[int], int]
+    """Steps that it has been given after so many env steps of the run."""
+
+
+def _own_replay(experiment: Experiment) -> Saved:
+    """The buffer of a run that has one."""
+
+    def empty(ending_rows: int | None) -> ReplayState:
+        found = experiment.empty_replay(ending_rows)
+        assert found is not None, "an algorithm without a replay buffer saves none"
+        return found
+
+    return Saved(REPLAY, "", experiment.replay, empty, experiment.stored_steps)
+
+
+def demonstrations(experiment: Experiment) -> Saved | None:
+    """The data set of which batches have a share; None: there is none."""
+    buffer, data = experiment.demonstrations, experiment.data
+    if buffer is None or data is None:
+        return None
+    return Saved(
+        DEMONSTRATIONS,
+        f"{DEMONSTRATIONS}-",
+        buffer,
+        experiment.empty_data,
+        lambda env_steps: data.num_steps,
+    )
+
+
+def replay_tensors(
+    experiment: Experiment, state: ReplayState, saved: Saved | None = None
+) -> tuple[Tensors, Chunks]:
     """The arrays of a buffer that every checkpoint holds, and those of each chunk.
 
     Args:
         experiment: the run's experiment.
         state: the buffer; the chunks are read from it when they are asked for.
+        saved: which buffer of the run; None: its own.
     """
-    buffer, size = experiment.replay, chunk_size(state)
+    saved = saved or _own_replay(experiment)
+    buffer, size = saved.buffer, chunk_size(state)
     first_ending = first_needed_ending(buffer, state)
     parts = parts_of(buffer, size, int(state.num_steps), first_ending, int(state.num_endings))
 
@@ -65,9 +109,9 @@ def replay_tensors(experiment: Experiment, state: ReplayState) -> tuple[Tensors,
 
     chunks: Chunks = {}
     for chunk in parts.step_chunks:
-        chunks[_file(_STEPS, chunk)] = functools.partial(steps, chunk)
+        chunks[_file(saved.prefix + _STEPS, chunk)] = functools.partial(steps, chunk)
     for chunk in parts.ending_chunks:
-        chunks[_file(_ENDINGS, chunk)] = functools.partial(endings, chunk)
+        chunks[_file(saved.prefix + _ENDINGS, chunk)] = functools.partial(endings, chunk)
     return named(saved_replay(buffer, state, parts)), chunks
 
 
@@ -76,18 +120,19 @@ def _file(prefix: str, chunk: range) -> str:
     return f"{prefix}{chunk.stop:012d}{CHUNK_SUFFIX}"
 
 
-def _files(parts: Parts) -> tuple[list[str], list[str]]:
+def _files(saved: Saved, parts: Parts) -> tuple[list[str], list[str]]:
     """The files of the chunks of steps, and of those of last observations."""
     return (
-        [_file(_STEPS, chunk) for chunk in parts.step_chunks],
-        [_file(_ENDINGS, chunk) for chunk in parts.ending_chunks],
+        [_file(saved.prefix + _STEPS, chunk) for chunk in parts.step_chunks],
+        [_file(saved.prefix + _ENDINGS, chunk) for chunk in parts.ending_chunks],
     )
 
 
-def most_replay_bytes(experiment: Experiment) -> int:
-    """The largest possible size of what is in no chunk. [bytes]"""
-    shapes = jax.eval_shape(experiment.empty_replay)
-    size, num_envs = chunk_size(shapes), experiment.replay.num_envs
+def most_replay_bytes(experiment: Experiment, saved: Saved | None = None) -> int:
+    """The largest possible size of what is in no chunk; arguments of `replay_tensors`. [bytes]"""
+    saved = saved or _own_replay(experiment)
+    shapes = jax.eval_shape(lambda: saved.empty(None))
+    size, num_envs = chunk_size(shapes), saved.buffer.num_envs
     # Less than a chunk of steps and of endings, the steps that may still end, and what is seen now.
     rows = 2 * (size + num_envs)
     counters = 3 * np.dtype(np.uint32).itemsize
@@ -98,15 +143,18 @@ def _bytes(shapes: PyTree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
-def replay_from(loaded: Loaded, experiment: Experiment, env_steps: int) -> ReplayState:
+def replay_from(
+    loaded: Loaded, experiment: Experiment, env_steps: int, saved: Saved | None = None
+) -> ReplayState:
     """The whole buffer of a checkpoint, on the device.
 
     Every chunk is verified, checked and written to the device before the next is read.
 
     Args:
-        loaded: the checkpoint; without the file `REPLAY`, the buffer is empty.
+        loaded: the checkpoint; without the file of the buffer, it is empty.
         experiment: the run's experiment.
         env_steps: env steps of the run so far.
+        saved: which buffer of the run; None: its own.
 
     Returns:
         The buffer; then each chunk of the checkpoint has been verified, and there is no other.
@@ -116,31 +164,40 @@ def replay_from(loaded: Loaded, experiment: Experiment, env_steps: int) -> Repla
             checkpoint holds.
         RunFolderError: the arrays do not fit the settings.
     """
-    if REPLAY not in loaded.tensors:
-        _refuse_other_chunks(loaded, [])
-        empty = experiment.empty_replay()
-        assert empty is not None, "an algorithm without a replay buffer saves none"
-        return empty
-    buffer, arrays = experiment.replay, loaded.tensors[REPLAY]
-    num_steps, num_endings, first_ending = _counters(loaded, experiment, env_steps)
-    first_rows = jax.eval_shape(experiment.empty_replay).num_ending_rows
+    saved = saved or _own_replay(experiment)
+    names = _chunks_of(loaded, experiment, saved)
+    if saved.file not in loaded.tensors:
+        _refuse_other_chunks(loaded, names, [])
+        return saved.empty(None)
+    buffer, arrays = saved.buffer, loaded.tensors[saved.file]
+    num_steps, num_endings, first_ending = _counters(loaded, saved, env_steps)
+    first_rows = jax.eval_shape(lambda: saved.empty(None)).num_ending_rows
     ending_rows = ending_rows_for(num_endings - first_ending, first_rows)
-    shapes = jax.eval_shape(lambda: experiment.empty_replay(ending_rows))
+    shapes = jax.eval_shape(lambda: saved.empty(ending_rows))
     parts = parts_of(buffer, chunk_size(shapes), num_steps, first_ending, num_endings)
-    step_files, ending_files = _files(parts)
-    _refuse_other_chunks(loaded, step_files + ending_files)
-    saved = filled(saved_shapes(buffer, shapes, parts, num_steps), arrays)
-    _refuse(loaded, _fault_in_steps(saved.steps, num_endings, experiment))
-    _refuse(loaded, fault_in_seen(saved.current) or fault_in_seen(saved.endings))
+    step_files, ending_files = _files(saved, parts)
+    _refuse_other_chunks(loaded, names, step_files + ending_files)
+    found = filled(saved_shapes(buffer, shapes, parts, num_steps), arrays)
+    _refuse(loaded, _fault_in_steps(found.steps, num_endings, experiment))
+    _refuse(loaded, fault_in_seen(found.current) or fault_in_seen(found.endings))
     state = restored(
         buffer,
         shapes,
-        saved,
-        _step_chunks(loaded, experiment, shapes, parts, num_endings),
-        _ending_chunks(loaded, shapes, parts),
+        found,
+        _step_chunks(loaded, experiment, saved, shapes, parts, num_endings),
+        _ending_chunks(loaded, saved, shapes, parts),
     )
-    _refuse(loaded, fault_in(buffer, state, saved))
+    _refuse(loaded, fault_in(buffer, state, found))
     return state
+
+
+def _chunks_of(loaded: Loaded, experiment: Experiment, saved: Saved) -> set[str]:
+    """The chunks of a checkpoint that belong to one buffer of the run."""
+    other = demonstrations(experiment)
+    if other is None:
+        return set(loaded.chunks)
+    is_other = saved.file == other.file
+    return {name for name in loaded.chunks if name.startswith(other.prefix) == is_other}
 
 
 def some_states(loaded: Loaded, experiment: Experiment, most: int) -> Observation:
@@ -191,27 +248,32 @@ def _thinned(rows: Any, most: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[::every], rows)
 
 
-def _counters(loaded: Loaded, experiment: Experiment, env_steps: int) -> tuple[int, int, int]:
+def _counters(loaded: Loaded, saved: Saved, env_steps: int) -> tuple[int, int, int]:
     num_steps, num_endings, first_ending = (
-        int(column(loaded.tensors[REPLAY], f".{name}", np.uint32, ()))
+        int(column(loaded.tensors[saved.file], f".{name}", np.uint32, ()))
         for name in ("num_steps", "num_endings", "first_ending")
     )
-    most_alive = experiment.replay.num_rows + experiment.replay.num_envs
-    if num_steps != env_steps or not 0 <= num_endings - first_ending <= min(num_steps, most_alive):
+    most_alive, given = saved.buffer.num_rows + saved.buffer.num_envs, saved.num_steps(env_steps)
+    if num_steps != given or not 0 <= num_endings - first_ending <= min(num_steps, most_alive):
         raise DamagedError(
             f"{loaded.path} is damaged: its buffer counts {counted(num_steps, 'env step')} and "
-            f"{counted(num_endings, 'episode end')} from number {first_ending:,} on, but the run "
-            f"has done {counted(env_steps, 'env step')}",
+            f"{counted(num_endings, 'episode end')} from number {first_ending:,} on, but it "
+            f"has been given {counted(given, 'env step')}",
             loaded.path,
         )
     return num_steps, num_endings, first_ending
 
 
 def _step_chunks(
-    loaded: Loaded, experiment: Experiment, shapes: ReplayState, parts: Parts, num_endings: int
+    loaded: Loaded,
+    experiment: Experiment,
+    saved: Saved,
+    shapes: ReplayState,
+    parts: Parts,
+    num_endings: int,
 ) -> Iterator[tuple[np.ndarray, StoredSteps]]:
-    num_envs = experiment.replay.num_envs
-    read = _read_ahead(loaded, _files(parts)[0], shapes)
+    num_envs = saved.buffer.num_envs
+    read = _read_ahead(loaded, _files(saved, parts)[0], shapes)
     for chunk, arrays in zip(parts.step_chunks, read, strict=True):
         held = _held(arrays, ".action", chunk)
         steps = filled(step_shapes(shapes, len(held)), arrays)
@@ -230,11 +292,11 @@ def _fault_in_steps(steps: StoredSteps, num_endings: int, experiment: Experiment
 
 
 def _ending_chunks(
-    loaded: Loaded, shapes: ReplayState, parts: Parts
+    loaded: Loaded, saved: Saved, shapes: ReplayState, parts: Parts
 ) -> Iterator[tuple[range, Seen]]:
     (path, _), *_ = jax.tree_util.tree_flatten_with_path(seen_shapes(shapes, 1))[0]
     first_leaf = jax.tree_util.keystr(path)
-    read = _read_ahead(loaded, _files(parts)[1], shapes)
+    read = _read_ahead(loaded, _files(saved, parts)[1], shapes)
     for chunk, arrays in zip(parts.ending_chunks, read, strict=True):
         held = _held(arrays, first_leaf, chunk)
         seen = filled(seen_shapes(shapes, len(held)), arrays)
@@ -270,9 +332,9 @@ def _refuse(loaded: Loaded, fault: str | None) -> None:
         raise DamagedError(f"{loaded.path} is damaged: its buffer holds {fault}", loaded.path)
 
 
-def _refuse_other_chunks(loaded: Loaded, names: list[str]) -> None:
+def _refuse_other_chunks(loaded: Loaded, there: set[str], names: list[str]) -> None:
     """Refuse a checkpoint with a chunk that is not read, so that no later one shares it."""
-    if others := sorted(loaded.chunks.keys() - names):
+    if others := sorted(there - set(names)):
         raise DamagedError(
             f"{loaded.path} is damaged: its buffer has no part {', '.join(others)[:200]}",
             loaded.path,

@@ -18,6 +18,7 @@ from frankrl.runs import (
     check_same_environment,
     list_checkpoints,
     load_checkpoint,
+    load_newest,
     read_newest,
 )
 from frankrl.runs.no_checkpoint import begin_again
@@ -33,7 +34,7 @@ from frankrl.training.codec import (
     statistics_of,
 )
 from frankrl.training.interval import Interval
-from frankrl.training.replay_codec import REPLAY
+from frankrl.training.replay_codec import DEMONSTRATIONS, REPLAY
 from frankrl.training.state import Experiment, ReplayStart, TrainState
 
 
@@ -81,10 +82,10 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
     )
     metadata = found.metadata
     settings = experiment.settings
-    if settings.training.total_env_steps < metadata.env_steps:
+    if settings.budget < metadata.env_steps:
         raise SettingError(
-            f"the run has already done {counted(metadata.env_steps, 'env step')}: "
-            f"total_env_steps cannot be {settings.training.total_env_steps:,}"
+            f"the run has already done {counted(metadata.env_steps, settings.clock_unit)}: "
+            f"{settings.budget_name} cannot be {settings.budget:,}"
         )
     return found._replace(damaged=damaged)
 
@@ -103,6 +104,15 @@ def stored_spec(folder: RunFolder, info: dict[str, Any]) -> EnvironmentSpec:
     )
 
 
+def newest_spec(folder: RunFolder) -> EnvironmentSpec:
+    """The environment of a run as its newest checkpoint describes it; as `stored_spec`.
+
+    Raises:
+        RunFolderError: there is no checkpoint, or its description is not valid.
+    """
+    return stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)
+
+
 def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:
     """Read one checkpoint of a run.
 
@@ -111,11 +121,17 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
         RunFolderError: it does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
-    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE, REPLAY))
+    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE, REPLAY, DEMONSTRATIONS))
     check_same_environment(folder, loaded.info)
     metadata = CheckpointMetadata.from_info(loaded.info, experiment.settings)
     if (metadata.holds_replay and experiment.settings.has_replay) != (REPLAY in loaded.tensors):
         raise RunFolderError(f"{checkpoint} contradicts itself about its replay buffer")
+    if experiment.data is not None and not metadata.holds_replay:
+        raise RunFolderError(
+            f"{checkpoint} does not hold the data that the run learns from (it was pulled without "
+            "its replay buffer), so the run cannot go on from it: pull it with the buffer, or "
+            "begin a new run with the data set"
+        )
     start = metadata.replay_start
     if not metadata.holds_replay:
         start = ReplayStart(metadata.env_steps, metadata.updates)
@@ -141,7 +157,8 @@ def read_learner(
         RunFolderError: it is damaged, or does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
-    most.pop(REPLAY, None)
+    for file in (REPLAY, DEMONSTRATIONS):
+        most.pop(file, None)
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE,))
     check_same_environment(folder, loaded.info)
     return learner_of(loaded, experiment), logs_of(loaded, experiment)
@@ -149,5 +166,5 @@ def read_learner(
 
 def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
     # The last round may go beyond the budget that the run had.
-    budget = folder.description.settings.training.total_env_steps
+    budget = folder.description.settings.budget
     return most_bytes(experiment, budget + experiment.settings.round_env_steps)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from frankrl.config import LearningSettings
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
-from frankrl.core.types import Steps
+from frankrl.core.types import Sequences, Steps, Transition
 from frankrl.experience import Collected, Source, make_policy
 from frankrl.learning import (
     UpdateMetrics,
@@ -27,19 +27,26 @@ from frankrl.networks import QNetwork
 from frankrl.replay import (
     EndingRoom,
     ReplayBuffer,
+    ReplayState,
+    Sample,
     SampleRequest,
     cut_short,
+    joined,
+    parted,
     with_ending_rows,
 )
 from frankrl.training.noise import update_noise
 from frankrl.training.state import Experiment, TrainState
 
+Buffers = tuple[ReplayBuffer, ReplayBuffer | None]
+"""Definitions: of a run's own buffer, and of that of a data set, of which batches have a part."""
+
 
 class LearnerInput(NamedTuple):
     """Input of the learner's call of one round."""
 
-    steps: Steps
-    """Steps of the round; their number is fixed."""
+    steps: Steps | None
+    """Steps of the round; their number is fixed. None: the run does not act."""
     draws: Any
     """Input for sampling the transitions of the updates that are due, the result of
     `Sampler.draws`; None if none is due."""
@@ -48,6 +55,8 @@ class LearnerInput(NamedTuple):
     """Random numbers of the updates that are due."""
     scales: Scales | None = None
     """How observations and rewards are normalised; None: they are not."""
+    demonstration_draws: Any = None
+    """Input for sampling the share of a data set, as `draws`; None: there is none."""
 
 
 class LearnerOutput(NamedTuple):
@@ -57,7 +66,7 @@ class LearnerOutput(NamedTuple):
     """
 
     leaves: list[Array]
-    """Leaves of the learner and the buffer; donated to the next call."""
+    """Leaves of the learner and the buffers; donated to the next call."""
     params: Float[Array, " weight"]
     """θ after the updates of the round."""
     eval_params: Float[Array, " weight"]
@@ -109,13 +118,14 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     output: Callable[[], LearnerOutput] | None = None
     env_steps, done = state.env_steps, state.updates
     assert state.replay is not None, "PQN has no replay buffer, and runs on the device alone"
-    room = EndingRoom(experiment.replay, state.replay)
+    room = None if settings.is_offline else EndingRoom(experiment.replay, state.replay)
     # Flattening the state's records in each call would cost more than a small update.
-    leaves, structure = jax.tree.flatten((state.learner, state.replay))
+    leaves, structure = jax.tree.flatten((state.learner, state.replay, state.demonstrations))
     # Another optimiser, or a changed one, may stand under a name of the user's own in a later run.
     own = has_own_optimiser(settings.learning)
     compiled = compiled_learn.__wrapped__ if own else compiled_learn
-    learn = compiled(settings.learning, network, experiment.replay, structure)
+    demonstrations = experiment.demonstrations
+    learn = compiled(settings.learning, network, experiment.replay, structure, demonstrations)
     policy.load(behaviour_params)
     with _starter() as start:
         while True:
@@ -128,13 +138,13 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
             if output is not None:
                 leaves, params = output().leaves, output().params
             if collected.cut:
-                learner, stored = jax.tree.unflatten(structure, leaves)
+                learner, stored, others = jax.tree.unflatten(structure, leaves)
                 stored = cut_short(experiment.replay, stored, collected.cut)
                 room = EndingRoom(experiment.replay, stored)
-                leaves = jax.tree.leaves((learner, stored))
-            if rows := room.grown_to(steps.is_last):
-                learner, stored = jax.tree.unflatten(structure, leaves)
-                leaves = jax.tree.leaves((learner, with_ending_rows(stored, rows)))
+                leaves = jax.tree.leaves((learner, stored, others))
+            if room is not None and steps is not None and (rows := room.grown_to(steps.is_last)):
+                learner, stored, others = jax.tree.unflatten(structure, leaves)
+                leaves = jax.tree.leaves((learner, with_ending_rows(stored, rows), others))
             if settings.training.overlap:
                 behaviour_params = params
                 policy.load(behaviour_params)
@@ -151,16 +161,16 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
                 updates: int = done,
             ) -> TrainState:
                 found = output()
-                learner, replay = jax.tree.unflatten(structure, found.leaves)
+                learner, replay, others = jax.tree.unflatten(structure, found.leaves)
                 weights = (behaviour_params, found.params, found.eval_params)
-                return TrainState(learner, replay, *weights, env_steps, updates)
+                return TrainState(learner, replay, *weights, env_steps, updates, others)
 
             yield Round(env_steps, done, collected, given, output, whole)
 
 
 def learner_input(
     experiment: Experiment,
-    steps: Steps,
+    steps: Steps | None,
     env_steps: int,
     first_update: int,
     num_updates: int,
@@ -170,16 +180,21 @@ def learner_input(
 
     Args:
         experiment: the run's experiment.
-        steps: steps of the round.
+        steps: steps of the round; None: the run does not act.
         env_steps: env steps of the run at the end of the round.
         first_update: number of the round's first update, from 0.
         num_updates: number of updates that are due in this round.
         scales: how observations and rewards are normalised at the end of the round.
     """
     settings, replay = experiment.settings, experiment.replay
-    first, end = replay.drawable(env_steps)
-    _, end_before = replay.drawable(env_steps - settings.round_env_steps)
-    request = SampleRequest(first_update, num_updates, first, end, end - end_before, env_steps)
+    first, end = replay.drawable(experiment.stored_steps(env_steps))
+    before = experiment.stored_steps(env_steps - settings.round_env_steps)
+    num_new = end - replay.drawable(before)[1]
+    request = SampleRequest(first_update, num_updates, first, end, num_new, env_steps)
+    others, other_draws = experiment.demonstrations, None
+    if others is not None and num_updates:
+        whole = request._replace(first=0, end=others.capacity, num_new=0)
+        other_draws = others.sampler.draws(experiment.seed, whole)
     return LearnerInput(
         steps=steps,
         draws=replay.sampler.draws(experiment.seed, request) if num_updates else None,
@@ -192,6 +207,7 @@ def learner_input(
             num_updates,
         ),
         scales=scales,
+        demonstration_draws=other_draws,
     )
 
 
@@ -214,27 +230,48 @@ def _started(learn: Callable[..., LearnerOutput], *given: Any) -> Callable[[], L
     return lambda: output
 
 
+def sampled(
+    buffers: Buffers, stored: ReplayState, others: ReplayState | None, given: LearnerInput
+) -> tuple[Sample, Transition | Sequences]:
+    """The transitions of all updates of a round; those of a data set stand behind the own ones."""
+    replay, demonstrations = buffers
+    own = replay.sample(stored, given.draws, given.scales)
+    if demonstrations is None or others is None:
+        return own
+    return joined(own, demonstrations.sample(others, given.demonstration_draws, given.scales))
+
+
+def _batch_size(buffers: Buffers) -> int:
+    return sum(buffer.sampler.batch_size for buffer in buffers if buffer is not None)
+
+
 @functools.lru_cache(maxsize=8)
 def compiled_learn(
-    settings: LearningSettings, network: QNetwork, replay: ReplayBuffer, structure: Any
+    settings: LearningSettings,
+    network: QNetwork,
+    replay: ReplayBuffer,
+    structure: Any,
+    demonstrations: ReplayBuffer | None = None,
 ) -> Callable[[list[Array], LearnerInput], LearnerOutput]:
     """The compiled learner's call: adds steps to the buffer, then does the updates.
 
-    It takes the flat leaves of learner and buffer, which are donated; otherwise each call would
+    It takes the flat leaves of learner and buffers, which are donated; otherwise each call would
     copy the whole buffer. The number of updates follows from the shape of the draws. A run has at
     most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
     """
+    buffers = replay, demonstrations
 
     @functools.partial(jax.jit, donate_argnums=(0,))
     def compiled(leaves: list[Array], given: LearnerInput) -> LearnerOutput:
-        learner, stored = jax.tree.unflatten(structure, leaves)
-        stored = replay.add(stored, given.steps)
+        learner, stored, others = jax.tree.unflatten(structure, leaves)
+        if given.steps is not None:
+            stored = replay.add(stored, given.steps)
         metrics = jnp.zeros((0, len(UpdateMetrics._fields)), jnp.float32)
-        td_errors = jnp.zeros((0, replay.sampler.batch_size), jnp.float32)
+        td_errors = jnp.zeros((0, _batch_size(buffers)), jnp.float32)
         sample = None
         if given.draws is not None:
             # One gather for all updates is faster than one for each.
-            sample, batches = replay.sample(stored, given.draws, given.scales)
+            sample, batches = sampled(buffers, stored, others, given)
             learner, output = updates(
                 settings,
                 network,
@@ -245,10 +282,15 @@ def compiled_learn(
                 sample.weights,
                 replay.sequences,
             )
-            stored = replay.set_priorities(stored, sample, output.priorities)
+            if demonstrations is None:
+                stored = replay.set_priorities(stored, sample, output.priorities)
+            else:
+                own, other = parted((sample, output.priorities), replay.sampler.batch_size)
+                stored = replay.set_priorities(stored, *own)
+                others = demonstrations.set_priorities(others, *other)
             metrics, td_errors = output.metrics, output.td_errors[-1:]
         return LearnerOutput(
-            leaves=jax.tree.leaves((learner, stored)),
+            leaves=jax.tree.leaves((learner, stored, others)),
             # Copies, because the leaves are donated to the next call.
             params=jnp.copy(learner.params),
             eval_params=jnp.copy(learner.eval_params),

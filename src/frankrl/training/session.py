@@ -1,6 +1,7 @@
 """A run from its first check to its report."""
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,12 +28,19 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import option, resuming
-from frankrl.environments import SUCCESS, describe_for, finite_number
+from frankrl.environments import (
+    SUCCESS,
+    EnvironmentSpec,
+    describe_for,
+    finite_number,
+    is_absent,
+)
 from frankrl.inline.block import html_block
 from frankrl.inline.curve import learning_curve
 from frankrl.inline.media import newest_film
 from frankrl.runs import (
     LEARNING,
+    DataOrigin,
     RunDescription,
     RunFolder,
     all_versions,
@@ -55,6 +63,14 @@ from frankrl.training import (
     Trainer,
 )
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
+from frankrl.training.data import (
+    check_same_data,
+    open_data,
+    origin_of,
+    read_data,
+    without_environment,
+)
+from frankrl.training.estimate import estimate_of
 from frankrl.training.in_words import mean_in_words, outcome_lines, spread_of
 from frankrl.training.initial import InitialSource
 from frankrl.training.preflight import (
@@ -66,6 +82,7 @@ from frankrl.training.preflight import (
     check_threshold,
 )
 from frankrl.training.remote import MakeSource
+from frankrl.training.resuming import newest_spec
 from frankrl.training.scalars import OwnNumbers, earlier_scalars, scalars
 from frankrl.training.where import with_source
 from frankrl.training.with_symmetry import with_symmetry
@@ -110,6 +127,12 @@ class TrainingResult:
     """Whether a stop was requested before its end."""
     stop_reason: str | None = None
     """Why, if `on_event` has returned a `Stop`; None for a signal."""
+    estimate: dict[str, Any] | None = None
+    """Of a run without an environment: the discounted return of its final policy by fitted Q
+    evaluation, an estimate; else None."""
+    clock: str = "env steps"
+    """What the run counts, and what is called `env_steps` here: `env steps`, or `updates` of a run
+    that does not act."""
     published: str | None = None
     """Where the run is published, if it was trained with `publish`. Without `out`, its run folder
     is removed after that: `frankrl.fetch` makes one anew."""
@@ -119,7 +142,7 @@ class TrainingResult:
         if self.evaluation:
             lines.append(f"  {self._evaluated()}: {mean_in_words(self.evaluation)}")
         if self.solved:
-            lines.append(f"  solved at env step {self.solved['env_steps']:,}")
+            lines.append(f"  solved at {self.clock.removesuffix('s')} {self.solved['env_steps']:,}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -129,9 +152,14 @@ class TrainingResult:
         if self.evaluation:
             rows.append((self._evaluated(), mean_in_words(self.evaluation)))
         if self.solved:
-            rows.append(("solved", f"at env step {self.solved['env_steps']:,}"))
+            rows.append(
+                ("solved", f"at {self.clock.removesuffix('s')} {self.solved['env_steps']:,}")
+            )
         rows += [
-            (f"not bit-exact from env step {mark['env_steps']:,} on", mark["reason"])
+            (
+                f"not bit-exact from {self.clock.removesuffix('s')} {mark['env_steps']:,} on",
+                mark["reason"],
+            )
             for mark in self.not_reproducible
         ]
         return html_block(head, rows, learning_curve(self.run), newest_film(self.run))
@@ -174,6 +202,8 @@ class TrainingResult:
             "environment_restarts": self.environment_restarts,
             "stopped": self.stopped,
             "stop_reason": self.stop_reason,
+            "estimate": self.estimate,
+            "clock": self.clock,
         }
 
 
@@ -189,6 +219,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "environment_restarts": (list,),
     "stopped": (bool,),
     "stop_reason": (str, type(None)),
+    "estimate": (dict, type(None)),
+    "clock": (str,),
 }
 """What a report holds, besides the path of its run."""
 
@@ -209,7 +241,7 @@ def prepare(
     """Check everything that can be checked, then begin a run.
 
     Args:
-        env_id: name of the environment.
+        env_id: name of the environment; empty: there is none, and the run learns from a data set.
         preset: name of the preset.
         settings: the run's settings.
         seed: the run's seed.
@@ -223,13 +255,26 @@ def prepare(
         FrankError: something is not allowed; nothing has been written.
     """
     check_seed(seed)
+    dataset, spec = open_data(settings), None
+    if not env_id:
+        env_id, settings, spec = without_environment(dataset, settings)
     seed, settings = int(seed), settings.resolved()
     path = _default_folder(env_id, preset, seed) if out is None else given_path(out, option("out"))
     # Before foreign code runs, which may change the working directory.
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
     check_trackers(settings.saving.log)
-    experiment = checked_experiment(env_id, settings, seed, in_actors=make_source is not None)
+    if settings.is_offline and make_source is not None:
+        raise SettingError(
+            "a run that learns from a data set alone has no environments for actors to step: leave "
+            f"{option('actors')} out"
+        )
+    experiment = checked_experiment(
+        *(env_id, settings, seed),
+        in_actors=make_source is not None,
+        data=dataset and origin_of(dataset),
+        spec=spec,
+    )
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
@@ -237,16 +282,22 @@ def prepare(
     description = RunDescription(
         *(env_id, preset, seed, experiment.settings, all_versions(settings), machine_facts()),
         origin=weights and weights.origin,
+        data=experiment.data,
     )
-    return Trainer.begin(
-        path,
-        description,
-        experiment,
+    begin = functools.partial(
+        *(Trainer.begin, path, description, experiment),
         initial=weights,
         overwrite=overwrite,
         started=started,
-        make_source=make_source,
     )
+    if dataset is None:
+        return begin(make_source=make_source)
+    data = read_data(dataset, experiment)
+    if settings.is_offline:
+        make_source = data.make_source
+    training = begin(make_source=make_source, make_state=data.make_state)
+    training.notes.append(data.note)
+    return training
 
 
 @own_numerics()
@@ -273,6 +324,15 @@ def prepare_resume(
     before = folder.description.settings
     # A run goes on as it began.
     settings = settings.decided_as(before)
+    if settings.data.dataset != before.data.dataset:
+        check_same_data(folder.description, settings.data.dataset)
+        settings = settings.with_changes(dataset=before.data.dataset)
+    if settings.data != before.data:
+        share = shown(settings.data.demonstration_share)
+        raise SettingError(
+            f"a run that continues keeps its settings, here demonstration_share "
+            f"{shown(before.data.demonstration_share)} (given {share}): begin a new run for others"
+        )
     kept_budget = replace(
         settings,
         environment=replace(
@@ -284,6 +344,7 @@ def prepare_resume(
         training=replace(
             settings.training,
             total_env_steps=before.training.total_env_steps,
+            total_updates=before.training.total_updates,
             device=before.training.device,
         ),
         evaluation=before.evaluation,
@@ -297,14 +358,17 @@ def prepare_resume(
             if ours[name] != theirs[name]
         )
         raise SettingError(
-            f"a run that continues keeps its settings, here {changed}: only total_env_steps, "
+            f"a run that continues keeps its settings, here {changed}: only {before.budget_name}, "
             "worker_processes, restart_failed_envs, info_metrics, device and those of [evaluation] "
             "and [saving] may change; begin a new run for others"
         )
     description = folder.description
     in_actors = make_source is not None
     experiment = checked_experiment(
-        description.env_id, settings, description.seed, in_actors=in_actors
+        *(description.env_id, settings, description.seed),
+        in_actors=in_actors,
+        data=description.data,
+        spec=newest_spec(folder) if is_absent(description.env_id) else None,
     )
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
@@ -319,7 +383,14 @@ def prepare_resume(
 
 
 def checked_experiment(
-    env_id: str, settings: Settings, seed: int, *, in_actors: bool = False, num_seeds: int = 1
+    env_id: str,
+    settings: Settings,
+    seed: int,
+    *,
+    in_actors: bool = False,
+    num_seeds: int = 1,
+    data: DataOrigin | None = None,
+    spec: EnvironmentSpec | None = None,
 ) -> Experiment:
     """The experiment; also starts JAX, on the CPU if updates are faster there.
 
@@ -329,6 +400,8 @@ def checked_experiment(
         seed: the run's seed.
         in_actors: whether actors elsewhere step the environments.
         num_seeds: number of runs that are one program.
+        data: the data set that the run learns from; None: from what it collects alone.
+        spec: the environment as it is known without one; None: it is made to see.
 
     Raises:
         FrankError: the environment cannot be made, or the requested device is not available.
@@ -337,11 +410,11 @@ def checked_experiment(
         if settings.training.device == "cpu":
             # Before code of the user's own can start JAX elsewhere.
             start_backend(on_cpu=True)
-        spec = describe_for(env_id, settings)
+        spec = describe_for(env_id, settings) if spec is None else spec
         settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
         settings = with_symmetry(settings, spec)
-        experiment = Experiment.of(settings, spec, seed)
+        experiment = Experiment.of(settings, spec, seed, data)
         start_backend(on_cpu=belongs_on_cpu(experiment, num_seeds))
     check_device(settings)
     return experiment
@@ -414,6 +487,8 @@ def write_report(training: Trainer, finished: Finished, stop: Stop | None) -> Tr
         environment_restarts=[each._asdict() for each in finished.environment_restarts],
         stopped=finished.stopped,
         stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
+        estimate=None if finished.stopped else estimate_of(training.folder),
+        clock=training.settings.clock,
     )
     unsaved = training.unsaved
     try:
@@ -464,8 +539,8 @@ def _next(training: Trainer, events: Iterator[Event]) -> Event | None:
         if not training.save():
             raise
         raise type(error)(
-            f"{error}; the run is saved up to env step {training.env_steps:,}: "
-            f"{resuming(training.folder.path)}"
+            f"{error}; the run is saved up to {training.settings.clock_unit} "
+            f"{training.env_steps:,}: {resuming(training.folder.path)}"
         ) from error
 
 
@@ -514,8 +589,8 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
             f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
-        f"training went to env step {result.env_steps:,}{returned}, but not all of it could be "
-        f"saved: {reasons}; {then}"
+        f"training went to {result.clock.removesuffix('s')} {result.env_steps:,}{returned}, but "
+        f"not all of it could be saved: {reasons}; {then}"
     )
 
 

@@ -1,5 +1,6 @@
 """What a run consists of, and everything that training changes, each as one record."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -9,11 +10,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from frankrl.config import Settings
+from frankrl.core.errors import SettingError
 from frankrl.core.types import Params
 from frankrl.environments import EnvironmentSpec
 from frankrl.learning import LearnerState, init_learner, network_for
 from frankrl.networks import QNetwork
-from frankrl.replay import ReplayBuffer, ReplayState, init_replay, make_replay
+from frankrl.replay import (
+    ReplayBuffer,
+    ReplayState,
+    init_replay,
+    make_data_replay,
+    make_replay,
+)
+from frankrl.runs import DataOrigin
 
 
 class ReplayStart(NamedTuple):
@@ -41,14 +50,23 @@ class Experiment:
     seed: int
     network: QNetwork
     buffer: ReplayBuffer | None
-    """None with PQN, which has no replay buffer."""
+    """None with PQN, which has no replay buffer. Of a run that does not act, its data set is in
+    there."""
     replay_start: ReplayStart = ReplayStart()  # noqa: RUF009
+    data: DataOrigin | None = None
+    """The data set that the run learns from; None: from what it collects alone."""
 
     @classmethod
-    def of(cls, settings: Settings, spec: EnvironmentSpec, seed: int) -> "Experiment":
+    def of(
+        cls, settings: Settings, spec: EnvironmentSpec, seed: int, data: DataOrigin | None = None
+    ) -> "Experiment":
         """The experiment that settings describe."""
         network = network_for(settings, spec)
-        return cls(settings, spec, seed, network, _buffer(settings, spec))
+        if settings.is_offline:
+            buffer = _data_buffer(settings, spec, data)
+        else:
+            buffer = _buffer(settings, spec)
+        return cls(settings, spec, seed, network, buffer, data=data)
 
     @property
     def replay(self) -> ReplayBuffer:
@@ -57,8 +75,23 @@ class Experiment:
             raise RuntimeError("PQN has no replay buffer")
         return self.buffer
 
+    @functools.cached_property
+    def demonstrations(self) -> ReplayBuffer | None:
+        """The buffer of the data set of which each batch has a share while the run acts."""
+        if not self.settings.has_demonstrations:
+            return None
+        return _data_buffer(self.settings, self.spec, self.data)
+
+    def stored_steps(self, env_steps: int) -> int:
+        """Steps that the replay buffer has been given after so many env steps of the run."""
+        if self.settings.is_offline and self.data is not None:
+            return self.data.num_steps
+        return env_steps
+
     def with_replay_start(self, start: ReplayStart) -> "Experiment":
         """The same experiment with a buffer that began there."""
+        if self.settings.is_offline:
+            return self
         return replace(
             self, buffer=_buffer(self.settings, self.spec, start.env_steps), replay_start=start
         )
@@ -75,7 +108,15 @@ class Experiment:
         """
         if self.buffer is None:
             return None
+        if self.settings.is_offline:
+            return self.empty_data(ending_rows)
         return init_replay(self.buffer, self.spec, self.settings.round_env_steps, ending_rows)
+
+    def empty_data(self, ending_rows: int | None = None) -> ReplayState:
+        """The buffer of the data set without its content; arguments as of `empty_replay`."""
+        assert self.data is not None, "the run learns from no data set"
+        buffer = self.demonstrations or self.replay
+        return init_replay(buffer, self.spec, 1, ending_rows or self.data.num_episodes)
 
 
 def _buffer(
@@ -84,6 +125,17 @@ def _buffer(
     if not settings.has_replay:
         return None
     return make_replay(settings, spec.preprocessing.frame_stack, first_env_step)
+
+
+def _data_buffer(
+    settings: Settings, spec: EnvironmentSpec, data: DataOrigin | None
+) -> ReplayBuffer:
+    if data is None:
+        raise SettingError(
+            "the run learns from a data set, and its config.toml lacks the table [learned_data], "
+            "which says from which one: it is damaged"
+        )
+    return make_data_replay(settings, data.num_steps, spec.preprocessing.frame_stack)
 
 
 class TrainState(NamedTuple):
@@ -100,6 +152,8 @@ class TrainState(NamedTuple):
     """Copy of `learner.eval_params`, likewise."""
     env_steps: int
     updates: int
+    demonstrations: ReplayState | None = None
+    """The data set of which each batch has a share; None: all of a batch is from `replay`."""
 
 
 def init_train_state(experiment: Experiment, initial: Params | None = None) -> TrainState:

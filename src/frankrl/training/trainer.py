@@ -48,6 +48,7 @@ from frankrl.training.asynchronous import asynchronous
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
+from frankrl.training.data import restored_data
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import environment_tensors, restore_environments
 from frankrl.training.environment_notes import check_lending, notes_on
@@ -106,6 +107,8 @@ class Trainer:
             make_source = asynchronous(ProcessActors)
         elif description.settings.environment.source == "device":
             make_source = source_on_device
+        elif make_source is None and description.settings.is_offline:
+            make_source = restored_data
         self.experiment = experiment
         self.settings = description.settings
         self.seed = description.seed
@@ -186,7 +189,7 @@ class Trainer:
         return start_players(
             PlayerPlan(evaluated, self.experiment.network, most_steps),
             trial.step_seconds,
-            settings.training.total_env_steps,
+            settings.budget,
             evaluation.evaluation_envs,
         )
 
@@ -345,7 +348,7 @@ class Trainer:
 
     def _mark(self, env_steps: int, reason: str) -> NotReproducible:
         """Warn, and record, that the run may differ in its bits from here on."""
-        warn(f"not bit-exact from env step {env_steps:,}, because {reason}")
+        warn(f"not bit-exact from {self.settings.clock_unit} {env_steps:,}, because {reason}")
         mark = NotReproducible(env_steps, reason)
         self._not_reproducible = (*self._not_reproducible, mark)
         return mark
@@ -374,7 +377,7 @@ class Trainer:
         return stepped(self._events(stop_requested))
 
     def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event | None]:
-        saving, evaluation = self.settings.saving, self.settings.evaluation
+        settings = self.settings
         self._evaluator.stop_requested = stop_requested
         tried_at = self.env_steps or None
         if self._evaluator.due:
@@ -388,11 +391,11 @@ class Trainer:
             self._take(next(results))
             # Before any event: if its receiver fails, the resumed run lacks nothing of this round.
             self._evaluator.due = (
-                self._crossed(before, evaluation.evaluate_every_env_steps)
-                and self.env_steps >= evaluation.evaluation_starts_env_steps
+                self._crossed(before, settings.evaluate_every)
+                and self.env_steps >= settings.evaluation.evaluation_starts_env_steps
             )
             progress = None
-            if self._crossed(before, saving.log_every_env_steps):
+            if self._crossed(before, settings.log_every):
                 progress = self._journal.log(
                     self.env_steps, self.updates, self._seconds(), self._source.digests()
                 )
@@ -404,7 +407,7 @@ class Trainer:
                 yield from self._save_metrics()
             if self._evaluator.due:
                 yield from self._evaluate()
-            if self._crossed(before, saving.checkpoint_every_env_steps):
+            if self._crossed(before, settings.checkpoint_every):
                 yield from self._checkpoint()
                 tried_at = self.env_steps
         if tried_at != self.env_steps or self._checkpoint_writer.unsaved:
@@ -423,14 +426,10 @@ class Trainer:
 
     def _next_stop(self, env_steps: int) -> int:
         """The next env step after which something is due."""
-        saving, evaluation = self.settings.saving, self.settings.evaluation
-        every = (
-            evaluation.evaluate_every_env_steps,
-            saving.log_every_env_steps,
-            saving.checkpoint_every_env_steps,
-        )
+        settings = self.settings
+        every = (settings.evaluate_every, settings.log_every, settings.checkpoint_every)
         ends = [(env_steps // each + 1) * each for each in every if each is not None]
-        return min(*ends, self.settings.training.total_env_steps)
+        return min(*ends, settings.budget)
 
     @property
     def solved(self) -> Solved | None:
@@ -482,7 +481,7 @@ class Trainer:
 
     def _is_over(self) -> bool:
         solved = self.settings.evaluation.until_solved and self._evaluator.solved is not None
-        return solved or self.env_steps >= self.settings.training.total_env_steps
+        return solved or self.env_steps >= self.settings.budget
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._started
@@ -552,8 +551,9 @@ class Trainer:
         weights = np.asarray(self._eval_params())
         if not np.isfinite(weights).all():
             raise DivergedError(
-                f"training diverged by update {self.updates:,} (env step {self.env_steps:,}): "
-                "a weight is not finite; try a lower learning_rate"
+                f"training diverged by update {self.updates:,} "
+                f"({self.settings.clock_unit} {self.env_steps:,}): a weight is not finite; try a "
+                "lower learning_rate"
             )
         return weights
 

@@ -23,7 +23,7 @@ def with_source(settings: Settings, spec: EnvironmentSpec, *, in_actors: bool) -
         SettingError: `source` is device or the algorithm is PQN, and something needs the host.
     """
     source = settings.environment.source
-    if source == "host":
+    if source == "host" or settings.is_offline:
         return settings
     reason = _host_because(settings, spec)
     if in_actors:
@@ -50,6 +50,8 @@ def _settings_of_host(settings: Settings, spec: EnvironmentSpec) -> Iterator[str
     environment, preprocessing = settings.environment, spec.preprocessing
     if environment.asynchronous_actors is not None:
         yield "asynchronous_actors step them in processes: leave one of the two out"
+    if settings.has_demonstrations:
+        yield "what a data set holds is put into batches on the host: leave one of the two out"
     if environment.backend == "envpool":
         yield "backend envpool steps them on the host: set backend to gymnasium"
     for name in ("normalize_observations", "normalize_rewards"):

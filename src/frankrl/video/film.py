@@ -54,6 +54,7 @@ def write_film(
     seed: int,
     caption: str = "",
     saliency: SaliencyMaps | None = None,
+    output_name: str = "Q-value",
     on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[FilmedEpisode]:
     """Play greedy episodes and write them as a film.
@@ -69,6 +70,7 @@ def write_film(
         seed: decides, with the episode's number, the reset seed.
         caption: title of the panel.
         saliency: gives the maps that are laid over the newest of these pictures; None: none.
+        output_name: what the network's output for an action is called.
         on_episode: called at the beginning and after every episode, with the episodes that have
             ended and the number of episodes.
 
@@ -103,6 +105,7 @@ def write_film(
                             caption,
                             small=small,
                             note=_SALIENCY if saliency else "",
+                            output_name=output_name,
                         )
                     frame = layout.frame(*scene)
                     for _ in range(speed * _HOLD_SECONDS if scene.content.ended else 1):

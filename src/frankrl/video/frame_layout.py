@@ -52,6 +52,7 @@ class FrameLayout:
         *,
         small: bool,
         note: str = "",
+        output_name: str = "Q-value",
     ) -> None:
         """Compute the layout.
 
@@ -62,10 +63,11 @@ class FrameLayout:
             caption: title of the panel.
             small: true for a .gif.
             note: what is said below the pictures that the network sees.
+            output_name: what the network's output for an action is called.
         """
         self._pygame = load_pygame()
         zoom = _GIF_ZOOM if small else 1.0
-        self._panel = Panel(action_names, caption, zoom)
+        self._panel = Panel(action_names, caption, zoom, output_name)
         shown = picture_size(*picture_shape, small=small)
         self._shown = (shown[1], shown[0])
         least = self._panel.least_height if small else _LEAST_HEIGHT

@@ -49,17 +49,24 @@ class PanelContent(NamedTuple):
 class Panel:
     """Draws the panel of one film."""
 
-    def __init__(self, action_names: tuple[str, ...], caption: str, zoom: float = 1.0) -> None:
+    def __init__(
+        self,
+        action_names: tuple[str, ...],
+        caption: str,
+        zoom: float = 1.0,
+        output_name: str = "Q-value",
+    ) -> None:
         """Prepare the panel.
 
         Args:
             action_names: one for each action.
             caption: title of the film; up to two lines are shown.
             zoom: scale factor of the whole panel; less than 1 for a .gif.
+            output_name: what the network's output for an action is called.
         """
         self._pygame = load_pygame()
         self._names = action_names
-        self._caption = caption
+        self._caption, self._output_name = caption, output_name
         self._zoom, self._lettering = zoom, Lettering(zoom)
         self._px = self._lettering.px
         self._scale = SteadyScale()
@@ -84,7 +91,8 @@ class Panel:
         self._lettering.write(target, f"step {content.step:,}", 18, QUIET, right, y, "right")
         y = self._px(84)
         self._pygame.draw.line(target, _LINE, (left, y), (right, y))
-        title = "Q-values of the last decision" if content.ended else "Q-value of each action"
+        name = self._output_name
+        title = f"{name}s of the last decision" if content.ended else f"{name} of each action"
         hidden = len(self._names) - self._num_rows
         title = f"{title} (best {MAX_ROWS} of {len(self._names):,})" if hidden else title
         self._lettering.write(target, title, 17, QUIET, left, self._px(103))

@@ -98,6 +98,7 @@ def film(
             seed=seed,
             caption=_caption(agent),
             saliency=maps,
+            output_name=agent.output_name,
             on_episode=show,
         )
     if tracked is not None:
@@ -131,4 +132,4 @@ def _default_path(agent: Agent, seed: int) -> Path:
 def _caption(agent: Agent) -> str:
     if agent.env_steps is None:
         return agent.spec.env_id
-    return f"{agent.spec.env_id} after {counted(agent.env_steps, 'env step')}"
+    return f"{agent.spec.env_id} after {agent.trained_for()}"

@@ -72,7 +72,7 @@ def _load_file(path: Path) -> Settings:
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
         # The config.toml of a run is a preset, too; its other tables are ignored.
-        for name in ("run", "initial_weights", "versions", "machine"):
+        for name in ("run", "initial_weights", "learned_data", "versions", "machine"):
             tables.pop(name, None)
         return _settings(tables)
     except OSError as error:

@@ -88,8 +88,9 @@ export function ago(seconds) {
 /**
  * A table of Q-values: a row for each action, one of them marked. The bars show Q − max Q, which
  * decides: bars of the values themselves would look alike where their differences are small.
+ * `short` is what one of them is called where they are no Q-values.
  */
-export function qTable(heading, names, values, marked, mark) {
+export function qTable(heading, names, values, marked, mark, short = "Q") {
   const known = values.filter((value) => value != null);
   const best = Math.max(...known);
   const scale = known.length ? roundUp(best - Math.min(...known)) : 0;
@@ -103,7 +104,7 @@ export function qTable(heading, names, values, marked, mark) {
     h("colgroup", {}, h("col", { class: "name" }), h("col", { class: "size" }), h("col")),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "action"),
       h("th", { scope: "col", class: "number" }, heading),
-      h("th", { scope: "col", class: "scale" }, `Q − max Q, ${scale ? `−${scale} … 0` : "all equal"}`))),
+      h("th", { scope: "col", class: "scale" }, `${short} − max ${short}, ${scale ? `−${scale} … 0` : "all equal"}`))),
     h("tbody", {}, rows));
 }
 

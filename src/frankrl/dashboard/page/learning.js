@@ -13,7 +13,7 @@ const PANELS = [
   { key: "q", title: "Q-values against the return", unit: "reward", parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q-values above the discounted return are overestimates. The discounted return is derived from the mean return and length of the last 100 episodes, assuming equal rewards at every step.", marks: true },
   { key: "td_error", title: "TD errors", unit: "reward", fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "Distribution of y − Q(s, a): the median, the middle 50 % (dark) and, with a single run, the middle 90 % (light). Minimum and maximum are given as text below, because they would hide the rest.", marks: true },
   { key: "gradient_norm", title: "Gradient norm", unit: "gradient", text: "Global L2 norm of the gradient before clipping.", clip: true },
-  { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the previous row; an evaluation makes its interval slower." },
+  { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the previous row, or updates of a run that does not act; an evaluation makes its interval slower." },
   { key: "replay_fill", title: "Replay buffer", unit: "transitions", text: "Number of stored transitions, derived from env steps and capacity." },
   { key: "sampled_age", title: "Age of sampled transitions", unit: "env steps", text: "Mean age of the transitions of a batch. With uniform sampling it is half the size of the buffer." },
 ];
@@ -100,7 +100,7 @@ export function learning(place) {
     const colours = theme.matches ? DARK : LIGHT;
     legend.replaceChildren(...series.map((one, number) => legendItem(one, number, colours)));
     for (const panel of PANELS) {
-      const any = series.some((one) => keysOf(panel).some((key) => one.traces[key]?.smooth[0].length));
+      const any = series.some((one) => keysOf(panel).some((key) => one.traces[key]?.smooth[0].length || one.traces[key]?.evaluations?.[0].length));
       let figure = figures.get(panel.key);
       if (!any) {
         if (figure) remove(panel.key);
@@ -113,7 +113,7 @@ export function learning(place) {
       }
       figure.drawing = drawPanel(figure, panel, x, series, colours);
     }
-    if (!figures.size && series.length) message.append(note("Nothing has been measured yet. The first row of metrics is written after log_every_env_steps."));
+    if (!figures.size && series.length) message.append(note("Nothing has been measured yet. The first row of metrics is written after log_every_env_steps, or log_every_updates."));
   }
 
   return {
@@ -204,7 +204,7 @@ function drawPanel({ plot, latest }, panel, x, series, colours) {
   const drawn = panel.fan ? fanOf : tracesOf;
   const data = series.flatMap((one, number) => drawn(one, number, panel, colours, alone));
   const layout = {
-    ...panelLayout(colour, x === "seconds" ? "s" : AXES[x], state.log && isPositive(data) ? "log" : "linear"),
+    ...panelLayout(colour, axisTitle(x, series), state.log && isPositive(data) ? "log" : "linear"),
     showlegend: Boolean(panel.parts ?? panel.fan) && alone,
     shapes: shapesOf(panel, series, colour),
     hovermode: "x",
@@ -217,6 +217,12 @@ function drawPanel({ plot, latest }, panel, x, series, colours) {
     return values.length ? `${alone ? "now" : one.label}: ${values.join(", ")}` : "";
   }).filter(Boolean).join("; ");
   return drawing;
+}
+
+/** The unit of the horizontal axis: runs that do not act count updates instead of env steps. */
+function axisTitle(x, series) {
+  if (x === "seconds") return "s";
+  return x === "env_steps" ? [...new Set(series.map((one) => one.clock))].join(" or ") : AXES[x];
 }
 
 function tracesOf(one, number, panel, colours) {

@@ -14,8 +14,8 @@ export function runChoice() {
   return h("label", {}, "Run ", h("select", { id: "focus", change: (event) => choose({ focus: event.target.value }) }, options));
 }
 
-/** A progress bar with a text. */
-export function progress(text) {
+/** A progress bar with a text, which counts in a unit. */
+export function progress(text, unit = "env step") {
   const bar = h("progress", { "aria-label": text });
   const words = h("span", {}, `${text} …`);
   return {
@@ -25,7 +25,7 @@ export function progress(text) {
       if (of) {
         bar.max = of;
         bar.value = done;
-        words.textContent = `${text}: ${done.toLocaleString("en")} of ${counted(of, "env step")}`;
+        words.textContent = `${text}: ${done.toLocaleString("en")} of ${counted(of, unit)}`;
       }
     },
   };

@@ -109,7 +109,7 @@ function cellText(row, key) {
   if (key === "state") return row.note ? `${stateOf(row)}; its metrics cannot be read` : stateOf(row);
   if (row.error) return "";
   if (key === "written_at") return row.written_at ? ago(row.written_at) : "";
-  if (key === "env_steps") return row.note ? "–" : `${written(row.env_steps ?? 0)} of ${written(row.total_env_steps)}`;
+  if (key === "env_steps") return row.note ? "–" : `${written(row.env_steps ?? 0)} of ${written(row.total_env_steps)}${row.clock === "updates" ? " updates" : ""}`;
   if (key === "last_return") return row.last_text ?? "–";
   if (key === "final_return") return row.final_text ?? "–";
   return String(row[key] ?? "");

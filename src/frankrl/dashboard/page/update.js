@@ -39,7 +39,7 @@ export function update(place) {
 
   async function open() {
     if (!state.focus) return;
-    const bar = progress("Recomputing the update");
+    const bar = progress("Recomputing the update", focused()?.clock === "updates" ? "update" : "env step");
     content.replaceChildren(bar.element);
     try {
       const path = `update/${state.focus}?number=${encodeURIComponent(number.value)}`;
@@ -57,6 +57,7 @@ function emptyText(row, reached) {
   if (row.note) return note(row.note);
   return note(reached
     ? `Choose one of ${counted(reached, "update")}. Frank loads the nearest checkpoint before it and repeats the training from there, to the same bits.`
+    : row.clock === "updates" ? "This run has no updates yet."
     : `This run has no updates yet: learning starts at env step ${written(row.learning_starts ?? 0)}.`);
 }
 
@@ -103,6 +104,14 @@ function parsed(page, name) {
 /** The Q-values of both networks, and the two values that the loss compares. */
 function predictions({ record, action_names: names }, place) {
   const action = record.batch.action[place];
+  if (record.logits) {
+    return [
+      h("section", { "aria-labelledby": "prediction-title" }, h("h3", { id: "prediction-title" }, "The cloned policy"),
+        h("p", { class: "formula" }, `π(${names[action]} | s) = `, h("b", { id: "probability" }, written(record.policy[place][action])),
+          "; loss ", h("b", { id: "loss" }, written(record.losses[place]))),
+        qTable("logits of s", names, record.logits[place], action, "taken", "logit")),
+    ];
+  }
   const qValues = record.q_values[place];
   const nextQValues = record.target_q_values[place];
   const policy = record.next_policy[place];

@@ -98,7 +98,8 @@ function makePlayer(name, episode) {
       figure("step", `${written(at)} of ${written(steps)}`),
       figure(at < steps ? "reward of this step" : "reward of the last step", written(episode.rewards[decision])),
       figure("return so far", written(returns[at])));
-    values.replaceChildren(qTable(at < steps ? "Q(s, ·)" : "Q(s, ·) of the last decision", episode.action_names, episode.q_values[decision], episode.actions[decision], "chosen"));
+    const [outputs, short] = isCloned(episode) ? ["logits of s", "logit"] : ["Q(s, ·)", "Q"];
+    values.replaceChildren(qTable(at < steps ? outputs : `${outputs} of the last decision`, episode.action_names, episode.q_values[decision], episode.actions[decision], "chosen", short));
     components.replaceChildren(...(episode.num_components ? [stateTable(episode, at)] : []));
   }
 
@@ -153,17 +154,22 @@ function stateTable(episode, at) {
       h("tr", {}, h("th", { scope: "row" }, component), h("td", { class: "number" }, written(episode.states[at][number]))))));
 }
 
+/** Whether the network's outputs are logits of a cloned policy, which predict no return. */
+function isCloned({ output_name: name }) {
+  return name === "logit";
+}
+
 function summary(episode) {
   const off = episode.predicted - episode.discounted_return;
   const comparison = episode.is_whole
     ? `; Q was ${written(Math.abs(off))} too ${off > 0 ? "high" : "low"}`
     : "; the episode did not terminate, so the two cannot be compared";
   return h("section", { class: "summary", "aria-labelledby": "predicted" },
-    h("h3", { id: "predicted" }, "Predicted and actual return"),
-    h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
+    h("h3", { id: "predicted" }, isCloned(episode) ? "The return" : "Predicted and actual return"),
+    isCloned(episode) ? null : h("p", { class: "formula" }, "max Q(s₀, ·) = ", h("b", { id: "predicted-q" }, written(episode.predicted)),
       `; discounted return of the episode${episode.return_is_of && `, ${episode.return_is_of}`} = `, h("b", { id: "followed" }, written(episode.discounted_return)),
       comparison),
     h("p", {}, `Undiscounted return ${written(episode.episode_return)} in ${counted(episode.actions.length, "step")}; ${episode.end}. `,
-      `γ = ${episode.gamma}, checkpoint at env step ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
+      `γ = ${episode.gamma}, checkpoint at ${episode.clock_unit} ${written(episode.env_steps)}, reset seed ${episode.reset_seed}.`),
     episode.notices.map((text) => note(text)));
 }

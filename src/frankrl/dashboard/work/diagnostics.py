@@ -36,8 +36,10 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
         states = open_states(folder, opened, _STATES)
         dead, widths = dead_units(experiment.network, params, states)
         num_states = len(jax.tree.leaves(states)[0])
-    transitions = np.arange(*drawable_transitions(opened))
-    sizes = episode_sizes(folder, transitions)
+    transitions, sizes = np.arange(*drawable_transitions(opened)), np.zeros(0)
+    if not experiment.settings.is_offline:
+        # The episodes of a data set are not those of the run's metrics.
+        sizes = episode_sizes(folder, transitions)
     diagnostics = Diagnostics(
         env_steps=env_steps,
         dead_units=dead,

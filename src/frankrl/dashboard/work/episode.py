@@ -85,9 +85,11 @@ def play(
     return per_step | {
         "env_id": spec.env_id,
         "env_steps": info["env_steps"],
+        "clock_unit": folder.description.settings.clock_unit,
         "seed": seed,
         "reset_seed": reset,
         "action_names": spec.action_names,
+        "output_name": agent.output_name,
         "component_names": _component_names(spec)[:_MAX_COMPONENTS],
         "num_components": len(_component_names(spec)),
         "frame_stack": spec.preprocessing.frame_stack,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from frankrl.explaining import cost_of, origins, reopen
+from frankrl.explaining import batch_origins, cost_of, reopen
 from frankrl.explaining.html import sections_html
 from frankrl.explaining.narrative import narrate
 from frankrl.explaining.plain import plain
@@ -41,7 +41,7 @@ def open_update(
     on_progress(0, cost.env_steps)
     reopened = reopen(folder, number, _seldom(on_progress), cost=cost)
     record, spec = reopened.record, reopened.spec
-    came_from = origins(folder, settings, description.seed, record.transition_env_steps)
+    came_from = batch_origins(folder, reopened)
     followed = min(len(record.losses), MAX_TRANSITIONS)
     address = _Files(out)
     for index in range(followed):

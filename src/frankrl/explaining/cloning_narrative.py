@@ -1,0 +1,118 @@
+"""The parts of an update of behaviour cloning, which has no Q-values and no targets."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from frankrl.config import LearningSettings
+from frankrl.core.figures import counted
+from frankrl.environments import EnvironmentSpec
+from frankrl.explaining.cloning_record import CloningRecord
+from frankrl.explaining.document import Cell, Formula, Line, NamedValues, Section, Table
+from frankrl.explaining.numerals import bracketed, plain_numbers
+from frankrl.explaining.origin import DataOrigin, Origin
+
+
+def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> Section:
+    """What the network says of s: logits and their softmax."""
+    action, names = record.batch.action[index].item(), spec.action_names
+    return Section(
+        "2. The network's policy in s",
+        (
+            Line("the outputs are logits: their differences say which action is likelier, no more"),
+            NamedValues("logits of s", names, plain_numbers(record.logits[index]), action, "taken"),
+            Line("their softmax is the policy, π(· | s):"),
+            NamedValues(
+                "π(· | s)",
+                names,
+                plain_numbers(record.policy[index]),
+                action,
+                "taken",
+                are_probabilities=True,
+            ),
+        ),
+    )
+
+
+def cloning_loss(record: CloningRecord, index: int) -> Section:
+    """The cross-entropy of the action in the data."""
+    loss, size = record.losses[index].item(), len(record.losses)
+    chosen = record.chosen[index].item()
+    agrees = np.argmax(record.logits, axis=1) == record.batch.action
+    return Section(
+        "3. The loss: how surprising the action of the data is",
+        (
+            Formula(
+                (
+                    "−log π(a | s) = −log ",
+                    *bracketed(chosen),
+                    " = ",
+                    loss,
+                    f": {record.loss_shares[index]:.1%} of the batch's loss",
+                )
+            ),
+            Formula((f"mean over {counted(size, 'transition')} of the batch: ", record.loss)),
+            Line(
+                f"the likeliest action is the data's in {int(agrees.sum()):,} of {size:,} of them"
+            ),
+        ),
+    )
+
+
+def cloning_step(
+    record: CloningRecord, index: int, settings: LearningSettings, optimiser: str
+) -> Section:
+    """The step of the optimiser.
+
+    Args:
+        record: the update.
+        index: position of the transition in the batch.
+        settings: the learner's settings.
+        optimiser: its name in words.
+    """
+    rows = tuple(
+        (layer, norm, record.weight_changes[layer]) for layer, norm in record.gradient_norms.items()
+    )
+    return Section(
+        "4. Backpropagation through the network",
+        (
+            Formula((f"{optimiser}, learning rate ", record.learning_rate)),
+            Table("L2 norms of each layer", ("layer", "gradient", "change of the weights"), rows),
+            Formula(
+                (
+                    "π(a | s) was ",
+                    record.chosen[index].item(),
+                    " and is now ",
+                    record.chosen_after[index].item(),
+                )
+            ),
+            Line(
+                f"r, s′ and γ ({settings.gamma:g}) play no part: there is no target and no target "
+                "network"
+            ),
+        ),
+    )
+
+
+def cloning_batch(
+    record: CloningRecord,
+    came_from: Sequence[Origin | DataOrigin],
+    index: int,
+    spec: EnvironmentSpec,
+) -> Section:
+    """All transitions of the batch."""
+    header = ("transition", "episode of the data", "step", "action", "π(a | s)", "−log π(a | s)")
+    rows: list[tuple[Cell, ...]] = [
+        (
+            number,
+            origin.episode,
+            origin.step,
+            spec.action_names[record.batch.action[number]],
+            record.chosen[number].item(),
+            record.losses[number].item(),
+        )
+        for number, origin in enumerate(came_from)
+    ]
+    caption = "All transitions of the batch, in the order in which they were sampled"
+    table = Table(caption, header, tuple(rows), index, "followed")
+    return Section("The whole batch", (table,), too_wide_for_terminals=True)

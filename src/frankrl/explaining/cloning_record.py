@@ -1,0 +1,130 @@
+"""Every number of one update of behaviour cloning."""
+
+import functools
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, UInt32
+
+from frankrl.core.figures import counted, figure
+from frankrl.core.types import Transition
+from frankrl.explaining.document import Document
+from frankrl.explaining.record import SampledBatch, norms
+from frankrl.learning import CloningTerms, LearnerState, cloning_terms
+from frankrl.networks import QNetwork
+
+
+@dataclass(frozen=True, repr=False)
+class CloningRecord:
+    """One update of behaviour cloning: the batch, and everything computed from it.
+
+    There are no Q-values, targets and TD errors: the outputs are logits of a policy. All arrays
+    are NumPy arrays.
+    """
+
+    update: int
+    """Number of the update, from 1."""
+    env_steps: int
+    """The clock of the run, which counts updates, at the end of the round."""
+    learning_rate: float
+    transition_env_steps: UInt32[np.ndarray, " batch"]
+    """Position of each transition in the buffer's order, from 0."""
+    batch: Transition
+    num_steps: UInt32[np.ndarray, " batch"]
+    terminated: Bool[np.ndarray, " batch"]
+    """Whether s′ is terminal."""
+    logits: Float[np.ndarray, "batch action"]
+    """Outputs for s before the update; -∞ for actions that are not allowed."""
+    policy: Float[np.ndarray, "batch action"]
+    """π(· | s), the softmax of the logits."""
+    losses: Float[np.ndarray, " batch"]
+    """-log π(a | s) of each transition."""
+    loss: float
+    """Mean of the losses over the batch."""
+    gradient_norms: dict[str, float]
+    """L2 norm of the gradient before clipping, per layer; `all` is the global norm."""
+    weight_changes: dict[str, float]
+    """L2 norm of the change of θ, per layer and `all`."""
+    chosen_after: Float[np.ndarray, " batch"]
+    """π(a | s) after the update."""
+    probabilities: None = None
+    """Sampling is uniform."""
+    weights: None = None
+    clock_unit: str = "update"
+    """What the run's clock counts."""
+    document: Document | None = field(default=None, compare=False)
+    """The update in words, for one transition of its batch; None: only its numbers were wanted."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Update {self.update:,}: {counted(len(self.losses), 'transition')}, loss "
+            f"{figure(self.loss)}, mean π(a | s) {figure(float(np.mean(self.chosen)))}"
+        )
+
+    @property
+    def done_at(self) -> str:
+        """Nothing: the run's clock counts updates themselves."""
+        return ""
+
+    @property
+    def chosen(self) -> Float[np.ndarray, " batch"]:
+        """π(a | s) before the update."""
+        return self.policy[np.arange(len(self.losses)), self.batch.action]
+
+    @property
+    def loss_shares(self) -> Float[np.ndarray, " batch"]:
+        """Each transition's share of the batch's loss."""
+        total = self.losses.sum()
+        return self.losses / total if total else np.zeros_like(self.losses)
+
+
+def cloning_record_of(
+    network: QNetwork,
+    before: LearnerState,
+    after: LearnerState,
+    sampled: SampledBatch,
+    *,
+    env_steps: int,
+    learning_rate: float,
+) -> CloningRecord:
+    """Record one update, computed by the functions that training uses.
+
+    Args:
+        network: the definition of the network.
+        before: the learner before the update.
+        after: the learner after the update.
+        sampled: the transitions of the update.
+        env_steps: what the run's clock counted when the update was done.
+        learning_rate: step size of the optimiser.
+    """
+    terms, policy, policy_after = _computed(network, before, after, sampled.batch)
+    batch = jax.tree.map(np.asarray, sampled.batch)
+    rows = np.arange(len(terms.losses))
+    return CloningRecord(
+        update=int(before.num_updates) + 1,
+        env_steps=env_steps,
+        learning_rate=learning_rate,
+        transition_env_steps=np.asarray(sampled.sample.env_steps),
+        batch=batch,
+        num_steps=np.asarray(sampled.num_steps),
+        terminated=np.asarray(sampled.terminated),
+        logits=np.asarray(terms.logits),
+        policy=np.asarray(policy),
+        losses=np.asarray(terms.losses),
+        loss=float(terms.loss),
+        gradient_norms=norms(terms.gradients),
+        weight_changes=norms(network.layout.unflatten(np.asarray(after.params - before.params))),
+        chosen_after=np.asarray(policy_after)[rows, batch.action],
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _computed(
+    network: QNetwork, before: LearnerState, after: LearnerState, batch: Transition
+) -> tuple[CloningTerms, Float[Array, "batch action"], Float[Array, "batch action"]]:
+    """What the update computed, and the policy before and after it."""
+    unflatten = network.layout.unflatten
+    terms = cloning_terms(network, unflatten(before.params), batch)
+    then = cloning_terms(network, unflatten(after.params), batch)
+    return terms, jax.nn.softmax(terms.logits, axis=-1), jax.nn.softmax(then.logits, axis=-1)

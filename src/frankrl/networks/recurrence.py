@@ -1,0 +1,170 @@
+"""A gated recurrent unit over many steps, made for speed, with its derivative by hand.
+
+JAX's own derivative of a scan adds a small product to the gradient of the weights at each step.
+Here a step back in time has one product, with the weights, and the gradient of the weights is a
+single large one after the last; all that needs no earlier or later step is computed for all at
+once. Each step gets what is its own from the step before: on the CPU, XLA would otherwise read it
+within the loop over its numbers, which then is not vectorised and takes three times as long.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+
+class _Gates(NamedTuple):
+    """What the gates of some steps let through."""
+
+    reset: Float[Array, "*batch unit"]
+    update: Float[Array, "*batch unit"]
+    within: Float[Array, "*batch unit"]
+    """W_hn h + b_hn, which the reset gate multiplies."""
+    new: Float[Array, "*batch unit"]
+
+
+class _Saved(NamedTuple):
+    """What the derivative needs of the steps."""
+
+    product: Float[Array, "time batch 3*unit"]
+    weight: Float[Array, "unit 3*unit"]
+    bias: Float[Array, " unit"]
+    is_shown: Bool[Array, "time batch"]
+    before: Float[Array, "time batch unit"]
+    """The memory before each step."""
+    recurrent: Float[Array, "time batch 3*unit"]
+    """W_h h of each step."""
+
+
+@jax.custom_vjp
+def recurrence(
+    product: Float[Array, "time batch 3*unit"],
+    weight: Float[Array, "unit 3*unit"],
+    bias: Float[Array, " unit"],
+    is_shown: Bool[Array, "time batch"],
+    memory: Float[Array, "batch unit"],
+) -> Float[Array, "time batch unit"]:
+    """The memory after each step; the equations stand at `GRU`.
+
+    Args:
+        product: W_i x + b of each step, the columns of r, z and n side by side.
+        weight: W_h, likewise.
+        bias: b_hn.
+        is_shown: where it is false, the memory stays as it is.
+        memory: before the first step.
+    """
+
+    def step(before: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        after = _after(*now, before @ weight, bias, before)
+        return after, after
+
+    return _scan(step, memory, (product, is_shown))[1]
+
+
+def gates(
+    product: Float[Array, "*batch 3*unit"],
+    recurrent: Float[Array, "*batch 3*unit"],
+    bias: Float[Array, " unit"],
+) -> _Gates:
+    """The gates of some steps, of NumPy or JAX arrays.
+
+    Args:
+        product: W_i x + b.
+        recurrent: W_h h.
+        bias: b_hn.
+    """
+    xp, units = recurrent.__array_namespace__(), bias.shape[0]
+
+    def sigmoid(columns: slice) -> Array:
+        # σ(x) = (1 + tanh(x / 2)) / 2, which overflows nowhere.
+        return 0.5 * (1 + xp.tanh(0.5 * (product[..., columns] + recurrent[..., columns])))
+
+    reset, update = sigmoid(slice(units)), sigmoid(slice(units, 2 * units))
+    within = recurrent[..., 2 * units :] + bias
+    return _Gates(reset, update, within, xp.tanh(product[..., 2 * units :] + reset * within))
+
+
+def _after(
+    product: Float[Array, "batch 3*unit"],
+    shown: Bool[Array, " batch"],
+    recurrent: Float[Array, "batch 3*unit"],
+    bias: Float[Array, " unit"],
+    before: Float[Array, "batch unit"],
+) -> Float[Array, "batch unit"]:
+    found = gates(product, recurrent, bias)
+    after = (1 - found.update) * found.new + found.update * before
+    return jnp.where(shown[:, None], after, before)
+
+
+def _forward(
+    product: Array, weight: Array, bias: Array, is_shown: Array, memory: Array
+) -> tuple[Array, _Saved]:
+    def step(before: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+        recurrent = before @ weight
+        after = _after(*now, recurrent, bias, before)
+        return after, (after, recurrent)
+
+    _, (found, recurrent) = _scan(step, memory, (product, is_shown))
+    before = jnp.concatenate([memory[None], found[:-1]])
+    return found, _Saved(product, weight, bias, is_shown, before, recurrent)
+
+
+def _backward(
+    saved: _Saved, flowing: Float[Array, "time batch unit"]
+) -> tuple[Array, Array, Array, None, Array]:
+    found, shown = gates(saved.product, saved.recurrent, saved.bias), saved.is_shown[..., None]
+    reset, update, within, new = found
+    # All gradients of a step are multiples of the one of its result; 0 where nothing is shown.
+    of_update = jnp.where(shown, (saved.before - new) * update * (1 - update), 0.0)
+    of_new = jnp.where(shown, (1 - update) * (1 - new * new), 0.0)
+    of_reset = of_new * within * reset * (1 - reset)
+    by_recurrent = jnp.concatenate([of_reset, of_update, of_new * reset], axis=-1)
+    by_product = jnp.concatenate([of_reset, of_update, of_new], axis=-1)
+    kept, turned = jnp.where(shown, update, 1.0), saved.weight.T
+
+    def step(later: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        own, by_recurrent, kept = now
+        total = own + later
+        return total * kept + (_thrice(total) * by_recurrent) @ turned, total
+
+    start = jnp.zeros_like(saved.before[0])
+    of_memory, totals = _scan(step, start, (flowing, by_recurrent, kept), reverse=True)
+    rows = (_thrice(totals) * by_recurrent).reshape(-1, by_recurrent.shape[-1])
+    of_weight = saved.before.reshape(-1, saved.before.shape[-1]).T @ rows
+    of_bias = jnp.sum(rows[:, -saved.bias.shape[0] :], axis=0)
+    return _thrice(totals) * by_product, of_weight, of_bias, None, of_memory
+
+
+recurrence.defvjp(_forward, _backward)
+
+
+def _thrice(columns: Float[Array, "*batch unit"]) -> Float[Array, "*batch 3*unit"]:
+    return jnp.concatenate([columns] * 3, axis=-1)
+
+
+def _scan(
+    step: Callable[[Array, PyTree], tuple[Array, PyTree]],
+    start: Array,
+    given: PyTree,
+    *,
+    reverse: bool = False,
+) -> tuple[Array, PyTree]:
+    """As `jax.lax.scan`, but each step is handed its part of `given` by the step before."""
+    length = jax.tree.leaves(given)[0].shape[0]
+
+    def part(place: Array | int) -> PyTree:
+        # Beyond the end it is the last one, which no step gets to see.
+        return jax.tree.map(
+            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, place, keepdims=False), given
+        )
+
+    def one(carry: tuple[Array, PyTree], place: Array) -> tuple[tuple[Array, PyTree], PyTree]:
+        state, now = carry
+        state, found = step(state, now)
+        return (state, part(place - 1 if reverse else place + 1)), found
+
+    first = part(length - 1 if reverse else 0)
+    (state, _), found = jax.lax.scan(one, (start, first), jnp.arange(length), reverse=reverse)
+    return state, found

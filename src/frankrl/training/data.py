@@ -1,0 +1,136 @@
+"""The data set of a run: opened as it begins; from then on its checkpoints hold the data."""
+
+from typing import NamedTuple
+
+from frankrl.config import Settings
+from frankrl.core.errors import SettingError
+from frankrl.core.figures import counted, figure
+from frankrl.core.types import Params
+from frankrl.core.wording import option
+from frankrl.datasets import DataSet, open_dataset
+from frankrl.environments import EnvironmentSpec, absent_env, described_by_data
+from frankrl.experience.dataset import DataSource, check_fits, whole_episodes
+from frankrl.replay import WholeEpisodes, filled
+from frankrl.runs import DataOrigin, RunDescription
+from frankrl.training.state import Experiment, TrainState, init_train_state
+
+
+class ReadData(NamedTuple):
+    """The content of the data set of a run that begins."""
+
+    digest: str
+    episodes: WholeEpisodes
+    note: str
+    """What the data are, a line for people."""
+
+    def make_source(self, experiment: Experiment) -> DataSource:
+        """The source of a run that does not act."""
+        return DataSource(experiment.settings, experiment.spec, self.digest, self.episodes)
+
+    def make_state(self, experiment: Experiment, initial: Params | None = None) -> TrainState:
+        """As `init_train_state`, with the data in their buffer."""
+        state = init_train_state(experiment, initial)
+        if experiment.demonstrations is None:
+            return state._replace(replay=filled(experiment.replay, self.episodes))
+        return state._replace(demonstrations=filled(experiment.demonstrations, self.episodes))
+
+
+def open_data(settings: Settings) -> DataSet | None:
+    """The data set that settings name; None if they name none.
+
+    Raises:
+        SettingError: there is none, or it cannot be read.
+        MissingExtraError: its extra is not installed.
+    """
+    return None if settings.data.dataset is None else open_dataset(settings.data.dataset)
+
+
+def without_environment(
+    dataset: DataSet | None, settings: Settings
+) -> tuple[str, Settings, EnvironmentSpec]:
+    """What a run is made from that has no environment: its name for it, settings, and spaces.
+
+    Args:
+        dataset: the data set that it learns from.
+        settings: its settings, of which evaluations are left out.
+
+    Raises:
+        SettingError: it needs an environment.
+    """
+    if dataset is None or not settings.is_offline:
+        raise SettingError(
+            "name an environment, such as CartPole-v1; only a run that learns from a data set "
+            "alone (dataset, without demonstration_share) can do without one"
+        )
+    settings = settings.with_changes(evaluate_every_updates=None, final_evaluation_episodes=None)
+    env_id = absent_env(dataset.name)
+    has_masks = next(dataset.episodes()).masks is not None
+    spaces = dataset.observation_space, dataset.action_space
+    return env_id, settings, described_by_data(env_id, *spaces, settings, has_masks=has_masks)
+
+
+def read_data(dataset: DataSet, experiment: Experiment) -> ReadData:
+    """The content of the data set of a run that begins.
+
+    Raises:
+        SettingError: it does not fit the environment.
+    """
+    spec = experiment.spec
+    check_fits(dataset, spec)
+    episodes = whole_episodes(dataset, spec, experiment.settings)
+    return ReadData(dataset.digest, episodes, _note(dataset))
+
+
+def _note(dataset: DataSet) -> str:
+    episodes, steps = counted(dataset.num_episodes, "episode"), counted(dataset.num_steps, "step")
+    return (
+        f"data set {dataset.name}: {steps} of {episodes}, mean return {figure(dataset.mean_return)}"
+    )
+
+
+def origin_of(dataset: DataSet) -> DataOrigin:
+    """A data set as a run's description names it."""
+    return DataOrigin(
+        dataset.name,
+        dataset.digest,
+        dataset.num_episodes,
+        dataset.num_steps,
+        dataset.mean_return,
+    )
+
+
+def restored_data(experiment: Experiment) -> DataSource:
+    """The source of a run that continues without acting: its checkpoint holds the rest."""
+    assert experiment.data is not None, "the data set of the run is not known"
+    return DataSource(experiment.settings, experiment.spec, experiment.data.digest, None)
+
+
+def check_same_data(description: RunDescription, given: str | None) -> None:
+    """Refuse another data set for a run that continues.
+
+    Args:
+        description: the run's.
+        given: the data set that was named in this command.
+
+    Raises:
+        SettingError: it is another one, or cannot be read.
+    """
+    data = description.data
+    if data is None:
+        raise SettingError(
+            f"the run learns from no data set, and a run that continues keeps its settings: leave "
+            f"{option('dataset')} out, or begin a new run"
+        )
+    if given is None:
+        raise SettingError(
+            f"the run learns from the data set {data.name}, and a run that continues keeps its "
+            f"settings: leave {option('dataset')} out"
+        )
+    dataset = open_dataset(given)
+    if dataset.digest != data.digest:
+        raise SettingError(
+            f"the run learns from the data set {data.name} of {data.num_steps:,} steps (SHA-256 "
+            f"{data.digest[:12]}…), and {given} holds other data ({dataset.num_steps:,} steps, "
+            f"{dataset.digest[:12]}…): leave {option('dataset')} out, since its checkpoints hold "
+            "the data, or begin a new run"
+        )

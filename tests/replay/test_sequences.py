@@ -1,0 +1,232 @@
+"""Sequences of the replay buffer beside those of whole episodes in lists."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis_profile import examples
+from long_forms import some_of
+from naive_replay import NUM_ACTIONS, World
+from naive_sequences import NaiveSequences, with_memories
+from saved_chunks import SavedChunks, assert_same_buffer
+
+from frankrl.core.types import SequenceSpec
+from frankrl.replay import (
+    EndingRoom,
+    PrioritisedSampler,
+    ReplayBuffer,
+    SampleRequest,
+    UniformSampler,
+    cut_short,
+    with_ending_rows,
+)
+
+# A half, so that sums of discounted whole numbers are exact in whatever order they are taken.
+GAMMA = 0.5
+UNIFORM = UniformSampler(2)
+PRIORITISED = PrioritisedSampler(2, exponent=1.0, epsilon=0.5, beta=0.4, beta_env_steps=100)
+
+
+class Setup(NamedTuple):
+    """A buffer of sequences, and what kind of world fills it."""
+
+    num_envs: int
+    n_step: int
+    burn_in: int
+    learned: int
+    capacity: int
+    kind: str = "lone"
+    masked: bool = False
+    sampler: UniformSampler | PrioritisedSampler = UNIFORM
+    frame_stack: int = 1
+    vector_steps: int = 2
+    begin: int = 0
+
+    @property
+    def spec(self):
+        return SequenceSpec(self.burn_in, self.learned, memory_units=3, priority_share=0.9)
+
+    def buffer(self):
+        sizes = self.capacity, self.num_envs, self.n_step, GAMMA, self.sampler, self.frame_stack
+        return ReplayBuffer(*sizes, first_env_step=self.begin, sequences=self.spec)
+
+    def naive(self):
+        before = self.burn_in + self.frame_stack - 1
+        skipped = before * self.num_envs if self.begin else 0
+        sizes = self.capacity, self.num_envs, self.n_step, GAMMA, self.frame_stack
+        return NaiveSequences(self.spec, *sizes, skipped)
+
+
+SETUPS = {
+    "one_step": Setup(1, 1, 0, 1, 5),
+    "no_burn_in": Setup(2, 1, 0, 3, 9, "dict", True),
+    "burn_in": Setup(1, 1, 3, 2, 6),
+    "several_envs": Setup(3, 1, 2, 4, 11, "dict", True, PRIORITISED, vector_steps=3),
+    "n_step": Setup(2, 3, 2, 3, 13, "lone", True),
+    "n_beyond_the_sequence": Setup(1, 5, 1, 2, 7, "dict", False, PRIORITISED),
+    "stack": Setup(2, 2, 2, 3, 10, "lone", False, frame_stack=3),
+    "begun_later": Setup(2, 2, 3, 2, 8, "lone", True, PRIORITISED, 2, begin=22),
+}
+SOME = ("several_envs", "n_beyond_the_sequence", "stack", "begun_later")
+
+
+@functools.lru_cache
+def compiled(buffer):
+    return jax.jit(buffer.add, donate_argnums=0), jax.jit(buffer.read_sequences)
+
+
+class Driven:
+    """The buffer as rounds of training drive it."""
+
+    def __init__(self, setup, world):
+        self.setup, self.buffer = setup, setup.buffer()
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), world.observation(0)
+        )
+        self._new = lambda: self.buffer.init(shapes, NUM_ACTIONS if setup.masked else None, 1)
+        self._disk = SavedChunks(self.buffer, 4)
+        self._stand_at(self._new())
+
+    def _stand_at(self, state):
+        self.state, self.room = state, EndingRoom(self.buffer, state)
+
+    def add(self, steps):
+        state = self.state
+        if rows := self.room.grown_to(steps.is_last):
+            state = with_ending_rows(state, rows)
+        self.state = compiled(self.buffer)[0](state, steps)
+
+    def cut_short(self, env_indices):
+        self._stand_at(cut_short(self.buffer, self.state, env_indices))
+
+    def save_and_restore(self):
+        self._disk.save(self.state)
+        self._stand_at(self._disk.restore(jax.eval_shape(self._new)))
+
+    def drawable(self):
+        return self.buffer.drawable(int(self.state.num_steps))
+
+    def batch(self):
+        first, end = self.drawable()
+        env_steps = np.minimum(np.arange(first, first + self.setup.capacity), end - 1)
+        return compiled(self.buffer)[1](self.state, jnp.asarray(env_steps, jnp.uint32))
+
+
+def where_shown(sequences):
+    """With zeros in place of observations that are not shown."""
+
+    def shown(leaf):
+        kept = np.reshape(sequences.is_shown, sequences.is_shown.shape + (1,) * (leaf.ndim - 2))
+        return np.where(kept, leaf, np.zeros_like(leaf))
+
+    return sequences._replace(observation=jax.tree.map(shown, sequences.observation))
+
+
+def assert_holds(driven, naive):
+    """Every sequence that can be drawn is that of the lists, in the same order."""
+    first, end = driven.drawable()
+    assert end - first == len(naive.starts)
+    if end > first:
+        found = where_shown(jax.tree.map(np.asarray, driven.batch()))
+        expected = naive.batch(driven.setup.capacity)
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+    if driven.state.priorities is not None:
+        leaves = np.ravel(driven.state.priorities.tree.levels[0])
+        slots = np.arange(first, end) % driven.setup.capacity
+        assert np.flatnonzero(leaves).tolist() == sorted(slots.tolist())
+
+
+def play(world, naive, driven, num_vector_steps, ends):
+    vector_steps = [world.vector_step(*ends) for _ in range(num_vector_steps)]
+    steps = with_memories(world.steps(vector_steps))
+    for vector_step in vector_steps:
+        for env_index, step in enumerate(vector_step):
+            naive.append(env_index, step)
+    for buffer in driven:
+        buffer.add(steps)
+
+
+ENDS = st.sampled_from(
+    [(0, 0), (0.1, 0.1), (0.4, 0), (0, 0.4), (1, 0), (0, 1), (1, 1), (0, 0, 0.3), (0.2, 0.2, 0.4)]
+)
+"""Probabilities of termination, of truncation and of a lost life that counts as termination."""
+OPERATIONS = st.one_of(
+    st.tuples(st.just("rounds"), st.integers(1, 8), ENDS),
+    st.tuples(st.just("save")),
+    st.tuples(st.just("cut"), st.sampled_from([[0], [1], [0, 1, 2]])),
+)
+
+
+@pytest.mark.parametrize("name", some_of(SETUPS, SOME))
+@examples(10)
+@given(operations=st.lists(OPERATIONS, max_size=10), seed=st.integers(0, 2**32 - 1))
+def test_every_sequence_is_that_of_whole_episodes_whatever_was_done_before(name, operations, seed):
+    setup = SETUPS[name]
+    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=seed)
+    naive = setup.naive()
+    driven, never_saved = Driven(setup, world), Driven(setup, world)
+    for operation, *how in operations:
+        if operation == "save":
+            driven.save_and_restore()
+        elif operation == "cut":
+            env_indices = [index for index in how[0] if index < setup.num_envs]
+            for env_index in env_indices:
+                naive.cut_short(env_index)
+                world.reset(env_index)
+            for buffer in (driven, never_saved):
+                buffer.cut_short(env_indices)
+        else:
+            times, ends = how
+            for _ in range(times):
+                play(world, naive, (driven, never_saved), setup.vector_steps, ends)
+        assert_holds(driven, naive)
+    driven.save_and_restore()
+    assert_holds(driven, naive)
+    assert_same_buffer(driven.buffer, driven.state, never_saved.state)
+
+
+def test_sequences_of_one_step_without_burn_in_are_the_transitions():
+    """The same steps through the other reading, to the same bits."""
+    setup = SETUPS["one_step"]._replace(n_step=3, capacity=20, num_envs=2, masked=True)
+    world = World(2, "lone", masked=True, seed=3)
+    naive, driven = setup.naive(), Driven(setup, world)
+    play(world, naive, [driven], 14, (0.2, 0.2, 0.2))
+    first, end = driven.drawable()
+    env_steps = jnp.arange(first, end, dtype=jnp.uint32)
+    sequences = compiled(driven.buffer)[1](driven.state, env_steps)
+    transitions = jax.jit(driven.buffer.read)(driven.state, env_steps)
+    rows = np.arange(end - first)
+    arrived = np.asarray(sequences.arrival)[:, 0]
+    found = (
+        sequences.observation[:, 0],
+        sequences.action[:, 0],
+        sequences.reward[:, 0],
+        sequences.observation[rows, arrived],
+        sequences.discount[:, 0],
+        sequences.mask[:, 0],
+        sequences.mask[rows, arrived],
+    )
+    for one, other in zip(found, transitions, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_all_starts_are_drawn_equally_often():
+    setup = SETUPS["several_envs"]._replace(capacity=30)
+    sampler = UniformSampler(64)
+    buffer = setup._replace(sampler=sampler).buffer()
+    num_steps = 60
+    first, end = buffer.drawable(num_steps)
+    assert (first, end) == (num_steps - 3 * 3 - 30, num_steps - 3 * 3)
+    draws = sampler.draws(5, SampleRequest(0, 500, first, end, 9, num_steps))
+    counts = np.bincount(draws.ravel() - first, minlength=30)
+    assert len(counts) == 30
+    expected = 500 * 64 / 30
+    assert np.abs(counts - expected).max() < 5 * expected**0.5

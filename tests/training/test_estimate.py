@@ -1,0 +1,102 @@
+"""Fitted Q evaluation against exact policy evaluation on the nine squares."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from nine_squares_data import SQUARES, write_squares
+
+from frankrl.config import Settings
+from frankrl.core.errors import SettingError
+from frankrl.datasets import open_dataset
+from frankrl.environments import describe
+from frankrl.tabular import model_of, policy_q_values
+from frankrl.training import Experiment
+from frankrl.training.estimate import Estimate, fitted_q_evaluation
+
+pytest.importorskip("h5py")
+GAMMA = 0.9
+POLICIES = {"short": (1, 1, 2, 2, 0, 2, 1, 1, 0), "walls": (0, 0, 1, 3, 0, 1, 2, 1, 0)}
+"""An action for each square: to the goal from almost all, and mostly into walls."""
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    return open_dataset(write_squares(tmp_path_factory.mktemp("data"), 100))
+
+
+def experiment(**changes):
+    chosen = {"q_function": "table", "gamma": GAMMA} | changes
+    return Experiment.of(Settings().with_changes(**chosen), describe(SQUARES, {}), 0)
+
+
+def table_of(policy):
+    """The parameters of a Q-table whose greedy actions are the policy's."""
+    empty = experiment().network.init(0)
+    return empty._replace(output=np.eye(4, dtype=np.float32)[list(policy)])
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_estimate_of_a_policy_is_its_exact_value(name, squares):
+    policy = POLICIES[name]
+    found = fitted_q_evaluation(experiment(), table_of(policy), None, squares, updates=2_000)
+    exact = policy_q_values(model_of(describe(SQUARES, {})), np.array(policy), GAMMA)
+    starts = [int(episode.observations[0]) for episode in squares.episodes()]
+    expected = exact[starts, np.array(policy)[starts]]
+    np.testing.assert_allclose(found.values, expected, atol=0.02)
+    assert found.mean_value == pytest.approx(expected.mean(), abs=0.02)
+    returns = [
+        sum(GAMMA**t * reward for t, reward in enumerate(episode.rewards))
+        for episode in squares.episodes()
+    ]
+    np.testing.assert_allclose(found.data_returns, returns, rtol=1e-5, atol=1e-6)
+
+
+def test_exact_values_of_a_policy_are_those_of_playing_it():
+    model, policy = model_of(describe(SQUARES, {})), np.array(POLICIES["short"])
+    q_values = policy_q_values(model, policy, GAMMA)
+    for square, action in np.ndindex(9, 4):
+        state, chosen, total, factor, over = square, action, 0.0, 1.0, False
+        for _ in range(400):
+            reward = model.reward[state, chosen, 0]
+            over = bool(model.terminated[state, chosen, 0])
+            state = model.next_state[state, chosen, 0]
+            total, factor, chosen = total + factor * reward, factor * GAMMA, policy[state]
+            if over:
+                break
+        assert q_values[square, action] == pytest.approx(total, abs=1e-9)
+
+
+def test_the_same_seed_gives_the_same_estimate_and_says_that_it_is_one(squares):
+    given = experiment(), table_of(POLICIES["short"]), None, squares
+    one, other = (fitted_q_evaluation(*given, updates=60, seed=5) for _ in range(2))
+    np.testing.assert_array_equal(one.values, other.values)
+    assert "Estimate by fitted Q evaluation" in repr(one)
+    assert one.summary()["estimated_by"] == "fitted Q evaluation"
+    low, high = one.summary()["interval_95_over_first_states"]
+    assert low <= one.mean_value <= high
+
+
+def test_a_policy_with_memory_is_refused(squares):
+    own = experiment(q_function="network", memory="gru")
+    with pytest.raises(SettingError, match="depend on what it remembers"):
+        fitted_q_evaluation(own, own.network.init(0), None, squares)
+
+
+def test_another_environments_data_are_refused(squares):
+    other = Experiment.of(Settings(), describe("CartPole-v1", {}), 0)
+    with pytest.raises(SettingError, match="action space"):
+        fitted_q_evaluation(other, other.network.init(0), None, squares)
+
+
+def test_rewards_are_the_environments_own_although_the_run_clips_them(squares):
+    made = experiment()
+    spec = made.spec
+    clipped = dataclasses.replace(spec.preprocessing, clip_rewards=True)
+    clipping = dataclasses.replace(made, spec=dataclasses.replace(spec, preprocessing=clipped))
+    policy = table_of(POLICIES["short"])
+    one, other = (
+        fitted_q_evaluation(own, policy, None, squares, updates=60) for own in (made, clipping)
+    )
+    assert isinstance(one, Estimate)
+    np.testing.assert_array_equal(one.values, other.values)
