@@ -38,7 +38,9 @@ def memory_at_s(record: UpdateRecord | CloningRecord, index: int) -> list[Block]
         Formula((f"the memory h begins as it was in acting{before}: ‖h‖ = ", stored))
     ]
     if not stored:
-        blocks = [Line(f"the memory h begins with zeros, at the episode's start{before}")]
+        # Those of a data set do so within an episode, too.
+        start = ", at the episode's start" if burn_in < sequences.burn_in_steps else ""
+        blocks = [Line(f"the memory h begins with zeros{start}{before}")]
     if burn_in:
         blocks.append(
             Line(
