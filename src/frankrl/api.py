@@ -536,6 +536,7 @@ def explain(
     *,
     update: int,
     transition: int = 0,
+    sequence: int | None = None,
     env: Any = None,
     allow_code: bool = False,
     progress: bool = True,
@@ -546,7 +547,9 @@ def explain(
     Args:
         run: the run, by its folder, its result or its agent.
         update: number of the update, from 1.
-        transition: position in the batch of the transition that its `document` follows, from 0.
+        transition: position in the batch of the transition that its `document` follows, from 0; of
+            a run with memory, position of a learned step in its sequence.
+        sequence: of a run with memory, position of that sequence in the batch; None: the first.
         env: as for `resume`.
         allow_code: as for `resume`.
         progress: as for `train`.
@@ -561,10 +564,11 @@ def explain(
     check_code_names(code)
     check_type(progress, "progress", bool, "True or False")
     folder = open_run(run, env, allow_code, code)
-    check_transition(folder, transition)
+    check_transition(folder, transition, sequence)
     reopened, came_from = open_update(folder, update, progress=progress)
     record, settings = reopened.record, folder.description.settings
-    document = narrate(record, came_from, transition, reopened.spec, settings, about_run(folder))
+    index = record.followed(transition, sequence)
+    document = narrate(record, came_from, index, reopened.spec, settings, about_run(folder))
     return dataclasses.replace(record, document=document)
 
 

@@ -93,17 +93,34 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     return Agent(experiment.spec, q_values, epsilon, folder, trained)
 
 
-def check_transition(folder: RunFolder, transition: Any) -> None:
+def check_transition(folder: RunFolder, transition: Any, sequence: Any) -> None:
     """Check the position of a transition in the batches of a run.
+
+    Args:
+        folder: the run's folder.
+        transition: the position; in a run with memory that of a learned step in its sequence.
+        sequence: in a run with memory the position of that sequence; None: the first one.
 
     Raises:
         SettingError: there is no such position.
     """
-    size = folder.description.settings.update_batch_size
-    if not isinstance(transition, int) or not 0 <= transition < size:
+    settings = folder.description.settings
+    sizes = {"transition": (transition, settings.update_batch_size)}
+    if settings.sequences is not None:
+        sizes = {
+            "sequence": (0 if sequence is None else sequence, settings.update_batch_size),
+            "transition": (transition, settings.sequences.learned_steps),
+        }
+    elif sequence is not None:
         raise SettingError(
-            f"{option('transition')} must be from 0 to {size - 1}, got {given(transition)}"
+            f"{option('sequence')} chooses a sequence in the batch of a run with memory, and this "
+            f"run learns from transitions: leave it out"
         )
+    for name, (position, size) in sizes.items():
+        if not isinstance(position, int) or not 0 <= position < size:
+            raise SettingError(
+                f"{option(name)} must be from 0 to {size - 1}, got {given(position)}"
+            )
 
 
 def open_update(

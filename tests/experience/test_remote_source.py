@@ -180,6 +180,29 @@ def test_a_snapshot_goes_on_with_another_number_of_actors_or_none():
             assert_same(played(experiment, source, 20, start=20), expected[20:])
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_memory_goes_on_with_another_number_of_actors_or_none(dies):
+    experiment = experiment_of("CartPole-v1", **KINDS["memory"][1])
+    size = experiment.settings.round_env_steps
+    with contextlib.closing(source_of(experiment)) as source:
+        played(experiment, source, 13)
+        logs, memory = source.snapshot(), source.memory()
+        assert memory is not None
+        assert memory.any()
+        expected = played(experiment, source, 9, start=13)
+    fatal = {(0, "restore_memory"), (2, "restore"), (3, "restore_memory")} if dies else set()
+    actors = ActorsHere(lambda number, method, _: (number, method) in fatal)
+    for make in (source_of, remote(ActorsHere, 1), remote(lambda: actors, 2)):
+        with contextlib.closing(make(experiment)) as source:
+            played(experiment, source, 2)
+            source.look_ahead(make_policy("auto", experiment.network), 2 * size)
+            different = source.restore(logs)
+            source.restore_memory(memory, different)
+            np.testing.assert_array_equal(source.memory(), memory)
+            assert_same(played(experiment, source, 9, start=13), expected)
+    assert sum(actor.has_died for actor in actors.started) == len(fatal)
+
+
 def test_environments_that_do_not_come_to_their_state_begin_their_next_episode():
     experiment = experiment_of("CartPole-v1", **EPSILON)
     with contextlib.closing(source_of(experiment)) as source:

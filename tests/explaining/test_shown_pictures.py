@@ -239,21 +239,28 @@ def test_what_stands_before_the_start_of_an_episode_is_said_for_every_transition
 
 
 @pytest.mark.parametrize("stack", [1, 2])
-@pytest.mark.parametrize("kind", ["mean", "c51", "iqn"])
+@pytest.mark.parametrize("kind", ["mean", "c51", "iqn", "gru"])
 def test_the_gradient_of_the_value_is_that_of_a_finite_difference(kind, stack):
     """Each pixel a little brighter and a little darker, in a network that is smooth."""
-    settings = settings_of(kind, torso="minatar", activation="tanh", hidden_widths=(8,))
+    smooth = {"torso": "minatar", "activation": "tanh", "hidden_widths": (8,)}
+    settings = settings_of("mean", **smooth, memory="gru", memory_units=9)
+    if kind != "gru":
+        settings = settings_of(kind, **smooth)
     network = network_of(settings, bytes_of(8, 8, 2), frame_stack=stack)
     params = network.init(4)
     shape = (stack, 8, 8, 2) if stack > 1 else (8, 8, 2)
     pixels = noise(1, *shape, below=240) + np.uint8(8)
     mask = np.array([[True, True, False, True]])
-    (found,) = value_gradients(network, (0,), params, pixels, mask)
+    memory = None
+    if kind == "gru":
+        memory = np.random.default_rng(3).uniform(-1, 1, (1, 9)).astype(np.float32)
+    (found,) = value_gradients(network, (0,), params, pixels, mask, memory)
     assert found.dtype == np.float32
     steps = 8 * np.eye(pixels.size, dtype=np.uint8).reshape(-1, *shape)
     masks = mask.repeat(len(steps), axis=0)
+    each = None if memory is None else memory.repeat(len(steps), axis=0)
     brighter, darker = (
-        network.q_values(params, moved, masks).max(axis=1)
+        network.q_step(params, moved, masks, each)[0].max(axis=1)
         for moved in (pixels + steps, pixels - steps)
     )
     expected = (brighter - darker) / 16

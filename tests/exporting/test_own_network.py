@@ -102,6 +102,23 @@ def test_a_graph_of_ones_own_code_computes_what_jax_computes(space, changes, sca
     np.testing.assert_array_equal(action[clear], expected.argmax(axis=1)[clear] + 3)
 
 
+def test_a_torso_of_ones_own_before_a_memory_is_translated():
+    pytest.importorskip("jax2onnx", reason="jax2onnx is not installed")
+    spec = spec_for(VECTOR)
+    changes = {"torso": OwnTorso(), "memory": "gru", "memory_units": 9}
+    network = network_for(Settings().with_changes(**changes), spec)
+    params = network.init(5)
+    content = onnx_file(network, params, None, spec, FACTS)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    state = memory = np.zeros((3, 9), np.float32)
+    for step in range(4):
+        observation = np.random.default_rng(step).normal(size=(3, 5)).astype(np.float32)
+        q_values, _, state = session.run(None, {"observation": observation, "state": state})
+        expected, memory = network.q_step(params, jnp.asarray(observation), None, memory)
+        np.testing.assert_allclose(q_values, expected, atol=1e-5)
+        np.testing.assert_allclose(state, memory, atol=1e-5)
+
+
 def test_without_jax2onnx_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     spec = spec_for(VECTOR)

@@ -23,6 +23,8 @@ from frankrl.replay import (
     SampleRequest,
     UniformSampler,
     cut_short,
+    fault_in_steps,
+    steps_of,
     with_ending_rows,
 )
 
@@ -230,3 +232,49 @@ def test_all_starts_are_drawn_equally_often():
     assert len(counts) == 30
     expected = 500 * 64 / 30
     assert np.abs(counts - expected).max() < 5 * expected**0.5
+
+
+@pytest.mark.parametrize("name", some_of(SETUPS, ["several_envs", "no_burn_in", "begun_later"]))
+def test_a_start_less_than_a_burn_in_after_its_episodes_start_is_moved_there(name):
+    setup = SETUPS[name]
+    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=4)
+    naive, driven = setup.naive(), Driven(setup, world)
+    for _ in range(12):
+        play(world, naive, [driven], setup.vector_steps, (0.1, 0.1))
+    first, end = driven.drawable()
+    drawn = jnp.arange(first, end, dtype=jnp.uint32)
+    found = jax.jit(driven.buffer.first_learned)(driven.state, drawn)
+    places = np.array([place for _, place in naive.starts])
+    moved = np.where(places < setup.burn_in, places, 0)
+    np.testing.assert_array_equal(found, np.arange(first, end) - moved * setup.num_envs)
+    assert (moved > 0).any() == (setup.burn_in > 1)
+
+
+def test_the_first_steps_of_an_episode_are_learned_about_half_as_often_as_the_others():
+    """And not once in T times, as if every start stayed where it is."""
+    setup = Setup(1, 1, burn_in=10, learned=20, capacity=300)
+    world = World(1, "lone", masked=False, seed=4)
+    driven = Driven(setup, world)
+    play(world, setup.naive(), [driven], 300, (0, 0))
+    first, end = driven.drawable()
+    assert first == 0
+    drawn = jnp.arange(first, end, dtype=jnp.uint32)
+    begun = np.asarray(jax.jit(driven.buffer.first_learned)(driven.state, drawn))
+    learned = np.bincount((begun[:, None] + np.arange(20)).ravel())[: end - 20]
+    assert (learned[:10] == 10).all()
+    assert learned.min() == 10
+    assert (learned[30:] == 20).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, 1.5, -np.inf])
+def test_a_memory_that_no_unit_can_have_is_found(value):
+    setup = SETUPS["several_envs"]
+    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=0)
+    naive, driven = setup.naive(), Driven(setup, world)
+    play(world, naive, [driven], 4, (0.3, 0.3))
+    steps = steps_of(driven.state, np.arange(12))
+    assert fault_in_steps(steps, 100, 2**16) is None
+    memory = steps.memory.copy()
+    memory[5, 1] = value
+    found = fault_in_steps(steps._replace(memory=memory), 100, 2**16)
+    assert found == "a memory beyond -1 … 1"

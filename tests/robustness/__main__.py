@@ -38,6 +38,7 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
         kills.study(work / "atari", 20, cases=[kills.ATARI]),
         kills.study(work / "minatar", 20, cases=[kills.MINATAR]),
         kills.study(work / "device", 20, cases=[kills.ON_DEVICE]),
+        kills.study(work / "memory", 20, cases=[kills.REMEMBERING]),
     ],
     "sweeps": lambda work: [sweep_kills.study(work, 20)],
     "snapshots": lambda work: snapshots.study(1_000),

@@ -9,28 +9,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from device_draws import bits, draw_on_the_device
 from gymnasium import spaces
 from robustness.runs import killed_copy
 
 import frankrl
-from frankrl import algorithm
 from frankrl.algorithm import deep_q_learning
 from frankrl.config.presets import load_preset
-from frankrl.core.device_random import episode_seeds, random_bits, seed_words
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.random import Use
 from frankrl.dashboard.work import diagnostics, episode
-from frankrl.environments import describe, vector
+from frankrl.environments import describe
 from frankrl.environments.functional import cartpole
 from frankrl.environments.functional.protocol import FunctionalStep
-from frankrl.experience.device import environments
+from frankrl.experience.device import digest
 from frankrl.explaining import reopen
 from frankrl.replay import (
     NewestSampler,
     PrioritisedSampler,
     SampleRequest,
     UniformSampler,
-    host_samplers,
 )
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training import Experiment, init_train_state
@@ -51,7 +49,6 @@ RUN = {
     "keep_checkpoints": 100,
     "total_env_steps": 600,
 }
-BITS = jax.jit(random_bits, static_argnums=(1, 3, 4))
 
 
 @pytest.fixture(scope="module")
@@ -86,26 +83,7 @@ def rows(run, table):
 
 @pytest.fixture
 def drawn_on_the_device(monkeypatch):
-    """Let the host draw what the device draws, as 64-bit numbers."""
-
-    def bits(seed, use, start, count, width):
-        return np.asarray(BITS(seed_words(seed), use, np.uint32(start), count, width))
-
-    def exploration(seed, env_steps, num_envs):
-        found = bits(seed, Use.EXPLORATION, env_steps, num_envs, 2)
-        return (found[:, 0] >> 8) / 2**24, found[:, 1] / 2**32
-
-    def reset(seed, use, env_index, episode):
-        episodes = np.full(env_index + 1, episode, np.uint32)
-        return int(episode_seeds(seed_words(seed), use, episodes, 2**31 - 2**21)[-1])
-
-    monkeypatch.setattr(algorithm, "exploration_draws", exploration)
-    monkeypatch.setattr(
-        host_samplers,
-        "uniforms",
-        lambda seed, use, start, count, width: bits(seed, use, start, count, width) / 2**32,
-    )
-    monkeypatch.setattr(vector, "reset_seed", reset)
+    draw_on_the_device(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -265,22 +243,9 @@ REQUEST = SampleRequest(first_update=9, num_updates=4, first=37, end=90, num_new
     ids=["uniform", "newest", "prioritised"],
 )
 @pytest.mark.parametrize("first", [0, 37, 2**31 - 50, 2**31 + 50, 2**32 - 90])
-def test_samplers_choose_on_the_device_as_on_the_host(
-    sampler, first, drawn_on_the_device, monkeypatch
-):
-    from frankrl.replay import prioritised
-
-    monkeypatch.setattr(
-        prioritised,
-        "uniforms",
-        lambda *given, width: (
-            (BITS(seed_words(given[0]), *given[1:2], np.uint32(given[2]), given[3], width) >> 8)
-            / np.float32(2**24)
-        ),
-    )
+def test_samplers_choose_on_the_device_as_on_the_host(sampler, first, drawn_on_the_device):
     request = REQUEST._replace(first=first, end=first + 53, env_steps=first + 59)
-    bits = BITS(seed_words(3), Use.REPLAY, np.uint32(9), 4, 16)
-    found = sampler.device_draws(bits, request)
+    found = sampler.device_draws(bits(3, Use.REPLAY, 9, 4, 16), request)
     for ours, theirs in zip(
         jax.tree.leaves(found), jax.tree.leaves(sampler.draws(3, request)), strict=True
     ):
@@ -293,7 +258,7 @@ def test_samplers_choose_on_the_device_as_on_the_host(
         ({"normalize_rewards": True}, "normalize_rewards keeps its statistics on the host"),
         ({"info_metrics": ("x",)}, "they have no info"),
         ({"backend": "envpool"}, "backend envpool steps them on the host"),
-        ({"frame_stack": 2}, "pictures are prepared and stacked on the host"),
+        ({"frame_stack": 2}, "the host prepares pictures and stacks observations"),
     ],
 )
 def test_what_needs_the_host_is_refused_or_goes_there(tmp_path, changes, sentence):
@@ -344,8 +309,8 @@ def test_the_checksum_changes_with_any_two_bits_and_with_the_order():
             row[place] ^= np.uint32(bit)
             row[other] ^= np.uint32(another)
             rows.append(row)
-    digest = environments._folded(np.zeros((len(rows), 2), np.uint32), np.stack(rows))
-    lanes = np.asarray(digest)
+    found = digest.folded(np.zeros((len(rows), 2), np.uint32), np.stack(rows))
+    lanes = np.asarray(found)
     # By chance two of 8,259 numbers of 32 bits are the same in one of 130 tables.
     assert all(len(np.unique(lane)) >= len(rows) - 1 for lane in lanes.T)
     assert len(np.unique(lanes, axis=0)) == len(rows)

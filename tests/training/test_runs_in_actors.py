@@ -38,6 +38,16 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         {"n_step": 3, "replay_sampling": "prioritised", "priority_beta_env_steps": 600},
     ),
     "minatar": ("MinAtar/Breakout-v1", {"frame_stack": 2, "overlap": False}),
+    "recurrent": (
+        "CartPole-v1",
+        {
+            "memory": "gru",
+            "memory_units": 4,
+            "sequence_steps": 8,
+            "burn_in_steps": 2,
+            "vector_steps_per_round": 3,
+        },
+    ),
     "failing": (
         "failing_envs:Failing-v0",
         {

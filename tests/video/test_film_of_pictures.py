@@ -138,19 +138,25 @@ def test_a_picture_among_other_parts_is_named_and_saliency_lies_over_its_newest(
         ),
     )
     spec = spec_of("FrankSpace-v0", env_kwargs={"observation": "eye"}, frame_stack=2)
-    given, map_ = [], np.linspace(0, 1, 72).reshape(8, 9)
+    given, remembered, map_ = [], [], np.linspace(0, 1, 72).reshape(8, 9)
 
-    def saliency(observation, mask):
+    def saliency(observation, mask, memory):
         given.append(jax.tree.map(np.copy, observation))
+        remembered.append(memory)
         return [map_]
 
-    policy = always(0, spec.num_actions)
-    write_film(spec, policy, tmp_path / "f.mp4", episodes=1, seed=0, saliency=saliency)
+    def counting(observation, mask=None, *, memory=None):
+        """Remembers how many observations it has seen."""
+        return np.eye(1, spec.num_actions), (0 if memory is None else memory) + 1
+
+    write_film(spec, counting, tmp_path / "f.mp4", episodes=1, seed=0, saliency=saliency)
     for (_, seen, _), observation in zip(drawn, given, strict=True):
         assert [one.name for one in seen] == ["eye 1 step earlier", "eye newest"]
         older, newest = observation["eye"][0][..., np.newaxis].repeat(3, axis=3)
         np.testing.assert_array_equal(seen[0].picture, older)
         np.testing.assert_array_equal(seen[1].picture, overlaid(newest, map_))
+    # Of each state what was remembered before it.
+    assert remembered == [None, 1, 2]
 
 
 def test_a_game_whose_only_picture_has_no_name_is_filmed_frame_by_frame(tmp_path):

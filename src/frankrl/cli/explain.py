@@ -37,7 +37,9 @@ class ExplainOptions:
     """The update to open, from 1; none: the whole Q-table if states are numbered, else which
     updates can be opened. [updates]"""
     transition: int = 0
-    """Transition of the batch to follow, from 0."""
+    """Transition of the batch to follow, from 0; with memory a learned step of a sequence."""
+    sequence: int | None = None
+    """Sequence of the batch to follow, from 0, in a run with memory; none: the first one."""
     env: str = ""
     """Name of the run's environment, to import its module although somebody else wrote the run."""
     allow_code: bool = False
@@ -63,9 +65,10 @@ def run(arguments: Sequence[str]) -> int:
     if options.saliency and not options.html:
         raise SettingError("--saliency draws on pictures: give --html FILE with it")
     if not options.run:
-        if options.json or options.saliency or options.update is not None or options.transition:
+        if _given(options, "update", "transition", "sequence", "json", "saliency"):
             raise SettingError(
-                "--update, --transition, --json and --saliency need a run: name its folder first"
+                "--update, --transition, --sequence, --json and --saliency need a run: name its "
+                "folder first"
             )
         return _explain_notes(options.html)
 
@@ -90,7 +93,7 @@ def _explain_update(folder: "RunFolder", update: int, about: str, options: Expla
     from frankrl.runs.atomic_file import check_writable
 
     settings = folder.description.settings
-    check_transition(folder, options.transition)
+    check_transition(folder, options.transition, options.sequence)
     cost = cost_of(folder, update)
     if options.saliency and (stored := _stored_spec(folder)):
         check_pictures(stored)
@@ -103,7 +106,7 @@ def _explain_update(folder: "RunFolder", update: int, about: str, options: Expla
     if options.json:
         print_result(json.dumps(plain(record, came_from), allow_nan=False))
         return 0
-    index = options.transition
+    index = record.followed(options.transition, options.sequence)
     saliency = _saliency(reopened, index) if options.saliency else ()
     _show(narrate(record, came_from, index, spec, settings, about, saliency), options.html)
     return 0
@@ -115,17 +118,24 @@ def _saliency(reopened: "Reopened", index: int) -> "list[Map]":
 
     from frankrl.explaining.saliency import saliency_maps
 
-    batch = reopened.record.batch
-    own = jax.tree.map(lambda leaf: leaf[index : index + 1], (batch.observation, batch.mask))
-    return saliency_maps(reopened.network, reopened.params, reopened.spec)(*own)
+    record = reopened.record
+    batch, sequences = record.batch, record.sequences
+    observation, mask = jax.tree.map(
+        lambda leaf: leaf[index : index + 1], (batch.observation, batch.mask)
+    )
+    memory = None if sequences is None else sequences.memory_before(index)
+    maps = saliency_maps(reopened.network, reopened.params, reopened.spec)
+    return maps(observation, mask, memory)
 
 
 def _has_numbered_states(folder: "RunFolder") -> bool:
     """Whether the Q-values of a run can be a table of all states, by its newest checkpoint: the
-    states are numbered, and it learns Q-values; false without a checkpoint."""
+    states are numbered, and alone decide what it has learned, which is Q-values; false without a
+    checkpoint."""
     from frankrl.tabular import table_size
 
-    if folder.description.settings.learning.algorithm == "bc":
+    settings = folder.description.settings
+    if settings.learning.algorithm == "bc" or settings.sequences is not None:
         return False
     spec = _stored_spec(folder)
     return spec is not None and table_size(spec) is not None
@@ -141,11 +151,16 @@ def _stored_spec(folder: "RunFolder") -> "EnvironmentSpec | None":
     return stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)
 
 
+def _given(options: ExplainOptions, *names: str) -> list[str]:
+    """The flags of those of some options that were given."""
+    given = (name for name in names if getattr(options, name) != getattr(ExplainOptions, name))
+    return [f"--{name}" for name in given]
+
+
 def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> int:
     from frankrl.explaining import openable
 
-    if options.transition or options.json or options.html:
-        given = "--transition" if options.transition else "--json" if options.json else "--html"
+    for given in _given(options, "transition", "sequence", "json", "html"):
         raise SettingError(f"{given} needs an update: name one with --update")
     print_result(about)
     reached, starts = openable(folder)
@@ -168,8 +183,7 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     from frankrl.runs import PLAYING, check_code
     from frankrl.runs.atomic_file import check_writable
 
-    if options.transition or options.saliency:
-        given = "--transition" if options.transition else "--saliency"
+    for given in _given(options, "transition", "sequence", "saliency"):
         raise SettingError(f"{given} belongs to an update: give --update with it")
     if options.html:
         check_writable(given_path(options.html, "--html"), "--html", _PAGE)

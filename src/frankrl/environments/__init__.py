@@ -1,5 +1,6 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
+from frankrl.environments import cartpole_positions, nine_squares, repeat_after_me
 from frankrl.environments.absent import absent_env, is_absent, refuse_absent
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.described_by_data import described_by_data
@@ -12,7 +13,6 @@ from frankrl.environments.functional import functional_of
 from frankrl.environments.functional import register as register_functional
 from frankrl.environments.leaves import Leaf, Structure, together
 from frankrl.environments.make import WorkerPool, make_vector, start_worker_pool
-from frankrl.environments.nine_squares import register
 from frankrl.environments.picture_axes import PictureAxes, picture_axes
 from frankrl.environments.protocol import spec_fingerprint
 from frankrl.environments.single import make_environment
@@ -31,7 +31,8 @@ from frankrl.environments.symmetry_check import broken_symmetry, check_symmetrie
 from frankrl.environments.trial import Trial, try_out
 from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
 
-register()
+for _world in (nine_squares, repeat_after_me, cartpole_positions):
+    _world.register()
 register_functional()
 
 __all__ = [

@@ -26,7 +26,7 @@ _ACTIONS = {
     "Taxi": ("south", "north", "east", "west", "pick up", "drop off"),
 }
 _COMPONENTS = {
-    "LunarLander": (
+    ("LunarLander", 8): (
         "x",
         "y",
         "speed in x",
@@ -36,10 +36,12 @@ _COMPONENTS = {
         "left leg down",
         "right leg down",
     ),
-    "CartPole": ("position", "speed", "angle", "angular speed"),
-    "Acrobot": ("cos θ₁", "sin θ₁", "cos θ₂", "sin θ₂", "speed of θ₁", "speed of θ₂"),
-    "MountainCar": ("position", "speed"),
+    ("CartPole", 4): ("position", "speed", "angle", "angular speed"),
+    ("CartPole", 2): ("position", "angle"),
+    ("Acrobot", 6): ("cos θ₁", "sin θ₁", "cos θ₂", "sin θ₂", "speed of θ₁", "speed of θ₂"),
+    ("MountainCar", 2): ("position", "speed"),
 }
+"""Names by the environment's name and the number of components."""
 _PARTS = {
     "Blackjack": {
         "0": _Part("player"),
@@ -77,10 +79,8 @@ def component_names(env_id: str, leaf: Leaf) -> tuple[str, ...]:
         return tuple(f"{part.name}[{number}]" for number in range(leaf.size))
     if leaf.num_values is not None and leaf.shape == ():
         return ("state",)
-    names = _COMPONENTS.get(_family(env_id), ())
-    if len(names) == leaf.size:
-        return names
-    return tuple(f"s[{number}]" for number in range(leaf.size))
+    names = _COMPONENTS.get((_family(env_id), leaf.size))
+    return names or tuple(f"s[{number}]" for number in range(leaf.size))
 
 
 def value_name(env_id: str, env_kwargs: Mapping[str, Any], leaf: Leaf, number: int) -> str:

@@ -36,7 +36,7 @@ from frankrl.experience.policy import (
     acting_noise,
     make_policy,
 )
-from frankrl.experience.source import Collected, HostSource, Source, steps_of
+from frankrl.experience.source import Collected, HostSource, Restorable, Source, steps_of
 
 __all__ = [
     "REQUESTS_AHEAD",
@@ -56,6 +56,7 @@ __all__ = [
     "QValues",
     "RecordedFeed",
     "Request",
+    "Restorable",
     "Source",
     "Statistics",
     "Weights",

@@ -33,6 +33,14 @@ from frankrl.explaining.observations import state_blocks
 from frankrl.explaining.origin import DataOrigin, Origin
 from frankrl.explaining.pqn_narrative import pqn_future, pqn_missing, pqn_target
 from frankrl.explaining.record import UpdateRecord
+from frankrl.explaining.sequence_narrative import (
+    batch_section,
+    memory_at_arrival,
+    memory_at_s,
+    place_in_batch,
+    sequence_section,
+    through_time,
+)
 from frankrl.explaining.spread import spread_table
 from frankrl.learning import make_head
 from frankrl.networks import Head
@@ -94,6 +102,9 @@ def narrate(
         future = pqn_future(record, index, spec, network_name)
         target = pqn_target(record, index, settings)
         last = pqn_missing(record, settings)
+    whole = (_batch(record, origins, index, spec),)
+    if record.sequences is not None:
+        whole = sequence_section(record, index, spec), batch_section(record, origins, index)
     return Document(
         title=title,
         about=about,
@@ -105,7 +116,7 @@ def narrate(
             _loss(record, index, settings.learning, head),
             _learning(record, index, settings.learning, network_name),
             last,
-            _batch(record, origins, index, spec),
+            *whole,
         ),
     )
 
@@ -132,7 +143,7 @@ def _stored(
     return Section(
         "1. The transition (s, a, r, s′)",
         (
-            Line(f"transition {index} of {len(record.losses)}"),
+            Line(place_in_batch(record, index)),
             Line(place),
             *_sampling(record, index),
             *state_blocks(batch, index, spec, (origin.step, origin.step + steps), saliency),
@@ -169,9 +180,13 @@ def _sampling(record: UpdateRecord | CloningRecord, index: int) -> list[Block]:
     if not columns:
         return []
     probability, weight = (column[index].item() for column in columns.values())
+    sampled, loss = "sampled", "importance weight, which multiplies its loss"
+    if record.sequences is not None:
+        sampled = "its sequence was sampled"
+        loss = "importance weight of the sequence, which multiplies the loss of each of its steps"
     return [
-        Formula(("sampled by its priority, with probability ", probability)),
-        Formula(("importance weight, which multiplies its loss: ", weight)),
+        Formula((f"{sampled} by its priority, with probability ", probability)),
+        Formula((f"{loss}: ", weight)),
     ]
 
 
@@ -192,6 +207,7 @@ def _present(
         (
             *_noise(settings),
             *_images(settings, spec),
+            *memory_at_s(record, index),
             NamedValues("Q(s, ·; θ)", spec.action_names, plain_numbers(values), action, "taken"),
             Formula(("Q(s, a) = ", record.chosen_q[index].item())),
         ),
@@ -221,7 +237,8 @@ def _future(
     best = int(np.argmax(policy))
     values, value = record.target_q_values[index], record.next_values[index].item()
     online = record.online_next_q_values
-    blocks: list[Block] = [NamedValues("Q(s′, ·; θ⁻)", names, plain_numbers(values), best, "used")]
+    blocks = memory_at_arrival(record, index, network_name)
+    blocks.append(NamedValues("Q(s′, ·; θ⁻)", names, plain_numbers(values), best, "used"))
     if record.munchausen_bonuses is not None:
         blocks += [
             Line("Munchausen DQN weights every action by the softmax of these values:"),
@@ -259,6 +276,8 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
     bonus: tuple[Cell, ...] = ()
     if record.munchausen_bonuses is not None:
         bonus = bracketed(record.munchausen_bonuses[index].item())
+    if settings.value_rescaling:
+        return Section(title, (_rescaled_target(record, index, settings),))
     if record.terminated[index]:
         sum_of = ("y = r + bonus = ", reward, " + ", *bonus, " = ", y) if bonus else ("y = r = ", y)
         return Section(title, (Formula((*sum_of, ": no reward follows a terminal state")),))
@@ -279,20 +298,40 @@ def _target_sum(record: UpdateRecord, index: int, settings: LearningSettings) ->
     return Section(title, (Formula((f"y = r + γ{power} · Q = ", reward, *product, " = ", y)),))
 
 
+def _rescaled_target(record: UpdateRecord, index: int, settings: LearningSettings) -> Formula:
+    """The target on the scale h of value rescaling."""
+    y, reward = record.targets[index].item(), record.batch.reward[index].item()
+    if record.terminated[index]:
+        return Formula(("y = h(r) = h(", reward, ") = ", y, ": no reward follows a terminal state"))
+    steps = record.num_steps[index].item()
+    power = "" if steps == 1 else str(steps).translate(_SUPERSCRIPTS)
+    if record.target_outputs is not None:
+        each = f"h(r + γ{power} · h⁻¹(z))"
+        return Formula((f"y, the mean of {each} over the returns z of its distribution: ", y))
+    value = record.next_values[index].item()
+    return Formula(
+        (
+            f"y = h(r + γ{power} · h⁻¹(Q)) = h(",
+            *(reward, f" + {settings.gamma:g}{power} × h⁻¹(", value, ")) = ", y),
+        )
+    )
+
+
 def _loss(record: UpdateRecord, index: int, settings: LearningSettings, head: Head) -> Section:
     spread = spread_table(record, index, head)
     y, chosen = record.targets[index].item(), record.chosen_q[index].item()
     error, size = record.td_errors[index].item(), len(record.losses)
     share = f": {record.loss_shares[index]:.1%} of the batch's loss"
     mean = "mean" if record.weights is None else "mean of weight × loss"
+    step = "transition" if record.sequences is None else "learned step"
     return Section(
         "5. The loss",
         (
             *(() if spread is None else (spread,)),
             Formula(("y − Q(s, a) = ", y, " − ", *bracketed(chosen), " = ", error)),
             *_loss_terms(record, index, settings, head, share),
-            Formula((f"{mean} over {_transitions(size)}: ", record.loss)),
-            _td_errors(record.td_errors),
+            Formula((f"{mean} over {_transitions(size, step)}: ", record.loss)),
+            _td_errors(record.td_errors, step),
         ),
     )
 
@@ -324,9 +363,9 @@ def _loss_terms(
     )
 
 
-def _td_errors(errors: Float[np.ndarray, " batch"]) -> Block:
+def _td_errors(errors: Float[np.ndarray, " batch"], step: str) -> Block:
     if errors.min() == errors.max():
-        return Formula((f"TD error of {_transitions(len(errors))}: ", errors[0].item()))
+        return Formula((f"TD error of {_transitions(len(errors), step)}: ", errors[0].item()))
     # NumPy cannot split a narrow range of single precision into bins.
     counts, edges = np.histogram(errors.astype(np.float64), _BINS)
     return Histogram("TD errors of the batch", tuple(counts.tolist()), tuple(edges.tolist()))
@@ -348,6 +387,7 @@ def _learning(
         f"6. Backpropagation through the {network_name}",
         (
             Formula((f"{_optimiser(settings)}, learning rate ", record.learning_rate)),
+            *through_time(record),
             Table("L2 norms of each layer", header, rows),
             Formula(
                 (
@@ -415,15 +455,18 @@ def _batch_row(
     record: UpdateRecord, number: int, origin: Origin | DataOrigin, spec: EnvironmentSpec
 ) -> tuple[Cell, ...]:
     batch = record.batch
-    is_data = isinstance(origin, DataOrigin)
+    where, ago, choice = "data set", "–", "recorded"
+    if isinstance(origin, Origin):
+        where, ago = origin.env_index, record.env_steps - origin.env_step
+        choice = "explored" if origin.explored else "greedy"
     return (
         number,
-        "data set" if is_data else origin.env_index,
+        where,
         origin.episode,
         origin.step,
-        "–" if is_data else record.env_steps - origin.env_step,
+        ago,
         spec.action_names[batch.action[number]],
-        "recorded" if is_data else "explored" if origin.explored else "greedy",
+        choice,
         batch.reward[number].item(),
         "yes" if record.terminated[number] else "no",
         record.chosen_q[number].item(),
@@ -445,9 +488,7 @@ def _kind(network_name: str) -> str:
     return network_name.removeprefix("Q-")
 
 
-def _transitions(count: int) -> str:
+def _transitions(count: int, step: str) -> str:
     return (
-        "the single transition of the batch"
-        if count == 1
-        else f"the {count:,} transitions of the batch"
+        f"the single {step} of the batch" if count == 1 else f"the {count:,} {step}s of the batch"
     )

@@ -3,16 +3,18 @@
 import functools
 from dataclasses import dataclass, field
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.tree_util import SequenceKey
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from frankrl.config import LearningSettings
+from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted, figure
 from frankrl.core.types import Params, Transition
+from frankrl.core.wording import option
 from frankrl.explaining.document import Document
 from frankrl.explaining.html import as_html
 from frankrl.learning import (
@@ -37,17 +39,68 @@ class SampledBatch(NamedTuple):
     sample: Sample
     """Fields of shape (batch,)."""
     batch: Transition
-    num_steps: UInt32[Array, " batch"]
+    num_steps: UInt32[Any, " batch"]
     """Env steps from s to s′."""
-    terminated: Bool[Array, " batch"]
+    terminated: Bool[Any, " batch"]
     """Whether s′ is terminal."""
+
+
+class SequencesRecord(NamedTuple):
+    """The sequences of an update of a network with memory, and the memory along them.
+
+    A row is a learned step, in the order of the sequences: the `UpdateRecord` has its numbers. The
+    axis of time holds the burn-in, then the learned steps, then n more observations.
+    """
+
+    sequence: Int[np.ndarray, " row"]
+    """Which sequence of the batch each row belongs to, from 0."""
+    step: Int[np.ndarray, " row"]
+    """Which of its learned steps it is, from 0."""
+    burn_in_steps: int
+    """Position of the first learned step on the axis of time."""
+    learned_steps: int
+    """Learned steps of a sequence whose episode goes on."""
+    is_shown: Bool[np.ndarray, "sequence time"]
+    """False before the episode's start, and after the observation that its last step led to."""
+    arrival: Int[np.ndarray, " row"]
+    """Position of s′ on the axis of time."""
+    stored_memory: Float[np.ndarray, "sequence unit"]
+    """The memory before the first observation that is shown, as it was in acting."""
+    memory: Float[np.ndarray, "sequence time unit"]
+    """The Q-network's memory after each observation; as before it where none is shown."""
+    target_memory: Float[np.ndarray, "sequence time unit"]
+    """The target network's, likewise."""
+    priorities: Float[np.ndarray, " sequence"] | None
+    """Error of each sequence, for its new priority; None if sampling was uniform."""
+
+    @property
+    def position(self) -> Int[np.ndarray, " row"]:
+        """Position of s on the axis of time."""
+        return self.burn_in_steps + self.step
+
+    @property
+    def num_burn_in(self) -> Int[np.ndarray, " sequence"]:
+        """Steps of the episode from which only the memory was computed."""
+        return self.is_shown[:, : self.burn_in_steps].sum(axis=1)
+
+    def rows_of(self, sequence: int) -> Int[np.ndarray, " row"]:
+        """The rows of one sequence, in order of time."""
+        return np.flatnonzero(self.sequence == sequence)
+
+    def memory_before(self, row: int) -> Float[np.ndarray, "1 unit"]:
+        """The Q-network's memory before it saw the state s of a row."""
+        sequence, position = self.sequence[row], self.position[row]
+        if not position:
+            return self.stored_memory[sequence][None]
+        return self.memory[sequence, position - 1][None]
 
 
 @dataclass(frozen=True, repr=False)
 class UpdateRecord:
     """One update: the batch, and everything computed from it. All arrays are NumPy arrays.
 
-    Q-values of actions that are not allowed are -∞.
+    Q-values of actions that are not allowed are -∞. With a memory, the transitions of the batch
+    are the learned steps of its sequences.
     """
 
     update: int
@@ -114,15 +167,20 @@ class UpdateRecord:
     refreshes_target: bool
     """Whether the target network is refreshed right after this update; with PQN whether the next
     round begins, which acts with the new weights."""
+    sequences: SequencesRecord | None = None
+    """The sequences that the transitions belong to; None without memory."""
     clock_unit: str = "env step"
     """What the run's clock, and so `env_steps`, counts: an `update` of a run that does not act."""
     document: Document | None = field(default=None, compare=False)
     """The update in words, for one transition of its batch; None: only its numbers were wanted."""
 
     def __repr__(self) -> str:
+        size = counted(len(self.losses), "transition")
+        if self.sequences is not None:
+            size += f" in {counted(len(self.sequences.is_shown), 'sequence')}"
         return (
-            f"Update {self.update:,}{self.done_at}: "
-            f"{counted(len(self.losses), 'transition')}, loss {figure(self.loss)}, mean Q(s, a) "
+            f"Update {self.update:,}{self.done_at}: {size}, "
+            f"loss {figure(self.loss)}, mean Q(s, a) "
             f"{figure(float(np.mean(self.chosen_q)))}, mean target "
             f"{figure(float(np.mean(self.targets)))}"
         )
@@ -135,6 +193,27 @@ class UpdateRecord:
             f'<iframe sandbox srcdoc="{escape(as_html(self.document))}" '
             f'style="width:100%;height:{_PAGE_HEIGHT}px;border:0"></iframe>'
         )
+
+    def followed(self, transition: int, sequence: int | None = None) -> int:
+        """Position in the record's arrays of a transition.
+
+        Args:
+            transition: its position in the batch; with memory, that of a learned step in its
+                sequence.
+            sequence: with memory, the position of that sequence; None: the first one.
+
+        Raises:
+            SettingError: the sequence has no such step, because its episode ends before.
+        """
+        if self.sequences is None:
+            return transition
+        rows = self.sequences.rows_of(sequence or 0)
+        if transition >= len(rows):
+            raise SettingError(
+                f"{option('transition')} must be from 0 to {len(rows) - 1} in sequence "
+                f"{sequence or 0}, whose episode ends then, got {transition}"
+            )
+        return int(rows[transition])
 
     @property
     def done_at(self) -> str:
@@ -151,6 +230,14 @@ class UpdateRecord:
             losses = self.weights * losses
         total = losses.sum()
         return losses / total if total else np.zeros_like(losses)
+
+
+class Recorded(NamedTuple):
+    """What the functions of the learner computed for the transitions of an update."""
+
+    terms: UpdateTerms
+    chosen_q_after: Float[Any, " batch"]
+    """Q(s, a; θ) after the update."""
 
 
 def record_of(
@@ -176,11 +263,45 @@ def record_of(
         learning_rate: step size of the optimiser.
         noise: the update's random numbers.
     """
-    head, batch = network.head, sampled.batch
-    terms, chosen_q_after = _computed(
-        settings, network, before, after, batch, noise, sampled.sample.weights
+    computed = _computed(
+        settings, network, before, after, sampled.batch, noise, sampled.sample.weights
     )
-    outputs, following, (targets, seen, loss, gradient) = terms
+    return recorded(
+        settings,
+        network,
+        (before, after),
+        sampled,
+        computed,
+        env_steps=env_steps,
+        learning_rate=learning_rate,
+    )
+
+
+def recorded(
+    settings: LearningSettings,
+    network: QNetwork,
+    learners: tuple[LearnerState, LearnerState],
+    sampled: SampledBatch,
+    computed: Recorded,
+    *,
+    env_steps: int,
+    learning_rate: float,
+    sequences: SequencesRecord | None = None,
+) -> UpdateRecord:
+    """The record of an update, of what was computed for its transitions.
+
+    Args:
+        settings: the learner's settings.
+        network: the definition of both networks.
+        learners: the learner before the update, and after it.
+        sampled: the transitions of the update.
+        computed: what was computed for each of them.
+        env_steps: env steps of the run when the update was done.
+        learning_rate: step size of the optimiser.
+        sequences: the sequences that they belong to; None without memory.
+    """
+    head, batch, (before, after) = network.head, sampled.batch, learners
+    outputs, following, (targets, seen, loss, gradient) = computed.terms
     unflatten = network.layout.unflatten
     online_next = following.online_next_q_values
     period, done = settings.target_period_updates, int(before.num_updates)
@@ -211,10 +332,11 @@ def record_of(
         loss=float(loss),
         gradient_norms=norms(gradient),
         weight_changes=norms(unflatten(np.asarray(after.params - before.params))),
-        chosen_q_after=np.asarray(chosen_q_after),
+        chosen_q_after=np.asarray(computed.chosen_q_after),
         updates_since_refresh=done % period,
         distance_to_target=norms(unflatten(np.asarray(before.params - before.target_params))),
         refreshes_target=(done + 1) % period == 0,
+        sequences=sequences,
     )
 
 
@@ -227,13 +349,13 @@ def _computed(
     batch: Transition,
     noise: UpdateNoise,
     weights: Float[Array, " batch"] | None,
-) -> tuple[UpdateTerms, Float[Array, " batch"]]:
-    """What the update computed, and Q(s, a; θ) after it."""
+) -> Recorded:
     unflatten = network.layout.unflatten
     params, target_params = unflatten(before.params), unflatten(before.target_params)
     terms = update_terms(settings, network, params, target_params, batch, noise, weights)
     after_params = unflatten(after.params)
-    return terms, predictions(network, after_params, batch, terms.of_loss.targets, noise).chosen_q
+    later = predictions(network, after_params, batch, terms.of_loss.targets, noise)
+    return Recorded(terms, later.chosen_q)
 
 
 def _host(array: Array | None) -> np.ndarray | None:

@@ -20,7 +20,7 @@ from frankrl.core.errors import DamagedError, FrankError, RunFolderError, Settin
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
-from frankrl.core.types import Arrival, Params, Steps, Transition
+from frankrl.core.types import Arrival, Params, Sequences, SequenceSpec, Steps, Transition
 from frankrl.core.wording import option
 from frankrl.environments import (
     EnvironmentSpec,
@@ -36,6 +36,7 @@ from frankrl.experience.device import DeviceSource
 from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
+from frankrl.explaining.sequence_record import SampledSequences, sequences_record_of
 from frankrl.explaining.verification import Verification
 from frankrl.learning import (
     LearnerState,
@@ -122,7 +123,7 @@ class Reopened(NamedTuple):
     spec: EnvironmentSpec
     network: QNetwork
     data_rows: int
-    """How many transitions, the last ones of the batch, are of the run's data set."""
+    """How many transitions, or sequences, the last ones of the batch, are of the data set."""
     data_endings: Int[np.ndarray, " episode"] | None
     """The step of the data set, from 0, with which each of its episodes ends; None: the run learns
     from none."""
@@ -417,9 +418,8 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
     assert stored is not None, "PQN has no replay buffer"
     if given is None:
         count = result.updates - before.updates
-        batch = replay.sampler.batch_size
-        seed = seed_words(experiment.seed)
-        noise = device_noise(experiment.network, batch, seed, before.updates, count)
+        rows, seed = experiment.settings.update_transitions, seed_words(experiment.seed)
+        noise = device_noise(experiment.network, rows, seed, before.updates, count)
         rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
         # A copy, because reading takes it over.
         after = _copied(result.state()).replay
@@ -448,16 +448,19 @@ def _opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     given = _given(experiment, before, result)
-    own, other = parted(sample.env_steps, replay.sampler.batch_size)
-    _, batches, spans = _read(replay, given.stored, given.steps, own, given.scales)
-    if (demonstrations := experiment.demonstrations) is not None:
+    demonstrations, num_own = experiment.demonstrations, replay.sampler.batch_size
+    own, other = parted(sample.env_steps, num_own)
+    _, firsts, batches, spans = _read(replay, given.stored, given.steps, own, given.scales)
+    if demonstrations is not None:
         assert before.demonstrations is not None, "its data set is in a buffer"
         others = _read(demonstrations, _copies(before.demonstrations), None, other, given.scales)
-        batches, spans = joined((batches, spans), others[1:])
+        firsts, batches, spans = joined((firsts, batches, spans), others[1:])
     number = update - before.updates - 1
-    learn = _compiled_updates(settings.learning, network, num_lanes)
+    learn = _compiled_updates(settings.learning, network, replay.sequences, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
-    batches, noise, sample, spans = jax.tree.map(np.asarray, (batches, given.noise, sample, spans))
+    batches, firsts, noise, sample, spans = jax.tree.map(
+        np.asarray, (batches, firsts, given.noise, sample, spans)
+    )
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
         """The learner after the updates from `first` to `end` of the round."""
@@ -475,12 +478,21 @@ def _opened(
     own, batch, noise, span = jax.tree.map(
         lambda table: table[number], (sample, batches, noise, spans)
     )
-    sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
-    then = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
-    if settings.learning.algorithm == "bc":
-        record = cloning_record_of(network, state, after, sampled, **then)
+    learners = (settings.learning, network, state, after)
+    facts = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
+    if replay.sequences is not None:
+        taken = [_learned_env_steps(replay, firsts[number, :num_own])]
+        if demonstrations is not None:
+            taken.append(_learned_env_steps(demonstrations, firsts[number, num_own:]))
+        learned_steps = np.concatenate(taken)
+        several = SampledSequences(own, batch, learned_steps, span.num_steps, span.terminated)
+        record = sequences_record_of(*learners, replay.sequences, several, noise=noise, **facts)
     else:
-        record = record_of(settings.learning, network, state, after, sampled, **then, noise=noise)
+        sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
+        if settings.learning.algorithm == "bc":
+            record = cloning_record_of(*learners[1:], sampled, **facts)
+        else:
+            record = record_of(*learners, sampled, noise=noise, **facts)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
 
 
@@ -491,26 +503,42 @@ def _read(
     steps: Steps | None,
     env_steps: UInt32[Array, "update batch"],
     scales: Scales | None,
-) -> tuple[ReplayState, Transition, Span]:
-    """The buffer with the steps of a round, if it lacks them; the transitions at some env steps,
-    and their steps."""
+) -> tuple[ReplayState, UInt32[Array, "update batch"], Transition | Sequences, Span]:
+    """The buffer with the steps of a round, if it lacks them; the env steps at which transitions,
+    or the learned steps of sequences, begin; the transitions that were drawn by some env steps and
+    their steps, or the sequences and the steps of each of their transitions."""
     if steps is not None:
         stored = replay.add(stored, steps)
-    return stored, replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
+    if replay.sequences is None:
+        found = replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
+        return stored, env_steps, *found
+    firsts = replay.first_learned(stored, env_steps)
+    each = replay.spans(stored, _learned_env_steps(replay, firsts))
+    return stored, firsts, replay.read_sequences(stored, firsts, scales), each
+
+
+def _learned_env_steps(
+    replay: ReplayBuffer, env_steps: UInt32[Any, "*batch"]
+) -> UInt32[Any, "*batch step"]:
+    """Env step of each learned step of the sequences that begin to learn at the given env steps."""
+    assert replay.sequences is not None
+    distance = np.arange(replay.sequences.learned_steps, dtype=np.uint32)
+    return env_steps[..., None] + distance * np.uint32(replay.num_envs)
 
 
 def _compiled_updates(
-    settings: LearningSettings, network: QNetwork, num_lanes: int
+    settings: LearningSettings, network: QNetwork, sequences: SequenceSpec | None, num_lanes: int
 ) -> Callable[..., Any]:
+    own = functools.partial(updates, settings, network, sequences=sequences)
     if num_lanes:
-        return computed_in_lanes(functools.partial(updates, settings, network), num_lanes)
+        return computed_in_lanes(own, num_lanes)
     if has_own_optimiser(settings):
         # Another one, or a changed one, may stand under the same name later.
-        return jax.jit(functools.partial(updates, settings, network))
-    return functools.partial(_updates, settings, network)
+        return jax.jit(own)
+    return functools.partial(_updates, settings, network, sequences=sequences)
 
 
-_updates = jax.jit(updates, static_argnums=(0, 1))
+_updates = jax.jit(updates, static_argnums=(0, 1), static_argnames="sequences")
 
 
 def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:

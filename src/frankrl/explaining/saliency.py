@@ -24,8 +24,12 @@ _FULL = 99
 """The percentile of a map's pixels that becomes 1."""
 
 Map = Float[np.ndarray, "height width"]
-SaliencyMaps = Callable[[Observation, Bool[np.ndarray, "1 action"] | None], list[Map]]
-"""Gives the map of each picture leaf, for a batch of one observation and its action mask."""
+SaliencyMaps = Callable[
+    [Observation, Bool[np.ndarray, "1 action"] | None, Float[np.ndarray, "1 unit"] | None],
+    list[Map],
+]
+"""Gives the map of each picture leaf, for a batch of one observation, its action mask, and what the
+network remembers from before; None for the start of an episode, or without memory."""
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -35,11 +39,13 @@ def value_gradients(
     params: Params,
     observation: Observation,
     mask: Bool[Array, "batch action"] | None = None,
+    memory: Float[Array, "batch unit"] | None = None,
 ) -> list[Float[Array, "batch *leaf"]]:
     """∂ max_a Q(s, a; θ) / ∂ x for each number x of some leaves of an observation.
 
     The gradient is taken at float32 copies of the leaves, in the units of the observation: a
-    picture of bytes gives the change of the value per step of brightness.
+    picture of bytes gives the change of the value per step of brightness. The memory from before
+    stays as it is.
 
     Args:
         network: the definition of the Q-network.
@@ -47,6 +53,7 @@ def value_gradients(
         params: θ.
         observation: a batch of observations.
         mask: which actions are allowed; None: all.
+        memory: what the network remembers from before; None for a network without memory.
     """
     leaves, structure = jax.tree.flatten(observation)
 
@@ -54,7 +61,7 @@ def value_gradients(
         given = list(leaves)
         for position, leaf in zip(which, numbers, strict=True):
             given[position] = leaf
-        q_values = network.q_values(params, structure.unflatten(given), mask)
+        q_values, _ = network.q_step(params, structure.unflatten(given), mask, memory)
         # An observation's value depends on its own pixels only, so the sum keeps them apart.
         return jnp.sum(jnp.max(q_values, axis=-1))
 
@@ -96,10 +103,12 @@ def saliency_maps(
     which, on_device = tuple(found), jax.device_put(params)
 
     @own_numerics()
-    def maps(observation: Observation, mask: Any) -> list[Map]:
+    def maps(observation: Observation, mask: Any, memory: Any) -> list[Map]:
         if scales is not None:
             observation = scales.of_observation(observation)
-        gradients = value_gradients(network, which, on_device, observation, mask)
+        if memory is None:
+            memory = network.initial_memory(1)
+        gradients = value_gradients(network, which, on_device, observation, mask, memory)
         return [
             saliency_map(leaf.axes, np.asarray(gradient)[0])
             for leaf, gradient in zip(found.values(), gradients, strict=True)

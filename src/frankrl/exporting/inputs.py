@@ -1,4 +1,5 @@
-"""The inputs of an exported network: one for each leaf of an observation, and the action mask."""
+"""The inputs of an exported network: one for each leaf of an observation, the action mask, and what
+a network with a memory remembers."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,6 +11,8 @@ from frankrl.environments import EnvironmentSpec, Leaf
 from frankrl.exporting.graph import Graph, tensor_type
 
 MASK, Q_VALUES, ACTION = "action_mask", "q_values", "action"
+STATE, NEW_STATE = "state", "new_state"
+"""Of a network with a memory: what it remembers before an observation, and after it."""
 _ALONE = "observation"
 """Name of an observation without entries, and what stands before a name that cannot be kept."""
 
@@ -28,11 +31,18 @@ class Input(NamedTuple):
     """What a reader must know to fill it."""
 
 
-def inputs_of(spec: EnvironmentSpec) -> tuple[Input, ...]:
-    """The inputs of a network, one for each leaf, in the order of the leaves."""
+def inputs_of(spec: EnvironmentSpec, *, remembers: bool = False) -> tuple[Input, ...]:
+    """The inputs of a network, one for each leaf, in the order of the leaves.
+
+    Args:
+        spec: the environment.
+        remembers: whether the network has a memory, which takes the names `state` and `new_state`.
+    """
     count = spec.preprocessing.frame_stack
     stack = (count,) if count > 1 else ()
-    found = zip(_names(spec), spec.leaves, _parts(spec.state_space), strict=True)
+    found = zip(
+        _names(spec, remembers=remembers), spec.leaves, _parts(spec.state_space), strict=True
+    )
     return tuple(
         Input(
             name=name,
@@ -52,7 +62,7 @@ def as_dtype(graph: Graph, source: Input, dtype: Any) -> str:
     return graph.add("Cast", source.name, to=tensor_type(dtype))
 
 
-def _names(spec: EnvironmentSpec) -> list[str]:
+def _names(spec: EnvironmentSpec, *, remembers: bool) -> list[str]:
     """The paths of the leaves in an observation: `observation`, `image`, `inner.position`.
 
     A path that begins with a number, as in a tuple, or that is the name of something else, comes
@@ -61,6 +71,8 @@ def _names(spec: EnvironmentSpec) -> list[str]:
     entries = spec.mask_entries
     above = entries.state[0] if entries and len(entries.state) == 1 else ""
     taken, names = {MASK, Q_VALUES, ACTION}, []
+    if remembers:
+        taken |= {STATE, NEW_STATE}
     for leaf in spec.leaves:
         name = ".".join(filter(None, (above, leaf.name))) or _ALONE
         while name in taken or name[0].isdigit():

@@ -1,4 +1,7 @@
-"""A trained Q-network as an ONNX model: observations in, Q-values and actions out."""
+"""A trained Q-network as an ONNX model: observations in, Q-values and actions out.
+
+A network with a memory also takes what it remembers, and returns what it remembers then.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +16,9 @@ from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec
 from frankrl.exporting.graph import BATCH, IR_VERSION, OPSET, Graph, tensor_type
 from frankrl.exporting.heads import add_conditioning, add_head, axis_of_actions
-from frankrl.exporting.inputs import ACTION, MASK, Q_VALUES, Input, inputs_of
+from frankrl.exporting.inputs import ACTION, MASK, NEW_STATE, Q_VALUES, STATE, Input, inputs_of
 from frankrl.exporting.layers import add_activation, add_layer
+from frankrl.exporting.memory import add_memory
 from frankrl.exporting.outputs import add_outputs
 from frankrl.exporting.own_network import add_translated, names_in, translated, untranslatable
 from frankrl.exporting.symmetry import add_images, add_mean
@@ -24,6 +28,7 @@ from frankrl.networks import LayeredNetwork, NetworkParams, QNetwork, SymmetricN
 
 _MAX_BYTES = 2**31 - 2**20
 """Most bytes of parameters in one file: Protocol Buffers end at 2 GiB, and the rest needs some."""
+_STATE_NOTE = "new_state of the observation before; zeros at an episode's start"
 
 
 def onnx_file(
@@ -39,6 +44,7 @@ def onnx_file(
     a free first axis `batch`; where the environment has action masks, there is an input
     `action_mask`, bool[batch, action]. Its outputs are `q_values`, float32[batch, action], with -∞
     for forbidden actions, and `action`, int64[batch], the environment's own number of the best.
+    With a memory there are the input `state` and the output `new_state`, float32[batch, unit].
 
     Args:
         network: the definition of the Q-network.
@@ -55,34 +61,35 @@ def onnx_file(
             f"the network has {network.layout.size:,} parameters, and an ONNX file can hold "
             f"{_MAX_BYTES // 4:,}: use {option('safetensors', 'FILE')}"
         )
-    inputs = inputs_of(spec)
-    graph = Graph([*(part.name for part in inputs), MASK, Q_VALUES, ACTION])
+    units = network.memory_units
+    inputs = inputs_of(spec, remembers=units > 0)
+    own = (STATE, NEW_STATE) if units else ()
+    graph = Graph([*(part.name for part in inputs), MASK, Q_VALUES, ACTION, *own])
     if network.is_own_code:
         model = translated(network, params, scales, spec)
         graph.reserve(names_in(model))
-        q_values = add_translated(graph, model, spec, inputs)
+        q_values = add_translated(graph, model, spec, inputs, remembers=units > 0)
     else:
         normalised = add_normalisation(graph, scales, inputs)
         q_values = add_head(graph, network.head, _add_network(graph, network, params, normalised))
     _add_answers(graph, spec, q_values)
-    given = [
-        helper.make_tensor_value_info(
-            part.name, tensor_type(part.dtype), [BATCH, *part.shape], part.note
-        )
-        for part in inputs
+    given = [_value(part.name, part.dtype, *part.shape, note=part.note) for part in inputs]
+    answers = [
+        _value(Q_VALUES, np.float32, spec.num_actions),
+        _value(ACTION, np.int64),
     ]
     if spec.is_masked:
-        given.append(
-            helper.make_tensor_value_info(
-                MASK, tensor_type(np.bool_), [BATCH, spec.num_actions], "true: allowed"
-            )
-        )
-    answers = [
-        helper.make_tensor_value_info(Q_VALUES, tensor_type(np.float32), [BATCH, spec.num_actions]),
-        helper.make_tensor_value_info(ACTION, tensor_type(np.int64), [BATCH]),
-    ]
+        given.append(_value(MASK, np.bool_, spec.num_actions, note="true: allowed"))
+    if units:
+        given.append(_value(STATE, np.float32, units, note=_STATE_NOTE))
+        answers.append(_value(NEW_STATE, np.float32, units))
     body = helper.make_graph(graph.nodes, "q_network", given, answers, graph.constants)
     return _checked(body, spec, facts)
+
+
+def _value(name: str, dtype: Any, *shape: int, note: str = "") -> onnx.ValueInfoProto:
+    """An input or output, whose first axis is the batch."""
+    return helper.make_tensor_value_info(name, tensor_type(dtype), [BATCH, *shape], note)
 
 
 def _add_network(
@@ -101,6 +108,8 @@ def _add_network(
         for index, (torso, own, source) in enumerate(parts)
     ]
     joined = features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
+    if network.memory is not None:
+        joined = add_memory(graph, network.memory, params.memory, joined, "memory")
     if not network.hidden:
         joined = add_conditioning(graph, network.head, params.head, joined)
     for index, (layer, own) in enumerate(zip(network.hidden, params.hidden, strict=True)):

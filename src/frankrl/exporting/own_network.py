@@ -8,18 +8,19 @@ import jax
 import numpy as np
 import onnx
 from jax import export
-from jaxtyping import Float
 
 from frankrl.core.errors import MissingExtraError, SettingError
 from frankrl.core.normalisation import Scales
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, together
 from frankrl.exporting.graph import BATCH, OPSET, Graph
-from frankrl.exporting.inputs import Input, as_dtype
+from frankrl.exporting.inputs import NEW_STATE, STATE, Input, as_dtype
 from frankrl.networks import QNetwork
 
 _VALUES = "network"
 """Name of the Q-values within the graph, before masks."""
+_BEFORE, _AFTER = "network.before", "network.after"
+"""Names of the memory within the graph."""
 
 
 def untranslatable(part: object) -> SettingError:
@@ -36,7 +37,8 @@ def translated(
 ) -> onnx.ModelProto:
     """The Q-values of a network with code of the user's own, as a model.
 
-    Its inputs are the leaves of observations as Frank stores them.
+    Its inputs are the leaves of observations as Frank stores them, and with a memory what is
+    remembered before them; what is remembered after them is then a second output.
 
     Args:
         network: the definition.
@@ -54,10 +56,12 @@ def translated(
         feature = f"{option('onnx')} for a network of your own"
         raise MissingExtraError(feature, "jax2onnx", "onnx-own") from error
 
-    def q_values(*leaves: Any) -> Float[Any, "batch action"]:
-        observation = together(spec.structure, leaves)
+    def q_values(*given: Any) -> Any:
+        observation = together(spec.structure, given[: len(spec.leaves)])
         if scales is not None:
             observation = scales.of_observation(observation)
+        if network.memory_units:
+            return network.q_step(params, observation, None, given[-1])
         return network.q_values(params, observation)
 
     stack = (spec.preprocessing.frame_stack,) * (spec.preprocessing.frame_stack > 1)
@@ -65,12 +69,16 @@ def translated(
     shapes = [
         jax.ShapeDtypeStruct((batch, *stack, *leaf.shape), leaf.dtype) for leaf in spec.leaves
     ]
-    names = [_leaf_name(index) for index in range(len(shapes))]
+    names, results = [_leaf_name(index) for index in range(len(shapes))], [_VALUES]
+    if network.memory_units:
+        shapes.append(jax.ShapeDtypeStruct((batch, network.memory_units), np.float32))
+        names.append(_BEFORE)
+        results.append(_AFTER)
     try:
         # It warns of numbers in 64 bits that JAX makes numbers in 32 bits.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return to_onnx(q_values, shapes, opset=OPSET, input_names=names, output_names=[_VALUES])
+            return to_onnx(q_values, shapes, opset=OPSET, input_names=names, output_names=results)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise SettingError(
@@ -80,7 +88,12 @@ def translated(
 
 
 def add_translated(
-    graph: Graph, model: onnx.ModelProto, spec: EnvironmentSpec, inputs: Sequence[Input]
+    graph: Graph,
+    model: onnx.ModelProto,
+    spec: EnvironmentSpec,
+    inputs: Sequence[Input],
+    *,
+    remembers: bool,
 ) -> str:
     """Add a translated network to a graph, between its inputs and its Q-values.
 
@@ -89,6 +102,7 @@ def add_translated(
         model: result of `translated`.
         spec: the environment.
         inputs: the leaves of observations in the environment's own numbers.
+        remembers: whether the network has a memory.
 
     Returns:
         The Q-values, float32[batch, action].
@@ -99,7 +113,11 @@ def add_translated(
             first = np.resize(source.first_values, leaf.shape).astype(leaf.dtype)
             value = graph.add("Sub", value, graph.constant("first_values", first))
         graph.add("Identity", value, output=_leaf_name(index))
+    if remembers:
+        graph.add("Identity", STATE, output=_BEFORE)
     graph.nodes.extend(model.graph.node)
+    if remembers:
+        graph.add("Identity", _AFTER, output=NEW_STATE)
     graph.constants.extend(model.graph.initializer)
     return _VALUES
 

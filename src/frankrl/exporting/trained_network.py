@@ -31,6 +31,7 @@ class TrainedNetwork(NamedTuple):
         """What the network is and how it is used, as JSON data."""
         description, spec = self.folder.description, self.spec
         settings, prepared = description.settings, spec.preprocessing
+        units = self.network.memory_units
         return {
             "frank_version": importlib.metadata.version("frankrl"),
             "run": self.folder.path.name,
@@ -47,7 +48,7 @@ class TrainedNetwork(NamedTuple):
             "frame_stack": prepared.frame_stack,
             "resize": prepared.resize,
             "grayscale": prepared.grayscale,
-        }
+        } | ({"memory_units": units} if units else {})
 
 
 def as_texts(facts: Mapping[str, Any]) -> dict[str, str]:

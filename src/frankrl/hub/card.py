@@ -31,6 +31,7 @@ def card(repository: str, description: RunDescription, result: Result, *, filmed
         f"{counted(result.summary['episodes'], 'greedy episode')}: **{result.mean_reward}**.",
         "`replay.mp4` shows an episode with the Q-value of every action." if filmed else "",
         _use(repository, description, result.agent),
+        _memory(description),
         _evaluation(result),
         _training(description, result),
         _settings(description),
@@ -103,6 +104,20 @@ def _permission(description: RunDescription) -> tuple[str, str, str, str]:
         to_load = allowed if {"network", "torso"} & settings.keys() else ""
         return " --allow-code", to_load, allowed, needs
     return f" --env {env_id}", "", f", env={env_id!r}", needs
+
+
+def _memory(description: RunDescription) -> str:
+    """How an agent with a memory is asked; empty without one."""
+    network = description.settings.network
+    if network.memory == "none":
+        return ""
+    return f"""The agent has a memory of {counted(network.memory_units, "number")}: what it does
+depends on what it has seen in the episode. Evaluations and films carry the memory. Who asks the
+agent step by step gives each state back:
+
+```python
+action, state = agent.predict(observation, state, episode_start)
+```"""
 
 
 def _evaluation(result: Result) -> str:

@@ -31,14 +31,16 @@ class _Saved(NamedTuple):
     product: Float[Array, "time batch 3*unit"]
     weight: Float[Array, "unit 3*unit"]
     bias: Float[Array, " unit"]
-    is_shown: Bool[Array, "time batch"]
     before: Float[Array, "time batch unit"]
     """The memory before each step."""
     recurrent: Float[Array, "time batch 3*unit"]
     """W_h h of each step."""
 
 
-@jax.custom_vjp
+_CLOSED = 1e4
+"""Added to the update gate, it makes z exactly 1, in float32, whatever the memory."""
+
+
 def recurrence(
     product: Float[Array, "time batch 3*unit"],
     weight: Float[Array, "unit 3*unit"],
@@ -52,15 +54,22 @@ def recurrence(
         product: W_i x + b of each step, the columns of r, z and n side by side.
         weight: W_h, likewise.
         bias: b_hn.
-        is_shown: where it is false, the memory stays as it is.
+        is_shown: where it is false, the memory stays as it is, to the bit.
         memory: before the first step.
     """
+    units = memory.shape[1]
+    is_update = jnp.arange(3 * units) // units == 1
+    closed = ~is_shown[..., None] & is_update
+    return _unrolled(jnp.where(closed, _CLOSED, product), weight, bias, memory)
 
-    def step(before: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        after = _after(*now, before @ weight, bias, before)
+
+@jax.custom_vjp
+def _unrolled(product: Array, weight: Array, bias: Array, memory: Array) -> Array:
+    def step(before: Array, product: Array) -> tuple[Array, Array]:
+        after = _after(product, before @ weight, bias, before)
         return after, after
 
-    return _scan(step, memory, (product, is_shown))[1]
+    return _scan(step, memory, product)[1]
 
 
 def gates(
@@ -88,56 +97,51 @@ def gates(
 
 def _after(
     product: Float[Array, "batch 3*unit"],
-    shown: Bool[Array, " batch"],
     recurrent: Float[Array, "batch 3*unit"],
     bias: Float[Array, " unit"],
     before: Float[Array, "batch unit"],
 ) -> Float[Array, "batch unit"]:
     found = gates(product, recurrent, bias)
-    after = (1 - found.update) * found.new + found.update * before
-    return jnp.where(shown[:, None], after, before)
+    return (1 - found.update) * found.new + found.update * before
 
 
-def _forward(
-    product: Array, weight: Array, bias: Array, is_shown: Array, memory: Array
-) -> tuple[Array, _Saved]:
-    def step(before: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+def _forward(product: Array, weight: Array, bias: Array, memory: Array) -> tuple[Array, _Saved]:
+    def step(before: Array, product: Array) -> tuple[Array, tuple[Array, Array]]:
         recurrent = before @ weight
-        after = _after(*now, recurrent, bias, before)
+        after = _after(product, recurrent, bias, before)
         return after, (after, recurrent)
 
-    _, (found, recurrent) = _scan(step, memory, (product, is_shown))
+    _, (found, recurrent) = _scan(step, memory, product)
     before = jnp.concatenate([memory[None], found[:-1]])
-    return found, _Saved(product, weight, bias, is_shown, before, recurrent)
+    return found, _Saved(product, weight, bias, before, recurrent)
 
 
 def _backward(
     saved: _Saved, flowing: Float[Array, "time batch unit"]
-) -> tuple[Array, Array, Array, None, Array]:
-    found, shown = gates(saved.product, saved.recurrent, saved.bias), saved.is_shown[..., None]
-    reset, update, within, new = found
+) -> tuple[Array, Array, Array, Array]:
+    reset, update, within, new = gates(saved.product, saved.recurrent, saved.bias)
     # All gradients of a step are multiples of the one of its result; 0 where nothing is shown.
-    of_update = jnp.where(shown, (saved.before - new) * update * (1 - update), 0.0)
-    of_new = jnp.where(shown, (1 - update) * (1 - new * new), 0.0)
+    of_update = (saved.before - new) * update * (1 - update)
+    of_new = (1 - update) * (1 - new * new)
     of_reset = of_new * within * reset * (1 - reset)
     by_recurrent = jnp.concatenate([of_reset, of_update, of_new * reset], axis=-1)
     by_product = jnp.concatenate([of_reset, of_update, of_new], axis=-1)
-    kept, turned = jnp.where(shown, update, 1.0), saved.weight.T
+    turned = saved.weight.T
 
     def step(later: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        own, by_recurrent, kept = now
+        own, by_recurrent, update = now
         total = own + later
-        return total * kept + (_thrice(total) * by_recurrent) @ turned, total
+        return total * update + (_thrice(total) * by_recurrent) @ turned, total
 
     start = jnp.zeros_like(saved.before[0])
-    of_memory, totals = _scan(step, start, (flowing, by_recurrent, kept), reverse=True)
+    of_memory, totals = _scan(step, start, (flowing, by_recurrent, update), reverse=True)
     rows = (_thrice(totals) * by_recurrent).reshape(-1, by_recurrent.shape[-1])
     of_weight = saved.before.reshape(-1, saved.before.shape[-1]).T @ rows
     of_bias = jnp.sum(rows[:, -saved.bias.shape[0] :], axis=0)
-    return _thrice(totals) * by_product, of_weight, of_bias, None, of_memory
+    return _thrice(totals) * by_product, of_weight, of_bias, of_memory
 
 
-recurrence.defvjp(_forward, _backward)
+_unrolled.defvjp(_forward, _backward)
 
 
 def _thrice(columns: Float[Array, "*batch unit"]) -> Float[Array, "*batch 3*unit"]:

@@ -11,7 +11,7 @@ from frankrl.core.normalisation import Scales
 from frankrl.core.types import Sequences, SequenceSpec, Steps, Transition
 from frankrl.replay.read import Span, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
-from frankrl.replay.sequences import read_sequences
+from frankrl.replay.sequences import first_learned, read_sequences
 from frankrl.replay.state import ReplayState, field_shapes
 
 _STEPS_PER_ENDING = 64
@@ -165,6 +165,11 @@ class ReplayBuffer:
             (steps.observation, steps.mask),
             (steps.last_observation, steps.last_mask),
         )
+        memory = state.memory
+        if memory is not None:
+            assert steps.memory is not None
+            # What is remembered where an environment stands now comes again with its next step.
+            memory = _written(memory, taken_at, steps.memory[:count])
         new_state = ReplayState(
             observation=observation,
             mask=mask,
@@ -175,9 +180,7 @@ class ReplayBuffer:
             num_steps=state.num_steps + jnp.where(kept, jnp.uint32(count), jnp.uint32(0)),
             num_endings=state.num_endings + order[-1],
             priorities=state.priorities,
-            memory=_written(state.memory, taken_at, steps.memory[:count])
-            if state.memory is not None
-            else None,
+            memory=memory,
         )
         # Without the barrier XLA may copy the whole buffer between writing and reading.
         new_state = jax.lax.optimization_barrier(new_state)
@@ -210,8 +213,10 @@ class ReplayBuffer:
             The sample, and its transitions with fields of shape (update, batch, …).
         """
         sample = self.sampler.sample(state, self.capacity, draws)
-        read = self.read if self.sequences is None else self.read_sequences
-        return sample, read(state, sample.env_steps, scales)
+        if self.sequences is None:
+            return sample, self.read(state, sample.env_steps, scales)
+        first = self.first_learned(state, sample.env_steps)
+        return sample, self.read_sequences(state, first, scales)
 
     def read(
         self,
@@ -229,6 +234,15 @@ class ReplayBuffer:
             self.frame_stack,
             scales,
         )
+
+    def first_learned(
+        self, state: ReplayState, env_steps: UInt32[Array, "*batch"]
+    ) -> UInt32[Array, "*batch"]:
+        """The first learned steps of the sequences that are drawn by the given env steps: near an
+        episode's start, that start."""
+        if self.sequences is None:
+            raise RuntimeError("a network without memory learns from transitions")
+        return first_learned(state, env_steps, self.sequences, self.num_envs)
 
     def read_sequences(
         self,

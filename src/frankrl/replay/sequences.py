@@ -101,6 +101,26 @@ def read_sequences(
     )
 
 
+def first_learned(
+    state: ReplayState, env_steps: UInt32[Array, "*batch"], spec: SequenceSpec, num_envs: int
+) -> UInt32[Array, "*batch"]:
+    """The first learned steps of the sequences that are drawn by the given env steps.
+
+    They are these steps, but for those whose burn-in would begin before their episode: their
+    sequences are learned from the episode's first step on, where the memory is zero and needs no
+    burn-in. Else only one sequence in T would hold that step.
+
+    Args:
+        state: the buffer.
+        env_steps: the env steps that were drawn.
+        spec: which steps a sequence has.
+        num_envs: number of environments.
+    """
+    is_shown = _back(state, env_steps, num_envs, spec.burn_in_steps).is_shown
+    count = jnp.sum(is_shown, axis=-1, dtype=jnp.uint32)
+    return jnp.where(count < spec.burn_in_steps, env_steps - count * num_envs, env_steps)
+
+
 def _back(
     state: ReplayState, env_steps: UInt32[Array, "*batch"], num_envs: int, count: int
 ) -> _Back:

@@ -154,10 +154,19 @@ def memory_of(loaded: Loaded, experiment: Experiment) -> Float[np.ndarray, "env 
         return None
     collection = loaded.tensors["collection"]
     memory = column(collection, "memory", np.float32, (environment.num_envs, units))
-    # A mean of hyperbolic tangents and zeros.
-    if not (np.abs(memory) <= 1).all():
-        raise DamagedError(f"{loaded.path} is damaged: no run has such a memory", loaded.path)
+    check_memory(memory, loaded.path)
     return memory
+
+
+def check_memory(memory: Float[np.ndarray, "env unit"] | None, checkpoint: Path) -> None:
+    """Refuse a memory that no run has.
+
+    Raises:
+        DamagedError: a network never remembers such numbers.
+    """
+    # A mean of hyperbolic tangents and zeros.
+    if memory is not None and not (np.abs(memory) <= 1).all():
+        raise DamagedError(f"{checkpoint} is damaged: no run has such a memory", checkpoint)
 
 
 def _no_statistics(experiment: Experiment) -> Statistics | None:
@@ -217,7 +226,7 @@ def to_tensors(
         },
     }
     if memory is not None:
-        tensors["collection"]["memory"] = memory
+        tensors["collection"] = {**tensors["collection"], "memory": memory}
     if learner.target_params is not None:
         tensors["target_network"] = weights(learner.target_params)
     if learner.average_params is not None:

@@ -288,12 +288,13 @@ class Evaluator:
 
     def _compiled(
         self,
-        environment: "FunctionalEnvironment",
+        functional: "FunctionalEnvironment",
         q_values: NormalisedQValues,
         seeds: Mapping[int, int],
         stop_requested: Callable[[], bool],
     ) -> Generator[list[EndedEpisode]]:
         """As `_ended` in a functional environment: many episodes at once, in compiled calls."""
+        from frankrl.experience.device import DeviceEnvironments
         from frankrl.training.functional_evaluation import play
 
         def stop() -> None:
@@ -301,11 +302,13 @@ class Evaluator:
                 raise EvaluationStopped
 
         policy, most_steps = q_values.policy, self._settings.evaluation_max_episode_steps
+        counts = (MAX_EVALUATION_ENVS, policy.network.memory_units)
+        environments = DeviceEnvironments.of(functional, self._spec, *counts)
         numbers = list(seeds)
         for first in range(0, len(numbers), MAX_EVALUATION_ENVS):
             part = numbers[first : first + MAX_EVALUATION_ENVS]
             returns, lengths = play(
-                *(environment, policy.network, policy.vector, q_values.scales),
+                *(environments, policy.network, policy.vector, q_values.scales),
                 *([seeds[number] for number in part], most_steps, stop),
             )
             if not np.isfinite(returns).all():

@@ -9,16 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from frankrl.config import MAX_EVALUATION_ENVS
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Observation
-from frankrl.environments.functional.protocol import (
-    FunctionalEnvironment,
-    State,
-    episode_key,
-    step_key,
-)
+from frankrl.environments.functional.protocol import State
+from frankrl.experience.device import DeviceEnvironments
 from frankrl.networks import QNetwork
 
 _MAX_STEPS_AT_ONCE = 1_000
@@ -33,13 +28,15 @@ class Episodes(NamedTuple):
     mask: Bool[Array, "episode action"] | None
     seed: UInt32[Array, " episode"]
     is_running: Bool[Array, " episode"]
+    memory: Float[Array, "episode unit"] | None
+    """What the network remembers before `observation`; None without a memory."""
     episode_return: Float[Array, " episode"]
     length: Int[Array, " episode"]
 
 
 @own_numerics()
 def play(
-    environment: FunctionalEnvironment,
+    environments: DeviceEnvironments,
     network: QNetwork,
     vector: Float[Any, " weight"],
     scales: Scales | None,
@@ -52,19 +49,19 @@ def play(
     An episode is the one that the environment's Gymnasium face plays after a reset with its seed.
 
     Args:
-        environment: the environment.
+        environments: they step all episodes.
         network: computes Q-values.
         vector: its parameters.
         scales: how observations are normalised; None: they are not.
-        seeds: of the episodes, at most `MAX_EVALUATION_ENVS`.
+        seeds: of the episodes, at most one for each environment.
         most_steps: an episode is cut off after so many steps.
         after_call: called after each compiled call; may raise.
     """
-    begin, advance = _compiled(environment, network)
+    begin, advance = _compiled(environments, network)
     # Always as many, so that they are compiled once.
-    padded = np.zeros(MAX_EVALUATION_ENVS, np.uint32)
+    padded = np.zeros(environments.num_envs, np.uint32)
     padded[: len(seeds)] = seeds
-    episodes = begin(padded, np.arange(MAX_EVALUATION_ENVS) < len(seeds))
+    episodes = begin(padded, np.arange(environments.num_envs) < len(seeds))
     running = True
     while running:
         episodes, running = advance(vector, scales, episodes, np.int32(most_steps))
@@ -77,24 +74,23 @@ def play(
 
 @functools.lru_cache(maxsize=8)
 def _compiled(
-    environment: FunctionalEnvironment, network: QNetwork
+    environments: DeviceEnvironments, network: QNetwork
 ) -> tuple[Callable[..., Episodes], Callable[..., tuple[Episodes, Bool[Array, ""]]]]:
     """The function that begins episodes, and the one that plays them on."""
 
     @jax.jit
     def begin(seed: UInt32[Array, " episode"], chosen: Bool[Array, " episode"]) -> Episodes:
-        keys = jax.vmap(lambda one: step_key(episode_key(one), 0))(seed)
-        state, observation, mask = jax.vmap(environment.reset)(keys)
+        state, observation, mask = environments.first(seed)
         zeros = jnp.zeros(seed.shape, jnp.float32)
-        return Episodes(state, observation, mask, seed, chosen, zeros, zeros.astype(jnp.int32))
+        memory, length = environments.no_memory(), zeros.astype(jnp.int32)
+        return Episodes(state, observation, mask, seed, chosen, memory, zeros, length)
 
     def step(vector: Array, scales: Scales | None, most_steps: Array, now: Episodes) -> Episodes:
         shown = now.observation if scales is None else scales.of_observation(now.observation)
-        q_values = network.q_values(network.layout.unflatten(vector), shown, now.mask)
-        actions = jnp.argmax(q_values, axis=1).astype(jnp.int32)
-        length = now.length + 1
-        keys = jax.vmap(lambda seed, number: step_key(episode_key(seed), number))(now.seed, length)
-        state, found = jax.vmap(environment.step)(now.state, actions, keys)
+        params = network.layout.unflatten(vector)
+        q_values, memory = network.q_step(params, shown, now.mask, now.memory)
+        action, length = jnp.argmax(q_values, axis=1).astype(jnp.uint32), now.length + 1
+        state, found = environments.next(now.state, action, now.seed, length)
         ended = found.terminated | found.truncated | (length >= most_steps)
 
         def kept(new: Array, old: Array) -> Array:
@@ -107,6 +103,7 @@ def _compiled(
             found.mask,
             now.seed,
             now.is_running & ~ended,
+            memory,
             now.episode_return + found.reward,
             length,
         )

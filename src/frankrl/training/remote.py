@@ -13,12 +13,11 @@ from frankrl.core.named_code import is_object_name
 from frankrl.core.numerics import own_numerics
 from frankrl.environments import EnvironmentSpec, describe_for, spec_fingerprint
 from frankrl.experience import HostPolicy, Source, make_policy
-from frankrl.experience.device import DeviceSource
 from frankrl.experience.remote import Actor, Actors, RemoteSource, in_words, parts_of
 from frankrl.learning import network_for
 from frankrl.training.state import Experiment
 
-MakeSource = Callable[[Experiment], Source | DeviceSource]
+MakeSource = Callable[[Experiment], Source]
 """Makes the source of a run's experience, with every environment at its first episode's start."""
 
 

@@ -30,8 +30,7 @@ from frankrl.environments import (
 )
 from frankrl.environments.functional import is_functional
 from frankrl.environments.trial import Trial
-from frankrl.experience import AsynchronousSource, HostPolicy, HostSource, Source, make_policy
-from frankrl.experience.device import DeviceSource
+from frankrl.experience import AsynchronousSource, HostPolicy, HostSource, make_policy
 from frankrl.experience.remote.processes import ProcessActors
 from frankrl.replay import cut_short
 from frankrl.runs import (
@@ -49,8 +48,7 @@ from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.checkpoint_writer import CheckpointWriter
 from frankrl.training.codec import to_tensors
 from frankrl.training.data import restored_data
-from frankrl.training.device.rounds import device_rounds, source_on_device
-from frankrl.training.device.states_codec import environment_tensors, restore_environments
+from frankrl.training.device.rounds import device_rounds
 from frankrl.training.environment_notes import check_lending, notes_on
 from frankrl.training.evaluation import Evaluation, Evaluator
 from frankrl.training.events import (
@@ -69,13 +67,12 @@ from frankrl.training.periodic_evaluation import PeriodicEvaluator
 from frankrl.training.players import NO_PLAYERS, PlayerPlan, Players, start_players
 from frankrl.training.remote import MakeSource
 from frankrl.training.resuming import Found, read_run
-from frankrl.training.rounds import Round, rounds
+from frankrl.training.rounds import Round
 from frankrl.training.state import Experiment, TrainState, init_train_state
+from frankrl.training.stepping import MakeRounds, on_device, on_host
 
 _ALONE = "it was one program with the runs of other seeds, and goes on alone"
 _TOGETHER = "it was alone, and goes on as one program with the runs of other seeds"
-MakeRounds = Callable[[Experiment, DeviceSource, TrainState, Callable[[int], int]], Iterator[Round]]
-"""Makes the rounds of a run on the device, as `device_rounds`."""
 
 
 class Trainer:
@@ -100,13 +97,10 @@ class Trainer:
             make_rounds: makes the rounds of a run on the device; those of several runs may be one
                 program.
         """
-        self._make_rounds = make_rounds
         self._in_lane = make_rounds is not device_rounds
         spec = experiment.spec
         if make_source is None and description.settings.environment.asynchronous_actors:
             make_source = asynchronous(ProcessActors)
-        elif description.settings.environment.source == "device":
-            make_source = source_on_device
         elif make_source is None and description.settings.is_offline:
             make_source = restored_data
         self.experiment = experiment
@@ -128,7 +122,10 @@ class Trainer:
         on_training = evaluation.evaluation_on == "training"
         lend = None
         # First, because it may refuse the run.
-        source = None if make_source is None else make_source(experiment)
+        if description.settings.environment.source == "device":
+            stepping = on_device(experiment, make_rounds)
+        else:
+            stepping = make_source and on_host(make_source(experiment))
         players = self._started_players(evaluated, evaluated_trial)
         self._workers = start_worker_pool(
             self.settings.environment,
@@ -136,13 +133,13 @@ class Trainer:
             1 if on_training or players else evaluation.evaluation_envs,
             overlap=self.settings.training.overlap,
             objects=objects_among(spec.env_id, (*spec.wrappers, *evaluated.wrappers)),
-            trains=source is None,
+            trains=stepping is None,
         )
-        if source is None:
+        if stepping is None:
             envs = make_vector(self.settings.environment, spec, self.seed, self._workers.training)
-            source = HostSource(self.settings, self.experiment.network, self.seed, envs)
+            stepping = on_host(HostSource(self.settings, experiment.network, self.seed, envs))
             lend = envs.lent if on_training and isinstance(envs, GymnasiumVector) else None
-        self._source: Source | DeviceSource = source
+        self._stepping, self._source = stepping, stepping.source
         evaluator = Evaluator(
             evaluated,
             self._workers.evaluation,
@@ -177,7 +174,7 @@ class Trainer:
             or evaluated.running_statistics
             or is_functional(evaluated)
             # One of several runs in this process.
-            or self._make_rounds is not device_rounds
+            or self._in_lane
             or evaluation.evaluation_on == "training"
             or evaluation.final_evaluation_episodes is None
             or environment.worker_processes is not None
@@ -319,8 +316,7 @@ class Trainer:
         if found.actors is not None:
             assert isinstance(self._source, AsynchronousSource)
             self._source.stand_at(found.actors, found.experiment.updates_due)
-        if isinstance(self._source, DeviceSource):
-            restore_environments(self._source, found.loaded.path)
+        self._stepping.stand_at(found.loaded.path)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
         self._source.restore_memory(found.memory, different)
@@ -419,10 +415,7 @@ class Trainer:
         )
 
     def _rounds(self) -> Iterator[Round]:
-        source, state = self._source, self.state()
-        if isinstance(source, DeviceSource):
-            return self._make_rounds(self.experiment, source, state, self._next_stop)
-        return rounds(self.experiment, source, state)
+        return self._stepping.rounds(self.experiment, self.state(), self._next_stop)
 
     def _next_stop(self, env_steps: int) -> int:
         """The next env step after which something is due."""
@@ -566,8 +559,7 @@ class Trainer:
             *(self.experiment, self.state(), logs, interval),
             *(source.statistics(), actors, source.memory()),
         )
-        if isinstance(source, DeviceSource):
-            tensors |= environment_tensors(source)
+        tensors |= self._stepping.tensors()
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self._environment,

@@ -60,6 +60,6 @@ def _settings_of_host(settings: Settings, spec: EnvironmentSpec) -> Iterator[str
     if environment.info_metrics:
         yield "they have no info, which info_metrics reads: leave one of the two out"
     if preprocessing.frame_stack > 1 or preprocessing.resize or preprocessing.grayscale:
-        yield "pictures are prepared and stacked on the host: leave one of the two out"
+        yield "the host prepares pictures and stacks observations: leave one of the two out"
     if settings.evaluation.evaluation_on == "training":
         yield "evaluation_on training plays in the host's environment: set evaluation_on to own"

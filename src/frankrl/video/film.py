@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from frankrl.core.errors import SettingError
 from frankrl.core.random import Use, reset_seed
@@ -131,7 +131,7 @@ def _scenes(
     stack.begin([0], env.reset(reset, which[0])[np.newaxis])
     ended, episode_return, step, memory = False, 0.0, 0, None
     while True:
-        picture, seen = env.picture(), _seen(spec, stack, saliency)
+        picture, seen = env.picture(), _seen(spec, stack, memory, saliency)
         (values,), memory = q_values(stack.observation, stack.mask, memory=memory)
         action = int(np.argmax(values))
         observation, reward, terminated, truncated, *_ = env.step(action)
@@ -141,17 +141,20 @@ def _scenes(
         content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)
         yield _Scene(picture, seen, content)
         if ended:
-            seen = _seen(spec, stack, saliency)
+            seen = _seen(spec, stack, memory, saliency)
             yield _Scene(env.picture(), seen, content._replace(ended=True))
             return
 
 
 def _seen(
-    spec: EnvironmentSpec, stack: FrameStack, saliency: SaliencyMaps | None
+    spec: EnvironmentSpec,
+    stack: FrameStack,
+    memory: Float[np.ndarray, "1 unit"] | None,
+    saliency: SaliencyMaps | None,
 ) -> list[SeenPicture]:
     """The pictures that the network sees, each leaf's oldest first."""
     leaves, pictures = jax.tree.leaves(stack.observation), picture_leaves(spec)
-    maps = saliency(stack.observation, stack.mask) if saliency else [None] * len(pictures)
+    maps = saliency(stack.observation, stack.mask, memory) if saliency else [None] * len(pictures)
     seen = []
     for (place, shown), over in zip(pictures.items(), maps, strict=True):
         for name, picture in zip(shown.names, shown.in_colours(leaves[place][0]), strict=True):

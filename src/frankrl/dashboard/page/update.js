@@ -66,7 +66,7 @@ function opened(name, result) {
   const prediction = h("div", { class: "prediction" });
   const narrative = h("div", { class: "narrative" });
   const transition = h("select", { id: "transition", change: () => follow(Number(transition.value)) },
-    Array.from({ length: result.followed }, (_, place) => h("option", { value: place }, String(place))));
+    result.names.map((name, place) => h("option", { value: place }, name)));
   const all = record.losses.length;
   const some = result.followed < all ? ` (the first ${result.followed} of ${all})` : ` of ${all}`;
 

@@ -72,7 +72,8 @@ function listed({ warnings, checked }) {
 
 function diagnosed(diagnostics) {
   const layers = diagnostics.widths.map((width, layer) => `${diagnostics.dead_units[layer]} of ${width}`);
-  const none_counted = diagnostics.is_stacked ? "dead units are not counted where observations are stacked" : "dead units are counted only with relu";
+  const none_counted = diagnostics.is_stacked ? "dead units are not counted where observations are stacked"
+    : diagnostics.remembers ? "dead units are not counted in a network with memory" : "dead units are counted only with relu";
   const units = layers.length ? `dead units by hidden layer: ${layers.join(", ")}` : none_counted;
   const summary = `Env step ${written(diagnostics.env_steps)}: ${units}; the replay buffer holds ${written(diagnostics.transitions)} transitions from ${written(diagnostics.episodes)} episodes, at most ${written(diagnostics.largest_episode)} from one.`;
   const none = note("No warnings from the checkpoint.");

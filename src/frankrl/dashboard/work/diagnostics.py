@@ -21,8 +21,8 @@ _STATES = 2_048
 def diagnose(folder: RunFolder) -> dict[str, Any]:
     """Diagnose the newest checkpoint.
 
-    A replay buffer holds single observations. Where the network gets several together, dead units
-    are not counted.
+    A replay buffer holds single observations. Where the network gets several together, or remembers
+    those before, dead units are not counted.
 
     Raises:
         FrankError: there is no usable checkpoint.
@@ -31,8 +31,9 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
     experiment, params, info, _ = opened
     env_steps = int(info["env_steps"])
     is_stacked = experiment.spec.preprocessing.frame_stack > 1
+    remembers = experiment.network.memory_units > 0
     dead, widths, num_states = (), (), 0
-    if not is_stacked:
+    if not (is_stacked or remembers):
         states = open_states(folder, opened, _STATES)
         dead, widths = dead_units(experiment.network, params, states)
         num_states = len(jax.tree.leaves(states)[0])
@@ -51,6 +52,7 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
     )
     return diagnostics._asdict() | {
         "is_stacked": is_stacked,
+        "remembers": remembers,
         "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)],
     }
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from frankrl.explaining import batch_origins, cost_of, reopen
+from frankrl.explaining import UpdateRecord, batch_origins, cost_of, reopen
 from frankrl.explaining.html import sections_html
 from frankrl.explaining.narrative import narrate
 from frankrl.explaining.plain import plain
@@ -29,8 +29,8 @@ def open_update(
         on_progress: called with the env steps repeated and the env steps to repeat.
 
     Returns:
-        The output of `frank explain --json` without the states, which may be large; and the
-        title of the update.
+        The output of `frank explain --json` without the states and the memory, which may be large;
+        the title of the update; and what to call each transition that can be followed.
 
     Raises:
         FrankError: there is no such update, or it cannot be recomputed.
@@ -50,6 +50,7 @@ def open_update(
     return {
         "title": narrate(record, came_from, 0, spec, settings, "").title,
         "followed": followed,
+        "names": [_name(record, index) for index in range(followed)],
         "action_names": spec.action_names,
         "record": _without_states(plain(record, came_from)),
     }
@@ -69,9 +70,17 @@ class _Files:
         return number
 
 
+def _name(record: UpdateRecord, index: int) -> str:
+    if record.sequences is None:
+        return str(index)
+    own = record.sequences
+    return f"step {own.step[index]} of sequence {own.sequence[index]}"
+
+
 def _without_states(record: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in record["batch"].items() if k not in _STATES}
-    return record | {"batch": kept}
+    # The memory along a batch of sequences has as many numbers as the states.
+    return record | {"batch": kept, "sequences": None}
 
 
 def _seldom(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:

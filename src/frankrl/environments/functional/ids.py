@@ -10,6 +10,8 @@ _TWINS = {
     "Acrobot": "Acrobot-v1",
     "MountainCar": "MountainCar-v0",
     "NineSquares": "frankrl/NineSquares-v0",
+    "CartPole-positions": "frankrl/CartPole-positions-v0",
+    "RepeatAfterMe": "frankrl/RepeatAfterMe-v0",
 }
 """The ordinary environment whose transitions, time limit and threshold each of them has."""
 

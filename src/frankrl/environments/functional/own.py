@@ -1,15 +1,24 @@
 """Frank's own functional environments, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from frankrl.environments.functional.acrobot import Acrobot
 from frankrl.environments.functional.cartpole import CartPole
+from frankrl.environments.functional.cartpole_positions import cartpole_positions
 from frankrl.environments.functional.mountain_car import MountainCar
 from frankrl.environments.functional.nine_squares import NineSquares
 from frankrl.environments.functional.protocol import FunctionalEnvironment
+from frankrl.environments.functional.repeat_after_me import RepeatAfterMe
 
-_OWN = {one.__name__: one for one in (CartPole, Acrobot, MountainCar, NineSquares)}
+_OWN: dict[str, Callable[..., FunctionalEnvironment]] = {
+    "CartPole": CartPole,
+    "CartPole-positions": cartpole_positions,
+    "Acrobot": Acrobot,
+    "MountainCar": MountainCar,
+    "NineSquares": NineSquares,
+    "RepeatAfterMe": RepeatAfterMe,
+}
 
 
 def own(name: str, kwargs: Mapping[str, Any]) -> FunctionalEnvironment:

@@ -34,15 +34,17 @@ def greedy_values(
     vector: Float[Array, " weight"],
     observation: Observation,
     mask: Bool[Array, "env action"] | None,
+    memory: Float[Array, "env unit"] | None,
     seed: UInt32[Array, "2"],
     vector_step: UInt32[Array, ""],
-) -> Float[Array, "env action"]:
-    """Q-values for acting; with noisy layers under the noise of this step."""
+) -> tuple[Float[Array, "env action"], Float[Array, "env unit"] | None]:
+    """Q-values for acting, and the memory after these observations; with noisy layers under the
+    noise of this step."""
     params = network.layout.unflatten(vector)
     if size := network.noise_size:
         bits = random_bits(seed, Use.ACTING_NOISE, vector_step, 1, width=size)
         params = perturb(params, as_normals(bits[0]))
-    return network.q_values(params, observation, mask)
+    return network.q_step(params, observation, mask, memory)
 
 
 def epsilon_greedy(

@@ -14,14 +14,15 @@ from frankrl.core.types import Array, Observation
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog, EnvironmentSpec, Leaf
 from frankrl.environments.functional.protocol import (
     FunctionalEnvironment,
+    FunctionalStep,
+    State,
     episode_key,
     step_key,
 )
+from frankrl.experience.device.digest import as_bytes, bits_of, folded, words_of
 
 LANES = "lane"
 """Name of the axis of runs that are one program."""
-_ODD = 0x9E3779B1
-"""An odd constant with mixed bits: 2³² divided by the golden ratio."""
 
 
 class EnvironmentStates(NamedTuple):
@@ -41,6 +42,9 @@ class EnvironmentStates(NamedTuple):
     """Env steps of the episode so far."""
     digest: UInt32[Array, "env lane"]
     """Checksum of all that the environment has shown and done since the run began."""
+    memory: Float[Array, "env unit"] | None
+    """What the network remembers of the episode before `observation`; zeros at its start. None
+    without a memory."""
 
 
 class DeviceStep(NamedTuple):
@@ -64,6 +68,8 @@ class DeviceStep(NamedTuple):
     unfit: Bool[Array, " env"]
     """Whether the step, or the reset after it, gave what no environment may give: a reward or an
     observation that is not finite or not in its space, or a mask without any action."""
+    memory: Float[Array, "env unit"] | None
+    """What the network remembered before `observation`; None without a memory."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +83,24 @@ class DeviceEnvironments:
     """The tree structure of an observation in JAX's words."""
     first_action: int
     is_masked: bool
+    memory_units: int
+    """Numbers that the network remembers of an episode; 0 without a memory."""
     in_lanes: bool = False
     """Whether the runs of several seeds are one program, vmapped along the axis `LANES`."""
 
     @classmethod
     def of(
-        cls, functional: FunctionalEnvironment, spec: EnvironmentSpec, num_envs: int
+        cls,
+        functional: FunctionalEnvironment,
+        spec: EnvironmentSpec,
+        num_envs: int,
+        memory_units: int,
     ) -> "DeviceEnvironments":
-        """The environments of a run."""
+        """The environments of a run, whose network remembers so many numbers of an episode."""
         rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
         structure = jax.tree.structure(spec.observation(rows))
-        return cls(functional, num_envs, spec.leaves, structure, spec.first_action, spec.is_masked)
+        shown = (spec.leaves, structure, spec.first_action, spec.is_masked)
+        return cls(functional, num_envs, *shown, memory_units)
 
     def begin(self, seed: UInt32[Array, "2"]) -> EnvironmentStates:
         """All environments at the start of their first episode."""
@@ -102,17 +115,59 @@ class DeviceEnvironments:
             episode_seed=seeds,
             episode_return=jnp.zeros(self.num_envs, jnp.float32),
             length=jnp.zeros(self.num_envs, jnp.int32),
-            digest=_folded(digest, _words(observation, mask)),
+            digest=folded(digest, words_of(observation, mask)),
+            memory=self.no_memory(),
         )
+
+    def no_memory(self) -> Float[Array, "env unit"] | None:
+        """The memory where episodes begin; None without one."""
+        return jnp.zeros((self.num_envs, self.memory_units)) if self.memory_units else None
 
     def _reset(
         self, seed: UInt32[Array, "2"], episode: UInt32[Array, " env"]
     ) -> tuple[PyTree, Observation, Bool[Array, "env action"] | None, UInt32[Array, " env"]]:
         most = len(RESET_SEEDS[Use.TRAINING_RESET])
         seeds = episode_seeds(seed, Use.TRAINING_RESET, episode, most)
-        key = jax.vmap(lambda one: step_key(episode_key(one), 0))(seeds)
+        return *self.first(seeds), seeds
+
+    def first(
+        self, seed: UInt32[Array, " row"]
+    ) -> tuple[State, Observation, Bool[Array, "row action"] | None]:
+        """The first state of some episodes, and what it shows as it is stored.
+
+        Args:
+            seed: the reset seed of each.
+        """
+        key = jax.vmap(lambda one: step_key(episode_key(one), 0))(seed)
         state, observation, mask = jax.vmap(self.functional.reset)(key)
-        return state, self._stored(observation), mask if self.is_masked else None, seeds
+        return state, self._stored(observation), mask if self.is_masked else None
+
+    def next(
+        self,
+        state: State,
+        action: UInt32[Array, " row"],
+        seed: UInt32[Array, " row"],
+        number: Int32[Array, " row"],
+    ) -> tuple[State, FunctionalStep]:
+        """The next state of some episodes, and what it shows as it is stored; nothing is reset.
+
+        Args:
+            state: of each.
+            action: action index from 0 of each.
+            seed: the reset seed of each.
+            number: of the step in its episode, from 1.
+        """
+
+        def one(own: Any, action: Array, seed: Array, number: Array) -> Any:
+            return self.functional.step(own, action, step_key(episode_key(seed), number))
+
+        given = action.astype(jnp.int32) + self.first_action
+        after, shown = jax.vmap(one)(state, given, seed, number)
+        return after, shown._replace(
+            observation=self._stored(shown.observation),
+            mask=shown.mask if self.is_masked else None,
+            reward=shown.reward.astype(jnp.float32),
+        )
 
     def _stored(self, observation: Observation) -> Observation:
         """Observations of the environment in the form in which Frank keeps them."""
@@ -121,7 +176,11 @@ class DeviceEnvironments:
         return jax.tree.unflatten(self.structure, leaves)
 
     def step(
-        self, seed: UInt32[Array, "2"], states: EnvironmentStates, action: UInt32[Array, " env"]
+        self,
+        seed: UInt32[Array, "2"],
+        states: EnvironmentStates,
+        action: UInt32[Array, " env"],
+        memory: Float[Array, "env unit"] | None,
     ) -> tuple[EnvironmentStates, DeviceStep]:
         """One step of every environment; those that ended begin their next episode.
 
@@ -129,33 +188,31 @@ class DeviceEnvironments:
             seed: result of `seed_words`.
             states: where they stand.
             action: action index from 0 of each.
+            memory: what the network remembers after the observation of `states`.
         """
 
-        def one(own: Any, action: Array, seed: Array, number: Array) -> Any:
-            return self.functional.step(own, action, step_key(episode_key(seed), number))
-
-        number, given = states.length + 1, action.astype(jnp.int32) + self.first_action
-        state, shown = jax.vmap(one)(states.state, given, states.episode_seed, number)
-        reward = shown.reward.astype(jnp.float32)
-        arrived = self._stored(shown.observation)
-        ended = shown.terminated | shown.truncated
+        number = states.length + 1
+        state, shown = self.next(states.state, action, states.episode_seed, number)
+        reward, arrived = shown.reward, shown.observation
+        ended = jnp.logical_or(shown.terminated, shown.truncated)
         step = DeviceStep(
             observation=states.observation,
             mask=states.mask,
             action=action,
             reward=reward,
             next_observation=arrived,
-            next_mask=shown.mask if self.is_masked else None,
+            next_mask=shown.mask,
             terminated=shown.terminated,
             truncated=shown.truncated,
             episode_return=states.episode_return + reward,
             length=jnp.where(ended, number, 0),
             unfit=~jnp.isfinite(reward) | self._unfit(arrived, shown.mask, ended),
+            memory=states.memory,
         )
         flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
         done = flags + 4 * action.astype(jnp.uint32)
         words = jnp.concatenate(
-            [_words(arrived, step.next_mask), jnp.stack([_bits(reward), done], axis=1)], axis=1
+            [words_of(arrived, step.next_mask), jnp.stack([bits_of(reward), done], axis=1)], axis=1
         )
         after = EnvironmentStates(
             state=state,
@@ -165,7 +222,8 @@ class DeviceEnvironments:
             episode_seed=states.episode_seed,
             episode_return=jnp.where(ended, 0.0, step.episode_return),
             length=jnp.where(ended, 0, number),
-            digest=_folded(states.digest, words),
+            digest=folded(states.digest, words),
+            memory=None if memory is None else _where(ended, jnp.zeros(()), memory),
         )
         after, unfit = self._begun(seed, after, ended, step.unfit)
         return after, step._replace(unfit=unfit)
@@ -193,7 +251,7 @@ class DeviceEnvironments:
             else:
                 continue
             unfit |= jnp.any(wrong.reshape(len(wrong), -1), axis=1)
-        if mask is not None and self.is_masked:
+        if mask is not None:
             unfit |= ~jnp.any(mask, axis=1) & ~ended
         return unfit
 
@@ -208,7 +266,7 @@ class DeviceEnvironments:
 
         def begin(states: EnvironmentStates) -> tuple[EnvironmentStates, Bool[Array, " env"]]:
             state, observation, mask, seeds = self._reset(seed, states.episode)
-            digest = _folded(states.digest, _words(observation, mask))
+            digest = folded(states.digest, words_of(observation, mask))
             now = (states.state, states.observation, states.mask, states.episode_seed)
             first = (state, observation, mask, seeds)
             own = jax.tree.map(
@@ -229,14 +287,8 @@ def logs(states: EnvironmentStates) -> list[EnvironmentLog]:
     episodes = np.asarray(states.episode).tolist()
     return [
         EnvironmentLog(number, nothing, bytes(DIGEST_BYTES), digest)
-        for number, digest in zip(episodes, digests(states), strict=True)
+        for number, digest in zip(episodes, as_bytes(states.digest), strict=True)
     ]
-
-
-def digests(states: EnvironmentStates) -> list[bytes]:
-    """The checksum of each environment, as long as the host's hashes."""
-    lanes = np.asarray(states.digest).astype("<u4")
-    return [row.tobytes().ljust(DIGEST_BYTES, b"\0") for row in lanes]
 
 
 def _where(ended: Bool[Array, " env"], one: Array, other: Array) -> Array:
@@ -248,39 +300,3 @@ def _stored_leaf(leaf: Leaf, part: Array) -> Array:
     if leaf.first_values is not None:
         part = part - np.reshape(leaf.first_values, leaf.shape)
     return part.astype(leaf.dtype)
-
-
-def _bits(numbers: Array) -> UInt32[Array, "..."]:
-    if numbers.dtype == jnp.float32:
-        return jax.lax.bitcast_convert_type(numbers, jnp.uint32)
-    return numbers.astype(jnp.uint32)
-
-
-def _words(
-    observation: Observation, mask: Bool[Array, "env action"] | None
-) -> UInt32[Array, "env word"]:
-    """The bits of what each environment shows."""
-    parts = jax.tree.leaves((observation, mask))
-    leaves = [_bits(leaf).reshape(leaf.shape[0], -1) for leaf in parts]
-    return jnp.concatenate(leaves, axis=1)
-
-
-def _folded(
-    digest: UInt32[Array, "env lane"], words: UInt32[Array, "env word"]
-) -> UInt32[Array, "env lane"]:
-    """The checksum with more words. Each lane mixes every word with its place, and adds them up."""
-    place = np.arange(1, words.shape[1] + 1, dtype=np.uint64)[:, None]
-    lane = np.arange(1, 3, dtype=np.uint64)
-    keys = (place * _ODD + lane * 0x85EBCA77).astype(np.uint32)
-    sums = jnp.sum(_mixed(words[:, :, None] ^ keys), axis=1, dtype=jnp.uint32)
-    return _mixed((digest + jnp.uint32(_ODD)) ^ sums)
-
-
-def _mixed(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """Each bit of a word changes every bit of the result with a chance of about a half.
-
-    Source: the finaliser of MurmurHash3, Appleby (2011).
-    """
-    words = (words ^ (words >> 16)) * jnp.uint32(0x85EBCA6B)
-    words = (words ^ (words >> 13)) * jnp.uint32(0xC2B2AE35)
-    return words ^ (words >> 16)

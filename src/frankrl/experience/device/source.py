@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Float, UInt32
 
 from frankrl.core.device_random import seed_words
-from frankrl.environments import EnvironmentLog, EnvironmentSpec
-from frankrl.environments.functional.protocol import FunctionalEnvironment
+from frankrl.environments import EnvironmentLog
+from frankrl.experience.device.digest import as_bytes
 from frankrl.experience.device.environments import (
     DeviceEnvironments,
     EnvironmentStates,
-    digests,
     logs,
 )
 from frankrl.experience.normaliser import Statistics
@@ -22,18 +21,14 @@ from frankrl.experience.normaliser import Statistics
 class DeviceSource:
     """Holds where the environments stand between two chunks; a chunk steps them."""
 
-    def __init__(
-        self, functional: FunctionalEnvironment, spec: EnvironmentSpec, num_envs: int, seed: int
-    ) -> None:
+    def __init__(self, environments: DeviceEnvironments, seed: int) -> None:
         """Begin the first episodes.
 
         Args:
-            functional: the environment.
-            spec: its description.
-            num_envs: environments of the run.
+            environments: those of the run.
             seed: the run's seed.
         """
-        self.environments = DeviceEnvironments.of(functional, spec, num_envs)
+        self.environments = environments
         self.seed = seed_words(seed)
         self.states: EnvironmentStates = _compiled_begin(self.environments)(self.seed)
         """Read them before the next chunk begins, which takes their memory over."""
@@ -47,7 +42,7 @@ class DeviceSource:
         return logs(self.states)
 
     def digests(self) -> list[bytes]:
-        return digests(self.states)
+        return as_bytes(self.states.digest)
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         """Nothing is repeated: `states` come from the checkpoint."""

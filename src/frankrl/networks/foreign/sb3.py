@@ -80,6 +80,11 @@ class SB3Network:
             network = network.network
         if not isinstance(network, LayeredNetwork):
             raise SettingError("this run has a network of its own, so there is no place for them")
+        if network.memory_units:
+            raise SettingError(
+                "its network has no memory, and that of this run has one (memory gru): set memory "
+                "to none"
+            )
         if len(network.torsos) != 1:
             raise SettingError(
                 "its observations are one array, and those of this run have "

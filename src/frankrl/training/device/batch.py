@@ -125,7 +125,7 @@ class SeedBatch:
         self._leaves, output = chunk(self._leaves, self._seeds, schedule, np.int32(num_rounds))
         before, self.env_steps = self.env_steps, self.env_steps + num_rounds * size
         self._updates += int(counts.sum())
-        host = _on_host(output)
+        host: ChunkOutput = jax.tree.map(np.asarray, output)
         for index, lane in self._lanes.items():
             own_output = _of_lane(host, index)
             if whole_rounds(own_output.rounds, num_rounds) < num_rounds:
@@ -149,12 +149,7 @@ class SeedBatch:
         """Put the beginnings of all lanes together; returns the chunk."""
         joined = next(iter(self._lanes.values()))
         one_round = self._round = round_of(joined.experiment, joined.source)
-        fill = DeviceSource(
-            joined.source.environments.functional,
-            joined.experiment.spec,
-            joined.experiment.settings.environment.num_envs,
-            joined.experiment.seed,
-        )
+        fill = DeviceSource(joined.source.environments, joined.experiment.seed)
         lanes = [self._lanes.get(i) for i in range(self._num_lanes)]
         self._seeds = np.stack([(lane.source if lane else fill).seed for lane in lanes])
 
@@ -265,13 +260,3 @@ def _sliced(leaves: list[Array], index: Any) -> list[Array]:
 def _of_lane(host: ChunkOutput, index: int) -> ChunkOutput:
     """What a chunk gave in one lane, as views; of the carry, the environments alone."""
     return jax.tree.map(lambda leaf: leaf[index], host)
-
-
-def _on_host(output: ChunkOutput) -> ChunkOutput:
-    """What a chunk gave on the host."""
-
-    def read(leaf: Any) -> Any:
-        # Random keys of an environment are no numbers of NumPy's.
-        return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
-
-    return jax.tree.map(read, output)

@@ -109,12 +109,11 @@ class DqnRound:
         ) -> tuple[EnvironmentStates, DeviceStep]:
             number, epsilon = given
             env_steps = schedule.env_steps + number * size
-            q_values = greedy_values(
-                self.network, vector, states.observation, states.mask, seed, env_steps // size
-            )
+            seen = (states.observation, states.mask, states.memory)
+            q_values, memory = greedy_values(self.network, vector, *seen, seed, env_steps // size)
             draws = acting_draws(seed, env_steps, size)
             action = epsilon_greedy(q_values, epsilon, draws)
-            return self.environments.step(seed, states, action)
+            return self.environments.step(seed, states, action, memory)
 
         numbers = jnp.arange(self.vector_steps, dtype=jnp.uint32)
         return jax.lax.scan(step, carry.environments, (numbers, schedule.epsilon))
@@ -127,9 +126,10 @@ class DqnRound:
 
         taken = jax.tree.map(flat, steps)
         is_last = taken.terminated | taken.truncated
-        seen, last = (taken.observation, taken.mask), (taken.next_observation, taken.next_mask)
-        now = (states.observation, states.mask)
-        observation, mask = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), seen, now)
+        last = (taken.next_observation, taken.next_mask)
+        seen = (taken.observation, taken.mask, taken.memory)
+        now = (states.observation, states.mask, states.memory)
+        observation, mask, memory = jax.tree.map(lambda *parts: jnp.concatenate(parts), seen, now)
         count = is_last.shape[0]
         if count > 1:
             (rows,) = jnp.nonzero(is_last, size=count)
@@ -144,6 +144,7 @@ class DqnRound:
             terminated=ends_world(self.learning.bootstrap_on, taken.terminated, is_last),
             last_observation=last[0],
             last_mask=last[1],
+            memory=memory,
         )
 
     def _learn(
@@ -151,6 +152,7 @@ class DqnRound:
     ) -> Callable[[LearnerState, ReplayState], tuple]:
         """The round's updates, if these are `count`."""
         most, batch = self.counts[-1], self.replay.sampler.batch_size
+        sequences = self.replay.sequences
 
         def learn(learner: LearnerState, stored: ReplayState) -> tuple:
             shape = (most, batch)
@@ -170,7 +172,8 @@ class DqnRound:
             bits = random_bits(seed, Use.REPLAY, request.first_update, count, width=batch)
             draws = self.replay.sampler.device_draws(bits, request)
             sample, batches = self.replay.sample(stored, draws)
-            noise = device_noise(self.network, batch, seed, request.first_update, count)
+            rows = batch * (sequences.learned_steps if sequences else 1)
+            noise = device_noise(self.network, rows, seed, request.first_update, count)
             learner, output = updates(
                 self.learning,
                 self.network,
@@ -179,6 +182,7 @@ class DqnRound:
                 schedule.learning_rate,
                 noise,
                 sample.weights,
+                sequences,
             )
             stored = self.replay.set_priorities(stored, sample, output.priorities)
             metrics = metrics.at[:count].set(output.metrics)

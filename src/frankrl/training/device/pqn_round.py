@@ -124,7 +124,7 @@ class PqnRound:
             q_values = self.network.q_values(params, states.observation, states.mask)
             draws = acting_draws(seed, schedule.env_steps + number * size, size)
             action = epsilon_greedy(q_values, epsilon, draws)
-            states, step = self.environments.step(seed, states, action)
+            states, step = self.environments.step(seed, states, action, None)
             discount = self._discount(step)
             needed = (step.length > 0) & (discount > 0)
 

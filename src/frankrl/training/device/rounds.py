@@ -12,7 +12,7 @@ from frankrl.core.types import FinishedEpisode, Steps
 from frankrl.environments import EnvironmentSpec
 from frankrl.environments.functional import functional_of
 from frankrl.experience import Collected, linear_epsilon
-from frankrl.experience.device import DeviceSource
+from frankrl.experience.device import DeviceEnvironments, DeviceSource
 from frankrl.learning import has_own_optimiser, learning_rate_at
 from frankrl.replay import Sample
 from frankrl.training.device.chunk import ChunkOutput, RoundOutput, compiled_chunk
@@ -43,8 +43,9 @@ def source_on_device(experiment: Experiment) -> DeviceSource:
     """
     functional = functional_of(experiment.spec)
     assert functional is not None, f"{experiment.spec.env_id} is no functional environment"
-    num_envs = experiment.settings.environment.num_envs
-    source = DeviceSource(functional, experiment.spec, num_envs, experiment.seed)
+    counts = (experiment.settings.environment.num_envs, experiment.network.memory_units)
+    environments = DeviceEnvironments.of(functional, experiment.spec, *counts)
+    source = DeviceSource(environments, experiment.seed)
     check_first(source.states, experiment.spec)
     return source
 
