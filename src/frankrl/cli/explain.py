@@ -130,8 +130,7 @@ def _saliency(reopened: "Reopened", index: int) -> "list[Map]":
 
 def _has_numbered_states(folder: "RunFolder") -> bool:
     """Whether the Q-values of a run can be a table of all states, by its newest checkpoint: the
-    states are numbered, and alone decide what it has learned, which is Q-values; false without a
-    checkpoint."""
+    states are numbered, and it learns their Q-values; false without a checkpoint."""
     from frankrl.tabular import table_size
 
     settings = folder.description.settings

@@ -11,6 +11,7 @@ from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Cell, Formula, Line, NamedValues, Section, Table
 from frankrl.explaining.numerals import bracketed, plain_numbers
 from frankrl.explaining.origin import DataOrigin, Origin
+from frankrl.explaining.sequence_narrative import memory_at_s, through_time
 
 
 def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> Section:
@@ -19,6 +20,7 @@ def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> 
     return Section(
         "2. The network's policy in s",
         (
+            *memory_at_s(record, index),
             Line("the outputs are logits: their differences say which action is likelier, no more"),
             NamedValues("logits of s", names, plain_numbers(record.logits[index]), action, "taken"),
             Line("their softmax is the policy, π(· | s):"),
@@ -77,6 +79,7 @@ def cloning_step(
         "4. Backpropagation through the network",
         (
             Formula((f"{optimiser}, learning rate ", record.learning_rate)),
+            *through_time(record),
             Table("L2 norms of each layer", ("layer", "gradient", "change of the weights"), rows),
             Formula(
                 (
@@ -100,19 +103,23 @@ def cloning_batch(
     index: int,
     spec: EnvironmentSpec,
 ) -> Section:
-    """All transitions of the batch."""
+    """All transitions of the batch; with memory those of the followed sequence."""
     header = ("transition", "episode of the data", "step", "action", "π(a | s)", "−log π(a | s)")
+    title, numbers = "The whole batch", range(len(record.losses))
+    caption = "All transitions of the batch, in the order in which they were sampled"
+    if (own := record.sequences) is not None:
+        title = f"5. Sequence {own.sequence[index]}, step by step"
+        caption, numbers = "Its learned steps", own.rows_of(own.sequence[index]).tolist()
     rows: list[tuple[Cell, ...]] = [
         (
             number,
-            origin.episode,
-            origin.step,
+            came_from[number].episode,
+            came_from[number].step,
             spec.action_names[record.batch.action[number]],
             record.chosen[number].item(),
             record.losses[number].item(),
         )
-        for number, origin in enumerate(came_from)
+        for number in numbers
     ]
-    caption = "All transitions of the batch, in the order in which they were sampled"
-    table = Table(caption, header, tuple(rows), index, "followed")
-    return Section("The whole batch", (table,), too_wide_for_terminals=True)
+    table = Table(caption, header, tuple(rows), numbers.index(index), "followed")
+    return Section(title, (table,), too_wide_for_terminals=own is None)

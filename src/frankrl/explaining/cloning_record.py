@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, UInt32
 from frankrl.core.figures import counted, figure
 from frankrl.core.types import Transition
 from frankrl.explaining.document import Document
-from frankrl.explaining.record import SampledBatch, norms
+from frankrl.explaining.record import SampledBatch, SequencesRecord, norms
 from frankrl.learning import CloningTerms, LearnerState, cloning_terms
 from frankrl.networks import QNetwork
 
@@ -48,6 +48,8 @@ class CloningRecord:
     """L2 norm of the change of θ, per layer and `all`."""
     chosen_after: Float[np.ndarray, " batch"]
     """π(a | s) after the update."""
+    sequences: SequencesRecord | None = None
+    """The sequences that the transitions belong to; None without memory."""
     probabilities: None = None
     """Sampling is uniform."""
     weights: None = None
@@ -61,6 +63,12 @@ class CloningRecord:
             f"Update {self.update:,}: {counted(len(self.losses), 'transition')}, loss "
             f"{figure(self.loss)}, mean π(a | s) {figure(float(np.mean(self.chosen)))}"
         )
+
+    def followed(self, transition: int, sequence: int | None = None) -> int:
+        """As `UpdateRecord.followed`."""
+        if self.sequences is None:
+            return transition
+        return self.sequences.row_of(transition, sequence or 0)
 
     @property
     def done_at(self) -> str:
@@ -98,9 +106,42 @@ def cloning_record_of(
         env_steps: what the run's clock counted when the update was done.
         learning_rate: step size of the optimiser.
     """
-    terms, policy, policy_after = _computed(network, before, after, sampled.batch)
+    terms, then = _computed(network, before, after, sampled.batch)
+    return recorded_cloning(
+        network,
+        (before, after),
+        sampled,
+        (terms, then.logits),
+        env_steps=env_steps,
+        learning_rate=learning_rate,
+    )
+
+
+def recorded_cloning(
+    network: QNetwork,
+    learners: tuple[LearnerState, LearnerState],
+    sampled: SampledBatch,
+    computed: tuple[CloningTerms, Float[Array, "batch action"]],
+    *,
+    env_steps: int,
+    learning_rate: float,
+    sequences: SequencesRecord | None = None,
+) -> CloningRecord:
+    """The record of an update, of what was computed for its transitions.
+
+    Args:
+        network: the definition of the network.
+        learners: the learner before the update, and after it.
+        sampled: the transitions of the update.
+        computed: the terms of the update, and the logits after it.
+        env_steps: what the run's clock counted when the update was done.
+        learning_rate: step size of the optimiser.
+        sequences: the sequences that they belong to; None without memory.
+    """
+    (before, after), (terms, logits_after) = learners, computed
     batch = jax.tree.map(np.asarray, sampled.batch)
     rows = np.arange(len(terms.losses))
+    policy, policy_after = (jax.nn.softmax(logits) for logits in (terms.logits, logits_after))
     return CloningRecord(
         update=int(before.num_updates) + 1,
         env_steps=env_steps,
@@ -116,15 +157,15 @@ def cloning_record_of(
         gradient_norms=norms(terms.gradients),
         weight_changes=norms(network.layout.unflatten(np.asarray(after.params - before.params))),
         chosen_after=np.asarray(policy_after)[rows, batch.action],
+        sequences=sequences,
     )
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _computed(
     network: QNetwork, before: LearnerState, after: LearnerState, batch: Transition
-) -> tuple[CloningTerms, Float[Array, "batch action"], Float[Array, "batch action"]]:
-    """What the update computed, and the policy before and after it."""
+) -> tuple[CloningTerms, CloningTerms]:
+    """What the update computed, and the same after it."""
     unflatten = network.layout.unflatten
     terms = cloning_terms(network, unflatten(before.params), batch)
-    then = cloning_terms(network, unflatten(after.params), batch)
-    return terms, jax.nn.softmax(terms.logits, axis=-1), jax.nn.softmax(then.logits, axis=-1)
+    return terms, cloning_terms(network, unflatten(after.params), batch)

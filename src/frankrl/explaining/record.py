@@ -68,8 +68,8 @@ class SequencesRecord(NamedTuple):
     """The memory before the first observation that is shown, as it was in acting."""
     memory: Float[np.ndarray, "sequence time unit"]
     """The Q-network's memory after each observation; as before it where none is shown."""
-    target_memory: Float[np.ndarray, "sequence time unit"]
-    """The target network's, likewise."""
+    target_memory: Float[np.ndarray, "sequence time unit"] | None
+    """The target network's, likewise; None for behaviour cloning, which has none."""
     priorities: Float[np.ndarray, " sequence"] | None
     """Error of each sequence, for its new priority; None if sampling was uniform."""
 
@@ -86,6 +86,20 @@ class SequencesRecord(NamedTuple):
     def rows_of(self, sequence: int) -> Int[np.ndarray, " row"]:
         """The rows of one sequence, in order of time."""
         return np.flatnonzero(self.sequence == sequence)
+
+    def row_of(self, transition: int, sequence: int) -> int:
+        """The row of a learned step of a sequence.
+
+        Raises:
+            SettingError: the sequence has no such step, because its episode ends before.
+        """
+        rows = self.rows_of(sequence)
+        if transition >= len(rows):
+            raise SettingError(
+                f"{option('transition')} must be from 0 to {len(rows) - 1} in sequence {sequence}, "
+                f"whose episode ends then, got {transition}"
+            )
+        return int(rows[transition])
 
     def memory_before(self, row: int) -> Float[np.ndarray, "1 unit"]:
         """The Q-network's memory before it saw the state s of a row."""
@@ -167,10 +181,10 @@ class UpdateRecord:
     refreshes_target: bool
     """Whether the target network is refreshed right after this update; with PQN whether the next
     round begins, which acts with the new weights."""
-    sequences: SequencesRecord | None = None
-    """The sequences that the transitions belong to; None without memory."""
     clock_unit: str = "env step"
     """What the run's clock, and so `env_steps`, counts: an `update` of a run that does not act."""
+    sequences: SequencesRecord | None = None
+    """The sequences that the transitions belong to; None without memory."""
     document: Document | None = field(default=None, compare=False)
     """The update in words, for one transition of its batch; None: only its numbers were wanted."""
 
@@ -207,13 +221,7 @@ class UpdateRecord:
         """
         if self.sequences is None:
             return transition
-        rows = self.sequences.rows_of(sequence or 0)
-        if transition >= len(rows):
-            raise SettingError(
-                f"{option('transition')} must be from 0 to {len(rows) - 1} in sequence "
-                f"{sequence or 0}, whose episode ends then, got {transition}"
-            )
-        return int(rows[transition])
+        return self.sequences.row_of(transition, sequence or 0)
 
     @property
     def done_at(self) -> str:

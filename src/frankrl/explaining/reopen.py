@@ -36,7 +36,11 @@ from frankrl.experience.device import DeviceSource
 from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
-from frankrl.explaining.sequence_record import SampledSequences, sequences_record_of
+from frankrl.explaining.sequence_record import (
+    SampledSequences,
+    sequences_cloning_record_of,
+    sequences_record_of,
+)
 from frankrl.explaining.verification import Verification
 from frankrl.learning import (
     LearnerState,
@@ -51,6 +55,7 @@ from frankrl.replay import (
     EndingRoom,
     ReplayBuffer,
     ReplayState,
+    Sample,
     Span,
     as_new,
     cut_short,
@@ -254,6 +259,9 @@ def reopen(
     if isinstance(record, UpdateRecord):
         record = dataclasses.replace(record, clock_unit=settings.clock_unit)
     rows, endings = _of_data(experiment, state)
+    if (own := record.sequences) is not None:
+        # Rows are the learned steps of sequences, those of the data set behind the others.
+        rows = int((own.sequence >= len(own.is_shown) - rows).sum())
     return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
 
 
@@ -448,18 +456,18 @@ def _opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert sample is not None, "the update's own round did none"
     given = _given(experiment, before, result)
-    demonstrations, num_own = experiment.demonstrations, replay.sampler.batch_size
-    own, other = parted(sample.env_steps, num_own)
-    _, firsts, batches, spans = _read(replay, given.stored, given.steps, own, given.scales)
-    if demonstrations is not None:
+    drawn, other = parted(sample.env_steps, replay.sampler.batch_size)
+    found = _read(replay, given.stored, given.steps, drawn, given.scales)[1:]
+    if (demonstrations := experiment.demonstrations) is not None:
         assert before.demonstrations is not None, "its data set is in a buffer"
         others = _read(demonstrations, _copies(before.demonstrations), None, other, given.scales)
-        firsts, batches, spans = joined((firsts, batches, spans), others[1:])
+        found = joined(found, others[1:])
+    taken, batches, spans = found
     number = update - before.updates - 1
     learn = _compiled_updates(settings.learning, network, replay.sequences, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
-    batches, firsts, noise, sample, spans = jax.tree.map(
-        np.asarray, (batches, firsts, given.noise, sample, spans)
+    taken, batches, noise, sample, spans = jax.tree.map(
+        np.asarray, (taken, batches, given.noise, sample, spans)
     )
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
@@ -475,25 +483,37 @@ def _opened(
     _compare_with_run(
         learned(after, number + 1, result.updates - before.updates), result.state().learner
     )
-    own, batch, noise, span = jax.tree.map(
-        lambda table: table[number], (sample, batches, noise, spans)
+    own, begins, batch, noise, span = jax.tree.map(
+        lambda table: table[number], (sample, taken, batches, noise, spans)
     )
-    learners = (settings.learning, network, state, after)
     facts = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
-    if replay.sequences is not None:
-        taken = [_learned_env_steps(replay, firsts[number, :num_own])]
-        if demonstrations is not None:
-            taken.append(_learned_env_steps(demonstrations, firsts[number, num_own:]))
-        learned_steps = np.concatenate(taken)
-        several = SampledSequences(own, batch, learned_steps, span.num_steps, span.terminated)
-        record = sequences_record_of(*learners, replay.sequences, several, noise=noise, **facts)
-    else:
-        sampled = SampledBatch(own, batch, span.num_steps, span.terminated)
-        if settings.learning.algorithm == "bc":
-            record = cloning_record_of(*learners[1:], sampled, **facts)
-        else:
-            record = record_of(*learners, sampled, noise=noise, **facts)
+    record = _record(experiment, (state, after), own, begins, batch, span, noise, facts)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
+
+
+def _record(
+    experiment: Experiment,
+    learners: tuple[LearnerState, LearnerState],
+    sample: Sample,
+    begins: UInt32[np.ndarray, "*batch"],
+    batch: Transition | Sequences,
+    span: Span,
+    noise: UpdateNoise,
+    facts: dict[str, Any],
+) -> UpdateRecord | CloningRecord:
+    """The record of an update, given the learners before and after it."""
+    learning, network = experiment.settings.learning, experiment.network
+    is_cloned, sequences = learning.algorithm == "bc", experiment.replay.sequences
+    if isinstance(batch, Transition):
+        sampled = SampledBatch(sample, batch, span.num_steps, span.terminated)
+        if is_cloned:
+            return cloning_record_of(network, *learners, sampled, **facts)
+        return record_of(learning, network, *learners, sampled, noise=noise, **facts)
+    assert sequences is not None, "only a network with memory learns from sequences"
+    given = SampledSequences(sample, batch, begins, span.num_steps, span.terminated)
+    if is_cloned:
+        return sequences_cloning_record_of(network, *learners, sequences, given, **facts)
+    return sequences_record_of(learning, network, *learners, sequences, given, noise=noise, **facts)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -503,7 +523,7 @@ def _read(
     steps: Steps | None,
     env_steps: UInt32[Array, "update batch"],
     scales: Scales | None,
-) -> tuple[ReplayState, UInt32[Array, "update batch"], Transition | Sequences, Span]:
+) -> tuple[ReplayState, UInt32[Array, "update batch *step"], Transition | Sequences, Span]:
     """The buffer with the steps of a round, if it lacks them; the env steps at which transitions,
     or the learned steps of sequences, begin; the transitions that were drawn by some env steps and
     their steps, or the sequences and the steps of each of their transitions."""
@@ -513,17 +533,10 @@ def _read(
         found = replay.read(stored, env_steps, scales), replay.spans(stored, env_steps)
         return stored, env_steps, *found
     firsts = replay.first_learned(stored, env_steps)
-    each = replay.spans(stored, _learned_env_steps(replay, firsts))
-    return stored, firsts, replay.read_sequences(stored, firsts, scales), each
-
-
-def _learned_env_steps(
-    replay: ReplayBuffer, env_steps: UInt32[Any, "*batch"]
-) -> UInt32[Any, "*batch step"]:
-    """Env step of each learned step of the sequences that begin to learn at the given env steps."""
-    assert replay.sequences is not None
     distance = np.arange(replay.sequences.learned_steps, dtype=np.uint32)
-    return env_steps[..., None] + distance * np.uint32(replay.num_envs)
+    begins = firsts[..., None] + distance * np.uint32(replay.num_envs)
+    batch = replay.read_sequences(stored, firsts, scales)
+    return stored, begins, batch, replay.spans(stored, begins)
 
 
 def _compiled_updates(

@@ -7,12 +7,13 @@ from jaxtyping import Float
 
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentSpec
+from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Block, Cell, Formula, Line, Section, Table
 from frankrl.explaining.origin import DataOrigin, Origin
 from frankrl.explaining.record import SequencesRecord, UpdateRecord
 
 
-def place_in_batch(record: UpdateRecord, index: int) -> str:
+def place_in_batch(record: UpdateRecord | CloningRecord, index: int) -> str:
     """Which transition of the batch it is."""
     size, sequences = len(record.losses), record.sequences
     if sequences is None:
@@ -24,8 +25,8 @@ def place_in_batch(record: UpdateRecord, index: int) -> str:
     )
 
 
-def memory_at_s(record: UpdateRecord, index: int) -> list[Block]:
-    """How the Q-network's memory came to s; nothing without memory."""
+def memory_at_s(record: UpdateRecord | CloningRecord, index: int) -> list[Block]:
+    """How the network's memory came to s; nothing without memory."""
     sequences = record.sequences
     if sequences is None:
         return []
@@ -50,13 +51,14 @@ def memory_at_s(record: UpdateRecord, index: int) -> list[Block]:
     units = sequences.memory.shape[-1]
     after = _norm(sequences.memory[sequence, sequences.position[index]])
     of = f", of {counted(units, 'number')} between -1 and 1"
-    return [*blocks, Formula(("with s, from which Q follows: ‖h‖ = ", after, of))]
+    what = "Q" if isinstance(record, UpdateRecord) else "the policy"
+    return [*blocks, Formula((f"with s, from which {what} follows: ‖h‖ = ", after, of))]
 
 
 def memory_at_arrival(record: UpdateRecord, index: int, network_name: str) -> list[Block]:
     """The target network's memory at s′; nothing without memory."""
     sequences = record.sequences
-    if sequences is None:
+    if sequences is None or sequences.target_memory is None:
         return []
     place = sequences.sequence[index], sequences.arrival[index]
     own, other = _norm(sequences.target_memory[place]), _norm(sequences.memory[place])
@@ -71,7 +73,7 @@ def memory_at_arrival(record: UpdateRecord, index: int, network_name: str) -> li
     ]
 
 
-def through_time(record: UpdateRecord) -> list[Block]:
+def through_time(record: UpdateRecord | CloningRecord) -> list[Block]:
     """How far the gradient flows back; nothing without memory."""
     if record.sequences is None:
         return []
@@ -122,12 +124,13 @@ def batch_section(
 
 
 def _burn_in_rows(sequences: SequencesRecord, sequence: int) -> tuple[tuple[Cell, ...], ...]:
-    count = sequences.burn_in_steps
+    count, target_memory = sequences.burn_in_steps, sequences.target_memory
+    assert target_memory is not None, "an update with targets has a target network"
     return tuple(
         (
             at - count,
             _norm(sequences.memory[sequence, at]),
-            _norm(sequences.target_memory[sequence, at]),
+            _norm(target_memory[sequence, at]),
         )
         for at in range(count)
         if sequences.is_shown[sequence, at]

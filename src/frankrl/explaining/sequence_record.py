@@ -1,7 +1,7 @@
 """Every number of one update of a network with memory."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Sequences, SequenceSpec, Transition
+from frankrl.explaining.cloning_record import CloningRecord, recorded_cloning
 from frankrl.explaining.record import (
     Recorded,
     SampledBatch,
@@ -19,10 +20,12 @@ from frankrl.explaining.record import (
 )
 from frankrl.learning import (
     NO_NOISE,
+    CloningTerms,
     LearnerState,
     SequenceTerms,
     UpdateNoise,
     UpdateTerms,
+    sequence_cloning_terms,
     sequence_priorities,
     sequence_terms,
     td_errors,
@@ -39,9 +42,9 @@ class SampledSequences(NamedTuple):
     batch: Sequences
     env_steps: UInt32[np.ndarray, "batch step"]
     """Env step of the run at which each learned step begins, from 0."""
-    num_steps: UInt32[np.ndarray, "batch step"]
+    num_steps: UInt32[Any, "batch step"]
     """Env steps from s to s′."""
-    terminated: Bool[np.ndarray, "batch step"]
+    terminated: Bool[Any, "batch step"]
     """Whether s′ is terminal."""
 
 
@@ -77,17 +80,7 @@ def sequences_record_of(
     )
     belongs = np.asarray(terms.belongs)
     computed = Recorded(_of_rows(terms.of_rows, belongs), np.asarray(chosen_q_after)[belongs])
-    batch = sampled.batch
-    sequence, step = np.divmod(np.flatnonzero(belongs), spec.learned_steps)
-    own = SequencesRecord(
-        sequence=sequence,
-        step=step,
-        burn_in_steps=spec.burn_in_steps,
-        learned_steps=spec.learned_steps,
-        is_shown=np.asarray(batch.is_shown),
-        arrival=np.asarray(batch.arrival)[sequence, step],
-        stored_memory=np.asarray(batch.memory),
-        memory=np.asarray(terms.memory),
+    own = _sequences(spec, sampled.batch, terms.memory)._replace(
         target_memory=np.asarray(terms.target_memory),
         priorities=None if sampled.sample.weights is None else np.asarray(priorities),
     )
@@ -100,6 +93,67 @@ def sequences_record_of(
         env_steps=env_steps,
         learning_rate=learning_rate,
         sequences=own,
+    )
+
+
+def sequences_cloning_record_of(
+    network: QNetwork,
+    before: LearnerState,
+    after: LearnerState,
+    spec: SequenceSpec,
+    sampled: SampledSequences,
+    *,
+    env_steps: int,
+    learning_rate: float,
+) -> CloningRecord:
+    """Record one update of behaviour cloning; rows and arguments as of `sequences_record_of`."""
+    terms, logits_after, memory = _cloned(network, spec, before, after, sampled.batch)
+    own = _sequences(spec, sampled.batch, memory)
+    belongs = np.ravel(np.asarray(sampled.batch.belongs))
+    kept = _kept((terms.logits, terms.losses, logits_after), belongs)
+    return recorded_cloning(
+        network,
+        (before, after),
+        _transitions(sampled, own),
+        (terms._replace(logits=kept[0], losses=kept[1]), kept[2]),
+        env_steps=env_steps,
+        learning_rate=learning_rate,
+        sequences=own,
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _cloned(
+    network: QNetwork,
+    spec: SequenceSpec,
+    before: LearnerState,
+    after: LearnerState,
+    batch: Sequences,
+) -> tuple[CloningTerms, Float[Array, "row action"], Float[Array, "batch time unit"]]:
+    """What the update computed, the logits after it, and the memory along the sequences."""
+    params, then = (network.layout.unflatten(learner.params) for learner in (before, after))
+    memory = network.remembered(params, batch.observation, batch.is_shown, batch.memory)
+    later = sequence_cloning_terms(spec, network, then, batch)
+    return sequence_cloning_terms(spec, network, params, batch), later.logits, memory
+
+
+def _sequences(
+    spec: SequenceSpec, batch: Sequences, memory: Float[Array, "batch time unit"]
+) -> SequencesRecord:
+    """The sequences of a batch, with the network's memory along them."""
+    belongs = np.asarray(batch.belongs)
+    sequence, step = np.nonzero(belongs)
+    return SequencesRecord(
+        sequence=sequence,
+        step=step,
+        burn_in_steps=spec.burn_in_steps,
+        learned_steps=spec.learned_steps,
+        is_shown=np.asarray(batch.is_shown),
+        arrival=np.asarray(batch.arrival)[sequence, step],
+        stored_memory=np.asarray(batch.memory),
+        memory=np.asarray(memory),
+        target_memory=None,
+        priorities=None,
     )
 
 
@@ -140,16 +194,16 @@ def _computed(
 
 def _of_rows(terms: UpdateTerms, belongs: Bool[np.ndarray, " row"]) -> UpdateTerms:
     """The terms of the rows that belong."""
-
-    def kept(leaf: Array) -> Array:
-        # On the host, where a choice of rows needs no compiled program.
-        return jnp.asarray(np.asarray(leaf)[belongs])
-
-    outputs, following, predictions, targets = jax.tree.map(
-        kept, (terms.outputs, terms.bootstrap, terms.of_loss.predictions, terms.of_loss.targets)
-    )
-    of_loss = terms.of_loss._replace(predictions=predictions, targets=targets)
+    of_loss = terms.of_loss
+    each = (terms.outputs, terms.bootstrap, of_loss.predictions, of_loss.targets)
+    outputs, following, predictions, targets = _kept(each, belongs)
+    of_loss = of_loss._replace(predictions=predictions, targets=targets)
     return UpdateTerms(outputs, following, of_loss)
+
+
+def _kept(rows: Any, belongs: Bool[np.ndarray, " row"]) -> Any:
+    """The rows of arrays that belong, chosen on the host, where that compiles no program."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[belongs]), rows)
 
 
 def _transitions(sampled: SampledSequences, own: SequencesRecord) -> SampledBatch:

@@ -30,7 +30,12 @@ from frankrl.learning.make_network import network_for
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
 from frankrl.learning.optimiser import has_own_optimiser
 from frankrl.learning.pqn import Rollout, all_targets, minibatch_of, pqn_updates
-from frankrl.learning.recurrent import SequenceTerms, sequence_priorities, sequence_terms
+from frankrl.learning.recurrent import (
+    SequenceTerms,
+    sequence_cloning_terms,
+    sequence_priorities,
+    sequence_terms,
+)
 from frankrl.learning.targets import bootstrap_values, of_actions, td_target
 
 __all__ = [
@@ -65,6 +70,7 @@ __all__ = [
     "pqn_updates",
     "predictions",
     "refresh_target",
+    "sequence_cloning_terms",
     "sequence_priorities",
     "sequence_terms",
     "td_errors",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from frankrl.explaining import UpdateRecord, batch_origins, cost_of, reopen
+from frankrl.explaining import CloningRecord, UpdateRecord, batch_origins, cost_of, reopen
 from frankrl.explaining.html import sections_html
 from frankrl.explaining.narrative import narrate
 from frankrl.explaining.plain import plain
@@ -70,7 +70,7 @@ class _Files:
         return number
 
 
-def _name(record: UpdateRecord, index: int) -> str:
+def _name(record: UpdateRecord | CloningRecord, index: int) -> str:
     if record.sequences is None:
         return str(index)
     own = record.sequences
