@@ -32,8 +32,9 @@ class Collected:
     env_id: str
     train_env_steps: int
     """Budget of the run whose agent plays. [env steps]"""
-    epsilon: float
-    """Probability of a random action while it plays."""
+    epsilon: float | None = None
+    """Probability of a random action while it plays 100,000 env steps; None: it does not play, and
+    the data are what its training has seen, as far as its replay buffer holds whole episodes."""
 
     def commands(self, name: str, data: Path, runs: Path) -> tuple[list[str], list[str]]:
         """What stands behind `frank`, twice.
@@ -45,33 +46,36 @@ class Collected:
         """
         run = str(runs / f"{self.env_id}-{self.train_env_steps}")
         budget = ["--total-env-steps", str(self.train_env_steps)]
-        export = ["--evaluation-env-steps", "100000", "--epsilon", str(self.epsilon)]
+        fresh = ["--evaluation-env-steps", "100000", "--epsilon", str(self.epsilon)]
         return (
             ["train", self.env_id, *budget, "--out", run],
-            ["export", run, "--minari", name, "--out", str(data), *export],
+            [
+                *("export", run, "--minari", name, "--out", str(data)),
+                *([] if self.epsilon is None else fresh),
+            ],
         )
 
 
 DATA = {
-    "lander/random-v0": Collected("LunarLander-v3", 30_000, 1.0),
-    "lander/medium-v0": Collected("LunarLander-v3", 30_000, 0.3),
+    "lander/random-v0": Collected("LunarLander-v3", 110_000, 1.0),
+    "lander/medium-v0": Collected("LunarLander-v3", 110_000),
     "lander/expert-v0": Collected("LunarLander-v3", 250_000, 0.0),
-    "cartpole/random-v0": Collected("CartPole-v1", 6_000, 1.0),
-    "cartpole/medium-v0": Collected("CartPole-v1", 6_000, 0.3),
+    "cartpole/random-v0": Collected("CartPole-v1", 80_000, 1.0),
+    "cartpole/medium-v0": Collected("CartPole-v1", 80_000),
     "cartpole/expert-v0": Collected("CartPole-v1", 80_000, 0.0),
 }
-"""By name; random actions make an agent's training indifferent, but a run names the environment."""
+"""By name. Of random actions it does not matter whose they are; a run names the environment."""
 
 _ALL = (
-    *("--total-updates", "40000", "--batch-size", "64", "--learning-rate", "1e-3"),
+    *("--total-updates", "20000", "--batch-size", "64", "--learning-rate", "1e-3"),
     *("--learning-rate-end", "1e-5", "--evaluate-every-updates", "none"),
 )
 ARMS: dict[str, tuple[str, ...]] = {
-    "dqn": (*_ALL, "--n-step", "1"),
+    "dqn": _ALL,
     "bc": (*_ALL, "--algorithm", "bc"),
-    "cql": (*_ALL, "--n-step", "1", "--cql-weight", "0.2"),
+    "cql": (*_ALL, "--cql-weight", "0.1"),
 }
-"""What each arm says behind `frank train ENV --dataset X`."""
+"""What each arm says behind `frank train ENV --dataset X`; the rest is the environment's preset."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,9 @@ def main(options: Options) -> None:
     rows = read_rows(options.results)
     for name in options.datasets:
         about = _about(options.data / name)
-        for arm in options.arms:
-            for seed in options.seeds:
+        # Seed by seed, so that an interrupted study has as many of each.
+        for seed in options.seeds:
+            for arm in options.arms:
                 if any(_is_same(row, name, arm, seed, about) for row in rows):
                     continue
                 row = _learn(name, arm, seed, options) | about

@@ -14,7 +14,7 @@ def test_the_words_of_each_arm_are_settings_of_a_run_that_learns_from_data_alone
     defaults = TrainOptions.with_defaults(load_preset(default_preset(env_id)))
     words = [env_id, "--dataset", "data", *ARMS[arm]]
     options = parse(TrainOptions, words, "train", "", defaults)
-    assert options.training.total_updates == 40_000
+    assert options.training.total_updates == 20_000
     assert options.evaluation.evaluate_every_updates is None
     assert options.learning.algorithm == ("bc" if arm == "bc" else "dqn")
     assert (options.learning.cql_weight > 0) == (arm == "cql")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from nine_squares_data import SQUARES, write_squares
 
+from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.datasets import open_dataset
@@ -22,7 +23,7 @@ POLICIES = {"short": (1, 1, 2, 2, 0, 2, 1, 1, 0), "walls": (0, 0, 1, 3, 0, 1, 2,
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
-    return open_dataset(write_squares(tmp_path_factory.mktemp("data"), 100))
+    return open_dataset(write_squares(tmp_path_factory.mktemp("data"), 60))
 
 
 def experiment(**changes):
@@ -100,3 +101,19 @@ def test_rewards_are_the_environments_own_although_the_run_clips_them(squares):
     )
     assert isinstance(one, Estimate)
     np.testing.assert_array_equal(one.values, other.values)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--fqe"], "name one with --dataset"),
+        (["--dataset", "some/data-v0"], "give --fqe with it"),
+        (["--updates", "5"], "give --fqe with it"),
+        (["--fqe", "--dataset", "some/data-v0", "--episodes", "7"], "leave --episodes out"),
+        (["--fqe", "--dataset", "some/data-v0", "--updates", "0"], "from 1 to"),
+        (["--fqe", "--dataset", "nowhere/data-v0"], "there is no data set"),
+    ],
+)
+def test_a_wrong_command_is_answered_in_one_sentence(words, sentence, tmp_path, capsys):
+    assert frank(["evaluate", str(tmp_path / "run"), *words]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
