@@ -5,12 +5,14 @@ it, in a process of its own, and prints the tables; `--studies repeat-1 …` tra
 named. Results are kept in a JSON-lines file; what is in it with the settings of today is not done
 again.
 
-- cart-pole: CartPole without velocities, with a GRU, with the same network without a memory, and
-  with a stack of frames in its place. Those two learn from as many steps an update as the GRU does.
+- cart-pole: CartPole without velocities until it is solved, with a GRU, with the same network
+  without a memory, and with a stack of frames in its place. Those two learn from as many steps an
+  update as the GRU does.
 - repeat: repeat after me with delays of 1, 4 and 16 steps. Beside the return stands the largest
   error of a Q-value over 20 episodes, against the closed form.
-- count-recall: POPGym's CountRecallEasy, `pip install popgym`. Its mark is the score of PPO with a
-  GRU after 15 million env steps: Morad et al. (2023), https://arxiv.org/abs/2303.01859, table 3.
+- repeat-previous: POPGym's RepeatPreviousEasy, `pip install popgym`. Its mark is the score of PPO
+  with a GRU after 15 million env steps: Morad et al. (2023), https://arxiv.org/abs/2303.01859,
+  table 3. No score is higher.
 """
 
 import json
@@ -55,6 +57,9 @@ class Study:
         return load_preset("recurrent").with_changes(**self.changes)
 
 
+_SOLVED = {"until_solved": True}
+
+
 def _without_memory(**changes: Any) -> dict[str, Any]:
     """The preset without its memory; an update learns from as many steps as with it."""
     preset = load_preset("recurrent").replay
@@ -62,36 +67,52 @@ def _without_memory(**changes: Any) -> dict[str, Any]:
     return {"memory": "none", "batch_size": preset.batch_size * learned, **changes}
 
 
+_SYMBOLS = {
+    "normalize_observations": False,
+    "hidden_widths": (64,),
+    "gamma": 0.5,
+    "n_step": 1,
+    "replay_capacity": 100_000,
+    "batch_size": 16,
+    "sequence_steps": 30,
+    "burn_in_steps": 10,
+    "total_env_steps": 20_000,
+    "replay_ratio": 0.25,
+    "evaluate_every_env_steps": 5_000,
+}
+"""Symbols are remembered for some steps; actions decide on their own reward only."""
+
+
 def _repeat(delay: int, **changes: Any) -> Study:
-    """One-step targets and half of the actions at random: every action's Q-value is learned."""
-    shared = {
-        "env_kwargs": {"delay": delay},
-        "normalize_observations": False,
-        "gamma": 0.5,
-        "n_step": 1,
-        "epsilon_end": 0.5,
-        "replay_capacity": 100_000,
-    }
-    return Study(_REPEAT, range(3), "every Q-value within 0.05", shared | changes)
+    """Half of the actions are random, so that every action's Q-value is learned."""
+    kwargs = {"env_kwargs": {"delay": delay}, "epsilon_end": 0.5}
+    return Study(_REPEAT, range(3), "every Q-value within 0.05", _SYMBOLS | kwargs | changes)
 
 
-_SHORT = {"sequence_steps": 30, "burn_in_steps": 10}
 _LONG = {
     "sequence_steps": 56,
     "burn_in_steps": 16,
     "batch_size": 32,
     "total_env_steps": 120_000,
     "replay_ratio": 0.05,
+    "evaluate_every_env_steps": 20_000,
 }
 STUDIES = {
-    "cart-pole": Study(_POSITIONS, range(5), "mean ≥ 450"),
-    "cart-pole-without-memory": Study(_POSITIONS, range(5), "below 100", _without_memory()),
-    "cart-pole-frame-stack": Study(_POSITIONS, range(5), "–", _without_memory(frame_stack=4)),
-    "repeat-1": _repeat(1, **_SHORT),
-    "repeat-4": _repeat(4, **_SHORT),
+    "cart-pole": Study(_POSITIONS, range(5), "mean ≥ 450", _SOLVED),
+    "cart-pole-without-memory": Study(
+        _POSITIONS, range(5), "below 100", _without_memory(**_SOLVED)
+    ),
+    "cart-pole-frame-stack": Study(
+        _POSITIONS, range(5), "–", _without_memory(**_SOLVED, frame_stack=4)
+    ),
+    "repeat-1": _repeat(1),
+    "repeat-4": _repeat(4),
     "repeat-16": _repeat(16, **_LONG),
-    "count-recall": Study(
-        "popgym:popgym-CountRecallEasy-v0", range(3), "above 0.177, PPO-GRU's", {}
+    "repeat-previous": Study(
+        "popgym:popgym-RepeatPreviousEasy-v0",
+        range(3),
+        "1.000, PPO-GRU's and the highest",
+        _SYMBOLS | {"normalize_rewards": True},
     ),
 }
 
@@ -155,15 +176,15 @@ def _run(name: str, seed: int) -> dict[str, Any]:
     study = STUDIES[name]
     with tempfile.TemporaryDirectory() as folder:
         run = f"{folder}/run"
-        command = [sys.executable, "-m", "frankrl", *training_words(study, seed, run)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        told = _told(training_words(study, seed, run))
+        # On seeds that have not decided when it was solved.
+        played = _told(["evaluate", run, "--seed", str(_FIRST_SEED + seed), "--json"])
         errors = q_value_errors(frankrl.load(run), study) if study.env_id == _REPEAT else None
-    told = json.loads(done.stdout)
     return {
         "study": name,
         "seed": seed,
-        "mean_return": told["evaluation"]["mean_return"],
-        "std_return": told["evaluation"]["std_return"],
+        "mean_return": played["mean_return"],
+        "std_return": played["std_return"],
         "largest_q_value_error": None if errors is None else float(errors.max()),
         "mean_q_value_error": None if errors is None else float(errors.mean()),
         "env_steps": told["env_steps"],
@@ -173,6 +194,12 @@ def _run(name: str, seed: int) -> dict[str, Any]:
         "settings": study.settings().to_tables(),
         "machine": machine_facts(),
     }
+
+
+def _told(words: list[str]) -> dict[str, Any]:
+    """The JSON object that `frank` prints."""
+    command = [sys.executable, "-m", "frankrl", *words]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def q_value_errors(agent: frankrl.Agent, study: Study) -> np.ndarray:

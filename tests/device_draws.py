@@ -37,6 +37,6 @@ def draw_on_the_device(monkeypatch):
     monkeypatch.setattr(
         prioritised,
         "uniforms",
-        lambda *given, width: (bits(*given, width) >> 8) / np.float32(2**24),
+        lambda *given, width: ((bits(*given, width) >> 8) / 2**24).astype(np.float32),
     )
     monkeypatch.setattr(vector, "reset_seed", reset)

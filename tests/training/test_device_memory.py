@@ -13,7 +13,7 @@ from robustness.runs import killed_copy
 
 import frankrl
 from frankrl.config import EvaluationSettings, Settings
-from frankrl.core.errors import DamagedError, SettingError
+from frankrl.core.errors import DamagedError, FrankWarning, SettingError
 from frankrl.core.random import Use
 from frankrl.environments import describe, named_env
 from frankrl.experience import HostPolicy, NormalisedQValues
@@ -131,6 +131,17 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(run, tmp_path):
     assert len(moments) == 3
     for moment in moments:
         assert_same(run, frankrl.resume(killed_copy(run, tmp_path / str(moment), moment)).run)
+
+
+def test_a_damaged_file_of_environments_costs_nothing_but_the_way_back(run, tmp_path):
+    damaged = killed_copy(run, tmp_path / "copy", 270)
+    file = damaged / "checkpoints" / "000000000270" / "environments.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.warns(FrankWarning, match=r"environments\.safetensors is damaged.*set aside"):
+        frankrl.resume(damaged)
+    assert_same(run, damaged)
 
 
 @pytest.mark.slow

@@ -245,7 +245,7 @@ REQUEST = SampleRequest(first_update=9, num_updates=4, first=37, end=90, num_new
 @pytest.mark.parametrize("first", [0, 37, 2**31 - 50, 2**31 + 50, 2**32 - 90])
 def test_samplers_choose_on_the_device_as_on_the_host(sampler, first, drawn_on_the_device):
     request = REQUEST._replace(first=first, end=first + 53, env_steps=first + 59)
-    found = sampler.device_draws(bits(3, Use.REPLAY, 9, 4, 16), request)
+    found = sampler.device_draws(jnp.asarray(bits(3, Use.REPLAY, 9, 4, 16)), request)
     for ours, theirs in zip(
         jax.tree.leaves(found), jax.tree.leaves(sampler.draws(3, request)), strict=True
     ):

@@ -1,5 +1,6 @@
 """Reads the state of a run from its checkpoints; writes nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,12 +62,17 @@ class Found(NamedTuple):
     """Of actors that run freely; None if there are none."""
 
 
-def read_run(folder: RunFolder, experiment: Experiment) -> Found:
+def read_run(
+    folder: RunFolder,
+    experiment: Experiment,
+    read_too: Callable[[Path], None] = lambda checkpoint: None,
+) -> Found:
     """Read the newest intact checkpoint.
 
     Args:
         folder: the run's folder.
         experiment: the experiment, with the settings for continuing.
+        read_too: reads what else belongs to a checkpoint; raises `DamagedError` as well.
 
     Raises:
         RunFolderError: there is none, or it does not fit the settings.
@@ -77,9 +83,13 @@ def read_run(folder: RunFolder, experiment: Experiment) -> Found:
             f"{folder.path} holds no checkpoint: its training stopped before the first one"
             f"{begin_again(folder)}"
         )
-    found, damaged = read_newest(
-        folder.checkpoints, lambda path: read_checkpoint(folder, experiment, path)
-    )
+
+    def whole(checkpoint: Path) -> Found:
+        found = read_checkpoint(folder, experiment, checkpoint)
+        read_too(checkpoint)
+        return found
+
+    found, damaged = read_newest(folder.checkpoints, whole)
     metadata = found.metadata
     settings = experiment.settings
     if settings.budget < metadata.env_steps:

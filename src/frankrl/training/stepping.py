@@ -31,7 +31,7 @@ class Stepping(NamedTuple):
     """Gives what a checkpoint holds of the environments beside what every source gives, by file."""
     stand_at: Callable[[Path], None]
     """Lets the environments stand where they stood at a checkpoint, as far as it holds that. Comes
-    before `source.restore`."""
+    before `source.restore`; raises `DamagedError` if that part of the checkpoint is damaged."""
 
 
 def on_host(source: Source) -> Stepping:

@@ -283,7 +283,7 @@ class Trainer:
         folder = self.folder
         # This comes first, because it may complete a checkpoint of a killed process.
         tidy_checkpoints(folder.checkpoints)
-        found = read_run(folder, self.experiment)
+        found = read_run(folder, self.experiment, self._stepping.stand_at)
         self.experiment = found.experiment
         self._checkpoint_writer.held.hold(found.loaded.path, found.loaded.chunks)
         self._evaluator.best.restore(found.metadata.best, found.best, folder)
@@ -316,7 +316,6 @@ class Trainer:
         if found.actors is not None:
             assert isinstance(self._source, AsynchronousSource)
             self._source.stand_at(found.actors, found.experiment.updates_due)
-        self._stepping.stand_at(found.loaded.path)
         different = self._source.restore(found.logs)
         self._source.restore_statistics(*found.statistics, different)
         self._source.restore_memory(found.memory, different)
