@@ -220,7 +220,7 @@ def to_tensors(
         },
     }
     if memory is not None:
-        tensors["collection"]["memory"] = memory
+        tensors["collection"] = {**tensors["collection"], "memory": memory}
     if learner.target_params is not None:
         tensors["target_network"] = weights(learner.target_params)
     if learner.average_params is not None:
