@@ -14,7 +14,6 @@ from frankrl.experience.exploration import (
     explores,
     linear_epsilon,
 )
-from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.reopen import Reopened
 from frankrl.runs import MetricsReader, RunFolder, StepTakers
 
@@ -66,7 +65,7 @@ def batch_origins(folder: RunFolder, reopened: Reopened) -> list[Origin | DataOr
 def _num_own(reopened: Reopened) -> int:
     """Rows of an update that are of the run's own steps; with memory, a sequence has several."""
     record = reopened.record
-    if isinstance(record, UpdateRecord) and record.sequences is not None:
+    if record.sequences is not None:
         own = len(record.sequences.is_shown) - reopened.data_rows
         return int((record.sequences.sequence < own).sum())
     return len(record.losses) - reopened.data_rows

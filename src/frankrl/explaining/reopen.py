@@ -259,9 +259,6 @@ def reopen(
     if isinstance(record, UpdateRecord):
         record = dataclasses.replace(record, clock_unit=settings.clock_unit)
     rows, endings = _of_data(experiment, state)
-    if (own := record.sequences) is not None:
-        # Rows are the learned steps of sequences, those of the data set behind the others.
-        rows = int((own.sequence >= len(own.is_shown) - rows).sum())
     return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
 
 
