@@ -57,7 +57,7 @@ class Study:
         return load_preset("recurrent").with_changes(**self.changes)
 
 
-_SOLVED = {"until_solved": True}
+_SOLVED = {"until_solved": True, "normalize_observations": True}
 
 
 def _without_memory(**changes: Any) -> dict[str, Any]:
@@ -68,7 +68,6 @@ def _without_memory(**changes: Any) -> dict[str, Any]:
 
 
 _SYMBOLS = {
-    "normalize_observations": False,
     "hidden_widths": (64,),
     "gamma": 0.5,
     "n_step": 1,

@@ -71,6 +71,7 @@ def test_a_cloned_sequence_has_a_policy_at_every_learned_step(cloned, capsys):
     assert frank(["explain", str(cloned.path), *words]) == 0
     printed = capsys.readouterr().out
     assert f"learned step {last} of sequence {BATCH - 1}" in printed
+    assert "the memory h begins with zeros" in printed
     assert "with s, from which the policy follows: ‖h‖ = " in printed
     assert f"5. Sequence {BATCH - 1}, step by step" in printed
     assert f"{record.losses[own.row_of(last, BATCH - 1)]:.4g}" in printed

@@ -128,7 +128,7 @@ class Reopened(NamedTuple):
     spec: EnvironmentSpec
     network: QNetwork
     data_rows: int
-    """How many transitions, the last ones of the batch, are of the run's data set."""
+    """How many transitions, or sequences, the last ones of the batch, are of the data set."""
     data_endings: Int[np.ndarray, " episode"] | None
     """The step of the data set, from 0, with which each of its episodes ends; None: the run learns
     from none."""
@@ -259,9 +259,6 @@ def reopen(
     if isinstance(record, UpdateRecord):
         record = dataclasses.replace(record, clock_unit=settings.clock_unit)
     rows, endings = _of_data(experiment, state)
-    if (own := record.sequences) is not None:
-        # Rows are the learned steps of sequences, those of the data set behind the others.
-        rows = int((own.sequence >= len(own.is_shown) - rows).sum())
     return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
 
 

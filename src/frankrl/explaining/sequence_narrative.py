@@ -38,7 +38,9 @@ def memory_at_s(record: UpdateRecord | CloningRecord, index: int) -> list[Block]
         Formula((f"the memory h begins as it was in acting{before}: ‖h‖ = ", stored))
     ]
     if not stored:
-        blocks = [Line(f"the memory h begins with zeros, at the episode's start{before}")]
+        # Those of a data set do so within an episode, too.
+        start = ", at the episode's start" if burn_in < sequences.burn_in_steps else ""
+        blocks = [Line(f"the memory h begins with zeros{start}{before}")]
     if burn_in:
         blocks.append(
             Line(
@@ -159,12 +161,15 @@ def _sequence_row(
     assert sequences is not None
     rows = sequences.rows_of(sequence)
     origin, errors = origins[rows[0]], np.abs(record.td_errors[rows])
+    where, ago = "data set", "–"
+    if isinstance(origin, Origin):
+        where, ago = origin.env_index, record.env_steps - origin.env_step
     return (
         sequence,
-        "data set" if isinstance(origin, DataOrigin) else origin.env_index,
+        where,
         origin.episode,
         origin.step,
-        "–" if isinstance(origin, DataOrigin) else record.env_steps - origin.env_step,
+        ago,
         int(sequences.num_burn_in[sequence]),
         len(rows),
         errors.mean().item(),
