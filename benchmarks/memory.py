@@ -19,6 +19,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -239,8 +240,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         errors = [row["largest_q_value_error"] for row in own]
         cells = [
             name,
-            f"{own[0]['env_steps']:,}",
-            f"{own[0]['updates']:,}",
+            _each(row["env_steps"] for row in own),
+            _each(row["updates"] for row in own),
             ", ".join(f"{value:.3g}" for value in means),
             f"{np.mean(means):.3g} ± {np.std(means):.2g}",
             "" if None in errors else ", ".join(f"{value:.3f}" for value in errors),
@@ -249,6 +250,13 @@ def table(rows: list[dict[str, Any]]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _each(counts: Iterable[int]) -> str:
+    """One number for all seeds, or one for each."""
+    counts = list(counts)
+    told = counts[:1] if len(set(counts)) == 1 else counts
+    return ", ".join(f"{count:,}" for count in told)
 
 
 if __name__ == "__main__":
