@@ -285,6 +285,22 @@ def test_a_network_with_memory_learns_from_sequences_of_the_data_and_continues_e
     assert contents(killed) == contents(run)
 
 
+@pytest.mark.filterwarnings("ignore:the updates of this round")
+def test_with_memory_whole_sequences_of_a_batch_are_demonstrations(cartpole, tmp_path):
+    changes = {"memory": "gru", "memory_units": 4, "sequence_steps": 8, "burn_in_steps": 2}
+    run = tmp_path / "run"
+    frankrl.train("CartPole-v1", dataset=str(cartpole), out=run, **(BESIDE | changes))
+    reopened = reopen(RunFolder.open(run), 60)
+    sequence = reopened.record.sequences.sequence
+    came_from = batch_origins(RunFolder.open(run), reopened)
+    assert [hasattr(each, "data_step") for each in came_from] == (sequence >= 6).tolist()
+    seen = np.concatenate([e.observations[:-1] for e in open_dataset(cartpole).episodes()])
+    for row, origin in enumerate(came_from):
+        if sequence[row] >= 6:
+            observation = reopened.record.batch.observation[row]
+            np.testing.assert_array_equal(observation, seen[origin.data_step])
+
+
 def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_path, monkeypatch):
     few = functools.partial(estimate.fitted_q_evaluation, updates=500)
     monkeypatch.setattr(estimate, "fitted_q_evaluation", few)
