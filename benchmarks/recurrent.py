@@ -1,15 +1,17 @@
 """What an update of a network with memory costs, as a multiple of the arithmetic of its sequences.
 
 `python -m benchmarks recurrent` times the very call that training makes after a round, on a full
-buffer of random steps shaped like LunarLander's. Beside it, in turns and on the same threads, it
+buffer of random steps shaped like LunarLander's. Beside it, in turns and on the same thread, it
 times the arithmetic: the matrix products of the update and nothing else, in one straight compiled
 call. The products with the memory are as many and as small there as the order of time makes them,
 each with the result of the one before; those over all steps at once are single ones. All else
 (gates, target, loss, Adam, adding the steps, building the sequences) is what the multiple pays for.
-Takes a minute.
+Times are of the processor, since the learner has one thread, so that other programs count little.
+Takes a minute or two.
 """
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -157,11 +159,11 @@ class _Products:
         units, reach = self.widths[1], self.learned + self.after
         forward = [(rows + network) @ by_input for network in range(2)]
         memories = [product[: self.batch, :units] for product in forward]
-        for network, time in itertools.product(range(2), range(self.time)):
-            memories[network] = self._gated(memories[network] @ by_memory, time)
+        for network, step in itertools.product(range(2), range(self.time)):
+            memories[network] = self._gated(memories[network] @ by_memory, step)
         flowing = memories[0]
-        for time in range(reach):
-            flowing = jnp.concatenate([flowing, -flowing, flowing + time], axis=1) @ by_memory.T
+        for step in range(reach):
+            flowing = jnp.concatenate([flowing, -flowing, flowing + step], axis=1) @ by_memory.T
         backward = forward[0][: self.batch * reach] + flowing[0, 0]
         gradients = [rows[: len(backward)].T @ backward, backward[:, :units].T @ backward]
         for network in range(2):
@@ -176,10 +178,10 @@ class _Products:
             own = own @ weight.T
         return [*gradients, own, forward[1], flowing]
 
-    def _gated(self, product: Array, time: int) -> Array:
+    def _gated(self, product: Array, step: int) -> Array:
         """All columns of a product take part; of the gates this is the least."""
         units = self.widths[1]
-        return product[:, :units] + product[:, units : 2 * units] - product[:, 2 * units :] + time
+        return product[:, :units] + product[:, units : 2 * units] - product[:, 2 * units :] + step
 
 
 def main(options: Options) -> None:
@@ -190,7 +192,9 @@ def main(options: Options) -> None:
     print("|---|---|---|---|---|")
     for text in options.cases:
         case = Case.parse(text)
-        seconds = timed([case.update(count), case.arithmetic(count)], options.turns, calls=2)
+        seconds = timed(
+            [case.update(count), case.arithmetic(count)], options.turns, 2, time.process_time
+        )
         low, median, high = np.percentile(seconds[0], [25, 50, 75]) / count * 1e3
         least = np.median(seconds[1]) / count * 1e3
         ratio = np.median(seconds[0] / seconds[1])

@@ -155,7 +155,12 @@ def matrix_product() -> Callable[[], None]:
     return once
 
 
-def timed(functions: list[Callable[[], None]], turns: int, calls: int = _CALLS) -> np.ndarray:
+def timed(
+    functions: list[Callable[[], None]],
+    turns: int,
+    calls: int = _CALLS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> np.ndarray:
     """Seconds of each function in each turn, taken one after the other; shape (function, turn).
 
     In a turn a function is called several times in a row, as in training, where nothing
@@ -167,10 +172,10 @@ def timed(functions: list[Callable[[], None]], turns: int, calls: int = _CALLS) 
     seconds = np.empty((len(functions), turns))
     for turn, row in itertools.product(range(turns), range(len(functions))):
         functions[row]()
-        start = time.perf_counter()
+        start = clock()
         for _ in range(calls):
             functions[row]()
-        seconds[row, turn] = (time.perf_counter() - start) / calls
+        seconds[row, turn] = (clock() - start) / calls
     return seconds
 
 

@@ -57,7 +57,8 @@ def test_the_page_is_a_page():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"noisy": True}, {"distribution": "iqn"}, {"replay_sampling": "newest"}]
+    "changes",
+    [{"noisy": True}, {"distribution": "iqn"}, {"memory": "gru"}, {"replay_sampling": "newest"}],
 )
 def test_the_page_refuses_what_it_does_not_hold(changes):
     settings = load_preset("default").with_changes(**changes)

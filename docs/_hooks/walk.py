@@ -109,7 +109,7 @@ def _grids() -> tuple[np.ndarray, np.ndarray, np.ndarray, Agent]:
 
 
 def _table_of(agent: Agent) -> np.ndarray:
-    return q_table(agent.spec, lambda states: agent.batch_q_values(states, None))
+    return q_table(agent.spec, lambda states: agent.batch_q_values(states, None)[0])
 
 
 def _ordinary() -> list[int]:

@@ -617,7 +617,7 @@ def export(
     if agent.trained is None or agent.run is None:
         raise SettingError("the agent was not trained by Frank: pass one that frankrl.load returns")
     check_files(files, agent.run.path, overwrite=overwrite)
-    policy, env_steps, scales = agent.trained
+    policy, env_steps, scales, _ = agent.trained
     export_network(
         TrainedNetwork(policy.network, policy.params, scales, agent.spec, agent.run, env_steps),
         files,

@@ -218,6 +218,8 @@ def test_a_choice_on_top_of_a_preset_drops_what_the_preset_says_of_the_old_one(p
         contradicts |= choice == "dataset" and (is_pqn or before.replay.replay_sampling == "newest")
         held = (40 - 10 + before.replay.n_step - 1) * before.environment.num_envs
         contradicts |= value == "gru" and before.training.learning_starts_env_steps < held
+        if before.network.memory == "gru":
+            contradicts |= is_pqn or is_free or value in ("newest", "table")
         scaled = before.network.scale_observation or before.network.symmetry is True
         contradicts |= choice == "normalize_observations" and scaled
         is_idle = choice in EFFECTIVE and not EFFECTIVE[choice](before.values() | {choice: value})

@@ -361,7 +361,7 @@ def whole(tmp_path_factory):
     return data, (data / "main_data.hdf5").read_bytes()
 
 
-@examples(150)
+@examples(60)
 @given(where=st.floats(0, 1, exclude_max=True), value=st.integers(1, 255), cut=st.booleans())
 def test_a_damaged_file_is_refused_or_read_whole(where, value, cut, whole):
     """Nothing else is raised, whichever byte differs or wherever the file ends."""

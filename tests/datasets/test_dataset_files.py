@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import resource
 import shutil
 
 import gymnasium
@@ -248,6 +249,22 @@ def test_what_cannot_be_a_data_set_is_not_written(tmp_path):
     with pytest.raises(SettingError, match=r"file/made/up-v3 cannot be written: "):
         write_dataset(NAME, file, description, [good])
     assert os.listdir(tmp_path / "made") == []
+
+
+@pytest.mark.parametrize("room", [0, 1_000, 100_000, 400_000])
+def test_a_disk_that_is_full_ends_in_one_sentence_and_leaves_nothing(room, tmp_path, capfd):
+    """HDF5 alone would print hundreds of tracebacks, and end the process."""
+    description = described(MIXED)
+    episodes = random_episodes(description, 30)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(SettingError, match=r"up-v3 cannot be written: File too large"):
+            write_dataset(NAME, tmp_path, description, episodes)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "made").iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):

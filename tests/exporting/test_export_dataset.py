@@ -15,6 +15,11 @@ import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import SettingError
 from frankrl.datasets import open_dataset
+from frankrl.exporting.replay_episodes import whole_episodes
+from frankrl.runs import RunFolder, load_checkpoint
+from frankrl.training.checkpoint_metadata import replay_start_in
+from frankrl.training.opened import open_network
+from frankrl.training.replay_codec import REPLAY, most_replay_bytes, replay_from
 
 SMALL = {
     "preset": "default",
@@ -195,3 +200,28 @@ def test_a_buffer_that_does_not_hold_what_the_environment_gave_is_refused(kind, 
         frankrl.export_dataset(run, NAME)
     assert "write fresh episodes with evaluation_episodes=100" in str(caught.value)
     assert frankrl.export_dataset(run, NAME, evaluation_episodes=1).num_episodes == 1
+
+
+def test_a_data_set_is_learned_from_and_what_is_learned_plays_another(logged, tmp_path):
+    """Out, in, and out again; the buffer of the second run holds the first one's episodes."""
+    first = frankrl.export_dataset(logged[0], NAME, out=tmp_path)
+    result = frankrl.train(
+        "FrankLogging-v0", preset="default", out=tmp_path / "run", dataset=str(first.folder),
+        hidden_widths=[8], total_updates=50, evaluate_every_updates=None,
+        final_evaluation_episodes=None,
+    )  # fmt: skip
+    with pytest.raises(SettingError, match="the run has not acted, and its replay buffer holds"):
+        frankrl.export_dataset(result, "walk/other-v0")
+    found = frankrl.export_dataset(result, "walk/other-v0", evaluation_episodes=2)
+    metadata = json.loads((found.folder / "metadata.json").read_text())
+    assert metadata["algorithm_name"].endswith("greedy after training for 50 updates")
+    folder = RunFolder.open(result.run)
+    opened = open_network(folder)
+    experiment = opened.experiment.with_replay_start(replay_start_in(opened.info))
+    loaded = load_checkpoint(
+        folder.checkpoints / "000000000050", {REPLAY: most_replay_bytes(experiment)}
+    )
+    replay = replay_from(loaded, experiment, 50)
+    learned = list(whole_episodes(opened.experiment.spec, experiment.replay, replay))
+    for one, other in zip(learned, first.episodes(), strict=True):
+        assert_same_episode(one, other)

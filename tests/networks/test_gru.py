@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from small_networks import ACTIONS, INPUTS, KINDS, in_jax, network_of, numbers, settings_of
 
+from frankrl.config import Settings
+from frankrl.environments import describe_for
 from frankrl.environments.leaves import Leaf
-from frankrl.networks import GRU
+from frankrl.learning import network_for
+from frankrl.networks import GRU, SymmetricNetwork
 from frankrl.networks.initializer import SeededInitializer
 
 UNITS, BATCH, TIME = 6, 4, 9
@@ -195,3 +198,10 @@ def test_a_network_without_a_memory_says_so_and_one_with_it_needs_it():
     network, params = recurrent_network()
     with pytest.raises(TypeError, match="a network with a memory computes from it as well"):
         network.apply(params, INPUT_ROWS[0])
+
+
+def test_symmetry_auto_leaves_a_network_with_a_memory_as_it_is():
+    spec = describe_for("CartPole-v1", Settings())
+    settings = settings_of(symmetry="auto")
+    assert isinstance(network_for(settings, spec), SymmetricNetwork)
+    assert network_for(settings.with_changes(**MEMORY), spec).memory_units == UNITS

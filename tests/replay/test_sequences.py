@@ -23,6 +23,8 @@ from frankrl.replay import (
     SampleRequest,
     UniformSampler,
     cut_short,
+    fault_in_steps,
+    steps_of,
     with_ending_rows,
 )
 
@@ -262,3 +264,17 @@ def test_the_first_steps_of_an_episode_are_learned_about_half_as_often_as_the_ot
     assert (learned[:10] == 10).all()
     assert learned.min() == 10
     assert (learned[30:] == 20).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, 1.5, -np.inf])
+def test_a_memory_that_no_unit_can_have_is_found(value):
+    setup = SETUPS["several_envs"]
+    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=0)
+    naive, driven = setup.naive(), Driven(setup, world)
+    play(world, naive, [driven], 4, (0.3, 0.3))
+    steps = steps_of(driven.state, np.arange(12))
+    assert fault_in_steps(steps, 100, 2**16) is None
+    memory = steps.memory.copy()
+    memory[5, 1] = value
+    found = fault_in_steps(steps._replace(memory=memory), 100, 2**16)
+    assert found == "a memory beyond -1 … 1"

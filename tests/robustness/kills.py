@@ -28,6 +28,8 @@ MINATAR = Case("MinAtar/Seaquest-v1", 3, False, 1, 510, (*_SMALL, "--frame-stack
 """Runs that see: screens of which four are stacked, and grids of which two are."""
 _SEQUENCES = ("--batch-size", "8", "--sequence-steps", "8", "--burn-in-steps", "2")
 _MEMORY = ("--memory", "gru", "--memory-units", "8", *_SEQUENCES)
+RECURRENT = Case("CartPole-v1", 2, True, 0, 600, _MEMORY)
+"""A run of a network with a memory, whose environments are stepped on the host."""
 ON_DEVICE = Case("frankrl/CartPole-functional-v0", 2, True, 0)
 """A run that is one compiled program."""
 REMEMBERING = Case("frankrl/RepeatAfterMe-functional-v0", 2, False, 0, 600, _MEMORY)

@@ -15,8 +15,10 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path):
     assert outcome.notes["inside a save"] >= 1
 
 
-@pytest.mark.parametrize("case", [kills.ATARI, kills.MINATAR], ids=["atari", "minatar"])
-def test_a_killed_run_that_sees_continues_to_the_same_bits(tmp_path, case):
+@pytest.mark.parametrize(
+    "case", [kills.ATARI, kills.MINATAR, kills.RECURRENT], ids=["atari", "minatar", "recurrent"]
+)
+def test_a_killed_run_that_sees_or_remembers_continues_to_the_same_bits(tmp_path, case):
     outcome = kills.study(tmp_path, 2, many=1, cases=[case])
     assert_all_held(outcome, at_least=3)
     assert outcome.notes["inside a save"] >= 1

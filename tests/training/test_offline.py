@@ -1,6 +1,7 @@
 """Runs that learn from a data set, without acting or beside it."""
 
 import functools
+import hashlib
 import json
 import shutil
 
@@ -15,7 +16,7 @@ from robustness.runs import contents
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
-from frankrl.core.errors import EnvironmentUnusableError, SettingError
+from frankrl.core.errors import EnvironmentUnusableError, RunFolderError, SettingError
 from frankrl.datasets import open_dataset
 from frankrl.environments import describe
 from frankrl.experience.dataset import DataSource, whole_episodes
@@ -23,6 +24,7 @@ from frankrl.explaining import batch_origins, reopen
 from frankrl.opening import open_agent
 from frankrl.replay import filled, make_data_replay
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from frankrl.runs.checkpoint import manifest_of
 from frankrl.tabular.exact import model_of, optimal_q_values
 from frankrl.training import estimate
 from frankrl.training.session import prepare, prepare_resume, run_to_end
@@ -299,6 +301,26 @@ def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_p
     assert again.updates == 130
     with pytest.raises(EnvironmentUnusableError, match="no environment was named"):
         frankrl.evaluate(tmp_path / "run", episodes=1)
+
+
+def test_a_checkpoint_without_the_data_is_refused(whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    for checkpoint in list_checkpoints(run / "checkpoints"):
+        info = json.loads((checkpoint / "state.json").read_text()) | {"holds_replay": False}
+        content = json.dumps(info).encode()
+        (checkpoint / "state.json").write_bytes(content)
+        manifest = json.loads((checkpoint / "manifest.json").read_text())
+        for name in [name for name in manifest["files"] if name.startswith("replay")]:
+            del manifest["files"][name]
+            (checkpoint / name).unlink()
+        manifest["files"]["state.json"] = {
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        (checkpoint / "manifest.json").write_bytes(manifest_of(manifest["files"]))
+    with pytest.raises(RunFolderError, match="does not hold the data that the run learns from"):
+        frankrl.resume(run, total_updates=130)
 
 
 def test_only_a_run_that_does_not_act_can_do_without_an_environment(cartpole, tmp_path):

@@ -141,6 +141,25 @@ def test_the_memory_told_of_is_what_the_buffer_takes(changes):
     assert 8 * 4 < each < 2 * 8 * 4
 
 
+def test_with_memory_the_memory_told_of_holds_what_was_remembered():
+    sizes = {"replay_capacity": 20_000, "memory_units": 100, "replay_sampling": "prioritised"}
+    experiment = experiment_of(Settings().with_changes(memory="gru", **sizes))
+    taken = sum(leaf.nbytes for leaf in jax.tree.leaves(experiment.empty_replay()))
+    each = -(-taken // 20_000)
+    assert f"20,000 transitions × {each} bytes" in memory_line(experiment)
+    assert 100 * 4 + 8 * 4 < each < 100 * 4 + 2 * 8 * 4
+    check_memory(experiment)
+
+
+def test_the_sequences_of_an_update_have_to_fit(monkeypatch):
+    changes = {"memory": "gru", "batch_size": 20_000, "replay_capacity": 20_000}
+    large = experiment_of(Settings().with_changes(**changes))
+    small = Device("gpu", {"bytes_limit": 200 * 2**20})
+    monkeypatch.setattr(jax, "devices", lambda: [small])
+    with pytest.raises(SettingError, match=r"an update of 600,000 transitions .* takes about"):
+        check_memory(large)
+
+
 @pytest.mark.parametrize(
     ("capacity", "total_env_steps", "expected"),
     [

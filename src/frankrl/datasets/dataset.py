@@ -104,7 +104,7 @@ def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
         raise SettingError(f"the data set {folder} is damaged: its file {EPISODES} is missing")
     number = None
     try:
-        with opened(path, "r") as file:
+        with opened(path) as file:
             if len(file) != metadata.num_episodes:
                 raise NotAnEpisodeError(
                     f"{len(file):,} episodes where its metadata say {metadata.num_episodes:,}"

@@ -4,7 +4,10 @@ An HDF5 file can point at other files, name code that unpacks it, and claim any 
 arrays of numbers that lie in the file itself, within bounds, and refuses everything else.
 """
 
+import contextlib
+import io
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,13 +46,82 @@ def check_installed() -> None:
     imported("h5py", "a Minari data set", "h5py", "minari")
 
 
-def opened(path: Path, mode: str) -> Any:
-    """The file, opened for reading (r) or made anew for writing (x)."""
-    return _h5py().File(path, mode, track_order=True if mode == "x" else None)
+def opened(path: Path) -> Any:
+    """The file, opened for reading."""
+    return _h5py().File(path, "r")
 
 
-def written_episode(file: Any, number: int, episode: DataEpisode) -> None:
-    """Write an episode as the next one of a file."""
+@contextlib.contextmanager
+def begun(path: Path) -> Iterator["NewFile"]:
+    """A new file of episodes, which is on the disk afterwards.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with _Disk(path, "x+") as disk:
+        try:
+            with _h5py().File(disk, "w", track_order=True) as file:
+                yield NewFile(file, disk)
+            disk.flush()
+            disk.check()
+            os.fsync(disk.fileno())
+        except Exception as error:
+            # What HDF5 makes of a file that is not there is of no use to anybody.
+            if disk.failure is not None:
+                raise disk.failure from error
+            raise
+
+
+class NewFile:
+    """A file of episodes while it is written."""
+
+    def __init__(self, file: Any, disk: "_Disk") -> None:
+        self._file, self._disk, self._number = file, disk, 0
+
+    def append(self, episode: DataEpisode) -> None:
+        """Write an episode after the others.
+
+        Raises:
+            OSError: the disk takes no more.
+        """
+        _write_episode(self._file, self._number, episode)
+        self._number += 1
+        self._disk.check()
+
+
+class _Disk(io.FileIO):
+    """A file that keeps the first failure of the disk for whoever asks, and tells HDF5 of none.
+
+    HDF5 writes when it likes, also where nobody can be told, and ends the process if it is refused
+    again and again.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while self.failure is None and len(left):
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self.failure is not None:
+            raise self.failure
+
+
+def _write_episode(file: Any, number: int, episode: DataEpisode) -> None:
     group = file.create_group(f"episode_{number}")
     steps = episode.num_steps
     group.attrs["id"], group.attrs["total_steps"] = number, steps
@@ -108,7 +180,7 @@ def _observations(group: Any, name: str, space: spaces.Space, has_jpegs: bool) -
             for place, part in enumerate(space.spaces)
         )
     if has_jpegs and are_jpegs(space):
-        return decoded(_stored_jpegs(group, name), space.shape or ())
+        return decoded(_stored_jpegs(group, name, space.shape or ()), space.shape or ())
     return _array(group, name)
 
 
@@ -193,13 +265,15 @@ def _array(group: Any, name: str) -> Shaped[np.ndarray, "*shape"]:
     return array
 
 
-def _stored_jpegs(group: Any, name: str) -> Iterator[bytes]:
+def _stored_jpegs(group: Any, name: str, shape: tuple[int, ...]) -> Iterator[bytes]:
     array = _h5py().Dataset(_stored(group, name))
     lengths = _h5py().check_vlen_dtype(array.dtype)
     if not (array.dtype == np.uint8 and array.ndim == 2) and not (
         lengths == np.uint8 and array.ndim == 1
     ):
         raise NotAnEpisodeError(f"{name} that are no pictures")
+    if len(array) * math.prod(shape) > _MAX_BYTES:
+        raise NotAnEpisodeError(f"{len(array):,} pictures, which are too large")
     return (np.asarray(entry, np.uint8).tobytes() for entry in array[()])
 
 

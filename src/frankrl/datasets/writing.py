@@ -11,7 +11,7 @@ from typing import Any
 from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
 from frankrl.datasets.checks import checked
-from frankrl.datasets.hdf5 import NotAnEpisodeError, check_installed, opened, written_episode
+from frankrl.datasets.hdf5 import NotAnEpisodeError, begun, check_installed
 from frankrl.datasets.metadata import FACTS, FORMAT, VERSION
 from frankrl.datasets.names import DATA, EPISODES, METADATA, check_name, minari_folder
 from frankrl.datasets.records import DataEpisode, DataSetDescription
@@ -43,7 +43,7 @@ def write_dataset(
     place = check_place(name, folder)
     with _whole_or_nothing(place) as temporary:
         num_episodes = num_steps = 0
-        with opened(temporary / EPISODES, "x") as file:
+        with begun(temporary / EPISODES) as file:
             for episode in episodes:
                 try:
                     fitting = checked(
@@ -53,14 +53,17 @@ def write_dataset(
                     raise SettingError(
                         f"episode {num_episodes} cannot be written: it has {shown(error)}"
                     ) from error
-                written_episode(file, num_episodes, fitting)
+                file.append(fitting)
                 num_episodes += 1
                 num_steps += fitting.num_steps
         if not num_episodes:
             raise SettingError(f"there are no whole episodes for the data set {name}")
         size = (temporary / EPISODES).stat().st_size
         data = _metadata(name, description, num_episodes, num_steps, size)
-        (temporary / METADATA).write_text(json.dumps(data))
+        with (temporary / METADATA).open("x") as file:
+            json.dump(data, file)
+            file.flush()
+            os.fsync(file.fileno())
     return place
 
 
@@ -85,19 +88,12 @@ def _whole_or_nothing(place: Path) -> Iterator[Path]:
     try:
         (temporary / DATA).mkdir(parents=True)
         yield temporary / DATA
-        for file in (temporary / DATA).iterdir():
-            _synced(file)
         temporary.rename(place)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingError(f"the data set {place} cannot be written: {shown(reason)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _synced(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _metadata(

@@ -27,6 +27,7 @@ from frankrl.environments import (
     GymnasiumVector,
     Position,
 )
+from frankrl.experience.episode_memory import EpisodeMemory, acted_anew
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.normaliser import Normaliser, Statistics
 from frankrl.experience.policy import Policy, PolicyOutput, acting_noise
@@ -181,10 +182,7 @@ class HostSource:
         self.normaliser.see(envs.spec.observation(envs.observation))
         self._round_start_normaliser = copy.copy(self.normaliser)
         """The statistics as they were where the last complete round ended."""
-        self._memory = network.initial_memory(envs.num_envs)
-        """What the network remembers of each environment's episode before its next step."""
-        self._round_start_memory = self._memory
-        """The same where the last complete round ended."""
+        self._memory = EpisodeMemory(network.initial_memory(envs.num_envs))
         self._pending: Callable[[], PolicyOutput] | None = None
         """Waits for the Q-values of the next step, if they have been asked for."""
 
@@ -200,12 +198,11 @@ class HostSource:
         # step that fails changes nothing anyway, unless an environment is made anew in it.
         can_change = count > 1 or self._settings.environment.restart_failed_envs
         self._round_start = self._envs.positions() if can_change else None
-        memories: list[Float[np.ndarray, "env unit"]] = []
         for _ in range(count):
             actions, memory = self._act(policy, env_steps)
             step, ended = self._envs.step(actions, env_steps)
             if memory is not None:
-                memories.append(self._remember(memory, step, ended, policy, env_steps))
+                self._remember(memory, step, ended, policy, env_steps)
             if step.failed:
                 failed += step.failed
                 cut += _cut_short(vector_steps, step.failed, self._envs.first)
@@ -222,13 +219,11 @@ class HostSource:
         if self.normaliser.statistics is not None:
             self._round_start_normaliser = copy.copy(self.normaliser)
         steps = steps_of(self._envs, vector_steps, self._settings.learning)
-        if self._memory is not None:
-            steps = steps._replace(memory=np.concatenate([*memories, self._memory]))
-        self._round_start_memory = self._memory
+        steps = steps._replace(memory=self._memory.end_round())
         return Collected(steps, episodes, final_infos, failed, cut)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
-        self._pending = policy.start(*self._given(self._envs.stack, self._memory, env_steps))
+        self._pending = policy.start(*self._given(self._envs.stack, env_steps))
 
     def _act(
         self, policy: Policy, env_steps: int
@@ -241,19 +236,16 @@ class HostSource:
         if pending is not None:
             found = pending()
         else:
-            found = policy.q_values(*self._given(self._envs.stack, self._memory, env_steps))
+            found = policy.q_values(*self._given(self._envs.stack, env_steps))
         actions = epsilon_greedy(found.q_values[own], epsilon[own], coins[own], choices[own])
-        # A copy, because it is written to.
-        return actions, None if found.memory is None else np.array(found.memory[own])
+        return actions, None if found.memory is None else found.memory[own]
 
-    def _given(
-        self, stack: FrameStack, memory: Float[np.ndarray, "env unit"] | None, env_steps: int
-    ) -> tuple[Observation, Any, Any, Any]:
+    def _given(self, stack: FrameStack, env_steps: int) -> tuple[Observation, Any, Any, Any]:
         """What the policy gets of the whole batch: observations as the network gets them, masks,
         the noise of this step, and memory."""
         scales, seen = self.scales(), stack.observation
         seen = seen if scales is None else scales.of_observation(seen)
-        observation, mask, memory = self._batch.of((seen, stack.mask, memory))
+        observation, mask, memory = self._batch.of((seen, stack.mask, self._memory.now))
         return observation, mask, self._noise(env_steps), memory
 
     def _remember(
@@ -263,33 +255,26 @@ class HostSource:
         ended: list[FinishedEpisode],
         policy: Policy,
         env_steps: int,
-    ) -> Float[np.ndarray, "env unit"]:
-        """Take the memory after a step's observations; it is zero where another episode begins.
+    ) -> None:
+        """Take the memory after a step's observations.
 
         Args:
-            after: the memory; it is overwritten.
+            after: the memory.
             step: the step that was taken.
             ended: the episodes that ended with it.
             policy: with which the step acted.
             env_steps: env steps of the run before the step.
-
-        Returns:
-            The memory before these observations.
         """
-        assert self._memory is not None
-        before = self._memory
-        if anew := [place - self._envs.first for place in _acted_anew(step.failed, ended)]:
-            # The action was taken in another episode than the one that it was chosen in.
-            before = before.copy()
-            before[anew] = 0
+        if anew := [index - self._envs.first for index in acted_anew(step.failed, ended)]:
+            # Their actions were taken in other episodes than those that they were chosen in.
+            self._memory.begin(anew)
             stack = FrameStack(self._envs.spec, self._envs.num_envs)
             stack.begin(anew, step.observation[anew])
-            found = policy.q_values(*self._given(stack, before, env_steps)).memory
+            found = policy.q_values(*self._given(stack, env_steps)).memory
             assert found is not None
+            after = after.copy()
             after[anew] = found[self._own][anew]
-        after[np.logical_or(step.terminated, step.truncated)] = 0
-        self._memory = after
-        return before
+        self._memory.step(after, np.logical_or(step.terminated, step.truncated))
 
     def scales(self) -> Scales | None:
         return self.normaliser.scales()
@@ -319,15 +304,12 @@ class HostSource:
         self._round_start_normaliser = copy.copy(self.normaliser)
 
     def memory(self) -> Float[np.ndarray, "env unit"] | None:
-        return self._round_start_memory
+        return self._memory.round_start
 
     def restore_memory(
         self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
     ) -> None:
-        if memory is not None:
-            memory = memory.copy()
-            memory[list(begun)] = 0
-        self._memory = self._round_start_memory = memory
+        self._memory.restore(memory, begun)
 
     def digests(self) -> list[bytes]:
         return self._envs.digests()
@@ -342,19 +324,6 @@ class HostSource:
 
     def close(self) -> None:
         self._envs.close()
-
-
-def _acted_anew(failed: Iterable[FailedEpisode], ended: Iterable[FinishedEpisode]) -> list[int]:
-    """The environments whose step failed and was taken in the next episode instead.
-
-    In the others that failed, the step ended its episode and the next one could not begin.
-    """
-    finished = {episode.env_index: episode.episode for episode in ended}
-    return [
-        failure.env_index
-        for failure in failed
-        if failure.episode < finished.get(failure.env_index, failure.episode + 1)
-    ]
 
 
 def _cut_short(

@@ -455,15 +455,18 @@ def _batch_row(
     record: UpdateRecord, number: int, origin: Origin | DataOrigin, spec: EnvironmentSpec
 ) -> tuple[Cell, ...]:
     batch = record.batch
-    is_data = isinstance(origin, DataOrigin)
+    where, ago, choice = "data set", "–", "recorded"
+    if isinstance(origin, Origin):
+        where, ago = origin.env_index, record.env_steps - origin.env_step
+        choice = "explored" if origin.explored else "greedy"
     return (
         number,
-        "data set" if is_data else origin.env_index,
+        where,
         origin.episode,
         origin.step,
-        "–" if is_data else record.env_steps - origin.env_step,
+        ago,
         spec.action_names[batch.action[number]],
-        "recorded" if is_data else "explored" if origin.explored else "greedy",
+        choice,
         batch.reward[number].item(),
         "yes" if record.terminated[number] else "no",
         record.chosen_q[number].item(),

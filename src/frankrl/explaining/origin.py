@@ -14,6 +14,7 @@ from frankrl.experience.exploration import (
     explores,
     linear_epsilon,
 )
+from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.reopen import Reopened
 from frankrl.runs import MetricsReader, RunFolder, StepTakers
 
@@ -55,11 +56,20 @@ def batch_origins(folder: RunFolder, reopened: Reopened) -> list[Origin | DataOr
     description, begins = folder.description, reopened.record.transition_env_steps
     own, of_data = begins, begins[:0]
     if reopened.data_endings is not None:
-        own, of_data = np.split(begins, [len(begins) - reopened.data_rows])
+        own, of_data = np.split(begins, [_num_own(reopened)])
     found: list[Origin | DataOrigin] = []
     if len(own):
         found += origins(folder, description.settings, description.seed, own)
     return found + [_of_data(int(step), reopened.data_endings) for step in of_data]
+
+
+def _num_own(reopened: Reopened) -> int:
+    """Rows of an update that are of the run's own steps; with memory, a sequence has several."""
+    record = reopened.record
+    if isinstance(record, UpdateRecord) and record.sequences is not None:
+        own = len(record.sequences.is_shown) - reopened.data_rows
+        return int((record.sequences.sequence < own).sum())
+    return len(record.losses) - reopened.data_rows
 
 
 def _of_data(data_step: int, endings: Int[np.ndarray, " episode"] | None) -> DataOrigin:

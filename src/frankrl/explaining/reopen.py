@@ -128,7 +128,7 @@ class Reopened(NamedTuple):
     spec: EnvironmentSpec
     network: QNetwork
     data_rows: int
-    """How many transitions, the last ones of the batch, are of the run's data set."""
+    """How many transitions, or sequences, the last ones of the batch, are of the data set."""
     data_endings: Int[np.ndarray, " episode"] | None
     """The step of the data set, from 0, with which each of its episodes ends; None: the run learns
     from none."""

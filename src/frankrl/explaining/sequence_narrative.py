@@ -159,12 +159,15 @@ def _sequence_row(
     assert sequences is not None
     rows = sequences.rows_of(sequence)
     origin, errors = origins[rows[0]], np.abs(record.td_errors[rows])
+    where, ago = "data set", "–"
+    if isinstance(origin, Origin):
+        where, ago = origin.env_index, record.env_steps - origin.env_step
     return (
         sequence,
-        "data set" if isinstance(origin, DataOrigin) else origin.env_index,
+        where,
         origin.episode,
         origin.step,
-        "–" if isinstance(origin, DataOrigin) else record.env_steps - origin.env_step,
+        ago,
         int(sequences.num_burn_in[sequence]),
         len(rows),
         errors.mean().item(),

@@ -33,16 +33,16 @@ def described(trained: TrainedNetwork, plan: Plan | None, author: str) -> DataSe
         env_id=spec.env_id,
         env_kwargs=facts["env_kwargs"],
         env_spec=_env_spec(spec),
-        algorithm=_algorithm(facts, plan),
+        algorithm=_algorithm(facts, trained.folder.description.settings.clock, plan),
         author=author,
         text=_text(facts, spec),
         facts={"wrappers": list(spec.wrappers), **facts, **played},
     )
 
 
-def _algorithm(facts: Mapping[str, Any], plan: Plan | None) -> str:
+def _algorithm(facts: Mapping[str, Any], clock: str, plan: Plan | None) -> str:
     """By what the actions were chosen."""
-    done = counted(facts["env_steps"], "env step")
+    done = counted(facts["env_steps"], clock.removesuffix("s"))
     agent = f"Frank {facts['frank_version']}, preset {facts['preset']}"
     if plan is None:
         return f"{agent}, while it trained up to {done}"

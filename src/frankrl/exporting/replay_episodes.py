@@ -105,6 +105,8 @@ def _refuse_other_episodes(experiment: Experiment) -> None:
     settings, reason = experiment.settings, ""
     if not settings.has_replay:
         reason = "the run has no replay buffer"
+    elif settings.is_offline:
+        reason = "the run has not acted, and its replay buffer holds the data set it learned from"
     elif experiment.spec.preprocessing.clip_rewards:
         reason = "the replay buffer holds clipped rewards (clip_rewards), not the environment's own"
     elif settings.environment.asynchronous_actors is not None:

@@ -33,7 +33,7 @@ from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.runs.report import Report, read_report
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.evaluation import Evaluation
-from frankrl.training.replay_codec import REPLAY
+from frankrl.training.replay_codec import DEMONSTRATIONS, REPLAY
 from frankrl.video.film import write_film
 
 DEFAULT_EPISODES = 100
@@ -112,7 +112,8 @@ def _copy_checkpoints(folder: RunFolder, copied: RunFolder, *, with_replay: bool
         raise no_checkpoint(folder)
 
     def leave_out(name: str) -> bool:
-        return not with_replay and (name == f"{REPLAY}.safetensors" or name.endswith(CHUNK_SUFFIX))
+        held = (f"{REPLAY}.safetensors", f"{DEMONSTRATIONS}.safetensors")
+        return not with_replay and (name in held or name.endswith(CHUNK_SUFFIX))
 
     def edited(info: dict[str, Any]) -> dict[str, Any]:
         held = info.get("holds_replay") and with_replay

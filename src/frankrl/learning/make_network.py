@@ -43,7 +43,9 @@ def symmetry_is_wanted(settings: Settings, spec: "EnvironmentSpec") -> bool:
     """Whether a network is to be averaged over the images of a state: `auto` where it can be."""
     if settings.network.symmetry != "auto":
         return settings.network.symmetry
-    return bool(spec.symmetries) and not settings.environment.normalize_observations
+    if settings.environment.normalize_observations or settings.sequences is not None:
+        return False
+    return bool(spec.symmetries)
 
 
 def _network(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:

@@ -1,5 +1,6 @@
 """From a batch of sequences to its loss, for a network with memory."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -74,7 +75,7 @@ class _AfterMemory(QNetwork):
     def reads_pictures(self) -> bool:
         return False
 
-    @property
+    @functools.cached_property
     def num_products(self) -> int:
         return self.whole.num_products
 

@@ -80,8 +80,10 @@ class GRU:
             is_shown: where it is false, the memory stays as it is.
             memory: before the first of them.
         """
-        # Turned before they are multiplied: the features are mostly fewer than the products.
-        products = self._input_products(params, jnp.swapaxes(inputs, 0, 1))
+        # Turned before they are multiplied: the features are mostly fewer than the products. As
+        # rows, because XLA copies what is more to get the gradient of the weights.
+        rows = jnp.swapaxes(inputs, 0, 1).reshape(-1, inputs.shape[2])
+        products = self._input_products(params, rows).reshape(*is_shown.T.shape, -1)
         weight, bias = params.recurrent_weight, params.recurrent_bias
         return jnp.swapaxes(recurrence(products, weight, bias, is_shown.T, memory), 0, 1)
 

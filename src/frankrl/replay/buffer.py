@@ -165,6 +165,11 @@ class ReplayBuffer:
             (steps.observation, steps.mask),
             (steps.last_observation, steps.last_mask),
         )
+        memory = state.memory
+        if memory is not None:
+            assert steps.memory is not None
+            # What is remembered where an environment stands now comes again with its next step.
+            memory = _written(memory, taken_at, steps.memory[:count])
         new_state = ReplayState(
             observation=observation,
             mask=mask,
@@ -175,9 +180,7 @@ class ReplayBuffer:
             num_steps=state.num_steps + jnp.where(kept, jnp.uint32(count), jnp.uint32(0)),
             num_endings=state.num_endings + order[-1],
             priorities=state.priorities,
-            memory=_written(state.memory, taken_at, steps.memory[:count])
-            if state.memory is not None
-            else None,
+            memory=memory,
         )
         # Without the barrier XLA may copy the whole buffer between writing and reading.
         new_state = jax.lax.optimization_barrier(new_state)

@@ -53,4 +53,6 @@ class DataOrigin:
             or not math.isfinite(mean)
         ):
             raise SettingError("table [learned_data] holds a value that is not allowed")
-        return cls(shown(values["name"], _MAX_NAME), values["digest"], *counts, float(mean))
+        episodes, steps = counts
+        name = shown(values["name"], _MAX_NAME)
+        return cls(name, values["digest"], episodes, steps, float(mean))

@@ -109,7 +109,7 @@ class CheckpointMetadata(NamedTuple):
         ):
             raise RunFolderError(
                 f"the checkpoint does not fit the run's settings: with them no round ends at "
-                f"env step {found.env_steps:,} with {counted(found.updates, 'update')}"
+                f"{settings.clock_unit} {found.env_steps:,} with {counted(found.updates, 'update')}"
             )
         return found
 

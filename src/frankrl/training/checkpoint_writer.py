@@ -79,7 +79,7 @@ class CheckpointWriter:
         Raises:
             DivergedError: a weight is not finite.
         """
-        check_finite(tensors, env_steps)
+        check_finite(tensors, env_steps, self._folder.description.settings.clock_unit)
         checkpoints = self._folder.checkpoints
         written: list[Path] = []
 

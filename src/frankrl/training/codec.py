@@ -226,7 +226,7 @@ def to_tensors(
         },
     }
     if memory is not None:
-        tensors["collection"]["memory"] = memory
+        tensors["collection"] = {**tensors["collection"], "memory": memory}
     if learner.target_params is not None:
         tensors["target_network"] = weights(learner.target_params)
     if learner.average_params is not None:
@@ -248,7 +248,7 @@ def to_tensors(
     return tensors, chunks
 
 
-def check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
+def check_finite(tensors: Mapping[str, Tensors], env_steps: int, unit: str = "env step") -> None:
     """Refuse to save parameters that are not finite.
 
     Raises:
@@ -258,7 +258,7 @@ def check_finite(tensors: Mapping[str, Tensors], env_steps: int) -> None:
         for name, array in tensors.get(file, {}).items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DivergedError(
-                    f"training diverged by env step {env_steps:,}: {file} {name} is not finite, "
+                    f"training diverged by {unit} {env_steps:,}: {file} {name} is not finite, "
                     "so no checkpoint is written; try a lower learning_rate"
                 )
 
@@ -283,6 +283,8 @@ def from_checkpoint(
     interval = _interval(collection, experiment.settings.update_batch_size)
     behaviour = column(collection, "behaviour_params", np.float32, learner.params.shape)
     saved, replay = demonstrations(experiment), None
+    if saved is not None and saved.file not in loaded.tensors:
+        raise DamagedError(f"{loaded.path} is damaged: it lacks the run's data set", loaded.path)
     if experiment.buffer is not None:
         replay = replay_from(loaded, experiment, env_steps)
     state = TrainState(

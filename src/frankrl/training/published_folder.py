@@ -127,7 +127,8 @@ def local_training(
             f"same {option('init_from')}"
         )
     if restored is not None:
-        say(f"continuing from the checkpoint at env step {restored.env_steps:,} that it published")
+        at = f"{run.description.settings.clock_unit} {restored.env_steps:,}"
+        say(f"continuing from the checkpoint at {at} that it published")
     # Every name in it was given in this very call, so it is this user's own from now on.
     local = local.with_description(local.description)
     values = run.description.settings.values()

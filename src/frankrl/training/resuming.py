@@ -121,11 +121,17 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
         RunFolderError: it does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
-    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE, REPLAY))
+    loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE, REPLAY, DEMONSTRATIONS))
     check_same_environment(folder, loaded.info)
     metadata = CheckpointMetadata.from_info(loaded.info, experiment.settings)
     if (metadata.holds_replay and experiment.settings.has_replay) != (REPLAY in loaded.tensors):
         raise RunFolderError(f"{checkpoint} contradicts itself about its replay buffer")
+    if experiment.data is not None and not metadata.holds_replay:
+        raise RunFolderError(
+            f"{checkpoint} does not hold the data that the run learns from (it was pulled without "
+            "its replay buffer), so the run cannot go on from it: pull it with the buffer, or "
+            "begin a new run with the data set"
+        )
     start = metadata.replay_start
     if not metadata.holds_replay:
         start = ReplayStart(metadata.env_steps, metadata.updates)

@@ -105,6 +105,7 @@ class RemoteSource:
         if len(collected.failed) > self._restarts_left:
             raise EnvironmentFailedError(collected.failed[self._restarts_left].reason)
         self._restarts_left -= len(collected.failed)
+        assert collected.steps is not None, "actors act"
         self._follow(collected.steps, [state for answer in answers for state in answer.states])
         reasons = self._not_exact_because({answer.cpu for answer in answers})
         return collected._replace(not_exact_because=reasons)

@@ -26,7 +26,7 @@ def together(parts: Sequence[range], collected: Sequence[Collected]) -> Collecte
     infos = [entry for each in collected for entry in each.final_infos.items()]
     failed = [failure for each in collected for failure in each.failed]
     return Collected(
-        steps=_steps_together(parts, [each.steps for each in collected]),
+        steps=_steps_together(parts, [each.steps for each in collected if each.steps]),
         episodes=sorted(episodes, key=lambda episode: episode.env_steps),
         final_infos=dict(sorted(infos, key=lambda entry: entry[0])),
         failed=sorted(failed, key=lambda failure: failure.env_steps),
