@@ -65,14 +65,20 @@ def test_a_device_that_is_asked_for_is_taken(device, expected):
         assert belongs_on_cpu(experiment_of(settings)) == expected
 
 
-LARGE = {"rainbow", "atari", "nature", "dopamine-dqn", "dopamine-rainbow", "recurrent"}
-"""`recurrent` is large by the steps of its sequences; it has not been measured on a GPU."""
+LARGE = {"rainbow", "atari", "nature", "dopamine-dqn", "dopamine-rainbow"}
 
 
 @pytest.mark.parametrize("preset", sorted(set(preset_names()) - LARGE))
 def test_presets_of_small_networks_do_not_wait_for_a_gpu(preset):
     assert belongs_on_cpu(experiment_of(load_preset(preset)))
     assert not belongs_on_cpu(experiment_of(load_preset("rainbow")))
+
+
+def test_a_memory_goes_to_a_gpu_where_its_products_outweigh_its_steps():
+    changes = {"memory": "gru", "num_envs": 32, "batch_size": 64, "sequence_steps": 40}
+    for units, expected in ((128, True), (2_048, False)):
+        settings = Settings().with_changes(memory_units=units, **changes)
+        assert belongs_on_cpu(experiment_of(settings)) == expected
 
 
 def atari(preset, **changes):

@@ -40,6 +40,9 @@ _GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
 _GPU_COMPILED_ROUND = 200e-6
 """Time of an update on the CPU from which on a GPU is worth its longer compilation, if all of a
 round is compiled: there its kernels take 46 µs. [s]"""
+_GPU_MEMORY_STEP = 100e-6
+"""Time of one step of a memory on a GPU: about ten small kernels, one after the other, forward and
+back and for both networks. An estimate that nobody has measured. [s]"""
 
 _LANES_SHARE = 0.8
 """Share of the available memory that the runs of one program may take."""
@@ -84,10 +87,17 @@ def belongs_on_cpu(experiment: Experiment, num_seeds: int = 1) -> bool:
     if training.device != "auto":
         return training.device == "cpu"
     seconds = _update_seconds(experiment) * num_seeds
+    waits = _positions(settings) * _GPU_MEMORY_STEP
     if settings.environment.source == "device":
-        return seconds < _GPU_COMPILED_ROUND
-    saved = seconds - _GPU_UPDATE
+        return seconds < _GPU_COMPILED_ROUND + waits
+    saved = seconds - _GPU_UPDATE - waits
     return _updates_in_round(settings) * saved < _GPU_ROUND
+
+
+def _positions(settings: Settings) -> int:
+    """Observations that the memory sees one after the other in an update; 0 without a memory."""
+    spec = settings.sequences
+    return 0 if spec is None else spec.burn_in_steps + spec.learned_steps + settings.replay.n_step
 
 
 def _updates_in_round(settings: Settings) -> float:
