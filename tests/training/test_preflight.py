@@ -76,7 +76,7 @@ def test_presets_of_small_networks_do_not_wait_for_a_gpu(preset):
 
 def test_a_memory_goes_to_a_gpu_where_its_products_outweigh_its_steps():
     changes = {"memory": "gru", "num_envs": 32, "batch_size": 64, "sequence_steps": 40}
-    for units, expected in ((128, True), (2_048, False)):
+    for units, expected in ((32, True), (1_024, False)):
         settings = Settings().with_changes(memory_units=units, **changes)
         assert belongs_on_cpu(experiment_of(settings)) == expected
 
