@@ -106,7 +106,7 @@ STUDIES = {
         _POSITIONS, range(5), "–", _without_memory(**_SOLVED, frame_stack=4)
     ),
     "repeat-1": _repeat(1),
-    "repeat-4": _repeat(4),
+    "repeat-4": _repeat(4, total_env_steps=40_000),
     "repeat-16": _repeat(16, **_LONG),
     "repeat-previous": Study(
         "popgym:popgym-RepeatPreviousEasy-v0",
