@@ -127,7 +127,7 @@ def train(
             which is saved.
         metrics: called with every event of the training itself, that is all but `Checkpointed`,
             `SavingFailed` and `Finished`; it returns numbers by name, which are recorded, or None.
-        **settings: any setting by its name (`frank train --help` lists them).
+        **settings: any setting by its name (`frank train --help-all` lists them).
 
     Raises:
         FrankError: an argument is not allowed, or training cannot go on.

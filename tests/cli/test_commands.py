@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hanging import HANGS_AFTER_SECONDS
 
+import frankrl
 from frankrl.cli.main import main
 from frankrl.config import setting_names
 from frankrl.config.presets import load_preset
@@ -181,7 +183,7 @@ def test_train_with_json_ends_with_one_line_on_standard_output(tmp_path, capsys)
     told = json.loads(line)
     names = {"run", "env_steps", "updates", "seconds", "startup_seconds", "solved"}
     names |= {"best", "evaluation", "not_reproducible", "stopped"}
-    names |= {"environment_restarts", "stop_reason"}
+    names |= {"environment_restarts", "stop_reason", "clock", "estimate"}
     assert set(told) == names
     assert (told["run"], told["env_steps"], told["solved"]) == (str(out), 400, None)
     assert 0 < told["startup_seconds"] < told["seconds"]
@@ -286,29 +288,79 @@ def test_without_out_a_run_lies_below_runs_by_environment_and_seed(tmp_path, mon
     assert RunFolder.open(path).description.seed == 7
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
 def test_help_names_every_command(words, capsys):
     assert frank(*words) == 0
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("train", "evaluate", "film", "plot"))
+    files = {path.stem for path in (Path(frankrl.__file__).parent / "cli").glob("*.py")}
+    named = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
+    assert {"train", "evaluate", "film", "plot", "doctor", "completion"} <= named <= files
+
+
+def test_without_a_command_one_reads_what_to_do_next(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert frank() == 0
+    first = capsys.readouterr().out
+    assert "frank train LunarLander-v3" in first
+    assert "frank film" not in first
+    assert frank("train", "CartPole-v1", *SMALL) == 0
+    (run,) = (tmp_path / "runs" / "CartPole-v1").iterdir()
+    capsys.readouterr()
+    assert frank() == 0
+    assert f"frank film runs/CartPole-v1/{run.name}" in capsys.readouterr().out
+
+
+def test_the_short_help_of_train_has_twelve_settings_with_the_presets_values(capsys):
+    assert frank("train", "LunarLander-v3", "--help") == 0
+    shown = capsys.readouterr().out
+    flags = [line.split()[0] for line in shown.splitlines() if line.startswith("  --")]
+    settings = [name for name in setting_names() if f"--{name.replace('_', '-')}" in flags]
+    assert len(settings) == 12
+    assert "--learning-rate 0.004" in shown
+    assert "--hidden-widths 64 64" in shown
+    assert "--help-all" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_every_setting(shell, capsys):
+    assert frank("completion", shell) == 0
+    shown = capsys.readouterr().out
+    dashes = "-l " if shell == "fish" else "--"
+    for name in setting_names():
+        assert f"{dashes}{name.replace('_', '-')}" in shown
+
+
+def test_bash_completes_what_was_begun(tmp_path, capsys):
+    assert frank("completion", "bash") == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    code = (
+        f"source {tmp_path / 'script'}; COMP_WORDS=(frank train --learning-rate-d); COMP_CWORD=2; "
+        "_frank; echo ${COMPREPLY[@]}; COMP_WORDS=(frank ev); COMP_CWORD=1; _frank; "
+        "echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.split()[0] == "--learning-rate-decay-env-steps"
+    assert second == "evaluate"
 
 
 def test_help_of_train_shows_every_setting_with_its_unit_and_the_presets_default(capsys):
-    assert frank("train", "LunarLander-v3", "--help") == 0
+    assert frank("train", "LunarLander-v3", "--help-all") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for name in setting_names():
         assert f"--{name.replace('_', '-')}" in shown
     capacity = load_preset("LunarLander-v3").replay.replay_capacity
-    assert f"[transitions] (with algorithm dqn) (default: {capacity})" in shown
+    assert f"[transitions] (while acting and with algorithm dqn) (default: {capacity})" in shown
 
 
 def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):
-    assert frank("train", "--help") == 0
+    assert frank("train", "--help-all") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
         "Number of fixed returns. [atoms] (with distribution c51) (default: 51)",
         "quantile losses are linear. [reward] (with loss huber, or with distribution qr or iqn)",
-        "ε after the decay. [probability] (without noisy and without asynchronous_actors)",
+        "ε after the decay. [probability] (while acting and without noisy and without asynchronous_actors)",
         "(with learning_rate_end)",
     ):
         assert words in shown

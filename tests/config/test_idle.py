@@ -273,9 +273,9 @@ def test_the_meaning_of_a_setting_is_the_text_under_it_with_the_choice_that_it_b
     assert condition_of("num_atoms") == "with distribution c51"
     assert condition_of("huber_delta") == "with loss huber, or with distribution qr or iqn"
     assert condition_of("epsilon_end") == (
-        "without noisy and without asynchronous_actors (without dataset, or unless "
-        "demonstration_share is 0)"
+        "while acting and without noisy and without asynchronous_actors"
     )
+    assert condition_of("total_updates") == "without acting"
     assert condition_of("replay_sampling") == "with algorithm dqn"
     assert condition_of("munchausen_floor") == "with munchausen"
     assert condition_of("learning_rate_decay_updates") == (

@@ -9,9 +9,9 @@ import pytest
 
 from frankrl.cli import results
 from frankrl.cli.results import ending_lines
-from frankrl.display.training import LiveDisplay, event_line
+from frankrl.display.training import LiveDisplay, PlainDisplay, event_line, make_display
 from frankrl.environments import describe
-from frankrl.training import Evaluated, Progress
+from frankrl.training import Evaluated, Progress, SavingFailed
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.in_words import evaluation_lines
 from frankrl.training.session import TrainingResult
@@ -197,3 +197,42 @@ def test_what_needs_packages_is_offered_only_with_them(monkeypatch):
 def test_one_step_is_singular():
     lines = ending_lines(ended(updates=1), describe("CartPole-v1", {}))
     assert any("after 1 env step and 1 update," in line for line in lines)
+
+
+def rows(display, seconds_each):
+    """How many of 250 rows of metrics a display prints; a row is 1,000 of 250,000 env steps."""
+    display.log = lambda text, printed=[]: (
+        printed.append(text) or display.__dict__.update(n=printed)
+    )
+    for row in range(1, 251):
+        display.show(
+            PROGRESS._replace(
+                env_steps=1_000 * row, total_env_steps=250_000, seconds=seconds_each * row
+            )
+        )
+    return len(display.n)
+
+
+def test_in_a_pipe_a_fast_run_has_a_line_for_each_twentieth():
+    assert rows(PlainDisplay(io.StringIO()), 0.1) == 20
+
+
+def test_in_a_pipe_a_slow_run_has_a_line_every_half_minute():
+    assert rows(PlainDisplay(io.StringIO()), 10.0) == 84
+
+
+def test_verbose_prints_each_row_even_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    assert rows(make_display(Terminal(), verbose=True), 0.1) == 250
+
+
+def test_quiet_shows_what_went_wrong_and_the_result_alone():
+    stream = io.StringIO()
+    display = make_display(stream, quiet=True)
+    display.show(PROGRESS)
+    display.show(evaluated([1.0, 2.0]))
+    display.show(SavingFailed(1_000, "a checkpoint", "no space is left", None))
+    display.end(["the result"])
+    first, second = stream.getvalue().splitlines()
+    assert "writing failed" in first
+    assert second == "the result"

@@ -16,23 +16,33 @@ from frankrl.core.errors import FrankError, FrankWarning, nearest
 from frankrl.core.system import flush_c
 from frankrl.core.wording import command_line
 
-_COMMANDS = {
-    "train": "train a Deep Q-Network, or continue a run",
-    "fetch": "copy a published run from shared storage into a run folder",
-    "evaluate": "play greedy episodes with a trained agent and report its returns",
-    "film": "write a film of an episode, with the Q-value of every action",
-    "plot": "draw the learning curves of one or several runs",
-    "runs": "list, compare and remove runs",
-    "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
-    "explain": "open one update of a run and show every number of it",
-    "export": "write an agent for other programs: ONNX, or its weights; or episodes as a data set",
-    "hub": "push a run to the Hub (huggingface.co), or pull one from there",
-    "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
-    "experiment": "test a claim: train with one thing changed, over several seeds",
-    "doctor": "say what this installation and this machine have, and what would help",
-    "job": "do one job that another command has printed",
-    "cluster": "print the resource by which Ray tells this machine's CPU model apart",
+_GROUPS = {
+    "Train": {
+        "train": "train a Deep Q-Network, or continue a run",
+        "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
+        "experiment": "test a claim: train with one thing changed, over several seeds",
+    },
+    "Look at runs": {
+        "evaluate": "play greedy episodes with a trained agent and report its returns",
+        "film": "write a film of an episode, with the Q-value of every action",
+        "plot": "draw the learning curves of one or several runs",
+        "dashboard": "watch runs on a live page: curves, episodes, updates, warnings",
+        "explain": "open one update of a run and show every number of it",
+        "runs": "list, compare and remove runs",
+    },
+    "Take them elsewhere": {
+        "export": "write an agent, or a run's episodes, to a file for other programs",
+        "hub": "push a run to the Hub (huggingface.co), or pull one from there",
+        "fetch": "copy a published run from shared storage into a run folder",
+    },
+    "This machine, and many": {
+        "doctor": "say what this installation and this machine have, and what would help",
+        "cluster": "print the resource by which Ray tells this machine's CPU model apart",
+        "job": "do one job that another command has printed",
+        "completion": "print what a shell needs to complete commands and options",
+    },
 }
+COMMANDS = {name: text for group in _GROUPS.values() for name, text in group.items()}
 _WITH_ENVIRONMENTS = (
     *("train", "evaluate", "film", "explain", "export", "hub", "sweep", "experiment", "job"),
 )
@@ -113,7 +123,7 @@ def _run(arguments: list[str], *, is_process: bool) -> int:
         is_process: whether this process does nothing but this command.
     """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_help())
+        print(_help() if arguments else _welcome())
         return 0
     if arguments[0] == "--version":
         from importlib.metadata import version
@@ -121,10 +131,10 @@ def _run(arguments: list[str], *, is_process: bool) -> int:
         print(f"frank {version('frankrl')}")
         return 0
     command, rest = arguments[0], arguments[1:]
-    if command not in _COMMANDS:
+    if command not in COMMANDS:
         raise FrankError(
-            f"there is no command {command!r}{nearest(command, _COMMANDS)} "
-            f"(commands: {', '.join(_COMMANDS)})"
+            f"there is no command {command!r}{nearest(command, COMMANDS)} "
+            f"(commands: {', '.join(COMMANDS)})"
         )
     with contextlib.ExitStack() as stack:
         if command in _WITH_ENVIRONMENTS:
@@ -133,17 +143,52 @@ def _run(arguments: list[str], *, is_process: bool) -> int:
 
 
 def _help() -> str:
-    width = max(map(len, _COMMANDS))
+    """Every command, by what it is for."""
+    width = max(map(len, COMMANDS))
+    lines = ["Frank trains Deep Q-Networks.", "", "usage: frank COMMAND [OPTIONS]"]
+    for title, commands in _GROUPS.items():
+        lines += [
+            "",
+            f"{title}:",
+            *(f"  {name:{width}}  {text}" for name, text in commands.items()),
+        ]
+    return "\n".join([*lines, "", "`frank COMMAND --help` shows the options of a command."])
+
+
+def _welcome() -> str:
+    """What one can do next."""
+    newest = _newest_run()
     lines = [
-        "Frank trains Deep Q-Networks.",
+        "Frank trains Deep Q-Networks: you name an environment, it trains an agent.",
         "",
-        "usage: frank COMMAND [OPTIONS]",
-        "",
-        *(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items()),
-        "",
-        "`frank COMMAND --help` shows every option. To start:  frank train LunarLander-v3",
+        "  frank train LunarLander-v3     train a lunar lander: a minute on two cores",
+    ]
+    if newest:
+        lines += [
+            f"  frank film {newest}",
+            "                                 look at your newest run",
+            "  frank runs                     all runs, with their returns",
+        ]
+    lines += [
+        "  frank dashboard                watch runs learn, in the browser",
+        "  frank --help                   every command",
+        "  frank doctor                   what this machine has, and what would help",
     ]
     return "\n".join(lines)
+
+
+def _newest_run() -> str:
+    """The run below the folder `runs` that was begun last; empty if there is none."""
+    with contextlib.suppress(OSError):
+        found = [
+            (entry.stat().st_mtime, entry.path)
+            for folder in os.scandir("runs")
+            if folder.is_dir()
+            for entry in os.scandir(folder.path)
+            if os.path.isfile(os.path.join(entry.path, "config.toml"))
+        ]
+        return max(found)[1] if found else ""
+    return ""
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.cli.clock import process_started
+from frankrl.cli.output import print_result
 from frankrl.cli.parsing import named_settings
+from frankrl.cli.train_help import short_help
 from frankrl.cli.train_options import TrainOptions, changed_from, first_read
 from frankrl.cli.train_seeds import is_several, resume_several, train_several
 from frankrl.cli.train_shown import published, shown
@@ -26,8 +28,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     arguments, foreign = taken_apart(arguments)
-    wanted = [word for word in arguments if word not in ("-h", "--help")]
+    wanted = [word for word in arguments if word not in ("-h", "--help", "--help-all")]
     helping = len(wanted) < len(arguments)
+    is_short = helping and "--help-all" not in arguments
+    arguments = ["--help" if word == "--help-all" else word for word in arguments]
     # Which preset gives the defaults is itself on the command line, so it is read twice.
     first = first_read(wanted)
     without = bool(first.data.dataset) and not (first.publish or first.seeds or first.print)
@@ -36,6 +40,8 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
             "name an environment, for example: frank train LunarLander-v3 "
             "(or continue a run with --resume RUN)"
         )
+    if first.quiet and first.verbose:
+        raise FrankError("--quiet shows less and --verbose more: give one of them")
     if first.lease_seconds is not None and not first.publish:
         raise FrankError("--lease-seconds is for a run that is published: give --publish, too")
     if first.dashboard:
@@ -50,6 +56,9 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
             return resume_several(first, arguments)
         return _resume(first, arguments, foreign, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
+    if is_short:
+        print_result(short_help(preset, load_preset(preset)))
+        return 0
     options, settings = changed_from(load_preset(preset), arguments, foreign)
 
     from frankrl.runs import check_preset

@@ -65,6 +65,10 @@ class TrainOptions(SettingFlags):
     lease_seconds: float | None = None
     """With `--publish`: after so long without a sign of life from this process, another one may
     take the run over; None: 30. [s]"""
+    quiet: bool = False
+    """Show nothing but the result and what went wrong."""
+    verbose: bool = False
+    """Print each row of metrics as a line, instead of redrawing a few of them."""
     json: bool = False
     """End with one JSON line on standard output."""
     actors: int | None = None

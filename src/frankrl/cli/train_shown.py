@@ -34,7 +34,9 @@ def published(
     from frankrl.display.training import STOPPING, make_display
 
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(make_display(sys.stderr))
+        display = stack.enter_context(
+            make_display(sys.stderr, quiet=options.quiet, verbose=options.verbose)
+        )
         signals.on_first_signal = lambda: display.note(STOPPING)
 
         begin = functools.partial(_begin, display=display, options=options, stack=stack)
@@ -67,7 +69,9 @@ def shown(training: "Trainer", options: TrainOptions, signals: StopSignals) -> i
     with contextlib.ExitStack() as stack:
         # Also if the display cannot be shown.
         stack.enter_context(contextlib.closing(training))
-        display = stack.enter_context(make_display(sys.stderr))
+        display = stack.enter_context(
+            make_display(sys.stderr, quiet=options.quiet, verbose=options.verbose)
+        )
         signals.on_first_signal = lambda: display.note(STOPPING)
         _begin(training, display=display, options=options, stack=stack)
         result = run_to_end(training, display.show, signals)

@@ -9,6 +9,8 @@ from frankrl.config.known_names import BY_NAME, Asked, KnownName
 from frankrl.core.errors import SettingError
 from frankrl.core.wording import is_on_command_line, option
 
+_OWN_FLAGS = ("verbose",)
+"""Words that mean something on Frank's command line, but no setting in Python."""
 _SWITCH_VALUES = ("true", "false", "0", "1", "2")
 
 
@@ -51,7 +53,7 @@ def taken_apart(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         word = words.pop(0)
         flag, equals, value = word.partition("=")
         name = flag.removeprefix("--").replace("-", "_")
-        if not flag.startswith("--") or name not in BY_NAME:
+        if not flag.startswith("--") or name not in BY_NAME or name in _OWN_FLAGS:
             own.append(word)
             continue
         foreign[name] = value if equals else " ".join(_values(BY_NAME[name], words))

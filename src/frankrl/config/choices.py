@@ -19,6 +19,8 @@ class Choice:
     """Whether it can be made by a setting that is itself idle, which counts as its default."""
     also: "Choice | None" = None
     """Another choice that must be made as well."""
+    words: str | None = None
+    """The choice in words; empty: another part says it; None: its values are named."""
 
     def parts(self) -> "tuple[Choice, ...]":
         """The choice itself, and those that must be made as well."""
@@ -31,11 +33,13 @@ class Choice:
     @property
     def condition(self) -> str:
         """The choice in words, such as "with distribution c51"."""
-        return " and ".join(part.first_condition for part in self.parts())
+        return " and ".join(filter(None, (part.first_condition for part in self.parts())))
 
     @property
     def first_condition(self) -> str:
         """The same without the choices that must be made as well."""
+        if self.words is not None:
+            return self.words
         # By identity: 1 and 0 are equal to them.
         if self.values[0] is True:
             return f"with {self.setting}"
@@ -74,6 +78,11 @@ def unless(setting: str, *values: Any) -> Choice:
     return Choice(setting, values, is_excluding=True, counts_idle=False)
 
 
+def worded(choice: Choice, words: str) -> Choice:
+    """The same choice with words for people."""
+    return replace(choice, words=words)
+
+
 def both(one: Choice, other: Choice) -> Choice:
     """The choice that is made if both of these are.
 
@@ -95,6 +104,7 @@ def conditions(choices: tuple[Choice, ...]) -> str:
         by_rest.setdefault(rest, []).append(choice.first_condition)
     words = []
     for rest, firsts in by_rest.items():
+        firsts = list(dict.fromkeys(firsts))
         joined = ", or ".join(firsts)
         together = f"{joined} and {rest}" if len(firsts) == 1 else f"{rest} ({joined})"
         words.append(together if rest else joined)

@@ -8,7 +8,7 @@ everywhere. A choice is declared before the settings that belong to it.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from frankrl.config.choices import Choice, both, chosen, chosen_effectively, unless
+from frankrl.config.choices import Choice, both, chosen, chosen_effectively, unless, worded
 from frankrl.config.validation import Checked, code, number, option
 
 _INT32 = 2**31 - 1
@@ -26,8 +26,11 @@ OPTIMISERS = ("adam", "radam", "sgd")
 """Frank's own optimisers."""
 
 _DATASET = unless("dataset", None)
-_OFFLINE = both(_DATASET, chosen("demonstration_share", 0.0))
-_ACTING = (chosen("dataset", None), unless("demonstration_share", 0.0))
+_OFFLINE = both(worded(_DATASET, "without acting"), worded(chosen("demonstration_share", 0.0), ""))
+_ACTING = (
+    worded(chosen("dataset", None), "while acting"),
+    worded(unless("demonstration_share", 0.0), "while acting"),
+)
 
 
 def _acting_and(*choices: Choice) -> tuple[Choice, ...]:

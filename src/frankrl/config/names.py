@@ -73,7 +73,7 @@ def group_of(name: str) -> str:
     if name not in DECLARED:
         raise SettingError(
             f"unknown setting {name!r}{nearest(name, DECLARED)} "
-            f"(`frank train --help` lists all settings)"
+            f"(`frank train --help-all` lists all settings)"
         )
     return DECLARED[name].group
 

@@ -32,6 +32,8 @@ from frankrl.training.preflight import memory_line
 
 STOPPING = "stopping after this round, then saving (again: end at once)"
 """What is said at the first signal."""
+_ROW_SHARE, _ROW_SECONDS = 0.05, 30.0
+"""Share of the budget, and seconds, after which plain lines have the next row of metrics."""
 _CELL, _MAX_IN_A_ROW = 24, 5
 """Width of a number with its name in the live panel [characters], and numbers in a row."""
 
@@ -102,16 +104,39 @@ class Display(abc.ABC):
 
 
 class PlainDisplay(Display):
-    """One line per interval: for logs and pipes."""
+    """Lines one below the other: for logs and pipes."""
 
-    def __init__(self, stream: IO[str] | None) -> None:
+    def __init__(self, stream: IO[str] | None, *, every_row: bool = False) -> None:
+        """Print nothing yet.
+
+        Args:
+            stream: where lines are printed; None: nowhere.
+            every_row: whether each row of metrics is a line, and not only one of every few.
+        """
         self._stream = stream
+        self._every_row = every_row
+        self._last: Progress | None = None
+        """The newest row that was printed."""
 
     def show(self, event: Event) -> None:
         """Print the event's line."""
+        if isinstance(event, Progress):
+            if not self._is_due(event):
+                return
+            self._last = event
         line = event_line(event, self.unit)
         if line:
             self.log(line)
+
+    def _is_due(self, event: Progress) -> bool:
+        """Whether a row is printed: the first, then one for each share of the budget, or after a
+        while in a slow run."""
+        last = self._last
+        if self._every_row or last is None:
+            return True
+        steps = event.env_steps - last.env_steps
+        is_far = steps >= _ROW_SHARE * event.total_env_steps
+        return is_far or event.seconds - last.seconds >= _ROW_SECONDS
 
     def log(self, text: str) -> None:
         """Print a line; if the stream is closed, training goes on without output."""
@@ -211,9 +236,34 @@ class LiveDisplay(Display):
         return Group(*parts)
 
 
-def make_display(stream: IO[str] | None) -> Display:
-    """A live display on a terminal that can redraw, plain lines elsewhere."""
-    return LiveDisplay(stream) if can_redraw(stream) else PlainDisplay(stream)
+class QuietDisplay(PlainDisplay):
+    """Nothing but the result and what went wrong."""
+
+    def begin(self, training: Trainer) -> None:
+        """Say only what the settings should be warned of."""
+        self.unit = training.settings.clock_unit
+        for warning in training.settings.warnings():
+            self.log(f"warning: {warning}")
+
+    def show(self, event: Event) -> None:
+        """Print what went wrong."""
+        if isinstance(event, SavingFailed | EnvironmentRestarted):
+            super().show(event)
+
+
+def make_display(stream: IO[str] | None, *, quiet: bool = False, verbose: bool = False) -> Display:
+    """A live display on a terminal that can redraw, plain lines elsewhere.
+
+    Args:
+        stream: where it is shown.
+        quiet: show nothing but the result and what went wrong.
+        verbose: print each row of metrics as a line, on a terminal as well.
+    """
+    if quiet:
+        return QuietDisplay(stream)
+    if verbose or not can_redraw(stream):
+        return PlainDisplay(stream, every_row=verbose)
+    return LiveDisplay(stream)
 
 
 def event_line(event: Event, unit: str = "env step") -> str:

@@ -133,7 +133,7 @@ def _check_name(name: str, allowed: Sequence[str]) -> None:
     if name not in allowed:
         raise SettingError(
             f"there is nothing of a run called {shown(name)}{nearest(name, allowed)} "
-            f"(results: {', '.join(RESULTS)}; `frank train --help` lists all settings)"
+            f"(results: {', '.join(RESULTS)}; `frank train --help-all` lists all settings)"
         )
 
 
