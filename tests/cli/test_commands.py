@@ -360,8 +360,8 @@ def test_help_of_train_says_which_choice_a_setting_belongs_to(capsys):
     for words in (
         "Number of fixed returns. [atoms] (with distribution c51) (default: 51)",
         "quantile losses are linear. [reward] (with loss huber, or with distribution qr or iqn)",
-        "ε after the decay. [probability] (while acting and without noisy and without asynchronous_actors)",
-        "(with learning_rate_end)",
+        "ε after the decay. [probability] (while acting and without noisy and without asynchronous",
+        "(while acting and with learning_rate_end)",
     ):
         assert words in shown
 

@@ -279,7 +279,7 @@ def test_the_meaning_of_a_setting_is_the_text_under_it_with_the_choice_that_it_b
     assert condition_of("replay_sampling") == "with algorithm dqn"
     assert condition_of("munchausen_floor") == "with munchausen"
     assert condition_of("learning_rate_decay_updates") == (
-        "with learning_rate_end and with dataset and with demonstration_share 0"
+        "with learning_rate_end and without acting"
     )
     assert all(meaning_of(name) for name in setting_names())
     assert {name for name in setting_names() if condition_of(name)} == set(EFFECTIVE)
