@@ -313,3 +313,29 @@ def test_others_see_no_folder_of_the_origin():
 
 def test_the_settings_of_such_a_run_are_a_preset(tuned):
     assert load_preset(str(tuned / "config.toml")).learning.gamma == 0.9
+
+
+@pytest.mark.parametrize(
+    ("of_the_run", "here", "words"),
+    [
+        ({"value_rescaling": True}, {}, r"value_rescaling true \(here false\)"),
+        ({}, {"value_rescaling": True}, r"value_rescaling false \(here true\)"),
+    ],
+)
+def test_weights_whose_values_are_on_another_scale_are_warned_of(tmp_path, of_the_run, here, words):
+    run = tmp_path / "run"
+    frankrl.train(
+        "CartPole-v1", preset="default", out=run, **SOURCE | {"total_env_steps": 60} | of_the_run
+    )
+    with pytest.warns(FrankWarning, match=words):
+        begun(run, tmp_path / "new", **here)
+
+
+def test_logits_that_become_q_values_are_warned_of(source, tmp_path):
+    weights = tmp_path / "clone.safetensors"
+    frankrl.export(source, safetensors=weights)
+    clone = initial_source(weights, best=False)
+    clone._settings = {**clone.settings, "algorithm": "bc"}
+    settings = load_preset("default").with_changes(**SMALL)
+    with pytest.warns(FrankWarning, match="their outputs are logits"):
+        prepare("CartPole-v1", "default", settings, 0, tmp_path / "new", initial=clone).close()

@@ -112,16 +112,26 @@ class InitialSource(abc.ABC):
         for name, array in named.items():
             if not np.isfinite(array).all():
                 raise SettingError(f"the weights of {shown(self.path)} are not all finite: {name}")
-        telling = [name for name in _OF_THE_NETWORK if name not in _ONLY_BY_SHAPE]
-        if different := self._different(experiment.settings, telling):
-            warn(
-                f"the weights of {shown(self.path)} were trained with {different}: with the "
-                "settings here they give other Q-values"
-            )
+        self._warn(experiment.settings)
         params = jax.tree.map(lambda array: np.array(array, np.float32, order="C"), params)
         content, sha256 = initial_file(named_params(params))
         origin = Origin(self.kind, shown(self.path, MAX_PATH), self.agent, env_steps, sha256)
         return InitialWeights(params, origin, content, _note(origin) + self._note())
+
+    def _warn(self, settings: Settings) -> None:
+        """Say which settings of their training give the outputs another meaning."""
+        telling = [name for name in _OF_THE_NETWORK if name not in _ONLY_BY_SHAPE]
+        if different := self._different(settings, (*telling, "value_rescaling")):
+            warn(
+                f"the weights of {shown(self.path)} were trained with {different}: with the "
+                "settings here they give other Q-values"
+            )
+        ours, theirs = settings.learning.algorithm, self.settings.get("algorithm")
+        if theirs == "bc" != ours:
+            warn(
+                f"the weights of {shown(self.path)} were trained with algorithm bc (here {ours}): "
+                "their outputs are logits, which say what others did, and no Q-values"
+            )
 
     def _note(self) -> str:
         """What else should be known of the weights, after what they are."""
