@@ -68,6 +68,23 @@ def test_q_far_above_the_returns_raises_a_warning(check):
     assert check(q_grows_away, learned(mean_max_q=[-30.0] * ROWS, **crashes)) is None
 
 
+def test_rescaled_q_values_are_compared_with_returns_on_their_scale(check):
+    def h(x):
+        return np.sqrt(x + 1) - 1 + x / 1000
+
+    climbing = np.geomspace(1, 900, ROWS)
+    warning = check(q_grows_away, learned(mean_max_q=h(climbing).tolist()), value_rescaling=True)
+    now = h(climbing)[-4:].mean()
+    words = "On the scale h of value_rescaling, the mean of the largest Q-value of a state "
+    assert warning.evidence.startswith(words)
+    assert f"is {now:.4g}. The discounted return is now about 3.796." in warning.evidence
+    assert f"from all episodes so far is {h(100):.4g}." in warning.evidence
+    right = h(np.linspace(0, 100, ROWS)).tolist()
+    assert check(q_grows_away, learned(mean_max_q=right), value_rescaling=True) is None
+    # A network that has not rescaled may say as much.
+    assert check(q_grows_away, learned(mean_max_q=h(climbing).tolist())) is None
+
+
 def test_a_loss_that_rises_while_the_return_does_not_raises_a_warning(check):
     rising = np.geomspace(0.1, 50, ROWS).tolist()
     assert "first half of the run was 50." in check(loss_rises, learned(loss=rising)).evidence

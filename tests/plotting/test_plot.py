@@ -28,9 +28,19 @@ from frankrl.runs.curves import (
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def make_run(folder, name, *, env_id="CartPole-v1", preset="default", seed=0, offset=0.0, rows=12):
+def make_run(
+    folder,
+    name,
+    *,
+    env_id="CartPole-v1",
+    preset="default",
+    seed=0,
+    offset=0.0,
+    rows=12,
+    settings=None,
+):
     """A run whose episode k ends at env step 100·(k+1) with the return 10·k + offset."""
-    description = RunDescription(env_id, preset, seed, Settings())
+    description = RunDescription(env_id, preset, seed, settings or Settings())
     run = RunFolder.create(folder / name, description)
     writer = MetricsWriter(run.metrics)
     for k in range(rows):
@@ -264,3 +274,17 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         write_plot([run], tmp_path / "plot.pdf")
     with pytest.raises(SettingError, match="cannot write"):
         write_plot([run], run.path / "config.toml" / "plot.png")
+
+
+def test_q_values_have_their_unit(tmp_path):
+    plain = make_run(tmp_path, "plain")
+    rescaled = make_run(
+        tmp_path, "rescaled", seed=1, settings=Settings().with_changes(value_rescaling=True)
+    )
+    for runs, unit in (
+        ([plain], "reward"),
+        ([rescaled], "h(reward)"),
+        ([plain, rescaled], "reward or h(reward)"),
+    ):
+        labels = [axis.get_ylabel() for axis in draw(runs).axes]
+        assert f"mean Q\n[{unit}]" in labels

@@ -339,6 +339,7 @@ class RunTable:
             else None,
             "tau": learning.tau,
             "clock": settings.clock,
+            "value_unit": settings.value_unit,
             "threshold": reward_threshold(folder.description.env_id),
             "max_gradient_norm": learning.max_gradient_norm,
             "replay_capacity": settings.replay.replay_capacity,

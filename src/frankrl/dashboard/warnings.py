@@ -8,6 +8,7 @@ import numpy as np
 
 from frankrl.config import Settings
 from frankrl.core.figures import counted, figure
+from frankrl.core.value_scale import on_value_scale
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 
@@ -89,12 +90,17 @@ def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
     most = float(max(0.0, np.nanmax(plain), discounted.max(), np.nanmax(a_step) * for_ever))
     size = float(np.abs(discounted).max())
     now, brought = _end(q), _end(discounted)
-    if now <= max(1.5 * most, size / 2) or now - brought <= size:
+    rescaled = settings.learning.value_rescaling
+    # h is strictly monotone, so returns can be compared on either scale.
+    bound = max(1.5 * most, size / 2, brought + size)
+    bound, brought, most = on_value_scale(np.array([bound, brought, most]), is_rescaled=rescaled)
+    if now <= bound:
         return None
+    where = "On the scale h of value_rescaling, the" if rescaled else "The"
     return RunWarning(
         "Q-values grow beyond the returns",
-        f"The mean of the largest Q-value of a state is {figure(now)}. The discounted return is "
-        f"now about {figure(brought)}. An upper estimate from all episodes so far is "
+        f"{where} mean of the largest Q-value of a state is {figure(now)}. The discounted return "
+        f"is now about {figure(brought)}. An upper estimate from all episodes so far is "
         f"{figure(most)}.",
         "The Q-network overestimates. The targets contain its own maximum, so the error grows. Try "
         "double, a lower learning_rate, or a longer target_period_updates.",

@@ -101,7 +101,8 @@ def draw(runs: Sequence[RunFolder]) -> Any:
         if any(len(run.evaluations.values) for members in curves.values() for run in members):
             axes["return"].plot([], label="greedy evaluations", **_points(_INK))
     clocks = dict.fromkeys(run.clock for members in curves.values() for run in members)
-    _dress(axes, " or ".join(clocks))
+    units = dict.fromkeys(run.description.settings.value_unit for run in runs)
+    _dress(axes, " or ".join(clocks), " or ".join(units))
     figure.suptitle(
         _title(groups, curves), fontsize=13, fontweight="bold", color=_INK, parse_math=False
     )
@@ -168,11 +169,18 @@ def _points(colour: str) -> dict[str, Any]:
     }
 
 
-def _dress(axes: Mapping[str, Any], clock: str) -> None:
-    """Add labels, grids, scales and the legend; `clock` is what the curves are over."""
+def _dress(axes: Mapping[str, Any], clock: str, value_unit: str) -> None:
+    """Add labels, grids, scales and the legend.
+
+    Args:
+        axes: the panels.
+        clock: what the curves are over.
+        value_unit: unit of Q-values.
+    """
     ticker = importlib.import_module("matplotlib.ticker")
+    labels = _LABELS | {"mean_q": f"{_LABELS['mean_q']}\n[{value_unit}]"}
     for quantity, axis in axes.items():
-        axis.set_ylabel(_LABELS[quantity], color=_INK)
+        axis.set_ylabel(labels[quantity], color=_INK)
         axis.grid(color=_GRID, linewidth=0.8)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
