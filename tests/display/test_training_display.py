@@ -236,3 +236,10 @@ def test_quiet_shows_what_went_wrong_and_the_result_alone():
     first, second = stream.getvalue().splitlines()
     assert "writing failed" in first
     assert second == "the result"
+
+
+def test_the_age_of_the_target_network_has_its_unit():
+    for updates, words in ((0, "(target 0 updates old)"), (1, "(target 1 update old)")):
+        event = PROGRESS._replace(updates_since_refresh=updates)
+        assert words in event_line(event)
+        assert words in event_line(event, "update")

@@ -1,5 +1,6 @@
 """Opened updates of networks with memory that learn from a data set, alone or beside acting."""
 
+import re
 import shutil
 
 import numpy as np
@@ -74,6 +75,13 @@ def test_a_cloned_sequence_has_a_policy_at_every_learned_step(cloned, capsys):
     assert "the memory h begins with zeros" in printed
     assert "with s, from which the policy follows: ‖h‖ = " in printed
     assert f"5. Sequence {BATCH - 1}, step by step" in printed
+    assert f"mean over {len(record.losses)} learned steps of the batch" in printed
+    (head,) = (line for line in printed.splitlines() if "episode of the data" in line)
+    assert re.split(r"  +", head.strip())[:3] == ["learned step", "‖h‖", "episode of the data"]
+    row, of = own.row_of(last, BATCH - 1), printed.splitlines()
+    norm = np.linalg.norm(own.memory[BATCH - 1, own.position[row]])
+    found = of[of.index(head) + last + 1].split()
+    assert (found[0].strip(">→"), found[1]) == (str(last), f"{norm:.4g}")
     assert f"{record.losses[own.row_of(last, BATCH - 1)]:.4g}" in printed
 
 

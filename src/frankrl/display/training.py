@@ -339,7 +339,7 @@ def _figures(event: Progress, unit: str, width: int) -> Table:
 
 
 def _age_of_target(updates: int | None) -> str:
-    return "" if updates is None else f" (target {updates:,} old)"
+    return "" if updates is None else f" (target {counted(updates, 'update')} old)"
 
 
 def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, str]]:

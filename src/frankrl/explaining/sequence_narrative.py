@@ -51,7 +51,7 @@ def memory_at_s(record: UpdateRecord | CloningRecord, index: int) -> list[Block]
     if step:
         blocks.append(Line(f"then through the {counted(step, 'learned step')} before s"))
     units = sequences.memory.shape[-1]
-    after = _norm(sequences.memory[sequence, sequences.position[index]])
+    after = memory_norm(sequences, index)
     of = f", of {counted(units, 'number')} between -1 and 1"
     what = "Q" if isinstance(record, UpdateRecord) else "the policy"
     return [*blocks, Formula((f"with s, from which {what} follows: ‖h‖ = ", after, of))]
@@ -144,7 +144,7 @@ def _step_row(record: UpdateRecord, row: int, spec: EnvironmentSpec) -> tuple[Ce
     assert sequences is not None
     return (
         int(sequences.step[row]),
-        _norm(sequences.memory[sequences.sequence[row], sequences.position[row]]),
+        memory_norm(sequences, row),
         spec.action_names[record.batch.action[row]],
         record.batch.reward[row].item(),
         record.chosen_q[row].item(),
@@ -190,6 +190,11 @@ def _columns(record: UpdateRecord) -> dict[str, Float[np.ndarray, " sequence"]]:
         "error for its priority": sequences.priorities,
     }
     return {name: column for name, column in columns.items() if column is not None}
+
+
+def memory_norm(sequences: SequencesRecord, row: int) -> float:
+    """‖h‖ with the observation of a learned step, of which a row of the batch says the rest."""
+    return _norm(sequences.memory[sequences.sequence[row], sequences.position[row]])
 
 
 def _norm(memory: Float[np.ndarray, " unit"]) -> float:
