@@ -10,7 +10,7 @@ from nine_squares_data import SQUARES, write_squares
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.explaining import batch_origins, reopen
-from frankrl.explaining.origin import DataOrigin
+from frankrl.explaining.origin import TransitionInData
 from frankrl.runs import RunFolder
 
 pytest.importorskip("h5py")
@@ -92,7 +92,7 @@ def test_sequences_of_a_data_set_stand_behind_the_run_s_own_and_name_their_steps
     record, own = opened.record, opened.record.sequences
     of_data = own.sequence >= BATCH * (1 - SHARE)
     origins = batch_origins(beside, opened)
-    assert [isinstance(origin, DataOrigin) for origin in origins] == of_data.tolist()
+    assert [isinstance(origin, TransitionInData) for origin in origins] == of_data.tolist()
     episodes = list(data.episodes())
     for row in np.flatnonzero(of_data):
         episode, step = episodes[origins[row].episode], origins[row].step - 1

@@ -10,7 +10,7 @@ from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Cell, Formula, Line, NamedValues, Section, Table
 from frankrl.explaining.numerals import bracketed, plain_numbers
-from frankrl.explaining.origin import DataOrigin, Origin
+from frankrl.explaining.origin import Origin, TransitionInData
 from frankrl.explaining.sequence_narrative import memory_at_s, memory_norm, through_time
 
 
@@ -100,7 +100,7 @@ def cloning_step(
 
 def cloning_batch(
     record: CloningRecord,
-    came_from: Sequence[Origin | DataOrigin],
+    came_from: Sequence[Origin | TransitionInData],
     index: int,
     spec: EnvironmentSpec,
 ) -> Section:

@@ -9,7 +9,7 @@ from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Block, Cell, Formula, Line, Section, Table
-from frankrl.explaining.origin import DataOrigin, Origin
+from frankrl.explaining.origin import Origin, TransitionInData
 from frankrl.explaining.record import SequencesRecord, UpdateRecord
 
 
@@ -102,7 +102,7 @@ def sequence_section(record: UpdateRecord, index: int, spec: EnvironmentSpec) ->
 
 
 def batch_section(
-    record: UpdateRecord, origins: Sequence[Origin | DataOrigin], index: int
+    record: UpdateRecord, origins: Sequence[Origin | TransitionInData], index: int
 ) -> Section:
     """The batch, sequence by sequence."""
     sequences = record.sequences
@@ -155,7 +155,7 @@ def _step_row(record: UpdateRecord, row: int, spec: EnvironmentSpec) -> tuple[Ce
 
 
 def _sequence_row(
-    record: UpdateRecord, origins: Sequence[Origin | DataOrigin], sequence: int
+    record: UpdateRecord, origins: Sequence[Origin | TransitionInData], sequence: int
 ) -> tuple[Cell, ...]:
     sequences = record.sequences
     assert sequences is not None
