@@ -22,7 +22,14 @@ def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> 
         (
             *memory_at_s(record, index),
             Line("the outputs are logits: their differences say which action is likelier, no more"),
-            NamedValues("logits of s", names, plain_numbers(record.logits[index]), action, "taken"),
+            NamedValues(
+                "logits of s",
+                names,
+                plain_numbers(record.logits[index]),
+                action,
+                "taken",
+                symbol="logit",
+            ),
             Line("their softmax is the policy, π(· | s):"),
             NamedValues(
                 "π(· | s)",

@@ -30,6 +30,11 @@ _LEAST_BAR = 3
 """Width of the bar of the best action, whose advantage is 0."""
 
 
+def symbol_of(output_name: str) -> str:
+    """What stands for an output of the network in a formula, by its name in words."""
+    return "logit" if output_name == "logit" else "Q"
+
+
 class PanelContent(NamedTuple):
     """The content of one frame of the panel."""
 
@@ -144,8 +149,8 @@ class Panel:
         """Draw the line at zero, and under the bars what they show and the scale's ends."""
         zero, longest, y = self._bar_x(0.0), self._px(_BAR), bottom + self._px(11)
         self._pygame.draw.line(target, QUIET, (zero, top), (zero, bottom + self._px(2)))
-        name = "logit" if self._output_name == "logit" else "Q"
-        title = f"{name} − max {name}"
+        symbol = symbol_of(self._output_name)
+        title = f"{symbol} − max {symbol}"
         self._lettering.write(target, title, 15, QUIET, zero - longest // 2, y, "centre")
         self._lettering.write(target, "0", 15, QUIET, zero, y, "centre")
         if self._scale.end:
