@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from dashboard_runs import make_run, write_metrics
 
+from frankrl.config.presets import load_preset
 from frankrl.dashboard.app import page_files
 from frankrl.dashboard.history import History
 from frankrl.dashboard.warnings import (
     CHECKS,
     DOCS,
     Diagnostics,
+    checked,
     checkpoint_warnings,
     dead_units,
     epsilon_done_early,
@@ -118,6 +120,14 @@ def test_a_target_network_that_is_hardly_ever_refreshed_raises_a_warning(check):
     assert "20,000 updates" in warning.evidence
     assert "that makes 2 refreshes." in warning.evidence
     assert check(refreshed_too_rarely, **budget, target_period_updates=500) is None
+
+
+def test_a_run_that_does_not_act_is_told_its_updates_once_and_only_what_is_checked(check):
+    offline = {"dataset": "data/x", "total_updates": 300, "target_period_updates": 100}
+    assert check(refreshed_too_rarely, **offline).evidence.startswith("The run does 300 updates.")
+    settings = load_preset("default").with_changes(dataset="data/x", algorithm="bc").resolved()
+    assert checked(settings) == ["speed", "dead units", "episodes in the replay buffer"]
+    assert len(checked(load_preset("default").resolved())) == 8
 
 
 @pytest.mark.parametrize(("reward", "how"), [(5_000.0, "large"), (1e-5, "small")])

@@ -167,10 +167,12 @@ def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | N
     refreshes = updates // learning.target_period_updates
     if updates == 0 or refreshes >= 10:
         return None
+    run = f"The run of {counted(settings.budget, settings.clock_unit)}"
+    if settings.is_offline:
+        run = "The run"
     return RunWarning(
         "The target network is refreshed too rarely",
-        f"The run of {counted(settings.budget, settings.clock_unit)} does "
-        f"{counted(updates, 'update')}. With target_period_updates "
+        f"{run} does {counted(updates, 'update')}. With target_period_updates "
         f"{learning.target_period_updates:,} that makes "
         f"{counted(refreshes, 'refresh', 'refreshes')}.",
         "Each refresh propagates the reward one step further back. With fewer than ten refreshes "
@@ -272,17 +274,22 @@ CHECKS: tuple[Check, ...] = (
     reward_scale,
     slower,
 )
-CHECKED = (
-    "Q-values against returns",
-    "loss against return",
-    "end of the decay of ε",
-    "refreshes of the target network",
-    "size of the rewards",
-    "speed",
-    "dead units",
-    "episodes in the replay buffer",
-)
-"""What all checks look at, in words."""
+
+
+def checked(settings: Settings) -> list[str]:
+    """What the checks look at in a run, in words: what it does not have is left out."""
+    acts = not settings.is_offline
+    looked_at = {
+        "Q-values against returns": acts,
+        "loss against return": acts,
+        "end of the decay of ε": acts and not settings.exploration.noisy,
+        "refreshes of the target network": settings.has_target_network,
+        "size of the rewards": acts,
+        "speed": True,
+        "dead units": True,
+        "episodes in the replay buffer": settings.has_replay,
+    }
+    return [words for words, is_there in looked_at.items() if is_there]
 
 
 def _measured(history: History, column: str) -> tuple[np.ndarray, np.ndarray]:
