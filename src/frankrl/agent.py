@@ -84,10 +84,14 @@ class Agent:
 
     @property
     def output_name(self) -> str:
-        """What one output of the network is called: Q-value, or logit after behaviour cloning."""
-        if self.run is None or self.run.description.settings.learning.algorithm != "bc":
+        """What one output of the network is called: Q-value, rescaled Q-value with
+        `value_rescaling`, or logit after behaviour cloning."""
+        learning = None if self.run is None else self.run.description.settings.learning
+        if learning is None:
             return "Q-value"
-        return "logit"
+        if learning.algorithm == "bc":
+            return "logit"
+        return "rescaled Q-value" if learning.value_rescaling else "Q-value"
 
     def __repr__(self) -> str:
         trained = "" if self.env_steps is None else f", trained for {self.trained_for()}"
@@ -123,7 +127,9 @@ class Agent:
         """Q(s, ·), one value per action; -∞ for actions that are not allowed.
 
         After behaviour cloning (`algorithm` bc) these are logits, whose softmax is the cloned
-        policy. They are no returns; `output_name` says which of the two they are.
+        policy. They are no returns. With `value_rescaling` these are the network's own numbers, on
+        the scale h of the setting: the best action is the same, a return is compared as h(return).
+        `output_name` says what they are.
 
         Args:
             observation: one observation or a batch.

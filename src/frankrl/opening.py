@@ -23,7 +23,7 @@ from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
 from frankrl.training.session import TrainingResult
 
 if TYPE_CHECKING:
-    from frankrl.explaining import DataOrigin, Origin, Reopened
+    from frankrl.explaining import Origin, Reopened, TransitionInData
     from frankrl.explaining.reopen import Cost
 
 
@@ -125,7 +125,7 @@ def check_transition(folder: RunFolder, transition: Any, sequence: Any) -> None:
 
 def open_update(
     folder: RunFolder, update: int, *, cost: "Cost | None" = None, progress: bool = True
-) -> "tuple[Reopened, list[Origin | DataOrigin]]":
+) -> "tuple[Reopened, list[Origin | TransitionInData]]":
     """One update of a run, recomputed, and where the transitions of its batch come from.
 
     Args:

@@ -174,6 +174,28 @@ def test_the_distribution_of_the_td_errors_is_drawn_and_described(port, root, op
         assert written(recorded["td_error_max"][-1]) in words
 
 
+def test_the_unit_of_rescaled_q_values_is_told(tmp_path, open_page):
+    row = {"env_steps": [100], "loss": [1.0], "mean_q": [2.0], "mean_max_q": [2.0]}
+    row |= {"td_error_p50": [0.1], "mean_return_100": [9.0], "mean_length_100": [9.0]}
+    for name, rescaled in (("plain", False), ("rescaled", True)):
+        run = make_run(tmp_path / name, value_rescaling=rescaled)
+        write_metrics(run, training=row)
+    with served(tmp_path) as port, open_page(port) as page:
+        for name, other, unit in (
+            ("rescaled", "plain", "h(reward)"),
+            ("plain", "rescaled", "reward"),
+        ):
+            page.get_by_label(f"show {other}").uncheck()
+            page.get_by_label(f"show {name}").check()
+            for panel, shown in (("loss", f"{unit}², or as set"), ("q", unit)):
+                page.wait_for_function(
+                    "([id, text]) => document.getElementById(id)?.innerText.endsWith(text)",
+                    arg=[f"panel-{panel}", f"[{shown}]"],
+                )
+        figure = page.locator("figure", has=page.locator("#panel-q"))
+        assert "value_rescaling" not in figure.inner_text()
+
+
 def written(value):
     """A number in the format of the page."""
     return f"{float(f'{value:.4g}'):g}"

@@ -13,6 +13,7 @@ from frankrl.dashboard.series import (
     along,
     discounted_return,
     extremes,
+    lines,
     refreshes,
     sampled_age,
     shortened,
@@ -62,6 +63,18 @@ def test_the_discounted_return_is_the_mean_over_an_episode_of_even_rewards(tmp_p
     (derived,) = discounted_return(history_of(run), run.description.settings)
     to_go = [sum(reward * gamma**k for k in range(length - step)) for step in range(length)]
     assert derived == pytest.approx(np.mean(to_go))
+
+
+def test_the_return_beside_rescaled_q_values_is_on_their_scale(tmp_path):
+    # γ = 0 and a reward of 24 a step: h(24) = √25 - 1 + 0.024.
+    row = {"env_steps": [100], "mean_return_100": [240.0], "mean_length_100": [10.0]}
+    for rescaled, unit, expected in ((False, "reward", 24.0), (True, "h(reward)", 4.024)):
+        run = make_run(tmp_path / unit, gamma=0.0, value_rescaling=rescaled)
+        write_metrics(run, training=row)
+        settings = run.description.settings
+        drawn = lines(history_of(run), settings, "env_steps")["discounted_return"]
+        assert drawn.y.tolist() == pytest.approx([expected])
+        assert settings.value_unit == unit
 
 
 def test_axes_lead_through_what_was_recorded(tmp_path):

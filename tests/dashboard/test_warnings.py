@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from dashboard_runs import make_run, write_metrics
 
+from frankrl.config.presets import load_preset
 from frankrl.dashboard.app import page_files
 from frankrl.dashboard.history import History
 from frankrl.dashboard.warnings import (
     CHECKS,
     DOCS,
     Diagnostics,
+    checked,
     checkpoint_warnings,
     dead_units,
     epsilon_done_early,
@@ -68,6 +70,23 @@ def test_q_far_above_the_returns_raises_a_warning(check):
     assert check(q_grows_away, learned(mean_max_q=[-30.0] * ROWS, **crashes)) is None
 
 
+def test_rescaled_q_values_are_compared_with_returns_on_their_scale(check):
+    def h(x):
+        return np.sqrt(x + 1) - 1 + x / 1000
+
+    climbing = np.geomspace(1, 900, ROWS)
+    warning = check(q_grows_away, learned(mean_max_q=h(climbing).tolist()), value_rescaling=True)
+    now = h(climbing)[-4:].mean()
+    words = "On the scale h of value_rescaling, the mean of the largest Q-value of a state "
+    assert warning.evidence.startswith(words)
+    assert f"is {now:.4g}. The discounted return is now about 3.796." in warning.evidence
+    assert f"from all episodes so far is {h(100):.4g}." in warning.evidence
+    right = h(np.linspace(0, 100, ROWS)).tolist()
+    assert check(q_grows_away, learned(mean_max_q=right), value_rescaling=True) is None
+    # A network that has not rescaled may say as much.
+    assert check(q_grows_away, learned(mean_max_q=h(climbing).tolist())) is None
+
+
 def test_a_loss_that_rises_while_the_return_does_not_raises_a_warning(check):
     rising = np.geomspace(0.1, 50, ROWS).tolist()
     assert "first half of the run was 50." in check(loss_rises, learned(loss=rising)).evidence
@@ -101,6 +120,14 @@ def test_a_target_network_that_is_hardly_ever_refreshed_raises_a_warning(check):
     assert "20,000 updates" in warning.evidence
     assert "that makes 2 refreshes." in warning.evidence
     assert check(refreshed_too_rarely, **budget, target_period_updates=500) is None
+
+
+def test_a_run_that_does_not_act_is_told_its_updates_once_and_only_what_is_checked(check):
+    offline = {"dataset": "data/x", "total_updates": 300, "target_period_updates": 100}
+    assert check(refreshed_too_rarely, **offline).evidence.startswith("The run does 300 updates.")
+    settings = load_preset("default").with_changes(dataset="data/x", algorithm="bc").resolved()
+    assert checked(settings) == ["speed", "dead units", "episodes in the replay buffer"]
+    assert len(checked(load_preset("default").resolved())) == 8
 
 
 @pytest.mark.parametrize(("reward", "how"), [(5_000.0, "large"), (1e-5, "small")])

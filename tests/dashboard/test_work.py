@@ -19,10 +19,12 @@ from conftest import UPDATE
 from dashboard_runs import get, rows, serving, wait_until, workers_of
 
 import frankrl
+from frankrl.agent import Agent
 from frankrl.config import AtariSettings
 from frankrl.core.processes import search_path
 from frankrl.core.random import Use, reset_seed
 from frankrl.dashboard.jobs import Jobs
+from frankrl.dashboard.work import episode as episode_work
 from frankrl.dashboard.work import update as update_work
 from frankrl.dashboard.work.diagnostics import dead_units, diagnose, episode_sizes
 from frankrl.dashboard.work.episode import learned_return, play
@@ -156,6 +158,41 @@ def test_the_return_to_compare_with_q_is_the_learners(clip, life, expected):
     rewards, lost = np.array([5.0, 0, -3, 2]), [False, False, True, False]
     preprocessing = Preprocessing(clip_rewards=clip, atari=atari)
     assert learned_return(rewards, lost, preprocessing, 0.5) == expected
+
+
+@pytest.fixture(scope="module")
+def rescaled_run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rescaled") / "easy"
+    return RunFolder.open(trained_on_frank_easy(path, value_rescaling=True))
+
+
+def test_a_perfect_network_on_the_scale_h_is_told_as_perfect(rescaled_run, tmp_path, monkeypatch):
+    def in_words(*_):
+        return None
+
+    real = frankrl.load(rescaled_run.path)
+    size = len(real.spec.action_names)
+    gamma = rescaled_run.description.settings.learning.gamma
+
+    def played(best):
+        """An episode of action 0, of which the network expects so much."""
+
+        def q_values(observation, mask, memory=None):
+            return np.array([[best, *[best - 1] * (size - 1)]]), None
+
+        agent = Agent(real.spec, q_values, 0.0, real.run, real.trained)
+        monkeypatch.setattr(episode_work, "agent_of", lambda folder, opened: agent)
+        return play(rescaled_run, 0, tmp_path, in_words)
+
+    rewards = played(0.0)["rewards"]
+    followed = sum(gamma**k * 1.0 * reward for k, reward in enumerate(rewards))
+    perfect = np.sign(followed) * (np.sqrt(abs(followed) + 1) - 1) + followed / 1000
+    assert abs(perfect - followed) > 0.1
+    episode = played(perfect)
+    assert episode["predicted"] == pytest.approx(episode["discounted_return"])
+    assert episode["return_is_of"] == "on the scale h of value_rescaling"
+    assert episode["output_name"] == "rescaled Q-value"
+    assert episode["episode_return"] == sum(rewards)
 
 
 def test_dead_units_are_not_counted_where_observations_are_stacked(seeing, monkeypatch):

@@ -9,7 +9,14 @@ import pytest
 
 from frankrl.cli import results
 from frankrl.cli.results import ending_lines
-from frankrl.display.training import LiveDisplay, PlainDisplay, event_line, make_display
+from frankrl.config import Settings
+from frankrl.display.training import (
+    LiveDisplay,
+    PlainDisplay,
+    budget_in_words,
+    event_line,
+    make_display,
+)
 from frankrl.environments import describe
 from frankrl.training import Evaluated, Progress, SavingFailed
 from frankrl.training.evaluation import Evaluation
@@ -236,3 +243,25 @@ def test_quiet_shows_what_went_wrong_and_the_result_alone():
     first, second = stream.getvalue().splitlines()
     assert "writing failed" in first
     assert second == "the result"
+
+
+def test_the_age_of_the_target_network_has_its_unit():
+    for updates, words in ((0, "(target 0 updates old)"), (1, "(target 1 update old)")):
+        event = PROGRESS._replace(updates_since_refresh=updates)
+        assert words in event_line(event)
+        assert words in event_line(event, "update")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"dataset": "data/x", "total_updates": 1},
+            "1 update, rounded up to 50: a round has updates_per_round = 50",
+        ),
+        ({"dataset": "data/x", "total_updates": 100}, "100 updates"),
+        ({"total_env_steps": 1}, "1 env step"),
+    ],
+)
+def test_updates_that_whole_rounds_add_are_told_at_the_start(changes, words):
+    assert budget_in_words(Settings().with_changes(**changes)) == words

@@ -1,5 +1,6 @@
 """Opened updates of networks with memory that learn from a data set, alone or beside acting."""
 
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ from nine_squares_data import SQUARES, write_squares
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.explaining import batch_origins, reopen
-from frankrl.explaining.origin import DataOrigin
+from frankrl.explaining.origin import TransitionInData
 from frankrl.runs import RunFolder
 
 pytest.importorskip("h5py")
@@ -74,6 +75,13 @@ def test_a_cloned_sequence_has_a_policy_at_every_learned_step(cloned, capsys):
     assert "the memory h begins with zeros" in printed
     assert "with s, from which the policy follows: ‖h‖ = " in printed
     assert f"5. Sequence {BATCH - 1}, step by step" in printed
+    assert f"mean over {len(record.losses)} learned steps of the batch" in printed
+    (head,) = (line for line in printed.splitlines() if "episode of the data" in line)
+    assert re.split(r"  +", head.strip())[:3] == ["learned step", "‖h‖", "episode of the data"]
+    row, of = own.row_of(last, BATCH - 1), printed.splitlines()
+    norm = np.linalg.norm(own.memory[BATCH - 1, own.position[row]])
+    found = of[of.index(head) + last + 1].split()
+    assert (found[0].strip(">→"), found[1]) == (str(last), f"{norm:.4g}")
     assert f"{record.losses[own.row_of(last, BATCH - 1)]:.4g}" in printed
 
 
@@ -84,7 +92,7 @@ def test_sequences_of_a_data_set_stand_behind_the_run_s_own_and_name_their_steps
     record, own = opened.record, opened.record.sequences
     of_data = own.sequence >= BATCH * (1 - SHARE)
     origins = batch_origins(beside, opened)
-    assert [isinstance(origin, DataOrigin) for origin in origins] == of_data.tolist()
+    assert [isinstance(origin, TransitionInData) for origin in origins] == of_data.tolist()
     episodes = list(data.episodes())
     for row in np.flatnonzero(of_data):
         episode, step = episodes[origins[row].episode], origins[row].step - 1

@@ -177,6 +177,12 @@ def test_bars_show_how_far_each_action_is_below_the_best(values, extents, scale)
     assert page.tables[0][0] == ["action", "Q", f"Q − max Q, {scale}"]
 
 
+def test_bars_of_logits_are_called_so():
+    block = NamedValues("logits of s", ("a", "b"), (2.0, 2.0), symbol="logit")
+    page = Page(as_html(Document("", "", (Section("", (block,)),))))
+    assert page.tables[0][0] == ["action", "logits of s", "logit − max logit, all equal"]
+
+
 def test_bars_of_probabilities_begin_at_zero():
     block = NamedValues("π", ("a", "b"), (0.25, 0.75), are_probabilities=True)
     page = Page(as_html(Document("", "", (Section("", (block,)),))))

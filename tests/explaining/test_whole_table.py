@@ -10,7 +10,7 @@ import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.environments import describe
 from frankrl.explaining.text import as_text
-from frankrl.explaining.whole_table import WholeTable, table_document
+from frankrl.explaining.whole_table import WholeTable, table_document, whole_table
 from frankrl.tabular import exact, model_of, optimal_q_values
 
 ENV = "frankrl/NineSquares-v0"
@@ -120,3 +120,29 @@ def test_without_a_model_there_is_the_agents_table_alone():
     assert table.error is None
     assert not any("exact" in line for line in lines)
     assert lines[-1].endswith("–")  # no action of state 8 is better than another
+
+
+def test_a_perfect_rescaled_table_has_no_error():
+    spec = describe(ENV, {})
+    exact = optimal_q_values(model_of(spec), 0.9)
+    perfect = np.sign(exact) * (np.sqrt(np.abs(exact) + 1) - 1) + exact / 1000
+
+    def q_values(states):
+        return perfect[np.asarray(states).reshape(-1)], None
+
+    table = whole_table(spec, q_values, 0.9, is_rescaled=True)
+    assert table.error < 1e-12
+    assert whole_table(spec, q_values, 0.9).error > 0.1
+    lines = as_text(table_document(table, spec, "Q-table", ""))
+    assert any("Q-values are on the scale h of value_rescaling" in line for line in lines)
+    assert any(line.strip().startswith("on the scale h, too") for line in lines)
+
+
+def test_the_command_says_that_a_table_is_rescaled(tmp_path, capsys):
+    path = tmp_path / "run"
+    frankrl.train(
+        ENV, q_function="table", value_rescaling=True, out=path, total_env_steps=100, **SHORT
+    )
+    capsys.readouterr()
+    assert frank(["explain", str(path)]) == 0
+    assert "Q-values are on the scale h of value_rescaling" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from quiet_rlax import rlax
 from small_networks import KINDS, settings_of
 
 from frankrl.core.types import Transition
+from frankrl.core.value_scale import on_value_scale
 from frankrl.learning import bootstrap_values, make_head, td_target
 from frankrl.learning.rescaling import rescaled, unscaled
 
@@ -22,6 +23,12 @@ def test_the_scale_is_that_of_the_paper():
     # By hand: h(3) = (2 - 1) + 0.003, h(-24) = -(5 - 1) - 0.024.
     assert rescaled(jnp.float32(3)) == pytest.approx(1.003, rel=1e-6)
     assert rescaled(jnp.float32(-24)) == pytest.approx(-4.024, rel=1e-6)
+
+
+def test_what_people_see_is_on_the_learners_scale():
+    shown = on_value_scale(BOTH.astype(np.float64), is_rescaled=True)
+    np.testing.assert_allclose(shown, rescaled(jnp.asarray(BOTH)), rtol=1e-6)
+    assert on_value_scale(BOTH, is_rescaled=False) is BOTH
 
 
 def test_its_inverse_gives_every_value_back():

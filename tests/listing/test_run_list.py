@@ -90,3 +90,15 @@ def test_the_runs_of_several_seeds_are_one_line_and_their_own_folder_lists_them(
 def line_of(root, name):
     (one,) = [run for run in frankrl.list_runs(root) if run.path.name == name]
     return one
+
+
+@pytest.mark.parametrize("rows", [[], [100]])
+def test_a_run_that_does_not_act_has_done_as_many_updates_as_its_clock_says(tmp_path, rows, capsys):
+    run = make_run(tmp_path / "off", dataset="data/cart/medium-v0", total_updates=300)
+    write_metrics(run, training={"env_steps": rows, "updates": rows})
+    run.write_report({"env_steps": 300, "stopped": False, "solved": None, "evaluation": None})
+    make_run(tmp_path / "acts")
+    assert frank(["runs", str(tmp_path), "--json"]) == 0
+    acts, off = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (off["clock"], off["env_steps"], off["updates"]) == ("updates", 300, 300)
+    assert (acts["clock"], acts["updates"]) == ("env steps", 0)

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from dashboard_runs import write_metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,9 +29,19 @@ from frankrl.runs.curves import (
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def make_run(folder, name, *, env_id="CartPole-v1", preset="default", seed=0, offset=0.0, rows=12):
+def make_run(
+    folder,
+    name,
+    *,
+    env_id="CartPole-v1",
+    preset="default",
+    seed=0,
+    offset=0.0,
+    rows=12,
+    settings=None,
+):
     """A run whose episode k ends at env step 100·(k+1) with the return 10·k + offset."""
-    description = RunDescription(env_id, preset, seed, Settings())
+    description = RunDescription(env_id, preset, seed, settings or Settings())
     run = RunFolder.create(folder / name, description)
     writer = MetricsWriter(run.metrics)
     for k in range(rows):
@@ -244,7 +255,9 @@ def test_a_run_of_a_single_row_can_be_plotted(tmp_path):
 
 def test_a_run_without_rows_is_refused_by_name(tmp_path):
     run = make_run(tmp_path, "empty", rows=0)
-    with pytest.raises(RunFolderError, match="empty has nothing to plot yet"):
+    with pytest.raises(
+        RunFolderError, match=r"empty has nothing to plot: .* after 1,000 env steps"
+    ):
         write_plot([run], tmp_path / "plot.png")
     assert not (tmp_path / "plot.png").exists()
 
@@ -264,3 +277,53 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         write_plot([run], tmp_path / "plot.pdf")
     with pytest.raises(SettingError, match="cannot write"):
         write_plot([run], run.path / "config.toml" / "plot.png")
+
+
+def test_q_values_have_their_unit(tmp_path):
+    plain = make_run(tmp_path, "plain")
+    rescaled = make_run(
+        tmp_path, "rescaled", seed=1, settings=Settings().with_changes(value_rescaling=True)
+    )
+    for runs, unit in (
+        ([plain], "reward"),
+        ([rescaled], "h(reward)"),
+        ([plain, rescaled], "reward or h(reward)"),
+    ):
+        labels = [axis.get_ylabel() for axis in draw(runs).axes]
+        assert f"mean Q\n[{unit}]" in labels
+
+
+def offline_run(folder, rows):
+    settings = Settings().with_changes(dataset="data/cart/medium-v0").resolved()
+    run = RunFolder.create(folder, RunDescription("CartPole-v1", "default", 0, settings))
+    learned = {"env_steps": rows, "updates": rows, "loss": [0.1 * row for row in rows]}
+    return write_metrics(run, training=learned)
+
+
+def test_a_run_that_does_not_act_has_no_empty_panels_and_a_single_row_is_seen(tmp_path):
+    # Warnings are errors in tests, Matplotlib's of a legend without entries, too.
+    figure = draw([offline_run(tmp_path / "run", [1_000])])
+    (axis,) = figure.axes
+    (line,) = lines_of(axis)
+    assert (axis.get_ylabel(), axis.get_xlabel()) == ("loss", "updates")
+    assert line.get_marker() == "o"
+    assert [len(draw([offline_run(tmp_path / f"run{i}", [1, 2])] * 2).axes) for i in (1, 2)] == [
+        1,
+        1,
+    ]
+
+
+def test_evaluations_alone_are_a_panel(tmp_path):
+    run = offline_run(tmp_path / "run", [1, 2])
+    row = {"env_steps": [2], "purpose": ["progress"], "mean_return": [9.0]}
+    write_metrics(run, evaluations=row)
+    first, second = draw([run]).axes
+    assert (first.get_ylabel(), second.get_ylabel()) == ("return", "loss")
+    assert first.get_legend() is not None
+
+
+def test_a_run_that_ended_before_its_first_row_is_not_told_to_wait(tmp_path):
+    run = offline_run(tmp_path / "run", [])
+    run.write_report({"env_steps": 200, "stopped": False, "solved": None, "evaluation": None})
+    with pytest.raises(RunFolderError, match="ended before the first, which log_every_updates"):
+        write_plot([run], tmp_path / "plot.png")

@@ -7,6 +7,7 @@ from nine_squares_data import SQUARES, write_squares
 
 import frankrl
 from frankrl.explaining import reopen
+from frankrl.explaining.html import as_html
 from frankrl.opening import open_network
 from frankrl.runs import MetricsReader, RunFolder
 
@@ -104,6 +105,9 @@ def test_an_opened_update_of_cloning_has_a_policy_and_no_q_values(runs):
         "3. The loss: how surprising the action of the data is",
     ]
     assert not any("target" in title for title in titles)
+    page = as_html(told.document)
+    assert "logit − max logit" in page
+    assert "max Q" not in page
 
 
 def test_the_metrics_of_cloning_name_no_q_values_and_its_agent_says_logit(runs):

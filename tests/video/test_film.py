@@ -163,6 +163,24 @@ def test_a_bar_is_as_long_as_its_action_is_worse_than_the_best(tmp_path, scripte
     assert lengths.min() / lengths.max() == pytest.approx(0.5, abs=0.04)
 
 
+@pytest.mark.parametrize(
+    ("name", "title", "axis"),
+    [
+        ("Q-value", "Q-value of each action", "Q − max Q"),
+        ("rescaled Q-value", "rescaled Q-value of each action", "Q − max Q"),
+        ("logit", "logit of each action", "logit − max logit"),
+    ],
+)
+def test_the_panel_says_what_the_outputs_are(tmp_path, scripted, monkeypatch, name, title, axis):
+    written = []
+    monkeypatch.setattr(Lettering, "write", lambda self, target, text, *rest: written.append(text))
+    path, values = tmp_path / "film.mp4", np.array([[46.66, 46.09]])
+    spec = scripted(num_actions=2, length=1)
+    q_values = memoryless(lambda *_: values)
+    write_film(spec, q_values, path, episodes=1, seed=0, output_name=name)
+    assert {title, f"{name}s of the last decision", axis} <= set(written)
+
+
 def test_the_scale_of_the_bars_is_told(tmp_path, scripted, monkeypatch):
     written, write = [], Lettering.write
 

@@ -189,7 +189,10 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     agent, _ = open_agent(folder)
     check_code(folder, PLAYING)
     settings = folder.description.settings
-    table = whole_table(agent.spec, agent.batch_q_values, settings.learning.gamma)
+    learning = settings.learning
+    table = whole_table(
+        *(agent.spec, agent.batch_q_values, learning.gamma), is_rescaled=learning.value_rescaling
+    )
     if options.json:
         print_result(json.dumps(table.plain(), allow_nan=False))
         return 0

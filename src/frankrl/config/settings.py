@@ -102,6 +102,11 @@ class Settings:
         return "update" if self.is_offline else "env step"
 
     @property
+    def value_unit(self) -> Literal["reward", "h(reward)"]:
+        """Unit of Q-values, targets and TD errors; h is the scale of `value_rescaling`."""
+        return "h(reward)" if self.learning.value_rescaling else "reward"
+
+    @property
     def budget(self) -> int:
         """How long the run is, by its clock."""
         return self.training.total_updates if self.is_offline else self.training.total_env_steps

@@ -18,7 +18,6 @@ from frankrl.core.random import check_seed
 from frankrl.dashboard.jobs import Jobs
 from frankrl.dashboard.live import MAX_STREAMS, Live
 from frankrl.dashboard.run_table import RunTable
-from frankrl.dashboard.warnings import CHECKED
 from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.no_checkpoint import no_checkpoint
@@ -174,8 +173,10 @@ class _Dashboard:
 
     async def warnings(self, request: Request) -> Response:
         """The warnings about a run, from its metrics and settings."""
-        warnings = await asyncio.to_thread(self._run_table.warnings, request.path_params["run"])
-        payload = {"warnings": [warning.plain() for warning in warnings], "checked": CHECKED}
+        run = request.path_params["run"]
+        warnings = await asyncio.to_thread(self._run_table.warnings, run)
+        looked_at = await asyncio.to_thread(self._run_table.checked, run)
+        payload = {"warnings": [warning.plain() for warning in warnings], "checked": looked_at}
         return Response(json.dumps(payload), media_type=_JSON, headers=_FRESH)
 
     async def episode(self, request: Request) -> Response:

@@ -21,7 +21,7 @@ from frankrl.dashboard.series import (
     traces,
 )
 from frankrl.dashboard.sweep_table import SweepTable
-from frankrl.dashboard.warnings import RunWarning, metrics_warnings
+from frankrl.dashboard.warnings import RunWarning, checked, metrics_warnings
 from frankrl.environments.threshold import reward_threshold
 from frankrl.listing.run_index import MAX_RUNS, ODD, Listed, RunIndex, stamp_of
 from frankrl.listing.run_row import Row, row_of
@@ -244,6 +244,11 @@ class RunTable:
             history = self._history(run_id)
             return metrics_warnings(history, self.folder(run_id).description.settings)
 
+    def checked(self, run_id: str) -> list[str]:
+        """What the warnings about a run look at, in words; arguments and errors as of `folder`."""
+        with self._held():
+            return checked(self.folder(run_id).description.settings)
+
     def forget(self) -> None:
         """Drop all caches, because no page is open any more.
 
@@ -339,6 +344,7 @@ class RunTable:
             else None,
             "tau": learning.tau,
             "clock": settings.clock,
+            "value_unit": settings.value_unit,
             "threshold": reward_threshold(folder.description.env_id),
             "max_gradient_norm": learning.max_gradient_norm,
             "replay_capacity": settings.replay.replay_capacity,

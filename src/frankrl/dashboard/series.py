@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import Settings
+from frankrl.core.value_scale import on_value_scale
 from frankrl.dashboard.history import TD_ERRORS, History
 from frankrl.runs.curves import (
     Curve,
@@ -72,7 +73,10 @@ def lines(history: History, settings: Settings, axis: Axis) -> dict[str, Line]:
         columns["replay_fill"] = training["env_steps"], fill
     if grows and (age := sampled_age(fill, settings)) is not None:
         columns["sampled_age"] = training["env_steps"], age
-    columns["discounted_return"] = training["env_steps"], discounted_return(history, settings)
+    followed = on_value_scale(
+        discounted_return(history, settings), is_rescaled=settings.learning.value_rescaling
+    )
+    columns["discounted_return"] = training["env_steps"], followed
     progress = history.evaluations.get("progress")
     if progress is not None:
         columns["evaluations"] = progress["env_steps"], progress["mean_return"]
@@ -105,7 +109,7 @@ def sampled_age(fill: np.ndarray, settings: Settings) -> np.ndarray | None:
 
 
 def discounted_return(history: History, settings: Settings) -> np.ndarray:
-    """The discounted return that Q should predict, estimated from the last 100 episodes.
+    """The discounted return that Q should predict, estimated from the last 100 episodes. [reward]
 
     The metrics record undiscounted returns. So this takes their mean return and mean length,
     assumes equal rewards at each step, and averages the discounted return over the steps.

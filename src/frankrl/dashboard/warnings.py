@@ -8,6 +8,7 @@ import numpy as np
 
 from frankrl.config import Settings
 from frankrl.core.figures import counted, figure
+from frankrl.core.value_scale import on_value_scale
 from frankrl.dashboard.history import History
 from frankrl.dashboard.series import discounted_return
 
@@ -89,12 +90,17 @@ def q_grows_away(history: History, settings: Settings) -> RunWarning | None:
     most = float(max(0.0, np.nanmax(plain), discounted.max(), np.nanmax(a_step) * for_ever))
     size = float(np.abs(discounted).max())
     now, brought = _end(q), _end(discounted)
-    if now <= max(1.5 * most, size / 2) or now - brought <= size:
+    rescaled = settings.learning.value_rescaling
+    # h is strictly monotone, so returns can be compared on either scale.
+    bound = max(1.5 * most, size / 2, brought + size)
+    bound, brought, most = on_value_scale(np.array([bound, brought, most]), is_rescaled=rescaled)
+    if now <= bound:
         return None
+    where = "On the scale h of value_rescaling, the" if rescaled else "The"
     return RunWarning(
         "Q-values grow beyond the returns",
-        f"The mean of the largest Q-value of a state is {figure(now)}. The discounted return is "
-        f"now about {figure(brought)}. An upper estimate from all episodes so far is "
+        f"{where} mean of the largest Q-value of a state is {figure(now)}. The discounted return "
+        f"is now about {figure(brought)}. An upper estimate from all episodes so far is "
         f"{figure(most)}.",
         "The Q-network overestimates. The targets contain its own maximum, so the error grows. Try "
         "double, a lower learning_rate, or a longer target_period_updates.",
@@ -161,10 +167,12 @@ def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | N
     refreshes = updates // learning.target_period_updates
     if updates == 0 or refreshes >= 10:
         return None
+    run = f"The run of {counted(settings.budget, settings.clock_unit)}"
+    if settings.is_offline:
+        run = "The run"
     return RunWarning(
         "The target network is refreshed too rarely",
-        f"The run of {counted(settings.budget, settings.clock_unit)} does "
-        f"{counted(updates, 'update')}. With target_period_updates "
+        f"{run} does {counted(updates, 'update')}. With target_period_updates "
         f"{learning.target_period_updates:,} that makes "
         f"{counted(refreshes, 'refresh', 'refreshes')}.",
         "Each refresh propagates the reward one step further back. With fewer than ten refreshes "
@@ -266,17 +274,22 @@ CHECKS: tuple[Check, ...] = (
     reward_scale,
     slower,
 )
-CHECKED = (
-    "Q-values against returns",
-    "loss against return",
-    "end of the decay of ε",
-    "refreshes of the target network",
-    "size of the rewards",
-    "speed",
-    "dead units",
-    "episodes in the replay buffer",
-)
-"""What all checks look at, in words."""
+
+
+def checked(settings: Settings) -> list[str]:
+    """What the checks look at in a run, in words: what it does not have is left out."""
+    acts = not settings.is_offline
+    looked_at = {
+        "Q-values against returns": acts,
+        "loss against return": acts,
+        "end of the decay of ε": acts and not settings.exploration.noisy,
+        "refreshes of the target network": settings.has_target_network,
+        "size of the rewards": acts,
+        "speed": True,
+        "dead units": True,
+        "episodes in the replay buffer": settings.has_replay,
+    }
+    return [words for words, is_there in looked_at.items() if is_there]
 
 
 def _measured(history: History, column: str) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
+from frankrl.config import Settings
 from frankrl.core.figures import counted, figure
 from frankrl.core.text import MAX_MESSAGE, shown
 from frankrl.display.terminal import can_redraw
@@ -38,6 +39,16 @@ _CELL, _MAX_IN_A_ROW = 24, 5
 """Width of a number with its name in the live panel [characters], and numbers in a row."""
 
 
+def budget_in_words(settings: Settings) -> str:
+    """How long a run is; one that does not act ends with a whole call of updates."""
+    words = counted(settings.budget, settings.clock_unit)
+    each = settings.round_env_steps
+    whole = -(-settings.budget // each) * each
+    if not settings.is_offline or whole == settings.budget:
+        return words
+    return f"{words}, rounded up to {whole:,}: a round has updates_per_round = {each:,}"
+
+
 class Display(abc.ABC):
     """Shows the events of a training."""
 
@@ -50,7 +61,7 @@ class Display(abc.ABC):
         self.unit = settings.clock_unit
         self.log(
             f"Training {description.env_id} with preset {description.preset}, seed "
-            f"{description.seed}, for {counted(settings.budget, self.unit)}"
+            f"{description.seed}, for {budget_in_words(settings)}"
         )
         self.log(f"  {memory_line(training.experiment)}")
         for line in training.notes:
@@ -339,7 +350,7 @@ def _figures(event: Progress, unit: str, width: int) -> Table:
 
 
 def _age_of_target(updates: int | None) -> str:
-    return "" if updates is None else f" (target {updates:,} old)"
+    return "" if updates is None else f" (target {counted(updates, 'update')} old)"
 
 
 def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, str]]:

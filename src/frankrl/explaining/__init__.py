@@ -1,15 +1,15 @@
 """Open any update of a run: where its batch came from, and every number of it."""
 
 from frankrl.explaining.cloning_record import CloningRecord
-from frankrl.explaining.origin import DataOrigin, Origin, batch_origins, origins
+from frankrl.explaining.origin import Origin, TransitionInData, batch_origins, origins
 from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.explaining.reopen import Reopened, cost_of, openable, reopen
 
 __all__ = [
     "CloningRecord",
-    "DataOrigin",
     "Origin",
     "Reopened",
+    "TransitionInData",
     "UpdateRecord",
     "batch_origins",
     "cost_of",

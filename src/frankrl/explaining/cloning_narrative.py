@@ -1,6 +1,6 @@
 """The parts of an update of behaviour cloning, which has no Q-values and no targets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Cell, Formula, Line, NamedValues, Section, Table
 from frankrl.explaining.numerals import bracketed, plain_numbers
-from frankrl.explaining.origin import DataOrigin, Origin
-from frankrl.explaining.sequence_narrative import memory_at_s, through_time
+from frankrl.explaining.origin import Origin, TransitionInData
+from frankrl.explaining.sequence_narrative import memory_at_s, memory_norm, through_time
 
 
 def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> Section:
@@ -22,7 +22,14 @@ def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> 
         (
             *memory_at_s(record, index),
             Line("the outputs are logits: their differences say which action is likelier, no more"),
-            NamedValues("logits of s", names, plain_numbers(record.logits[index]), action, "taken"),
+            NamedValues(
+                "logits of s",
+                names,
+                plain_numbers(record.logits[index]),
+                action,
+                "taken",
+                symbol="logit",
+            ),
             Line("their softmax is the policy, π(· | s):"),
             NamedValues(
                 "π(· | s)",
@@ -40,6 +47,7 @@ def cloning_loss(record: CloningRecord, index: int) -> Section:
     """The cross-entropy of the action in the data."""
     loss, size = record.losses[index].item(), len(record.losses)
     chosen = record.chosen[index].item()
+    step = "transition" if record.sequences is None else "learned step"
     agrees = np.argmax(record.logits, axis=1) == record.batch.action
     return Section(
         "3. The loss: how surprising the action of the data is",
@@ -53,7 +61,7 @@ def cloning_loss(record: CloningRecord, index: int) -> Section:
                     f": {record.loss_shares[index]:.1%} of the batch's loss",
                 )
             ),
-            Formula((f"mean over {counted(size, 'transition')} of the batch: ", record.loss)),
+            Formula((f"mean over {counted(size, step)} of the batch: ", record.loss)),
             Line(
                 f"the likeliest action is the data's in {int(agrees.sum()):,} of {size:,} of them"
             ),
@@ -99,20 +107,25 @@ def cloning_step(
 
 def cloning_batch(
     record: CloningRecord,
-    came_from: Sequence[Origin | DataOrigin],
+    came_from: Sequence[Origin | TransitionInData],
     index: int,
     spec: EnvironmentSpec,
 ) -> Section:
     """All transitions of the batch; with memory those of the followed sequence."""
-    header = ("transition", "episode of the data", "step", "action", "π(a | s)", "−log π(a | s)")
+    header = ("episode of the data", "step", "action", "π(a | s)", "−log π(a | s)")
     title, numbers = "The whole batch", range(len(record.losses))
+    first: dict[str, Callable[[int], Cell]] = {"transition": lambda number: number}
     caption = "All transitions of the batch, in the order in which they were sampled"
     if (own := record.sequences) is not None:
         title = f"5. Sequence {own.sequence[index]}, step by step"
         caption, numbers = "Its learned steps", own.rows_of(own.sequence[index]).tolist()
+        first = {
+            "learned step": lambda number: int(own.step[number]),
+            "‖h‖": lambda number: memory_norm(own, number),
+        }
     rows: list[tuple[Cell, ...]] = [
         (
-            number,
+            *(column(number) for column in first.values()),
             came_from[number].episode,
             came_from[number].step,
             spec.action_names[record.batch.action[number]],
@@ -121,5 +134,5 @@ def cloning_batch(
         )
         for number in numbers
     ]
-    table = Table(caption, header, tuple(rows), numbers.index(index), "followed")
+    table = Table(caption, (*first, *header), tuple(rows), numbers.index(index), "followed")
     return Section(title, (table,), too_wide_for_terminals=own is None)

@@ -45,7 +45,9 @@ class NamedValues:
     marked: int | None = None
     mark: str = ""
     are_probabilities: bool = False
-    """Whether the values are probabilities rather than Q-values."""
+    """Whether the values are probabilities, rather than Q-values or logits."""
+    symbol: str = "Q"
+    """What one of the values is called."""
 
 
 @dataclass(frozen=True)

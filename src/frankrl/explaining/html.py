@@ -127,7 +127,7 @@ def _named_values(block: NamedValues) -> str:
     else:
         scale = scale_of(block.values)
         bars = [_advantage_bar(below, scale) for below in advantages(block.values)]
-        drawn = f"Q − max Q, {_scale_in_words(scale)}"
+        drawn = f"{escape(block.symbol)} − max {escape(block.symbol)}, {_scale_in_words(scale)}"
     rows = [
         f"<tr{_marked_class(block, number)}>{_row_head(name, _mark(block, number))}"
         f"{_cell(value)}<td>{bar}</td></tr>"

@@ -30,7 +30,7 @@ from frankrl.explaining.document import (
 )
 from frankrl.explaining.numerals import bracketed, plain_numbers
 from frankrl.explaining.observations import state_blocks
-from frankrl.explaining.origin import DataOrigin, Origin
+from frankrl.explaining.origin import Origin, TransitionInData
 from frankrl.explaining.pqn_narrative import pqn_future, pqn_missing, pqn_target
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.sequence_narrative import (
@@ -63,7 +63,7 @@ def about_run(folder: RunFolder) -> str:
 
 def narrate(
     record: UpdateRecord | CloningRecord,
-    origins: Sequence[Origin | DataOrigin],
+    origins: Sequence[Origin | TransitionInData],
     index: int,
     spec: EnvironmentSpec,
     settings: Settings,
@@ -123,7 +123,7 @@ def narrate(
 
 def _stored(
     record: UpdateRecord | CloningRecord,
-    origin: Origin | DataOrigin,
+    origin: Origin | TransitionInData,
     index: int,
     spec: EnvironmentSpec,
     settings: Settings,
@@ -156,10 +156,10 @@ def _stored(
 
 
 def _origin(
-    record: UpdateRecord | CloningRecord, origin: Origin | DataOrigin
+    record: UpdateRecord | CloningRecord, origin: Origin | TransitionInData
 ) -> tuple[str, tuple[Any, ...]]:
     """Where a transition came from, and how its action was chosen."""
-    if isinstance(origin, DataOrigin):
+    if isinstance(origin, TransitionInData):
         place = (
             f"from the data set, episode {origin.episode:,}, step {origin.step:,}: step "
             f"{origin.data_step:,} of the data"
@@ -429,7 +429,7 @@ def _refresh(record: UpdateRecord, settings: LearningSettings, network_name: str
 
 def _batch(
     record: UpdateRecord,
-    origins: Sequence[Origin | DataOrigin],
+    origins: Sequence[Origin | TransitionInData],
     index: int,
     spec: EnvironmentSpec,
 ) -> Section:
@@ -452,7 +452,7 @@ def _batch(
 
 
 def _batch_row(
-    record: UpdateRecord, number: int, origin: Origin | DataOrigin, spec: EnvironmentSpec
+    record: UpdateRecord, number: int, origin: Origin | TransitionInData, spec: EnvironmentSpec
 ) -> tuple[Cell, ...]:
     batch = record.batch
     where, ago, choice = "data set", "–", "recorded"

@@ -34,7 +34,7 @@ class Origin(NamedTuple):
     """Whether the action was random rather than greedy."""
 
 
-class DataOrigin(NamedTuple):
+class TransitionInData(NamedTuple):
     """The origin of one transition of a data set."""
 
     data_step: int
@@ -45,7 +45,7 @@ class DataOrigin(NamedTuple):
     """Step of the episode, from 1."""
 
 
-def batch_origins(folder: RunFolder, reopened: Reopened) -> list[Origin | DataOrigin]:
+def batch_origins(folder: RunFolder, reopened: Reopened) -> list[Origin | TransitionInData]:
     """The origins of the transitions of an update.
 
     Args:
@@ -56,7 +56,7 @@ def batch_origins(folder: RunFolder, reopened: Reopened) -> list[Origin | DataOr
     own, of_data = begins, begins[:0]
     if reopened.data_endings is not None:
         own, of_data = np.split(begins, [_num_own(reopened)])
-    found: list[Origin | DataOrigin] = []
+    found: list[Origin | TransitionInData] = []
     if len(own):
         found += origins(folder, description.settings, description.seed, own)
     return found + [_of_data(int(step), reopened.data_endings) for step in of_data]
@@ -71,12 +71,12 @@ def _num_own(reopened: Reopened) -> int:
     return len(record.losses) - reopened.data_rows
 
 
-def _of_data(data_step: int, endings: Int[np.ndarray, " episode"] | None) -> DataOrigin:
+def _of_data(data_step: int, endings: Int[np.ndarray, " episode"] | None) -> TransitionInData:
     """The origin of a transition in a data set whose episodes end with these steps."""
     assert endings is not None, "the update learned from a data set"
     episode = int(np.searchsorted(endings, data_step))
     first = int(endings[episode - 1]) + 1 if episode else 0
-    return DataOrigin(data_step, episode, data_step - first + 1)
+    return TransitionInData(data_step, episode, data_step - first + 1)
 
 
 def origins(

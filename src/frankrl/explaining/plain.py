@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from frankrl.explaining.cloning_record import CloningRecord
-from frankrl.explaining.origin import DataOrigin, Origin
+from frankrl.explaining.origin import Origin, TransitionInData
 from frankrl.explaining.record import UpdateRecord
 
 
 def plain(
-    record: UpdateRecord | CloningRecord, origins: Sequence[Origin | DataOrigin]
+    record: UpdateRecord | CloningRecord, origins: Sequence[Origin | TransitionInData]
 ) -> dict[str, Any]:
     """Every number of an update, in lists and dictionaries.
 

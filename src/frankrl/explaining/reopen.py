@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +30,7 @@ from frankrl.environments import (
     make_vector,
     spec_to_data,
 )
-from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed
-from frankrl.experience.dataset import DataSource
-from frankrl.experience.device import DeviceSource
+from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed, Source
 from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.pqn_record import pqn_opened
 from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
@@ -76,19 +74,17 @@ from frankrl.runs import (
     machine_facts,
     read_newest,
 )
-from frankrl.training import Experiment, Round, TrainState, init_train_state, rounds
+from frankrl.training import Experiment, Round, TrainState, init_train_state
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
 from frankrl.training.data import restored_data
 from frankrl.training.device.batch import computed_in_lanes, rounds_in_lane
 from frankrl.training.device.dqn_round import device_noise
-from frankrl.training.device.rounds import device_rounds, source_on_device
-from frankrl.training.device.states_codec import restore_environments
+from frankrl.training.device.rounds import device_rounds
 from frankrl.training.initial import initial_params
 from frankrl.training.preflight import check_copy
 from frankrl.training.resuming import Found, newest_spec, read_checkpoint, stored_spec
 from frankrl.training.state import ReplayStart
-
-AnySource = HostSource | AsynchronousSource | DataSource | DeviceSource
+from frankrl.training.stepping import Stepping, on_device, on_host
 
 
 class Cost(NamedTuple):
@@ -230,9 +226,10 @@ def reopen(
     if start:
         _check_same_spaces(spec, start)
         experiment = experiment.with_replay_start(start.metadata.replay_start)
-    with contextlib.closing(_source(folder, experiment, cost)) as source:
+    stepping = _stepping(folder, experiment, cost)
+    with contextlib.closing(stepping.source) as source:
         if start:
-            _restore(folder, source, start)
+            _restore(folder, stepping, start)
         verification = Verification(folder, experiment, start, changes)
         state = start.state if start else _initial_state(folder, experiment)
         check_copy(state, len(cost.lanes))
@@ -241,7 +238,7 @@ def reopen(
         before = _copied(state) if state.env_steps == last_begins else None
         opened = None
         stops = _stops(verification, cost, last_begins)
-        results = _rounds(experiment, source, state, stops, cost.lanes)
+        results = stepping.rounds(experiment, state, stops)
         while state.env_steps < cost.verified_env_step:
             result = next(results)
             verification.check(result, source.digests())
@@ -286,27 +283,19 @@ def _stops(verification: Verification, cost: Cost, last_begins: int) -> Callable
     return next_stop
 
 
-def _rounds(
-    experiment: Experiment,
-    source: AnySource,
-    state: TrainState,
-    next_stop: Callable[[int], int],
-    lanes: tuple[int, ...],
-) -> Iterator[Round]:
-    if isinstance(source, DeviceSource):
-        rounds_there = device_rounds
-        if lanes:
-            # Alone its rounding would differ.
-            rounds_there = rounds_in_lane(len(lanes), lanes.index(experiment.seed))
-        return rounds_there(experiment, source, state, next_stop)
-    return rounds(experiment, source, state)
+def _stepping(folder: RunFolder, experiment: Experiment, cost: Cost) -> Stepping:
+    """What gives the run's steps and rounds again, from the beginning of the run."""
+    if experiment.settings.environment.source != "device":
+        return on_host(_source(folder, experiment, cost))
+    lanes = cost.lanes
+    # Alone, the rounding of a lane would differ.
+    again = rounds_in_lane(len(lanes), lanes.index(experiment.seed)) if lanes else device_rounds
+    return on_device(experiment, again)
 
 
-def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> AnySource:
-    """What gives the run's steps again, from the beginning of the run."""
+def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> Source:
+    """What gives the steps of a run on the host again."""
     settings, spec, seed = experiment.settings, experiment.spec, experiment.seed
-    if settings.environment.source == "device":
-        return source_on_device(experiment)
     if settings.is_offline:
         return restored_data(experiment)
     if count := settings.environment.asynchronous_actors:
@@ -387,15 +376,13 @@ def _check_same_spaces(spec: EnvironmentSpec, start: Found) -> None:
             )
 
 
-def _restore(folder: RunFolder, source: AnySource, start: Found) -> None:
-    """Bring the environments to their states at the checkpoint."""
-    if isinstance(source, DeviceSource):
-        restore_environments(source, start.loaded.path)
+def _restore(folder: RunFolder, stepping: Stepping, start: Found) -> None:
+    """Bring the environments to their states at the checkpoint, in the order of a resumed run."""
+    source = stepping.source
+    stepping.stand_at(start.loaded.path)
     if start.actors is not None:
         assert isinstance(source, AsynchronousSource)
         source.stand_at(start.actors, start.experiment.updates_due)
-    source.restore_statistics(*start.statistics)
-    source.restore_memory(start.memory)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))
         raise RunFolderError(
@@ -404,6 +391,8 @@ def _restore(folder: RunFolder, source: AnySource, start: Found) -> None:
             f"{metadata.updates:,} can be opened from here; an environment must depend "
             "on its seed and the actions only"
         )
+    source.restore_statistics(*start.statistics)
+    source.restore_memory(start.memory)
 
 
 class _Given(NamedTuple):

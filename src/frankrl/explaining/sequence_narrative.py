@@ -9,7 +9,7 @@ from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Block, Cell, Formula, Line, Section, Table
-from frankrl.explaining.origin import DataOrigin, Origin
+from frankrl.explaining.origin import Origin, TransitionInData
 from frankrl.explaining.record import SequencesRecord, UpdateRecord
 
 
@@ -51,7 +51,7 @@ def memory_at_s(record: UpdateRecord | CloningRecord, index: int) -> list[Block]
     if step:
         blocks.append(Line(f"then through the {counted(step, 'learned step')} before s"))
     units = sequences.memory.shape[-1]
-    after = _norm(sequences.memory[sequence, sequences.position[index]])
+    after = memory_norm(sequences, index)
     of = f", of {counted(units, 'number')} between -1 and 1"
     what = "Q" if isinstance(record, UpdateRecord) else "the policy"
     return [*blocks, Formula((f"with s, from which {what} follows: ‖h‖ = ", after, of))]
@@ -102,7 +102,7 @@ def sequence_section(record: UpdateRecord, index: int, spec: EnvironmentSpec) ->
 
 
 def batch_section(
-    record: UpdateRecord, origins: Sequence[Origin | DataOrigin], index: int
+    record: UpdateRecord, origins: Sequence[Origin | TransitionInData], index: int
 ) -> Section:
     """The batch, sequence by sequence."""
     sequences = record.sequences
@@ -144,7 +144,7 @@ def _step_row(record: UpdateRecord, row: int, spec: EnvironmentSpec) -> tuple[Ce
     assert sequences is not None
     return (
         int(sequences.step[row]),
-        _norm(sequences.memory[sequences.sequence[row], sequences.position[row]]),
+        memory_norm(sequences, row),
         spec.action_names[record.batch.action[row]],
         record.batch.reward[row].item(),
         record.chosen_q[row].item(),
@@ -155,7 +155,7 @@ def _step_row(record: UpdateRecord, row: int, spec: EnvironmentSpec) -> tuple[Ce
 
 
 def _sequence_row(
-    record: UpdateRecord, origins: Sequence[Origin | DataOrigin], sequence: int
+    record: UpdateRecord, origins: Sequence[Origin | TransitionInData], sequence: int
 ) -> tuple[Cell, ...]:
     sequences = record.sequences
     assert sequences is not None
@@ -190,6 +190,11 @@ def _columns(record: UpdateRecord) -> dict[str, Float[np.ndarray, " sequence"]]:
         "error for its priority": sequences.priorities,
     }
     return {name: column for name, column in columns.items() if column is not None}
+
+
+def memory_norm(sequences: SequencesRecord, row: int) -> float:
+    """‖h‖ with the observation of a learned step, of which a row of the batch says the rest."""
+    return _norm(sequences.memory[sequences.sequence[row], sequences.position[row]])
 
 
 def _norm(memory: Float[np.ndarray, " unit"]) -> float:

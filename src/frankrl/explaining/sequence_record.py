@@ -208,7 +208,7 @@ def _kept(rows: Any, belongs: Bool[np.ndarray, " row"]) -> Any:
 
 def _transitions(sampled: SampledSequences, own: SequencesRecord) -> SampledBatch:
     """The rows as transitions, each with the weight and the probability of its sequence."""
-    batch, (weights, probabilities) = sampled.batch, sampled.sample[1:]
+    batch = sampled.batch
     at = (own.sequence, own.step)
     seen, arrived = (own.sequence, own.position), (own.sequence, own.arrival)
     observation, next_observation = (
@@ -225,13 +225,21 @@ def _transitions(sampled: SampledSequences, own: SequencesRecord) -> SampledBatc
         mask=None if mask is None else mask[seen],
         next_mask=None if mask is None else mask[arrived],
     )
-    each = (
-        None if of_sequence is None else np.asarray(of_sequence)[own.sequence]
-        for of_sequence in (weights, probabilities)
+    of_row = sampled.sample._replace(
+        env_steps=sampled.env_steps[at],
+        weights=_of_each_row(sampled.sample.weights, own),
+        probabilities=_of_each_row(sampled.sample.probabilities, own),
     )
     return SampledBatch(
-        Sample(sampled.env_steps[at], *each),
+        of_row,
         rows,
         num_steps=sampled.num_steps[at],
         terminated=sampled.terminated[at],
     )
+
+
+def _of_each_row(
+    of_sequence: Float[Array, " batch"] | None, own: SequencesRecord
+) -> Float[np.ndarray, " row"] | None:
+    """A number of each sequence, for each of its rows."""
+    return None if of_sequence is None else np.asarray(of_sequence)[own.sequence]

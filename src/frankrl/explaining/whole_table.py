@@ -6,11 +6,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.core.errors import SettingError, warn
+from frankrl.core.value_scale import on_value_scale
 from frankrl.environments import EnvironmentSpec
 from frankrl.experience import QValues
 from frankrl.explaining.document import Block, Document, Formula, Line, Section, Table
 from frankrl.explaining.observations import components
 from frankrl.tabular import led_to, model_of, optimal_q_values, q_table
+
+_EXACT_ON_H = (
+    "on the scale h, too; where an action's outcome is random, a rescaled Q-value is the mean of "
+    "h, which is not h of the mean"
+)
 
 
 class WholeTable(NamedTuple):
@@ -22,6 +28,8 @@ class WholeTable(NamedTuple):
     action masks, which the model leaves out, or if value iteration does not converge."""
     visited: Bool[np.ndarray, " state"] | None = None
     """Which states some action leads to; None: not known."""
+    is_rescaled: bool = False
+    """Whether both tables are on the scale h of `value_rescaling`."""
 
     @property
     def error(self) -> float | None:
@@ -45,23 +53,27 @@ class WholeTable(NamedTuple):
         }
 
 
-def whole_table(spec: EnvironmentSpec, q_values: QValues, gamma: float) -> WholeTable:
+def whole_table(
+    spec: EnvironmentSpec, q_values: QValues, gamma: float, *, is_rescaled: bool = False
+) -> WholeTable:
     """The Q-table of an agent, and the exact one.
 
     Args:
         spec: an environment with a `Discrete` observation space.
         q_values: the agent's Q-values of a batch of states, given without action masks.
         gamma: γ.
+        is_rescaled: whether the agent's Q-values are on the scale h of `value_rescaling`.
     """
     model = None if spec.is_masked else model_of(spec)
     values = q_table(spec, lambda states: q_values(states)[0])
     if model is None:
-        return WholeTable(values, None)
+        return WholeTable(values, None, is_rescaled=is_rescaled)
     try:
-        return WholeTable(values, optimal_q_values(model, gamma), led_to(model))
+        exact = on_value_scale(optimal_q_values(model, gamma), is_rescaled=is_rescaled)
+        return WholeTable(values, exact, led_to(model), is_rescaled)
     except SettingError as error:
         warn(f"the exact values are left out: {error}")
-        return WholeTable(values, None)
+        return WholeTable(values, None, is_rescaled=is_rescaled)
 
 
 def table_document(table: WholeTable, spec: EnvironmentSpec, holder: str, about: str) -> Document:
@@ -76,11 +88,14 @@ def table_document(table: WholeTable, spec: EnvironmentSpec, holder: str, about:
     blocks: tuple[Block, ...] = (_rows(table.q_values, spec, "Q(s, a)"),)
     if spec.is_masked:
         blocks = (Line("Q-values of actions that are not allowed are never learned"), *blocks)
+    if table.is_rescaled:
+        blocks = (Line("Q-values are on the scale h of value_rescaling"), *blocks)
     sections = [Section(f"The {holder}", blocks)]
     if table.exact is not None:
         exact_blocks: tuple[Block, ...] = (
             Line("computed by dynamic programming from the environment's model"),
-            _rows(table.exact, spec, "Q*(s, a)"),
+            *([Line(_EXACT_ON_H)] if table.is_rescaled else []),
+            _rows(table.exact, spec, "h(Q*(s, a))" if table.is_rescaled else "Q*(s, a)"),
             Formula(
                 (f"largest difference between {holder} and exact values: ", table.error or 0.0)
             ),

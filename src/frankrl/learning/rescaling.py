@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-EPSILON = 1e-3
-"""ε: the slope that remains for large values, which makes the scale invertible."""
+from frankrl.core.value_scale import EPSILON
+
 RESCALING_NOTE = (
     "value_rescaling: Q-values and y are on the scale h(x) = sign(x) (√(|x| + 1) − 1) + "
     f"{EPSILON:g} x, so y is h(r + discount · h⁻¹(the next value))"

@@ -43,7 +43,7 @@ def group_row(group: RunGroup, rows: Sequence[Row]) -> Row:
         "clock": about.settings.clock,
         "learning_starts": about.settings.first_update_env_steps,
         "gamma": about.settings.learning.gamma,
-        "batch_size": about.settings.replay.batch_size,
+        "batch_size": about.settings.update_batch_size,
         "env_steps": _least(group, read, "env_steps"),
         "updates": _least(group, read, "updates"),
         "solved_at": max(solved) if len(solved) == len(group.seeds) else None,

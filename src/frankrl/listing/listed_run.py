@@ -27,6 +27,9 @@ class ListedRun:
     state: str
     """One of `not started`, `running`, `finished`, `stopped`, `pruned`, `broken off`,
     `unreadable`."""
+    clock: str
+    """What the next two numbers and `solved_at` count: `env steps`, or `updates` of a run that does
+    not act; empty if that is not known."""
     env_steps: int
     total_env_steps: int
     updates: int

@@ -153,6 +153,7 @@ def _listed(
         preset=row.get("preset", ""),
         seed=None if seeds else row.get("seed"),
         state=UNREADABLE if row["error"] else row["state"],
+        clock=row.get("clock", ""),
         env_steps=row.get("env_steps", 0),
         total_env_steps=row.get("total_env_steps", 0),
         updates=row.get("updates", 0),

@@ -86,6 +86,9 @@ def _progress(folder: RunFolder, status: RunStatus) -> Row:
         if row["env_steps"] > status.env_steps:
             row["state"] = "broken off"
         row["env_steps"] = max(row["env_steps"], status.env_steps)
+    if folder.description.settings.is_offline:
+        # Its clock goes on after the last row of its metrics, or without any.
+        row["updates"] = row["env_steps"]
     threshold = reward_threshold(folder.description.env_id)
     if status.solved_at is None and threshold is not None and len(solved_checks["env_steps"]):
         passed = np.flatnonzero(solved_checks["mean_return"].astype(float) >= threshold)

@@ -35,6 +35,10 @@ _LABELS = {
     "loss": "loss",
     "mean_q": "mean Q",
 }
+_HEIGHTS = {"return": 2.2, "length": 1.2, "epsilon": 1.0, "loss": 1.2, "mean_q": 1.2}
+"""Heights of the panels, beside each other's."""
+_INCHES = 1.65
+"""What a height of 1 is on paper."""
 _PER_EPISODE = ("return", "length")
 # Okabe & Ito's palette without yellow, which is too pale on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -79,7 +83,10 @@ def write_plot(runs: Sequence[RunFolder], path: Path) -> None:
 
 
 def draw(runs: Sequence[RunFolder]) -> Any:
-    """The figure with one panel for each quantity, as a `matplotlib.figure.Figure`."""
+    """The figure, as a `matplotlib.figure.Figure`: one panel for each quantity that some run has.
+
+    A run that does not act has no episodes and no ε, a cloned one no Q-values.
+    """
     try:
         figures = importlib.import_module("matplotlib.figure")
         canvas = importlib.import_module("matplotlib.backends.backend_agg")
@@ -87,25 +94,35 @@ def draw(runs: Sequence[RunFolder]) -> Any:
         raise MissingExtraError("frank plot", "matplotlib", "plot") from error
     groups = grouped(runs)
     curves = {key: _one_of_each_seed(members) for key, members in groups.items()}
-    figure = figures.Figure(figsize=(9, 11), layout="constrained")
+    read = [run for members in curves.values() for run in members]
+    names = [quantity for quantity in QUANTITIES if any(_has(run, quantity) for run in read)]
+    heights = [_HEIGHTS[name] for name in names]
+    tall = max(sum(heights) * _INCHES, 3)
+    figure = figures.Figure(figsize=(9, tall), layout="constrained")
     canvas.FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.07)
-    heights = [2.2, 1.2, 1, 1.2, 1.2]
-    panels = figure.subplots(len(QUANTITIES), sharex=True, height_ratios=heights)
-    axes: dict[str, Any] = dict(zip(QUANTITIES, panels, strict=True))
+    panels = figure.subplots(len(names), sharex=True, height_ratios=heights, squeeze=False)
+    axes: dict[str, Any] = dict(zip(names, panels[:, 0], strict=True))
     if len(runs) == 1:
         _draw_run(axes, next(iter(curves.values()))[0])
     else:
         for number, (key, members) in enumerate(curves.items()):
             _draw_group(axes, members, _label(key, curves), number)
-        if any(len(run.evaluations.values) for members in curves.values() for run in members):
+        if any(len(run.evaluations.values) for run in read):
             axes["return"].plot([], label="greedy evaluations", **_points(_INK))
-    clocks = dict.fromkeys(run.clock for members in curves.values() for run in members)
-    _dress(axes, " or ".join(clocks))
+    clocks = dict.fromkeys(run.clock for run in read)
+    units = dict.fromkeys(run.description.settings.value_unit for run in runs)
+    _dress(axes, " or ".join(clocks), " or ".join(units))
     figure.suptitle(
         _title(groups, curves), fontsize=13, fontweight="bold", color=_INK, parse_math=False
     )
     return figure
+
+
+def _has(run: RunCurves, quantity: str) -> bool:
+    """Whether there is anything to draw of a quantity; evaluations are returns, too."""
+    of_evaluations = quantity == "return" and len(run.evaluations.values)
+    return bool(len(run.curves[quantity].values) or of_evaluations)
 
 
 def _one_of_each_seed(runs: Sequence[RunFolder]) -> list[RunCurves]:
@@ -116,12 +133,14 @@ def _one_of_each_seed(runs: Sequence[RunFolder]) -> list[RunCurves]:
 def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:
     """Draw one run: training episodes as faint points, and their moving mean."""
     colour = _COLOURS[0]
-    for quantity, curve in run.curves.items():
-        axis = axes[quantity]
-        if quantity not in _PER_EPISODE:
-            axis.plot(*curve, color=colour, linewidth=1.6)
-            continue
+    for quantity, axis in axes.items():
+        curve = run.curves[quantity]
         if not len(curve.values):
+            continue
+        if quantity not in _PER_EPISODE:
+            # A line of a single point is invisible.
+            marker = "o" if len(curve.values) == 1 else ""
+            axis.plot(*curve, marker=marker, color=colour, linewidth=1.6)
             continue
         window = smoothing_window(len(curve.values))
         axis.plot(*curve, ".", color=colour, alpha=0.3, markersize=4, label="training episode")
@@ -168,26 +187,36 @@ def _points(colour: str) -> dict[str, Any]:
     }
 
 
-def _dress(axes: Mapping[str, Any], clock: str) -> None:
-    """Add labels, grids, scales and the legend; `clock` is what the curves are over."""
+def _dress(axes: Mapping[str, Any], clock: str, value_unit: str) -> None:
+    """Add labels, grids, scales and the legend.
+
+    Args:
+        axes: the panels.
+        clock: what the curves are over.
+        value_unit: unit of Q-values.
+    """
     ticker = importlib.import_module("matplotlib.ticker")
+    labels = _LABELS | {"mean_q": f"{_LABELS['mean_q']}\n[{value_unit}]"}
     for quantity, axis in axes.items():
-        axis.set_ylabel(_LABELS[quantity], color=_INK)
+        axis.set_ylabel(labels[quantity], color=_INK)
         axis.grid(color=_GRID, linewidth=0.8)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
         axis.spines[["left", "bottom"]].set_color(_INK)
         axis.tick_params(colors=_INK)
-    figure = axes["return"].figure
-    figure.align_ylabels(list(axes.values()))
-    axes["epsilon"].set_ylim(-0.03, 1.03)
-    if _spans_decades(axes["loss"]):
+    panels = list(axes.values())
+    first, last = panels[0], panels[-1]
+    first.figure.align_ylabels(panels)
+    if "epsilon" in axes:
+        axes["epsilon"].set_ylim(-0.03, 1.03)
+    if "loss" in axes and _spans_decades(axes["loss"]):
         axes["loss"].set_yscale("log")
-    last = axes[QUANTITIES[-1]]
     last.set_xlabel(clock, color=_INK)
     last.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
     last.set_xlim(left=0)
-    legend = axes["return"].legend(loc="best", framealpha=0.9, edgecolor="none", fontsize=9)
+    if not first.get_legend_handles_labels()[0]:
+        return
+    legend = first.legend(loc="best", framealpha=0.9, edgecolor="none", fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
 

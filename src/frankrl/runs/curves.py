@@ -10,6 +10,7 @@ from frankrl.core.errors import RunFolderError
 from frankrl.core.score import Scores, scores
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
+from frankrl.runs.report import read_report
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
 _WITHOUT_EFFECT = (
@@ -75,11 +76,19 @@ def read_curves(run: RunFolder) -> RunCurves:
     }
     if not any(len(curve.values) for curve in curves.values()):
         raise RunFolderError(
-            f"{run.path} has nothing to plot yet: its metrics hold no row; "
-            "plot it once its training has gone on for a while"
+            f"{run.path} has nothing to plot: its metrics hold no row; {_next_row(run)}"
         )
     about = run.description
     return RunCurves(curves, _curve(evaluations, "mean_return"), about.seed, about.settings.clock)
+
+
+def _next_row(run: RunFolder) -> str:
+    """When there will be a row, or why there is none."""
+    settings = run.description.settings
+    name = "log_every_updates" if settings.is_offline else "log_every_env_steps"
+    if read_report(run.path) is None:
+        return f"the first is written after {settings.log_every:,} {settings.clock} ({name})"
+    return f"it has ended before the first, which {name} sets to {settings.log_every:,}"
 
 
 def _curve(columns: Mapping[str, np.ndarray], name: str) -> Curve:

@@ -19,13 +19,12 @@ from frankrl.video.encoder import VideoWriter, check_ending
 from frankrl.video.frame_layout import FrameLayout
 from frankrl.video.load_pygame import load_pygame
 from frankrl.video.network_view import SeenPicture
-from frankrl.video.panel import PanelContent
+from frankrl.video.panel import PanelContent, symbol_of
 
 _HOLD_SECONDS = 1
 MAX_STEPS = 27_000
 """An episode that does not end is filmed for this many env steps. An Atari game ends by its own
 time limit."""
-_SALIENCY = "orange: |∂ max Q / ∂ pixel|"
 
 
 class FilmedEpisode(NamedTuple):
@@ -104,7 +103,7 @@ def write_film(
                             spec.action_names,
                             caption,
                             small=small,
-                            note=_SALIENCY if saliency else "",
+                            note=_saliency_note(output_name) if saliency else "",
                             output_name=output_name,
                         )
                     frame = layout.frame(*scene)
@@ -114,6 +113,10 @@ def write_film(
                         total, steps = scene.content.episode_return, scene.content.step
                         filmed.append(FilmedEpisode(reset, total, steps))
     return filmed
+
+
+def _saliency_note(output_name: str) -> str:
+    return f"orange: |∂ max {symbol_of(output_name)} / ∂ pixel|"
 
 
 def _scenes(

@@ -30,6 +30,11 @@ _LEAST_BAR = 3
 """Width of the bar of the best action, whose advantage is 0."""
 
 
+def symbol_of(output_name: str) -> str:
+    """What stands for an output of the network in a formula, by its name in words."""
+    return "logit" if output_name == "logit" else "Q"
+
+
 class PanelContent(NamedTuple):
     """The content of one frame of the panel."""
 
@@ -95,6 +100,7 @@ class Panel:
         title = f"{name}s of the last decision" if content.ended else f"{name} of each action"
         hidden = len(self._names) - self._num_rows
         title = f"{title} (best {MAX_ROWS} of {len(self._names):,})" if hidden else title
+        title = self._lettering.fitted(title, 17, right - left)
         self._lettering.write(target, title, 17, QUIET, left, self._px(103))
 
     def _draw_bars(self, target: Any, content: PanelContent) -> int:
@@ -143,7 +149,9 @@ class Panel:
         """Draw the line at zero, and under the bars what they show and the scale's ends."""
         zero, longest, y = self._bar_x(0.0), self._px(_BAR), bottom + self._px(11)
         self._pygame.draw.line(target, QUIET, (zero, top), (zero, bottom + self._px(2)))
-        self._lettering.write(target, "Q − max Q", 15, QUIET, zero - longest // 2, y, "centre")
+        symbol = symbol_of(self._output_name)
+        title = f"{symbol} − max {symbol}"
+        self._lettering.write(target, title, 15, QUIET, zero - longest // 2, y, "centre")
         self._lettering.write(target, "0", 15, QUIET, zero, y, "centre")
         if self._scale.end:
             end = f"−{self._scale.end:g}"

@@ -9,14 +9,15 @@ const PANELS = [
   { key: "return", title: "Return", unit: "reward", text: "Sum of an episode's rewards: single episodes, their moving mean, and greedy evaluations as markers.", evaluations: true, threshold: true },
   { key: "length", title: "Episode length", unit: "env steps", text: "Env steps of each training episode, and their moving mean." },
   { key: "epsilon", title: "ε", unit: "probability", text: "Probability of a random action." },
-  { key: "loss", title: "Loss", unit: "reward², or as set", text: "Mean loss of a batch. The loss grows with the Q-values, so it need not fall.", marks: true },
-  { key: "q", title: "Q-values against the return", unit: "reward", parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q-values above the discounted return are overestimates. The discounted return is derived from the mean return and length of the last 100 episodes, assuming equal rewards at every step.", marks: true },
-  { key: "td_error", title: "TD errors", unit: "reward", fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "Distribution of y − Q(s, a): the median, the middle 50 % (dark) and, with a single run, the middle 90 % (light). Minimum and maximum are given as text below, because they would hide the rest.", marks: true },
+  { key: "loss", title: "Loss", unit: (reward) => `${reward}², or as set`, text: "Mean loss of a batch. The loss grows with the Q-values, so it need not fall.", marks: true },
+  { key: "q", title: "Q-values against the return", unit: (reward) => reward, parts: { mean_max_q: ["largest Q of a state", "solid"], mean_q: ["Q(s, a)", "dash"], discounted_return: ["discounted return (derived)", "dot"] }, text: "Q-values above the discounted return are overestimates. The discounted return is derived from the mean return and length of the last 100 episodes, assuming equal rewards at every step.", marks: true },
+  { key: "td_error", title: "TD errors", unit: (reward) => reward, fan: ["td_error_min", "td_error_p05", "td_error_p25", "td_error_p50", "td_error_p75", "td_error_p95", "td_error_max"], text: "Distribution of y − Q(s, a): the median, the middle 50 % (dark) and, with a single run, the middle 90 % (light). Minimum and maximum are given as text below, because they would hide the rest.", marks: true },
   { key: "gradient_norm", title: "Gradient norm", unit: "gradient", text: "Global L2 norm of the gradient before clipping.", clip: true },
   { key: "speed", title: "Speed", unit: "env steps/s", text: "Env steps per second since the previous row, or updates of a run that does not act; an evaluation makes its interval slower." },
   { key: "replay_fill", title: "Replay buffer", unit: "transitions", text: "Number of stored transitions, derived from env steps and capacity." },
   { key: "sampled_age", title: "Age of sampled transitions", unit: "env steps", text: "Mean age of the transitions of a batch. With uniform sampling it is half the size of the buffer." },
 ];
+const RESCALED = "h is the scale of value_rescaling, on which this is learned.";
 const SHORTEST_MS = 400;
 const AGAIN_MS = 5_000;
 
@@ -188,9 +189,20 @@ function makeFigure(panel) {
   const id = `panel-${panel.key}`;
   const plot = h("div", { class: "plot", id: `plot-${panel.key}`, role: "img", "aria-labelledby": id });
   const latest = h("p", { class: "latest" });
+  const unit = h("span", { class: "quiet" });
+  const text = h("p", {});
   const frame = h("figure", { class: "panel" },
-    h("figcaption", {}, h("h3", { id }, `${panel.title} `, h("span", { class: "quiet" }, `[${panel.unit}]`)), h("p", {}, panel.text)), plot, latest);
-  return { frame, plot, latest };
+    h("figcaption", {}, h("h3", { id }, `${panel.title} `, unit), text), plot, latest);
+  return { frame, plot, latest, unit, text };
+}
+
+/** Says the unit of a panel: with value_rescaling, Q-values and what is compared with them are on the scale h. */
+function name({ unit, text }, panel, series) {
+  const scaled = typeof panel.unit === "function";
+  const rewards = [...new Set(series.map((one) => one.value_unit))];
+  const isRescaled = scaled && rewards.some((one) => one !== "reward");
+  unit.textContent = `[${scaled ? rewards.map(panel.unit).join(" or ") : panel.unit}]`;
+  text.textContent = isRescaled ? `${panel.text} ${RESCALED}` : panel.text;
 }
 
 function keysOf(panel) {
@@ -198,7 +210,9 @@ function keysOf(panel) {
 }
 
 /** Draw a panel; returns a promise that is kept when Plotly is done. */
-function drawPanel({ plot, latest }, panel, x, series, colours) {
+function drawPanel(figure, panel, x, series, colours) {
+  const { plot, latest } = figure;
+  name(figure, panel, series);
   const colour = bodyColour();
   const alone = series.length === 1;
   const drawn = panel.fan ? fanOf : tracesOf;

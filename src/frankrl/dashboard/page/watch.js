@@ -98,7 +98,7 @@ function makePlayer(name, episode) {
       figure("step", `${written(at)} of ${written(steps)}`),
       figure(at < steps ? "reward of this step" : "reward of the last step", written(episode.rewards[decision])),
       figure("return so far", written(returns[at])));
-    const [outputs, short] = isCloned(episode) ? ["logits of s", "logit"] : ["Q(s, ·)", "Q"];
+    const [outputs, short] = isCloned(episode) ? ["logits of s", "logit"] : [isRescaled(episode) ? "Q(s, ·) on the scale h" : "Q(s, ·)", "Q"];
     values.replaceChildren(qTable(at < steps ? outputs : `${outputs} of the last decision`, episode.action_names, episode.q_values[decision], episode.actions[decision], "chosen", short));
     components.replaceChildren(...(episode.num_components ? [stateTable(episode, at)] : []));
   }
@@ -159,10 +159,15 @@ function isCloned({ output_name: name }) {
   return name === "logit";
 }
 
+/** Whether Q-values are on the scale h of value_rescaling. */
+function isRescaled({ output_name: name }) {
+  return name === "rescaled Q-value";
+}
+
 function summary(episode) {
   const off = episode.predicted - episode.discounted_return;
   const comparison = episode.is_whole
-    ? `; Q was ${written(Math.abs(off))} too ${off > 0 ? "high" : "low"}`
+    ? `; Q was ${written(Math.abs(off))} too ${off > 0 ? "high" : "low"}${isRescaled(episode) ? " on that scale" : ""}`
     : "; the episode did not terminate, so the two cannot be compared";
   return h("section", { class: "summary", "aria-labelledby": "predicted" },
     h("h3", { id: "predicted" }, isCloned(episode) ? "The return" : "Predicted and actual return"),

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.normalisation import Scales
 from frankrl.core.random import Use, reset_seed
+from frankrl.core.value_scale import on_value_scale
 from frankrl.environments import CheckedEnv, EnvironmentSpec, FrameStack
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.explaining.document import Cell
@@ -52,7 +53,8 @@ def play(
     opened = open_network(folder)
     agent, info, scales = agent_of(folder, opened), opened.info, opened.scales
     check_code(folder, PLAYING)
-    spec, gamma = agent.evaluation_spec, folder.description.settings.learning.gamma
+    spec, learning = agent.evaluation_spec, folder.description.settings.learning
+    gamma, rescaled = learning.gamma, learning.value_rescaling
     reset = reset_seed(seed, Use.FILM_RESET, 0, 0)
     per_step: dict[str, list] = {name: [] for name in ("q_values", "actions", "rewards", "states")}
     lost_lives: list[bool] = []
@@ -82,6 +84,7 @@ def play(
         per_step["states"].append(_state(observation, spec))
         frames_per_second = env.frames_per_second
     rewards, preprocessing = np.array(per_step["rewards"], np.float64), spec.preprocessing
+    followed = learned_return(rewards, lost_lives, preprocessing, gamma, scales)
     return per_step | {
         "env_id": spec.env_id,
         "env_steps": info["env_steps"],
@@ -101,8 +104,8 @@ def play(
         "end": _end(terminated, steps, ended_early=steps >= MAX_STEPS),
         "predicted": max(v for v in per_step["q_values"][0] if v is not None),
         "episode_return": float(rewards.sum()),
-        "discounted_return": learned_return(rewards, lost_lives, preprocessing, gamma, scales),
-        "return_is_of": _in_words(preprocessing, scales),
+        "discounted_return": float(on_value_scale(np.array(followed), is_rescaled=rescaled)),
+        "return_is_of": _in_words(preprocessing, scales, is_rescaled=rescaled),
     }
 
 
@@ -113,7 +116,7 @@ def learned_return(
     gamma: float,
     scales: Scales | None = None,
 ) -> float:
-    """The discounted return of an episode as the learner counts it, which Q predicts.
+    """The discounted return of an episode as the learner counts it, which Q predicts. [reward]
 
     Args:
         rewards: the environment's own.
@@ -131,13 +134,16 @@ def learned_return(
     return float(rewards @ gamma ** np.arange(len(rewards)))
 
 
-def _in_words(preprocessing: Preprocessing, scales: Scales | None) -> str:
-    """What that return is of, where it is not the environment's own of the whole episode."""
+def _in_words(preprocessing: Preprocessing, scales: Scales | None, *, is_rescaled: bool) -> str:
+    """What that return is of and its scale, where it is not the environment's own of the whole
+    episode."""
     words = ["with rewards clipped to -1 … 1"] if preprocessing.clip_rewards else []
     if scales is not None and scales.reward is not None:
         words.append("with normalised rewards")
     if preprocessing.life_loss_terminates:
         words.append("up to the first lost life")
+    if is_rescaled:
+        words.append("on the scale h of value_rescaling")
     return ", ".join(words)
 
 
