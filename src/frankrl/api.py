@@ -237,7 +237,12 @@ def resume(
     folder = open_run(run, env, allow_code, settings)
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
-    training = prepare_resume(folder, chosen, make_source=source_in_actors(chosen, actors, ray))
+    training = prepare_resume(
+        folder,
+        chosen,
+        make_source=source_in_actors(chosen, actors, ray),
+        names_dataset="dataset" in settings,
+    )
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
 

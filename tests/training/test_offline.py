@@ -1,6 +1,6 @@
 """Runs that learn from a data set, without acting or beside it."""
 
-import functools
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -16,17 +16,25 @@ from robustness.runs import contents
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
-from frankrl.core.errors import EnvironmentUnusableError, RunFolderError, SettingError
-from frankrl.datasets import open_dataset
+from frankrl.core.errors import (
+    EnvironmentUnusableError,
+    FrankWarning,
+    MachineError,
+    RunFolderError,
+    SettingError,
+)
+from frankrl.datasets import DataEpisode, open_dataset
 from frankrl.environments import describe
-from frankrl.experience.dataset import DataSource, whole_episodes
+from frankrl.experience.dataset import DataSource, encoded, whole_episodes
 from frankrl.explaining import batch_origins, reopen
 from frankrl.opening import open_agent
 from frankrl.replay import filled, make_data_replay
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.runs.checkpoint import manifest_of
 from frankrl.tabular.exact import model_of, optimal_q_values
-from frankrl.training import estimate
+from frankrl.training import Estimating, Stop
+from frankrl.training.data import read_data
+from frankrl.training.opened import open_network
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 QUICK = {
@@ -301,22 +309,63 @@ def test_with_memory_whole_sequences_of_a_batch_are_demonstrations(cartpole, tmp
             np.testing.assert_array_equal(observation, seen[origin.data_step])
 
 
-def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_path, monkeypatch):
-    few = functools.partial(estimate.fitted_q_evaluation, updates=500)
-    monkeypatch.setattr(estimate, "fitted_q_evaluation", few)
-    shorter = {name: value for name, value in OFFLINE.items() if "evaluat" not in name}
-    result = frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **shorter)
+ALONE = {name: value for name, value in OFFLINE.items() if "evaluat" not in name} | {
+    "final_estimate_updates": 500
+}
+
+
+def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_path):
+    run, seen = tmp_path / "run", []
+
+    def on_event(event):
+        if isinstance(event, Estimating):
+            report = json.loads((run / "report.json").read_text())
+            seen.append((event.done, event.of, report["estimate"]))
+
+    result = frankrl.train(None, dataset=str(cartpole), out=run, on_event=on_event, **ALONE)
     assert result.evaluation is None
     assert result.estimate["estimated_by"] == "fitted Q evaluation"
     assert result.estimate["updates"] == 500
+    assert json.loads((run / "report.json").read_text())["estimate"] == result.estimate
+    # The report is there before the estimate begins.
+    assert seen == [(done, 500, None) for done in range(50, 501, 50)]
     description = RunFolder.open(tmp_path / "run").description
     assert description.env_id == "dataset/cartpole/random-v0"
     reopened = reopen(RunFolder.open(tmp_path / "run"), 40)
     assert reopened.record.batch.observation.shape == (8, 4)
-    again = frankrl.resume(tmp_path / "run", total_updates=130)
-    assert again.updates == 130
+    with pytest.warns(FrankWarning, match="does not name its data set"):
+        again = frankrl.resume(tmp_path / "run", total_updates=130)
+    assert (again.updates, again.estimate) == (130, None)
+    again = frankrl.resume(tmp_path / "run", total_updates=140, dataset=str(cartpole))
+    assert again.estimate["updates"] == 500
     with pytest.raises(EnvironmentUnusableError, match="no environment was named"):
         frankrl.evaluate(tmp_path / "run", episodes=1)
+
+
+@pytest.mark.parametrize("by", ["signal", "on_event"])
+def test_an_estimate_that_is_stopped_leaves_the_report_of_its_run(by, cartpole, tmp_path):
+    chosen = {name: value for name, value in ALONE.items() if name != "preset"}
+    settings = Settings().with_changes(dataset=str(cartpole), **chosen)
+    training = prepare("", "default", settings, 0, tmp_path / "run")
+    seen = []
+
+    def on_event(event):
+        seen.extend([event.done] if isinstance(event, Estimating) else [])
+        return Stop("enough") if by == "on_event" and len(seen) == 2 else None
+
+    def stop_requested():
+        return by == "signal" and len(seen) == 2
+
+    with pytest.warns(FrankWarning, match="it was stopped after 100 updates"):
+        result = run_to_end(training, on_event, stop_requested)
+    assert (seen, result.updates, result.stopped, result.estimate) == ([50, 100], 120, False, None)
+    assert not json.loads((tmp_path / "run" / "report.json").read_text())["stopped"]
+
+
+def test_no_estimate_is_made_where_none_is_wanted(cartpole, tmp_path):
+    chosen = ALONE | {"final_estimate_updates": None}
+    result = frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **chosen)
+    assert result.estimate is None
 
 
 def test_a_checkpoint_without_the_data_is_refused(whole, tmp_path):
@@ -426,3 +475,58 @@ def test_a_data_set_beside_a_run_that_continues_must_be_its_own(whole, cartpole,
     capsys.readouterr()
     assert frank(["train", "--resume", str(run), "--demonstration-share", "0.5"]) == 2
     assert "keeps its settings" in capsys.readouterr().err
+
+
+def test_other_data_of_the_same_name_are_refused_beside_a_run_that_continues(tmp_path, capsys):
+    run, name = tmp_path / "run", "some/data-v0"
+    data = write(name, tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3))
+    frankrl.train("CartPole-v1", dataset=str(data), out=run, **OFFLINE)
+    shutil.rmtree(data)
+    assert write(name, tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3, 1)) == data
+    words = ["train", "--resume", str(run), "--total-updates", "130"]
+    assert frank([*words, "--dataset", str(data)]) == 2
+    assert "holds other data" in capsys.readouterr().err
+    with pytest.raises(SettingError, match="holds other data"):
+        frankrl.resume(run, total_updates=130, dataset=str(data))
+    # Its checkpoints hold the data, so it goes on where nobody names them.
+    assert frankrl.resume(run, total_updates=130).updates == 130
+
+
+def test_data_that_change_between_two_readings_are_refused(tmp_path):
+    name = "some/data-v0"
+    first, second = (random_episodes("CartPole-v1", 3, seed) for seed in (0, 0))
+    data = write(name, tmp_path, "CartPole-v1", first)
+    dataset, settings = open_dataset(data), Settings().with_changes(dataset=str(data))
+    whole_episodes(dataset, describe("CartPole-v1", {}), settings)
+    second[1].observations[0, 0] += 0.5
+    shutil.rmtree(data)
+    write(name, tmp_path, "CartPole-v1", second)
+    with pytest.raises(SettingError, match="has changed while it was read"):
+        whole_episodes(dataset, describe("CartPole-v1", {}), settings)
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_an_action_that_its_mask_forbids_is_refused(step):
+    spec = describe(SQUARES, {})
+    masks = np.ones((4, 4), np.int8)
+    masks[step, 3] = 0
+    spec = dataclasses.replace(spec, masks_from="method")
+    whole = DataEpisode(
+        np.array([0, 1, 2, 5]), np.full(3, 3), np.zeros(3), True, False, masks, None
+    )
+    with pytest.raises(SettingError, match=f"action 3 in step {step} of its episode 7, where"):
+        encoded(whole, spec, 7)
+    masks[step], masks[3] = 1, 0  # Nothing need be allowed where an episode has ended.
+    assert not encoded(whole, spec).mask[3].any()
+
+
+def test_data_that_do_not_fit_into_memory_are_refused_wherever_they_are_read(
+    whole, cartpole, monkeypatch
+):
+    monkeypatch.setattr("frankrl.training.preflight._memory", lambda: 10_000)
+    read = []
+    monkeypatch.setattr("frankrl.training.data.whole_episodes", lambda *given: read.append(given))
+    experiment = open_network(RunFolder.open(whole)).experiment
+    with pytest.raises(MachineError, match="there twice while it is read"):
+        read_data(open_dataset(cartpole), experiment)
+    assert not read

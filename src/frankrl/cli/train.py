@@ -137,7 +137,13 @@ def _resume(
     folder = RunFolder.open(first.resume, permission_of(first.env, first.allow_code, given))
     options, settings = changed_from(folder.description.settings, arguments, foreign)
     make_source = source_in_actors(settings, options.actors, options.ray or None)
-    training = prepare_resume(folder, settings, started=started, make_source=make_source)
+    training = prepare_resume(
+        folder,
+        settings,
+        started=started,
+        make_source=make_source,
+        names_dataset="dataset" in given,
+    )
     return shown(training, options, signals)
 
 

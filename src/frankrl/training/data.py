@@ -12,6 +12,7 @@ from frankrl.environments import EnvironmentSpec, absent_env, described_by_data
 from frankrl.experience.dataset import DataSource, check_fits, whole_episodes
 from frankrl.replay import WholeEpisodes, filled
 from frankrl.runs import DataOrigin, RunDescription
+from frankrl.training.preflight import check_data
 from frankrl.training.state import Experiment, TrainState, init_train_state
 
 
@@ -73,10 +74,12 @@ def read_data(dataset: DataSet, experiment: Experiment) -> ReadData:
     """The content of the data set of a run that begins.
 
     Raises:
-        SettingError: it does not fit the environment.
+        SettingError: it does not fit the environment, or its files have changed since.
+        MachineError: it does not fit into memory.
     """
     spec = experiment.spec
     check_fits(dataset, spec)
+    check_data(experiment)
     episodes = whole_episodes(dataset, spec, experiment.settings)
     return ReadData(dataset.digest, episodes, _note(dataset))
 
@@ -105,12 +108,12 @@ def restored_data(experiment: Experiment) -> DataSource:
     return DataSource(experiment.settings, experiment.spec, experiment.data.digest, None)
 
 
-def check_same_data(description: RunDescription, given: str | None) -> None:
-    """Refuse another data set for a run that continues.
+def same_data(description: RunDescription, given: str | None) -> DataSet:
+    """The data set that a run learns from, opened for a run that continues.
 
     Args:
         description: the run's.
-        given: the data set that was named in this command.
+        given: the data set that was named in this command; others are refused.
 
     Raises:
         SettingError: it is another one, or cannot be read.
@@ -134,3 +137,4 @@ def check_same_data(description: RunDescription, given: str | None) -> None:
             f"{dataset.digest[:12]}…): leave {option('dataset')} out, since its checkpoints hold "
             "the data, or begin a new run"
         )
+    return dataset

@@ -182,7 +182,7 @@ def check_memory(experiment: Experiment) -> None:
     each = _bytes_each(experiment)
     most = int((there * _LARGEST_SHARE - _data_bytes(experiment)) / each)
     if experiment.data is not None and (settings.is_offline or most <= 0):
-        _check_data(experiment, there)
+        check_data(experiment)
     if experiment.replay.most_transitions > most:
         raise MachineError(
             f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
@@ -204,13 +204,15 @@ def check_memory(experiment: Experiment) -> None:
         )
 
 
-def _check_data(experiment: Experiment, there: int) -> None:
-    """Refuse a data set that does not fit into the available memory, of `there` bytes.
+def check_data(experiment: Experiment) -> None:
+    """Refuse a data set that does not fit into memory twice, as it is there while it is read.
 
     Raises:
-        MachineError: it needs more.
+        MachineError: it needs more memory than there is.
     """
-    data = experiment.data
+    data, there = experiment.data, _memory()
+    if there is None:
+        return
     assert data is not None, "there is a data set"
     needed = _data_bytes(experiment) or _buffer_bytes(experiment)
     if needed > there * _LARGEST_SHARE:
