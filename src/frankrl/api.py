@@ -37,6 +37,7 @@ from frankrl.seeds.from_python import (
 from frankrl.seeds.result import SeedsResult
 from frankrl.seeds.train import HowToTrain
 from frankrl.training import Event, Stop, Trainer
+from frankrl.training.data import refuse_evaluations
 from frankrl.training.estimate import (
     ESTIMATE_UPDATES,
     MAX_ESTIMATE_UPDATES,
@@ -148,6 +149,8 @@ def train(
     _check_alone(processes)
     is_alone = env is None and bool(settings.get("dataset")) and publish is None
     env_id, env_kwargs = ("", {}) if is_alone else named_env(env)
+    if is_alone:
+        refuse_evaluations(settings)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)

@@ -362,6 +362,47 @@ def test_an_estimate_that_is_stopped_leaves_the_report_of_its_run(by, cartpole, 
     assert not json.loads((tmp_path / "run" / "report.json").read_text())["stopped"]
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--until-solved"], "without an environment nothing is played"),
+        (["--evaluate-every-updates", "50"], "--evaluate-every-updates is for evaluations"),
+        (["--final-evaluation-episodes", "5"], "without an environment nothing is played"),
+    ],
+)
+def test_evaluations_without_an_environment_are_refused(
+    words, sentence, cartpole, tmp_path, capsys
+):
+    words = ["--dataset", str(cartpole), "--out", str(tmp_path / "run"), *words]
+    assert frank(["train", *words]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SettingError, match="evaluation_episodes is for evaluations"):
+        frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", evaluation_episodes=3)
+
+
+def test_a_memory_without_an_environment_says_at_once_that_it_has_no_estimate(cartpole, tmp_path):
+    chosen = {name: value for name, value in ALONE.items() if name not in ("preset", "n_step")}
+    chosen |= {"memory": "gru", "memory_units": 4, "sequence_steps": 6, "burn_in_steps": 2}
+    settings = Settings().with_changes(dataset=str(cartpole), **chosen)
+    training = prepare("", "default", settings, 0, tmp_path / "run")
+    training.close()
+    assert "a network with memory is not estimated from data" in training.notes[-1]
+
+
+def test_what_cannot_be_played_is_said_without_advice_on_environments(cartpole, tmp_path):
+    chosen = ALONE | {"final_estimate_updates": None}
+    frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **chosen)
+    with pytest.raises(EnvironmentUnusableError) as refused:
+        frankrl.evaluate(tmp_path / "run", episodes=1)
+    assert "evaluation_on" not in str(refused.value)
+
+
+def test_a_run_that_continues_names_only_what_was_given(whole):
+    with pytest.raises(SettingError, match=r"here algorithm dqn \(given bc\): only"):
+        frankrl.resume(whole, algorithm="bc")
+
+
 def test_no_estimate_is_made_where_none_is_wanted(cartpole, tmp_path):
     chosen = ALONE | {"final_estimate_updates": None}
     result = frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **chosen)
@@ -432,8 +473,12 @@ def test_a_data_set_that_does_not_fit_is_one_sentence(others, env_id, sentence, 
     ("changes", "sentence"),
     [
         ({"dataset": "x", "num_envs": 4}, "num_envs (4) changes nothing because dataset is x"),
-        ({"dataset": "x", "total_env_steps": 9}, "total_env_steps (9) changes nothing because"),
+        (
+            {"dataset": "x", "total_env_steps": 9},
+            "demonstration_share is 0: give total_updates in its place, or leave total_env_steps",
+        ),
         ({"total_updates": 9}, "total_updates (9) changes nothing because dataset is none"),
+        ({"log_every_updates": 9}, "dataset is none: give log_every_env_steps in its place, or"),
         ({"demonstration_share": 0.5}, "demonstration_share (0.5) changes nothing because"),
         ({"dataset": "x", "demonstration_share": 1.5}, "demonstration_share must be at most 1"),
         (
@@ -503,6 +548,12 @@ def test_data_that_change_between_two_readings_are_refused(tmp_path):
     write(name, tmp_path, "CartPole-v1", second)
     with pytest.raises(SettingError, match="has changed while it was read"):
         whole_episodes(dataset, describe("CartPole-v1", {}), settings)
+
+
+def test_a_reward_beyond_32_bits_is_refused():
+    whole = DataEpisode(np.array([0, 1]), np.array([2]), np.array([1e300]), True, False, None, None)
+    with pytest.raises(SettingError, match="a reward beyond 32-bit numbers in its episode 4"):
+        encoded(whole, describe(SQUARES, {}), 4)
 
 
 @pytest.mark.parametrize("step", [0, 2])

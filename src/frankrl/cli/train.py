@@ -89,9 +89,12 @@ def _begin(
         signals: the signals received.
     """
     from frankrl.actors import source_in_actors
+    from frankrl.training.data import refuse_evaluations
     from frankrl.training.initial import initial_source
     from frankrl.training.session import prepare
 
+    if not options.env:
+        refuse_evaluations(named)
     source = initial_source(
         options.init_from or None,
         best=options.init_best,

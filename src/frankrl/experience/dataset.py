@@ -46,8 +46,9 @@ class DataSource:
         if data is not None and self._normaliser.statistics is not None:
             steps = len(data.action)
             self._normaliser.see(jax.tree.map(lambda leaf: leaf[:steps], data.observation))
-            for reward, is_last in zip(data.reward, data.is_last, strict=True):
-                self._normaliser.step(reward[None], is_last[None])
+            if settings.environment.normalize_rewards:
+                for reward, is_last in zip(data.reward, data.is_last, strict=True):
+                    self._normaliser.step(reward[None], is_last[None])
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
         """Collect nothing; arguments as of `Source.collect`."""
@@ -187,7 +188,13 @@ def encoded(episode: DataEpisode, spec: EnvironmentSpec, number: int = 0) -> Enc
     if mask is not None:
         mask = np.asarray(mask).reshape(count, -1) == 1
         _check_allowed(mask, action, spec, number)
-    reward = np.asarray(episode.rewards, np.float32)
+    with np.errstate(over="ignore"):
+        reward = np.asarray(episode.rewards, np.float32)
+    if not np.isfinite(reward).all():
+        raise SettingError(
+            f"the data set holds a reward beyond 32-bit numbers in its episode {number:,}, which "
+            "no network can learn from: scale the rewards of the data"
+        )
     return EncodedEpisode(
         observation=together(spec.structure, leaves),
         mask=mask,

@@ -1,6 +1,7 @@
 """The data set of a run: opened as it begins; from then on its checkpoints hold the data."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
@@ -14,6 +15,12 @@ from frankrl.replay import WholeEpisodes, filled
 from frankrl.runs import DataOrigin, RunDescription
 from frankrl.training.preflight import check_data
 from frankrl.training.state import Experiment, TrainState, init_train_state
+
+_OF_EVALUATIONS = (
+    *("evaluate_every_updates", "evaluation_episodes", "final_evaluation_episodes"),
+    *("evaluation_max_episode_steps", "until_solved"),
+)
+"""Settings that say how a policy is played."""
 
 
 class ReadData(NamedTuple):
@@ -68,6 +75,26 @@ def without_environment(
     has_masks = next(dataset.episodes()).masks is not None
     spaces = dataset.observation_space, dataset.action_space
     return env_id, settings, described_by_data(env_id, *spaces, settings, has_masks=has_masks)
+
+
+def refuse_evaluations(named: Mapping[str, Any]) -> None:
+    """Refuse evaluations that were asked for where no environment is.
+
+    Args:
+        named: the settings that the user named, and their values.
+
+    Raises:
+        SettingError: one of them is of evaluations.
+    """
+    if named.get("demonstration_share"):
+        return  # Such a run acts, so it is refused as a whole.
+    for name in _OF_EVALUATIONS:
+        if named.get(name) not in (None, False):
+            raise SettingError(
+                f"{option(name)} is for evaluations, and without an environment nothing is played: "
+                "name the environment, or leave it out; the run ends with an estimate "
+                "(final_estimate_updates)"
+            )
 
 
 def read_data(dataset: DataSet, experiment: Experiment) -> ReadData:

@@ -61,6 +61,8 @@ _FITTED: dict[str, Any] = {
     "tau": 1.0,
 }
 """How Q of the policy is learned; the layers, γ and `bootstrap_on` are the run's."""
+_MAX_LEFT = 0.01
+"""Share of the first guess from which on people are told that it is left."""
 _TABLE_RATE = 0.1
 """Learning rate of a Q-table, each of whose entries moves by about so much in an update."""
 
@@ -88,6 +90,12 @@ class Estimate:
     updates: int
 
     @property
+    def left_of_first_guess(self) -> float:
+        """About how much of each value is still what the network said before its first update: γ to
+        the power of the number of copies of the target network."""
+        return self.gamma ** (self.updates // _FITTED["target_period_updates"])
+
+    @property
     def mean_value(self) -> float:
         """The estimated discounted return: the mean of `values`."""
         return float(np.mean(self.values))
@@ -104,6 +112,7 @@ class Estimate:
             "gamma": self.gamma,
             "episodes": len(self.values),
             "updates": self.updates,
+            "left_of_first_guess": self.left_of_first_guess,
         }
 
     def __repr__(self) -> str:
@@ -113,13 +122,20 @@ class Estimate:
         """The estimate as lines of text."""
         low, high = interval_of_mean(self.values)
         shown = functools.partial(figure, spread=(high - low) / 2)
-        return [
+        lines = [
             f"Estimate by fitted Q evaluation on {self.dataset}, nothing was played: discounted "
             f"return {shown(self.mean_value)} (γ = {self.gamma:g}; 95 % interval over "
             f"{counted(len(self.values), 'first state')} {shown(low)} … {shown(high)})",
             f"  the data's own discounted return is {shown(float(np.mean(self.data_returns)))}; "
             "the interval holds no error of the fit, and none of what the data lack",
         ]
+        left = self.left_of_first_guess
+        if left > _MAX_LEFT:
+            lines.append(
+                f"  the fit is not done: {100 * left:.0f} % of its first guess, which knows "
+                f"nothing, is left after {counted(self.updates, 'update')}: give more"
+            )
+        return lines
 
 
 @own_numerics()
@@ -159,7 +175,8 @@ def fitted_q_evaluation(
     if experiment.network.memory_units:
         raise SettingError(
             "fitted Q evaluation learns the value of single states, and this agent's actions "
-            "depend on what it remembers: evaluate it in its environment"
+            "depend on what it remembers: only playing it tells what it is worth, in a run that "
+            "began with the name of its environment"
         )
     fitted = _experiment(experiment, dataset, updates, seed)
     content = read_data(dataset, fitted)

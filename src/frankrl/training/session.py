@@ -298,6 +298,11 @@ def prepare(
         make_source = data.make_source
     training = begin(make_source=make_source, make_state=data.make_state)
     training.notes.append(data.note)
+    if is_absent(env_id) and settings.sequences is not None:
+        training.notes.append(
+            "nothing will tell what the policy is worth: a network with memory is not estimated "
+            "from data, and there is no environment to play it in"
+        )
     training.dataset = dataset
     return training
 
@@ -363,12 +368,7 @@ def prepare_resume(
         saving=before.saving,
     )
     if kept_budget != before:
-        ours, theirs = kept_budget.values(), before.values()
-        changed = ", ".join(
-            f"{name} {shown(theirs[name])} (given {shown(ours[name])})"
-            for name in theirs
-            if ours[name] != theirs[name]
-        )
+        changed = ", ".join(_changes(before, kept_budget))
         raise SettingError(
             f"a run that continues keeps its settings, here {changed}: only {before.budget_name}, "
             "worker_processes, restart_failed_envs, info_metrics, device and those of [evaluation] "
@@ -394,6 +394,18 @@ def prepare_resume(
         ) from error
     training.dataset = dataset
     return training
+
+
+def _changes(before: Settings, after: Settings) -> list[str]:
+    """What was given otherwise than before, in words; not what only follows from it."""
+    ours, theirs = after.values(), before.values()
+    changed = [name for name in theirs if ours[name] != theirs[name]]
+    for name in changed:
+        with contextlib.suppress(SettingError):
+            if before.with_changes(**{name: ours[name]}) == after:
+                changed = [name]
+                break
+    return [f"{name} {shown(theirs[name])} (given {shown(ours[name])})" for name in changed]
 
 
 def checked_experiment(
