@@ -291,7 +291,7 @@ def _put(one: EncodedEpisode, whole: WholeEpisodes, begun: int, number: int) -> 
         room[num_steps] = room[num_steps + number] = states[-1]
 
     jax.tree.map(put, one.observation, whole.observation)
-    if one.mask is not None:
+    if one.mask is not None and whole.mask is not None:
         put(one.mask, whole.mask)
     whole.action[begun:end] = one.action
     whole.reward[begun:end] = one.reward
