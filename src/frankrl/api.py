@@ -37,7 +37,7 @@ from frankrl.seeds.from_python import (
 from frankrl.seeds.result import SeedsResult
 from frankrl.seeds.train import HowToTrain
 from frankrl.training import Event, Stop, Trainer
-from frankrl.training.data import refuse_evaluations
+from frankrl.training.data import in_any_folder, refuse_evaluations
 from frankrl.training.estimate import (
     ESTIMATE_UPDATES,
     MAX_ESTIMATE_UPDATES,
@@ -133,6 +133,8 @@ def train(
     Raises:
         FrankError: an argument is not allowed, or training cannot go on.
     """
+    if isinstance(settings.get("dataset"), str):
+        settings["dataset"] = in_any_folder(settings["dataset"])
     if seeds is not None:
         others = {
             "seed": seed,

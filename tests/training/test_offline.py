@@ -29,11 +29,19 @@ from frankrl.experience.dataset import DataSource, encoded, whole_episodes
 from frankrl.explaining import batch_origins, reopen
 from frankrl.opening import open_agent
 from frankrl.replay import filled, make_data_replay
-from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from frankrl.runs import (
+    MetricsReader,
+    RunDescription,
+    RunFolder,
+    all_versions,
+    list_checkpoints,
+    machine_facts,
+)
 from frankrl.runs.checkpoint import manifest_of
+from frankrl.runs.group import RunGroup
 from frankrl.tabular.exact import model_of, optimal_q_values
 from frankrl.training import Estimating, Stop
-from frankrl.training.data import read_data
+from frankrl.training.data import in_any_folder, read_data
 from frankrl.training.opened import open_network
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
@@ -342,6 +350,9 @@ def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_p
         frankrl.evaluate(tmp_path / "run", episodes=1)
 
 
+ALONE_SETTINGS = {name: value for name, value in ALONE.items() if name != "preset"}
+
+
 @pytest.mark.parametrize("by", ["signal", "on_event"])
 def test_an_estimate_that_is_stopped_leaves_the_report_of_its_run(by, cartpole, tmp_path):
     chosen = {name: value for name, value in ALONE.items() if name != "preset"}
@@ -535,6 +546,30 @@ def test_other_data_of_the_same_name_are_refused_beside_a_run_that_continues(tmp
         frankrl.resume(run, total_updates=130, dataset=str(data))
     # Its checkpoints hold the data, so it goes on where nobody names them.
     assert frankrl.resume(run, total_updates=130).updates == 130
+
+
+def test_the_runs_of_several_seeds_learn_from_the_same_data(tmp_path):
+    data = write("some/data-v0", tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3))
+    settings = Settings().with_changes(dataset=str(data), **ALONE_SETTINGS).resolved()
+    settings = settings.with_changes(evaluate_every_updates=None, final_evaluation_episodes=None)
+    description = RunDescription(
+        "CartPole-v1", "default", 0, settings, all_versions(settings), machine_facts()
+    )
+    group = RunGroup.create(tmp_path / "group", description, (0, 1))
+    first = prepare("CartPole-v1", "default", settings, 0, group.path_of(0))
+    run_to_end(first, lambda event: None)
+    shutil.rmtree(data)
+    write("some/data-v0", tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3, 1))
+    with pytest.raises(SettingError, match="differ in nothing but their seeds"):
+        prepare("CartPole-v1", "default", settings, 1, group.path_of(1))
+    assert not group.path_of(1).exists()
+
+
+def test_a_data_set_below_the_working_folder_is_named_from_the_root_on(tmp_path, monkeypatch):
+    (tmp_path / "some").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert in_any_folder("some") == str(tmp_path / "some")
+    assert in_any_folder("lander/medium-v0") == "lander/medium-v0"
 
 
 def test_data_that_change_between_two_readings_are_refused(tmp_path):

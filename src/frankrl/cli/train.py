@@ -63,6 +63,10 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
     from frankrl.runs import check_preset
 
+    if settings.data.dataset is not None:
+        from frankrl.training.data import in_any_folder
+
+        settings = settings.with_changes(dataset=in_any_folder(settings.data.dataset))
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
     if is_several(options, settings):

@@ -1,18 +1,21 @@
 """The data set of a run: opened as it begins; from then on its checkpoints hold the data."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted, figure
+from frankrl.core.paths import given_path
 from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.datasets import DataSet, open_dataset
 from frankrl.environments import EnvironmentSpec, absent_env, described_by_data
 from frankrl.experience.dataset import DataSource, check_fits, whole_episodes
 from frankrl.replay import WholeEpisodes, filled
-from frankrl.runs import DataOrigin, RunDescription
+from frankrl.runs import DataOrigin, RunDescription, RunFolder
+from frankrl.runs.group import RunGroup, is_group
 from frankrl.training.preflight import check_data
 from frankrl.training.state import Experiment, TrainState, init_train_state
 
@@ -41,6 +44,39 @@ class ReadData(NamedTuple):
         if experiment.demonstrations is None:
             return state._replace(replay=filled(experiment.replay, self.episodes))
         return state._replace(demonstrations=filled(experiment.demonstrations, self.episodes))
+
+
+def in_any_folder(dataset: str) -> str:
+    """A data set's name that means the same one wherever the run goes on: a folder from the root
+    on, and a name in Minari's folder as it is."""
+    folder = given_path(dataset, option("dataset")).absolute()
+    return str(folder) if folder.exists() else dataset
+
+
+def check_same_in_group(run: Path, dataset: DataSet) -> None:
+    """Refuse other data than those of the runs of several seeds of which a run is one.
+
+    Args:
+        run: the folder of the run that begins.
+        dataset: its data set.
+
+    Raises:
+        SettingError: another run of its group learned from other data.
+    """
+    if not is_group(run.parent):
+        return
+    group = RunGroup.open(run.parent)
+    if run not in [group.path_of(seed).absolute() for seed in group.seeds]:
+        return
+    for other in group.begun():
+        data = RunFolder.open(other).description.data
+        if other.absolute() != run and data is not None and data.digest != dataset.digest:
+            raise SettingError(
+                f"the runs in {run.parent} differ in nothing but their seeds, and {other.name} "
+                f"learned from other data than {dataset.folder} holds now (SHA-256 "
+                f"{data.digest[:12]}…, now {dataset.digest[:12]}…): put those back, or begin anew "
+                f"with another {option('out')}"
+            )
 
 
 def open_data(settings: Settings) -> DataSet | None:

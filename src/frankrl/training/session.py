@@ -65,6 +65,7 @@ from frankrl.training import (
 )
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.data import (
+    check_same_in_group,
     open_data,
     origin_of,
     read_data,
@@ -264,6 +265,8 @@ def prepare(
     # Before foreign code runs, which may change the working directory.
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
+    if dataset is not None:
+        check_same_in_group(path, dataset)
     check_trackers(settings.saving.log)
     if settings.is_offline and make_source is not None:
         raise SettingError(
