@@ -392,6 +392,17 @@ def test_evaluations_without_an_environment_are_refused(
         frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", evaluation_episodes=3)
 
 
+@pytest.mark.parametrize(("budget", "end"), [(20, None), (21, "30")])
+def test_a_budget_that_ends_within_a_round_says_where_the_run_ends(budget, end, cartpole, tmp_path):
+    chosen = ALONE_SETTINGS | {"total_updates": budget}
+    settings = Settings().with_changes(dataset=str(cartpole), **chosen)
+    training = prepare("", "default", settings, 0, tmp_path / "run")
+    training.close()
+    said = [note for note in training.notes if "it ends after" in note]
+    assert len(said) == (end is not None)
+    assert all(f"it ends after {end} updates: updates_per_round, 10," in note for note in said)
+
+
 def test_a_memory_without_an_environment_says_at_once_that_it_has_no_estimate(cartpole, tmp_path):
     chosen = {name: value for name, value in ALONE.items() if name not in ("preset", "n_step")}
     chosen |= {"memory": "gru", "memory_units": 4, "sequence_steps": 6, "burn_in_steps": 2}

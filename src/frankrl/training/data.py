@@ -1,5 +1,6 @@
 """The data set of a run: opened as it begins; from then on its checkpoints hold the data."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +51,7 @@ def in_any_folder(dataset: str) -> str:
     """A data set's name that means the same one wherever the run goes on: a folder from the root
     on, and a name in Minari's folder as it is."""
     folder = given_path(dataset, option("dataset")).absolute()
-    return str(folder) if folder.exists() else dataset
+    return str(folder) if os.path.exists(folder) else dataset
 
 
 def check_same_in_group(run: Path, dataset: DataSet) -> None:

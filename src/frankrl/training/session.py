@@ -307,7 +307,20 @@ def prepare(
             "from data, and there is no environment to play it in"
         )
     training.dataset = dataset
+    training.notes += _whole_rounds(settings)
     return training
+
+
+def _whole_rounds(settings: Settings) -> list[str]:
+    """A line on updates beyond the budget of a run without acting; none if there are none."""
+    size = settings.round_env_steps
+    end = -(-settings.budget // size) * size
+    if not settings.is_offline or end == settings.budget:
+        return []
+    return [
+        f"it ends after {end:,} updates: updates_per_round, {size:,}, is one call, and the budget "
+        "is no multiple of it"
+    ]
 
 
 @own_numerics()
@@ -396,6 +409,7 @@ def prepare_resume(
             f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
         ) from error
     training.dataset = dataset
+    training.notes += _whole_rounds(settings)
     return training
 
 
