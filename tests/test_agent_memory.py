@@ -92,12 +92,19 @@ def test_random_actions_leave_the_memory_as_it_is(agent):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"state": np.zeros(UNITS)}, r"given the state array.*None or an array of shape \(3, 6\)"),
-        ({"state": np.zeros((BATCH, UNITS + 1))}, r"an array of shape \(3, 6\)"),
-        ({"state": np.full((BATCH, UNITS), np.nan)}, "given the state array"),
+        (
+            {"state": np.zeros(UNITS)},
+            r"the state of shape \(6,\); .*None or an array of finite numbers of shape \(3, 6\)",
+        ),
+        ({"state": np.zeros((BATCH, UNITS + 1))}, r"of shape \(3, 7\); .* of shape \(3, 6\)"),
+        ({"state": np.full((BATCH, UNITS), np.nan)}, "the state with values that are not finite"),
         ({"state": "kept"}, "given the state 'kept'"),
         ({"episode_start": [True, False]}, r"given the episode_start.*shape \(3,\) or \(\)"),
         ({"episode_start": np.ones((BATCH, 1))}, "given the episode_start"),
+        ({"episode_start": "no"}, "given the episode_start 'no'"),
+        ({"episode_start": [0.5, 0, 1.0]}, "must be True or False"),
+        ({"episode_start": [0, 1, 2]}, "must be True or False"),
+        ({"episode_start": [None, True, False]}, "given the episode_start"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_in_one_sentence(agent, arguments, words):

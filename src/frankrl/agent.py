@@ -292,22 +292,32 @@ class Agent:
         memory = np.zeros((count, units), np.float32)
         if state is not None:
             shape = (units,) if single else (count, units)
-            memory[:] = self._array("state", state, np.float32, (shape,))
+            memory[:] = self._numbers("state", state, (shape,))
         if episode_start is not None:
-            starts = self._array("episode_start", episode_start, np.bool_, ((count,), ()))
-            memory[np.broadcast_to(starts, count)] = 0
+            starts = self._numbers("episode_start", episode_start, ((count,), ()))
+            if not np.isin(starts, (0, 1)).all():
+                raise self._wrong(
+                    f"the episode_start {given(episode_start)}; each of its values must be True or "
+                    "False"
+                )
+            memory[np.broadcast_to(starts == 1, count)] = 0
         return memory
 
-    def _array(
-        self, name: str, value: Any, dtype: type, shapes: tuple[tuple[int, ...], ...]
-    ) -> np.ndarray:
-        """An argument as an array of one of these shapes."""
+    def _numbers(
+        self, name: str, value: Any, shapes: tuple[tuple[int, ...], ...]
+    ) -> Float[np.ndarray, "*shape"]:
+        """An argument as an array of finite numbers, of one of these shapes."""
+        what, array = given(value), None
         with contextlib.suppress(TypeError, ValueError):
-            array = np.asarray(value, dtype)
+            array = np.asarray(value)
+        if array is not None and array.dtype.kind in "biuf":
             if array.shape in shapes and np.isfinite(array).all():
-                return array
-        raise SettingError(
-            f"{self._wrong(f'the {name} {given(value)}')}; it must be None or an array of shape "
+                return array.astype(np.float32)
+            what = f"of shape {array.shape}"
+            if array.shape in shapes:
+                what = "with values that are not finite"
+        raise self._wrong(
+            f"the {name} {what}; it must be None or an array of finite numbers of shape "
             f"{' or '.join(map(str, shapes))}"
         )
 

@@ -37,6 +37,7 @@ from frankrl.seeds.from_python import (
 from frankrl.seeds.result import SeedsResult
 from frankrl.seeds.train import HowToTrain
 from frankrl.training import Event, Stop, Trainer
+from frankrl.training.data import in_any_folder, refuse_evaluations
 from frankrl.training.estimate import (
     ESTIMATE_UPDATES,
     MAX_ESTIMATE_UPDATES,
@@ -132,6 +133,8 @@ def train(
     Raises:
         FrankError: an argument is not allowed, or training cannot go on.
     """
+    if isinstance(settings.get("dataset"), str):
+        settings["dataset"] = in_any_folder(settings["dataset"])
     if seeds is not None:
         others = {
             "seed": seed,
@@ -148,6 +151,8 @@ def train(
     _check_alone(processes)
     is_alone = env is None and bool(settings.get("dataset")) and publish is None
     env_id, env_kwargs = ("", {}) if is_alone else named_env(env)
+    if is_alone:
+        refuse_evaluations(settings)
     if preset is not None:
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)
@@ -237,7 +242,12 @@ def resume(
     folder = open_run(run, env, allow_code, settings)
     again = folder.description.as_stored(settings)
     chosen = folder.description.settings.with_changes(**settings | again)
-    training = prepare_resume(folder, chosen, make_source=source_in_actors(chosen, actors, ray))
+    training = prepare_resume(
+        folder,
+        chosen,
+        make_source=source_in_actors(chosen, actors, ray),
+        names_dataset="dataset" in settings,
+    )
     return _run_or_raise(training, on_event, metrics, progress=progress)
 
 

@@ -127,7 +127,7 @@ EFFECTIVE = {
     **dict.fromkeys(
         (
             *("total_updates", "updates_per_round", "evaluate_every_updates"),
-            *("checkpoint_every_updates", "log_every_updates"),
+            *("checkpoint_every_updates", "log_every_updates", "final_estimate_updates"),
         ),
         is_offline,
     ),
@@ -269,6 +269,7 @@ OTHER = {
     "total_updates": 5_000,
     "updates_per_round": 5,
     "evaluate_every_updates": 700,
+    "final_estimate_updates": 900,
     "checkpoint_every_updates": 700,
     "log_every_updates": 70,
     "learning_rate_decay_updates": 500,

@@ -113,6 +113,10 @@ def test_an_idle_setting_is_refused_by_name_and_what_is_advised_gives_it_its_eff
     words = rf"^{name} \(.*\) changes nothing because .*, or leave {name} out$"
     with pytest.raises(SettingError, match=words) as refused:
         changed(**way, **{name: OTHER[name]})
+    twin = re.search(r"give (\w+) in its place", str(refused.value))
+    if twin is not None:
+        assert twin[1] not in idle_settings(changed(**way).values())
+        return
     mended = way | {name: OTHER[name]}
     first_way, *_ = str(refused.value).split(" or ")
     for choice, value in re.findall(r"set (\w+) to (\w+)", first_way):

@@ -69,6 +69,7 @@ OUT_OF_RANGE = [
     ("updates_per_round", [0], "at least 1"),
     ("updates_per_round", [10_001], "at most 10000"),
     ("evaluate_every_updates", [0], "at least 1"),
+    ("final_estimate_updates", [0], "at least 1"),
     ("checkpoint_every_updates", [0], "at least 1"),
     ("log_every_updates", [0], "at least 1"),
     ("target_period_updates", [0], "at least 1"),

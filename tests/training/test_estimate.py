@@ -78,6 +78,16 @@ def test_the_same_seed_gives_the_same_estimate_and_says_that_it_is_one(squares):
     assert low <= one.mean_value <= high
 
 
+def test_an_estimate_says_how_much_of_its_first_guess_is_left(squares):
+    given = experiment(), table_of(POLICIES["short"]), None, squares
+    short, longer = (fitted_q_evaluation(*given, updates=updates) for updates in (60, 2_000))
+    # 3 and 100 copies of the target network, each of which multiplies an error by γ.
+    assert short.left_of_first_guess == pytest.approx(0.9**3)
+    assert "73 % of its first guess, which knows nothing, is left after 60 updates" in repr(short)
+    assert longer.summary()["left_of_first_guess"] == pytest.approx(0.9**100)
+    assert "first guess" not in repr(longer)
+
+
 def test_a_policy_with_memory_is_refused(squares):
     own = experiment(q_function="network", memory="gru")
     with pytest.raises(SettingError, match="depend on what it remembers"):

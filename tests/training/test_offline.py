@@ -1,6 +1,6 @@
 """Runs that learn from a data set, without acting or beside it."""
 
-import functools
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -16,17 +16,33 @@ from robustness.runs import contents
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
-from frankrl.core.errors import EnvironmentUnusableError, RunFolderError, SettingError
-from frankrl.datasets import open_dataset
+from frankrl.core.errors import (
+    EnvironmentUnusableError,
+    FrankWarning,
+    MachineError,
+    RunFolderError,
+    SettingError,
+)
+from frankrl.datasets import DataEpisode, open_dataset
 from frankrl.environments import describe
-from frankrl.experience.dataset import DataSource, whole_episodes
+from frankrl.experience.dataset import DataSource, encoded, whole_episodes
 from frankrl.explaining import batch_origins, reopen
 from frankrl.opening import open_agent
 from frankrl.replay import filled, make_data_replay
-from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
+from frankrl.runs import (
+    MetricsReader,
+    RunDescription,
+    RunFolder,
+    all_versions,
+    list_checkpoints,
+    machine_facts,
+)
 from frankrl.runs.checkpoint import manifest_of
+from frankrl.runs.group import RunGroup
 from frankrl.tabular.exact import model_of, optimal_q_values
-from frankrl.training import estimate
+from frankrl.training import Estimating, Stop
+from frankrl.training.data import in_any_folder, read_data
+from frankrl.training.opened import open_network
 from frankrl.training.session import prepare, prepare_resume, run_to_end
 
 QUICK = {
@@ -301,22 +317,118 @@ def test_with_memory_whole_sequences_of_a_batch_are_demonstrations(cartpole, tmp
             np.testing.assert_array_equal(observation, seen[origin.data_step])
 
 
-def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_path, monkeypatch):
-    few = functools.partial(estimate.fitted_q_evaluation, updates=500)
-    monkeypatch.setattr(estimate, "fitted_q_evaluation", few)
-    shorter = {name: value for name, value in OFFLINE.items() if "evaluat" not in name}
-    result = frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **shorter)
+ALONE = {name: value for name, value in OFFLINE.items() if "evaluat" not in name} | {
+    "final_estimate_updates": 500
+}
+
+
+def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_path):
+    run, seen = tmp_path / "run", []
+
+    def on_event(event):
+        if isinstance(event, Estimating):
+            report = json.loads((run / "report.json").read_text())
+            seen.append((event.done, event.of, report["estimate"]))
+
+    result = frankrl.train(None, dataset=str(cartpole), out=run, on_event=on_event, **ALONE)
     assert result.evaluation is None
     assert result.estimate["estimated_by"] == "fitted Q evaluation"
     assert result.estimate["updates"] == 500
+    assert json.loads((run / "report.json").read_text())["estimate"] == result.estimate
+    # The report is there before the estimate begins.
+    assert seen == [(done, 500, None) for done in range(50, 501, 50)]
     description = RunFolder.open(tmp_path / "run").description
     assert description.env_id == "dataset/cartpole/random-v0"
     reopened = reopen(RunFolder.open(tmp_path / "run"), 40)
     assert reopened.record.batch.observation.shape == (8, 4)
-    again = frankrl.resume(tmp_path / "run", total_updates=130)
-    assert again.updates == 130
+    with pytest.warns(FrankWarning, match="does not name its data set"):
+        again = frankrl.resume(tmp_path / "run", total_updates=130)
+    assert (again.updates, again.estimate) == (130, None)
+    again = frankrl.resume(tmp_path / "run", total_updates=140, dataset=str(cartpole))
+    assert again.estimate["updates"] == 500
     with pytest.raises(EnvironmentUnusableError, match="no environment was named"):
         frankrl.evaluate(tmp_path / "run", episodes=1)
+
+
+ALONE_SETTINGS = {name: value for name, value in ALONE.items() if name != "preset"}
+
+
+@pytest.mark.parametrize("by", ["signal", "on_event"])
+def test_an_estimate_that_is_stopped_leaves_the_report_of_its_run(by, cartpole, tmp_path):
+    chosen = {name: value for name, value in ALONE.items() if name != "preset"}
+    settings = Settings().with_changes(dataset=str(cartpole), **chosen)
+    training = prepare("", "default", settings, 0, tmp_path / "run")
+    seen = []
+
+    def on_event(event):
+        seen.extend([event.done] if isinstance(event, Estimating) else [])
+        return Stop("enough") if by == "on_event" and len(seen) == 2 else None
+
+    def stop_requested():
+        return by == "signal" and len(seen) == 2
+
+    with pytest.warns(FrankWarning, match="it was stopped after 100 updates"):
+        result = run_to_end(training, on_event, stop_requested)
+    assert (seen, result.updates, result.stopped, result.estimate) == ([50, 100], 120, False, None)
+    assert not json.loads((tmp_path / "run" / "report.json").read_text())["stopped"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--until-solved"], "without an environment nothing is played"),
+        (["--evaluate-every-updates", "50"], "--evaluate-every-updates is for evaluations"),
+        (["--final-evaluation-episodes", "5"], "without an environment nothing is played"),
+    ],
+)
+def test_evaluations_without_an_environment_are_refused(
+    words, sentence, cartpole, tmp_path, capsys
+):
+    words = ["--dataset", str(cartpole), "--out", str(tmp_path / "run"), *words]
+    assert frank(["train", *words]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SettingError, match="evaluation_episodes is for evaluations"):
+        frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", evaluation_episodes=3)
+
+
+@pytest.mark.parametrize(("budget", "end"), [(20, None), (21, "30")])
+def test_a_budget_that_ends_within_a_round_says_where_the_run_ends(budget, end, cartpole, tmp_path):
+    chosen = ALONE_SETTINGS | {"total_updates": budget}
+    settings = Settings().with_changes(dataset=str(cartpole), **chosen)
+    training = prepare("", "default", settings, 0, tmp_path / "run")
+    training.close()
+    said = [note for note in training.notes if "it ends after" in note]
+    assert len(said) == (end is not None)
+    assert all(f"it ends after {end} updates: updates_per_round, 10," in note for note in said)
+
+
+def test_a_memory_without_an_environment_says_at_once_that_it_has_no_estimate(cartpole, tmp_path):
+    chosen = {name: value for name, value in ALONE.items() if name not in ("preset", "n_step")}
+    chosen |= {"memory": "gru", "memory_units": 4, "sequence_steps": 6, "burn_in_steps": 2}
+    settings = Settings().with_changes(dataset=str(cartpole), **chosen)
+    training = prepare("", "default", settings, 0, tmp_path / "run")
+    training.close()
+    assert "a network with memory is not estimated from data" in training.notes[-1]
+
+
+def test_what_cannot_be_played_is_said_without_advice_on_environments(cartpole, tmp_path):
+    chosen = ALONE | {"final_estimate_updates": None}
+    frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **chosen)
+    with pytest.raises(EnvironmentUnusableError) as refused:
+        frankrl.evaluate(tmp_path / "run", episodes=1)
+    assert "evaluation_on" not in str(refused.value)
+
+
+def test_a_run_that_continues_names_only_what_was_given(whole):
+    with pytest.raises(SettingError, match=r"here algorithm dqn \(given bc\): only"):
+        frankrl.resume(whole, algorithm="bc")
+
+
+def test_no_estimate_is_made_where_none_is_wanted(cartpole, tmp_path):
+    chosen = ALONE | {"final_estimate_updates": None}
+    result = frankrl.train(None, dataset=str(cartpole), out=tmp_path / "run", **chosen)
+    assert result.estimate is None
 
 
 def test_a_checkpoint_without_the_data_is_refused(whole, tmp_path):
@@ -383,8 +495,12 @@ def test_a_data_set_that_does_not_fit_is_one_sentence(others, env_id, sentence, 
     ("changes", "sentence"),
     [
         ({"dataset": "x", "num_envs": 4}, "num_envs (4) changes nothing because dataset is x"),
-        ({"dataset": "x", "total_env_steps": 9}, "total_env_steps (9) changes nothing because"),
+        (
+            {"dataset": "x", "total_env_steps": 9},
+            "demonstration_share is 0: give total_updates in its place, or leave total_env_steps",
+        ),
         ({"total_updates": 9}, "total_updates (9) changes nothing because dataset is none"),
+        ({"log_every_updates": 9}, "dataset is none: give log_every_env_steps in its place, or"),
         ({"demonstration_share": 0.5}, "demonstration_share (0.5) changes nothing because"),
         ({"dataset": "x", "demonstration_share": 1.5}, "demonstration_share must be at most 1"),
         (
@@ -426,3 +542,88 @@ def test_a_data_set_beside_a_run_that_continues_must_be_its_own(whole, cartpole,
     capsys.readouterr()
     assert frank(["train", "--resume", str(run), "--demonstration-share", "0.5"]) == 2
     assert "keeps its settings" in capsys.readouterr().err
+
+
+def test_other_data_of_the_same_name_are_refused_beside_a_run_that_continues(tmp_path, capsys):
+    run, name = tmp_path / "run", "some/data-v0"
+    data = write(name, tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3))
+    frankrl.train("CartPole-v1", dataset=str(data), out=run, **OFFLINE)
+    shutil.rmtree(data)
+    assert write(name, tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3, 1)) == data
+    words = ["train", "--resume", str(run), "--total-updates", "130"]
+    assert frank([*words, "--dataset", str(data)]) == 2
+    assert "holds other data" in capsys.readouterr().err
+    with pytest.raises(SettingError, match="holds other data"):
+        frankrl.resume(run, total_updates=130, dataset=str(data))
+    # Its checkpoints hold the data, so it goes on where nobody names them.
+    assert frankrl.resume(run, total_updates=130).updates == 130
+
+
+def test_the_runs_of_several_seeds_learn_from_the_same_data(tmp_path):
+    data = write("some/data-v0", tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3))
+    settings = Settings().with_changes(dataset=str(data), **ALONE_SETTINGS).resolved()
+    settings = settings.with_changes(evaluate_every_updates=None, final_evaluation_episodes=None)
+    description = RunDescription(
+        "CartPole-v1", "default", 0, settings, all_versions(settings), machine_facts()
+    )
+    group = RunGroup.create(tmp_path / "group", description, (0, 1))
+    first = prepare("CartPole-v1", "default", settings, 0, group.path_of(0))
+    run_to_end(first, lambda event: None)
+    shutil.rmtree(data)
+    write("some/data-v0", tmp_path, "CartPole-v1", random_episodes("CartPole-v1", 3, 1))
+    with pytest.raises(SettingError, match="differ in nothing but their seeds"):
+        prepare("CartPole-v1", "default", settings, 1, group.path_of(1))
+    assert not group.path_of(1).exists()
+
+
+def test_a_data_set_below_the_working_folder_is_named_from_the_root_on(tmp_path, monkeypatch):
+    (tmp_path / "some").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert in_any_folder("some") == str(tmp_path / "some")
+    assert in_any_folder("lander/medium-v0") == "lander/medium-v0"
+
+
+def test_data_that_change_between_two_readings_are_refused(tmp_path):
+    name = "some/data-v0"
+    first, second = (random_episodes("CartPole-v1", 3, seed) for seed in (0, 0))
+    data = write(name, tmp_path, "CartPole-v1", first)
+    dataset, settings = open_dataset(data), Settings().with_changes(dataset=str(data))
+    whole_episodes(dataset, describe("CartPole-v1", {}), settings)
+    second[1].observations[0, 0] += 0.5
+    shutil.rmtree(data)
+    write(name, tmp_path, "CartPole-v1", second)
+    with pytest.raises(SettingError, match="has changed while it was read"):
+        whole_episodes(dataset, describe("CartPole-v1", {}), settings)
+
+
+def test_a_reward_beyond_32_bits_is_refused():
+    whole = DataEpisode(np.array([0, 1]), np.array([2]), np.array([1e300]), True, False, None, None)
+    with pytest.raises(SettingError, match="a reward beyond 32-bit numbers in its episode 4"):
+        encoded(whole, describe(SQUARES, {}), 4)
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_an_action_that_its_mask_forbids_is_refused(step):
+    spec = describe(SQUARES, {})
+    masks = np.ones((4, 4), np.int8)
+    masks[step, 3] = 0
+    spec = dataclasses.replace(spec, masks_from="method")
+    whole = DataEpisode(
+        np.array([0, 1, 2, 5]), np.full(3, 3), np.zeros(3), True, False, masks, None
+    )
+    with pytest.raises(SettingError, match=f"action 3 in step {step} of its episode 7, where"):
+        encoded(whole, spec, 7)
+    masks[step], masks[3] = 1, 0  # Nothing need be allowed where an episode has ended.
+    assert not encoded(whole, spec).mask[3].any()
+
+
+def test_data_that_do_not_fit_into_memory_are_refused_wherever_they_are_read(
+    whole, cartpole, monkeypatch
+):
+    monkeypatch.setattr("frankrl.training.preflight._memory", lambda: 10_000)
+    read = []
+    monkeypatch.setattr("frankrl.training.data.whole_episodes", lambda *given: read.append(given))
+    experiment = open_network(RunFolder.open(whole)).experiment
+    with pytest.raises(MachineError, match="there twice while it is read"):
+        read_data(open_dataset(cartpole), experiment)
+    assert not read

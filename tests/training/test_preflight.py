@@ -158,6 +158,11 @@ def test_with_memory_the_memory_told_of_holds_what_was_remembered():
     check_memory(experiment)
 
 
+def test_a_round_without_acting_has_the_updates_of_its_one_call():
+    settings = Settings().with_changes(dataset="some/data-v0", updates_per_round=70)
+    assert preflight._updates_in_round(settings) == 70
+
+
 def test_the_sequences_of_an_update_have_to_fit(monkeypatch):
     changes = {"memory": "gru", "batch_size": 20_000, "replay_capacity": 20_000}
     large = experiment_of(Settings().with_changes(**changes))

@@ -63,6 +63,10 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
     from frankrl.runs import check_preset
 
+    if settings.data.dataset is not None:
+        from frankrl.training.data import in_any_folder
+
+        settings = settings.with_changes(dataset=in_any_folder(settings.data.dataset))
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
     if is_several(options, settings):
@@ -89,9 +93,12 @@ def _begin(
         signals: the signals received.
     """
     from frankrl.actors import source_in_actors
+    from frankrl.training.data import refuse_evaluations
     from frankrl.training.initial import initial_source
     from frankrl.training.session import prepare
 
+    if not options.env:
+        refuse_evaluations(named)
     source = initial_source(
         options.init_from or None,
         best=options.init_best,
@@ -137,7 +144,13 @@ def _resume(
     folder = RunFolder.open(first.resume, permission_of(first.env, first.allow_code, given))
     options, settings = changed_from(folder.description.settings, arguments, foreign)
     make_source = source_in_actors(settings, options.actors, options.ray or None)
-    training = prepare_resume(folder, settings, started=started, make_source=make_source)
+    training = prepare_resume(
+        folder,
+        settings,
+        started=started,
+        make_source=make_source,
+        names_dataset="dataset" in given,
+    )
     return shown(training, options, signals)
 
 

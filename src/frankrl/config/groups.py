@@ -426,6 +426,11 @@ class EvaluationSettings(Checked):
     final_evaluation_episodes: int | None = number(100, at_least=1, at_most=MAX_EPISODES)
     """Episodes of the evaluation at the end, and of the solved check; none: there are neither.
     [episodes]"""
+    final_estimate_updates: int | None = number(
+        20_000, at_least=1, at_most=100_000_000, belongs_to=_OFFLINE
+    )
+    """Updates of the estimate at the end of a run without an environment, by fitted Q evaluation;
+    none: there is no estimate. [updates]"""
     evaluation_max_episode_steps: int = number(100_000, at_least=1)
     """An episode of an evaluation that its environment does not end is ended after so many steps.
     [env steps]"""

@@ -28,10 +28,22 @@ def idle_error(name: str, values: Mapping[str, Any]) -> SettingError:
     made = {part.setting: shown(values[part.setting]) for way in ways for part in way}
     reason = " and ".join(f"{setting} is {value}" for setting, value in made.items())
     advice = " or ".join(" and ".join(part.advice for part in way) for way in ways)
+    twin = _on_the_other_clock(name)
+    if twin is not None and not _is_idle(twin, values):
+        advice = f"give {twin} in its place"
     return SettingError(
         f"{name} ({shown(values[name])}) changes nothing because {reason}: {advice}, "
         f"or leave {name} out"
     )
+
+
+def _on_the_other_clock(name: str) -> str | None:
+    """The name of the same duration, of runs whose clock counts env steps or updates instead."""
+    for one, other in (("env_steps", "updates"), ("updates", "env_steps")):
+        twin = f"{name.removesuffix(one)}{other}"
+        if name.endswith(f"_{one}") and twin in DECLARED:
+            return twin
+    return None
 
 
 def _is_idle(name: str, values: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from frankrl.display.terminal import can_redraw
 from frankrl.training import (
     Checkpointed,
     EnvironmentRestarted,
+    Estimating,
     Evaluated,
     Event,
     Progress,
@@ -310,6 +311,8 @@ def event_line(event: Event, unit: str = "env step") -> str:
             f"  WARNING: environment {event.env_index} failed at env step {event.env_steps:,} and "
             f"is made anew: {event.reason}"
         )
+    if isinstance(event, Estimating):
+        return f"  estimating from the data: {event.done:,} of {counted(event.of, 'update')}"
     if isinstance(event, Checkpointed):
         return f"  checkpoint {event.path}"
     if isinstance(event, SavingFailed):

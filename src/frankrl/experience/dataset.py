@@ -1,7 +1,7 @@
 """A data set as a source of experience: all that it holds is there from the start."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from frankrl.core.errors import SettingError
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import ACTION_DTYPE, Observation
 from frankrl.datasets import DataEpisode, DataSet
+from frankrl.datasets.digest import ContentDigest
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog, EnvironmentSpec, together
 from frankrl.environments.encoding import checked_leaf
 from frankrl.experience.normaliser import Normaliser, Statistics
@@ -43,9 +44,11 @@ class DataSource:
         sequences = settings.sequences
         self._memory = sequences and np.zeros((1, sequences.memory_units), np.float32)
         if data is not None and self._normaliser.statistics is not None:
-            self._normaliser.see(data.observation)
-            for reward, is_last in zip(data.reward, data.is_last, strict=True):
-                self._normaliser.step(reward[None], is_last[None])
+            steps = len(data.action)
+            self._normaliser.see(jax.tree.map(lambda leaf: leaf[:steps], data.observation))
+            if settings.environment.normalize_rewards:
+                for reward, is_last in zip(data.reward, data.is_last, strict=True):
+                    self._normaliser.step(reward[None], is_last[None])
 
     def collect(self, policy: Policy, env_steps: int) -> Collected:
         """Collect nothing; arguments as of `Source.collect`."""
@@ -153,11 +156,16 @@ def _advice(spec: EnvironmentSpec, what: str) -> str:
     return advice
 
 
-def encoded(episode: DataEpisode, spec: EnvironmentSpec) -> EncodedEpisode:
+def encoded(episode: DataEpisode, spec: EnvironmentSpec, number: int = 0) -> EncodedEpisode:
     """An episode of a data set that fits the environment, as the replay buffer holds it.
 
+    Args:
+        episode: the episode.
+        spec: the environment.
+        number: which one of its data set it is, from 0.
+
     Raises:
-        SettingError: an observation is none of the environment's.
+        SettingError: an observation is none of the environment's, or an action is not allowed.
     """
 
     def mistake(what: str) -> SettingError:
@@ -176,14 +184,46 @@ def encoded(episode: DataEpisode, spec: EnvironmentSpec) -> EncodedEpisode:
         mask = None
     elif mask is None:
         raise mistake("states without an action mask")
-    reward = np.asarray(episode.rewards, np.float32)
+    action = (np.asarray(episode.actions) - spec.first_action).astype(ACTION_DTYPE)
+    if mask is not None:
+        mask = np.asarray(mask).reshape(count, -1) == 1
+        _check_allowed(mask, action, spec, number)
+    with np.errstate(over="ignore"):
+        reward = np.asarray(episode.rewards, np.float32)
+    if not np.isfinite(reward).all():
+        raise SettingError(
+            f"the data set holds a reward beyond 32-bit numbers in its episode {number:,}, which "
+            "no network can learn from: scale the rewards of the data"
+        )
     return EncodedEpisode(
         observation=together(spec.structure, leaves),
-        mask=None if mask is None else np.asarray(mask).reshape(count, -1) == 1,
-        action=(np.asarray(episode.actions) - spec.first_action).astype(ACTION_DTYPE),
+        mask=mask,
+        action=action,
         reward=np.clip(reward, -1, 1) if spec.preprocessing.clip_rewards else reward,
         terminated=episode.terminated,
     )
+
+
+def _check_allowed(
+    mask: Bool[np.ndarray, "state action"],
+    action: np.ndarray,
+    spec: EnvironmentSpec,
+    number: int,
+) -> None:
+    """Refuse an episode, the `number`-th from 0, that takes an action which its mask forbids.
+
+    Raises:
+        SettingError: it does.
+    """
+    forbidden = np.flatnonzero(~mask[np.arange(len(action)), action])
+    if len(forbidden):
+        step = int(forbidden[0])
+        taken = int(action[step]) + spec.first_action
+        raise SettingError(
+            f"the data set takes action {taken} in step {step:,} of its episode {number:,}, where "
+            "its action mask does not allow it: set action_mask to off, or collect it with the "
+            "masks that the agent saw"
+        )
 
 
 def whole_episodes(dataset: DataSet, spec: EnvironmentSpec, settings: Settings) -> WholeEpisodes:
@@ -195,30 +235,65 @@ def whole_episodes(dataset: DataSet, spec: EnvironmentSpec, settings: Settings) 
         settings: `bootstrap_on` decides which ends of an episode count as termination.
 
     Raises:
-        SettingError: an observation is none of the environment's.
+        SettingError: an observation is none of the environment's, an action is not allowed, or the
+            files are not those that were opened.
     """
-    episodes = [encoded(episode, spec) for episode in dataset.episodes()]
-    is_last = _joined(_at_end(len(each.action), True) for each in episodes)
-    terminated = _joined(_at_end(len(each.action), each.terminated) for each in episodes)
-    masks = [each.mask for each in episodes if each.mask is not None]
-    return WholeEpisodes(
-        observation=_joined(jax.tree.map(lambda leaf: leaf[:-1], e.observation) for e in episodes),
-        mask=_joined(mask[:-1] for mask in masks) if masks else None,
-        action=_joined(each.action for each in episodes),
-        reward=_joined(each.reward for each in episodes),
-        is_last=is_last,
-        terminated=ends_world(settings.learning.bootstrap_on, terminated, is_last),
-        last_observation=_joined(
-            jax.tree.map(lambda leaf: leaf[-1:], each.observation) for each in episodes
-        ),
-        last_mask=_joined(mask[-1:] for mask in masks) if masks else None,
+    digest = ContentDigest(dataset.observation_space, dataset.action_space)
+    whole: WholeEpisodes | None = None
+    number = begun = 0
+    for number, episode in enumerate(dataset.episodes(), 1):
+        count = episode.num_steps
+        if number > dataset.num_episodes or begun + count > dataset.num_steps:
+            raise _changed(dataset)
+        digest.add(episode)
+        one = encoded(episode, spec, number - 1)
+        whole = whole or _empty(one, dataset)
+        _put(one, whole, begun, number)
+        begun += count
+    if whole is None or digest.text() != dataset.digest:
+        raise _changed(dataset)
+    ends = ends_world(settings.learning.bootstrap_on, whole.terminated, whole.is_last)
+    return whole._replace(terminated=ends)
+
+
+def _changed(dataset: DataSet) -> SettingError:
+    return SettingError(
+        f"the data set {dataset.name} has changed while it was read: begin again once nothing "
+        f"writes to {dataset.folder}"
     )
 
 
-def _joined(parts: Iterable[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+def _empty(like: EncodedEpisode, dataset: DataSet) -> WholeEpisodes:
+    """Room for all episodes of a data set, of whose first one the types are taken."""
+    steps, states = dataset.num_steps, dataset.num_steps + 1 + dataset.num_episodes
+
+    def of_states(leaf: np.ndarray) -> np.ndarray:
+        return np.empty((states, *leaf.shape[1:]), leaf.dtype)
+
+    return WholeEpisodes(
+        observation=jax.tree.map(of_states, like.observation),
+        mask=None if like.mask is None else of_states(like.mask),
+        action=np.empty(steps, like.action.dtype),
+        reward=np.empty(steps, np.float32),
+        is_last=np.zeros(steps, bool),
+        terminated=np.zeros(steps, bool),
+    )
 
 
-def _at_end(count: int, value: bool) -> Bool[np.ndarray, " step"]:
-    """False for all steps but the last."""
-    return np.arange(count) == (count - 1 if value else count)
+def _put(one: EncodedEpisode, whole: WholeEpisodes, begun: int, number: int) -> None:
+    """Put an episode, the `number`-th from 1, to its place from the step `begun` on."""
+    num_steps, count = len(whole.action), len(one.action)
+    end = begun + count
+
+    def put(states: np.ndarray, room: np.ndarray) -> None:
+        room[begun:end] = states[:-1]
+        # What the environment would show now, which nobody reads, is what the last one arrived at.
+        room[num_steps] = room[num_steps + number] = states[-1]
+
+    jax.tree.map(put, one.observation, whole.observation)
+    if one.mask is not None and whole.mask is not None:
+        put(one.mask, whole.mask)
+    whole.action[begun:end] = one.action
+    whole.reward[begun:end] = one.reward
+    whole.is_last[end - 1] = True
+    whole.terminated[end - 1] = one.terminated

@@ -14,18 +14,20 @@ from frankrl.replay.state import ReplayState
 
 
 class WholeEpisodes(NamedTuple):
-    """Episodes one after the other, as NumPy arrays; each step's fields are those of `Steps`."""
+    """Episodes one after the other, as NumPy arrays; each step's fields are those of `Steps`.
+
+    States stand where the buffer has them, so that they need not be copied to get there: those in
+    which each action was taken; one that nobody reads; and what each episode arrived at.
+    """
 
     observation: Observation
-    """The state in which each action was taken; leaves of shape (step, …)."""
-    mask: Bool[Any, "step action"] | None
+    """Leaves of shape (step + 1 + episode, …)."""
+    mask: Bool[Any, "state action"] | None
+    """Of the same states."""
     action: UInt16[Any, " step"]
     reward: Float[Any, " step"]
     is_last: Bool[Any, " step"]
     terminated: Bool[Any, " step"]
-    last_observation: Observation
-    """What each episode arrived at; leaves of shape (episode, …)."""
-    last_mask: Bool[Any, "episode action"] | None
 
 
 def filled(buffer: ReplayBuffer, episodes: WholeEpisodes) -> ReplayState:
@@ -38,20 +40,13 @@ def filled(buffer: ReplayBuffer, episodes: WholeEpisodes) -> ReplayState:
     num_steps, num_endings = len(episodes.action), int(episodes.is_last.sum())
     order = np.cumsum(episodes.is_last, dtype=np.uint32)
 
-    def placed(steps: np.ndarray, last: np.ndarray) -> jax.Array:
-        # Between them stands what the environment would show now, which nobody reads.
-        return jnp.array(np.concatenate([steps, last[-1:], last]))
-
     def padded(values: np.ndarray) -> jax.Array:
         return jnp.array(np.concatenate([values, np.zeros(1, values.dtype)]))
 
     units = buffer.sequences.memory_units if buffer.sequences else None
-    mask = None
-    if episodes.mask is not None and episodes.last_mask is not None:
-        mask = placed(episodes.mask, episodes.last_mask)
     state = ReplayState(
-        observation=jax.tree.map(placed, episodes.observation, episodes.last_observation),
-        mask=mask,
+        observation=jax.tree.map(jnp.array, episodes.observation),
+        mask=None if episodes.mask is None else jnp.array(episodes.mask),
         action=padded(episodes.action),
         reward=padded(episodes.reward.astype(np.float32)),
         terminated=padded(episodes.terminated),

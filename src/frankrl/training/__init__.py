@@ -3,6 +3,7 @@
 from frankrl.training.events import (
     Checkpointed,
     EnvironmentRestarted,
+    Estimating,
     Evaluated,
     Event,
     Finished,
@@ -19,6 +20,7 @@ from frankrl.training.trainer import Trainer
 __all__ = [
     "Checkpointed",
     "EnvironmentRestarted",
+    "Estimating",
     "Evaluated",
     "Event",
     "Experiment",

@@ -1,18 +1,30 @@
 """The data set of a run: opened as it begins; from then on its checkpoints hold the data."""
 
-from typing import NamedTuple
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted, figure
+from frankrl.core.paths import given_path
 from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.datasets import DataSet, open_dataset
 from frankrl.environments import EnvironmentSpec, absent_env, described_by_data
 from frankrl.experience.dataset import DataSource, check_fits, whole_episodes
 from frankrl.replay import WholeEpisodes, filled
-from frankrl.runs import DataOrigin, RunDescription
+from frankrl.runs import DataOrigin, RunDescription, RunFolder
+from frankrl.runs.group import RunGroup, is_group
+from frankrl.training.preflight import check_data
 from frankrl.training.state import Experiment, TrainState, init_train_state
+
+_OF_EVALUATIONS = (
+    *("evaluate_every_updates", "evaluation_episodes", "final_evaluation_episodes"),
+    *("evaluation_max_episode_steps", "until_solved"),
+)
+"""Settings that say how a policy is played."""
 
 
 class ReadData(NamedTuple):
@@ -33,6 +45,39 @@ class ReadData(NamedTuple):
         if experiment.demonstrations is None:
             return state._replace(replay=filled(experiment.replay, self.episodes))
         return state._replace(demonstrations=filled(experiment.demonstrations, self.episodes))
+
+
+def in_any_folder(dataset: str) -> str:
+    """A data set's name that means the same one wherever the run goes on: a folder from the root
+    on, and a name in Minari's folder as it is."""
+    folder = given_path(dataset, option("dataset")).absolute()
+    return str(folder) if os.path.exists(folder) else dataset
+
+
+def check_same_in_group(run: Path, dataset: DataSet) -> None:
+    """Refuse other data than those of the runs of several seeds of which a run is one.
+
+    Args:
+        run: the folder of the run that begins.
+        dataset: its data set.
+
+    Raises:
+        SettingError: another run of its group learned from other data.
+    """
+    if not is_group(run.parent):
+        return
+    group = RunGroup.open(run.parent)
+    if run not in [group.path_of(seed).absolute() for seed in group.seeds]:
+        return
+    for other in group.begun():
+        data = RunFolder.open(other).description.data
+        if other.absolute() != run and data is not None and data.digest != dataset.digest:
+            raise SettingError(
+                f"the runs in {run.parent} differ in nothing but their seeds, and {other.name} "
+                f"learned from other data than {dataset.folder} holds now (SHA-256 "
+                f"{data.digest[:12]}…, now {dataset.digest[:12]}…): put those back, or begin anew "
+                f"with another {option('out')}"
+            )
 
 
 def open_data(settings: Settings) -> DataSet | None:
@@ -69,14 +114,36 @@ def without_environment(
     return env_id, settings, described_by_data(env_id, *spaces, settings, has_masks=has_masks)
 
 
+def refuse_evaluations(named: Mapping[str, Any]) -> None:
+    """Refuse evaluations that were asked for where no environment is.
+
+    Args:
+        named: the settings that the user named, and their values.
+
+    Raises:
+        SettingError: one of them is of evaluations.
+    """
+    if named.get("demonstration_share"):
+        return  # Such a run acts, so it is refused as a whole.
+    for name in _OF_EVALUATIONS:
+        if named.get(name) not in (None, False):
+            raise SettingError(
+                f"{option(name)} is for evaluations, and without an environment nothing is played: "
+                "name the environment, or leave it out; the run ends with an estimate "
+                "(final_estimate_updates)"
+            )
+
+
 def read_data(dataset: DataSet, experiment: Experiment) -> ReadData:
     """The content of the data set of a run that begins.
 
     Raises:
-        SettingError: it does not fit the environment.
+        SettingError: it does not fit the environment, or its files have changed since.
+        MachineError: it does not fit into memory.
     """
     spec = experiment.spec
     check_fits(dataset, spec)
+    check_data(experiment)
     episodes = whole_episodes(dataset, spec, experiment.settings)
     return ReadData(dataset.digest, episodes, _note(dataset))
 
@@ -105,12 +172,12 @@ def restored_data(experiment: Experiment) -> DataSource:
     return DataSource(experiment.settings, experiment.spec, experiment.data.digest, None)
 
 
-def check_same_data(description: RunDescription, given: str | None) -> None:
-    """Refuse another data set for a run that continues.
+def same_data(description: RunDescription, given: str | None) -> DataSet:
+    """The data set that a run learns from, opened for a run that continues.
 
     Args:
         description: the run's.
-        given: the data set that was named in this command.
+        given: the data set that was named in this command; others are refused.
 
     Raises:
         SettingError: it is another one, or cannot be read.
@@ -134,3 +201,4 @@ def check_same_data(description: RunDescription, given: str | None) -> None:
             f"{dataset.digest[:12]}…): leave {option('dataset')} out, since its checkpoints hold "
             "the data, or begin a new run"
         )
+    return dataset

@@ -17,8 +17,8 @@ from frankrl.core.figures import counted, figure
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
 from frankrl.core.types import Params, Transition
+from frankrl.core.wording import option
 from frankrl.datasets import DataSet
-from frankrl.environments import is_absent
 from frankrl.learning import (
     GreedyPolicy,
     LearnerState,
@@ -29,7 +29,7 @@ from frankrl.learning import (
 from frankrl.networks import QNetwork
 from frankrl.replay import ReplayBuffer, ReplayState, SampleRequest
 from frankrl.runs import RunFolder
-from frankrl.training.data import open_data, origin_of, read_data
+from frankrl.training.data import origin_of, read_data
 from frankrl.training.evaluation import interval_of_mean
 from frankrl.training.opened import open_network
 from frankrl.training.state import Experiment
@@ -37,7 +37,8 @@ from frankrl.training.state import Experiment
 ESTIMATE_UPDATES = 20_000
 """Updates of an estimate, unless another number is asked for."""
 MAX_ESTIMATE_UPDATES = 100_000_000
-_UPDATES_PER_CALL = 500
+UPDATES_PER_CALL = 50
+"""So few that a stop is not waited for, with a large network either."""
 _FITTED: dict[str, Any] = {
     "algorithm": "dqn",
     "distribution": "mean",
@@ -60,8 +61,14 @@ _FITTED: dict[str, Any] = {
     "tau": 1.0,
 }
 """How Q of the policy is learned; the layers, γ and `bootstrap_on` are the run's."""
+_MAX_LEFT = 0.01
+"""Share of the first guess from which on people are told that it is left."""
 _TABLE_RATE = 0.1
 """Learning rate of a Q-table, each of whose entries moves by about so much in an update."""
+
+
+class EstimateStoppedError(FrankError):
+    """An estimate was ended before it had its updates."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +90,12 @@ class Estimate:
     updates: int
 
     @property
+    def left_of_first_guess(self) -> float:
+        """About how much of each value is still what the network said before its first update: γ to
+        the power of the number of copies of the target network."""
+        return self.gamma ** (self.updates // _FITTED["target_period_updates"])
+
+    @property
     def mean_value(self) -> float:
         """The estimated discounted return: the mean of `values`."""
         return float(np.mean(self.values))
@@ -99,6 +112,7 @@ class Estimate:
             "gamma": self.gamma,
             "episodes": len(self.values),
             "updates": self.updates,
+            "left_of_first_guess": self.left_of_first_guess,
         }
 
     def __repr__(self) -> str:
@@ -108,13 +122,20 @@ class Estimate:
         """The estimate as lines of text."""
         low, high = interval_of_mean(self.values)
         shown = functools.partial(figure, spread=(high - low) / 2)
-        return [
+        lines = [
             f"Estimate by fitted Q evaluation on {self.dataset}, nothing was played: discounted "
             f"return {shown(self.mean_value)} (γ = {self.gamma:g}; 95 % interval over "
             f"{counted(len(self.values), 'first state')} {shown(low)} … {shown(high)})",
             f"  the data's own discounted return is {shown(float(np.mean(self.data_returns)))}; "
             "the interval holds no error of the fit, and none of what the data lack",
         ]
+        left = self.left_of_first_guess
+        if left > _MAX_LEFT:
+            lines.append(
+                f"  the fit is not done: {100 * left:.0f} % of its first guess, which knows "
+                f"nothing, is left after {counted(self.updates, 'update')}: give more"
+            )
+        return lines
 
 
 @own_numerics()
@@ -126,7 +147,7 @@ def fitted_q_evaluation(
     *,
     updates: int = ESTIMATE_UPDATES,
     seed: int = 0,
-    on_update: Callable[[int, int], None] = lambda done, of: None,
+    on_update: Callable[[int, int], object] = lambda done, of: None,
 ) -> Estimate:
     """Estimate the discounted return of a greedy policy from a data set.
 
@@ -140,10 +161,12 @@ def fitted_q_evaluation(
         dataset: of the same observations and actions.
         updates: number of updates.
         seed: decides initial parameters and batches.
-        on_update: called with the number of updates done and to do.
+        on_update: called with the number of updates done and to do; true ends the estimate.
 
     Raises:
+        EstimateStoppedError: `on_update` has ended it.
         SettingError: the data set does not fit, or the policy has a memory.
+        MachineError: the data set does not fit into memory.
         DivergedError: the Q-values grew without bound.
 
     Source: Le et al. (2019), Algorithm 3, https://arxiv.org/abs/1903.08738; with a target network
@@ -152,7 +175,8 @@ def fitted_q_evaluation(
     if experiment.network.memory_units:
         raise SettingError(
             "fitted Q evaluation learns the value of single states, and this agent's actions "
-            "depend on what it remembers: evaluate it in its environment"
+            "depend on what it remembers: only playing it tells what it is worth, in a run that "
+            "began with the name of its environment"
         )
     fitted = _experiment(experiment, dataset, updates, seed)
     content = read_data(dataset, fitted)
@@ -162,8 +186,8 @@ def fitted_q_evaluation(
     own_rewards = None if scales is None else scales._replace(reward=None)
     learn = functools.partial(_learn, learning, network, replay, policy.network)
     learner = init_learner(learning, network, network.init(seed))
-    for first in range(0, updates, _UPDATES_PER_CALL):
-        count = min(_UPDATES_PER_CALL, updates - first)
+    for first in range(0, updates, UPDATES_PER_CALL):
+        count = min(UPDATES_PER_CALL, updates - first)
         request = SampleRequest(first, count, 0, dataset.num_steps, 0, first)
         rate = np.float32(learning_rate_at(learning, first))
         draws = replay.sampler.draws(seed, request)
@@ -173,7 +197,8 @@ def fitted_q_evaluation(
                 f"the estimate diverged after {counted(first, 'update')}: the data lack what the "
                 "policy does, so its Q-values grow without bound"
             )
-        on_update(first + count, updates)
+        if on_update(first + count, updates) and first + count < updates:
+            raise EstimateStoppedError(f"it was stopped after {counted(first + count, 'update')}")
     ends = np.flatnonzero(content.episodes.is_last)
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.uint32)
     assert state.replay is not None, "an offline run has its data in the buffer"
@@ -241,21 +266,34 @@ def _discounted(
     return np.array([np.polynomial.polynomial.polyval(gamma, part) for part in parts])
 
 
-def estimate_of(folder: RunFolder) -> dict[str, Any] | None:
-    """What a run without an environment is worth on its own data; None of all other runs.
+def estimate_of(
+    folder: RunFolder, dataset: DataSet | None, on_update: Callable[[int, int], bool]
+) -> dict[str, Any] | None:
+    """What a run without an environment is worth on its own data.
 
-    None too, with a warning, where the data set is not at hand or says nothing of the policy.
+    Args:
+        folder: the run.
+        dataset: the run's data set, as this command named it. What the run folder names may be
+            somebody else's word, so it is not opened.
+        on_update: as for `fitted_q_evaluation`.
+
+    Returns:
+        The estimate. None, with a warning, where the data set was not named, or says nothing of the
+        policy; None, too, where no estimate is wanted.
     """
-    description = folder.description
-    if not is_absent(description.env_id) or description.data is None:
+    updates = folder.description.settings.evaluation.final_estimate_updates
+    if updates is None:
         return None
     try:
-        dataset = open_data(description.settings)
-        if dataset is None or dataset.digest != description.data.digest:
-            raise SettingError(f"{description.settings.data.dataset} holds other data now")
+        if dataset is None:
+            raise SettingError(
+                f"this command does not name its data set: give {option('dataset')} as well"
+            )
         opened = open_network(folder)
         return fitted_q_evaluation(
-            opened.experiment, opened.params, opened.scales, dataset
+            *(opened.experiment, opened.params, opened.scales, dataset),
+            updates=updates,
+            on_update=on_update,
         ).summary()
     except FrankError as error:
         warn(f"the run is not estimated from its data: {error}")

@@ -330,6 +330,7 @@ class Evaluator:
         yield self._at_least(count)
 
     def _at_least(self, count: int) -> EnvGroup:
+        refuse_absent(self._spec.env_id)
         if self._envs is None or self._made < count:
             self._close_envs()
             # A few episodes end before a worker has started.

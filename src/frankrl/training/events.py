@@ -119,6 +119,22 @@ class Finished(NamedTuple):
     """Whether a stop was requested before the end of the run or of its final evaluation."""
 
 
+class Estimating(NamedTuple):
+    """After the end of a run without an environment: what its policy is worth is estimated."""
+
+    env_steps: int
+    done: int
+    """Updates of the estimate, so far."""
+    of: int
+
+
 Event = (
-    Progress | Evaluated | Solved | EnvironmentRestarted | Checkpointed | SavingFailed | Finished
+    Progress
+    | Evaluated
+    | Solved
+    | EnvironmentRestarted
+    | Checkpointed
+    | SavingFailed
+    | Finished
+    | Estimating
 )

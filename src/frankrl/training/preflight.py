@@ -102,7 +102,7 @@ def _positions(settings: Settings) -> int:
 
 def _updates_in_round(settings: Settings) -> float:
     """Mean number of updates in a round, once learning has started."""
-    if settings.has_replay:
+    if settings.has_replay and not settings.is_offline:
         return settings.round_env_steps * settings.training.replay_ratio
     return settings.updates_due(settings.round_env_steps)
 
@@ -182,7 +182,7 @@ def check_memory(experiment: Experiment) -> None:
     each = _bytes_each(experiment)
     most = int((there * _LARGEST_SHARE - _data_bytes(experiment)) / each)
     if experiment.data is not None and (settings.is_offline or most <= 0):
-        _check_data(experiment, there)
+        check_data(experiment)
     if experiment.replay.most_transitions > most:
         raise MachineError(
             f"the {memory_line(experiment)} does not fit into memory: {_size(there)} are "
@@ -192,25 +192,30 @@ def check_memory(experiment: Experiment) -> None:
     check_network(experiment)
     in_round = _updates_in_round(settings) * settings.update_batch_size
     # A transition that has been sampled holds two observations, or two stacks of them.
-    observations, what = 2, "transitions"
+    observations, what, memory = 2, "transitions", 0
     if settings.sequences is not None:
         observations, what = settings.replay.sequence_steps + settings.replay.n_step, "sequences"
-    sampled = observations * each * experiment.spec.preprocessing.frame_stack
+        # A step has one in the buffer, and a sequence only that of its beginning.
+        memory = 4 * settings.sequences.memory_units
+    sampled = observations * (each - memory) * experiment.spec.preprocessing.frame_stack + memory
     if in_round * sampled * _COPIES > there:
+        by = "num_envs × vector_steps_per_round × replay_ratio"
+        by = "updates_per_round" if settings.is_offline else by
         raise MachineError(
-            f"the updates of one round learn from {in_round:,.0f} {what} at once (num_envs × "
-            "vector_steps_per_round × replay_ratio × batch_size), which does not fit "
-            f"into memory: {_size(there)} are available"
+            f"the updates of one round learn from {in_round:,.0f} {what} at once ({by} × "
+            f"batch_size), which does not fit into memory: {_size(there)} are available"
         )
 
 
-def _check_data(experiment: Experiment, there: int) -> None:
-    """Refuse a data set that does not fit into the available memory, of `there` bytes.
+def check_data(experiment: Experiment) -> None:
+    """Refuse a data set that does not fit into memory twice, as it is there while it is read.
 
     Raises:
-        MachineError: it needs more.
+        MachineError: it needs more memory than there is.
     """
-    data = experiment.data
+    data, there = experiment.data, _memory()
+    if there is None:
+        return
     assert data is not None, "there is a data set"
     needed = _data_bytes(experiment) or _buffer_bytes(experiment)
     if needed > there * _LARGEST_SHARE:

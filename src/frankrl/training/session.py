@@ -55,6 +55,7 @@ from frankrl.runs.metrics import metrics_files
 from frankrl.trackers import Trackers, check_permitted, check_trackers
 from frankrl.training import (
     Checkpointed,
+    Estimating,
     Event,
     Experiment,
     Finished,
@@ -64,13 +65,14 @@ from frankrl.training import (
 )
 from frankrl.training.checkpoint_writer import WRITE_ERRORS
 from frankrl.training.data import (
-    check_same_data,
+    check_same_in_group,
     open_data,
     origin_of,
     read_data,
+    same_data,
     without_environment,
 )
-from frankrl.training.estimate import estimate_of
+from frankrl.training.estimate import UPDATES_PER_CALL, estimate_of
 from frankrl.training.in_words import mean_in_words, outcome_lines, spread_of
 from frankrl.training.initial import InitialSource
 from frankrl.training.preflight import (
@@ -263,6 +265,8 @@ def prepare(
     # Before foreign code runs, which may change the working directory.
     path = path.absolute()
     refuse_existing(path, overwrite=overwrite)
+    if dataset is not None:
+        check_same_in_group(path, dataset)
     check_trackers(settings.saving.log)
     if settings.is_offline and make_source is not None:
         raise SettingError(
@@ -297,7 +301,26 @@ def prepare(
         make_source = data.make_source
     training = begin(make_source=make_source, make_state=data.make_state)
     training.notes.append(data.note)
+    if is_absent(env_id) and settings.sequences is not None:
+        training.notes.append(
+            "nothing will tell what the policy is worth: a network with memory is not estimated "
+            "from data, and there is no environment to play it in"
+        )
+    training.dataset = dataset
+    training.notes += _whole_rounds(settings)
     return training
+
+
+def _whole_rounds(settings: Settings) -> list[str]:
+    """A line on updates beyond the budget of a run without acting; none if there are none."""
+    size = settings.round_env_steps
+    end = -(-settings.budget // size) * size
+    if not settings.is_offline or end == settings.budget:
+        return []
+    return [
+        f"it ends after {end:,} updates: updates_per_round, {size:,}, is one call, and the budget "
+        "is no multiple of it"
+    ]
 
 
 @own_numerics()
@@ -307,8 +330,17 @@ def prepare_resume(
     *,
     started: float | None = None,
     make_source: MakeSource | None = None,
+    names_dataset: bool = False,
 ) -> Trainer:
     """Prepare to continue a run with the given settings.
+
+    Args:
+        folder: the run's folder.
+        settings: the run's settings, with those that change.
+        started: as for `Trainer`.
+        make_source: likewise.
+        names_dataset: whether this command names the data set among the settings. It must then hold
+            the run's data, whatever its name.
 
     Raises:
         FrankError: a setting cannot change within a run, or the run is damaged.
@@ -324,8 +356,9 @@ def prepare_resume(
     before = folder.description.settings
     # A run goes on as it began.
     settings = settings.decided_as(before)
-    if settings.data.dataset != before.data.dataset:
-        check_same_data(folder.description, settings.data.dataset)
+    named, dataset = settings.data.dataset, None
+    if names_dataset or named != before.data.dataset:
+        dataset = same_data(folder.description, named)
         settings = settings.with_changes(dataset=before.data.dataset)
     if settings.data != before.data:
         share = shown(settings.data.demonstration_share)
@@ -351,12 +384,7 @@ def prepare_resume(
         saving=before.saving,
     )
     if kept_budget != before:
-        ours, theirs = kept_budget.values(), before.values()
-        changed = ", ".join(
-            f"{name} {shown(theirs[name])} (given {shown(ours[name])})"
-            for name in theirs
-            if ours[name] != theirs[name]
-        )
+        changed = ", ".join(_changes(before, kept_budget))
         raise SettingError(
             f"a run that continues keeps its settings, here {changed}: only {before.budget_name}, "
             "worker_processes, restart_failed_envs, info_metrics, device and those of [evaluation] "
@@ -375,11 +403,26 @@ def prepare_resume(
     check_disk(folder.path, experiment, already=there)
     check_threshold(settings, experiment.spec)
     try:
-        return Trainer.resume(folder, experiment, started=started, make_source=make_source)
+        training = Trainer.resume(folder, experiment, started=started, make_source=make_source)
     except WRITE_ERRORS as error:
         raise RunFolderError(
             f"the run folder {folder.path} cannot be written: {error}; its last checkpoint stays"
         ) from error
+    training.dataset = dataset
+    training.notes += _whole_rounds(settings)
+    return training
+
+
+def _changes(before: Settings, after: Settings) -> list[str]:
+    """What was given otherwise than before, in words; not what only follows from it."""
+    ours, theirs = after.values(), before.values()
+    changed = [name for name in theirs if ours[name] != theirs[name]]
+    for name in changed:
+        with contextlib.suppress(SettingError):
+            if before.with_changes(**{name: ours[name]}) == after:
+                changed = [name]
+                break
+    return [f"{name} {shown(theirs[name])} (given {shown(ours[name])})" for name in changed]
 
 
 def checked_experiment(
@@ -464,7 +507,50 @@ def run_to_end(
                 training.note_own_metrics(event, _checked(metrics(event), of_infos))
 
         finished, stop = _trained(training, tracked, own_metrics, stop_requested, stop)
-        return write_report(training, finished, stop)
+        result = write_report(training, finished, stop)
+        return _estimated(training, result, on_event, stop_requested)
+
+
+def _estimated(
+    training: Trainer,
+    result: TrainingResult,
+    on_event: Callable[[Event], Stop | None],
+    stop_requested: Callable[[], bool],
+) -> TrainingResult:
+    """The result of a run without an environment with its estimate, also in its report.
+
+    Args:
+        training: the run; its report is written.
+        result: its outcome; as it is of a run with an environment, or that was stopped.
+        on_event: called with how far the estimate is; a `Stop` ends it.
+        stop_requested: if true, it ends without a result.
+
+    Raises:
+        RunFolderError: the report could not be written.
+    """
+    if result.stopped or not is_absent(training.folder.description.env_id):
+        return result
+
+    def on_update(done: int, of: int) -> bool:
+        answer = None
+        if _is_tenth(done, of):
+            answer = on_event(Estimating(training.env_steps, done, of))
+        return isinstance(answer, Stop) or stop_requested()
+
+    estimate = estimate_of(training.folder, training.dataset, on_update)
+    if estimate is None:
+        return result
+    result = replace(result, estimate=estimate)
+    try:
+        training.folder.write_report(result.report())
+    except OSError as error:
+        raise RunFolderError(_unsaved(training.folder, result, f"report: {error}")) from error
+    return result
+
+
+def _is_tenth(done: int, of: int) -> bool:
+    """Whether a further tenth of an estimate is done with these updates."""
+    return 10 * done // of > 10 * max(done - UPDATES_PER_CALL, 0) // of
 
 
 def write_report(training: Trainer, finished: Finished, stop: Stop | None) -> TrainingResult:
@@ -487,7 +573,6 @@ def write_report(training: Trainer, finished: Finished, stop: Stop | None) -> Tr
         environment_restarts=[each._asdict() for each in finished.environment_restarts],
         stopped=finished.stopped,
         stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
-        estimate=None if finished.stopped else estimate_of(training.folder),
         clock=training.settings.clock,
     )
     unsaved = training.unsaved

@@ -18,6 +18,7 @@ from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics, stepped
 from frankrl.core.text import shown
 from frankrl.core.types import FailedEpisode, Params
+from frankrl.datasets import DataSet
 from frankrl.environments import (
     EnvironmentSpec,
     GymnasiumVector,
@@ -118,6 +119,8 @@ class Trainer:
         check_lending(experiment, trial)
         self.notes = notes_on(experiment, trial)
         """What should be known of the environment before training, a line each."""
+        self.dataset: DataSet | None = None
+        """The data set of the run, if this command named it."""
         evaluation = self.settings.evaluation
         on_training = evaluation.evaluation_on == "training"
         lend = None
