@@ -139,6 +139,20 @@ def test_what_minaris_collector_writes_is_what_the_environment_gave(jpeg):
         assert one.seed == number
 
 
+def test_a_data_set_that_is_exchanged_after_it_was_opened_is_refused(tmp_path):
+    """Else a run would note the digest of data that it has not learned from."""
+    description = described()
+    first, other = random_episodes(description, 3), random_episodes(description, 3)
+    other[1].rewards[0] += 1
+    path = write_dataset("one-v0", tmp_path, description, first)
+    data = open_dataset(path)
+    assert len(list(data.episodes())) == 3
+    exchanged = write_dataset("other-v0", tmp_path, description, other)
+    (exchanged / "data/main_data.hdf5").replace(path / "data/main_data.hdf5")
+    with pytest.raises(SettingError, match="has changed since it was opened"):
+        list(data.episodes())
+
+
 def test_the_digest_says_what_is_learned_from_and_nothing_else(tmp_path):
     description = described(MIXED)
     episodes = random_episodes(description, 4, masked=True)
