@@ -82,7 +82,8 @@ def _examined() -> Findings:
     """What there is; starts JAX, but computes nothing."""
     from frankrl.core.backend import cache_folder, start_backend, visible_cpus
     from frankrl.core.cpu import cpu_model
-    from frankrl.runs.machine import available_memory, versions
+    from frankrl.core.system import available_memory
+    from frankrl.runs.machine import versions
 
     start_backend()
     import jax

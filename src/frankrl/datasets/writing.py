@@ -10,8 +10,9 @@ from typing import Any
 
 from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
+from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
-from frankrl.datasets.hdf5 import NotAnEpisodeError, begun, check_installed
+from frankrl.datasets.hdf5 import begun, check_installed
 from frankrl.datasets.metadata import FACTS, FORMAT, VERSION
 from frankrl.datasets.names import DATA, EPISODES, METADATA, check_name, minari_folder
 from frankrl.datasets.records import DataEpisode, DataSetDescription
