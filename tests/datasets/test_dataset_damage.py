@@ -429,7 +429,10 @@ def test_a_longer_entry_than_a_jpeg_of_the_picture_is_refused(tmp_path):
     jpeg = encoded("JPEG", (32, 40))
     # What follows the picture is of no meaning.
     assert open_dataset(picture_set(tmp_path / "good", jpeg + bytes(9_999))).num_steps
-    refused(picture_set(tmp_path, jpeg + bytes(1 << 17)), "more than a JPEG of them has")
+    refused(
+        picture_set(tmp_path, (jpeg + bytes(1 << 17))[: 1 << 17]),
+        "observations of 131,072 bytes, longer than any JPEG",
+    )
 
 
 def test_pictures_are_read_one_by_one(tmp_path, monkeypatch):

@@ -104,19 +104,17 @@ def jpegs_in(group: Any, name: str, count: int, shape: tuple[int, ...]) -> Itera
         raise NotAnEpisodeError(f"{stored.shape[0]:,} {name} where {count:,} belong")
     most = _JPEG_BYTES * math.prod(shape) + _JPEG_HEAD
     if is_table and stored.shape[1] > most:
-        raise NotAnEpisodeError(
-            f"{name} of {stored.shape[1]:,} bytes, longer than any JPEG of them"
-        )
+        raise _too_long(name, stored.shape[1])
     array = h5py().Dataset(stored)
     for place in range(count):
         jpeg = np.asarray(array[place], np.uint8)
         if len(jpeg) > most:
-            raise NotAnEpisodeError(f"{name} of {len(jpeg):,} bytes, longer than any JPEG of them")
+            raise _too_long(name, len(jpeg))
         yield jpeg.tobytes()
 
 
 def _too_long(name: str, size: int) -> NotAnEpisodeError:
-    return NotAnEpisodeError(f"{name} of {size:,} bytes, more than a JPEG of them has")
+    return NotAnEpisodeError(f"{name} of {size:,} bytes, longer than any JPEG of them")
 
 
 def check_room(name: str, size: int) -> None:
