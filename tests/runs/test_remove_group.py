@@ -8,6 +8,7 @@ from dashboard_runs import make_group, with_checkpoints
 import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import RunFolderError
+from frankrl.jobs import driven
 from frankrl.runs import RunLock
 from frankrl.runs.disk_usage import disk_usage
 from frankrl.runs.group import RunGroup
@@ -19,8 +20,8 @@ def group(tmp_path):
     make_group(tmp_path / "cart", (3, 4, 5))
     for seed in (3, 4):
         with_checkpoints(tmp_path / "cart" / f"s{seed}")
-    (tmp_path / "cart" / ".driver").mkdir(exist_ok=True)
-    (tmp_path / "cart" / ".driver" / "000001.json").write_text("{}")
+    with driven(tmp_path / "cart"):
+        pass
     return tmp_path / "cart"
 
 
@@ -64,6 +65,17 @@ def test_a_group_of_which_a_run_is_being_written_is_kept_whole(group):
     finally:
         lock.release()
     assert len(RunGroup.open(group).begun()) == 2
+
+
+def test_a_group_whose_next_run_is_about_to_begin_is_kept_whole(group, capsys):
+    """Between two runs, nobody holds the lock of one."""
+    before = sorted(os.listdir(group))
+    with driven(group):
+        with pytest.raises(RunFolderError, match="are being written by process"):
+            frankrl.remove_run(group)
+        assert main(["runs", "remove", str(group), "--yes"]) == 2
+    assert "wait for it, or stop it" in capsys.readouterr().err
+    assert sorted(os.listdir(group)) == before
 
 
 def test_the_same_command_ends_an_interrupted_removal(group):
