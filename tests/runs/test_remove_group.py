@@ -9,6 +9,7 @@ import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import RunFolderError
 from frankrl.jobs import driven
+from frankrl.listing.columns import size_text
 from frankrl.runs import RunLock
 from frankrl.runs.disk_usage import disk_usage
 from frankrl.runs.group import RunGroup
@@ -39,6 +40,15 @@ def test_the_command_takes_a_group_for_all_its_runs(group, capsys):
     told = capsys.readouterr()
     assert told.out.startswith(f"removed {there + 1} runs, which frees ")
     assert f"{group}: {there} runs, " in told.err
+    assert os.listdir(group.parent) == []
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_run_that_is_named_beside_its_group_is_counted_once(is_first, group, capsys):
+    there, freed = len(RunGroup.open(group).begun()), disk_usage([group]).freed
+    words = [str(group), str(group / "s3")]
+    assert main(["runs", "remove", *words[:: -1 if is_first else 1], "--yes"]) == 0
+    assert capsys.readouterr().out == (f"removed {there} runs, which frees {size_text(freed)}\n")
     assert os.listdir(group.parent) == []
 
 
