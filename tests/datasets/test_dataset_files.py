@@ -153,6 +153,15 @@ def test_a_data_set_that_is_exchanged_after_it_was_opened_is_refused(tmp_path):
         list(data.episodes())
 
 
+@pytest.mark.parametrize("inner", ["made/up-v3/x-v0", "made/up-v3/data/x-v0"])
+def test_a_data_set_holds_no_other(inner, tmp_path):
+    made(tmp_path)
+    description = described()
+    with pytest.raises(SettingError, match="is a data set, and holds no other: choose another"):
+        write_dataset(inner, tmp_path, description, random_episodes(description, 1))
+    assert len(list((tmp_path / "made/up-v3").rglob("*"))) == 3
+
+
 def test_the_digest_says_what_is_learned_from_and_nothing_else(tmp_path):
     description = described(MIXED)
     episodes = random_episodes(description, 4, masked=True)

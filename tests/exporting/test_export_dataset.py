@@ -166,6 +166,9 @@ MISTAKES = {
     ),
     "no data set": (["--epsilon", "0.5"], "--epsilon is for a data set: name it with --minari"),
     "an existing one": (["--minari", "there/is-v0"], "exists already: choose another name"),
+    "no name": (["--minari", "", "--out", "there"], "needs a name such as lander/medium-v0"),
+    "in the run": (["--minari", "a-v0", "--out", "RUN"], "is a run, or a group of runs, and holds"),
+    "below the run": (["--minari", "a-v0", "--out", "RUN/videos"], "is a run, or a group of"),
     "no run": (["--minari", "a-v0"], "is not a run"),
 }
 
@@ -177,7 +180,7 @@ def test_a_mistake_is_said_in_one_line_and_nothing_is_written(
     words, message = MISTAKES[mistake]
     (minaris_folder / "there" / "is-v0").mkdir(parents=True)
     run = tmp_path if mistake == "no run" else logged[0]
-    assert frank("export", run, *words) == 2
+    assert frank("export", run, *(word.replace("RUN", str(run)) for word in words)) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert re.search(message, printed.err), printed.err

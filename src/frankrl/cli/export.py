@@ -21,7 +21,7 @@ class ExportOptions:
     """File to write, .onnx: a graph from observations to Q-values and actions."""
     safetensors: str = ""
     """File to write, .safetensors: the network's parameters by name, with the run's settings."""
-    minari: str = ""
+    minari: str | None = None
     """Name of a Minari data set to write, such as lander/medium-v0: the whole episodes in the
     replay buffer of the newest checkpoint."""
     out: str = ""
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from frankrl.api import export, export_dataset
 
-    if options.minari:
+    if options.minari is not None:
         written = export_dataset(
             options.run,
             options.minari,
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         print_result(str(written.folder.parent))
         print(f"frank: {written.in_words()}", file=sys.stderr)
-    if options.minari and not (options.onnx or options.safetensors):
+    if options.minari is not None and not (options.onnx or options.safetensors):
         return 0
     files = export(
         options.run,
@@ -92,7 +92,7 @@ def _refuse_without_minari(options: ExportOptions) -> None:
     Raises:
         FrankError: one is given without it.
     """
-    if options.minari:
+    if options.minari is not None:
         return
     for name in ("out", "evaluation_episodes", "evaluation_env_steps", "epsilon", "seed", "author"):
         if getattr(options, name) not in ("", None, 0):

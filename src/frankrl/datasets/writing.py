@@ -72,13 +72,18 @@ def check_place(name: str, folder: Path | None) -> Path:
     """Where a new data set of this name belongs; arguments as of `write_dataset`.
 
     Raises:
-        SettingError: the name is not allowed, or exists.
+        SettingError: the name is not allowed, exists, or lies in another data set.
         MissingExtraError: the extra `minari` is not installed.
     """
     check_installed()
     place = (folder if folder is not None else minari_folder()) / check_name(name)
     if place.exists():
         raise SettingError(f"a data set {place} exists already: choose another name or version")
+    for folder in place.absolute().parents:
+        if (folder / EPISODES).exists() or (folder / DATA / EPISODES).exists():
+            raise SettingError(
+                f"{folder} is a data set, and holds no other: choose another name than {name}"
+            )
     return place
 
 
