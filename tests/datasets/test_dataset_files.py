@@ -26,7 +26,7 @@ from gymnasium import spaces
 
 import frankrl
 from frankrl.core.errors import MissingExtraError, SettingError
-from frankrl.datasets import open_dataset, write_dataset
+from frankrl.datasets import names, open_dataset, write_dataset
 from frankrl.environments import extras
 
 
@@ -137,6 +137,30 @@ def test_what_minaris_collector_writes_is_what_the_environment_gave(jpeg):
         np.testing.assert_array_equal(one.masks, masks)
         assert (one.terminated, one.truncated) == (number < 2, number == 2)
         assert one.seed == number
+
+
+def test_what_goes_wrong_while_an_episode_is_made_is_no_fault_of_the_disk(tmp_path):
+    def episodes():
+        yield from random_episodes(description, 1)
+        raise ConnectionError("the game has gone")
+
+    description = described()
+    with pytest.raises(ConnectionError, match="the game has gone"):
+        write_dataset(NAME, tmp_path, description, episodes())
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_a_large_folder_of_data_sets_is_not_searched_for_ever(minaris_folder, monkeypatch):
+    for number in range(20):
+        (minaris_folder / f"{number}" / "deep").mkdir(parents=True)
+    walked, walk = [], os.walk
+    monkeypatch.setattr(names, "_MAX_FOLDERS", 5)
+    monkeypatch.setattr(
+        names.os, "walk", lambda top: (walked.append(each) or each for each in walk(top))
+    )
+    with pytest.raises(SettingError, match="there is no data set"):
+        open_dataset("some-v0")
+    assert len(walked) == 5
 
 
 def test_a_data_set_that_is_exchanged_after_it_was_opened_is_refused(tmp_path):

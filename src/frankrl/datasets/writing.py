@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.errors import SettingError
+from frankrl.core.system import flush, rename
 from frankrl.core.text import shown
 from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
@@ -41,19 +42,12 @@ def write_dataset(
             not fit its spaces, or the folder cannot be written. Nothing is left then.
         MissingExtraError: the extra `minari` is not installed.
     """
-    place = check_place(name, folder)
-    with _whole_or_nothing(place) as temporary:
+    place, made = check_place(name, folder), _Made(episodes)
+    with _whole_or_nothing(place, made) as temporary:
         num_episodes = num_steps = 0
         with begun(temporary / EPISODES) as file:
-            for episode in episodes:
-                try:
-                    fitting = checked(
-                        episode, description.observation_space, description.action_space
-                    )
-                except NotAnEpisodeError as error:
-                    raise SettingError(
-                        f"episode {num_episodes} cannot be written: it has {shown(error)}"
-                    ) from error
+            for episode in made:
+                fitting = _fitting(episode, num_episodes, description)
                 file.append(fitting)
                 num_episodes += 1
                 num_steps += fitting.num_steps
@@ -61,11 +55,37 @@ def write_dataset(
             raise SettingError(f"there are no whole episodes for the data set {name}")
         size = (temporary / EPISODES).stat().st_size
         data = _metadata(name, description, num_episodes, num_steps, size)
-        with (temporary / METADATA).open("x") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
+        (temporary / METADATA).write_text(json.dumps(data))
+        flush(temporary / METADATA)
+        flush(temporary)
     return place
+
+
+class _Made:
+    """Episodes while they are made; what that raises is no fault of the disk."""
+
+    def __init__(self, episodes: Iterable[DataEpisode]) -> None:
+        self._episodes = episodes
+        self.failure: OSError | None = None
+
+    def __iter__(self) -> Iterator[DataEpisode]:
+        try:
+            yield from self._episodes
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _fitting(episode: DataEpisode, number: int, description: DataSetDescription) -> DataEpisode:
+    """The episode with the dtypes of the data set's spaces.
+
+    Raises:
+        SettingError: it does not fit them.
+    """
+    try:
+        return checked(episode, description.observation_space, description.action_space)
+    except NotAnEpisodeError as error:
+        raise SettingError(f"episode {number} cannot be written: it has {shown(error)}") from error
 
 
 def check_place(name: str, folder: Path | None) -> Path:
@@ -88,14 +108,18 @@ def check_place(name: str, folder: Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def _whole_or_nothing(place: Path) -> Iterator[Path]:
+def _whole_or_nothing(place: Path, made: _Made) -> Iterator[Path]:
     """A temporary folder that becomes the data set's data when all went well."""
     temporary = place.with_name(f".{place.name}.new-{os.getpid()}")
     try:
         (temporary / DATA).mkdir(parents=True)
         yield temporary / DATA
-        temporary.rename(place)
+        flush(temporary)
+        rename(temporary, place)
+        flush(place.parent)
     except OSError as error:
+        if error is made.failure:
+            raise
         reason = error.strerror or str(error)
         raise SettingError(f"the data set {place} cannot be written: {shown(reason)}") from error
     finally:
