@@ -118,7 +118,7 @@ def lead_a_group() -> None:
 
 
 def kill_group(leader: int) -> None:
-    """End a process that was started with `APART` at once, and all that it has started."""
+    """End a process that was started `apart` at once, and all that it has started."""
     with contextlib.suppress(OSError):
         if not IS_WINDOWS:
             os.killpg(leader, signal.SIGKILL)
