@@ -149,6 +149,12 @@ def test_a_fault_of_the_metadata_is_one_sentence(fault, data):
     refused(data, message)
 
 
+def test_a_space_that_is_null_is_one_that_is_not_said(data):
+    path = data / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"observation_space": None}))
+    refused(data, "does not say its observation_space, and Frank makes no environment by a data")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
