@@ -1,6 +1,7 @@
 """Data sets of whole episodes in Minari's form: read, checked and written; nothing is run."""
 
 from frankrl.datasets.dataset import DataSet, open_dataset
+from frankrl.datasets.names import lasting_name
 from frankrl.datasets.records import DataEpisode, DataSetDescription
 from frankrl.datasets.writing import check_place, write_dataset
 
@@ -9,6 +10,7 @@ __all__ = [
     "DataSet",
     "DataSetDescription",
     "check_place",
+    "lasting_name",
     "open_dataset",
     "write_dataset",
 ]

@@ -109,6 +109,8 @@ def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
         raise SettingError(f"the data set {folder} is damaged: its file {EPISODES} is missing")
     number, left = None, metadata.num_steps
     try:
+        # What HDF5 says of a file that may not be read is of no use to anybody.
+        path.open("rb").close()
         with opened(path) as file:
             if len(file) != metadata.num_episodes:
                 raise NotAnEpisodeError(
@@ -123,6 +125,8 @@ def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
     except NotAnEpisodeError as error:
         where = "" if number is None else f" in its episode {number}"
         raise SettingError(f"the data set {folder} has{where} {shown(error)}") from error
+    except PermissionError as error:
+        raise SettingError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:  # h5py raises whatever it likes for a damaged file
         reason = shown(error) or type(error).__name__
         raise SettingError(

@@ -46,16 +46,31 @@ def found(name_or_folder: object) -> Path:
         SettingError: there is no such data set.
     """
     folder = given_path(name_or_folder, "the data set")
-    for place in (folder, folder / DATA):
-        if (place / METADATA).is_file():
-            return place
     name = str(name_or_folder)
-    if _NAME.fullmatch(name) and (minari_folder() / name / DATA).is_dir():
-        return minari_folder() / name / DATA
+    try:
+        for place in (folder, folder / DATA):
+            if (place / METADATA).is_file():
+                return place
+        if _NAME.fullmatch(name) and (minari_folder() / name / DATA).is_dir():
+            return minari_folder() / name / DATA
+    except OSError as error:
+        raise SettingError(
+            f"the data set {shown(name)} cannot be read: {error.strerror or error}: "
+            f"{shown(error.filename or '')}"
+        ) from error
     raise SettingError(
         f"there is no data set {shown(name)}: it is neither a folder with a {METADATA}, nor a name "
         f"in Minari's folder {minari_folder()}{nearest(name, _local_names())}"
     )
+
+
+def lasting_name(name_or_folder: str) -> str:
+    """By what the same data set is found from every working folder: the absolute path of its
+    folder, or its name in Minari's folder; errors as of `found`."""
+    place = found(name_or_folder)
+    if place == minari_folder() / name_or_folder / DATA:
+        return name_or_folder
+    return str(given_path(name_or_folder, "the data set").absolute())
 
 
 def _local_names() -> list[str]:
