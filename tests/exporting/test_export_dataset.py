@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import re
+import signal
 import sqlite3
 
 import logging_env
@@ -14,7 +16,8 @@ from data_sets import assert_same_episode
 import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import SettingError
-from frankrl.datasets import open_dataset
+from frankrl.datasets import open_dataset, writing
+from frankrl.datasets.checks import checked
 from frankrl.exporting.replay_episodes import whole_episodes
 from frankrl.runs import RunFolder, load_checkpoint
 from frankrl.training.checkpoint_metadata import replay_start_in
@@ -185,6 +188,22 @@ def test_a_mistake_is_said_in_one_line_and_nothing_is_written(
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert re.search(message, printed.err), printed.err
     assert [path.name for path in minaris_folder.rglob("*")] == ["there", "is-v0"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_of_a_data_set(
+    number, status, logged, tmp_path, capsys, monkeypatch
+):
+    def killed(episode, *its_spaces):
+        os.kill(os.getpid(), number)
+        return checked(episode, *its_spaces)
+
+    monkeypatch.setattr(writing, "checked", killed)
+    before = signal.getsignal(number)
+    assert frank("export", logged[0], "--minari", NAME, "--out", tmp_path / "sets") == status
+    assert "frank: stopped; nothing of the data set is left" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "sets").rglob("*")] == ["walk"]
+    assert signal.getsignal(number) == before
 
 
 BUFFERS = {

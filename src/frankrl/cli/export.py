@@ -1,7 +1,8 @@
 """`frank export`: a trained agent as a file for other programs, or its episodes as a data set."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import tyro
@@ -9,6 +10,7 @@ import tyro
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError
+from frankrl.core.stopping import StoppedError, stop_signals
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,20 @@ def run(arguments: Sequence[str]) -> int:
     from frankrl.api import export, export_dataset
 
     if options.minari is not None:
-        written = export_dataset(
-            options.run,
-            options.minari,
-            out=options.out or None,
-            evaluation_episodes=options.evaluation_episodes,
-            evaluation_env_steps=options.evaluation_env_steps,
-            epsilon=options.epsilon,
-            seed=options.seed,
-            best=options.best,
-            author=options.author,
-            env=options.env or None,
-            allow_code=options.allow_code,
-        )
+        with _removed_if_stopped():
+            written = export_dataset(
+                options.run,
+                options.minari,
+                out=options.out or None,
+                evaluation_episodes=options.evaluation_episodes,
+                evaluation_env_steps=options.evaluation_env_steps,
+                epsilon=options.epsilon,
+                seed=options.seed,
+                best=options.best,
+                author=options.author,
+                env=options.env or None,
+                allow_code=options.allow_code,
+            )
         print_result(str(written.folder.parent))
         print(f"frank: {written.in_words()}", file=sys.stderr)
     if options.minari is not None and not (options.onnx or options.safetensors):
@@ -84,6 +87,18 @@ def run(arguments: Sequence[str]) -> int:
     for path in files:
         print_result(str(path))
     return 0
+
+
+@contextlib.contextmanager
+def _removed_if_stopped() -> Iterator[None]:
+    """Let every signal that asks for an end be an error, after which nothing is left."""
+    with stop_signals() as stop:
+
+        def stopped() -> None:
+            raise StoppedError("stopped; nothing of the data set is left", stop.exit_status)
+
+        stop.on_first_signal = stopped
+        yield
 
 
 def _refuse_without_minari(options: ExportOptions) -> None:
