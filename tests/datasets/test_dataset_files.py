@@ -27,6 +27,7 @@ from gymnasium import spaces
 import frankrl
 from frankrl.core.errors import MissingExtraError, SettingError
 from frankrl.datasets import names, open_dataset, write_dataset
+from frankrl.datasets.hdf5 import begun as begun_file
 from frankrl.environments import extras
 
 
@@ -148,6 +149,21 @@ def test_what_goes_wrong_while_an_episode_is_made_is_no_fault_of_the_disk(tmp_pa
     with pytest.raises(ConnectionError, match="the game has gone"):
         write_dataset(NAME, tmp_path, description, episodes())
     assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_is_being_written_stays(tmp_path):
+    description = described()
+    begun = iter(random_episodes(description, 2))
+    left = tmp_path / "made" / ".up-v3.new-1"
+    (left / "data").mkdir(parents=True)
+    (left / "data" / "main_data.hdf5").write_bytes(b"half")
+    other = tmp_path / "made" / ".up-v3.new-2"
+    (other / "data").mkdir(parents=True)
+    with begun_file(other / "data" / "main_data.hdf5") as file:
+        file.append(next(begun))
+        made(tmp_path)
+        assert other.exists()
+    assert not left.exists()
 
 
 def test_a_large_folder_of_data_sets_is_not_searched_for_ever(minaris_folder, monkeypatch):

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Shaped
 
+from frankrl.core.system import lock_file
 from frankrl.datasets.arrays import (
     NotAnEpisodeError,
     array_in,
@@ -56,6 +57,9 @@ def begun(path: Path) -> Iterator["NewFile"]:
         OSError: it cannot be written.
     """
     with _Disk(path, "x+") as disk:
+        # By this others see that it is not left over; some file systems have no locks.
+        with contextlib.suppress(OSError):
+            lock_file(disk.fileno())
         try:
             with h5py().File(disk, "w", track_order=True) as file:
                 yield NewFile(file, disk)

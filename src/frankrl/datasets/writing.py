@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frankrl.core.errors import SettingError
-from frankrl.core.system import flush, rename
+from frankrl.core.system import flush, lock_file, rename
 from frankrl.core.text import shown
 from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
@@ -18,6 +18,9 @@ from frankrl.datasets.metadata import FACTS, FORMAT, VERSION
 from frankrl.datasets.names import DATA, EPISODES, METADATA, check_name, minari_folder
 from frankrl.datasets.records import DataEpisode, DataSetDescription
 from frankrl.datasets.spaces import space_to_data
+
+_NEW = ".new-"
+"""In the name of a data set's folder while it is written, before the number of the process."""
 
 
 def write_dataset(
@@ -110,7 +113,8 @@ def check_place(name: str, folder: Path | None) -> Path:
 @contextlib.contextmanager
 def _whole_or_nothing(place: Path, made: _Made) -> Iterator[Path]:
     """A temporary folder that becomes the data set's data when all went well."""
-    temporary = place.with_name(f".{place.name}.new-{os.getpid()}")
+    temporary = place.with_name(f".{place.name}{_NEW}{os.getpid()}")
+    _remove_leftovers(place)
     try:
         (temporary / DATA).mkdir(parents=True)
         yield temporary / DATA
@@ -124,6 +128,14 @@ def _whole_or_nothing(place: Path, made: _Made) -> Iterator[Path]:
         raise SettingError(f"the data set {place} cannot be written: {shown(reason)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove what processes that were killed have left of a data set of this name."""
+    for path in place.parent.glob(f".{place.name}{_NEW}*/{DATA}/{EPISODES}"):
+        with contextlib.suppress(OSError), path.open("rb+") as file:
+            lock_file(file.fileno())
+            shutil.rmtree(path.parents[1], ignore_errors=True)
 
 
 def _metadata(
