@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -185,6 +186,31 @@ def test_what_is_missing_is_named(data, tmp_path, monkeypatch):
     refused(data, "there is no data set")
     with pytest.raises(SettingError, match="must be a path"):
         open_dataset(3)
+
+
+@pytest.mark.parametrize("part", ["metadata.json", "main_data.hdf5"])
+def test_what_may_not_be_read_is_said_to_be_so(part, data, monkeypatch):
+    """A superuser may read everything, so the refusal of the system is made here."""
+    opened = Path.open
+
+    def refused(path, *how, **named):
+        if path.name == part:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *how, **named)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(SettingError, match="cannot be read: Permission denied") as caught:
+        open_dataset(data)
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_traceback(data, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.is_file", refused)
+    with pytest.raises(SettingError, match=r"cannot be read: Permission denied: .*metadata\.json"):
+        open_dataset(data)
 
 
 ARRAYS = {

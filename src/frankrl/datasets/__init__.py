@@ -1,7 +1,6 @@
 """Data sets of whole episodes in Minari's form: read, checked and written; nothing is run."""
 
 from frankrl.datasets.dataset import DataSet, open_dataset
-from frankrl.datasets.names import lasting_name
 from frankrl.datasets.records import DataEpisode, DataSetDescription
 from frankrl.datasets.writing import check_place, write_dataset
 
@@ -10,7 +9,6 @@ __all__ = [
     "DataSet",
     "DataSetDescription",
     "check_place",
-    "lasting_name",
     "open_dataset",
     "write_dataset",
 ]

@@ -64,15 +64,6 @@ def found(name_or_folder: object) -> Path:
     )
 
 
-def lasting_name(name_or_folder: str) -> str:
-    """By what the same data set is found from every working folder: the absolute path of its
-    folder, or its name in Minari's folder; errors as of `found`."""
-    place = found(name_or_folder)
-    if place == minari_folder() / name_or_folder / DATA:
-        return name_or_folder
-    return str(given_path(name_or_folder, "the data set").absolute())
-
-
 def _local_names() -> list[str]:
     """Names of data sets in Minari's folder."""
     top, names = minari_folder(), []

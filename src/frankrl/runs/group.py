@@ -15,7 +15,6 @@ from frankrl.core.named_code import is_object_name
 from frankrl.core.seeds import checked_seeds
 from frankrl.core.text import given, shown
 from frankrl.core.wording import option, resuming
-from frankrl.runs.data_origin import DataOrigin
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
 from frankrl.runs.folder import (
     GROUP,
@@ -127,7 +126,7 @@ class RunGroup:
                     f"{name} was given from Python and has no name to import it by, so the runs of "
                     "several seeds cannot name it: give a module's attribute, module:Name"
                 )
-        plain: dict[str, Any] = {
+        plain = {
             "format": _FORMAT,
             "env_id": description.env_id,
             "preset": description.preset,
@@ -136,8 +135,6 @@ class RunGroup:
             "settings": description.settings.to_tables(),
             "mark": description.mark,
         }
-        if description.data is not None:
-            plain["learned_data"] = description.data.to_table()
         return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
@@ -186,10 +183,7 @@ def _read(plain: Any) -> tuple[RunDescription, tuple[int, ...], int]:
     settings = Settings.from_tables(plain["settings"])
     for name in settings.unresolved():
         raise SettingError(f"{name} must be a number of {settings.clock}")
-    data = plain.get("learned_data")
     description = RunDescription(
-        *(plain["env_id"], plain["preset"], seeds[0], settings),
-        mark=plain["mark"],
-        data=None if data is None else DataOrigin.from_table(data),
+        plain["env_id"], plain["preset"], seeds[0], settings, mark=plain["mark"]
     )
     return description, seeds, lanes

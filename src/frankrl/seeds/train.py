@@ -10,24 +10,22 @@ from pathlib import Path
 
 from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.config import Settings
-from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.paths import given_path
 from frankrl.core.seeds import seeds_in_file_name
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError, stop_signals
 from frankrl.core.wording import option, resuming
-from frankrl.datasets import lasting_name
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for
 from frankrl.jobs import Engine, Job, do_missing
 from frankrl.jobs.driving import driven
-from frankrl.runs import DataOrigin, RunDescription, RunFolder, check_code, list_checkpoints
-from frankrl.runs.folder import CHECKPOINTS, DRIVER, GROUP, is_run
+from frankrl.runs import RunDescription, check_code
+from frankrl.runs.folder import DRIVER, GROUP
 from frankrl.runs.group import RunGroup, refuse_existing_group
 from frankrl.seeds.lanes import train_lanes
 from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
-from frankrl.training.data import open_data, origin_of
 from frankrl.training.preflight import check_memory, check_threshold, lanes_in_memory
 from frankrl.training.session import checked_experiment, file_name_of
 from frankrl.training.where import with_source
@@ -95,13 +93,13 @@ def train_seeds(
     folder = _default_folder(env_id, preset, seeds)
     folder = (folder if out is None else given_path(out, option("out"))).absolute()
     refuse_existing_group(folder)
-    settings, data = _with_data(settings.resolved())
+    settings = settings.resolved()
     experiment = None if how.wants_processes else _on_device(env_id, settings, seeds)
     lanes = 0
     if experiment is not None:
         settings, lanes = experiment.settings, min(len(seeds), lanes_in_memory(experiment))
         allow_open_files(lanes)
-    description = RunDescription(env_id, preset, seeds[0], settings, data=data)
+    description = RunDescription(env_id, preset, seeds[0], settings)
     group = RunGroup.create(folder, description, seeds, lanes)
     return _trained(group, how, experiment)
 
@@ -112,9 +110,7 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
     about = group.description
     check_code(group.as_run(), tuple(about.settings.code_names()))
     # A link is refused before any run goes on.
-    for run in group.begun():
-        _check_learned(group, run)
-    _check_same_data(group)
+    group.begun()
     if not group.lanes:
         return _trained(group, how, None)
     if how.wants_processes:
@@ -125,56 +121,6 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
     allow_open_files(group.lanes)
     lanes = group.seeds[: group.lanes]
     return _trained(group, how, _on_device(about.env_id, about.settings, lanes))
-
-
-def _with_data(settings: Settings) -> tuple[Settings, DataOrigin | None]:
-    """The settings with a name of their data set that lasts, and what it holds now.
-
-    Each run reads the data when it begins, perhaps much later.
-    """
-    dataset = open_data(settings)
-    if dataset is None:
-        return settings, None
-    name = lasting_name(str(settings.data.dataset))
-    return settings.with_changes(dataset=name), origin_of(dataset)
-
-
-def _check_same_data(group: RunGroup) -> None:
-    """Refuse to let further runs begin from other data than the first ones.
-
-    Raises:
-        RunFolderError: the data set is not there any more, or holds others.
-    """
-    data, settings = group.description.data, group.description.settings
-    if data is None or all(list_checkpoints(group.path_of(s) / CHECKPOINTS) for s in group.seeds):
-        return
-    try:
-        found = open_data(settings)
-    except SettingError as error:
-        raise RunFolderError(f"runs of {group.path} have yet to begin: {error}") from error
-    if found is None or found.digest != data.digest:
-        raise RunFolderError(
-            f"the runs of {group.path} learn from the data set {data.name} of {data.num_steps:,} "
-            f"steps (SHA-256 {data.digest[:12]}…), and {settings.data.dataset} holds other data "
-            "now: put the former there again, since runs have yet to begin, or begin a new group"
-        )
-
-
-def _check_learned(group: RunGroup, run: Path) -> None:
-    """Refuse a run that has read other data than the group names.
-
-    Raises:
-        RunFolderError: it has, because they were exchanged when it began.
-    """
-    data = group.description.data
-    if data is None or not is_run(run):
-        return
-    learned = RunFolder.open(run).description.data
-    if learned is None or learned.digest != data.digest:
-        raise RunFolderError(
-            f"{run} has learned from other data than the group's {data.name} of "
-            f"{data.num_steps:,} steps: put those in their place, remove the run, and go on"
-        )
 
 
 def _on_device(env_id: str, settings: Settings, seeds: tuple[int, ...]) -> Experiment | None:
@@ -233,7 +179,6 @@ def _in_processes(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
 
         def finished(job: Job) -> None:
             nonlocal done
-            _check_learned(group, job.run)
             done += 1
             show(done, len(jobs))
             how.on_run(job.run, done, len(jobs))
