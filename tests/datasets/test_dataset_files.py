@@ -179,20 +179,6 @@ def test_a_large_folder_of_data_sets_is_not_searched_for_ever(minaris_folder, mo
     assert len(walked) == 5
 
 
-def test_a_data_set_that_is_exchanged_after_it_was_opened_is_refused(tmp_path):
-    """Else a run would note the digest of data that it has not learned from."""
-    description = described()
-    first, other = random_episodes(description, 3), random_episodes(description, 3)
-    other[1].rewards[0] += 1
-    path = write_dataset("one-v0", tmp_path, description, first)
-    data = open_dataset(path)
-    assert len(list(data.episodes())) == 3
-    exchanged = write_dataset("other-v0", tmp_path, description, other)
-    (exchanged / "data/main_data.hdf5").replace(path / "data/main_data.hdf5")
-    with pytest.raises(SettingError, match="has changed since it was opened"):
-        list(data.episodes())
-
-
 @pytest.mark.parametrize("inner", ["made/up-v3/x-v0", "made/up-v3/data/x-v0"])
 def test_a_data_set_holds_no_other(inner, tmp_path):
     made(tmp_path)
