@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis_profile import examples
 from PIL import Image
 
 from frankrl.core.errors import SettingError
-from frankrl.datasets import open_dataset, write_dataset
+from frankrl.datasets import arrays, open_dataset, write_dataset
 from frankrl.datasets.spaces import space_to_data
 
 
@@ -76,6 +77,14 @@ def space(**changes):
     return json.dumps(space_to_data(described().observation_space) | changes)
 
 
+def bits(n):
+    return json.dumps({"type": "MultiBinary", "n": n})
+
+
+def pair(*parts):
+    return '{"type": "Tuple", "subspaces": [' + ", ".join(parts) + "]}"
+
+
 def nested(depth):
     return '{"type": "Tuple", "subspaces": [' * depth + "]}" * depth
 
@@ -92,6 +101,25 @@ METADATA = {
         "cannot use: a space of the kind 'Text' is not supported",
     ),
     "a large space": ({"observation_space": space(shape=[1 << 20, 1 << 10])}, "is too large"),
+    "many bits": (
+        {"observation_space": bits(1 << 25)},
+        "shape .33554432,. is too large: more than",
+    ),
+    "rows of bits": ({"observation_space": bits([1 << 20] * 2)}, "is too large: more than"),
+    "a negative number of bits": ({"observation_space": bits(-1)}, "-1 where a whole number"),
+    "bits and truth": ({"observation_space": bits(True)}, "cannot use: "),
+    "many bits together": (
+        {"observation_space": pair(bits((1 << 24) - 1), bits(2))},
+        "shape .2,. is too large: more than 16,777,216 numbers with all that is beside it",
+    ),
+    "many parts": (
+        {"observation_space": pair(*[bits(1)] * 10_000)},
+        "a space of more than 10,000 parts is too large",
+    ),
+    "many axes": (
+        {"observation_space": space(shape=[1] * 999)},
+        "a space of 999 axes is too large",
+    ),
     "a negative shape": ({"observation_space": space(shape=[-1])}, "-1 where a whole number"),
     "other bounds": ({"observation_space": space(low=[1])}, "bounds of the shape"),
     "objects": ({"observation_space": space(dtype="object")}, "a Box of object is not supported"),
@@ -108,7 +136,8 @@ METADATA = {
     "a negative number": ({"total_episodes": -1}, "total_episodes is -1"),
     "too many episodes": ({"total_episodes": 10**9}, "more than 10,000,000"),
     "other episodes": ({"total_episodes": 4}, "has 3 episodes where its metadata say 4"),
-    "other steps": ({"total_steps": 4}, "its metadata say 4 steps, and it holds"),
+    "other steps": ({"total_steps": 1}, "has in its episode 0 . steps where its metadata leave 1"),
+    "more steps": ({"total_steps": 99}, "is damaged: its metadata say 99 steps, and it holds"),
     "an environment without a name": ({"env_spec": "{}"}, "the entry 'id' is missing"),
     "an environment that is no text": ({"env_spec": 3}, "cannot use: "),
 }
@@ -119,6 +148,12 @@ def test_a_fault_of_the_metadata_is_one_sentence(fault, data):
     changes, message = METADATA[fault]
     set_metadata(data, **changes)
     refused(data, message)
+
+
+def test_a_space_that_is_null_is_one_that_is_not_said(data):
+    path = data / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"observation_space": None}))
+    refused(data, "does not say its observation_space, and Frank makes no environment by a data")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +188,31 @@ def test_what_is_missing_is_named(data, tmp_path, monkeypatch):
         open_dataset(3)
 
 
+@pytest.mark.parametrize("part", ["metadata.json", "main_data.hdf5"])
+def test_what_may_not_be_read_is_said_to_be_so(part, data, monkeypatch):
+    """A superuser may read everything, so the refusal of the system is made here."""
+    opened = Path.open
+
+    def refused(path, *how, **named):
+        if path.name == part:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *how, **named)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(SettingError, match="cannot be read: Permission denied") as caught:
+        open_dataset(data)
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_traceback(data, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.is_file", refused)
+    with pytest.raises(SettingError, match=r"cannot be read: Permission denied: .*metadata\.json"):
+        open_dataset(data)
+
+
 ARRAYS = {
     "no rewards": ("rewards", None, "episode 1 no rewards"),
     "NaN": ("rewards", np.full, "episode 1 rewards that are not finite"),
@@ -161,9 +221,19 @@ ARRAYS = {
     "one number": ("rewards", {"data": 1.0}, "rewards that are no array"),
     "nothing": ("rewards", {"data": h5py.Empty("f")}, "rewards that are no array"),
     "another length": ("rewards", {"data": np.zeros(99)}, r"rewards of the shape \(99,\) where"),
-    "a claim": ("rewards", {"shape": (1 << 40,), "chunks": (9,), "dtype": "f8"}, "is too large"),
-    "no steps": ("actions", {"data": np.zeros(0, np.int64)}, "terminations of bool and shape"),
-    "numbers for flags": ("terminations", {"data": np.zeros(3)}, "terminations of float64"),
+    "a claim": (
+        "rewards",
+        {"shape": (1 << 40,), "chunks": (9,), "dtype": "f8"},
+        r"shape \(10995116",
+    ),
+    "a chunk": ("rewards", {"chunks": (1 << 24,), "maxshape": (None,)}, r"chunks of the shape"),
+    "no steps": ("actions", {"data": np.zeros(0, np.int64)}, "episode 1 no steps"),
+    "numbers for flags": ("terminations", {}, "terminations of float64"),
+    "other flags": (
+        "terminations",
+        {"data": np.zeros(99, bool)},
+        r"terminations of the shape \(99",
+    ),
     "infinite states": ("observations", np.full, "observations that are not finite"),
     "states of text": ("observations", {"data": ["a"], "dtype": h5py.string_dtype()}, "of object"),
 }
@@ -179,8 +249,40 @@ def test_a_fault_of_an_array_is_one_sentence(fault, data):
         shape = (steps_of(data),) if name == "rewards" else (steps_of(data) + 1, 2)
         in_place_of(data, name, data=how(shape, np.inf if name != "rewards" else np.nan))
     else:
-        in_place_of(data, name, **how)
+        given = {} if "data" in how or "shape" in how else {"data": np.zeros(steps_of(data))}
+        in_place_of(data, name, **given | how)
     refused(data, message)
+
+
+def test_an_array_that_nobody_wrote_is_refused_by_the_size_that_it_claims(data):
+    """It takes no room in the file, and its metadata claim the same."""
+    set_metadata(data, total_steps=1 << 50)
+    for name, shape in (("actions", (1 << 40,)), ("observations", ((1 << 40) + 1, 2))):
+        in_place_of(data, name, shape=shape, chunks=True, dtype="u1")
+    refused(data, r"observations that take 22,528\.0 GiB, and the memory has")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (0, "observations"),
+        (1, "actions"),
+        (2, "rewards"),
+        (3, "terminations"),
+        (4, "truncations"),
+        (5, "action_mask"),
+    ],
+)
+def test_every_array_is_compared_with_the_memory_before_it_is_read(
+    place, name, tmp_path, monkeypatch
+):
+    description = described()
+    (episode,) = random_episodes(description, 1, masked=True)
+    data = write_dataset(NAME, tmp_path, description, [episode]) / "data"
+    free = iter([1 << 20] * place + [0])
+    monkeypatch.setattr(arrays, "_LARGE", 0)
+    monkeypatch.setattr(arrays, "available_memory", lambda: next(free))
+    refused(data, f"episode 0 {name} that take 0.0 GiB, and the memory has 0.0 GiB")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +293,7 @@ def test_a_fault_of_an_array_is_one_sentence(fault, data):
         ([-(2**60)], "actions with -1152921504606846976"),
         ([2.5], "actions of float64 where int64 belongs"),
         (np.array([2**64 - 1], np.uint64), "actions of uint64 with numbers that int64 lacks"),
-        ([[2]], "and shape"),
+        ([[2]], r"actions of the shape \(.*, 1\) where"),
     ],
 )
 def test_actions_that_the_space_lacks_are_refused(actions, message, data):
@@ -223,7 +325,7 @@ def test_episodes_without_an_end_or_with_several_are_refused(data):
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
-        (np.ones((3, 4), np.bool_), r"action masks of bool and shape \(3, 4\)"),
+        (np.ones((3, 4), np.bool_), r"action_mask of the shape \(3, 4\) where"),
         (np.full((0, 4), 2), "action masks that are neither 0 nor 1"),
         (np.full((0, 4), 0.5), "action masks of float64"),
     ],
@@ -353,6 +455,40 @@ def encoded(form, size, mode="RGB"):
 def test_pictures_that_are_others_are_refused(jpegs, message, tmp_path):
     assert open_dataset(picture_set(tmp_path / "good", encoded("JPEG", (32, 40)))).num_steps
     refused(picture_set(tmp_path, jpegs), message)
+
+
+def test_a_longer_entry_than_a_jpeg_of_the_picture_is_refused(tmp_path):
+    jpeg = encoded("JPEG", (32, 40))
+    # What follows the picture is of no meaning.
+    assert open_dataset(picture_set(tmp_path / "good", jpeg + bytes(9_999))).num_steps
+    refused(
+        picture_set(tmp_path, (jpeg + bytes(1 << 17))[: 1 << 17]),
+        "observations of 131,072 bytes, longer than any JPEG",
+    )
+
+
+def test_pictures_are_read_one_by_one(tmp_path, monkeypatch):
+    """Entries are references, and all may refer to the same bytes of the file."""
+    read = h5py.Dataset.__getitem__
+    asked = []
+    monkeypatch.setattr(
+        h5py.Dataset, "__getitem__", lambda self, place: asked.append(place) or read(self, place)
+    )
+    data = open_dataset(picture_set(tmp_path, encoded("JPEG", (32, 40))))
+    assert asked == list(range(data.num_steps + 1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "message"),
+    [(2, 9, "2 observations where"), (0, 1 << 40, "observations of 1,099,511,627,776 bytes")],
+)
+def test_a_table_of_pictures_has_the_size_of_pictures(rows, length, message, tmp_path):
+    data = picture_set(tmp_path, encoded("JPEG", (32, 40)))
+    with file_of(data) as file:
+        rows = rows or len(file["episode_0/observations"])
+        del file["episode_0/observations"]
+        file["episode_0"].create_dataset("observations", (rows, length), "u1", chunks=True)
+    refused(data, message)
 
 
 @pytest.fixture(scope="module")

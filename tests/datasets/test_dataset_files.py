@@ -26,7 +26,8 @@ from gymnasium import spaces
 
 import frankrl
 from frankrl.core.errors import MissingExtraError, SettingError
-from frankrl.datasets import open_dataset, write_dataset
+from frankrl.datasets import names, open_dataset, write_dataset
+from frankrl.datasets.hdf5 import begun as begun_file
 from frankrl.environments import extras
 
 
@@ -137,6 +138,54 @@ def test_what_minaris_collector_writes_is_what_the_environment_gave(jpeg):
         np.testing.assert_array_equal(one.masks, masks)
         assert (one.terminated, one.truncated) == (number < 2, number == 2)
         assert one.seed == number
+
+
+def test_what_goes_wrong_while_an_episode_is_made_is_no_fault_of_the_disk(tmp_path):
+    def episodes():
+        yield from random_episodes(description, 1)
+        raise ConnectionError("the game has gone")
+
+    description = described()
+    with pytest.raises(ConnectionError, match="the game has gone"):
+        write_dataset(NAME, tmp_path, description, episodes())
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_is_being_written_stays(tmp_path):
+    description = described()
+    begun = iter(random_episodes(description, 2))
+    left = tmp_path / "made" / ".up-v3.new-1"
+    (left / "data").mkdir(parents=True)
+    (left / "data" / "main_data.hdf5").write_bytes(b"half")
+    other = tmp_path / "made" / ".up-v3.new-2"
+    (other / "data").mkdir(parents=True)
+    with begun_file(other / "data" / "main_data.hdf5") as file:
+        file.append(next(begun))
+        made(tmp_path)
+        assert other.exists()
+    assert not left.exists()
+
+
+def test_a_large_folder_of_data_sets_is_not_searched_for_ever(minaris_folder, monkeypatch):
+    for number in range(20):
+        (minaris_folder / f"{number}" / "deep").mkdir(parents=True)
+    walked, walk = [], os.walk
+    monkeypatch.setattr(names, "_MAX_FOLDERS", 5)
+    monkeypatch.setattr(
+        names.os, "walk", lambda top: (walked.append(each) or each for each in walk(top))
+    )
+    with pytest.raises(SettingError, match="there is no data set"):
+        open_dataset("some-v0")
+    assert len(walked) == 5
+
+
+@pytest.mark.parametrize("inner", ["made/up-v3/x-v0", "made/up-v3/data/x-v0"])
+def test_a_data_set_holds_no_other(inner, tmp_path):
+    made(tmp_path)
+    description = described()
+    with pytest.raises(SettingError, match="is a data set, and holds no other: choose another"):
+        write_dataset(inner, tmp_path, description, random_episodes(description, 1))
+    assert len(list((tmp_path / "made/up-v3").rglob("*"))) == 3
 
 
 def test_the_digest_says_what_is_learned_from_and_nothing_else(tmp_path):

@@ -1,5 +1,6 @@
 """Exporting runs and agents, as a person does it."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -21,9 +22,11 @@ from frankrl.cli.main import main
 from frankrl.config import Settings
 from frankrl.core.errors import FrankError, MissingExtraError, SettingError
 from frankrl.environments import spec_from_data
+from frankrl.exporting.trained_network import outputs_of
+from frankrl.hub import card
 from frankrl.learning import network_for
 from frankrl.networks import params_from_names
-from frankrl.runs import atomic_file
+from frankrl.runs import RunFolder, atomic_file
 
 SMALL = {
     "preset": "default",
@@ -62,8 +65,30 @@ def test_both_files_of_a_run_hold_its_agent(run, tmp_path, capsys, best):
     facts = {part.key: part.value for part in onnx.load(graph).metadata_props}
     assert facts["env_id"] == "CartPole-v1"
     assert (facts["run"], facts["seed"], facts["gamma"]) == ("my run", "3", "0.99")
+    assert facts["outputs"] == "q_values"
     assert 0 < int(facts["env_steps"]) <= 200
     assert json.loads(facts["action_names"]) == list(agent.spec.action_names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "outputs", "kind", "shown"),
+    [
+        ({}, "q_values", "A DQN agent", "the Q-value of every action"),
+        ({"value_rescaling": True}, "h(q_values)", "A DQN agent", "the Q-value of every action"),
+        (
+            {"algorithm": "bc", "dataset": "some-v0"},
+            "logits",
+            "A cloned agent (behaviour cloning: its outputs are logits, no Q-values)",
+            "the logit of every action",
+        ),
+    ],
+)
+def test_what_the_outputs_are_is_said_in_files_and_on_the_card(changes, outputs, kind, shown, run):
+    description = RunFolder.open(run).description
+    tables = description.settings.with_changes(**changes)
+    assert outputs_of(tables) == outputs
+    changed = dataclasses.replace(description, settings=tables)
+    assert (card._kind(changed), card._shown(changed)) == (kind, shown)
 
 
 def test_a_file_of_weights_is_enough_to_compute_the_q_values(run, tmp_path):

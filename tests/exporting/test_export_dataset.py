@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import re
+import signal
 import sqlite3
 
 import logging_env
@@ -14,7 +16,8 @@ from data_sets import assert_same_episode
 import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import SettingError
-from frankrl.datasets import open_dataset
+from frankrl.datasets import open_dataset, writing
+from frankrl.datasets.checks import checked
 from frankrl.exporting.replay_episodes import whole_episodes
 from frankrl.runs import RunFolder, load_checkpoint
 from frankrl.training.checkpoint_metadata import replay_start_in
@@ -166,6 +169,9 @@ MISTAKES = {
     ),
     "no data set": (["--epsilon", "0.5"], "--epsilon is for a data set: name it with --minari"),
     "an existing one": (["--minari", "there/is-v0"], "exists already: choose another name"),
+    "no name": (["--minari", "", "--out", "there"], "needs a name such as lander/medium-v0"),
+    "in the run": (["--minari", "a-v0", "--out", "RUN"], "is a run, or a group of runs, and holds"),
+    "below the run": (["--minari", "a-v0", "--out", "RUN/videos"], "is a run, or a group of"),
     "no run": (["--minari", "a-v0"], "is not a run"),
 }
 
@@ -177,11 +183,27 @@ def test_a_mistake_is_said_in_one_line_and_nothing_is_written(
     words, message = MISTAKES[mistake]
     (minaris_folder / "there" / "is-v0").mkdir(parents=True)
     run = tmp_path if mistake == "no run" else logged[0]
-    assert frank("export", run, *words) == 2
+    assert frank("export", run, *(word.replace("RUN", str(run)) for word in words)) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert re.search(message, printed.err), printed.err
     assert [path.name for path in minaris_folder.rglob("*")] == ["there", "is-v0"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_of_a_data_set(
+    number, status, logged, tmp_path, capsys, monkeypatch
+):
+    def killed(episode, *its_spaces):
+        os.kill(os.getpid(), number)
+        return checked(episode, *its_spaces)
+
+    monkeypatch.setattr(writing, "checked", killed)
+    before = signal.getsignal(number)
+    assert frank("export", logged[0], "--minari", NAME, "--out", tmp_path / "sets") == status
+    assert "frank: stopped; nothing of the data set is left" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "sets").rglob("*")] == ["walk"]
+    assert signal.getsignal(number) == before
 
 
 BUFFERS = {

@@ -248,6 +248,10 @@ def test_nothing_of_the_machine_or_its_user_is_pushed(hub, run):
         ("https://example.org/a/b and 3/4 and left/right", None),
         ("ALE/Pong-v5", None),
         ("…/dump", None),
+        (r"'C:\Users\Jane\maps' is damaged", "'…/maps' is damaged"),
+        (r"in d:/data/maps, \\server\share\maps and ~\maps", "in …/maps, …/maps and …/maps"),
+        (r"{'C:\\Users\\Jane\\maps': 1}", "{'…/maps': 1}"),
+        (r"a\b, \d+ and x:y", None),
     ],
 )
 def test_of_an_absolute_path_only_the_last_part_is_public(text, public):
@@ -257,6 +261,12 @@ def test_of_an_absolute_path_only_the_last_part_is_public(text, public):
 def test_the_home_folder_is_not_named_even_with_a_space_in_it(monkeypatch):
     monkeypatch.setenv("HOME", "/home/jane doe")
     assert without_paths("saved in /home/jane doe/runs/x") == "saved in …/x"
+
+
+def test_the_home_folder_of_windows_is_not_named_either(monkeypatch):
+    monkeypatch.setenv("USERPROFILE", r"C:\Users\Jane Doe")
+    for text in (r"saved in C:\Users\Jane Doe\runs\x", r"saved in C:\\Users\\Jane Doe\\runs\\x"):
+        assert without_paths(text) == "saved in …/x"
 
 
 def test_what_a_checkpoint_says_of_the_machine_is_made_public_without_paths():

@@ -11,8 +11,10 @@ import pytest
 
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import FrankWarning, RunFolderError, SupersededError
-from frankrl.jobs import Ended, Job, do_missing, driving, missing
+from frankrl.jobs import Ended, Job, do_missing, missing
 from frankrl.jobs.driving import driven
+from frankrl.runs.claims import Claims, Owner
+from frankrl.runs.publishing import open_storage
 
 _DRIVE = """
 import sys
@@ -145,8 +147,8 @@ def test_another_machine_that_gives_up_is_passed_over(folder):
 def test_a_driver_that_was_passed_over_ends(folder):
     with driven(folder) as driver:
         driver.check()
-        claims = driving._Claims(driving.open_storage(folder))
-        far = driving._Owner("far", 7, "far 1", 3)
+        claims = Claims(open_storage(folder))
+        far = Owner("far", 7, "far 1", 3)
         assert claims.make(claims.newest() + 1, far)
         with pytest.raises(SupersededError, match="taken over by process 7 on far"):
             driver.check()
@@ -155,8 +157,8 @@ def test_a_driver_that_was_passed_over_ends(folder):
 
 def test_a_claim_that_is_completed_late_does_not_hold(folder, monkeypatch):
     """Without links a file is created and then written; here another claim is made in between."""
-    claims = driving._Claims(driving.open_storage(folder))
-    ours, theirs = driving._Owner("a", 1, "a", 1), driving._Owner("b", 2, "b", 2)
+    claims = Claims(open_storage(folder))
+    ours, theirs = Owner("a", 1, "a", 1), Owner("b", 2, "b", 2)
     create = claims._storage.create
 
     def slow(name, content):

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from frankrl.core import system
 from frankrl.runs.mark import is_own, key_file, mark_of
 
 NAMES = ["module:Env-v0", {"size": 3}]
@@ -57,3 +58,14 @@ def test_a_key_that_is_no_secret_or_no_key_marks_nothing(state, spoil):
     assert not is_own(mark, NAMES)
     assert not is_own("", NAMES)
     assert mark_of(NAMES) == ""
+
+
+def test_on_windows_only_a_key_in_the_users_own_folder_marks_anything(state, tmp_path, monkeypatch):
+    """Files have no mode there, so a folder that a variable names may be everybody's."""
+    before = mark_of(NAMES)
+    monkeypatch.setattr(system, "IS_WINDOWS", True)
+    assert not is_own(before, NAMES)
+    assert mark_of(NAMES) == ""
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert is_own(mark_of(NAMES), NAMES)

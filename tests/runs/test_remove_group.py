@@ -8,6 +8,8 @@ from dashboard_runs import make_group, with_checkpoints
 import frankrl
 from frankrl.cli.main import main
 from frankrl.core.errors import RunFolderError
+from frankrl.jobs import driven
+from frankrl.listing.columns import size_text
 from frankrl.runs import RunLock
 from frankrl.runs.disk_usage import disk_usage
 from frankrl.runs.group import RunGroup
@@ -19,8 +21,8 @@ def group(tmp_path):
     make_group(tmp_path / "cart", (3, 4, 5))
     for seed in (3, 4):
         with_checkpoints(tmp_path / "cart" / f"s{seed}")
-    (tmp_path / "cart" / ".driver").mkdir(exist_ok=True)
-    (tmp_path / "cart" / ".driver" / "000001.json").write_text("{}")
+    with driven(tmp_path / "cart"):
+        pass
     return tmp_path / "cart"
 
 
@@ -38,6 +40,15 @@ def test_the_command_takes_a_group_for_all_its_runs(group, capsys):
     told = capsys.readouterr()
     assert told.out.startswith(f"removed {there + 1} runs, which frees ")
     assert f"{group}: {there} runs, " in told.err
+    assert os.listdir(group.parent) == []
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_run_that_is_named_beside_its_group_is_counted_once(is_first, group, capsys):
+    there, freed = len(RunGroup.open(group).begun()), disk_usage([group]).freed
+    words = [str(group), str(group / "s3")]
+    assert main(["runs", "remove", *words[:: -1 if is_first else 1], "--yes"]) == 0
+    assert capsys.readouterr().out == (f"removed {there} runs, which frees {size_text(freed)}\n")
     assert os.listdir(group.parent) == []
 
 
@@ -64,6 +75,17 @@ def test_a_group_of_which_a_run_is_being_written_is_kept_whole(group):
     finally:
         lock.release()
     assert len(RunGroup.open(group).begun()) == 2
+
+
+def test_a_group_whose_next_run_is_about_to_begin_is_kept_whole(group, capsys):
+    """Between two runs, nobody holds the lock of one."""
+    before = sorted(os.listdir(group))
+    with driven(group):
+        with pytest.raises(RunFolderError, match="are being written by process"):
+            frankrl.remove_run(group)
+        assert main(["runs", "remove", str(group), "--yes"]) == 2
+    assert "wait for it, or stop it" in capsys.readouterr().err
+    assert sorted(os.listdir(group)) == before
 
 
 def test_the_same_command_ends_an_interrupted_removal(group):

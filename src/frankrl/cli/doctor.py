@@ -7,18 +7,17 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.figures import counted
 
 _PACKAGE = "frankrl"
-_NO_FEATURE = ("test", "dev", "test-integrations", "test-sb3")
-"""Extras for those who work on Frank."""
+_NO_FEATURE = ("test", "dev")
+"""The first words of extras for those who work on Frank."""
 _EXTRA = re.compile(r"""extra\s*==\s*["']([\w.-]+)["']""")
 _NAME = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[([\w,. -]+)\])?")
 _LEAST_MEMORY = 2 * 2**30
@@ -48,10 +47,14 @@ class Findings:
     """What is available; None if the system does not say. [bytes]"""
     devices: list[str]
     """The devices on which JAX can compute: cpu, or the platform and the kind of a device."""
+    has_gpu: bool
+    """The system has a GPU of Nvidia's, whether or not JAX can use it."""
     cache: str
     """Folder of the compiled code; empty if there is none."""
+    cache_is_own: bool
+    """It is Frank's own, for this version and processor alone, and not one that the user named."""
     cache_bytes: int
-    """What the cache takes, with that of other versions and machines. [bytes]"""
+    """What the cache takes; Frank's own with that of other versions and processors. [bytes]"""
     ffmpeg: str
     """The program that writes films; empty if there is none."""
     extras: dict[str, list[str]]
@@ -80,17 +83,15 @@ def run(arguments: Sequence[str]) -> int:
 
 def _examined() -> Findings:
     """What there is; starts JAX, but computes nothing."""
-    from frankrl.core.backend import cache_folder, start_backend, visible_cpus
+    from frankrl.core.backend import start_backend, visible_cpus
     from frankrl.core.cpu import cpu_model
-    from frankrl.runs.machine import available_memory, versions
+    from frankrl.core.system import available_memory
+    from frankrl.runs.machine import versions
 
     start_backend()
     import jax
 
-    cache = Path()
-    with contextlib.suppress(RuntimeError):
-        cache = cache_folder()
-    has_cache = jax.config.jax_compilation_cache_dir is not None  # pyright: ignore[reportAttributeAccessIssue]
+    folder, is_own = _cache()
     return Findings(
         versions=versions(),
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
@@ -101,11 +102,27 @@ def _examined() -> Findings:
             "cpu" if device.platform == "cpu" else f"{device.platform}: {device.device_kind}"
             for device in jax.devices()
         ],
-        cache=str(jax.config.jax_compilation_cache_dir) if has_cache else "",  # pyright: ignore[reportAttributeAccessIssue]
-        cache_bytes=_size(cache.parent) if has_cache else 0,
+        has_gpu=any(Path("/dev").glob("nvidia[0-9]*")),
+        cache=folder,
+        cache_is_own=is_own,
+        cache_bytes=_size(Path(folder).parent if is_own else Path(folder)) if folder else 0,
         ffmpeg=_ffmpeg(),
         extras=dict(missing_of_extras(importlib.metadata.requires(_PACKAGE) or [])),
     )
+
+
+def _cache() -> tuple[str, bool]:
+    """The folder in which JAX keeps compiled code, or nothing; and whether it is Frank's own."""
+    import jax
+
+    from frankrl.core.backend import cache_folder
+
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if folder is None:
+        return "", False
+    with contextlib.suppress(RuntimeError):
+        return str(folder), Path(folder) == cache_folder()
+    return str(folder), False
 
 
 def _size(folder: Path) -> int:
@@ -133,7 +150,7 @@ def missing_of_extras(requirements: Sequence[str]) -> Iterator[tuple[str, list[s
     needed: dict[str, list[tuple[str, list[str]]]] = {}
     for requirement in requirements:
         name, extra = _NAME.match(requirement), _EXTRA.search(requirement)
-        if extra is None or name is None or extra[1] in _NO_FEATURE:
+        if extra is None or name is None or extra[1].split("-")[0] in _NO_FEATURE:
             continue
         others = [word.strip() for word in (name[2] or "").split(",") if word.strip()]
         needed.setdefault(extra[1], []).append((name[1], others))
@@ -160,7 +177,7 @@ def _is_installed(package: str) -> bool:
     return True
 
 
-def advice_on(found: Findings, environment: Any) -> Iterator[str]:
+def advice_on(found: Findings, environment: Mapping[str, str]) -> Iterator[str]:
     """What would help, a sentence each.
 
     Args:
@@ -175,8 +192,12 @@ def advice_on(found: Findings, environment: Any) -> Iterator[str]:
     if found.memory is not None and found.memory < _LEAST_MEMORY:
         yield "Little memory is free: close other programs, or set a smaller replay_capacity."
     is_on_gpu = any(device != "cpu" for device in found.devices)
-    if not is_on_gpu and any(Path("/dev").glob("nvidia[0-9]*")):
-        yield "There is a GPU that JAX cannot use: pip install 'jax[cuda12]' of the same version."
+    if not is_on_gpu and found.has_gpu:
+        version = found.versions.get("jax", "VERSION")
+        yield (
+            f"There is a GPU that JAX cannot use: pip install 'jax[cuda13]=={version}', or "
+            "jax[cuda12] if its driver is older."
+        )
     if not found.cache:
         yield (
             "There is no folder for compiled code, so each run compiles anew for some seconds: "
@@ -200,6 +221,7 @@ def _lines(found: Findings) -> Iterator[str]:
     memory = "" if found.memory is None else f", {size_text(found.memory)} of memory free"
     installed = [extra for extra, missing in found.extras.items() if not missing]
     lacking = [extra for extra, missing in found.extras.items() if missing]
+    others = " with other versions" if found.cache_is_own else ""
     rows = {
         "frank": f"{found.versions.get(_PACKAGE, '?')} on Python {found.versions['python']}",
         "packages": ", ".join(
@@ -210,7 +232,7 @@ def _lines(found: Findings) -> Iterator[str]:
         "system": found.system,
         "processor": f"{found.processor}, {counted(found.cores, 'core')}{memory}",
         "devices": ", ".join(found.devices),
-        "cache": f"{found.cache} ({size_text(found.cache_bytes)} with other versions)"
+        "cache": f"{found.cache} ({size_text(found.cache_bytes)}{others})"
         if found.cache
         else "none",
         "films": found.ffmpeg or "cannot be written",

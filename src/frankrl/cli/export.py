@@ -1,7 +1,8 @@
 """`frank export`: a trained agent as a file for other programs, or its episodes as a data set."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import tyro
@@ -9,6 +10,7 @@ import tyro
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
 from frankrl.core.errors import FrankError
+from frankrl.core.stopping import StoppedError, stop_signals
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class ExportOptions:
     """File to write, .onnx: a graph from observations to Q-values and actions."""
     safetensors: str = ""
     """File to write, .safetensors: the network's parameters by name, with the run's settings."""
-    minari: str = ""
+    minari: str | None = None
     """Name of a Minari data set to write, such as lander/medium-v0: the whole episodes in the
     replay buffer of the newest checkpoint."""
     out: str = ""
@@ -55,23 +57,24 @@ def run(arguments: Sequence[str]) -> int:
 
     from frankrl.api import export, export_dataset
 
-    if options.minari:
-        written = export_dataset(
-            options.run,
-            options.minari,
-            out=options.out or None,
-            evaluation_episodes=options.evaluation_episodes,
-            evaluation_env_steps=options.evaluation_env_steps,
-            epsilon=options.epsilon,
-            seed=options.seed,
-            best=options.best,
-            author=options.author,
-            env=options.env or None,
-            allow_code=options.allow_code,
-        )
+    if options.minari is not None:
+        with _removed_if_stopped():
+            written = export_dataset(
+                options.run,
+                options.minari,
+                out=options.out or None,
+                evaluation_episodes=options.evaluation_episodes,
+                evaluation_env_steps=options.evaluation_env_steps,
+                epsilon=options.epsilon,
+                seed=options.seed,
+                best=options.best,
+                author=options.author,
+                env=options.env or None,
+                allow_code=options.allow_code,
+            )
         print_result(str(written.folder.parent))
         print(f"frank: {written.in_words()}", file=sys.stderr)
-    if options.minari and not (options.onnx or options.safetensors):
+    if options.minari is not None and not (options.onnx or options.safetensors):
         return 0
     files = export(
         options.run,
@@ -86,13 +89,25 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def _removed_if_stopped() -> Iterator[None]:
+    """Let every signal that asks for an end be an error, after which nothing is left."""
+    with stop_signals() as stop:
+
+        def stopped() -> None:
+            raise StoppedError("stopped; nothing of the data set is left", stop.exit_status)
+
+        stop.on_first_signal = stopped
+        yield
+
+
 def _refuse_without_minari(options: ExportOptions) -> None:
     """Refuse options that have an effect only with a data set.
 
     Raises:
         FrankError: one is given without it.
     """
-    if options.minari:
+    if options.minari is not None:
         return
     for name in ("out", "evaluation_episodes", "evaluation_env_steps", "epsilon", "seed", "author"):
         if getattr(options, name) not in ("", None, 0):

@@ -245,11 +245,15 @@ def _going(options: RemoveOptions) -> _Going:
 
     going = _Going({}, [], {}, {})
     paths = {given_path(name, "the run folder").absolute(): name for name in options.runs}
+    groups = {path for path in paths if is_group(path)}
     for path, name in paths.items():
+        if path.parent in groups:
+            # It goes with its group.
+            continue
         if not options.checkpoints and is_half_removed(path):
             going.half[name] = path
             continue
-        is_one = not is_group(path)
+        is_one = path not in groups
         runs = [removable(path)] if is_one else removable_group(path)
         if options.checkpoints:
             runs = [run for run in runs if older_checkpoints(run)]

@@ -118,7 +118,7 @@ def lead_a_group() -> None:
 
 
 def kill_group(leader: int) -> None:
-    """End a process that was started with `APART` at once, and all that it has started."""
+    """End a process that was started `apart` at once, and all that it has started."""
     with contextlib.suppress(OSError):
         if not IS_WINDOWS:
             os.killpg(leader, signal.SIGKILL)
@@ -210,3 +210,31 @@ def is_private(status: os.stat_result) -> bool:
     if IS_WINDOWS:
         return True
     return not status.st_mode & 0o077 and status.st_uid == os.getuid()
+
+
+def available_memory() -> int | None:
+    """Memory available without swapping, if the system provides it. [bytes]"""
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return min(int(line.split()[1]) * 1024, _container_memory())
+    except OSError:
+        pass
+    with contextlib.suppress(ImportError):
+        import psutil
+
+        return psutil.virtual_memory().available
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _container_memory() -> int:
+    """Memory left in the container of this process; a very large number outside a container."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text("ascii"))
+        return limit - int((folder / "memory.current").read_text("ascii"))
+    except (OSError, ValueError):
+        return 2**63

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Shaped
 
-from frankrl.datasets.hdf5 import NotAnEpisodeError
+from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.records import DataEpisode
 
 
@@ -90,6 +90,8 @@ def _cast(
     array = np.asarray(given)
     if array.shape != shape:
         raise NotAnEpisodeError(f"{path} of the shape {array.shape} where {shape} belongs")
+    if array.dtype == wanted:
+        return array
     if not _may_hold(array.dtype, wanted):
         raise NotAnEpisodeError(f"{path} of {array.dtype} where {wanted} belongs")
     with np.errstate(over="ignore", invalid="ignore"):

@@ -10,9 +10,10 @@ from gymnasium import spaces
 from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.figures import counted, figure
 from frankrl.core.text import shown
+from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
 from frankrl.datasets.digest import ContentDigest
-from frankrl.datasets.hdf5 import NotAnEpisodeError, check_installed, opened, read_episode
+from frankrl.datasets.hdf5 import check_installed, opened, read_episode
 from frankrl.datasets.metadata import Metadata, read_metadata
 from frankrl.datasets.names import EPISODES, found
 from frankrl.datasets.records import DataEpisode
@@ -49,7 +50,8 @@ class DataSet:
         """The episodes, in the data set's order; each is read from the file and checked again.
 
         Raises:
-            SettingError: the file is no longer what it was.
+            SettingError: the file cannot be read any more. Whether it holds what it held when it
+                was opened is known by the `digest` of all of it.
         """
         return episodes_in(self.folder, self.metadata)
 
@@ -75,11 +77,6 @@ def open_dataset(name_or_folder: object) -> DataSet:
         digest.add(episode)
         num_steps += episode.num_steps
         total += float(episode.rewards.sum())
-    if num_steps != metadata.num_steps:
-        raise SettingError(
-            f"the data set {folder} is damaged: its metadata say {metadata.num_steps:,} steps, and "
-            f"it holds {num_steps:,}"
-        )
     return DataSet(
         name=metadata.name,
         digest=digest.text(),
@@ -102,23 +99,33 @@ def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
         raise SettingError(f"the data set {folder} is empty: it holds no episodes")
     if not path.is_file():
         raise SettingError(f"the data set {folder} is damaged: its file {EPISODES} is missing")
-    number = None
+    number, left = None, metadata.num_steps
     try:
+        # What HDF5 says of a file that may not be read is of no use to anybody.
+        path.open("rb").close()
         with opened(path) as file:
             if len(file) != metadata.num_episodes:
                 raise NotAnEpisodeError(
                     f"{len(file):,} episodes where its metadata say {metadata.num_episodes:,}"
                 )
             for number in range(metadata.num_episodes):
-                episode = read_episode(file, number, metadata)
+                episode = read_episode(file, number, metadata, left)
+                left -= episode.num_steps
                 yield checked(episode, metadata.observation_space, metadata.action_space)
     except FrankError:
         raise
     except NotAnEpisodeError as error:
         where = "" if number is None else f" in its episode {number}"
         raise SettingError(f"the data set {folder} has{where} {shown(error)}") from error
+    except PermissionError as error:
+        raise SettingError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:  # h5py raises whatever it likes for a damaged file
         reason = shown(error) or type(error).__name__
         raise SettingError(
             f"the data set {folder} cannot be read, its file {EPISODES} is damaged: {reason}"
         ) from error
+    if left:
+        raise SettingError(
+            f"the data set {folder} is damaged: its metadata say {metadata.num_steps:,} steps, and "
+            f"it holds {metadata.num_steps - left:,}"
+        )

@@ -1,8 +1,4 @@
-"""Episodes in an HDF5 file, in Minari's form: written, and read with nothing taken on trust.
-
-An HDF5 file can point at other files, name code that unpacks it, and claim any size. Frank reads
-arrays of numbers that lie in the file itself, within bounds, and refuses everything else.
-"""
+"""Episodes in an HDF5 file, in Minari's form: written, and read with nothing taken on trust."""
 
 import contextlib
 import io
@@ -16,6 +12,17 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Shaped
 
+from frankrl.core.system import lock_file
+from frankrl.datasets.arrays import (
+    NotAnEpisodeError,
+    array_in,
+    check_room,
+    group_in,
+    h5py,
+    holds,
+    jpegs_in,
+    num_rows,
+)
 from frankrl.datasets.jpegs import are_jpegs, decoded
 from frankrl.datasets.metadata import Metadata
 from frankrl.datasets.records import DataEpisode
@@ -23,18 +30,9 @@ from frankrl.environments.extras import imported
 
 MASKS = "action_mask"
 """The entry of the infos with action masks."""
-_MAX_BYTES = 1 << 32
-"""Largest array of an episode that is read."""
-_FILTERS = (1, 2, 3, 4, 5, 6, 32000)
-"""HDF5's own ways to pack an array, and LZF, which h5py holds; others are libraries to load."""
 _PACKED_ROW_BYTES = 1_024
 """Rows of so many bytes are pictures, which are packed."""
 _CHUNK_BYTES = 1 << 18
-_KINDS = "biuf"
-
-
-class NotAnEpisodeError(Exception):
-    """What a file holds in the place of an episode, in words."""
 
 
 def check_installed() -> None:
@@ -48,7 +46,7 @@ def check_installed() -> None:
 
 def opened(path: Path) -> Any:
     """The file, opened for reading."""
-    return _h5py().File(path, "r")
+    return h5py().File(path, "r")
 
 
 @contextlib.contextmanager
@@ -59,8 +57,11 @@ def begun(path: Path) -> Iterator["NewFile"]:
         OSError: it cannot be written.
     """
     with _Disk(path, "x+") as disk:
+        # By this others see that it is not left over; some file systems have no locks.
+        with contextlib.suppress(OSError):
+            lock_file(disk.fileno())
         try:
-            with _h5py().File(disk, "w", track_order=True) as file:
+            with h5py().File(disk, "w", track_order=True) as file:
                 yield NewFile(file, disk)
             disk.flush()
             disk.check()
@@ -139,142 +140,81 @@ def _write_episode(file: Any, number: int, episode: DataEpisode) -> None:
         _write(infos, MASKS, episode.masks)
 
 
-def read_episode(file: Any, number: int, metadata: Metadata) -> DataEpisode:
+def read_episode(file: Any, number: int, metadata: Metadata, most_steps: int) -> DataEpisode:
     """Read an episode. Only its form is checked, not what its numbers say.
+
+    Args:
+        file: the opened file.
+        number: the episode's number in the data set.
+        metadata: of the data set.
+        most_steps: how many steps the episode may have.
 
     Raises:
         NotAnEpisodeError: the file holds something else.
     """
-    group = _group(file.id, f"episode_{number}")
-    actions = _array(group, "actions")
+    group = group_in(file.id, f"episode_{number}")
+    steps = num_rows(group, "actions")
+    if not steps:
+        raise NotAnEpisodeError("no steps")
+    if steps > most_steps:
+        raise NotAnEpisodeError(f"{steps:,} steps where its metadata leave {most_steps:,}")
     space, has_jpegs = metadata.observation_space, metadata.has_jpegs
     return DataEpisode(
-        observations=_observations(group, "observations", space, has_jpegs),
-        actions=actions,
-        rewards=_array(group, "rewards"),
-        terminated=_at_end(group, "terminations", actions.shape),
-        truncated=_at_end(group, "truncations", actions.shape),
-        masks=_masks(group),
+        observations=_observations(group, "observations", space, steps + 1, has_jpegs),
+        actions=array_in(group, "actions", (steps,)),
+        rewards=array_in(group, "rewards", (steps,)),
+        terminated=_at_end(group, "terminations", steps),
+        truncated=_at_end(group, "truncations", steps),
+        masks=_masks(group, (steps + 1, int(metadata.action_space.n))),
         seed=_seed(group),
     )
 
 
-def _at_end(group: Any, name: str, shape: tuple[int, ...]) -> bool:
+def _at_end(group: Any, name: str, steps: int) -> bool:
     """Whether the last step ended the episode in this way; no other may."""
-    flags = _array(group, name)
-    if flags.dtype != np.bool_ or flags.shape != shape:
-        raise NotAnEpisodeError(f"{name} of {flags.dtype} and shape {flags.shape}")
+    flags = array_in(group, name, (steps,))
+    if flags.dtype != np.bool_:
+        raise NotAnEpisodeError(f"{name} of {flags.dtype}")
     if flags[:-1].any():
         raise NotAnEpisodeError(f"{name} before its last step")
-    return bool(flags[-1:].any())
+    return bool(flags[-1])
 
 
-def _observations(group: Any, name: str, space: spaces.Space, has_jpegs: bool) -> Any:
+def _observations(group: Any, name: str, space: spaces.Space, count: int, has_jpegs: bool) -> Any:
     if isinstance(space, spaces.Dict):
-        below = _group(group, name)
-        return {key: _observations(below, key, space[key], has_jpegs) for key in space.spaces}
+        below = group_in(group, name)
+        return {
+            key: _observations(below, key, space[key], count, has_jpegs) for key in space.spaces
+        }
     if isinstance(space, spaces.Tuple):
-        below = _group(group, name)
+        below = group_in(group, name)
         return tuple(
-            _observations(below, f"_index_{place}", part, has_jpegs)
+            _observations(below, f"_index_{place}", part, count, has_jpegs)
             for place, part in enumerate(space.spaces)
         )
+    shape = space.shape or ()
     if has_jpegs and are_jpegs(space):
-        return decoded(_stored_jpegs(group, name, space.shape or ()), space.shape or ())
-    return _array(group, name)
+        check_room(name, count * math.prod(shape))
+        return decoded(jpegs_in(group, name, count, shape), count, shape)
+    return array_in(group, name, (count, *shape))
 
 
-def _masks(group: Any) -> Shaped[np.ndarray, "state action"] | None:
-    if not _holds(group, "infos"):
+def _masks(group: Any, shape: tuple[int, int]) -> Shaped[np.ndarray, "state action"] | None:
+    if not holds(group, "infos"):
         return None
-    infos = _group(group, "infos")
-    return _array(infos, MASKS) if _holds(infos, MASKS) else None
+    infos = group_in(group, "infos")
+    return array_in(infos, MASKS, shape) if holds(infos, MASKS) else None
 
 
 def _seed(group: Any) -> int | None:
-    if not _h5py().h5a.exists(group, b"seed"):
+    if not h5py().h5a.exists(group, b"seed"):
         return None
-    stored = _h5py().h5a.open(group, b"seed")
+    stored = h5py().h5a.open(group, b"seed")
     if stored.shape != () or stored.dtype.kind not in "iu":
         raise NotAnEpisodeError("a seed that is no whole number")
     seed = np.empty((), stored.dtype)
     stored.read(seed)
     return int(seed)
-
-
-def _holds(group: Any, name: str) -> bool:
-    return group.links.exists(name.encode())
-
-
-def _h5py() -> Any:
-    """The module, whose lower half is not known to type checkers."""
-    import h5py
-
-    return h5py
-
-
-def _member(group: Any, name: str) -> Any:
-    """A part of the file itself.
-
-    Raises:
-        NotAnEpisodeError: it is missing, or stands in another file.
-    """
-    if not _holds(group, name):
-        raise NotAnEpisodeError(f"no {name}")
-    if group.links.get_info(name.encode()).type != _h5py().h5l.TYPE_HARD:
-        raise NotAnEpisodeError(f"a part {name} that points elsewhere")
-    return _h5py().h5o.open(group, name.encode())
-
-
-def _group(group: Any, name: str) -> Any:
-    found = _member(group, name)
-    if not isinstance(found, _h5py().h5g.GroupID):
-        raise NotAnEpisodeError(f"a part {name} that is no group")
-    return found
-
-
-def _stored(group: Any, name: str) -> Any:
-    """An array of the file, not read yet, that is safe to read."""
-    array = _member(group, name)
-    if not isinstance(array, _h5py().h5d.DatasetID):
-        raise NotAnEpisodeError(f"a part {name} that is no array")
-    plan = array.get_create_plist()
-    layout = plan.get_layout()
-    if layout == _h5py().h5d.VIRTUAL or plan.get_external_count():
-        raise NotAnEpisodeError(f"{name} that stand in another file")
-    filters = range(plan.get_nfilters()) if layout == _h5py().h5d.CHUNKED else ()
-    for place in filters:
-        if (number := plan.get_filter(place)[0]) not in _FILTERS:
-            raise NotAnEpisodeError(f"{name} packed by the filter {number}, which is not HDF5's")
-    # An array without elements is no array of zero elements.
-    if array.shape is None or array.rank == 0:
-        raise NotAnEpisodeError(f"{name} that are no array")
-    if math.prod(array.shape) * array.dtype.itemsize > _MAX_BYTES:
-        raise NotAnEpisodeError(f"{name} of the shape {array.shape}, which is too large")
-    return array
-
-
-def _array(group: Any, name: str) -> Shaped[np.ndarray, "*shape"]:
-    stored = _stored(group, name)
-    if stored.dtype.kind not in _KINDS:
-        raise NotAnEpisodeError(f"{name} of {stored.dtype}")
-    array = np.empty(stored.shape, stored.dtype)
-    if array.size:
-        whole = _h5py().h5s.ALL
-        stored.read(whole, whole, array)
-    return array
-
-
-def _stored_jpegs(group: Any, name: str, shape: tuple[int, ...]) -> Iterator[bytes]:
-    array = _h5py().Dataset(_stored(group, name))
-    lengths = _h5py().check_vlen_dtype(array.dtype)
-    if not (array.dtype == np.uint8 and array.ndim == 2) and not (
-        lengths == np.uint8 and array.ndim == 1
-    ):
-        raise NotAnEpisodeError(f"{name} that are no pictures")
-    if len(array) * math.prod(shape) > _MAX_BYTES:
-        raise NotAnEpisodeError(f"{len(array):,} pictures, which are too large")
-    return (np.asarray(entry, np.uint8).tobytes() for entry in array[()])
 
 
 def _write(group: Any, name: str, value: Any) -> None:

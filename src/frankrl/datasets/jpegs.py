@@ -25,12 +25,13 @@ def are_jpegs(space: spaces.Space) -> bool:
 
 
 def decoded(
-    jpegs: Iterable[bytes], shape: tuple[int, ...]
+    jpegs: Iterable[bytes], count: int, shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "picture height width *channel"]:
     """The pictures in JPEGs.
 
     Args:
         jpegs: the files.
+        count: how many they are.
         shape: the shape that each picture must have.
 
     Raises:
@@ -39,12 +40,13 @@ def decoded(
         OSError: they are damaged.
     """
     image = imported("PIL.Image", "pictures of a Minari data set", "pillow", "minari")
-    pictures = []
-    for jpeg in jpegs:
-        picture = image.open(io.BytesIO(jpeg), formats=["JPEG"])
-        if picture.size != (shape[1], shape[0]):
-            raise ValueError(f"a picture of the size {picture.size}")
-        pictures.append(np.asarray(picture, np.uint8))
-        if pictures[-1].shape != shape:
-            raise ValueError(f"a picture of the shape {pictures[-1].shape}")
-    return np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
+    pictures = np.empty((count, *shape), np.uint8)
+    for place, jpeg in enumerate(jpegs):
+        opened = image.open(io.BytesIO(jpeg), formats=["JPEG"])
+        if opened.size != (shape[1], shape[0]):
+            raise ValueError(f"a picture of the size {opened.size}")
+        picture = np.asarray(opened, np.uint8)
+        if picture.shape != shape:
+            raise ValueError(f"a picture of the shape {picture.shape}")
+        pictures[place] = picture
+    return pictures

@@ -98,7 +98,7 @@ def _json_in(path: Path) -> dict[str, Any]:
 
 
 def _space(data: dict[str, Any], entry: str, folder: Path) -> spaces.Space:
-    if entry not in data:
+    if data.get(entry) is None:
         raise SettingError(
             f"the data set {folder} does not say its {entry}, and Frank makes no environment by a "
             "data set's word: write it again with both spaces"

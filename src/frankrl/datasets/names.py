@@ -1,5 +1,6 @@
 """Where data sets are: by a name in Minari's own folder, or in any folder."""
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -11,8 +12,8 @@ from frankrl.core.text import shown
 DATA, METADATA, EPISODES = "data", "metadata.json", "main_data.hdf5"
 """The folder of a data set's files in that of its name, and these files."""
 _NAME = re.compile(r"(?:[-_a-zA-Z0-9]{2,}/)*[-_a-zA-Z0-9]+-v(?:0|[1-9][0-9]{0,8})")
-_MAX_LISTED = 1_000
-"""Names that are looked at for the nearest one."""
+_MAX_FOLDERS = 1_000
+"""Folders that are looked at for the nearest name: Minari's folder may be any."""
 
 
 def minari_folder() -> Path:
@@ -45,12 +46,18 @@ def found(name_or_folder: object) -> Path:
         SettingError: there is no such data set.
     """
     folder = given_path(name_or_folder, "the data set")
-    for place in (folder, folder / DATA):
-        if (place / METADATA).is_file():
-            return place
     name = str(name_or_folder)
-    if _NAME.fullmatch(name) and (minari_folder() / name / DATA).is_dir():
-        return minari_folder() / name / DATA
+    try:
+        for place in (folder, folder / DATA):
+            if (place / METADATA).is_file():
+                return place
+        if _NAME.fullmatch(name) and (minari_folder() / name / DATA).is_dir():
+            return minari_folder() / name / DATA
+    except OSError as error:
+        raise SettingError(
+            f"the data set {shown(name)} cannot be read: {error.strerror or error}: "
+            f"{shown(error.filename or '')}"
+        ) from error
     raise SettingError(
         f"there is no data set {shown(name)}: it is neither a folder with a {METADATA}, nor a name "
         f"in Minari's folder {minari_folder()}{nearest(name, _local_names())}"
@@ -60,10 +67,8 @@ def found(name_or_folder: object) -> Path:
 def _local_names() -> list[str]:
     """Names of data sets in Minari's folder."""
     top, names = minari_folder(), []
-    for place, folders, _ in os.walk(top):
+    for place, folders, _ in itertools.islice(os.walk(top), _MAX_FOLDERS):
         if DATA in folders:
             names.append(Path(place).relative_to(top).as_posix())
             folders.clear()
-        if len(names) >= _MAX_LISTED:
-            break
     return names

@@ -4,14 +4,14 @@ A data set may come from anyone: reading checks everything, and makes nothing bu
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 _MAX_COMPONENTS = 1 << 24
-"""Largest number of components of a space that is read."""
+"""Largest number of components of a space that is read, over all its parts."""
+_MAX_SPACES, _MAX_AXES = 10_000, 32
 _MAX_DEPTH = 32
 _DTYPE_KINDS = "biuf"
 
@@ -52,39 +52,80 @@ def space_to_data(space: spaces.Space) -> dict[str, Any]:
     raise ValueError(f"a space of the kind {type(space).__name__} is not supported")
 
 
-def space_from_data(data: Any, depth: int = _MAX_DEPTH) -> spaces.Space:
+def space_from_data(data: Any) -> spaces.Space:
     """The space that JSON data describe.
 
     Args:
         data: result of `space_to_data`, or anything else.
-        depth: how deeply spaces may be nested.
 
     Raises:
         ValueError: the data describe no space that is supported, or too large a one.
         TypeError, LookupError, AssertionError, OverflowError: they have another form.
     """
-    if not depth:
-        raise ValueError("its spaces are nested too deeply")
-    kinds: dict[str, Callable[[], spaces.Space]] = {
-        "Box": lambda: _box(data),
-        "Discrete": lambda: _discrete(data),
-        "MultiDiscrete": lambda: _multi_discrete(data),
-        "MultiBinary": lambda: _multi_binary(data),
-        "Dict": lambda: spaces.Dict(
-            {_key(name): space_from_data(part, depth - 1) for name, part in _items(data)}
-        ),
-        "Tuple": lambda: spaces.Tuple(
-            [space_from_data(part, depth - 1) for part in list(data["subspaces"])]
-        ),
-    }
-    kind = data["type"]
-    if kind not in kinds:
+    return _Reader().space(data, _MAX_DEPTH)
+
+
+class _Reader:
+    """Reads one space, and counts what is in it while it does."""
+
+    def __init__(self) -> None:
+        self._num_spaces, self._num_components = 0, 0
+
+    def space(self, data: Any, depth: int) -> spaces.Space:
+        """The space that data describe, with no more spaces in each other than the depth."""
+        if not depth:
+            raise ValueError("its spaces are nested too deeply")
+        self._num_spaces += 1
+        if self._num_spaces > _MAX_SPACES:
+            raise ValueError(f"a space of more than {_MAX_SPACES:,} parts is too large")
+        match kind := data["type"]:
+            case "Box":
+                return self._box(data)
+            case "Discrete":
+                return spaces.Discrete(_whole(data["n"], 1), start=_whole(data["start"]))
+            case "MultiDiscrete":
+                return self._multi_discrete(data)
+            case "MultiBinary":
+                sizes = data["n"]
+                if isinstance(sizes, int):
+                    return spaces.MultiBinary(*self._shape([sizes]))
+                return spaces.MultiBinary(self._shape(sizes))
+            case "Dict":
+                parts = dict(data["subspaces"])
+                return spaces.Dict(
+                    {_key(name): self.space(part, depth - 1) for name, part in parts.items()}
+                )
+            case "Tuple":
+                return spaces.Tuple([self.space(part, depth - 1) for part in data["subspaces"]])
         raise ValueError(f"a space of the kind {kind!r:.40} is not supported")
-    return kinds[kind]()
 
+    def _box(self, data: dict[str, Any]) -> spaces.Box:
+        shape, dtype = self._shape(data["shape"]), np.dtype(str(data["dtype"]))
+        if dtype.kind not in _DTYPE_KINDS:
+            raise ValueError(f"a Box of {dtype} is not supported")
+        low, high = (_bounds(data[name], shape, dtype) for name in ("low", "high"))
+        return spaces.Box(low, high, shape, dtype.type)
 
-def _items(data: dict[str, Any]) -> list[tuple[str, Any]]:
-    return list(data["subspaces"].items())
+    def _multi_discrete(self, data: dict[str, Any]) -> spaces.MultiDiscrete:
+        dtype, counts = np.dtype(str(data["dtype"])), _whole_array(data["nvec"])
+        if dtype.kind not in "iu":
+            raise ValueError(f"a MultiDiscrete of {dtype} is not supported")
+        self._shape(counts.shape)
+        start = _whole_array(data.get("start", np.zeros_like(counts).tolist()))
+        return spaces.MultiDiscrete(counts, dtype.type, start=start)
+
+    def _shape(self, data: Any) -> tuple[int, ...]:
+        """The shape of a further array of components."""
+        shape = tuple(_whole(size, 0) for size in data)
+        if len(shape) > _MAX_AXES:
+            raise ValueError(f"a space of {len(shape):,} axes is too large")
+        self._num_components += math.prod(shape)
+        if self._num_components > _MAX_COMPONENTS:
+            raise ValueError(
+                f"a space of the shape {shape} is too large: more than {_MAX_COMPONENTS:,} numbers"
+                + " with all that is beside it" * (self._num_spaces > 1)
+            )
+        return shape
 
 
 def _key(name: str) -> str:
@@ -94,43 +135,11 @@ def _key(name: str) -> str:
     return name
 
 
-def _box(data: dict[str, Any]) -> spaces.Box:
-    shape, dtype = _shape(data["shape"]), np.dtype(str(data["dtype"]))
-    if dtype.kind not in _DTYPE_KINDS:
-        raise ValueError(f"a Box of {dtype} is not supported")
-    low, high = (_bounds(data[name], shape, dtype) for name in ("low", "high"))
-    return spaces.Box(low, high, shape, dtype.type)
-
-
 def _bounds(data: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     bounds = np.array(data, dtype)
     if bounds.shape != shape:
         raise ValueError(f"bounds of the shape {bounds.shape} where {shape} belongs")
     return bounds
-
-
-def _discrete(data: dict[str, Any]) -> spaces.Discrete:
-    return spaces.Discrete(_whole(data["n"], 1), start=_whole(data["start"]))
-
-
-def _multi_discrete(data: dict[str, Any]) -> spaces.MultiDiscrete:
-    dtype, counts = np.dtype(str(data["dtype"])), _whole_array(data["nvec"])
-    if dtype.kind not in "iu":
-        raise ValueError(f"a MultiDiscrete of {dtype} is not supported")
-    start = _whole_array(data.get("start", np.zeros_like(counts).tolist()))
-    return spaces.MultiDiscrete(counts, dtype.type, start=start)
-
-
-def _multi_binary(data: dict[str, Any]) -> spaces.MultiBinary:
-    sizes = data["n"]
-    return spaces.MultiBinary(_whole(sizes, 1) if isinstance(sizes, int) else _shape(sizes))
-
-
-def _shape(data: Any) -> tuple[int, ...]:
-    shape = tuple(_whole(size, 0) for size in data)
-    if math.prod(shape) > _MAX_COMPONENTS:
-        raise ValueError(f"a space of the shape {shape} is too large")
-    return shape
 
 
 def _whole_array(data: Any) -> np.ndarray:

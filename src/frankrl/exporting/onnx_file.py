@@ -139,7 +139,7 @@ def _checked(graph: onnx.GraphProto, spec: EnvironmentSpec, facts: Mapping[str, 
         ir_version=IR_VERSION,
         producer_name="frankrl",
         producer_version=facts["frank_version"],
-        doc_string=f"Q-values of an agent of {spec.env_id}, trained by Frank.",
+        doc_string=f"An agent of {spec.env_id}, trained by Frank.",
     )
     helper.set_model_props(model, as_texts(facts))
     onnx.checker.check_model(model, full_check=True)

@@ -18,6 +18,8 @@ from frankrl.exporting.fresh_episodes import Plan, played_episodes
 from frankrl.exporting.replay_episodes import instead, open_replay, whole_episodes
 from frankrl.exporting.trained_network import TrainedNetwork
 from frankrl.runs import RunFolder
+from frankrl.runs.folder import is_run
+from frankrl.runs.group import is_group
 from frankrl.training.checkpoint_metadata import count_in
 from frankrl.training.opened import OpenedNetwork
 
@@ -68,7 +70,12 @@ class DataSetOptions:
                 f"{which} is for fresh episodes: give {option('evaluation_episodes', 100)}, too, "
                 f"or leave it out for the episodes of the replay buffer"
             )
-        check_place(self.name, self.out)
+        for folder in check_place(self.name, self.out).absolute().parents:
+            if is_run(folder) or is_group(folder):
+                raise SettingError(
+                    f"{folder} is a run, or a group of runs, and holds nothing else: choose "
+                    f"another {option('out')} than {self.out}"
+                )
 
 
 def write_episodes(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from frankrl.config import Settings
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import Params
 from frankrl.environments import EnvironmentSpec
@@ -41,6 +42,7 @@ class TrainedNetwork(NamedTuple):
             "seed": description.seed,
             "env_steps": self.env_steps,
             "gamma": settings.learning.gamma,
+            "outputs": outputs_of(settings),
             "distribution": settings.network.distribution,
             "first_action": spec.first_action,
             "action_names": list(spec.action_names),
@@ -49,6 +51,14 @@ class TrainedNetwork(NamedTuple):
             "resize": prepared.resize,
             "grayscale": prepared.grayscale,
         } | ({"memory_units": units} if units else {})
+
+
+def outputs_of(settings: Settings) -> str:
+    """What the numbers of an agent's actions are: `q_values`; `h(q_values)` with value rescaling;
+    `logits` after behaviour cloning."""
+    if settings.learning.algorithm == "bc":
+        return "logits"
+    return "h(q_values)" if settings.learning.value_rescaling else "q_values"
 
 
 def as_texts(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -24,12 +24,12 @@ def card(repository: str, description: RunDescription, result: Result, *, filmed
     env_id = description.env_id.rpartition(":")[2]
     parts = [
         f"---\n{_metadata(env_id, result).strip()}\n---",
-        f"# A DQN agent that plays **{env_id}**",
+        f"# {_kind(description)} that plays **{env_id}**",
         f"Trained by Frank (the Python package `{_LIBRARY}`) with the preset "
         f"`{description.preset}` and seed {description.seed}, for "
         f"{counted(result.env_steps, result.clock_unit)}. Mean return over "
         f"{counted(result.summary['episodes'], 'greedy episode')}: **{result.mean_reward}**.",
-        "`replay.mp4` shows an episode with the Q-value of every action." if filmed else "",
+        f"`replay.mp4` shows an episode with {_shown(description)}." if filmed else "",
         _use(repository, description, result.agent),
         _memory(description),
         _evaluation(result),
@@ -37,6 +37,20 @@ def card(repository: str, description: RunDescription, result: Result, *, filmed
         _settings(description),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _kind(description: RunDescription) -> str:
+    """What kind of agent it is."""
+    if description.settings.learning.algorithm == "bc":
+        return "A cloned agent (behaviour cloning: its outputs are logits, no Q-values)"
+    return "A DQN agent"
+
+
+def _shown(description: RunDescription) -> str:
+    """What a film shows of every action."""
+    if description.settings.learning.algorithm == "bc":
+        return "the logit of every action"
+    return "the Q-value of every action"
 
 
 def _metadata(env_id: str, result: Result) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from frankrl.core.errors import FrankError, HubError, RunFolderError, check_type
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
+from frankrl.core.system import rename
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.hub.client import check_repository, client, hub_errors
@@ -191,7 +192,7 @@ def _set_apart(folder: Path, repository: str, commit: str) -> None:
     about.mkdir()
     for name in (CARD, RESULTS, SETTINGS, FILM, MANIFEST):
         if (folder / name).exists():
-            (folder / name).rename(about / name)
+            rename(folder / name, about / name)
     source = {"repository": repository, "commit": commit}
     write_durably(about / SOURCE, (json.dumps(source, indent=2) + "\n").encode())
     flush_folder(folder)

@@ -14,6 +14,7 @@ from frankrl.config import MAX_EPISODES, check_code_names
 from frankrl.core.errors import HubError, SettingError, check_type
 from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
+from frankrl.core.system import rename
 from frankrl.core.wording import option
 from frankrl.hub.client import check_repository, check_token, client, hub_errors
 from frankrl.hub.layout import is_known
@@ -145,7 +146,7 @@ def _built(
     try:
         temporary.mkdir(parents=True)
         built = build(folder, temporary, repository, wanted, play)
-        temporary.rename(target)
+        rename(temporary, target)
     except OSError as error:
         raise HubError(f"the repository cannot be written to {target}: {error}") from error
     finally:

@@ -1,24 +1,10 @@
-"""One process at a time drives the runs of a folder: a sweep, an experiment, or several seeds.
-
-It needs no locks of the file system. Claims are numbered files, each created exclusively, and the
-newest one holds, until its process gives it up, has ended, or no longer renews its heartbeat:
-
-.driver/000007.json   the claim: which process of which machine
-.driver/000007.beat   its heartbeat, the number of its renewals
-"""
+"""One process at a time drives the runs of a folder: a sweep, an experiment, or several seeds."""
 
 import contextlib
-import json
-import os
-import re
-import secrets
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from frankrl.core.errors import (
     DamagedError,
@@ -26,128 +12,22 @@ from frankrl.core.errors import (
     RunFolderError,
     StorageError,
     SupersededError,
-    warn,
 )
-from frankrl.core.process_life import is_alive, start_ticks
-from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.jobs.engine import Ended, Engine, run_jobs
 from frankrl.jobs.job import Job
+from frankrl.runs.claims import LEASE_SECONDS, Beat, Claims, Owner, is_free
 from frankrl.runs.folder import DRIVER
-from frankrl.runs.publishing import Storage, open_storage
+from frankrl.runs.publishing import open_storage
 
-_LEASE_SECONDS = 30.0
-"""A process of another machine has lost the folder if its heartbeat stood still for so long."""
-_RENEW_SECONDS, _LOOK_SECONDS = _LEASE_SECONDS / 3, 1.0
-_RETRY_SECONDS = 0.1
+_RENEW_SECONDS, _RETRY_SECONDS = LEASE_SECONDS / 3, 0.1
 _MAX_CLAIMS = 999_998
-_CLAIM = re.compile(r"(\d{6})\.json", re.ASCII)
-_MAX_BYTES = 1 << 12
-
-
-class _Owner(NamedTuple):
-    """A process that drives a folder."""
-
-    host: str
-    pid: int
-    machine: str
-    """What names the machine, since it was started, and the numbering of its processes."""
-    ticks: int | None
-    """When the process started."""
-
-    @classmethod
-    def this_process(cls) -> "_Owner":
-        pid = os.getpid()
-        return cls(socket.gethostname(), pid, _this_machine(), start_ticks(pid))
-
-    def is_here(self) -> bool:
-        """Whether it is, or was, a process of this machine."""
-        return self.machine == _this_machine()
-
-    def has_ended(self) -> bool:
-        """Whether it was a process of this machine that has ended."""
-        return self.is_here() and (not is_alive(self.pid) or start_ticks(self.pid) != self.ticks)
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {shown(self.host, 100)}"
-
-
-class _Beat(NamedTuple):
-    """A heartbeat."""
-
-    renewals: int
-    is_over: bool
-    """Whether its process has given the folder up."""
-
-
-class _Claims:
-    """The claims of a folder."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    def numbers(self) -> list[int]:
-        """The numbers of all claims, from the first one."""
-        found = map(_CLAIM.fullmatch, self._storage.names(DRIVER))
-        return sorted(int(match[1]) for match in found if match)
-
-    def newest(self) -> int:
-        """The number of the newest claim; 0: there is none."""
-        return max(self.numbers(), default=0)
-
-    def owner(self, number: int) -> _Owner | None:
-        """Who made a claim; None if that is not, or not yet, to be read."""
-        plain = self._read(f"{number:06d}.json")
-        with contextlib.suppress(TypeError, ValueError, KeyError, OverflowError):
-            ticks = plain["ticks"]
-            return _Owner(
-                str(plain["host"]),
-                int(plain["pid"]),
-                str(plain["machine"]),
-                None if ticks is None else int(ticks),
-            )
-        return None
-
-    def beat(self, number: int) -> _Beat:
-        """The heartbeat of a claim."""
-        plain = self._read(f"{number:06d}.beat")
-        with contextlib.suppress(TypeError, ValueError, KeyError, OverflowError):
-            return _Beat(int(plain["renewals"]), plain["is_over"] is True)
-        return _Beat(0, False)
-
-    def write_beat(self, number: int, beat: _Beat) -> None:
-        """Replace the heartbeat of a claim."""
-        self._storage.put(f"{DRIVER}/{number:06d}.beat", json.dumps(beat._asdict()).encode())
-
-    def make(self, number: int, owner: _Owner) -> bool:
-        """Make a claim; false if another process has made that one, or a later one."""
-        name = f"{DRIVER}/{number:06d}.json"
-        content = json.dumps(owner._asdict() | {"token": secrets.token_hex(16)}).encode()
-        made = self._storage.create(name, content)
-        # The answer to the attempt may have been lost.
-        if not made and self._storage.read(name, _MAX_BYTES) != content:
-            return False
-        # Where files are created and then written, another process may have passed this one over.
-        if self.newest() == number:
-            return True
-        self.remove(number)
-        return False
-
-    def remove(self, number: int) -> None:
-        """Remove a claim that no longer holds."""
-        for ending in ("json", "beat"):
-            self._storage.delete(f"{DRIVER}/{number:06d}.{ending}")
-
-    def _read(self, name: str) -> Any:
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(self._storage.read(f"{DRIVER}/{name}", _MAX_BYTES) or b"null")
-        return None
 
 
 class Driver:
     """The right of this process to drive the runs of a folder."""
 
-    def __init__(self, folder: Path, claims: _Claims, number: int) -> None:
+    def __init__(self, folder: Path, claims: Claims, number: int) -> None:
         self._folder, self._claims, self._number = folder, claims, number
         self._renewals = 0
         self._stopped = threading.Event()
@@ -205,7 +85,7 @@ class Driver:
         with contextlib.suppress(FrankError):
             if self._claims.newest() == self._number:
                 self._renewals += 1
-                self._claims.write_beat(self._number, _Beat(self._renewals, is_over))
+                self._claims.write_beat(self._number, Beat(self._renewals, is_over))
 
 
 @contextlib.contextmanager
@@ -229,11 +109,11 @@ def driven(
         RunFolderError: another process drives it, or its claims are damaged.
         StorageError: it cannot be read or written.
     """
-    claims = _Claims(open_storage(folder))
+    claims = Claims(open_storage(folder))
     number = 0
     while not number:
         newest = claims.newest()
-        if newest and not _is_free(claims, newest, folder, clock, sleep):
+        if newest and not is_free(claims, newest, folder, clock, sleep):
             owner = claims.owner(newest) or "another process"
             raise RunFolderError(
                 f"the runs of {folder} are being written by {owner}; wait for it, stop it, or "
@@ -244,7 +124,7 @@ def driven(
                 f"{folder / DRIVER} is damaged: it holds claim {newest:,}, and nobody has made so "
                 "many; remove it if no process writes there"
             )
-        if claims.make(newest + 1, _Owner.this_process()):
+        if claims.make(newest + 1, Owner.this_process()):
             number = newest + 1
         else:
             # It is there, and the list of names may not show it yet.
@@ -257,40 +137,3 @@ def driven(
         yield driver
     finally:
         driver.stop()
-
-
-def _is_free(
-    claims: _Claims,
-    number: int,
-    folder: Path,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> bool:
-    """Whether a claim no longer holds; of another machine's process only its heartbeat says so."""
-    owner, seen = claims.owner(number), claims.beat(number)
-    if seen.is_over or (owner is not None and owner.has_ended()):
-        return True
-    if owner is not None and owner.is_here():
-        return False
-    warn(
-        f"{folder} was last driven by {owner or 'a process that is not known'}: looking for "
-        f"{_LEASE_SECONDS:.0f} s whether it still is"
-    )
-    since = clock()
-    while clock() - since < _LEASE_SECONDS:
-        sleep(_LOOK_SECONDS)
-        if claims.newest() != number:
-            return True
-        beat = claims.beat(number)
-        if beat != seen:
-            return beat.is_over
-    return True
-
-
-def _this_machine() -> str:
-    """What names this machine, since it was started, and the numbering of its processes."""
-    try:
-        started = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{socket.gethostname()} {started} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return f"{socket.gethostname()} {uuid.getnode():012x}"

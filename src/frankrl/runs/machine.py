@@ -1,12 +1,10 @@
 """Versions of packages and facts about the machine that may affect the bits of a run."""
 
-import contextlib
 import functools
 import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from frankrl.core.backend import start_backend, visible_cpus
@@ -72,31 +70,3 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _short(value: Any) -> str:
     return "not there" if value is None else repr(str(value)[:60])
-
-
-def available_memory() -> int | None:
-    """Memory available without swapping, if the system provides it. [bytes]"""
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return min(int(line.split()[1]) * 1024, _container_memory())
-    except OSError:
-        pass
-    with contextlib.suppress(ImportError):
-        import psutil
-
-        return psutil.virtual_memory().available
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _container_memory() -> int:
-    """Memory left in the container of this process; a very large number outside a container."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = int((folder / "memory.max").read_text("ascii"))
-        return limit - int((folder / "memory.current").read_text("ascii"))
-    except (OSError, ValueError):
-        return 2**63

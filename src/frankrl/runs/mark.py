@@ -13,8 +13,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from frankrl.core.system import is_private, user_folder
+from frankrl.core import system
 
+_VARIABLE = "XDG_STATE_HOME"
+"""With it the user may name another folder for what programs keep."""
 _KEY_BYTES = 32
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
@@ -41,7 +43,7 @@ def key_file() -> Path:
     Raises:
         RuntimeError: the user has no home folder.
     """
-    return user_folder("XDG_STATE_HOME", ".local", "state") / "frank" / "key"
+    return system.user_folder(_VARIABLE, ".local", "state") / "frank" / "key"
 
 
 def _hash(key: bytes, names: Any) -> str:
@@ -51,13 +53,16 @@ def _hash(key: bytes, names: Any) -> str:
 
 def _key(*, make: bool) -> bytes | None:
     """The user's key; None if there is none, or others could read it."""
+    if system.IS_WINDOWS and os.environ.get(_VARIABLE):
+        # Files have no mode there: a folder is private by its place alone, and this may be any.
+        return None
     with contextlib.suppress(OSError, RuntimeError):
         path = key_file()
         if make and not path.exists():
             _make_key(path)
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            private = is_private(status)
+            private = system.is_private(status)
             key = file.read(_KEY_BYTES + 1)
         if private and stat.S_ISREG(status.st_mode) and len(key) == _KEY_BYTES:
             return key

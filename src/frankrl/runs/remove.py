@@ -11,6 +11,7 @@ from pathlib import Path
 from frankrl.core.errors import RunFolderError, check_type
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
+from frankrl.runs.claims import refuse_driven
 from frankrl.runs.disk import flush_folder
 from frankrl.runs.disk_usage import disk_usage
 from frankrl.runs.folder import DRIVER, GROUP
@@ -67,10 +68,13 @@ def removable_group(path: Path) -> list[Path]:
         path: the group's folder.
 
     Raises:
-        RunFolderError: it is no group, holds other files, or a run of it cannot be removed.
+        RunFolderError: it is no group, holds other files, is being trained, or a run of it cannot
+            be removed.
     """
     if path.is_symlink():
         raise RunFolderError(f"{path} is a symbolic link; name the folder that it leads to")
+    # Between two runs, their own locks say nothing.
+    refuse_driven(path)
     group = RunGroup.open(path)
     runs = group.begun()
     own = {GROUP, DRIVER, *(run.name for run in map(group.path_of, group.seeds))}

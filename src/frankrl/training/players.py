@@ -17,13 +17,13 @@ from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, warn
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import own_numerics
+from frankrl.core.system import available_memory
 from frankrl.environments import EnvGroup, EnvironmentSpec, describe
 from frankrl.environments.protocol import spec_fingerprint
 from frankrl.experience import HostPolicy, NormalisedQValues
 from frankrl.experience.remote.handles import ActorLostError, Wait
 from frankrl.experience.remote.processes import ProcessActor
 from frankrl.networks import QNetwork
-from frankrl.runs.machine import available_memory
 from frankrl.training.playing import EndedEpisode, Playing
 
 STEPS_TOGETHER = 64

@@ -15,13 +15,13 @@ from frankrl.core.backend import held_to_cpu, visible_cpus
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.seeds import MAX_SEEDS
+from frankrl.core.system import available_memory
 from frankrl.core.types import ACTION_DTYPE, Sequences, Transition
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, FrameStack, picture_axes
 from frankrl.experience.normaliser import is_normalised
 from frankrl.learning import init_learner, update
 from frankrl.replay import chunk_size, step_shapes
-from frankrl.runs.machine import available_memory
 from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment, TrainState
 
