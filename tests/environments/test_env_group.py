@@ -11,6 +11,7 @@ import probe_envs  # noqa: F401 - registers environments
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from memoryless import memoryless
 from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
 
@@ -102,7 +103,8 @@ def test_an_evaluation_is_the_same_however_many_processes_play_it(workers):
 
     spec = describe("CartPole-v1", {})
 
-    def lean(observations, action_mask=None):
+    @memoryless
+    def lean(observations, action_mask):
         return np.stack([-observations[:, 2], observations[:, 2]], axis=1)
 
     found = []

@@ -95,7 +95,8 @@ def learned_q_values(changes, num_rounds, states, env_id=PROBE_ID, mask=None):
     env_steps = num_rounds * settings.round_env_steps
     settings = settings.with_changes(learning_rate_decay_env_steps=env_steps)
     experiment = experiment_of(env_id, settings, seed=3)
-    return greedy_policy(experiment, round_number(experiment, num_rounds)).q_values(states, mask)
+    policy = greedy_policy(experiment, round_number(experiment, num_rounds))
+    return policy.q_values(states, mask).q_values
 
 
 @pytest.mark.parametrize("name", SWITCHES)
