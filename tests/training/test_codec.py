@@ -228,7 +228,7 @@ def test_a_checkpoint_that_says_impossible_things_is_refused(half, changes, word
     [
         (".steps.action", 2, "holds an action that does not exist"),
         (".steps.reward", float("nan"), "holds a reward that is not finite"),
-        (".num_steps", 398, "counts 398 env steps .* has done 400"),
+        (".num_steps", 398, "counts 398 env steps .* has been given 400"),
     ],
 )
 def test_where_a_buffer_is_one_that_no_run_writes_the_checkpoint_before_is_used(
