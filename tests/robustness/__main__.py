@@ -26,21 +26,25 @@ from robustness import (
     fuzz,
     kills,
     numbers,
+    ray_actors,
     signals,
     snapshots,
     sweep_kills,
+    sweep_steps,
 )
-from robustness.outcome import Outcome
+from robustness.outcome import Outcome, joined
 
 LONG: dict[str, Callable[[Path], list[Outcome]]] = {
     "kills": lambda work: [
         kills.study(work, 200),
         kills.study(work / "atari", 20, cases=[kills.ATARI]),
         kills.study(work / "minatar", 20, cases=[kills.MINATAR]),
+        kills.study(work / "recurrent", 20, cases=[kills.RECURRENT]),
         kills.study(work / "device", 20, cases=[kills.ON_DEVICE]),
         kills.study(work / "memory", 20, cases=[kills.REMEMBERING]),
     ],
-    "sweeps": lambda work: [sweep_kills.study(work, 20)],
+    "sweeps": lambda work: [sweep_kills.study(work, 20, 3)],
+    "sweep-steps": lambda work: [sweep_steps.study(work)],
     "snapshots": lambda work: snapshots.study(1_000),
     "damage": lambda work: damage.study(work, 10_000, 20),
     "faults": lambda work: [faults.study(work)],
@@ -53,6 +57,7 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
         cluster.cut_links(work / "links", 5),
         cluster.frozen_nodes(work / "frozen", 5),
         cluster.driver_kills(work / "driver", 5),
+        ray_actors.study(work / "actors"),
     ],
 }
 
@@ -80,7 +85,7 @@ def main(options: Options) -> int:
     for name in options.studies:
         work = Path(tempfile.mkdtemp(prefix=f"robustness-{name}-"))
         begun = time.monotonic()
-        outcomes = LONG[name](work)
+        outcomes = joined(LONG[name](work))
         seconds = round(time.monotonic() - begun)
         if all(outcome.held == outcome.tried for outcome in outcomes):
             shutil.rmtree(work, ignore_errors=True)

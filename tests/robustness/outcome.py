@@ -1,6 +1,7 @@
 """What a robustness study found."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -26,7 +27,7 @@ class Outcome:
             if not holds:
                 self.failures.append(otherwise)
 
-    def count(self, name: str, by: int = 1) -> None:
+    def count(self, name: str, by: int | float = 1) -> None:
         """Add to a figure."""
         with self.lock:
             self.notes[name] = self.notes.get(name, 0) + by
@@ -35,6 +36,20 @@ class Outcome:
         """A row of a Markdown table."""
         notes = "; ".join(f"{name}: {value:,}" for name, value in self.notes.items())
         return f"| {self.claim} | {self.held:,} of {self.tried:,} | {notes} |"
+
+
+def joined(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """One outcome for all that have the same name, with the sums of their figures."""
+    found: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        first = found.setdefault(outcome.name, outcome)
+        if first is not outcome:
+            first.tried += outcome.tried
+            first.held += outcome.held
+            first.failures += outcome.failures
+            for name, value in outcome.notes.items():
+                first.count(name, value)
+    return list(found.values())
 
 
 def assert_all_held(outcome: Outcome, at_least: int = 1) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,22 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-def study(work: Path, sweeps: int, kills: int = 1, *, trials: int = TRIALS) -> Outcome:
+def study(
+    work: Path,
+    sweeps: int,
+    kills: int = 1,
+    *,
+    trials: int = TRIALS,
+    pruners: Sequence[str] = ("none", "median"),
+) -> Outcome:
     """Kill sweeps at random moments.
 
     Args:
         work: a folder for the sweeps.
-        sweeps: how many sweeps to disturb; in turn with the pruner none and the pruner median.
+        sweeps: how many sweeps to disturb.
         kills: how often to kill each one; in turn its driver and one of its workers.
         trials: trials of each sweep.
+        pruners: what the sweeps prune by, in turn.
     """
     outcome = Outcome(
         "sweep kills",
@@ -58,13 +67,13 @@ def study(work: Path, sweeps: int, kills: int = 1, *, trials: int = TRIALS) -> O
     )
     (work / "space.toml").write_text(_SPACE)
     whole = {}
-    for pruner in ("none", "median")[:sweeps]:
+    for pruner in pruners[:sweeps]:
         begun = time.monotonic()
         status, errors = finished(_command(work, work / pruner, pruner, trials))
         assert status == 0, errors
         whole[pruner] = found_in(work / pruner), time.monotonic() - begun
     for number in range(sweeps):
-        pruner, out = ("none", "median")[number % 2], work / f"killed-{number}"
+        pruner, out = pruners[number % len(pruners)], work / f"killed-{number}"
         expected, seconds = whole[pruner]
         draw = random.Random(number)
         status, errors = _killed(

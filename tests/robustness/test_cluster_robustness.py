@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(
     ("study", "tries"),
-    [(cluster.node_kills, 1), (cluster.driver_kills, 1), (cluster.frozen_nodes, 2)],
+    [(cluster.node_kills, 1), (cluster.driver_kills, 1), (cluster.frozen_nodes, 1)],
     ids=["nodes", "driver", "frozen"],
 )
 def test_a_run_on_a_cluster_has_one_history_of_the_same_bits(tmp_path, study, tries):
@@ -19,4 +19,4 @@ def test_a_run_on_a_cluster_has_one_history_of_the_same_bits(tmp_path, study, tr
 def test_a_run_whose_link_was_cut_has_one_history_of_the_same_bits(tmp_path):
     if not cluster.NamespacedCluster.is_allowed():
         pytest.skip("this process may not make networks")
-    assert_all_held(cluster.cut_links(tmp_path, 2), at_least=2)
+    assert_all_held(cluster.cut_links(tmp_path, 1))

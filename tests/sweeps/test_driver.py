@@ -6,10 +6,11 @@ import random
 
 import pytest
 from dashboard_runs import make_run
+from robustness import sweep_steps
+from robustness.outcome import assert_all_held
 
 from frankrl.core.errors import FrankError
 from frankrl.jobs import Ended
-from frankrl.sweeps import trial as trial_module
 from frankrl.sweeps.driver import SweepDriver
 from frankrl.sweeps.folder import SweepFolder
 from frankrl.sweeps.results import best_of
@@ -20,11 +21,11 @@ from sweeps.pretended import SPACE, curve_of, definition_of, drive, driver_of, f
 
 KINDS = {
     "tpe": {},
-    "racing": {"pruner": "racing", "seeds": tuple(range(100, 106))},
+    "racing": sweep_steps.RACING,
     "median": {"pruner": "median"},
     "hyperband": {"pruner": "hyperband", "sampler": "random"},
 }
-TRIALS = 14
+TRIALS = sweep_steps.TRIALS
 
 
 def swept(path, kind, *, draw=None, slots=3, lag=3):
@@ -66,50 +67,12 @@ def _level(settings):
     return 100 - 40 * abs(rate + 2.7) + 5 * len(settings["hidden_widths"])
 
 
-class Killed(BaseException):
-    """Ends the process at a step."""
+@pytest.mark.parametrize("every", [41, pytest.param(7, marks=pytest.mark.slow)])
+def test_a_sweep_that_is_killed_at_any_step_ends_as_one_that_is_not(tmp_path, every):
+    assert_all_held(sweep_steps.study(tmp_path, every), at_least=150 // every)
 
 
-@pytest.mark.parametrize("every", [41, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_sweep_that_is_killed_at_any_step_ends_as_one_that_is_not(
-    tmp_path, monkeypatch, undisturbed, every
-):
-    kind = "racing"
-    real = trial_module.replace_durably
-
-    def killing_at(last):
-        count = iter(range(1_000_000))
-
-        def step():
-            if next(count) == last:
-                raise Killed
-
-        def write(path, content):
-            step()
-            real(path, content)
-            step()
-
-        return step, write
-
-    tried = 0
-    for last in range(0, 10_000, every):
-        path, (step, write) = tmp_path / f"{last}", killing_at(last)
-        monkeypatch.setattr(trial_module, "replace_durably", write)
-        driver = driver_of(path, definition_of(**KINDS[kind]), TRIALS)
-        try:
-            drive(driver, draw=random.Random(last), step=step)
-        except Killed:
-            tried += 1
-        else:
-            break
-        monkeypatch.setattr(trial_module, "replace_durably", real)
-        assert swept(path, kind, draw=random.Random(-last)) == undisturbed[kind]
-    assert tried >= 150 // every
-
-
-def test_a_sweep_that_is_killed_again_and_again_ends_as_one_that_is_not(
-    tmp_path, monkeypatch, undisturbed
-):
+def test_a_sweep_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path, undisturbed):
     draw, kills = random.Random(5), 0
     while True:
         left = draw.randrange(1, 12)
@@ -118,12 +81,12 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_one_that_is_not(
             nonlocal left
             left -= 1
             if left < 0:
-                raise Killed
+                raise sweep_steps.Killed
 
         driver = driver_of(tmp_path, definition_of(**KINDS["median"]), TRIALS)
         try:
             drive(driver, draw=draw, step=step)
-        except Killed:
+        except sweep_steps.Killed:
             kills += 1
             continue
         break

@@ -127,8 +127,9 @@ def test_what_is_saved_is_what_a_run_without_the_failure_had_there(changes, save
     found = failure(tmp_path, "device", "reward", at=15, length=20, **settings)
     assert f"saved up to env step {saved}" in found
     assert "episode 0, step 15 gave the reward nan" in found
+    # It ends before the failure: the same program, compiled once.
     healthy = settings | {"total_env_steps": saved}
-    run = frankrl.train(Failing("", 15, 20), out=tmp_path / "healthy", **healthy).run
+    run = frankrl.train(Failing("reward", 15, 20), out=tmp_path / "healthy", **healthy).run
     ours, theirs = tensors(tmp_path / "device", saved), tensors(run, saved)
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():

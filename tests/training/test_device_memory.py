@@ -81,13 +81,17 @@ def run(request, tmp_path_factory):
     return trained(out, overlap=request.param)
 
 
+N_STEP = {"n_step": 3, "vector_steps_per_round": 2, "value_rescaling": True}
+PRIORITISED = {"replay_sampling": "prioritised", "overlap": True, "dueling": True}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"n_step": 3, "vector_steps_per_round": 2, "value_rescaling": True},
-        {"replay_sampling": "prioritised", "overlap": True, "dueling": True},
+        pytest.param(N_STEP, marks=pytest.mark.slow, id="n-step"),
+        pytest.param(PRIORITISED, marks=pytest.mark.slow, id="prioritised"),
+        pytest.param(N_STEP | PRIORITISED, id="together"),
     ],
-    ids=["n-step", "prioritised"],
 )
 def test_the_device_does_what_the_host_does(changes, monkeypatch):
     draw_on_the_device(monkeypatch)
@@ -153,6 +157,7 @@ def test_a_run_goes_on_from_20_checkpoints_as_after_a_kill_to_the_same_bits(tmp_
         assert_same(whole, frankrl.resume(killed_copy(whole, tmp_path / str(moment), moment)).run)
 
 
+@pytest.mark.slow
 def test_noise_and_fractions_of_each_learned_step_repeat_themselves(tmp_path):
     changes = {"distribution": "iqn", "noisy": True, "n_step": 2, "vector_steps_per_round": 2}
     one = trained(tmp_path / "one", **changes)

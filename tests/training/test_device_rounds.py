@@ -170,18 +170,29 @@ def test_its_updates_can_be_opened_and_all_that_it_recorded_comes_out_again(run)
 @pytest.mark.parametrize(
     "changes",
     [
-        {
-            "distribution": "c51",
-            "noisy": True,
-            "double": True,
-            "n_step": 3,
-            "replay_sampling": "prioritised",
-            "vector_steps_per_round": 2,
-            "replay_ratio": 0.4,
-        },
-        {"distribution": "iqn", "munchausen": True, "double": False, "replay_sampling": "newest"},
+        pytest.param(
+            {
+                "distribution": "c51",
+                "noisy": True,
+                "double": True,
+                "n_step": 3,
+                "replay_sampling": "prioritised",
+                "vector_steps_per_round": 2,
+                "replay_ratio": 0.4,
+            },
+            id="rainbow",
+        ),
+        pytest.param(
+            {
+                "distribution": "iqn",
+                "munchausen": True,
+                "double": False,
+                "replay_sampling": "newest",
+            },
+            marks=pytest.mark.slow,
+            id="munchausen-iqn",
+        ),
     ],
-    ids=["rainbow", "munchausen-iqn"],
 )
 def test_every_kind_of_learning_repeats_itself(tmp_path, changes):
     one = trained(tmp_path / "one", total_env_steps=300, **changes)
