@@ -221,7 +221,7 @@ def test_sequences_of_one_step_without_burn_in_are_the_transitions():
         np.testing.assert_array_equal(one, other)
 
 
-def test_all_starts_are_drawn_equally_often():
+def test_every_env_step_is_drawn_equally_often_before_it_is_moved():
     setup = SETUPS["several_envs"]._replace(capacity=30)
     sampler = UniformSampler(64)
     buffer = setup._replace(sampler=sampler).buffer()
