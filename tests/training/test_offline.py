@@ -310,13 +310,14 @@ def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_p
     assert result.estimate["estimated_by"] == "fitted Q evaluation"
     assert result.estimate["updates"] == 500
     description = RunFolder.open(tmp_path / "run").description
-    assert description.env_id == "dataset/cartpole/random-v0"
+    assert description.env_id == "dataset//cartpole/random-v0"
     reopened = reopen(RunFolder.open(tmp_path / "run"), 40)
     assert reopened.record.batch.observation.shape == (8, 4)
     again = frankrl.resume(tmp_path / "run", total_updates=130)
     assert again.updates == 130
-    with pytest.raises(EnvironmentUnusableError, match="no environment was named"):
+    with pytest.raises(EnvironmentUnusableError, match="no environment was named") as refusal:
         frankrl.evaluate(tmp_path / "run", episodes=1)
+    assert "evaluation_on" not in str(refusal.value)
 
 
 def test_a_checkpoint_without_the_data_is_refused(whole, tmp_path):
