@@ -102,7 +102,7 @@ _LONG = {
     "replay_ratio": 0.1,
     "evaluate_every_env_steps": 60_000,
 }
-"""The burn-in is twice the delay: the first steps after a memory of older weights are still wrong."""
+"""The burn-in is twice the delay: the first steps after a memory of older weights are wrong."""
 STUDIES = {
     "cart-pole": Study(_POSITIONS, range(5), "mean ≥ 450", _SOLVED),
     "cart-pole-without-memory": Study(

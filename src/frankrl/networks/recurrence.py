@@ -38,8 +38,8 @@ class _Saved(NamedTuple):
 
 
 _CLOSED = 1e4
-"""Added to the update gate, it makes z exactly 1, in float32, while W_h h stays within ±9,900 there:
-beyond that the weights have diverged."""
+"""Added to the update gate, it makes z exactly 1, in float32, while W_h h stays within ±9,900
+there; beyond that the weights have diverged."""
 
 
 def recurrence(
