@@ -90,13 +90,19 @@ def _repeat(delay: int, **changes: Any) -> Study:
 
 
 _LONG = {
-    "sequence_steps": 56,
-    "burn_in_steps": 16,
-    "batch_size": 32,
+    "gamma": 0.2,
+    "num_envs": 16,
+    "memory_units": 128,
+    "sequence_steps": 72,
+    "burn_in_steps": 32,
+    "replay_capacity": 40_000,
+    "learning_rate": 3e-3,
+    "polyak_window_updates": None,
     "total_env_steps": 120_000,
-    "replay_ratio": 0.05,
-    "evaluate_every_env_steps": 20_000,
+    "replay_ratio": 0.1,
+    "evaluate_every_env_steps": 60_000,
 }
+"""The burn-in is twice the delay: the first steps after a memory of older weights are wrong."""
 STUDIES = {
     "cart-pole": Study(_POSITIONS, range(5), "mean ≥ 450", _SOLVED),
     "cart-pole-without-memory": Study(

@@ -11,6 +11,7 @@ from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.environments import (
     CheckedEnv,
     GymnasiumVector,
+    absent_env,
     describe,
     make_environment,
     spec_from_data,
@@ -310,3 +311,16 @@ def test_a_class_is_not_taken_for_a_registered_environment_of_its_name():
     for given in (CartPole, f"{__name__}:CartPole"):
         env_id, _ = named_env(given)
         assert describe(env_id, {}).num_actions == 3
+
+
+@pytest.mark.parametrize("name", ["Grid-v0", "grids/Grid-v0"])
+def test_the_name_of_a_run_without_an_environment_is_no_environments(name):
+    with pytest.raises(gymnasium.error.Error):
+        gymnasium.register(absent_env(name), entry_point=SpaceProbe)
+    with pytest.raises(EnvironmentUnusableError, match="stands for a data set"):
+        make_environment(absent_env(name), {})
+
+
+def test_an_environment_may_have_the_namespace_dataset():
+    gymnasium.register("dataset/Probe-v0", entry_point=SpaceProbe)
+    make_environment("dataset/Probe-v0", {}).close()

@@ -61,12 +61,13 @@ def random_sequences(seed, spec=SPEC, *, is_masked=True):
     mask = random.random((SIZE, time, ACTIONS)) < 0.6
     mask[..., 0] = True
     where = belongs.astype(np.float32)
+    allowed = mask[:, after : after + count] * random.random((SIZE, count, ACTIONS))
     return Sequences(
         observation=random.normal(size=(SIZE, time, INPUTS)).astype(np.float32),
         is_shown=(place >= begin[:, None]) & (place <= after + length[:, None]),
         memory=random.uniform(-1, 1, (SIZE, spec.memory_units)).astype(np.float32),
         mask=mask if is_masked else None,
-        action=np.zeros((SIZE, count), np.uint16),
+        action=np.where(belongs, np.argmax(allowed, axis=-1), 0).astype(np.uint16),
         reward=where * random.normal(size=(SIZE, count)).astype(np.float32),
         discount=np.where(belongs & ~terminated, GAMMA**num_steps, 0).astype(np.float32),
         arrival=(after + step + num_steps).astype(np.int32),

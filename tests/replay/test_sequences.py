@@ -20,6 +20,7 @@ from frankrl.replay import (
     EndingRoom,
     PrioritisedSampler,
     ReplayBuffer,
+    Sample,
     SampleRequest,
     UniformSampler,
     cut_short,
@@ -220,7 +221,7 @@ def test_sequences_of_one_step_without_burn_in_are_the_transitions():
         np.testing.assert_array_equal(one, other)
 
 
-def test_all_starts_are_drawn_equally_often():
+def test_every_env_step_is_drawn_equally_often_before_it_is_moved():
     setup = SETUPS["several_envs"]._replace(capacity=30)
     sampler = UniformSampler(64)
     buffer = setup._replace(sampler=sampler).buffer()
@@ -248,6 +249,32 @@ def test_a_start_less_than_a_burn_in_after_its_episodes_start_is_moved_there(nam
     moved = np.where(places < setup.burn_in, places, 0)
     np.testing.assert_array_equal(found, np.arange(first, end) - moved * setup.num_envs)
     assert (moved > 0).any() == (setup.burn_in > 1)
+
+
+@pytest.mark.parametrize("name", some_of(["several_envs", "begun_later"], ["several_envs"]))
+def test_a_sequence_gets_its_priority_under_every_env_step_that_draws_it(name):
+    setup = SETUPS[name]
+    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=4)
+    naive, driven = setup.naive(), Driven(setup, world)
+    for _ in range(12):
+        play(world, naive, [driven], setup.vector_steps, (0.1, 0.1))
+    first, end = driven.drawable()
+    set_priorities = jax.jit(driven.buffer.set_priorities)
+
+    def sequence(start):
+        episode, place = start
+        return id(episode), place if place >= setup.burn_in else 0
+
+    sequences, alike = [sequence(start) for start in naive.starts], 0
+    for number, drawn in enumerate(range(first, end)):
+        sample = Sample(jnp.full((1, 1), drawn, jnp.uint32), None, None)
+        found = set_priorities(driven.state, sample, jnp.full((1, 1), 7.0))
+        leaves = np.ravel(found.priorities.tree.levels[0])
+        changed = [leaves[env_step % setup.capacity] == 7.5 for env_step in range(first, end)]
+        assert changed == [other == sequences[number] for other in sequences]
+        alike += sum(changed) - 1
+        assert (leaves > 0).sum() == end - first
+    assert alike
 
 
 def test_the_first_steps_of_an_episode_are_learned_about_half_as_often_as_the_others():

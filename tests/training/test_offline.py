@@ -338,7 +338,7 @@ def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_p
     # The report is there before the estimate begins.
     assert seen == [(done, 500, None) for done in range(50, 501, 50)]
     description = RunFolder.open(tmp_path / "run").description
-    assert description.env_id == "dataset/cartpole/random-v0"
+    assert description.env_id == "dataset//cartpole/random-v0"
     reopened = reopen(RunFolder.open(tmp_path / "run"), 40)
     assert reopened.record.batch.observation.shape == (8, 4)
     with pytest.warns(FrankWarning, match="does not name its data set"):
@@ -346,8 +346,9 @@ def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_p
     assert (again.updates, again.estimate) == (130, None)
     again = frankrl.resume(tmp_path / "run", total_updates=140, dataset=str(cartpole))
     assert again.estimate["updates"] == 500
-    with pytest.raises(EnvironmentUnusableError, match="no environment was named"):
+    with pytest.raises(EnvironmentUnusableError, match="no environment was named") as refusal:
         frankrl.evaluate(tmp_path / "run", episodes=1)
+    assert "evaluation_on" not in str(refusal.value)
 
 
 ALONE_SETTINGS = {name: value for name, value in ALONE.items() if name != "preset"}

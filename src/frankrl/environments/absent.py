@@ -2,7 +2,8 @@
 
 from frankrl.core.errors import EnvironmentUnusableError
 
-_PREFIX = "dataset/"
+_PREFIX = "dataset//"
+"""No name in Gymnasium has two slashes."""
 
 
 def absent_env(dataset: str) -> str:

@@ -178,6 +178,7 @@ def learned(
     terms: LossTerms,
     learning_rate: Float[Array, ""] | float,
     weights: Float[Array, " batch"] | None = None,
+    belongs: Bool[Array, " row"] | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """The optimiser's step along the gradient of a batch's loss, and the metrics of the update.
 
@@ -188,16 +189,18 @@ def learned(
         terms: the batch's loss and its gradient.
         learning_rate: step size of the optimiser.
         weights: importance weight of each transition's loss; None: all are 1.
+        belongs: the rows over which means are taken; None: all.
     """
     predictions, targets = terms.predictions, terms.targets
     new_state, gradient_norm = _moved(settings, network, state, terms, learning_rate)
     errors = td_errors(network, targets, predictions.chosen_q)
+    means = functools.partial(jnp.mean, where=belongs)
     metrics = UpdateMetrics(
         loss=terms.loss,
-        mean_q=jnp.mean(predictions.chosen_q),
-        mean_max_q=jnp.mean(jnp.max(predictions.q_values, axis=-1)),
-        mean_target=jnp.mean(network.head.target_mean(targets)),
-        mean_abs_td_error=jnp.mean(jnp.abs(errors)),
+        mean_q=means(predictions.chosen_q),
+        mean_max_q=means(jnp.max(predictions.q_values, axis=-1)),
+        mean_target=means(network.head.target_mean(targets)),
+        mean_abs_td_error=means(jnp.abs(errors)),
         gradient_norm=gradient_norm,
     )
     priorities = None
@@ -250,24 +253,12 @@ def learned_sequences(
         weights: importance weight of each sequence's loss; None: all are 1.
     """
     of_loss, belongs = terms.of_rows.of_loss, terms.belongs
-    predictions, targets = of_loss.predictions, of_loss.targets
-    new_state, gradient_norm = _moved(settings, network, state, of_loss, learning_rate)
-    errors = td_errors(network, targets, predictions.chosen_q)
-    means = functools.partial(jnp.mean, where=belongs)
-    metrics = UpdateMetrics(
-        loss=of_loss.loss,
-        mean_q=means(predictions.chosen_q),
-        mean_max_q=means(jnp.max(predictions.q_values, axis=-1)),
-        mean_target=means(network.head.target_mean(targets)),
-        mean_abs_td_error=means(jnp.abs(errors)),
-        gradient_norm=gradient_norm,
-    )
+    new_state, of_rows = learned(settings, network, state, of_loss, learning_rate, weights, belongs)
     priorities = None
-    if weights is not None:
-        by_row = network.head.priorities(predictions.losses, errors, targets)
-        priorities = sequence_priorities(spec, by_row, belongs)
-    first = errors[:: spec.learned_steps]
-    return new_state, UpdateOutput(jnp.stack(metrics), first, priorities)
+    if of_rows.priorities is not None:
+        priorities = sequence_priorities(spec, of_rows.priorities, belongs)
+    first = of_rows.td_errors[:: spec.learned_steps]
+    return new_state, UpdateOutput(of_rows.metrics, first, priorities)
 
 
 def _moved(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from frankrl.networks.initializer import Initializer
-from frankrl.networks.recurrence import gates, recurrence
+from frankrl.networks.recurrence import after, recurrence
 
 _GATES = 3
 """Reset gate, update gate, new state: the order of the columns of all weights."""
@@ -60,7 +60,8 @@ class GRU:
         memory: Float[Any, "batch unit"],
     ) -> Float[Any, "batch unit"]:
         """The memory after one more observation; NumPy or JAX."""
-        return self._after(params, self._input_products(params, inputs), memory)
+        product = self._input_products(params, inputs)
+        return after(product, memory @ params.recurrent_weight, params.recurrent_bias, memory)
 
     def sequence(
         self,
@@ -91,12 +92,3 @@ class GRU:
         self, params: GRUParams, inputs: Float[Any, "*batch input"]
     ) -> Float[Any, "*batch 3*unit"]:
         return inputs @ params.input_weight + params.bias
-
-    def _after(
-        self,
-        params: GRUParams,
-        product: Float[Any, "batch 3*unit"],
-        memory: Float[Any, "batch unit"],
-    ) -> Float[Any, "batch unit"]:
-        found = gates(product, memory @ params.recurrent_weight, params.recurrent_bias)
-        return (1 - found.update) * found.new + found.update * memory

@@ -38,7 +38,8 @@ class _Saved(NamedTuple):
 
 
 _CLOSED = 1e4
-"""Added to the update gate, it makes z exactly 1, in float32, whatever the memory."""
+"""Added to the update gate, it makes z exactly 1, in float32, while W_h h stays within ±9,900
+there; beyond that the weights have diverged."""
 
 
 def recurrence(
@@ -66,8 +67,8 @@ def recurrence(
 @jax.custom_vjp
 def _unrolled(product: Array, weight: Array, bias: Array, memory: Array) -> Array:
     def step(before: Array, product: Array) -> tuple[Array, Array]:
-        after = _after(product, before @ weight, bias, before)
-        return after, after
+        memory = after(product, before @ weight, bias, before)
+        return memory, memory
 
     return _scan(step, memory, product)[1]
 
@@ -95,12 +96,20 @@ def gates(
     return _Gates(reset, update, within, xp.tanh(product[..., 2 * units :] + reset * within))
 
 
-def _after(
-    product: Float[Array, "batch 3*unit"],
-    recurrent: Float[Array, "batch 3*unit"],
+def after(
+    product: Float[Array, "*batch 3*unit"],
+    recurrent: Float[Array, "*batch 3*unit"],
     bias: Float[Array, " unit"],
-    before: Float[Array, "batch unit"],
-) -> Float[Array, "batch unit"]:
+    before: Float[Array, "*batch unit"],
+) -> Float[Array, "*batch unit"]:
+    """The memory after one step, of NumPy or JAX arrays.
+
+    Args:
+        product: W_i x + b.
+        recurrent: W_h h.
+        bias: b_hn.
+        before: h.
+    """
     found = gates(product, recurrent, bias)
     return (1 - found.update) * found.new + found.update * before
 
@@ -108,8 +117,8 @@ def _after(
 def _forward(product: Array, weight: Array, bias: Array, memory: Array) -> tuple[Array, _Saved]:
     def step(before: Array, product: Array) -> tuple[Array, tuple[Array, Array]]:
         recurrent = before @ weight
-        after = _after(product, recurrent, bias, before)
-        return after, (after, recurrent)
+        memory = after(product, recurrent, bias, before)
+        return memory, (memory, recurrent)
 
     _, (found, recurrent) = _scan(step, memory, product)
     before = jnp.concatenate([memory[None], found[:-1]])

@@ -11,7 +11,7 @@ from frankrl.core.normalisation import Scales
 from frankrl.core.types import Sequences, SequenceSpec, Steps, Transition
 from frankrl.replay.read import Span, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
-from frankrl.replay.sequences import first_learned, read_sequences
+from frankrl.replay.sequences import drawn_alike, first_learned, read_sequences
 from frankrl.replay.state import ReplayState, field_shapes
 
 _STEPS_PER_ENDING = 64
@@ -271,13 +271,23 @@ class ReplayBuffer:
     def set_priorities(
         self, state: ReplayState, sample: Sample, priorities: Float[Array, "update batch"] | None
     ) -> ReplayState:
-        """The buffer with new priorities for the transitions of a sample.
+        """The buffer with new priorities for the transitions, or sequences, of a sample.
+
+        A sequence gets its priority under every env step that draws it.
 
         Args:
-            state: the buffer.
+            state: the buffer, with the steps it had when the sample was drawn.
             sample: the sampled transitions.
             priorities: error of each (`Head.priorities`); None if the sampler gives no weights.
         """
+        if self.sequences is not None and priorities is not None:
+            drawn = sample.env_steps[..., None]
+            alike = drawn_alike(state, sample.env_steps, self.sequences, self.num_envs)
+            first, end = self.window(state.num_steps)
+            alike = jnp.where((alike >= first) & (alike < end), alike, drawn)
+            count = alike.shape[-1]
+            sample = sample._replace(env_steps=alike.reshape(alike.shape[0], -1))
+            priorities = jnp.repeat(priorities, count, axis=-1)
         return self.sampler.set_priorities(state, self.capacity, sample, priorities)
 
 

@@ -121,6 +121,27 @@ def first_learned(
     return jnp.where(count < spec.burn_in_steps, env_steps - count * num_envs, env_steps)
 
 
+def drawn_alike(
+    state: ReplayState, env_steps: UInt32[Array, "*batch"], spec: SequenceSpec, num_envs: int
+) -> UInt32[Array, "*batch draw"]:
+    """All env steps by which the sequences of the given ones are drawn.
+
+    Near an episode's start they are up to a burn-in's length; elsewhere the given one alone, which
+    also stands in the places that are left. Some may be beyond what can be drawn yet, or no longer.
+
+    Args:
+        state: the buffer.
+        env_steps: the env steps that were drawn.
+        spec: which steps a sequence has.
+        num_envs: number of environments.
+    """
+    drawn = env_steps[..., None]
+    first = first_learned(state, env_steps, spec, num_envs)[..., None]
+    distance = np.arange(max(spec.burn_in_steps, 1), dtype=np.uint32) * np.uint32(num_envs)
+    alike = first + distance
+    return jnp.where(first_learned(state, alike, spec, num_envs) == first, alike, drawn)
+
+
 def _back(
     state: ReplayState, env_steps: UInt32[Array, "*batch"], num_envs: int, count: int
 ) -> _Back:

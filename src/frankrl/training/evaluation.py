@@ -196,7 +196,6 @@ class Evaluator:
         Raises:
             EnvironmentUnusableError: it cannot; the message names the settings that help.
         """
-        refuse_absent(self._spec.env_id)
         if self._lend is None and self._functional is None:
             try:
                 self._at_least(1).reset([0], [RESET_SEEDS[Use.EVALUATION_RESET].start], [0])
@@ -332,6 +331,7 @@ class Evaluator:
     def _at_least(self, count: int) -> EnvGroup:
         refuse_absent(self._spec.env_id)
         if self._envs is None or self._made < count:
+            refuse_absent(self._spec.env_id)
             self._close_envs()
             # A few episodes end before a worker has started.
             workers = self._workers if count == self._settings.evaluation_envs else ()
