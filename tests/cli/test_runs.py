@@ -87,6 +87,7 @@ def test_json_has_a_line_for_each_run(root, capsys):
         "seed": 3,
         "seeds": [],
         "state": "stopped",
+        "clock": "env steps",
         "env_steps": 2_000,
         "total_env_steps": 5_000,
         "updates": 1_900,
