@@ -228,7 +228,7 @@ def _first_step() -> str:
         state = envs.observation.copy()
         policy = HostPolicy(network)
         policy.load(init_train_state(experiment).behaviour_params)
-        q_values = policy.q_values(spec.observation(state))
+        q_values = policy.q_values(spec.observation(state)).q_values
         coins, choices = exploration_draws(seed, 0, 1)
         epsilon = linear_epsilon(experiment.settings.exploration, np.arange(1))
         action = epsilon_greedy(q_values, epsilon, coins, choices)
