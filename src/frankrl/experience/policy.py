@@ -77,6 +77,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class QValues(Protocol):
     """Maps a batch of observations to Q-values, and to what is remembered after them."""
 
