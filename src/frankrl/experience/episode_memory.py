@@ -40,7 +40,7 @@ class EpisodeMemory:
         self._of_round.append(self.now)
         self.now = np.where(is_last[:, np.newaxis], np.float32(0), after)
 
-    def end_round(self) -> Float[np.ndarray, "row+env unit"] | None:
+    def end_round(self) -> Float[np.ndarray, "all_rows unit"] | None:
         """End a round: the memory before each of its observations, and before the next ones."""
         self.round_start, before, self._of_round = self.now, self._of_round, []
         return None if self.now is None else np.concatenate([*before, self.now])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from frankrl.networks.initializer import Initializer
 from frankrl.networks.recurrence import after, recurrence
@@ -66,10 +66,10 @@ class GRU:
     def sequence(
         self,
         params: GRUParams,
-        inputs: Float[Array, "batch time input"],
-        is_shown: Bool[Array, "batch time"],
-        memory: Float[Array, "batch unit"],
-    ) -> Float[Array, "batch time unit"]:
+        inputs: Float[Any, "batch time input"],
+        is_shown: Bool[Any, "batch time"],
+        memory: Float[Any, "batch unit"],
+    ) -> Float[Any, "batch time unit"]:
         """The memory after each of several observations; JAX.
 
         The products with the inputs are one for all times; only those with the memory, which need
@@ -90,5 +90,5 @@ class GRU:
 
     def _input_products(
         self, params: GRUParams, inputs: Float[Any, "*batch input"]
-    ) -> Float[Any, "*batch 3*unit"]:
+    ) -> Float[Any, "*batch column"]:
         return inputs @ params.input_weight + params.bias

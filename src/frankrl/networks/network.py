@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from frankrl.core.types import Observation, Params
 from frankrl.networks.head import Head
@@ -107,9 +107,9 @@ class QNetwork(abc.ABC):
         self,
         params: Any,
         observation: Observation,
-        is_shown: Bool[Array, "batch time"],
-        memory: Float[Array, "batch unit"],
-    ) -> Float[Array, "batch time unit"]:
+        is_shown: Bool[Any, "batch time"],
+        memory: Float[Any, "batch unit"],
+    ) -> Float[Any, "batch time unit"]:
         """The memory after each observation of some sequences; only of a network that has one.
 
         Args:
@@ -260,9 +260,9 @@ class LayeredNetwork(QNetwork):
         self,
         params: NetworkParams,
         observation: Observation,
-        is_shown: Bool[Array, "batch time"],
-        memory: Float[Array, "batch unit"],
-    ) -> Float[Array, "batch time unit"]:
+        is_shown: Bool[Any, "batch time"],
+        memory: Float[Any, "batch unit"],
+    ) -> Float[Any, "batch time unit"]:
         if self.memory is None:
             raise TypeError("this network has no memory")
         rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), observation)

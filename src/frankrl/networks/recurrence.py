@@ -8,7 +8,7 @@ within the loop over its numbers, which then is not vectorised and takes three t
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,12 +43,12 @@ there; beyond that the weights have diverged."""
 
 
 def recurrence(
-    product: Float[Array, "time batch 3*unit"],
-    weight: Float[Array, "unit 3*unit"],
-    bias: Float[Array, " unit"],
-    is_shown: Bool[Array, "time batch"],
-    memory: Float[Array, "batch unit"],
-) -> Float[Array, "time batch unit"]:
+    product: Float[Any, "time batch column"],
+    weight: Float[Any, "unit column"],
+    bias: Float[Any, " unit"],
+    is_shown: Bool[Any, "time batch"],
+    memory: Float[Any, "batch unit"],
+) -> Float[Any, "time batch unit"]:
     """The memory after each step; the equations stand at `GRU`.
 
     Args:
@@ -74,9 +74,9 @@ def _unrolled(product: Array, weight: Array, bias: Array, memory: Array) -> Arra
 
 
 def gates(
-    product: Float[Array, "*batch 3*unit"],
-    recurrent: Float[Array, "*batch 3*unit"],
-    bias: Float[Array, " unit"],
+    product: Float[Any, "*batch column"],
+    recurrent: Float[Any, "*batch column"],
+    bias: Float[Any, " unit"],
 ) -> _Gates:
     """The gates of some steps, of NumPy or JAX arrays.
 
@@ -87,7 +87,7 @@ def gates(
     """
     xp, units = recurrent.__array_namespace__(), bias.shape[0]
 
-    def sigmoid(columns: slice) -> Array:
+    def sigmoid(columns: slice) -> Any:
         # σ(x) = (1 + tanh(x / 2)) / 2, which overflows nowhere.
         return 0.5 * (1 + xp.tanh(0.5 * (product[..., columns] + recurrent[..., columns])))
 
@@ -97,11 +97,11 @@ def gates(
 
 
 def after(
-    product: Float[Array, "*batch 3*unit"],
-    recurrent: Float[Array, "*batch 3*unit"],
-    bias: Float[Array, " unit"],
-    before: Float[Array, "*batch unit"],
-) -> Float[Array, "*batch unit"]:
+    product: Float[Any, "*batch column"],
+    recurrent: Float[Any, "*batch column"],
+    bias: Float[Any, " unit"],
+    before: Float[Any, "*batch unit"],
+) -> Float[Any, "*batch unit"]:
     """The memory after one step, of NumPy or JAX arrays.
 
     Args:
