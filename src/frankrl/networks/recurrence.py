@@ -65,7 +65,7 @@ def recurrence(
 
 
 @jax.custom_vjp
-def _unrolled(product: Array, weight: Array, bias: Array, memory: Array) -> Array:
+def _unrolled(product: Any, weight: Any, bias: Any, memory: Any) -> Array:
     def step(before: Array, product: Array) -> tuple[Array, Array]:
         memory = after(product, before @ weight, bias, before)
         return memory, memory
@@ -114,7 +114,7 @@ def after(
     return (1 - found.update) * found.new + found.update * before
 
 
-def _forward(product: Array, weight: Array, bias: Array, memory: Array) -> tuple[Array, _Saved]:
+def _forward(product: Any, weight: Any, bias: Any, memory: Any) -> tuple[Array, _Saved]:
     def step(before: Array, product: Array) -> tuple[Array, tuple[Array, Array]]:
         recurrent = before @ weight
         memory = after(product, recurrent, bias, before)
