@@ -1,9 +1,9 @@
 # Frank on the CPU, as a user without rights. Build and train:
 #
 #   docker build -t frank .
-#   docker run --rm -v "$PWD/runs:/work/runs" frank train LunarLander-v3
+#   docker run --rm -v "$PWD/runs:/home/frank/runs" frank train LunarLander-v3
 #
-# Runs are written to /work/runs, which belongs to the user 1000. Films need no display and no
+# Runs are written to /home/frank/runs, which belongs to the user 1000. Films need no display and no
 # further packages: imageio-ffmpeg brings its own ffmpeg, and pygame draws into memory.
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -17,9 +17,9 @@ RUN python -m venv /opt/frank && /opt/frank/bin/pip install --no-cache-dir '.[da
 
 FROM python:3.13-slim
 COPY --from=build /opt/frank /opt/frank
-RUN useradd --create-home --uid 1000 frank && mkdir -p /work/runs && chown -R frank /work
+RUN useradd --create-home --uid 1000 frank && install -d -o frank /home/frank/runs
 USER frank
-WORKDIR /work
+WORKDIR /home/frank
 ENV PATH=/opt/frank/bin:$PATH SDL_VIDEODRIVER=dummy
 ENTRYPOINT ["frank"]
 CMD ["--help"]

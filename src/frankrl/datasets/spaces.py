@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from frankrl.environments.stored_numbers import whole, whole_array
+
 _MAX_COMPONENTS = 1 << 24
 """Largest number of components of a space that is read, over all its parts."""
 _MAX_SPACES, _MAX_AXES = 10_000, 32
@@ -82,7 +84,7 @@ class _Reader:
             case "Box":
                 return self._box(data)
             case "Discrete":
-                return spaces.Discrete(_whole(data["n"], 1), start=_whole(data["start"]))
+                return spaces.Discrete(whole(data["n"], 1), start=whole(data["start"]))
             case "MultiDiscrete":
                 return self._multi_discrete(data)
             case "MultiBinary":
@@ -107,16 +109,16 @@ class _Reader:
         return spaces.Box(low, high, shape, dtype.type)
 
     def _multi_discrete(self, data: dict[str, Any]) -> spaces.MultiDiscrete:
-        dtype, counts = np.dtype(str(data["dtype"])), _whole_array(data["nvec"])
+        dtype, counts = np.dtype(str(data["dtype"])), whole_array(data["nvec"])
         if dtype.kind not in "iu":
             raise ValueError(f"a MultiDiscrete of {dtype} is not supported")
         self._shape(counts.shape)
-        start = _whole_array(data.get("start", np.zeros_like(counts).tolist()))
+        start = whole_array(data.get("start", np.zeros_like(counts).tolist()))
         return spaces.MultiDiscrete(counts, dtype.type, start=start)
 
     def _shape(self, data: Any) -> tuple[int, ...]:
         """The shape of a further array of components."""
-        shape = tuple(_whole(size, 0) for size in data)
+        shape = tuple(whole(size, 0) for size in data)
         if len(shape) > _MAX_AXES:
             raise ValueError(f"a space of {len(shape):,} axes is too large")
         self._num_components += math.prod(shape)
@@ -140,16 +142,3 @@ def _bounds(data: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if bounds.shape != shape:
         raise ValueError(f"bounds of the shape {bounds.shape} where {shape} belongs")
     return bounds
-
-
-def _whole_array(data: Any) -> np.ndarray:
-    array = np.array(data)
-    if array.dtype.kind not in "iu":
-        raise ValueError("numbers that are not whole")
-    return array.astype(np.int64)
-
-
-def _whole(value: Any, least: int | None = None) -> int:
-    if type(value) is not int or (least is not None and value < least):
-        raise ValueError(f"{value!r:.40} where a whole number belongs")
-    return value

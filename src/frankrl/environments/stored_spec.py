@@ -18,6 +18,7 @@ from frankrl.core.text import shown
 from frankrl.environments.masks import MaskSource
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.environments.spec import EnvironmentFacts, EnvironmentSpec, spec_of
+from frankrl.environments.stored_numbers import whole, whole_array
 from frankrl.environments.symmetry import symmetries_of, symmetries_to_data
 
 _MAX_COMPONENTS = 1 << 24
@@ -68,10 +69,10 @@ def spec_from_data(
     try:
         threshold = data["reward_threshold"]
         source = _one_of(data["masks_from"], (*_OUTSIDE, "observation"))
-        key, first = str(data["mask_key"]), _whole(data["first_action"])
+        key, first = str(data["mask_key"]), whole(data["first_action"])
         facts = EnvironmentFacts(
             observation_space=_space_from_data(data["observation_space"], _MAX_DEPTH),
-            action_space=spaces.Discrete(_whole(data["num_actions"], 1), start=first),
+            action_space=spaces.Discrete(whole(data["num_actions"], 1), start=first),
             reward_threshold=None if threshold is None else _finite(threshold),
             mask_outside=lambda: (_one_of(source, _OUTSIDE), key),
             made_by=str(data["made_by"]),
@@ -126,9 +127,9 @@ def _space_from_data(data: dict[str, Any], depth: int) -> spaces.Space:
         raise ValueError("its spaces are nested too deeply")
     kinds: dict[str, Callable[[dict[str, Any]], spaces.Space]] = {
         "Box": _box,
-        "Discrete": lambda data: spaces.Discrete(_whole(data["n"], 1), start=_whole(data["start"])),
+        "Discrete": lambda data: spaces.Discrete(whole(data["n"], 1), start=whole(data["start"])),
         "MultiDiscrete": lambda data: spaces.MultiDiscrete(
-            _whole_array(data["nvec"]), start=_whole_array(data["start"])
+            whole_array(data["nvec"]), start=whole_array(data["start"])
         ),
         "MultiBinary": _multi_binary,
         "Dict": lambda data: spaces.Dict(
@@ -167,23 +168,10 @@ def _array(data: list[Any], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarr
 
 
 def _shape(data: Any) -> tuple[int, ...]:
-    shape = tuple(_whole(size, 0) for size in data)
+    shape = tuple(whole(size, 0) for size in data)
     if math.prod(shape) > _MAX_COMPONENTS:
         raise ValueError(f"a space of the shape {shape} is too large")
     return shape
-
-
-def _whole_array(data: Any) -> np.ndarray:
-    array = np.array(data)
-    if array.dtype.kind not in "iu":
-        raise ValueError("numbers that are not whole")
-    return array.astype(np.int64)
-
-
-def _whole(value: Any, least: int | None = None) -> int:
-    if type(value) is not int or (least is not None and value < least):
-        raise ValueError(f"{value!r:.40} where a whole number belongs")
-    return value
 
 
 def _finite(value: Any) -> float:

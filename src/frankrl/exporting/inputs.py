@@ -1,14 +1,13 @@
 """The inputs of an exported network: one for each leaf of an observation, the action mask, and what
 a network with a memory remembers."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium import spaces
 
 from frankrl.environments import EnvironmentSpec, Leaf
 from frankrl.exporting.graph import Graph, tensor_type
+from frankrl.exporting.leaf_spaces import leaf_spaces
 
 MASK, Q_VALUES, ACTION = "action_mask", "q_values", "action"
 STATE, NEW_STATE = "state", "new_state"
@@ -41,7 +40,7 @@ def inputs_of(spec: EnvironmentSpec, *, remembers: bool = False) -> tuple[Input,
     count = spec.preprocessing.frame_stack
     stack = (count,) if count > 1 else ()
     found = zip(
-        _names(spec, remembers=remembers), spec.leaves, _parts(spec.state_space), strict=True
+        _names(spec, remembers=remembers), spec.leaves, leaf_spaces(spec.state_space), strict=True
     )
     return tuple(
         Input(
@@ -80,18 +79,6 @@ def _names(spec: EnvironmentSpec, *, remembers: bool) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
-
-
-def _parts(space: spaces.Space) -> Iterator[spaces.Space]:
-    """The parts of a space that are leaves, in the order of the leaves."""
-    if isinstance(space, spaces.Dict):
-        for name in sorted(space.spaces):
-            yield from _parts(space[name])
-    elif isinstance(space, spaces.Tuple):
-        for part in space.spaces:
-            yield from _parts(part)
-    else:
-        yield space
 
 
 def _note(leaf: Leaf, frame_stack: int) -> str:

@@ -1,6 +1,5 @@
 """Stored observations in the environment's own form again."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Shaped
 
 from frankrl.core.types import Observation
 from frankrl.environments import EnvironmentSpec, Leaf, together
+from frankrl.exporting.leaf_spaces import leaf_spaces
 
 
 def own_observations(
@@ -26,7 +26,7 @@ def own_observations(
         mask: their action masks; None without. One that allows nothing in a last state is stored
             as all true.
     """
-    leaves, parts = jax.tree.leaves(observation), _parts(spec.state_space)
+    leaves, parts = jax.tree.leaves(observation), leaf_spaces(spec.state_space)
     own = [
         _own(leaf, part, np.asarray(stored))
         for leaf, part, stored in zip(spec.leaves, parts, leaves, strict=True)
@@ -41,18 +41,6 @@ def own_observations(
     shape = (len(mask), *(space.shape or ()))
     entries = {names[0]: state} if len(names) == 1 else dict(state)
     return {**entries, key: mask.reshape(shape).astype(space.dtype)}
-
-
-def _parts(space: spaces.Space) -> Iterator[spaces.Space]:
-    """The spaces of the leaves, in their order."""
-    if isinstance(space, spaces.Dict):
-        for name in sorted(space.spaces):
-            yield from _parts(space[name])
-    elif isinstance(space, spaces.Tuple):
-        for part in space.spaces:
-            yield from _parts(part)
-    else:
-        yield space
 
 
 def _own(leaf: Leaf, space: spaces.Space, stored: Shaped[np.ndarray, "state ..."]) -> Any:
