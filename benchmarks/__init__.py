@@ -4,9 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+from frankrl.config import Settings
+from frankrl.core.errors import SettingError
+
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON-lines file; none where there is no file."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def made_with(tables: dict[str, Any], settings: Settings) -> bool:
+    """Whether a row's settings mean the same today; those that are newer had their defaults."""
+    try:
+        return Settings.from_tables(tables) == settings
+    except SettingError:
+        return False

@@ -28,10 +28,9 @@ import numpy as np
 import tyro
 
 import frankrl
-from benchmarks import read_rows
+from benchmarks import made_with, read_rows
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
-from frankrl.core.errors import SettingError
 from frankrl.environments import make_environment
 from frankrl.environments.repeat_after_me import exact_q_values
 from frankrl.runs.machine import machine_facts, versions
@@ -139,7 +138,7 @@ def main(options: Options) -> None:
     known = {
         (row["study"], row["seed"]): row
         for row in read_rows(options.results)
-        if _made_with(row["settings"], STUDIES[row["study"]].settings())
+        if made_with(row["settings"], STUDIES[row["study"]].settings())
     }
     wanted = [(name, seed) for name in options.studies for seed in STUDIES[name].seeds]
     for name, seed in wanted:
@@ -150,14 +149,6 @@ def main(options: Options) -> None:
             file.write(json.dumps(row) + "\n")
         print(f"{name} seed {seed}: {row['mean_return']:.4g} in {row['seconds']:.0f} s", flush=True)
     print(table([known[job] for job in wanted]))
-
-
-def _made_with(tables: dict[str, Any], settings: Settings) -> bool:
-    """Whether a row's settings mean the same today; those that are newer had their defaults."""
-    try:
-        return Settings.from_tables(tables) == settings
-    except SettingError:
-        return False
 
 
 def training_words(study: Study, seed: int, run: str) -> list[str]:

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import tyro
 
-from benchmarks import read_rows
+from benchmarks import made_with, read_rows
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
-from frankrl.core.errors import FrankError, SettingError
+from frankrl.core.errors import FrankError
 from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.machine import machine_facts, versions
@@ -115,7 +115,7 @@ def main(options: Options) -> None:
     known = {
         (row["study"], row["seed"]): row
         for row in read_rows(options.results)
-        if _made_with(row["settings"], STUDIES[row["study"]].settings())
+        if made_with(row["settings"], STUDIES[row["study"]].settings())
     }
     wanted = [(name, seed) for name in options.studies for seed in STUDIES[name].seeds]
     missing = [job for job in wanted if job not in known]
@@ -132,14 +132,6 @@ def main(options: Options) -> None:
     with ThreadPoolExecutor(options.at_once) as pool:
         known |= dict(zip(missing, pool.map(do, missing), strict=True))
     print(table([known[job] for job in wanted]))
-
-
-def _made_with(tables: dict[str, Any], settings: Settings) -> bool:
-    """Whether a row's settings mean the same today; those that are newer had their defaults."""
-    try:
-        return Settings.from_tables(tables) == settings
-    except SettingError:
-        return False
 
 
 def _run(name: str, seed: int, run: Path) -> dict:

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import Pipe
-from multiprocessing import connection as connections
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 try:
     import fcntl
@@ -141,7 +142,7 @@ def apart() -> dict[str, Any]:
 
 def start_with_pipe(
     command: Sequence[str], variables: Mapping[str, str]
-) -> tuple[connections.Connection, "subprocess.Popen[Any]"]:
+) -> tuple["Connection", "subprocess.Popen[Any]"]:
     """Start a process that reads the number of its end of a pipe as its last argument.
 
     Args:
@@ -154,6 +155,9 @@ def start_with_pipe(
     Raises:
         OSError: no process can be started.
     """
+    # Not at the top, since every command imports this module and few start processes.
+    from multiprocessing import Pipe
+
     ours, theirs = Pipe()
     number = theirs.fileno()
     inherited: dict[str, Any] = {"pass_fds": (number,)}
@@ -179,8 +183,10 @@ def start_with_pipe(
     return ours, process
 
 
-def given_pipe(number: str) -> connections.Connection:
+def given_pipe(number: str) -> "Connection":
     """In a process that `start_with_pipe` has started: its end of the pipe."""
+    from multiprocessing import connection as connections
+
     kind: Callable[[int], Any] = connections.Connection
     if IS_WINDOWS:
         kind = connections.PipeConnection  # pyright: ignore[reportAttributeAccessIssue]
