@@ -1,15 +1,20 @@
 """The documentation as it can be read in the repository, without being built."""
 
+import ast
 import inspect
 import pkgutil
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import frankrl
 from frankrl.config.presets import load_preset
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text("utf-8")
 PAGES = {page.name: page.read_text("utf-8") for page in DOCS.glob("*.md")}
 MARKER = re.compile(r"^(?P<before>.*)<!-- (?P<kind>source|page|walk): (?P<name>[^>]+?) -->$", re.M)
 LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?:#(?P<anchor>[^)]*))?\)")
@@ -39,6 +44,68 @@ def test_what_is_computed_when_the_page_is_built_says_so(marker):
 def test_every_link_to_a_file_of_the_repository_leads_somewhere(page):
     for link in LINK.finditer(PAGES[page]):
         assert (DOCS / link["path"]).exists(), link[0]
+
+
+def test_every_link_of_the_readme_leads_to_a_file():
+    for link in LINK.finditer(README):
+        assert (ROOT / link["path"]).exists(), link[0]
+
+
+def test_on_pypi_every_link_of_the_readme_is_absolute_and_leads_to_a_page_or_a_file():
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["metadata"]
+    text = README
+    for each in hooks["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(each["pattern"], each["replacement"], text)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert [target for target in targets if not target.startswith("https://")] == []
+    site, files = "https://frankrl.github.io/frankrl/", "/frankrl/frankrl/(?:blob/)?main/"
+    pages = [target.removeprefix(site).rpartition("/")[0] for target in targets if site in target]
+    assert pages and all((DOCS / f"{page}.md").exists() for page in pages)
+    named = [re.split(files, target)[1] for target in targets if re.search(files, target)]
+    assert named and all((ROOT / name).exists() for name in named)
+
+
+def test_every_picture_has_words():
+    for text in [README, *PAGES.values()]:
+        assert re.findall(r"!\[\s*\]\(|<img(?![^>]*alt=\"[^\"]+\")", text) == []
+
+
+def test_every_public_name_of_python_has_its_place_in_the_reference():
+    shown = {
+        name.rpartition(".")[2]
+        for page in ("api.md", "hub.md", "networks.md", "sweep.md")
+        for name in re.findall(r"^::: ([\w.]+)$", PAGES[page], re.M)
+    }
+    assert {*frankrl.__all__, "push", "pull"} - shown == {"FrankError", "hub"}
+
+
+@pytest.fixture(scope="module")
+def texts_of_the_code():
+    """Every text in the code, with … where a value is put in."""
+    texts = []
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else "…" for part in node.values
+                ]
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_every_message_that_troubleshooting_explains_is_one_that_frank_has(texts_of_the_code):
+    tables = re.findall(
+        r"^\| (?:the line says|note) \|.*?(?=^$)", PAGES["troubleshooting.md"], re.M | re.S
+    )
+    rows = [row for table in tables for row in table.splitlines()[2:]]
+    assert len(rows) > 20
+    for row in rows:
+        for message in re.findall(r"`([^`]+)`", row.split("|")[1]):
+            parts = [part.strip() for part in message.split("…")]
+            found = [text for text in texts_of_the_code if all(part in text for part in parts)]
+            assert found, message
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -90,7 +90,9 @@ def with_known_preset(words):
 def test_a_command_is_accepted(typed, nothing_begins, capsys):
     found = OF_FRANK[typed]
     if typed in RUNS_AT_ONCE:
-        assert command_line.main(found.words[1:]) == 0
+        with contextlib.suppress(SystemExit):
+            assert command_line.main(found.words[1:]) == 0
+        assert capsys.readouterr().out
         return
     try:
         status = command_line.main(with_known_preset(found.words[1:]))
@@ -117,6 +119,8 @@ def flags():
 def test_a_command_in_a_sentence_exists_and_has_the_flags_that_stand_there(page, flags):
     for _, *words in commands_in_sentences(page):
         command = words[0]
+        if command == "COMMAND":
+            continue
         assert command in [*command_line.COMMANDS, "--help", "--version"], words
         named = {word.partition("=")[0] for word in words[1:] if word.startswith("--")}
         if command == "hub":

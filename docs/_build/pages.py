@@ -1,10 +1,10 @@
 """Writes into a page what the code alone knows. `scripts/docs` does so with each page it builds.
 
 - `<!-- frank: settings -->` becomes a table for each group of settings;
-- `<!-- frank: presets -->` becomes a table of what each preset sets otherwise;
+- `<!-- frank: presets -->` becomes a section for each preset, with what it sets otherwise;
 - `<!-- frank: known names -->` becomes a table of other libraries' names, with Frank's;
 - `<!-- frank: robustness -->` becomes the table of what `scripts/robustness` found;
-- `<!-- frank: warnings -->` becomes what the dashboard says of its warnings;
+- `<!-- frank: warnings -->` becomes what the dashboard's own page says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
@@ -224,18 +224,21 @@ def _robustness() -> str:
 
 
 def _presets() -> str:
-    """What each preset says of itself, then one row for each setting that some preset changes."""
-    names = preset_names()
-    lines = [f"- **`{name}`**: {note}" for name in names if (note := _leading_comment(name))]
-    rows = []
-    for setting in config.setting_names():
-        usual = _default(setting)
-        values = [_value(name, setting) for name in names]
-        if any(value != usual for value in values):
-            cells = ["" if value == usual else f"`{_shown(value)}`" for value in values]
-            rows.append((f"`{setting}`", f"`{_shown(usual)}`", *cells))
-    table = _table(("name", "in the code", *(f"`{name}`" for name in names)), rows)
-    return "\n".join([*lines, "", table])
+    """For each preset what it says of itself and, folded away, what it changes."""
+    parts = []
+    for name in preset_names():
+        rows = [
+            (f"`{setting}`", f"`{_shown(value)}`", f"`{_shown(_default(setting))}`")
+            for setting in config.setting_names()
+            if (value := _value(name, setting)) != _default(setting)
+        ]
+        note = _leading_comment(name) or "The default of the environment of that name."
+        if name == "default":
+            note = "The default of every environment that has no preset of its own."
+        lines = _table(("setting", "here", "in the code"), rows).splitlines()
+        fold = "\n".join(f"    {line}" for line in lines)
+        parts.append(f'### `{name}`\n\n{note}\n\n??? note "What it sets"\n{fold}')
+    return "\n\n".join(parts)
 
 
 def _split(text: str) -> tuple[str, str]:
