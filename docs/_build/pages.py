@@ -31,6 +31,7 @@ import pkgutil
 import re
 import sys
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,9 @@ def built(name: str, markdown: str) -> str:
     """
     if name == "metrics.md":
         _check_metrics(markdown)
-    markdown = markdown.replace("<!-- frank: settings -->", _settings())
-    markdown = markdown.replace("<!-- frank: presets -->", _presets())
-    markdown = markdown.replace("<!-- frank: known names -->", _known_names())
-    markdown = markdown.replace("<!-- frank: warnings -->", _warnings())
-    if "<!-- frank: robustness -->" in markdown:
-        markdown = markdown.replace("<!-- frank: robustness -->", _robustness())
-    if "<!-- frank: explain -->" in markdown:
-        markdown = markdown.replace("<!-- frank: explain -->", _explained())
+    for marker, written in _WRITTEN.items():
+        if marker in markdown:
+            markdown = markdown.replace(marker, written())
     markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
     markdown = _DIFFERS.sub(lambda m: _differing(m["name"], m["base"]), markdown)
     markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
@@ -225,12 +221,12 @@ def _robustness() -> str:
 
 def _presets() -> str:
     """For each preset what it says of itself and, folded away, what it changes."""
-    parts = []
+    usual, parts = config.Settings().values(), []
     for name in preset_names():
         rows = [
-            (f"`{setting}`", f"`{_shown(value)}`", f"`{_shown(_default(setting))}`")
-            for setting in config.setting_names()
-            if (value := _value(name, setting)) != _default(setting)
+            (f"`{setting}`", f"`{_shown(value)}`", f"`{_shown(usual[setting])}`")
+            for setting, value in load_preset(name).values().items()
+            if value != usual[setting]
         ]
         note = _leading_comment(name) or "The default of the environment of that name."
         if name == "default":
@@ -266,10 +262,6 @@ def _allowed(kind: type, spec: dataclasses.Field) -> str:
     if type(None) in typing.get_args(hint):
         found.append("or `none`")
     return ", ".join(found)
-
-
-def _default(setting: str) -> Any:
-    return config.Settings().values()[setting]
 
 
 def _value(preset: str, setting: str) -> Any:
@@ -344,3 +336,14 @@ def _check_metrics(markdown: str) -> None:
         missing += [f"{table}.{name}" for name in names if f"| `{name}` |" not in section]
     if missing:
         raise PageError(f"metrics.md does not explain {', '.join(missing)}")
+
+
+_WRITTEN: dict[str, Callable[[], str]] = {
+    "<!-- frank: settings -->": _settings,
+    "<!-- frank: presets -->": _presets,
+    "<!-- frank: known names -->": _known_names,
+    "<!-- frank: warnings -->": _warnings,
+    "<!-- frank: robustness -->": _robustness,
+    "<!-- frank: explain -->": _explained,
+}
+"""What each marker of this form becomes."""
