@@ -178,3 +178,12 @@ def test_the_tables_name_machine_days_load_and_versions():
 def test_the_tables_name_what_failed():
     failed = {"peer": "sb3", "job": {"task": "speed", "seed": 2}, "failed": "no torch"}
     assert tables([failed]) == "- sb3 failed (speed, seed 2): no torch"
+
+
+def test_adapters_import_nothing_that_other_libraries_environments_lack():
+    code = "import benchmarks.peers.protocol, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    imported = set(done.stdout.split())
+    assert "gymnasium" in imported
+    assert not imported & {"jax", "jaxtyping", "optax", "tyro", "frankrl.config"}
