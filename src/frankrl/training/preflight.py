@@ -27,7 +27,7 @@ from frankrl.training.state import Experiment, TrainState
 
 _LARGEST_SHARE = 0.45
 """Share of the available memory that the buffer may take. Saving and restoring it take 0.3 GiB
-besides, whatever its size (docs/benchmarks/data.md), but room for more episode ends means a copy."""
+besides, whatever its size (docs/benchmarks/data.md); room for more episode ends means a copy."""
 _LARGEST_COMPRESSED = 0.1
 """Share of their size to which pictures are taken to shrink in chunks; screens of Atari games
 shrink to 0.005 of it."""
