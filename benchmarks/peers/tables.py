@@ -176,9 +176,9 @@ def solve_table(rows: list[dict[str, Any]]) -> str:
             middle, ratio = f"{median:.1f}", f"{median / frank:.1f}×"
         else:
             middle, ratio = f"> {limit:.0f}", f"more than {limit / frank:.0f}×"
-        lines.append(
-            f"| {peer} | {', '.join(told)} | {middle} | {'' if peer == 'frank' else ratio} |"
-        )
+        if peer == "frank" or not np.isfinite(frank):
+            ratio = ""
+        lines.append(f"| {peer} | {', '.join(told)} | {middle} | {ratio} |")
     return "\n".join(lines)
 
 

@@ -158,6 +158,9 @@ def test_the_comparison_shows_start_up_and_what_bare_steps_cost():
         [
             row("bare", "bare", bare_seconds=4.0),
             row("frank", "solve", solved_seconds=None),
+            row("sb3", "solve", solved_seconds=50.0),
         ]
     )
+    assert "| sb3 | 50.0 | 50.0 |  |" in text
+    assert "| frank | > 60 | > 60 |  |" in text
     assert text.endswith("4.00 (4.00) s on A Processor.")
