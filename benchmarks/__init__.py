@@ -1,11 +1,15 @@
-"""Studies of how fast and how good Frank is, with their seeds and machine."""
+"""Studies of how fast and how good Frank is, with their seeds and machine.
+
+The adapters of other libraries import this package where Frank's own dependencies are not, so it
+stands on the standard library alone.
+"""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from frankrl.config import Settings
-from frankrl.core.errors import SettingError
+if TYPE_CHECKING:
+    from frankrl.config import Settings
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -15,8 +19,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def made_with(tables: dict[str, Any], settings: Settings) -> bool:
+def made_with(tables: dict[str, Any], settings: "Settings") -> bool:
     """Whether a row's settings mean the same today; those that are newer had their defaults."""
+    from frankrl.config import Settings
+    from frankrl.core.errors import SettingError
+
     try:
         return Settings.from_tables(tables) == settings
     except SettingError:

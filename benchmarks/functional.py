@@ -26,7 +26,8 @@ import numpy as np
 import tyro
 
 from benchmarks.peers.command import ROOT, commit, facts, trained, write_results
-from benchmarks.peers.running import measured, python_of
+from benchmarks.peers.running import measured
+from benchmarks.peers.venvs import python_of
 
 _LIBRARIES = ("rejax_dqn", "rejax_pqn", "purejaxql")
 

@@ -24,7 +24,8 @@ import numpy as np
 import tyro
 
 from benchmarks.peers.command import ROOT, commit, facts, source_of, trained, write_results
-from benchmarks.peers.running import BARE, measured
+from benchmarks.peers.running import measured
+from benchmarks.peers.venvs import BARE
 
 _FIRST_SEED = 100
 """Seed of the run that is not counted."""

@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 import tyro
 
-from benchmarks.peers.running import FRANK, rows_of
+from benchmarks.peers.running import rows_of
 from benchmarks.peers.tables import tables
+from benchmarks.peers.venvs import FRANK
 
 _PACKAGES = ("gymnasium>=1", "minatar>=1.0.15")
 _NUM_ENVS = (1, 8)

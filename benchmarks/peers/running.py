@@ -1,59 +1,22 @@
 """Runs the adapters: each library in a virtual environment of its own, one process at a time."""
 
+import datetime
 import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-import venv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import read_rows
+from benchmarks.peers.command import ROOT
+from benchmarks.peers.venvs import python_of, versions_of
 from frankrl.core.cpu import cpu_model
 
-_TORCH = "torch==2.13.0"
-_REJAX = ("jax==0.10.2", "rejax==0.1.3", "gymnax==0.0.9")
-PEERS = {
-    "sb3": (_TORCH, "stable-baselines3==2.9.2"),
-    "sbx": (_TORCH, "sbx-rl==0.28.0"),
-    "tianshou": (_TORCH, "tianshou==2.0.1"),
-    "torchrl": (_TORCH, "torchrl==0.14.1"),
-    "rllib": (_TORCH, "ray[rllib]==2.60.0"),
-    "cleanrl": (
-        _TORCH,
-        "stable-baselines3==2.9.2",
-        "jax==0.10.2",
-        "flax==0.12.8",
-        "optax==0.2.8",
-    ),
-    # gymnax 1 returns more from a step than rejax takes.
-    "rejax_dqn": _REJAX,
-    "rejax_pqn": _REJAX,
-    # Of purejaxql's own list, what its script for gymnax imports; it is no package itself.
-    "purejaxql": (
-        "jax==0.4.38",
-        "jaxlib==0.4.38",
-        "gymnax==0.0.6",
-        "flax==0.10.4",
-        "optax==0.2.5",
-        "chex==0.1.90",
-        "numpy<2.3",
-        "six",
-        "wandb",
-        "hydra-core",
-        "omegaconf",
-        "safetensors",
-    ),
-}
-"""What is installed for each adapter, beside the environments."""
-FRANK, BARE = "frank", "bare"
-"""Adapters that need no environment of their own: Frank, and Gymnasium without an agent."""
-_NOT_SHOWN = ("job", "evaluations", "cpu")
-_ROOT = Path(__file__).parents[2]
+_NOT_SHOWN = ("job", "evaluations", "cpu", "cpus", "date", "versions")
 _LONGEST_SECONDS = 600.0
 """A process that takes so much longer than its job is ended."""
 
@@ -66,6 +29,9 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Do the jobs that are not done yet; all rows of the results, with the new ones.
 
+    A row has the machine, the load before the job, the date and the versions. It is written as soon
+    as its job is done, so the work may be interrupted at any time.
+
     Args:
         wanted: adapters and their jobs, in this order.
         venvs: where the libraries' environments are, or are made.
@@ -74,6 +40,9 @@ def rows_of(
     """
     peers = dict.fromkeys(peer for peer, _ in wanted)
     pythons = {peer: python_of(peer, venvs, packages) for peer in peers}
+    versions = {
+        peer: versions_of(peer, python, packages) for peer, python in pythons.items() if python
+    }
     rows = [row for row in read_rows(results) if "failed" not in row]
     known = {(row["peer"], json.dumps(row["job"])) for row in rows}
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +50,14 @@ def rows_of(
         python = pythons[peer]
         if python is None or (peer, json.dumps(job)) in known:
             continue
-        row = {"peer": peer, "job": job} | measured(python, peer, job) | {"cpu": cpu_model()}
+        before = {
+            "cpu": cpu_model(),
+            "cpus": os.cpu_count(),
+            "load": round(os.getloadavg()[0], 1),
+            "date": datetime.date.today().isoformat(),
+            "versions": versions[peer],
+        }
+        row = {"peer": peer, "job": job} | measured(python, peer, job) | before
         rows.append(row)
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -91,31 +67,11 @@ def rows_of(
     return rows
 
 
-def python_of(peer: str, venvs: Path, packages: Iterable[str]) -> Path | None:
-    """The interpreter that has a library; none where it cannot be installed."""
-    if peer in (FRANK, BARE):
-        return Path(sys.executable)
-    # The adapters of one library share its environment: `rejax_dqn` and `rejax_pqn`.
-    folder = venvs / peer.partition("_")[0]
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-    wanted = [*PEERS[peer], *packages]
-    # torch first: with another package's range, pip may take a build of several gigabytes.
-    for some in (wanted[:1], wanted):
-        command = [python, "-m", "pip", "install", "--quiet", *some]
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            print(f"{peer} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
-            return None
-    return python
-
-
 def measured(python: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
     """Run an adapter; its answer, and the peak memory of its processes. [MiB]"""
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}",
+        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
     }
     # A session of its own: what a library has started ends with it.
     process = subprocess.Popen(
@@ -124,7 +80,7 @@ def measured(python: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        cwd=_ROOT,
+        cwd=ROOT,
         start_new_session=True,
     )
     peak = [0.0]
@@ -135,6 +91,9 @@ def measured(python: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, errors = process.communicate()
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     watcher.join()
     lines = [line for line in out.splitlines() if line.startswith("{")]
     if process.returncode or not lines:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.venvs import BARE
+
 ENVS = ("LunarLander-v3", "CartPole-v1")
 _LABELS = {
     "env_id": "environment",
@@ -36,7 +38,7 @@ def tables(rows: list[dict[str, Any]], labels: Mapping[str, str] = _LABELS) -> s
         [row for row in rows if row["job"]["task"] == task]
         for task in ("speed", "startup", "solve", "bare")
     )
-    found = []
+    found = [circumstances(rows)] if any("versions" in row for row in rows) else []
     if speed:
         found += [speed_table(speed, labels), footprint_table(speed)]
     if startup:
@@ -50,13 +52,41 @@ def tables(rows: list[dict[str, Any]], labels: Mapping[str, str] = _LABELS) -> s
     return "\n\n".join(found)
 
 
+def circumstances(rows: list[dict[str, Any]]) -> str:
+    """When, where and with what was measured."""
+    told = [row for row in rows if "versions" in row]
+    dates = sorted({row["date"] for row in told})
+    machines = dict.fromkeys(f"{row['cpu']}, {row['cpus']} CPUs" for row in told)
+    loads = [row["load"] for row in told]
+    lines = [
+        f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))} on {'; '.join(machines)}. "
+        f"Load average before a job: {np.median(loads):.1f}, at most {np.max(loads):.1f}.",
+        "",
+        "| library | versions |",
+        "|---|---|",
+    ]
+    for peer in _peers_in(row for row in told if row["peer"] != BARE):
+        own = dict.fromkeys(
+            ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+            for row in told
+            if row["peer"] == peer
+        )
+        lines.append(f"| {peer} | {'; '.join(own)} |")
+    return "\n".join(lines)
+
+
+def _each(values: list[float], form: str) -> str:
+    """The median, and behind it every value."""
+    return f"{np.median(values):{form}} ({', '.join(f'{value:{form}}' for value in values)})"
+
+
 def _spread(values: list[float], form: str) -> str:
     least, middle, most = np.min(values), np.median(values), np.max(values)
     return f"{middle:{form}} ({least:{form}}–{most:{form}})"
 
 
 def speed_table(rows: list[dict[str, Any]], labels: Mapping[str, str] = _LABELS) -> str:
-    """Env steps per second, and how many times Frank's is another's."""
+    """Env steps per second: the median, each turn, and how many times Frank's is another's."""
     peers = _peers_in(rows)
     lines = [
         f"| {' · '.join(labels.values())} | {' | '.join(peers)} |",
@@ -75,7 +105,7 @@ def speed_table(rows: list[dict[str, Any]], labels: Mapping[str, str] = _LABELS)
         frank = np.median(speeds["frank"])
         cells = []
         for peer, values in speeds.items():
-            text = _spread(values, ",.0f") if values else "–"
+            text = _each(values, ",.0f") if values else "–"
             if values and peer != "frank":
                 text += f", {frank / np.median(values):.1f}×"
             cells.append(text)
@@ -91,7 +121,7 @@ def _key(job: dict[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def footprint_table(rows: list[dict[str, Any]]) -> str:
-    """Start-up and memory."""
+    """Start-up and memory: the median over all jobs of speed, the least and the most."""
     lines = ["| library | start-up, s | peak memory, MiB |", "|---|---|---|"]
     for peer in _peers_in(rows):
         own = [row for row in rows if row["peer"] == peer]
@@ -113,7 +143,7 @@ def startup_table(rows: list[dict[str, Any]]) -> str:
     }
     for peer, values in seconds.items():
         share = "" if peer == "frank" else f"{np.median(seconds['frank']) / np.median(values):.2f}"
-        lines.append(f"| {peer} | {_spread(values, '.2f')} | {share} |")
+        lines.append(f"| {peer} | {_each(values, '.2f')} | {share} |")
     return "\n".join(lines)
 
 
@@ -121,9 +151,7 @@ def bare_text(rows: list[dict[str, Any]], solve: list[dict[str, Any]]) -> str:
     """What 100,000 env steps cost without an agent, and Frank's time until solved in that unit."""
     seconds = [row["bare_seconds"] for row in rows]
     machines = dict.fromkeys(row["cpu"] for row in rows)
-    text = (
-        f"100,000 env steps without an agent: {_spread(seconds, '.2f')} s on {', '.join(machines)}"
-    )
+    text = f"100,000 env steps without an agent: {_each(seconds, '.2f')} s on {', '.join(machines)}"
     solved = [row["solved_seconds"] or np.inf for row in solve if row["peer"] == "frank"]
     if solved and np.isfinite(median := np.median(solved)):
         text += f". Frank's median is {median / np.median(seconds):.2f} times that"
@@ -148,9 +176,9 @@ def solve_table(rows: list[dict[str, Any]]) -> str:
             middle, ratio = f"{median:.1f}", f"{median / frank:.1f}×"
         else:
             middle, ratio = f"> {limit:.0f}", f"more than {limit / frank:.0f}×"
-        lines.append(
-            f"| {peer} | {', '.join(told)} | {middle} | {'' if peer == 'frank' else ratio} |"
-        )
+        if peer == "frank" or not np.isfinite(frank):
+            ratio = ""
+        lines.append(f"| {peer} | {', '.join(told)} | {middle} | {ratio} |")
     return "\n".join(lines)
 
 

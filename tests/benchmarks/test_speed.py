@@ -1,7 +1,11 @@
 """Which jobs the comparisons of speed give, and what their tables say."""
 
 import json
+import platform
+import subprocess
+import sys
 from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import gymnasium
@@ -9,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import compare, minatar, read_rows
-from benchmarks.peers import running
+from benchmarks.peers import running, venvs
 from benchmarks.peers.protocol import Job, made
 from benchmarks.peers.tables import speed_table, tables
 
@@ -29,10 +33,17 @@ def test_every_library_gets_the_same_jobs_except_several_environments_for_cleanr
 
 
 def test_what_was_measured_before_is_still_what_the_comparison_asks_for():
-    options = compare.Options(seconds=5.0, limit=360.0)
-    asked = [job for seed in range(options.seeds) for _, job in compare.jobs(options, seed)]
-    for row in read_rows(Path(compare.__file__).parent / "results" / "compare.jsonl"):
-        assert row["job"] in asked
+    options = compare.Options(seconds=0.0, limit=0.0)
+    asked = [given for seed in range(options.seeds) for given in compare.jobs(options, seed)]
+    files = sorted((Path(compare.__file__).parent / "results").glob("compare*.jsonl"))
+    assert files
+    for row in (row for file in files for row in read_rows(file)):
+        assert (row["peer"], row["job"] | {"seconds": 0.0}) in asked
+
+
+def test_cleanrl_takes_part_in_the_comparison_of_speed_alone():
+    given = compare.jobs(compare.Options(), seed=0)
+    assert {job["task"] for peer, job in given if peer == "cleanrl"} == {"speed"}
 
 
 @pytest.mark.parametrize(
@@ -86,11 +97,40 @@ def test_a_job_is_done_once_and_one_that_failed_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(running, "measured", measured)
     monkeypatch.setattr(running, "python_of", lambda *_: tmp_path)
+    monkeypatch.setattr(running, "versions_of", lambda *_: {"numpy": "2.4.6"})
     wanted = [(peer, {"task": "speed", "seed": 0}) for peer in ("frank", "sb3")]
     for _ in range(2):
         rows = running.rows_of(wanted, tmp_path, (), tmp_path / "results.jsonl")
     assert done == {"frank": 1, "sb3": 2}
     assert [row["peer"] for row in rows] == ["frank", "sb3"]
+    assert all(row["versions"] == {"numpy": "2.4.6"} for row in rows)
+    assert all(date.fromisoformat(row["date"]) for row in rows)
+
+
+def test_what_is_installed_is_not_asked_for_again(tmp_path, monkeypatch):
+    asked = []
+
+    def run(command, **_):
+        asked.append(command[4:])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(venvs.subprocess, "run", run)
+    monkeypatch.setattr(venvs.venv, "create", lambda *_, **__: (tmp_path / "sb3").mkdir())
+    for packages in (["gymnasium>=1"], ["gymnasium>=1"], ["minatar"]):
+        (tmp_path / "sb3" / "bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sb3" / "bin" / "python").touch()
+        assert venvs.python_of("sb3", tmp_path, packages) == tmp_path / "sb3" / "bin" / "python"
+    torch, sb3 = venvs.PEERS["sb3"]
+    assert asked == [
+        *(["--quiet", torch], ["--quiet", torch, sb3, "gymnasium>=1"]),
+        *(["--quiet", torch], ["--quiet", torch, sb3, "minatar"]),
+    ]
+
+
+def test_the_versions_are_those_of_the_interpreter_that_is_asked():
+    found = venvs.versions_of("frank", Path(sys.executable), ())
+    assert found["python"] == platform.python_version()
+    assert found["numpy"] == np.__version__
 
 
 def test_a_library_that_cannot_be_installed_is_left_out(tmp_path, monkeypatch):
@@ -105,7 +145,7 @@ def row(peer: str, speed: float, **job) -> dict:
     return {"peer": peer, "job": given} | measured
 
 
-def test_a_row_of_the_table_has_the_median_its_range_and_how_much_faster_frank_is():
+def test_a_row_of_the_table_has_the_median_each_turn_and_how_much_faster_frank_is():
     labels = {"env_id": "game", "num_envs": "environments"}
     rows = [
         *(row("frank", speed) for speed in (900, 3_000, 1_000)),
@@ -115,11 +155,35 @@ def test_a_row_of_the_table_has_the_median_its_range_and_how_much_faster_frank_i
     assert speed_table(rows, labels).splitlines() == [
         "| game · environments | frank | cleanrl |",
         "|---|---|---|",
-        "| MinAtar/Breakout-v1 · 1 | 1,000 (900–3,000) | 500 (400–800), 2.0× |",
-        "| MinAtar/Breakout-v1 · 8 | 4,000 (4,000–4,000) | – |",
+        "| MinAtar/Breakout-v1 · 1 | 1,000 (900, 3,000, 1,000) | 500 (400, 500, 800), 2.0× |",
+        "| MinAtar/Breakout-v1 · 8 | 4,000 (4,000) | – |",
+    ]
+
+
+def test_the_tables_name_machine_days_load_and_versions():
+    about = {"cpu": "A Processor", "cpus": 2}
+    rows = [
+        row("frank", 900)
+        | about
+        | {"load": 0.1, "date": "2026-11-28", "versions": {"jax": "1", "commit": "abc"}},
+        row("sb3", 300) | about | {"load": 0.7, "date": "2026-11-29", "versions": {"torch": "2"}},
+    ]
+    assert tables(rows, {"env_id": "game"}).split("\n\n")[:2] == [
+        "Measured 2026-11-28 to 2026-11-29 on A Processor, 2 CPUs. Load average before a job: 0.4, "
+        "at most 0.7.",
+        "| library | versions |\n|---|---|\n| frank | jax 1, commit abc |\n| sb3 | torch 2 |",
     ]
 
 
 def test_the_tables_name_what_failed():
     failed = {"peer": "sb3", "job": {"task": "speed", "seed": 2}, "failed": "no torch"}
     assert tables([failed]) == "- sb3 failed (speed, seed 2): no torch"
+
+
+def test_adapters_import_nothing_that_other_libraries_environments_lack():
+    code = "import benchmarks.peers.protocol, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    imported = set(done.stdout.split())
+    assert "gymnasium" in imported
+    assert not imported & {"jax", "jaxtyping", "optax", "tyro", "frankrl.config"}

@@ -38,7 +38,7 @@ class Device:
 
 
 # Trained with the LunarLander-v3 preset on an H200 and on the CPUs beside it; env steps a second
-# are in docs/benchmarks.md.
+# are in docs/benchmarks/gpu.md.
 MEASURED = [
     ({"hidden_widths": [32, 32]}, True),
     ({"batch_size": 32}, True),

@@ -20,7 +20,7 @@ from frankrl.runs.disk import write_durably
 
 CHUNK_SUFFIX = ".zst"
 _LEVEL = 3
-"""Higher ones take longer and save little: see "Checkpoints of screens" in docs/benchmarks.md."""
+"""Higher ones take longer and save little: docs/benchmarks/data.md."""
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -27,7 +27,7 @@ from frankrl.training.state import Experiment, TrainState
 
 _LARGEST_SHARE = 0.45
 """Share of the available memory that the buffer may take. Saving and restoring it take 0.3 GiB
-besides, whatever its size (docs/benchmarks.md), but room for more episode ends means a copy."""
+besides, whatever its size (docs/benchmarks/data.md); room for more episode ends means a copy."""
 _LARGEST_COMPRESSED = 0.1
 """Share of their size to which pictures are taken to shrink in chunks; screens of Atari games
 shrink to 0.005 of it."""
@@ -36,7 +36,7 @@ _CPU_UPDATE, _CPU_OPERATION = 60e-6, 17e-12
 """Time of an update on one CPU thread, and of each of its floating-point operations. [s]"""
 _GPU_UPDATE, _GPU_ROUND = 100e-6, 1e-3
 """Time of a small update on a GPU, and additional time of a round. [s] All four are rough: see
-"On a GPU" in docs/benchmarks.md."""
+docs/benchmarks/gpu.md."""
 _GPU_COMPILED_ROUND = 200e-6
 """Time of an update on the CPU from which on a GPU is worth its longer compilation, if all of a
 round is compiled: there its kernels take 46 µs. [s]"""
