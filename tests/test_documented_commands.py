@@ -17,11 +17,7 @@ from frankrl.config.presets import default_preset
 from frankrl.experiments.claims import EXPERIMENTS
 
 FRANK = ("frank", ".venv/bin/frank", "frankrl")
-OF_FRANK = {
-    " ".join(found.words[1:]): found
-    for found in commands()
-    if found.words[0] in FRANK
-}
+OF_FRANK = {" ".join(found.words[1:]): found for found in commands() if found.words[0] in FRANK}
 RUNS_AT_ONCE = ("", "--help", "--version", "train --help", "train --help-all", "completion bash")
 SUBCOMMANDS = {"hub": ("push", "pull"), "runs": ("compare", "remove")}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
@@ -29,7 +25,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
 ]
 
 
-class Accepted(Exception):
+class AcceptedError(Exception):
     """The command line has read the command, and would begin."""
 
 
@@ -38,7 +34,7 @@ def nothing_begins(monkeypatch, tmp_path):
     """The commands stop where they have read their options and settings."""
 
     def begin(*_, **__):
-        raise Accepted
+        raise AcceptedError
 
     monkeypatch.chdir(tmp_path)
     for name in command_line.COMMANDS:
@@ -48,7 +44,7 @@ def nothing_begins(monkeypatch, tmp_path):
         read = module.parse
 
         def parse(*arguments, read=read, **how):
-            raise Accepted(read(*arguments, **how))
+            raise AcceptedError(read(*arguments, **how))
 
         monkeypatch.setattr(module, "parse", parse)
     for begins in (
@@ -96,13 +92,13 @@ def test_a_command_is_accepted(typed, nothing_begins, capsys):
         return
     try:
         status = command_line.main(with_known_preset(found.words[1:]))
-    except Accepted as accepted:
+    except AcceptedError as accepted:
         (options,) = accepted.args or (None,)
         if found.words[1] == "experiment":
             assert options.name in ("", *EXPERIMENTS)
         return
     said = capsys.readouterr().err.strip()
-    assert status == 2 and said == found.output, f"{found.page}: {typed}: {said}"
+    assert (status, said) == (2, found.output), found.page
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +133,8 @@ def test_every_extra_that_a_page_installs_exists(page):
 
 
 def test_every_benchmark_that_a_page_runs_exists():
-    named = {name for text in PAGES.values() for name in re.findall(r"-m benchmarks[. ](\w+)", text)}
+    named = {
+        name for text in PAGES.values() for name in re.findall(r"-m benchmarks[. ](\w+)", text)
+    }
     assert named
     assert [name for name in named if not (ROOT / "benchmarks" / f"{name}.py").exists()] == []

@@ -1,10 +1,11 @@
-"""Every piece of Python in the README and the documentation: what it names exists, and cheap ones run."""
+"""The Python of the README and the documentation: what it names exists, and cheap pieces run."""
 
 import ast
 import importlib
 import importlib.util
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 
@@ -22,10 +23,10 @@ COMPLETE = ("docs/python.md", "docs/export.md")
 
 
 def named(node):
-    """The dotted name of an expression such as `frankrl.hub.push`; empty if it is something else."""
+    """The dotted name of an expression such as `frankrl.hub.push`; empty if it has none."""
     if isinstance(node, ast.Name):
         return node.id
-    return isinstance(node, ast.Attribute) and f"{named(node.value)}.{node.attr}" or ""
+    return f"{named(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
 
 
 def resolved(name):
@@ -71,6 +72,13 @@ def snippet_with(words):
     return found
 
 
+def run(code, folder):
+    """What a piece of Python defines."""
+    file = folder / "snippet.py"
+    file.write_text(code, "utf-8")
+    return runpy.run_path(str(file), {"frankrl": frankrl})
+
+
 def shown_after(snippet):
     """The output that the page shows below a snippet."""
     below = [
@@ -87,22 +95,24 @@ def shown_after(snippet):
         pytest.param("gradient_steps=4", id="another library's names"),
     ],
 )
-def test_a_snippet_prints_what_the_page_shows_below_it(words, capsys):
+def test_a_snippet_prints_what_the_page_shows_below_it(words, capsys, tmp_path):
     snippet = snippet_with(words)
-    exec(compile(snippet.code, snippet.page, "exec"), {"frankrl": frankrl})
+    run(snippet.code, tmp_path)
     assert capsys.readouterr().out.strip() == shown_after(snippet)
 
 
 @pytest.mark.parametrize(
     ("made_by", "name"),
-    [("class Corridor(gymnasium.Env)", "Corridor"), ("class Walk(", "Walk"), ("class Road(", "Road")],
+    [
+        ("class Corridor(gymnasium.Env)", "Corridor"),
+        ("class Walk(", "Walk"),
+        ("class Road(", "Road"),
+    ],
 )
-def test_an_environment_that_a_page_defines_is_one_that_frank_takes(made_by, name):
+def test_an_environment_that_a_page_defines_is_one_that_frank_takes(made_by, name, tmp_path):
     snippet = snippet_with(made_by)
     code = re.split(r"^(?:quick =|frankrl\.train)", snippet.code, flags=re.M)[0]
-    defined = {}
-    exec(compile(code, snippet.page, "exec"), defined)
-    env = defined[name]()
+    env = run(code, tmp_path)[name]()
     observation, _ = env.reset(seed=0)
     for action in [1] * 10:
         assert env.observation_space.contains(observation)
