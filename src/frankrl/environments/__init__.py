@@ -1,7 +1,7 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
+from frankrl.core.absent import absent_env, is_absent, refuse_absent
 from frankrl.environments import cartpole_positions, nine_squares, repeat_after_me
-from frankrl.environments.absent import absent_env, is_absent, refuse_absent
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.described_by_data import described_by_data
 from frankrl.environments.env_group import EnvGroup, Worker, WorkerDiedError
