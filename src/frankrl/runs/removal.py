@@ -18,8 +18,9 @@ from frankrl.core.paths import given_path
 from frankrl.runs.checkpoint import verify_checkpoint
 from frankrl.runs.checkpoint_folder import list_checkpoints, remove_checkpoints, tidy_checkpoints
 from frankrl.runs.disk import flush_folder
-from frankrl.runs.folder import CHECKPOINTS, CONFIG, DRIVER, GROUP, is_run, others_of_run
+from frankrl.runs.layout import CHECKPOINTS, CONFIG, DRIVER, GROUP
 from frankrl.runs.lock import LOCK, locked_aside
+from frankrl.runs.place import is_run, others_of_run
 
 _GONE = re.compile(r"\.(.+)\.gone-\d+", re.DOTALL)
 _LAST = (CONFIG, LOCK)

@@ -13,8 +13,8 @@ from frankrl.core.paths import given_path
 from frankrl.core.text import shown
 from frankrl.runs.claims import refuse_driven
 from frankrl.runs.disk_usage import disk_usage
-from frankrl.runs.folder import DRIVER, GROUP
 from frankrl.runs.group import RunGroup, is_group
+from frankrl.runs.layout import DRIVER, GROUP
 from frankrl.runs.removal import (
     deleted,
     finish_removals,
