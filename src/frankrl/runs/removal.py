@@ -117,8 +117,13 @@ def finish_removals(runs: Iterable[Path]) -> None:
     """Delete what interrupted removals have left of some runs or groups."""
     for run in runs:
         for place in _left_of(run):
-            with contextlib.suppress(OSError, RunFolderError), locked_aside(place):
-                _delete(place)
+            with contextlib.suppress(OSError, RunFolderError):
+                with locked_aside(place):
+                    if not system.IS_WINDOWS:
+                        _delete(place)
+                if system.IS_WINDOWS:
+                    # It deletes no file that is open, and the lock is one.
+                    _delete(place)
 
 
 def _left_of(run: Path) -> list[Path]:
