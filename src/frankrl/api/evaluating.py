@@ -83,10 +83,18 @@ def evaluate(
 
         def of_run(run: Path) -> Evaluation:
             return evaluate(
-                run, episodes=episodes, seed=seed, best=best, evaluation_envs=evaluation_envs,
-                evaluation_max_episode_steps=evaluation_max_episode_steps, env=env,
-                allow_code=allow_code, progress=progress, on_episode=on_episode, **code,
-            )  # fmt: skip
+                run,
+                episodes=episodes,
+                seed=seed,
+                best=best,
+                evaluation_envs=evaluation_envs,
+                evaluation_max_episode_steps=evaluation_max_episode_steps,
+                env=env,
+                allow_code=allow_code,
+                progress=progress,
+                on_episode=on_episode,
+                **code,
+            )
 
         return evaluate_group(RunGroup.open(group_path(agent)), of_run)
     if not isinstance(agent, Agent):
@@ -156,9 +164,14 @@ def estimate(
     opened = open_network(open_run(run, env, allow_code, code), best=best)
     with progress_bar("estimating", "updates", progress=progress) as show:
         return fitted_q_evaluation(
-            opened.experiment, opened.params, opened.scales, data,
-            updates=updates, seed=seed, on_update=show,
-        )  # fmt: skip
+            opened.experiment,
+            opened.params,
+            opened.scales,
+            data,
+            updates=updates,
+            seed=seed,
+            on_update=show,
+        )
 
 
 def evaluation_of(

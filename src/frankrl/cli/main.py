@@ -46,8 +46,8 @@ _GROUPS = {
     },
 }
 COMMANDS = {name: text for group in _GROUPS.values() for name, text in group.items()}
-_WITH_ENVIRONMENTS = (
-    *("train", "evaluate", "film", "explain", "export", "hub", "sweep", "experiment", "job"),
+_WITH_ENVIRONMENTS = frozenset(
+    {"train", "evaluate", "film", "explain", "export", "hub", "sweep", "experiment", "job"}
 )
 """The commands that run environments, which may print whatever they like."""
 _COLLECT_AFTER = (50_000, 10, 10)

@@ -18,7 +18,10 @@ from frankrl.environments.spec import EnvironmentSpec
 
 MAX_ACTIONS = np.iinfo(ACTION_DTYPE).max
 _TIME_LIMITS = (
-    *("max_episode_steps", "_max_episode_steps", "max_steps", "_max_steps"),
+    "max_episode_steps",
+    "_max_episode_steps",
+    "max_steps",
+    "_max_steps",
     "max_num_frames_per_episode",
 )
 """Names under which environments and wrappers hold the most steps of an episode."""
