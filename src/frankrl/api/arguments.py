@@ -36,6 +36,11 @@ def check_count(name: str, count: Any, most: int) -> None:
 
 
 def check_alone(processes: Any) -> None:
+    """Refuse a number of processes for a single run.
+
+    Raises:
+        SettingError: there is one.
+    """
     if processes != 0:
         raise SettingError(
             f"processes is the number of runs in parallel, and this is one run, got "
@@ -44,6 +49,11 @@ def check_alone(processes: Any) -> None:
 
 
 def check_callback(on_event: Any) -> None:
+    """Refuse an `on_event` that cannot be called.
+
+    Raises:
+        SettingError: it cannot.
+    """
     if not callable(on_event):
         raise SettingError(
             f"on_event must be a function of one event, got {given(on_event)}; "
@@ -52,6 +62,11 @@ def check_callback(on_event: Any) -> None:
 
 
 def check_metrics(metrics: Any) -> None:
+    """Refuse `metrics` that cannot be called.
+
+    Raises:
+        SettingError: they cannot, and are not None.
+    """
     if metrics is not None and not callable(metrics):
         raise SettingError(
             f"metrics must be a function of one event that returns numbers by name, got "

@@ -112,6 +112,7 @@ class EnvPoolVector(EnvironmentVector):
         self._pool_of = np.searchsorted(used, self._pool_of)
 
     def close(self) -> None:
+        """See `EnvironmentVector.close`."""
         for pool in self._pools:
             pool.envs.close()
         self._pools = []

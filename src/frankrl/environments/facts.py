@@ -100,6 +100,16 @@ def spec_of(
 
 
 def facts_of(env: gymnasium.Env, env_id: str, action_mask: str) -> EnvironmentFacts:
+    """What an environment of Gymnasium's form shows of itself.
+
+    Args:
+        env: the environment.
+        env_id: its name.
+        action_mask: the setting of this name.
+
+    Raises:
+        EnvironmentUnusableError: it has no spaces.
+    """
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(env, name, None), spaces.Space):
             raise EnvironmentUnusableError(

@@ -247,6 +247,7 @@ class GymnasiumVector(EnvironmentVector):
         self._failed.append(FailedEpisode(at, which, episode, length, str(error), inexact))
 
     def close(self) -> None:
+        """See `EnvironmentVector.close`."""
         self._envs.close()
 
 

@@ -44,6 +44,7 @@ class Owner(NamedTuple):
 
     @classmethod
     def this_process(cls) -> "Owner":
+        """This process, as others will know it."""
         pid = os.getpid()
         return cls(socket.gethostname(), pid, _this_machine(), start_ticks(pid))
 
