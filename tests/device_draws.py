@@ -6,7 +6,7 @@ import numpy as np
 from frankrl import algorithm
 from frankrl.core.device_random import episode_seeds, random_bits, seed_words
 from frankrl.core.random import Use
-from frankrl.environments import vector
+from frankrl.environments import gymnasium_vector
 from frankrl.experience import source
 from frankrl.replay import host_samplers, prioritised
 
@@ -39,4 +39,4 @@ def draw_on_the_device(monkeypatch):
         "uniforms",
         lambda *given, width: ((bits(*given, width) >> 8) / 2**24).astype(np.float32),
     )
-    monkeypatch.setattr(vector, "reset_seed", reset)
+    monkeypatch.setattr(gymnasium_vector, "reset_seed", reset)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from frankrl.config import Settings
 from frankrl.runs.checkpoint import INFO, MANIFEST, manifest_of
-from frankrl.runs.folder import CONFIG, RunFolder
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.layout import CONFIG
 
 CANARY = "canary"
 CODE = f"import pathlib, os; pathlib.Path(os.environ['FRANK_{CANARY.upper()}']).touch()\n"

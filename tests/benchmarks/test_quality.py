@@ -10,7 +10,8 @@ from frankrl.cli.parsing import parse
 from frankrl.cli.train_options import TrainOptions
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
-from frankrl.runs.folder import RunDescription, RunFolder
+from frankrl.runs.description import RunDescription
+from frankrl.runs.folder import RunFolder
 
 GAMES = {"Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders"}
 

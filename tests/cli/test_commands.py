@@ -16,6 +16,7 @@ import frankrl
 from frankrl.cli.main import main
 from frankrl.config import setting_names
 from frankrl.config.presets import load_preset
+from frankrl.core.absent import absent_env
 from frankrl.runs import (
     MetricsWriter,
     RunDescription,
@@ -308,6 +309,12 @@ def test_without_a_command_one_reads_what_to_do_next(tmp_path, monkeypatch, caps
     capsys.readouterr()
     assert frank() == 0
     assert f"frank film runs/CartPole-v1/{run.name}" in capsys.readouterr().out
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("CartPole-v1", absent_env("cart-v0")))
+    assert frank() == 0
+    shown = capsys.readouterr().out
+    assert "frank film" not in shown
+    assert "frank runs" in shown
 
 
 def test_the_short_help_of_train_has_twelve_settings_with_the_presets_values(capsys):

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis_profile import examples
 
 from frankrl.core.bar_scale import SteadyScale, advantages, place, round_up, scale_of
 
@@ -37,6 +38,7 @@ def test_values_without_a_difference_have_no_bars(q_values):
     assert place(0.0, 0.0) == 1
 
 
+@examples(100)
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5), min_size=1))
 def test_a_steady_scale_holds_each_decision_and_is_never_much_too_wide(decisions):
     scale = SteadyScale()

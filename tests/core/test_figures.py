@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis_profile import examples
 
 from frankrl.core.figures import counted, figure, signed
 
@@ -47,6 +48,7 @@ def test_without_a_spread_a_figure_has_four_digits_and_its_whole_part(value, tex
     assert figure(value, spread) == text
 
 
+@examples(100)
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
 def test_a_figure_is_off_by_less_than_a_twentieth_of_its_spread(value, spread):
     text = figure(value, spread)

@@ -1,6 +1,8 @@
 """Branches for Windows and macOS, by simulation: nothing here has run on either."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,9 +10,13 @@ import types
 
 import psutil
 import pytest
+from dashboard_runs import make_run
+from data_sets import made
 
 from frankrl.core import process_life, stopping, system
+from frankrl.core.errors import DamagedError
 from frankrl.core.processes import module_command, search_path, searching
+from frankrl.runs import RunFolder, RunLock, disk, mark, removal
 
 
 @pytest.fixture
@@ -92,6 +98,93 @@ def test_on_windows_no_folder_is_opened_to_flush_it(windows, monkeypatch, tmp_pa
     system.flush(tmp_path)
     system.flush(tmp_path / "file")
     assert opened == [(tmp_path / "file", os.O_RDWR)]
+
+
+def is_open_below(path):
+    """Whether this process has a file open there, or below it."""
+    held = [
+        os.readlink(f"/proc/self/fd/{name}")
+        for name in os.listdir("/proc/self/fd")
+        if os.path.lexists(f"/proc/self/fd/{name}")
+    ]
+    place = os.path.realpath(path)
+    return any(each == place or each.startswith(place + os.sep) for each in held)
+
+
+@pytest.fixture
+def open_files_stay(windows, monkeypatch):
+    """What Windows refuses: to remove, rename or replace what is open, whoever has it open."""
+
+    def refusing(real, *, both=False):
+        def refuse(path, *rest, dir_fd=None, **how):
+            inside = path if dir_fd is None else os.path.join(f"/proc/self/fd/{dir_fd}", path)
+            if is_open_below(inside) or (both and is_open_below(rest[0])):
+                raise PermissionError(13, "The process cannot access the file", str(path))
+            return real(path, *rest, **how) if dir_fd is None else real(path, dir_fd=dir_fd)
+
+        return refuse
+
+    monkeypatch.setitem(sys.modules, "msvcrt", Locks())
+    for name in ("unlink", "remove"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name), both=True))
+
+
+def test_on_windows_runs_and_what_is_left_of_them_are_removed(open_files_stay, tmp_path):
+    with open(tmp_path / "held", "w"), pytest.raises(PermissionError):
+        os.unlink(tmp_path / "held")
+    run, again = tmp_path / "run", tmp_path / ".run.gone-1"
+    shutil.copytree(make_run(run).path, again)
+    RunLock(again, again).release()
+    removal.remove_runs([removal.removable(run)])
+    assert os.listdir(tmp_path) == ["held"]
+
+
+def test_on_windows_a_run_is_replaced(open_files_stay, tmp_path):
+    old = make_run(tmp_path / "run")
+    RunLock(old.path, old.path).release()
+    new = RunFolder.create(old.path, old.description, overwrite=True)
+    assert RunFolder.open(new.path).description == old.description
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_on_windows_what_is_left_of_a_data_set_is_removed(open_files_stay, tmp_path):
+    data = made(tmp_path)
+    left = data.parents[1] / f".{data.parent.name}.new-1"
+    shutil.copytree(data.parent, left)
+    shutil.rmtree(data.parent)
+    made(tmp_path)
+    assert os.listdir(data.parents[1]) == [data.parent.name]
+
+
+def test_on_windows_a_link_is_asked_for_before_a_file_is_opened(windows, tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "O_NOFOLLOW")
+    (tmp_path / "file").write_text("1")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert disk.read_regular(tmp_path / "file", 9) == b"1"
+    with pytest.raises(DamagedError):
+        disk.read_regular(tmp_path / "link", 9)
+
+
+def test_where_files_have_one_name_the_users_key_is_made_as_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def refuse(source, target):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    made_mark = mark.mark_of(["a"])
+    assert made_mark
+    assert mark.mark_of(["a"]) == made_mark
+
+
+def test_a_system_without_batches_lowers_the_priority_alone(monkeypatch):
+    monkeypatch.delattr(os, "SCHED_BATCH")
+    asked = []
+    monkeypatch.setattr(os, "nice", asked.append)
+    system.lower_priority(5, never_preempts=True)
+    assert asked == [5]
 
 
 def test_a_process_on_windows_inherits_its_end_of_the_pipe_by_name(windows, monkeypatch):

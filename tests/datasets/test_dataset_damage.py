@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+import zlib
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ from hypothesis_profile import examples
 from PIL import Image
 
 from frankrl.core.errors import SettingError
-from frankrl.datasets import arrays, open_dataset, write_dataset
+from frankrl.datasets import arrays, open_dataset, packing, write_dataset
 from frankrl.datasets.spaces import space_to_data
 
 
@@ -226,7 +227,11 @@ ARRAYS = {
         {"shape": (1 << 40,), "chunks": (9,), "dtype": "f8"},
         r"shape \(10995116",
     ),
-    "a chunk": ("rewards", {"chunks": (1 << 24,), "maxshape": (None,)}, r"chunks of the shape"),
+    "a chunk": (
+        "rewards",
+        {"shape": (9,), "chunks": ((1 << 24) + 128,), "maxshape": (None,), "dtype": "f8"},
+        r"rewards in chunks of 128\.0 MiB, and a chunk may take 128 MiB: write it again in smaller",
+    ),
     "no steps": ("actions", {"data": np.zeros(0, np.int64)}, "episode 1 no steps"),
     "numbers for flags": ("terminations", {}, "terminations of float64"),
     "other flags": (
@@ -259,7 +264,9 @@ def test_an_array_that_nobody_wrote_is_refused_by_the_size_that_it_claims(data):
     set_metadata(data, total_steps=1 << 50)
     for name, shape in (("actions", (1 << 40,)), ("observations", ((1 << 40) + 1, 2))):
         in_place_of(data, name, shape=shape, chunks=True, dtype="u1")
-    refused(data, r"observations that take 22,528\.0 GiB, and the memory has")
+    refused(
+        data, r"steps that take 16,384\.0 GiB, and an episode may take 4 GiB: write it again as"
+    )
 
 
 @pytest.mark.parametrize(
@@ -408,7 +415,77 @@ def test_a_filter_that_is_a_library_to_load_is_refused(data):
             h5py.h5s.create_simple((steps_of_open(file),)),
             plan,
         )
-    refused(data, "rewards packed by the filter 32004, which is not HDF5's")
+    refused(data, "rewards packed by the filter 32004, and Frank reads gzip and LZF")
+
+
+def test_a_chunk_that_unpacks_to_more_than_its_array_is_refused(data, monkeypatch):
+    """HDF5 would make room for all of it: more than a thousand times what the file takes."""
+    monkeypatch.setattr(packing, "MAX_CHUNK_BYTES", 1 << 20)
+    how = {"dtype": "f8", "chunks": (100,), "maxshape": (None,), "compression": "gzip"}
+    in_place_of(data, "rewards", shape=(steps_of(data),), **how)
+    packed = zlib.compress(bytes(1 << 21), 9)
+    assert len(packed) < 100 * 8 * 4
+    with file_of(data) as file:
+        file["episode_1/rewards"].id.write_direct_chunk((0,), packed)
+    refused(data, f"rewards with a chunk of {len(packed):,} packed bytes that may unpack to more")
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_large_chunk_is_unpacked_in_parts_before_it_is_read(shuffle, tmp_path, monkeypatch):
+    """Whatever the limit is: such a chunk is read, and the same but for one more row is refused."""
+    monkeypatch.setattr(packing, "MAX_CHUNK_BYTES", 1 << 16)
+    random = np.random.default_rng(0)
+    right, wrong = random.bytes(1 << 13), random.bytes((1 << 13) + 512)
+    how = {"chunks": (1 << 10,), "dtype": "f8", "compression": "gzip", "shuffle": shuffle}
+    with h5py.File(tmp_path / "some", "w") as file:
+        for name, content in (("right", right), ("wrong", wrong)):
+            stored = file.create_dataset(name, (1 << 10,), **how)
+            stored.id.write_direct_chunk((0,), zlib.compress(content))
+        assert arrays.array_in(file.id, "right", (1 << 10,)).shape == (1 << 10,)
+        with pytest.raises(
+            arrays.NotAnEpisodeError, match=r"may unpack to more than its own 8,192"
+        ):
+            arrays.array_in(file.id, "wrong", (1 << 10,))
+
+
+def test_a_chunk_that_was_left_unpacked_is_read(tmp_path, monkeypatch):
+    """HDF5 leaves a chunk as it is if packing makes it longer."""
+    monkeypatch.setattr(packing, "MAX_CHUNK_BYTES", 1 << 13)
+    noise = np.random.default_rng(0).integers(256, size=1 << 13, dtype=np.uint8)
+    with h5py.File(tmp_path / "some", "w") as file:
+        how = {"chunks": noise.shape, "dtype": "u1", "compression": "gzip"}
+        stored = file.create_dataset("noise", noise.shape, **how)
+        stored.id.write_direct_chunk((0,), noise.tobytes(), filter_mask=1)
+    with h5py.File(tmp_path / "some") as file:
+        np.testing.assert_array_equal(arrays.array_in(file.id, "noise", noise.shape), noise)
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (["set_deflate", "set_deflate"], "rewards packed twice: write it again, packed by gzip"),
+        (["set_shuffle", "set_fletcher32"], None),
+        (["set_shuffle", "set_deflate", "set_fletcher32"], None),
+        (["set_scaleoffset"], "rewards packed by the filter 6, and Frank reads gzip and LZF"),
+    ],
+)
+def test_an_array_is_packed_once_by_a_filter_whose_growth_is_known(filters, message, data):
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((4,))
+    given = {"set_deflate": (1,), "set_scaleoffset": (h5py.h5z.SO_FLOAT_DSCALE, 2)}
+    for name in filters:
+        getattr(plan, name)(*given.get(name, ()))
+    with file_of(data) as file:
+        rewards = file["episode_1/rewards"][()]
+        del file["episode_1/rewards"]
+        space = h5py.h5s.create_simple(rewards.shape)
+        place = (file["episode_1"].id, b"rewards", h5py.h5t.NATIVE_DOUBLE, space, plan)
+        h5py.h5d.create(*place)
+        file["episode_1/rewards"][...] = rewards
+    if message is None:
+        assert open_dataset(data).num_episodes == 3
+    else:
+        refused(data, message)
 
 
 def steps_of_open(file):

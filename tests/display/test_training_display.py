@@ -4,12 +4,14 @@ import io
 import re
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
 from frankrl.cli import results
 from frankrl.cli.results import ending_lines
 from frankrl.config import Settings
+from frankrl.core.absent import absent_env
 from frankrl.display.training import (
     LiveDisplay,
     PlainDisplay,
@@ -17,11 +19,13 @@ from frankrl.display.training import (
     event_line,
     make_display,
 )
-from frankrl.environments import describe
+from frankrl.environments import describe, described_by_data
+from frankrl.runs.data_origin import DataOrigin
 from frankrl.training import Evaluated, Progress, SavingFailed
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.in_words import evaluation_lines
 from frankrl.training.session import TrainingResult
+from frankrl.training.state import Experiment
 
 PROGRESS = Progress(
     env_steps=1_000,
@@ -165,14 +169,29 @@ def ended(*, updates=50, stopped=False, marks=()):
     )
 
 
-def offered(result, env_id, monkeypatch, installed=True):
+DATA = DataOrigin("x-v0", "0" * 64, 1, 10, 0.0)
+
+
+def of_environment(env_id):
+    return Experiment.of(Settings().resolved(), describe(env_id, {}), 0)
+
+
+def of_data(observations, **changes):
+    """A run that learns from a data set without an environment."""
+    settings = Settings().with_changes(dataset="data/x", **changes).resolved()
+    spaces = (observations, gymnasium.spaces.Discrete(2))
+    spec = described_by_data(absent_env("x-v0"), *spaces, settings, has_masks=False)
+    return Experiment.of(settings, spec, 0, DATA)
+
+
+def offered(result, experiment, monkeypatch, installed=True, data=""):
     monkeypatch.setattr(results, "_are_installed", lambda *_: installed)
-    lines = ending_lines(result, describe(env_id, {}))
+    lines = ending_lines(result, experiment, data)
     return [line.split()[1:] for line in lines[lines.index("Next:") + 1 :]]
 
 
 def test_what_comes_next_names_every_command_that_works(monkeypatch):
-    commands = offered(ended(stopped=True), "CartPole-v1", monkeypatch)
+    commands = offered(ended(stopped=True), of_environment("CartPole-v1"), monkeypatch)
     assert commands == [
         ["train", "--resume", "runs/r"],
         ["evaluate", "runs/r"],
@@ -192,17 +211,51 @@ def test_what_comes_next_names_every_command_that_works(monkeypatch):
     ],
 )
 def test_what_would_not_work_is_not_offered(changes, env_id, verb, monkeypatch):
-    commands = offered(ended(**changes), env_id, monkeypatch)
+    commands = offered(ended(**changes), of_environment(env_id), monkeypatch)
     assert verb not in {command[0] for command in commands}
 
 
 def test_what_needs_packages_is_offered_only_with_them(monkeypatch):
-    commands = offered(ended(), "CartPole-v1", monkeypatch, installed=False)
+    experiment = of_environment("CartPole-v1")
+    commands = offered(ended(), experiment, monkeypatch, installed=False)
     assert {"plot", "dashboard"}.isdisjoint(command[0] for command in commands)
 
 
+BOX, NUMBERED = gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Discrete(9)
+RECURRENT = {"memory": "gru", "memory_units": 4, "sequence_steps": 8, "burn_in_steps": 2}
+RESUME, OPEN = ["train", "--resume", "runs/r"], ["explain", "runs/r", "--update", "50"]
+ESTIMATE, NAMED = ["evaluate", "runs/r", "--fqe"], ["--dataset", "data/x"]
+
+
+@pytest.mark.parametrize(
+    ("observations", "changes", "data", "expected"),
+    [
+        (BOX, {}, "data/x", [[*RESUME, *NAMED], [*ESTIMATE, *NAMED], OPEN]),
+        (BOX, {}, "", [RESUME, OPEN]),
+        (BOX, RECURRENT, "data/x", [RESUME, OPEN]),
+        (NUMBERED, {"q_function": "table"}, "", [RESUME, OPEN]),
+        (NUMBERED, {"algorithm": "bc"}, "data/x", [[*RESUME, *NAMED], [*ESTIMATE, *NAMED], OPEN]),
+    ],
+    ids=["network", "data not read", "memory", "table", "cloning"],
+)
+def test_without_an_environment_nothing_is_offered_that_needs_one(
+    observations, changes, data, expected, monkeypatch
+):
+    """A network with memory cannot be estimated from data either, and nobody knows the folder of
+    data that were not read."""
+    experiment = of_data(observations, **changes)
+    commands = offered(ended(stopped=True), experiment, monkeypatch, installed=False, data=data)
+    assert commands == expected
+
+
+def test_a_cloned_policy_of_numbered_states_has_no_table_to_show(monkeypatch):
+    settings = Settings().with_changes(dataset="data/x", algorithm="bc").resolved()
+    experiment = Experiment.of(settings, describe("frankrl/NineSquares-v0", {}), 0, DATA)
+    assert ["explain", "runs/r"] not in offered(ended(), experiment, monkeypatch)
+
+
 def test_one_step_is_singular():
-    lines = ending_lines(ended(updates=1), describe("CartPole-v1", {}))
+    lines = ending_lines(ended(updates=1), of_environment("CartPole-v1"))
     assert any("after 1 env step and 1 update," in line for line in lines)
 
 

@@ -11,6 +11,7 @@ import probe_envs  # noqa: F401 - registers environments
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis_profile import examples
 from memoryless import memoryless
 from toy_text import TAXI
 from training import masked_mdps  # noqa: F401 - registers environments
@@ -254,6 +255,7 @@ steps = st.lists(
 )
 
 
+@examples(100)
 @given(steps)
 def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
     answer = protocol.encode_steps(given_steps)
@@ -265,6 +267,7 @@ def test_steps_come_out_of_a_message_as_they_went_in(given_steps):
         assert [type(value) for value in rest[:-1]] == [float, bool, bool, bool, bytes]
 
 
+@examples(100)
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), max_size=5))
 def test_requests_come_out_of_a_message_as_they_went_in(rows):
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]

@@ -10,8 +10,8 @@ from frankrl.agent import Agent
 from frankrl.config import Settings
 from frankrl.core.normalisation import LeafScale, Scales
 from frankrl.environments import EnvironmentSpec
+from frankrl.environments.facts import EnvironmentFacts, spec_of
 from frankrl.environments.preprocessing import Preprocessing
-from frankrl.environments.spec import EnvironmentFacts, spec_of
 from frankrl.experience import HostPolicy, NormalisedQValues
 from frankrl.experience.normaliser import is_normalised
 from frankrl.exporting.inputs import MASK, inputs_of

@@ -7,6 +7,7 @@ import pytest
 from dashboard_runs import write_metrics
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis_profile import examples
 
 from frankrl.config import Settings
 from frankrl.core.errors import MissingExtraError, RunFolderError, SettingError
@@ -71,6 +72,7 @@ def test_smoothing_is_the_mean_of_the_points_around():
     np.testing.assert_allclose(smoothed(values, 3), expected)
 
 
+@examples(100)
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60),
     st.integers(0, 30).map(lambda half: 2 * half + 1),

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from dashboard_runs import make_run, with_checkpoints
+from interrupted import deletions
 
 import frankrl
 from frankrl.core.errors import FrankError, RunFolderError
@@ -147,24 +148,6 @@ def test_a_folder_that_may_not_be_changed_is_found_out_before_anything_is(tmp_pa
     with pytest.raises(RunFolderError, match=r"you may not change .*checkpoints"):
         frankrl.remove_run(run)
     assert list_checkpoints(run / "checkpoints")
-
-
-def deletions(monkeypatch, stop_after):
-    """Let that many files and folders be deleted; returns those that were."""
-    done = []
-
-    def limited(delete):
-        def delete_or_stop(path, **where):
-            if len(done) == stop_after:
-                raise KeyboardInterrupt
-            done.append(path)
-            delete(path, **where)
-
-        return delete_or_stop
-
-    for name in ("unlink", "rmdir"):
-        monkeypatch.setattr(f"os.{name}", limited(getattr(os, name)))
-    return done
 
 
 def test_an_interrupted_removal_is_finished_by_the_next_wherever_it_was(tmp_path, monkeypatch):

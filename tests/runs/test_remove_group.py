@@ -4,6 +4,7 @@ import os
 
 import pytest
 from dashboard_runs import make_group, with_checkpoints
+from interrupted import deletions
 
 import frankrl
 from frankrl.cli.main import main
@@ -12,7 +13,7 @@ from frankrl.jobs import driven
 from frankrl.listing.columns import size_text
 from frankrl.runs import RunLock
 from frankrl.runs.disk_usage import disk_usage
-from frankrl.runs.group import RunGroup
+from frankrl.runs.group import RunGroup, is_group
 from frankrl.runs.removal import list_checkpoints, remove_runs
 
 
@@ -94,6 +95,43 @@ def test_the_same_command_ends_an_interrupted_removal(group):
     (group / "s4").rename(remains)
     frankrl.remove_run(group)
     assert os.listdir(group.parent) == []
+
+
+def test_a_group_whose_own_files_were_half_deleted_is_removed_by_the_same_command(
+    tmp_path, monkeypatch
+):
+    group, words = tmp_path / "cart", ["runs", "remove", str(tmp_path / "cart"), "--yes"]
+
+    def make_empty_group():
+        make_group(group, (3, 4))
+        with driven(group):
+            pass
+        remove_runs(RunGroup.open(group).begun())
+
+    make_empty_group()
+    with monkeypatch.context() as patched:
+        every = deletions(patched, None)
+        frankrl.remove_run(group)
+    for stop_after in range(len(every)):
+        make_empty_group()
+        with monkeypatch.context() as patched:
+            deletions(patched, stop_after)
+            with pytest.raises(KeyboardInterrupt):
+                frankrl.remove_run(group)
+        assert len(os.listdir(tmp_path)) == 1
+        # The name is free, or the group is one.
+        assert not group.exists() or is_group(group)
+        assert main(words) == 0
+        assert os.listdir(tmp_path) == []
+
+
+def test_what_a_person_keeps_in_the_remains_of_a_run_keeps_its_group(group):
+    remains = group / ".s4.gone-1"
+    (group / "s4").rename(remains)
+    (remains / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunFolderError, match=r"also holds \.s4\.gone-1"):
+        frankrl.remove_run(group)
+    assert (remains / "thesis.tex").exists()
 
 
 def test_a_link_to_a_group_is_refused(group, tmp_path):

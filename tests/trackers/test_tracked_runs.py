@@ -15,7 +15,7 @@ from frankrl.cli.main import main
 from frankrl.core.errors import FrankError, FrankWarning, MissingExtraError, SettingError
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.runs.checkpoint_folder import remove_checkpoint
-from frankrl.runs.folder import CONFIG
+from frankrl.runs.layout import CONFIG
 from frankrl.trackers import names
 
 SMALL = {

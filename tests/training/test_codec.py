@@ -10,7 +10,7 @@ from robustness.runs import contents, killed_copy
 
 import frankrl
 from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError, SettingError
-from frankrl.environments import vector
+from frankrl.environments import gymnasium_vector
 from frankrl.opening import open_agent
 from frankrl.replay import ReplayBuffer, make
 from frankrl.runs import (
@@ -115,13 +115,13 @@ def test_other_versions_are_warned_of_by_name_and_the_run_is_marked(half, monkey
 
 
 def test_an_environment_that_does_not_replay_ends_its_episode_and_marks_the_run(half, monkeypatch):
-    real = vector.GymnasiumVector.restore
+    real = gymnasium_vector.GymnasiumVector.restore
 
     def altered(self, logs):
         logs[1].actions[-1] ^= 1
         return real(self, logs)
 
-    monkeypatch.setattr(vector.GymnasiumVector, "restore", altered)
+    monkeypatch.setattr(gymnasium_vector.GymnasiumVector, "restore", altered)
     with pytest.warns(FrankWarning, match="because environment 1 did not replay to the same bits"):
         result = frankrl.resume(half)
     assert [mark["env_steps"] for mark in result.not_reproducible] == [400]

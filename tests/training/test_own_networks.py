@@ -18,7 +18,7 @@ from frankrl.cli.main import main as frank
 from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
-from frankrl.runs.folder import CONFIG
+from frankrl.runs.layout import CONFIG
 from frankrl.training.session import prepare
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "networks"

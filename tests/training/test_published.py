@@ -607,7 +607,7 @@ def test_a_mark_of_another_user_in_a_published_run_counts_for_nothing(tmp_path, 
     train(tmp_path / "shared")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
     from frankrl.runs import RunFolder
-    from frankrl.runs.folder import signed_names
+    from frankrl.runs.description import signed_names
     from frankrl.runs.mark import is_own
 
     folder = RunFolder.open(frankrl.fetch(tmp_path / "shared", tmp_path / "fetched"))

@@ -13,7 +13,7 @@ import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.core.errors import FrankWarning
 from frankrl.dashboard.work.diagnostics import diagnose
-from frankrl.environments import vector
+from frankrl.environments import gymnasium_vector
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training.session import prepare_resume
 
@@ -59,7 +59,7 @@ def test_where_an_environment_does_not_replay_its_last_transitions_end_by_trunca
 ):
     whole, chosen = tmp_path / "whole", QUICK | {"n_step": n_step, "total_env_steps": 300}
     frankrl.train("CartPole-v1", out=whole, **chosen)
-    real = vector.GymnasiumVector.restore
+    real = gymnasium_vector.GymnasiumVector.restore
 
     def altered(self, logs):
         logs[1].actions[-1] ^= 1
@@ -68,7 +68,7 @@ def test_where_an_environment_does_not_replay_its_last_transitions_end_by_trunca
     exact = prepare_resume(*folder_and_settings(whole))
     before = jax.tree.map(np.asarray, exact.state().replay)
     exact.close()
-    monkeypatch.setattr(vector.GymnasiumVector, "restore", altered)
+    monkeypatch.setattr(gymnasium_vector.GymnasiumVector, "restore", altered)
     with pytest.warns(FrankWarning, match="because environment 1 did not replay"):
         training = prepare_resume(*folder_and_settings(whole))
     replay, gamma = training.experiment.replay, training.settings.learning.gamma

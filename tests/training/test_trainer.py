@@ -309,7 +309,7 @@ def test_a_checkpoint_of_another_environment_is_refused(run, tmp_path):
 @pytest.mark.parametrize(
     "what",
     [
-        "frankrl.api.display_in_python",
+        "frankrl.api.running.display_in_python",
         "frankrl.display.training.make_display",
         "frankrl.training.session.Trackers",
     ],

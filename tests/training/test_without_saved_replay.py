@@ -154,15 +154,15 @@ def test_the_dashboards_diagnostics_know_that_there_are_no_states(continued):
 
 
 def test_environments_that_do_not_replay_end_no_episode_of_an_empty_buffer(half, monkeypatch):
-    from frankrl.environments import vector
+    from frankrl.environments import gymnasium_vector
 
-    real = vector.GymnasiumVector.restore
+    real = gymnasium_vector.GymnasiumVector.restore
 
     def altered(self, logs):
         logs[1].actions[-1] ^= 1
         return real(self, logs)
 
-    monkeypatch.setattr(vector.GymnasiumVector, "restore", altered)
+    monkeypatch.setattr(gymnasium_vector.GymnasiumVector, "restore", altered)
     with pytest.warns(FrankWarning) as told:
         frankrl.resume(half, checkpoint_replay="all")
     assert any("environment 1 did not replay" in str(warning.message) for warning in told)

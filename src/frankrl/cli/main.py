@@ -6,12 +6,15 @@ import gc
 import importlib
 import io
 import os
+import shlex
 import sys
+import tomllib
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from frankrl.cli.output import discard_results, only_results_on_stdout, results_stream
+from frankrl.core.absent import is_absent
 from frankrl.core.errors import FrankError, FrankWarning, nearest
 from frankrl.core.system import flush_c
 from frankrl.core.wording import command_line
@@ -43,8 +46,8 @@ _GROUPS = {
     },
 }
 COMMANDS = {name: text for group in _GROUPS.values() for name, text in group.items()}
-_WITH_ENVIRONMENTS = (
-    *("train", "evaluate", "film", "explain", "export", "hub", "sweep", "experiment", "job"),
+_WITH_ENVIRONMENTS = frozenset(
+    {"train", "evaluate", "film", "explain", "export", "hub", "sweep", "experiment", "job"}
 )
 """The commands that run environments, which may print whatever they like."""
 _COLLECT_AFTER = (50_000, 10, 10)
@@ -158,17 +161,18 @@ def _help() -> str:
 def _welcome() -> str:
     """What one can do next."""
     newest = _newest_run()
+    film = ""
+    if newest and not is_absent(_env_id(newest)):
+        film = f"  frank film {shlex.quote(newest)}"
     lines = [
         "Frank trains Deep Q-Networks: you name an environment, it trains an agent.",
         "",
         "  frank train LunarLander-v3     train a lunar lander: a minute on two cores",
     ]
+    if film:
+        lines += [film, "                                 look at your newest run"]
     if newest:
-        lines += [
-            f"  frank film {newest}",
-            "                                 look at your newest run",
-            "  frank runs                     all runs, with their returns",
-        ]
+        lines.append("  frank runs                     all runs, with their returns")
     lines += [
         "  frank dashboard                watch runs learn, in the browser",
         "  frank --help                   every command",
@@ -188,6 +192,14 @@ def _newest_run() -> str:
             if os.path.isfile(os.path.join(entry.path, "config.toml"))
         ]
         return max(found)[1] if found else ""
+    return ""
+
+
+def _env_id(run: str) -> str:
+    """The name of a run's environment; empty if its folder does not say it."""
+    odd = (OSError, ValueError, RecursionError, LookupError, TypeError)
+    with contextlib.suppress(*odd), open(os.path.join(run, "config.toml"), "rb") as file:
+        return str(tomllib.load(file)["run"]["env_id"])
     return ""
 
 

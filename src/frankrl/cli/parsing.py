@@ -147,55 +147,61 @@ def _one_line(box: str) -> str:
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
+    """How tyro reads the kinds of settings that it does not know."""
     registry = tyro.constructors.ConstructorRegistry()
-
-    @registry.primitive_rule
-    def json_object(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        kinds = get_args(info.type) if isinstance(info.type, UnionType) else (info.type,)
-        if not any(get_origin(kind) is dict for kind in kinds):
-            return None
-        # Of both at once: alone, tyro would take the table for a group of flags.
-        absent = {"None": None} if NoneType in kinds else {}
-        return tyro.constructors.PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="JSON|none" if absent else "JSON",
-            instance_from_str=lambda words: (
-                absent[words[0]] if words[0] in absent else _object(words[0])
-            ),
-            is_instance=lambda value: isinstance(value, dict) or (bool(absent) and value is None),
-            str_from_instance=lambda value: [NONE if value is None else json.dumps(value)],
-        )
-
-    @registry.primitive_rule
-    def whole_number(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        if info.type is not int:
-            return None
-        return tyro.constructors.PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="INT",
-            instance_from_str=lambda words: _whole(words[0]),
-            is_instance=lambda value: isinstance(value, int),
-            str_from_instance=lambda value: [str(value)],
-        )
-
-    @registry.struct_rule
-    def settings_group(info: Any) -> tyro.constructors.StructConstructorSpec | None:
-        if not (isinstance(info.type, type) and issubclass(info.type, Checked)):
-            return None
-        defaults = info.default if isinstance(info.default, info.type) else info.type()
-        hints = get_type_hints(info.type)
-        fields = tuple(
-            tyro.constructors.StructFieldSpec(
-                name=spec.name,
-                type=_with_flags(hints[spec.name], spec.name),
-                default=getattr(defaults, spec.name),
-                helptext=functools.partial(_help, spec.name),
-            )
-            for spec in dataclasses.fields(info.type)
-        )
-        return tyro.constructors.StructConstructorSpec(info.type, fields)
-
+    registry.primitive_rule(_json_object)
+    registry.primitive_rule(_whole_number)
+    registry.struct_rule(_settings_group)
     return registry
+
+
+def _json_object(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
+    """A setting that is a dict: one JSON object, or `none` where it is optional."""
+    kinds = get_args(info.type) if isinstance(info.type, UnionType) else (info.type,)
+    if not any(get_origin(kind) is dict for kind in kinds):
+        return None
+    # Of both at once: alone, tyro would take the table for a group of flags.
+    absent = {"None": None} if NoneType in kinds else {}
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON|none" if absent else "JSON",
+        instance_from_str=lambda words: (
+            absent[words[0]] if words[0] in absent else _object(words[0])
+        ),
+        is_instance=lambda value: isinstance(value, dict) or (bool(absent) and value is None),
+        str_from_instance=lambda value: [NONE if value is None else json.dumps(value)],
+    )
+
+
+def _whole_number(info: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
+    """A whole number, also one like 1e6."""
+    if info.type is not int:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda words: _whole(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _settings_group(info: Any) -> tyro.constructors.StructConstructorSpec | None:
+    """A group of settings, each with its flags and its help."""
+    if not (isinstance(info.type, type) and issubclass(info.type, Checked)):
+        return None
+    defaults = info.default if isinstance(info.default, info.type) else info.type()
+    hints = get_type_hints(info.type)
+    fields = tuple(
+        tyro.constructors.StructFieldSpec(
+            name=spec.name,
+            type=_with_flags(hints[spec.name], spec.name),
+            default=getattr(defaults, spec.name),
+            helptext=functools.partial(_help, spec.name),
+        )
+        for spec in dataclasses.fields(info.type)
+    )
+    return tyro.constructors.StructConstructorSpec(info.type, fields)
 
 
 def _with_flags(kind: Any, name: str) -> Any:

@@ -104,7 +104,13 @@ def run(arguments: Sequence[str]) -> int:
     names = SweepOptions.__dataclass_fields__
     options = SweepOptions(**{name: getattr(flags, name) for name in names})
     result = run_sweep(
-        *(flags.env, preset, base, named, flags.space, flags.out or None, options),
+        flags.env,
+        preset,
+        base,
+        named,
+        flags.space,
+        flags.out or None,
+        options,
         on_trial=_say_trial,
         on_begin=say,
         print_command=print_result if flags.print else None,

@@ -137,7 +137,8 @@ def _resume(
     _check_resume(first)
 
     from frankrl.actors import source_in_actors
-    from frankrl.runs.folder import RunFolder, permission_of
+    from frankrl.runs.folder import RunFolder
+    from frankrl.runs.permission import permission_of
     from frankrl.training.session import prepare_resume
 
     given = first.values_of(named_settings(arguments))

@@ -56,8 +56,8 @@ def resume_several(options: TrainOptions, arguments: "Sequence[str]") -> int:
         options: the command line.
         arguments: its words.
     """
-    from frankrl.runs.folder import permission_of
     from frankrl.runs.group import RunGroup
+    from frankrl.runs.permission import permission_of
     from frankrl.seeds.train import resume_seeds
 
     if names := named_settings(arguments):

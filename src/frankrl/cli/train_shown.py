@@ -75,7 +75,8 @@ def shown(training: "Trainer", options: TrainOptions, signals: StopSignals) -> i
         signals.on_first_signal = lambda: display.note(STOPPING)
         _begin(training, display=display, options=options, stack=stack)
         result = run_to_end(training, display.show, signals)
-        display.end(ending_lines(result, training.experiment.spec))
+        data = str(training.dataset.folder) if training.dataset else ""
+        display.end(ending_lines(result, training.experiment, data))
     if options.json:
         print_result(json.dumps(result.report(), allow_nan=False))
     return signals.exit_status if result.stopped else 0

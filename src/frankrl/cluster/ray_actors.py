@@ -25,10 +25,12 @@ class RayActor:
         self._has_answered = False
 
     def ask(self, method: str, *arguments: Any) -> Wait:
+        """See `ActorHandle.ask`."""
         asked = self._actor.call.remote(method, *arguments)
         return lambda: taken(self._answer(asked))
 
     def close(self) -> None:
+        """See `ActorHandle.close`."""
         import ray
 
         # Whatever Ray says: what is left of the actor ends with the connection.
@@ -74,12 +76,15 @@ class RayActors:
             )
 
     def shared(self, value: Any) -> Any:
+        """See `Actors.shared`."""
         import ray
 
         return ray.put(value)
 
     def start(self, plan: Plan) -> RayActor:
+        """See `Actors.start`."""
         return RayActor(plan)
 
     def close(self) -> None:
+        """See `Actors.close`."""
         disconnect()

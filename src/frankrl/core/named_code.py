@@ -34,6 +34,7 @@ class GivenCode(str):
     """The object."""
 
     def __new__(cls, name: str, given: Any) -> "GivenCode":
+        """Make a name that carries an object."""
         made = super().__new__(cls, name)
         made.given = given
         return made

@@ -32,6 +32,7 @@ class StopSignals:
         self._first: int | None = None
 
     def __call__(self) -> bool:
+        """Whether a stop was requested."""
         return self._first is not None
 
     @property

@@ -62,6 +62,27 @@ def lock_file(descriptor: int) -> None:
         os.lseek(descriptor, 0, os.SEEK_SET)
 
 
+def open_no_link(path: Path, flags: int) -> int:
+    """Open a file that is no link, without waiting for whoever is at the other end of a pipe.
+
+    Windows can follow no link only by asking first whether there is one.
+
+    Args:
+        path: the file.
+        flags: as for `os.open`.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: it is a link (`ELOOP`), or cannot be opened.
+    """
+    if IS_WINDOWS and path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    no_link = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return os.open(path, flags | no_link, 0o666)
+
+
 def flush(path: Path) -> None:
     """Return once a file, or the names of a folder's entries, are on the disk.
 
@@ -101,8 +122,13 @@ def flush_c() -> None:
         (ctypes.CDLL("ucrtbase") if IS_WINDOWS else ctypes.CDLL(None)).fflush(None)
 
 
-def lower_priority(niceness: int) -> None:
-    """Let this process yield the processors to others."""
+def lower_priority(niceness: int, *, never_preempts: bool = False) -> None:
+    """Let this process yield the processors to others.
+
+    Args:
+        niceness: by how much; Windows knows one lower class.
+        never_preempts: whether it also waits until a processor is free; Linux alone knows that.
+    """
     with contextlib.suppress(OSError):
         if IS_WINDOWS:
             import psutil
@@ -110,6 +136,9 @@ def lower_priority(niceness: int) -> None:
             psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)  # pyright: ignore[reportAttributeAccessIssue]
         else:
             os.nice(niceness)
+    if never_preempts and hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def lead_a_group() -> None:

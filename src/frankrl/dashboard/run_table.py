@@ -28,7 +28,8 @@ from frankrl.listing.run_row import Row, row_of
 from frankrl.listing.run_settings import settings_side_by_side
 from frankrl.listing.run_status import status_of
 from frankrl.runs.curves import grouped, one_of_each_seed
-from frankrl.runs.folder import METRICS, REPORT, RunFolder
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.layout import METRICS, REPORT
 from frankrl.runs.lock import LOCK, is_held
 
 MAX_SELECTED = 24

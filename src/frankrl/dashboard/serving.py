@@ -7,7 +7,6 @@ import ipaddress
 import os
 import secrets
 import socket
-import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
@@ -135,10 +134,7 @@ def serve(
 
 def _lower_priority() -> None:
     """Lower the priority of this process, so that it never preempts a training."""
-    system.lower_priority(_NICENESS)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    system.lower_priority(_NICENESS, never_preempts=True)
 
 
 def _reached_at(host: str) -> str:

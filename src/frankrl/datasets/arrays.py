@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from frankrl.core.system import available_memory
+from frankrl.datasets.packing import PackingError, check_chunks, check_layout
 
-_FILTERS = (1, 2, 3, 4, 5, 6, 32000)
-"""HDF5's own ways to pack an array, and LZF, which h5py holds; others are libraries to load."""
 _KINDS = "biuf"
 _LARGE = 1 << 26
 """Up to so many bytes, nobody asks how much memory there is."""
@@ -76,6 +75,7 @@ def array_in(group: Any, name: str, shape: tuple[int, ...]) -> Shaped[np.ndarray
     if stored.shape != shape:
         raise NotAnEpisodeError(f"{name} of the shape {stored.shape} where {shape} belongs")
     check_room(name, math.prod(shape) * (stored.dtype.itemsize + _COPY_BYTES))
+    _check_unpacked(name, stored)
     array = np.empty(shape, stored.dtype)
     if array.size:
         whole = h5py().h5s.ALL
@@ -105,6 +105,7 @@ def jpegs_in(group: Any, name: str, count: int, shape: tuple[int, ...]) -> Itera
     most = _JPEG_BYTES * math.prod(shape) + _JPEG_HEAD
     if is_table and stored.shape[1] > most:
         raise _too_long(name, stored.shape[1])
+    _check_unpacked(name, stored)
     array = h5py().Dataset(stored)
     for place in range(count):
         jpeg = np.asarray(array[place], np.uint8)
@@ -162,15 +163,18 @@ def _stored(group: Any, name: str) -> Any:
     if array.shape is None or array.rank == 0:
         raise NotAnEpisodeError(f"{name} that are no array")
     if layout == h5py().h5d.CHUNKED:
-        _check_chunks(name, array, plan)
+        try:
+            check_layout(array, plan)
+        except PackingError as error:
+            raise NotAnEpisodeError(f"{name} {error}") from error
     return array
 
 
-def _check_chunks(name: str, array: Any, plan: Any) -> None:
-    """HDF5 unpacks a whole chunk at once, which may be far larger than the array in it."""
-    for place in range(plan.get_nfilters()):
-        if (number := plan.get_filter(place)[0]) not in _FILTERS:
-            raise NotAnEpisodeError(f"{name} packed by the filter {number}, which is not HDF5's")
-    size, chunk = math.prod(array.shape), plan.get_chunk()
-    if math.prod(chunk) * array.dtype.itemsize > _LARGE and math.prod(chunk) > size:
-        raise NotAnEpisodeError(f"{name} of the shape {array.shape} in chunks of the shape {chunk}")
+def _check_unpacked(name: str, stored: Any) -> None:
+    """Check that an array unpacks to its shape, which is known to be the right one, and no more."""
+    plan = stored.get_create_plist()
+    if plan.get_layout() == h5py().h5d.CHUNKED:
+        try:
+            check_chunks(stored, plan)
+        except PackingError as error:
+            raise NotAnEpisodeError(f"{name} {error}") from error

@@ -33,6 +33,8 @@ MASKS = "action_mask"
 _PACKED_ROW_BYTES = 1_024
 """Rows of so many bytes are pictures, which are packed."""
 _CHUNK_BYTES = 1 << 18
+MAX_EPISODE_BYTES = 1 << 32
+"""An episode takes no more than this in the dtypes of its spaces."""
 
 
 def check_installed() -> None:
@@ -159,6 +161,12 @@ def read_episode(file: Any, number: int, metadata: Metadata, most_steps: int) ->
     if steps > most_steps:
         raise NotAnEpisodeError(f"{steps:,} steps where its metadata leave {most_steps:,}")
     space, has_jpegs = metadata.observation_space, metadata.has_jpegs
+    size = (steps + 1) * _bytes_of(space)
+    if size > MAX_EPISODE_BYTES:
+        raise NotAnEpisodeError(
+            f"{steps:,} steps that take {size / 2**30:,.1f} GiB, and an episode may take "
+            f"{MAX_EPISODE_BYTES >> 30} GiB: write it again as shorter episodes"
+        )
     return DataEpisode(
         observations=_observations(group, "observations", space, steps + 1, has_jpegs),
         actions=array_in(group, "actions", (steps,)),
@@ -168,6 +176,15 @@ def read_episode(file: Any, number: int, metadata: Metadata, most_steps: int) ->
         masks=_masks(group, (steps + 1, int(metadata.action_space.n))),
         seed=_seed(group),
     )
+
+
+def _bytes_of(space: spaces.Space) -> int:
+    """Bytes of an observation."""
+    if isinstance(space, spaces.Dict):
+        return sum(map(_bytes_of, space.spaces.values()))
+    if isinstance(space, spaces.Tuple):
+        return sum(map(_bytes_of, space.spaces))
+    return math.prod(space.shape or ()) * np.dtype(space.dtype).itemsize
 
 
 def _at_end(group: Any, name: str, steps: int) -> bool:

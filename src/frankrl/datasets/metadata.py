@@ -22,7 +22,12 @@ _READABLE = re.compile(r"0\.5\.[0-9]+")
 _MAX_BYTES = 1 << 26
 _MAX_EPISODES = 10_000_000
 _INVALID = (
-    *(ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError),
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
     RecursionError,
 )
 """What reading data of another form raises."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from frankrl.core import system
 from frankrl.core.errors import SettingError
-from frankrl.core.system import flush, lock_file, rename
 from frankrl.core.text import shown
 from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
@@ -59,8 +59,8 @@ def write_dataset(
         size = (temporary / EPISODES).stat().st_size
         data = _metadata(name, description, num_episodes, num_steps, size)
         (temporary / METADATA).write_text(json.dumps(data))
-        flush(temporary / METADATA)
-        flush(temporary)
+        system.flush(temporary / METADATA)
+        system.flush(temporary)
     return place
 
 
@@ -118,9 +118,9 @@ def _whole_or_nothing(place: Path, made: _Made) -> Iterator[Path]:
     try:
         (temporary / DATA).mkdir(parents=True)
         yield temporary / DATA
-        flush(temporary)
-        rename(temporary, place)
-        flush(place.parent)
+        system.flush(temporary)
+        system.rename(temporary, place)
+        system.flush(place.parent)
     except OSError as error:
         if error is made.failure:
             raise
@@ -133,9 +133,14 @@ def _whole_or_nothing(place: Path, made: _Made) -> Iterator[Path]:
 def _remove_leftovers(place: Path) -> None:
     """Remove what processes that were killed have left of a data set of this name."""
     for path in place.parent.glob(f".{place.name}{_NEW}*/{DATA}/{EPISODES}"):
-        with contextlib.suppress(OSError), path.open("rb+") as file:
-            lock_file(file.fileno())
-            shutil.rmtree(path.parents[1], ignore_errors=True)
+        with contextlib.suppress(OSError):
+            with path.open("rb+") as file:
+                system.lock_file(file.fileno())
+                if not system.IS_WINDOWS:
+                    shutil.rmtree(path.parents[1], ignore_errors=True)
+            if system.IS_WINDOWS:
+                # It removes no file that is open.
+                shutil.rmtree(path.parents[1], ignore_errors=True)
 
 
 def _metadata(

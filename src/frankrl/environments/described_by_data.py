@@ -4,9 +4,10 @@ from gymnasium import spaces
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
+from frankrl.environments.facts import EnvironmentFacts, spec_of
 from frankrl.environments.masks import MaskSource
 from frankrl.environments.preprocessing import preprocessing_for
-from frankrl.environments.spec import EnvironmentFacts, EnvironmentSpec, spec_of
+from frankrl.environments.spec import EnvironmentSpec
 
 _MASK = "action_mask"
 

@@ -112,6 +112,7 @@ class EnvPoolVector(EnvironmentVector):
         self._pool_of = np.searchsorted(used, self._pool_of)
 
     def close(self) -> None:
+        """See `EnvironmentVector.close`."""
         for pool in self._pools:
             pool.envs.close()
         self._pools = []
@@ -178,33 +179,8 @@ class _Pool:
 
 def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> Any:
     """EnvPool's environments; refused if they differ from Gymnasium's."""
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise EnvironmentUnusableError(
-            "EnvPool is made for Linux on x86-64 only; use backend gymnasium"
-        )
-    try:
-        import envpool
-    except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "envpool":
-            raise MissingExtraError("backend envpool", "envpool", "envpool") from error
-        raise EnvironmentUnusableError(
-            f"EnvPool cannot be imported: {error}; use backend gymnasium"
-        ) from error
-    if spec.preprocessing.atari is not None:
-        raise EnvironmentUnusableError(
-            "backend envpool takes no Atari games: EnvPool takes a seed only when an environment "
-            "is made, and would load the game anew for each episode, 0.1 s; use backend gymnasium"
-        )
-    if spec.env_kwargs:
-        raise EnvironmentUnusableError(
-            f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "
-            "use backend gymnasium for them"
-        )
-    if spec.is_masked or not isinstance(spec.observation_space, spaces.Box):
-        raise EnvironmentUnusableError(
-            f"backend envpool takes environments with observations from a Box and no action "
-            f"masks, {spec.env_id} is none; use backend gymnasium"
-        )
+    envpool = _imported()
+    _refuse_what_it_lacks(spec)
     known = envpool.list_all_envs()
     if spec.env_id not in known:
         # A name that Gymnasium does not know as well would be refused by it.
@@ -231,3 +207,48 @@ def _make_pool(spec: EnvironmentSpec, seeds: list[int], most_at_once: int) -> An
             f"Gymnasium's {spec.num_actions} and {spec.row_shape}; use backend gymnasium"
         )
     return pool
+
+
+def _imported() -> Any:
+    """EnvPool's module.
+
+    Raises:
+        EnvironmentUnusableError: it is not made for this machine, or cannot be imported.
+        MissingExtraError: it is not installed.
+    """
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise EnvironmentUnusableError(
+            "EnvPool is made for Linux on x86-64 only; use backend gymnasium"
+        )
+    try:
+        import envpool
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "envpool":
+            raise MissingExtraError("backend envpool", "envpool", "envpool") from error
+        raise EnvironmentUnusableError(
+            f"EnvPool cannot be imported: {error}; use backend gymnasium"
+        ) from error
+    return envpool
+
+
+def _refuse_what_it_lacks(spec: EnvironmentSpec) -> None:
+    """Refuse an environment of a kind that EnvPool cannot make as Gymnasium does.
+
+    Raises:
+        EnvironmentUnusableError: it is one.
+    """
+    if spec.preprocessing.atari is not None:
+        raise EnvironmentUnusableError(
+            "backend envpool takes no Atari games: EnvPool takes a seed only when an environment "
+            "is made, and would load the game anew for each episode, 0.1 s; use backend gymnasium"
+        )
+    if spec.env_kwargs:
+        raise EnvironmentUnusableError(
+            f"backend envpool takes no env_kwargs, got {dict(spec.env_kwargs)}; "
+            "use backend gymnasium for them"
+        )
+    if spec.is_masked or not isinstance(spec.observation_space, spaces.Box):
+        raise EnvironmentUnusableError(
+            f"backend envpool takes environments with observations from a Box and no action "
+            f"masks, {spec.env_id} is none; use backend gymnasium"
+        )

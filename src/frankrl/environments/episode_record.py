@@ -72,13 +72,16 @@ class EpisodeRecord:
         self._hash.update(_STEP.pack(action, reward, flags) + fingerprint)
 
     def position(self) -> Position:
+        """Where the environment stands now."""
         count = len(self.actions)
         return Position(self.episode, self.actions, count, self.earlier, self._hash.copy())
 
     def digest(self) -> bytes:
+        """The hash of all that the environment returned: see `EnvironmentLog`."""
         return self._hash.digest()
 
     def finished(self, env_steps: int) -> FinishedEpisode:
+        """The episode, which ended in the step after these env steps of the run."""
         return FinishedEpisode(
             env_steps=env_steps + self.index + 1,
             env_index=self.index,

@@ -4,8 +4,16 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 _COLOURS = (
-    *("56b4e9", "e69f00", "009e73", "cc79a7", "f0e442", "d55e00", "0072b2"),
-    *("ffffff", "999999", "a65628"),
+    "56b4e9",
+    "e69f00",
+    "009e73",
+    "cc79a7",
+    "f0e442",
+    "d55e00",
+    "0072b2",
+    "ffffff",
+    "999999",
+    "a65628",
 )
 """Okabe and Ito's colours, which people with any colour vision tell apart, then white, grey and
 brown. Each stands out from black."""

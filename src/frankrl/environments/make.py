@@ -7,8 +7,9 @@ from frankrl.config import EnvironmentSettings
 from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import SettingError
 from frankrl.environments.env_group import Worker, start_workers, worthwhile_workers
+from frankrl.environments.gymnasium_vector import GymnasiumVector
 from frankrl.environments.spec import EnvironmentSpec
-from frankrl.environments.vector import EnvironmentVector, GymnasiumVector
+from frankrl.environments.vector import EnvironmentVector
 
 
 def make_vector(

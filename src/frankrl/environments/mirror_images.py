@@ -43,7 +43,9 @@ def fact_names(spec: EnvironmentSpec) -> list[str]:
     return [
         *components,
         *(f"whether {name} is allowed" for name in masked),
-        *("the reward", "whether the episode terminates", "whether it is truncated"),
+        "the reward",
+        "whether the episode terminates",
+        "whether it is truncated",
     ]
 
 

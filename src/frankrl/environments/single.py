@@ -14,10 +14,10 @@ import gymnasium
 
 from frankrl.config import Settings
 from frankrl.config.families import ATARI, MINATAR
+from frankrl.core.absent import refuse_absent
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest, warn
 from frankrl.core.named_code import FUNCTIONAL, imported, is_object_name, load_code
 from frankrl.core.numerics import users_numerics, with_users_numerics
-from frankrl.environments.absent import refuse_absent
 from frankrl.environments.from_code import exists_already, made_from, refuse_again, with_wrappers
 from frankrl.environments.preprocessing import Preprocessing, preprocessing_for
 

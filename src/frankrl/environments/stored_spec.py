@@ -15,9 +15,10 @@ from gymnasium import spaces
 from frankrl.config.families import ATARI
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.text import shown
+from frankrl.environments.facts import EnvironmentFacts, spec_of
 from frankrl.environments.masks import MaskSource
 from frankrl.environments.preprocessing import Preprocessing
-from frankrl.environments.spec import EnvironmentFacts, EnvironmentSpec, spec_of
+from frankrl.environments.spec import EnvironmentSpec
 from frankrl.environments.stored_numbers import whole, whole_array
 from frankrl.environments.symmetry import symmetries_of, symmetries_to_data
 

@@ -11,8 +11,8 @@ from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.core.system import given_pipe
 from frankrl.environments import protocol
 from frankrl.environments.checked_env import CheckedEnv, close_envs
+from frankrl.environments.describing import describe
 from frankrl.environments.preprocessing import Preprocessing
-from frankrl.environments.spec import describe
 
 
 def serve(connection: Connection) -> None:

@@ -84,9 +84,11 @@ class AsynchronousSource:
         """Nothing: actors never wait for the learner."""
 
     def snapshot(self) -> list[EnvironmentLog]:
+        """See `Restorable.snapshot`."""
         return list(self._logs)
 
     def digests(self) -> list[bytes]:
+        """See `Restorable.digests`."""
         return [log.digest for log in self._logs]
 
     def scales(self) -> None:
@@ -127,6 +129,7 @@ class AsynchronousSource:
         self._feed.stand_at(state)
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+        """See `Restorable.restore`."""
         size = self._size
         own = [snapshot[at : at + size] for at in range(0, len(snapshot), size)]
         self._logs = [log for logs in self._feed.begin(own) for log in logs]
@@ -137,4 +140,5 @@ class AsynchronousSource:
         """Nothing: no environment is made anew."""
 
     def close(self) -> None:
+        """See `Restorable.close`."""
         self._feed.close()

@@ -134,6 +134,7 @@ class LiveFeed:
         self._weights: dict[int, Weights] = {}
 
     def next(self, env_steps: int, newest: Weights) -> tuple[Request, Chunk]:
+        """See `Feed.next`."""
         # In turns, so that all actors begin at once.
         for _, actor in itertools.product(range(REQUESTS_AHEAD), range(len(self._asked))):
             if len(self._asked[actor]) < REQUESTS_AHEAD:
@@ -152,16 +153,20 @@ class LiveFeed:
         self._carrier.ask(request, newest)
 
     def under_way(self) -> list[Weights]:
+        """See `Feed.under_way`."""
         return list(self._weights.values())
 
     def begin(self, logs: Sequence[Logs] | None) -> list[Logs]:
+        """See `Feed.begin`."""
         return self._carrier.begin(logs)
 
     def stand_at(self, state: ActorsState) -> None:
+        """See `Feed.stand_at`."""
         # Chunks that were under way are asked for again, with newer weights.
         self._next_chunk = list(state.chunks)
 
     def close(self) -> None:
+        """See `Feed.close`."""
         self._carrier.close()
 
 
@@ -182,6 +187,7 @@ class RecordedFeed:
             self._last_use[arrival.updates] = env_steps
 
     def next(self, env_steps: int, newest: Weights) -> tuple[Request, Chunk]:
+        """See `Feed.next`."""
         if self._last_use.get(newest.updates, 0) >= env_steps:
             self._weights.setdefault(newest.updates, newest)
         arrival = self._arrivals.get(env_steps)
@@ -198,17 +204,21 @@ class RecordedFeed:
         return request, self._actors[arrival.actor].collect(arrival.chunk, weights.params)
 
     def under_way(self) -> list[Weights]:
+        """See `Feed.under_way`."""
         return list(self._weights.values())
 
     def begin(self, logs: Sequence[Logs] | None) -> list[Logs]:
+        """See `Feed.begin`."""
         if logs is not None:
             for actor, own in zip(self._actors, logs, strict=True):
                 actor.restore(own)
         return [actor.logs() for actor in self._actors]
 
     def stand_at(self, state: ActorsState) -> None:
+        """See `Feed.stand_at`."""
         self._weights = {each.updates: each for each in state.weights}
 
     def close(self) -> None:
+        """See `Feed.close`."""
         for actor in self._actors:
             actor.close()

@@ -67,6 +67,7 @@ class DataSource:
         return [self._digest]
 
     def scales(self) -> Scales | None:
+        """See `Source.scales`."""
         return self._normaliser.scales()
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
@@ -74,6 +75,7 @@ class DataSource:
         return []
 
     def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+        """See `Restorable.statistics`."""
         return self._normaliser.statistics, self._normaliser.returns
 
     def restore_statistics(
@@ -82,6 +84,7 @@ class DataSource:
         returns: Float[np.ndarray, " env"],
         begun: Sequence[int] = (),
     ) -> None:
+        """See `Restorable.restore_statistics`."""
         self._normaliser.statistics, self._normaliser.returns = statistics, returns
 
     def memory(self) -> Float[np.ndarray, "env unit"] | None:

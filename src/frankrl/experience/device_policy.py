@@ -29,14 +29,17 @@ class DevicePolicy:
 
     @property
     def params(self) -> Params:
+        """See `Policy.params`."""
         return self.network.layout.unflatten(self.vector)
 
     @property
     def vector(self) -> Float[np.ndarray, " weight"]:
+        """See `Policy.vector`."""
         return np.asarray(self._params)
 
     @own_numerics()
     def load(self, params: Float[Any, " weight"]) -> None:
+        """See `Policy.load`."""
         self._params = params
 
     @own_numerics()
@@ -47,6 +50,7 @@ class DevicePolicy:
         noise: Float[np.ndarray, " noise"] | None = None,
         memory: Float[np.ndarray, "env unit"] | None = None,
     ) -> Callable[[], PolicyOutput]:
+        """See `Policy.start`."""
         # JAX may read the host's arrays later, or share them.
         given = jax.tree.map(np.copy, (observation, mask, noise, memory))
         found = self._compiled(self._params, *given)
@@ -59,6 +63,7 @@ class DevicePolicy:
         noise: Float[np.ndarray, " noise"] | None = None,
         memory: Float[np.ndarray, "env unit"] | None = None,
     ) -> PolicyOutput:
+        """See `Policy.q_values`."""
         return self.start(observation, mask, noise, memory)()
 
 

@@ -116,13 +116,16 @@ class HostPolicy:
 
     @property
     def params(self) -> NetworkParams:
+        """See `Policy.params`."""
         return self.network.layout.unflatten(self.vector)
 
     @property
     def vector(self) -> Float[np.ndarray, " weight"]:
+        """See `Policy.vector`."""
         return self._vector if self._newer is None else np.asarray(self._newer)
 
     def load(self, params: Float[Any, " weight"]) -> None:
+        """See `Policy.load`."""
         self._newer = params
 
     def start(
@@ -132,7 +135,7 @@ class HostPolicy:
         noise: Float[np.ndarray, " noise"] | None = None,
         memory: Float[np.ndarray, "env unit"] | None = None,
     ) -> None:
-        return None
+        """Nothing: it computes when it is asked. See `Policy.start`."""
 
     def q_values(
         self,
@@ -141,6 +144,7 @@ class HostPolicy:
         noise: Float[np.ndarray, " noise"] | None = None,
         memory: Float[np.ndarray, "env unit"] | None = None,
     ) -> PolicyOutput:
+        """See `Policy.q_values`."""
         if self._newer is not None:
             np.copyto(self._vector, np.asarray(self._newer))
             self._newer = None

@@ -223,6 +223,7 @@ class HostSource:
         return Collected(steps, episodes, final_infos, failed, cut)
 
     def look_ahead(self, policy: Policy, env_steps: int) -> None:
+        """See `Source.look_ahead`."""
         self._pending = policy.start(*self._given(self._envs.stack, env_steps))
 
     def _act(
@@ -277,6 +278,7 @@ class HostSource:
         self._memory.step(after, np.logical_or(step.terminated, step.truncated))
 
     def scales(self) -> Scales | None:
+        """See `Source.scales`."""
         return self.normaliser.scales()
 
     def _noise(self, env_steps: int) -> Float[np.ndarray, " noise"] | None:
@@ -287,9 +289,11 @@ class HostSource:
         return self._envs.positions()
 
     def snapshot(self) -> list[EnvironmentLog]:
+        """See `Restorable.snapshot`."""
         return [position.log() for position in self._round_start or self._envs.positions()]
 
     def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+        """See `Restorable.statistics`."""
         found = self._round_start_normaliser
         return found.statistics, found.returns
 
@@ -299,30 +303,37 @@ class HostSource:
         returns: Float[np.ndarray, " env"],
         begun: Sequence[int] = (),
     ) -> None:
+        """See `Restorable.restore_statistics`."""
         self.normaliser.statistics, self.normaliser.returns = statistics, returns
         self.normaliser.begin(begun)
         self._round_start_normaliser = copy.copy(self.normaliser)
 
     def memory(self) -> Float[np.ndarray, "env unit"] | None:
+        """See `Restorable.memory`."""
         return self._memory.round_start
 
     def restore_memory(
         self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
     ) -> None:
+        """See `Restorable.restore_memory`."""
         self._memory.restore(memory, begun)
 
     def digests(self) -> list[bytes]:
+        """See `Restorable.digests`."""
         return self._envs.digests()
 
     def allow_restarts(self, most: int) -> None:
+        """See `Restorable.allow_restarts`."""
         if isinstance(self._envs, GymnasiumVector):
             self._envs.restarts_left = most
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+        """See `Restorable.restore`."""
         self._pending = None
         return self._envs.restore(snapshot)
 
     def close(self) -> None:
+        """See `Restorable.close`."""
         self._envs.close()
 
 

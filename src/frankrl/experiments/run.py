@@ -107,6 +107,16 @@ def run_experiment(
     `experiment`.
 
     Args:
+        name: as for `experiment`.
+        envs: likewise.
+        seeds: likewise.
+        first_seed: likewise.
+        processes: likewise.
+        ray: likewise.
+        publish: likewise.
+        out: likewise.
+        progress: likewise.
+        on_run: likewise.
         print_command: called with the command line of each run that is missing, instead of doing
             them here; call the function again when they have been done.
 

@@ -7,7 +7,7 @@ from frankrl.core.wording import option
 from frankrl.environments.extras import imported
 from frankrl.exporting.trained_network import TrainedNetwork
 from frankrl.runs.atomic_file import check_writable, write_whole
-from frankrl.runs.folder import BEST, CHECKPOINTS
+from frankrl.runs.layout import BEST, CHECKPOINTS
 
 ONNX, SAFETENSORS = "onnx", "safetensors"
 """The options that name a file, and the endings of its name."""

@@ -133,6 +133,7 @@ class RecordedEnvs(EnvGroup):
     def try_reset(
         self, env_indices: Sequence[int], seeds: Sequence[int], episodes: Sequence[int]
     ) -> Tried[np.ndarray]:
+        """See `EnvGroup.try_reset`."""
         tried = super().try_reset(env_indices, seeds, episodes)
         for index, seed, number, row in zip(env_indices, seeds, episodes, tried.found, strict=True):
             if row is not None:
@@ -142,6 +143,7 @@ class RecordedEnvs(EnvGroup):
         return tried
 
     def try_step(self, env_indices: Sequence[int], actions: Sequence[int]) -> Tried[EnvStep]:
+        """See `EnvGroup.try_step`."""
         records = [self._records[self._episode[index]] for index in env_indices]
         taken = [self._chosen(*each) for each in zip(records, actions, strict=True)]
         tried = super().try_step(env_indices, taken)

@@ -18,8 +18,8 @@ from frankrl.exporting.fresh_episodes import Plan, played_episodes
 from frankrl.exporting.replay_episodes import instead, open_replay, whole_episodes
 from frankrl.exporting.trained_network import TrainedNetwork
 from frankrl.runs import RunFolder
-from frankrl.runs.folder import is_run
 from frankrl.runs.group import is_group
+from frankrl.runs.place import is_run
 from frankrl.training.checkpoint_metadata import count_in
 from frankrl.training.opened import OpenedNetwork
 

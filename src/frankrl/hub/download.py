@@ -28,8 +28,8 @@ from frankrl.hub.layout import (
 from frankrl.runs import RunFolder, check_same_environment, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import MANIFEST
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
-from frankrl.runs.folder import put_in_place, refuse_existing, temporary_for
 from frankrl.runs.initial import check_initial
+from frankrl.runs.place import put_in_place, refuse_existing, temporary_for
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

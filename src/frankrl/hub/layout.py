@@ -14,8 +14,8 @@ from frankrl.core.errors import DamagedError, HubError
 from frankrl.core.text import shown
 from frankrl.runs.checkpoint import MANIFEST, manifest_of
 from frankrl.runs.disk import entry_of
-from frankrl.runs.folder import BEST, CHECKPOINTS, CONFIG, METRICS, REPORT
 from frankrl.runs.initial import INITIAL
+from frankrl.runs.layout import BEST, CHECKPOINTS, CONFIG, METRICS, REPORT
 
 CARD, RESULTS, SETTINGS, FILM = "README.md", "results.json", "config.json", "replay.mp4"
 ABOUT = "hub"

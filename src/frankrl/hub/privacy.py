@@ -9,7 +9,7 @@ from frankrl.core.errors import SettingError
 from frankrl.core.local_paths import without_paths
 from frankrl.core.text import shown
 from frankrl.core.wording import option
-from frankrl.runs.folder import RunDescription
+from frankrl.runs.description import RunDescription
 
 _ENVIRONMENT = ("env_id", "environment")
 """What a checkpoint says of its environment, which an agent needs word by word."""

@@ -27,8 +27,8 @@ from frankrl.runs import (
 )
 from frankrl.runs.checkpoint import copy_checkpoint, load_newest
 from frankrl.runs.chunks import CHUNK_SUFFIX
-from frankrl.runs.folder import CONFIG, METRICS, REPORT
 from frankrl.runs.initial import INITIAL, check_initial
+from frankrl.runs.layout import CONFIG, METRICS, REPORT
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.runs.report import Report, read_report
 from frankrl.training.checkpoint_metadata import CheckpointMetadata

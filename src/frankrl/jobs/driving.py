@@ -17,7 +17,7 @@ from frankrl.core.wording import option
 from frankrl.jobs.engine import Ended, Engine, run_jobs
 from frankrl.jobs.job import Job
 from frankrl.runs.claims import LEASE_SECONDS, Beat, Claims, Owner, is_free
-from frankrl.runs.folder import DRIVER
+from frankrl.runs.layout import DRIVER
 from frankrl.runs.publishing import open_storage
 
 _RENEW_SECONDS, _RETRY_SECONDS = LEASE_SECONDS / 3, 0.1

@@ -12,7 +12,8 @@ from frankrl.core.random import check_seed
 from frankrl.core.text import given
 from frankrl.jobs.pruning import PruningRule
 from frankrl.runs import RunDescription, check_code, read_regular
-from frankrl.runs.folder import RunFolder, permission_of
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.permission import permission_of
 from frankrl.runs.same_run import unlike
 
 _MAX_BYTES = 1 << 24

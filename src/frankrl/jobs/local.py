@@ -6,7 +6,7 @@ from frankrl.jobs.job import Job
 from frankrl.jobs.run_process import ProcessDiedError, RunProcess, Work
 from frankrl.jobs.work import do_job
 from frankrl.runs import list_checkpoints
-from frankrl.runs.folder import CHECKPOINTS
+from frankrl.runs.layout import CHECKPOINTS
 
 
 class LocalEngine:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from frankrl.core.errors import DamagedError
 from frankrl.runs import MetricsReader
-from frankrl.runs.folder import METRICS
+from frankrl.runs.layout import METRICS
 from frankrl.runs.report import Report, read_report
 
 

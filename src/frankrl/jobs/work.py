@@ -9,7 +9,7 @@ from frankrl.jobs.job import Job
 from frankrl.jobs.outcome import Outcome, evaluations_of, is_done, outcome_of
 from frankrl.jobs.pruning import PruningRule, reason_to_stop
 from frankrl.runs import RunFolder, list_checkpoints
-from frankrl.runs.folder import permission_of
+from frankrl.runs.permission import permission_of
 from frankrl.training import Evaluated, Event, Stop, Trainer
 from frankrl.training.players import one_of_several
 from frankrl.training.published import LEASE_SECONDS, publish_or_take_over

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from frankrl.core.errors import FrankError
 from frankrl.core.text import shown
-from frankrl.runs.folder import CONFIG, RunFolder
+from frankrl.runs.folder import RunFolder
 from frankrl.runs.group import is_group
+from frankrl.runs.layout import CONFIG
 
 SWEEP = "sweep.json"
 """The file by which the folder of a sweep is known."""

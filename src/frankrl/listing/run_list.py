@@ -18,8 +18,8 @@ from frankrl.listing.run_index import MAX_FOLDERS, ODD, Listed, RunIndex, id_and
 from frankrl.listing.run_row import Row, row_of
 from frankrl.listing.run_status import status_of
 from frankrl.runs.disk_usage import disk_usage
-from frankrl.runs.folder import CONFIG, METRICS, REPORT
 from frankrl.runs.group import RunGroup
+from frankrl.runs.layout import CONFIG, METRICS, REPORT
 from frankrl.runs.lock import LOCK
 
 _WRITTEN = (CONFIG, METRICS, f"{METRICS}-wal", REPORT, LOCK)

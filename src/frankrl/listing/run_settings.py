@@ -5,7 +5,7 @@ from typing import Any
 
 from frankrl.config import meaning_of, setting_names
 from frankrl.config.choices import shown
-from frankrl.runs.folder import RunDescription
+from frankrl.runs.description import RunDescription
 
 _LONGEST = 200
 """Longer values are cut. [characters]"""

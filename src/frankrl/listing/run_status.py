@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from frankrl.runs.folder import REPORT
+from frankrl.runs.layout import REPORT
 from frankrl.runs.lock import LOCK, is_held
 from frankrl.runs.report import read_report
 

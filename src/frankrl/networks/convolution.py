@@ -40,6 +40,7 @@ class Convolution:
     def apply(
         self, params: DenseParams, inputs: Float[Any, "batch height width channel"]
     ) -> Float[Any, "batch new_height new_width new_channel"]:
+        """Outputs for a batch of pictures or of other channels."""
         weight, inputs = params.weight, padded(inputs, self.padding)
         height, width = (side - self.size for side in inputs.shape[1:3])
         rows, columns = height // self.stride + 1, width // self.stride + 1

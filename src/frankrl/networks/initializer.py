@@ -39,12 +39,15 @@ class SeededInitializer(Initializer):
         self._random = generator(seed, Use.NETWORK)
 
     def uniform(self, bound: float, *shape: int) -> Float[np.ndarray, "..."]:
+        """See `Initializer.uniform`."""
         return self._random.uniform(-bound, bound, shape).astype(np.float32)
 
     def constant(self, value: float, *shape: int) -> Float[np.ndarray, "..."]:
+        """See `Initializer.constant`."""
         return np.full(shape, value, np.float32)
 
     def from_key(self, init: Callable[[Any], Params]) -> Params:
+        """See `Initializer.from_key`."""
         words = self._random.integers(2**32, size=2, dtype=np.uint32)
         key = jax.random.wrap_key_data(jnp.asarray(words), impl=_GENERATOR)
         return jax.tree.map(np.asarray, jax.jit(init)(key))
@@ -54,10 +57,13 @@ class ShapeInitializer(Initializer):
     """For `jax.eval_shape`, which gives the shapes without allocating memory."""
 
     def uniform(self, bound: float, *shape: int) -> Float[Any, "..."]:
+        """See `Initializer.uniform`."""
         return jnp.zeros(shape, jnp.float32)
 
     def constant(self, value: float, *shape: int) -> Float[Any, "..."]:
+        """See `Initializer.constant`."""
         return jnp.zeros(shape, jnp.float32)
 
     def from_key(self, init: Callable[[Any], Params]) -> Params:
+        """See `Initializer.from_key`."""
         return init(jax.random.key(0, impl=_GENERATOR))

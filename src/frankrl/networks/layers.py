@@ -53,6 +53,7 @@ class Dense:
     num_outputs: int
 
     def init(self, initializer: Initializer, num_inputs: int) -> DenseParams:
+        """See `Layer.init`."""
         bound = 1 / math.sqrt(max(num_inputs, 1))
         weight = initializer.uniform(bound, num_inputs, self.num_outputs)
         return DenseParams(weight, initializer.uniform(bound, self.num_outputs))
@@ -60,6 +61,7 @@ class Dense:
     def apply(
         self, params: DenseParams, inputs: Float[Any, "batch input"]
     ) -> Float[Any, "batch output"]:
+        """See `Layer.apply`."""
         return inputs @ params.weight + params.bias
 
 
@@ -88,9 +90,11 @@ class Noisy:
 
     @property
     def num_outputs(self) -> int:
+        """See `Layer.num_outputs`."""
         return self.layer.num_outputs
 
     def init(self, initializer: Initializer, num_inputs: int) -> NoisyParams:
+        """See `Layer.init`."""
         weight, bias = self.layer.init(initializer, num_inputs)
         size = _INITIAL_NOISE / math.sqrt(max(num_inputs, 1))
         noise = (initializer.constant(size, *part.shape) for part in (weight, bias))
@@ -99,6 +103,7 @@ class Noisy:
     def apply(
         self, params: NoisyParams, inputs: Float[Any, "batch input"]
     ) -> Float[Any, "batch output"]:
+        """See `Layer.apply`."""
         return self.layer.apply(DenseParams(params.weight, params.bias), inputs)
 
 
@@ -122,9 +127,11 @@ class Normalised:
 
     @property
     def num_outputs(self) -> int:
+        """See `Layer.num_outputs`."""
         return self.layer.num_outputs
 
     def init(self, initializer: Initializer, num_inputs: int) -> NormalisedParams:
+        """See `Layer.init`."""
         return NormalisedParams(
             self.layer.init(initializer, num_inputs),
             initializer.constant(1.0, self.num_outputs),
@@ -134,6 +141,7 @@ class Normalised:
     def apply(
         self, params: NormalisedParams, inputs: Float[Any, "batch *place input"]
     ) -> Float[Any, "batch *new_place output"]:
+        """See `Layer.apply`."""
         outputs = self.layer.apply(params.layer, inputs)
         xp = outputs.__array_namespace__()
         centred = outputs - outputs.mean(axis=-1, keepdims=True)

@@ -234,13 +234,16 @@ class LayeredNetwork(QNetwork):
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
+        """See `QNetwork.apply`."""
         return self.from_features(params, self._features(params, observation), fractions)
 
     @property
     def memory_units(self) -> int:
+        """See `QNetwork.memory_units`."""
         return 0 if self.memory is None else self.memory.num_units
 
     def initial_memory(self, batch_size: int) -> Float[np.ndarray, "batch unit"] | None:
+        """See `QNetwork.initial_memory`."""
         return None if self.memory is None else self.memory.initial(batch_size)
 
     def step(
@@ -250,6 +253,7 @@ class LayeredNetwork(QNetwork):
         memory: Float[Any, "batch unit"] | None,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> tuple[Float[Any, "batch action *atom"], Float[Any, "batch unit"] | None]:
+        """See `QNetwork.step`."""
         if self.memory is None:
             return self.apply(params, observation, fractions), None
         inputs = self._joined(params.torsos, observation)
@@ -263,6 +267,7 @@ class LayeredNetwork(QNetwork):
         is_shown: Bool[Any, "batch time"],
         memory: Float[Any, "batch unit"],
     ) -> Float[Any, "batch time unit"]:
+        """See `QNetwork.remembered`."""
         if self.memory is None:
             raise TypeError("this network has no memory")
         rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), observation)
@@ -275,6 +280,7 @@ class LayeredNetwork(QNetwork):
         features: Float[Any, "batch feature"],
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
+        """See `QNetwork.from_features`."""
         batch_size = features.shape[0]
         if not self.hidden:
             features = self.head.condition(params.head, features, fractions)
@@ -291,6 +297,7 @@ class LayeredNetwork(QNetwork):
     def relu_outputs(
         self, params: NetworkParams, observation: Observation
     ) -> list[Float[Any, "batch unit"]]:
+        """See `QNetwork.relu_outputs`."""
         # With fractions there are several rows for each observation.
         if self.activation != "relu" or self.head.num_fractions:
             return []
@@ -332,18 +339,22 @@ class LayeredNetwork(QNetwork):
 
     @property
     def is_own_code(self) -> bool:
+        """See `QNetwork.is_own_code`."""
         return isinstance(self.torsos[0], OwnTorso)
 
     @property
     def repeats(self) -> bool:
+        """See `QNetwork.repeats`."""
         return all(torso.functions.repeats for torso in self.torsos if isinstance(torso, OwnTorso))
 
     @property
     def reads_pictures(self) -> bool:
+        """See `QNetwork.reads_pictures`."""
         return any(torso.num_products for torso in self.torsos)
 
     @functools.cached_property
     def num_products(self) -> int:
+        """See `QNetwork.num_products`."""
         shapes = self.shapes
         weights = (shapes.memory, shapes.hidden, shapes.output, shapes.head)
         return Layout.of(weights).size + sum(torso.num_products for torso in self.torsos)

@@ -20,11 +20,13 @@ class ActionOutputs:
     """Outputs per action; None: a single one, without an axis of its own."""
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        """Initial parameters."""
         return self.layer.init(initializer, num_inputs)
 
     def apply(
         self, params: Any, features: Float[Any, "row feature"]
     ) -> Float[Any, "row action *atom"]:
+        """Outputs for rows of features."""
         outputs = self.layer.apply(params, features)
         if self.atoms is None:
             return outputs
@@ -46,14 +48,17 @@ class Dueling:
 
     @property
     def num_actions(self) -> int:
+        """Number of the environment's actions."""
         return self.outputs.num_actions - 1
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        """Initial parameters of V and A together."""
         return self.outputs.init(initializer, num_inputs)
 
     def apply(
         self, params: Any, features: Float[Any, "row feature"]
     ) -> Float[Any, "row action *atom"]:
+        """Q-values, or atoms of them, for rows of features."""
         parts = self.outputs.apply(params, features)
         value, advantage = parts[:, :1], parts[:, 1:]
         return value + (advantage - advantage.mean(axis=1, keepdims=True))
@@ -73,9 +78,11 @@ class Table:
     num_actions: int
 
     def init(self, initializer: Initializer, num_inputs: int) -> Float[Any, "state action"]:
+        """A table of zeros; its inputs are the states."""
         return initializer.constant(0.0, num_inputs, self.num_actions)
 
     def apply(
         self, params: Float[Any, "state action"], features: Float[Any, "row state"]
     ) -> Float[Any, "row action"]:
+        """The table's rows of one-hot states."""
         return features @ params

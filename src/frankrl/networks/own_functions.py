@@ -175,12 +175,15 @@ class OwnTorso:
 
     @property
     def num_products(self) -> int:
+        """See `Torso.num_products`."""
         return self.functions.num_products
 
     def init(self, initializer: Initializer) -> Params:
+        """See `Torso.init`."""
         return self.functions.init(initializer)
 
     def apply(self, params: Any, leaf: Shaped[Any, "..."] | Observation) -> Float[Any, "b feature"]:
+        """See `Torso.apply`."""
         return self.functions.apply(params, leaf)
 
 

@@ -23,6 +23,7 @@ class PictureTorso:
 
     @property
     def num_features(self) -> int:
+        """See `Torso.num_features`."""
         height, width = (self.output_side(side) for side in (self.axes.height, self.axes.width))
         channels = self.axes.all_channels
         for stage in self.stages:
@@ -52,6 +53,7 @@ class PictureTorso:
         return side
 
     def init(self, initializer: Initializer) -> Params:
+        """See `Torso.init`."""
         channels, params = self.axes.all_channels, []
         for stage in self.stages:
             params.append(stage.init(initializer, channels))
@@ -59,6 +61,7 @@ class PictureTorso:
         return tuple(params)
 
     def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
+        """See `Torso.apply`."""
         pictures = self.axes.channels_last(scaled(leaf, self.scaling))
         for stage, own in zip(self.stages, params, strict=True):
             pictures = stage.apply(own, pictures)

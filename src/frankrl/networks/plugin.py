@@ -30,23 +30,28 @@ class OwnNetwork(QNetwork):
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
+        """See `QNetwork.apply`."""
         return self.functions.apply(params, observation)
 
     @property
     def is_own_code(self) -> bool:
+        """See `QNetwork.is_own_code`."""
         return True
 
     @property
     def repeats(self) -> bool:
+        """See `QNetwork.repeats`."""
         return self.functions.repeats
 
     @property
     def reads_pictures(self) -> bool:
+        """See `QNetwork.reads_pictures`."""
         # More products than weights: some weights are used several times.
         return self.num_products > self.layout.size
 
     @functools.cached_property
     def num_products(self) -> int:
+        """See `QNetwork.num_products`."""
         return self.functions.num_products
 
 

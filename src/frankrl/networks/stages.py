@@ -47,19 +47,24 @@ class Convolved:
     layer_norm: bool
 
     def num_outputs(self, num_inputs: int) -> int:
+        """See `Stage.num_outputs`."""
         return self.convolution.num_outputs
 
     def output_side(self, side: int) -> int:
+        """See `Stage.output_side`."""
         return self.convolution.output_side(side)
 
     def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        """See `Stage.num_products`."""
         outputs = self.output_side(height) * self.output_side(width) * self.num_outputs(num_inputs)
         return outputs * self.convolution.size**2 * num_inputs
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        """See `Stage.init`."""
         return self._layer.init(initializer, num_inputs)
 
     def apply(self, params: Any, inputs: Float[Any, "batch h w c"]) -> Float[Any, "batch i j d"]:
+        """See `Stage.apply`."""
         return self._layer.apply(params, inputs)
 
     @property
@@ -74,18 +79,23 @@ class Activation:
     name: str
 
     def num_outputs(self, num_inputs: int) -> int:
+        """See `Stage.num_outputs`."""
         return num_inputs
 
     def output_side(self, side: int) -> int:
+        """See `Stage.output_side`."""
         return side
 
     def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        """See `Stage.num_products`."""
         return 0
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        """See `Stage.init`."""
         return ()
 
     def apply(self, params: Any, inputs: Float[Any, "batch h w c"]) -> Float[Any, "batch h w c"]:
+        """See `Stage.apply`."""
         return activate(self.name, inputs)
 
 
@@ -101,18 +111,23 @@ class MaxPool:
     """Pixels added on each side, which are never the largest."""
 
     def num_outputs(self, num_inputs: int) -> int:
+        """See `Stage.num_outputs`."""
         return num_inputs
 
     def output_side(self, side: int) -> int:
+        """See `Stage.output_side`."""
         return (side + 2 * self.padding - self.size) // self.stride + 1
 
     def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        """See `Stage.num_products`."""
         return 0
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        """See `Stage.init`."""
         return ()
 
     def apply(self, params: Any, inputs: Float[Any, "batch h w c"]) -> Float[Any, "batch i j c"]:
+        """See `Stage.apply`."""
         rows, columns = (self.output_side(side) for side in inputs.shape[1:3])
         inputs = padded(inputs, self.padding, -np.inf)
         largest = self._seen_at(inputs, 0, 0, rows, columns)
@@ -135,18 +150,23 @@ class Residual:
     stages: tuple[Stage, ...]
 
     def num_outputs(self, num_inputs: int) -> int:
+        """See `Stage.num_outputs`."""
         return num_inputs
 
     def output_side(self, side: int) -> int:
+        """See `Stage.output_side`."""
         return side
 
     def num_products(self, height: int, width: int, num_inputs: int) -> int:
+        """See `Stage.num_products`."""
         return sum(stage.num_products(height, width, num_inputs) for stage in self.stages)
 
     def init(self, initializer: Initializer, num_inputs: int) -> Params:
+        """See `Stage.init`."""
         return tuple(stage.init(initializer, num_inputs) for stage in self.stages)
 
     def apply(self, params: Any, inputs: Float[Any, "batch h w c"]) -> Float[Any, "batch h w c"]:
+        """See `Stage.apply`."""
         outputs = inputs
         for stage, own in zip(self.stages, params, strict=True):
             outputs = stage.apply(own, outputs)

@@ -40,6 +40,7 @@ class SymmetricNetwork(QNetwork):
 
     @property
     def head(self) -> Head:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """See `QNetwork.head`."""
         return self.network.head
 
     def _init(self, initializer: Initializer) -> Params:
@@ -51,6 +52,7 @@ class SymmetricNetwork(QNetwork):
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
+        """See `QNetwork.apply`."""
         if fractions is not None:
             xp = fractions.__array_namespace__()
             fractions = xp.concat([fractions] * len(self.group), axis=0)
@@ -74,24 +76,30 @@ class SymmetricNetwork(QNetwork):
         return xp.concat([g.leaves[index].image(leaf, axes) for g in self.group], axis=0)
 
     def relu_outputs(self, params: Any, observation: Observation) -> list[Float[Any, "batch unit"]]:
+        """See `QNetwork.relu_outputs`."""
         return self.network.relu_outputs(params, observation)
 
     @property
     def is_own_code(self) -> bool:
+        """See `QNetwork.is_own_code`."""
         return self.network.is_own_code
 
     @property
     def repeats(self) -> bool:
+        """See `QNetwork.repeats`."""
         return self.network.repeats
 
     @property
     def reads_pictures(self) -> bool:
+        """See `QNetwork.reads_pictures`."""
         return self.network.reads_pictures
 
     @property
     def num_images(self) -> int:
+        """See `QNetwork.num_images`."""
         return len(self.group)
 
     @functools.cached_property
     def num_products(self) -> int:
+        """See `QNetwork.num_products`."""
         return len(self.group) * self.network.num_products

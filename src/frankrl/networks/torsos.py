@@ -44,16 +44,20 @@ class Flatten:
 
     @property
     def num_features(self) -> int:
+        """See `Torso.num_features`."""
         return math.prod(self.shape)
 
     @property
     def num_products(self) -> int:
+        """See `Torso.num_products`."""
         return 0
 
     def init(self, initializer: Initializer) -> Params:
+        """See `Torso.init`."""
         return ()
 
     def apply(self, params: Any, leaf: Shaped[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
+        """See `Torso.apply`."""
         return scaled(leaf.reshape(leaf.shape[0], self.num_features), self.scaling)
 
 
@@ -66,16 +70,20 @@ class OneHot:
 
     @property
     def num_features(self) -> int:
+        """See `Torso.num_features`."""
         return sum(self.num_values)
 
     @property
     def num_products(self) -> int:
+        """See `Torso.num_products`."""
         return 0
 
     def init(self, initializer: Initializer) -> Params:
+        """See `Torso.init`."""
         return ()
 
     def apply(self, params: Any, leaf: Int[Any, "batch *shape"]) -> Float[Any, "batch feature"]:
+        """See `Torso.apply`."""
         xp, numbers = leaf.__array_namespace__(), leaf.reshape(leaf.shape[0], len(self.num_values))
         parts = [
             numbers[:, index, None] == np.arange(size, dtype=np.int32)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from frankrl.core import system
 from frankrl.core.errors import MissingExtraError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.score import FEWEST_FOR_INTERVAL
@@ -74,7 +75,7 @@ def write_plot(runs: Sequence[RunFolder], path: Path) -> None:
             # A name may have letters that the font lacks; they are drawn as boxes.
             warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
             figure.savefig(temporary, format="png", dpi=150)
-        temporary.replace(path)
+        system.rename(temporary, path)
     except OSError as error:
         raise SettingError(f"cannot write the plot {path}: {error.strerror or error}") from error
     finally:

@@ -25,19 +25,14 @@ from frankrl.runs.code import (
     check_settings_code,
 )
 from frankrl.runs.data_origin import DataOrigin
+from frankrl.runs.description import RunDescription
 from frankrl.runs.disk import read_regular
-from frankrl.runs.folder import (
-    NO_PERMISSION,
-    Permission,
-    RunDescription,
-    RunFolder,
-    check_same_environment,
-    permission_of,
-)
+from frankrl.runs.folder import RunFolder, check_same_environment
 from frankrl.runs.initial import INITIAL, MAX_PATH, Kind, Origin, initial_file, read_initial
 from frankrl.runs.lock import RunLock
 from frankrl.runs.machine import differences, machine_facts
 from frankrl.runs.metrics import MetricsReader, MetricsWriter, Row
+from frankrl.runs.permission import NO_PERMISSION, Permission, permission_of
 from frankrl.runs.takers import StepTakers
 
 __all__ = [

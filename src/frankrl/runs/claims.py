@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from frankrl.core.errors import RunFolderError, warn
 from frankrl.core.process_life import is_alive, start_ticks
 from frankrl.core.text import shown
-from frankrl.runs.folder import DRIVER
+from frankrl.runs.layout import DRIVER
 from frankrl.runs.publishing import Storage, open_storage
 
 LEASE_SECONDS = 30.0
@@ -44,6 +44,7 @@ class Owner(NamedTuple):
 
     @classmethod
     def this_process(cls) -> "Owner":
+        """This process, as others will know it."""
         pid = os.getpid()
         return cls(socket.gethostname(), pid, _this_machine(), start_ticks(pid))
 

@@ -23,7 +23,8 @@ from frankrl.core.named_code import GivenCode, is_object_name, module_of
 from frankrl.core.text import shown
 from frankrl.core.wording import option
 from frankrl.runs.code_hash import told
-from frankrl.runs.folder import RunDescription, RunFolder, kwargs_of, signed_names
+from frankrl.runs.description import RunDescription, kwargs_of, signed_names
+from frankrl.runs.folder import RunFolder
 from frankrl.runs.machine import versions
 from frankrl.runs.mark import is_own
 

@@ -14,14 +14,13 @@ from frankrl.runs.report import read_report
 
 QUANTITIES: tuple[str, ...] = ("return", "length", "epsilon", "loss", "mean_q")
 _WITHOUT_EFFECT = (
-    *(
-        "total_env_steps",
-        "total_updates",
-        "worker_processes",
-        "restart_failed_envs",
-        "info_metrics",
-    ),
-    *("device", "acting"),
+    "total_env_steps",
+    "total_updates",
+    "worker_processes",
+    "restart_failed_envs",
+    "info_metrics",
+    "device",
+    "acting",
 )
 """Settings that decide nothing about what is learned at an env step."""
 Member = TypeVar("Member")

@@ -11,7 +11,6 @@ from frankrl.core import system
 from frankrl.core.errors import DamagedError, RunFolderError
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
-NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -72,7 +71,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         RunFolderError: the system cannot read it now; it may be intact.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | NO_LINK)
+        descriptor = system.open_no_link(path, os.O_RDONLY)
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
@@ -94,6 +93,6 @@ def entry_of(path: Path) -> dict[str, Any]:
     Raises:
         OSError: it is a link, or cannot be read.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | NO_LINK), "rb") as file:
+    with os.fdopen(system.open_no_link(path, os.O_RDONLY), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": file.tell(), "sha256": digest}

@@ -15,15 +15,12 @@ from frankrl.core.named_code import is_object_name
 from frankrl.core.seeds import checked_seeds
 from frankrl.core.text import given, shown
 from frankrl.core.wording import option, resuming
+from frankrl.runs.description import RunDescription
 from frankrl.runs.disk import flush_folder, read_regular, write_durably
-from frankrl.runs.folder import (
-    GROUP,
-    NO_PERMISSION,
-    Permission,
-    RunDescription,
-    RunFolder,
-    refuse_existing,
-)
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.layout import GROUP
+from frankrl.runs.permission import NO_PERMISSION, Permission
+from frankrl.runs.place import refuse_existing
 
 _FORMAT = 1
 _MAX_BYTES = 1 << 21

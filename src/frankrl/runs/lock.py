@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from frankrl.core import system
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.process_life import began, is_alive
-from frankrl.core.system import lock_file, lock_is_held
 from frankrl.core.wording import option, resuming
-from frankrl.runs.disk import NO_LINK, read_regular, refuse_shared
+from frankrl.runs.disk import read_regular, refuse_shared
 
 LOCK = ".lock"
 _CLOCK_SECONDS = 2.0
@@ -82,17 +82,17 @@ class RunLock:
 def _locked_file(folder: Path, shown: Path) -> IO[str]:
     refuse_shared(folder / LOCK)
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+        descriptor = system.open_no_link(folder / LOCK, os.O_RDWR | os.O_CREAT)
         file = os.fdopen(descriptor, "r+", encoding="ascii")
     except OSError as error:
         raise RunFolderError(f"the run {shown} cannot be written: {error}") from error
     try:
-        lock_file(file.fileno())
+        system.lock_file(file.fileno())
     except OSError as error:
         file.seek(0)
         writer = file.read(_MAX_BYTES).strip()
         file.close()
-        if not lock_is_held(error):
+        if not system.lock_is_held(error):
             raise RunFolderError(
                 f"the file system of {folder.parent} cannot lock files "
                 f"({error.strerror or error}), as network file systems often cannot, so two "
@@ -136,11 +136,17 @@ def locked_aside(run: Path) -> Iterator[None]:
     """
     lock = run / LOCK
     is_new = not lock.exists()
-    with contextlib.closing(_locked_file(run, run)):
-        try:
-            yield
-        finally:
-            if is_new:
+    try:
+        with contextlib.closing(_locked_file(run, run)):
+            try:
+                yield
+            finally:
+                if is_new and not system.IS_WINDOWS:
+                    lock.unlink(missing_ok=True)
+    finally:
+        # Windows removes no file that is open; somebody else may have it open by now.
+        if is_new and system.IS_WINDOWS:
+            with contextlib.suppress(OSError):
                 lock.unlink(missing_ok=True)
 
 

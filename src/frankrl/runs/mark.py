@@ -80,7 +80,13 @@ def _make_key(path: Path) -> None:
             file.write(secrets.token_bytes(_KEY_BYTES))
             file.flush()
             os.fsync(descriptor)
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:
+            # Some file systems know no links.
+            if not path.exists():
+                system.rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

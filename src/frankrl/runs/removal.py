@@ -1,7 +1,8 @@
 """How runs, or their older checkpoints, are removed: completely or not at all.
 
-A run is renamed to `.<name>.gone-<process>` beside it before anything of it is deleted, so a run
-that is there is whole. What an interrupted removal leaves of a run, the next removal of it deletes.
+A run, or a group that is empty, is renamed to `.<name>.gone-<process>` beside it before anything of
+it is deleted, so one that is there is whole. What an interrupted removal leaves, the next removal
+of the same name deletes.
 """
 
 import contextlib
@@ -17,8 +18,9 @@ from frankrl.core.paths import given_path
 from frankrl.runs.checkpoint import verify_checkpoint
 from frankrl.runs.checkpoint_folder import list_checkpoints, remove_checkpoints, tidy_checkpoints
 from frankrl.runs.disk import flush_folder
-from frankrl.runs.folder import CHECKPOINTS, CONFIG, is_run, others_of_run
+from frankrl.runs.layout import CHECKPOINTS, CONFIG, DRIVER, GROUP
 from frankrl.runs.lock import LOCK, locked_aside
+from frankrl.runs.place import is_run, others_of_run
 
 _GONE = re.compile(r"\.(.+)\.gone-\d+", re.DOTALL)
 _LAST = (CONFIG, LOCK)
@@ -73,7 +75,7 @@ def remove_runs(runs: Sequence[Path]) -> None:
             stack.close()
         try:
             for run in runs:
-                gone[run] = run.with_name(f".{run.name}.gone-{os.getpid()}")
+                gone[run] = gone_name(run)
                 system.rename(run, gone[run])
         except OSError as error:
             for run, place in gone.items():
@@ -82,7 +84,7 @@ def remove_runs(runs: Sequence[Path]) -> None:
             raise RunFolderError(
                 f"nothing was removed: {list(gone)[-1]} cannot be renamed: {error.strerror}"
             ) from error
-        left = [words for place in gone.values() if (words := _deleted(place))]
+        left = [words for place in gone.values() if (words := deleted(place))]
     finish_removals(runs)
     if left:
         raise RunFolderError(
@@ -90,8 +92,14 @@ def remove_runs(runs: Sequence[Path]) -> None:
         )
 
 
-def _deleted(place: Path) -> str:
-    """Delete a renamed run; returns why something is left, in words."""
+def gone_name(folder: Path) -> Path:
+    """What this process renames a run or a group to before it deletes it."""
+    return folder.with_name(f".{folder.name}.gone-{os.getpid()}")
+
+
+def deleted(place: Path) -> str:
+    """Delete a folder that was renamed to its `gone_name`; returns why something is left, in words;
+    empty: nothing is."""
     try:
         flush_folder(place.parent)
         _delete(place)
@@ -101,26 +109,32 @@ def _deleted(place: Path) -> str:
 
 
 def is_half_removed(run: Path) -> bool:
-    """Whether a run is not there, and an interrupted removal has left something of it."""
+    """Whether a run or group is not there, and an interrupted removal has left something of it."""
     return not run.exists() and bool(_left_of(run))
 
 
 def finish_removals(runs: Iterable[Path]) -> None:
-    """Delete what interrupted removals have left of some runs."""
+    """Delete what interrupted removals have left of some runs or groups."""
     for run in runs:
         for place in _left_of(run):
-            with contextlib.suppress(OSError, RunFolderError), locked_aside(place):
-                _delete(place)
+            with contextlib.suppress(OSError, RunFolderError):
+                with locked_aside(place):
+                    if not system.IS_WINDOWS:
+                        _delete(place)
+                if system.IS_WINDOWS:
+                    # It deletes no file that is open, and the lock is one.
+                    _delete(place)
 
 
 def _left_of(run: Path) -> list[Path]:
-    """The folders that removals of a run have left, if they hold nothing else."""
+    """The folders that removals of a run or group have left, if they hold nothing else."""
     places: list[Path] = []
     with contextlib.suppress(OSError):
         for name in os.listdir(run.parent):
             found, place = _GONE.fullmatch(name), run.parent / name
             if found and found[1] == run.name and not place.is_symlink():
-                places += [] if others_of_run(place) else [place]
+                of_group = {GROUP, DRIVER}.issuperset(os.listdir(place))
+                places += [place] if of_group or not others_of_run(place) else []
     return places
 
 

@@ -1,23 +1,24 @@
 """Remove runs and groups of runs.
 
-Of a group the runs go first and its own file last. If that is interrupted, what is left is a group
-of fewer runs, and the same command goes on.
+Of a group the runs go first. If that is interrupted, what is left is a group of fewer runs, and the
+same command goes on. Then the empty group goes as a run does: see `runs.removal`.
 """
 
 import os
-import shutil
 from pathlib import Path
 
+from frankrl.core import system
 from frankrl.core.errors import RunFolderError, check_type
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
 from frankrl.runs.claims import refuse_driven
-from frankrl.runs.disk import flush_folder
 from frankrl.runs.disk_usage import disk_usage
-from frankrl.runs.folder import DRIVER, GROUP
 from frankrl.runs.group import RunGroup, is_group
+from frankrl.runs.layout import DRIVER, GROUP
 from frankrl.runs.removal import (
+    deleted,
     finish_removals,
+    gone_name,
     is_half_removed,
     older_checkpoints,
     removable,
@@ -103,13 +104,17 @@ def remove_group(path: Path) -> None:
         remove_runs(runs[first : first + _TOGETHER])
     group = RunGroup.open(path)
     finish_removals(map(group.path_of, group.seeds))
+    # What could not be deleted of its runs is named while it lies where it was.
+    if others := sorted({*os.listdir(path)} - {GROUP, DRIVER}):
+        raise RunFolderError(f"{path} is left, because it also holds {shown(others[0])}")
+    gone = gone_name(path)
     try:
-        if (path / DRIVER).exists():
-            shutil.rmtree(path / DRIVER)
-        (path / GROUP).unlink()
-        path.rmdir()
-        flush_folder(path.parent)
+        system.rename(path, gone)
     except OSError as error:
         raise RunFolderError(
-            f"{path} is left, because {error.filename}: {error.strerror}"
+            f"{path} is left without runs, because it cannot be renamed: {error.strerror}"
         ) from error
+    left = deleted(gone)
+    finish_removals([path])
+    if left:
+        raise RunFolderError(f"{left}. The same command tries again")

@@ -9,7 +9,7 @@ from typing import Any
 
 from frankrl.core.errors import FrankError
 from frankrl.runs.disk import read_regular
-from frankrl.runs.folder import REPORT
+from frankrl.runs.layout import REPORT
 
 PRUNED = "pruned by "
 """How the reason of a run begins that a sweep's rule has ended."""

@@ -1,7 +1,7 @@
 """Whether two descriptions are of the same run."""
 
 from frankrl.core.text import shown
-from frankrl.runs.folder import RunDescription
+from frankrl.runs.description import RunDescription
 
 
 def unlike(wanted: RunDescription, there: RunDescription) -> list[str]:

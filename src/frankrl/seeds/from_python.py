@@ -76,13 +76,14 @@ def refuse_for_seeds(others: Mapping[str, Any]) -> None:
     """Refuse arguments that several runs cannot share.
 
     Args:
-        others: those that were given, by name.
+        others: their values by name; one that is not given is None, 0 or False.
 
     Raises:
-        SettingError: there are some.
+        SettingError: one is given.
     """
     for name, value in others.items():
-        raise SettingError(
-            f"{option('seeds')} trains runs of their own from their beginning, so {option(name)} "
-            f"cannot be given with it, got {given(value)}"
-        )
+        if value:
+            raise SettingError(
+                f"{option('seeds')} trains runs of their own from their beginning, so "
+                f"{option(name)} cannot be given with it, got {given(value)}"
+            )

@@ -7,9 +7,9 @@ from frankrl.core.seeds import seeds_in_words
 from frankrl.jobs import Job, is_done
 from frankrl.runs import RunFolder, list_checkpoints, read_newest, tidy_checkpoints
 from frankrl.runs.checkpoint import verify_checkpoint
-from frankrl.runs.folder import others_of_run
 from frankrl.runs.group import RunGroup
 from frankrl.runs.lock import is_held, locked_aside
+from frankrl.runs.place import others_of_run
 
 
 def where_runs_stand(group: RunGroup) -> dict[int, int]:

@@ -20,8 +20,8 @@ from frankrl.environments import describe_for
 from frankrl.jobs import Engine, Job, do_missing
 from frankrl.jobs.driving import driven
 from frankrl.runs import RunDescription, check_code
-from frankrl.runs.folder import DRIVER, GROUP
 from frankrl.runs.group import RunGroup, refuse_existing_group
+from frankrl.runs.layout import DRIVER, GROUP
 from frankrl.seeds.lanes import train_lanes
 from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult

@@ -14,7 +14,7 @@ from frankrl.jobs import Driver, driven
 from frankrl.listing.run_index import SWEEP
 from frankrl.runs import read_regular
 from frankrl.runs.disk import replace_durably
-from frankrl.runs.folder import DRIVER
+from frankrl.runs.layout import DRIVER
 from frankrl.sweeps.definition import Definition, differences
 from frankrl.sweeps.records import TRIALS, RecordedSweep, read_definition
 from frankrl.sweeps.space import Space, is_point

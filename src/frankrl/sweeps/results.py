@@ -13,7 +13,7 @@ from frankrl.config.presets import load_preset, preset_names
 from frankrl.core.figures import counted, figure
 from frankrl.core.text import shown as shown_text
 from frankrl.runs.disk import replace_durably
-from frankrl.runs.folder import toml_table
+from frankrl.runs.toml_text import toml_table
 from frankrl.sweeps.definition import Definition
 from frankrl.sweeps.folder import SweepFolder
 from frankrl.sweeps.objectives import Objective, objective_named

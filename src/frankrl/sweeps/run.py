@@ -129,8 +129,15 @@ def run_sweep(
     """Do a sweep; arguments and errors as for `sweep`.
 
     Args:
+        env_id: name of the environment.
+        preset: name of the preset.
         base: the preset's settings with the fixed ones.
         fixed: the settings that were given, by name.
+        space: as for `sweep`.
+        out: likewise.
+        options: how the sweep is done.
+        progress: as for `sweep`.
+        on_trial: likewise.
         on_begin: called before the first run, with what will be done, in words.
         print_command: called with the command line of each run that can be done now, instead of
             doing them here; call the function again when they have been done.

@@ -36,20 +36,24 @@ class MLflow(Tracker):
         self._sent_at = time.monotonic()
 
     def logged(self) -> Mapping[str, int]:
+        """See `Tracker.logged`."""
         names = self._client.get_run(self._id).data.metrics
         histories = {name: self._client.get_metric_history(self._id, name) for name in names}
         return {name: max(row.step for row in rows) for name, rows in histories.items()}
 
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """See `Tracker.log`."""
         now = int(time.time() * 1_000)
         self._unsent += [Metric(name, value, now, env_steps) for name, value in values.items()]
         if time.monotonic() - self._sent_at >= _EVERY_SECONDS:
             self._send()
 
     def film(self, env_steps: int, file: Path) -> None:
+        """See `Tracker.film`."""
         self._client.log_artifact(self._id, str(file), FILM)
 
     def close(self) -> None:
+        """See `Tracker.close`."""
         self._send()
         self._client.set_terminated(self._id)
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from frankrl.core.errors import MissingExtraError, RunFolderError, SettingError, nearest
 from frankrl.core.text import given, shown
 from frankrl.core.wording import option
-from frankrl.runs.folder import RunFolder, signed_names
+from frankrl.runs.description import signed_names
+from frankrl.runs.folder import RunFolder
 from frankrl.runs.mark import is_own
 from frankrl.trackers.protocol import TrackedRun, Tracker
 

@@ -37,14 +37,17 @@ class TensorBoard(Tracker):
             self._write_settings(run)
 
     def logged(self) -> Mapping[str, int]:
+        """See `Tracker.logged`."""
         return self._logged
 
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """See `Tracker.log`."""
         found = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._write(Summary(value=found), env_steps)
         self._writer.flush()
 
     def film(self, env_steps: int, file: Path) -> None:
+        """See `Tracker.film`."""
         if file.suffix != ".gif":
             raise ValueError("TensorBoard plays .gif only: film again with --out FILE.gif")
         content = file.read_bytes()
@@ -55,6 +58,7 @@ class TensorBoard(Tracker):
         self._write(Summary(value=[Summary.Value(tag=FILM, image=image)]), env_steps)
 
     def close(self) -> None:
+        """See `Tracker.close`."""
         self._writer.close()
 
     def _write_settings(self, run: TrackedRun) -> None:

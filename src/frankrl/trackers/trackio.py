@@ -32,6 +32,7 @@ class Trackio(Tracker):
         self.kept = {"project": project, "name": self._run.name}
 
     def logged(self) -> Mapping[str, int] | None:
+        """See `Tracker.logged`."""
         if any(os.environ.get(name) for name in _ELSEWHERE):
             return None
         found: dict[str, int] = {}
@@ -41,12 +42,15 @@ class Trackio(Tracker):
         return found
 
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """See `Tracker.log`."""
         self._run.log(dict(values), step=env_steps)
 
     def film(self, env_steps: int, file: Path) -> None:
+        """See `Tracker.film`."""
         self._run.log({FILM: trackio.Video(str(file))}, step=env_steps)
 
     def close(self) -> None:
+        """See `Tracker.close`."""
         self._run.finish()
 
 

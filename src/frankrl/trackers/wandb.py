@@ -37,13 +37,16 @@ class WeightsAndBiases(Tracker):
         self._run.define_metric("*", step_metric=X_AXIS)
 
     def log(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """See `Tracker.log`."""
         self._run.log({X_AXIS: env_steps, **values})
 
     def film(self, env_steps: int, file: Path) -> None:
+        """See `Tracker.film`."""
         video = wandb.Video(str(file), format="gif" if file.suffix == ".gif" else "mp4")
         self._run.log({X_AXIS: env_steps, FILM: video})
 
     def close(self) -> None:
+        """See `Tracker.close`."""
         self._run.finish()
 
 

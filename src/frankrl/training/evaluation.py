@@ -238,7 +238,6 @@ class Evaluator:
         Returns:
             The evaluation. It depends only on the arguments.
         """
-
         seeds = {n: reset_seed(seed, use, number, n) for n in range(episodes)}
         if self._functional is not None and isinstance(q_values, NormalisedQValues):
             ended = self._compiled(self._functional, q_values, seeds, stop_requested)

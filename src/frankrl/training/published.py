@@ -23,8 +23,8 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.runs import RunDescription
-from frankrl.runs.folder import refuse_existing
 from frankrl.runs.machine import versions
+from frankrl.runs.place import refuse_existing
 from frankrl.runs.publishing import (
     MAX_LEASE_SECONDS,
     LeaseKeeper,

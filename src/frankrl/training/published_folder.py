@@ -14,8 +14,8 @@ from frankrl.core.errors import RunFolderError, StorageError
 from frankrl.core.paths import given_path
 from frankrl.core.wording import option
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints, permission_of
-from frankrl.runs.folder import refuse_existing
 from frankrl.runs.lock import locked
+from frankrl.runs.place import refuse_existing
 from frankrl.runs.publishing import Claim, Log, Ownership, Saved, noted_claim, restore_newest
 from frankrl.runs.same_run import unlike
 from frankrl.training.initial import InitialSource

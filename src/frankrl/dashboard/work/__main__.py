@@ -49,7 +49,8 @@ class _Log:
 
 
 def _do(order: dict[str, Any], out: Path, log: _Log) -> dict[str, Any]:
-    from frankrl.runs.folder import RunFolder, permission_of
+    from frankrl.runs.folder import RunFolder
+    from frankrl.runs.permission import permission_of
 
     folder = RunFolder.open(order["run"], permission_of(None, order["allow_code"]))
     match order["kind"]:

@@ -192,7 +192,6 @@ class DeviceEnvironments:
             action: action index from 0 of each.
             memory: what the network remembers after the observation of `states`.
         """
-
         number = states.length + 1
         state, shown = self.next(states.state, action, states.episode_seed, number)
         reward, arrived = shown.reward, shown.observation

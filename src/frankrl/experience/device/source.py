@@ -39,9 +39,11 @@ class DeviceSource:
         return jax.eval_shape(self.environments.begin, self.seed)
 
     def snapshot(self) -> list[EnvironmentLog]:
+        """See `Restorable.snapshot`."""
         return logs(self.states)
 
     def digests(self) -> list[bytes]:
+        """See `Restorable.digests`."""
         return as_bytes(self.states.digest)
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
@@ -49,6 +51,7 @@ class DeviceSource:
         return []
 
     def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+        """See `Restorable.statistics`."""
         return None, np.zeros(self.environments.num_envs)
 
     def restore_statistics(

@@ -73,6 +73,7 @@ class FreeActors:
         return found
 
     def ask(self, request: Request, weights: Weights) -> None:
+        """See `Carrier.ask`."""
         if self._shared[0] != weights.updates:
             self._shared = (weights.updates, self._actors.shared(weights.params))
         self._asked[request.actor].append((request, self._shared[1]))

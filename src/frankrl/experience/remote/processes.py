@@ -31,6 +31,7 @@ class ProcessActor:
         self._send(plan)
 
     def ask(self, method: str, *arguments: Any) -> Wait:
+        """See `ActorHandle.ask`."""
         self._send((method, arguments))
         self._asked += 1
         number = self._asked
@@ -52,6 +53,7 @@ class ProcessActor:
         self._connection.close()
 
     def close(self) -> None:
+        """See `ActorHandle.close`."""
         self.hang_up()
         try:
             self.process.wait(_CLOSING_SECONDS)
@@ -85,9 +87,11 @@ class ProcessActors:
     """Has each actor in a process of this machine."""
 
     def shared(self, value: Any) -> Any:
+        """See `Actors.shared`."""
         return value
 
     def start(self, plan: Plan) -> ProcessActor:
+        """See `Actors.start`."""
         return ProcessActor(plan)
 
     def close(self) -> None:

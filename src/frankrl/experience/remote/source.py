@@ -116,15 +116,19 @@ class RemoteSource:
         self._asked = self._ask(policy, env_steps)
 
     def snapshot(self) -> list[EnvironmentLog]:
+        """See `Restorable.snapshot`."""
         return [running.log() for running in self._running]
 
     def digests(self) -> list[bytes]:
+        """See `Restorable.digests`."""
         return [running.state.digest for running in self._running]
 
     def scales(self) -> Scales | None:
+        """See `Source.scales`."""
         return None
 
     def statistics(self) -> tuple[Statistics | None, Float[np.ndarray, " env"]]:
+        """See `Restorable.statistics`."""
         return None, np.zeros(len(self._running))
 
     def restore_statistics(
@@ -136,11 +140,13 @@ class RemoteSource:
         """There are none: `check_can_be_remote` refuses runs that normalise."""
 
     def memory(self) -> Float[np.ndarray, "env unit"] | None:
+        """See `Restorable.memory`."""
         return self._memory
 
     def restore_memory(
         self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
     ) -> None:
+        """See `Restorable.restore_memory`."""
         if memory is None:
             return
         memory = memory.copy()
@@ -153,9 +159,11 @@ class RemoteSource:
         self._actors.answers(ask, state_of=self._state_of)
 
     def allow_restarts(self, most: int) -> None:
+        """See `Restorable.allow_restarts`."""
         self._restarts_left = most
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
+        """See `Restorable.restore`."""
         self._asked = None
 
         def ask(index: int) -> Wait:
@@ -174,6 +182,7 @@ class RemoteSource:
         return different
 
     def close(self) -> None:
+        """See `Restorable.close`."""
         self._actors.close()
 
     def _of(self, index: int, each: list[Any]) -> list[Any]:

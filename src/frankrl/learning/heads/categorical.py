@@ -56,6 +56,7 @@ class CategoricalHead(Head):
 
     @property
     def atoms(self) -> int:
+        """See `Head.atoms`."""
         return self.num_atoms
 
     @functools.cached_property
@@ -70,6 +71,7 @@ class CategoricalHead(Head):
         return shares / shares.sum(axis=-1, keepdims=True)
 
     def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
+        """See `Head.q_values`."""
         return (self.probabilities(outputs) * self.support).sum(axis=-1)
 
     def target(
@@ -107,6 +109,7 @@ class CategoricalHead(Head):
         return -jnp.sum(target * jax.nn.log_softmax(chosen, axis=-1), axis=-1)
 
     def target_mean(self, target: Float[Array, "batch atom"]) -> Float[Array, " batch"]:
+        """See `Head.target_mean`."""
         return jnp.sum(target * self.support, axis=-1)
 
     def priorities(
@@ -120,14 +123,17 @@ class CategoricalHead(Head):
 
     @property
     def sized_by(self) -> tuple[str, ...]:
+        """See `Head.sized_by`."""
         return ("num_atoms",)
 
     @property
     def loss_name(self) -> str:
+        """See `Head.loss_name`."""
         return "cross-entropy of the two distributions"
 
     @property
     def target_note(self) -> str:
+        """See `Head.target_note`."""
         note = f"; {RESCALING_NOTE}" if self.rescaling else ""
         return (
             f"C51 clips returns to the range from {self.low:g} to {self.high:g}, "
@@ -136,11 +142,13 @@ class CategoricalHead(Head):
         )
 
     def distribution(self, outputs: Float[Any, "batch atom"]) -> Float[np.ndarray, "batch atom"]:
+        """See `Head.distribution`."""
         return np.asarray(self.probabilities(outputs))
 
     def percentiles(
         self, distribution: Float[np.ndarray, " atom"], percents: Sequence[float]
     ) -> Float[np.ndarray, " percent"]:
+        """See `Head.percentiles`."""
         total = np.cumsum(distribution, dtype=np.float64)
         reached = np.searchsorted(total, np.array(percents) / 100)
         return self.support[np.minimum(reached, self.num_atoms - 1)]

@@ -31,11 +31,13 @@ class ExpectedHead(Head):
         return cls(delta, learning.value_rescaling)
 
     def q_values(self, outputs: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
+        """See `Head.q_values`."""
         return outputs
 
     def target(
         self, transition: Transition, next_outputs: Float[Array, " batch"]
     ) -> Float[Array, " batch"]:
+        """See `Head.target`."""
         return td_target(
             transition.reward, transition.discount, next_outputs, rescaling=self.rescaling
         )
@@ -46,10 +48,12 @@ class ExpectedHead(Head):
         target: Float[Array, " batch"],
         fractions: Float[Array, "batch fraction"] | None,
     ) -> Float[Array, " batch"]:
+        """See `Head.losses`."""
         td_error = target - chosen
         return squared(td_error) if self.huber_delta is None else huber(td_error, self.huber_delta)
 
     def target_mean(self, target: Float[Array, " batch"]) -> Float[Array, " batch"]:
+        """See `Head.target_mean`."""
         return target
 
     def priorities(
@@ -63,10 +67,12 @@ class ExpectedHead(Head):
 
     @property
     def target_note(self) -> str:
+        """See `Head.target_note`."""
         return RESCALING_NOTE if self.rescaling else ""
 
     @property
     def loss_name(self) -> str:
+        """See `Head.loss_name`."""
         if self.huber_delta is None:
             return "(y − Q)²"
         return f"Huber loss of y − Q, linear beyond {self.huber_delta:g},"

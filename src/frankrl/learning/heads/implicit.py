@@ -50,9 +50,11 @@ class ImplicitHead(QuantileLearning):
 
     @property
     def num_fractions(self) -> int:
+        """See `Head.num_fractions`."""
         return self.num_samples
 
     def init(self, initializer: Initializer, num_features: int) -> DenseParams:
+        """See `Head.init`."""
         return Dense(num_features).init(initializer, self.num_cosines)
 
     def condition(
@@ -84,6 +86,7 @@ class ImplicitHead(QuantileLearning):
     def arrange(
         self, outputs: Float[Any, "row action"], batch_size: int
     ) -> Float[Any, "batch action fraction"]:
+        """See `Head.arrange`."""
         count = outputs.shape[0] // batch_size
         return outputs.reshape(batch_size, count, -1).swapaxes(1, 2)
 
@@ -93,15 +96,18 @@ class ImplicitHead(QuantileLearning):
         target: Float[Array, "batch target_fraction"],
         fractions: Float[Array, "batch fraction"] | None,
     ) -> Float[Array, " batch"]:
+        """See `Head.losses`."""
         assert fractions is not None
         return quantile_huber(chosen, fractions, target, self.huber_delta)
 
     @property
     def sized_by(self) -> tuple[str, ...]:
+        """See `Head.sized_by`."""
         return ("iqn_samples", "iqn_acting_fractions")
 
     @property
     def next_value_note(self) -> str:
+        """See `Head.next_value_note`."""
         return f", averaged over {self.num_samples} fractions sampled for the update"
 
 

@@ -25,16 +25,19 @@ class QuantileLearning(Head):
     """Whether returns are on the scale of value rescaling."""
 
     def q_values(self, outputs: Float[Any, "*batch atom"]) -> Float[Any, "*batch"]:
+        """See `Head.q_values`."""
         return outputs.mean(axis=-1)
 
     def target(
         self, transition: Transition, next_outputs: Float[Array, "batch quantile"]
     ) -> Float[Array, "batch quantile"]:
+        """See `Head.target`."""
         return td_target(
             transition.reward, transition.discount, next_outputs, rescaling=self.rescaling
         )
 
     def target_mean(self, target: Float[Array, "batch quantile"]) -> Float[Array, " batch"]:
+        """See `Head.target_mean`."""
         return jnp.mean(target, axis=-1)
 
     def priorities(
@@ -48,20 +51,24 @@ class QuantileLearning(Head):
 
     @property
     def target_note(self) -> str:
+        """See `Head.target_note`."""
         return RESCALING_NOTE if self.rescaling else ""
 
     @property
     def loss_name(self) -> str:
+        """See `Head.loss_name`."""
         return f"quantile regression, linear beyond {self.huber_delta:g},"
 
     def distribution(
         self, outputs: Float[Any, "batch quantile"]
     ) -> Float[np.ndarray, "batch quantile"]:
+        """See `Head.distribution`."""
         return np.asarray(outputs)
 
     def percentiles(
         self, distribution: Float[np.ndarray, " quantile"], percents: Sequence[float]
     ) -> Float[np.ndarray, " percent"]:
+        """See `Head.percentiles`."""
         return np.percentile(distribution, percents, method="inverted_cdf")
 
 
@@ -84,6 +91,7 @@ class QuantileHead(QuantileLearning):
 
     @property
     def atoms(self) -> int:
+        """See `Head.atoms`."""
         return self.num_quantiles
 
     def fractions(self) -> Float[np.ndarray, " quantile"]:
@@ -96,11 +104,13 @@ class QuantileHead(QuantileLearning):
         target: Float[Array, "batch target_quantile"],
         fractions: Float[Array, "batch fraction"] | None,
     ) -> Float[Array, " batch"]:
+        """See `Head.losses`."""
         own = jnp.broadcast_to(self.fractions(), chosen.shape)
         return quantile_huber(chosen, own, target, self.huber_delta)
 
     @property
     def sized_by(self) -> tuple[str, ...]:
+        """See `Head.sized_by`."""
         return ("num_quantiles",)
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from frankrl.core import system
 from frankrl.core.errors import DamagedError, RunFolderError, StorageError
 from frankrl.core.wording import option
-from frankrl.runs.disk import NO_LINK, flush_folder, read_regular, write_durably
+from frankrl.runs.disk import flush_folder, read_regular, write_durably
 from frankrl.runs.publishing.storage import PIECE_BYTES, Storage
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -51,7 +52,7 @@ class FolderStorage(Storage):
         """See `Storage.put`."""
         with self._temporary(name) as (temporary, path):
             write_durably(temporary, content)
-            temporary.replace(path)
+            system.rename(temporary, path)
             flush_folder(path.parent)
 
     def put_file(self, name: str, path: Path) -> None:
@@ -61,7 +62,7 @@ class FolderStorage(Storage):
                 shutil.copyfileobj(source, copy, PIECE_BYTES)
                 copy.flush()
                 os.fsync(copy.fileno())
-            temporary.replace(target)
+            system.rename(temporary, target)
             flush_folder(target.parent)
 
     def create(self, name: str, content: bytes) -> bool:
@@ -83,7 +84,7 @@ class FolderStorage(Storage):
 
     def _create_in_place(self, path: Path, content: bytes) -> bool:
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666)
+            descriptor = system.open_no_link(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             return False
         with os.fdopen(descriptor, "wb") as file:
@@ -118,7 +119,7 @@ class FolderStorage(Storage):
     def _opened(self, name: str) -> Iterator[IO[bytes]]:
         path = self._place(name)
         try:
-            descriptor = os.open(path, os.O_RDONLY | NO_LINK)
+            descriptor = system.open_no_link(path, os.O_RDONLY)
         except OSError as error:
             if error.errno in (*_MISSING, errno.ELOOP):
                 raise DamagedError(f"{path} is missing") from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from frankrl.core.errors import DamagedError, StorageError, SupersededError
-from frankrl.runs.folder import RunDescription
+from frankrl.runs.description import RunDescription
 from frankrl.runs.publishing.log import BAR, FOLDER, End, Log, name_of
 from frankrl.runs.publishing.records import (
     CLAIM,

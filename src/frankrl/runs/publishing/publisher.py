@@ -20,7 +20,8 @@ from frankrl.core.errors import DamagedError, FrankError, StorageError, Supersed
 from frankrl.runs.checkpoint import load_checkpoint
 from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.disk import entry_of
-from frankrl.runs.folder import BEST, CHECKPOINTS, METRICS, RunFolder
+from frankrl.runs.folder import RunFolder
+from frankrl.runs.layout import BEST, CHECKPOINTS, METRICS
 from frankrl.runs.metrics import MetricsReader
 from frankrl.runs.publishing.lease import LeaseKeeper, remove_leases
 from frankrl.runs.publishing.ownership import Ownership

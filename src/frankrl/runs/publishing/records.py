@@ -16,16 +16,9 @@ from frankrl.core.cpu import cpu_model
 from frankrl.core.errors import DamagedError, FrankError
 from frankrl.core.text import shown
 from frankrl.runs.checkpoint import INFO, MANIFEST
-from frankrl.runs.folder import (
-    BEST,
-    CHECKPOINTS,
-    CONFIG,
-    METRICS,
-    REPORT,
-    TRACKERS,
-    RunDescription,
-)
+from frankrl.runs.description import RunDescription
 from frankrl.runs.initial import INITIAL
+from frankrl.runs.layout import BEST, CHECKPOINTS, CONFIG, METRICS, REPORT, TRACKERS
 from frankrl.runs.machine import versions
 
 CLAIM, CHECKPOINT, FINISHED = "claim", "checkpoint", "finished"

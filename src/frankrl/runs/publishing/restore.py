@@ -11,16 +11,10 @@ from frankrl.core.wording import option
 from frankrl.runs.checkpoint import load_checkpoint
 from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.disk import flush_folder
-from frankrl.runs.folder import (
-    CHECKPOINTS,
-    METRICS,
-    RunFolder,
-    check_same_environment,
-    put_in_place,
-    refuse_existing,
-    temporary_for,
-)
+from frankrl.runs.folder import RunFolder, check_same_environment
 from frankrl.runs.initial import check_initial
+from frankrl.runs.layout import CHECKPOINTS, METRICS
+from frankrl.runs.place import put_in_place, refuse_existing, temporary_for
 from frankrl.runs.publishing.log import Log
 from frankrl.runs.publishing.opened_storage import open_storage
 from frankrl.runs.publishing.publisher import BLOBS, KEPT_RECORDS
