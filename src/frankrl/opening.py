@@ -87,7 +87,8 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
     env_steps = count_in(info, "env_steps")
-    epsilon = mean_epsilon(settings, env_steps)
+    # An agent of a run that does not act plays greedily.
+    epsilon = mean_epsilon(settings, env_steps) or 0.0
     q_values = NormalisedQValues(policy, scales)
     trained = Trained(policy, env_steps, scales, settings.clock_unit)
     return Agent(experiment.spec, q_values, epsilon, folder, trained)

@@ -118,7 +118,8 @@ def test_the_metrics_of_cloning_name_no_q_values_and_its_agent_says_logit(runs):
         reader.close()
     assert np.isfinite(columns["loss"].astype(float)).all()
     assert np.isfinite(columns["gradient_norm"].astype(float)).all()
-    for name in ("mean_q", "mean_max_q", "mean_target", "mean_abs_td_error", "td_error_p50"):
+    missing = ("mean_q", "mean_max_q", "mean_target", "mean_abs_td_error", "td_error_p50")
+    for name in (*missing, "epsilon"):
         assert np.isnan(columns[name].astype(float)).all()
     assert frankrl.load(runs["bc"].path).output_name == "logit"
     assert frankrl.load(runs["cql"].path).output_name == "Q-value"

@@ -298,7 +298,7 @@ def event_line(event: Event, unit: str = "env step") -> str:
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
             f"{event.env_steps_per_second:>7,.0f}/s  episodes {event.episodes:>5,}  "
             f"return(100) {_known(event.mean_return):>7}"
-            f"{_success('  ', event.success_rate)}  ε {event.epsilon:.3f}  "
+            f"{_success('  ', event.success_rate)}  ε {_epsilon(event)}  "
             f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
             f"updates {event.updates:>8,}{_age_of_target(event.updates_since_refresh)}"
         )
@@ -362,7 +362,7 @@ def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, st
         ("episodes", f"{event.episodes:,}"),
         ("mean return (100)", _known(event.mean_return)),
         ("mean length (100)", _known(event.mean_length)),
-        ("ε", f"{event.epsilon:.3f}"),
+        ("ε", _epsilon(event)),
     ]
     found = [
         (f"{unit}s/s", f"{event.env_steps_per_second:,.0f}"),
@@ -378,6 +378,10 @@ def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, st
     if event.success_rate is not None:
         found.append(("success (100)", f"{100 * event.success_rate:.0f} %"))
     return found
+
+
+def _epsilon(event: Progress) -> str:
+    return "–" if event.epsilon is None else f"{event.epsilon:.3f}"
 
 
 def _known(value: float | None) -> str:

@@ -25,7 +25,8 @@ class Progress(NamedTuple):
     mean_return: float | None
     """Mean return of the last 100 training episodes."""
     mean_length: float | None
-    epsilon: float
+    epsilon: float | None
+    """Probability of a random action; None of a run that does not act."""
     loss: float | None
     mean_q: float | None
     mean_max_q: float | None
