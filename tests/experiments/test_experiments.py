@@ -72,7 +72,7 @@ def done(tmp_path_factory):
     stopped = study.jobs()[1]
     # One of its runs has been begun before, and was stopped halfway.
     training = prepare(stopped.env_id, stopped.preset, stopped.settings, stopped.seed, stopped.run)
-    run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
+    run_to_end(training, lambda event: None, lambda: training.ticks >= 150)
     assert not is_done(stopped.run)
     run_study(study, lambda: LocalEngine(2), reported.append)
     return study, reported

@@ -80,7 +80,7 @@ def test_both_networks_and_their_average_begin_with_the_weights_of_a_run(source,
     vectors = (learner.params, learner.target_params, learner.average_params)
     for vector in (*vectors, state.behaviour_params, state.params, state.eval_params):
         np.testing.assert_array_equal(vector, expected)
-    assert int(learner.num_updates) == state.env_steps == 0
+    assert int(learner.num_updates) == state.ticks == 0
     for ours, theirs in zip(
         jax.tree.leaves(learner.opt_state), jax.tree.leaves(fresh.learner.opt_state), strict=True
     ):

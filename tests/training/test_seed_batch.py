@@ -81,6 +81,6 @@ def test_the_program_is_made_once_with_an_optimiser_of_the_users_own(monkeypatch
         rounds = [joined(one, lanes, index) for index in range(2)]
         for _ in range(3):
             lanes.advance()
-            ends = {next(each).env_steps for each in rounds}
+            ends = {next(each).ticks for each in rounds}
     assert len(ends) == 1
     assert len(made) == 1

@@ -222,7 +222,7 @@ def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_pat
     asked_in_evaluation = []
 
     def stop_requested() -> bool:
-        if training.env_steps == 400:
+        if training.ticks == 400:
             asked_in_evaluation.append(True)
         return len(asked_in_evaluation) > 5
 

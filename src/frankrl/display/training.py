@@ -42,12 +42,11 @@ _CELL, _MAX_IN_A_ROW = 24, 5
 
 def budget_in_words(settings: Settings) -> str:
     """How long a run is; one that does not act ends with a whole call of updates."""
-    words = counted(settings.budget, settings.clock_unit)
-    each = settings.round_env_steps
-    whole = -(-settings.budget // each) * each
-    if not settings.is_offline or whole == settings.budget:
+    words, end = counted(settings.budget, settings.clock.unit), settings.last_tick
+    if not settings.is_offline or end == settings.budget:
         return words
-    return f"{words}, rounded up to {whole:,}: a round has updates_per_round = {each:,}"
+    each = settings.round_ticks
+    return f"{words}, rounded up to {end:,}: a round has updates_per_round = {each:,}"
 
 
 class Display(abc.ABC):
@@ -59,7 +58,7 @@ class Display(abc.ABC):
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen."""
         settings, description = training.settings, training.folder.description
-        self.unit = settings.clock_unit
+        self.unit = settings.clock.unit
         self.log(
             f"Training {description.env_id} with preset {description.preset}, seed "
             f"{description.seed}, for {budget_in_words(settings)}"
@@ -67,8 +66,8 @@ class Display(abc.ABC):
         self.log(f"  {memory_line(training.experiment)}")
         for line in training.notes:
             self.log(f"  {line}")
-        if training.env_steps:
-            self.log(f"  continuing at {self.unit} {training.env_steps:,}")
+        if training.ticks:
+            self.log(f"  continuing at {self.unit} {training.ticks:,}")
         for warning in settings.warnings():
             self.log(f"  warning: {warning}")
 
@@ -199,7 +198,7 @@ class LiveDisplay(Display):
         self._bar.update(
             self._training,
             total=training.settings.budget,
-            completed=training.env_steps,
+            completed=training.ticks,
             description=training.settings.clock,
         )
 
@@ -253,7 +252,7 @@ class QuietDisplay(PlainDisplay):
 
     def begin(self, training: Trainer) -> None:
         """Say only what the settings should be warned of."""
-        self.unit = training.settings.clock_unit
+        self.unit = training.settings.clock.unit
         for warning in training.settings.warnings():
             self.log(f"warning: {warning}")
 

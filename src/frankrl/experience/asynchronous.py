@@ -56,8 +56,8 @@ class AsynchronousSource:
                 the round before.
             env_steps: env steps of the run before the round.
         """
-        after = env_steps + self._settings.round_env_steps
-        updates = self._updates_due(env_steps - self._settings.round_env_steps)
+        after = env_steps + self._settings.round_ticks
+        updates = self._updates_due(env_steps - self._settings.round_ticks)
         # A copy, because a policy may use its memory again.
         newest = Weights(updates, policy.vector.copy())
         request, chunk = self._feed.next(after, newest)

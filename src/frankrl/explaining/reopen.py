@@ -90,12 +90,12 @@ from frankrl.training.stepping import Stepping, on_device, on_host
 class Cost(NamedTuple):
     """What it costs to recompute an update."""
 
-    first_env_step: int
-    """Env step of the checkpoint to start from; 0 for the start of the run."""
-    last_env_step: int
-    """Env step at the end of the update's round."""
-    verified_env_step: int
-    """The next env step for which the run has recorded what each environment had done, or from
+    first_tick: int
+    """Where the run's clock stood at the checkpoint to start from; 0 for the start of the run."""
+    last_tick: int
+    """Where it stood at the end of the update's round."""
+    verified_tick: int
+    """The next tick for which the run has recorded what each environment had done, or from
     which on the run is not bit-exact."""
     seconds: float | None
     """Estimate from the run's own speed; None if the speed is unknown."""
@@ -107,9 +107,9 @@ class Cost(NamedTuple):
     was alone."""
 
     @property
-    def env_steps(self) -> int:
-        """Env steps to repeat."""
-        return self.verified_env_step - self.first_env_step
+    def ticks(self) -> int:
+        """Ticks of the run's clock to repeat."""
+        return self.verified_tick - self.first_tick
 
 
 class Reopened(NamedTuple):
@@ -119,7 +119,7 @@ class Reopened(NamedTuple):
     params: Params
     """θ before the update, with the update's noise; as it evaluated s."""
     state: TrainState
-    """The run's state at `cost.verified_env_step`."""
+    """The run's state at `cost.verified_tick`."""
     cost: Cost
     spec: EnvironmentSpec
     network: QNetwork
@@ -144,8 +144,8 @@ def _newest_update(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> 
     reached = _reached(folder, checkpoints)
     if not reached:
         settings = folder.description.settings
-        first = settings.first_update_env_steps
-        starts = f"learning starts at env step {first:,}"
+        first = settings.first_update_ticks
+        starts = f"learning starts at {settings.clock.at(first)}"
         if settings.is_offline:
             starts = f"the first ones come in {first:,} at a time (updates_per_round)"
         raise SettingError(f"the run {folder.path} has no updates yet: {starts}")
@@ -201,7 +201,7 @@ def reopen(
     Args:
         folder: the run.
         update: number of the update, from 1.
-        on_progress: called with the env steps done and the env steps to do.
+        on_progress: called with the ticks of the run's clock done, and those to do.
         cost: result of `cost_of` for this update; None: computed here.
 
     Raises:
@@ -213,7 +213,7 @@ def reopen(
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
         # Only a run whose checkpoint is right has its environment made.
         check_settings_code(folder, ("network", "torso", "optimiser"))
-        start = _start(folder, cost.first_env_step)
+        start = _start(folder, cost.first_tick)
         check_code(folder, LEARNING)
         if is_absent(description.env_id):
             spec = newest_spec(folder)
@@ -233,28 +233,28 @@ def reopen(
         verification = Verification(folder, experiment, start, changes)
         state = start.state if start else _initial_state(folder, experiment)
         check_copy(state, len(cost.lanes))
-        last_begins = cost.last_env_step - settings.round_env_steps
+        last_begins = cost.last_tick - settings.round_ticks
         # A round donates the buffer; copying it in every round would take too long.
-        before = _copied(state) if state.env_steps == last_begins else None
+        before = _copied(state) if state.ticks == last_begins else None
         opened = None
         stops = _stops(verification, cost, last_begins)
         results = stepping.rounds(experiment, state, stops)
-        while state.env_steps < cost.verified_env_step:
+        while state.ticks < cost.verified_tick:
             result = next(results)
             verification.check(result, source.digests())
             state = result.state()
-            on_progress(state.env_steps - cost.first_env_step, cost.env_steps)
-            if state.env_steps == last_begins:
+            on_progress(state.ticks - cost.first_tick, cost.ticks)
+            if state.ticks == last_begins:
                 before = _copied(state)
-            elif state.env_steps == cost.last_env_step:
+            elif state.ticks == cost.last_tick:
                 assert before is not None
                 opened = _opened(experiment, before, result, update, len(cost.lanes))
-        if checkpoint := _checkpoint_at(folder, cost.verified_env_step):
+        if checkpoint := _checkpoint_at(folder, cost.verified_tick):
             verification.check_checkpoint(state, source.digests(), checkpoint)
     assert opened is not None
     record, params = opened
     if isinstance(record, UpdateRecord):
-        record = dataclasses.replace(record, clock_unit=settings.clock_unit)
+        record = dataclasses.replace(record, clock_unit=settings.clock.unit)
     rows, endings = _of_data(experiment, state)
     return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
 
@@ -273,12 +273,12 @@ def _of_data(
 
 
 def _stops(verification: Verification, cost: Cost, last_begins: int) -> Callable[[int], int]:
-    """Gives the next env step at which rounds on the device must stop: where the run has recorded
+    """Gives the next tick at which rounds on the device must stop: where the run has recorded
     something, and around the round of the update."""
-    own = (last_begins, cost.last_env_step, cost.verified_env_step)
+    own = (last_begins, cost.last_tick, cost.verified_tick)
 
-    def next_stop(env_steps: int) -> int:
-        return min(at for at in (*own, verification.next_row(env_steps)) if at > env_steps)
+    def next_stop(ticks: int) -> int:
+        return min(at for at in (*own, verification.next_row(ticks)) if at > ticks)
 
     return next_stop
 
@@ -301,7 +301,7 @@ def _source(folder: RunFolder, experiment: Experiment, cost: Cost) -> Source:
     if count := settings.environment.asynchronous_actors:
         reader = MetricsReader(folder.metrics)
         try:
-            first, last = cost.first_env_step, cost.verified_env_step
+            first, last = cost.first_tick, cost.verified_tick
             rows = reader.rows("arrivals", f"env_steps > {first} AND env_steps <= {last}")
         finally:
             reader.close()
@@ -352,15 +352,17 @@ def _newest(folder: RunFolder, experiment: Experiment) -> Found:
     ]
 
 
-def _start(folder: RunFolder, env_steps: int) -> Found | None:
-    """The checkpoint at an env step, by its own description of the environment; None at the
+def _start(folder: RunFolder, ticks: int) -> Found | None:
+    """The checkpoint at a tick of the clock, by its own description of the environment; None at the
     beginning."""
-    if not env_steps:
+    if not ticks:
         return None
     description = folder.description
-    checkpoint = _checkpoint_at(folder, env_steps)
+    checkpoint = _checkpoint_at(folder, ticks)
     if checkpoint is None:
-        raise RunFolderError(f"the checkpoint at env step {env_steps:,} was removed meanwhile")
+        raise RunFolderError(
+            f"the checkpoint at {description.settings.clock.at(ticks)} was removed meanwhile"
+        )
     spec = stored_spec(folder, load_checkpoint(checkpoint, {}).info)
     experiment = Experiment.of(description.settings, spec, description.seed, description.data)
     return read_checkpoint(folder, experiment, checkpoint)
@@ -414,7 +416,7 @@ def _given(experiment: Experiment, before: TrainState, result: Round) -> _Given:
         count = result.updates - before.updates
         rows, seed = experiment.settings.update_transitions, seed_words(experiment.seed)
         noise = device_noise(experiment.network, rows, seed, before.updates, count)
-        rate = np.float32(learning_rate_at(experiment.settings.learning, result.env_steps))
+        rate = np.float32(learning_rate_at(experiment.settings.learning, result.ticks))
         # A copy, because reading takes it over.
         after = _copied(result.state()).replay
         assert after is not None
@@ -472,7 +474,7 @@ def _opened(
     own, begins, batch, noise, span = jax.tree.map(
         lambda table: table[number], (sample, taken, batches, noise, spans)
     )
-    facts = {"env_steps": result.env_steps, "learning_rate": float(given.learning_rate)}
+    facts = {"env_steps": result.ticks, "learning_rate": float(given.learning_rate)}
     record = _record(experiment, (state, after), own, begins, batch, span, noise, facts)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
 
@@ -587,8 +589,8 @@ def _reached(folder: RunFolder, checkpoints: list[CheckpointMetadata]) -> int:
 
 
 def _round_end(settings: Settings, replay_start: ReplayStart, update: int) -> int:
-    """Env step at the end of the round that does an update."""
-    size = settings.round_env_steps
+    """Where the run's clock stands at the end of the round that does an update."""
+    size = settings.round_ticks
     low = high = replay_start.env_steps // size + 1
     while replay_start.updates_due(settings, high * size) < update:
         low, high = high, 2 * high
@@ -618,33 +620,31 @@ def _refuse_not_reproducible(
         settings = folder.description.settings
         due = replay_start.updates_due(settings, mark.env_steps)
         raise RunFolderError(
-            f"the run is not bit-exact from {settings.clock_unit} {mark.env_steps:,}, because "
+            f"the run is not bit-exact from {settings.clock.at(mark.env_steps)}, because "
             f"{mark.reason}: updates up to {due:,}{then} can be opened"
         )
 
 
-def _seconds(folder: RunFolder, env_steps: int) -> float | None:
+def _seconds(folder: RunFolder, ticks: int) -> float | None:
     with contextlib.suppress(FrankError):
         reader = MetricsReader(folder.metrics)
         speeds = reader.columns("timing")["env_steps_per_second"]
         reader.close()
         if len(speeds):
-            return env_steps / float(np.median(speeds))
+            return ticks / float(np.median(speeds))
     return None
 
 
-def _checkpoint_at(folder: RunFolder, env_steps: int) -> Path | None:
-    """The checkpoint at one env step; None if there is none."""
+def _checkpoint_at(folder: RunFolder, ticks: int) -> Path | None:
+    """The checkpoint at one tick of the clock; None if there is none."""
     for checkpoint in list_checkpoints(folder.checkpoints):
-        if int(checkpoint.name) == env_steps:
+        if int(checkpoint.name) == ticks:
             return checkpoint
     return None
 
 
-def _recorded_point(
-    folder: RunFolder, checkpoints: list[CheckpointMetadata], env_steps: int
-) -> int:
-    """The first row of metrics, or checkpoint, at or after an env step that the run has done.
+def _recorded_point(folder: RunFolder, checkpoints: list[CheckpointMetadata], ticks: int) -> int:
+    """The first row of metrics, or checkpoint, at or after a tick that the run has done.
 
     A point from which on the run is not reproducible is the last that can be reached.
     """
@@ -654,4 +654,4 @@ def _recorded_point(
         reader = MetricsReader(folder.metrics)
         points += reader.rows("training")
         reader.close()
-    return min(point for point in points if point >= env_steps)
+    return min(point for point in points if point >= ticks)

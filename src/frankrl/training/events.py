@@ -1,4 +1,8 @@
-"""Events of a training run."""
+"""Events of a training run.
+
+`env_steps` of an event are the ticks of the run's clock (`Settings.clock`): env steps, or updates
+of a run that does not act.
+"""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from gymnasium import spaces
 
-from frankrl.config import Settings
+from frankrl.config import Clock, Settings
 from frankrl.core.backend import held_to_cpu, visible_cpus
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.figures import counted
@@ -60,7 +60,7 @@ _COPIES = 8
 def memory_line(experiment: Experiment) -> str:
     """The memory of the replay buffer, in words; of PQN what it keeps instead."""
     if experiment.buffer is None:
-        kept = counted(experiment.settings.round_env_steps, "env step")
+        kept = counted(experiment.settings.round_ticks, "env step")
         return f"no replay buffer: the {kept} of a round are learned from and dropped"
     each, held = _bytes_each(experiment), experiment.replay.most_transitions
     size = _size(each * held)
@@ -103,8 +103,8 @@ def _positions(settings: Settings) -> int:
 def _updates_in_round(settings: Settings) -> float:
     """Mean number of updates in a round, once learning has started."""
     if settings.has_replay and not settings.is_offline:
-        return settings.round_env_steps * settings.training.replay_ratio
-    return settings.updates_due(settings.round_env_steps)
+        return settings.round_ticks * settings.training.replay_ratio
+    return settings.updates_due(settings.round_ticks)
 
 
 def _update_seconds(experiment: Experiment) -> float:
@@ -137,7 +137,9 @@ def duration_line(experiment: Experiment, step_seconds: float) -> str:
     hours = (max if at_once else sum)((stepping, updates)) / 3600
     if hours < _LONG_HOURS or jax.default_backend() != "cpu":
         return ""
-    what = f"{total:,} {settings.clock}" + ("" if settings.is_offline else " and their updates")
+    what = f"{total:,} {settings.clock}"
+    if settings.clock is not Clock.UPDATES:
+        what += " and their updates"
     return (
         f"{what} take about {counted(round(hours), 'hour')} on the processors here: a GPU is much "
         f"faster, a smaller {option(settings.budget_name)} ends earlier"
@@ -200,7 +202,7 @@ def check_memory(experiment: Experiment) -> None:
     sampled = observations * (each - memory) * experiment.spec.preprocessing.frame_stack + memory
     if in_round * sampled * _COPIES > there:
         by = "num_envs × vector_steps_per_round × replay_ratio"
-        by = "updates_per_round" if settings.is_offline else by
+        by = "updates_per_round" if settings.clock is Clock.UPDATES else by
         raise MachineError(
             f"the updates of one round learn from {in_round:,.0f} {what} at once ({by} × "
             f"batch_size), which does not fit into memory: {_size(there)} are available"
@@ -485,7 +487,7 @@ def _bytes_in_round(experiment: Experiment) -> int:
     each = -(-sum(leaf.size * leaf.dtype.itemsize for leaf in batch) // size)
     if experiment.buffer is None:
         # The steps of the round, and a minibatch of them.
-        return each * (settings.round_env_steps + size)
+        return each * (settings.round_ticks + size)
     return each * size * (math.ceil(_updates_in_round(settings)) + 1)
 
 

@@ -127,7 +127,7 @@ def local_training(
             f"same {option('init_from')}"
         )
     if restored is not None:
-        at = f"{run.description.settings.clock_unit} {restored.env_steps:,}"
+        at = run.description.settings.clock.at(restored.env_steps)
         say(f"continuing from the checkpoint at {at} that it published")
     # Every name in it was given in this very call, so it is this user's own from now on.
     local = local.with_description(local.description)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from frankrl.config import Settings
+from frankrl.config import Clock, Settings
 from frankrl.config.choices import shown
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import (
@@ -132,7 +132,7 @@ class TrainingResult:
     estimate: dict[str, Any] | None = None
     """Of a run without an environment: the discounted return of its final policy by fitted Q
     evaluation, an estimate; else None."""
-    clock: str = "env steps"
+    clock: Clock = Clock.ENV_STEPS
     """What the run counts, and what is called `env_steps` here: `env steps`, or `updates` of a run
     that does not act."""
     published: str | None = None
@@ -144,7 +144,7 @@ class TrainingResult:
         if self.evaluation:
             lines.append(f"  {self._evaluated()}: {mean_in_words(self.evaluation)}")
         if self.solved:
-            lines.append(f"  solved at {self.clock.removesuffix('s')} {self.solved['env_steps']:,}")
+            lines.append(f"  solved at {self.clock.at(self.solved['env_steps'])}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -154,14 +154,9 @@ class TrainingResult:
         if self.evaluation:
             rows.append((self._evaluated(), mean_in_words(self.evaluation)))
         if self.solved:
-            rows.append(
-                ("solved", f"at {self.clock.removesuffix('s')} {self.solved['env_steps']:,}")
-            )
+            rows.append(("solved", f"at {self.clock.at(self.solved['env_steps'])}"))
         rows += [
-            (
-                f"not bit-exact from {self.clock.removesuffix('s')} {mark['env_steps']:,} on",
-                mark["reason"],
-            )
+            (f"not bit-exact from {self.clock.at(mark['env_steps'])} on", mark["reason"])
             for mark in self.not_reproducible
         ]
         return html_block(head, rows, learning_curve(self.run), newest_film(self.run))
@@ -183,6 +178,11 @@ class TrainingResult:
                 raise RunFolderError(
                     f"the report of a run has the {name} {shown_text(outcome[name])}: it is damaged"
                 )
+        if outcome["clock"] not in tuple(Clock):
+            raise RunFolderError(
+                f"the report of a run has the clock {shown_text(outcome['clock'])}: it is damaged"
+            )
+        outcome["clock"] = Clock(outcome["clock"])
         return cls(run=run, **outcome)
 
     def _evaluated(self) -> str:
@@ -205,7 +205,7 @@ class TrainingResult:
             "stopped": self.stopped,
             "stop_reason": self.stop_reason,
             "estimate": self.estimate,
-            "clock": self.clock,
+            "clock": self.clock.value,
         }
 
 
@@ -313,13 +313,12 @@ def prepare(
 
 def _whole_rounds(settings: Settings) -> list[str]:
     """A line on updates beyond the budget of a run without acting; none if there are none."""
-    size = settings.round_env_steps
-    end = -(-settings.budget // size) * size
+    end = settings.last_tick
     if not settings.is_offline or end == settings.budget:
         return []
     return [
-        f"it ends after {end:,} updates: updates_per_round, {size:,}, is one call, and the budget "
-        "is no multiple of it"
+        f"it ends after {end:,} updates: updates_per_round, {settings.round_ticks:,}, is one call, "
+        "and the budget is no multiple of it"
     ]
 
 
@@ -485,7 +484,7 @@ def run_to_end(
         FrankError: training cannot go on, or the folder cannot be written; the last
             checkpoint stays.
     """
-    continued_at = training.env_steps
+    continued_at = training.ticks
     solved_before = training.solved
     with contextlib.ExitStack() as stack:
         stack.callback(training.close)
@@ -534,7 +533,7 @@ def _estimated(
     def on_update(done: int, of: int) -> bool:
         answer = None
         if _is_tenth(done, of):
-            answer = on_event(Estimating(training.env_steps, done, of))
+            answer = on_event(Estimating(training.ticks, done, of))
         return isinstance(answer, Stop) or stop_requested()
 
     estimate = estimate_of(training.folder, training.dataset, on_update)
@@ -624,8 +623,8 @@ def _next(training: Trainer, events: Iterator[Event]) -> Event | None:
         if not training.save():
             raise
         raise type(error)(
-            f"{error}; the run is saved up to {training.settings.clock_unit} "
-            f"{training.env_steps:,}: {resuming(training.folder.path)}"
+            f"{error}; the run is saved up to {training.settings.clock.at(training.ticks)}: "
+            f"{resuming(training.folder.path)}"
         ) from error
 
 
@@ -674,8 +673,8 @@ def _unsaved(folder: RunFolder, result: TrainingResult, reasons: str) -> str:
             f"its newest checkpoint is {there[-1]}. Repair the disk, then: {resuming(folder.path)}"
         )
     return (
-        f"training went to {result.clock.removesuffix('s')} {result.env_steps:,}{returned}, but "
-        f"not all of it could be saved: {reasons}; {then}"
+        f"training went to {result.clock.at(result.env_steps)}{returned}, but not all of it could "
+        f"be saved: {reasons}; {then}"
     )
 
 

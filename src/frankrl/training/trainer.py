@@ -108,7 +108,7 @@ class Trainer:
         self.settings = description.settings
         self.seed = description.seed
         self.folder: RunFolder
-        self.env_steps = 0
+        self.ticks = 0
         self.updates = 0
         self._started = time.perf_counter() if started is None else started
         self._clock_began = self._started
@@ -261,7 +261,7 @@ class Trainer:
 
         Raises:
             RunFolderError: there is no usable checkpoint.
-            SettingError: the run has already done more env steps than the budget.
+            SettingError: the run has already done more than the budget.
         """
         description = dataclasses.replace(folder.description, settings=experiment.settings)
         training = cls(description, experiment, started, make_source, make_rounds)
@@ -341,13 +341,13 @@ class Trainer:
         most = self.settings.environment.restart_failed_envs
         self._source.allow_restarts(max(0, most - len(self._restarts)))
         for reason in reasons:
-            self._mark(state.env_steps, reason)
+            self._mark(state.ticks, reason)
         return state
 
-    def _mark(self, env_steps: int, reason: str) -> NotReproducible:
+    def _mark(self, ticks: int, reason: str) -> NotReproducible:
         """Warn, and record, that the run may differ in its bits from here on."""
-        warn(f"not bit-exact from {self.settings.clock_unit} {env_steps:,}, because {reason}")
-        mark = NotReproducible(env_steps, reason)
+        warn(f"not bit-exact from {self.settings.clock.at(ticks)}, because {reason}")
+        mark = NotReproducible(ticks, reason)
         self._not_reproducible = (*self._not_reproducible, mark)
         return mark
 
@@ -377,25 +377,25 @@ class Trainer:
     def _events(self, stop_requested: Callable[[], bool]) -> Iterator[Event | None]:
         settings = self.settings
         self._evaluator.stop_requested = stop_requested
-        tried_at = self.env_steps or None
+        tried_at = self.ticks or None
         if self._evaluator.due:
             # The existing checkpoint lacks the result of this evaluation.
             tried_at = None
             yield from self._evaluate()
         results = self._rounds()
         while not stop_requested() and not self._is_over():
-            before, restarts_before = self.env_steps, len(self._restarts)
+            before, restarts_before = self.ticks, len(self._restarts)
             yield None
             self._take(next(results))
             # Before any event: if its receiver fails, the resumed run lacks nothing of this round.
             self._evaluator.due = (
                 self._crossed(before, settings.evaluate_every)
-                and self.env_steps >= settings.evaluation.evaluation_starts_env_steps
+                and self.ticks >= settings.evaluation.evaluation_starts_env_steps
             )
             progress = None
             if self._crossed(before, settings.log_every):
                 progress = self._journal.log(
-                    self.env_steps, self.updates, self._seconds(), self._source.digests()
+                    self.ticks, self.updates, self._seconds(), self._source.digests()
                 )
             told = [*self._restarts[restarts_before:], *([] if progress is None else [progress])]
             for number, event in enumerate(told, 1):
@@ -407,23 +407,23 @@ class Trainer:
                 yield from self._evaluate()
             if self._crossed(before, settings.checkpoint_every):
                 yield from self._checkpoint()
-                tried_at = self.env_steps
-        if tried_at != self.env_steps or self._checkpoint_writer.unsaved:
+                tried_at = self.ticks
+        if tried_at != self.ticks or self._checkpoint_writer.unsaved:
             yield from self._checkpoint()
         yield from self._save_best()
         yield self._finish()
         yield from self._checkpoint_writer.attempt(
-            "metrics", self.env_steps, self._journal.make_durable
+            "metrics", self.ticks, self._journal.make_durable
         )
 
     def _rounds(self) -> Iterator[Round]:
         return self._stepping.rounds(self.experiment, self.state(), self._next_stop)
 
-    def _next_stop(self, env_steps: int) -> int:
-        """The next env step after which something is due."""
+    def _next_stop(self, ticks: int) -> int:
+        """The next tick of the clock after which something is due."""
         settings = self.settings
         every = (settings.evaluate_every, settings.log_every, settings.checkpoint_every)
-        ends = [(env_steps // each + 1) * each for each in every if each is not None]
+        ends = [(ticks // each + 1) * each for each in every if each is not None]
         return min(*ends, settings.budget)
 
     @property
@@ -435,7 +435,7 @@ class Trainer:
         """Have a function called with numbers of the user's own as they are recorded.
 
         Args:
-            on_values: takes the env steps of the run and numbers by name.
+            on_values: takes the ticks of the run's clock and numbers by name.
         """
         self._journal.on_own_metrics = on_values
 
@@ -455,7 +455,7 @@ class Trainer:
             Whether there is one now; not before the first round, nor if writing fails as well.
         """
         written: list[Event] = []
-        if self.env_steps:
+        if self.ticks:
             with contextlib.suppress(FrankError):
                 written += self._checkpoint()
         return any(isinstance(event, Checkpointed) for event in written)
@@ -476,16 +476,16 @@ class Trainer:
 
     def _is_over(self) -> bool:
         solved = self.settings.evaluation.until_solved and self._evaluator.solved is not None
-        return solved or self.env_steps >= self.settings.budget
+        return solved or self.ticks >= self.settings.budget
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._started
 
     def _crossed(self, before: int, every: int | None) -> bool:
-        return every is not None and self.env_steps // every > before // every
+        return every is not None and self.ticks // every > before // every
 
     def _stand_at(self, state: TrainState) -> None:
-        self.env_steps, self.updates = state.env_steps, state.updates
+        self.ticks, self.updates = state.ticks, state.updates
         self._eval_params: Callable[[], Float[Array, " weight"]] = lambda: state.eval_params
         self._state: Callable[[], TrainState] = lambda: state
 
@@ -493,17 +493,17 @@ class Trainer:
         if self._startup_seconds is None:
             result.output()
             self._startup_seconds = time.perf_counter() - self._clock_began
-        updates_before, env_steps_before = self.updates, self.env_steps
-        self.env_steps, self.updates = result.env_steps, result.updates
+        updates_before, ticks_before = self.updates, self.ticks
+        self.ticks, self.updates = result.ticks, result.updates
         self._eval_params, self._state = lambda: result.output().eval_params, result.state
         self._journal.take(result, updates_before)
         for info in result.collected.final_infos.values():
             if not self._said_missing.issuperset(info.missing):
                 self._say_missing(info.missing)
         if result.collected.failed:
-            self._take_failed(result.collected.failed, env_steps_before)
+            self._take_failed(result.collected.failed, ticks_before)
         if reasons := result.collected.not_exact_because:
-            marks = [self._mark(env_steps_before, reason) for reason in reasons]
+            marks = [self._mark(ticks_before, reason) for reason in reasons]
             self._journal.note_not_reproducible(marks)
 
     def _say_missing(self, missing: Mapping[str, str]) -> None:
@@ -513,7 +513,7 @@ class Trainer:
                 warn(f"info_metrics: there is no {name} at the end of an episode: {reason}")
         self._said_missing |= missing.keys()
 
-    def _take_failed(self, failed: Iterable[FailedEpisode], env_steps_before: int) -> None:
+    def _take_failed(self, failed: Iterable[FailedEpisode], ticks_before: int) -> None:
         """Record the episodes that were dropped in the last round."""
         restarts = [
             EnvironmentRestarted(each.env_steps, each.env_index, shown(each.reason), each.episode)
@@ -523,7 +523,7 @@ class Trainer:
         self._journal.note_restarts(restarts)
         reasons = dict.fromkeys(each.not_exact_because for each in failed)
         self._journal.note_not_reproducible(
-            [self._mark(env_steps_before, reason) for reason in reasons if reason]
+            [self._mark(ticks_before, reason) for reason in reasons if reason]
         )
 
     def note_own_metrics(self, event: Event, values: Mapping[str, float]) -> None:
@@ -531,11 +531,11 @@ class Trainer:
         self._journal.note_own_metrics(event.env_steps, values)
 
     def _evaluate(self) -> Iterator[Event]:
-        """Play the evaluation of this env step."""
-        for event in self._evaluator.evaluate(self.env_steps, self._weights(), self._seconds):
+        """Play the evaluation of this moment."""
+        for event in self._evaluator.evaluate(self.ticks, self._weights(), self._seconds):
             if isinstance(event, Evaluated):
                 self._journal.log_evaluation(
-                    self.env_steps, self.updates, event.purpose, event.evaluation
+                    self.ticks, self.updates, event.purpose, event.evaluation
                 )
             yield event
         yield from self._save_best()
@@ -547,7 +547,7 @@ class Trainer:
         if not np.isfinite(weights).all():
             raise DivergedError(
                 f"training diverged by update {self.updates:,} "
-                f"({self.settings.clock_unit} {self.env_steps:,}): a weight is not finite; try a "
+                f"({self.settings.clock.at(self.ticks)}): a weight is not finite; try a "
                 "lower learning_rate"
             )
         return weights
@@ -565,7 +565,7 @@ class Trainer:
         metadata = CheckpointMetadata(
             self.experiment.spec.env_id,
             self._environment,
-            self.env_steps,
+            self.ticks,
             self.updates,
             self._journal.episodes,
             self.experiment.replay_start,
@@ -582,7 +582,7 @@ class Trainer:
         )
         yield from self._save_best()
         yield from self._checkpoint_writer.checkpoint(
-            self.env_steps,
+            self.ticks,
             tensors | self._evaluator.best.for_checkpoint(),
             chunks,
             metadata.info(),
@@ -590,23 +590,23 @@ class Trainer:
         )
 
     def _save_metrics(self) -> Iterator[SavingFailed]:
-        return self._checkpoint_writer.attempt("metrics", self.env_steps, self._journal.save)
+        return self._checkpoint_writer.attempt("metrics", self.ticks, self._journal.save)
 
     def _save_best(self) -> Iterator[SavingFailed]:
-        at = math.inf if self._is_over() else self.env_steps
+        at = math.inf if self._is_over() else self.ticks
         return self._checkpoint_writer.attempt(
-            "best agent", self.env_steps, lambda: self._evaluator.best.save(self.folder, at)
+            "best agent", self.ticks, lambda: self._evaluator.best.save(self.folder, at)
         )
 
     def _finish(self) -> Finished:
         """Play the final evaluation if the run has reached its end."""
         evaluation, stopped = None, True
         if self._is_over() and not self._evaluator.due:
-            evaluation = self._evaluator.final(self.env_steps, self._weights())
+            evaluation = self._evaluator.final(self.ticks, self._weights())
             wanted = self.settings.evaluation.final_evaluation_episodes is not None
             stopped = wanted and evaluation is None
         if evaluation is not None:
-            self._journal.log_evaluation(self.env_steps, self.updates, "final", evaluation)
+            self._journal.log_evaluation(self.ticks, self.updates, "final", evaluation)
         return self.ended(evaluation, stopped=stopped)
 
     def ended(self, evaluation: Evaluation | None, *, stopped: bool) -> Finished:
@@ -617,7 +617,7 @@ class Trainer:
             stopped: whether the run ends before its end.
         """
         return Finished(
-            self.env_steps,
+            self.ticks,
             self.updates,
             self._seconds(),
             self._startup_seconds or 0.0,
