@@ -24,7 +24,7 @@ from frankrl.training.session import TrainingResult
 
 if TYPE_CHECKING:
     from frankrl.explaining import Origin, Reopened, TransitionInData
-    from frankrl.explaining.reopen import Cost
+    from frankrl.explaining.cost import Cost
 
 
 def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.core.types import Minibatch, Transition
-from frankrl.explaining.record import UpdateRecord, norms
+from frankrl.explaining.opened_update import norms
+from frankrl.explaining.record import UpdateRecord
 from frankrl.learning import (
     NO_NOISE,
     LearnerState,
@@ -88,8 +89,6 @@ def _record(
         env_steps=env_steps,
         learning_rate=learning_rate_at(settings.learning, env_steps),
         transition_env_steps=(before.ticks + rows).astype(np.uint32),
-        probabilities=None,
-        weights=None,
         batch=transition,
         num_steps=np.ones(len(rows), np.uint32),
         terminated=transition.discount == 0,
