@@ -44,18 +44,15 @@ from frankrl.training.estimate import (
     Estimate,
     fitted_q_evaluation,
 )
-from frankrl.training.evaluation import Evaluation, Evaluator
+from frankrl.training.evaluation import Evaluation
+from frankrl.training.evaluator import Evaluator
 from frankrl.training.in_words import outcome_lines
 from frankrl.training.initial import initial_source
 from frankrl.training.opened import open_network as open_network
+from frankrl.training.preparing import prepare, prepare_resume
 from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
-from frankrl.training.session import (
-    Metrics,
-    TrainingResult,
-    prepare,
-    prepare_resume,
-    run_to_end,
-)
+from frankrl.training.result import TrainingResult
+from frankrl.training.session import Metrics, run_to_end
 
 if TYPE_CHECKING:
     from frankrl.datasets import DataSet

@@ -20,7 +20,7 @@ from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from frankrl.explaining import Origin, Reopened, TransitionInData

@@ -21,7 +21,7 @@ from frankrl.environments import describe
 from frankrl.training import Evaluated, Progress, SavingFailed
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.in_words import evaluation_lines
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 PROGRESS = Progress(
     env_steps=1_000,

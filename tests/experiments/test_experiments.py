@@ -29,7 +29,8 @@ from frankrl.jobs import is_done, outcome_of
 from frankrl.jobs.local import LocalEngine
 from frankrl.runs import list_checkpoints
 from frankrl.runs.group import RunGroup
-from frankrl.training.session import prepare, run_to_end
+from frankrl.training.preparing import prepare
+from frankrl.training.session import run_to_end
 
 ABOUT = {
     "replay": {"replay_sampling"},

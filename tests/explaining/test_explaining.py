@@ -233,10 +233,10 @@ def test_updates_before_all_checkpoints_are_recomputed_from_the_beginning(run):
 
 def test_rounds_are_not_repeated_across_a_point_that_is_not_exact(run, tmp_path, monkeypatch):
     from frankrl.runs import machine
-    from frankrl.training import trainer
+    from frankrl.training import surroundings
 
     shutil.copytree(run.path, tmp_path / "run")
-    monkeypatch.setattr(trainer, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"})
+    monkeypatch.setattr(surroundings, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"})
     with pytest.warns(UserWarning, match="not bit-exact"):
         frankrl.resume(tmp_path / "run", total_env_steps=900)
     folder = RunFolder.open(tmp_path / "run")

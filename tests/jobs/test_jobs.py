@@ -28,7 +28,8 @@ from frankrl.jobs import (
 from frankrl.jobs.local import LocalEngine
 from frankrl.jobs.printed import PrintEngine
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
-from frankrl.training.session import prepare, run_to_end
+from frankrl.training.preparing import prepare
+from frankrl.training.session import run_to_end
 
 SHORT = Settings().with_changes(
     total_env_steps=400,

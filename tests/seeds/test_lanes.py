@@ -24,7 +24,7 @@ from frankrl.seeds.standing import newest_intact
 from frankrl.training import Trainer, init_train_state
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.device.rounds import device_rounds, source_on_device
-from frankrl.training.session import checked_experiment
+from frankrl.training.preparing import checked_experiment
 
 ENV = "frankrl/CartPole-functional-v0"
 SHORT = {

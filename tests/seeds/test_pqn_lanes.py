@@ -15,7 +15,7 @@ from frankrl.training import init_train_state
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.preflight import lanes_in_memory
-from frankrl.training.session import checked_experiment
+from frankrl.training.preparing import checked_experiment
 
 ENV = "frankrl/CartPole-functional-v0"
 SEEDS = [4, 1, 9]

@@ -23,7 +23,7 @@ from frankrl.training import Experiment, init_train_state
 from frankrl.training.codec import check_memory
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import restore_environments
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluator import Evaluator
 
 RECALL, _ = named_env(Recall)
 MEMORY = {

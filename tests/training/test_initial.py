@@ -20,7 +20,7 @@ from frankrl.hub.privacy import public_description
 from frankrl.opening import open_network
 from frankrl.runs import INITIAL, RunDescription, RunFolder, list_checkpoints
 from frankrl.training.initial import initial_source
-from frankrl.training.session import prepare
+from frankrl.training.preparing import prepare
 
 SMALL = {"hidden_widths": [6], "num_envs": 2, "learning_starts_env_steps": 20, "batch_size": 4}
 SMALL |= {"total_env_steps": 120, "checkpoint_every_env_steps": 60, "target_period_updates": 7}

@@ -16,7 +16,7 @@ from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.random import Use
 from frankrl.tabular import q_table
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluator import Evaluator
 
 ENV = "MaskedMDP-v0"
 GAMMA = 0.5

@@ -15,7 +15,8 @@ from frankrl.core.errors import DivergedError, EnvironmentFailedError, RunFolder
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.runs.lock import RunLock
 from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved, Trainer
-from frankrl.training.session import prepare, prepare_resume, run_to_end
+from frankrl.training.preparing import prepare, prepare_resume
+from frankrl.training.session import run_to_end
 
 QUICK = {
     "preset": "default",

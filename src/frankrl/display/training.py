@@ -30,7 +30,7 @@ from frankrl.training import (
     Solved,
     Trainer,
 )
-from frankrl.training.preflight import memory_line
+from frankrl.training.sizes import memory_line
 
 STOPPING = "stopping after this round, then saving (again: end at once)"
 """What is said at the first signal."""

@@ -118,9 +118,7 @@ def restore_sources(folder: RunFolder, stepping: Stepping, start: Found) -> None
     """Bring the environments to their states at the checkpoint, in the order of a resumed run."""
     source = stepping.source
     stepping.stand_at(start.loaded.path)
-    if start.actors is not None:
-        assert isinstance(source, AsynchronousSource)
-        source.stand_at(start.actors, start.experiment.updates_due)
+    source.stand_at(start.actors, start.experiment.updates_due)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))
         raise RunFolderError(

@@ -8,7 +8,7 @@ from frankrl.config import Clock
 from frankrl.core.figures import counted, figure
 
 if TYPE_CHECKING:
-    from frankrl.training.session import TrainingResult
+    from frankrl.training.result import TrainingResult
 
 
 def spread_of(summary: Mapping[str, Any]) -> float:

@@ -9,8 +9,11 @@ from jaxtyping import Float
 
 from frankrl.core.random import Use
 from frankrl.experience import NormalisedQValues, Statistics, make_policy
+from frankrl.runs import RunFolder, Tensors
 from frankrl.training.best import BestAgent
-from frankrl.training.evaluation import Evaluation, EvaluationStopped, Evaluator
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.evaluation import Evaluation
+from frankrl.training.evaluator import EvaluationStopped, Evaluator
 from frankrl.training.events import Evaluated, Solved
 from frankrl.training.players import PlayerWeights
 from frankrl.training.state import Experiment
@@ -29,7 +32,7 @@ class PeriodicEvaluator:
 
         Args:
             experiment: the run's experiment.
-            evaluator: plays the episodes; closed with this.
+            evaluator: plays the episodes.
             statistics: returns the running statistics, which an evaluation leaves as they are; as
                 `HostSource.statistics`.
         """
@@ -50,6 +53,22 @@ class PeriodicEvaluator:
         self._evaluator = evaluator
         self._policy = make_policy(experiment.settings.training.acting, experiment.network)
         self._solved_check: Evaluation | None = None
+
+    def stand_at(
+        self, metadata: CheckpointMetadata, best: Tensors | None, folder: RunFolder
+    ) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            metadata: the checkpoint's.
+            best: its weights of the agent with the best evaluation.
+            folder: the run's folder.
+
+        Raises:
+            RunFolderError: as of `BestAgent.restore`.
+        """
+        self.best.restore(metadata.best, best, folder)
+        self.solved, self.due = metadata.solved, metadata.evaluation_due
 
     def prepare(self) -> None:
         """Try, before training, whether evaluations can have their environments.
@@ -134,7 +153,3 @@ class PeriodicEvaluator:
             )
         except EvaluationStopped:
             return None
-
-    def close(self) -> None:
-        """Close the environments."""
-        self._evaluator.close()

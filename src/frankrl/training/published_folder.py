@@ -19,8 +19,8 @@ from frankrl.runs.lock import locked
 from frankrl.runs.publishing import Claim, Log, Ownership, Saved, noted_claim, restore_newest
 from frankrl.runs.same_run import unlike
 from frankrl.training.initial import InitialSource
+from frankrl.training.preparing import prepare, prepare_resume
 from frankrl.training.remote import MakeSource
-from frankrl.training.session import prepare, prepare_resume
 from frankrl.training.trainer import Trainer
 
 
