@@ -99,6 +99,7 @@ def test_an_opened_update_of_cloning_has_a_policy_and_no_q_values(runs):
     np.testing.assert_allclose(told.losses, losses, rtol=1e-4, atol=1e-6)
     assert told.loss == pytest.approx(losses.mean(), rel=1e-5)
     assert not hasattr(told, "q_values")
+    assert told._repr_html_().startswith("<iframe sandbox")
     titles = [section.title for section in told.document.sections]
     assert titles[1:3] == [
         "2. The network's policy in s",
