@@ -236,7 +236,9 @@ def test_rounds_are_not_repeated_across_a_point_that_is_not_exact(run, tmp_path,
     from frankrl.training import surroundings
 
     shutil.copytree(run.path, tmp_path / "run")
-    monkeypatch.setattr(surroundings, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"})
+    monkeypatch.setattr(
+        surroundings, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"}
+    )
     with pytest.warns(UserWarning, match="not bit-exact"):
         frankrl.resume(tmp_path / "run", total_env_steps=900)
     folder = RunFolder.open(tmp_path / "run")

@@ -102,7 +102,9 @@ def test_a_run_without_an_intact_checkpoint_is_refused_and_left_as_it_is(half):
 
 
 def test_other_versions_are_warned_of_by_name_and_the_run_is_marked(half, monkeypatch):
-    monkeypatch.setattr(surroundings, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"})
+    monkeypatch.setattr(
+        surroundings, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"}
+    )
     with pytest.warns(FrankWarning, match=r"from env step 400, because jax was .* is '0\.0\.1'"):
         result = frankrl.resume(half)
     ((env_steps, reason),) = not_reproducible(half)
