@@ -106,11 +106,11 @@ def speed(experiment: Experiment, source: Source, seconds: float) -> float:
     while (result := next(running)).updates < 100:
         pass
     result.output().params.block_until_ready()
-    begin_steps, begin = result.env_steps, time.perf_counter()
+    begin_steps, begin = result.ticks, time.perf_counter()
     while time.perf_counter() - begin < seconds:
         result = next(running)
     result.output().params.block_until_ready()
-    return (result.env_steps - begin_steps) / (time.perf_counter() - begin)
+    return (result.ticks - begin_steps) / (time.perf_counter() - begin)
 
 
 def median_seconds(call: Callable[[], Any], times: int = 200) -> float:
@@ -130,7 +130,7 @@ def costs_here(experiment: Experiment) -> dict[str, float]:
     policy.load(experiment.network.layout.flatten(experiment.network.init(0)))
     envs = make_vector(settings.environment, experiment.spec, experiment.seed)
     with closing(HostSource(settings, experiment.network, experiment.seed, envs)) as source:
-        steps = itertools.count(0, settings.round_env_steps)
+        steps = itertools.count(0, settings.round_ticks)
         collect = median_seconds(lambda: source.collect(policy, next(steps)))
         act = median_seconds(lambda: policy.q_values(envs.stack.observation, envs.stack.mask))
     round_steps = settings.training.vector_steps_per_round
@@ -158,7 +158,7 @@ def answer_bytes(experiment: Experiment) -> float:
     size = experiment.settings.environment.num_envs
     steps = collected_by(experiment, range(size), policy).steps
     total = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(steps))
-    return total / experiment.settings.round_env_steps
+    return total / experiment.settings.round_ticks
 
 
 class _Timed(HostSource):
@@ -223,7 +223,7 @@ def simulated_speed(costs: dict[str, float], experiment: Experiment, actors: int
         seconds = max(acting + costs["message"], costs["learn"]) + messages + joining
     else:
         seconds = acting + costs["learn"] + messages + joining
-    return settings.round_env_steps / seconds
+    return settings.round_ticks / seconds
 
 
 @own_numerics()

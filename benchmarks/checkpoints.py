@@ -123,7 +123,7 @@ def experiment_of(options: Options) -> Experiment:
 
 def filled(options: Options, experiment: Experiment) -> Iterator[tuple[int, ReplayState]]:
     """The buffer, every time that a checkpoint is due, until it is full."""
-    buffer, size = experiment.replay, experiment.settings.round_env_steps
+    buffer, size = experiment.replay, experiment.settings.round_ticks
     state = jax.jit(experiment.empty_replay)()
     room, add = EndingRoom(buffer, state), jax.jit(buffer.add, donate_argnums=0)
     game = _Played(options)

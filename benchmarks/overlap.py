@@ -81,7 +81,7 @@ def halves(
 
     source, state = _source(experiment), init_train_state(experiment)
     policy = make_policy(settings.training.acting, experiment.network)
-    begun, size = settings.training.learning_starts_env_steps, settings.round_env_steps
+    begun, size = settings.training.learning_starts_env_steps, settings.round_ticks
     most = math.ceil(size * settings.training.replay_ratio)
     env_steps, updates = begun, 0
 
@@ -134,7 +134,7 @@ def main(options: Options) -> None:
                 start = time.perf_counter()
                 function()
                 seconds[turn, column] = time.perf_counter() - start
-        each = np.median(seconds, axis=0) / (options.rounds * settings.round_env_steps) * 1e6
+        each = np.median(seconds, axis=0) / (options.rounds * settings.round_ticks) * 1e6
         ratio = np.percentile(seconds[:, 0] / seconds[:, 1:].max(axis=1), [25, 50, 75])
         print(
             f"| {case.replace(':', ' : ')} | {each[0]:.0f} | {each[1]:.0f} | {each[2]:.0f} | "

@@ -77,9 +77,9 @@ class Case:
         full = state.replay
         for _ in range(2):
             full = add(full, steps(replay.capacity))
-        env_steps = 2 * replay.capacity + self.settings.round_env_steps
+        env_steps = 2 * replay.capacity + self.settings.round_ticks
         given = learner_input(
-            experiment, steps(self.settings.round_env_steps), env_steps, 0, num_updates
+            experiment, steps(self.settings.round_ticks), env_steps, 0, num_updates
         )
         leaves, structure = jax.tree.flatten((state.learner, full))
         learn = compiled_learn(self.settings.learning, experiment.network, replay, structure)

@@ -62,11 +62,11 @@ def measure(env: str, changes: dict, seconds: float) -> dict[str, float]:
     while (result := next(running)).updates < 100:
         pass
     result.output().params.block_until_ready()
-    begin_steps, begin = result.env_steps, time.perf_counter()
+    begin_steps, begin = result.ticks, time.perf_counter()
     while time.perf_counter() - begin < seconds:
         result = next(running)
     result.output().params.block_until_ready()
-    speed = (result.env_steps - begin_steps) / (time.perf_counter() - begin)
+    speed = (result.ticks - begin_steps) / (time.perf_counter() - begin)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"env_steps_per_second": speed, "memory": memory}
 

@@ -101,8 +101,8 @@ class Case:
         full = state.replay
         for _ in range(2):
             full = add(full, random_steps(random, replay.capacity))
-        env_steps = 2 * replay.capacity + self.settings.round_env_steps
-        steps = random_steps(random, self.settings.round_env_steps)
+        env_steps = 2 * replay.capacity + self.settings.round_ticks
+        steps = random_steps(random, self.settings.round_ticks)
         given = learner_input(experiment, steps, env_steps, 0, num_updates)
         leaves, structure = jax.tree.flatten((state.learner, full, None))
         learn = compiled_learn(self.settings.learning, experiment.network, replay, structure)

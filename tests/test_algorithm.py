@@ -42,7 +42,7 @@ def test_the_page_and_training_act_and_learn_alike_to_the_bit(env_id, env_steps,
             assert result.input.steps.action.tolist() == moment.action.tolist()
             learner = result.state().learner
             assert np.array_equal(learner.params, moment.learner.params)
-            if result.env_steps % 100 == 0:
+            if result.ticks % 100 == 0:
                 assert result.updates == learner.num_updates == moment.learner.num_updates
                 for ours, theirs in zip(
                     *map(jax.tree.leaves, (learner, moment.learner)), strict=True

@@ -19,7 +19,7 @@ from frankrl.cli.clock import process_started
 from frankrl.config import Settings
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.training import Evaluated, Finished, Progress, Trainer
-from frankrl.training.session import prepare
+from frankrl.training.preparing import prepare
 
 SPEED_SETTINGS = {
     "learning_rate": LEARNING_RATE,

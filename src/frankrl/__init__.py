@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from frankrl.training import Stop
     from frankrl.training.estimate import Estimate
     from frankrl.training.evaluation import Evaluation
-    from frankrl.training.session import TrainingResult
+    from frankrl.training.result import TrainingResult
     from frankrl.video.run_film import film
 
 _HOME = {
@@ -40,7 +40,7 @@ _HOME = {
     "SeedsResult": "frankrl.seeds.result",
     "Settings": "frankrl.config",
     "Stop": "frankrl.training",
-    "TrainingResult": "frankrl.training.session",
+    "TrainingResult": "frankrl.training.result",
     "compare_runs": "frankrl.listing.comparison",
     "estimate": "frankrl.api",
     "evaluate": "frankrl.api",

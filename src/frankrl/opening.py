@@ -20,11 +20,11 @@ from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
 from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from frankrl.explaining import Origin, Reopened, TransitionInData
-    from frankrl.explaining.reopen import Cost
+    from frankrl.explaining.cost import Cost
 
 
 def path_of(run: Agent | TrainingResult | str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -87,9 +87,10 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     policy = make_policy(settings.training.acting, network)
     policy.load(network.layout.flatten(params))
     env_steps = count_in(info, "env_steps")
-    epsilon = mean_epsilon(settings, env_steps)
+    # An agent of a run that does not act plays greedily.
+    epsilon = mean_epsilon(settings, env_steps) or 0.0
     q_values = NormalisedQValues(policy, scales)
-    trained = Trained(policy, env_steps, scales, settings.clock_unit)
+    trained = Trained(policy, env_steps, scales, settings.clock.unit)
     return Agent(experiment.spec, q_values, epsilon, folder, trained)
 
 

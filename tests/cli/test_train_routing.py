@@ -44,8 +44,8 @@ def begun(monkeypatch):
         found.append(Begun("resumed", str(folder.path), rays[make_source]))
 
     monkeypatch.setattr("frankrl.actors.source_in_actors", source_in_actors)
-    monkeypatch.setattr("frankrl.training.session.prepare", prepare)
-    monkeypatch.setattr("frankrl.training.session.prepare_resume", prepare_resume)
+    monkeypatch.setattr("frankrl.training.preparing.prepare", prepare)
+    monkeypatch.setattr("frankrl.training.preparing.prepare_resume", prepare_resume)
     monkeypatch.setattr(train, "train_several", several)
     monkeypatch.setattr(train, "shown", lambda training, options, signals: 0)
     return found

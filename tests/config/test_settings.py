@@ -118,7 +118,7 @@ def test_the_number_of_environments_changes_no_other_setting(num_envs):
 
 @pytest.mark.parametrize(("num_envs", "steps"), [(1, 1), (4, 1), (4, 8)])
 def test_a_round_is_the_product_of_environments_and_vector_steps(num_envs, steps):
-    assert changed(num_envs=num_envs, vector_steps_per_round=steps).round_env_steps == (
+    assert changed(num_envs=num_envs, vector_steps_per_round=steps).round_ticks == (
         num_envs * steps
     )
 
@@ -191,9 +191,9 @@ def test_what_actors_that_run_freely_cannot_have_is_refused(changes, words):
 
 def test_a_round_of_actors_that_run_freely_is_a_chunk_of_one_of_them():
     found = Settings().with_changes(**FREE)
-    assert (found.round_envs, found.round_env_steps) == (2, 10)
+    assert (found.round_envs, found.round_ticks) == (2, 10)
     without = found.with_changes(asynchronous_actors=None)
-    assert (without.round_envs, without.round_env_steps) == (4, 20)
+    assert (without.round_envs, without.round_ticks) == (4, 20)
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_updates_of_pqn_are_due_at_the_end_of_each_round():
     made = {"num_envs": 4, "vector_steps_per_round": 6, "epochs_per_round": 3, "minibatches": 2}
     settings = Settings().with_changes(algorithm="pqn", **made)
     assert [settings.updates_due(steps) for steps in (0, 23, 24, 47, 48)] == [0, 0, 6, 6, 12]
-    assert (settings.update_batch_size, settings.first_update_env_steps) == (12, 24)
+    assert (settings.update_batch_size, settings.first_update_ticks) == (12, 24)

@@ -24,7 +24,7 @@ from frankrl.runs.data_origin import DataOrigin
 from frankrl.training import Evaluated, Progress, SavingFailed
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.in_words import evaluation_lines
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 from frankrl.training.state import Experiment
 
 PROGRESS = Progress(

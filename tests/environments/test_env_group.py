@@ -100,7 +100,7 @@ def test_a_log_of_one_process_is_restored_over_several(workers):
 
 
 def test_an_evaluation_is_the_same_however_many_processes_play_it(workers):
-    from frankrl.training.evaluation import Evaluator
+    from frankrl.training.evaluator import Evaluator
 
     spec = describe("CartPole-v1", {})
 

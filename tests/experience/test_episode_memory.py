@@ -39,7 +39,7 @@ def rounds_of(experiment, source, policy, count, *, ahead=False, start=0):
     """What each of so many rounds gives."""
     found = []
     for number in range(start, start + count):
-        env_steps = number * experiment.settings.round_env_steps
+        env_steps = number * experiment.settings.round_ticks
         if ahead:
             source.look_ahead(policy, env_steps)
         found.append(jax.tree.map(np.copy, source.collect(policy, env_steps)))
@@ -151,7 +151,7 @@ def test_a_round_that_fails_leaves_the_memory_of_its_beginning():
     with contextlib.closing(source_of(experiment)) as source:
         (first,) = rounds_of(experiment, source, policy, 1)
         with pytest.raises(Exception, match="the wheel came off"):
-            source.collect(policy, experiment.settings.round_env_steps)
+            source.collect(policy, experiment.settings.round_ticks)
         assert [len(log.actions) for log in source.snapshot()] == [4] * NUM_ENVS
         np.testing.assert_array_equal(source.memory(), first.steps.memory[-NUM_ENVS:])
 

@@ -70,7 +70,7 @@ def played(experiment: Experiment, source: Source, rounds: int, start: int = 0) 
     """What a source gives in so many rounds, in each of which other parameters act."""
     policy = make_policy(experiment.settings.training.acting, experiment.network)
     first = experiment.network.layout.flatten(experiment.network.init(experiment.seed))
-    found, size = [], experiment.settings.round_env_steps
+    found, size = [], experiment.settings.round_ticks
 
     def load(number: int) -> None:
         change = 1 + uniforms(0, Use.EXPLORATION, number, 1, width=len(first))[0] / 2
@@ -183,7 +183,7 @@ def test_a_snapshot_goes_on_with_another_number_of_actors_or_none():
 @pytest.mark.parametrize("dies", [False, True])
 def test_a_memory_goes_on_with_another_number_of_actors_or_none(dies):
     experiment = experiment_of("CartPole-v1", **KINDS["memory"][1])
-    size = experiment.settings.round_env_steps
+    size = experiment.settings.round_ticks
     with contextlib.closing(source_of(experiment)) as source:
         played(experiment, source, 13)
         logs, memory = source.snapshot(), source.memory()

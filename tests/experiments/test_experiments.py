@@ -29,7 +29,8 @@ from frankrl.jobs import is_done, outcome_of
 from frankrl.jobs.local import LocalEngine
 from frankrl.runs import list_checkpoints
 from frankrl.runs.group import RunGroup
-from frankrl.training.session import prepare, run_to_end
+from frankrl.training.preparing import prepare
+from frankrl.training.session import run_to_end
 
 ABOUT = {
     "replay": {"replay_sampling"},
@@ -72,7 +73,7 @@ def done(tmp_path_factory):
     stopped = study.jobs()[1]
     # One of its runs has been begun before, and was stopped halfway.
     training = prepare(stopped.env_id, stopped.preset, stopped.settings, stopped.seed, stopped.run)
-    run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
+    run_to_end(training, lambda event: None, lambda: training.ticks >= 150)
     assert not is_done(stopped.run)
     run_study(study, lambda: LocalEngine(2), reported.append)
     return study, reported

@@ -157,7 +157,7 @@ class Walked:
 @pytest.fixture(scope="module")
 def walked(states, opened):
     record = opened.record
-    assert states[-1].env_steps < states[-1].replay.num_rows
+    assert states[-1].ticks < states[-1].replay.num_rows
     replay = jax.tree.map(np.asarray, states[-1].replay)
     firsts = record.transition_env_steps[record.sequences.step == 0]
     return [Walked(replay, first) for first in firsts]
@@ -165,7 +165,7 @@ def walked(states, opened):
 
 def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(states, opened):
     expected = states[-1]
-    assert opened.state.env_steps == expected.env_steps
+    assert opened.state.ticks == expected.ticks
     for reopened, saved in zip(
         jax.tree.leaves((opened.state.learner, opened.state.replay)),
         jax.tree.leaves((expected.learner, expected.replay)),

@@ -88,7 +88,7 @@ def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
         strict=True,
     ):
         assert np.asarray(reopened).tobytes() == np.asarray(saved).tobytes()
-    assert opened.cost.env_steps == 200
+    assert opened.cost.ticks == 200
 
 
 def test_every_number_of_the_record_agrees_with_plain_numpy(run):
@@ -227,22 +227,24 @@ def test_a_run_before_learning_started_says_when_it_does(tmp_path):
 
 
 def test_updates_before_all_checkpoints_are_recomputed_from_the_beginning(run):
-    assert cost_of(run, 20).first_env_step == 0
+    assert cost_of(run, 20).first_tick == 0
     assert reopen(run, 20).record.update == 20
 
 
 def test_rounds_are_not_repeated_across_a_point_that_is_not_exact(run, tmp_path, monkeypatch):
     from frankrl.runs import machine
-    from frankrl.training import trainer
+    from frankrl.training import surroundings
 
     shutil.copytree(run.path, tmp_path / "run")
-    monkeypatch.setattr(trainer, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"})
+    monkeypatch.setattr(
+        surroundings, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"}
+    )
     with pytest.warns(UserWarning, match="not bit-exact"):
         frankrl.resume(tmp_path / "run", total_env_steps=900)
     folder = RunFolder.open(tmp_path / "run")
     with pytest.raises(RunFolderError, match=r"from env step 600, because jax .*after 744 can be"):
         cost_of(folder, 600)
-    assert cost_of(folder, 800).first_env_step == 800
+    assert cost_of(folder, 800).first_tick == 800
 
 
 def test_the_notes_own_numbers_come_out():
@@ -337,7 +339,7 @@ def test_an_update_is_computed_where_whoever_wrote_its_checkpoint_computed(
     monkeypatch.setattr(reopen_module, "start_backend", lambda *, on_cpu: asked.append(on_cpu))
     with pytest.warns(FrankWarning, match="because accelerator was 'a GPU' and is 'cpu'"):
         from_the_beginning = reopen(moved, 1)
-    assert from_the_beginning.cost.first_env_step == 0
+    assert from_the_beginning.cost.first_tick == 0
     later = reopen(moved, 400)
-    assert later.cost.first_env_step > 0
+    assert later.cost.first_tick > 0
     assert asked == [False, True]

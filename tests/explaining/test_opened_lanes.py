@@ -7,7 +7,7 @@ import pytest
 
 import frankrl
 from frankrl.core.errors import MachineError
-from frankrl.explaining.reopen import cost_of
+from frankrl.explaining.cost import cost_of
 from frankrl.runs import RunFolder, list_checkpoints
 
 ENV = "frankrl/CartPole-functional-v0"

@@ -122,12 +122,12 @@ def test_updates_before_the_first_difference_can_be_opened_and_are_named(tmp_pat
 
 def test_what_repeats_is_checked_up_to_the_next_record(exact):
     cost = cost_of(exact, UPDATE + 10)
-    assert (cost.first_env_step, cost.last_env_step, cost.verified_env_step) == (240, 369, 420)
+    assert (cost.first_tick, cost.last_tick, cost.verified_tick) == (240, 369, 420)
     opened = reopen(exact, UPDATE + 10)
     assert opened.record.update == UPDATE + 10
-    assert opened.state.env_steps == 420
+    assert opened.state.ticks == 420
     # Here the next record is the last checkpoint.
-    assert cost_of(exact, 540).verified_env_step == 600
+    assert cost_of(exact, 540).verified_tick == 600
 
 
 def test_an_update_is_refused_before_its_rounds_if_a_copy_of_the_state_does_not_fit(
@@ -181,7 +181,7 @@ def test_no_step_is_named_by_the_row_of_a_current_observation(changed, expected)
     small = {"num_envs": 2, "batch_size": 4, "learning_starts_env_steps": 16}
     settings = Settings().with_changes(replay_capacity=16, hidden_widths=(4,), **small)
     experiment = experiment_of("Unrepeatable-v0", settings, seed=0)
-    state = init_train_state(experiment)._replace(env_steps=40)
+    state = init_train_state(experiment)._replace(ticks=40)
     observation = np.array(state.replay.observation)
     observation[changed % experiment.replay.num_rows] += 1
     theirs = state._replace(replay=replace(state.replay, observation=jnp.array(observation)))

@@ -28,7 +28,8 @@ from frankrl.jobs import (
 from frankrl.jobs.local import LocalEngine
 from frankrl.jobs.printed import PrintEngine
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
-from frankrl.training.session import prepare, run_to_end
+from frankrl.training.preparing import prepare
+from frankrl.training.session import run_to_end
 
 SHORT = Settings().with_changes(
     total_env_steps=400,
@@ -141,7 +142,7 @@ def test_a_job_of_somebody_else_imports_nothing(tmp_path, monkeypatch, capsys):
 def test_a_job_does_its_run_once_and_continues_what_was_stopped(tmp_path, undisturbed):
     job = job_in(tmp_path)
     training = prepare(job.env_id, job.preset, job.settings, job.seed, job.run)
-    run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
+    run_to_end(training, lambda event: None, lambda: training.ticks >= 150)
     assert not is_done(job.run)
     assert outcome_of(job.run) is None
     assert do_job(job)
@@ -156,7 +157,7 @@ def test_a_job_whose_run_decides_where_it_steps_is_continued_and_done_once(tmp_p
     job = Job("frankrl/NineSquares-functional-v0", "mine", settings, 0, tmp_path / "run")
     assert job.settings.environment.source == "auto"
     training = prepare(job.env_id, job.preset, job.settings, job.seed, job.run)
-    run_to_end(training, lambda event: None, lambda: training.env_steps >= 150)
+    run_to_end(training, lambda event: None, lambda: training.ticks >= 150)
     assert RunFolder.open(job.run).description.settings.environment.source == "device"
     assert not is_done(job.run)
     assert do_job(job)
@@ -176,7 +177,7 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
     job = job_in(tmp_path)
     assert not do_job(job, lambda: True)
     training = prepare(job.env_id, job.preset, job.settings, job.seed, job.run, overwrite=True)
-    run_to_end(training, lambda event: None, lambda: training.env_steps >= 100)
+    run_to_end(training, lambda event: None, lambda: training.ticks >= 100)
     other = dataclasses.replace(job_in(tmp_path, gamma=0.5), run=job.run)
     with pytest.raises(FrankError, match=r"holds another run: .*its gamma is 0.99 \(given 0.5\)"):
         do_job(other)

@@ -74,11 +74,11 @@ def test_a_lane_whose_environment_fails_ends_and_the_others_go_on():
                 source.states = states._replace(state=broken)
             lanes.append(batch.rounds_of(index)(experiment, source, state, lambda at: at + 32))
         batch.advance()
-        assert next(lanes[0]).env_steps == 8
+        assert next(lanes[0]).ticks == 8
         with pytest.raises(
             EnvironmentFailedError, match=r"environment 0 .*, episode 0, env step 1 "
         ):
             next(lanes[1])
         batch.leave(1)
         batch.advance()
-        assert next(lanes[0]).env_steps == 40
+        assert next(lanes[0]).ticks == 40

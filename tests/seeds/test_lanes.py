@@ -24,7 +24,7 @@ from frankrl.seeds.standing import newest_intact
 from frankrl.training import Trainer, init_train_state
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.device.rounds import device_rounds, source_on_device
-from frankrl.training.session import checked_experiment
+from frankrl.training.preparing import checked_experiment
 
 ENV = "frankrl/CartPole-functional-v0"
 SHORT = {
@@ -110,7 +110,7 @@ def test_lanes_begin_as_runs_alone_do_within_float32():
             batch.advance()
             for lane, run in zip(lanes, alone, strict=True):
                 ours, theirs = next(lane), next(run)
-                assert (ours.env_steps, ours.updates) == (theirs.env_steps, theirs.updates)
+                assert (ours.ticks, ours.updates) == (theirs.ticks, theirs.updates)
                 # So early no action has been chosen otherwise.
                 assert ours.collected.episodes == theirs.collected.episodes
                 pairs = (
@@ -282,7 +282,7 @@ def failing(monkeypatch, name, seed, env_steps, error):
     method = getattr(Trainer, name)
 
     def fails(self, *arguments):
-        if self.seed == seed and self.env_steps >= env_steps:
+        if self.seed == seed and self.ticks >= env_steps:
             raise error
         return method(self, *arguments)
 
@@ -306,7 +306,7 @@ def test_a_run_that_fails_within_a_round_keeps_its_last_checkpoint(group, tmp_pa
     make_rounds = Trainer._rounds
 
     def checked(trainer, found):
-        if trainer.seed == 8 and found.env_steps > 400:
+        if trainer.seed == 8 and found.ticks > 400:
             raise EnvironmentFailedError("it broke")
         return found
 
@@ -353,7 +353,7 @@ def test_runs_that_are_over_early_leave_their_lanes_and_the_last_one_goes_on(
 ):
     ends, is_over = {3: 320, 8: 480, 5: 640}, Trainer._is_over
     monkeypatch.setattr(
-        Trainer, "_is_over", lambda self: is_over(self) or self.env_steps >= ends[self.seed]
+        Trainer, "_is_over", lambda self: is_over(self) or self.ticks >= ends[self.seed]
     )
     out = tmp_path / "out"
     result = frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)

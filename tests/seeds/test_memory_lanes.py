@@ -82,7 +82,7 @@ def test_lanes_with_memory_begin_as_runs_alone_do_within_float32():
             batch.advance()
             for lane, run in zip(lanes, alone, strict=True):
                 ours, theirs = next(lane), next(run)
-                assert (ours.env_steps, ours.updates) == (theirs.env_steps, theirs.updates)
+                assert (ours.ticks, ours.updates) == (theirs.ticks, theirs.updates)
                 # So early no action has been chosen otherwise.
                 assert ours.collected.episodes == theirs.collected.episodes
                 pairs = (

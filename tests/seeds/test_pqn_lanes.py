@@ -15,7 +15,7 @@ from frankrl.training import init_train_state
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.preflight import lanes_in_memory
-from frankrl.training.session import checked_experiment
+from frankrl.training.preparing import checked_experiment
 
 ENV = "frankrl/CartPole-functional-v0"
 SEEDS = [4, 1, 9]
@@ -83,7 +83,7 @@ def test_lanes_of_pqn_begin_as_runs_alone_do_within_float32():
             batch.advance()
             for lane, run in zip(lanes, alone, strict=True):
                 ours, theirs = next(lane), next(run)
-                assert (ours.env_steps, ours.updates) == (theirs.env_steps, theirs.updates)
+                assert (ours.ticks, ours.updates) == (theirs.ticks, theirs.updates)
                 assert ours.updates > 0
                 # So early no action has been chosen otherwise.
                 assert ours.collected.episodes == theirs.collected.episodes

@@ -71,7 +71,7 @@ def trainer(path, actors, experiment, **how):
 
 def state_of(training):
     """All tensors of a run between two rounds, as NumPy arrays of their own."""
-    return jax.tree.map(np.array, training.state()._replace(env_steps=0, updates=0))
+    return jax.tree.map(np.array, training.state()._replace(ticks=0, updates=0))
 
 
 def assert_same(one, other):
@@ -85,7 +85,7 @@ def assert_same(one, other):
 def followed(training, states, until=None):
     """Train to the end of the budget, or up to an env step; keeps the state at each checkpoint."""
     with contextlib.closing(training):
-        for event in training.events(lambda: until is not None and training.env_steps >= until):
+        for event in training.events(lambda: until is not None and training.ticks >= until):
             if isinstance(event, Checkpointed):
                 states[event.env_steps] = state_of(training)
 
@@ -104,7 +104,7 @@ def repeated(experiment, arrivals):
     with contextlib.closing(source):
         results = rounds(experiment, source, init_train_state(experiment))
         for result in itertools.islice(results, len(arrivals)):
-            state = jax.tree.map(np.array, result.state()._replace(env_steps=0, updates=0))
+            state = jax.tree.map(np.array, result.state()._replace(ticks=0, updates=0))
             yield result, state, source
 
 
@@ -143,8 +143,8 @@ def test_a_run_repeats_from_its_record_to_the_same_bits_at_every_checkpoint(run)
     path, states, _ = run
     compared = 0
     for result, state, _source in repeated(experiment_of(), recorded(path)):
-        if result.env_steps in states:
-            assert_same(state, states[result.env_steps])
+        if result.ticks in states:
+            assert_same(state, states[result.ticks])
             compared += 1
     # Also where the run was stopped, and at its end.
     assert sorted(states) == [at * CHUNK for at in (20, 33, 40, 60)]
@@ -156,7 +156,7 @@ def test_any_update_opens_from_the_checkpoint_before_it_to_the_same_state(run):
     path, _, _ = run
     folder, experiment = RunFolder.open(path), experiment_of()
     from_beginning = {
-        result.env_steps: state for result, state, _ in repeated(experiment, recorded(path))
+        result.ticks: state for result, state, _ in repeated(experiment, recorded(path))
     }
     # The first update of its round, so that all compile the same.
     starts = set()
@@ -164,9 +164,9 @@ def test_any_update_opens_from_the_checkpoint_before_it_to_the_same_state(run):
         cost = cost_of(folder, update)
         opened = reopen(folder, update, cost=cost)
         assert opened.record.update == update
-        found = jax.tree.map(np.array, opened.state._replace(env_steps=0, updates=0))
-        assert_same(found, from_beginning[cost.verified_env_step])
-        starts.add(cost.first_env_step)
+        found = jax.tree.map(np.array, opened.state._replace(ticks=0, updates=0))
+        assert_same(found, from_beginning[cost.verified_tick])
+        starts.add(cost.first_tick)
     assert starts == {20 * CHUNK, 33 * CHUNK, 40 * CHUNK}
 
 
@@ -179,10 +179,10 @@ def test_a_transition_is_traced_to_the_environment_that_took_it(run):
     episodes = dict.fromkeys(range(ACTORS * ENVS), (0, 0))
     arrivals = list(recorded(path).values())
     for result, _, _ in repeated(experiment, recorded(path)):
-        arrival = arrivals[result.env_steps // CHUNK - 1]
+        arrival = arrivals[result.ticks // CHUNK - 1]
         ended = {(e.env_steps - 1): e for e in result.collected.episodes}
         for row in range(CHUNK):
-            at = result.env_steps - CHUNK + row
+            at = result.ticks - CHUNK + row
             index = arrival.actor * ENVS + row % ENVS
             episode, step = episodes[index]
             expected[at] = (index, episode, step + 1)

@@ -224,9 +224,9 @@ def test_an_update_is_opened_from_a_checkpoint_with_chunks_to_the_same_bits(whol
         read.append(given[-1])
         return read_checkpoint(*given)
 
-    with mock.patch("frankrl.explaining.reopen.read_checkpoint", counted):
+    with mock.patch("frankrl.explaining.repeated_run.read_checkpoint", counted):
         opened = reopen(folder, 330)
-    assert opened.cost.first_env_step == 300
+    assert opened.cost.first_tick == 300
     # The checkpoint that it ends at is only compared by its weights.
     assert [int(path.name) for path in read] == [300]
     description = folder.description

@@ -22,8 +22,9 @@ from frankrl.runs import (
     machine,
 )
 from frankrl.runs.checkpoint import save_checkpoint
-from frankrl.training import Checkpointed, SavingFailed, checkpoint_writer, trainer
-from frankrl.training.session import prepare_resume, run_to_end
+from frankrl.training import Checkpointed, SavingFailed, checkpoint_writer, surroundings
+from frankrl.training.preparing import prepare_resume
+from frankrl.training.session import run_to_end
 
 init = ReplayBuffer.init
 QUICK = {
@@ -101,7 +102,9 @@ def test_a_run_without_an_intact_checkpoint_is_refused_and_left_as_it_is(half):
 
 
 def test_other_versions_are_warned_of_by_name_and_the_run_is_marked(half, monkeypatch):
-    monkeypatch.setattr(trainer, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"})
+    monkeypatch.setattr(
+        surroundings, "all_versions", lambda _: machine.versions() | {"jax": "0.0.1"}
+    )
     with pytest.warns(FrankWarning, match=r"from env step 400, because jax was .* is '0\.0\.1'"):
         result = frankrl.resume(half)
     ((env_steps, reason),) = not_reproducible(half)

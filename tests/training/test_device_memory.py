@@ -23,7 +23,7 @@ from frankrl.training import Experiment, init_train_state
 from frankrl.training.codec import check_memory
 from frankrl.training.device.rounds import device_rounds, source_on_device
 from frankrl.training.device.states_codec import restore_environments
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluator import Evaluator
 
 RECALL, _ = named_env(Recall)
 MEMORY = {
@@ -99,13 +99,13 @@ def test_the_device_does_what_the_host_does(changes, monkeypatch):
     settings = Settings().with_changes(**changes, source="host")
     on_host = experiment_of(RECALL, settings, 7)
     on_device = experiment_of(RECALL, settings.with_changes(source="device"), 7)
-    size, source = settings.round_env_steps, source_on_device(on_device)
+    size, source = settings.round_ticks, source_on_device(on_device)
     start = init_train_state(on_device)
     found = device_rounds(on_device, source, start, lambda at: at + size)
     with contextlib.closing(rounds_of(on_host)) as expected:
         for _ in range(210 // size):
             ours, theirs = next(found).state(), next(expected).state()
-            newest = np.arange(ours.env_steps - size, ours.env_steps) % on_device.replay.num_rows
+            newest = np.arange(ours.ticks - size, ours.ticks) % on_device.replay.num_rows
             np.testing.assert_array_equal(ours.replay.action[newest], theirs.replay.action[newest])
             assert ours.updates == theirs.updates
             for one, other in zip(

@@ -112,7 +112,7 @@ def test_the_device_does_what_the_page_says(env_id, changes, drawn_on_the_device
     for _ in range(180 // size):
         result, moment = next(results), next(page)
         state = result.state()
-        newest = np.arange(result.env_steps - size, result.env_steps) % experiment.replay.num_rows
+        newest = np.arange(result.ticks - size, result.ticks) % experiment.replay.num_rows
         assert np.asarray(state.replay.action)[newest].tolist() == moment.action.tolist()
         assert result.updates == moment.learner.num_updates
         for ours, theirs in zip(
@@ -333,5 +333,5 @@ def test_with_the_first_round_the_start_is_over():
     experiment = Experiment.of(settings, describe(SQUARES, {}), 0)
     source = source_on_device(experiment)
     results = device_rounds(experiment, source, init_train_state(experiment), lambda at: at + 100)
-    size = settings.round_env_steps
-    assert [next(results).env_steps for _ in range(3)] == [size, size + 100, size + 200]
+    size = settings.round_ticks
+    assert [next(results).ticks for _ in range(3)] == [size, size + 100, size + 200]

@@ -1,15 +1,18 @@
-"""Fitted Q evaluation against exact policy evaluation on the nine squares."""
+"""Fitted Q evaluation against exact policy evaluation: of a table on the nine squares, and of a
+network in a world of three states with masks."""
 
 import dataclasses
 
+import gymnasium
 import numpy as np
 import pytest
 from nine_squares_data import SQUARES, write_squares
+from training.masked_mdps import ALLOWED, PAYS
 
 from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
-from frankrl.datasets import open_dataset
+from frankrl.datasets import DataEpisode, DataSetDescription, open_dataset, write_dataset
 from frankrl.environments import describe
 from frankrl.tabular import model_of, policy_q_values
 from frankrl.training import Experiment
@@ -66,6 +69,41 @@ def test_exact_values_of_a_policy_are_those_of_playing_it():
             if over:
                 break
         assert q_values[square, action] == pytest.approx(total, abs=1e-9)
+
+
+MASKED = "MaskedMDP-v0"
+# With γ = ½ the policy below takes the action 0, 2 and 0, which pays -1, ½ and -1.
+# Terminated after state 2: V(2) = -1, V(1) = ½ + γ V(2), V(0) = -1 + γ V(1).
+# Truncated: V(2) = -1 + γ V(0), so V(0) = (-1 + γ/2 - γ²) / (1 - γ³).
+MASKED_VALUES = {"terminated": (-1, 0, -1), "truncated": (-8 / 7, -2 / 7, -11 / 7)}
+
+
+def masked_episodes(end, number):
+    """Random allowed actions, from each state in turn: until state 2 is left, or for two steps."""
+    random = np.random.default_rng(0)
+    for start in np.arange(number) % 3:
+        count = 3 - start if end == "terminated" else 2
+        states = (start + np.arange(count + 1)) % 3
+        taken = np.array([random.choice(np.flatnonzero(ALLOWED[s])) for s in states[:-1]])
+        seen = np.eye(3, 4, dtype=np.float32)[states].reshape(-1, 2, 2)
+        rewards, over = np.array(PAYS)[taken], end == "terminated"
+        yield DataEpisode(seen, taken + 2, rewards, over, not over, ALLOWED[states] == 1)
+
+
+@pytest.mark.parametrize("end", MASKED_VALUES)
+def test_a_network_is_estimated_by_its_allowed_actions_and_beyond_a_time_limit(end, tmp_path):
+    env = gymnasium.make(MASKED)
+    about = DataSetDescription(env.observation_space, env.action_space, MASKED)
+    place = write_dataset("masked/random-v0", tmp_path, about, masked_episodes(end, 120))
+    settings = Settings().with_changes(hidden_widths=(32,), gamma=0.5)
+    own = Experiment.of(settings, describe(MASKED, {}), 0)
+    policy = own.network.init(0)
+    # Of all actions it would take 2, which is not allowed in the states 0 and 2; 1 is its last.
+    preferred = np.array([1, 0, 2], np.float32)
+    output = policy.output._replace(weight=0 * policy.output.weight, bias=preferred)
+    policy = policy._replace(output=output)
+    found = fitted_q_evaluation(own, policy, None, open_dataset(place), updates=1_000)
+    np.testing.assert_allclose(found.values, np.resize(MASKED_VALUES[end], 120), atol=0.02)
 
 
 def test_the_same_seed_gives_the_same_estimate_and_says_that_it_is_one(squares):

@@ -14,7 +14,8 @@ from frankrl.core.random import Use, reset_seed
 from frankrl.environments import EnvGroup, describe
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.training import evaluation as module
-from frankrl.training.evaluation import Evaluation, Evaluator, interval_of_mean
+from frankrl.training.evaluation import Evaluation, interval_of_mean
+from frankrl.training.evaluator import Evaluator
 
 USE = Use.EVALUATION_RESET
 

@@ -92,7 +92,7 @@ def chosen(*names):
 
 def learned_q_values(changes, num_rounds, states, env_id=PROBE_ID, mask=None):
     settings = Settings().with_changes(**SMALL).with_changes(**changes)
-    env_steps = num_rounds * settings.round_env_steps
+    env_steps = num_rounds * settings.round_ticks
     settings = settings.with_changes(learning_rate_decay_env_steps=env_steps)
     experiment = experiment_of(env_id, settings, seed=3)
     policy = greedy_policy(experiment, round_number(experiment, num_rounds))

@@ -12,7 +12,7 @@ from frankrl.core.normalisation import LeafScale, Scales
 from frankrl.core.random import Use
 from frankrl.environments import describe, named_env
 from frankrl.experience import HostPolicy, NormalisedQValues
-from frankrl.training.evaluation import EvaluationStopped, Evaluator
+from frankrl.training.evaluator import EvaluationStopped, Evaluator
 from frankrl.training.state import Experiment
 
 USE = Use.EVALUATION_RESET

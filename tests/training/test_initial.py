@@ -20,7 +20,7 @@ from frankrl.hub.privacy import public_description
 from frankrl.opening import open_network
 from frankrl.runs import INITIAL, RunDescription, RunFolder, list_checkpoints
 from frankrl.training.initial import initial_source
-from frankrl.training.session import prepare
+from frankrl.training.preparing import prepare
 
 SMALL = {"hidden_widths": [6], "num_envs": 2, "learning_starts_env_steps": 20, "batch_size": 4}
 SMALL |= {"total_env_steps": 120, "checkpoint_every_env_steps": 60, "target_period_updates": 7}
@@ -80,7 +80,7 @@ def test_both_networks_and_their_average_begin_with_the_weights_of_a_run(source,
     vectors = (learner.params, learner.target_params, learner.average_params)
     for vector in (*vectors, state.behaviour_params, state.params, state.eval_params):
         np.testing.assert_array_equal(vector, expected)
-    assert int(learner.num_updates) == state.env_steps == 0
+    assert int(learner.num_updates) == state.ticks == 0
     for ours, theirs in zip(
         jax.tree.leaves(learner.opt_state), jax.tree.leaves(fresh.learner.opt_state), strict=True
     ):

@@ -64,7 +64,7 @@ def test_a_row_tells_the_td_errors_of_the_rounds_before_it(tmp_path, every):
     reader.close()
     again = rounds_of(experiment_of("CartPole-v1", run.description.settings, run.description.seed))
     results = [
-        (one.env_steps, np.array(one.output().td_errors))
+        (one.ticks, np.array(one.output().td_errors))
         for one in itertools.islice(again, result.env_steps // 4)
         if one.updates > 0
     ]

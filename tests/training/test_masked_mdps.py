@@ -16,7 +16,7 @@ from frankrl.cli.main import main as frank
 from frankrl.config import Settings
 from frankrl.core.random import Use
 from frankrl.tabular import q_table
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluator import Evaluator
 
 ENV = "MaskedMDP-v0"
 GAMMA = 0.5
@@ -77,7 +77,7 @@ def test_a_masked_world_is_learned_and_nothing_forbidden_is_ever_done(
     np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
     np.testing.assert_allclose(found, expected, atol=0.1)
     stored = last.state().replay
-    newest = np.arange(last.env_steps - 100, last.env_steps) % stored.num_rows
+    newest = np.arange(last.ticks - 100, last.ticks) % stored.num_rows
     assert np.asarray(stored.mask)[newest, np.asarray(stored.action)[newest]].all()
     assert np.isfinite(last.output().metrics).all()
     with contextlib.closing(Evaluator(experiment.spec)) as evaluator:

@@ -27,8 +27,8 @@ from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.checkpoint import MANIFEST, manifest_of
 from frankrl.training import Experiment
 from frankrl.training.codec import BEST_FILE
+from frankrl.training.preparing import prepare_resume
 from frankrl.training.resuming import read_checkpoint, read_run
-from frankrl.training.session import prepare_resume
 
 NORMALISED = SMALL | {"normalize_observations": True, "normalize_rewards": True}
 

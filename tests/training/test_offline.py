@@ -43,7 +43,8 @@ from frankrl.tabular.exact import model_of, optimal_q_values
 from frankrl.training import Estimating, Stop
 from frankrl.training.data import in_any_folder, read_data
 from frankrl.training.opened import open_network
-from frankrl.training.session import prepare, prepare_resume, run_to_end
+from frankrl.training.preparing import prepare, prepare_resume
+from frankrl.training.session import run_to_end
 
 QUICK = {
     "preset": "default",

@@ -19,7 +19,7 @@ from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.runs.layout import CONFIG
-from frankrl.training.session import prepare
+from frankrl.training.preparing import prepare
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "networks"
 NAMES = ("plain_jax", "equinox_network", "flax_network", "own_torso", "written_here")

@@ -14,10 +14,10 @@ from frankrl.experience.remote.processes import ProcessActor
 from frankrl.jobs import Job, do_job, publish_job, work
 from frankrl.learning import network_for
 from frankrl.runs import RunDescription
-from frankrl.training import Trainer, trainer
-from frankrl.training import evaluation as evaluation_module
+from frankrl.training import Trainer, parts
+from frankrl.training import evaluator as evaluator_module
 from frankrl.training import players as module
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluator import Evaluator
 from frankrl.training.players import (
     NO_PLAYERS,
     Player,
@@ -27,7 +27,7 @@ from frankrl.training.players import (
     one_of_several,
     start_players,
 )
-from frankrl.training.session import checked_experiment
+from frankrl.training.preparing import checked_experiment
 
 SPEC = describe("CartPole-v1", {})
 NETWORK = network_for(load_preset("CartPole-v1").resolved(), SPEC)
@@ -131,7 +131,7 @@ class Made(EnvGroup):
 def made(monkeypatch):
     monkeypatch.setattr(Made, "there", 0)
     monkeypatch.setattr(module, "EnvGroup", Made)
-    monkeypatch.setattr(evaluation_module, "EnvGroup", Made)
+    monkeypatch.setattr(evaluator_module, "EnvGroup", Made)
     return Made
 
 
@@ -286,7 +286,7 @@ def test_a_run_in_a_program_of_several_starts_no_player(monkeypatch, of_several)
         started.append(1)
         return NO_PLAYERS
 
-    monkeypatch.setattr(trainer, "start_players", start)
+    monkeypatch.setattr(parts, "start_players", start)
     settings = load_preset("CartPole-v1")
     description = RunDescription("CartPole-v1", "classic", 0, settings)
     experiment = checked_experiment("CartPole-v1", settings.resolved(), 0)

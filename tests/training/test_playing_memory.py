@@ -13,7 +13,7 @@ from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.environments import CheckedEnv, EnvGroup, describe
 from frankrl.experience import HostPolicy, NormalisedQValues
 from frankrl.learning import network_for
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluator import Evaluator
 from frankrl.training.players import Player, PlayerPlan, PlayerWeights
 from frankrl.training.playing import Playing
 

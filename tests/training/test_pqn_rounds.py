@@ -333,7 +333,7 @@ def worst_error(trace_decay):
     )
     state, source = init_train_state(experiment), source_on_device(experiment)
     for result in device_rounds(experiment, source, state, lambda env_steps: 12_800):
-        if result.env_steps == 12_800:
+        if result.ticks == 12_800:
             break
     params = experiment.network.layout.unflatten(result.output().params)
     found = experiment.network.q_values(params, jnp.arange(9), None)

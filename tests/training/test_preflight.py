@@ -12,14 +12,9 @@ from frankrl.core.errors import SettingError
 from frankrl.environments import describe, describe_for
 from frankrl.training import Experiment, init_train_state, preflight
 from frankrl.training.noise import noise_shapes, update_noise
-from frankrl.training.preflight import (
-    belongs_on_cpu,
-    check_copy,
-    check_device,
-    check_memory,
-    duration_line,
-    memory_line,
-)
+from frankrl.training.preflight import check_copy, check_device, check_memory
+from frankrl.training.sizes import memory_line
+from frankrl.training.update_time import belongs_on_cpu, duration_line, updates_in_round
 
 SPEC = describe("LunarLander-v3", {})
 
@@ -160,7 +155,7 @@ def test_with_memory_the_memory_told_of_holds_what_was_remembered():
 
 def test_a_round_without_acting_has_the_updates_of_its_one_call():
     settings = Settings().with_changes(dataset="some/data-v0", updates_per_round=70)
-    assert preflight._updates_in_round(settings) == 70
+    assert updates_in_round(settings) == 70
 
 
 def test_the_sequences_of_an_update_have_to_fit(monkeypatch):

@@ -48,7 +48,7 @@ def test_each_round_sets_the_priorities_of_the_transitions_that_it_learned_from(
             before = after
             continue
         expected, largest = leaves(before.replay), before.replay.priorities.largest
-        new = np.arange(*(drawable_end(state.env_steps) for state in (before, after)))
+        new = np.arange(*(drawable_end(state.ticks) for state in (before, after)))
         expected[new % CAPACITY] = largest
         if result.updates > before.updates:
             learned += 1
@@ -56,7 +56,7 @@ def test_each_round_sets_the_priorities_of_the_transitions_that_it_learned_from(
             slots = sample.env_steps % CAPACITY
             likely = expected[slots] / expected.sum()
             np.testing.assert_allclose(sample.probabilities, likely, rtol=1e-4)
-            beta = 0.4 + 0.6 * min(result.env_steps / 100, 1)
+            beta = 0.4 + 0.6 * min(result.ticks / 100, 1)
             weights = likely**-beta / (likely**-beta).max()
             np.testing.assert_allclose(sample.weights, weights, rtol=1e-4)
             chosen, y = predictions_and_targets(experiment, before, after, sample.env_steps)

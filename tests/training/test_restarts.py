@@ -15,7 +15,7 @@ from frankrl.core.errors import EnvironmentFailedError, FrankWarning, SettingErr
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training import EnvironmentRestarted
-from frankrl.training.session import prepare_resume
+from frankrl.training.preparing import prepare_resume
 
 ENV = "failing_envs:Failing-v0"
 SETTINGS = {

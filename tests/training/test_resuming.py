@@ -15,7 +15,7 @@ from frankrl.core.errors import FrankWarning
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.environments import gymnasium_vector
 from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
-from frankrl.training.session import prepare_resume
+from frankrl.training.preparing import prepare_resume
 
 QUICK = {
     "preset": "default",

@@ -118,8 +118,7 @@ def test_updates_keep_the_replay_ratio_whatever_the_number_of_environments(
 
 def test_the_round_that_fills_the_buffer_to_the_mark_is_the_first_that_learns():
     done = [
-        (result.env_steps, result.updates)
-        for result, _ in some_rounds(6, num_envs=4, replay_ratio=0.5)
+        (result.ticks, result.updates) for result, _ in some_rounds(6, num_envs=4, replay_ratio=0.5)
     ]
     assert done == [(4, 0), (8, 0), (12, 0), (16, 2), (20, 4), (24, 6)]
 
@@ -129,9 +128,9 @@ def test_without_replay_an_update_learns_from_the_transitions_just_collected(vec
     settings = {"replay_sampling": "newest", "learning_starts_env_steps": 8, "batch_size": 4}
     for result, _ in some_rounds(30, vector_steps_per_round=vector_steps, **settings):
         sample = result.output().sample
-        assert (sample is None) == (result.env_steps < 8)
+        assert (sample is None) == (result.ticks < 8)
         for number, env_steps in enumerate([] if sample is None else sample.env_steps, start=1):
-            newest = result.env_steps - vector_steps + number - 1
+            newest = result.ticks - vector_steps + number - 1
             assert env_steps.tolist() == list(range(newest - 3, newest + 1))
 
 

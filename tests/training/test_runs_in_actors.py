@@ -15,8 +15,9 @@ from frankrl.config import Settings
 from frankrl.core.errors import ActorsLostError, FrankWarning, SettingError
 from frankrl.experience.remote import processes
 from frankrl.runs import RunFolder, list_checkpoints
+from frankrl.training.preparing import prepare, prepare_resume
 from frankrl.training.remote import remote
-from frankrl.training.session import prepare, prepare_resume, run_to_end
+from frankrl.training.session import run_to_end
 
 QUICK = {
     "num_envs": 5,

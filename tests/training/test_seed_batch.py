@@ -41,7 +41,7 @@ def joined(one, lanes, index, **counts):
     return rounds(replace(one, seed=index), source_on_device(one), state, lambda at: at + 16)
 
 
-@pytest.mark.parametrize("counts", [{"env_steps": 400, "updates": 100}, {"updates": 4}])
+@pytest.mark.parametrize("counts", [{"ticks": 400, "updates": 100}, {"updates": 4}])
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_run_that_does_not_stand_where_the_others_do_is_refused(index, counts):
     one, lanes = experiment(), SeedBatch(3)
@@ -62,7 +62,7 @@ def test_no_run_joins_after_the_first_chunk_or_twice():
             joined(one, lanes, 0)
         lanes.advance()
         with pytest.raises(RuntimeError, match="lane 1"):
-            joined(one, lanes, 1, env_steps=16, updates=4)
+            joined(one, lanes, 1, ticks=16, updates=4)
 
 
 def test_the_program_is_made_once_with_an_optimiser_of_the_users_own(monkeypatch):
@@ -81,6 +81,6 @@ def test_the_program_is_made_once_with_an_optimiser_of_the_users_own(monkeypatch
         rounds = [joined(one, lanes, index) for index in range(2)]
         for _ in range(3):
             lanes.advance()
-            ends = {next(each).env_steps for each in rounds}
+            ends = {next(each).ticks for each in rounds}
     assert len(ends) == 1
     assert len(made) == 1

@@ -15,7 +15,8 @@ from frankrl.core.errors import DivergedError, EnvironmentFailedError, RunFolder
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.runs.lock import RunLock
 from frankrl.training import Checkpointed, Evaluated, Finished, Progress, Solved, Trainer
-from frankrl.training.session import prepare, prepare_resume, run_to_end
+from frankrl.training.preparing import prepare, prepare_resume
+from frankrl.training.session import run_to_end
 
 QUICK = {
     "preset": "default",
@@ -222,7 +223,7 @@ def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_pat
     asked_in_evaluation = []
 
     def stop_requested() -> bool:
-        if training.env_steps == 400:
+        if training.ticks == 400:
             asked_in_evaluation.append(True)
         return len(asked_in_evaluation) > 5
 

@@ -116,8 +116,8 @@ def test_updates_before_the_gap_are_opened_from_the_beginning(continued):
     for update in (1, 300 - STARTS + NUM_ENVS):
         opened = reopen(folder, update)
         assert opened.record.update == update
-        assert opened.cost.first_env_step == 0
-        assert opened.cost.verified_env_step <= 300
+        assert opened.cost.first_tick == 0
+        assert opened.cost.verified_tick <= 300
 
 
 def test_updates_behind_the_gap_are_refused_in_one_sentence(continued):
@@ -137,7 +137,7 @@ def test_updates_behind_a_checkpoint_that_holds_the_new_buffer_are_opened_from_i
     assert [start.env_steps for start in starts] == [350, 400, 450]
     for update, first in ((243, 350), (280, 350), (290, 400), (updates(half), 400)):
         opened = reopen(folder, update)
-        assert (opened.record.update, opened.cost.first_env_step) == (update, first)
+        assert (opened.record.update, opened.cost.first_tick) == (update, first)
         assert opened.record.transition_env_steps.min() >= 300
     # And what was killed after the gap goes on from there exactly.
     whole = contents(half)

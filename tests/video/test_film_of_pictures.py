@@ -14,7 +14,7 @@ from frankrl.config import Settings
 from frankrl.core.random import Use, reset_seed
 from frankrl.environments import CheckedEnv, describe_for, make_environment
 from frankrl.explaining.pictures import overlaid
-from frankrl.training.evaluation import Evaluator
+from frankrl.training.evaluator import Evaluator
 from frankrl.video import film as film_module
 from frankrl.video.film import write_film
 from frankrl.video.frame_layout import FrameLayout

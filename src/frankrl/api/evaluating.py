@@ -25,9 +25,10 @@ from frankrl.training.estimate import (
     Estimate,
     fitted_q_evaluation,
 )
-from frankrl.training.evaluation import Evaluation, Evaluator
+from frankrl.training.evaluation import Evaluation
+from frankrl.training.evaluator import Evaluator
 from frankrl.training.opened import open_network
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from frankrl.datasets import DataSet

@@ -8,7 +8,7 @@ from frankrl.agent import Agent
 from frankrl.api.arguments import check_switches
 from frankrl.config import check_code_names
 from frankrl.opening import check_transition, open_run, open_update
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from frankrl.explaining import CloningRecord, UpdateRecord

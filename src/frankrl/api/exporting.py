@@ -15,7 +15,7 @@ from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.opening import agent_of, open_run
 from frankrl.training.opened import open_network
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from frankrl.datasets import DataSet

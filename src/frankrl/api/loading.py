@@ -7,7 +7,7 @@ from frankrl.agent import Agent
 from frankrl.api.arguments import check_switches
 from frankrl.config import check_code_names
 from frankrl.opening import open_agent, open_run
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 
 def load(

@@ -8,7 +8,8 @@ from frankrl.display.choice import display_in_python
 from frankrl.display.training import STOPPING, Display
 from frankrl.training import Event, Stop, Trainer
 from frankrl.training.in_words import outcome_lines
-from frankrl.training.session import Metrics, TrainingResult, run_to_end
+from frankrl.training.result import TrainingResult
+from frankrl.training.session import Metrics, run_to_end
 
 
 def run_or_raise(

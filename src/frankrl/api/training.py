@@ -28,8 +28,10 @@ from frankrl.seeds.train import HowToTrain
 from frankrl.training import Event, Stop
 from frankrl.training.data import in_any_folder, refuse_evaluations
 from frankrl.training.initial import initial_source
+from frankrl.training.preparing import prepare, prepare_resume
 from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
-from frankrl.training.session import Metrics, TrainingResult, prepare, prepare_resume
+from frankrl.training.result import TrainingResult
+from frankrl.training.session import Metrics
 
 
 def _no_event(event: Event) -> Stop | None:

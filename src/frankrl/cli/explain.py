@@ -99,8 +99,8 @@ def _explain_update(folder: "RunFolder", update: int, about: str, options: Expla
         check_pictures(stored)
     if options.html:
         check_writable(given_path(options.html, "--html"), "--html", _PAGE)
-    unit = folder.description.settings.clock_unit
-    _print_cost(cost.env_steps, cost.first_env_step, cost.seconds, unit)
+    unit = folder.description.settings.clock.unit
+    _print_cost(cost.ticks, cost.first_tick, cost.seconds, unit)
     reopened, came_from = open_update(folder, update, cost=cost)
     record, spec = reopened.record, reopened.spec
     if options.json:
@@ -163,7 +163,7 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
         raise SettingError(f"{given} needs an update: name one with --update")
     print_result(about)
     reached, starts = openable(folder)
-    unit = folder.description.settings.clock_unit
+    unit = folder.description.settings.clock.unit
     print_result(
         f"has the updates 1 to {reached:,}: frank explain {shlex.quote(options.run)} --update N"
     )

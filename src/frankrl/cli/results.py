@@ -6,7 +6,7 @@ import shlex
 from frankrl.core.absent import is_absent
 from frankrl.tabular import table_size
 from frankrl.training.in_words import outcome_lines
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 from frankrl.training.state import Experiment
 
 

@@ -95,7 +95,7 @@ def _begin(
     from frankrl.actors import source_in_actors
     from frankrl.training.data import refuse_evaluations
     from frankrl.training.initial import initial_source
-    from frankrl.training.session import prepare
+    from frankrl.training.preparing import prepare
 
     if not options.env:
         refuse_evaluations(named)
@@ -139,7 +139,7 @@ def _resume(
     from frankrl.actors import source_in_actors
     from frankrl.runs.folder import RunFolder
     from frankrl.runs.permission import permission_of
-    from frankrl.training.session import prepare_resume
+    from frankrl.training.preparing import prepare_resume
 
     given = first.values_of(named_settings(arguments))
     folder = RunFolder.open(first.resume, permission_of(first.env, first.allow_code, given))

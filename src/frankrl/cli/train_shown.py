@@ -14,7 +14,7 @@ from frankrl.core.stopping import StopSignals
 if TYPE_CHECKING:
     from frankrl.display.training import Display
     from frankrl.training import Trainer
-    from frankrl.training.session import TrainingResult
+    from frankrl.training.result import TrainingResult
 
 
 def published(

@@ -1,5 +1,6 @@
 """The settings of a run: names, units, defaults, ranges, allowed combinations, presets."""
 
+from frankrl.config.clock import Clock
 from frankrl.config.groups import (
     MAX_EPISODES,
     MAX_EVALUATION_ENVS,
@@ -32,6 +33,7 @@ __all__ = [
     "MAX_EPISODES",
     "MAX_EVALUATION_ENVS",
     "AtariSettings",
+    "Clock",
     "DataSettings",
     "EnvironmentSettings",
     "EvaluationSettings",

@@ -298,7 +298,7 @@ def _check_rounds(settings: "Settings") -> None:
         reach += settings.sequences.learned_steps - 1
         names = "(sequence_steps - burn_in_steps + n_step - 1)"
         held_by = "sequence_steps and n_step hold"
-    largest_round = settings.round_env_steps + (reach - 1) * num_envs
+    largest_round = settings.round_ticks + (reach - 1) * num_envs
     if largest_round > replay.replay_capacity:
         raise SettingError(
             f"one round can store {counted(largest_round, 'transition')} (num_envs × "
@@ -374,7 +374,7 @@ def _check_actors(settings: "Settings") -> None:
 
 def _check_minibatches(settings: "Settings") -> None:
     """Check that a round's steps can be divided into equal minibatches."""
-    steps, parts = settings.round_env_steps, settings.learning.minibatches
+    steps, parts = settings.round_ticks, settings.learning.minibatches
     if not steps % parts:
         return
     nearest = max(part for part in range(1, min(parts, steps) + 1) if steps % part == 0)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from frankrl.config.choices import Choice, shown
+from frankrl.config.clock import Clock
 from frankrl.config.names import DECLARED
 from frankrl.core.errors import SettingError
 
@@ -39,9 +40,9 @@ def idle_error(name: str, values: Mapping[str, Any]) -> SettingError:
 
 def _on_the_other_clock(name: str) -> str | None:
     """The name of the same duration, of runs whose clock counts env steps or updates instead."""
-    for one, other in (("env_steps", "updates"), ("updates", "env_steps")):
-        twin = f"{name.removesuffix(one)}{other}"
-        if name.endswith(f"_{one}") and twin in DECLARED:
+    for one, other in ((Clock.ENV_STEPS, Clock.UPDATES), (Clock.UPDATES, Clock.ENV_STEPS)):
+        twin = other.named(name.removesuffix(one.named("")))
+        if name.endswith(one.named("")) and twin in DECLARED:
             return twin
     return None
 

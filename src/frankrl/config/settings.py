@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from frankrl.config.answers import refuse_known_names
+from frankrl.config.clock import Clock
 from frankrl.config.combinations import check_together
 from frankrl.config.groups import (
     GROUPS,
@@ -92,14 +93,9 @@ class Settings:
         return round(self.replay.batch_size * self.data.demonstration_share)
 
     @property
-    def clock(self) -> Literal["env steps", "updates"]:
-        """What the run counts: the unit of its budget, and of what records call `env_steps`."""
-        return "updates" if self.is_offline else "env steps"
-
-    @property
-    def clock_unit(self) -> Literal["env step", "update"]:
-        """One tick of the run's clock."""
-        return "update" if self.is_offline else "env step"
+    def clock(self) -> Clock:
+        """What the run counts."""
+        return Clock.UPDATES if self.is_offline else Clock.ENV_STEPS
 
     @property
     def value_unit(self) -> Literal["reward", "h(reward)"]:
@@ -109,43 +105,39 @@ class Settings:
     @property
     def budget(self) -> int:
         """How long the run is, by its clock."""
-        return self.training.total_updates if self.is_offline else self.training.total_env_steps
+        return getattr(self.training, self.budget_name)
 
     @property
     def budget_name(self) -> str:
         """The setting that says how long the run is."""
-        return "total_updates" if self.is_offline else "total_env_steps"
+        return self.clock.named("total")
 
     @property
     def evaluate_every(self) -> int | None:
         """Interval between evaluations by the run's clock; None: there are none."""
-        evaluation = self.evaluation
-        if self.is_offline:
-            return evaluation.evaluate_every_updates
-        return evaluation.evaluate_every_env_steps
+        return getattr(self.evaluation, self.clock.named("evaluate_every"))
 
     @property
     def checkpoint_every(self) -> int:
         """Interval between checkpoints by the run's clock."""
-        saving = self.saving
-        return (
-            saving.checkpoint_every_updates
-            if self.is_offline
-            else saving.checkpoint_every_env_steps
-        )
+        return getattr(self.saving, self.clock.named("checkpoint_every"))
 
     @property
     def log_every(self) -> int:
         """Interval between rows of metrics by the run's clock."""
-        return self.saving.log_every_updates if self.is_offline else self.saving.log_every_env_steps
+        return getattr(self.saving, self.clock.named("log_every"))
 
     @property
-    def round_env_steps(self) -> int:
-        """Env steps in a round, between two calls of the learner; of a run that does not act, what
-        its clock counts in a round."""
+    def round_ticks(self) -> int:
+        """What the run's clock counts in a round, between two calls of the learner."""
         if self.is_offline:
             return self.training.updates_per_round
         return self.round_envs * self.training.vector_steps_per_round
+
+    @property
+    def last_tick(self) -> int:
+        """What the run's clock counts at its end: its budget, in whole rounds."""
+        return -(-self.budget // self.round_ticks) * self.round_ticks
 
     @property
     def round_envs(self) -> int:
@@ -180,7 +172,7 @@ class Settings:
         """Transitions that one update learns from; with memory sequences."""
         if self.has_replay:
             return self.replay.batch_size
-        return self.round_env_steps // self.learning.minibatches
+        return self.round_ticks // self.learning.minibatches
 
     @property
     def update_transitions(self) -> int:
@@ -189,35 +181,35 @@ class Settings:
         return self.update_batch_size * each
 
     @property
-    def first_update_env_steps(self) -> int:
-        """Env steps before the first update: with PQN, and without acting, those of the first
-        round."""
+    def first_update_ticks(self) -> int:
+        """What the run's clock counts before the first update: with PQN, and without acting, the
+        first round."""
         if self.has_replay and not self.is_offline:
             return self.training.learning_starts_env_steps
-        return self.round_env_steps
+        return self.round_ticks
 
-    def updates_due(self, env_steps: int) -> int:
-        """Updates that are due after a number of env steps of the run.
+    def updates_due(self, ticks: int) -> int:
+        """Updates that are due after a number of ticks of the run's clock.
 
         With DQN `replay_ratio` per env step, counted from the beginning of the round in which
         `learning_starts_env_steps` is reached; with PQN one for each minibatch of each epoch;
         without acting as many as the run's clock says.
         """
-        size = self.round_env_steps
+        size = self.round_ticks
         if self.is_offline:
-            return env_steps
+            return ticks
         if not self.has_replay:
-            return env_steps // size * self.learning.epochs_per_round * self.learning.minibatches
+            return ticks // size * self.learning.epochs_per_round * self.learning.minibatches
         before_first = (self.training.learning_starts_env_steps - 1) // size * size
         ratio = _exact(self.training.replay_ratio)
-        return max(0, (env_steps - before_first) * ratio.numerator // ratio.denominator)
+        return max(0, (ticks - before_first) * ratio.numerator // ratio.denominator)
 
     @property
     def updates_per_round(self) -> tuple[int, int]:
         """The fewest and the most updates of a round, once learning has begun."""
         if self.is_offline:
-            return self.round_env_steps, self.round_env_steps
-        exact = _exact(self.training.replay_ratio) * self.round_env_steps
+            return self.round_ticks, self.round_ticks
+        exact = _exact(self.training.replay_ratio) * self.round_ticks
         return math.floor(exact), math.ceil(exact)
 
     def values(self) -> dict[str, Any]:
@@ -233,7 +225,7 @@ class Settings:
         """Warnings about allowed but unusual settings, one sentence each."""
         found = []
         decay = self.exploration.epsilon_decay_env_steps
-        starts, total = self.first_update_env_steps, self.training.total_env_steps
+        starts, total = self.first_update_ticks, self.training.total_env_steps
         idle = self._idle()
         if self.is_offline or not self.has_replay:
             return found

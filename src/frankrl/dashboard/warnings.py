@@ -136,7 +136,7 @@ def loss_rises(history: History, settings: Settings) -> RunWarning | None:
 
 def epsilon_done_early(history: History, settings: Settings) -> RunWarning | None:
     """ε reaches its final value before the first update."""
-    exploration, starts = settings.exploration, settings.first_update_env_steps
+    exploration, starts = settings.exploration, settings.first_update_ticks
     decay = exploration.epsilon_decay_env_steps
     if (
         settings.is_offline
@@ -167,7 +167,7 @@ def refreshed_too_rarely(history: History, settings: Settings) -> RunWarning | N
     refreshes = updates // learning.target_period_updates
     if updates == 0 or refreshes >= 10:
         return None
-    run = f"The run of {counted(settings.budget, settings.clock_unit)}"
+    run = f"The run of {counted(settings.budget, settings.clock.unit)}"
     if settings.is_offline:
         run = "The run"
     return RunWarning(
@@ -207,7 +207,7 @@ def reward_scale(history: History, settings: Settings) -> RunWarning | None:
 
 def slower(history: History, settings: Settings) -> RunWarning | None:
     """The training has lost more than half of its speed, evaluations aside."""
-    timing, starts = history.timing, settings.first_update_env_steps
+    timing, starts = history.timing, settings.first_update_ticks
     steps = timing["env_steps"]
     evaluated_at = np.concatenate([[], *(e["env_steps"] for e in history.evaluations.values())])
     # A row is written before the evaluation at its env step, so the next row includes its time.

@@ -79,7 +79,7 @@ class NotebookDisplay(Display):
 
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen and show the bar."""
-        self._done, self._total = training.env_steps, training.settings.budget
+        self._done, self._total = training.ticks, training.settings.budget
         super().begin(training)
         self._draw(now=True)
 

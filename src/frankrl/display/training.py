@@ -30,7 +30,7 @@ from frankrl.training import (
     Solved,
     Trainer,
 )
-from frankrl.training.preflight import memory_line
+from frankrl.training.sizes import memory_line
 
 STOPPING = "stopping after this round, then saving (again: end at once)"
 """What is said at the first signal."""
@@ -42,12 +42,11 @@ _CELL, _MAX_IN_A_ROW = 24, 5
 
 def budget_in_words(settings: Settings) -> str:
     """How long a run is; one that does not act ends with a whole call of updates."""
-    words = counted(settings.budget, settings.clock_unit)
-    each = settings.round_env_steps
-    whole = -(-settings.budget // each) * each
-    if not settings.is_offline or whole == settings.budget:
+    words, end = counted(settings.budget, settings.clock.unit), settings.last_tick
+    if not settings.is_offline or end == settings.budget:
         return words
-    return f"{words}, rounded up to {whole:,}: a round has updates_per_round = {each:,}"
+    each = settings.round_ticks
+    return f"{words}, rounded up to {end:,}: a round has updates_per_round = {each:,}"
 
 
 class Display(abc.ABC):
@@ -59,7 +58,7 @@ class Display(abc.ABC):
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen."""
         settings, description = training.settings, training.folder.description
-        self.unit = settings.clock_unit
+        self.unit = settings.clock.unit
         self.log(
             f"Training {description.env_id} with preset {description.preset}, seed "
             f"{description.seed}, for {budget_in_words(settings)}"
@@ -67,8 +66,8 @@ class Display(abc.ABC):
         self.log(f"  {memory_line(training.experiment)}")
         for line in training.notes:
             self.log(f"  {line}")
-        if training.env_steps:
-            self.log(f"  continuing at {self.unit} {training.env_steps:,}")
+        if training.ticks:
+            self.log(f"  continuing at {self.unit} {training.ticks:,}")
         for warning in settings.warnings():
             self.log(f"  warning: {warning}")
 
@@ -199,7 +198,7 @@ class LiveDisplay(Display):
         self._bar.update(
             self._training,
             total=training.settings.budget,
-            completed=training.env_steps,
+            completed=training.ticks,
             description=training.settings.clock,
         )
 
@@ -253,7 +252,7 @@ class QuietDisplay(PlainDisplay):
 
     def begin(self, training: Trainer) -> None:
         """Say only what the settings should be warned of."""
-        self.unit = training.settings.clock_unit
+        self.unit = training.settings.clock.unit
         for warning in training.settings.warnings():
             self.log(f"warning: {warning}")
 
@@ -298,7 +297,7 @@ def event_line(event: Event, unit: str = "env step") -> str:
             f"env steps {event.env_steps:>9,}/{event.total_env_steps:,}  "
             f"{event.env_steps_per_second:>7,.0f}/s  episodes {event.episodes:>5,}  "
             f"return(100) {_known(event.mean_return):>7}"
-            f"{_success('  ', event.success_rate)}  ε {event.epsilon:.3f}  "
+            f"{_success('  ', event.success_rate)}  ε {_epsilon(event)}  "
             f"loss {_known(event.loss):>7}  mean Q {_known(event.mean_q):>7}  "
             f"updates {event.updates:>8,}{_age_of_target(event.updates_since_refresh)}"
         )
@@ -362,7 +361,7 @@ def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, st
         ("episodes", f"{event.episodes:,}"),
         ("mean return (100)", _known(event.mean_return)),
         ("mean length (100)", _known(event.mean_length)),
-        ("ε", f"{event.epsilon:.3f}"),
+        ("ε", _epsilon(event)),
     ]
     found = [
         (f"{unit}s/s", f"{event.env_steps_per_second:,.0f}"),
@@ -378,6 +377,10 @@ def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, st
     if event.success_rate is not None:
         found.append(("success (100)", f"{100 * event.success_rate:.0f} %"))
     return found
+
+
+def _epsilon(event: Progress) -> str:
+    return "–" if event.epsilon is None else f"{event.epsilon:.3f}"
 
 
 def _known(value: float | None) -> str:

@@ -1,15 +1,14 @@
 """Experience: policies, exploration, and the sources of steps."""
 
+from frankrl.experience.actors_state import ActorsState, Weights
 from frankrl.experience.asynchronous import AsynchronousSource
 from frankrl.experience.asynchronous_feed import (
     REQUESTS_AHEAD,
-    ActorsState,
     Carrier,
     LiveFeed,
     Logs,
     RecordedFeed,
     Request,
-    Weights,
 )
 from frankrl.experience.exploration import (
     epsilon_greedy,

@@ -13,7 +13,8 @@ from frankrl.core.cpu import cpu_model
 from frankrl.core.text import shown
 from frankrl.core.types import Arrival, FinalInfo, Steps
 from frankrl.environments import EnvironmentLog
-from frankrl.experience.asynchronous_feed import ActorsState, Feed, Weights
+from frankrl.experience.actors_state import ActorsState, Weights
+from frankrl.experience.asynchronous_feed import Feed
 from frankrl.experience.normaliser import Statistics
 from frankrl.experience.policy import Policy
 from frankrl.experience.source import Collected
@@ -56,8 +57,8 @@ class AsynchronousSource:
                 the round before.
             env_steps: env steps of the run before the round.
         """
-        after = env_steps + self._settings.round_env_steps
-        updates = self._updates_due(env_steps - self._settings.round_env_steps)
+        after = env_steps + self._settings.round_ticks
+        updates = self._updates_due(env_steps - self._settings.round_ticks)
         # A copy, because a policy may use its memory again.
         newest = Weights(updates, policy.vector.copy())
         request, chunk = self._feed.next(after, newest)
@@ -115,18 +116,14 @@ class AsynchronousSource:
         """Nothing: there is none."""
 
     def actors_state(self) -> ActorsState:
-        """What a checkpoint holds of the actors besides the snapshots of their environments."""
+        """See `Source.actors_state`."""
         return ActorsState(tuple(self._chunks), tuple(self._feed.under_way()))
 
-    def stand_at(self, state: ActorsState, updates_due: Callable[[int], int]) -> None:
-        """Go on from a checkpoint; `restore` gets its snapshots.
-
-        Args:
-            state: what the checkpoint holds.
-            updates_due: as in `__init__`, for a run whose buffer may have begun there.
-        """
-        self._chunks, self._updates_due = list(state.chunks), updates_due
-        self._feed.stand_at(state)
+    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
+        """See `Source.stand_at`."""
+        assert actors is not None, "the checkpoint is of a run whose actors run freely"
+        self._chunks, self._updates_due = list(actors.chunks), updates_due
+        self._feed.stand_at(actors)
 
     def restore(self, snapshot: list[EnvironmentLog]) -> list[int]:
         """See `Restorable.restore`."""

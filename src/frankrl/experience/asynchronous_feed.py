@@ -11,26 +11,16 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Float
-
 from frankrl.core.errors import RunFolderError
 from frankrl.core.types import Arrival
 from frankrl.environments import EnvironmentLog
+from frankrl.experience.actors_state import ActorsState, Weights
 from frankrl.experience.free_actor import Chunk, FreeActor
 
 Logs = list[EnvironmentLog]
 """Snapshots of the environments of one actor."""
 REQUESTS_AHEAD = 2
 """Chunks that an actor is asked for at a time: while the learner takes one, it collects another."""
-
-
-class Weights(NamedTuple):
-    """Weights of the Q-network at some point of the run."""
-
-    updates: int
-    """Updates of the run that led to them: their version."""
-    params: Float[np.ndarray, " weight"]
 
 
 class Request(NamedTuple):
@@ -41,15 +31,6 @@ class Request(NamedTuple):
     """Number of the chunk among those of this actor, from 0."""
     updates: int
     """Version of the weights that act."""
-
-
-class ActorsState(NamedTuple):
-    """What a checkpoint holds of actors besides the snapshots of their environments."""
-
-    chunks: tuple[int, ...]
-    """How many chunks of each actor there have been."""
-    weights: tuple[Weights, ...]
-    """The weights of the chunks that were under way, the oldest first."""
 
 
 @runtime_checkable

@@ -34,10 +34,10 @@ def epsilon_ladder(settings: ExplorationSettings, num_envs: int) -> Float[np.nda
     return settings.ladder_epsilon ** (1 + settings.ladder_exponent * place)
 
 
-def mean_epsilon(settings: Settings, env_steps: int) -> float:
-    """ε after a number of env steps, averaged over the environments; 0 without acting."""
+def mean_epsilon(settings: Settings, env_steps: int) -> float | None:
+    """ε after a number of env steps, averaged over the environments; None without acting."""
     if settings.is_offline:
-        return 0.0
+        return None
     if settings.environment.asynchronous_actors is None:
         return float(linear_epsilon(settings.exploration, env_steps))
     return float(epsilon_ladder(settings.exploration, settings.environment.num_envs).mean())

@@ -27,6 +27,7 @@ from frankrl.environments import (
     GymnasiumVector,
     Position,
 )
+from frankrl.experience.actors_state import ActorsState
 from frankrl.experience.episode_memory import EpisodeMemory, acted_anew
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.normaliser import Normaliser, Statistics
@@ -109,6 +110,20 @@ class Restorable(Protocol):
         Args:
             memory: as `memory` gives it.
             begun: environments that have begun another episode than in the snapshot.
+        """
+        ...
+
+    def actors_state(self) -> ActorsState | None:
+        """What a checkpoint holds of actors that run freely; None if none do."""
+        ...
+
+    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
+        """Go on from a checkpoint; `restore` gets its snapshots.
+
+        Args:
+            actors: as `actors_state` gives it.
+            updates_due: updates of the run that are due after so many env steps, with a buffer that
+                may have begun at the checkpoint.
         """
         ...
 
@@ -317,6 +332,12 @@ class HostSource:
     ) -> None:
         """See `Restorable.restore_memory`."""
         self._memory.restore(memory, begun)
+
+    def actors_state(self) -> None:
+        """No actor runs freely."""
+
+    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
+        """Nothing: `restore` gets all there is."""
 
     def digests(self) -> list[bytes]:
         """See `Restorable.digests`."""

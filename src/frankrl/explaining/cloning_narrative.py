@@ -4,17 +4,34 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from frankrl.config import LearningSettings
+from frankrl.config import LearningSettings, Settings
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentSpec
 from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Cell, Formula, Line, NamedValues, Section, Table
 from frankrl.explaining.numerals import bracketed, plain_numbers
+from frankrl.explaining.optimiser_narrative import optimiser_in_words
 from frankrl.explaining.origin import Origin, TransitionInData
 from frankrl.explaining.sequence_narrative import memory_at_s, memory_norm, through_time
 
 
-def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> Section:
+def cloning_sections(
+    record: CloningRecord,
+    origins: Sequence[Origin | TransitionInData],
+    index: int,
+    spec: EnvironmentSpec,
+    settings: Settings,
+) -> tuple[Section, ...]:
+    """What follows the transition; arguments as of `narrate`."""
+    return (
+        _policy(record, index, spec),
+        _loss(record, index),
+        _step(record, index, settings.learning),
+        _batch(record, origins, index, spec),
+    )
+
+
+def _policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> Section:
     """What the network says of s: logits and their softmax."""
     action, names = record.batch.action[index].item(), spec.action_names
     return Section(
@@ -43,7 +60,7 @@ def cloning_policy(record: CloningRecord, index: int, spec: EnvironmentSpec) -> 
     )
 
 
-def cloning_loss(record: CloningRecord, index: int) -> Section:
+def _loss(record: CloningRecord, index: int) -> Section:
     """The cross-entropy of the action in the data."""
     loss, size = record.losses[index].item(), len(record.losses)
     chosen = record.chosen[index].item()
@@ -69,24 +86,15 @@ def cloning_loss(record: CloningRecord, index: int) -> Section:
     )
 
 
-def cloning_step(
-    record: CloningRecord, index: int, settings: LearningSettings, optimiser: str
-) -> Section:
-    """The step of the optimiser.
-
-    Args:
-        record: the update.
-        index: position of the transition in the batch.
-        settings: the learner's settings.
-        optimiser: its name in words.
-    """
+def _step(record: CloningRecord, index: int, settings: LearningSettings) -> Section:
+    """The step of the optimiser."""
     rows = tuple(
         (layer, norm, record.weight_changes[layer]) for layer, norm in record.gradient_norms.items()
     )
     return Section(
         "4. Backpropagation through the network",
         (
-            Formula((f"{optimiser}, learning rate ", record.learning_rate)),
+            Formula((f"{optimiser_in_words(settings)}, learning rate ", record.learning_rate)),
             *through_time(record),
             Table("L2 norms of each layer", ("layer", "gradient", "change of the weights"), rows),
             Formula(
@@ -105,7 +113,7 @@ def cloning_step(
     )
 
 
-def cloning_batch(
+def _batch(
     record: CloningRecord,
     came_from: Sequence[Origin | TransitionInData],
     index: int,

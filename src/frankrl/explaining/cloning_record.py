@@ -1,90 +1,42 @@
 """Every number of one update of behaviour cloning."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Float
 
-from frankrl.core.figures import counted, figure
+from frankrl.core.figures import figure
 from frankrl.core.types import Transition
-from frankrl.explaining.document import Document
-from frankrl.explaining.record import SampledBatch, SequencesRecord, norms
+from frankrl.explaining.memory_record import SequencesRecord
+from frankrl.explaining.opened_update import OpenedUpdate, SampledBatch, norms
 from frankrl.learning import CloningTerms, LearnerState, cloning_terms
 from frankrl.networks import QNetwork
 
 
-@dataclass(frozen=True, repr=False)
-class CloningRecord:
+@dataclass(frozen=True, repr=False, kw_only=True)
+class CloningRecord(OpenedUpdate):
     """One update of behaviour cloning: the batch, and everything computed from it.
 
-    There are no Q-values, targets and TD errors: the outputs are logits of a policy. All arrays
-    are NumPy arrays.
+    There are no Q-values, targets and TD errors: the outputs are logits of a policy. A loss is
+    -log π(a | s).
     """
 
-    update: int
-    """Number of the update, from 1."""
-    env_steps: int
-    """The clock of the run, which counts updates, at the end of the round."""
-    learning_rate: float
-    transition_env_steps: UInt32[np.ndarray, " batch"]
-    """Position of each transition in the buffer's order, from 0."""
-    batch: Transition
-    num_steps: UInt32[np.ndarray, " batch"]
-    terminated: Bool[np.ndarray, " batch"]
-    """Whether s′ is terminal."""
     logits: Float[np.ndarray, "batch action"]
     """Outputs for s before the update; -∞ for actions that are not allowed."""
     policy: Float[np.ndarray, "batch action"]
     """π(· | s), the softmax of the logits."""
-    losses: Float[np.ndarray, " batch"]
-    """-log π(a | s) of each transition."""
-    loss: float
-    """Mean of the losses over the batch."""
-    gradient_norms: dict[str, float]
-    """L2 norm of the gradient before clipping, per layer; `all` is the global norm."""
-    weight_changes: dict[str, float]
-    """L2 norm of the change of θ, per layer and `all`."""
     chosen_after: Float[np.ndarray, " batch"]
     """π(a | s) after the update."""
-    sequences: SequencesRecord | None = None
-    """The sequences that the transitions belong to; None without memory."""
-    probabilities: None = None
-    """Sampling is uniform."""
-    weights: None = None
-    clock_unit: str = "update"
-    """What the run's clock counts."""
-    document: Document | None = field(default=None, compare=False)
-    """The update in words, for one transition of its batch; None: only its numbers were wanted."""
 
-    def __repr__(self) -> str:
-        return (
-            f"Update {self.update:,}: {counted(len(self.losses), 'transition')}, loss "
-            f"{figure(self.loss)}, mean π(a | s) {figure(float(np.mean(self.chosen)))}"
-        )
-
-    def followed(self, transition: int, sequence: int | None = None) -> int:
-        """As `UpdateRecord.followed`."""
-        if self.sequences is None:
-            return transition
-        return self.sequences.row_of(transition, sequence or 0)
-
-    @property
-    def done_at(self) -> str:
-        """Nothing: the run's clock counts updates themselves."""
-        return ""
+    def _means(self) -> str:
+        return f"mean π(a | s) {figure(float(np.mean(self.chosen)))}"
 
     @property
     def chosen(self) -> Float[np.ndarray, " batch"]:
         """π(a | s) before the update."""
         return self.policy[np.arange(len(self.losses)), self.batch.action]
-
-    @property
-    def loss_shares(self) -> Float[np.ndarray, " batch"]:
-        """Each transition's share of the batch's loss."""
-        total = self.losses.sum()
-        return self.losses / total if total else np.zeros_like(self.losses)
 
 
 def cloning_record_of(

@@ -22,8 +22,9 @@ from frankrl.explaining.document import (
     Vectors,
 )
 from frankrl.explaining.narrative import narrate
+from frankrl.explaining.opened_update import SampledBatch
 from frankrl.explaining.origin import Origin
-from frankrl.explaining.record import SampledBatch, UpdateRecord, record_of
+from frankrl.explaining.record import UpdateRecord, record_of
 from frankrl.learning import ExpectedHead, LearnerState, init_learner, update
 from frankrl.networks import (
     ActionOutputs,

@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from frankrl.explaining.cloning_record import CloningRecord
+from frankrl.explaining.opened_update import OpenedUpdate
 from frankrl.explaining.origin import Origin, TransitionInData
-from frankrl.explaining.record import UpdateRecord
 
 
-def plain(
-    record: UpdateRecord | CloningRecord, origins: Sequence[Origin | TransitionInData]
-) -> dict[str, Any]:
+def plain(record: OpenedUpdate, origins: Sequence[Origin | TransitionInData]) -> dict[str, Any]:
     """Every number of an update, in lists and dictionaries.
 
     A Q-value is None where the action is not allowed, and a following return where none is known.

@@ -66,7 +66,7 @@ def pqn_target(record: UpdateRecord, index: int, settings: Settings) -> Section:
 
 def pqn_missing(record: UpdateRecord, settings: Settings) -> Section:
     """What PQN does without, compared with the notes."""
-    learning, size = settings.learning, settings.round_env_steps
+    learning, size = settings.learning, settings.round_ticks
     epoch, part = divmod(record.updates_since_refresh, learning.minibatches)
     then = "the round goes on: its targets stay as they are"
     if record.refreshes_target:

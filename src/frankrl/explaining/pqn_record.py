@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from frankrl.core.types import Minibatch, Transition
-from frankrl.explaining.record import UpdateRecord, norms
+from frankrl.explaining.opened_update import norms
+from frankrl.explaining.record import UpdateRecord
 from frankrl.learning import (
     NO_NOISE,
     LearnerState,
@@ -44,7 +45,7 @@ def pqn_opened(
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert isinstance(sample, PqnSample), "the update's own round is one of PQN"
     learning, network = experiment.settings.learning, experiment.network
-    rate = np.float32(learning_rate_at(learning, result.env_steps))
+    rate = np.float32(learning_rate_at(learning, result.ticks))
     learn = functools.partial(pqn_updates, learning, network)
     learn = computed_in_lanes(learn, num_lanes) if num_lanes else jax.jit(learn)
 
@@ -57,7 +58,7 @@ def pqn_opened(
     number = update - before.updates - 1
     state = learned(before.learner, 0, number)
     after = learned(state, number, number + 1)
-    record = _record(experiment, before, sample, number, (state, after), result.env_steps)
+    record = _record(experiment, before, sample, number, (state, after), result.ticks)
     return record, state, learned(after, number + 1, len(sample.order))
 
 
@@ -87,9 +88,7 @@ def _record(
         update=before.updates + number + 1,
         env_steps=env_steps,
         learning_rate=learning_rate_at(settings.learning, env_steps),
-        transition_env_steps=(before.env_steps + rows).astype(np.uint32),
-        probabilities=None,
-        weights=None,
+        transition_env_steps=(before.ticks + rows).astype(np.uint32),
         batch=transition,
         num_steps=np.ones(len(rows), np.uint32),
         terminated=transition.discount == 0,

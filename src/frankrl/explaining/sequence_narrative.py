@@ -7,13 +7,14 @@ from jaxtyping import Float
 
 from frankrl.core.figures import counted
 from frankrl.environments import EnvironmentSpec
-from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.document import Block, Cell, Formula, Line, Section, Table
+from frankrl.explaining.memory_record import SequencesRecord
+from frankrl.explaining.opened_update import OpenedUpdate
 from frankrl.explaining.origin import Origin, TransitionInData
-from frankrl.explaining.record import SequencesRecord, UpdateRecord
+from frankrl.explaining.record import UpdateRecord
 
 
-def place_in_batch(record: UpdateRecord | CloningRecord, index: int) -> str:
+def place_in_batch(record: OpenedUpdate, index: int) -> str:
     """Which transition of the batch it is."""
     size, sequences = len(record.losses), record.sequences
     if sequences is None:
@@ -25,7 +26,7 @@ def place_in_batch(record: UpdateRecord | CloningRecord, index: int) -> str:
     )
 
 
-def memory_at_s(record: UpdateRecord | CloningRecord, index: int) -> list[Block]:
+def memory_at_s(record: OpenedUpdate, index: int) -> list[Block]:
     """How the network's memory came to s; nothing without memory."""
     sequences = record.sequences
     if sequences is None:
@@ -75,7 +76,7 @@ def memory_at_arrival(record: UpdateRecord, index: int, network_name: str) -> li
     ]
 
 
-def through_time(record: UpdateRecord | CloningRecord) -> list[Block]:
+def through_time(record: OpenedUpdate) -> list[Block]:
     """How far the gradient flows back; nothing without memory."""
     if record.sequences is None:
         return []

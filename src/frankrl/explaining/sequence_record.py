@@ -11,13 +11,9 @@ from jaxtyping import Array, Bool, Float, UInt32
 from frankrl.config import LearningSettings
 from frankrl.core.types import Sequences, SequenceSpec, Transition
 from frankrl.explaining.cloning_record import CloningRecord, recorded_cloning
-from frankrl.explaining.record import (
-    Recorded,
-    SampledBatch,
-    SequencesRecord,
-    UpdateRecord,
-    recorded,
-)
+from frankrl.explaining.memory_record import SequencesRecord
+from frankrl.explaining.opened_update import SampledBatch
+from frankrl.explaining.record import Recorded, UpdateRecord, recorded
 from frankrl.learning import (
     NO_NOISE,
     CloningTerms,

@@ -39,7 +39,7 @@ class Verification:
                 bits of the updates; then only the environments are compared.
         """
         self._folder, self._experiment, self._changes = folder, experiment, changes
-        self._verified = self._env_steps = start.metadata.env_steps if start else 0
+        self._verified = self._ticks = start.metadata.env_steps if start else 0
         self._updates = start.metadata.updates if start else 0
         self._journal = Journal(experiment.settings)
         if start:
@@ -64,23 +64,23 @@ class Verification:
             RunFolderError: the run did something else.
         """
         self._journal.take(result, self._updates)
-        if result.env_steps in self._recorded["training"]:
-            self._journal.log(result.env_steps, result.updates, 0.0, digests)
+        if result.ticks in self._recorded["training"]:
+            self._journal.log(result.ticks, result.updates, 0.0, digests)
         found: dict[str, dict[int, tuple]] = {table: {} for table in _TABLES}
         for table, values in self._journal.taken_rows():
             if table in found:
                 found[table][values[0]] = tuple(values)
         self._compare_episodes(result, found["episodes"])
-        if result.env_steps in self._recorded["training"]:
+        if result.ticks in self._recorded["training"]:
             self._compare_digests(result, found["digests"])
             if not self._changes and found["training"] != self._between("training", result):
                 raise self._learner_error(result.state(), "the metrics of its updates differ")
-            self._verified = result.env_steps
-        self._updates, self._env_steps = result.updates, result.env_steps
+            self._verified = result.ticks
+        self._updates, self._ticks = result.updates, result.ticks
 
-    def next_row(self, env_steps: int) -> int:
-        """The env step of the next row of metrics of the run; 2⁶³ - 1 after the last one."""
-        later = (step for step in self._recorded["training"] if step > env_steps)
+    def next_row(self, ticks: int) -> int:
+        """The tick of the next row of metrics of the run; 2⁶³ - 1 after the last one."""
+        later = (step for step in self._recorded["training"] if step > ticks)
         return min(later, default=sys.maxsize)
 
     def check_checkpoint(
@@ -106,7 +106,7 @@ class Verification:
 
     def _between(self, table: str, result: Round) -> dict[int, tuple]:
         """The run's rows for the env steps of a round."""
-        steps = range(self._env_steps + 1, result.env_steps + 1)
+        steps = range(self._ticks + 1, result.ticks + 1)
         rows = self._recorded[table]
         return {step: rows[step] for step in steps if step in rows}
 
@@ -124,7 +124,7 @@ class Verification:
         if found == recorded:
             return
         ours, theirs = (
-            str(rows[result.env_steps][1]).split() if rows else [] for rows in (found, recorded)
+            str(rows[result.ticks][1]).split() if rows else [] for rows in (found, recorded)
         )
         pairs = enumerate(zip(ours, theirs, strict=False))
         index = next((index for index, (one, other) in pairs if one != other), 0)
@@ -134,7 +134,7 @@ class Verification:
         """The error that an environment did something else than in the run."""
         step = self._first_difference(state)
         if step is None:
-            between = f"between the env steps {self._verified:,} and {state.env_steps:,}"
+            between = f"between the env steps {self._verified:,} and {state.ticks:,}"
         else:
             index = self._taker(step)
             between = f"at env step {step:,}"
@@ -163,7 +163,7 @@ class Verification:
         due = self._experiment.updates_due(self._verified)
         return RunFolderError(
             f"{self._folder.path} does not repeat: {what} when the run is repeated up to "
-            f"{self._experiment.settings.clock_unit} {state.env_steps:,}, so no update after "
+            f"{self._experiment.settings.clock.at(state.ticks)}, so no update after "
             f"{due:,} can be opened from here; {why}"
         )
 
@@ -171,16 +171,16 @@ class Verification:
         """The first env step that differs from the run, by the rows of its next checkpoint."""
         if state.replay is None:
             return None
-        saved = self._checkpoint_from(state.env_steps)
+        saved = self._checkpoint_from(state.ticks)
         if saved is None:
             return None
         ours, theirs = state, saved.state
         replay = self._experiment.replay
         rows = replay.num_rows
         # The current observations lie where those of the oldest steps have lain.
-        held = max(theirs.env_steps, ours.env_steps) - rows + replay.num_envs
+        held = max(theirs.ticks, ours.ticks) - rows + replay.num_envs
         oldest = max(self._verified, held, saved.metadata.replay_start.env_steps)
-        steps = np.arange(oldest, ours.env_steps)
+        steps = np.arange(oldest, ours.ticks)
         differ = np.zeros(len(steps), np.bool_)
         for one, other in zip(_by_row(ours), _by_row(theirs), strict=True):
             pair = (np.asarray(leaf)[steps % rows].reshape(len(steps), -1) for leaf in (one, other))

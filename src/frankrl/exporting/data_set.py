@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 from gymnasium import spaces
 
+from frankrl.config import Clock
 from frankrl.core.figures import counted
 from frankrl.core.local_paths import without_paths
 from frankrl.datasets import DataSetDescription
@@ -40,9 +41,9 @@ def described(trained: TrainedNetwork, plan: Plan | None, author: str) -> DataSe
     )
 
 
-def _algorithm(facts: Mapping[str, Any], clock: str, plan: Plan | None) -> str:
+def _algorithm(facts: Mapping[str, Any], clock: Clock, plan: Plan | None) -> str:
     """By what the actions were chosen."""
-    done = counted(facts["env_steps"], clock.removesuffix("s"))
+    done = counted(facts["env_steps"], clock.unit)
     agent = f"Frank {facts['frank_version']}, preset {facts['preset']}"
     if plan is None:
         return f"{agent}, while it trained up to {done}"

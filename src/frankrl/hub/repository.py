@@ -150,7 +150,7 @@ def _result(
 ) -> Result:
     """The evaluation of the agent: the run's own if there is one and no other is wanted."""
     name = "best" if wanted.best else "newest"
-    found, unit = None, folder.description.settings.clock_unit
+    found, unit = None, folder.description.settings.clock.unit
     if not wanted.best and wanted.episodes is None:
         found = final_evaluation(report, env_steps)
     if found is not None:

@@ -23,7 +23,7 @@ from frankrl.hub.repository import Built, Wanted, build
 from frankrl.opening import open_run
 from frankrl.runs import RunFolder
 from frankrl.training.evaluation import Evaluation
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -12,8 +12,9 @@ from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.runs.permission import permission_of
 from frankrl.training import Evaluated, Event, Stop, Trainer
 from frankrl.training.players import one_of_several
+from frankrl.training.preparing import prepare, prepare_resume
 from frankrl.training.published import LEASE_SECONDS, publish_or_take_over
-from frankrl.training.session import prepare, prepare_resume, run_to_end
+from frankrl.training.session import run_to_end
 
 
 @one_of_several()

@@ -130,7 +130,7 @@ def _results(folder: RunFolder, run: ListedRun) -> dict[str, Any]:
 
 def _of_metrics(folder: RunFolder) -> dict[str, Any]:
     """Speed and marks of a run; a speed counts evaluations and checkpoints in."""
-    reader, unit = MetricsReader(folder.metrics), folder.description.settings.clock_unit
+    reader, unit = MetricsReader(folder.metrics), folder.description.settings.clock.unit
     try:
         timing = reader.columns("timing", "env_steps = (SELECT max(env_steps) FROM timing)")
         marks = reader.columns("not_reproducible")

@@ -41,7 +41,7 @@ def group_row(group: RunGroup, rows: Sequence[Row]) -> Row:
         "state": next(state for state in _FIRST if state in states),
         "total_env_steps": about.settings.budget,
         "clock": about.settings.clock,
-        "learning_starts": about.settings.first_update_env_steps,
+        "learning_starts": about.settings.first_update_ticks,
         "gamma": about.settings.learning.gamma,
         "batch_size": about.settings.update_batch_size,
         "env_steps": _least(group, read, "env_steps"),

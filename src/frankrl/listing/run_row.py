@@ -66,7 +66,7 @@ def _progress(folder: RunFolder, status: RunStatus) -> Row:
         episodes = reader.columns("episodes", _LAST_EPISODES)
         solved_checks = reader.columns("evaluations", "purpose = 'solved'")
         progress = reader.columns("evaluations", "purpose = 'progress'")["mean_return"]
-        start = folder.description.settings.first_update_env_steps
+        start = folder.description.settings.first_update_ticks
     finally:
         reader.close()
     row: Row = {"env_steps": 0, "updates": 0, "last_return": None, "learning_starts": start}

@@ -16,7 +16,7 @@ from frankrl.runs import RunFolder
 from frankrl.runs.group import RunGroup
 from frankrl.seeds.from_python import group_path, names_group
 from frankrl.seeds.result import SeedsResult
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 
 _Run = Agent | TrainingResult | SeedsResult | str | os.PathLike[str]
 

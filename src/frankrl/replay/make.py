@@ -75,7 +75,7 @@ def _most_env_steps(settings: Settings) -> int | None:
     A power of two, so that runs with similar budgets share their compiled code; None if the run
     can fill the buffer.
     """
-    env_steps = settings.training.total_env_steps + settings.round_env_steps
+    env_steps = settings.training.total_env_steps + settings.round_ticks
     most = max(_LEAST_ENV_STEPS, 1 << (env_steps - 1).bit_length())
     return most if most < settings.replay.replay_capacity else None
 

@@ -84,7 +84,7 @@ def read_curves(run: RunFolder) -> RunCurves:
 def _next_row(run: RunFolder) -> str:
     """When there will be a row, or why there is none."""
     settings = run.description.settings
-    name = "log_every_updates" if settings.is_offline else "log_every_env_steps"
+    name = settings.clock.named("log_every")
     if read_report(run.path) is None:
         return f"the first is written after {settings.log_every:,} {settings.clock} ({name})"
     return f"it has ended before the first, which {name} sets to {settings.log_every:,}"

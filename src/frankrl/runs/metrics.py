@@ -31,7 +31,7 @@ _TABLES = {
         "env_steps INTEGER PRIMARY KEY",
         "updates INTEGER NOT NULL",
         "episodes INTEGER NOT NULL",
-        "epsilon REAL NOT NULL",
+        "epsilon REAL",
         "learning_rate REAL NOT NULL",
         "loss REAL",
         "mean_q REAL",

@@ -19,7 +19,7 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
         best: the agent with the best evaluation is wanted, not the newest one.
     """
     settings, path = folder.description.settings, folder.path
-    what, every, unit = "checkpoint", settings.checkpoint_every, settings.clock_unit
+    what, every, unit = "checkpoint", settings.checkpoint_every, settings.clock.unit
     every = min(every, settings.budget)
     if best:
         what, interval = "best agent", settings.evaluate_every
@@ -51,8 +51,7 @@ def begin_again(folder: RunFolder) -> str:
 
 
 def _setting(settings: Settings, *, best: bool) -> str:
-    what = "evaluate" if best else "checkpoint"
-    return f"{what}_every_{'updates' if settings.is_offline else 'env_steps'}"
+    return settings.clock.named("evaluate_every" if best else "checkpoint_every")
 
 
 def _how_far(folder: RunFolder, env_steps: int) -> str:

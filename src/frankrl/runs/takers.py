@@ -38,12 +38,12 @@ class StepTakers(NamedTuple):
         Raises:
             RunFolderError: the metrics do not say what arrived.
         """
-        sizes = (settings.environment.num_envs, settings.round_envs, settings.round_env_steps)
+        sizes = (settings.environment.num_envs, settings.round_envs, settings.round_ticks)
         empty = np.zeros(0, np.int64)
         if settings.environment.asynchronous_actors is None:
             return cls(*sizes, empty, empty)
         found = reader.columns("arrivals")
-        expected = settings.round_env_steps * np.arange(1, len(found["env_steps"]) + 1)
+        expected = settings.round_ticks * np.arange(1, len(found["env_steps"]) + 1)
         if not np.array_equal(found["env_steps"], expected):
             raise RunFolderError("the metrics lack rows of arrivals: they do not say who took what")
         return cls(*sizes, found["actor"].astype(np.int64), found["chunk"].astype(np.int64))

@@ -174,11 +174,11 @@ class _Program:
         experiment = replace(self._experiment, seed=seed)
         if at:
             trainer = Trainer.resume(RunFolder.open(path), experiment, make_rounds=make_rounds)
-            if trainer.env_steps != at:
+            if trainer.ticks != at:
                 trainer.close()
                 raise RunFolderError(
                     f"{path} has a checkpoint of env step {at:,} that holds another one, "
-                    f"{trainer.env_steps:,}; go on again, which begins with that"
+                    f"{trainer.ticks:,}; go on again, which begins with that"
                 )
             return trainer
         about = self._group.description
@@ -218,7 +218,7 @@ class _Program:
         except FrankError as error:
             self._failures[seed] = error
             # Of a run that failed within its newest round, the lane holds no state before it.
-            if trainer.env_steps == lanes.batch.env_steps:
+            if trainer.ticks == lanes.batch.env_steps:
                 trainer.save()
         return False
 

@@ -27,7 +27,7 @@ from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
 from frankrl.training.preflight import check_memory, check_threshold, lanes_in_memory
-from frankrl.training.session import checked_experiment, file_name_of
+from frankrl.training.preparing import checked_experiment, file_name_of
 from frankrl.training.where import with_source
 
 

@@ -27,7 +27,7 @@ from frankrl.sweeps.journal import Journal
 from frankrl.sweeps.options import TUNING_SEED, SweepOptions, defined, path_of
 from frankrl.sweeps.results import SweepResult, best_of, write_results
 from frankrl.sweeps.trial import Trial
-from frankrl.training.session import file_name_of
+from frankrl.training.preparing import file_name_of
 
 OnTrial = Callable[[Trial, int, int, "Trial | None"], None]
 """Takes a trial that is over, how many are, the number of all, and the best one so far."""

@@ -41,21 +41,21 @@ class BestAgent:
     def consider(
         self,
         evaluation: Evaluation,
-        env_steps: int,
+        ticks: int,
         params: Float[np.ndarray, " weight"],
         statistics: Statistics | None = None,
     ) -> None:
         """Keep the evaluated parameters if their mean return is the highest so far, and the
         running statistics by which their observations were normalised."""
         if self.best is None or evaluation.mean_return > self.best.mean_return:
-            self.best = Best(env_steps, evaluation.mean_return, len(evaluation.returns))
+            self.best = Best(ticks, evaluation.mean_return, len(evaluation.returns))
             self._params, self._statistics = np.array(params), statistics
             self._written = False
 
     def restore(self, best: Best | None, tensors: Tensors | None, folder: RunFolder) -> None:
         """Restore the best agent of a checkpoint; `save` then writes it to the folder.
 
-        A later best agent in the folder stays until the run has reached its env step again.
+        A later best agent in the folder stays until the run's clock is there again.
 
         Raises:
             RunFolderError: the checkpoint lacks the weights of its best agent, or has statistics
@@ -72,17 +72,17 @@ class BestAgent:
         """The best agent's file in a checkpoint of the run; empty before the first evaluation."""
         return self._tensors(BEST_FILE)
 
-    def save(self, folder: RunFolder, env_steps: float) -> None:
+    def save(self, folder: RunFolder, ticks: float) -> None:
         """Write the best agent to its folder, if it is not there yet.
 
         Args:
             folder: the run's folder.
-            env_steps: env steps of the run so far; infinite at its end.
+            ticks: of the run's clock so far; infinite at its end.
 
         Raises:
             OSError, RunFolderError: it cannot be written.
         """
-        if self._written or env_steps < self._stays_until:
+        if self._written or ticks < self._stays_until:
             return
         tidy_checkpoints(folder.best)
         newest = -1

@@ -19,13 +19,14 @@ class CheckpointMetadata(NamedTuple):
     environment: dict[str, Any]
     """The environment's description as data, so that an agent acts without it."""
     env_steps: int
+    """By the run's clock (`Settings.clock`): in files, the name of the ticks of either clock."""
     updates: int
     episodes: int
     replay_start: ReplayStart
     holds_replay: bool
     """Whether the checkpoint holds the replay buffer, if the run has one."""
     evaluation_due: bool
-    """Whether the evaluation of this env step still has to be played."""
+    """Whether the evaluation of this moment still has to be played."""
     in_lane: bool
     """Whether the process that wrote the checkpoint computed the run as one program with the runs
     of other seeds (`RunDescription.batched_with`)."""
@@ -101,15 +102,15 @@ class CheckpointMetadata(NamedTuple):
         start = found.replay_start
         due = start.updates_due(settings, found.env_steps)
         if (
-            found.env_steps % settings.round_env_steps
+            found.env_steps % settings.round_ticks
             or found.updates != due
-            or start.env_steps % settings.round_env_steps
+            or start.env_steps % settings.round_ticks
             or start.env_steps > found.env_steps
             or start.updates > settings.updates_due(start.env_steps)
         ):
             raise RunFolderError(
                 f"the checkpoint does not fit the run's settings: with them no round ends at "
-                f"{settings.clock_unit} {found.env_steps:,} with {counted(found.updates, 'update')}"
+                f"{settings.clock.at(found.env_steps)} with {counted(found.updates, 'update')}"
             )
         return found
 

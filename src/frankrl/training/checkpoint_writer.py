@@ -50,18 +50,16 @@ class CheckpointWriter:
             f"{what}: {reason}" for what, reason in self._failing.items() if what != _REMOVAL
         )
 
-    def attempt(
-        self, what: str, env_steps: int, write: Callable[[], Any]
-    ) -> Iterator[SavingFailed]:
+    def attempt(self, what: str, ticks: int, write: Callable[[], Any]) -> Iterator[SavingFailed]:
         """Write something; only the first of several failures in a row gives an event."""
         was_failing = what in self._failing
-        failed = self._try(what, env_steps, write)
+        failed = self._try(what, ticks, write)
         if failed and not was_failing:
             yield failed
 
     def checkpoint(
         self,
-        env_steps: int,
+        ticks: int,
         tensors: Mapping[str, Tensors],
         chunks: Chunks,
         info: dict[str, Any],
@@ -70,7 +68,7 @@ class CheckpointWriter:
         """Write a checkpoint, then remove the oldest ones.
 
         Args:
-            env_steps: env steps of the run so far.
+            ticks: of the run's clock so far.
             tensors: the named arrays of each file.
             chunks: how to read those of each chunk.
             info: everything that is not an array.
@@ -79,26 +77,24 @@ class CheckpointWriter:
         Raises:
             DivergedError: a weight is not finite.
         """
-        check_finite(tensors, env_steps, self._folder.description.settings.clock_unit)
+        check_finite(tensors, ticks, self._folder.description.settings.clock)
         checkpoints = self._folder.checkpoints
         written: list[Path] = []
 
         def write() -> None:
             make_metrics_durable()
-            written.append(
-                save_checkpoint(checkpoints, env_steps, tensors, info, chunks, self.held)
-            )
+            written.append(save_checkpoint(checkpoints, ticks, tensors, info, chunks, self.held))
 
-        if failed := self._try("checkpoint", env_steps, write):
+        if failed := self._try("checkpoint", ticks, write):
             yield failed
             return
-        yield Checkpointed(env_steps, *written)
+        yield Checkpointed(ticks, *written)
         if failed := self._try(
-            _REMOVAL, env_steps, lambda: remove_checkpoints(checkpoints, keep=self._keep)
+            _REMOVAL, ticks, lambda: remove_checkpoints(checkpoints, keep=self._keep)
         ):
             yield failed
 
-    def _try(self, what: str, env_steps: int, write: Callable[[], Any]) -> SavingFailed | None:
+    def _try(self, what: str, ticks: int, write: Callable[[], Any]) -> SavingFailed | None:
         self._check()
         try:
             write()
@@ -107,6 +103,6 @@ class CheckpointWriter:
             there: list[Path] = []
             with contextlib.suppress(RunFolderError):
                 there = list_checkpoints(self._folder.checkpoints)
-            return SavingFailed(env_steps, what, str(error), there[-1] if there else None)
+            return SavingFailed(ticks, what, str(error), there[-1] if there else None)
         self._failing.pop(what, None)
         return None

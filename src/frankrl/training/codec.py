@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.config import LearningSettings
+from frankrl.config import Clock, LearningSettings
 from frankrl.core.errors import DamagedError, DivergedError, RunFolderError
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog
@@ -58,12 +58,12 @@ _MAX = 2**53
 """Largest number of an episode, of a chunk or of updates."""
 
 
-def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
+def most_bytes(experiment: Experiment, ticks: int) -> dict[str, int]:
     """The largest possible size of each file of arrays of a checkpoint. [bytes]
 
     Args:
         experiment: the run's experiment.
-        env_steps: the largest number of env steps that the run may have done.
+        ticks: the largest number that the run's clock may have counted.
     """
     settings = experiment.settings
     weights = experiment.network.layout.size * np.dtype(np.float32).itemsize
@@ -87,8 +87,8 @@ def most_bytes(experiment: Experiment, env_steps: int) -> dict[str, int]:
         sizes[ACTORS_FILE] = actors * (8 + REQUESTS_AHEAD * (8 + weights))
     # Grows with each step of the running episodes, and with each update since the last metrics row.
     logs = settings.environment.num_envs * (24 + 2 * DIGEST_BYTES)
-    growing = env_steps * ACTION_DTYPE.itemsize
-    figures = settings.updates_due(env_steps) * len(STATISTICS)
+    growing = ticks * ACTION_DTYPE.itemsize
+    figures = settings.updates_due(ticks) * len(STATISTICS)
     figures += MAX_ROUNDS * settings.update_batch_size
     memory = settings.environment.num_envs * experiment.network.memory_units
     growing += (figures + memory) * np.dtype(np.float32).itemsize
@@ -249,7 +249,9 @@ def to_tensors(
     return tensors, chunks
 
 
-def check_finite(tensors: Mapping[str, Tensors], env_steps: int, unit: str = "env step") -> None:
+def check_finite(
+    tensors: Mapping[str, Tensors], ticks: int, clock: Clock = Clock.ENV_STEPS
+) -> None:
     """Refuse to save parameters that are not finite.
 
     Raises:
@@ -259,20 +261,20 @@ def check_finite(tensors: Mapping[str, Tensors], env_steps: int, unit: str = "en
         for name, array in tensors.get(file, {}).items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DivergedError(
-                    f"training diverged by {unit} {env_steps:,}: {file} {name} is not finite, "
+                    f"training diverged by {clock.at(ticks)}: {file} {name} is not finite, "
                     "so no checkpoint is written; try a lower learning_rate"
                 )
 
 
 def from_checkpoint(
-    loaded: Loaded, experiment: Experiment, env_steps: int, updates: int
+    loaded: Loaded, experiment: Experiment, ticks: int, updates: int
 ) -> tuple[TrainState, list[EnvironmentLog], Interval]:
     """The reverse of `to_tensors`; reads the chunks.
 
     Args:
         loaded: a checkpoint with all its files; without that of the buffer, this is empty.
         experiment: the run's experiment.
-        env_steps: env steps of the run so far.
+        ticks: of the run's clock so far.
         updates: updates of the run so far.
 
     Raises:
@@ -287,16 +289,16 @@ def from_checkpoint(
     if saved is not None and saved.file not in loaded.tensors:
         raise DamagedError(f"{loaded.path} is damaged: it lacks the run's data set", loaded.path)
     if experiment.buffer is not None:
-        replay = replay_from(loaded, experiment, env_steps)
+        replay = replay_from(loaded, experiment, ticks)
     state = TrainState(
         learner=learner,
         replay=replay,
         behaviour_params=jnp.array(behaviour),
         params=jnp.copy(learner.params),
         eval_params=jnp.copy(learner.eval_params),
-        env_steps=env_steps,
+        ticks=ticks,
         updates=updates,
-        demonstrations=saved and replay_from(loaded, experiment, env_steps, saved),
+        demonstrations=saved and replay_from(loaded, experiment, ticks, saved),
     )
     return state, logs, interval
 

@@ -6,8 +6,8 @@ from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 from frankrl.core.named_code import is_object_name
 from frankrl.environments import EnvironmentSpec, Trial
-from frankrl.training.preflight import duration_line
 from frankrl.training.state import Experiment
+from frankrl.training.update_time import duration_line
 
 _MAX_NAMED = 8
 

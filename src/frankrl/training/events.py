@@ -1,4 +1,8 @@
-"""Events of a training run."""
+"""Events of a training run.
+
+`env_steps` of an event are the ticks of the run's clock (`Settings.clock`): env steps, or updates
+of a run that does not act.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +29,8 @@ class Progress(NamedTuple):
     mean_return: float | None
     """Mean return of the last 100 training episodes."""
     mean_length: float | None
-    epsilon: float
+    epsilon: float | None
+    """Probability of a random action; None of a run that does not act."""
     loss: float | None
     mean_q: float | None
     mean_max_q: float | None

@@ -4,10 +4,11 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from frankrl.config import Clock
 from frankrl.core.figures import counted, figure
 
 if TYPE_CHECKING:
-    from frankrl.training.session import TrainingResult
+    from frankrl.training.result import TrainingResult
 
 
 def spread_of(summary: Mapping[str, Any]) -> float:
@@ -58,9 +59,9 @@ def evaluation_lines(summary: Mapping[str, Any], threshold: float | None) -> lis
 
 def outcome_lines(result: "TrainingResult") -> list[str]:
     """The result of a training as lines of text."""
-    done, unit = counted(result.updates, "update"), result.clock.removesuffix("s")
-    if unit != "update":
-        done = f"{counted(result.env_steps, unit)} and {done}"
+    done, clock = counted(result.updates, "update"), result.clock
+    if clock is not Clock.UPDATES:
+        done = f"{counted(result.env_steps, clock.unit)} and {done}"
     lines = [
         f"{'Stopped' if result.stopped else 'Finished'} after {done}, {result.seconds:.1f} s",
     ]
@@ -68,7 +69,7 @@ def outcome_lines(result: "TrainingResult") -> list[str]:
         lines.append(f"  because {result.stop_reason}")
     if result.solved:
         lines.append(
-            f"Solved at {unit} {result.solved['env_steps']:,}, "
+            f"Solved at {clock.at(result.solved['env_steps'])}, "
             f"after {result.solved['seconds']:.1f} s"
         )
     if result.evaluation:
@@ -85,7 +86,7 @@ def outcome_lines(result: "TrainingResult") -> list[str]:
     if failures := len(result.environment_restarts):
         lines.append(f"{counted(failures, 'failure')} of environments, which were made anew")
     lines += [
-        f"Not bit-exact from {unit} {mark['env_steps']:,} on, because {mark['reason']}"
+        f"Not bit-exact from {clock.at(mark['env_steps'])} on, because {mark['reason']}"
         for mark in result.not_reproducible
     ]
     return lines

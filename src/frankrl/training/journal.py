@@ -50,7 +50,7 @@ class Journal:
     def go_back(
         self,
         folder: RunFolder,
-        env_steps: int,
+        ticks: int,
         episodes: int,
         interval: Interval,
     ) -> int:
@@ -60,21 +60,19 @@ class Journal:
             How many episodes are missing in the metrics.
         """
         self.open(folder)
-        there = self._writer.go_back(env_steps)
-        self.stand_at(folder, env_steps, episodes, interval)
+        there = self._writer.go_back(ticks)
+        self.stand_at(folder, ticks, episodes, interval)
         return max(0, episodes - there)
 
-    def stand_at(
-        self, folder: RunFolder, env_steps: int, episodes: int, interval: Interval
-    ) -> None:
+    def stand_at(self, folder: RunFolder, ticks: int, episodes: int, interval: Interval) -> None:
         """Go on from an earlier point of a run without changing its metrics."""
         self.episodes = episodes
         self._statistics = [interval.statistics]
         self._td_errors.extend(interval.td_errors)
-        self._last_row = (env_steps, time.perf_counter())
+        self._last_row = (ticks, time.perf_counter())
         reader = MetricsReader(folder.metrics)
-        self._recent.extend(reader.last_episodes(RECENT_EPISODES, env_steps))
-        self._successes.extend(reader.last_own(SUCCESS, RECENT_EPISODES, env_steps))
+        self._recent.extend(reader.last_episodes(RECENT_EPISODES, ticks))
+        self._successes.extend(reader.last_own(SUCCESS, RECENT_EPISODES, ticks))
         reader.close()
 
     def take(self, result: Round, updates_before: int) -> None:
@@ -103,7 +101,7 @@ class Journal:
             output = result.output()
             values = np.asarray(output.metrics)
             if not np.isfinite(values).all():
-                raise _diverged(values, updates_before, result.env_steps, self._settings)
+                raise _diverged(values, updates_before, result.ticks, self._settings)
             if len(values):
                 self._statistics.append(values)
                 if "mean_abs_td_error" in metrics_of(self._settings.learning):
@@ -149,20 +147,18 @@ class Journal:
         """Record that environments were made anew."""
         self._unwritten += [("environment_restarts", restart) for restart in restarts]
 
-    def note_own_metrics(self, env_steps: int, values: Mapping[str, float]) -> None:
+    def note_own_metrics(self, ticks: int, values: Mapping[str, float]) -> None:
         """Record numbers under names of the user's own."""
-        self.on_own_metrics(env_steps, values)
-        self._unwritten += [
-            ("own_metrics", (env_steps, name, value)) for name, value in values.items()
-        ]
+        self.on_own_metrics(ticks, values)
+        self._unwritten += [("own_metrics", (ticks, name, value)) for name, value in values.items()]
 
     def log(
-        self, env_steps: int, updates: int, seconds: float, env_digests: Sequence[bytes]
+        self, ticks: int, updates: int, seconds: float, env_digests: Sequence[bytes]
     ) -> Progress:
         """Add a row of metrics, and return it as an event.
 
         Args:
-            env_steps: env steps of the run so far.
+            ticks: of the run's clock so far.
             updates: updates of the run so far.
             seconds: seconds since the run began.
             env_digests: fingerprint of each environment (`Source.digests`).
@@ -181,24 +177,24 @@ class Journal:
             if self._recent
             else (None, None)
         )
-        epsilon = mean_epsilon(settings, env_steps)
-        rate = learning_rate_at(settings.learning, env_steps)
-        counts = (env_steps, updates, self.episodes)
-        last_steps, last_time = self._last_row
+        epsilon = mean_epsilon(settings, ticks)
+        rate = learning_rate_at(settings.learning, ticks)
+        counts = (ticks, updates, self.episodes)
+        last_ticks, last_time = self._last_row
         now = time.perf_counter()
-        speed = (env_steps - last_steps) / max(now - last_time, 1e-9)
-        self._last_row = (env_steps, now)
+        speed = (ticks - last_ticks) / max(now - last_time, 1e-9)
+        self._last_row = (ticks, now)
         spread = interval.td_error_quantiles()
         row = (*counts, epsilon, rate, *means, *spread, mean_return, mean_length)
         digests = " ".join(digest[:_DIGEST_BYTES].hex() for digest in env_digests)
         self._unwritten += [
             ("training", row),
-            ("digests", (env_steps, digests)),
-            ("timing", (env_steps, seconds, speed)),
+            ("digests", (ticks, digests)),
+            ("timing", (ticks, seconds, speed)),
         ]
         statistics = dict(zip(STATISTICS, means, strict=True))
         return Progress(
-            env_steps=env_steps,
+            env_steps=ticks,
             total_env_steps=settings.budget,
             updates=updates,
             updates_since_refresh=(
@@ -223,11 +219,11 @@ class Journal:
         )
 
     def log_evaluation(
-        self, env_steps: int, updates: int, purpose: str, evaluation: Evaluation
+        self, ticks: int, updates: int, purpose: str, evaluation: Evaluation
     ) -> None:
         """Add a row for an evaluation."""
         row = (
-            env_steps,
+            ticks,
             updates,
             purpose,
             len(evaluation.returns),
@@ -260,13 +256,14 @@ class Journal:
 def _diverged(
     values: Float[np.ndarray, "update statistic"],
     updates_before: int,
-    env_steps: int,
+    ticks: int,
     settings: Settings,
 ) -> DivergedError:
     row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
     figures = zip(STATISTICS, values[row], strict=True)
     wrong = [f"{name} is {value}" for name, value in figures if not np.isfinite(value)]
-    at = "" if settings.is_offline else f" (env step {env_steps:,})"
+    at = settings.clock.beside_update(ticks)
+    at = f" ({at})" if at else ""
     return DivergedError(
         f"training diverged at update {updates_before + row + 1:,}{at}: "
         f"{', '.join(wrong)}; try a lower learning_rate, a max_gradient_norm or smaller rewards"

@@ -9,8 +9,11 @@ from jaxtyping import Float
 
 from frankrl.core.random import Use
 from frankrl.experience import NormalisedQValues, Statistics, make_policy
+from frankrl.runs import RunFolder, Tensors
 from frankrl.training.best import BestAgent
-from frankrl.training.evaluation import Evaluation, EvaluationStopped, Evaluator
+from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.evaluation import Evaluation
+from frankrl.training.evaluator import EvaluationStopped, Evaluator
 from frankrl.training.events import Evaluated, Solved
 from frankrl.training.players import PlayerWeights
 from frankrl.training.state import Experiment
@@ -29,14 +32,14 @@ class PeriodicEvaluator:
 
         Args:
             experiment: the run's experiment.
-            evaluator: plays the episodes; closed with this.
+            evaluator: plays the episodes.
             statistics: returns the running statistics, which an evaluation leaves as they are; as
                 `HostSource.statistics`.
         """
         self._statistics = statistics
         self._made = experiment.settings.environment
         self.due = False
-        """Whether the evaluation of this env step still has to be played."""
+        """Whether the evaluation of this moment still has to be played."""
         self.solved: Solved | None = None
         self.best = BestAgent(experiment)
         self.stop_requested: Callable[[], bool] = lambda: False
@@ -51,6 +54,22 @@ class PeriodicEvaluator:
         self._policy = make_policy(experiment.settings.training.acting, experiment.network)
         self._solved_check: Evaluation | None = None
 
+    def stand_at(
+        self, metadata: CheckpointMetadata, best: Tensors | None, folder: RunFolder
+    ) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            metadata: the checkpoint's.
+            best: its weights of the agent with the best evaluation.
+            folder: the run's folder.
+
+        Raises:
+            RunFolderError: as of `BestAgent.restore`.
+        """
+        self.best.restore(metadata.best, best, folder)
+        self.solved, self.due = metadata.solved, metadata.evaluation_due
+
     def prepare(self) -> None:
         """Try, before training, whether evaluations can have their environments.
 
@@ -62,22 +81,22 @@ class PeriodicEvaluator:
             self._evaluator.prepare()
 
     def evaluate(
-        self, env_steps: int, params: Float[np.ndarray, " weight"], seconds: Callable[[], float]
+        self, ticks: int, params: Float[np.ndarray, " weight"], seconds: Callable[[], float]
     ) -> Iterator[Evaluated | Solved]:
         """The periodic evaluation; if it reaches the threshold, also the longer solved check.
 
         Args:
-            env_steps: env steps of the run so far.
+            ticks: of the run's clock so far.
             params: the parameters to evaluate.
             seconds: returns the seconds since the run began.
         """
         self.due = True
         episodes = self._settings.evaluation_episodes
-        found = self._play(params, episodes, Use.EVALUATION_RESET, env_steps)
+        found = self._play(params, episodes, Use.EVALUATION_RESET, ticks)
         if found is None:
             return
-        yield Evaluated(env_steps, found, "progress")
-        self.best.consider(found, env_steps, params, self._statistics()[0])
+        yield Evaluated(ticks, found, "progress")
+        self.best.consider(found, ticks, params, self._statistics()[0])
         threshold, checked = self._threshold, self._settings.final_evaluation_episodes
         if (
             self.solved is None
@@ -85,27 +104,27 @@ class PeriodicEvaluator:
             and checked is not None
             and found.mean_return >= threshold
         ):
-            check = self._play(params, checked, Use.SOLVED_RESET, env_steps, threshold)
+            check = self._play(params, checked, Use.SOLVED_RESET, ticks, threshold)
             if check is None:
                 return
-            yield Evaluated(env_steps, check, "solved")
+            yield Evaluated(ticks, check, "solved")
             if check.mean_return >= threshold:
-                self.solved = Solved(env_steps, seconds(), check.mean_return)
+                self.solved = Solved(ticks, seconds(), check.mean_return)
                 self._solved_check = check
                 yield self.solved
         self.due = False
 
-    def final(self, env_steps: int, params: Float[np.ndarray, " weight"]) -> Evaluation | None:
+    def final(self, ticks: int, params: Float[np.ndarray, " weight"]) -> Evaluation | None:
         """The evaluation of the final policy; None if there is none, or a stop was requested."""
         episodes = self._settings.final_evaluation_episodes
         if episodes is None:
             return None
-        if self.solved is None or self.solved.env_steps != env_steps:
+        if self.solved is None or self.solved.env_steps != ticks:
             return self._play(params, episodes, Use.EVALUATION_RESET, 0)
         # This policy has passed the solved check; only a resumed run has to repeat it.
         if self._solved_check is None:
             assert self._threshold is not None
-            seeds = Use.SOLVED_RESET, env_steps
+            seeds = Use.SOLVED_RESET, ticks
             self._solved_check = self._play(params, episodes, *seeds, self._threshold)
         return self._solved_check
 
@@ -134,7 +153,3 @@ class PeriodicEvaluator:
             )
         except EvaluationStopped:
             return None
-
-    def close(self) -> None:
-        """Close the environments."""
-        self._evaluator.close()

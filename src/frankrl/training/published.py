@@ -46,11 +46,8 @@ from frankrl.training.published_folder import (
     local_training,
 )
 from frankrl.training.remote import MakeSource
-from frankrl.training.session import (
-    Metrics,
-    TrainingResult,
-    run_to_end,
-)
+from frankrl.training.result import TrainingResult
+from frankrl.training.session import Metrics, run_to_end
 from frankrl.training.taking_over import taken_or_finished
 from frankrl.training.trainer import Trainer
 

@@ -19,8 +19,8 @@ from frankrl.runs.place import refuse_existing
 from frankrl.runs.publishing import Claim, Log, Ownership, Saved, noted_claim, restore_newest
 from frankrl.runs.same_run import unlike
 from frankrl.training.initial import InitialSource
+from frankrl.training.preparing import prepare, prepare_resume
 from frankrl.training.remote import MakeSource
-from frankrl.training.session import prepare, prepare_resume
 from frankrl.training.trainer import Trainer
 
 
@@ -127,7 +127,7 @@ def local_training(
             f"same {option('init_from')}"
         )
     if restored is not None:
-        at = f"{run.description.settings.clock_unit} {restored.env_steps:,}"
+        at = run.description.settings.clock.at(restored.env_steps)
         say(f"continuing from the checkpoint at {at} that it published")
     # Every name in it was given in this very call, so it is this user's own from now on.
     local = local.with_description(local.description)

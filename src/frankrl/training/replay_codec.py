@@ -82,7 +82,7 @@ def demonstrations(experiment: Experiment) -> Saved | None:
         f"{DEMONSTRATIONS}-",
         buffer,
         experiment.empty_data,
-        lambda env_steps: data.num_steps,
+        lambda ticks: data.num_steps,
     )
 
 
@@ -144,7 +144,7 @@ def _bytes(shapes: PyTree) -> int:
 
 
 def replay_from(
-    loaded: Loaded, experiment: Experiment, env_steps: int, saved: Saved | None = None
+    loaded: Loaded, experiment: Experiment, ticks: int, saved: Saved | None = None
 ) -> ReplayState:
     """The whole buffer of a checkpoint, on the device.
 
@@ -153,7 +153,7 @@ def replay_from(
     Args:
         loaded: the checkpoint; without the file of the buffer, it is empty.
         experiment: the run's experiment.
-        env_steps: env steps of the run so far.
+        ticks: of the run's clock so far.
         saved: which buffer of the run; None: its own.
 
     Returns:
@@ -170,7 +170,7 @@ def replay_from(
         _refuse_other_chunks(loaded, names, [])
         return saved.empty(None)
     buffer, arrays = saved.buffer, loaded.tensors[saved.file]
-    num_steps, num_endings, first_ending = _counters(loaded, saved, env_steps)
+    num_steps, num_endings, first_ending = _counters(loaded, saved, ticks)
     first_rows = jax.eval_shape(lambda: saved.empty(None)).num_ending_rows
     ending_rows = ending_rows_for(num_endings - first_ending, first_rows)
     shapes = jax.eval_shape(lambda: saved.empty(ending_rows))
@@ -248,12 +248,12 @@ def _thinned(rows: Any, most: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[::every], rows)
 
 
-def _counters(loaded: Loaded, saved: Saved, env_steps: int) -> tuple[int, int, int]:
+def _counters(loaded: Loaded, saved: Saved, ticks: int) -> tuple[int, int, int]:
     num_steps, num_endings, first_ending = (
         int(column(loaded.tensors[saved.file], f".{name}", np.uint32, ()))
         for name in ("num_steps", "num_endings", "first_ending")
     )
-    most_alive, given = saved.buffer.num_rows + saved.buffer.num_envs, saved.num_steps(env_steps)
+    most_alive, given = saved.buffer.num_rows + saved.buffer.num_envs, saved.num_steps(ticks)
     if num_steps != given or not 0 <= num_endings - first_ending <= min(num_steps, most_alive):
         raise DamagedError(
             f"{loaded.path} is damaged: its buffer counts {counted(num_steps, 'env step')} and "

@@ -76,7 +76,7 @@ def read_run(
 
     Raises:
         RunFolderError: there is none, or it does not fit the settings.
-        SettingError: the run has already done more env steps than the budget.
+        SettingError: the run has already done more than the budget.
     """
     if not list_checkpoints(folder.checkpoints):
         raise RunFolderError(
@@ -94,7 +94,7 @@ def read_run(
     settings = experiment.settings
     if settings.budget < metadata.env_steps:
         raise SettingError(
-            f"the run has already done {counted(metadata.env_steps, settings.clock_unit)}: "
+            f"the run has already done {counted(metadata.env_steps, settings.clock.unit)}: "
             f"{settings.budget_name} cannot be {settings.budget:,}"
         )
     return found._replace(damaged=damaged)
@@ -177,4 +177,4 @@ def read_learner(
 def _most_bytes(folder: RunFolder, experiment: Experiment) -> dict[str, int]:
     # The last round may go beyond the budget that the run had.
     budget = folder.description.settings.budget
-    return most_bytes(experiment, budget + experiment.settings.round_env_steps)
+    return most_bytes(experiment, budget + experiment.settings.round_ticks)

@@ -83,8 +83,8 @@ class LearnerOutput(NamedTuple):
 class Round(NamedTuple):
     """The result of one round, or of several that were one call on the device."""
 
-    env_steps: int
-    """Env steps of the run so far."""
+    ticks: int
+    """Of the run's clock so far."""
     updates: int
     """Updates of the run so far, including those still being computed."""
     collected: Collected
@@ -116,7 +116,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     policy = make_policy(settings.training.acting, network)
     behaviour_params, params = state.behaviour_params, state.params
     output: Callable[[], LearnerOutput] | None = None
-    env_steps, done = state.env_steps, state.updates
+    ticks, done = state.ticks, state.updates
     assert state.replay is not None, "PQN has no replay buffer, and runs on the device alone"
     room = None if settings.is_offline else EndingRoom(experiment.replay, state.replay)
     # Flattening the state's records in each call would cost more than a small update.
@@ -129,11 +129,11 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     policy.load(behaviour_params)
     with _starter() as start:
         while True:
-            collected = source.collect(policy, env_steps)
+            collected = source.collect(policy, ticks)
             steps = collected.steps
-            env_steps += settings.round_env_steps
-            num_updates = experiment.updates_due(env_steps) - done
-            given = learner_input(experiment, steps, env_steps, done, num_updates, source.scales())
+            ticks += settings.round_ticks
+            num_updates = experiment.updates_due(ticks) - done
+            given = learner_input(experiment, steps, ticks, done, num_updates, source.scales())
             done += num_updates
             if output is not None:
                 leaves, params = output().leaves, output().params
@@ -148,7 +148,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
             if settings.training.overlap:
                 behaviour_params = params
                 policy.load(behaviour_params)
-                source.look_ahead(policy, env_steps)
+                source.look_ahead(policy, ticks)
             output = start(learn, leaves, given)
             if not settings.training.overlap:
                 behaviour_params = output().params
@@ -157,21 +157,21 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
             def whole(
                 output: Callable[[], LearnerOutput] = output,
                 behaviour_params: Array = behaviour_params,
-                env_steps: int = env_steps,
+                ticks: int = ticks,
                 updates: int = done,
             ) -> TrainState:
                 found = output()
                 learner, replay, others = jax.tree.unflatten(structure, found.leaves)
                 weights = (behaviour_params, found.params, found.eval_params)
-                return TrainState(learner, replay, *weights, env_steps, updates, others)
+                return TrainState(learner, replay, *weights, ticks, updates, others)
 
-            yield Round(env_steps, done, collected, given, output, whole)
+            yield Round(ticks, done, collected, given, output, whole)
 
 
 def learner_input(
     experiment: Experiment,
     steps: Steps | None,
-    env_steps: int,
+    ticks: int,
     first_update: int,
     num_updates: int,
     scales: Scales | None = None,
@@ -181,16 +181,16 @@ def learner_input(
     Args:
         experiment: the run's experiment.
         steps: steps of the round; None: the run does not act.
-        env_steps: env steps of the run at the end of the round.
+        ticks: of the run's clock at the end of the round.
         first_update: number of the round's first update, from 0.
         num_updates: number of updates that are due in this round.
         scales: how observations and rewards are normalised at the end of the round.
     """
     settings, replay = experiment.settings, experiment.replay
-    first, end = replay.drawable(experiment.stored_steps(env_steps))
-    before = experiment.stored_steps(env_steps - settings.round_env_steps)
+    first, end = replay.drawable(experiment.stored_steps(ticks))
+    before = experiment.stored_steps(ticks - settings.round_ticks)
     num_new = end - replay.drawable(before)[1]
-    request = SampleRequest(first_update, num_updates, first, end, num_new, env_steps)
+    request = SampleRequest(first_update, num_updates, first, end, num_new, ticks)
     others, other_draws = experiment.demonstrations, None
     if others is not None and num_updates:
         whole = request._replace(first=0, end=others.capacity, num_new=0)
@@ -198,7 +198,7 @@ def learner_input(
     return LearnerInput(
         steps=steps,
         draws=replay.sampler.draws(experiment.seed, request) if num_updates else None,
-        learning_rate=np.float32(learning_rate_at(settings.learning, env_steps)),
+        learning_rate=np.float32(learning_rate_at(settings.learning, ticks)),
         noise=update_noise(
             experiment.network,
             settings.update_transitions,

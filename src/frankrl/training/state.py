@@ -32,12 +32,12 @@ class ReplayStart(NamedTuple):
     updates: int = 0
     """Updates of the run up to there."""
 
-    def updates_due(self, settings: Settings, env_steps: int) -> int:
-        """Updates of the run that are due after so many env steps of the run.
+    def updates_due(self, settings: Settings, ticks: int) -> int:
+        """Updates of the run that are due after so many ticks of its clock.
 
         The buffer must first collect `learning_starts_env_steps`, wherever it began.
         """
-        return self.updates + settings.updates_due(env_steps - self.env_steps)
+        return self.updates + settings.updates_due(ticks - self.env_steps)
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Experiment:
             return None
         return _data_buffer(self.settings, self.spec, self.data)
 
-    def stored_steps(self, env_steps: int) -> int:
-        """Steps that the replay buffer has been given after so many env steps of the run."""
+    def stored_steps(self, ticks: int) -> int:
+        """Steps that the replay buffer has been given after so many ticks of the run's clock."""
         if self.settings.is_offline and self.data is not None:
             return self.data.num_steps
-        return env_steps
+        return ticks
 
     def with_replay_start(self, start: ReplayStart) -> "Experiment":
         """The same experiment with a buffer that began there."""
@@ -96,9 +96,9 @@ class Experiment:
             self, buffer=_buffer(self.settings, self.spec, start.env_steps), replay_start=start
         )
 
-    def updates_due(self, env_steps: int) -> int:
-        """Updates that are due after so many env steps of the run."""
-        return self.replay_start.updates_due(self.settings, env_steps)
+    def updates_due(self, ticks: int) -> int:
+        """Updates that are due after so many ticks of the run's clock."""
+        return self.replay_start.updates_due(self.settings, ticks)
 
     def empty_replay(self, ending_rows: int | None = None) -> ReplayState | None:
         """An empty replay buffer; None with PQN.
@@ -110,7 +110,7 @@ class Experiment:
             return None
         if self.settings.is_offline:
             return self.empty_data(ending_rows)
-        return init_replay(self.buffer, self.spec, self.settings.round_env_steps, ending_rows)
+        return init_replay(self.buffer, self.spec, self.settings.round_ticks, ending_rows)
 
     def empty_data(self, ending_rows: int | None = None) -> ReplayState:
         """The buffer of the data set without its content; arguments as of `empty_replay`."""
@@ -150,7 +150,8 @@ class TrainState(NamedTuple):
     """Copy of `learner.params` that is not donated to a later call."""
     eval_params: Float[Array, " weight"]
     """Copy of `learner.eval_params`, likewise."""
-    env_steps: int
+    ticks: int
+    """Of the run's clock so far: env steps, or updates of a run that does not act."""
     updates: int
     demonstrations: ReplayState | None = None
     """The data set of which each batch has a share; None: all of a batch is from `replay`."""
@@ -185,7 +186,7 @@ def compiled_init(experiment: Experiment) -> Callable[[Experiment, Params | None
             behaviour_params=vector,
             params=vector,
             eval_params=vector,
-            env_steps=0,
+            ticks=0,
             updates=0,
         )
 

@@ -18,7 +18,7 @@ from frankrl.inline.media import media
 from frankrl.opening import agent_of, open_network, open_run
 from frankrl.runs import RunFolder
 from frankrl.trackers import check_film_trackers, log_film
-from frankrl.training.session import TrainingResult
+from frankrl.training.result import TrainingResult
 from frankrl.video.film import FilmedEpisode, write_film
 
 

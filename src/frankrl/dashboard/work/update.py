@@ -38,7 +38,7 @@ def open_update(
     description = folder.description
     settings = description.settings
     cost = cost_of(folder, number)
-    on_progress(0, cost.env_steps)
+    on_progress(0, cost.ticks)
     reopened = reopen(folder, number, _seldom(on_progress), cost=cost)
     record, spec = reopened.record, reopened.spec
     came_from = batch_origins(folder, reopened)

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from frankrl.experience.asynchronous_feed import Logs, Request, Weights
+from frankrl.experience.actors_state import Weights
+from frankrl.experience.asynchronous_feed import Logs, Request
 from frankrl.experience.free_actor import Chunk
 from frankrl.experience.remote.handles import ActorLostError, Actors, Plan, Wait
 from frankrl.experience.remote.replacing import ReplacedActors, after

@@ -85,7 +85,7 @@ class SeedBatch:
             episodes = np.asarray(source.states.episode).astype(np.int64)
             self._lanes[index] = _Lane(experiment, source, state, episodes)
             self._next_stop = next_stop
-            self.env_steps, self._updates = state.env_steps, state.updates
+            self.env_steps, self._updates = state.ticks, state.updates
             return self._taken(index)
 
         return rounds
@@ -94,7 +94,7 @@ class SeedBatch:
         """Refuse a run that does not stand where the others do."""
         if self._chunk is not None or index in self._lanes or not 0 <= index < self._num_lanes:
             raise RuntimeError(f"no run can join lane {index} now")
-        counts, ours = (state.env_steps, state.updates), (self.env_steps, self._updates)
+        counts, ours = (state.ticks, state.updates), (self.env_steps, self._updates)
         if self._lanes and counts != ours:
             raise RunFolderError(
                 f"runs go on as one program from the same env step only: the one with seed "
@@ -113,7 +113,7 @@ class SeedBatch:
     def advance(self) -> None:
         """Do a chunk of rounds in all lanes."""
         first = next(iter(self._lanes.values()))
-        experiment, size = first.experiment, first.experiment.settings.round_env_steps
+        experiment, size = first.experiment, first.experiment.settings.round_ticks
         # The first chunk is one round, because starting up takes until its end.
         most = 1 if self._chunk is None else max_rounds(size)
         chunk = self._chunk or self._begin()
@@ -174,7 +174,7 @@ class SeedBatch:
         """The training state of a lane after its newest round."""
         leaves = _sliced(self._leaves, np.int32(index))
         carry = jax.tree.unflatten(self._structure, leaves)
-        return train_state_of(carry, found.output(), found.env_steps, found.updates)
+        return train_state_of(carry, found.output(), found.ticks, found.updates)
 
 
 def rounds_in_lane(num_lanes: int, index: int) -> Callable[..., Iterator[Round]]:

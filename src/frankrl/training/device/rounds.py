@@ -97,16 +97,16 @@ def device_rounds(
             been given; the last such record may hold none.
     """
     settings = experiment.settings
-    size, one_round = settings.round_env_steps, round_of(experiment, source)
+    size, one_round = settings.round_ticks, round_of(experiment, source)
     own = has_own_optimiser(settings.learning)
     chunk = (compiled_chunk.__wrapped__ if own else compiled_chunk)(one_round)
     carry = first_carry(one_round, state, source)
-    env_steps, done = state.env_steps, state.updates
+    env_steps, done = state.ticks, state.updates
     episodes = np.asarray(source.states.episode).astype(np.int64)
     while True:
         wanted = -(-(next_stop(env_steps) - env_steps) // size)
         # The first chunk is one round, because starting up takes until its end.
-        most = 1 if env_steps == state.env_steps else max_rounds(size)
+        most = 1 if env_steps == state.ticks else max_rounds(size)
         num_rounds = max(1, min(wanted, most))
         due = [experiment.updates_due(env_steps + (n + 1) * size) for n in range(num_rounds)]
         counts = np.diff([done, *due])
@@ -153,7 +153,7 @@ def schedule_for(
 def pqn_schedule(experiment: Experiment, one_round: PqnRound, env_steps: int) -> PqnSchedule:
     """The tables of a chunk of PQN that begins after `env_steps`; as for `schedule_of`."""
     settings = experiment.settings
-    size, length = settings.round_env_steps, max_rounds(settings.round_env_steps)
+    size, length = settings.round_ticks, max_rounds(settings.round_ticks)
     before = env_steps + size * np.arange(length)
     epsilon = linear_epsilon(settings.exploration, before[:, None] + np.arange(size))
     rates = [learning_rate_at(settings.learning, int(at) + size) for at in before]
@@ -182,7 +182,7 @@ def schedule_of(
         counts: number of updates of each round.
     """
     settings = experiment.settings
-    size, length = settings.round_env_steps, max_rounds(settings.round_env_steps)
+    size, length = settings.round_ticks, max_rounds(settings.round_ticks)
     before = env_steps + size * np.arange(length)
     every = np.zeros(length, np.int64)
     every[: len(counts)] = counts
