@@ -292,7 +292,10 @@ def test_a_part_that_is_not_franks_own_is_refused_by_its_name():
 
     agent = agent_of(spec_for(VECTOR))
     network, params = agent.policy.network, agent.policy.params
-    changed = dataclasses.replace(network, hidden=(network.hidden[0], OwnLayer()))
+    hidden = (network.readout.hidden[0], OwnLayer())
+    changed = dataclasses.replace(
+        network, readout=dataclasses.replace(network.readout, hidden=hidden)
+    )
     with pytest.raises(
         SettingError, match=r"contains .*OwnLayer, .* safetensors='FILE' writes its"
     ):

@@ -12,7 +12,7 @@ from frankrl.core.types import Transition
 from frankrl.explaining.document import Document
 from frankrl.explaining.record import SampledBatch, SequencesRecord, norms
 from frankrl.learning import CloningTerms, LearnerState, cloning_terms
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork, QNetwork
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,7 +88,7 @@ class CloningRecord:
 
 
 def cloning_record_of(
-    network: QNetwork,
+    network: FeedForwardNetwork,
     before: LearnerState,
     after: LearnerState,
     sampled: SampledBatch,
@@ -163,7 +163,7 @@ def recorded_cloning(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _computed(
-    network: QNetwork, before: LearnerState, after: LearnerState, batch: Transition
+    network: FeedForwardNetwork, before: LearnerState, after: LearnerState, batch: Transition
 ) -> tuple[CloningTerms, CloningTerms]:
     """What the update computed, and the same after it."""
     unflatten = network.layout.unflatten

@@ -20,7 +20,7 @@ from frankrl.learning import (
     pqn_updates,
     predictions,
 )
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork
 from frankrl.training import Experiment, Round, TrainState
 from frankrl.training.device.batch import computed_in_lanes
 from frankrl.training.device.pqn_round import PqnSample
@@ -43,7 +43,7 @@ def pqn_opened(
     """
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert isinstance(sample, PqnSample), "the update's own round is one of PQN"
-    learning, network = experiment.settings.learning, experiment.network
+    learning, network = experiment.settings.learning, _network(experiment)
     rate = np.float32(learning_rate_at(learning, result.env_steps))
     learn = functools.partial(pqn_updates, learning, network)
     learn = computed_in_lanes(learn, num_lanes) if num_lanes else jax.jit(learn)
@@ -61,6 +61,12 @@ def pqn_opened(
     return record, state, learned(after, number + 1, len(sample.order))
 
 
+def _network(experiment: Experiment) -> FeedForwardNetwork:
+    network = experiment.network
+    assert isinstance(network, FeedForwardNetwork), "pqn is refused with a memory"
+    return network
+
+
 def _record(
     experiment: Experiment,
     before: TrainState,
@@ -70,7 +76,7 @@ def _record(
     env_steps: int,
 ) -> UpdateRecord:
     """The record of update `number` of a round, from 0, given the learner before and after it."""
-    settings, network = experiment.settings, experiment.network
+    settings, network = experiment.settings, _network(experiment)
     state, after = learners
     rows, unflatten = np.asarray(sample.order[number]), network.layout.unflatten
     steps = all_targets(settings.learning, sample.rollout)
@@ -119,7 +125,7 @@ def _record(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _computed(
-    network: QNetwork, before: LearnerState, after: LearnerState, batch: Minibatch
+    network: FeedForwardNetwork, before: LearnerState, after: LearnerState, batch: Minibatch
 ) -> tuple[LossTerms, Float[Array, " batch"]]:
     """What the update computed, and Q(s, a; θ) after it."""
     unflatten, targets = network.layout.unflatten, batch.target

@@ -26,7 +26,7 @@ from frankrl.learning import (
     td_errors,
     update_terms,
 )
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork, QNetwork
 from frankrl.replay import Sample
 
 _PAGE_HEIGHT = 600
@@ -250,7 +250,7 @@ class Recorded(NamedTuple):
 
 def record_of(
     settings: LearningSettings,
-    network: QNetwork,
+    network: FeedForwardNetwork,
     before: LearnerState,
     after: LearnerState,
     sampled: SampledBatch,
@@ -334,7 +334,7 @@ def recorded(
         targets=np.asarray(head.target_mean(targets)),
         chosen_outputs=head.distribution(seen.chosen),
         target_outputs=None if targets.ndim == 1 else np.asarray(targets),
-        td_errors=np.asarray(td_errors(network, targets, seen.chosen_q)),
+        td_errors=np.asarray(td_errors(head, targets, seen.chosen_q)),
         losses=np.asarray(seen.losses),
         conservative_losses=_host(seen.conservative),
         loss=float(loss),
@@ -351,7 +351,7 @@ def recorded(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _computed(
     settings: LearningSettings,
-    network: QNetwork,
+    network: FeedForwardNetwork,
     before: LearnerState,
     after: LearnerState,
     batch: Transition,

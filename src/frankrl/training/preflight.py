@@ -15,12 +15,14 @@ from frankrl.core.backend import held_to_cpu, visible_cpus
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.seeds import MAX_SEEDS
+from frankrl.core.sequences import Sequences
 from frankrl.core.system import available_memory
-from frankrl.core.types import ACTION_DTYPE, Sequences, Transition
+from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec, FrameStack, picture_axes
 from frankrl.experience.normaliser import is_normalised
 from frankrl.learning import init_learner, update
+from frankrl.networks import FeedForwardNetwork
 from frankrl.replay import chunk_size, step_shapes
 from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment, TrainState
@@ -41,8 +43,9 @@ _GPU_COMPILED_ROUND = 200e-6
 """Time of an update on the CPU from which on a GPU is worth its longer compilation, if all of a
 round is compiled: there its kernels take 46 µs. [s]"""
 _GPU_MEMORY_STEP = 100e-6
-"""Time of one step of a memory on a GPU: about ten small kernels, one after the other, forward and
-back and for both networks. An estimate that nobody has measured. [s]"""
+"""Time of one step of a memory on a GPU. [s] Unlike the numbers above it is a guess that nobody has
+measured: some ten small kernels, one after the other, forward and back and for both networks. Where
+it is too large, `device auto` stays on the CPU although a GPU is faster; docs/memory.md says so."""
 
 _LANES_SHARE = 0.8
 """Share of the available memory that the runs of one program may take."""
@@ -333,7 +336,7 @@ def _update_bytes(experiment: Experiment, there: int) -> int:
     settings, network = experiment.settings, experiment.network
     batch_size = settings.update_batch_size
     batch = _batch_shapes(experiment)
-    if network.is_own_code or not isinstance(batch, Transition):
+    if network.is_own_code or not isinstance(network, FeedForwardNetwork):
         return _computed_bytes(experiment, batch)
     outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
     widest = max(settings.network.hidden_widths, default=1)
@@ -356,10 +359,9 @@ def _computed_bytes(experiment: Experiment, batch: Transition | Sequences) -> in
     )
     noise = noise_shapes(network, batch.reward.size)
     step = functools.partial(update, settings.learning, network)
-    sequences = settings.sequences
-    jaxpr = jax.make_jaxpr(
-        lambda state, batch, noise: step(state, batch, 1.0, noise, sequences=sequences)
-    )(learner, batch, noise)
+    jaxpr = jax.make_jaxpr(lambda state, batch, noise: step(state, batch, 1.0, noise))(
+        learner, batch, noise
+    )
     return sum(
         variable.aval.size * variable.aval.dtype.itemsize
         for equation in jaxpr.eqns
