@@ -7,7 +7,7 @@ from frankrl import algorithm
 from frankrl.core.device_random import episode_seeds, random_bits, seed_words
 from frankrl.core.random import Use
 from frankrl.environments import gymnasium_vector
-from frankrl.experience import source
+from frankrl.experience import host_source
 from frankrl.replay import host_samplers, prioritised
 
 BITS = jax.jit(random_bits, static_argnums=(1, 3, 4))
@@ -29,7 +29,7 @@ def draw_on_the_device(monkeypatch):
         episodes = np.full(env_index + 1, episode, np.uint32)
         return int(episode_seeds(seed_words(seed), use, episodes, 2**31 - 2**21)[-1])
 
-    for module in (algorithm, source):
+    for module in (algorithm, host_source):
         monkeypatch.setattr(module, "exploration_draws", exploration)
     monkeypatch.setattr(
         host_samplers, "uniforms", lambda *given, width: bits(*given, width) / 2**32

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from small_networks import in_jax, network_of, numbers, random_noise, settings_of
 
-from frankrl.core.types import Sequences, SequenceSpec
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import SequenceSpec
 from frankrl.explaining.sequence_record import SampledSequences, sequences_record_of
 from frankrl.learning import UpdateMetrics, init_learner, update
 from frankrl.replay import Sample
@@ -29,6 +30,7 @@ def sequences(random):
     mask[..., 1] = True
     discount = np.where(belongs & (random.random((BATCH, LEARNED)) < 0.8), 0.9, 0)
     return Sequences(
+        spec=SPEC,
         observation=random.normal(size=(BATCH, time, 3)).astype(np.float32),
         is_shown=is_shown,
         memory=random.uniform(-1, 1, (BATCH, UNITS)).astype(np.float32),
@@ -49,8 +51,8 @@ def test_a_record_says_what_the_update_gives_back(case):
     learning, state = settings.learning, init_learner(settings.learning, network, network.init(3))
     batch, weights = sequences(random), random.uniform(0.2, 1, BATCH).astype(np.float32)
     noise = in_jax(random_noise(network, 1, BATCH * LEARNED))
-    step = jax.jit(update, static_argnums=(0, 1), static_argnames="sequences")
-    after, found = step(learning, network, state, batch, 0.01, noise, weights, sequences=SPEC)
+    step = jax.jit(update, static_argnums=(0, 1))
+    after, found = step(learning, network, state, batch, 0.01, noise, weights)
     own = SampledSequences(
         Sample(np.arange(BATCH), weights, None),
         batch,
@@ -63,7 +65,6 @@ def test_a_record_says_what_the_update_gives_back(case):
         network,
         state,
         after,
-        SPEC,
         own,
         env_steps=9,
         learning_rate=0.01,

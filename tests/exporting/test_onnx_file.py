@@ -283,6 +283,11 @@ def test_a_file_is_of_a_widely_read_version_and_says_where_it_comes_from():
     assert again == content
 
 
+def with_hidden(network, *hidden):
+    """The network with other hidden layers."""
+    return dataclasses.replace(network, readout=dataclasses.replace(network.readout, hidden=hidden))
+
+
 def test_a_part_that_is_not_franks_own_is_refused_by_its_name():
     class OwnLayer:
         num_outputs = 7
@@ -292,7 +297,7 @@ def test_a_part_that_is_not_franks_own_is_refused_by_its_name():
 
     agent = agent_of(spec_for(VECTOR))
     network, params = agent.policy.network, agent.policy.params
-    changed = dataclasses.replace(network, hidden=(network.hidden[0], OwnLayer()))
+    changed = with_hidden(network, network.readout.hidden[0], OwnLayer())
     with pytest.raises(
         SettingError, match=r"contains .*OwnLayer, .* safetensors='FILE' writes its"
     ):
@@ -301,6 +306,6 @@ def test_a_part_that_is_not_franks_own_is_refused_by_its_name():
 
 def test_more_parameters_than_a_file_can_hold_are_refused():
     agent = agent_of(spec_for(VECTOR))
-    wide = dataclasses.replace(agent.policy.network, hidden=(Dense(30_000), Dense(30_000)))
+    wide = with_hidden(agent.policy.network, Dense(30_000), Dense(30_000))
     with pytest.raises(SettingError, match=r"900,360,004 parameters, .*: use safetensors='FILE'"):
         onnx_file(wide, (), None, agent.spec, FACTS)

@@ -54,7 +54,7 @@ def judged(kind: str, **changes) -> JudgedBatch:
     def judge(params, target_params, batch, noise):
         outputs = target_outputs(learning, network, target_params, batch, noise)
         following = bootstrap(learning, network, params, batch, outputs, noise)
-        targets = batch_targets(network, batch, following)
+        targets = batch_targets(network.head, batch, following)
         return outputs, following, targets, predictions(network, params, batch, targets, noise)
 
     return JudgedBatch(

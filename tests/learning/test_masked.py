@@ -10,10 +10,12 @@ from small_networks import ACTIONS, BATCH, KINDS, in_jax, random_batch, random_n
 from frankrl.core.types import Scaling, Transition
 from frankrl.learning import NO_NOISE, ExpectedHead, UpdateMetrics
 from frankrl.learning.loss_terms import batch_targets, bootstrap, target_outputs
-from frankrl.networks import Flatten, LayeredNetwork, NetworkParams, Table
+from frankrl.networks import Encoder, Flatten, LayeredNetwork, NetworkParams, Readout, Table
 
 TARGET_Q, ONLINE_Q = [2.0, 5.0, 3.0], [4.0, 9.0, 1.0]
-LOOKUP = LayeredNetwork((Flatten((1,), Scaling()),), (), "relu", Table(3), ExpectedHead())
+LOOKUP = LayeredNetwork(
+    Encoder((Flatten((1,), Scaling()),)), Readout((), "relu", Table(3), ExpectedHead())
+)
 """Q-values whatever the state, where an observation is a one."""
 
 
@@ -37,7 +39,7 @@ def targets_of(made, params, target_params, batch, noise=NO_NOISE):
     learning, network = made
     outputs = target_outputs(learning, network, target_params, batch, noise)
     following = bootstrap(learning, network, params, batch, outputs, noise)
-    return batch_targets(network, batch, following)
+    return batch_targets(network.head, batch, following)
 
 
 TARGETS = jax.jit(targets_of, static_argnums=0)

@@ -157,7 +157,7 @@ def test_numpy_and_jax_take_the_same_step_with_every_head(kind, changes):
     compiled, compiled_after = jax.jit(network.step)(params, observation, memory)
     np.testing.assert_allclose(compiled, outputs, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(compiled_after, after, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(outputs, network.from_features(params, after))
+    np.testing.assert_array_equal(outputs, network.readout.apply(params, after))
     mask = np.arange(BATCH)[:, None] % 2 != np.arange(ACTIONS) % 2
     q_values, also = network.q_step(params, observation, mask, memory)
     np.testing.assert_array_equal(q_values, np.where(mask, network.head.q_values(outputs), -np.inf))
@@ -185,7 +185,7 @@ def test_a_memory_adds_its_own_weights():
     assert network != network_of(settings_of(**{**MEMORY, "memory_units": UNITS + 1}))
 
 
-def test_a_network_without_a_memory_says_so_and_one_with_it_needs_it():
+def test_a_network_without_a_memory_says_so():
     plain = network_of(settings_of())
     params = plain.init(0)
     assert plain.memory_units == 0
@@ -193,11 +193,6 @@ def test_a_network_without_a_memory_says_so_and_one_with_it_needs_it():
     outputs, memory = plain.step(params, INPUT_ROWS[0], None)
     np.testing.assert_array_equal(outputs, plain.apply(params, INPUT_ROWS[0]))
     assert memory is None
-    with pytest.raises(TypeError, match="has no memory"):
-        plain.remembered(params, INPUT_ROWS, np.ones((TIME, BATCH), bool), np.zeros((TIME, 1)))
-    network, params = recurrent_network()
-    with pytest.raises(TypeError, match="a network with a memory computes from it as well"):
-        network.apply(params, INPUT_ROWS[0])
 
 
 def test_symmetry_auto_leaves_a_network_with_a_memory_as_it_is():

@@ -66,15 +66,16 @@ def test_numpy_jax_and_equinox_agree(activation, layer_norm):
     np.testing.assert_allclose(in_numpy, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_activations_are_what_each_hidden_layer_gives():
+def test_relu_outputs_are_what_each_hidden_layer_gives():
     network, params = made(activation="relu")
     first, second = params.hidden
     units = np.maximum(STATES @ first.weight + first.bias, 0)
     above = np.maximum(units @ second.weight + second.bias, 0)
-    for found, expected in zip(network.activations(params, STATES), (units, above), strict=True):
+    for found, expected in zip(network.relu_outputs(params, STATES), (units, above), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-    linear, params = made(widths=())
-    assert linear.activations(params, STATES) == []
+    for changes in ({"widths": ()}, {"activation": "tanh"}):
+        without, params = made(**changes)
+        assert without.relu_outputs(params, STATES) == []
 
 
 def test_without_hidden_layers_q_is_linear():

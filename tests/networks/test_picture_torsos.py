@@ -76,7 +76,7 @@ BY_EQUINOX = {
 @pytest.mark.parametrize("kind", SHAPES)
 def test_a_torso_computes_what_equinox_computes_with_the_same_weights(kind):
     network = network_of(settings_of(torso=kind), picture(*SHAPES[kind]))
-    (torso,), params = network.torsos, network.init(3).torsos[0]
+    (torso,), params = network.encoder.torsos, network.init(3).torsos[0]
     pixels = pictures(2, *SHAPES[kind])
     found = torso.apply(params, pixels)
     for row, pixel in zip(found, pixels, strict=True):
@@ -168,7 +168,7 @@ def test_layer_norm_gives_each_pixel_mean_0_and_variance_1_over_channels():
 def test_every_order_of_axes_becomes_height_width_channel(shape, stack, moved):
     leaf = picture(*shape)
     network = network_of(settings_of(), leaf, frame_stack=stack)
-    (torso,) = network.torsos
+    (torso,) = network.encoder.torsos
     assert isinstance(torso, PictureTorso)
     pixels = pictures(5, *([stack] if stack > 1 else []), *shape)
     np.testing.assert_array_equal(torso.axes.channels_last(pixels), moved(pixels))
@@ -215,7 +215,7 @@ def test_channels_are_first_where_the_other_axes_are_equal_and_longer(shape, hei
     ids=str,
 )
 def test_auto_chooses_by_the_size_of_a_picture_of_bytes(shape, dtype, expected):
-    (torso,) = network_of(settings_of(), picture(*shape, dtype=dtype)).torsos
+    (torso,) = network_of(settings_of(), picture(*shape, dtype=dtype)).encoder.torsos
     if expected is None:
         assert isinstance(torso, Flatten)
     else:
@@ -248,8 +248,8 @@ def test_only_torsos_that_fit_are_named_instead_of_one_that_does_not(kind, side,
 def test_a_named_torso_reads_the_leaves_that_auto_reads():
     leaves = picture(48, 48, name="a"), Leaf("b", (3, 3), np.dtype(np.float32))
     auto, named = (network_of(settings_of(torso=kind), *leaves) for kind in ("auto", "nature"))
-    assert named.torsos == auto.torsos
-    assert isinstance(named.torsos[1], Flatten)
+    assert named.encoder == auto.encoder
+    assert isinstance(named.encoder.torsos[1], Flatten)
 
 
 def test_without_a_leaf_that_auto_reads_a_named_torso_reads_all_that_can_be_pictures():
@@ -258,7 +258,9 @@ def test_without_a_leaf_that_auto_reads_a_named_torso_reads_all_that_can_be_pict
         picture(5, 5, name="b"),
         numbers(4),
     )
-    kinds = [type(torso) for torso in network_of(settings_of(torso="minatar"), *leaves).torsos]
+    kinds = [
+        type(torso) for torso in network_of(settings_of(torso="minatar"), *leaves).encoder.torsos
+    ]
     assert kinds == [PictureTorso, PictureTorso, Flatten]
 
 
@@ -302,4 +304,4 @@ def test_the_layers_have_the_sizes_of_the_papers():
     impala = network_of(
         settings_of(torso="impala", hidden_widths=(256,)), picture(84, 84), frame_stack=4
     )
-    assert impala.torsos[0].num_features == 11 * 11 * 32
+    assert impala.encoder.torsos[0].num_features == 11 * 11 * 32

@@ -15,7 +15,7 @@ HUGE = float(np.finfo(np.float32).max)
 
 
 def torso_of(leaf, **changes):
-    (torso,) = network_of(settings_of(**changes), leaf).torsos
+    (torso,) = network_of(settings_of(**changes), leaf).encoder.torsos
     return torso
 
 

@@ -97,6 +97,10 @@ class NaiveReplay:
             next_mask=step.arrived_mask,
         )
 
+    @property
+    def num_drawable(self) -> int:
+        return len(self.transitions)
+
     def batch(self, count: int) -> Transition:
         """The transitions, the oldest first; the newest again and again after them."""
         found = list(self.transitions)

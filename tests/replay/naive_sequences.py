@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from naive_replay import NUM_ACTIONS, NaiveStep, stacked
 
-from frankrl.core.types import Sequences, SequenceSpec
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import SequenceSpec
 
 
 @dataclasses.dataclass
@@ -46,6 +47,10 @@ class NaiveSequences:
         complete = self._begun[self.skipped : max(self.skipped, len(self._begun) - held)]
         return complete[-self.capacity :]
 
+    @property
+    def num_drawable(self) -> int:
+        return len(self.starts)
+
     def batch(self, count: int) -> Sequences:
         """The sequences, the oldest first; the newest again and again after them."""
         found = [self._sequence(*start) for start in self.starts]
@@ -67,6 +72,7 @@ class NaiveSequences:
             mask.append(masks[place] if shown else np.ones(NUM_ACTIONS, bool))
         steps = [self._learned(episode, first + number) for number in range(learned)]
         return Sequences(
+            spec=self.spec,
             observation=stacked(observation),
             is_shown=np.array(is_shown),
             memory=memory_before(episode[max(0, first - before)].observation),

@@ -1,35 +1,32 @@
 """The replay buffer beside a deque of finished transitions, driven by the same operations."""
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from driven_buffer import (
+    GAMMA,
+    OPERATIONS,
+    PRIORITISED,
+    UNIFORM,
+    DrivenBuffer,
+    assert_holds,
+    assert_holds_after_each,
+    assert_same,
+    play,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_profile import examples
 from long_forms import some_of
-from naive_replay import NUM_ACTIONS, NaiveReplay, World
+from naive_replay import NaiveReplay, World
 from quiet_rlax import rlax
-from saved_chunks import SavedChunks, assert_same_buffer
 
-from frankrl.replay import (
-    EndingRoom,
-    PrioritisedSampler,
-    ReplayBuffer,
-    UniformSampler,
-    cut_short,
-    with_ending_rows,
-)
+from frankrl.replay import PrioritisedSampler, ReplayBuffer, UniformSampler
 from frankrl.replay.chunks import from_device
-
-# A half, so that sums of discounted whole numbers are exact in whatever order they are taken.
-GAMMA = 0.5
-UNIFORM = UniformSampler(2)
-PRIORITISED = PrioritisedSampler(2, exponent=1.0, epsilon=0.5, beta=0.4, beta_env_steps=100)
 
 
 class Setup(NamedTuple):
@@ -74,6 +71,9 @@ class Setup(NamedTuple):
     def world(self, seed):
         return World(self.num_envs, self.kind, masked=self.masked, seed=seed)
 
+    def driven(self, world):
+        return DrivenBuffer(self.buffer(), world, self.ending_rows, self.chunk)
+
 
 SETUPS = {
     "one_env": Setup(1, 1, 5, 2, "lone", False, chunk=2),
@@ -100,134 +100,23 @@ SOME = (
 )
 
 
-@functools.lru_cache
-def compiled_add(buffer):
-    return jax.jit(buffer.add, donate_argnums=0)
-
-
-@functools.lru_cache
-def compiled_read(buffer):
-    return jax.jit(buffer.read)
-
-
-class Driven:
-    """The buffer as rounds of training drive it."""
-
-    def __init__(self, setup, world):
-        self.setup, self.buffer = setup, setup.buffer()
-        shapes = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), world.observation(0)
-        )
-        masked_actions = NUM_ACTIONS if setup.masked else None
-        self._new = lambda: self.buffer.init(shapes, masked_actions, setup.ending_rows)
-        self._disk = SavedChunks(self.buffer, setup.chunk)
-        self._stand_at(self._new())
-
-    def _stand_at(self, state):
-        self.state, self.room = state, EndingRoom(self.buffer, state)
-
-    def add(self, steps):
-        state = self.state
-        if rows := self.room.grown_to(steps.is_last):
-            state = with_ending_rows(state, rows)
-        self.state = compiled_add(self.buffer)(state, steps)
-
-    def cut_short(self, env_indices):
-        self._stand_at(cut_short(self.buffer, self.state, env_indices))
-
-    def save_and_restore(self):
-        self._disk.save(self.state)
-        self._stand_at(self._disk.restore(jax.eval_shape(self._new)))
-
-    def drawable(self):
-        return self.buffer.drawable(int(self.state.num_steps))
-
-    def batch(self):
-        """As many transitions as the buffer holds at most; the newest fills what is missing."""
-        first, end = self.drawable()
-        env_steps = np.minimum(np.arange(first, first + self.setup.capacity), end - 1)
-        return compiled_read(self.buffer)(self.state, jnp.asarray(env_steps, jnp.uint32))
-
-
-def assert_same(found, expected):
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
-
-
-def assert_holds(driven, naive):
-    """Every transition that can be drawn is the deque's, in the same order."""
-    first, end = driven.drawable()
-    assert end - first == len(naive.transitions)
-    if end > first:
-        assert_same(driven.batch(), naive.batch(driven.setup.capacity))
-    if driven.state.priorities is not None:
-        leaves = np.ravel(driven.state.priorities.tree.levels[0])
-        slots = np.arange(first, end) % driven.setup.capacity
-        assert np.flatnonzero(leaves).tolist() == sorted(slots.tolist())
-
-
-def play(world, naive, driven, num_vector_steps, ends):
-    """A round, for the deque and for each of the buffers."""
-    vector_steps = [world.vector_step(*ends) for _ in range(num_vector_steps)]
-    steps = world.steps(vector_steps)
-    for vector_step in vector_steps:
-        for env_index, step in enumerate(vector_step):
-            naive.append(env_index, step)
-    for buffer in driven:
-        buffer.add(steps)
-
-
 def begun(setup, seed=0):
     world = setup.world(seed)
     return world, setup.naive()
-
-
-ENDS = st.one_of(
-    st.sampled_from([(0, 0), (0.1, 0.1), (0.4, 0), (0, 0.4), (0.5, 0.5), (1, 0), (0, 1), (1, 1)]),
-    st.sampled_from([(0, 0, 0.3), (0, 0, 1), (0.2, 0.2, 0.4)]),
-)
-"""Probabilities of termination, of truncation and of a lost life that counts as termination."""
-OPERATIONS = st.one_of(
-    st.tuples(st.just("rounds"), st.integers(1, 8), ENDS),
-    st.tuples(st.just("save")),
-    st.tuples(st.just("cut"), st.sampled_from([[0], [2], [0, 1, 2, 3]])),
-)
 
 
 @pytest.mark.parametrize("name", some_of(SETUPS, SOME))
 @examples(20)
 @given(operations=st.lists(OPERATIONS, max_size=14), seed=st.integers(0, 2**32 - 1))
 def test_every_transition_is_that_of_a_deque_whatever_was_done_before(name, operations, seed):
-    setup = SETUPS[name]
-    world, naive = begun(setup, seed)
-    driven, never_saved = Driven(setup, world), Driven(setup, world)
-    for operation, *how in operations:
-        if operation == "save":
-            driven.save_and_restore()
-        elif operation == "cut":
-            env_indices = [index for index in how[0] if index < setup.num_envs]
-            for env_index in env_indices:
-                naive.cut_short(env_index)
-                world.reset(env_index)
-            for buffer in (driven, never_saved):
-                buffer.cut_short(env_indices)
-        else:
-            times, ends = how
-            for _ in range(times):
-                play(world, naive, (driven, never_saved), setup.vector_steps, ends)
-        assert_holds(driven, naive)
-    driven.save_and_restore()
-    assert_holds(driven, naive)
-    assert_same_buffer(driven.buffer, driven.state, never_saved.state)
+    assert_holds_after_each(operations, SETUPS[name], seed)
 
 
 @pytest.mark.parametrize("name", SETUPS)
 def test_before_the_last_of_n_steps_nothing_can_be_drawn(name):
     setup = SETUPS[name]
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     first = setup.begin + setup.skipped
     for vector_step in range(1, setup.n_step + setup.frame_stack + 1):
         play(world, naive, [driven], 1, (0.5, 0.5))
@@ -240,7 +129,7 @@ def test_before_the_last_of_n_steps_nothing_can_be_drawn(name):
 def test_room_for_endings_grows_to_what_is_alive_and_no_further():
     setup = SETUPS["many_envs"]
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     alive = setup.capacity + (setup.n_step - 1) * setup.num_envs
     rows = []
     for _ in range(60):
@@ -256,7 +145,7 @@ def test_room_for_endings_grows_to_what_is_alive_and_no_further():
 def test_where_no_episode_ends_for_long_old_endings_leave_their_room_to_new_ones():
     setup = SETUPS["one_step"]._replace(ending_rows=6)
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     for _ in range(12):
         play(world, naive, [driven], 1, (0, 1))
         assert_holds(driven, naive)
@@ -270,7 +159,7 @@ def test_where_no_episode_ends_for_long_old_endings_leave_their_room_to_new_ones
 def test_an_episode_that_was_cut_short_twice_has_ended_once():
     setup = SETUPS["smallest_capacity"]
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     driven.cut_short([0, 1])
     assert int(driven.state.num_endings) == 0
     play(world, naive, [driven], 2, (0, 0))
@@ -289,7 +178,7 @@ def test_an_ending_that_was_numbered_late_takes_no_room_from_one_that_is_alive()
     has the later number. It is forgotten first, and its row lies between rows still read."""
     setup = Setup(2, 1, 7, 1, "lone", False, ending_rows=4)
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     play(world, naive, [driven], 1, ([0, 1], 0))
     naive.cut_short(0)
     world.reset(0)
@@ -305,11 +194,11 @@ def test_env_steps_near_the_largest_budget_are_counted_right():
     setup = SETUPS["capacity_is_no_multiple"]
     begin = (2**31 - 500) // setup.num_envs * setup.num_envs
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     state = dataclasses.replace(
         driven.state, num_steps=jnp.uint32(begin), num_endings=jnp.uint32(begin - 7)
     )
-    driven._stand_at(state)
+    driven.stand_at(state)
     for _ in range(50):
         play(world, naive, [driven], 3, (0.2, 0.2))
         if int(driven.state.num_steps) >= begin + setup.capacity + 3:
@@ -331,7 +220,7 @@ def test_rewards_are_discounted_to_single_precision(n_step):
     gamma, capacity = 0.99, 40
     world, naive = World(2, "lone", masked=False, seed=1), NaiveReplay(capacity, 2, n_step, gamma)
     setup = Setup(2, n_step, capacity, 1, "lone", False, ending_rows=40)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     driven.buffer = dataclasses.replace(driven.buffer, gamma=gamma)
     for _ in range(40):
         play(world, naive, [driven], 1, (0.05, 0.05))
@@ -344,7 +233,7 @@ def test_rewards_are_discounted_to_single_precision(n_step):
 def test_reward_and_discount_make_the_n_step_return_of_rlax(n_step):
     setup = Setup(1, n_step, 12, 1, "lone", False)
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     for _ in range(12 + n_step - 1):
         play(world, naive, [driven], 1, (0, 0))
     found = driven.batch()
@@ -362,7 +251,7 @@ def test_reward_and_discount_make_the_n_step_return_of_rlax(n_step):
 def test_the_longest_n_spans_all_its_steps():
     setup = Setup(1, 255, 300, 1, "lone", False)
     world, naive = begun(setup)
-    driven = Driven(setup, world)
+    driven = setup.driven(world)
     vector_steps = [world.vector_step(0, 0.003) for _ in range(300)]
     for (step,) in vector_steps:
         step.reward = 1.0

@@ -1,38 +1,38 @@
 """Sequences of the replay buffer beside those of whole episodes in lists."""
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from driven_buffer import (
+    GAMMA,
+    OPERATIONS,
+    PRIORITISED,
+    UNIFORM,
+    DrivenBuffer,
+    assert_holds_after_each,
+    compiled_read,
+    play,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_profile import examples
 from long_forms import some_of
-from naive_replay import NUM_ACTIONS, World
-from naive_sequences import NaiveSequences, with_memories
-from saved_chunks import SavedChunks, assert_same_buffer
+from naive_replay import World
+from naive_sequences import NaiveSequences
 
 from frankrl.core.types import SequenceSpec
 from frankrl.replay import (
-    EndingRoom,
     PrioritisedSampler,
     ReplayBuffer,
     Sample,
     SampleRequest,
     UniformSampler,
-    cut_short,
     fault_in_steps,
     steps_of,
-    with_ending_rows,
 )
-
-# A half, so that sums of discounted whole numbers are exact in whatever order they are taken.
-GAMMA = 0.5
-UNIFORM = UniformSampler(2)
-PRIORITISED = PrioritisedSampler(2, exponent=1.0, epsilon=0.5, beta=0.4, beta_env_steps=100)
 
 
 class Setup(NamedTuple):
@@ -64,6 +64,20 @@ class Setup(NamedTuple):
         sizes = self.capacity, self.num_envs, self.n_step, GAMMA, self.frame_stack
         return NaiveSequences(self.spec, *sizes, skipped)
 
+    def world(self, seed):
+        return World(self.num_envs, self.kind, masked=self.masked, seed=seed)
+
+    def driven(self, world):
+        return DrivenBuffer(self.buffer(), world)
+
+    def filled(self, num_rounds, ends, seed=4):
+        """The buffer, and the lists, after so many rounds."""
+        world, naive = self.world(seed), self.naive()
+        driven = self.driven(world)
+        for _ in range(num_rounds):
+            play(world, naive, [driven], self.vector_steps, ends)
+        return naive, driven
+
 
 SETUPS = {
     "one_step": Setup(1, 1, 0, 1, 5),
@@ -78,133 +92,20 @@ SETUPS = {
 SOME = ("several_envs", "n_beyond_the_sequence", "stack", "begun_later")
 
 
-@functools.lru_cache
-def compiled(buffer):
-    return jax.jit(buffer.add, donate_argnums=0), jax.jit(buffer.read_sequences)
-
-
-class Driven:
-    """The buffer as rounds of training drive it."""
-
-    def __init__(self, setup, world):
-        self.setup, self.buffer = setup, setup.buffer()
-        shapes = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), world.observation(0)
-        )
-        self._new = lambda: self.buffer.init(shapes, NUM_ACTIONS if setup.masked else None, 1)
-        self._disk = SavedChunks(self.buffer, 4)
-        self._stand_at(self._new())
-
-    def _stand_at(self, state):
-        self.state, self.room = state, EndingRoom(self.buffer, state)
-
-    def add(self, steps):
-        state = self.state
-        if rows := self.room.grown_to(steps.is_last):
-            state = with_ending_rows(state, rows)
-        self.state = compiled(self.buffer)[0](state, steps)
-
-    def cut_short(self, env_indices):
-        self._stand_at(cut_short(self.buffer, self.state, env_indices))
-
-    def save_and_restore(self):
-        self._disk.save(self.state)
-        self._stand_at(self._disk.restore(jax.eval_shape(self._new)))
-
-    def drawable(self):
-        return self.buffer.drawable(int(self.state.num_steps))
-
-    def batch(self):
-        first, end = self.drawable()
-        env_steps = np.minimum(np.arange(first, first + self.setup.capacity), end - 1)
-        return compiled(self.buffer)[1](self.state, jnp.asarray(env_steps, jnp.uint32))
-
-
-def where_shown(sequences):
-    """With zeros in place of observations that are not shown."""
-
-    def shown(leaf):
-        kept = np.reshape(sequences.is_shown, sequences.is_shown.shape + (1,) * (leaf.ndim - 2))
-        return np.where(kept, leaf, np.zeros_like(leaf))
-
-    return sequences._replace(observation=jax.tree.map(shown, sequences.observation))
-
-
-def assert_holds(driven, naive):
-    """Every sequence that can be drawn is that of the lists, in the same order."""
-    first, end = driven.drawable()
-    assert end - first == len(naive.starts)
-    if end > first:
-        found = where_shown(jax.tree.map(np.asarray, driven.batch()))
-        expected = naive.batch(driven.setup.capacity)
-        assert jax.tree.structure(found) == jax.tree.structure(expected)
-        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-            assert one.dtype == other.dtype
-            np.testing.assert_array_equal(one, other)
-    if driven.state.priorities is not None:
-        leaves = np.ravel(driven.state.priorities.tree.levels[0])
-        slots = np.arange(first, end) % driven.setup.capacity
-        assert np.flatnonzero(leaves).tolist() == sorted(slots.tolist())
-
-
-def play(world, naive, driven, num_vector_steps, ends):
-    vector_steps = [world.vector_step(*ends) for _ in range(num_vector_steps)]
-    steps = with_memories(world.steps(vector_steps))
-    for vector_step in vector_steps:
-        for env_index, step in enumerate(vector_step):
-            naive.append(env_index, step)
-    for buffer in driven:
-        buffer.add(steps)
-
-
-ENDS = st.sampled_from(
-    [(0, 0), (0.1, 0.1), (0.4, 0), (0, 0.4), (1, 0), (0, 1), (1, 1), (0, 0, 0.3), (0.2, 0.2, 0.4)]
-)
-"""Probabilities of termination, of truncation and of a lost life that counts as termination."""
-OPERATIONS = st.one_of(
-    st.tuples(st.just("rounds"), st.integers(1, 8), ENDS),
-    st.tuples(st.just("save")),
-    st.tuples(st.just("cut"), st.sampled_from([[0], [1], [0, 1, 2]])),
-)
-
-
 @pytest.mark.parametrize("name", some_of(SETUPS, SOME))
 @examples(10)
 @given(operations=st.lists(OPERATIONS, max_size=10), seed=st.integers(0, 2**32 - 1))
 def test_every_sequence_is_that_of_whole_episodes_whatever_was_done_before(name, operations, seed):
-    setup = SETUPS[name]
-    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=seed)
-    naive = setup.naive()
-    driven, never_saved = Driven(setup, world), Driven(setup, world)
-    for operation, *how in operations:
-        if operation == "save":
-            driven.save_and_restore()
-        elif operation == "cut":
-            env_indices = [index for index in how[0] if index < setup.num_envs]
-            for env_index in env_indices:
-                naive.cut_short(env_index)
-                world.reset(env_index)
-            for buffer in (driven, never_saved):
-                buffer.cut_short(env_indices)
-        else:
-            times, ends = how
-            for _ in range(times):
-                play(world, naive, (driven, never_saved), setup.vector_steps, ends)
-        assert_holds(driven, naive)
-    driven.save_and_restore()
-    assert_holds(driven, naive)
-    assert_same_buffer(driven.buffer, driven.state, never_saved.state)
+    assert_holds_after_each(operations, SETUPS[name], seed)
 
 
 def test_sequences_of_one_step_without_burn_in_are_the_transitions():
     """The same steps through the other reading, to the same bits."""
     setup = SETUPS["one_step"]._replace(n_step=3, capacity=20, num_envs=2, masked=True)
-    world = World(2, "lone", masked=True, seed=3)
-    naive, driven = setup.naive(), Driven(setup, world)
-    play(world, naive, [driven], 14, (0.2, 0.2, 0.2))
+    _, driven = setup.filled(7, (0.2, 0.2, 0.2), seed=3)
     first, end = driven.drawable()
     env_steps = jnp.arange(first, end, dtype=jnp.uint32)
-    sequences = compiled(driven.buffer)[1](driven.state, env_steps)
+    sequences = compiled_read(driven.buffer)(driven.state, env_steps)
     transitions = jax.jit(driven.buffer.read)(driven.state, env_steps)
     rows = np.arange(end - first)
     arrived = np.asarray(sequences.arrival)[:, 0]
@@ -238,10 +139,7 @@ def test_every_env_step_is_drawn_equally_often_before_it_is_moved():
 @pytest.mark.parametrize("name", some_of(SETUPS, ["several_envs", "no_burn_in", "begun_later"]))
 def test_a_start_less_than_a_burn_in_after_its_episodes_start_is_moved_there(name):
     setup = SETUPS[name]
-    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=4)
-    naive, driven = setup.naive(), Driven(setup, world)
-    for _ in range(12):
-        play(world, naive, [driven], setup.vector_steps, (0.1, 0.1))
+    naive, driven = setup.filled(12, (0.1, 0.1))
     first, end = driven.drawable()
     drawn = jnp.arange(first, end, dtype=jnp.uint32)
     found = jax.jit(driven.buffer.first_learned)(driven.state, drawn)
@@ -254,10 +152,7 @@ def test_a_start_less_than_a_burn_in_after_its_episodes_start_is_moved_there(nam
 @pytest.mark.parametrize("name", some_of(["several_envs", "begun_later"], ["several_envs"]))
 def test_a_sequence_gets_its_priority_under_every_env_step_that_draws_it(name):
     setup = SETUPS[name]
-    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=4)
-    naive, driven = setup.naive(), Driven(setup, world)
-    for _ in range(12):
-        play(world, naive, [driven], setup.vector_steps, (0.1, 0.1))
+    naive, driven = setup.filled(12, (0.1, 0.1))
     first, end = driven.drawable()
     set_priorities = jax.jit(driven.buffer.set_priorities)
 
@@ -279,10 +174,8 @@ def test_a_sequence_gets_its_priority_under_every_env_step_that_draws_it(name):
 
 def test_the_first_steps_of_an_episode_are_learned_about_half_as_often_as_the_others():
     """And not once in T times, as if every start stayed where it is."""
-    setup = Setup(1, 1, burn_in=10, learned=20, capacity=300)
-    world = World(1, "lone", masked=False, seed=4)
-    driven = Driven(setup, world)
-    play(world, setup.naive(), [driven], 300, (0, 0))
+    setup = Setup(1, 1, burn_in=10, learned=20, capacity=300, vector_steps=300)
+    _, driven = setup.filled(1, (0, 0))
     first, end = driven.drawable()
     assert first == 0
     drawn = jnp.arange(first, end, dtype=jnp.uint32)
@@ -295,10 +188,7 @@ def test_the_first_steps_of_an_episode_are_learned_about_half_as_often_as_the_ot
 
 @pytest.mark.parametrize("value", [np.nan, 1.5, -np.inf])
 def test_a_memory_that_no_unit_can_have_is_found(value):
-    setup = SETUPS["several_envs"]
-    world = World(setup.num_envs, setup.kind, masked=setup.masked, seed=0)
-    naive, driven = setup.naive(), Driven(setup, world)
-    play(world, naive, [driven], 4, (0.3, 0.3))
+    _, driven = SETUPS["several_envs"].filled(2, (0.3, 0.3), seed=0)
     steps = steps_of(driven.state, np.arange(12))
     assert fault_in_steps(steps, 100, 2**16) is None
     memory = steps.memory.copy()

@@ -1,11 +1,10 @@
 """Several seeds as one program, against the same runs alone."""
 
 import shutil
-from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
+from lanes_beside_runs import assert_lanes_begin_as_runs_alone, assert_same, killed, tables
 
 import frankrl
 from frankrl.core.errors import (
@@ -17,13 +16,11 @@ from frankrl.core.errors import (
 )
 from frankrl.core.numerics import own_numerics
 from frankrl.core.score import score
-from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
+from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.runs.lock import locked
 from frankrl.seeds import train as seeds_train
 from frankrl.seeds.standing import newest_intact
-from frankrl.training import Trainer, init_train_state
-from frankrl.training.device.batch import SeedBatch
-from frankrl.training.device.rounds import device_rounds, source_on_device
+from frankrl.training import Trainer
 from frankrl.training.preparing import checked_experiment
 
 ENV = "frankrl/CartPole-functional-v0"
@@ -53,76 +50,17 @@ def group(tmp_path_factory):
     return frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
 
 
-def tables(run):
-    """The metrics of a run, but for the times of the clock."""
-    reader = MetricsReader(RunFolder.open(run).metrics)
-    names = ("episodes", "training", "evaluations", "digests", "not_reproducible")
-    found = {
-        name: list(map(tuple, zip(*reader.columns(name).values(), strict=True))) for name in names
-    }
-    reader.close()
-    return found
-
-
-def weights(run):
-    """All arrays of a run's newest checkpoint."""
-    newest = list_checkpoints(RunFolder.open(run).checkpoints)[-1]
-    names = (
-        "q_network",
-        "target_network",
-        "optimiser",
-        "collection",
-        "environments",
-        "best_network",
-    )
-    loaded = load_checkpoint(newest, dict.fromkeys(names, 1 << 24))
-    return newest.name, {
-        (file, name): array
-        for file, arrays in loaded.tensors.items()
-        for name, array in arrays.items()
-    }
-
-
-def assert_same(one, other):
-    """Two runs have the same bits."""
-    assert repr(tables(one)) == repr(tables(other))
-    (name, ours), (their_name, theirs) = weights(one), weights(other)
-    assert name == their_name
-    assert ours.keys() == theirs.keys()
-    for key, array in ours.items():
-        np.testing.assert_array_equal(array, theirs[key], err_msg=str(key))
-
-
 def test_lanes_begin_as_runs_alone_do_within_float32():
+    def parts(found):
+        state, output = found.state(), found.output()
+        return state.learner, state.replay, output.metrics, output.td_errors
+
     with own_numerics():
         settings = frankrl.Settings().with_changes(
             **{name: value for name, value in SHORT.items() if name != "preset"}
         )
         first = checked_experiment(ENV, settings.resolved(), 0)
-        experiments = [replace(first, seed=seed) for seed in (0, 1, 7)]
-        batch = SeedBatch(len(experiments))
-        lanes, alone = [], []
-        for index, experiment in enumerate(experiments):
-            for made, rounds in ((lanes, batch.rounds_of(index)), (alone, device_rounds)):
-                source, state = source_on_device(experiment), init_train_state(experiment)
-                made.append(rounds(experiment, source, state, lambda at: at + 32))
-        for number in range(6):
-            batch.advance()
-            for lane, run in zip(lanes, alone, strict=True):
-                ours, theirs = next(lane), next(run)
-                assert (ours.ticks, ours.updates) == (theirs.ticks, theirs.updates)
-                # So early no action has been chosen otherwise.
-                assert ours.collected.episodes == theirs.collected.episodes
-                pairs = (
-                    (ours.state().learner, theirs.state().learner),
-                    (ours.state().replay, theirs.state().replay),
-                    (ours.output().metrics, theirs.output().metrics),
-                    (ours.output().td_errors, theirs.output().td_errors),
-                )
-                for one, other in pairs:
-                    for leaf, its in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-                        np.testing.assert_allclose(leaf, its, rtol=1e-4, atol=1e-5)
-            assert number < 2 or ours.updates > 0
+        assert assert_lanes_begin_as_runs_alone(first, [0, 1, 7], 6, parts, rtol=1e-4) > 0
 
 
 def test_every_run_of_a_group_is_an_ordinary_run(group, tmp_path):
@@ -144,19 +82,6 @@ def test_the_same_command_gives_the_same_bits(group, tmp_path):
     again = frankrl.train(ENV, seeds=[3, 8, 5], out=tmp_path / "again", progress=False, **SHORT)
     for one, other in zip(group.runs, again.runs, strict=True):
         assert_same(one, other)
-
-
-def killed(group, path, runs_with_newer):
-    """A copy of a group as a process leaves it that is killed while it writes checkpoints."""
-    copied = shutil.copytree(group.path, path)
-    for number, run in enumerate(group.runs):
-        here = copied / run.name
-        (here / "report.json").unlink()
-        there = list_checkpoints(RunFolder.open(here).checkpoints)
-        gone = there[-1:] if number < runs_with_newer else there[-2:]
-        for checkpoint in gone:
-            shutil.rmtree(checkpoint)
-    return copied
 
 
 @pytest.mark.parametrize("runs_with_newer", [0, 1, 2])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num, Shaped
+from jaxtyping import Bool, Float, Num, Shaped
 
 ACTION_DTYPE = np.dtype(np.uint16)
 """Dtype of a stored action index."""
@@ -48,35 +48,6 @@ class SequenceSpec(NamedTuple):
     memory_units: int
     priority_share: float
     """η: the priority is η · the largest error of its steps + (1 - η) · their mean."""
-
-
-class Sequences(NamedTuple):
-    """Steps of single episodes in order of time: what a network with memory learns from.
-
-    The axis of time holds `burn_in_steps` steps from which the memory is only computed, then T
-    steps that are learned from, then n more observations, at which their rewards' sums end. A
-    sequence never crosses an episode's end: what lies beyond is not shown.
-    """
-
-    observation: Observation
-    """Leaves of shape (*batch, time, …); after an episode's last step the observation that it
-    arrived at."""
-    is_shown: Bool[Array, "*batch time"]
-    """False before the start of the episode, and after the observation that it arrived at."""
-    memory: Float[Array, "*batch unit"]
-    """Memory before the first observation that is shown, as it was when the agent acted."""
-    mask: Bool[Array, "*batch time action"] | None
-    """Which actions are allowed; None without action masks. All are where nothing is shown."""
-    action: Shaped[Array, "*batch step"]
-    """Action of each learned step; 0 where none belongs, as the next two."""
-    reward: Float[Array, "*batch step"]
-    """Discounted sum of up to n rewards."""
-    discount: Float[Array, "*batch step"]
-    """γⁿ; 0 after termination."""
-    arrival: Int[Array, "*batch step"]
-    """Position of s′ on the axis of time."""
-    belongs: Bool[Array, "*batch step"]
-    """False after the episode's last step."""
 
 
 class Minibatch(NamedTuple):

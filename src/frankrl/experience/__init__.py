@@ -19,6 +19,7 @@ from frankrl.experience.exploration import (
     mean_epsilon,
 )
 from frankrl.experience.free_actor import Chunk, FreeActor
+from frankrl.experience.host_source import HostSource
 from frankrl.experience.normaliser import (
     NormalisedQValues,
     Statistics,
@@ -35,7 +36,8 @@ from frankrl.experience.policy import (
     acting_noise,
     make_policy,
 )
-from frankrl.experience.source import Collected, HostSource, Restorable, Source, steps_of
+from frankrl.experience.source import Collected, Restorable, Source
+from frankrl.experience.vector_steps import steps_of
 
 __all__ = [
     "REQUESTS_AHEAD",

@@ -17,7 +17,7 @@ from frankrl.environments import EnvironmentLog, EnvironmentSpec, EnvironmentVec
 from frankrl.experience.exploration import epsilon_greedy, epsilon_ladder, exploration_draws
 from frankrl.experience.first_errors import first_errors
 from frankrl.experience.policy import Policy, make_policy
-from frankrl.experience.source import steps_of
+from frankrl.experience.vector_steps import steps_of
 from frankrl.networks import QNetwork
 
 

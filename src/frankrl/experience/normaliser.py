@@ -167,15 +167,15 @@ def statistics_from(
     """
     if like is None:
         return None
-    found = {
-        name: Moments(
-            *(
-                read(tensors, f"normalisation {name} {field}", np.float64, np.shape(value))
-                for field, value in moments._asdict().items()
-            )
-        )
-        for name, moments in _named(like)
-    }
+
+    def moments_of(name: str, like: Moments) -> Moments:
+        fields = {
+            field: read(tensors, f"normalisation {name} {field}", np.float64, np.shape(value))
+            for field, value in like._asdict().items()
+        }
+        return Moments(**fields)
+
+    found = {name: moments_of(name, moments) for name, moments in _named(like)}
     leaves = tuple(moments and found[str(n)] for n, moments in enumerate(like.observation))
     return Statistics(leaves, like.discounted_return and found["return"])
 

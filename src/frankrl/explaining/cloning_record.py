@@ -12,7 +12,7 @@ from frankrl.core.types import Transition
 from frankrl.explaining.memory_record import SequencesRecord
 from frankrl.explaining.opened_update import OpenedUpdate, SampledBatch, norms
 from frankrl.learning import CloningTerms, LearnerState, cloning_terms
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork, QNetwork
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -40,7 +40,7 @@ class CloningRecord(OpenedUpdate):
 
 
 def cloning_record_of(
-    network: QNetwork,
+    network: FeedForwardNetwork,
     before: LearnerState,
     after: LearnerState,
     sampled: SampledBatch,
@@ -115,7 +115,7 @@ def recorded_cloning(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _computed(
-    network: QNetwork, before: LearnerState, after: LearnerState, batch: Transition
+    network: FeedForwardNetwork, before: LearnerState, after: LearnerState, batch: Transition
 ) -> tuple[CloningTerms, CloningTerms]:
     """What the update computed, and the same after it."""
     unflatten = network.layout.unflatten

@@ -30,9 +30,11 @@ from frankrl.networks import (
     ActionOutputs,
     Dense,
     DenseParams,
+    Encoder,
     Flatten,
     LayeredNetwork,
     NetworkParams,
+    Readout,
 )
 from frankrl.replay import Sample
 
@@ -44,11 +46,8 @@ Q_VALUES, TARGET_Q_VALUES = (0.4, 1.2, 3.1, 0.8), (2.1, 1.3, 4.7, 0.9)
 """Q-values later in training. For the Q-network the notes give only the third."""
 FIRE_MAIN, REWARD, GAMMA, LEARNING_RATE = 2, 0.3, 0.99, 0.1
 NETWORK = LayeredNetwork(
-    torsos=(Flatten((8,), Scaling()),),
-    hidden=(),
-    activation="relu",
-    output=ActionOutputs(Dense(4), 4, None),
-    head=ExpectedHead(),
+    Encoder((Flatten((8,), Scaling()),)),
+    Readout((), "relu", ActionOutputs(Dense(4), 4, None), ExpectedHead()),
 )
 """A network of a single layer whose biases are the Q-values."""
 COLLECTED_AT = 10_000

@@ -13,7 +13,8 @@ from frankrl.config import LearningSettings
 from frankrl.core.device_random import seed_words
 from frankrl.core.errors import warn
 from frankrl.core.normalisation import Scales
-from frankrl.core.types import Params, Sequences, SequenceSpec, Steps, Transition
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import Params, Steps, Transition
 from frankrl.explaining.cloning_record import CloningRecord, cloning_record_of
 from frankrl.explaining.opened_update import SampledBatch
 from frankrl.explaining.pqn_record import pqn_opened
@@ -31,7 +32,7 @@ from frankrl.learning import (
     under_noise,
     updates,
 )
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork, QNetwork, RecurrentNetwork
 from frankrl.replay import (
     EndingRoom,
     ReplayBuffer,
@@ -71,7 +72,7 @@ def opened_in_round(
         found = joined(found, others[1:])
     taken, batches, spans = found
     number = update - before.updates - 1
-    learn = _compiled_updates(settings.learning, network, replay.sequences, num_lanes)
+    learn = _compiled_updates(settings.learning, network, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
     taken, batches, noise, sample, spans = jax.tree.map(
         np.asarray, (taken, batches, given.noise, sample, spans)
@@ -142,17 +143,18 @@ def _record(
 ) -> UpdateRecord | CloningRecord:
     """The record of an update, given the learners before and after it."""
     learning, network = experiment.settings.learning, experiment.network
-    is_cloned, sequences = learning.algorithm == "bc", experiment.replay.sequences
+    is_cloned = learning.algorithm == "bc"
     if isinstance(batch, Transition):
+        assert isinstance(network, FeedForwardNetwork), "one with memory learns from sequences"
         sampled = SampledBatch(sample, batch, span.num_steps, span.terminated)
         if is_cloned:
             return cloning_record_of(network, *learners, sampled, **facts)
         return record_of(learning, network, *learners, sampled, noise=noise, **facts)
-    assert sequences is not None, "only a network with memory learns from sequences"
+    assert isinstance(network, RecurrentNetwork), "only one with memory learns from sequences"
     given = SampledSequences(sample, batch, begins, span.num_steps, span.terminated)
     if is_cloned:
-        return sequences_cloning_record_of(network, *learners, sequences, given, **facts)
-    return sequences_record_of(learning, network, *learners, sequences, given, noise=noise, **facts)
+        return sequences_cloning_record_of(network, *learners, given, **facts)
+    return sequences_record_of(learning, network, *learners, given, noise=noise, **facts)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -179,18 +181,18 @@ def _read(
 
 
 def _compiled_updates(
-    settings: LearningSettings, network: QNetwork, sequences: SequenceSpec | None, num_lanes: int
+    settings: LearningSettings, network: QNetwork, num_lanes: int
 ) -> Callable[..., Any]:
-    own = functools.partial(updates, settings, network, sequences=sequences)
+    own = functools.partial(updates, settings, network)
     if num_lanes:
         return computed_in_lanes(own, num_lanes)
     if has_own_optimiser(settings):
         # Another one, or a changed one, may stand under the same name later.
         return jax.jit(own)
-    return functools.partial(_updates, settings, network, sequences=sequences)
+    return functools.partial(_updates, settings, network)
 
 
-_updates = jax.jit(updates, static_argnums=(0, 1), static_argnames="sequences")
+_updates = jax.jit(updates, static_argnums=(0, 1))
 
 
 def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:

@@ -21,7 +21,7 @@ from frankrl.learning import (
     pqn_updates,
     predictions,
 )
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork
 from frankrl.training import Experiment, Round, TrainState
 from frankrl.training.device.batch import computed_in_lanes
 from frankrl.training.device.pqn_round import PqnSample
@@ -44,7 +44,7 @@ def pqn_opened(
     """
     sample = jax.tree.map(jnp.asarray, result.output().sample)
     assert isinstance(sample, PqnSample), "the update's own round is one of PQN"
-    learning, network = experiment.settings.learning, experiment.network
+    learning, network = experiment.settings.learning, _network(experiment)
     rate = np.float32(learning_rate_at(learning, result.ticks))
     learn = functools.partial(pqn_updates, learning, network)
     learn = computed_in_lanes(learn, num_lanes) if num_lanes else jax.jit(learn)
@@ -62,6 +62,12 @@ def pqn_opened(
     return record, state, learned(after, number + 1, len(sample.order))
 
 
+def _network(experiment: Experiment) -> FeedForwardNetwork:
+    network = experiment.network
+    assert isinstance(network, FeedForwardNetwork), "pqn is refused with a memory"
+    return network
+
+
 def _record(
     experiment: Experiment,
     before: TrainState,
@@ -71,7 +77,7 @@ def _record(
     env_steps: int,
 ) -> UpdateRecord:
     """The record of update `number` of a round, from 0, given the learner before and after it."""
-    settings, network = experiment.settings, experiment.network
+    settings, network = experiment.settings, _network(experiment)
     state, after = learners
     rows, unflatten = np.asarray(sample.order[number]), network.layout.unflatten
     steps = all_targets(settings.learning, sample.rollout)
@@ -118,7 +124,7 @@ def _record(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _computed(
-    network: QNetwork, before: LearnerState, after: LearnerState, batch: Minibatch
+    network: FeedForwardNetwork, before: LearnerState, after: LearnerState, batch: Minibatch
 ) -> tuple[LossTerms, Float[Array, " batch"]]:
     """What the update computed, and Q(s, a; θ) after it."""
     unflatten, targets = network.layout.unflatten, batch.target

@@ -22,7 +22,7 @@ from frankrl.learning import (
     td_errors,
     update_terms,
 )
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork, QNetwork
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -94,7 +94,7 @@ class Recorded(NamedTuple):
 
 def record_of(
     settings: LearningSettings,
-    network: QNetwork,
+    network: FeedForwardNetwork,
     before: LearnerState,
     after: LearnerState,
     sampled: SampledBatch,
@@ -178,7 +178,7 @@ def recorded(
         targets=np.asarray(head.target_mean(targets)),
         chosen_outputs=head.distribution(seen.chosen),
         target_outputs=None if targets.ndim == 1 else np.asarray(targets),
-        td_errors=np.asarray(td_errors(network, targets, seen.chosen_q)),
+        td_errors=np.asarray(td_errors(head, targets, seen.chosen_q)),
         losses=np.asarray(seen.losses),
         conservative_losses=_host(seen.conservative),
         loss=float(loss),
@@ -195,7 +195,7 @@ def recorded(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _computed(
     settings: LearningSettings,
-    network: QNetwork,
+    network: FeedForwardNetwork,
     before: LearnerState,
     after: LearnerState,
     batch: Transition,

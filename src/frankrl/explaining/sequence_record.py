@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import Sequences, SequenceSpec, Transition
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import Transition
 from frankrl.explaining.cloning_record import CloningRecord, recorded_cloning
 from frankrl.explaining.memory_record import SequencesRecord
 from frankrl.explaining.opened_update import SampledBatch
@@ -26,7 +27,7 @@ from frankrl.learning import (
     sequence_terms,
     td_errors,
 )
-from frankrl.networks import QNetwork
+from frankrl.networks import RecurrentNetwork
 from frankrl.replay import Sample
 
 
@@ -46,10 +47,9 @@ class SampledSequences(NamedTuple):
 
 def sequences_record_of(
     settings: LearningSettings,
-    network: QNetwork,
+    network: RecurrentNetwork,
     before: LearnerState,
     after: LearnerState,
-    spec: SequenceSpec,
     sampled: SampledSequences,
     *,
     env_steps: int,
@@ -65,18 +65,17 @@ def sequences_record_of(
         network: the definition of both networks.
         before: the learner before the update.
         after: the learner after the update.
-        spec: which steps the sequences have.
         sampled: the sequences of the update, as NumPy arrays.
         env_steps: env steps of the run when the update was done.
         learning_rate: step size of the optimiser.
         noise: the update's random numbers.
     """
     terms, chosen_q_after, priorities = _computed(
-        settings, spec, network, before, after, sampled.batch, noise, sampled.sample.weights
+        settings, network, before, after, sampled.batch, noise, sampled.sample.weights
     )
-    belongs = np.asarray(terms.belongs)
+    belongs = np.ravel(np.asarray(sampled.batch.belongs))
     computed = Recorded(_of_rows(terms.of_rows, belongs), np.asarray(chosen_q_after)[belongs])
-    own = _sequences(spec, sampled.batch, terms.memory)._replace(
+    own = _sequences(sampled.batch, terms.memory)._replace(
         target_memory=np.asarray(terms.target_memory),
         priorities=None if sampled.sample.weights is None else np.asarray(priorities),
     )
@@ -93,18 +92,17 @@ def sequences_record_of(
 
 
 def sequences_cloning_record_of(
-    network: QNetwork,
+    network: RecurrentNetwork,
     before: LearnerState,
     after: LearnerState,
-    spec: SequenceSpec,
     sampled: SampledSequences,
     *,
     env_steps: int,
     learning_rate: float,
 ) -> CloningRecord:
     """Record one update of behaviour cloning; rows and arguments as of `sequences_record_of`."""
-    terms, logits_after, memory = _cloned(network, spec, before, after, sampled.batch)
-    own = _sequences(spec, sampled.batch, memory)
+    terms, logits_after, memory = _cloned(network, before, after, sampled.batch)
+    own = _sequences(sampled.batch, memory)
     belongs = np.ravel(np.asarray(sampled.batch.belongs))
     kept = _kept((terms.logits, terms.losses, logits_after), belongs)
     return recorded_cloning(
@@ -118,10 +116,9 @@ def sequences_cloning_record_of(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=0)
 def _cloned(
-    network: QNetwork,
-    spec: SequenceSpec,
+    network: RecurrentNetwork,
     before: LearnerState,
     after: LearnerState,
     batch: Sequences,
@@ -129,21 +126,19 @@ def _cloned(
     """What the update computed, the logits after it, and the memory along the sequences."""
     params, then = (network.layout.unflatten(learner.params) for learner in (before, after))
     memory = network.remembered(params, batch.observation, batch.is_shown, batch.memory)
-    later = sequence_cloning_terms(spec, network, then, batch)
-    return sequence_cloning_terms(spec, network, params, batch), later.logits, memory
+    later = sequence_cloning_terms(network, then, batch)
+    return sequence_cloning_terms(network, params, batch), later.logits, memory
 
 
-def _sequences(
-    spec: SequenceSpec, batch: Sequences, memory: Float[Array, "batch time unit"]
-) -> SequencesRecord:
+def _sequences(batch: Sequences, memory: Float[Array, "batch time unit"]) -> SequencesRecord:
     """The sequences of a batch, with the network's memory along them."""
     belongs = np.asarray(batch.belongs)
     sequence, step = np.nonzero(belongs)
     return SequencesRecord(
         sequence=sequence,
         step=step,
-        burn_in_steps=spec.burn_in_steps,
-        learned_steps=spec.learned_steps,
+        burn_in_steps=batch.spec.burn_in_steps,
+        learned_steps=batch.spec.learned_steps,
         is_shown=np.asarray(batch.is_shown),
         arrival=np.asarray(batch.arrival)[sequence, step],
         stored_memory=np.asarray(batch.memory),
@@ -153,11 +148,10 @@ def _sequences(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _computed(
     settings: LearningSettings,
-    spec: SequenceSpec,
-    network: QNetwork,
+    network: RecurrentNetwork,
     before: LearnerState,
     after: LearnerState,
     batch: Sequences,
@@ -169,22 +163,15 @@ def _computed(
     target_params = unflatten(before.target_params)
     terms, later = (
         sequence_terms(
-            settings,
-            spec,
-            network,
-            unflatten(learner.params),
-            target_params,
-            batch,
-            noise,
-            weights,
+            settings, network, unflatten(learner.params), target_params, batch, noise, weights
         )
         for learner in (before, after)
     )
     found = terms.of_rows.of_loss
     seen, targets = found.predictions, found.targets
-    errors = td_errors(network, targets, seen.chosen_q)
+    errors = td_errors(head, targets, seen.chosen_q)
     by_row = head.priorities(seen.losses, errors, targets)
-    priorities = sequence_priorities(spec, by_row, terms.belongs)
+    priorities = sequence_priorities(batch, by_row)
     return terms, later.of_rows.of_loss.predictions.chosen_q, priorities
 
 

@@ -24,7 +24,15 @@ from frankrl.exporting.own_network import add_translated, names_in, translated, 
 from frankrl.exporting.symmetry import add_images, add_mean
 from frankrl.exporting.torsos import add_normalisation, add_torso
 from frankrl.exporting.trained_network import as_texts
-from frankrl.networks import LayeredNetwork, NetworkParams, QNetwork, SymmetricNetwork
+from frankrl.networks import (
+    Encoder,
+    LayeredNetwork,
+    NetworkParams,
+    QNetwork,
+    Readout,
+    RecurrentNetwork,
+    SymmetricNetwork,
+)
 
 _MAX_BYTES = 2**31 - 2**20
 """Most bytes of parameters in one file: Protocol Buffers end at 2 GiB, and the rest needs some."""
@@ -95,29 +103,41 @@ def _value(name: str, dtype: Any, *shape: int, note: str = "") -> onnx.ValueInfo
 def _add_network(
     graph: Graph, network: QNetwork, params: NetworkParams, inputs: Sequence[Input]
 ) -> str:
-    """Add the outputs for all actions, in the order of `QNetwork.apply`; returns them."""
+    """Add the outputs for all actions, in the order of `QFunction.apply`; returns them."""
     if isinstance(network, SymmetricNetwork):
         images = add_images(graph, network, inputs)
         outputs = _add_network(graph, network.network, params, images)
         return add_mean(graph, network, outputs, axis_of_actions(network.head))
-    if not isinstance(network, LayeredNetwork):
+    if not isinstance(network, LayeredNetwork | RecurrentNetwork):
         raise untranslatable(network)
-    parts = zip(network.torsos, params.torsos, inputs, strict=True)
+    features = _add_encoder(graph, network.encoder, params, inputs)
+    if isinstance(network, RecurrentNetwork):
+        features = add_memory(graph, network.memory, params.memory, features, "memory")
+    return _add_readout(graph, network.readout, params, features)
+
+
+def _add_encoder(
+    graph: Graph, encoder: Encoder, params: NetworkParams, inputs: Sequence[Input]
+) -> str:
+    """Add the features of all inputs, side by side; returns them."""
+    parts = zip(encoder.torsos, params.torsos, inputs, strict=True)
     features = [
         add_torso(graph, torso, own, source, f"torsos.{index}")
         for index, (torso, own, source) in enumerate(parts)
     ]
-    joined = features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
-    if network.memory is not None:
-        joined = add_memory(graph, network.memory, params.memory, joined, "memory")
-    if not network.hidden:
-        joined = add_conditioning(graph, network.head, params.head, joined)
-    for index, (layer, own) in enumerate(zip(network.hidden, params.hidden, strict=True)):
-        joined = add_layer(graph, layer, own, joined, f"hidden.{index}")
-        joined = add_activation(graph, network.activation, joined)
+    return features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
+
+
+def _add_readout(graph: Graph, readout: Readout, params: NetworkParams, features: str) -> str:
+    """Add the hidden layers and the outputs for all actions; returns these."""
+    if not readout.hidden:
+        features = add_conditioning(graph, readout.head, params.head, features)
+    for index, (layer, own) in enumerate(zip(readout.hidden, params.hidden, strict=True)):
+        features = add_layer(graph, layer, own, features, f"hidden.{index}")
+        features = add_activation(graph, readout.activation, features)
         if index == 0:
-            joined = add_conditioning(graph, network.head, params.head, joined)
-    return add_outputs(graph, network.output, params.output, joined, "output")
+            features = add_conditioning(graph, readout.head, params.head, features)
+    return add_outputs(graph, readout.output, params.output, features, "output")
 
 
 def _add_answers(graph: Graph, spec: EnvironmentSpec, q_values: str) -> None:

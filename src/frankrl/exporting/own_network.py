@@ -60,9 +60,9 @@ def translated(
         observation = together(spec.structure, given[: len(spec.leaves)])
         if scales is not None:
             observation = scales.of_observation(observation)
-        if network.memory_units:
-            return network.q_step(params, observation, None, given[-1])
-        return network.q_values(params, observation)
+        memory = given[-1] if network.memory_units else None
+        found, memory = network.q_step(params, observation, None, memory)
+        return found if memory is None else (found, memory)
 
     stack = (spec.preprocessing.frame_stack,) * (spec.preprocessing.frame_stack > 1)
     (batch,) = export.symbolic_shape(BATCH)

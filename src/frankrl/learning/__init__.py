@@ -5,17 +5,8 @@ from frankrl.learning.cross_entropy import cross_entropy
 from frankrl.learning.fitted_q import GreedyPolicy, evaluation_updates
 from frankrl.learning.heads import ExpectedHead, make_head
 from frankrl.learning.lambda_returns import lambda_returns
-from frankrl.learning.learner import (
-    LearnerState,
-    UpdateMetrics,
-    UpdateOutput,
-    init_learner,
-    learning_rate_at,
-    metrics_of,
-    refresh_target,
-    update,
-    updates,
-)
+from frankrl.learning.learner import learning_rate_at, refresh_target, update, updates
+from frankrl.learning.learner_state import LearnerState, init_learner
 from frankrl.learning.loss_terms import (
     LossTerms,
     UpdateTerms,
@@ -37,6 +28,7 @@ from frankrl.learning.recurrent import (
     sequence_terms,
 )
 from frankrl.learning.targets import bootstrap_values, of_actions, td_target
+from frankrl.learning.update_output import UpdateMetrics, UpdateOutput, metrics_of
 
 __all__ = [
     "NO_NOISE",

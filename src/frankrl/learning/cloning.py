@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from frankrl.core.types import Params, Transition
 from frankrl.learning.cross_entropy import cross_entropy
-from frankrl.networks import QNetwork, masked
+from frankrl.networks import QFunction, masked
 
 
 class CloningTerms(NamedTuple):
@@ -24,7 +24,7 @@ class CloningTerms(NamedTuple):
     """Gradient of the loss by θ, not clipped."""
 
 
-def cloning_terms(network: QNetwork, params: Params, batch: Transition) -> CloningTerms:
+def cloning_terms(network: QFunction, params: Params, batch: Transition) -> CloningTerms:
     """From a batch to the gradient of its loss. Rewards and next states play no part.
 
     Args:
@@ -44,7 +44,7 @@ def cloning_terms(network: QNetwork, params: Params, batch: Transition) -> Cloni
 
 
 def cloning_losses(
-    network: QNetwork, params: Params, batch: Transition
+    network: QFunction, params: Params, batch: Transition
 ) -> tuple[Float[Array, "batch action"], Float[Array, " batch"]]:
     """The logits of s, and the loss of each transition; arguments as for `cloning_terms`."""
     logits = masked(network.apply(params, batch.observation), batch.mask)

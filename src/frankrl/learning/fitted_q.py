@@ -7,23 +7,25 @@ from jaxtyping import Array, Float
 
 from frankrl.config import LearningSettings
 from frankrl.core.types import Params, Transition
-from frankrl.learning.learner import LearnerState, UpdateOutput, learned, refresh_target
+from frankrl.learning.learner import learned, refresh_target
+from frankrl.learning.learner_state import LearnerState
 from frankrl.learning.loss_terms import batch_loss_terms
 from frankrl.learning.noise import NO_NOISE
 from frankrl.learning.targets import bootstrap_values
-from frankrl.networks import QNetwork
+from frankrl.learning.update_output import UpdateOutput
+from frankrl.networks import FeedForwardNetwork
 
 
 class GreedyPolicy(NamedTuple):
     """The policy that is evaluated: the action with the largest output of a network."""
 
-    network: QNetwork
+    network: FeedForwardNetwork
     params: Params
 
 
 def evaluation_updates(
     settings: LearningSettings,
-    network: QNetwork,
+    network: FeedForwardNetwork,
     policy: GreedyPolicy,
     state: LearnerState,
     batches: Transition,
@@ -47,9 +49,9 @@ def evaluation_updates(
     def one(state: LearnerState, batch: Transition) -> tuple[LearnerState, UpdateOutput]:
         assert state.target_params is not None, "the target network holds Q of the step before"
         params, target = map(network.layout.unflatten, (state.params, state.target_params))
-        following = batch.next_observation, batch.next_mask
-        taken = policy.network.q_values(policy.params, *following)
-        values = bootstrap_values(network.q_values(target, *following), taken)
+        seen, mask = batch.next_observation, batch.next_mask
+        taken = policy.network.q_values(policy.params, seen, mask)
+        values = bootstrap_values(network.q_values(target, seen, mask), taken)
         targets = network.head.target(batch, values)
         terms = batch_loss_terms(network, params, batch, targets, NO_NOISE, None)
         state, output = learned(settings, network, state, terms, learning_rate)

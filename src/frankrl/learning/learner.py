@@ -2,122 +2,28 @@
 
 import dataclasses
 import functools
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PyTree, UInt32
+from jaxtyping import Array, Bool, Float
 
 from frankrl.config import LearningSettings
-from frankrl.core.types import Params, Sequences, SequenceSpec, Transition
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import Transition
 from frankrl.learning.cloning import CloningTerms, cloning_terms
+from frankrl.learning.learner_state import LearnerState
 from frankrl.learning.loss_terms import LossTerms, td_errors, update_terms
 from frankrl.learning.noise import NO_NOISE, UpdateNoise
-from frankrl.learning.optimiser import (
-    Gradient,
-    has_own_optimiser,
-    init_optimiser,
-    optimiser_step,
-)
+from frankrl.learning.optimiser import Gradient, optimiser_step
 from frankrl.learning.recurrent import (
     SequenceTerms,
     sequence_cloning_terms,
     sequence_priorities,
     sequence_terms,
 )
-from frankrl.networks import QNetwork
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class LearnerState:
-    """Everything that learning changes. Arrays are JAX's, or NumPy's on the way to a file.
-
-    Parameters are stored in one vector, by the network's `layout`.
-    """
-
-    params: Float[Any, " weight"]
-    """Parameters of the Q-network, θ."""
-    target_params: Float[Any, " weight"] | None
-    """Parameters of the target network, θ⁻: a copy of an earlier θ, or its moving average; None
-    with PQN and behaviour cloning, which have none."""
-    average_params: Float[Any, " weight"] | None
-    """Running mean of θ; None if `polyak_window_updates` is off."""
-    opt_state: PyTree
-    num_updates: UInt32[Any, ""]
-
-    @property
-    def eval_params(self) -> Float[Any, " weight"]:
-        """Parameters for greedy acting: the averaged ones if there are any, else the newest."""
-        return self.params if self.average_params is None else self.average_params
-
-
-class UpdateMetrics(NamedTuple):
-    """Metrics of one update, each a scalar.
-
-    The loss uses the importance weights; all others are plain means over the batch. Prioritised
-    replay fills the batch with transitions of large error, which shifts these means. Behaviour
-    cloning knows its loss and its gradient alone; the others are 0 (`metrics_of`).
-    """
-
-    loss: Float[Array, ""]
-    mean_q: Float[Array, ""]
-    """Mean over the batch of Q(s, a) before the update."""
-    mean_max_q: Float[Array, ""]
-    """Mean over the batch of max_a Q(s, a) before the update."""
-    mean_target: Float[Array, ""]
-    mean_abs_td_error: Float[Array, ""]
-    gradient_norm: Float[Array, ""]
-    """Global L2 norm before clipping."""
-
-
-def metrics_of(settings: LearningSettings) -> tuple[str, ...]:
-    """The names of the `UpdateMetrics` that an algorithm has: a cloned policy has no Q-values."""
-    return ("loss", "gradient_norm") if settings.algorithm == "bc" else UpdateMetrics._fields
-
-
-class UpdateOutput(NamedTuple):
-    """Output of an update besides the new state; several updates have an axis in front."""
-
-    metrics: Float[Array, "*update metric"]
-    """`UpdateMetrics`, in its order."""
-    td_errors: Float[Array, "*update batch"]
-    """y - Q(s, a) of each transition, before the update; of a sequence that of its first learned
-    step; 0 with behaviour cloning. [reward]"""
-    priorities: Float[Array, "*update batch"] | None
-    """Error of each transition or sequence, for its new priority; None without importance
-    weights."""
-
-
-def init_learner(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
-    """The initial state of a learner; the target network, if any, is a copy of the Q-network.
-
-    Args:
-        settings: as for `update`.
-        network: as for `update`.
-        params: initial parameters, NumPy or JAX arrays; they are copied.
-    """
-    params = jax.tree.map(jnp.asarray, params)
-    if has_own_optimiser(settings):
-        # Another one, or a changed one, may stand under a name that was compiled before.
-        return jax.jit(functools.partial(_begin, settings, network))(params)
-    return _compiled_begin(settings, network, params)
-
-
-def _begin(settings: LearningSettings, network: QNetwork, params: Params) -> LearnerState:
-    vector = network.layout.flatten(params)
-    return LearnerState(
-        params=vector,
-        target_params=jnp.copy(vector) if settings.algorithm == "dqn" else None,
-        average_params=None if settings.polyak_window_updates is None else jnp.copy(vector),
-        opt_state=init_optimiser(settings, network.layout, vector),
-        num_updates=jnp.zeros((), jnp.uint32),
-    )
-
-
-_compiled_begin = jax.jit(_begin, static_argnums=(0, 1))
+from frankrl.learning.update_output import UpdateMetrics, UpdateOutput
+from frankrl.networks import FeedForwardNetwork, QNetwork, RecurrentNetwork
 
 
 def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
@@ -139,7 +45,6 @@ def update(
     learning_rate: Float[Array, ""] | float,
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, " batch"] | None = None,
-    sequences: SequenceSpec | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """One gradient step of the network on a batch; the target network does not change.
 
@@ -147,28 +52,39 @@ def update(
         settings: target, loss and optimiser.
         network: the definition of both networks.
         state: the learner before the update.
-        batch: fields of shape (batch, …).
+        batch: fields of shape (batch, …); sequences for a network with memory.
         learning_rate: step size of the optimiser.
         noise: random numbers of the update; fractions for each transition, or learned step.
         weights: importance weight of each transition's or sequence's loss; None: all are 1.
-        sequences: which steps the sequences have; None for transitions.
+
+    Raises:
+        TypeError: the network does not learn from such batches.
 
     Source: Mnih et al. (2015), Algorithm 1. https://doi.org/10.1038/nature14236
     """
-    params = network.layout.unflatten(state.params)
     if settings.algorithm == "bc":
-        return _cloned(settings, network, state, batch, learning_rate, sequences)
+        return _cloned(settings, network, state, batch, learning_rate)
     assert state.target_params is not None, "PQN has no target network: pqn_updates are for it"
+    params = network.layout.unflatten(state.params)
     target_params = network.layout.unflatten(state.target_params)
-    if sequences is None:
-        assert isinstance(batch, Transition)
-        terms = update_terms(settings, network, params, target_params, batch, noise, weights)
-        return learned(settings, network, state, terms.of_loss, learning_rate, weights)
-    assert isinstance(batch, Sequences)
-    found = sequence_terms(
-        settings, sequences, network, params, target_params, batch, noise, weights
+    match network, batch:
+        case FeedForwardNetwork(), Transition():
+            terms = update_terms(settings, network, params, target_params, batch, noise, weights)
+            return learned(settings, network, state, terms.of_loss, learning_rate, weights)
+        case RecurrentNetwork(), Sequences():
+            found = sequence_terms(settings, network, params, target_params, batch, noise, weights)
+            return _learned_sequences(
+                settings, network, state, batch, found, learning_rate, weights
+            )
+        case _:
+            raise _unfit(network, batch)
+
+
+def _unfit(network: QNetwork, batch: Transition | Sequences) -> TypeError:
+    return TypeError(
+        f"a {type(network).__name__} does not learn from {type(batch).__name__}: a network with "
+        "memory learns from Sequences, and any other from a Transition"
     )
-    return learned_sequences(settings, sequences, network, state, found, learning_rate, weights)
 
 
 def learned(
@@ -193,7 +109,7 @@ def learned(
     """
     predictions, targets = terms.predictions, terms.targets
     new_state, gradient_norm = _moved(settings, network, state, terms, learning_rate)
-    errors = td_errors(network, targets, predictions.chosen_q)
+    errors = td_errors(network.head, targets, predictions.chosen_q)
     means = functools.partial(jnp.mean, where=belongs)
     metrics = UpdateMetrics(
         loss=terms.loss,
@@ -215,49 +131,39 @@ def _cloned(
     state: LearnerState,
     batch: Transition | Sequences,
     learning_rate: Float[Array, ""] | float,
-    sequences: SequenceSpec | None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """One gradient step of behaviour cloning."""
     params = network.layout.unflatten(state.params)
-    if sequences is None:
-        assert isinstance(batch, Transition)
-        terms = cloning_terms(network, params, batch)
-    else:
-        assert isinstance(batch, Sequences)
-        terms = sequence_cloning_terms(sequences, network, params, batch)
+    match network, batch:
+        case FeedForwardNetwork(), Transition():
+            terms = cloning_terms(network, params, batch)
+        case RecurrentNetwork(), Sequences():
+            terms = sequence_cloning_terms(network, params, batch)
+        case _:
+            raise _unfit(network, batch)
     new_state, gradient_norm = _moved(settings, network, state, terms, learning_rate)
     known = {"loss": terms.loss, "gradient_norm": gradient_norm}
     metrics = [known.get(name, jnp.zeros(())) for name in UpdateMetrics._fields]
     return new_state, UpdateOutput(jnp.stack(metrics), jnp.zeros(len(batch.action)), None)
 
 
-def learned_sequences(
+def _learned_sequences(
     settings: LearningSettings,
-    spec: SequenceSpec,
-    network: QNetwork,
+    network: RecurrentNetwork,
     state: LearnerState,
+    batch: Sequences,
     terms: SequenceTerms,
     learning_rate: Float[Array, ""] | float,
-    weights: Float[Array, " batch"] | None = None,
+    weights: Float[Array, " batch"] | None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """As `learned`, of sequences: means are over the steps that belong, and the TD error of a
-    sequence is that of its first learned step.
-
-    Args:
-        settings: optimiser.
-        spec: which steps the sequences have.
-        network: the definition of the Q-network.
-        state: the learner before the update.
-        terms: the batch's loss and its gradient.
-        learning_rate: step size of the optimiser.
-        weights: importance weight of each sequence's loss; None: all are 1.
-    """
-    of_loss, belongs = terms.of_rows.of_loss, terms.belongs
+    sequence is that of its first learned step."""
+    of_loss, belongs = terms.of_rows.of_loss, batch.belongs.reshape(-1)
     new_state, of_rows = learned(settings, network, state, of_loss, learning_rate, weights, belongs)
     priorities = None
     if of_rows.priorities is not None:
-        priorities = sequence_priorities(spec, of_rows.priorities, belongs)
-    first = of_rows.td_errors[:: spec.learned_steps]
+        priorities = sequence_priorities(batch, of_rows.priorities)
+    first = of_rows.td_errors[:: batch.spec.learned_steps]
     return new_state, UpdateOutput(of_rows.metrics, first, priorities)
 
 
@@ -308,7 +214,6 @@ def updates(
     learning_rate: Float[Array, ""] | float,
     noise: UpdateNoise = NO_NOISE,
     weights: Float[Array, "update batch"] | None = None,
-    sequences: SequenceSpec | None = None,
 ) -> tuple[LearnerState, UpdateOutput]:
     """Several updates, one batch each; the target network is refreshed whenever that is due.
 
@@ -320,13 +225,12 @@ def updates(
         learning_rate: step size of all updates.
         noise: random numbers, fields of shape (update, …).
         weights: importance weight of each transition's or sequence's loss; None: all are 1.
-        sequences: which steps the sequences have; None for transitions.
     """
 
     def one(state: LearnerState, given: tuple) -> tuple[LearnerState, UpdateOutput]:
         batch, own_noise, own_weights = given
         state, output = update(
-            settings, network, state, batch, learning_rate, own_noise, own_weights, sequences
+            settings, network, state, batch, learning_rate, own_noise, own_weights
         )
         return refresh_target(settings, state), output
 

@@ -12,7 +12,7 @@ from frankrl.learning.cross_entropy import cross_entropy
 from frankrl.learning.munchausen import munchausen_bonus, soft_bootstrap
 from frankrl.learning.noise import UpdateNoise
 from frankrl.learning.targets import bootstrap_values, of_actions
-from frankrl.networks import QNetwork, masked, perturb
+from frankrl.networks import Head, QFunction, masked, perturb
 
 
 class TargetOutputs(NamedTuple):
@@ -79,7 +79,7 @@ class UpdateTerms(NamedTuple):
 
 def update_terms(
     settings: LearningSettings,
-    network: QNetwork,
+    network: QFunction,
     params: Params,
     target_params: Params,
     batch: Transition,
@@ -99,13 +99,13 @@ def update_terms(
     """
     outputs = target_outputs(settings, network, target_params, batch, noise)
     following = bootstrap(settings, network, params, batch, outputs, noise)
-    targets = batch_targets(network, batch, following)
+    targets = batch_targets(network.head, batch, following)
     found = batch_loss_terms(network, params, batch, targets, noise, weights, settings.cql_weight)
     return UpdateTerms(outputs, following, found)
 
 
 def batch_loss_terms(
-    network: QNetwork,
+    network: QFunction,
     params: Params,
     batch: Transition | Minibatch,
     targets: Float[Array, "batch *atom"],
@@ -124,15 +124,13 @@ def batch_loss_terms(
 
 def target_outputs(
     settings: LearningSettings,
-    network: QNetwork,
+    network: QFunction,
     target_params: Params,
     batch: Transition,
     noise: UpdateNoise,
 ) -> TargetOutputs:
     """Outputs of the target network for a batch."""
-    params = target_params
-    if noise.target_noise is not None:
-        params = perturb(params, noise.target_noise)
+    params = target_under_noise(target_params, noise)
     outputs = network.apply(params, batch.next_observation, noise.target_fractions)
     q_values = masked(network.head.q_values(outputs), batch.next_mask)
     if noise.target_fractions is not None:
@@ -146,7 +144,7 @@ def target_outputs(
 
 def bootstrap(
     settings: LearningSettings,
-    network: QNetwork,
+    network: QFunction,
     params: Params,
     batch: Transition,
     outputs: TargetOutputs,
@@ -166,16 +164,16 @@ def bootstrap(
 
 
 def batch_targets(
-    network: QNetwork, batch: Transition, following: Bootstrap
+    head: Head, batch: Transition, following: Bootstrap
 ) -> Float[Array, "batch *atom"]:
     """The target y of each transition."""
     if following.bonus is not None:
         batch = batch._replace(reward=batch.reward + following.bonus)
-    return network.head.target(batch, following.next_values)
+    return head.target(batch, following.next_values)
 
 
 def predictions(
-    network: QNetwork,
+    network: QFunction,
     params: Params,
     batch: Transition | Minibatch,
     targets: Float[Array, "batch *atom"],
@@ -192,7 +190,7 @@ def predictions(
 
 
 def batch_loss(
-    network: QNetwork,
+    network: QFunction,
     params: Params,
     batch: Transition | Minibatch,
     targets: Float[Array, "batch *atom"],
@@ -217,12 +215,19 @@ def batch_loss(
 
 
 def td_errors(
-    network: QNetwork, targets: Float[Array, "batch *atom"], chosen_q: Float[Array, " batch"]
+    head: Head, targets: Float[Array, "batch *atom"], chosen_q: Float[Array, " batch"]
 ) -> Float[Array, " batch"]:
     """y - Q(s, a); with a distributional head, the difference of the means."""
-    return network.head.target_mean(targets) - chosen_q
+    return head.target_mean(targets) - chosen_q
 
 
 def under_noise(params: Params, noise: UpdateNoise) -> Params:
     """The Q-network's parameters with the noise of an update."""
     return params if noise.online_noise is None else perturb(params, noise.online_noise)
+
+
+def target_under_noise(target_params: Params, noise: UpdateNoise) -> Params:
+    """The target network's parameters with the noise of an update."""
+    return (
+        target_params if noise.target_noise is None else perturb(target_params, noise.target_noise)
+    )

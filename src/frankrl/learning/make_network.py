@@ -8,6 +8,7 @@ from frankrl.core.named_code import is_code
 from frankrl.core.wording import is_on_command_line, option
 from frankrl.learning.heads import make_head
 from frankrl.networks import (
+    FeedForwardNetwork,
     NetworkSpec,
     QNetwork,
     SymmetricNetwork,
@@ -27,8 +28,9 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
         SettingError: settings do not suit the environment, or code of the user's own that they
             name cannot be used.
     """
+    network = _network(settings, spec)
     if not symmetry_is_wanted(settings, spec):
-        return _network(settings, spec)
+        return network
     if not spec.symmetries:
         # It may come from a preset, so leaving it out of the command is not enough.
         off = option("no_symmetry") if is_on_command_line() else "symmetry=False"
@@ -36,7 +38,8 @@ def network_for(settings: Settings, spec: "EnvironmentSpec") -> QNetwork:
             f"{spec.env_id} declares no symmetry that holds with its arguments: leave symmetry "
             f'out ({off}), or declare one, see "Declare a symmetry" in docs/symmetry.md'
         )
-    return SymmetricNetwork.of(_network(settings, spec), spec)
+    assert isinstance(network, FeedForwardNetwork), "symmetry is refused with a memory"
+    return SymmetricNetwork.of(network, spec)
 
 
 def symmetry_is_wanted(settings: Settings, spec: "EnvironmentSpec") -> bool:

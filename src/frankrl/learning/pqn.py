@@ -8,10 +8,12 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from frankrl.config import LearningSettings
 from frankrl.core.types import Minibatch, Observation
 from frankrl.learning.lambda_returns import lambda_returns
-from frankrl.learning.learner import LearnerState, UpdateOutput, learned
+from frankrl.learning.learner import learned
+from frankrl.learning.learner_state import LearnerState
 from frankrl.learning.loss_terms import batch_loss_terms
 from frankrl.learning.noise import NO_NOISE
-from frankrl.networks import QNetwork
+from frankrl.learning.update_output import UpdateOutput
+from frankrl.networks import FeedForwardNetwork
 
 
 class Rollout(NamedTuple):
@@ -39,7 +41,7 @@ class Rollout(NamedTuple):
 
 def pqn_updates(
     settings: LearningSettings,
-    network: QNetwork,
+    network: FeedForwardNetwork,
     state: LearnerState,
     rollout: Rollout,
     order: Int[Array, "update batch"],

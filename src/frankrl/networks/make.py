@@ -6,12 +6,15 @@ from frankrl.config import NetworkSettings
 from frankrl.core.errors import SettingError
 from frankrl.core.types import Scaling
 from frankrl.environments import Leaf, PictureAxes, picture_axes
+from frankrl.networks.encoder import Encoder
 from frankrl.networks.head import Head
+from frankrl.networks.layered import LayeredNetwork
 from frankrl.networks.layers import Dense, Layer, Noisy, Normalised
 from frankrl.networks.memory import GRU
-from frankrl.networks.network import LayeredNetwork
 from frankrl.networks.outputs import ActionOutputs, Dueling, Table
 from frankrl.networks.own_functions import OwnTorso
+from frankrl.networks.readout import Readout
+from frankrl.networks.recurrent import RecurrentNetwork
 from frankrl.networks.torsos import Flatten, OneHot, Torso
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ def make_q_network(
     noisy: bool = False,
     frame_stack: int = 1,
     own_torso: OwnTorso | None = None,
-) -> LayeredNetwork:
+) -> LayeredNetwork | RecurrentNetwork:
     """The Q-network or Q-table that settings describe.
 
     Args:
@@ -50,11 +53,18 @@ def make_q_network(
     Raises:
         SettingError: the torso does not suit the observations.
     """
-    torsos: tuple[Torso, ...] = (
-        (own_torso,) if own_torso else _torsos(settings, leaves, frame_stack)
-    )
+    encoder = Encoder((own_torso,) if own_torso else _torsos(settings, leaves, frame_stack))
     if settings.q_function == "table":
-        return LayeredNetwork(torsos, (), settings.activation, Table(num_actions), head)
+        readout = Readout((), settings.activation, Table(num_actions), head)
+        return LayeredNetwork(encoder, readout)
+    readout = _readout(settings, num_actions, head, noisy=noisy)
+    if settings.memory == "gru":
+        return RecurrentNetwork(encoder, GRU(settings.memory_units), readout)
+    return LayeredNetwork(encoder, readout)
+
+
+def _readout(settings: NetworkSettings, num_actions: int, head: Head, *, noisy: bool) -> Readout:
+    """The layers of a Q-network behind its torsos, or behind its memory."""
 
     def dense(width: int) -> Dense | Noisy:
         return Noisy(Dense(width)) if noisy else Dense(width)
@@ -65,8 +75,7 @@ def make_q_network(
     parts = num_actions + settings.dueling
     outputs = ActionOutputs(dense(parts * (head.atoms or 1)), parts, head.atoms)
     output = Dueling(outputs) if settings.dueling else outputs
-    memory = GRU(settings.memory_units) if settings.memory == "gru" else None
-    return LayeredNetwork(torsos, tuple(hidden), settings.activation, output, head, memory)
+    return Readout(tuple(hidden), settings.activation, output, head)
 
 
 def _torsos(

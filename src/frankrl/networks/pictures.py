@@ -92,11 +92,8 @@ def picture_stages(
         case "minatar":
             return (convolution(16, 3), active)
         case "nature":
-            return (
-                *(convolution(32, 8, 4), active),
-                *(convolution(64, 4, 2), active),
-                *(convolution(64, 3), active),
-            )
+            layers = (convolution(32, 8, 4), convolution(64, 4, 2), convolution(64, 3))
+            return tuple(stage for layer in layers for stage in (layer, active))
         case "impala":
             stages: list[Stage] = []
             for channels in (16 * impala_width, 32 * impala_width, 32 * impala_width):

@@ -9,13 +9,13 @@ from jaxtyping import Float
 from frankrl.core.types import Observation, Params
 from frankrl.networks.head import Head
 from frankrl.networks.initializer import Initializer
-from frankrl.networks.network import QNetwork
+from frankrl.networks.network import FeedForwardNetwork
 from frankrl.networks.network_spec import NetworkSpec
 from frankrl.networks.own_functions import OwnFunctions, own_functions
 
 
 @dataclass(frozen=True)
-class OwnNetwork(QNetwork):
+class OwnNetwork(FeedForwardNetwork):
     """`init` and `apply` of the user's own, below one of Frank's heads."""
 
     functions: OwnFunctions

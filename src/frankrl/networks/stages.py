@@ -132,7 +132,8 @@ class MaxPool:
         inputs = padded(inputs, self.padding, -np.inf)
         largest = self._seen_at(inputs, 0, 0, rows, columns)
         for place in range(1, self.size**2):
-            seen = self._seen_at(inputs, *divmod(place, self.size), rows, columns)
+            row, column = divmod(place, self.size)
+            seen = self._seen_at(inputs, row, column, rows, columns)
             largest = inputs.__array_namespace__().maximum(largest, seen)
         return largest
 

@@ -12,11 +12,11 @@ from frankrl.core.types import Observation, Params
 from frankrl.environments import EnvironmentSpec, Symmetry, images_under
 from frankrl.networks.head import Head
 from frankrl.networks.initializer import Initializer
-from frankrl.networks.network import QNetwork
+from frankrl.networks.network import FeedForwardNetwork
 
 
 @dataclass(frozen=True)
-class SymmetricNetwork(QNetwork):
+class SymmetricNetwork(FeedForwardNetwork):
     """Q(s)[a] = mean over g of N(g s)[g a]: the mean of a network N over the images of a state.
 
     So Q(g s)[g a] = Q(s)[a] for every symmetry g. The outputs of the head are averaged, atom by
@@ -25,7 +25,7 @@ class SymmetricNetwork(QNetwork):
     Source: van der Pol et al. (2020). https://arxiv.org/abs/2006.16908
     """
 
-    network: QNetwork
+    network: FeedForwardNetwork
     """N; the parameters are its own."""
     group: tuple[Symmetry, ...]
     """All products of the symmetries, the identity first."""
@@ -33,7 +33,7 @@ class SymmetricNetwork(QNetwork):
     """Number of axes of each leaf of an observation, without a stack."""
 
     @classmethod
-    def of(cls, network: QNetwork, spec: EnvironmentSpec) -> "SymmetricNetwork":
+    def of(cls, network: FeedForwardNetwork, spec: EnvironmentSpec) -> "SymmetricNetwork":
         """A network with the symmetries of an environment."""
         group = images_under(spec.symmetries, spec.leaves, spec.num_actions)
         return cls(network, group, tuple(len(leaf.shape) for leaf in spec.leaves))

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from frankrl.core.normalisation import Scales
-from frankrl.core.types import Sequences, SequenceSpec, Steps, Transition
-from frankrl.replay.read import Span, read_transitions, spans
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import SequenceSpec, Steps, Transition
+from frankrl.replay.read import Span, TransitionSpec, read_transitions, spans
 from frankrl.replay.sampler import Sample, Sampler
 from frankrl.replay.sequences import drawn_alike, first_learned, read_sequences
 from frankrl.replay.state import ReplayState, field_shapes
+from frankrl.replay.write import with_steps
 
 _STEPS_PER_ENDING = 64
 """A new buffer has room for one episode end per this many steps; `with_ending_rows` adds more."""
@@ -50,6 +52,11 @@ class ReplayBuffer:
     sequences: SequenceSpec | None = None
     """What is sampled in place of transitions for a network with memory: sequences, each by its
     first learned step."""
+
+    @property
+    def _transitions(self) -> TransitionSpec:
+        """What makes its steps transitions."""
+        return TransitionSpec(self.num_envs, self.n_step, self.gamma, self.frame_stack)
 
     @property
     def _reach(self) -> int:
@@ -142,50 +149,12 @@ class ReplayBuffer:
                 `rounds_end_episodes`, because each is that of a whole transition.
             kept: whether they are stored; if not, nothing changes.
         """
-        rows = self.num_rows
-        count = steps.action.shape[0]
-        place = jnp.arange(count + self.num_envs, dtype=jnp.uint32)
-        # Places that nothing is written to lie behind all rows; no two are equal.
-        nowhere = rows + state.num_ending_rows + place
-        seen_at = jnp.where(kept, (state.num_steps + place) % rows, nowhere)
-        is_last = steps.is_last & kept
-        taken_at = seen_at[:count]
-        order = jnp.cumsum(is_last.astype(jnp.uint32))
-        ending = jnp.where(is_last, state.num_endings + order, 0).astype(jnp.uint32)
-        is_real = place[:count] < order[-1]
-        ended_at = rows + (state.num_endings + place[:count]) % state.num_ending_rows
-        ended_at = jnp.where(is_real, ended_at, nowhere[:count])
-
-        def write(stored: Array, seen: Array, last: Array) -> Array:
-            return _written(_written(stored, seen_at, seen), ended_at, last)
-
-        observation, mask = jax.tree.map(
-            write,
-            (state.observation, state.mask),
-            (steps.observation, steps.mask),
-            (steps.last_observation, steps.last_mask),
-        )
-        memory = state.memory
-        if memory is not None:
-            assert steps.memory is not None
-            # What is remembered where an environment stands now comes again with its next step.
-            memory = _written(memory, taken_at, steps.memory[:count])
-        new_state = ReplayState(
-            observation=observation,
-            mask=mask,
-            action=_written(state.action, taken_at, steps.action.astype(state.action.dtype)),
-            reward=_written(state.reward, taken_at, steps.reward),
-            terminated=_written(state.terminated, taken_at, steps.terminated),
-            ending=_written(state.ending, taken_at, ending),
-            num_steps=state.num_steps + jnp.where(kept, jnp.uint32(count), jnp.uint32(0)),
-            num_endings=state.num_endings + order[-1],
-            priorities=state.priorities,
-            memory=memory,
-        )
+        new_state = with_steps(state, steps, self.num_envs, kept)
         # Without the barrier XLA may copy the whole buffer between writing and reading.
         new_state = jax.lax.optimization_barrier(new_state)
         first, end = self._ends_drawable(state.num_steps), self._ends_drawable(new_state.num_steps)
-        return self.sampler.add(new_state, self.capacity, first, end, count, steps.errors)
+        most = steps.action.shape[0]
+        return self.sampler.add(new_state, self.capacity, first, end, most, steps.errors)
 
     def _ends_drawable(self, num_steps: UInt32[Array, ""]) -> UInt32[Array, ""]:
         held = jnp.uint32(self._held)
@@ -225,15 +194,7 @@ class ReplayBuffer:
         scales: Scales | None = None,
     ) -> Transition:
         """The transitions that begin at the given env steps, normalised by `scales` if any."""
-        return read_transitions(
-            state,
-            env_steps,
-            self.num_envs,
-            self.n_step,
-            self.gamma,
-            self.frame_stack,
-            scales,
-        )
+        return read_transitions(state, env_steps, self._transitions, scales)
 
     def first_learned(
         self, state: ReplayState, env_steps: UInt32[Array, "*batch"]
@@ -253,20 +214,11 @@ class ReplayBuffer:
         """The sequences whose first learned steps are the given env steps; otherwise as `read`."""
         if self.sequences is None:
             raise RuntimeError("a network without memory learns from transitions")
-        return read_sequences(
-            state,
-            env_steps,
-            self.sequences,
-            self.num_envs,
-            self.n_step,
-            self.gamma,
-            self.frame_stack,
-            scales,
-        )
+        return read_sequences(state, env_steps, self.sequences, self._transitions, scales)
 
     def spans(self, state: ReplayState, env_steps: UInt32[Array, "*batch"]) -> Span:
         """The steps that make up the transitions which begin at the given env steps."""
-        return spans(state, env_steps, self.num_envs, self.n_step)
+        return spans(state, env_steps, self._transitions)
 
     def set_priorities(
         self, state: ReplayState, sample: Sample, priorities: Float[Array, "update batch"] | None
@@ -289,11 +241,6 @@ class ReplayBuffer:
             sample = sample._replace(env_steps=alike.reshape(alike.shape[0], -1))
             priorities = jnp.repeat(priorities, count, axis=-1)
         return self.sampler.set_priorities(state, self.capacity, sample, priorities)
-
-
-def _written(stored: Array, rows: UInt32[Array, " row"], values: Array) -> Array:
-    """The rows replaced; a GPU writes them one after the other unless it knows that they differ."""
-    return stored.at[rows].set(values, mode="drop", unique_indices=True)
 
 
 def first_ending_rows(buffer: ReplayBuffer, round_env_steps: int) -> int:

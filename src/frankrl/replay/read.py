@@ -1,6 +1,5 @@
 """Builds n-step transitions from stored steps."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -11,6 +10,24 @@ from jaxtyping import Array, Bool, Float, UInt32
 from frankrl.core.normalisation import Scales
 from frankrl.core.types import Observation, Transition
 from frankrl.replay.state import ReplayState
+
+
+class TransitionSpec(NamedTuple):
+    """What makes stored steps transitions."""
+
+    num_envs: int
+    """Number of environments; their steps are stored in turns."""
+    n_step: int
+    """n: rewards that are summed."""
+    gamma: float
+    """Discount γ per env step."""
+    frame_stack: int
+    """Observations that are stacked, along an axis in front; 1: there is no such axis."""
+
+    @property
+    def powers(self) -> Float[np.ndarray, " power"]:
+        """γ⁰ … γⁿ."""
+        return np.array([self.gamma**power for power in range(self.n_step + 1)], np.float32)
 
 
 class Places(NamedTuple):
@@ -56,11 +73,10 @@ class Span(NamedTuple):
     """Whether s′ is terminal."""
 
 
-def spans(
-    state: ReplayState, env_steps: UInt32[Array, "*batch"], num_envs: int, n_step: int
-) -> Span:
+def spans(state: ReplayState, env_steps: UInt32[Array, "*batch"], spec: TransitionSpec) -> Span:
     """The steps that make up the transitions which begin at the given env steps."""
-    distance = jnp.arange(n_step, dtype=jnp.uint32) * num_envs
+    n_step = spec.n_step
+    distance = jnp.arange(n_step, dtype=jnp.uint32) * spec.num_envs
     rows = (env_steps[..., None] + distance) % state.num_rows
     terminated, ending = rows_of(state.terminated, rows), rows_of(state.ending, rows)
     belongs = jnp.ones(rows.shape, jnp.bool_)
@@ -80,10 +96,7 @@ def spans(
 def read_transitions(
     state: ReplayState,
     env_steps: UInt32[Array, "*batch"],
-    num_envs: int,
-    n_step: int,
-    gamma: float,
-    frame_stack: int = 1,
+    spec: TransitionSpec,
     scales: Scales | None = None,
 ) -> Transition:
     """The transitions that begin at the given env steps.
@@ -94,19 +107,16 @@ def read_transitions(
     Args:
         state: the buffer; it must hold all steps of the transitions.
         env_steps: env step at which each transition begins.
-        num_envs: number of environments; their steps are stored in turns.
-        n_step: n.
-        gamma: γ.
-        frame_stack: observations that are stacked.
+        spec: what makes steps transitions.
         scales: how observations and rewards are normalised; None: they are not.
 
     Source: Sutton (1988). https://doi.org/10.1007/BF00115009
     """
-    span = spans(state, env_steps, num_envs, n_step)
-    following = (env_steps + span.num_steps * num_envs) % state.num_rows
+    span = spans(state, env_steps, spec)
+    following = (env_steps + span.num_steps * spec.num_envs) % state.num_rows
     arrived_at = state.num_rows + (span.ending - 1) % state.num_ending_rows
     first, then = span.rows[..., 0], jnp.where(span.ending > 0, arrived_at, following)
-    powers = powers_of(gamma, n_step)
+    powers = spec.powers
     rewards = rows_of(state.reward, span.rows)
     if scales is not None:
         rewards = scales.of_reward(rewards)
@@ -115,11 +125,10 @@ def read_transitions(
     if state.mask is not None:
         mask, next_mask = rows_of(state.mask, first), rows_of(state.mask, then)
     seen, arrived = Places(first, None), Places(then, None)
-    if frame_stack > 1:
-        stacked = functools.partial(stacked_at, state, num_envs=num_envs, count=frame_stack)
-        seen = stacked(env_steps)
-        last_step = env_steps + (span.num_steps - 1) * num_envs
-        arrived = stacked(last_step).followed_by(then)
+    if spec.frame_stack > 1:
+        seen = stacked_at(state, env_steps, spec)
+        last_step = env_steps + (span.num_steps - 1) * spec.num_envs
+        arrived = stacked_at(state, last_step, spec).followed_by(then)
     observation, next_observation = (places.read(state.observation) for places in (seen, arrived))
     if scales is not None:
         observation, next_observation = map(scales.of_observation, (observation, next_observation))
@@ -135,19 +144,19 @@ def read_transitions(
 
 
 def stacked_at(
-    state: ReplayState, env_steps: UInt32[Array, "*batch"], *, num_envs: int, count: int
+    state: ReplayState, env_steps: UInt32[Array, "*batch"], spec: TransitionSpec
 ) -> Places:
     """The newest observations of an episode up to, and including, the given env steps.
 
     Args:
         state: the buffer.
         env_steps: env step of each newest observation.
-        num_envs: number of environments.
-        count: observations that are stacked.
+        spec: what makes steps transitions.
 
     Source: Mnih et al. (2015), Methods, preprocessing. https://doi.org/10.1038/nature14236
     """
-    distance = np.arange(count - 1, -1, -1, dtype=np.uint32) * np.uint32(num_envs)
+    count = spec.frame_stack
+    distance = np.arange(count - 1, -1, -1, dtype=np.uint32) * np.uint32(spec.num_envs)
     exists = env_steps[..., None] >= distance
     rows = jnp.where(exists, env_steps[..., None] - distance, 0) % state.num_rows
     goes_on = exists & (rows_of(state.ending, rows) == 0)
@@ -155,11 +164,6 @@ def stacked_at(
     for older in range(count - 2, -1, -1):
         is_shown.insert(0, is_shown[0] & goes_on[..., older])
     return Places(rows, jnp.stack(is_shown, axis=-1))
-
-
-def powers_of(gamma: float, n_step: int) -> Float[np.ndarray, " power"]:
-    """γ⁰ … γⁿ."""
-    return np.array([gamma**power for power in range(n_step + 1)], np.float32)
 
 
 def _discounted_sum(

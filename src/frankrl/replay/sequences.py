@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from frankrl.core.normalisation import Scales
-from frankrl.core.types import Sequences, SequenceSpec
-from frankrl.replay.read import Places, powers_of, rows_of
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import SequenceSpec
+from frankrl.replay.read import Places, TransitionSpec, rows_of
 from frankrl.replay.state import ReplayState
 
 
@@ -45,10 +46,7 @@ def read_sequences(
     state: ReplayState,
     env_steps: UInt32[Array, "*batch"],
     spec: SequenceSpec,
-    num_envs: int,
-    n_step: int,
-    gamma: float,
-    frame_stack: int = 1,
+    each: TransitionSpec,
     scales: Scales | None = None,
 ) -> Sequences:
     """The sequences whose first learned steps are the given env steps.
@@ -60,28 +58,25 @@ def read_sequences(
         state: the buffer; it must hold all steps of the sequences.
         env_steps: env step of each first learned step.
         spec: which steps a sequence has.
-        num_envs: number of environments; their steps are stored in turns.
-        n_step: n.
-        gamma: γ.
-        frame_stack: observations that are stacked.
+        each: what makes a learned step a transition.
         scales: how observations and rewards are normalised; None: they are not.
 
     Source: Kapturowski et al. (2019), section 2.3. https://openreview.net/forum?id=r1lyTjAqYX
     """
     assert state.memory is not None
-    before, count = spec.burn_in_steps, spec.learned_steps
-    back = _back(state, env_steps, num_envs, before + frame_stack - 1)
-    ahead = _ahead(state, env_steps, num_envs, count + n_step - 1)
+    before, count, num_envs = spec.burn_in_steps, spec.learned_steps, each.num_envs
+    back = _back(state, env_steps, num_envs, before + each.frame_stack - 1)
+    ahead = _ahead(state, env_steps, num_envs, count + each.n_step - 1)
     ended = ahead.num_steps[..., None]
     belongs = jnp.arange(count) < ended
-    sums = _sums(state, ahead, belongs, n_step, gamma, scales)
+    sums = _sums(state, ahead, belongs, each, scales)
 
     places = jnp.concatenate([back.rows, ahead.places], axis=-1)
-    is_shown = jnp.concatenate([back.is_shown, jnp.arange(count + n_step) <= ended], axis=-1)
-    observation = _stacked(Places(places, is_shown), frame_stack).read(state.observation)
+    is_shown = jnp.concatenate([back.is_shown, jnp.arange(count + each.n_step) <= ended], axis=-1)
+    observation = _stacked(Places(places, is_shown), each.frame_stack).read(state.observation)
     if scales is not None:
         observation = scales.of_observation(observation)
-    places, is_shown = places[..., frame_stack - 1 :], is_shown[..., frame_stack - 1 :]
+    places, is_shown = (part[..., each.frame_stack - 1 :] for part in (places, is_shown))
     mask = None
     if state.mask is not None:
         mask = rows_of(state.mask, places) | ~is_shown[..., None]
@@ -89,6 +84,7 @@ def read_sequences(
     began = (env_steps - burnt_in * num_envs) % state.num_rows
     action = rows_of(state.action, ahead.rows[..., :count])
     return Sequences(
+        spec=spec,
         observation=observation,
         is_shown=is_shown,
         memory=rows_of(state.memory, began),
@@ -172,19 +168,18 @@ def _sums(
     state: ReplayState,
     ahead: _Ahead,
     belongs: Bool[Array, "*batch step"],
-    n_step: int,
-    gamma: float,
+    each: TransitionSpec,
     scales: Scales | None,
 ) -> _Sums:
     """The sums as those of transitions (`read_transitions`), to the same bits."""
-    count, powers = belongs.shape[-1], powers_of(gamma, n_step)
+    count, powers = belongs.shape[-1], each.powers
     rewards, terminated = rows_of(state.reward, ahead.rows), rows_of(state.terminated, ahead.rows)
     if scales is not None:
         rewards = scales.of_reward(rewards)
     exists = jnp.arange(ahead.rows.shape[-1]) < ahead.num_steps[..., None]
     total, summed, died = jnp.zeros(belongs.shape, rewards.dtype), belongs, jnp.zeros_like(belongs)
     num_steps = jnp.zeros(belongs.shape, jnp.int32)
-    for step in range(n_step):
+    for step in range(each.n_step):
         here = slice(step, step + count)
         summed = summed & exists[..., here] & ~died
         reward = jnp.where(summed, rewards[..., here], 0.0)

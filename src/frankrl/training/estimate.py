@@ -26,7 +26,7 @@ from frankrl.learning import (
     init_learner,
     learning_rate_at,
 )
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork
 from frankrl.replay import ReplayBuffer, ReplayState, SampleRequest
 from frankrl.runs import RunFolder
 from frankrl.training.data import origin_of, read_data
@@ -172,7 +172,8 @@ def fitted_q_evaluation(
     Source: Le et al. (2019), Algorithm 3, https://arxiv.org/abs/1903.08738; with a target network
     as in Voloshin et al. (2021), https://arxiv.org/abs/1911.06854.
     """
-    if experiment.network.memory_units:
+    evaluated = experiment.network
+    if not isinstance(evaluated, FeedForwardNetwork):
         raise SettingError(
             "fitted Q evaluation learns the value of single states, and this agent's actions "
             "depend on what it remembers: only playing it tells what it is worth, in a run that "
@@ -182,7 +183,8 @@ def fitted_q_evaluation(
     content = read_data(dataset, fitted)
     state = content.make_state(fitted)
     learning, network, replay = fitted.settings.learning, fitted.network, fitted.replay
-    policy = GreedyPolicy(experiment.network, jax.tree.map(jnp.asarray, params))
+    assert isinstance(network, FeedForwardNetwork), "it has the layers of the policy's"
+    policy = GreedyPolicy(evaluated, jax.tree.map(jnp.asarray, params))
     own_rewards = None if scales is None else scales._replace(reward=None)
     learn = functools.partial(_learn, learning, network, replay, policy.network)
     learner = init_learner(learning, network, network.init(seed))
@@ -217,9 +219,9 @@ def fitted_q_evaluation(
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _learn(
     settings: LearningSettings,
-    network: QNetwork,
+    network: FeedForwardNetwork,
     replay: ReplayBuffer,
-    policy: QNetwork,
+    policy: FeedForwardNetwork,
     policy_params: Params,
     learner: LearnerState,
     stored: ReplayState,

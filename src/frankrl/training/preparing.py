@@ -28,9 +28,9 @@ from frankrl.runs import (
     machine_facts,
 )
 from frankrl.runs.disk import refuse_shared
-from frankrl.runs.folder import refuse_existing
 from frankrl.runs.lock import LOCK
 from frankrl.runs.metrics import metrics_files
+from frankrl.runs.place import refuse_existing
 from frankrl.trackers import check_permitted, check_trackers
 from frankrl.training import Experiment, Trainer
 from frankrl.training.checkpoint_writer import WRITE_ERRORS

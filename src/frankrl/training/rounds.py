@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, PyTree
 from frankrl.config import LearningSettings
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
-from frankrl.core.types import Sequences, Steps, Transition
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import Steps, Transition
 from frankrl.experience import Collected, Source, make_policy
 from frankrl.learning import (
     UpdateMetrics,
@@ -280,7 +281,6 @@ def compiled_learn(
                 given.learning_rate,
                 given.noise,
                 sample.weights,
-                replay.sequences,
             )
             if demonstrations is None:
                 stored = replay.set_priorities(stored, sample, output.priorities)

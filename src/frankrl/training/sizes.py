@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from frankrl.core.figures import counted
-from frankrl.core.types import ACTION_DTYPE, Sequences, Transition
+from frankrl.core.sequences import Sequences
+from frankrl.core.types import ACTION_DTYPE, Transition
 from frankrl.environments import FrameStack, picture_axes
 from frankrl.learning import init_learner, update
+from frankrl.networks import FeedForwardNetwork
 from frankrl.replay import chunk_size, step_shapes
 from frankrl.training.noise import noise_shapes
 from frankrl.training.state import Experiment
@@ -101,7 +103,7 @@ def update_bytes(experiment: Experiment, there: int) -> int:
     settings, network = experiment.settings, experiment.network
     batch_size = settings.update_batch_size
     batch = _batch_shapes(experiment)
-    if network.is_own_code or not isinstance(batch, Transition):
+    if network.is_own_code or not isinstance(network, FeedForwardNetwork):
         return _computed_bytes(experiment, batch)
     outputs = jax.eval_shape(network.apply, network.shapes, batch.observation)
     widest = max(settings.network.hidden_widths, default=1)
@@ -124,10 +126,9 @@ def _computed_bytes(experiment: Experiment, batch: Transition | Sequences) -> in
     )
     noise = noise_shapes(network, batch.reward.size)
     step = functools.partial(update, settings.learning, network)
-    sequences = settings.sequences
-    jaxpr = jax.make_jaxpr(
-        lambda state, batch, noise: step(state, batch, 1.0, noise, sequences=sequences)
-    )(learner, batch, noise)
+    jaxpr = jax.make_jaxpr(lambda state, batch, noise: step(state, batch, 1.0, noise))(
+        learner, batch, noise
+    )
     return sum(
         variable.aval.size * variable.aval.dtype.itemsize
         for equation in jaxpr.eqns

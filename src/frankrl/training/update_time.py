@@ -20,8 +20,9 @@ _GPU_COMPILED_ROUND = 200e-6
 round is compiled: there its kernels take 46 µs. [s]"""
 
 _GPU_MEMORY_STEP = 100e-6
-"""Time of one step of a memory on a GPU: about ten small kernels, one after the other, forward and
-back and for both networks. An estimate that nobody has measured. [s]"""
+"""Time of one step of a memory on a GPU. [s] Unlike the numbers above it is a guess that nobody has
+measured: some ten small kernels, one after the other, forward and back and for both networks. Where
+it is too large, `device auto` stays on the CPU although a GPU is faster; docs/memory.md says so."""
 
 _PATCHES = 1.7
 """Factor of the time of a convolution, whose patches are gathered before they are multiplied."""

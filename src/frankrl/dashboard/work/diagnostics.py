@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from frankrl.core.types import Observation, Params
 from frankrl.dashboard.warnings import Diagnostics, checkpoint_warnings
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork
 from frankrl.opening import drawable_transitions, open_network, open_states
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.metrics import MetricsReader
@@ -31,11 +31,11 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
     experiment, params, info, _ = opened
     env_steps = int(info["env_steps"])
     is_stacked = experiment.spec.preprocessing.frame_stack > 1
-    remembers = experiment.network.memory_units > 0
+    network = experiment.network
     dead, widths, num_states = (), (), 0
-    if not (is_stacked or remembers):
+    if isinstance(network, FeedForwardNetwork) and not is_stacked:
         states = open_states(folder, opened, _STATES)
-        dead, widths = dead_units(experiment.network, params, states)
+        dead, widths = dead_units(network, params, states)
         num_states = len(jax.tree.leaves(states)[0])
     transitions, sizes = np.arange(*drawable_transitions(opened)), np.zeros(0)
     if not experiment.settings.is_offline:
@@ -52,13 +52,13 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
     )
     return diagnostics._asdict() | {
         "is_stacked": is_stacked,
-        "remembers": remembers,
+        "remembers": network.memory_units > 0,
         "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)],
     }
 
 
 def dead_units(
-    network: QNetwork, params: Params, states: Observation
+    network: FeedForwardNetwork, params: Params, states: Observation
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Number of dead units in each hidden layer, and the widths of the layers.
 

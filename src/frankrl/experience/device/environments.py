@@ -47,6 +47,15 @@ class EnvironmentStates(NamedTuple):
     without a memory."""
 
 
+class _Start(NamedTuple):
+    """Where the next episode of each environment begins; the fields are those of the states."""
+
+    state: PyTree[Array]
+    observation: Observation
+    mask: Bool[Array, "env action"] | None
+    episode_seed: UInt32[Array, " env"]
+
+
 class DeviceStep(NamedTuple):
     """One step of all environments; several steps have an axis in front."""
 
@@ -99,23 +108,30 @@ class DeviceEnvironments:
         """The environments of a run, whose network remembers so many numbers of an episode."""
         rows = np.zeros((1, *spec.row_shape), spec.row_dtype)
         structure = jax.tree.structure(spec.observation(rows))
-        shown = (spec.leaves, structure, spec.first_action, spec.is_masked)
-        return cls(functional, num_envs, *shown, memory_units)
+        return cls(
+            functional=functional,
+            num_envs=num_envs,
+            leaves=spec.leaves,
+            structure=structure,
+            first_action=spec.first_action,
+            is_masked=spec.is_masked,
+            memory_units=memory_units,
+        )
 
     def begin(self, seed: UInt32[Array, "2"]) -> EnvironmentStates:
         """All environments at the start of their first episode."""
         zeros = jnp.zeros(self.num_envs, jnp.uint32)
-        state, observation, mask, seeds = self._reset(seed, zeros)
+        start = self._reset(seed, zeros)
         digest = jnp.zeros((self.num_envs, 2), jnp.uint32)
         return EnvironmentStates(
-            state=state,
-            observation=observation,
-            mask=mask,
+            state=start.state,
+            observation=start.observation,
+            mask=start.mask,
             episode=zeros,
-            episode_seed=seeds,
+            episode_seed=start.episode_seed,
             episode_return=jnp.zeros(self.num_envs, jnp.float32),
             length=jnp.zeros(self.num_envs, jnp.int32),
-            digest=folded(digest, words_of(observation, mask)),
+            digest=folded(digest, words_of(start.observation, start.mask)),
             memory=self.initial_memory(),
         )
 
@@ -125,12 +141,11 @@ class DeviceEnvironments:
             return None
         return jnp.zeros((self.num_envs, self.memory_units), jnp.float32)
 
-    def _reset(
-        self, seed: UInt32[Array, "2"], episode: UInt32[Array, " env"]
-    ) -> tuple[PyTree, Observation, Bool[Array, "env action"] | None, UInt32[Array, " env"]]:
+    def _reset(self, seed: UInt32[Array, "2"], episode: UInt32[Array, " env"]) -> _Start:
         most = len(RESET_SEEDS[Use.TRAINING_RESET])
         seeds = episode_seeds(seed, Use.TRAINING_RESET, episode, most)
-        return *self.first(seeds), seeds
+        state, observation, mask = self.first(seeds)
+        return _Start(state, observation, mask, seeds)
 
     def first(
         self, seed: UInt32[Array, " row"]
@@ -210,11 +225,6 @@ class DeviceEnvironments:
             unfit=~jnp.isfinite(reward) | self._unfit(arrived, shown.mask, ended),
             memory=states.memory,
         )
-        flags = shown.terminated.astype(jnp.uint32) + 2 * shown.truncated.astype(jnp.uint32)
-        done = flags + 4 * action.astype(jnp.uint32)
-        words = jnp.concatenate(
-            [words_of(arrived, step.next_mask), jnp.stack([bits_of(reward), done], axis=1)], axis=1
-        )
         after = EnvironmentStates(
             state=state,
             observation=arrived,
@@ -223,7 +233,7 @@ class DeviceEnvironments:
             episode_seed=states.episode_seed,
             episode_return=jnp.where(ended, 0.0, step.episode_return),
             length=jnp.where(ended, 0, number),
-            digest=folded(states.digest, words),
+            digest=folded(states.digest, _words_of(step)),
             memory=None if memory is None else _where(ended, jnp.zeros(()), memory),
         )
         after, unfit = self._begun(seed, after, ended, step.unfit)
@@ -266,18 +276,21 @@ class DeviceEnvironments:
         """The next episode of those that ended, and what is unfit with it."""
 
         def begin(states: EnvironmentStates) -> tuple[EnvironmentStates, Bool[Array, " env"]]:
-            state, observation, mask, seeds = self._reset(seed, states.episode)
-            digest = folded(states.digest, words_of(observation, mask))
-            now = (states.state, states.observation, states.mask, states.episode_seed)
-            first = (state, observation, mask, seeds)
-            own = jax.tree.map(
-                lambda one, other: _where(ended, one, other),
-                (*first, digest),
-                (*now, states.digest),
+            start = self._reset(seed, states.episode)
+            digest = folded(states.digest, words_of(start.observation, start.mask))
+
+            def begun(first: PyTree, now: PyTree) -> PyTree:
+                return jax.tree.map(lambda one, other: _where(ended, one, other), first, now)
+
+            after = states._replace(
+                state=begun(start.state, states.state),
+                observation=begun(start.observation, states.observation),
+                mask=begun(start.mask, states.mask),
+                episode_seed=begun(start.episode_seed, states.episode_seed),
+                digest=begun(digest, states.digest),
             )
-            names = ("state", "observation", "mask", "episode_seed", "digest")
-            wrong = ended & self._unfit(observation, mask, jnp.zeros_like(ended))
-            return states._replace(**dict(zip(names, own, strict=True))), unfit | wrong
+            wrong = ended & self._unfit(start.observation, start.mask, jnp.zeros_like(ended))
+            return after, unfit | wrong
 
         return jax.lax.cond(self.any_of(ended), begin, lambda states: (states, unfit), states)
 
@@ -294,6 +307,14 @@ def logs(states: EnvironmentStates) -> list[EnvironmentLog]:
 
 def _where(ended: Bool[Array, " env"], one: Array, other: Array) -> Array:
     return jnp.where(ended.reshape(-1, *(1,) * (other.ndim - 1)), one, other)
+
+
+def _words_of(step: DeviceStep) -> UInt32[Array, "env word"]:
+    """All that a step has shown and done, as words of the checksum."""
+    flags = step.terminated.astype(jnp.uint32) + 2 * step.truncated.astype(jnp.uint32)
+    done = flags + 4 * step.action.astype(jnp.uint32)
+    shown = words_of(step.next_observation, step.next_mask)
+    return jnp.concatenate([shown, jnp.stack([bits_of(step.reward), done], axis=1)], axis=1)
 
 
 def _stored_leaf(leaf: Leaf, part: Array) -> Array:

@@ -17,8 +17,9 @@ from frankrl.environments import (
     Position,
     make_vector,
 )
+from frankrl.experience.host_source import HostSource
 from frankrl.experience.policy import make_policy
-from frankrl.experience.source import Collected, HostSource
+from frankrl.experience.source import Collected
 from frankrl.networks import QNetwork
 
 

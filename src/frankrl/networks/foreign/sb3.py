@@ -13,8 +13,10 @@ from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
 from frankrl.core.types import Scaling
 from frankrl.networks.foreign.torch_archive import open_archive, read_entry, read_torch_archive
-from frankrl.networks.network import LayeredNetwork, QNetwork
+from frankrl.networks.layered import LayeredNetwork
+from frankrl.networks.network import QNetwork
 from frankrl.networks.pictures import PictureTorso
+from frankrl.networks.recurrent import RecurrentNetwork
 from frankrl.networks.symmetric import SymmetricNetwork
 from frankrl.networks.torsos import Flatten
 
@@ -78,19 +80,19 @@ class SB3Network:
         if isinstance(network, SymmetricNetwork):
             # Its parameters are those of the network that it averages.
             network = network.network
-        if not isinstance(network, LayeredNetwork):
-            raise SettingError("this run has a network of its own, so there is no place for them")
-        if network.memory_units:
+        if isinstance(network, RecurrentNetwork):
             raise SettingError(
                 "its network has no memory, and that of this run has one (memory gru): set memory "
                 "to none"
             )
-        if len(network.torsos) != 1:
+        if not isinstance(network, LayeredNetwork):
+            raise SettingError("this run has a network of its own, so there is no place for them")
+        torsos = network.encoder.torsos
+        if len(torsos) != 1:
             raise SettingError(
-                "its observations are one array, and those of this run have "
-                f"{len(network.torsos)} entries"
+                f"its observations are one array, and those of this run have {len(torsos)} entries"
             )
-        (torso,) = network.torsos
+        (torso,) = torsos
         layers = [_dense(self.arrays, f"q_net.{2 * i}.{{}}") for i in range(self.num_layers)]
         found: dict[str, Float[np.ndarray, "..."]] = {}
         if self.has_convolutions:

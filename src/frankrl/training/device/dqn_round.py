@@ -182,7 +182,6 @@ class DqnRound:
                 schedule.learning_rate,
                 noise,
                 sample.weights,
-                sequences,
             )
             stored = self.replay.set_priorities(stored, sample, output.priorities)
             metrics = metrics.at[:count].set(output.metrics)

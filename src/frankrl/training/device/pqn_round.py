@@ -19,7 +19,7 @@ from frankrl.experience.device import (
     epsilon_greedy,
 )
 from frankrl.learning import LearnerState, Rollout, pqn_updates
-from frankrl.networks import QNetwork
+from frankrl.networks import FeedForwardNetwork
 from frankrl.training.device.chunk import RoundOutput
 from frankrl.training.device.dqn_round import by_env_step, chosen, is_kept
 
@@ -66,7 +66,7 @@ class PqnRound:
     """The round of one run's settings; compares and hashes by value."""
 
     learning: LearningSettings
-    network: QNetwork
+    network: FeedForwardNetwork
     environments: DeviceEnvironments
     vector_steps: int
     clip_rewards: bool

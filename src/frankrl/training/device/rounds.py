@@ -14,6 +14,7 @@ from frankrl.environments.functional import functional_of
 from frankrl.experience import Collected, linear_epsilon
 from frankrl.experience.device import DeviceEnvironments, DeviceSource
 from frankrl.learning import has_own_optimiser, learning_rate_at
+from frankrl.networks import FeedForwardNetwork
 from frankrl.replay import Sample
 from frankrl.training.device.chunk import ChunkOutput, RoundOutput, compiled_chunk
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound, DqnSchedule
@@ -52,18 +53,19 @@ def source_on_device(experiment: Experiment) -> DeviceSource:
 
 def round_of(experiment: Experiment, source: DeviceSource) -> DqnRound | PqnRound:
     """The round function of a run."""
-    settings = experiment.settings
+    settings, network = experiment.settings, experiment.network
     if not settings.has_replay:
+        assert isinstance(network, FeedForwardNetwork), "pqn is refused with a memory"
         return PqnRound(
             learning=settings.learning,
-            network=experiment.network,
+            network=network,
             environments=source.environments,
             vector_steps=settings.training.vector_steps_per_round,
             clip_rewards=experiment.spec.preprocessing.clip_rewards,
         )
     return DqnRound(
         learning=settings.learning,
-        network=experiment.network,
+        network=network,
         replay=experiment.replay,
         environments=source.environments,
         vector_steps=settings.training.vector_steps_per_round,
