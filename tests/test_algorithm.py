@@ -23,8 +23,6 @@ CHANGES = {"learning_starts_env_steps": 500, "overlap": False, "target_period_up
     ("env_id", "env_steps", "changes"),
     [
         ("CartPole-v1", 900, {}),
-        pytest.param("CartPole-v1", 1_500, {}, marks=pytest.mark.slow),
-        pytest.param("frankrl/NineSquares-v0", 1_500, {}, marks=pytest.mark.slow),
         ("frankrl/NineSquares-v0", 700, {"num_envs": 2, "n_step": 3, "double": True}),
     ],
 )

@@ -88,8 +88,6 @@ PRIORITISED = {"replay_sampling": "prioritised", "overlap": True, "dueling": Tru
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(N_STEP, marks=pytest.mark.slow, id="n-step"),
-        pytest.param(PRIORITISED, marks=pytest.mark.slow, id="prioritised"),
         pytest.param(N_STEP | PRIORITISED, id="together"),
     ],
 )
@@ -146,15 +144,6 @@ def test_a_damaged_file_of_environments_costs_nothing_but_the_way_back(run, tmp_
     with pytest.warns(FrankWarning, match=r"environments\.safetensors is damaged.*set aside"):
         frankrl.resume(damaged)
     assert_same(run, damaged)
-
-
-@pytest.mark.slow
-def test_a_run_goes_on_from_20_checkpoints_as_after_a_kill_to_the_same_bits(tmp_path):
-    whole = trained(tmp_path / "whole", checkpoint_every_env_steps=15)
-    moments = [int(path.name) for path in list_checkpoints(whole / "checkpoints")][:-1]
-    assert len(moments) >= 20
-    for moment in moments:
-        assert_same(whole, frankrl.resume(killed_copy(whole, tmp_path / str(moment), moment)).run)
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from device_draws import bits, draw_on_the_device
 from gymnasium import spaces
-from robustness.runs import killed_copy
 
 import frankrl
 from frankrl.algorithm import deep_q_learning
@@ -89,7 +88,6 @@ def drawn_on_the_device(monkeypatch):
 @pytest.mark.parametrize(
     ("env_id", "changes"),
     [
-        pytest.param(SQUARES, {}, marks=pytest.mark.slow),
         (SQUARES, {"num_envs": 3, "n_step": 3, "double": True, "replay_capacity": 100}),
         pytest.param(CARTPOLE, {"num_envs": 2}, marks=pytest.mark.slow),
     ],
@@ -146,18 +144,6 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(run, tmp_path):
         for table in ("episodes", "training", "digests"):
             assert [row[:1] for row in rows(run, table)] == [row[:1] for row in rows(again, table)]
         assert rows(run, "digests") == rows(again, "digests")
-
-
-@pytest.mark.slow
-def test_a_run_goes_on_from_20_checkpoints_as_after_a_kill_to_the_same_bits(tmp_path):
-    whole = trained(tmp_path / "whole", checkpoint_every_env_steps=27)
-    moments = [int(path.name) for path in list_checkpoints(whole / "checkpoints")][:-1]
-    assert len(moments) >= 20
-    for moment in moments:
-        again = frankrl.resume(killed_copy(whole, tmp_path / str(moment), moment)).run
-        assert_same(tensors(whole), tensors(again))
-        for table in ("episodes", "digests"):
-            assert rows(whole, table) == rows(again, table)
 
 
 def test_its_updates_can_be_opened_and_all_that_it_recorded_comes_out_again(run):
