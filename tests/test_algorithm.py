@@ -19,6 +19,7 @@ from frankrl.training import Experiment, init_train_state, rounds
 CHANGES = {"learning_starts_env_steps": 500, "overlap": False, "target_period_updates": 300}
 
 
+@pytest.mark.as_compiled_for_users
 @pytest.mark.parametrize(
     ("env_id", "env_steps", "changes"),
     [

@@ -85,15 +85,9 @@ N_STEP = {"n_step": 3, "vector_steps_per_round": 2, "value_rescaling": True}
 PRIORITISED = {"replay_sampling": "prioritised", "overlap": True, "dueling": True}
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param(N_STEP | PRIORITISED, id="together"),
-    ],
-)
-def test_the_device_does_what_the_host_does(changes, monkeypatch):
+def test_the_device_does_what_the_host_does(monkeypatch):
     draw_on_the_device(monkeypatch)
-    changes = {"overlap": False, "epsilon_decay_env_steps": 200} | MEMORY | changes
+    changes = {"epsilon_decay_env_steps": 200} | MEMORY | N_STEP | PRIORITISED
     settings = Settings().with_changes(**changes, source="host")
     on_host = experiment_of(RECALL, settings, 7)
     on_device = experiment_of(RECALL, settings.with_changes(source="device"), 7)
@@ -166,6 +160,7 @@ def test_a_memory_that_no_run_has_is_refused(run):
             check_memory(wrong, newest)
 
 
+@pytest.mark.as_compiled_for_users
 def test_an_update_is_opened_and_all_that_the_run_recorded_comes_out_again(run):
     last = json.loads((run / "report.json").read_text())["updates"]
     for update in (1, last // 2, last):
