@@ -35,6 +35,11 @@ _QUICKLY_COMPILED = (
 _MAX_PROCESSES = 4
 _NEW_OBJECTS = 20_000
 """How many objects Python allocates before it looks for garbage; by itself it looks after 700."""
+_MARKED_BY = {
+    "slow": ("mark.slow", "some_of("),
+    "as_compiled_for_users": ("mark.as_compiled_for_users",),
+}
+"""What a file with a test of that mark holds; a session for one mark imports no other file."""
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
 
@@ -83,6 +88,15 @@ def _known_to_xla(flags: Iterable[str]) -> list[str]:
 def _set_to_new_folder(variable: str) -> None:
     os.environ[variable] = folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without a test of the mark that is asked for: to import all takes long."""
+    words = _MARKED_BY.get(config.option.markexpr)
+    if words is None or not collection_path.match("test_*.py"):
+        return None
+    source = collection_path.read_text("utf-8")
+    return True if not any(word in source for word in words) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
