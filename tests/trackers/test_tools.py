@@ -204,7 +204,7 @@ def test_a_film_reaches_the_tracker(tracked, place, capfd):
 
 
 @pytest.mark.slow
-# The others write each value into a database before they go on.
+# The two that write files of their own; the others have a database.
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_kill_9_and_a_resume_log_no_env_step_twice(name, place):
     needed(name)
