@@ -1,8 +1,9 @@
 """How the tests run: shapes and types checked, one thread for JAX, compiled code shared.
 
 `pytest` gives its files to several processes, each of which has one thread for its
-computations. They share one cache of compiled code for the session. After each file JAX
-forgets what it holds in memory, so that a process does not grow with the number of tests.
+computations. They share one cache of compiled code for the session, or for all sessions that
+have the same folder in `TESTS_CACHE`. After each file JAX forgets what it holds in memory, so
+that a process does not grow with the number of tests.
 """
 
 import atexit
@@ -34,6 +35,11 @@ _QUICKLY_COMPILED = (
 _MAX_PROCESSES = 4
 _NEW_OBJECTS = 20_000
 """How many objects Python allocates before it looks for garbage; by itself it looks after 700."""
+_MARKED_BY = {
+    "slow": ("mark.slow", "some_of("),
+    "as_compiled_for_users": ("mark.as_compiled_for_users",),
+}
+"""What a file with a test of that mark holds; a session for one mark imports no other file."""
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
 
@@ -49,20 +55,21 @@ def pytest_configure(config: pytest.Config) -> None:
     """Prepare this process for tests, unless it only gives them to others."""
     # Tests use nobody's key for marking runs, and those of this process no other one's.
     _set_to_new_folder("XDG_STATE_HOME")
-    long_forms = config.option.markexpr == "slow"
     if not hasattr(config, "workerinput"):
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
-        _set_to_new_folder("XDG_CACHE_HOME")
+        if shared := os.environ.get("TESTS_CACHE"):
+            os.environ["XDG_CACHE_HOME"] = shared
+        else:
+            _set_to_new_folder("XDG_CACHE_HOME")
         # What is imported for the tests is written as bytecode. Hundreds of processes are started,
         # each of which would compile all of Frank's modules.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         sys.dont_write_bytecode = False
-        if not long_forms:
-            # Compiling takes most of the time of the tests, and these two thirds of compiling. The
-            # long forms are compiled as users have it.
-            os.environ.setdefault("XLA_FLAGS", " ".join(_known_to_xla(_QUICKLY_COMPILED)))
+        # Compiling takes most of the time of the tests, and these two thirds of compiling.
+        os.environ.setdefault("XLA_FLAGS", " ".join(_known_to_xla(_QUICKLY_COMPILED)))
         if config.option.dist != "no":
             return
+    long_forms = config.option.markexpr == "slow"
     checked = (*_CHECKED, *_CHECKED_IN_LONG_FORMS) if long_forms else _CHECKED
     names = [f"frankrl.{name}" for name in checked]
     install_import_hook(names, "typechecking.check").__enter__()
@@ -81,6 +88,15 @@ def _known_to_xla(flags: Iterable[str]) -> list[str]:
 def _set_to_new_folder(variable: str) -> None:
     os.environ[variable] = folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without a test of the mark that is asked for: to import all takes long."""
+    words = _MARKED_BY.get(config.option.markexpr)
+    if words is None or not collection_path.match("test_*.py"):
+        return None
+    source = collection_path.read_text("utf-8")
+    return True if not any(word in source for word in words) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -47,14 +47,17 @@ class RayNode:
             )
 
     def processes(self, word: str = "") -> list[int]:
-        """Process ids of the node whose command line holds a word."""
+        """Ids of the node's living processes whose command line holds a word."""
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdecimal():
                 with contextlib.suppress(OSError):
-                    session = (folder / "stat").read_text().rpartition(")")[2].split()[3]
+                    after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+                    state, session = after_name[0], after_name[3]
                     named = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    if session == str(self._process.pid) and word in named:
+                    # One that nobody has waited for yet is dead as well.
+                    is_alive = state != "Z"
+                    if is_alive and session == str(self._process.pid) and word in named:
                         found.append(int(folder.name))
         return found
 

@@ -19,12 +19,11 @@ from frankrl.training import Experiment, init_train_state, rounds
 CHANGES = {"learning_starts_env_steps": 500, "overlap": False, "target_period_updates": 300}
 
 
+@pytest.mark.as_compiled_for_users
 @pytest.mark.parametrize(
     ("env_id", "env_steps", "changes"),
     [
         ("CartPole-v1", 900, {}),
-        pytest.param("CartPole-v1", 1_500, {}, marks=pytest.mark.slow),
-        pytest.param("frankrl/NineSquares-v0", 1_500, {}, marks=pytest.mark.slow),
         ("frankrl/NineSquares-v0", 700, {"num_envs": 2, "n_step": 3, "double": True}),
     ],
 )

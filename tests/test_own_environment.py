@@ -13,6 +13,7 @@ import own_envs
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
+from long_forms import some_of
 from own_envs import SMALL, Doubled, Shifted, Walk, make_walk
 from robustness.runs import contents, killed_copy
 
@@ -37,10 +38,6 @@ gymnasium.register("RegisteredWalk-v0", Walk, max_episode_steps=9)
 def ways():
     """Ways to give the same environment: the object, and the settings that go with it."""
     return {
-        "a class": (Walk, {}),
-        "a class and arguments": (Walk, {"env_kwargs": {"length": 3, "max_episode_steps": 7}}),
-        "a name": ("own_envs:Walk", {}),
-        "a function": (make_walk, {}),
         "a lambda": (lambda: Walk(limit=9), {}),
         "an instance": (Walk(), ALONE),
         "a spec": (EnvSpec("Some-v0", entry_point=Walk, max_episode_steps=6), {}),
@@ -52,10 +49,7 @@ def ways():
 QUICK_WAYS = ("a lambda", "an instance", "wrappers of objects")
 
 
-@pytest.mark.parametrize(
-    "way",
-    [pytest.param(way, marks=() if way in QUICK_WAYS else pytest.mark.slow) for way in ways()],
-)
+@pytest.mark.parametrize("way", some_of(ways(), QUICK_WAYS))
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, way):
     env, changes = ways()[way]
     frankrl.train(env, out=tmp_path / "whole", **SMALL | changes)

@@ -9,4 +9,4 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_node_is_lost_in_the_middle_and_the_bits_stay(tmp_path):
-    assert_all_held(ray_actors.study(tmp_path, ["LunarLander-v3"], total_env_steps=6_000))
+    assert_all_held(ray_actors.study(tmp_path, ["LunarLander-v3"], total_env_steps=4_000))

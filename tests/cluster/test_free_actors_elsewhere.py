@@ -31,7 +31,7 @@ COMMON = {
     "--evaluate-every-env-steps": 4_000,
     "--evaluation-episodes": 1,
     "--final-evaluation-episodes": 1,
-    "--total-env-steps": 6_000,
+    "--total-env-steps": 4_000,
 }
 
 
@@ -67,11 +67,11 @@ def assert_repeats(out):
     reader = MetricsReader(folder.metrics)
     arrivals = reader.columns("arrivals")
     reader.close()
-    assert len(arrivals["env_steps"]) == 6_000 // 20
+    assert len(arrivals["env_steps"]) == 4_000 // 20
     for actor in range(2):
         chunks = arrivals["chunk"][arrivals["actor"] == actor]
         np.testing.assert_array_equal(chunks, np.arange(len(chunks)))
-    for update in (1, 2_501, 5_781):
+    for update in (1, 1_501, 3_781):
         assert reopen(folder, update, cost=cost_of(folder, update)).record.update == update
 
 

@@ -47,11 +47,8 @@ def test_one_thread_and_a_private_cache_folder_for_this_number_of_threads(tmp_pa
     assert other != folder
 
 
-@pytest.mark.parametrize(
-    "where", some_of(["/dev/null/nowhere", "/proc/nowhere"], ["/dev/null/nowhere"])
-)
-def test_where_no_cache_folder_can_be_made_there_is_none(where):
-    assert told(XDG_CACHE_HOME=where)[1] == "None"
+def test_where_no_cache_folder_can_be_made_there_is_none():
+    assert told(XDG_CACHE_HOME="/dev/null/nowhere")[1] == "None"
 
 
 def test_a_cache_folder_of_the_user_s_own_is_left_alone(tmp_path):

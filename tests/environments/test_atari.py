@@ -9,9 +9,7 @@ What differs from Gymnasium, and is therefore not compared with it:
 """
 
 import contextlib
-import hashlib
 import json
-import subprocess
 import sys
 
 import ale_py
@@ -21,6 +19,8 @@ import numpy as np
 import pytest
 from ale_py import roms
 from gymnasium.wrappers import AtariPreprocessing
+from robustness import games
+from robustness.outcome import assert_all_held
 
 from frankrl.config import AtariSettings, Settings
 from frankrl.core.errors import EnvironmentUnusableError, FrankError, SettingError
@@ -37,9 +37,6 @@ from frankrl.environments import (
 from frankrl.environments.env_group import start_workers
 from frankrl.environments.preprocessing import preprocessing_for
 
-gymnasium.register_envs(ale_py)
-ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-GAMES = sorted(name for name in gymnasium.registry if name.startswith("ALE/"))
 EXACT = {"sticky_actions": 0}
 """Nothing but the actions decides."""
 
@@ -198,65 +195,12 @@ def test_sticky_actions_repeat_as_often_as_the_setting_says():
     assert np.mean(np.diff(done) != 0) == pytest.approx(0.25, abs=0.03)
 
 
-def digest(env_id, seed, num_steps, **changes):
-    """A hash of all that an episode shows, and the actions' own random numbers by the seed."""
-    with contextlib.closing(CheckedEnv(spec_of(env_id, **changes))) as env:
-        return digest_in(env, seed, num_steps)
-
-
-def digest_in(env, seed, num_steps):
-    random = np.random.default_rng(seed)
-    seen = hashlib.blake2b(env.reset(seed, 0).tobytes())
-    for _ in range(num_steps):
-        step = env.step(int(random.integers(env.spec.num_actions)))
-        seen.update(step.row.tobytes() + repr(step[1:]).encode())
-        if step.terminated or step.truncated:
-            break
-    return seen.hexdigest()
-
-
-HISTORY = {"noop_max": 30, "sticky_actions": 0.25}
 SOME = ["Pong", "Qbert", "Assault", "KungFuMaster", "ElevatorAction"]
 """Of the last three an episode differs after others, unless the console's memory is put back."""
 
 
-def digests_elsewhere(env_ids, seed, num_steps):
-    """The same in another process, which has played nothing before."""
-    program = (
-        "import json, sys; from environments.test_atari import HISTORY, digest;"
-        "print(json.dumps([digest(name, *json.loads(sys.argv[2]), **HISTORY)"
-        " for name in json.loads(sys.argv[1])]))"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(env_ids), json.dumps([seed, num_steps])],
-        env={"PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(found.stdout.splitlines()[-1])
-
-
-def assert_independent_of_history(env_ids, num_steps):
-    found = []
-    for env_id in env_ids:
-        with contextlib.closing(CheckedEnv(spec_of(env_id, **HISTORY))) as env:
-            for other in range(3):
-                digest_in(env, other, num_steps)
-            found.append(digest_in(env, 7, num_steps))
-            digest_in(env, 8, num_steps // 2)
-            assert digest_in(env, 7, num_steps) == found[-1]
-    assert found == digests_elsewhere(env_ids, 7, num_steps)
-
-
 def test_an_episode_depends_on_its_seed_and_actions_only_in_another_process_too():
-    assert_independent_of_history([f"ALE/{name}-v5" for name in SOME], 80)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, len(GAMES), 13))
-def test_of_no_game_an_episode_depends_on_what_was_played_before(first):
-    assert_independent_of_history(GAMES[first : first + 13], 120)
+    assert_all_held(games.study([f"ALE/{name}-v5" for name in SOME], 80), at_least=len(SOME))
 
 
 def test_another_mode_and_difficulty_last_over_resets():
@@ -267,10 +211,10 @@ def test_another_mode_and_difficulty_last_over_resets():
         contextlib.closing(CheckedEnv(spec)) as env,
         contextlib.closing(CheckedEnv(usual)) as other,
     ):
-        first = digest_in(env, 3, 60)
-        assert digest_in(other, 3, 60) != first
-        digest_in(env, 4, 200)
-        assert digest_in(env, 3, 60) == first
+        first = games.digest_in(env, 3, 60)
+        assert games.digest_in(other, 3, 60) != first
+        games.digest_in(env, 4, 200)
+        assert games.digest_in(env, 3, 60) == first
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -78,6 +78,7 @@ def both_params(folder, state, dtype=np.float32):
     return [unflatten(np.array(vector, dtype)) for vector in vectors]
 
 
+@pytest.mark.as_compiled_for_users
 def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
     last = list_checkpoints(run.checkpoints)[-1]
     expected = state_at(run, last)

@@ -100,7 +100,7 @@ CASES = {
         {"torso": "impala", **WRAPPERS["all"], **HEADS["qr"]},
     ),
 }
-SLOW = ("grey screens", "coloured screens", "normalised residual pictures")
+LARGE = ("grey screens", "coloured screens", "normalised residual pictures")
 ALL_TOGETHER = {
     f"{head}, {torso}, {wrapper}": (spec_for(space), {**own, **HEADS[head], **WRAPPERS[wrapper]})
     for head in HEADS
@@ -136,7 +136,7 @@ def check_alike(spec, changes, count: int, make=agent_of) -> None:
     assert compared > 0.9 * count
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if name not in SLOW])
+@pytest.mark.parametrize("case", [name for name in CASES if name not in LARGE])
 def test_a_graph_answers_as_its_agent_to_10000_observations(case):
     check_alike(*CASES[case], OBSERVATIONS)
 
@@ -158,13 +158,7 @@ def test_a_graph_normalises_as_its_agent(case, clip):
     check_alike(*NORMALISED[case], OBSERVATIONS if case == "numbers" else 1_000, make)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", SLOW)
-def test_a_graph_of_a_large_torso_answers_as_its_agent_to_10000_observations(case):
-    check_alike(*CASES[case], OBSERVATIONS)
-
-
-@pytest.mark.parametrize("case", SLOW)
+@pytest.mark.parametrize("case", LARGE)
 def test_a_graph_of_a_large_torso_answers_as_its_agent(case):
     check_alike(*CASES[case], 500)
 

@@ -24,6 +24,7 @@ from robustness import (
     environments,
     faults,
     fuzz,
+    games,
     kills,
     numbers,
     ray_actors,
@@ -52,6 +53,7 @@ LONG: dict[str, Callable[[Path], list[Outcome]]] = {
     "fuzz": lambda work: [fuzz.study(work, 100_000)],
     "numbers": lambda work: [numbers.study(work, 25)],
     "environments": lambda work: [environments.study(work)],
+    "games": lambda work: [games.study()],
     "cluster": lambda work: [
         cluster.node_kills(work / "nodes", 10),
         cluster.cut_links(work / "links", 5),

@@ -7,6 +7,7 @@ or rename in its run's folder. The process sends itself the signal there.
 import random
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from robustness.outcome import Outcome
 from robustness.parallel import at_once
 from robustness.runs import Case, contents, continued, finished, started, train
 
-_CASES = [
+CASES = [
     Case("LunarLander-v3", 8, True, 0),
     Case("CartPole-v1", 1, False, 1),
 ]
@@ -40,21 +41,22 @@ class _Whole(NamedTuple):
     """Imports before there was a run folder."""
 
 
-def study(work: Path, signals: int) -> Outcome:
+def study(work: Path, signals: int, cases: Sequence[Case] = CASES) -> Outcome:
     """Send signals: a third of them while the process starts, the others while it trains.
 
     Args:
         work: a folder for the runs.
         signals: how many, to as many runs.
+        cases: runs to choose from, in turn.
     """
     outcome = Outcome(
         "signals", "SIGINT or SIGTERM: exit 130 or 143, saved, the same bits after a resume"
     )
     library = compiled(work)
-    whole = {case: _undisturbed(case, library, work) for case in _CASES}
+    whole = {case: _undisturbed(case, library, work) for case in cases}
 
     def once(number: int) -> None:
-        case, sent = _CASES[number % 2], _SIGNALS[number // 2 % 2]
+        case, sent = cases[number % len(cases)], _SIGNALS[number // 2 % 2]
         folder, draw = work / f"stopped-{number}", random.Random(number)
         out = folder / "run"
         if number % 3 == 0:

@@ -346,6 +346,7 @@ def test_trackers_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.as_compiled_for_users
 def test_an_update_of_a_run_in_a_lane_is_opened_to_the_same_bits(group):
     # Everything that the run recorded is compared on the way; a difference would be an error.
     record = frankrl.explain(group.runs[1], update=70, progress=False)

@@ -204,7 +204,8 @@ def test_a_film_reaches_the_tracker(tracked, place, capfd):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", READERS)
+# The two that write files of their own; the others have a database.
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_kill_9_and_a_resume_log_no_env_step_twice(name, place):
     needed(name)
     run = place / f"killed-{name}"
@@ -218,7 +219,7 @@ def test_kill_9_and_a_resume_log_no_env_step_twice(name, place):
     checkpoints = run / "checkpoints"
     for line in process.stderr:
         # Between two checkpoints, so that the resume repeats what was logged.
-        if not re.match(r"env steps +\d+[23],\d\d\d/", line) or not list_checkpoints(checkpoints):
+        if not re.match(r"env steps +\d*[2378],\d\d\d/", line) or not list_checkpoints(checkpoints):
             continue
         newest = int(list_checkpoints(checkpoints)[-1].name)
         if max(READERS[name](run, place), default=(0, ""))[0] > newest:
@@ -228,7 +229,7 @@ def test_kill_9_and_a_resume_log_no_env_step_twice(name, place):
     before = READERS[name](run, place)
     reached = max(before)[0]
     noted = notes(run, name)["logged"]
-    again = frank("train", "--resume", run, "--total-env-steps", str(reached + 2_000))
+    again = frank("train", "--resume", run, "--total-env-steps", str(reached + 500))
     assert finished(again)[0] == 0
     found, wanted = READERS[name](run, place), of_metrics(run)
     assert {key: found[key] for key in before} == before

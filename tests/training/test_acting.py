@@ -37,6 +37,7 @@ def actions_and_params(env_id, **changes):
     return [result.input.steps.action for result in results], results[-1].output().params
 
 
+@pytest.mark.as_compiled_for_users
 @pytest.mark.parametrize("kind", some_of(KINDS, ["mean", "noisy"]))
 def test_a_run_is_the_same_wherever_its_actions_are_computed(kind):
     host, device = (

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from device_draws import bits, draw_on_the_device
 from gymnasium import spaces
-from robustness.runs import killed_copy
 
 import frankrl
 from frankrl.algorithm import deep_q_learning
@@ -86,15 +85,8 @@ def drawn_on_the_device(monkeypatch):
     draw_on_the_device(monkeypatch)
 
 
-@pytest.mark.parametrize(
-    ("env_id", "changes"),
-    [
-        pytest.param(SQUARES, {}, marks=pytest.mark.slow),
-        (SQUARES, {"num_envs": 3, "n_step": 3, "double": True, "replay_capacity": 100}),
-        pytest.param(CARTPOLE, {"num_envs": 2}, marks=pytest.mark.slow),
-    ],
-)
-def test_the_device_does_what_the_page_says(env_id, changes, drawn_on_the_device):
+@pytest.mark.as_compiled_for_users
+def test_the_device_does_what_the_page_says(drawn_on_the_device):
     changes = {
         "learning_starts_env_steps": 30,
         "overlap": False,
@@ -102,11 +94,15 @@ def test_the_device_does_what_the_page_says(env_id, changes, drawn_on_the_device
         "epsilon_decay_env_steps": 300,
         "hidden_widths": (16,),
         "batch_size": 16,
-    } | changes
+        "num_envs": 3,
+        "n_step": 3,
+        "double": True,
+        "replay_capacity": 100,
+    }
     settings = load_preset("classic").with_changes(**changes).resolved()
     on_device = settings.with_changes(source="device")
-    experiment = Experiment.of(on_device, describe(env_id, {}), 7)
-    source, page = source_on_device(experiment), deep_q_learning(env_id, settings, seed=7)
+    experiment = Experiment.of(on_device, describe(SQUARES, {}), 7)
+    source, page = source_on_device(experiment), deep_q_learning(SQUARES, settings, seed=7)
     size = settings.environment.num_envs
     results = device_rounds(experiment, source, init_train_state(experiment), lambda at: at + size)
     for _ in range(180 // size):
@@ -148,18 +144,7 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(run, tmp_path):
         assert rows(run, "digests") == rows(again, "digests")
 
 
-@pytest.mark.slow
-def test_a_run_goes_on_from_20_checkpoints_as_after_a_kill_to_the_same_bits(tmp_path):
-    whole = trained(tmp_path / "whole", checkpoint_every_env_steps=27)
-    moments = [int(path.name) for path in list_checkpoints(whole / "checkpoints")][:-1]
-    assert len(moments) >= 20
-    for moment in moments:
-        again = frankrl.resume(killed_copy(whole, tmp_path / str(moment), moment)).run
-        assert_same(tensors(whole), tensors(again))
-        for table in ("episodes", "digests"):
-            assert rows(whole, table) == rows(again, table)
-
-
+@pytest.mark.as_compiled_for_users
 def test_its_updates_can_be_opened_and_all_that_it_recorded_comes_out_again(run):
     folder = RunFolder.open(run)
     for update in (1, 40, 125):

@@ -9,7 +9,6 @@ import itertools
 import numpy as np
 import pytest
 from in_memory import experiment_of, greedy_policy, round_number, rounds_of
-from long_forms import some_of
 from robustness.runs import killed_copy
 from training import masked_mdps, probe_mdps
 
@@ -126,10 +125,21 @@ def assert_closed_form(changes, num_rounds=15):
     np.testing.assert_allclose(found, EXPECTED, atol=0.1)
 
 
-@pytest.mark.parametrize("name", some_of(SWITCHES, ["noisy", "c51", "iqn", "prioritised"]))
-def test_each_switch_lets_masks_be_and_learns_the_best_of_what_is_allowed(name):
+MASKED = [
+    *((name,) for name in ("noisy", "c51", "iqn", "prioritised")),
+    ("double", "huber", "soft_target", "dueling", "layer_norm"),
+    ("munchausen", "qr", "n_step", "average"),
+]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [*MASKED[:4], *(pytest.param(names, marks=pytest.mark.slow) for names in MASKED[4:])],
+    ids="+".join,
+)
+def test_switches_let_masks_be_and_learn_the_best_of_what_is_allowed(names):
     # With three steps the values are means over random actions, of which it takes many.
-    changes = chosen(name) | {"env_kwargs": {}, "learning_rate": 5e-3, "replay_capacity": 500}
+    changes = chosen(*names) | {"env_kwargs": {}, "learning_rate": 5e-3, "replay_capacity": 500}
     states, allowed = np.eye(3, 4, dtype=np.float32).reshape(3, 2, 2), masked_mdps.ALLOWED == 1
     found = learned_q_values(changes, 33, states, "MaskedMDP-v0", allowed)
     np.testing.assert_array_equal(np.isfinite(found), allowed)
@@ -160,24 +170,21 @@ RUN = {
 }
 
 
-# Each switch in some of them; alone with the long forms, in turns with `overlap` and without.
+# Each switch in some of them, in turns with `overlap` and without.
 RESUMED = [
     (("double", "huber", "soft_target", "layer_norm"), True),
     (("munchausen", "qr", "dueling", "average"), False),
     (("double", "iqn", "noisy", "n_step"), True),
     (("double", "c51", "prioritised", "dueling", "noisy"), False),
 ]
-ALONE = [((name,), number % 2 == 0) for number, name in enumerate(SWITCHES)]
 
 
-def test_each_switch_is_resumed():
-    assert {name for names, _ in RESUMED for name in names} == set(SWITCHES)
+def test_each_switch_is_resumed_and_masked():
+    for several in ([names for names, _ in RESUMED], MASKED):
+        assert {name for names in several for name in names} == set(SWITCHES)
 
 
-@pytest.mark.parametrize(
-    ("names", "overlap"),
-    [*RESUMED, *(pytest.param(*row, marks=pytest.mark.slow) for row in ALONE)],
-)
+@pytest.mark.parametrize(("names", "overlap"), RESUMED)
 def test_switches_resume_to_the_same_bits_and_are_explained(names, overlap, tmp_path):
     changes = RUN | chosen(*names) | {"overlap": overlap}
     frankrl.train("CartPole-v1", seed=2, out=tmp_path / "whole", **changes)

@@ -175,14 +175,10 @@ def after(method, start, count=1):
 
 POINTS = {
     "after its claim": after("create", "log/"),
-    "before its first state": before("put_file", "blobs/"),
     "within its first state": after("put_file", "blobs/", 3),
-    "before its first record": before("create", "log/", 2),
-    "after its first record": after("create", "log/", 2),
     "within its third state": before("put_file", "blobs/", 25),
     "before its fourth record": before("create", "log/", 5),
     "while it removes old contents": after("delete", "blobs/", 3),
-    "before its end": before("create", "log/", 8),
     "after its end": after("create", "log/", 8),
 }
 

@@ -118,10 +118,7 @@ def test_a_run_that_is_stopped_at_any_event_continues_to_the_same_bits(place, wh
     ("place", "error"),
     [
         *((place, ZeroDivisionError("mine")) for place in (is_check, is_restart, is_end)),
-        *(
-            slow(place, ZeroDivisionError("mine"))
-            for place in (is_progress, is_first_progress, is_evaluation, is_solved, is_checkpoint)
-        ),
+        *(slow(place, ZeroDivisionError("mine")) for place in (is_solved, is_checkpoint)),
         (is_progress, SystemExit(7)),
     ],
 )
