@@ -1,25 +1,31 @@
 """How the tests run: shapes and types checked, one thread for JAX, compiled code shared.
 
 `pytest` gives its files to several processes, each of which has one thread for its
-computations. They share one cache of compiled code for the session. After each file JAX
-forgets what it holds in memory, so that a process does not grow with the number of tests.
+computations. They share one cache of compiled code, which stays in pytest's own cache for the
+next session (`--cache-clear` empties it). What JAX holds in memory is kept from file to file up
+to a number of programs, so that a process does not grow with the number of tests.
 """
 
 import atexit
+import compileall
 import gc
 import mmap
 import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import jax
 import jaxlib
 import pytest
+import zstandard
+from jax import monitoring
 from jaxtyping import install_import_hook
 
+import frankrl
 from frankrl.core.backend import start_backend, visible_cpus
 
 _CHECKED = ("core.types", "environments.masks", "replay", "learning")
@@ -34,6 +40,12 @@ _QUICKLY_COMPILED = (
 _MAX_PROCESSES = 4
 _NEW_OBJECTS = 20_000
 """How many objects Python allocates before it looks for garbage; by itself it looks after 700."""
+_MAX_COMPILED_BYTES = 1 << 30
+"""Of the cache that stays; a session that finds more begins with an empty one."""
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_MAX_PROGRAMS = 600
+"""How many compiled programs a process holds before it forgets them, at the end of a file. One
+takes up to a megabyte; the next file traces anew, and loads from the disk, what it shares."""
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
 
@@ -52,11 +64,17 @@ def pytest_configure(config: pytest.Config) -> None:
     long_forms = config.option.markexpr == "slow"
     if not hasattr(config, "workerinput"):
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
-        _set_to_new_folder("XDG_CACHE_HOME")
-        # What is imported for the tests is written as bytecode. Hundreds of processes are started,
-        # each of which would compile all of Frank's modules.
+        cache = Path(_set_to_new_folder("XDG_CACHE_HOME"))
+        if getattr(config, "cache", None):
+            (cache / "frank").symlink_to(_kept_compiled_code(config.cache.mkdir("compiled")))
+        # For GPUs alone; with it the path of this session's cache would be part of all keys.
+        os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+        # Hundreds of processes are started, each of which would compile all of Frank's modules.
+        # Those that are checked here are written in a form that no other process reads.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         sys.dont_write_bytecode = False
+        compileall.compile_dir(Path(frankrl.__file__).parent, quiet=2)
         if not long_forms:
             # Compiling takes most of the time of the tests, and these two thirds of compiling. The
             # long forms are compiled as users have it.
@@ -69,6 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # As on the command line, before any test uses JAX otherwise: a run knows how many threads it
     # had.
     start_backend(on_cpu=True)
+    monitoring.register_event_duration_secs_listener(_count_programs)
 
 
 def _known_to_xla(flags: Iterable[str]) -> list[str]:
@@ -78,9 +97,38 @@ def _known_to_xla(flags: Iterable[str]) -> list[str]:
         return [f for f in flags if code.find(f.strip("-").partition("=")[0].encode()) >= 0]
 
 
-def _set_to_new_folder(variable: str) -> None:
+def _set_to_new_folder(variable: str) -> str:
     os.environ[variable] = folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _kept_compiled_code(folder: Path) -> Path:
+    """This folder, whose files JAX names by all that they depend on.
+
+    What a killed process has written in part is removed; so is all, if it is much.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    is_much = sum(file.stat().st_size for file in files) > _MAX_COMPILED_BYTES
+    whole = zstandard.ZstdDecompressor()
+    for file in files:
+        try:
+            whole.decompress(file.read_bytes())
+        except zstandard.ZstdError:
+            is_whole = False
+        else:
+            is_whole = True
+        if is_much or not is_whole:
+            file.unlink(missing_ok=True)
+    return folder
+
+
+_programs: Counter[str] = Counter()
+"""How often each event was since JAX has last forgotten its programs."""
+
+
+def _count_programs(event: str, duration: float, **_: object) -> None:
+    _programs[event] += 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -111,7 +159,9 @@ def _nothing_waits_for_the_disk():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _forgotten_afterwards():
+def _forgotten_where_there_are_many():
     """Compiled code stays on the disk, from where the next file takes what it needs."""
     yield
-    jax.clear_caches()
+    if _programs[_COMPILED] > _MAX_PROGRAMS:
+        jax.clear_caches()
+        _programs.clear()
